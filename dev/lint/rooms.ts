@@ -1,0 +1,143 @@
+/**
+ * Lint rules that keep the room table of docs/architecture.md: who may import whom, `core/` pure, environment read in one place.
+ * Example: `import { log } from "../runner/log.ts"` in functions/ → "functions may import core, sources; not runner".
+ * Runs on: Deno (lint plugin, see "lint.plugins" in deno.json).
+ */
+
+/** What each room may import besides itself. A room that is not named here (dev, tests, bench) may import anything. */
+export const ROOM_IMPORTS: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  sources: ["core"],
+  supabase: [],
+  functions: ["core", "sources"],
+  runner: ["core", "sources"],
+  "cf-proxy": ["core"],
+};
+
+/** Rooms that nothing in production may import; a test beside its file may use `dev`. */
+const FREE_ROOMS = ["dev", "tests", "bench"];
+const WORKER_ROOMS = ["core", "cf-proxy"];
+
+const ROOT = new URL("../../", import.meta.url);
+
+interface Place {
+  readonly room: string;
+  readonly path: string;
+}
+
+/** Room and repository path of a file address, null when it lies outside of every room. */
+function placeOf(file: URL): Place | null {
+  if (!file.href.startsWith(ROOT.href)) return null;
+  const path = decodeURIComponent(file.href.slice(ROOT.href.length));
+  const room = path.split("/")[0] ?? "";
+  return room in ROOM_IMPORTS || FREE_ROOMS.includes(room) ? { room, path } : null;
+}
+
+/** Why `specifier` may not stand in `filename`; null when it may. */
+export function importProblem(filename: string, specifier: string): string | null {
+  const from = placeOf(new URL(`file://${filename.split("/").map(encodeURIComponent).join("/")}`));
+  if (from === null) return null;
+  if (/^(npm|jsr|https?):/.test(specifier)) {
+    return `"${specifier}" names a version here: add it to import_map.json and import the bare name`;
+  }
+  if (WORKER_ROOMS.includes(from.room) && !from.path.endsWith("_test.ts") && /^zod(\/|$)/.test(specifier)) {
+    return "zod would make the Worker 100 kB larger: parse by hand in core and cf-proxy";
+  }
+  if (!/^(\.{1,2}\/|\/|file:)/.test(specifier)) return null;
+  const allowed = ROOM_IMPORTS[from.room];
+  if (allowed === undefined) return null;
+  const target = new URL(specifier, new URL(from.path, ROOT));
+  const to = placeOf(target);
+  if (to === null) {
+    return target.href.startsWith(ROOT.href) ? null : `"${specifier}" lies outside of the repository`;
+  }
+  if (to.room === from.room || allowed.includes(to.room)) return null;
+  if (from.path.endsWith("_test.ts") && to.room === "dev") return null;
+  const may = allowed.length === 0 ? "nothing but itself" : allowed.join(", ");
+  return `${from.room} may import ${may}; not ${to.room}`;
+}
+
+function roomOfFile(filename: string): string | null {
+  return placeOf(new URL(`file://${filename}`))?.room ?? null;
+}
+
+function isMember(node: Deno.lint.Node, object: string, property?: string): boolean {
+  return node.type === "MemberExpression" && node.object.type === "Identifier" && node.object.name === object &&
+    (property === undefined || (node.property.type === "Identifier" && node.property.name === property));
+}
+
+const plugin: Deno.lint.Plugin = {
+  name: "rooms",
+  rules: {
+    imports: {
+      create(context) {
+        const check = (node: Deno.lint.Node, source: Deno.lint.Node | null) => {
+          if (source === null) return;
+          if (source.type !== "Literal" || typeof source.value !== "string") {
+            const room = roomOfFile(context.filename);
+            if (room !== null && room in ROOM_IMPORTS && !context.filename.endsWith("_test.ts")) {
+              context.report({
+                node,
+                message: "a computed import cannot be checked against the room table: name the file",
+              });
+            }
+            return;
+          }
+          const problem = importProblem(context.filename, source.value);
+          if (problem !== null) context.report({ node, message: problem });
+        };
+        return {
+          ImportDeclaration: (node) => check(node, node.source),
+          ImportExpression: (node) => check(node, node.source),
+          ExportAllDeclaration: (node) => check(node, node.source),
+          ExportNamedDeclaration: (node) => check(node, node.source),
+          TSImportType(node) {
+            const argument: Deno.lint.Node = node.argument;
+            check(node, argument.type === "TSLiteralType" ? argument.literal : argument);
+          },
+        };
+      },
+    },
+    "pure-core": {
+      create(context) {
+        if (roomOfFile(context.filename) !== "core" || context.filename.endsWith("_test.ts")) return {};
+        const impure = (node: Deno.lint.Node, what: string) =>
+          context.report({ node, message: `core is pure: take ${what} as an argument` });
+        return {
+          MemberExpression(node) {
+            if (isMember(node, "Deno")) impure(node, "what Deno gives");
+            if (isMember(node, "Date", "now")) impure(node, "the time");
+            if (isMember(node, "Math", "random")) impure(node, "randomness");
+          },
+          NewExpression(node) {
+            if (node.callee.type === "Identifier" && node.callee.name === "Date" && node.arguments.length === 0) {
+              impure(node, "the time");
+            }
+          },
+          CallExpression(node) {
+            if (node.callee.type === "Identifier" && node.callee.name === "fetch") impure(node, "fetch");
+          },
+        };
+      },
+    },
+    "env-in-one-place": {
+      create(context) {
+        const room = roomOfFile(context.filename);
+        const composes = /\/(env|main|index|worker)\.ts$|_test\.ts$/.test(context.filename);
+        if (room === null || !(room in ROOM_IMPORTS) || composes) return {};
+        return {
+          MemberExpression(node) {
+            if (isMember(node, "Deno", "env")) {
+              context.report({
+                node,
+                message: "the environment is read in env.ts alone: take the value as an argument",
+              });
+            }
+          },
+        };
+      },
+    },
+  },
+};
+
+export default plugin;
