@@ -1,0 +1,62 @@
+// The classes of failure that queue, runner and functions share, and the error that carries one.
+// Example: throw new KeepstreamError("timeout", "the source sent no byte for 20 s", { retryable: true, cause });
+// Runs on: Deno, edge runtime, workerd.
+
+/** Every class a job can fail with; the queue's back-off table has one row for each. */
+export const ERROR_CLASSES = [
+  "network",
+  "timeout",
+  "upstream_5xx",
+  "storage_5xx",
+  "unknown",
+  "rate_limited",
+  "storage_conflict",
+  "disk_full",
+  "lease_expired",
+  "source_expired",
+  "shutdown",
+  "unsupported",
+  "drm",
+  "policy_denied",
+  "too_large",
+  "invalid_input",
+  "cancelled",
+] as const;
+
+export type ErrorClass = typeof ERROR_CLASSES[number];
+
+/** Classes where the same attempt can never succeed: the input itself is refused. */
+const TERMINAL: ReadonlySet<ErrorClass> = new Set([
+  "unsupported",
+  "drm",
+  "policy_denied",
+  "too_large",
+  "invalid_input",
+  "cancelled",
+]);
+
+export interface KeepstreamErrorOptions extends ErrorOptions {
+  /** Overrides the class's default where the place that throws knows better. */
+  readonly retryable?: boolean;
+  readonly retryAfterSeconds?: number;
+}
+
+/** A failure with a class. The message says what to do, and never holds a query string or a token (core/redact.ts). */
+export class KeepstreamError extends Error {
+  override readonly name = "KeepstreamError";
+  readonly code: ErrorClass;
+  readonly retryable: boolean;
+  readonly retryAfterSeconds?: number;
+
+  constructor(code: ErrorClass, message: string, options: KeepstreamErrorOptions = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.retryable = options.retryable ?? !TERMINAL.has(code);
+    if (options.retryAfterSeconds !== undefined) this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+}
+
+/** Whether a string from a database row or another process names a class. */
+export function isErrorClass(text: string): text is ErrorClass {
+  return (ERROR_CLASSES as readonly string[]).includes(text);
+}

@@ -1,0 +1,21 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { archiveAddress, archiveUrl, parseArchiveUrl } from "./archive_address.ts";
+import { fileKey } from "./file_key.ts";
+
+Deno.test("fileKey: first 32 hex digits of the documented hash; no resolution is 'unknown'", async () => {
+  const input = { salt: "salt", malId: 55825, episode: 1, provider: "animasu", resolution: "720p" };
+  const hash = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 32);
+  assert.equal(await fileKey(input), hash("salt:55825:1:animasu:720p"));
+  assert.equal(await fileKey({ ...input, resolution: null }), hash("salt:55825:1:animasu:unknown"));
+});
+
+Deno.test("archiveAddress: the Hub address reads back to its owner", () => {
+  const address = archiveAddress({ username: "ana", prefix: "anime", malId: 5, episode: 2, fileKey: "ab" });
+  assert.deepEqual(address, { repo: "ana/anime-5", path: "5/ep2/ab.mp4" });
+  const url = archiveUrl("https://hub.test/", address);
+  assert.equal(url, "https://hub.test/datasets/ana/anime-5/resolve/main/5/ep2/ab.mp4");
+  const file = { owner: "ana", name: "anime-5", rest: "/resolve/main/5/ep2/ab.mp4" };
+  assert.deepEqual(parseArchiveUrl(new URL(url), "https://hub.test"), file);
+  assert.equal(parseArchiveUrl(new URL(url), "https://other.test"), null);
+});

@@ -1,0 +1,331 @@
+// Signed proxy links: only an address that the operator's system signed is fetched, by whoever holds the link, until it expires.
+// Example: https://worker.test/proxy?url=https%3A%2F%2Fcdn.test%2Fa%2Fm.m3u8&exp=1767225600&sc=1&sig=k1.Zm9v…
+// Used by: functions (sign), cf-proxy (verify, sign children). Runs on: Deno, edge runtime, workerd, Node.
+//
+// Two scopes. Exact: the signature covers the address. With sc=n: it covers the origin and the first n directories, so that
+// one signature serves every segment of a playlist. What else the fetch needs (request headers, the key of an encrypted
+// file, the episode) travels sealed in x. A link depends on nothing but its inputs: the same inputs give the same link.
+import { decodeBase64, encodeBase64Url } from "./base64url.ts";
+import { err, ok, type Result } from "./result.ts";
+import { MAX_TARGET_LENGTH } from "./target_policy.ts";
+
+const VERSION = "keepstream-link-1";
+const MAC_BYTES = 16;
+const NONCE_BYTES = 12;
+const MAX_SEALED_LENGTH = 4096;
+const MAX_SCOPE_DIRECTORIES = 32;
+
+/** What a fetch needs beyond the address. Sealed: the holder of a link cannot read or change it. */
+export interface LinkContext {
+  /** Request headers the source insists on, names in lower case: referer, origin, user-agent. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The 32-byte key of a mega file, base64url as in its link: the body is decrypted on the way. */
+  readonly megaKey?: string;
+  /** Which server of which episode this is, for asking the public API again when the address dies. */
+  readonly episode?: {
+    readonly malId: number;
+    readonly episode: number;
+    readonly provider: string;
+    /** The server's embed address, `url` in the public answer. */
+    readonly server: string;
+  };
+}
+
+interface SigningKey {
+  readonly kid: string;
+  readonly secret: Uint8Array<ArrayBuffer>;
+  /** Filled by the first use; keys, not a promise: workerd forbids to await another request's promise. */
+  derived?: { readonly mac: CryptoKey; readonly seal: CryptoKey; readonly nonce: CryptoKey };
+}
+
+/** The first key signs, all verify: add the new key in front, drop the old one when its links have expired. */
+export interface SigningKeys {
+  readonly list: readonly SigningKey[];
+}
+
+export type LinkError =
+  | "missing_url"
+  | "invalid_url"
+  | "too_long"
+  | "unsigned"
+  | "malformed"
+  | "unknown_key"
+  | "bad_signature"
+  | "expired";
+
+export interface VerifiedLink {
+  /** The target as signed, without a fragment. */
+  readonly url: URL;
+  readonly expiresAt: number;
+  readonly context: LinkContext;
+  /** null: exact. Else what every address in scope starts with, `https://cdn.test/a/`. */
+  readonly scope: string | null;
+  /** The link's own `exp=…&sc=…&x=…&sig=…`, valid for every address in scope. */
+  readonly tail: string;
+  readonly sealed: string | null;
+}
+
+export interface SignLinkOptions {
+  /** Origin of the proxy, `https://worker.test`; a path before /proxy is kept. */
+  readonly proxyBaseUrl: string;
+  readonly url: string;
+  /** Unix seconds; see linkExpiry. */
+  readonly expiresAt: number;
+  /** Number of leading directories that the signature covers; absent: this address alone. */
+  readonly scopeDirectories?: number;
+  readonly context?: LinkContext;
+  readonly keys: SigningKeys;
+}
+
+/** Parses `kid:base64url-key[,kid2:key2]`, keys of 32 bytes or more (`openssl rand -base64 32`). */
+export function parseSigningKeys(text: string): Result<SigningKeys, string> {
+  const list: SigningKey[] = [];
+  for (const entry of text.split(",").map((part) => part.trim()).filter((part) => part !== "")) {
+    const match = /^([A-Za-z0-9_-]{1,16}):(.+)$/.exec(entry);
+    if (match === null) {
+      return err("a signing key has to look like kid:base64url-key, kid of 1–16 letters, digits, - or _");
+    }
+    const [, kid, text] = match;
+    const secret = decodeBase64(text!);
+    if (secret === null || secret.length < 32) return err(`signing key ${kid} is not the base64 of 32 bytes or more`);
+    if (list.some((key) => key.kid === kid)) return err(`signing key ${kid} stands there twice`);
+    list.push({ kid: kid!, secret });
+  }
+  return list.length === 0 ? err("there is no signing key") : ok({ list });
+}
+
+/**
+ * When a link made now should expire: `ttlSeconds` from now, rounded up to a quarter of it, so that reloads within that
+ * time give the same address and caches can hold what lies behind it.
+ */
+export function linkExpiry(nowSeconds: number, ttlSeconds: number): number {
+  const step = Math.max(1, Math.floor(ttlSeconds / 4));
+  return Math.ceil((nowSeconds + ttlSeconds) / step) * step;
+}
+
+/** Number of directories in an address's path: 2 for https://cdn.test/a/b/m.m3u8. */
+export function directoryCount(url: URL): number {
+  return url.pathname.split("/").length - 2;
+}
+
+/** Signs an address; throws when it is none or has fewer directories than the scope. */
+export async function signLink(options: SignLinkOptions): Promise<string> {
+  const url = withoutFragment(new URL(options.url));
+  const { keys, expiresAt, scopeDirectories, context } = options;
+  const sealed = context === undefined || isEmpty(context) ? null : await sealContext(context, keys.list[0]!);
+  const tail = await signTail(url, { keys, expiresAt, sealed, scopeDirectories: scopeDirectories ?? null });
+  return `${options.proxyBaseUrl.replace(/\/+$/, "")}/proxy?url=${encodeURIComponent(url.href)}&${tail}`;
+}
+
+/** `exp=…[&sc=…][&x=…]&sig=…` for one address (scopeDirectories null) or for its first n directories. */
+export async function signTail(
+  url: URL,
+  options: {
+    readonly keys: SigningKeys;
+    readonly expiresAt: number;
+    readonly scopeDirectories: number | null;
+    readonly sealed: string | null;
+    /** A child keeps its parent's key, because x was sealed with it. */
+    readonly kid?: string;
+  },
+): Promise<string> {
+  const { keys, expiresAt, scopeDirectories, sealed } = options;
+  const key = options.kid === undefined ? keys.list[0]! : keys.list.find((one) => one.kid === options.kid);
+  if (key === undefined) throw new Error("there is no signing key of that id");
+  const subject = scopeDirectories === null ? url.href : scopePrefix(url, scopeDirectories);
+  if (subject === null) throw new Error(`the address does not have ${scopeDirectories} plain directories`);
+  const message = macMessage({ kid: key.kid, scopeDirectories, expiresAt, sealed, subject });
+  const { mac } = await derive(key);
+  const bytes = new Uint8Array(await crypto.subtle.sign("HMAC", mac, message)).subarray(0, MAC_BYTES);
+  const parts = [`exp=${expiresAt}`];
+  if (scopeDirectories !== null) parts.push(`sc=${scopeDirectories}`);
+  if (sealed !== null) parts.push(`x=${sealed}`);
+  parts.push(`sig=${key.kid}.${encodeBase64Url(bytes)}`);
+  return parts.join("&");
+}
+
+/** Checks a request's address; `now` in unix seconds. Parameters it does not know are left to the caller. */
+export async function verifyLink(
+  requestUrl: URL,
+  keys: SigningKeys,
+  now: number,
+): Promise<Result<VerifiedLink, LinkError>> {
+  const query = requestUrl.searchParams;
+  const target = query.get("url");
+  if (target === null || target === "") return err("missing_url");
+  if (target.length > MAX_TARGET_LENGTH) return err("too_long");
+  const url = parseUrl(target);
+  if (url === null) return err("invalid_url");
+
+  const sig = query.get("sig");
+  const exp = query.get("exp");
+  if (sig === null || exp === null) return err("unsigned");
+  const sc = query.get("sc");
+  const sealed = query.get("x");
+  const signature = /^([A-Za-z0-9_-]{1,16})\.([A-Za-z0-9_-]{22})$/.exec(sig);
+  if (signature === null || !/^\d{1,11}$/.test(exp) || !(sc === null || /^\d{1,2}$/.test(sc))) return err("malformed");
+  if (sealed !== null && !/^[A-Za-z0-9_-]+$/.test(sealed)) return err("malformed");
+  if ((sealed?.length ?? 0) > MAX_SEALED_LENGTH) return err("malformed");
+
+  const key = keys.list.find((one) => one.kid === signature[1]);
+  if (key === undefined) return err("unknown_key");
+  const scopeDirectories = sc === null ? null : Number(sc);
+  const scope = scopeDirectories === null ? null : scopePrefix(url, scopeDirectories);
+  if (scopeDirectories !== null && scope === null) return err("bad_signature");
+
+  const expiresAt = Number(exp);
+  const message = macMessage({ kid: key.kid, scopeDirectories, expiresAt, sealed, subject: scope ?? url.href });
+  const { mac, seal } = await derive(key);
+  const expected = new Uint8Array(await crypto.subtle.sign("HMAC", mac, message)).subarray(0, MAC_BYTES);
+  if (!equalBytes(expected, decodeBase64(signature[2]!))) return err("bad_signature");
+  if (now >= expiresAt) return err("expired");
+
+  const context = sealed === null ? {} : await openContext(sealed, key.kid, seal);
+  if (context === null) return err("bad_signature");
+  const tail = [`exp=${expiresAt}`, sc === null ? "" : `&sc=${scopeDirectories}`, sealed === null ? "" : `&x=${sealed}`]
+    .join("") + `&sig=${sig}`;
+  return ok({ url, expiresAt, context, scope, tail, sealed });
+}
+
+/**
+ * Origin and first n directories, `https://cdn.test/a/`; null when there are fewer, or when the path holds an encoded
+ * separator or dot: servers that decode before they look up a file would leave the directory.
+ */
+export function scopePrefix(url: URL, directories: number): string | null {
+  if (directories > MAX_SCOPE_DIRECTORIES || hasEncodedSeparator(url.pathname)) return null;
+  const path = url.pathname;
+  let end = 0;
+  for (let n = 0; n < directories; n++) {
+    end = path.indexOf("/", end + 1);
+    if (end === -1) return null;
+  }
+  return url.origin + path.slice(0, end + 1);
+}
+
+/** Whether a path holds `%2f`, `%5c` or `%2e`, or one of these encoded again, or a backslash. */
+export function hasEncodedSeparator(path: string): boolean {
+  return path.includes("\\") || (path.includes("%") && /%(?:25)*(?:2f|5c|2e)/i.test(path));
+}
+
+function macMessage(parts: {
+  readonly kid: string;
+  readonly scopeDirectories: number | null;
+  readonly expiresAt: number;
+  readonly sealed: string | null;
+  readonly subject: string;
+}): Uint8Array<ArrayBuffer> {
+  const mode = parts.scopeDirectories === null ? "exact" : `scope ${parts.scopeDirectories}`;
+  // No part can hold a newline: kid, x and exp by their syntax, the subject because URL removes it.
+  const text = [VERSION, parts.kid, mode, parts.expiresAt, parts.sealed ?? "", parts.subject].join("\n");
+  return new TextEncoder().encode(text);
+}
+
+async function derive(key: SigningKey): Promise<NonNullable<SigningKey["derived"]>> {
+  if (key.derived !== undefined) return key.derived;
+  const base = await crypto.subtle.importKey("raw", key.secret, "HKDF", false, ["deriveBits"]);
+  const bits = (purpose: string) =>
+    crypto.subtle.deriveBits(
+      {
+        name: "HKDF",
+        hash: "SHA-256",
+        salt: new Uint8Array(0),
+        info: new TextEncoder().encode(`${VERSION} ${purpose} ${key.kid}`),
+      },
+      base,
+      256,
+    );
+  const hmac = { name: "HMAC", hash: "SHA-256" };
+  const [mac, seal, nonce] = await Promise.all([bits("mac"), bits("seal"), bits("nonce")]);
+  key.derived = {
+    mac: await crypto.subtle.importKey("raw", mac, hmac, false, ["sign"]),
+    seal: await crypto.subtle.importKey("raw", seal, "AES-GCM", false, ["encrypt", "decrypt"]),
+    nonce: await crypto.subtle.importKey("raw", nonce, hmac, false, ["sign"]),
+  };
+  return key.derived;
+}
+
+/** AES-GCM with a nonce made from the content, so that the same context gives the same blob and never two one nonce. */
+async function sealContext(context: LinkContext, key: SigningKey): Promise<string> {
+  const plain = new TextEncoder().encode(JSON.stringify(compact(context)));
+  const { seal, nonce } = await derive(key);
+  const iv = new Uint8Array(await crypto.subtle.sign("HMAC", nonce, plain)).slice(0, NONCE_BYTES);
+  const additionalData = new TextEncoder().encode(`${VERSION} ${key.kid}`);
+  const box = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-GCM", iv, additionalData }, seal, plain));
+  const bytes = new Uint8Array(NONCE_BYTES + box.length);
+  bytes.set(iv);
+  bytes.set(box, NONCE_BYTES);
+  const sealed = encodeBase64Url(bytes);
+  if (sealed.length > MAX_SEALED_LENGTH) throw new Error("the link's context is too large");
+  return sealed;
+}
+
+async function openContext(sealed: string, kid: string, seal: CryptoKey): Promise<LinkContext | null> {
+  const bytes = decodeBase64(sealed);
+  if (bytes === null || bytes.length <= NONCE_BYTES) return null;
+  const algorithm = {
+    name: "AES-GCM",
+    iv: bytes.slice(0, NONCE_BYTES),
+    additionalData: new TextEncoder().encode(`${VERSION} ${kid}`),
+  };
+  try {
+    const plain = await crypto.subtle.decrypt(algorithm, seal, bytes.slice(NONCE_BYTES));
+    return expand(JSON.parse(new TextDecoder().decode(plain)));
+  } catch {
+    // Only reached with a valid mac over a blob that another version sealed: the link is not ours any more.
+    return null;
+  }
+}
+
+/** Short names on the wire; undefined parts vanish in JSON. Order is fixed, so equal contexts seal equally. */
+interface WireContext {
+  readonly h?: readonly (readonly [string, string])[];
+  readonly k?: string;
+  readonly e?: readonly [malId: number, episode: number, provider: string, server: string];
+}
+
+function compact(context: LinkContext): WireContext {
+  const headers = Object.entries(context.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value] as const);
+  const { episode, megaKey } = context;
+  return {
+    ...(headers.length === 0 ? {} : { h: headers.sort(([a], [b]) => (a < b ? -1 : 1)) }),
+    ...(megaKey === undefined ? {} : { k: megaKey }),
+    ...(episode === undefined
+      ? {}
+      : { e: [episode.malId, episode.episode, episode.provider, episode.server] as const }),
+  };
+}
+
+function expand(wire: WireContext): LinkContext {
+  return {
+    ...(wire.h === undefined ? {} : { headers: Object.fromEntries(wire.h) }),
+    ...(wire.k === undefined ? {} : { megaKey: wire.k }),
+    ...(wire.e === undefined
+      ? {}
+      : { episode: { malId: wire.e[0], episode: wire.e[1], provider: wire.e[2], server: wire.e[3] } }),
+  };
+}
+
+function isEmpty(context: LinkContext): boolean {
+  return Object.keys(compact(context)).length === 0;
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array | null): boolean {
+  if (b === null || a.length !== b.length) return false;
+  let difference = 0;
+  for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!;
+  return difference === 0;
+}
+
+function parseUrl(text: string): URL | null {
+  try {
+    return withoutFragment(new URL(text));
+  } catch {
+    return null;
+  }
+}
+
+function withoutFragment(url: URL): URL {
+  // The fragment never reaches a server; a link with and without it is the same link.
+  if (url.hash !== "" || url.href.endsWith("#")) url.hash = "";
+  return url;
+}

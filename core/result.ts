@@ -1,0 +1,21 @@
+// The outcome of pure code that may refuse its input: a value, or an error that the caller has to look at.
+// Example: const key = parseSigningKeys(text); if (!key.ok) return refuse(key.error);
+// Runs on: Deno, edge runtime, workerd, browser.
+
+export type Ok<T> = { readonly ok: true; readonly value: T };
+export type Err<E> = { readonly ok: false; readonly error: E };
+export type Result<T, E> = Ok<T> | Err<E>;
+
+export function ok<T>(value: T): Ok<T> {
+  return { ok: true, value };
+}
+
+export function err<E>(error: E): Err<E> {
+  return { ok: false, error };
+}
+
+/** The value, or a throw for code that has nothing better to do with a refusal (composition roots, tests). */
+export function unwrap<T, E>(result: Result<T, E>): T {
+  if (result.ok) return result.value;
+  throw new Error(typeof result.error === "string" ? result.error : JSON.stringify(result.error));
+}

@@ -1,0 +1,154 @@
+// Which addresses the system may fetch: public web addresses, never the machine's own network.
+// Example: checkTarget("http://0x7f.1/", {}) → policy_denied; checkTarget("file:///etc/passwd", {}) → invalid_input
+// A name that resolves to a private address is caught where the connection is made (isPrivateAddress on what was dialled).
+// Runs on: Deno, edge runtime, workerd.
+import { err, ok, type Result } from "./result.ts";
+
+/** Addresses up to this length are fetched; signed links repeat them, and servers refuse much longer ones. */
+export const MAX_TARGET_LENGTH = 16_384;
+export const DEFAULT_PORTS: readonly number[] = [80, 443, 8080];
+
+export interface TargetPolicy {
+  /** Ports beside 80, 443 and 8080. */
+  readonly extraPorts?: readonly number[];
+  /** When given, only these hosts: `cdn.test` exactly, `.cdn.test` for everything below it. */
+  readonly allowedHosts?: readonly string[];
+  /** Hosts (with port, as in `URL.host`) that are this system itself. */
+  readonly ownHosts?: readonly string[];
+  /** Development: exact origins (`http://127.0.0.1:5000`) that are let through whatever the rules say. */
+  readonly allowedOrigins?: readonly string[];
+}
+
+export interface TargetRefusal {
+  readonly code: "invalid_input" | "policy_denied";
+  readonly reason: string;
+}
+
+/** The parsed address when it may be fetched. The check is made on the normalised address, so no spelling gets around it. */
+export function checkTarget(address: string, policy: TargetPolicy): Result<URL, TargetRefusal> {
+  if (address.length > MAX_TARGET_LENGTH) return invalid(`longer than ${MAX_TARGET_LENGTH} characters`);
+  const url = parse(address);
+  if (url === null) return invalid("not an absolute address");
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    return invalid(`scheme ${url.protocol} is not http or https`);
+  }
+  const denied = denyReason(url, policy);
+  if (denied !== null) return err({ code: "policy_denied", reason: denied });
+  // After the host rules: a private host stays "denied" however it was spelled.
+  if (hasControlCharacter(address)) return invalid("holds a control character");
+  return ok(url);
+}
+
+function denyReason(url: URL, policy: TargetPolicy): string | null {
+  if (url.username !== "" || url.password !== "") return "user information in the address";
+  if (policy.ownHosts?.includes(url.host)) return "the system's own address";
+  if (policy.allowedOrigins?.includes(url.origin)) return null;
+  const host = url.hostname.replace(/\.$/, "");
+  if (isPrivateHost(host)) return "not a public host";
+  const port = url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
+  if (!DEFAULT_PORTS.includes(port) && !policy.extraPorts?.includes(port)) return `port ${port}`;
+  if (policy.allowedHosts !== undefined && !policy.allowedHosts.some((rule) => matchesHost(host, rule))) {
+    return "host not on the operator's list";
+  }
+  return null;
+}
+
+function matchesHost(host: string, rule: string): boolean {
+  return rule.startsWith(".") ? host.endsWith(rule) : host === rule;
+}
+
+const PRIVATE_SUFFIXES = [".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".onion"];
+
+/** Whether a normalised host name can only mean something inside a network: literal, local name, name without a dot. */
+export function isPrivateHost(host: string): boolean {
+  if (host.startsWith("[")) return isPrivateAddress(host.slice(1, -1));
+  if (/^\d+\.\d+\.\d+\.\d+$/.test(host)) return isPrivateAddress(host);
+  return !host.includes(".") || PRIVATE_SUFFIXES.some((suffix) => host.endsWith(suffix));
+}
+
+/** Whether an IP address (dotted IPv4, IPv6 with or without a zone) is anything but a public unicast address. */
+export function isPrivateAddress(ip: string): boolean {
+  const v4 = parseIpv4(ip);
+  if (v4 !== null) return isPrivateIpv4(v4);
+  const v6 = parseIpv6(ip);
+  if (v6 === null) return true;
+  const mapped = v6.slice(0, 5).every((part) => part === 0) && v6[5] === 0xffff;
+  if (mapped) return isPrivateIpv4(((v6[6]! << 16) | v6[7]!) >>> 0);
+  // 2000::/3 is all of global unicast: ULA, link-local, multicast, NAT64, loopback lie outside it.
+  if ((v6[0]! & 0xe000) !== 0x2000) return true;
+  const [a, b] = [v6[0]!, v6[1]!];
+  const ietf = a === 0x2001 && b < 0x0200; // Teredo, ORCHID, benchmarking
+  const documentation = (a === 0x2001 && b === 0x0db8) || (a === 0x3fff && b < 0x1000);
+  const sixToFour = a === 0x2002;
+  return ietf || documentation || sixToFour;
+}
+
+/** [network, prefix length] of IANA's special-purpose registry, plus multicast and the reserved top. */
+const PRIVATE_IPV4: readonly (readonly [string, number])[] = [
+  ["0.0.0.0", 8],
+  ["10.0.0.0", 8],
+  ["100.64.0.0", 10],
+  ["127.0.0.0", 8],
+  ["169.254.0.0", 16],
+  ["172.16.0.0", 12],
+  ["192.0.0.0", 24],
+  ["192.0.2.0", 24],
+  ["192.88.99.0", 24],
+  ["192.168.0.0", 16],
+  ["198.18.0.0", 15],
+  ["198.51.100.0", 24],
+  ["203.0.113.0", 24],
+  ["224.0.0.0", 3],
+];
+
+function isPrivateIpv4(address: number): boolean {
+  return PRIVATE_IPV4.some(([network, bits]) => (address >>> (32 - bits)) === (parseIpv4(network)! >>> (32 - bits)));
+}
+
+function parseIpv4(text: string): number | null {
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
+  if (match === null) return null;
+  const parts = match.slice(1).map(Number);
+  if (parts.some((part) => part > 255)) return null;
+  return ((parts[0]! << 24) | (parts[1]! << 16) | (parts[2]! << 8) | parts[3]!) >>> 0;
+}
+
+function parseIpv6(text: string): number[] | null {
+  const halves = text.replace(/%.*$/, "").split("::");
+  if (halves.length > 2) return null;
+  const [head, tail] = halves.map(parseHextets);
+  if (head === null || head === undefined || tail === null) return null;
+  if (tail === undefined) return head.length === 8 ? head : null;
+  const gap = 8 - head.length - tail.length;
+  return gap < 1 ? null : [...head, ...new Array<number>(gap).fill(0), ...tail];
+}
+
+function parseHextets(text: string): number[] | null {
+  if (text === "") return [];
+  const out: number[] = [];
+  const parts = text.split(":");
+  for (const [index, part] of parts.entries()) {
+    const v4 = index === parts.length - 1 ? parseIpv4(part) : null;
+    if (v4 !== null) out.push(v4 >>> 16, v4 & 0xffff);
+    else if (/^[0-9a-f]{1,4}$/i.test(part)) out.push(parseInt(part, 16));
+    else return null;
+  }
+  return out;
+}
+
+function hasControlCharacter(text: string): boolean {
+  // deno-lint-ignore no-control-regex
+  return /[\u0000-\u001f\u007f]/.test(text);
+}
+
+function parse(text: string): URL | null {
+  try {
+    return new URL(text);
+  } catch {
+    return null;
+  }
+}
+
+function invalid(reason: string): Result<URL, TargetRefusal> {
+  return err({ code: "invalid_input", reason });
+}
