@@ -1,0 +1,61 @@
+/**
+ * Ends the process groups this process started if it dies without a chance to end them itself (kill -9, a crash, a
+ * closed container): a small shell in its own session waits for the other end of a pipe to vanish.
+ */
+
+const SCRIPT = `
+trap '' INT TERM HUP
+groups=''
+while read -r verb signal group; do
+  kept=''
+  for entry in $groups; do [ "\${entry#*:}" = "$group" ] || kept="$kept $entry"; done
+  groups=$kept
+  [ "$verb" = add ] && groups="$groups $signal:$group"
+done
+[ -n "$groups" ] || exit 0
+for entry in $groups; do kill -"\${entry%%:*}" -- -"\${entry#*:}"; done
+tries=0
+while [ $tries -lt 80 ]; do
+  alive=''
+  for entry in $groups; do kill -0 -- -"\${entry#*:}" && alive=yes; done
+  [ -n "$alive" ] || exit 0
+  sleep 0.1
+  tries=$((tries + 1))
+done
+for entry in $groups; do kill -KILL -- -"\${entry#*:}"; done
+`;
+
+/** The watcher of one process; `close()` once everything it guards has ended. */
+export interface Guard {
+  /** From now on `group` (a process group leader's pid) is sent `signal` when this process dies. */
+  add(group: number, signal?: "TERM" | "INT"): void;
+  /** `group` has ended: its number may belong to a stranger from now on. */
+  remove(group: number): void;
+  close(): Promise<void>;
+}
+
+export function startGuard(): Guard {
+  const shell = new Deno.Command("/bin/sh", {
+    args: ["-c", SCRIPT],
+    stdin: "piped",
+    stdout: "null",
+    stderr: "null",
+    detached: true,
+  }).spawn();
+  const status = shell.status;
+  const writer = shell.stdin.getWriter();
+  const encoder = new TextEncoder();
+  let last: Promise<void> = Promise.resolve();
+  const send = (line: string) => {
+    last = writer.write(encoder.encode(line + "\n")).catch(() => {}); // a guard that died guards nothing
+  };
+  return {
+    add: (group, signal = "TERM") => send(`add ${signal} ${group}`),
+    remove: (group) => send(`remove - ${group}`),
+    async close() {
+      await last;
+      await writer.close().catch(() => {});
+      await status;
+    },
+  };
+}

@@ -1,0 +1,236 @@
+/**
+ * One Postgres cluster on loopback: initdb, start, stop, and every way in which that fails as one line.
+ * A folder that was left by kill -9 is picked up as it is; a half-made one is made anew.
+ */
+import { join } from "node:path";
+import { SetupError } from "../setup_error.ts";
+import type { Guard } from "../guard.ts";
+import type { PostgresBinaries } from "./binaries.ts";
+import type { RunAs } from "./home.ts";
+
+const STOP_MS = 10_000;
+const READY_LINE = "database system is ready to accept connections";
+const SUPERUSER = "supabase_admin";
+
+export interface ClusterOptions {
+  readonly dir: string;
+  readonly port: number;
+  readonly password: string;
+  readonly runAs: RunAs | undefined;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly guard: Guard;
+  readonly log: (line: string) => void;
+}
+
+export interface Cluster {
+  readonly port: number;
+  /** Settles when the server has ended, whoever ended it; the text says how. */
+  readonly ended: Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** Makes the cluster in `dir/data` unless there is one. */
+export async function initCluster(binaries: PostgresBinaries, options: ClusterOptions): Promise<void> {
+  const data = join(options.dir, "data");
+  const found = await Deno.stat(data).catch(() => null);
+  if (found !== null) return await checkCluster(data, found, options);
+  const fresh = join(options.dir, "data.new"); // renamed when complete: `data` is never half a cluster
+  await Deno.remove(fresh, { recursive: true }).catch(() => {});
+  await Deno.mkdir(fresh, { recursive: true, mode: 0o700 });
+  const passwordFile = join(options.dir, "initdb-password");
+  await Deno.writeTextFile(passwordFile, options.password + "\n", { mode: 0o600 });
+  if (options.runAs) {
+    await Deno.chown(fresh, options.runAs.uid, options.runAs.gid);
+    await Deno.chown(passwordFile, options.runAs.uid, options.runAs.gid);
+  }
+  try {
+    const { success, stdout, stderr } = await new Deno.Command(join(binaries.bin, "initdb"), {
+      args: [
+        ...["-D", fresh, "-U", SUPERUSER, "--pwfile", passwordFile, "-A", "scram-sha-256", "-E", "UTF8"],
+        ...["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync", "--no-instructions"],
+      ],
+      ...identity(options.runAs),
+    }).output();
+    if (!success) {
+      const text = new TextDecoder().decode(stderr) + new TextDecoder().decode(stdout);
+      throw startError(text.split("\n"), { what: "initdb", dir: options.dir, port: options.port });
+    }
+    await Deno.rename(fresh, data);
+  } finally {
+    await Deno.remove(passwordFile).catch(() => {});
+    await Deno.remove(fresh, { recursive: true }).catch(() => {});
+  }
+}
+
+/** Starts the server and waits until it answers. */
+export async function startCluster(binaries: PostgresBinaries, options: ClusterOptions): Promise<Cluster> {
+  const data = join(options.dir, "data");
+  await endOrphan(data, options.log);
+  const port = options.port === 0 ? freePort() : options.port;
+  const settings = {
+    listen_addresses: "127.0.0.1",
+    unix_socket_directories: "",
+    timezone: "UTC",
+    log_timezone: "UTC",
+    search_path: '"$user", public, extensions',
+    wal_level: "minimal",
+    max_wal_senders: "0",
+    log_checkpoints: "off",
+    jit: "off",
+    ...options.settings,
+  };
+  const child = new Deno.Command(join(binaries.bin, "postgres"), {
+    args: [
+      "-D",
+      data,
+      "-p",
+      String(port),
+      ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+    ],
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+    detached: true, // Ctrl-C in the terminal is ours to hand on, in order
+    env: { LC_ALL: "C" },
+    ...identity(options.runAs),
+  }).spawn();
+  child.ref();
+  options.guard.add(child.pid, "INT");
+  const tail: string[] = [];
+  const ready = Promise.withResolvers<boolean>();
+  const drained = readLines(child.stderr, (line) => {
+    tail.push(line);
+    if (tail.length > 20) tail.shift();
+    if (line.includes(READY_LINE)) ready.resolve(true);
+    if (isWorthShowing(line)) options.log(line.replace(/^\S+ \S+ UTC \[\d+\] /, ""));
+  });
+  const ended = child.status.then(async (status) => {
+    options.guard.remove(child.pid);
+    await drained;
+    ready.resolve(false);
+    return status.signal === null ? `exit code ${status.code}` : status.signal;
+  });
+  if (!await ready.promise) throw startError(tail, { what: "postgres", dir: options.dir, port });
+  return { port, ended, stop: () => stopChild(child, ended) };
+}
+
+async function stopChild(child: Deno.ChildProcess, ended: Promise<string>): Promise<void> {
+  for (const signal of ["SIGINT", "SIGQUIT", "SIGKILL"] as const) { // fast, immediate, none
+    try {
+      child.kill(signal);
+    } catch {
+      // ended already
+    }
+    if (await settlesWithin(ended, STOP_MS)) return;
+  }
+}
+
+/** A server that outlived the process that started it holds the folder: it is ended, its data is taken over. */
+async function endOrphan(data: string, log: (line: string) => void): Promise<void> {
+  const text = await Deno.readTextFile(join(data, "postmaster.pid")).catch(() => "");
+  const pid = Number(text.split("\n")[0]);
+  if (!(pid > 1) || !(await commandLine(pid)).includes(data)) return; // dead, or a stranger with the same number
+  log(`ending the server (pid ${pid}) that an earlier run left behind`);
+  for (const signal of ["SIGINT", "SIGQUIT", "SIGKILL"] as const) {
+    Deno.kill(pid, signal);
+    for (let waited = 0; waited < STOP_MS; waited += 50) {
+      if ((await commandLine(pid)) === "") return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+async function commandLine(pid: number): Promise<string> {
+  if (Deno.build.os === "linux") {
+    return await Deno.readTextFile(`/proc/${pid}/cmdline`).then((text) => text.replaceAll("\0", " "), () => "");
+  }
+  const { stdout } = await new Deno.Command("ps", { args: ["-o", "command=", "-p", String(pid)], stderr: "null" })
+    .output();
+  return new TextDecoder().decode(stdout).trim();
+}
+
+async function checkCluster(data: string, found: Deno.FileInfo, options: ClusterOptions): Promise<void> {
+  const owner = options.runAs?.uid ?? Deno.uid();
+  if (found.uid !== owner) {
+    throw new SetupError(
+      "data_folder_foreign",
+      `${data} belongs to uid ${found.uid}, Postgres would run as uid ${owner}: start as the user who made it, or delete it`,
+    );
+  }
+  const version = await Deno.readTextFile(join(data, "PG_VERSION")).catch(() => "");
+  const control = await Deno.stat(join(data, "global/pg_control")).catch(() => null);
+  if (version.trim() !== "17" || control === null) {
+    const what = version && version.trim() !== "17"
+      ? `made by Postgres ${version.trim()}`
+      : "not a complete Postgres 17 cluster";
+    throw new SetupError("data_folder_broken", `${data} is ${what}: delete it (rm -rf ${data}) and start again`);
+  }
+}
+
+function startError(lines: readonly string[], context: { what: string; dir: string; port: number }): SetupError {
+  const text = lines.join("\n");
+  const cause = new Error(text);
+  if (/Address already in use|could not create any TCP\/IP sockets/.test(text)) {
+    return new SetupError(
+      "port_taken",
+      `port ${context.port} (Postgres) is taken: stop the program that listens there`,
+      { cause },
+    );
+  }
+  if (/No space left on device|could not (write|extend|resize).*space/i.test(text)) {
+    return new SetupError("disk_full", `no space left for Postgres in ${context.dir}: free some, then start again`, {
+      cause,
+    });
+  }
+  if (/error while loading shared libraries: (\S+)/.test(text)) {
+    return new SetupError(
+      "missing_program",
+      `Postgres does not run here: ${lines.find((line) => line.includes("shared libraries"))}`,
+      { cause },
+    );
+  }
+  const telling = lines.findLast((line) => /FATAL|PANIC|error:/.test(line)) ?? lines.findLast((line) => line.trim()) ??
+    "no output";
+  const reason = telling.replace(/^.*?(FATAL|PANIC|error):\s*/, "").trim();
+  if (/control file|WAL|checkpoint record|lock file|data directory|could not open file|invalid contents/i.test(text)) {
+    const data = join(context.dir, "data");
+    return new SetupError("data_folder_broken", `Postgres cannot use ${data} (${reason}): delete it and start again`, {
+      cause,
+    });
+  }
+  return new SetupError("part_failed", `${context.what} did not start: ${reason}`, { cause });
+}
+
+function isWorthShowing(line: string): boolean {
+  return /\b(ERROR|FATAL|PANIC|WARNING):/.test(line) &&
+    !line.includes("terminating connection due to administrator command");
+}
+
+/** A port nobody listens on right now. */
+export function freePort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  listener.close();
+  return listener.addr.port;
+}
+
+function identity(runAs: RunAs | undefined): { uid?: number; gid?: number; cwd?: string } {
+  return runAs ? { uid: runAs.uid, gid: runAs.gid, cwd: "/" } : {};
+}
+
+async function settlesWithin(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<false>((resolve) => timer = setTimeout(() => resolve(false), milliseconds));
+  const settled = await Promise.race([promise.then(() => true), timeout]);
+  clearTimeout(timer);
+  return settled;
+}
+
+async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void): Promise<void> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    lines.forEach(onLine);
+  }
+  if (rest) onLine(rest);
+}

@@ -1,0 +1,88 @@
+/**
+ * A database of one's own for one test: a copy (about 0.1 s) of the migrated one in the cluster that `deno task test`
+ * started.
+ *
+ * @example
+ * await using database = await createTestDatabase();
+ * const [row] = await database.sql`select enqueue_video(…)`;
+ */
+import createClient, { type Options, type PostgresType, type Sql } from "postgres";
+
+/** Names the cluster: an address as its superuser. */
+export const CLUSTER_VARIABLE = "KEEPSTREAM_TEST_POSTGRES_URL";
+
+export type TestRole = "supabase_admin" | "postgres" | "authenticator" | "anon" | "authenticated" | "service_role";
+
+export interface TestDatabase extends AsyncDisposable {
+  readonly name: string;
+  /** As `postgres`, who owns the database. */
+  readonly url: string;
+  readonly authenticatorUrl: string;
+  readonly adminUrl: string;
+  /** As `postgres`. */
+  readonly sql: Sql;
+  /** As the superuser. */
+  readonly admin: Sql;
+  /** As `service_role`, what functions and runner are. */
+  readonly serviceRole: Sql;
+  /** One more client, closed with the database. */
+  connect(role: TestRole, options?: Options<Record<string, PostgresType>>): Sql;
+}
+
+/** Needs `--allow-env` and a cluster: run tests with `deno task test`. */
+export async function createTestDatabase(): Promise<TestDatabase> {
+  const cluster = Deno.env.get(CLUSTER_VARIABLE);
+  if (!cluster) throw new Error(`${CLUSTER_VARIABLE} is not set: run tests with \`deno task test [files…]\``);
+  const name = `test_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
+  await onCluster(cluster, (sql) => sql.unsafe(`create database ${name} template postgres owner postgres`));
+  const clients: Sql[] = [];
+  const connect = (role: TestRole, options: Options<Record<string, PostgresType>> = {}): Sql => {
+    const client = createClient(roleUrl(cluster, { role: loginOf(role), database: name }), {
+      max: 4,
+      onnotice: () => {},
+      ...options,
+      connection: { ...(loginOf(role) === role ? {} : { role }), ...options.connection },
+    });
+    clients.push(client);
+    return client;
+  };
+  return {
+    name,
+    url: roleUrl(cluster, { role: "postgres", database: name }),
+    authenticatorUrl: roleUrl(cluster, { role: "authenticator", database: name }),
+    adminUrl: roleUrl(cluster, { role: "supabase_admin", database: name }),
+    sql: connect("postgres"),
+    admin: connect("supabase_admin"),
+    serviceRole: connect("service_role"),
+    connect,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(clients.map((client) => client.end({ timeout: 1 })));
+      await onCluster(cluster, (sql) => sql.unsafe(`drop database if exists ${name} with (force)`));
+    },
+  };
+}
+
+/** A role that cannot sign in is taken on by one that can, as the REST gateway does. */
+function loginOf(role: TestRole): string {
+  return role === "anon" || role === "authenticated" || role === "service_role" ? "authenticator" : role;
+}
+
+/** All roles that sign in share the cluster's password. */
+function roleUrl(cluster: string, target: { role: string; database: string }): string {
+  const url = new URL(cluster);
+  url.username = target.role;
+  url.pathname = `/${target.database}`;
+  return url.href;
+}
+
+async function onCluster(cluster: string, use: (sql: Sql) => Promise<unknown>): Promise<void> {
+  const sql = createClient(roleUrl(cluster, { role: "supabase_admin", database: "template1" }), {
+    max: 1,
+    onnotice: () => {},
+  });
+  try {
+    await use(sql);
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
