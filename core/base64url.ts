@@ -2,6 +2,9 @@
 // Example: encodeBase64Url(new Uint8Array([255, 254])) → "__4"
 // Runs on: Deno, edge runtime, workerd, browser.
 
+/** `Uint8Array<ArrayBuffer>`, spelled so that TypeScript 5.6 (the edge runtime's base), where it is not generic, reads it too. */
+export type Bytes = ReturnType<typeof Uint8Array.of>;
+
 export function encodeBase64(bytes: Uint8Array): string {
   let binary = "";
   for (const byte of bytes) binary += String.fromCharCode(byte);
@@ -13,7 +16,7 @@ export function encodeBase64Url(bytes: Uint8Array): string {
 }
 
 /** Bytes of base64 or base64url text, with or without padding; null when it is neither. */
-export function decodeBase64(text: string): Uint8Array<ArrayBuffer> | null {
+export function decodeBase64(text: string): Bytes | null {
   const plain = text.replaceAll("-", "+").replaceAll("_", "/").replace(/=+$/, "");
   if (!/^[A-Za-z0-9+/]*$/.test(plain) || plain.length % 4 === 1) return null;
   const binary = atob(plain);

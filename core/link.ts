@@ -5,7 +5,7 @@
 // Two scopes. Exact: the signature covers the address. With sc=n: it covers the origin and the first n directories, so that
 // one signature serves every segment of a playlist. What else the fetch needs (request headers, the key of an encrypted
 // file, the episode) travels sealed in x. A link depends on nothing but its inputs: the same inputs give the same link.
-import { decodeBase64, encodeBase64Url } from "./base64url.ts";
+import { type Bytes, decodeBase64, encodeBase64Url } from "./base64url.ts";
 import { err, ok, type Result } from "./result.ts";
 import { MAX_TARGET_LENGTH } from "./target_policy.ts";
 
@@ -33,7 +33,7 @@ export interface LinkContext {
 
 interface SigningKey {
   readonly kid: string;
-  readonly secret: Uint8Array<ArrayBuffer>;
+  readonly secret: Bytes;
   /** Filled by the first use; keys, not a promise: workerd forbids to await another request's promise. */
   derived?: { readonly mac: CryptoKey; readonly seal: CryptoKey; readonly nonce: CryptoKey };
 }
@@ -213,7 +213,7 @@ function macMessage(parts: {
   readonly expiresAt: number;
   readonly sealed: string | null;
   readonly subject: string;
-}): Uint8Array<ArrayBuffer> {
+}): Bytes {
   const mode = parts.scopeDirectories === null ? "exact" : `scope ${parts.scopeDirectories}`;
   // No part can hold a newline: kid, x and exp by their syntax, the subject because URL removes it.
   const text = [VERSION, parts.kid, mode, parts.expiresAt, parts.sealed ?? "", parts.subject].join("\n");

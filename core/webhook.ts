@@ -2,7 +2,7 @@
 // Example: webhook-signature: v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
 // https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 // Runs on: Deno, edge runtime, workerd.
-import { decodeBase64, encodeBase64 } from "./base64url.ts";
+import { type Bytes, decodeBase64, encodeBase64 } from "./base64url.ts";
 import { err, ok, type Result } from "./result.ts";
 
 /** How far a timestamp may lie in the past or the future. */
@@ -59,7 +59,7 @@ export async function verifyWebhook(
   return err("bad_signature");
 }
 
-function signedContent(id: string, timestamp: string, body: string): Uint8Array<ArrayBuffer> {
+function signedContent(id: string, timestamp: string, body: string): Bytes {
   return new TextEncoder().encode(`${id}.${timestamp}.${body}`);
 }
 
