@@ -1,0 +1,361 @@
+// The hub as its real client sees it: every case is driven by @huggingface/hub, or by plain fetch where the client hides it.
+
+import * as client from "@huggingface/hub";
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { type Hub, type HubOptions, startHub } from "./hub.ts";
+
+const ALICE = { name: "alice", token: "hf_alice" };
+const BOB = { name: "bob", token: "hf_bob" };
+const REPO = { type: "dataset", name: "alice/archive-1" } as const;
+const PATH = "1/ep1/abc.mp4";
+
+async function withHub(test: (hub: Hub, dir: string) => Promise<void>, options: Partial<HubOptions> = {}) {
+  const dir = await Deno.makeTempDir({ prefix: "hub-test-" });
+  const hub = await startHub({ dir, users: [ALICE, BOB], ...options });
+  try {
+    await test(hub, dir);
+  } finally {
+    await hub.stop();
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+function bytes(size: number, seed = 1): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(size);
+  for (let i = 0, value = seed; i < size; i++) out[i] = value = (value * 1103515245 + 12345 + i) & 0xff;
+  return out;
+}
+
+const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest("hex");
+const as = (hub: Hub, user = ALICE) => ({ hubUrl: hub.url, accessToken: user.token });
+
+async function upload(hub: Hub, data: Uint8Array<ArrayBuffer>, path = PATH) {
+  await client.createRepo({ ...as(hub), repo: REPO, visibility: "private" });
+  return await client.commit({
+    ...as(hub),
+    repo: REPO,
+    title: "Add",
+    operations: [{ operation: "addOrUpdate", path, content: new Blob([data]) }],
+  });
+}
+
+async function statusOf(promise: Promise<unknown>): Promise<number> {
+  const error = await promise.then(() => null, (reason) => reason);
+  assert.ok(error instanceof client.HubApiError, `a HubApiError, not ${error}`);
+  return error.statusCode;
+}
+
+Deno.test("whoAmI answers the user of the token, and 401 for a token nobody has", () =>
+  withHub(async (hub) => {
+    const me = await client.whoAmI(as(hub));
+    assert.equal(me.name, "alice");
+    assert.equal(me.auth.accessToken?.role, "write");
+    assert.equal(await statusOf(client.whoAmI({ hubUrl: hub.url, accessToken: "hf_nobody" })), 401);
+  }));
+
+Deno.test("createRepo makes a private repository once; again → 409; in another's name → 403", () =>
+  withHub(async (hub) => {
+    const made = await client.createRepo({ ...as(hub), repo: REPO, visibility: "private" });
+    assert.equal(made.repoUrl, `${hub.url}/datasets/alice/archive-1`);
+    assert.equal(await client.repoExists({ ...as(hub), repo: REPO }), true);
+    assert.equal(await client.repoExists({ ...as(hub, BOB), repo: REPO }), false);
+    assert.equal(await client.repoExists({ hubUrl: hub.url, repo: REPO }), false);
+    assert.equal(await statusOf(client.createRepo({ ...as(hub), repo: REPO })), 409);
+    assert.equal(await statusOf(client.createRepo({ ...as(hub, BOB), repo: REPO })), 403);
+  }));
+
+Deno.test("commit sends a large file as one LFS object and reads back the same bytes", () =>
+  withHub(async (hub) => {
+    const data = bytes(300_000);
+    const output = await upload(hub, data);
+    assert.match(output?.commit.oid ?? "", /^[0-9a-f]{40}$/);
+    assert.deepEqual(hub.calls.filter((call) => call.at.startsWith("upload")).map((call) => call.bytes), [300_000]);
+    const [info] = await client.pathsInfo({ ...as(hub), repo: REPO, paths: [PATH, "1/ep1/none.mp4"], expand: true });
+    assert.equal(info?.lfs?.oid, sha256(data));
+    assert.equal(info?.size, 300_000);
+    assert.equal(info?.lastCommit.id, output?.commit.oid);
+    const blob = await client.downloadFile({ ...as(hub), repo: REPO, path: PATH });
+    assert.deepEqual(new Uint8Array(await blob!.arrayBuffer()), data);
+  }));
+
+Deno.test("commit sends a file over the threshold in parts", () =>
+  withHub(async (hub) => {
+    const data = bytes(250_000);
+    await upload(hub, data);
+    const parts = hub.calls.filter((call) => call.at === "upload_part").map((call) => call.bytes).sort();
+    assert.deepEqual(parts, [100_000, 100_000, 50_000]);
+    assert.equal(hub.calls.filter((call) => call.at === "complete").length, 1);
+    const blob = await client.downloadFile({ ...as(hub), repo: REPO, path: PATH });
+    assert.deepEqual(new Uint8Array(await blob!.arrayBuffer()), data);
+  }, { multipartThresholdBytes: 100_000, chunkBytes: 100_000 }));
+
+Deno.test("commit sends no byte of an object the repository holds", () =>
+  withHub(async (hub) => {
+    await upload(hub, bytes(50_000));
+    const before = hub.calls.filter((call) => call.at === "upload_basic").length;
+    await client.commit({
+      ...as(hub),
+      repo: REPO,
+      title: "Again",
+      operations: [{ operation: "addOrUpdate", path: "1/ep2/same.mp4", content: new Blob([bytes(50_000)]) }],
+    });
+    assert.equal(hub.calls.filter((call) => call.at === "upload_basic").length, before);
+  }));
+
+Deno.test("commit keeps a small text file in git: 307 to a relative address", () =>
+  withHub(async (hub) => {
+    await upload(hub, bytes(20), "README.md");
+    const answer = await fetch(`${hub.url}/datasets/alice/archive-1/resolve/main/README.md`, {
+      headers: { authorization: "Bearer hf_alice" },
+      redirect: "manual",
+    });
+    await answer.body?.cancel();
+    assert.equal(answer.status, 307);
+    assert.match(
+      answer.headers.get("location") ?? "",
+      /^\/api\/resolve-cache\/datasets\/alice\/archive-1\/[0-9a-f]{40}\//,
+    );
+    const blob = await client.downloadFile({ ...as(hub), repo: REPO, path: "README.md" });
+    assert.deepEqual(new Uint8Array(await blob!.arrayBuffer()), bytes(20));
+  }));
+
+Deno.test("commit with a parent that moved → 412; while another runs → 409; a missing LFS object → 400", () =>
+  withHub(async (hub) => {
+    await upload(hub, bytes(10));
+    const operations = [{ operation: "delete" as const, path: PATH }];
+    const parentCommit = "0".repeat(40);
+    assert.equal(await statusOf(client.commit({ ...as(hub), repo: REPO, title: "x", parentCommit, operations })), 412);
+    hub.fail("commit_locked");
+    assert.equal(await statusOf(client.commit({ ...as(hub), repo: REPO, title: "x", operations })), 409);
+    const lines = [
+      { key: "header", value: { summary: "x" } },
+      { key: "lfsFile", value: { path: "x.mp4", algo: "sha256", oid: "a".repeat(64), size: 3 } },
+    ];
+    const answer = await fetch(`${hub.url}/api/datasets/alice/archive-1/commit/main`, {
+      method: "POST",
+      headers: { authorization: "Bearer hf_alice", "content-type": "application/x-ndjson" },
+      body: lines.map((line) => JSON.stringify(line)).join("\n"),
+    });
+    assert.equal(answer.status, 400);
+    assert.match((await answer.json()).error, /LFS pointer pointed to a file that does not exist/);
+  }));
+
+Deno.test("deleteFiles takes the path away; the old commit keeps it until the LFS object is deleted", () =>
+  withHub(async (hub) => {
+    const added = await upload(hub, bytes(30_000));
+    await client.deleteFiles({ ...as(hub), repo: REPO, paths: [PATH] });
+    assert.equal(await client.fileExists({ ...as(hub), repo: REPO, path: PATH }), false);
+    const revision = added?.commit.oid;
+    assert.equal(await client.fileExists({ ...as(hub), repo: REPO, path: PATH, revision }), true);
+    const headers = { authorization: "Bearer hf_alice", "content-type": "application/json" };
+    const stored = await (await fetch(`${hub.url}/api/datasets/alice/archive-1/lfs-files`, { headers })).json();
+    assert.equal(stored[0].fileOid, sha256(bytes(30_000)));
+    const deleted = await fetch(`${hub.url}/api/datasets/alice/archive-1/lfs-files/batch`, {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ deletions: { sha: [stored[0].fileOid], rewriteHistory: true } }),
+    });
+    assert.equal(deleted.status, 200);
+    assert.equal(await client.fileExists({ ...as(hub), repo: REPO, path: PATH, revision }), false);
+    assert.equal(hub.usedBytes("alice"), 0);
+  }));
+
+Deno.test("GET resolve of a private LFS file → 302 to an address of another origin that needs no token and answers ranges", () =>
+  withHub(async (hub) => {
+    const data = bytes(1000);
+    await upload(hub, data);
+    const address = `${hub.url}/datasets/alice/archive-1/resolve/main/${PATH}`;
+    const anonymous = await fetch(address, { redirect: "manual" });
+    await anonymous.body?.cancel();
+    assert.equal(anonymous.status, 401);
+    const other = await fetch(address, { redirect: "manual", headers: { authorization: "Bearer hf_bob" } });
+    await other.body?.cancel();
+    assert.equal(other.status, 404);
+    assert.equal(other.headers.get("x-error-code"), "RepoNotFound");
+    const answer = await fetch(address, { redirect: "manual", headers: { authorization: "Bearer hf_alice" } });
+    await answer.body?.cancel();
+    assert.equal(answer.status, 302);
+    assert.equal(answer.headers.get("x-linked-size"), "1000");
+    assert.equal(answer.headers.get("x-linked-etag"), `"${sha256(data)}"`);
+    assert.match(answer.headers.get("x-repo-commit") ?? "", /^[0-9a-f]{40}$/);
+    const cdn = answer.headers.get("location") ?? "";
+    assert.notEqual(new URL(cdn).origin, hub.url);
+    for (
+      const [range, status, part] of [
+        ["bytes=10-19", 206, data.slice(10, 20)],
+        ["bytes=990-", 206, data.slice(990)],
+        ["bytes=-5", 206, data.slice(995)],
+        ["bytes=0-1,5-6", 200, data],
+      ] as const
+    ) {
+      const got = await fetch(cdn, { headers: { range } });
+      assert.equal(got.status, status, range);
+      assert.deepEqual(new Uint8Array(await got.arrayBuffer()), part, range);
+    }
+    const beyond = await fetch(cdn, { headers: { range: "bytes=1000-" } });
+    await beyond.body?.cancel();
+    assert.equal(beyond.status, 416);
+    assert.equal(beyond.headers.get("content-range"), "bytes */1000");
+    const forged = await fetch(cdn.replace(/Expires=\d+/, "Expires=9999999999"));
+    assert.equal(forged.status, 403);
+    assert.match(await forged.text(), /SignatureDoesNotMatch/);
+    const tokenSent = await fetch(cdn, { headers: { authorization: "Bearer hf_alice" } });
+    await tokenSent.body?.cancel();
+    assert.equal(tokenSent.status, 400);
+  }));
+
+Deno.test("GET of a CDN address after its hour → 403", async () => {
+  let now = 1_700_000_000;
+  await withHub(async (hub) => {
+    await upload(hub, bytes(10));
+    const answer = await fetch(`${hub.url}/datasets/alice/archive-1/resolve/main/${PATH}`, {
+      headers: { authorization: "Bearer hf_alice" },
+      redirect: "manual",
+    });
+    await answer.body?.cancel();
+    const cdn = answer.headers.get("location") ?? "";
+    now += 3599;
+    const inTime = await fetch(cdn);
+    await inTime.body?.cancel();
+    assert.equal(inTime.status, 200);
+    now += 2;
+    const late = await fetch(cdn);
+    assert.equal(late.status, 403);
+    assert.match(await late.text(), /AccessDenied/);
+  }, { now: () => now });
+});
+
+Deno.test("GET resolve of an unknown path → 404 EntryNotFound; of an unknown revision → 404 RevisionNotFound", () =>
+  withHub(async (hub) => {
+    await upload(hub, bytes(10));
+    for (const [rest, code] of [["main/none.mp4", "EntryNotFound"], ["nope/x.mp4", "RevisionNotFound"]]) {
+      const answer = await fetch(`${hub.url}/datasets/alice/archive-1/resolve/${rest}`, {
+        headers: { authorization: "Bearer hf_alice" },
+      });
+      await answer.body?.cancel();
+      assert.equal(answer.status, 404);
+      assert.equal(answer.headers.get("x-error-code"), code);
+    }
+    assert.equal(await client.downloadFile({ ...as(hub), repo: REPO, path: "none.mp4" }), null);
+  }));
+
+Deno.test("an upload address refuses a token, a wrong length and a chunked body", () =>
+  withHub(async (hub) => {
+    await client.createRepo({ ...as(hub), repo: REPO });
+    const batch = await fetch(`${hub.url}/datasets/alice/archive-1.git/info/lfs/objects/batch`, {
+      method: "POST",
+      headers: { authorization: "Bearer hf_alice", "content-type": "application/vnd.git-lfs+json" },
+      body: JSON.stringify({
+        operation: "upload",
+        transfers: ["basic"],
+        objects: [{ oid: sha256(bytes(9)), size: 9 }],
+      }),
+    });
+    assert.equal(batch.headers.get("content-type"), "application/vnd.git-lfs+json");
+    const href = (await batch.json()).objects[0].actions.upload.href;
+    const put = async (body: BodyInit, headers: HeadersInit = {}) => {
+      const answer = await fetch(href, { method: "PUT", body, headers });
+      await answer.body?.cancel();
+      return answer.status;
+    };
+    assert.equal(await put(bytes(9), { authorization: "Bearer hf_alice" }), 400);
+    assert.equal(await put(bytes(8)), 400);
+    assert.equal(await put(new Blob([bytes(9)]).stream()), 411);
+    assert.equal(await put(bytes(9)), 200);
+  }));
+
+Deno.test("an upload whose bytes are not the object's is refused", () =>
+  withHub(async (hub) => {
+    hub.fail("basic_truncated");
+    assert.equal(await statusOf(upload(hub, bytes(5000))), 400);
+    assert.equal(hub.usedBytes("alice"), 0);
+  }));
+
+Deno.test("listDatasets shows private repositories to their owner alone, page by page", () =>
+  withHub(async (hub) => {
+    for (let title = 1; title <= 5; title++) {
+      const repo = { type: "dataset", name: `alice/archive-${title}` } as const;
+      await client.createRepo({ ...as(hub), repo, visibility: title === 5 ? "public" : "private" });
+    }
+    const names = async (user: typeof ALICE) => {
+      const found: string[] = [];
+      for await (const entry of client.listDatasets({ ...as(hub, user), search: { owner: "alice" } })) {
+        found.push(entry.name);
+      }
+      return found.sort();
+    };
+    assert.equal((await names(ALICE)).length, 5);
+    assert.deepEqual(await names(BOB), ["alice/archive-5"]);
+    const first = await fetch(`${hub.url}/api/datasets?author=alice&limit=2`, {
+      headers: { authorization: "Bearer hf_alice" },
+    });
+    assert.equal((await first.json()).length, 2);
+    assert.match(first.headers.get("link") ?? "", /^<.*cursor=2.*>; rel="next"$/);
+  }));
+
+Deno.test("listFiles walks directories; listCommits goes back from the newest", () =>
+  withHub(async (hub) => {
+    await upload(hub, bytes(10));
+    const paths: string[] = [];
+    for await (const entry of client.listFiles({ ...as(hub), repo: REPO, recursive: true })) paths.push(entry.path);
+    assert.deepEqual(paths.sort(), [".gitattributes", "1", "1/ep1", PATH]);
+    const titles: string[] = [];
+    for await (const commit of client.listCommits({ ...as(hub), repo: REPO })) titles.push(commit.title);
+    assert.deepEqual(titles, ["Add", "initial commit"]);
+    assert.equal(await client.countCommits({ ...as(hub), repo: REPO }), 2);
+  }));
+
+Deno.test("GET /api/settings/repositories tells the bytes each repository holds", () =>
+  withHub(async (hub) => {
+    await upload(hub, bytes(70_000));
+    const answer = await fetch(`${hub.url}/api/settings/repositories`, {
+      headers: { authorization: "Bearer hf_alice" },
+    });
+    const [entry] = await answer.json();
+    assert.equal(entry.id, "alice/archive-1");
+    assert.equal(entry.storage, 70_000);
+    assert.equal(entry.visibility, "private");
+  }));
+
+Deno.test("deleteRepo removes repository and bytes", () =>
+  withHub(async (hub) => {
+    await upload(hub, bytes(10));
+    await client.deleteRepo({ ...as(hub), repo: REPO });
+    assert.equal(await client.repoExists({ ...as(hub), repo: REPO }), false);
+    assert.equal(hub.usedBytes("alice"), 0);
+  }));
+
+Deno.test("every answer tells the rate limit; past it → 429 until the window ends", async () => {
+  let now = 1_700_000_000;
+  await withHub(async (hub) => {
+    const ask = () => fetch(`${hub.url}/api/whoami-v2`, { headers: { authorization: "Bearer hf_alice" } });
+    const statuses: number[] = [];
+    const remaining: string[] = [];
+    for (let call = 0; call < 3; call++) {
+      const answer = await ask();
+      await answer.body?.cancel();
+      statuses.push(answer.status);
+      remaining.push(answer.headers.get("ratelimit") ?? "");
+    }
+    assert.deepEqual(statuses, [200, 200, 429]);
+    assert.deepEqual(remaining, ['"api";r=1;t=60', '"api";r=0;t=60', '"api";r=0;t=60']);
+    now += 60;
+    const later = await ask();
+    await later.body?.cancel();
+    assert.equal(later.status, 200);
+  }, { now: () => now, rateLimits: { api: 2, resolvers: 2, windowSeconds: 60 } });
+});
+
+Deno.test("a hub started again on its directory knows repositories, commits and bytes", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "hub-test-" });
+  const first = await startHub({ dir, users: [ALICE] });
+  const data = bytes(40_000);
+  await upload(first, data);
+  await first.stop();
+  const second = await startHub({ dir, users: [ALICE] });
+  const blob = await client.downloadFile({ ...as(second), repo: REPO, path: PATH });
+  assert.deepEqual(new Uint8Array(await blob!.arrayBuffer()), data);
+  await second.stop();
+  await Deno.remove(dir, { recursive: true });
+});
