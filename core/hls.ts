@@ -1,0 +1,443 @@
+// Reads an HLS playlist into what a downloader needs: variants and renditions, or segments with key, map and byte range.
+// Example: parsePlaylist("#EXTM3U\n#EXTINF:4,\na.ts\n#EXT-X-ENDLIST\n", new URL("https://cdn.test/m.m3u8"))
+//          → { kind: "media", endList: true, segments: [{ url: "https://cdn.test/a.ts", durationSeconds: 4, … }] }
+// Every address comes back absolute and unchecked: whoever fetches asks core/target_policy.ts first.
+// Rewriting for the proxy is core/hls_rewrite.ts. Runs on: Deno, workerd. Linear: 10,000 segments take a few milliseconds.
+import { createResolver, define, expandVariables, parseAttributes, type PlaylistError } from "./hls_syntax.ts";
+import { err, ok, type Result } from "./result.ts";
+
+export type { PlaylistError } from "./hls_syntax.ts";
+
+export type Playlist = MasterPlaylist | MediaPlaylist;
+
+export interface MasterPlaylist {
+  readonly kind: "master";
+  readonly variants: readonly Variant[];
+  readonly renditions: readonly Rendition[];
+  /** To hand to parsePlaylist for the media playlists, whose EXT-X-DEFINE may import them. */
+  readonly variables: ReadonlyMap<string, string>;
+}
+
+export interface Variant {
+  readonly url: string;
+  /** Bits per second. */
+  readonly bandwidth: number;
+  readonly width: number | null;
+  readonly height: number | null;
+  readonly codecs: string | null;
+  readonly frameRate: number | null;
+  /** Group ids of renditions. */
+  readonly audio: string | null;
+  readonly subtitles: string | null;
+}
+
+export interface Rendition {
+  readonly type: "AUDIO" | "VIDEO" | "SUBTITLES" | "CLOSED-CAPTIONS";
+  readonly groupId: string;
+  readonly name: string;
+  readonly language: string | null;
+  readonly isDefault: boolean;
+  readonly forced: boolean;
+  readonly channels: string | null;
+  /** null: the rendition is inside the variant's own segments. */
+  readonly url: string | null;
+}
+
+export interface MediaPlaylist {
+  readonly kind: "media";
+  readonly targetDurationSeconds: number;
+  readonly mediaSequence: number;
+  /** false: live, or not finished. */
+  readonly endList: boolean;
+  readonly iFramesOnly: boolean;
+  readonly segments: readonly Segment[];
+  /** Sum of all segments. */
+  readonly durationSeconds: number;
+}
+
+export interface Segment {
+  readonly url: string;
+  readonly durationSeconds: number;
+  /** Media sequence number; the default IV of AES-128. */
+  readonly sequence: number;
+  /** Counts EXT-X-DISCONTINUITY: segments of one number share a timeline. */
+  readonly discontinuity: number;
+  readonly byteRange: ByteSpan | null;
+  readonly key: SegmentKey | null;
+  readonly map: InitSection | null;
+  /** EXT-X-GAP: the server says that this one is missing. */
+  readonly gap: boolean;
+}
+
+export interface ByteSpan {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface SegmentKey {
+  /** AES-128, SAMPLE-AES, SAMPLE-AES-CTR, … as written. */
+  readonly method: string;
+  readonly url: string;
+  /** `identity`, or the name of a DRM system. */
+  readonly keyFormat: string;
+  /** 16 bytes, or null: the sequence number (see segmentIv). */
+  readonly iv: Uint8Array<ArrayBuffer> | null;
+}
+
+export interface InitSection {
+  readonly url: string;
+  readonly byteRange: ByteSpan | null;
+  /** The key in force where the EXT-X-MAP stands. */
+  readonly key: SegmentKey | null;
+}
+
+export interface ParseOptions {
+  /** Variables of the master playlist. */
+  readonly variables?: ReadonlyMap<string, string>;
+  readonly maxSegments?: number;
+  readonly maxLines?: number;
+  readonly maxVariants?: number;
+}
+
+const NO_VARIABLES: ReadonlyMap<string, string> = new Map();
+/** No segment of a video lasts longer than this; the sum decides whether a download is whole. */
+const MAX_SEGMENT_SECONDS = 3600;
+
+/** Whether text begins as a playlist does, byte order mark or not. */
+export function looksLikePlaylist(text: string): boolean {
+  return /^\uFEFF?#EXTM3U(?:[ \t\r\n]|$)/.test(text);
+}
+
+/** Parses a whole playlist; `base` is its address after redirects. */
+export function parsePlaylist(text: string, base: URL, options: ParseOptions = {}): Result<Playlist, PlaylistError> {
+  if (!looksLikePlaylist(text)) return err({ code: "not_a_playlist", reason: "does not begin with #EXTM3U" });
+  const state = new Parser(base, options);
+  const maxLines = options.maxLines ?? 200_000;
+  let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
+  for (let number = 1; at < text.length; number++) {
+    if (number > maxLines) return err({ code: "too_large", reason: `more than ${maxLines} lines` });
+    let end = text.indexOf("\n", at);
+    if (end === -1) end = text.length;
+    const line = text.slice(at, end).trim();
+    at = end + 1;
+    if (line === "") continue;
+    const problem = line.startsWith("#") ? state.tag(line) : state.uri(line);
+    if (problem !== null) return err({ ...problem, line: number });
+  }
+  return state.finish();
+}
+
+/** The IV that a segment is encrypted with: the key's own, else the sequence number as 128 bits big-endian. */
+export function segmentIv(segment: Segment): Uint8Array<ArrayBuffer> {
+  if (segment.key?.iv) return segment.key.iv;
+  const iv = new Uint8Array(16);
+  new DataView(iv.buffer).setBigUint64(8, BigInt(segment.sequence));
+  return iv;
+}
+
+type Problem = PlaylistError | null;
+
+class Parser {
+  readonly #base: URL;
+  readonly #options: ParseOptions;
+  readonly #resolve;
+  readonly #variables = new Map<string, string>();
+  readonly #variants: Variant[] = [];
+  readonly #renditions: Rendition[] = [];
+  readonly #segments: Segment[] = [];
+  #isMaster = false;
+  #streamInf: ReadonlyMap<string, string> | null = null;
+  #targetDuration = 0;
+  #mediaSequence = 0;
+  #endList = false;
+  #iFramesOnly = false;
+  #total = 0;
+  #duration: number | null = null;
+  #discontinuity = 0;
+  #gap = false;
+  #byteRange: { length: number; offset: number | null } | null = null;
+  /** Where the next byte range without an offset begins, and in which resource. */
+  #previousRange: { url: string; end: number } | null = null;
+  #keys: SegmentKey[] = [];
+  #key: SegmentKey | null = null;
+  /** Several EXT-X-KEY in a row (one per DRM system) apply together; a segment between them starts a new set. */
+  #keysOpen = false;
+  #map: InitSection | null = null;
+
+  constructor(base: URL, options: ParseOptions) {
+    this.#base = base;
+    this.#options = options;
+    this.#resolve = createResolver(base, (href) => ({ href }));
+  }
+
+  tag(line: string): Problem {
+    const colon = line.indexOf(":");
+    const name = colon === -1 ? line : line.slice(0, colon);
+    const value = colon === -1 ? "" : line.slice(colon + 1);
+    switch (name) {
+      case "#EXTINF":
+        return this.#extinf(value);
+      case "#EXT-X-BYTERANGE":
+        return this.#setByteRange(value);
+      case "#EXT-X-KEY":
+        return this.#extKey(value);
+      case "#EXT-X-MAP":
+        return this.#extMap(value);
+      case "#EXT-X-DISCONTINUITY":
+        this.#discontinuity++;
+        return null;
+      case "#EXT-X-GAP":
+        this.#gap = true;
+        return null;
+      case "#EXT-X-TARGETDURATION":
+        return this.#number(value, (seconds) => this.#targetDuration = seconds);
+      case "#EXT-X-MEDIA-SEQUENCE":
+        return this.#number(value, (sequence) => this.#mediaSequence = sequence);
+      case "#EXT-X-ENDLIST":
+        this.#endList = true;
+        return null;
+      case "#EXT-X-I-FRAMES-ONLY":
+        this.#iFramesOnly = true;
+        return null;
+      case "#EXT-X-DEFINE":
+        return this.#define(value);
+      case "#EXT-X-STREAM-INF":
+        return this.#extStreamInf(value);
+      case "#EXT-X-MEDIA":
+        return this.#extMedia(value);
+      default:
+        return null;
+    }
+  }
+
+  uri(line: string): Problem {
+    const url = this.#absolute(line);
+    if (typeof url !== "string") return url;
+    if (this.#streamInf !== null) return this.#addVariant(url);
+    if (this.#isMaster) return null;
+    if (this.#duration === null) return malformed("a segment without #EXTINF");
+    return this.#addSegment(url, this.#duration);
+  }
+
+  finish(): Result<Playlist, PlaylistError> {
+    if (this.#isMaster) {
+      if (this.#segments.length > 0) return err(malformed("holds variants and segments"));
+      if (this.#variants.length === 0) return err(malformed("no variant has an address"));
+      const variables = this.#variables;
+      return ok({ kind: "master", variants: this.#variants, renditions: this.#renditions, variables });
+    }
+    return ok({
+      kind: "media",
+      targetDurationSeconds: this.#targetDuration,
+      mediaSequence: this.#mediaSequence,
+      endList: this.#endList,
+      iFramesOnly: this.#iFramesOnly,
+      segments: this.#segments,
+      durationSeconds: this.#total,
+    });
+  }
+
+  #extinf(value: string): Problem {
+    const seconds = /^\s*(\d{1,9}(?:\.\d{0,9})?)\s*(?:,|$)/.exec(value);
+    if (seconds === null) return malformed(`#EXTINF:${value.slice(0, 20)} is not a duration`);
+    this.#duration = Number(seconds[1]);
+    return this.#duration > MAX_SEGMENT_SECONDS ? malformed("a segment of more than an hour") : null;
+  }
+
+  #setByteRange(value: string): Problem {
+    const range = parseByteRange(value);
+    if (range === null) return malformed(`byte range ${value.slice(0, 40)}`);
+    this.#byteRange = range;
+    return null;
+  }
+
+  #extKey(value: string): Problem {
+    const attributes = this.#attributes(value);
+    if (!(attributes instanceof Map)) return attributes;
+    if (!this.#keysOpen) this.#keys = [];
+    this.#keysOpen = true;
+    const method = attributes.get("METHOD");
+    if (method === undefined) return malformed("#EXT-X-KEY without METHOD");
+    if (method === "NONE") {
+      this.#keys = [];
+      this.#key = null;
+      return null;
+    }
+    const address = attributes.get("URI");
+    if (address === undefined) return malformed("#EXT-X-KEY without URI");
+    const url = this.#absolute(address);
+    if (typeof url !== "string") return url;
+    const iv = parseIv(attributes.get("IV"));
+    if (iv === undefined) return malformed("an IV that is not 128 bits of hexadecimal");
+    this.#keys.push({ method, url, keyFormat: attributes.get("KEYFORMAT") ?? "identity", iv });
+    this.#key = this.#keys.find((key) => key.keyFormat === "identity") ?? this.#keys[0]!;
+    return null;
+  }
+
+  #extMap(value: string): Problem {
+    const attributes = this.#attributes(value);
+    if (!(attributes instanceof Map)) return attributes;
+    const address = attributes.get("URI");
+    if (address === undefined) return malformed("#EXT-X-MAP without URI");
+    const url = this.#absolute(address);
+    if (typeof url !== "string") return url;
+    const text = attributes.get("BYTERANGE");
+    const range = text === undefined ? null : parseByteRange(text);
+    if (text !== undefined && range === null) return malformed(`byte range ${text.slice(0, 40)}`);
+    const byteRange = range === null ? null : { offset: range.offset ?? 0, length: range.length };
+    this.#map = { url, byteRange, key: this.#key };
+    return null;
+  }
+
+  #define(value: string): Problem {
+    const imported = this.#options.variables ?? NO_VARIABLES;
+    const result = define(value, this.#variables, { imported, base: this.#base });
+    return result.ok ? null : malformed(result.error);
+  }
+
+  #extStreamInf(value: string): Problem {
+    const attributes = this.#attributes(value);
+    if (!(attributes instanceof Map)) return attributes;
+    this.#isMaster = true;
+    this.#streamInf = attributes;
+    return null;
+  }
+
+  #extMedia(value: string): Problem {
+    const attributes = this.#attributes(value);
+    if (!(attributes instanceof Map)) return attributes;
+    this.#isMaster = true;
+    const type = attributes.get("TYPE");
+    if (type !== "AUDIO" && type !== "VIDEO" && type !== "SUBTITLES" && type !== "CLOSED-CAPTIONS") {
+      return malformed("#EXT-X-MEDIA of an unknown TYPE");
+    }
+    const address = attributes.get("URI");
+    const url = address === undefined ? null : this.#absolute(address);
+    if (url !== null && typeof url !== "string") return url;
+    const groupId = attributes.get("GROUP-ID") ?? "";
+    this.#renditions.push({
+      type,
+      groupId,
+      name: attributes.get("NAME") ?? groupId,
+      language: attributes.get("LANGUAGE") ?? null,
+      isDefault: attributes.get("DEFAULT") === "YES",
+      forced: attributes.get("FORCED") === "YES",
+      channels: attributes.get("CHANNELS") ?? null,
+      url,
+    });
+    return this.#renditions.length > this.#maxVariants ? tooLarge("renditions", this.#maxVariants) : null;
+  }
+
+  get #maxVariants(): number {
+    return this.#options.maxVariants ?? 200;
+  }
+
+  #addVariant(url: string): Problem {
+    const attributes = this.#streamInf!;
+    this.#streamInf = null;
+    const size = /^(\d{1,5})x(\d{1,5})$/i.exec(attributes.get("RESOLUTION") ?? "");
+    this.#variants.push({
+      url,
+      bandwidth: toNumber(attributes.get("BANDWIDTH")) ?? 0,
+      width: size === null ? null : Number(size[1]),
+      height: size === null ? null : Number(size[2]),
+      codecs: attributes.get("CODECS") ?? null,
+      frameRate: toNumber(attributes.get("FRAME-RATE")),
+      audio: attributes.get("AUDIO") ?? null,
+      subtitles: attributes.get("SUBTITLES") ?? null,
+    });
+    return this.#variants.length > this.#maxVariants ? tooLarge("variants", this.#maxVariants) : null;
+  }
+
+  #addSegment(url: string, durationSeconds: number): Problem {
+    const maxSegments = this.#options.maxSegments ?? 20_000;
+    if (this.#segments.length === maxSegments) return tooLarge("segments", maxSegments);
+    const byteRange = this.#takeByteRange(url);
+    if (byteRange === undefined) return malformed("a byte range without an offset that follows no other");
+    this.#segments.push({
+      url,
+      durationSeconds,
+      sequence: this.#mediaSequence + this.#segments.length,
+      discontinuity: this.#discontinuity,
+      byteRange,
+      key: this.#key,
+      map: this.#map,
+      gap: this.#gap,
+    });
+    this.#total += durationSeconds;
+    this.#duration = null;
+    this.#gap = false;
+    this.#keysOpen = false;
+    return null;
+  }
+
+  #takeByteRange(url: string): ByteSpan | null | undefined {
+    const range = this.#byteRange;
+    this.#byteRange = null;
+    const previous = this.#previousRange;
+    this.#previousRange = null;
+    if (range === null) return null;
+    const offset = range.offset ?? (previous !== null && previous.url === url ? previous.end : undefined);
+    if (offset === undefined) return undefined;
+    this.#previousRange = { url, end: offset + range.length };
+    return { offset, length: range.length };
+  }
+
+  #attributes(value: string): Map<string, string> | PlaylistError {
+    const map = new Map<string, string>();
+    for (const attribute of parseAttributes(value)) {
+      const text = this.#expand(attribute.value);
+      if (typeof text !== "string") return text;
+      map.set(attribute.name, text);
+    }
+    return map;
+  }
+
+  #absolute(uri: string): string | PlaylistError {
+    const text = this.#expand(uri);
+    if (typeof text !== "string") return text;
+    const resolved = this.#resolve(text);
+    if (resolved === null) return malformed(`an address that cannot be parsed`);
+    return "other" in resolved ? resolved.other.href : resolved.directory.href + resolved.rest;
+  }
+
+  #expand(text: string): string | PlaylistError {
+    if (!text.includes("{$")) return text;
+    const expanded = expandVariables(text, this.#variables);
+    return expanded.ok ? expanded.value : malformed(expanded.error);
+  }
+
+  #number(value: string, set: (number: number) => void): Problem {
+    const number = toNumber(value.trim());
+    if (number === null) return malformed(`${value.slice(0, 20)} is not a number`);
+    set(number);
+    return null;
+  }
+}
+
+function parseByteRange(text: string): { length: number; offset: number | null } | null {
+  const match = /^\s*(\d{1,15})(?:@(\d{1,15}))?\s*$/.exec(text);
+  if (match === null) return null;
+  return { length: Number(match[1]), offset: match[2] === undefined ? null : Number(match[2]) };
+}
+
+/** null: none given; undefined: given and wrong. Shorter numbers are padded in front, as players do. */
+function parseIv(text: string | undefined): Uint8Array<ArrayBuffer> | null | undefined {
+  if (text === undefined) return null;
+  const match = /^0x([0-9a-f]{1,32})$/i.exec(text);
+  if (match === null) return undefined;
+  const digits = match[1]!.padStart(32, "0");
+  return Uint8Array.from({ length: 16 }, (_, i) => parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+}
+
+function toNumber(text: string | undefined): number | null {
+  return text !== undefined && /^\d{1,15}(?:\.\d{0,9})?$/.test(text) ? Number(text) : null;
+}
+
+function malformed(reason: string): PlaylistError {
+  return { code: "malformed", reason };
+}
+
+function tooLarge(what: string, limit: number): PlaylistError {
+  return { code: "too_large", reason: `more than ${limit} ${what}` };
+}
