@@ -1,0 +1,44 @@
+// Errors as RFC 9457 problem documents that also carry the `success: false` and `error` of the first release.
+// Example: problem(c, { status: 400, code: "invalid_input", detail: "mal_id must be …" }). Runs on: Deno, edge runtime.
+import type { Context } from "hono";
+
+export interface Problem {
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
+  readonly code: string;
+  readonly detail: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly more?: Readonly<Record<string, unknown>>;
+}
+
+const TITLES: Readonly<Record<Problem["status"], string>> = {
+  400: "Bad request",
+  401: "Not authenticated",
+  403: "Not allowed",
+  404: "Not found",
+  405: "Method not allowed",
+  409: "Conflict",
+  413: "Too large",
+  415: "Unsupported media type",
+  422: "Cannot be processed",
+  429: "Too many requests",
+  500: "Internal error",
+  503: "Not available",
+};
+
+export function problem(c: Context, { status, code, detail, headers, more }: Problem): Response {
+  const body = {
+    type: "about:blank",
+    title: TITLES[status],
+    status,
+    code,
+    detail,
+    success: false,
+    error: detail,
+    ...more,
+  };
+  return c.body(JSON.stringify(body), status, {
+    "content-type": "application/problem+json",
+    "cache-control": "no-store",
+    ...headers,
+  });
+}

@@ -1,0 +1,14 @@
+// What Deno, Deno Deploy and Supabase's edge runtime name differently. Runs on: Deno, edge runtime.
+
+declare const EdgeRuntime: { waitUntil(work: Promise<unknown>): void } | undefined;
+
+/** Keeps the isolate alive until the work is done; its failure is reported, never thrown. */
+export function runInBackground(work: Promise<unknown>): void {
+  const guarded = work.catch((error) => logEvent("background:failed", { error: String(error) }));
+  if (typeof EdgeRuntime !== "undefined") EdgeRuntime.waitUntil(guarded);
+}
+
+/** One JSON line. */
+export function logEvent(event: string, fields: Readonly<Record<string, unknown>>): void {
+  console.log(JSON.stringify({ event, ...fields }));
+}

@@ -1,0 +1,66 @@
+// The public API: GET /streaming/:malId/:episode, the same below /api/v1, and both as POST (functions.invoke sends that).
+// Runs on: Deno, edge runtime.
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+import { problem } from "../_shared/problem.ts";
+import { parseEpisodeKey } from "./episode_key.ts";
+import type { EpisodeOutcome, EpisodeService } from "./episode_service.ts";
+
+export interface StreamingAppTools {
+  readonly episodes: EpisodeService;
+  /** A name for whoever asks, for the rate limit. */
+  readonly clientOf: (request: Request) => Promise<string | null>;
+  readonly onError: (event: "request:failed", error: unknown) => void;
+}
+
+export function createStreamingApp(tools: StreamingAppTools): Hono {
+  const app = new Hono();
+  app.use(cors({
+    origin: "*",
+    allowMethods: ["GET", "POST", "HEAD", "OPTIONS"],
+    allowHeaders: ["apikey", "authorization", "content-type", "x-client-info"],
+    exposeHeaders: ["retry-after", "ratelimit", "server-timing"],
+    maxAge: 86_400,
+  }));
+  for (const base of ["/streaming", "/api/v1/streaming"]) {
+    app.get(`${base}/health`, (c) => c.json({ success: true }, 200, { "cache-control": "no-store" }));
+    app.on(["GET", "POST"], `${base}/:malId/:episode`, async (c) => {
+      const startedAt = performance.now();
+      const key = parseEpisodeKey(c.req.param());
+      if (!key.ok) return problem(c, { status: 400, code: "invalid_input", detail: key.error });
+      const client = await tools.clientOf(c.req.raw);
+      const outcome = await tools.episodes.answer(key.value, { client, refresh: c.req.query("refresh") === "1" });
+      return respond(c, outcome, performance.now() - startedAt);
+    });
+  }
+  app.notFound((c) => problem(c, { status: 404, code: "not_found", detail: "ask for /streaming/{mal_id}/{episode}" }));
+  app.onError((error, c) => {
+    tools.onError("request:failed", error);
+    return problem(c, { status: 500, code: "internal", detail: "the request failed; it is logged" });
+  });
+  return app;
+}
+
+function respond(c: Parameters<typeof problem>[0], outcome: EpisodeOutcome, tookMs: number): Response {
+  switch (outcome.kind) {
+    case "answer":
+      return c.json(outcome.answer, 200, {
+        "cache-control": "no-store",
+        "server-timing": `total;dur=${tookMs.toFixed(1)}, db;desc="${outcome.roundTrips} round trips"`,
+      });
+    case "rate_limited":
+      return problem(c, {
+        status: 429,
+        code: "rate_limited",
+        detail: `too many requests, try again in ${outcome.resetSeconds} s`,
+        headers: { "retry-after": String(outcome.resetSeconds) },
+      });
+    case "unavailable":
+      return problem(c, {
+        status: 503,
+        code: "database_unavailable",
+        detail: "the database does not answer, try again",
+        headers: { "retry-after": "5" },
+      });
+  }
+}

@@ -1,0 +1,54 @@
+// Puts the streaming app together from an environment. Runs on: Deno, edge runtime.
+import { createClient } from "@supabase/supabase-js";
+import type { Hono } from "hono";
+import { collectSources } from "../../sources/collect.ts";
+import { createHostGate } from "../../sources/host_gate.ts";
+import { clientAddress, clientId } from "../_shared/client_address.ts";
+import { logEvent, runInBackground } from "../_shared/runtime.ts";
+import { createStreamingApp } from "./app.ts";
+import { parseStreamingEnv } from "./env.ts";
+import { createEpisodeService } from "./episode_service.ts";
+import { createEpisodeStore } from "./episode_store.ts";
+import { createGatherer } from "./gather.ts";
+import { createStreamLinks } from "./stream_link.ts";
+
+const BACKGROUND_LIMIT_MS = 60_000;
+
+/** @throws {Error} naming everything the environment lacks. */
+export function buildStreamingApp(variables: Readonly<Record<string, string>>): Hono {
+  const env = parseStreamingEnv(variables);
+  const now = Date.now;
+  const hosts = createHostGate();
+  const policy = { allowedOrigins: env.DEV_ALLOWED_ORIGINS };
+  const onError = (event: string, error: unknown) => logEvent(event, { error: String(error) });
+  const supabase = createClient(env.SUPABASE_URL, env.serviceKeys[0], { auth: { persistSession: false } });
+  const store = createEpisodeStore(supabase);
+
+  const gatherer = createGatherer({
+    collect: (request, signal) => collectSources(request, { fetch, signal, now, hosts, policy }),
+    store,
+    budgetMs: env.PROVIDER_BUDGET_MS,
+    limitMs: BACKGROUND_LIMIT_MS,
+    now,
+    background: runInBackground,
+    onError,
+  });
+  const episodes = createEpisodeService({
+    store,
+    gatherer,
+    links: createStreamLinks({ proxyBaseUrl: env.CLOUDFLARE_WORKERS_URL, keys: env.STREAM_SIGNING_KEYS }),
+    hubEndpoint: env.HF_ENDPOINT,
+    linkTtlSeconds: env.STREAM_LINK_TTL_SECONDS,
+    freshSeconds: env.SOURCE_FRESH_SECONDS,
+    staleSeconds: env.SOURCE_STALE_SECONDS,
+    failureSeconds: env.SOURCE_FAILURE_SECONDS,
+    now,
+    background: runInBackground,
+    onError,
+  });
+  return createStreamingApp({
+    episodes,
+    clientOf: (request) => clientId(clientAddress(request.headers, null), env.serviceKeys[0]),
+    onError,
+  });
+}

@@ -1,0 +1,48 @@
+// The streaming function's configuration, read once; every missing or wrong name is reported together.
+// Runs on: Deno, edge runtime.
+import { z } from "zod";
+import { parseSigningKeys } from "../../core/link.ts";
+import { envProblems, serviceKeys, supabaseEnvSchema } from "../_shared/supabase_env.ts";
+
+const seconds = (fallback: number) => z.coerce.number().int().min(0).default(fallback);
+
+const schema = z.intersection(
+  supabaseEnvSchema,
+  z.object({
+    CLOUDFLARE_WORKERS_URL: z.url(),
+    STREAM_SIGNING_KEYS: z.string().transform((text, context) => {
+      const keys = parseSigningKeys(text);
+      if (keys.ok) return keys.value;
+      context.addIssue(keys.error);
+      return z.NEVER;
+    }),
+    HF_ENDPOINT: z.url().default("https://huggingface.co"),
+    STREAM_LINK_TTL_SECONDS: z.coerce.number().int().min(60).max(7 * 86_400).default(6 * 3600),
+    PROVIDER_BUDGET_MS: z.coerce.number().int().min(100).max(60_000).default(8_000),
+    SOURCE_FRESH_SECONDS: seconds(20 * 60),
+    SOURCE_STALE_SECONDS: seconds(6 * 3600),
+    SOURCE_FAILURE_SECONDS: seconds(30),
+    SOURCE_USER_AGENT: z.string().min(1).optional(),
+    TITLE_API_URL: z.url().optional(),
+    MEGA_API_URL: z.url().optional(),
+    DEV_ALLOWED_ORIGINS: z.string().default("").transform((text) =>
+      text.split(",").map((one) => one.trim()).filter(Boolean)
+    ),
+  }),
+).refine((env) => env.DEV_ALLOWED_ORIGINS.length === 0 || isLoopback(env.SUPABASE_URL), {
+  message: "DEV_ALLOWED_ORIGINS is for development only: SUPABASE_URL must be on loopback",
+});
+
+export type StreamingEnv = z.infer<typeof schema> & { readonly serviceKeys: readonly [string, ...string[]] };
+
+/** @throws {Error} naming everything that is missing. */
+export function parseStreamingEnv(env: Readonly<Record<string, string>>): StreamingEnv {
+  const filled = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
+  const parsed = schema.safeParse(filled);
+  if (!parsed.success) throw new Error(envProblems(parsed.error.issues));
+  return { ...parsed.data, serviceKeys: serviceKeys(parsed.data) };
+}
+
+function isLoopback(url: string): boolean {
+  return ["127.0.0.1", "localhost", "[::1]"].includes(new URL(url).hostname);
+}

@@ -1,0 +1,100 @@
+// The two SQL calls of an answer, parsed: `read_episode` (everything a warm answer needs) and `save_sources` (cache and enqueue).
+// Runs on: Deno, edge runtime.
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { z } from "zod";
+import { type SourceList, sourceListSchema, subtitleSchema } from "../../sources/source_list.ts";
+
+const CALL_TIMEOUT_MS = 10_000;
+
+const replicaSchema = z.object({
+  target: z.string().nullish(),
+  repo: z.string(),
+  path: z.string(),
+  state: z.string().nullish(),
+});
+
+const storedSchema = z.object({
+  provider: z.string(),
+  resolution: z.string().nullable(),
+  hf_repo: z.string().nullish(),
+  hf_path: z.string().nullish(),
+  hf_direct_url: z.string().nullish(),
+  size_bytes: z.number().nullish(),
+  duration_seconds: z.number().nullish(),
+  replicas: z.array(replicaSchema).nullish(),
+});
+
+const queuedSchema = z.object({
+  provider: z.string(),
+  resolution: z.string().nullable(),
+  status: z.string(),
+  progress: z.unknown(),
+  error_class: z.string().nullish(),
+  terminal_at: z.string().nullish(),
+});
+
+const catalogueSchema = z.object({
+  title: z.string().nullish().transform((title) => title ?? null),
+  sources: z.array(z.object({
+    url: z.string(),
+    resolution: z.string().nullish(),
+    kind: z.string().nullish(),
+    label: z.string().nullish(),
+    subtitles: z.array(subtitleSchema).nullish(),
+  })),
+});
+
+const episodeSchema = z.object({
+  providers: z.array(z.object({
+    name: z.string(),
+    recipe: z.string(),
+    base_url: z.string().nullable(),
+    config: z.record(z.string(), z.unknown()).nullish().transform((config) => config ?? {}),
+  })),
+  catalogue: catalogueSchema.nullable(),
+  mappings: z.record(z.string(), z.looseObject({})),
+  source_lists: z.record(z.string(), sourceListSchema.extend({ age_seconds: z.number() })),
+  store: z.array(storedSchema),
+  queue: z.array(queuedSchema),
+  rate_limit: z.object({
+    allowed: z.boolean(),
+    remaining: z.number().nullish(),
+    reset_seconds: z.number().nullish(),
+  }).nullish(),
+});
+
+const savedSchema = z.object({ queue: z.array(queuedSchema).default([]) });
+
+export type Episode = z.infer<typeof episodeSchema>;
+export type EpisodeProvider = Episode["providers"][number];
+export type StoredVideo = z.infer<typeof storedSchema>;
+export type QueuedVideo = z.infer<typeof queuedSchema>;
+
+export interface EpisodeKey {
+  readonly malId: number;
+  readonly episode: number;
+}
+
+export interface EpisodeStore {
+  /** @throws {Error} when the database does not answer, or not in this shape. */
+  readEpisode(key: EpisodeKey, client: string | null): Promise<Episode>;
+  /** Caches the lists and enqueues every playable server of them; returns the queue of the episode. */
+  saveSources(key: EpisodeKey, lists: Readonly<Record<string, SourceList>>): Promise<readonly QueuedVideo[]>;
+}
+
+export function createEpisodeStore(supabase: SupabaseClient): EpisodeStore {
+  async function call(name: string, args: Record<string, unknown>): Promise<unknown> {
+    const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
+    const { data, error } = await supabase.rpc(name, args).abortSignal(signal);
+    if (error) throw new Error(`${name}: ${error.code} ${error.message}`);
+    return data;
+  }
+  return {
+    async readEpisode({ malId, episode }, client) {
+      return episodeSchema.parse(await call("read_episode", { mal_id: malId, episode, client }));
+    },
+    async saveSources({ malId, episode }, lists) {
+      return savedSchema.parse(await call("save_sources", { mal_id: malId, episode, lists })).queue;
+    },
+  };
+}

@@ -1,0 +1,164 @@
+// What is known of an episode → the public answer: servers per provider, archived ones leading to the archive.
+// Example: { provider: "Vidhidepro 720p", url, url_resolved, resolution: "720p", stream: "https://worker.test/proxy?…" }.
+// Runs on: Deno, edge runtime.
+import { archiveUrl } from "../../core/archive_address.ts";
+import { linkExpiry } from "../../core/link.ts";
+import type { SourceList, SourceServer, Subtitle } from "../../sources/source_list.ts";
+import type { Episode, EpisodeKey, QueuedVideo, StoredVideo } from "./episode_store.ts";
+import type { StreamLinks } from "./stream_link.ts";
+
+export interface PublicServer {
+  readonly provider: string;
+  readonly url: string;
+  readonly url_resolved: string | null;
+  readonly resolution: string | null;
+  readonly stream: string | null;
+  readonly kind: string | null;
+  readonly archived: boolean;
+  readonly archive: { readonly state: string; readonly progress: unknown } | null;
+  readonly expires_at: string | null;
+  readonly subtitles: readonly Subtitle[];
+  readonly code?: string;
+}
+
+export interface ProviderState {
+  readonly state: string;
+  readonly code?: string;
+  readonly took_ms: number;
+  readonly cached: boolean;
+  readonly age_seconds?: number;
+}
+
+export interface PublicAnswer {
+  readonly success: true;
+  readonly mal_id: number;
+  readonly episode: number;
+  readonly title: string | null;
+  readonly data: Readonly<Record<string, readonly PublicServer[] | null>>;
+  readonly providers: Readonly<Record<string, ProviderState>>;
+}
+
+export interface GatheredList {
+  readonly list: SourceList;
+  readonly state: ProviderState;
+}
+
+export interface AnswerInput {
+  readonly key: EpisodeKey;
+  readonly known: Episode;
+  readonly queue: readonly QueuedVideo[];
+  readonly gathered: ReadonlyMap<string, GatheredList>;
+}
+
+export interface AnswerTools {
+  readonly links: StreamLinks;
+  readonly hubEndpoint: string;
+  readonly linkTtlSeconds: number;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+}
+
+export async function publicAnswer(input: AnswerInput, tools: AnswerTools): Promise<PublicAnswer> {
+  const { key, known, gathered } = input;
+  const names = new Set([...known.providers.map((one) => one.name), ...known.store.map((one) => one.provider)]);
+  const data = await Promise.all(
+    [...names].map(async (name) => [name, await providerServers(name, input, tools)] as const),
+  );
+  return {
+    success: true,
+    mal_id: key.malId,
+    episode: key.episode,
+    title: known.catalogue?.title ?? null,
+    data: Object.fromEntries(data),
+    providers: Object.fromEntries([...gathered].map(([name, { state }]) => [name, state])),
+  };
+}
+
+/** Listed servers, then archived copies that no listed server stands for: a site that is gone takes nothing away. */
+async function providerServers(name: string, input: AnswerInput, tools: AnswerTools) {
+  const servers = input.gathered.get(name)?.list.servers ?? [];
+  const stored = input.known.store.filter((one) => one.provider === name);
+  const listed = servers.map((server) => {
+    const copy = stored.find((one) => one.resolution === server.resolution);
+    return copy ? archivedServer(copy, server, input, tools) : liveServer(name, server, input, tools);
+  });
+  const orphans = stored.filter((one) => !servers.some((server) => server.resolution === one.resolution));
+  const all = await Promise.all([...listed, ...orphans.map((one) => archivedServer(one, null, input, tools))]);
+  return all.length === 0 ? null : all;
+}
+
+async function liveServer(provider: string, server: SourceServer, input: AnswerInput, tools: AnswerTools) {
+  const nowSeconds = Math.floor(tools.now() / 1000);
+  const usable = server.video_url !== null && (server.expires_at === null || server.expires_at > nowSeconds);
+  const url = usable ? server.video_url : null;
+  const expiresAt = Math.min(linkExpiry(nowSeconds, tools.linkTtlSeconds), server.expires_at ?? Infinity);
+  const queued = input.queue.find((one) => one.provider === provider && one.resolution === server.resolution);
+  return {
+    provider: server.label,
+    url: server.embed_url,
+    url_resolved: url,
+    resolution: server.resolution,
+    stream: url === null ? null : await tools.links.sign({
+      url,
+      kind: server.kind,
+      expiresAt,
+      headers: server.headers,
+      megaKey: server.kind === "mega" ? megaKeyOf(server.embed_url) : null,
+      episode: { ...input.key, provider, server: server.embed_url },
+    }),
+    kind: server.kind,
+    archived: false,
+    archive: queued ? { state: queued.status, progress: queued.progress ?? null } : null,
+    expires_at: url === null ? null : isoTime(expiresAt),
+    subtitles: server.subtitles,
+    ...(server.code && { code: server.code }),
+  } satisfies PublicServer;
+}
+
+async function archivedServer(
+  copy: StoredVideo,
+  server: SourceServer | null,
+  input: AnswerInput,
+  tools: AnswerTools,
+) {
+  const url = archiveAddressOf(copy, tools.hubEndpoint);
+  const expiresAt = linkExpiry(Math.floor(tools.now() / 1000), tools.linkTtlSeconds);
+  const embed = server?.embed_url ?? url ?? "";
+  return {
+    provider: server?.label ?? ["Archive", copy.resolution].filter(Boolean).join(" "),
+    url: embed,
+    url_resolved: url,
+    resolution: copy.resolution,
+    stream: url === null ? null : await tools.links.sign({
+      url,
+      kind: "mp4",
+      expiresAt,
+      episode: { ...input.key, provider: copy.provider, server: embed },
+    }),
+    kind: "mp4",
+    archived: true,
+    archive: { state: "ready", progress: 1 },
+    expires_at: isoTime(expiresAt),
+    subtitles: server?.subtitles ?? [],
+  } satisfies PublicServer;
+}
+
+/** The recorded address while its copy lives, else the first copy that does. */
+function archiveAddressOf(copy: StoredVideo, hubEndpoint: string): string | null {
+  const living = (copy.replicas ?? []).filter((one) => !DEAD_REPLICA.has(one.state ?? ""));
+  const recorded = copy.hf_direct_url ?? null;
+  const recordedLives = living.length === 0 || living.some((one) => one.repo === copy.hf_repo);
+  if (recorded !== null && recordedLives) return recorded;
+  const first = living[0];
+  return first ? archiveUrl(hubEndpoint, { repo: first.repo, path: first.path }) : recorded;
+}
+
+const DEAD_REPLICA = new Set(["lost", "failed", "missing", "corrupt", "deleted", "dead"]);
+
+function megaKeyOf(embedUrl: string): string | null {
+  return URL.canParse(embedUrl) ? new URL(embedUrl).hash.slice(1).replace(/^.*!/, "") || null : null;
+}
+
+function isoTime(unixSeconds: number): string {
+  return new Date(unixSeconds * 1000).toISOString();
+}

@@ -1,0 +1,50 @@
+// At most n requests at a time per host, so that no site feels more than a reader or two.
+// Example: gate.run("a.test", signal, () => fetch(url)). Runs on: Deno, edge runtime.
+
+export const REQUESTS_PER_HOST = 4;
+
+export interface HostGate {
+  /** Runs the task when the host has a free place; rejects with the signal's reason while it waits. */
+  run<T>(host: string, signal: AbortSignal, task: () => Promise<T>): Promise<T>;
+}
+
+export function createHostGate(limit = REQUESTS_PER_HOST): HostGate {
+  const hosts = new Map<string, { running: number; waiting: (() => void)[] }>();
+
+  async function enter(host: string, signal: AbortSignal): Promise<void> {
+    const state = hosts.get(host) ?? { running: 0, waiting: [] };
+    hosts.set(host, state);
+    if (state.running < limit) {
+      state.running++;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const wake = () => (signal.removeEventListener("abort", onAbort), resolve());
+      const onAbort = () => {
+        state.waiting.splice(state.waiting.indexOf(wake), 1);
+        reject(signal.reason);
+      };
+      state.waiting.push(wake); // the place is handed over by leave(): running stays as it is
+      signal.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  function leave(host: string): void {
+    const state = hosts.get(host)!;
+    const next = state.waiting.shift();
+    if (next) return next();
+    if (--state.running === 0) hosts.delete(host);
+  }
+
+  return {
+    async run(host, signal, task) {
+      signal.throwIfAborted();
+      await enter(host, signal);
+      try {
+        return await task();
+      } finally {
+        leave(host);
+      }
+    },
+  };
+}

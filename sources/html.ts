@@ -1,0 +1,53 @@
+// HTML → elements, through the `DOMParser` that deno-dom and linkedom share (docs/decisions/0005-html-parser.md names the
+// one line to change). Example: parseHtml(page).querySelectorAll("select.mirror option"). Runs on: Deno, edge runtime.
+import { DOMParser } from "linkedom";
+
+/** The few members of a DOM element that recipes may use: both libraries have them. */
+export interface HtmlElement {
+  readonly textContent: string | null;
+  readonly attributes: Iterable<{ readonly name: string; readonly value: string }>;
+  getAttribute(name: string): string | null;
+  querySelector(selector: string): HtmlElement | null;
+  querySelectorAll(selector: string): Iterable<HtmlElement>;
+}
+
+export interface HtmlDocument {
+  querySelector(selector: string): HtmlElement | null;
+  querySelectorAll(selector: string): Iterable<HtmlElement>;
+}
+
+/**
+ * Parses a page or a fragment; malformed HTML never throws.
+ *
+ * @example
+ * parseHtml('<a href="/1">1</a>').querySelector("a")
+ */
+export function parseHtml(html: string): HtmlDocument {
+  // Whether the text is a whole page or one element, it gets the same shape around it.
+  const text = /<html[\s>]/i.test(html) ? html : `<html><body>${html}</body></html>`;
+  return new DOMParser().parseFromString(text, "text/html") as unknown as HtmlDocument;
+}
+
+/** The attribute whatever its case in the page: linkedom keeps `SRC` as written, browsers do not. */
+export function attribute(element: HtmlElement, name: string): string | null {
+  const exact = element.getAttribute(name);
+  if (exact !== null) return exact;
+  for (const candidate of element.attributes) {
+    if (candidate.name.toLowerCase() === name) return candidate.value;
+  }
+  return null;
+}
+
+/** Visible text with runs of white space as one blank. */
+export function textOf(element: HtmlElement | null): string {
+  return (element?.textContent ?? "").replace(/\s+/g, " ").trim();
+}
+
+/** The value of the first element that matches and has the attribute. */
+export function selectAttribute(root: HtmlDocument | HtmlElement, selector: string, name: string): string | null {
+  for (const element of root.querySelectorAll(selector)) {
+    const value = attribute(element, name);
+    if (value) return value;
+  }
+  return null;
+}

@@ -1,0 +1,231 @@
+// Reads a page politely and within limits: redirects re-checked hop by hop, a cap on the bytes, a bounded number of tries,
+// a few requests at a time per host. Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
+import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
+import type { HostGate } from "./host_gate.ts";
+import { SourceError, toSourceError } from "./source_error.ts";
+
+export const DEFAULT_USER_AGENT =
+  "keepstream/1.0 (+https://github.com/keepstream; reads pages its operator configured)";
+export const MAX_PAGE_BYTES = 4 * 1024 * 1024;
+const MAX_REDIRECTS = 5;
+const MAX_TRIES = 3;
+const RETRY_PAUSE_MS = 150;
+const MAX_RETRY_AFTER_MS = 2_000;
+
+export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
+
+export interface PageClientOptions {
+  readonly fetch: Fetch;
+  readonly signal: AbortSignal;
+  readonly policy?: TargetPolicy;
+  readonly userAgent?: string;
+  /** Requests at a time per host; shared by everything that should be polite together. */
+  readonly hosts?: HostGate;
+  /** Called with every address before it is asked for; throws to refuse (robots.txt, private name). */
+  readonly beforeRequest?: (url: URL, signal: AbortSignal) => Promise<void>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly maxBytes?: number;
+}
+
+export interface PageRequest {
+  readonly method?: "GET" | "POST" | "HEAD";
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Called for every try: a FormData body cannot be sent twice. */
+  readonly body?: () => BodyInit;
+  readonly maxBytes?: number;
+  /** Whether the body is left unread (media behind a page's address): the text is then empty. */
+  readonly skipBody?: (headers: Headers) => boolean;
+  /** Statuses that are an answer rather than a failure. */
+  readonly accept?: (status: number) => boolean;
+}
+
+export interface Page {
+  /** The address that answered, after redirects. */
+  readonly url: string;
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
+export interface PageClient {
+  /** Reads a whole page. @throws {SourceError} */
+  read(url: string, request?: PageRequest): Promise<Page>;
+  /** Reads a JSON document. @throws {SourceError} `parse` when it is none. */
+  json(url: string, request?: PageRequest): Promise<unknown>;
+  /** The headers an address answers with; the body is not read. @throws {SourceError} */
+  head(url: string, request?: PageRequest): Promise<Omit<Page, "text">>;
+}
+
+export function createPageClient(options: PageClientOptions): PageClient {
+  async function send(address: string, request: PageRequest): Promise<{ response: Response; url: string }> {
+    let url = address;
+    let method = request.method ?? "GET";
+    let body = request.body;
+    for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+      const target = allowedTarget(url, options.policy);
+      await options.beforeRequest?.(target, options.signal);
+      const response = await options.fetch(target.href, {
+        method,
+        body: body?.() ?? null,
+        redirect: "manual",
+        signal: options.signal,
+        headers: {
+          "user-agent": options.userAgent ?? DEFAULT_USER_AGENT,
+          accept: "text/html,application/json;q=0.9,*/*;q=0.8",
+          ...options.headers,
+          ...request.headers,
+        },
+      });
+      const location = redirectOf(response);
+      if (location === null) return { response, url: target.href };
+      await response.body?.cancel();
+      url = absolute(location, target.href);
+      // RFC 9110 section 15.4: 303 always becomes GET, 301 and 302 do in practice; 307 and 308 keep the method.
+      if (response.status === 303 || (response.status < 303 && method === "POST")) [method, body] = ["GET", undefined];
+    }
+    throw new SourceError("http_5xx", `more than ${MAX_REDIRECTS} redirects`, { again: false });
+  }
+
+  async function once<T>(address: string, request: PageRequest, use: (response: Response) => Promise<T>) {
+    const gate = options.hosts;
+    const run = async () => {
+      const { response, url } = await send(address, request);
+      const accepted = request.accept?.(response.status) ?? response.ok;
+      if (!accepted) throw await refusal(response);
+      return { url, status: response.status, headers: response.headers, used: await use(response) };
+    };
+    return gate ? await gate.run(hostOf(address), options.signal, run) : await run();
+  }
+
+  async function withTries<T>(address: string, request: PageRequest, use: (response: Response) => Promise<T>) {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await once(address, request, use);
+      } catch (cause) {
+        const error = toSourceError(cause, options.signal);
+        if (!error.again || attempt >= MAX_TRIES) throw error;
+        const pause = Math.min((error.retryAfterSeconds ?? 0) * 1000 || RETRY_PAUSE_MS * attempt, MAX_RETRY_AFTER_MS);
+        await waitFor(pause, options.signal);
+      }
+    }
+  }
+
+  async function read(url: string, request: PageRequest = {}): Promise<Page> {
+    const limit = request.maxBytes ?? options.maxBytes ?? MAX_PAGE_BYTES;
+    const { used, ...page } = await withTries(url, request, async (response) => {
+      if (!request.skipBody?.(response.headers)) return await readText(response, limit);
+      await response.body?.cancel();
+      return "";
+    });
+    return { ...page, text: used };
+  }
+
+  return {
+    read,
+    async json(url, request = {}) {
+      const page = await read(url, request);
+      try {
+        return JSON.parse(page.text);
+      } catch (cause) {
+        throw new SourceError("parse", "the answer is not JSON", { cause });
+      }
+    },
+    async head(url, request = {}) {
+      const { used: _used, ...page } = await withTries(
+        url,
+        { method: "HEAD", ...request },
+        async (response) => await response.body?.cancel(),
+      );
+      return page;
+    },
+  };
+}
+
+/** Reads a body as text, refusing it as soon as it passes the limit, whatever Content-Length says. */
+export async function readText(response: Response, maxBytes: number): Promise<string> {
+  if (!response.body) return "";
+  const decoder = new TextDecoder(charsetOf(response.headers.get("content-type")));
+  const reader = response.body.getReader();
+  let text = "";
+  let received = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    received += value.byteLength;
+    if (received > maxBytes) {
+      await reader.cancel();
+      throw new SourceError("too_large", `the page is larger than ${maxBytes} bytes`);
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
+/** An address found in a page, made absolute. @throws {SourceError} `parse` when it is none. */
+export function absolute(reference: string, base: string): string {
+  try {
+    return new URL(reference.trim(), base).href;
+  } catch (cause) {
+    throw new SourceError("parse", "the page names an address that cannot be read", { cause });
+  }
+}
+
+function allowedTarget(url: string, policy: TargetPolicy | undefined): URL {
+  const checked = checkTarget(url, policy ?? {});
+  if (checked.ok) return checked.value;
+  throw new SourceError(checked.error.code, `the address is refused: ${checked.error.reason}`);
+}
+
+function redirectOf(response: Response): string | null {
+  return [301, 302, 303, 307, 308].includes(response.status) ? response.headers.get("location") : null;
+}
+
+async function refusal(response: Response): Promise<SourceError> {
+  const start = await readStart(response);
+  const { status } = response;
+  const message = `the site answered ${status}`;
+  const challenged = response.headers.get("cf-mitigated") === "challenge" ||
+    /just a moment|cf-challenge|captcha|attention required/i.test(start);
+  if (challenged && [403, 429, 503].includes(status)) {
+    return new SourceError("blocked", `${message} with a challenge page`, { status });
+  }
+  const retryAfterSeconds = Number(response.headers.get("retry-after")) || undefined;
+  if (status === 429) return new SourceError("blocked", message, { status, again: true, retryAfterSeconds });
+  if (status === 408 || status >= 500) {
+    return new SourceError("http_5xx", message, { status, again: true, retryAfterSeconds });
+  }
+  return new SourceError("http_4xx", message, { status });
+}
+
+/** The first kilobytes of an error page; the rest is cancelled. */
+async function readStart(response: Response): Promise<string> {
+  if (!response.body) return "";
+  const reader = response.body.getReader();
+  try {
+    const { value } = await reader.read();
+    return new TextDecoder().decode(value?.subarray(0, 4096));
+  } finally {
+    await reader.cancel();
+  }
+}
+
+function charsetOf(contentType: string | null): string {
+  const charset = /charset\s*=\s*"?([\w-]+)/i.exec(contentType ?? "")?.[1] ?? "utf-8";
+  try {
+    return new TextDecoder(charset).encoding;
+  } catch {
+    return "utf-8"; // an unknown charset label: browsers fall back too
+  }
+}
+
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : "";
+}
+
+function waitFor(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(toSourceError(signal.reason, signal));
+    const onAbort = () => (clearTimeout(timer), reject(toSourceError(signal.reason, signal)));
+    const timer = setTimeout(() => (signal.removeEventListener("abort", onAbort), resolve()), ms);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}

@@ -1,0 +1,33 @@
+// Recipe `catalogue`: the operator's own table of episodes. No page is read.
+// Example: catalogue (mal_id 55825, episode 1) has sources [{ url: "https://own.test/ep1.mp4", resolution: "720p" }].
+// Runs on: Deno, edge runtime.
+import { z } from "zod";
+import { mediaKind } from "../media_kind.ts";
+import { resolutionOf, serverLabel } from "../resolution.ts";
+import { SourceError } from "../source_error.ts";
+import type { CatalogueSource, ListedServer, Recipe } from "./recipe.ts";
+
+export const catalogueRecipe: Recipe = {
+  name: "catalogue",
+  needs: { baseUrl: false, page: false },
+  config: z.looseObject({}),
+
+  listServers({ catalogue }) {
+    if (catalogue === null || catalogue.sources.length === 0) {
+      throw new SourceError("no_mapping", "the catalogue has no such episode");
+    }
+    return Promise.resolve({ servers: catalogue.sources.map(toServer), failures: [] });
+  },
+};
+
+function toServer(source: CatalogueSource): ListedServer {
+  const resolution = source.resolution ?? resolutionOf(source.label ?? "");
+  const kind = source.kind ?? mediaKind(source.url);
+  return {
+    label: serverLabel(source.url, source.label ?? resolution ?? ""),
+    embedUrl: source.url,
+    resolution,
+    ...(kind !== null && kind !== "embed" && { direct: { kind } }),
+    subtitles: source.subtitles ?? [],
+  };
+}

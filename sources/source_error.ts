@@ -1,0 +1,73 @@
+// Why a provider or a resolver has nothing to give, as a code that is stable for callers, logs and tests.
+// Example: throw new SourceError("gone", "the file was removed"). Runs on: Deno, edge runtime.
+import { type ErrorClass, KeepstreamError } from "../core/errors.ts";
+import { redactText } from "../core/redact.ts";
+
+/** What happened, and the class of the queue's table that it counts as when a job meets it. */
+const CLASS_OF = {
+  no_mapping: "unsupported",
+  empty: "source_expired",
+  http_4xx: "source_expired",
+  http_5xx: "upstream_5xx",
+  blocked: "rate_limited",
+  timeout: "timeout",
+  network: "network",
+  parse: "unsupported",
+  too_large: "too_large",
+  policy_denied: "policy_denied",
+  invalid_input: "invalid_input",
+  unsupported: "unsupported",
+  gone: "source_expired",
+  quota: "rate_limited",
+  subscription: "unsupported",
+  not_permitted: "policy_denied",
+  robots: "policy_denied",
+  cancelled: "cancelled",
+} as const satisfies Record<string, ErrorClass>;
+
+export type SourceCode = keyof typeof CLASS_OF;
+
+export interface SourceErrorOptions {
+  readonly status?: number;
+  readonly retryAfterSeconds?: number | undefined;
+  /** Whether the same request may be sent again within the same answer. */
+  readonly again?: boolean;
+  readonly cause?: unknown;
+}
+
+/** `reason` says what the site did; `code` (KeepstreamError) is the class that the queue backs off by. */
+export class SourceError extends KeepstreamError {
+  readonly reason: SourceCode;
+  readonly again: boolean;
+  readonly status?: number;
+
+  constructor(reason: SourceCode, message: string, options: SourceErrorOptions = {}) {
+    const { status, retryAfterSeconds, again, cause } = options;
+    super(CLASS_OF[reason], redactText(message), {
+      ...(cause !== undefined && { cause }),
+      ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+    });
+    this.reason = reason;
+    this.again = again ?? reason === "network";
+    if (status !== undefined) this.status = status;
+  }
+}
+
+/** Any thrown value as a SourceError; the signal tells a time-out and a cancellation from a broken connection. */
+export function toSourceError(thrown: unknown, signal?: AbortSignal): SourceError {
+  if (thrown instanceof SourceError) return thrown;
+  if (thrown instanceof KeepstreamError) return fromKeepstream(thrown);
+  const cause = signal?.aborted ? signal.reason : thrown;
+  const name = cause instanceof Error ? cause.name : "";
+  if (name === "TimeoutError") return new SourceError("timeout", "the site did not answer in time", { cause });
+  if (signal?.aborted || name === "AbortError") return new SourceError("cancelled", "no longer wanted", { cause });
+  return new SourceError("network", cause instanceof Error ? cause.message : String(cause), { cause });
+}
+
+/** What a guarded fetch threw (a private address behind a public name, say) keeps its class. */
+function fromKeepstream(error: KeepstreamError): SourceError {
+  const reasons = Object.keys(CLASS_OF) as SourceCode[];
+  const reason = reasons.find((candidate) => candidate === error.code) ??
+    reasons.find((candidate) => CLASS_OF[candidate] === error.code) ?? "network";
+  return new SourceError(reason, error.message, { again: false, cause: error });
+}

@@ -1,0 +1,37 @@
+// A provider's servers for one episode, in the shape that `save_sources` stores and `read_episode` returns.
+// Example: { state: "ok", servers: [{ label: "Vidhidepro 720p", embed_url: "https://…", video_url: "https://…", … }] }.
+// Runs on: Deno, edge runtime.
+import { z } from "zod";
+
+export const subtitleSchema = z.object({
+  url: z.string(),
+  language: z.string().nullish(),
+  label: z.string().nullish(),
+  kind: z.string().nullish(),
+});
+
+export const sourceServerSchema = z.object({
+  label: z.string(),
+  embed_url: z.string(),
+  /** The direct address, null where nothing playable was resolved. */
+  video_url: z.string().nullable().default(null),
+  kind: z.string().nullable().default(null),
+  resolution: z.string().nullable().default(null),
+  /** What the media host wants to see, such as a Referer. */
+  headers: z.record(z.string(), z.string()).default({}),
+  /** Unix seconds after which `video_url` is worthless, null where the page did not say. */
+  expires_at: z.number().nullable().default(null),
+  subtitles: z.array(subtitleSchema).default([]),
+  /** Why there is no `video_url`. */
+  code: z.string().nullish(),
+});
+
+export const sourceListSchema = z.object({
+  state: z.string(),
+  code: z.string().nullish(),
+  servers: z.array(sourceServerSchema).default([]),
+});
+
+export type Subtitle = z.infer<typeof subtitleSchema>;
+export type SourceServer = z.infer<typeof sourceServerSchema>;
+export type SourceList = z.infer<typeof sourceListSchema>;
