@@ -57,8 +57,12 @@ function toServer(listed: ListedServer, resolved: Resolved | null, code: SourceC
     kind: resolved?.kind ?? null,
     resolution: listed.resolution,
     headers: { ...resolved?.headers },
-    expires_at: resolved?.expiresAt ?? null,
+    expires_at: isoTime(resolved?.expiresAt ?? null),
     subtitles: [...(listed.subtitles ?? []), ...(resolved?.subtitles ?? [])],
     ...(code !== null && { code }),
   };
+}
+
+function isoTime(unixSeconds: number | null): string | null {
+  return unixSeconds === null ? null : new Date(unixSeconds * 1000).toISOString();
 }

@@ -19,8 +19,8 @@ export const sourceServerSchema = z.object({
   resolution: z.string().nullable().default(null),
   /** What the media host wants to see, such as a Referer. */
   headers: z.record(z.string(), z.string()).default({}),
-  /** Unix seconds after which `video_url` is worthless, null where the page did not say. */
-  expires_at: z.number().nullable().default(null),
+  /** ISO 8601 time after which `video_url` is worthless, null where the page did not say. */
+  expires_at: z.string().nullable().default(null),
   subtitles: z.array(subtitleSchema).default([]),
   /** Why there is no `video_url`. */
   code: z.string().nullish(),

@@ -12,7 +12,9 @@ export function parseEpisodeKey(
   const malId = wholeNumber(text.malId);
   if (malId === null || malId < 1 || malId > MAX_MAL_ID) return err(`mal_id must be a number from 1 to ${MAX_MAL_ID}`);
   const episode = wholeNumber(text.episode);
-  if (episode === null || episode > MAX_EPISODE) return err(`episode must be a number from 0 to ${MAX_EPISODE}`);
+  if (episode === null || episode < 1 || episode > MAX_EPISODE) {
+    return err(`episode must be a number from 1 to ${MAX_EPISODE}`);
+  }
   return ok({ malId, episode });
 }
 

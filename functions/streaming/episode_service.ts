@@ -88,8 +88,7 @@ function freshnessOf(
   const age = list.age_seconds;
   if (list.state !== "ok") return age <= options.failureSeconds ? "fresh" : "missing";
   if (options.refresh && age > REFRESH_MIN_AGE_SECONDS) return "missing";
-  const nowSeconds = options.now() / 1000;
-  const dead = list.servers.some((server) => server.expires_at !== null && server.expires_at <= nowSeconds);
+  const dead = list.servers.some(({ expires_at }) => expires_at !== null && Date.parse(expires_at) <= options.now());
   if (dead || age > options.staleSeconds) return "missing";
   return age <= options.freshSeconds ? "fresh" : "stale";
 }

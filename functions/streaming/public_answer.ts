@@ -89,9 +89,10 @@ async function providerServers(name: string, input: AnswerInput, tools: AnswerTo
 
 async function liveServer(provider: string, server: SourceServer, input: AnswerInput, tools: AnswerTools) {
   const nowSeconds = Math.floor(tools.now() / 1000);
-  const usable = server.video_url !== null && (server.expires_at === null || server.expires_at > nowSeconds);
+  const goodUntil = server.expires_at === null ? Infinity : Date.parse(server.expires_at) / 1000;
+  const usable = server.video_url !== null && goodUntil > nowSeconds;
   const url = usable ? server.video_url : null;
-  const expiresAt = Math.min(linkExpiry(nowSeconds, tools.linkTtlSeconds), server.expires_at ?? Infinity);
+  const expiresAt = Math.min(linkExpiry(nowSeconds, tools.linkTtlSeconds), Math.floor(goodUntil));
   const queued = input.queue.find((one) => one.provider === provider && one.resolution === server.resolution);
   return {
     provider: server.label,

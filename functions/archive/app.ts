@@ -1,0 +1,101 @@
+// The operator's API: what waits, retry, cancel, the catalogue and the provider list. Every route wants a secret key.
+// Runs on: Deno, edge runtime.
+import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { parseCatalogueText } from "../../sources/catalogue_text.ts";
+import { parseProviderText } from "../../sources/provider_text.ts";
+import { isOperator } from "../_shared/operator_key.ts";
+import { type Problem, problem } from "../_shared/problem.ts";
+import { type ArchiveStore, DatabaseRefusal, type VideoFilter } from "./archive_store.ts";
+
+const MAX_BODY_BYTES = 8 * 1024 * 1024;
+const MAX_LIST = 500;
+const STATUSES = ["pending", "downloading", "uploading", "ready", "failed"];
+
+export interface ArchiveAppTools {
+  readonly store: ArchiveStore;
+  readonly operatorKeys: readonly string[];
+  readonly onError: (event: "request:failed", error: unknown) => void;
+}
+
+export function createArchiveApp({ store, operatorKeys, onError }: ArchiveAppTools): Hono {
+  const app = new Hono();
+  app.use(async (c, next) => {
+    if (await isOperator(c.req.raw.headers, operatorKeys)) return await next();
+    return problem(c, { status: 401, code: "not_authenticated", detail: "send a secret key of the project as apikey" });
+  });
+  app.use(bodyLimit({
+    maxSize: MAX_BODY_BYTES,
+    onError: (c) => problem(c, { status: 413, code: "too_large", detail: `at most ${MAX_BODY_BYTES} bytes` }),
+  }));
+
+  for (const base of ["/archive", "/api/v1/archive"]) {
+    app.get(`${base}/counts`, async (c) => done(c, { counts: await store.counts() }));
+    app.get(`${base}/videos`, async (c) => {
+      const filter = parseFilter(c);
+      if (filter === null) return invalid(c, "status, mal_id or limit is not understood");
+      return done(c, { videos: await store.listVideos(filter) });
+    });
+    app.post(`${base}/videos/retry`, async (c) => done(c, { retried: await store.retryFailed() }));
+    app.post(`${base}/videos/:id/retry`, async (c) => {
+      if (!isUuid(c.req.param("id"))) return invalid(c, "the id must be a UUID");
+      const video = await store.retryVideo(c.req.param("id"));
+      if (video !== null) return done(c, { video });
+      return problem(c, { status: 409, code: "not_failed", detail: "there is no failed video of this id" });
+    });
+    app.post(`${base}/videos/:id/cancel`, async (c) => {
+      if (!isUuid(c.req.param("id"))) return invalid(c, "the id must be a UUID");
+      return done(c, { video: await store.cancelVideo(c.req.param("id")) });
+    });
+    app.post(`${base}/catalogue`, async (c) => {
+      const format = c.req.header("content-type")?.includes("csv") ? "csv" : "json";
+      const parsed = parseCatalogueText(await c.req.text(), format);
+      if (!parsed.ok) return invalid(c, "the catalogue has lines that cannot be used", { problems: parsed.problems });
+      return done(c, { report: await store.importCatalogue(parsed.entries, isDryRun(c)) });
+    });
+    app.post(`${base}/providers`, async (c) => {
+      const parsed = parseProviderText(await c.req.text());
+      if (!parsed.ok) return invalid(c, "the list has entries that cannot be used", { problems: parsed.problems });
+      return done(c, { report: await store.applyProviders(parsed.entries, isDryRun(c)) });
+    });
+  }
+  app.notFound((c) => problem(c, { status: 404, code: "not_found", detail: "docs/api.md lists the routes" }));
+  app.onError((error, c) => {
+    const refusal = error instanceof DatabaseRefusal ? statusOf(error.status) : null;
+    if (refusal !== null) return problem(c, { status: refusal, code: "refused", detail: error.message });
+    onError("request:failed", error);
+    return problem(c, { status: 500, code: "internal", detail: "the request failed; it is logged" });
+  });
+  return app;
+}
+
+function done(c: Context, body: Readonly<Record<string, unknown>>): Response {
+  return c.json({ success: true, ...body }, 200, { "cache-control": "no-store" });
+}
+
+function invalid(c: Context, detail: string, more: Record<string, unknown> = {}): Response {
+  return problem(c, { status: 400, code: "invalid_input", detail, more });
+}
+
+/** The statuses that the SQL functions use to refuse an operator's input; everything else is our failure. */
+function statusOf(status: number): Problem["status"] | null {
+  return ([400, 404, 409, 422] as const).find((known) => known === status) ?? null;
+}
+
+function parseFilter(c: Context): VideoFilter | null {
+  const status = c.req.query("status") ?? null;
+  const malId = c.req.query("mal_id") ?? null;
+  const limit = Number(c.req.query("limit") ?? 100);
+  if (status !== null && !STATUSES.includes(status)) return null;
+  if (malId !== null && !/^\d{1,9}$/.test(malId)) return null;
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIST) return null;
+  return { status, malId: malId === null ? null : Number(malId), limit };
+}
+
+function isDryRun(c: Context): boolean {
+  return ["1", "true"].includes(c.req.query("dry_run") ?? "");
+}
+
+function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}

@@ -1,0 +1,72 @@
+// What operators do with queue, catalogue and provider list: each one call of the database.
+// Runs on: Deno, edge runtime.
+import type { PostgrestError, SupabaseClient } from "@supabase/supabase-js";
+import type { CatalogueListEntry } from "../../sources/catalogue_entry.ts";
+import type { ProviderListEntry } from "../../sources/provider_entry.ts";
+
+const CALL_TIMEOUT_MS = 30_000;
+
+/** What the database refused, with the HTTP status it stands for (`PT404` → 404). */
+export class DatabaseRefusal extends Error {
+  override readonly name = "DatabaseRefusal";
+  readonly status: number;
+  constructor(error: PostgrestError, status: number) {
+    super(error.message, { cause: error });
+    this.status = status;
+  }
+}
+
+export interface VideoFilter {
+  readonly status: string | null;
+  readonly malId: number | null;
+  readonly limit: number;
+}
+
+export interface ArchiveStore {
+  counts(): Promise<unknown>;
+  listVideos(filter: VideoFilter): Promise<unknown>;
+  /** Puts a failed job back in the queue with fresh attempts; null when there is no such failed job. */
+  retryVideo(id: string): Promise<unknown>;
+  /** The documented statement for all failed jobs; returns how many. */
+  retryFailed(): Promise<number>;
+  cancelVideo(id: string): Promise<unknown>;
+  importCatalogue(entries: readonly CatalogueListEntry[], dryRun: boolean): Promise<unknown>;
+  applyProviders(entries: readonly ProviderListEntry[], dryRun: boolean): Promise<unknown>;
+}
+
+const VIDEO_COLUMNS = "id,mal_id,episode,provider,resolution,status,retry_count,attempts,error_class,error_message," +
+  "progress,run_at,terminal_at,created_at,updated_at";
+
+export function createArchiveStore(supabase: SupabaseClient): ArchiveStore {
+  const signal = () => AbortSignal.timeout(CALL_TIMEOUT_MS);
+  const rpc = async (name: string, args: Record<string, unknown>) =>
+    dataOf(await supabase.rpc(name, args).abortSignal(signal()));
+
+  return {
+    counts: () => rpc("queue_counts", {}),
+    async listVideos({ status, malId, limit }) {
+      let query = supabase.from("video_queue").select(VIDEO_COLUMNS);
+      if (status !== null) query = query.eq("status", status);
+      if (malId !== null) query = query.eq("mal_id", malId);
+      return dataOf(await query.order("updated_at", { ascending: false }).limit(limit).abortSignal(signal()));
+    },
+    async retryVideo(id) {
+      const update = supabase.from("video_queue").update({ status: "pending", retry_count: 0 });
+      const rows = dataOf(await update.eq("id", id).eq("status", "failed").select(VIDEO_COLUMNS).abortSignal(signal()));
+      return Array.isArray(rows) ? rows[0] ?? null : null;
+    },
+    async retryFailed() {
+      const update = supabase.from("video_queue").update({ status: "pending", retry_count: 0 });
+      const rows = dataOf(await update.eq("status", "failed").select("id").abortSignal(signal()));
+      return Array.isArray(rows) ? rows.length : 0;
+    },
+    cancelVideo: (id) => rpc("cancel_video", { id }),
+    importCatalogue: (entries, dryRun) => rpc("import_catalogue", { entries, dry_run: dryRun }),
+    applyProviders: (entries, dryRun) => rpc("apply_providers", { entries, dry_run: dryRun }),
+  };
+}
+
+function dataOf(answer: { data: unknown; error: PostgrestError | null; status: number }): unknown {
+  if (answer.error) throw new DatabaseRefusal(answer.error, answer.status);
+  return answer.data;
+}

@@ -1,0 +1,18 @@
+// Puts the operator app together from an environment. Runs on: Deno, edge runtime.
+import { createClient } from "@supabase/supabase-js";
+import type { Hono } from "hono";
+import { logEvent } from "../_shared/runtime.ts";
+import { createArchiveApp } from "./app.ts";
+import { createArchiveStore } from "./archive_store.ts";
+import { parseArchiveEnv } from "./env.ts";
+
+/** @throws {Error} naming everything the environment lacks. */
+export function buildArchiveApp(variables: Readonly<Record<string, string>>): Hono {
+  const env = parseArchiveEnv(variables);
+  const supabase = createClient(env.supabaseUrl, env.serviceKeys[0], { auth: { persistSession: false } });
+  return createArchiveApp({
+    store: createArchiveStore(supabase),
+    operatorKeys: env.serviceKeys,
+    onError: (event, error) => logEvent(event, { error: String(error) }),
+  });
+}

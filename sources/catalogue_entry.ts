@@ -1,0 +1,67 @@
+// The operator's catalogue: what an entry must look like. Example: { "mal_id": 55825, "episode": 1, "title": "…",
+// "rights": "own work", "sources": [{ "url": "https://own.example/ep1.mp4", "resolution": "720p" }] }.
+// Runs on: Deno, edge runtime.
+import { z } from "zod";
+import { subtitleSchema } from "./source_list.ts";
+
+export const MAX_CATALOGUE_ENTRIES = 5_000;
+
+const webAddress = z.url({ protocol: /^https?$/, message: "must be an http or https address" }).max(4096)
+  // deno-lint-ignore no-control-regex
+  .refine((text) => !/[\u0000-\u0020\u007f]/.test(text), "must not hold blanks or control characters");
+
+const resolution = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$/, "must look like 720p");
+
+export const catalogueEntrySchema = z.strictObject({
+  mal_id: z.number().int().min(1).max(2 ** 31 - 1),
+  episode: z.number().int().min(1).max(100_000),
+  title: z.string().max(500).nullish(),
+  rights: z.string().min(1).max(500).nullish(),
+  sources: z.array(z.strictObject({
+    url: webAddress,
+    resolution: resolution.nullish(),
+    kind: z.string().regex(/^[a-z0-9_-]{1,20}$/).nullish(),
+    label: z.string().max(80).nullish(),
+    subtitles: z.array(subtitleSchema.extend({ url: webAddress })).max(50).nullish(),
+  })).min(1).max(40),
+});
+
+export type CatalogueListEntry = z.infer<typeof catalogueEntrySchema>;
+
+export interface CatalogueProblem {
+  /** Place in the list from 0. */
+  readonly index: number;
+  readonly reasons: readonly string[];
+}
+
+export type CheckedCatalogue =
+  | { readonly ok: true; readonly value: readonly CatalogueListEntry[] }
+  | { readonly ok: false; readonly error: readonly CatalogueProblem[] };
+
+/** Checks a whole list; every bad entry is reported, not the first alone. */
+export function checkCatalogue(list: unknown): CheckedCatalogue {
+  if (!Array.isArray(list)) return refused("the catalogue must be a JSON array of entries");
+  if (list.length > MAX_CATALOGUE_ENTRIES) return refused(`at most ${MAX_CATALOGUE_ENTRIES} entries at once`);
+  const values: CatalogueListEntry[] = [];
+  const problems: CatalogueProblem[] = [];
+  const seen = new Set<string>();
+  for (const [index, item] of list.entries()) {
+    const parsed = catalogueEntrySchema.safeParse(item);
+    if (!parsed.success) {
+      problems.push({
+        index,
+        reasons: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`),
+      });
+      continue;
+    }
+    const name = `${parsed.data.mal_id}/${parsed.data.episode}`;
+    if (seen.has(name)) problems.push({ index, reasons: [`title ${name} stands in the list twice`] });
+    seen.add(name);
+    values.push(parsed.data);
+  }
+  return problems.length === 0 ? { ok: true, value: values } : { ok: false, error: problems };
+}
+
+function refused(reason: string): CheckedCatalogue {
+  return { ok: false, error: [{ index: 0, reasons: [reason] }] };
+}

@@ -1,0 +1,106 @@
+// A catalogue as JSON or CSV text → checked entries, or a reason per line.
+// CSV: mal_id,episode,title,rights,url,resolution,kind,label,subtitles – rows of the same episode are its sources.
+// Example: "mal_id,episode,url\n55825,1,https://own.example/ep1.mp4". Runs on: Deno, edge runtime.
+import { parse } from "csv-parse/sync";
+import { type CatalogueListEntry, checkCatalogue } from "./catalogue_entry.ts";
+import { entryLines, syntaxProblem } from "./entry_lines.ts";
+
+export interface LineProblem {
+  readonly line: number;
+  readonly reasons: readonly string[];
+}
+
+export type ParsedCatalogue =
+  | { readonly ok: true; readonly entries: readonly CatalogueListEntry[] }
+  | { readonly ok: false; readonly problems: readonly LineProblem[] };
+
+export function parseCatalogueText(text: string, format: "json" | "csv"): ParsedCatalogue {
+  const listed = format === "csv" ? fromCsv(text) : fromJson(text);
+  if ("problems" in listed) return { ok: false, problems: listed.problems };
+  const checked = checkCatalogue(listed.entries);
+  if (checked.ok) return { ok: true, entries: checked.value };
+  const problems = checked.error.map(({ index, reasons }) => ({ line: listed.lines[index] ?? 1, reasons }));
+  return { ok: false, problems };
+}
+
+type Listed = { readonly entries: unknown; readonly lines: readonly number[] } | {
+  readonly problems: readonly LineProblem[];
+};
+
+function fromJson(text: string): Listed {
+  try {
+    const entries: unknown = JSON.parse(text);
+    return { entries, lines: entryLines(text) };
+  } catch (error) {
+    return { problems: [syntaxProblem(text, error)] };
+  }
+}
+
+const COLUMNS = ["mal_id", "episode", "title", "rights", "url", "resolution", "kind", "label", "subtitles"];
+
+interface CsvRow {
+  readonly record: Readonly<Record<string, string>>;
+  readonly info: { readonly lines: number };
+}
+
+function fromCsv(text: string): Listed {
+  let rows: CsvRow[];
+  try {
+    rows = parse(text, {
+      columns: true,
+      bom: true,
+      trim: true,
+      skip_empty_lines: true,
+      info: true,
+    }) as unknown as CsvRow[];
+  } catch (error) {
+    const line = error instanceof Error && "lines" in error ? Number(error.lines) : 1;
+    return { problems: [{ line, reasons: ["not CSV: " + messageOf(error)] }] };
+  }
+  const unknown = Object.keys(rows[0]?.record ?? {}).filter((column) => !COLUMNS.includes(column));
+  if (unknown.length > 0) {
+    return { problems: [{ line: 1, reasons: [`unknown column ${unknown.join(", ")}; known: ${COLUMNS.join(", ")}`] }] };
+  }
+  return groupRows(rows);
+}
+
+/** Rows of one episode become one entry; its title and rights are those of the first row that names them. */
+function groupRows(rows: readonly CsvRow[]): Listed {
+  const groups = new Map<string, { readonly line: number; readonly rows: Readonly<Record<string, string>>[] }>();
+  for (const { record, info } of rows) {
+    const name = `${record.mal_id}/${record.episode}`;
+    const group = groups.get(name) ?? { line: info.lines, rows: [] };
+    group.rows.push(record);
+    groups.set(name, group);
+  }
+  const entries = [...groups.values()].map(({ rows }) => ({
+    mal_id: numberOr(rows[0]!.mal_id),
+    episode: numberOr(rows[0]!.episode),
+    title: rows.find((row) => row.title)?.title ?? null,
+    rights: rows.find((row) => row.rights)?.rights ?? null,
+    sources: rows.map((row) => ({
+      url: row.url ?? "",
+      resolution: row.resolution || null,
+      kind: row.kind || null,
+      label: row.label || null,
+      subtitles: subtitlesOf(row.subtitles ?? ""),
+    })),
+  }));
+  return { entries, lines: [...groups.values()].map(({ line }) => line) };
+}
+
+/** `en=https://own.example/en.vtt id=https://…` */
+function subtitlesOf(text: string) {
+  return text.split(/\s+/).filter((part) => part !== "").map((part) => {
+    const [, language, url] = /^([A-Za-z-]+)=(.*)$/.exec(part) ?? [];
+    return { url: url ?? part, language: language ?? null };
+  });
+}
+
+function numberOr(text: string | undefined): number | string {
+  return text !== undefined && /^-?\d+$/.test(text) ? Number(text) : text ?? "";
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
