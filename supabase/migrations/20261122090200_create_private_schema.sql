@@ -1,0 +1,40 @@
+-- keepstream: everything the REST layer must not show. Functions in public reach it as their owner.
+create schema keepstream;
+comment on schema keepstream is 'Internal state of the queue. Not exposed through the API.';
+revoke all on schema keepstream from public;
+
+create table keepstream.settings (
+  singleton boolean primary key default true,
+  max_waiting_jobs int not null default 50000,
+  max_candidates int not null default 16,
+  event_retention_days int not null default 90,
+  source_list_retention_days int not null default 7,
+  client_requests_per_minute int not null default 120,
+  constraint settings_has_one_row check (singleton),
+  constraint settings_are_positive check (
+    max_waiting_jobs > 0 and max_candidates > 0 and event_retention_days > 0
+    and source_list_retention_days > 0 and client_requests_per_minute > 0
+  )
+);
+comment on table keepstream.settings is 'Limits an operator may change: one row, typed columns.';
+alter table keepstream.settings enable row level security;
+insert into keepstream.settings default values;
+
+-- Errors leave the runner as text that may quote addresses. Rows are kept for months and shown on dashboards, so
+-- queries, user info, Hub tokens and bearer values are cut here too, whoever wrote the text.
+create function keepstream.redact(message text) returns text
+language sql immutable parallel safe set search_path = ''
+as $$
+  select pg_catalog.left(
+    pg_catalog.regexp_replace(
+      pg_catalog.regexp_replace(
+        pg_catalog.regexp_replace(
+          pg_catalog.regexp_replace(
+            pg_catalog.left(message, 8192),
+            '(https?://)[^/@[:space:]]*@', '\1', 'gi'),
+          '(https?://[^[:space:]?#"''<>]*)[?#][^[:space:]"''<>]*', '\1?…', 'gi'),
+        '\mhf_[A-Za-z0-9]{4,}', 'hf_…', 'g'),
+      '\m(bearer|basic|token)([[:space:]:=]+)[A-Za-z0-9._~+/=-]{8,}', '\1\2…', 'gi'),
+    2000)
+$$;
+comment on function keepstream.redact(text) is 'Cuts secrets and address queries out of an error text, and the text to 2000 characters.';

@@ -1,0 +1,42 @@
+-- How each class of failure is retried: one row per class, read by every transition into failed.
+create table keepstream.error_classes (
+  name text primary key,
+  base_seconds int not null,
+  effect text not null default 'backoff',
+  about text not null,
+  constraint error_class_name_is_a_word check (name ~ '^[a-z0-9_]{1,40}$'),
+  constraint error_class_base_is_positive check (base_seconds > 0),
+  constraint error_class_effect_is_known check (effect in ('backoff', 'flat', 'next_source', 'release', 'terminal_source', 'terminal'))
+);
+comment on table keepstream.error_classes is 'Retry policy by class of failure.';
+comment on column keepstream.error_classes.effect is
+  'backoff: doubles per attempt; flat: base·U(1/6,1); next_source: another address, no attempt consumed while one remains; '
+  'release: back to pending, no attempt consumed; terminal_source: this address is dead, the job with its last address; terminal: the job is dead.';
+alter table keepstream.error_classes enable row level security;
+
+insert into keepstream.error_classes (name, base_seconds, effect, about) values
+  ('network', 30, 'backoff', 'connection refused, reset or not resolved'),
+  ('timeout', 60, 'backoff', 'no answer or no progress in time'),
+  ('upstream_5xx', 60, 'backoff', 'the source answered 5xx'),
+  ('storage_5xx', 60, 'backoff', 'the archive answered 5xx'),
+  ('unknown', 60, 'backoff', 'not classified'),
+  ('rate_limited', 300, 'backoff', 'told to slow down; Retry-After wins when given'),
+  ('storage_conflict', 5, 'backoff', 'another commit moved the repository'),
+  ('disk_full', 300, 'backoff', 'no space left on the runner'),
+  ('lease_expired', 30, 'flat', 'the runner stopped sending heartbeats'),
+  ('source_expired', 60, 'next_source', 'the address no longer works'),
+  ('shutdown', 1, 'release', 'the runner is stopping'),
+  ('unsupported', 60, 'terminal_source', 'a format that cannot be archived'),
+  ('drm', 60, 'terminal_source', 'protected media'),
+  ('policy_denied', 60, 'terminal_source', 'an address that may not be fetched'),
+  ('too_large', 60, 'terminal_source', 'over a size limit'),
+  ('invalid_input', 60, 'terminal_source', 'an address or a file that is not what it says'),
+  ('cancelled', 60, 'terminal', 'an operator said so');
+
+create function keepstream.retry_delay(base_seconds int, attempt int) returns interval
+language sql volatile set search_path = ''
+as $$
+  select pg_catalog.make_interval(secs =>
+    least(21600, base_seconds * 2 ^ least(greatest(attempt, 1) - 1, 20)) * (0.5 + 0.5 * pg_catalog.random()))
+$$;
+comment on function keepstream.retry_delay(int, int) is 'min(6 h, base·2^(attempt-1))·U(0.5, 1).';

@@ -1,0 +1,125 @@
+-- Ask for a video. Asking twice is free; asking with an address not known yet is news.
+create function keepstream.enqueue(
+  mal_id int, episode int, provider text, video_url text, resolution text,
+  embed_url text, kind text, headers jsonb, expires_at timestamptz, priority int
+) returns public.video_queue
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  web_address constant text := '^https?://[^\u0001-\u0020\u007f-\u009f]+$';
+  label text := nullif(enqueue.resolution, '');
+  page text := nullif(enqueue.embed_url, '');
+  job public.video_queue;
+  known int;
+begin
+  if enqueue.mal_id is null or enqueue.mal_id <= 0 then
+    raise exception using errcode = 'PT400', message = 'mal_id must be a positive number';
+  elsif enqueue.episode is null or enqueue.episode <= 0 then
+    raise exception using errcode = 'PT400', message = 'episode must be a positive number';
+  elsif enqueue.provider is null or enqueue.provider !~ '^[a-z0-9][a-z0-9_-]{0,19}$' then
+    raise exception using errcode = 'PT400', message = 'provider must be a name like animasu: a-z, 0-9, _ and -, at most 20';
+  elsif label !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$' then
+    raise exception using errcode = 'PT400', message = 'resolution must be a label like 720p, at most 10 characters';
+  elsif enqueue.video_url is null or octet_length(enqueue.video_url) > 4096 or enqueue.video_url !~* web_address then
+    raise exception using errcode = 'PT400', message = 'video_url must be an http(s) address of at most 4096 bytes without spaces or control characters';
+  elsif octet_length(page) > 4096 or page !~* web_address then
+    raise exception using errcode = 'PT400', message = 'embed_url must be an http(s) address of at most 4096 bytes without spaces or control characters';
+  elsif enqueue.kind !~ '^[a-z0-9_-]{1,20}$' then
+    raise exception using errcode = 'PT400', message = 'kind must be a word like mp4 or hls';
+  elsif jsonb_typeof(enqueue.headers) not in ('object', 'null') or octet_length(enqueue.headers::text) > 8192 then
+    raise exception using errcode = 'PT400', message = 'headers must be an object of at most 8192 bytes';
+  elsif enqueue.priority not between 0 and 3 then
+    raise exception using errcode = 'PT400', message = 'priority must be 0, 1, 2 or 3';
+  end if;
+
+  loop
+    select * into job from public.video_queue q
+    where q.mal_id = enqueue.mal_id and q.episode = enqueue.episode and q.provider = enqueue.provider
+      and (q.resolution = label or (q.resolution is null and label is null));
+    exit when found;
+    insert into public.video_queue (mal_id, episode, provider, video_url, resolution, embed_url, priority)
+    values (enqueue.mal_id, enqueue.episode, enqueue.provider, enqueue.video_url, label, page, coalesce(enqueue.priority, 1))
+    on conflict do nothing
+    returning * into job;
+    if found then
+      insert into public.video_candidates (queue_id, rank, embed_url, video_url, kind, headers, expires_at)
+      values (job.id, 0, page, enqueue.video_url, enqueue.kind, nullif(enqueue.headers, 'null'), enqueue.expires_at);
+      return job;
+    end if;
+  end loop;
+
+  -- Nothing new: write nothing. And an operator's cancel holds until an operator lifts it.
+  if (job.terminal_at is not null and job.error_class = 'cancelled') or exists (
+    select from public.video_candidates c
+    where c.queue_id = job.id and c.address_hash = md5(coalesce(page, enqueue.video_url))
+  ) then
+    return job;
+  end if;
+
+  select * into job from public.video_queue q where q.id = job.id for update;
+  if not found then
+    raise exception using errcode = 'PT409', message = 'the job was deleted meanwhile: ask again';
+  end if;
+  select count(*) into known from public.video_candidates c where c.queue_id = job.id;
+  if known >= (select s.max_candidates from keepstream.settings s) then
+    delete from public.video_candidates c where c.id = (
+      select w.id from public.video_candidates w where w.queue_id = job.id
+      order by w.state = 'live', w.fails desc, w.rank limit 1);
+  end if;
+  insert into public.video_candidates (queue_id, rank, embed_url, video_url, kind, headers, expires_at)
+  select job.id, coalesce(max(c.rank), -1) + 1, page, enqueue.video_url, enqueue.kind, nullif(enqueue.headers, 'null'), enqueue.expires_at
+  from public.video_candidates c where c.queue_id = job.id
+  on conflict do nothing;
+  if not found then
+    return job;
+  end if;
+  insert into keepstream.events (queue_id, kind) values (job.id, 'source_added');
+
+  if job.status in ('pending', 'failed') then
+    update public.video_queue q
+    set status = 'pending', video_url = enqueue.video_url, embed_url = page,
+        run_at = least(q.run_at, clock_timestamp()), updated_at = clock_timestamp()
+    where q.id = job.id
+    returning * into job;
+  end if;
+  return job;
+end
+$$;
+
+create function public.enqueue_video(
+  mal_id int, episode int, provider text, video_url text, resolution text default null,
+  embed_url text default null, kind text default null, headers jsonb default null,
+  expires_at timestamptz default null, priority int default null
+) returns public.video_queue
+language sql security definer set search_path = ''
+as $$
+  select * from keepstream.enqueue(mal_id, episode, provider, video_url, resolution, embed_url, kind, headers, expires_at, priority)
+$$;
+comment on function public.enqueue_video(int, int, text, text, text, text, text, jsonb, timestamptz, int) is
+  'Asks for a video and returns its job. Known address: writes nothing. New address: one more candidate, and a failed or dead job is tried again.';
+
+create function public.enqueue_videos(videos jsonb) returns setof public.video_queue
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  item record;
+begin
+  if videos is null or jsonb_typeof(videos) <> 'array' then
+    raise exception using errcode = 'PT400', message = 'videos must be an array';
+  elsif jsonb_array_length(videos) > 500 then
+    raise exception using errcode = 'PT400', message = 'at most 500 videos at once';
+  end if;
+  -- In the order of their keys, so that two answers with the same videos cannot wait for each other.
+  for item in
+    select v.* from jsonb_to_recordset(videos) with ordinality as v (
+      mal_id int, episode int, provider text, video_url text, resolution text,
+      embed_url text, kind text, headers jsonb, expires_at timestamptz, priority int, place bigint)
+    order by v.mal_id, v.episode, v.provider, v.resolution, v.place
+  loop
+    return next keepstream.enqueue(item.mal_id, item.episode, item.provider, item.video_url, item.resolution,
+      item.embed_url, item.kind, item.headers, item.expires_at, item.priority);
+  end loop;
+end
+$$;
+comment on function public.enqueue_videos(jsonb) is
+  'enqueue_video for all servers of an answer: all or none. Items carry its argument names; jobs come back in the order of their keys.';

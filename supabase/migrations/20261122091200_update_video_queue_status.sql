@@ -1,0 +1,133 @@
+-- What a holder says about its job. Only the current, unexpired token is heard.
+create function keepstream.switch_candidate(queue_id uuid, candidate_id uuid, error_class text, new_state text) returns public.video_candidates
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  other public.video_candidates;
+begin
+  update public.video_candidates c
+  set fails = c.fails + 1, last_error_class = switch_candidate.error_class, state = coalesce(new_state, c.state)
+  where c.id = coalesce(
+    (select k.id from public.video_candidates k where k.id = candidate_id and k.queue_id = switch_candidate.queue_id),
+    (select k.id from public.video_candidates k
+      where k.queue_id = switch_candidate.queue_id and k.state = 'live' order by k.fails, k.rank limit 1));
+  select * into other from public.video_candidates c
+  where c.queue_id = switch_candidate.queue_id and c.state = 'live' order by c.fails, c.rank limit 1;
+  return other;
+end
+$$;
+comment on function keepstream.switch_candidate(uuid, uuid, text, text) is
+  'Notes a failure of one address (the one named, else the first live one) and returns the next live one, or null.';
+
+create function public.update_video_queue_status(
+  id uuid, status text, error text default null, lease_token uuid default null, error_class text default null,
+  progress jsonb default null, retry_after_seconds int default null, candidate_id uuid default null
+) returns public.video_queue
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  job public.video_queue;
+  policy keepstream.error_classes;
+  next_source public.video_candidates;
+  moment timestamptz := clock_timestamp();
+  message text := keepstream.redact(error);
+  to_status text := status;
+  due timestamptz;
+  dead timestamptz;
+begin
+  select * into job from public.video_queue q where q.id = update_video_queue_status.id for update;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'no such job';
+  end if;
+  moment := clock_timestamp();
+  if job.lease_token is null or job.lease_token is distinct from update_video_queue_status.lease_token or job.lease_expires_at <= moment then
+    raise exception using errcode = 'PT409', message = 'the lease of this job is not yours, or no longer', hint = 'stop working on it';
+  end if;
+  if to_status is null or (job.status, to_status) not in (
+    ('downloading', 'downloading'), ('downloading', 'uploading'), ('downloading', 'failed'), ('downloading', 'pending'),
+    ('uploading', 'uploading'), ('uploading', 'failed'), ('uploading', 'pending')
+  ) then
+    raise exception using errcode = 'PT422',
+      message = format('a holder cannot take a job from %s to %s', job.status, coalesce(to_status, 'nothing')),
+      hint = case when to_status = 'ready' then 'upsert_video_store makes a job ready' end;
+  end if;
+  if octet_length(update_video_queue_status.progress::text) > 8192 then
+    raise exception using errcode = 'PT400', message = 'progress is at most 8192 bytes';
+  end if;
+
+  if to_status = job.status then
+    update public.video_queue q
+    set progress = coalesce(update_video_queue_status.progress, q.progress), updated_at = moment
+    where q.id = job.id returning * into job;
+    return job;
+  end if;
+
+  if job.cancel_requested_at is not null then
+    update public.video_queue q
+    set status = 'failed', error_class = 'cancelled', error_message = 'cancelled', terminal_at = moment
+    where q.id = job.id returning * into job;
+    return job;
+  end if;
+
+  if to_status = 'uploading' then
+    update public.video_queue q
+    set status = 'uploading', progress = coalesce(update_video_queue_status.progress, q.progress)
+    where q.id = job.id returning * into job;
+    return job;
+  end if;
+
+  -- A class this schema does not know yet, and one that is not the holder's to say, count as unknown.
+  select * into policy from keepstream.error_classes e
+  where e.name = case when update_video_queue_status.error_class in ('lease_expired', 'cancelled') then 'unknown' else update_video_queue_status.error_class end;
+  if not found and to_status = 'failed' then
+    select * into policy from keepstream.error_classes e where e.name = 'unknown';
+  end if;
+  due := moment + case
+    when retry_after_seconds > 0 then make_interval(secs => least(retry_after_seconds, 21600) * (1 + 0.1 * random()))
+    when to_status = 'pending' then interval '0'
+    else keepstream.retry_delay(policy.base_seconds, job.attempts)
+  end;
+
+  if to_status = 'failed' then
+    if policy.effect = 'release' then
+      to_status := 'pending';
+      due := moment;
+    elsif policy.effect = 'next_source' then
+      next_source := keepstream.switch_candidate(job.id, candidate_id, policy.name, 'expired');
+      if next_source.id is not null then
+        to_status := 'pending';
+        due := moment;
+      else
+        -- All of them expired: their pages may name fresh addresses after the back-off.
+        update public.video_candidates c set state = 'live' where c.queue_id = job.id and c.state = 'expired';
+      end if;
+    elsif policy.effect = 'terminal_source' then
+      next_source := keepstream.switch_candidate(job.id, candidate_id, policy.name, 'dead');
+      if next_source.id is not null then
+        due := moment;
+      else
+        dead := moment;
+      end if;
+    elsif policy.effect = 'terminal' then
+      dead := moment;
+    else
+      next_source := keepstream.switch_candidate(job.id, candidate_id, policy.name, null);
+    end if;
+  end if;
+
+  update public.video_queue q
+  set status = to_status,
+      error_class = coalesce(policy.name, q.error_class),
+      error_message = coalesce(message, case when to_status = 'failed' then policy.about end, q.error_message),
+      run_at = due,
+      terminal_at = dead,
+      video_url = coalesce(next_source.video_url, q.video_url),
+      embed_url = case when next_source.id is null then q.embed_url else next_source.embed_url end
+  where q.id = job.id
+  returning * into job;
+  return job;
+end
+$$;
+comment on function public.update_video_queue_status(uuid, text, text, uuid, text, jsonb, int, uuid) is
+  'Moves a held job: its own status (progress), uploading, failed with a class, or pending (given back, attempt not consumed). '
+  '404 unknown, 409 stale lease, 422 forbidden move. Look at the status that comes back: a cancel turns any move into failed.';

@@ -1,0 +1,93 @@
+-- The only way to ready: archive, copies and status in one transaction, under the lease that did the work.
+create function public.upsert_video_store(
+  mal_id int, episode int, provider text, resolution text, file_key text,
+  hf_account int, hf_repo text, hf_path text, hf_direct_url text, stream_url text default null,
+  lease_token uuid default null, sha256 text default null, size_bytes bigint default null,
+  duration_seconds double precision default null, replicas jsonb default null
+) returns public.video_store
+language plpgsql security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  label text := nullif(upsert_video_store.resolution, '');
+  token uuid := upsert_video_store.lease_token;
+  digest text := lower(upsert_video_store.sha256);
+  job public.video_queue;
+  archive public.video_store;
+  moment timestamptz;
+begin
+  select * into job from public.video_queue q
+  where q.mal_id = upsert_video_store.mal_id and q.episode = upsert_video_store.episode and q.provider = upsert_video_store.provider
+    and (q.resolution = label or (q.resolution is null and label is null))
+  for update;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'no such job';
+  end if;
+  moment := clock_timestamp();
+
+  if job.status = 'ready' then
+    -- The reply to this very completion was lost: say it again.
+    select * into archive from public.video_store s
+    where s.queue_id = job.id and s.lease_token = token and s.sha256 is not distinct from digest;
+    if found then
+      return archive;
+    end if;
+  end if;
+  if job.lease_token is null or job.lease_token is distinct from token or job.lease_expires_at <= moment then
+    raise exception using errcode = 'PT409', message = 'the lease of this job is not yours, or no longer', hint = 'stop working on it';
+  elsif job.cancel_requested_at is not null then
+    raise exception using errcode = 'PT409', message = 'the job was cancelled', hint = 'report it as failed';
+  elsif job.status <> 'uploading' then
+    raise exception using errcode = 'PT422', message = format('a job cannot go from %s to ready', job.status), hint = 'report uploading first';
+  elsif jsonb_typeof(replicas) not in ('array', 'null') then
+    raise exception using errcode = 'PT400', message = 'replicas must be an array';
+  end if;
+
+  insert into public.video_store (
+    mal_id, episode, provider, resolution, file_key, hf_account, hf_repo, hf_path, hf_direct_url, stream_url,
+    queue_id, lease_token, sha256, size_bytes, duration_seconds)
+  values (
+    job.mal_id, job.episode, job.provider, job.resolution, upsert_video_store.file_key, upsert_video_store.hf_account,
+    upsert_video_store.hf_repo, upsert_video_store.hf_path, upsert_video_store.hf_direct_url, upsert_video_store.stream_url,
+    job.id, token, digest, upsert_video_store.size_bytes, upsert_video_store.duration_seconds)
+  returning * into archive;
+
+  -- A caller that knows of no replicas stored one copy: the one it names.
+  insert into public.video_replicas (
+    store_id, target, account, repo, path, direct_url, commit_oid, sha256, size_bytes, state, attempts,
+    lease_token, lease_owner, lease_expires_at, verified_at)
+  select
+    archive.id, r.target, r.account, r.repo, r.path, r.direct_url, r.commit_oid, lower(r.sha256), r.size_bytes, r.state,
+    case r.state when 'uploading' then 1 else 0 end,
+    case r.state when 'uploading' then token end,
+    case r.state when 'uploading' then job.lease_owner end,
+    case r.state when 'uploading' then moment + interval '10 minutes' end,
+    case r.state when 'verified' then moment end
+  from jsonb_to_recordset(
+    case when jsonb_typeof(replicas) = 'array' then replicas else jsonb_build_array(jsonb_build_object(
+      'target', 'hf-' || archive.hf_account, 'account', archive.hf_account, 'repo', archive.hf_repo, 'path', archive.hf_path,
+      'direct_url', archive.hf_direct_url, 'sha256', archive.sha256, 'size_bytes', archive.size_bytes, 'state', 'verified'))
+    end
+  ) as r (target text, account int, repo text, path text, direct_url text, commit_oid text, sha256 text, size_bytes bigint, state text);
+
+  if not exists (select from public.video_replicas r where r.store_id = archive.id and r.state = 'verified') then
+    raise exception using errcode = 'PT422', message = 'an archive needs at least one verified replica';
+  elsif exists (
+    select from public.video_replicas r
+    where r.store_id = archive.id and r.state = 'verified'
+      and (r.sha256 is distinct from archive.sha256 or r.size_bytes is distinct from archive.size_bytes)
+  ) then
+    raise exception using errcode = 'PT422', message = 'a verified replica holds other bytes than the archive';
+  elsif not exists (
+    select from public.video_replicas r
+    where r.store_id = archive.id and r.state = 'verified' and r.repo = archive.hf_repo and r.path = archive.hf_path
+  ) then
+    raise exception using errcode = 'PT422', message = 'hf_repo and hf_path must name a verified replica';
+  end if;
+
+  update public.video_queue q set status = 'ready' where q.id = job.id;
+  return archive;
+end
+$$;
+comment on function public.upsert_video_store(int, int, text, text, text, int, text, text, text, text, uuid, text, bigint, double precision, jsonb) is
+  'Records the archive and its copies and makes the job ready. A replay by the same lease with the same sha256 returns the row.';

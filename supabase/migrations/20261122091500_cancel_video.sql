@@ -1,0 +1,68 @@
+-- An operator's no. What waits is dead at once; what runs is told by its next heartbeat.
+create function public.cancel_video(id uuid) returns public.video_queue
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  job public.video_queue;
+  moment timestamptz := clock_timestamp();
+begin
+  select * into job from public.video_queue q where q.id = cancel_video.id for update;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'no such job';
+  elsif job.status = 'ready' then
+    raise exception using errcode = 'PT422', message = 'a ready job cannot be cancelled', hint = 'takedown removes an archive';
+  elsif job.lease_token is not null then
+    if job.cancel_requested_at is null then
+      update public.video_queue q set cancel_requested_at = moment, updated_at = moment where q.id = job.id returning * into job;
+      insert into keepstream.events (queue_id, kind, lease_epoch, worker) values (job.id, 'cancel_requested', job.lease_epoch, job.lease_owner);
+    end if;
+  elsif job.error_class is distinct from 'cancelled' or job.terminal_at is null then
+    if job.status = 'failed' then
+      insert into keepstream.events (queue_id, kind, to_status, lease_epoch, error_class, detail)
+      values (job.id, 'cancelled', 'failed', job.lease_epoch, 'cancelled', jsonb_build_object('terminal', true));
+    end if;
+    update public.video_queue q
+    set status = 'failed', error_class = 'cancelled', error_message = 'cancelled', terminal_at = moment, finished_at = moment, updated_at = moment
+    where q.id = job.id returning * into job;
+  end if;
+  return job;
+end
+$$;
+comment on function public.cancel_video(uuid) is
+  'Cancels a job: waiting → dead at once; held → cancel_requested, honoured at its next move. Twice is once. 422 when ready.';
+
+-- What a notice to remove asks for: no row leads there any more, and an event says so. The bytes are the runner's
+-- to delete, before this: the rows returned name them.
+create function public.takedown(mal_id int, episode int default null) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  removed jsonb;
+begin
+  if takedown.mal_id is null then
+    raise exception using errcode = 'PT400', message = 'mal_id is required';
+  end if;
+  with doomed as (
+    select q.id from public.video_queue q
+    where q.mal_id = takedown.mal_id and (takedown.episode is null or q.episode = takedown.episode)
+    order by q.id for update
+  ), copies as (
+    select coalesce(jsonb_agg(jsonb_build_object('target', r.target, 'account', r.account, 'repo', r.repo, 'path', r.path)), '[]') as list
+    from doomed d join public.video_store s on s.queue_id = d.id join public.video_replicas r on r.store_id = s.id
+    where r.repo is not null
+  ), noted as (
+    insert into keepstream.events (queue_id, kind, detail)
+    select d.id, 'taken_down', jsonb_build_object('mal_id', takedown.mal_id, 'episode', takedown.episode) from doomed d
+    returning queue_id
+  )
+  select jsonb_build_object('jobs', (select count(*) from noted), 'copies', c.list,
+    'ids', (select coalesce(jsonb_agg(n.queue_id), '[]') from noted n))
+  into removed from copies c;
+  delete from public.video_queue q where q.id in (select (i.id)::uuid from jsonb_array_elements_text(removed -> 'ids') as i (id));
+  delete from keepstream.source_lists l
+  where l.mal_id = takedown.mal_id and (takedown.episode is null or l.episode = takedown.episode);
+  return removed - 'ids';
+end
+$$;
+comment on function public.takedown(int, int) is
+  'Removes jobs, archives and cached source lists of a title or one episode, leaves an audit event, returns {jobs, copies}.';

@@ -1,0 +1,21 @@
+-- How the queue is doing. Each count walks an index that holds just what it counts.
+create view public.operator with (security_invoker = true) as
+select
+  (select count(*) from public.video_queue q
+    where q.status in ('pending', 'failed') and q.terminal_at is null and q.run_at <= now()) as due,
+  (select count(*) from public.video_queue q
+    where q.status in ('pending', 'failed') and q.terminal_at is null and q.run_at > now()) as delayed,
+  (select count(*) from public.video_queue q where q.lease_token is not null and q.status = 'downloading') as downloading,
+  (select count(*) from public.video_queue q where q.lease_token is not null and q.status = 'uploading') as uploading,
+  (select count(*) from public.video_queue q where q.lease_token is not null and q.lease_expires_at <= now()) as expired,
+  (select count(*) from public.video_queue q where q.terminal_at is not null) as dead,
+  (select count(*) from public.video_store s) as ready,
+  (select count(*) from public.video_replicas r where r.state in ('pending', 'failed', 'missing')) as repairs,
+  (select min(q.run_at) from public.video_queue q
+    where q.status in ('pending', 'failed') and q.terminal_at is null and q.run_at <= now()) as oldest_due_at;
+comment on view public.operator is 'Counts of the queue, for an operator and for /status.';
+
+create function public.queue_counts() returns jsonb
+language sql stable security definer set search_path = ''
+as $$ select pg_catalog.to_jsonb(o) from public.operator o $$;
+comment on function public.queue_counts() is 'The operator view as one object: due, delayed, downloading, uploading, expired, dead, ready, repairs, oldest_due_at.';

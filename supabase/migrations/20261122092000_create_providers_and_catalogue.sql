@@ -1,0 +1,186 @@
+-- What the operator configures: where lists of servers come from, and titles of their own.
+create table public.providers (
+  name varchar(20) primary key,
+  recipe text not null,
+  base_url text,
+  rights text,
+  config jsonb not null default '{}',
+  enabled boolean not null default true,
+  position int not null default 0,
+  updated_at timestamptz not null default now(),
+  constraint providers_name_is_a_slug check (name ~ '^[a-z0-9][a-z0-9_-]{0,19}$'),
+  constraint providers_recipe_is_a_word check (recipe ~ '^[a-z0-9][a-z0-9-]{0,39}$'),
+  constraint providers_base_url_is_web check (octet_length(base_url) <= 4096 and base_url ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$'),
+  constraint providers_config_is_an_object check (jsonb_typeof(config) = 'object')
+);
+comment on table public.providers is 'The operator''s provider list; nothing is archived for an entry without rights.';
+comment on column public.providers.rights is 'On what ground the operator may keep copies. Null or blank: streamed, never archived.';
+alter table public.providers enable row level security;
+
+create table public.catalogue (
+  mal_id int not null,
+  episode int not null,
+  title text,
+  sources jsonb not null,
+  rights text,
+  updated_at timestamptz not null default now(),
+  primary key (mal_id, episode),
+  constraint catalogue_mal_id_is_positive check (mal_id > 0),
+  constraint catalogue_episode_is_positive check (episode > 0),
+  constraint catalogue_sources_are_a_list check (jsonb_typeof(sources) = 'array')
+);
+comment on table public.catalogue is 'The operator''s own episodes: sources is a list of {url, resolution, kind, label, subtitles}.';
+alter table public.catalogue enable row level security;
+
+create table public.title_mappings (
+  mal_id int not null,
+  provider varchar(20) not null,
+  mapping jsonb not null,
+  by_operator boolean not null default false,
+  expires_at timestamptz,
+  updated_at timestamptz not null default now(),
+  primary key (mal_id, provider),
+  constraint title_mappings_mal_id_is_positive check (mal_id > 0),
+  constraint title_mappings_provider_is_a_slug check (provider ~ '^[a-z0-9][a-z0-9_-]{0,19}$'),
+  constraint title_mappings_are_objects check (jsonb_typeof(mapping) = 'object' and octet_length(mapping::text) <= 16384)
+);
+comment on table public.title_mappings is 'Where a title lives at a provider, found or given; {} with expires_at is "looked for, not there".';
+alter table public.title_mappings enable row level security;
+
+create table public.metadata_cache (
+  key text primary key,
+  value jsonb not null,
+  expires_at timestamptz not null,
+  constraint metadata_cache_key_is_short check (length(key) between 1 and 500)
+);
+comment on table public.metadata_cache is 'Answers of the metadata service, kept until they expire.';
+create index metadata_cache_expiry on public.metadata_cache (expires_at);
+alter table public.metadata_cache enable row level security;
+
+create function public.save_title_mapping(
+  mal_id int, provider text, mapping jsonb, ttl_seconds int default null, by_operator boolean default false
+) returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  insert into public.title_mappings as m (mal_id, provider, mapping, by_operator, expires_at)
+  values (save_title_mapping.mal_id, save_title_mapping.provider, save_title_mapping.mapping, save_title_mapping.by_operator,
+    case when ttl_seconds is not null then clock_timestamp() + make_interval(secs => ttl_seconds) end)
+  on conflict (mal_id, provider) do update
+    set mapping = excluded.mapping, by_operator = excluded.by_operator, expires_at = excluded.expires_at, updated_at = clock_timestamp()
+    where excluded.by_operator or not m.by_operator;
+  return found;
+end
+$$;
+comment on function public.save_title_mapping(int, text, jsonb, int, boolean) is 'Keeps a mapping; false when the operator''s own stands in its place.';
+
+create function public.save_metadata(key text, value jsonb, ttl_seconds int) returns void
+language sql security definer set search_path = ''
+as $$
+  insert into public.metadata_cache as m (key, value, expires_at)
+  values (save_metadata.key, save_metadata.value, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => ttl_seconds))
+  on conflict on constraint metadata_cache_pkey do update set value = excluded.value, expires_at = excluded.expires_at
+$$;
+comment on function public.save_metadata(text, jsonb, int) is 'Keeps an answer of the metadata service for ttl_seconds.';
+
+create function public.read_metadata(key text) returns jsonb
+language sql stable security definer set search_path = ''
+as $$
+  select m.value from public.metadata_cache m where m.key = read_metadata.key and m.expires_at > pg_catalog.clock_timestamp()
+$$;
+comment on function public.read_metadata(text) is 'A kept answer, or null.';
+
+create function public.apply_providers(entries jsonb, dry_run boolean default true) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  wanted jsonb;
+  difference jsonb;
+begin
+  if entries is null or jsonb_typeof(entries) <> 'array' then
+    raise exception using errcode = 'PT400', message = 'entries must be an array';
+  end if;
+  select jsonb_object_agg(e.value ->> 'name', jsonb_build_object(
+    'recipe', e.value ->> 'recipe', 'base_url', e.value ->> 'base_url', 'rights', nullif(trim(e.value ->> 'rights'), ''),
+    'enabled', coalesce((e.value ->> 'enabled')::boolean, true), 'position', (e.ordinality - 1)::int,
+    'config', coalesce(e.value -> 'config', '{}') || (e.value - '{name,recipe,base_url,rights,enabled,position,config}'::text[])))
+  into wanted from jsonb_array_elements(entries) with ordinality as e;
+  wanted := coalesce(wanted, '{}');
+  if (select count(*) from jsonb_object_keys(wanted)) <> jsonb_array_length(entries) then
+    raise exception using errcode = 'PT400', message = 'two entries have the same name';
+  end if;
+
+  with present as (
+    select p.name::text as name, jsonb_build_object('recipe', p.recipe, 'base_url', p.base_url, 'rights', p.rights,
+      'enabled', p.enabled, 'position', p.position, 'config', p.config) as entry
+    from public.providers p
+  ), compared as (
+    select coalesce(w.key, p.name) as name,
+      case when p.name is null then 'added' when w.key is null then 'removed' when p.entry = w.value then 'unchanged' else 'changed' end as change
+    from jsonb_each(wanted) as w full join present p on p.name = w.key
+  )
+  select jsonb_build_object(
+    'added', coalesce(jsonb_agg(c.name order by c.name) filter (where c.change = 'added'), '[]'),
+    'changed', coalesce(jsonb_agg(c.name order by c.name) filter (where c.change = 'changed'), '[]'),
+    'removed', coalesce(jsonb_agg(c.name order by c.name) filter (where c.change = 'removed'), '[]'),
+    'unchanged', coalesce(jsonb_agg(c.name order by c.name) filter (where c.change = 'unchanged'), '[]'),
+    'dry_run', dry_run)
+  into difference from compared c;
+  if dry_run then
+    return difference;
+  end if;
+
+  delete from public.providers p where not wanted ? p.name;
+  insert into public.providers (name, recipe, base_url, rights, config, enabled, position)
+  select w.key, w.value ->> 'recipe', w.value ->> 'base_url', w.value ->> 'rights', w.value -> 'config',
+    (w.value ->> 'enabled')::boolean, (w.value ->> 'position')::int
+  from jsonb_each(wanted) as w
+  on conflict (name) do update
+    set recipe = excluded.recipe, base_url = excluded.base_url, rights = excluded.rights, config = excluded.config,
+        enabled = excluded.enabled, position = excluded.position, updated_at = clock_timestamp();
+  return difference;
+end
+$$;
+comment on function public.apply_providers(jsonb, boolean) is
+  'Makes the provider list equal to entries, in their order; returns {added, changed, removed, unchanged}. A dry run changes nothing.';
+
+create function public.import_catalogue(entries jsonb, dry_run boolean default true) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  difference jsonb;
+begin
+  if entries is null or jsonb_typeof(entries) <> 'array' then
+    raise exception using errcode = 'PT400', message = 'entries must be an array';
+  end if;
+  with wanted as (
+    select distinct on (e.mal_id, e.episode) e.mal_id, e.episode, e.title, coalesce(e.sources, '[]') as sources, nullif(trim(e.rights), '') as rights
+    from rows from (jsonb_to_recordset(entries) as (mal_id int, episode int, title text, sources jsonb, rights text)) with ordinality
+      as e (mal_id, episode, title, sources, rights, place)
+    order by e.mal_id, e.episode, e.place desc
+  )
+  select jsonb_build_object(
+    'added', count(*) filter (where c.mal_id is null),
+    'changed', count(*) filter (where (c.title, c.sources, c.rights) is distinct from (w.title, w.sources, w.rights) and c.mal_id is not null),
+    'unchanged', count(*) filter (where (c.title, c.sources, c.rights) is not distinct from (w.title, w.sources, w.rights) and c.mal_id is not null),
+    'dry_run', dry_run)
+  into difference
+  from wanted w left join public.catalogue c on c.mal_id = w.mal_id and c.episode = w.episode;
+  if dry_run then
+    return difference;
+  end if;
+
+  insert into public.catalogue as c (mal_id, episode, title, sources, rights)
+  select distinct on (e.mal_id, e.episode) e.mal_id, e.episode, e.title, coalesce(e.sources, '[]'), nullif(trim(e.rights), '')
+  from rows from (jsonb_to_recordset(entries) as (mal_id int, episode int, title text, sources jsonb, rights text)) with ordinality
+    as e (mal_id, episode, title, sources, rights, place)
+  order by e.mal_id, e.episode, e.place desc
+  on conflict (mal_id, episode) do update
+    set title = excluded.title, sources = excluded.sources, rights = excluded.rights, updated_at = clock_timestamp()
+    where (c.title, c.sources, c.rights) is distinct from (excluded.title, excluded.sources, excluded.rights);
+  return difference;
+end
+$$;
+comment on function public.import_catalogue(jsonb, boolean) is
+  'Adds or changes catalogue entries, removes none; returns {added, changed, unchanged}. A dry run changes nothing.';

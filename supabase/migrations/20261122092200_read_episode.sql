@@ -1,0 +1,47 @@
+-- One round trip for a warm answer: everything a request for an episode needs to know.
+create function public.read_episode(mal_id int, episode int, client text default null) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  moment timestamptz := clock_timestamp();
+begin
+  if read_episode.mal_id is null or read_episode.mal_id <= 0 or read_episode.episode is null or read_episode.episode <= 0 then
+    raise exception using errcode = 'PT400', message = 'mal_id and episode must be positive numbers';
+  end if;
+  return jsonb_build_object(
+    'providers', (
+      select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'recipe', p.recipe, 'base_url', p.base_url, 'rights', p.rights,
+        'config', p.config) order by p.position, p.name), '[]')
+      from public.providers p where p.enabled),
+    'catalogue', (
+      select jsonb_build_object('title', c.title, 'sources', c.sources, 'rights', c.rights)
+      from public.catalogue c where c.mal_id = read_episode.mal_id and c.episode = read_episode.episode),
+    'mappings', (
+      select coalesce(jsonb_object_agg(m.provider, m.mapping), '{}')
+      from public.title_mappings m
+      where m.mal_id = read_episode.mal_id and (m.expires_at is null or m.expires_at > moment)),
+    'source_lists', (
+      select coalesce(jsonb_object_agg(l.provider, jsonb_build_object('state', l.state, 'code', l.code, 'servers', l.servers,
+        'fetched_at', l.fetched_at, 'age_seconds', greatest(0, round(extract(epoch from moment - l.fetched_at)::numeric, 3)))), '{}')
+      from keepstream.source_lists l
+      where l.mal_id = read_episode.mal_id and l.episode = read_episode.episode),
+    'store', (
+      select coalesce(jsonb_agg(jsonb_build_object('provider', s.provider, 'resolution', s.resolution, 'file_key', s.file_key,
+        'hf_account', s.hf_account, 'hf_repo', s.hf_repo, 'hf_path', s.hf_path, 'hf_direct_url', s.hf_direct_url,
+        'stream_url', s.stream_url, 'size_bytes', s.size_bytes, 'sha256', s.sha256, 'duration_seconds', s.duration_seconds,
+        'replicas', (
+          select coalesce(jsonb_agg(jsonb_build_object('id', r.id, 'target', r.target, 'account', r.account, 'repo', r.repo, 'path', r.path,
+            'commit_oid', r.commit_oid, 'direct_url', r.direct_url) order by r.verified_at, r.id), '[]')
+          from public.video_replicas r where r.store_id = s.id and r.state = 'verified')
+        ) order by s.provider, s.resolution), '[]')
+      from public.video_store s where s.mal_id = read_episode.mal_id and s.episode = read_episode.episode),
+    'queue', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', q.id, 'provider', q.provider, 'resolution', q.resolution, 'status', q.status,
+        'progress', q.progress, 'error_class', q.error_class, 'terminal_at', q.terminal_at) order by q.provider, q.resolution), '[]')
+      from public.video_queue q where q.mal_id = read_episode.mal_id and q.episode = read_episode.episode),
+    'rate_limit', case when client is not null then keepstream.take_request(client) end
+  );
+end
+$$;
+comment on function public.read_episode(int, int, text) is
+  '{providers, catalogue, mappings, source_lists, store, queue, rate_limit} of an episode. With client, the request is counted.';

@@ -1,0 +1,62 @@
+-- The second and last round trip of a cold answer: keep what providers said, ask for what may be archived.
+create function public.save_sources(mal_id int, episode int, lists jsonb) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  servers jsonb;
+  queue_full boolean;
+  enqueued int := 0;
+begin
+  if save_sources.mal_id is null or save_sources.mal_id <= 0 or save_sources.episode is null or save_sources.episode <= 0 then
+    raise exception using errcode = 'PT400', message = 'mal_id and episode must be positive numbers';
+  elsif lists is null or jsonb_typeof(lists) <> 'object' or exists (
+    select from jsonb_each(lists) l
+    where jsonb_typeof(l.value) <> 'object' or jsonb_typeof(coalesce(l.value -> 'servers', '[]')) not in ('array', 'null')
+  ) then
+    raise exception using errcode = 'PT400', message = 'lists must be {"<provider>": {"state", "code", "servers": […]}}';
+  end if;
+
+  insert into keepstream.source_lists as s (mal_id, episode, provider, state, code, servers, fetched_at)
+  select save_sources.mal_id, save_sources.episode, l.key, coalesce(l.value ->> 'state', 'ok'), l.value ->> 'code',
+    case when jsonb_typeof(l.value -> 'servers') = 'array' then l.value -> 'servers' else '[]' end, clock_timestamp()
+  from jsonb_each(lists) as l order by l.key
+  on conflict on constraint source_lists_pkey do update
+    set state = excluded.state, code = excluded.code, servers = excluded.servers, fetched_at = excluded.fetched_at;
+
+  -- What plays, from providers that say on what ground copies may be kept. A server this schema would refuse is
+  -- left out, not the others with it.
+  select jsonb_agg(jsonb_build_object(
+    'mal_id', save_sources.mal_id, 'episode', save_sources.episode, 'provider', l.key, 'video_url', v.value ->> 'video_url',
+    'embed_url', v.value ->> 'embed_url', 'resolution', v.value ->> 'resolution', 'kind', v.value ->> 'kind',
+    'headers', v.value -> 'headers', 'expires_at', case when pg_input_is_valid(v.value ->> 'expires_at', 'timestamptz') then v.value ->> 'expires_at' end) order by l.key, v.ordinality)
+  into servers
+  from jsonb_each(lists) as l
+  join public.providers p on p.name = l.key and p.enabled
+  left join public.catalogue c on c.mal_id = save_sources.mal_id and c.episode = save_sources.episode
+  cross join jsonb_array_elements(case when jsonb_typeof(l.value -> 'servers') = 'array' then l.value -> 'servers' else '[]' end) with ordinality as v
+  where nullif(trim(case when p.recipe = 'catalogue' then coalesce(c.rights, p.rights) else p.rights end), '') is not null
+    and jsonb_typeof(v.value) = 'object'
+    and octet_length(v.value ->> 'video_url') <= 4096 and v.value ->> 'video_url' ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$'
+    and coalesce(octet_length(v.value ->> 'embed_url') <= 4096 and v.value ->> 'embed_url' ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$', v.value ->> 'embed_url' is null)
+    and coalesce(v.value ->> 'resolution' ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$', true)
+    and coalesce(v.value ->> 'kind' ~ '^[a-z0-9_-]{1,20}$', true)
+    and coalesce(jsonb_typeof(v.value -> 'headers') in ('object', 'null'), true);
+
+  queue_full := exists (
+    select from public.video_queue q where q.status in ('pending', 'failed') and q.terminal_at is null
+    offset (select s.max_waiting_jobs from keepstream.settings s) limit 1);
+  if servers is not null and not queue_full then
+    select count(distinct e.id) into enqueued from public.enqueue_videos(servers) e;
+  end if;
+
+  return jsonb_build_object(
+    'enqueued', enqueued,
+    'queue_full', queue_full,
+    'queue', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', q.id, 'provider', q.provider, 'resolution', q.resolution, 'status', q.status,
+        'progress', q.progress, 'error_class', q.error_class, 'terminal_at', q.terminal_at) order by q.provider, q.resolution), '[]')
+      from public.video_queue q where q.mal_id = save_sources.mal_id and q.episode = save_sources.episode));
+end
+$$;
+comment on function public.save_sources(int, int, jsonb) is
+  'Caches the lists and enqueues every playable server of providers with declared rights: {enqueued, queue_full, queue}.';

@@ -1,0 +1,44 @@
+-- The service role alone: reading what is exposed, writing what the operator configures, and the functions. Queue and
+-- store change through functions only, so no caller of the API can make a state they would not.
+revoke all on all tables in schema public, keepstream from public, anon, authenticated, service_role;
+revoke all on all sequences in schema public, keepstream from public, anon, authenticated, service_role;
+revoke all on all functions in schema public, keepstream from public, anon, authenticated, service_role;
+
+grant usage on schema public to service_role;
+grant select on public.video_queue, public.video_candidates, public.video_store, public.video_replicas, public.operator to service_role;
+grant select, insert, update, delete on public.providers, public.catalogue, public.title_mappings, public.metadata_cache to service_role;
+
+grant execute on function
+  public.enqueue_video(int, int, text, text, text, text, text, jsonb, timestamptz, int),
+  public.enqueue_videos(jsonb),
+  public.claim_pending_videos(int, text, int),
+  public.update_video_queue_status(uuid, text, text, uuid, text, jsonb, int, uuid),
+  public.extend_video_lease(uuid[], uuid[], int, jsonb),
+  public.upsert_video_store(int, int, text, text, text, int, text, text, text, text, uuid, text, bigint, double precision, jsonb),
+  public.cancel_video(uuid),
+  public.takedown(int, int),
+  public.claim_replica_repairs(int, text, int),
+  public.extend_replica_lease(uuid[], uuid[], int),
+  public.complete_replica(uuid, uuid, text, text, text, text, text, int, text, bigint, text, text, int),
+  public.promote_replica(uuid, text),
+  public.report_replica_missing(uuid, text),
+  public.plan_replica_repairs(text[], int),
+  public.acquire_resource_lease(text, text, int, int),
+  public.renew_resource_lease(text, int, bigint, int),
+  public.release_resource_lease(text, int, bigint),
+  public.sweep(),
+  public.queue_counts(),
+  public.apply_providers(jsonb, boolean),
+  public.import_catalogue(jsonb, boolean),
+  public.save_title_mapping(int, text, jsonb, int, boolean),
+  public.save_metadata(text, jsonb, int),
+  public.read_metadata(text),
+  public.read_episode(int, int, text),
+  public.save_sources(int, int, jsonb)
+to service_role;
+
+-- What a later migration adds starts closed, too.
+alter default privileges in schema public revoke all on tables from public, anon, authenticated, service_role;
+alter default privileges in schema public revoke all on sequences from public, anon, authenticated, service_role;
+alter default privileges in schema public revoke execute on functions from public, anon, authenticated, service_role;
+alter default privileges revoke execute on functions from public;
