@@ -1,0 +1,69 @@
+// A hub, staged files and targets for one test, all gone afterwards.
+// Example: `await using bench = await createTestHub({ accounts: ["alice", "bob"] })`. Runs on: Deno.
+
+import { createHash } from "node:crypto";
+import { type Hub, type HubOptions, startHub } from "./hub.ts";
+
+export interface TestHub extends AsyncDisposable {
+  readonly hub: Hub;
+  readonly dir: string;
+  /** The environment that names all accounts. */
+  readonly env: Record<string, string>;
+  /** Writes a file of pseudo-random bytes and returns its path and sha-256. */
+  file(name: string, sizeBytes: number, seed?: number): Promise<{ path: string; sha256: string; sizeBytes: number }>;
+  /** Bytes that arrived at upload addresses. */
+  uploadedBytes(user?: string): number;
+  countCalls(at: string, user?: string): number;
+}
+
+export async function createTestHub(
+  options: { accounts: readonly string[] } & Partial<HubOptions>,
+): Promise<TestHub> {
+  const { accounts, ...rest } = options;
+  const dir = await Deno.makeTempDir({ prefix: "keepstream-hub-" });
+  await Deno.mkdir(`${dir}/work`);
+  const hub = await startHub({
+    dir: `${dir}/hub`,
+    users: accounts.map((name) => ({ name, token: `hf_${name}Token` })),
+    multipartThresholdBytes: 1 << 18,
+    chunkBytes: 1 << 18,
+    ...rest,
+  });
+  const env: Record<string, string> = { HF_ENDPOINT: hub.url, HF_REPO_PREFIX: "archive" };
+  accounts.forEach((name, index) => {
+    env[`HF_STORAGE_USERNAME_${index + 1}`] = name;
+    env[`HF_TOKEN_STORAGE_${index + 1}`] = `hf_${name}Token`;
+  });
+  env.HF_STORAGE_ACCOUNT_COUNT = String(accounts.length);
+  return {
+    hub,
+    dir,
+    env,
+    async file(name, sizeBytes, seed = 1) {
+      const path = `${dir}/work/${name}`;
+      const bytes = pseudoRandomBytes(sizeBytes, seed);
+      await Deno.writeFile(path, bytes);
+      return { path, sizeBytes, sha256: createHash("sha256").update(bytes).digest("hex") };
+    },
+    uploadedBytes: (user) =>
+      hub.calls.filter((call) => call.at.startsWith("upload_") && (!user || call.user === user))
+        .reduce((sum, call) => sum + call.bytes, 0),
+    countCalls: (at, user) => hub.calls.filter((call) => call.at === at && (!user || call.user === user)).length,
+    async [Symbol.asyncDispose]() {
+      await hub.stop();
+      await Deno.remove(dir, { recursive: true });
+    },
+  };
+}
+
+export function pseudoRandomBytes(sizeBytes: number, seed: number): Uint8Array<ArrayBuffer> {
+  const words = new Uint32Array(Math.ceil(sizeBytes / 4));
+  let state = seed >>> 0 || 1;
+  for (let index = 0; index < words.length; index++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    words[index] = state;
+  }
+  return new Uint8Array(words.buffer, 0, sizeBytes);
+}

@@ -1,0 +1,253 @@
+// One account of the Hugging Face Hub as a storage target: look, upload what is missing, commit, look again.
+// Every step can be repeated: after a failure that may hide success, the Hub is asked before anything is sent twice.
+// Runs on: Deno.
+
+import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
+import { createHubApi, type HubApi, type LfsAction, type Look } from "./hub_api.ts";
+import { partCount, PlanVoidError, sendParts } from "./multipart.ts";
+import { backoff, type RetryParts } from "./retry.ts";
+import { assertUnchanged, type StagedFile } from "./staged_file.ts";
+import { StorageError } from "./storage_error.ts";
+import type { PutOptions, StorageTarget, StoredCopy } from "./target.ts";
+import { openJournal, type UploadJournal } from "./upload_journal.ts";
+
+/** How often an upload starts over (addresses expired, repository gone) before the job is given back to the queue. */
+const MAX_PLANS = 5;
+/** An address that is about to expire is not worth starting with. */
+const MIN_ADDRESS_SECONDS = 60;
+
+export interface HubTargetOptions {
+  /** `https://huggingface.co`, without a slash at its end. */
+  readonly endpoint: string;
+  readonly username: string;
+  readonly token: string;
+  /** Repositories are called `{prefix}-{malId}`. */
+  readonly repoPrefix: string;
+  readonly account: number;
+  readonly retry: RetryParts;
+}
+
+interface UploadPlan {
+  readonly href: string;
+  /** null: one PUT to href. */
+  readonly multipart: { readonly partBytes: number; readonly addresses: Readonly<Record<string, string>> } | null;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly verifyHref: string | null;
+  readonly expiresAt: string | null;
+}
+
+export function createHubTarget(options: HubTargetOptions): StorageTarget {
+  const { endpoint, username, retry } = options;
+  const api = createHubApi(options);
+  const name = `hub:${username}`;
+
+  function copyOf(address: ArchiveAddress, look: Extract<Look, { kind: "file" }>, alreadyThere: boolean): StoredCopy {
+    const path = address.path.split("/").map(encodeURIComponent).join("/");
+    return {
+      target: name,
+      account: options.account,
+      ...address,
+      commitOid: look.commitOid,
+      sha256: look.sha256 ?? "",
+      sizeBytes: look.sizeBytes,
+      directUrl: `${endpoint}/datasets/${address.repo}/resolve/${look.commitOid ?? "main"}/${path}`,
+      alreadyThere,
+    };
+  }
+
+  return {
+    name,
+    kind: "hub",
+    account: options.account,
+    address: (archive) => archiveAddress({ username, prefix: options.repoPrefix, ...archive }),
+
+    async put(file, address, put) {
+      const journal = openJournal<UploadPlan>(file, name);
+      let look = await api.look(address, put);
+      const found = holds(look, file);
+      if (found) {
+        put.onProgress?.(file.sizeBytes);
+        await journal.remove();
+        return copyOf(address, found, true);
+      }
+      for (let plan = 1;; plan++) {
+        try {
+          if (look.kind === "no-repo") await api.createRepo(address.repo, put);
+          await upload(file, address, { api, journal, put, retry, name });
+          put.onProgress?.(file.sizeBytes);
+          const landed = await commit(file, address, { api, put, retry, name });
+          await journal.remove();
+          return copyOf(address, landed, false);
+        } catch (error) {
+          // The repository or its object went away under the upload: begin again with what is there now.
+          if (!(error instanceof StorageError) || error.problem !== "missing" || plan >= MAX_PLANS) throw error;
+          await journal.remove();
+          look = await api.look(address, put);
+        }
+      }
+    },
+
+    async find(address, find) {
+      const look = await api.look(address, find);
+      return look.kind === "file" ? look : null;
+    },
+
+    read: (address, read) => api.read(address, read),
+
+    async remove(address, remove) {
+      const look = await api.look(address, remove);
+      if (look.kind === "no-repo") return "absent";
+      if (look.kind === "file") await api.deleteFile(address, remove);
+      const live = await api.livePaths(address.repo, remove);
+      const stored = await api.storedObjects(address.repo, remove);
+      const gone = stored
+        .filter(({ sha256, path }) => path === address.path || (look.kind === "file" && sha256 === look.sha256))
+        .filter(({ sha256 }) => !live.has(sha256));
+      await api.deleteObjects(address.repo, gone.map(({ sha256 }) => sha256), remove);
+      return look.kind === "file" || gone.length > 0 ? "removed" : "absent";
+    },
+
+    async probe(probe) {
+      const owner = await api.whoAmI(probe);
+      if (owner !== username) {
+        throw new StorageError("auth", `${name}: its token belongs to ${owner}`, { code: "storage_5xx" });
+      }
+      return { usedBytes: await api.usedBytes(probe) };
+    },
+  };
+}
+
+interface Parts {
+  readonly api: HubApi;
+  readonly put: PutOptions;
+  readonly retry: RetryParts;
+  readonly name: string;
+}
+
+/** Brings the bytes into the repository's object store, going on from where an earlier attempt was cut off. */
+async function upload(
+  file: StagedFile,
+  address: ArchiveAddress,
+  parts: Parts & { journal: UploadJournal<UploadPlan> },
+): Promise<void> {
+  const { api, journal, put, retry } = parts;
+  for (let attempt = 1;; attempt++) {
+    let state = await journal.read();
+    if (!state || !isFresh(state.plan)) {
+      const actions = await api.batch(address.repo, file, put);
+      if (actions === null) return;
+      const plan = planOf(actions, file);
+      await journal.begin(plan);
+      state = { plan, parts: new Map() };
+    }
+    try {
+      await assertUnchanged(file);
+      await send(file, state, parts);
+      return;
+    } catch (error) {
+      put.signal?.throwIfAborted();
+      if (!(error instanceof PlanVoidError)) throw error;
+      await journal.remove();
+      await assertUnchanged(file);
+      if (attempt >= MAX_PLANS) throw error;
+    }
+    await retry.sleep(backoff(attempt, retry), put.signal);
+  }
+}
+
+async function send(
+  file: StagedFile,
+  state: { plan: UploadPlan; parts: Map<number, string> },
+  { api, journal, put, retry, name }: Parts & { journal: UploadJournal<UploadPlan> },
+): Promise<void> {
+  const { plan, parts: done } = state;
+  await sendParts({
+    target: name,
+    file,
+    partBytes: plan.multipart?.partBytes ?? Math.max(1, file.sizeBytes),
+    done,
+    request: (part) => Promise.resolve({ url: plan.multipart?.addresses[part] ?? plan.href, headers: plan.headers }),
+    onPart: (part, etag) => journal.confirm(part, etag),
+    onProgress: put.onProgress ?? (() => {}),
+    slots: put.slots,
+    signal: put.signal,
+    retry,
+    etagNeeded: plan.multipart !== null,
+  });
+  try {
+    if (plan.multipart) {
+      const parts = [...done].sort(([a], [b]) => a - b).map(([partNumber, etag]) => ({ partNumber, etag }));
+      await api.complete(plan.href, { oid: file.sha256, parts }, put);
+    }
+    if (plan.verifyHref) await api.verify(plan.verifyHref, file, put);
+  } catch (error) {
+    // It may have landed all the same, or the parts are not what they should be; the next batch call tells.
+    if (error instanceof StorageError && !["auth", "quota", "abuse"].includes(error.problem)) {
+      throw new PlanVoidError(error);
+    }
+    throw error;
+  }
+}
+
+/** Commits under the repository's lock and returns what the Hub then shows; looks before every repetition. */
+async function commit(
+  file: StagedFile,
+  address: ArchiveAddress,
+  { api, put, retry, name }: Parts,
+): Promise<Extract<Look, { kind: "file" }>> {
+  await using _lock = await put.lockRepo?.(address.repo, put.signal) ?? nothingHeld;
+  for (let attempt = 1;; attempt++) {
+    await assertUnchanged(file);
+    await put.beforeCommit?.();
+    let failure: unknown;
+    let committed: string | null = null;
+    try {
+      committed = await api.commit(address, file, put);
+    } catch (error) {
+      if (!(error instanceof StorageError) || !mayPass(error)) throw error;
+      failure = error;
+    }
+    const look = await api.look(address, put);
+    const found = holds(look, file);
+    if (found) return { ...found, commitOid: committed ?? found.commitOid };
+    failure ??= new StorageError("slow", `${name}: the commit was accepted, but the file is not there`, {
+      code: "storage_5xx",
+    });
+    if (attempt >= retry.times.attempts) throw failure;
+    await retry.sleep(backoff(attempt, retry), put.signal);
+  }
+}
+
+const nothingHeld: AsyncDisposable = { [Symbol.asyncDispose]: () => Promise.resolve() };
+
+/** Whether a failed commit is worth a look and another attempt, with this upload. */
+function mayPass(error: StorageError): boolean {
+  return error.problem === "conflict" || (error.problem === "slow" && error.code !== "rate_limited");
+}
+
+function holds(look: Look, file: StagedFile) {
+  return look.kind === "file" && look.sha256 === file.sha256 && look.sizeBytes === file.sizeBytes ? look : null;
+}
+
+function planOf(actions: { upload: LfsAction; verify?: LfsAction }, file: StagedFile): UploadPlan {
+  const { chunk_size, ...rest } = actions.upload.header ?? {};
+  const addresses = Object.fromEntries(
+    Object.entries(rest).filter(([key]) => /^\d+$/.test(key)).map(([key, url]) => [String(Number(key)), url]),
+  );
+  const partBytes = Number(chunk_size);
+  const expected = partCount(file.sizeBytes, partBytes);
+  if (chunk_size !== undefined && (!(partBytes > 0) || Object.keys(addresses).length !== expected)) {
+    throw new StorageError("slow", "the Hub's upload addresses do not cover the file", { code: "storage_5xx" });
+  }
+  return {
+    href: actions.upload.href,
+    multipart: chunk_size === undefined ? null : { partBytes, addresses },
+    headers: chunk_size === undefined ? rest : {},
+    verifyHref: actions.verify?.href ?? null,
+    expiresAt: actions.upload.expires_at ?? null,
+  };
+}
+
+function isFresh(plan: UploadPlan): boolean {
+  return plan.expiresAt === null || Date.parse(plan.expiresAt) - Date.now() > MIN_ADDRESS_SECONDS * 1000;
+}

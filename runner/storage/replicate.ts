@@ -1,0 +1,103 @@
+// Brings one staged file to every target at once; the first confirmed copy makes the episode servable.
+// Example: `await replicate(file, { malId: 55825, episode: 1, fileKey }, { targets, onFirst: recordStore })`. Runs on: Deno.
+
+import { KeepstreamError } from "../../core/errors.ts";
+import { redactText } from "../../core/redact.ts";
+import type { HealthBook } from "./health.ts";
+import { createSlots, type Slots } from "./slots.ts";
+import type { StagedFile } from "./staged_file.ts";
+import { type Problem, StorageError } from "./storage_error.ts";
+import type { Archive, LockRepo, PutOptions, StorageTarget, StoredCopy } from "./target.ts";
+
+/** Part streams at once over all targets. */
+export const PART_STREAMS = 6;
+
+export interface ReplicateOptions {
+  readonly targets: readonly StorageTarget[];
+  readonly signal?: AbortSignal;
+  /** Bytes the targets hold or are being sent, of `file.sizeBytes × targets`. */
+  readonly onProgress?: (bytes: number, totalBytes: number) => void;
+  /** Called once, with the first confirmed copy; when it throws (a lost lease), everything stops. */
+  readonly onFirst?: (copy: StoredCopy) => Promise<void> | void;
+  readonly beforeCommit?: PutOptions["beforeCommit"];
+  readonly lockRepo?: LockRepo;
+  /** Shared between jobs of a process; a new set of six when left out. */
+  readonly slots?: Slots;
+  readonly health?: HealthBook;
+}
+
+export interface TargetFailure {
+  readonly target: string;
+  readonly account: number;
+  readonly problem: Problem | "closed";
+  readonly error: KeepstreamError;
+}
+
+export interface Replication {
+  readonly copies: StoredCopy[];
+  readonly failures: TargetFailure[];
+}
+
+/** Ends when every target has its copy or has failed; throws only when aborted or when `onFirst` throws. */
+export async function replicate(file: StagedFile, archive: Archive, options: ReplicateOptions): Promise<Replication> {
+  const { targets, health } = options;
+  const stop = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  const slots = options.slots ?? createSlots(PART_STREAMS);
+  const progress = new Map<string, number>();
+  const copies: StoredCopy[] = [];
+  const failures: TargetFailure[] = [];
+  let first: Promise<void> | null = null;
+
+  async function putTo(target: StorageTarget) {
+    const closed = health?.closedFor(target.name);
+    if (closed) return failures.push(failureOf(target, closed, "closed"));
+    try {
+      const copy = await target.put(file, target.address(archive), {
+        signal,
+        slots,
+        beforeCommit: options.beforeCommit,
+        lockRepo: options.lockRepo,
+        onProgress(bytes) {
+          progress.set(target.name, bytes);
+          const total = [...progress.values()].reduce((sum, value) => sum + value, 0);
+          options.onProgress?.(total, file.sizeBytes * targets.length);
+        },
+      });
+      health?.succeeded(target.name);
+      copies.push(copy);
+      first ??= Promise.resolve(options.onFirst?.(copy));
+    } catch (error) {
+      if (signal.aborted) return;
+      const failure = failureOf(target, error);
+      if (failure.problem !== "closed") health?.failed(target.name, failure.problem, failure.error);
+      failures.push(failure);
+      return;
+    }
+    await first.catch((error) => stop.abort(error));
+  }
+
+  await Promise.all(targets.map(putTo));
+  signal.throwIfAborted();
+  return { copies, failures };
+}
+
+/** What to tell the queue when no target took the file: the failure that promises most. */
+export function replicationError(failures: readonly TargetFailure[]): KeepstreamError {
+  const best = failures.toSorted((a, b) => Number(b.error.retryable) - Number(a.error.retryable))[0];
+  if (!best) return new KeepstreamError("storage_5xx", "no storage target is configured");
+  const all = failures.map((failure) => `${failure.target} (${failure.problem}): ${failure.error.message}`).join("; ");
+  const waits = failures.map((failure) => failure.error.retryAfterSeconds ?? 0);
+  const retryAfterSeconds = Math.min(...waits) || undefined;
+  return new KeepstreamError(best.error.code, redactText(all), { cause: best.error, retryAfterSeconds });
+}
+
+function failureOf(target: StorageTarget, error: unknown, problem?: "closed"): TargetFailure {
+  const known = error instanceof KeepstreamError
+    ? error
+    : new KeepstreamError("unknown", redactText(error instanceof Error ? error.message : String(error)), {
+      cause: error,
+    });
+  const kind = problem ?? (error instanceof StorageError ? error.problem : "slow");
+  return { target: target.name, account: target.account, problem: kind, error: known };
+}

@@ -1,0 +1,100 @@
+// One file to several accounts of a hub: what is sent, what is called, what happens when one of them fails.
+
+import assert from "node:assert/strict";
+import { createTestHub, type TestHub } from "../../dev/hub/test_hub.ts";
+import { replicate, replicationError } from "./replicate.ts";
+import { stageFile } from "./staged_file.ts";
+import type { StoredCopy } from "./target.ts";
+import { storageTargetsFromEnv } from "./targets_from_env.ts";
+
+const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
+const TIMES = { attempts: 4, silenceMs: 10_000, backoffMs: 1 };
+const SIZE = 1_000_000;
+
+const targetsOf = (hub: TestHub) => storageTargetsFromEnv(hub.env, { times: TIMES });
+
+Deno.test("replicate stores one file on every account and tells the first copy once", async () => {
+  await using hub = await createTestHub({ accounts: ["alice", "bob", "carol"] });
+  const { path, sha256 } = await hub.file("a.mp4", SIZE);
+  const file = await stageFile(path);
+  assert.equal(file.sha256, sha256);
+  const firsts: StoredCopy[] = [];
+  const progress: number[] = [];
+  const { copies, failures } = await replicate(file, ARCHIVE, {
+    targets: targetsOf(hub),
+    onFirst: (copy) => void firsts.push(copy),
+    onProgress: (bytes) => void progress.push(bytes),
+  });
+  assert.deepEqual(failures, []);
+  assert.equal(copies.length, 3);
+  assert.equal(firsts.length, 1);
+  assert.equal(progress.at(-1), 3 * SIZE);
+  assert.equal(hub.uploadedBytes(), 3 * SIZE);
+  for (const copy of copies) {
+    assert.equal(copy.sha256, sha256);
+    assert.equal(copy.path, `55825/ep1/${ARCHIVE.fileKey}.mp4`);
+    assert.match(copy.directUrl, new RegExp(`/datasets/${copy.repo}/resolve/[0-9a-f]{40}/55825/ep1/`));
+  }
+  for (const target of targetsOf(hub)) {
+    const stored = await new Response(await target.read(target.address(ARCHIVE))).arrayBuffer();
+    assert.deepEqual(new Uint8Array(stored), await Deno.readFile(path));
+  }
+});
+
+Deno.test("replicate of a finished file makes one call per account, no upload and no commit", async () => {
+  await using hub = await createTestHub({ accounts: ["alice", "bob"] });
+  const file = await stageFile((await hub.file("a.mp4", SIZE)).path);
+  const done = await replicate(file, ARCHIVE, { targets: targetsOf(hub) });
+  hub.hub.calls.length = 0;
+  const again = await replicate(file, ARCHIVE, { targets: targetsOf(hub) });
+  assert.deepEqual(hub.hub.calls.map((call) => call.at), ["paths_info", "paths_info"]);
+  assert.deepEqual(again.copies.map((copy) => copy.alreadyThere), [true, true]);
+  assert.deepEqual(again.copies.map((copy) => copy.directUrl).sort(), done.copies.map((copy) => copy.directUrl).sort());
+});
+
+Deno.test("replicate goes on when one account refuses its token", async () => {
+  await using hub = await createTestHub({ accounts: ["alice", "bob"] });
+  hub.hub.user("alice").state = "revoked";
+  const file = await stageFile((await hub.file("a.mp4", SIZE)).path);
+  const { copies, failures } = await replicate(file, ARCHIVE, { targets: targetsOf(hub) });
+  assert.deepEqual(copies.map((copy) => copy.target), ["hub:bob"]);
+  assert.deepEqual(failures.map(({ target, problem }) => ({ target, problem })), [{
+    target: "hub:alice",
+    problem: "auth",
+  }]);
+  assert.equal(replicationError(failures).retryable, true);
+});
+
+Deno.test("replicate stops everything when the first copy cannot be recorded", async () => {
+  await using hub = await createTestHub({ accounts: ["alice", "bob"] });
+  hub.hub.fail("part_hang", { user: "bob", times: 9 });
+  const file = await stageFile((await hub.file("a.mp4", SIZE)).path);
+  await assert.rejects(
+    replicate(file, ARCHIVE, {
+      targets: targetsOf(hub),
+      onFirst: () => Promise.reject(new Error("the lease is lost")),
+    }),
+    /the lease is lost/,
+  );
+});
+
+Deno.test("replicate aborted in the middle leaves no request running and no copy", async () => {
+  await using hub = await createTestHub({ accounts: ["alice", "bob"] });
+  hub.hub.fail("part_hang", { times: 99 });
+  const file = await stageFile((await hub.file("a.mp4", SIZE)).path);
+  const stop = new AbortController();
+  const running = replicate(file, ARCHIVE, {
+    targets: targetsOf(hub),
+    signal: stop.signal,
+    onProgress: (bytes) => bytes > 0 && stop.abort(new Error("shutting down")),
+  });
+  await assert.rejects(running, /shutting down/);
+  assert.equal(hub.countCalls("commit"), 0);
+});
+
+Deno.test("storageTargetsFromEnv names everything that is missing at once", () => {
+  assert.throws(
+    () => storageTargetsFromEnv({ HF_STORAGE_ACCOUNT_COUNT: "2", HF_TOKEN_STORAGE_1: "hf_x" }),
+    /HF_STORAGE_USERNAME_1 is missing; HF_TOKEN_STORAGE_2 is missing; HF_STORAGE_USERNAME_2 is missing/,
+  );
+});

@@ -1,0 +1,114 @@
+// fetch that gives up on silence, waits where a server asks for it, and repeats what is safe to repeat.
+// Example: `const call = retryingFetch({ fetch, ...})`, then `call(url, init)` answers the last Response. Runs on: Deno.
+
+import { StorageError } from "./storage_error.ts";
+
+export interface RetryTimes {
+  /** Attempts of one call, the first included. */
+  readonly attempts: number;
+  /** Until the answer's headers are there, or until the next bytes of an upload are taken. */
+  readonly silenceMs: number;
+  /** First wait between attempts; doubles, with jitter. */
+  readonly backoffMs: number;
+  /** A longer wait than this is not sat out: the job goes back to the queue instead. */
+  readonly maxWaitMs: number;
+}
+
+export const DEFAULT_TIMES: RetryTimes = { attempts: 5, silenceMs: 60_000, backoffMs: 500, maxWaitMs: 60_000 };
+
+export type Sleep = (ms: number, signal?: AbortSignal) => Promise<void>;
+
+export interface RetryParts {
+  readonly fetch: typeof fetch;
+  readonly times: RetryTimes;
+  readonly sleep: Sleep;
+  readonly random: () => number;
+}
+
+const RETRIED = new Set([408, 429, 500, 502, 503, 504]);
+
+/** Answers the first response that is final: success, a refusal, or the last failure. Throws for network failures and time-outs. */
+export function retryingFetch(parts: RetryParts): typeof fetch {
+  return async (input, init) => {
+    const signal = init?.signal ?? undefined;
+    for (let attempt = 1;; attempt++) {
+      const last = attempt >= parts.times.attempts;
+      let waitMs = backoff(attempt, parts);
+      try {
+        const answer = await once(input, { ...init, signal }, parts);
+        if (!RETRIED.has(answer.status)) return answer;
+        const asked = waitAsked(answer.headers);
+        if (asked !== null) waitMs = asked * 1000;
+        if (last || waitMs > parts.times.maxWaitMs || isQuotaOfHours(answer)) return answer;
+        await answer.body?.cancel();
+      } catch (error) {
+        if (last || signal?.aborted || error instanceof StorageError) throw error;
+      }
+      await parts.sleep(waitMs, signal);
+    }
+  };
+}
+
+/**
+ * One attempt with the silence limit, which `alive` resets: give it to the body that is being sent. The answer comes back whole,
+ * so that a body that never ends is bounded too: for calls with small answers, not for downloads.
+ */
+export async function once(
+  input: RequestInfo | URL,
+  init: RequestInit & { onAlive?: (alive: () => void) => void },
+  parts: Pick<RetryParts, "fetch" | "times">,
+): Promise<Response> {
+  const { onAlive, ...rest } = init;
+  const silence = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const alive = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      silence.abort(new DOMException(`no answer for ${parts.times.silenceMs / 1000} s`, "TimeoutError"));
+    }, parts.times.silenceMs);
+  };
+  alive();
+  onAlive?.(alive);
+  try {
+    const signal = init.signal ? AbortSignal.any([init.signal, silence.signal]) : silence.signal;
+    const answer = await parts.fetch(input, { ...rest, signal });
+    const body = await answer.arrayBuffer();
+    return new Response(body.byteLength > 0 ? body : null, { status: answer.status, headers: answer.headers });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Seconds that the answer asks to wait: `RateLimit: "api";r=0;t=55`, else Retry-After (seconds or a date), else null. */
+export function waitAsked(headers: Headers, now = Date.now()): number | null {
+  const limit = headers.get("ratelimit")?.match(/r=(\d+)\s*;\s*t=(\d+)/);
+  if (limit && limit[1] === "0") return Number(limit[2]);
+  const after = headers.get("retry-after");
+  if (after === null) return null;
+  if (/^\d+$/.test(after.trim())) return Number(after);
+  const date = Date.parse(after);
+  return Number.isNaN(date) ? null : Math.max(0, (date - now) / 1000);
+}
+
+export function backoff(attempt: number, parts: Pick<RetryParts, "times" | "random">): number {
+  return parts.times.backoffMs * 2 ** (attempt - 1) * (0.5 + parts.random() / 2);
+}
+
+export const sleep: Sleep = (ms, signal) =>
+  new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+
+/** A 429 that says nothing of when: the Hub's hourly commit quota. Repeating it within seconds is pointless. */
+function isQuotaOfHours(answer: Response): boolean {
+  return answer.status === 429 && waitAsked(answer.headers) === null;
+}

@@ -1,0 +1,74 @@
+// What can be wrong with a target, told apart because each asks for something else: a new token, more space, another account, time.
+// Runs on: Deno.
+
+import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
+import { redactText } from "../../core/redact.ts";
+
+/**
+ * auth: token refused; quota: no space left; abuse: account flagged or barred; missing: repository or file is not there;
+ * slow: time-out, rate limit, network, 5xx; conflict: another commit is in the way; refused: this file will never be taken;
+ * changed: the staged file is not what was hashed.
+ */
+export type Problem = "auth" | "quota" | "abuse" | "missing" | "slow" | "conflict" | "refused" | "changed";
+
+export interface StorageErrorOptions extends ErrorOptions {
+  readonly code: ErrorClass;
+  readonly retryAfterSeconds?: number;
+}
+
+/** A failure of one target. Its message holds no token and no query string, whatever the text came from. */
+export class StorageError extends KeepstreamError {
+  readonly problem: Problem;
+
+  constructor(problem: Problem, message: string, options: StorageErrorOptions) {
+    const { code, ...rest } = options;
+    super(code, redactText(message), { ...rest, retryable: problem !== "refused" });
+    this.problem = problem;
+  }
+}
+
+/** Reads the meaning of a refusal: status first, then the words the Hub and S3 servers use. */
+export function storageErrorOf(
+  what: string,
+  answer: { status: number; text: string; retryAfterSeconds?: number },
+): StorageError {
+  const { status, text, retryAfterSeconds } = answer;
+  const message = `${what}: ${status} ${shorten(text)}`;
+  if (status === 401) return new StorageError("auth", message, { code: "storage_5xx" });
+  if (
+    status === 402 || status === 507 ||
+    (status === 403 && /storage limit|quota|insufficient storage|payment/i.test(text))
+  ) {
+    return new StorageError("quota", message, { code: "storage_5xx" });
+  }
+  if (status === 403 && /abuse|flagged|suspend|banned|disabled|terms of service|content policy/i.test(text)) {
+    return new StorageError("abuse", message, { code: "storage_5xx" });
+  }
+  if (status === 403) return new StorageError("auth", message, { code: "storage_5xx" });
+  if (status === 404 || status === 410) return new StorageError("missing", message, { code: "storage_5xx" });
+  if (status === 409 || status === 412) return new StorageError("conflict", message, { code: "storage_conflict" });
+  if (status === 429) return new StorageError("slow", message, { code: "rate_limited", retryAfterSeconds });
+  if (status === 413 || (status === 422 && /size/i.test(text))) {
+    return new StorageError("refused", message, { code: "too_large" });
+  }
+  if (status >= 400 && status < 500 && status !== 408) {
+    return new StorageError("refused", message, { code: "unknown" });
+  }
+  return new StorageError("slow", message, { code: "storage_5xx", retryAfterSeconds });
+}
+
+/** Anything thrown on the way to a target, as one of ours; an abort stays what it is. */
+export function asStorageError(what: string, error: unknown): unknown {
+  if (error instanceof KeepstreamError) return error;
+  if (error instanceof DOMException && error.name === "AbortError") return error;
+  const text = error instanceof Error ? error.message : String(error);
+  if (error instanceof DOMException && error.name === "TimeoutError") {
+    return new StorageError("slow", `${what}: ${text}`, { code: "timeout" });
+  }
+  return new StorageError("slow", `${what}: ${text}`, { code: "network" });
+}
+
+function shorten(text: string): string {
+  const plain = text.replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim();
+  return plain.length > 200 ? `${plain.slice(0, 200)}…` : plain;
+}

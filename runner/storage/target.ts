@@ -1,0 +1,73 @@
+// A storage target: one account, bucket or folder that keeps copies of archived episodes.
+// Example: `await target.put(file, target.address({ malId: 55825, episode: 1, fileKey }), { signal, slots })`. Runs on: Deno.
+
+import type { ArchiveAddress } from "../../core/archive_address.ts";
+import type { Slots } from "./slots.ts";
+import type { StagedFile } from "./staged_file.ts";
+
+/** What an archived file is the archive of; every target makes its own address of it. */
+export interface Archive {
+  readonly malId: number;
+  readonly episode: number;
+  readonly fileKey: string;
+}
+
+/** A copy that the target itself has confirmed: same size, same sha-256. */
+export interface StoredCopy {
+  readonly target: string;
+  readonly account: number;
+  readonly repo: string;
+  readonly path: string;
+  /** The commit that holds it; null where the target knows no commits. */
+  readonly commitOid: string | null;
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  /** Address without secrets that cf-proxy can read. */
+  readonly directUrl: string;
+  /** True when nothing had to be sent. */
+  readonly alreadyThere: boolean;
+}
+
+export interface FoundCopy {
+  readonly sha256: string | null;
+  readonly sizeBytes: number;
+  readonly commitOid: string | null;
+}
+
+export interface PutOptions {
+  readonly signal?: AbortSignal;
+  /** The cap on part streams, shared by all targets of the process. */
+  readonly slots: Slots;
+  /** Bytes of this file that the target holds or is being sent; called often. */
+  readonly onProgress?: (bytes: number) => void;
+  /** Runs right before the change becomes visible; throw to stop it, for example because a lease is lost. */
+  readonly beforeCommit?: () => Promise<void>;
+  /** Keeps other runners from committing to the same repository; held only around the commit. */
+  readonly lockRepo?: LockRepo;
+}
+
+export type LockRepo = (repo: string, signal: AbortSignal | undefined) => Promise<AsyncDisposable>;
+
+export interface TargetUse {
+  /** null when the target cannot tell. */
+  readonly usedBytes: number | null;
+}
+
+export interface StorageTarget {
+  /** Unique and stable, e.g. `hub:alice`: it is written into rows. */
+  readonly name: string;
+  readonly kind: "hub" | "s3" | "folder";
+  /** 1…N, the place in the configuration. */
+  readonly account: number;
+  address(archive: Archive): ArchiveAddress;
+  /** Stores the file unless it is there already, and returns once the target has confirmed it. */
+  put(file: StagedFile, address: ArchiveAddress, options: PutOptions): Promise<StoredCopy>;
+  /** What the target says lies at the address, without reading it. */
+  find(address: ArchiveAddress, options?: { signal?: AbortSignal }): Promise<FoundCopy | null>;
+  /** The stored bytes. */
+  read(address: ArchiveAddress, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
+  /** Removes the file and everything that still holds its bytes. */
+  remove(address: ArchiveAddress, options?: { signal?: AbortSignal }): Promise<"removed" | "absent">;
+  /** One cheap call that fails the way a put would: wrong token, dead account. */
+  probe(options?: { signal?: AbortSignal }): Promise<TargetUse>;
+}
