@@ -13,7 +13,8 @@ const VERSION = "keepstream-link-1";
 const MAC_BYTES = 16;
 const NONCE_BYTES = 12;
 const MAX_SEALED_LENGTH = 4096;
-const MAX_SCOPE_DIRECTORIES = 32;
+/** Deeper directories are signed by their first 32. */
+export const MAX_SCOPE_DIRECTORIES = 32;
 
 /** What a fetch needs beyond the address. Sealed: the holder of a link cannot read or change it. */
 export interface LinkContext {
@@ -29,6 +30,8 @@ export interface LinkContext {
     /** The server's embed address, `url` in the public answer. */
     readonly server: string;
   };
+  /** EXT-X-DEFINE variables that a master playlist hands down to this media playlist. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 interface SigningKey {
@@ -57,6 +60,8 @@ export interface VerifiedLink {
   /** The target as signed, without a fragment. */
   readonly url: URL;
   readonly expiresAt: number;
+  /** The key that signed it, and that its children are signed with. */
+  readonly kid: string;
   readonly context: LinkContext;
   /** null: exact. Else what every address in scope starts with, `https://cdn.test/a/`. */
   readonly scope: string | null;
@@ -112,7 +117,7 @@ export function directoryCount(url: URL): number {
 export async function signLink(options: SignLinkOptions): Promise<string> {
   const url = withoutFragment(new URL(options.url));
   const { keys, expiresAt, scopeDirectories, context } = options;
-  const sealed = context === undefined || isEmpty(context) ? null : await sealContext(context, keys.list[0]!);
+  const sealed = context === undefined || isEmpty(context) ? null : await sealContext(context, keys);
   const tail = await signTail(url, { keys, expiresAt, sealed, scopeDirectories: scopeDirectories ?? null });
   return `${options.proxyBaseUrl.replace(/\/+$/, "")}/proxy?url=${encodeURIComponent(url.href)}&${tail}`;
 }
@@ -130,8 +135,7 @@ export async function signTail(
   },
 ): Promise<string> {
   const { keys, expiresAt, scopeDirectories, sealed } = options;
-  const key = options.kid === undefined ? keys.list[0]! : keys.list.find((one) => one.kid === options.kid);
-  if (key === undefined) throw new Error("there is no signing key of that id");
+  const key = chooseKey(keys, options.kid);
   const subject = scopeDirectories === null ? url.href : scopePrefix(url, scopeDirectories);
   if (subject === null) throw new Error(`the address does not have ${scopeDirectories} plain directories`);
   const message = macMessage({ kid: key.kid, scopeDirectories, expiresAt, sealed, subject });
@@ -184,7 +188,7 @@ export async function verifyLink(
   if (context === null) return err("bad_signature");
   const tail = [`exp=${expiresAt}`, sc === null ? "" : `&sc=${scopeDirectories}`, sealed === null ? "" : `&x=${sealed}`]
     .join("") + `&sig=${sig}`;
-  return ok({ url, expiresAt, context, scope, tail, sealed });
+  return ok({ url, expiresAt, kid: key.kid, context, scope, tail, sealed });
 }
 
 /**
@@ -217,7 +221,14 @@ function macMessage(parts: {
   const mode = parts.scopeDirectories === null ? "exact" : `scope ${parts.scopeDirectories}`;
   // No part can hold a newline: kid, x and exp by their syntax, the subject because URL removes it.
   const text = [VERSION, parts.kid, mode, parts.expiresAt, parts.sealed ?? "", parts.subject].join("\n");
-  return new TextEncoder().encode(text);
+  // Cloudflare's types are wider here than everybody else's.
+  return new TextEncoder().encode(text) as Bytes;
+}
+
+function chooseKey(keys: SigningKeys, kid: string | undefined): SigningKey {
+  const key = kid === undefined ? keys.list[0] : keys.list.find((one) => one.kid === kid);
+  if (key === undefined) throw new Error("there is no signing key of that id");
+  return key;
 }
 
 async function derive(key: SigningKey): Promise<NonNullable<SigningKey["derived"]>> {
@@ -245,7 +256,8 @@ async function derive(key: SigningKey): Promise<NonNullable<SigningKey["derived"
 }
 
 /** AES-GCM with a nonce made from the content, so that the same context gives the same blob and never two one nonce. */
-async function sealContext(context: LinkContext, key: SigningKey): Promise<string> {
+export async function sealContext(context: LinkContext, keys: SigningKeys, kid?: string): Promise<string> {
+  const key = chooseKey(keys, kid);
   const plain = new TextEncoder().encode(JSON.stringify(compact(context)));
   const { seal, nonce } = await derive(key);
   const iv = new Uint8Array(await crypto.subtle.sign("HMAC", nonce, plain)).slice(0, NONCE_BYTES);
@@ -278,6 +290,7 @@ async function openContext(sealed: string, kid: string, seal: CryptoKey): Promis
 
 /** Short names on the wire; undefined parts vanish in JSON. Order is fixed, so equal contexts seal equally. */
 interface WireContext {
+  readonly v?: readonly (readonly [string, string])[];
   readonly h?: readonly (readonly [string, string])[];
   readonly k?: string;
   readonly e?: readonly [malId: number, episode: number, provider: string, server: string];
@@ -286,7 +299,9 @@ interface WireContext {
 function compact(context: LinkContext): WireContext {
   const headers = Object.entries(context.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value] as const);
   const { episode, megaKey } = context;
+  const variables = Object.entries(context.variables ?? {});
   return {
+    ...(variables.length === 0 ? {} : { v: variables }),
     ...(headers.length === 0 ? {} : { h: headers.sort(([a], [b]) => (a < b ? -1 : 1)) }),
     ...(megaKey === undefined ? {} : { k: megaKey }),
     ...(episode === undefined
@@ -297,6 +312,7 @@ function compact(context: LinkContext): WireContext {
 
 function expand(wire: WireContext): LinkContext {
   return {
+    ...(wire.v === undefined ? {} : { variables: Object.fromEntries(wire.v) }),
     ...(wire.h === undefined ? {} : { headers: Object.fromEntries(wire.h) }),
     ...(wire.k === undefined ? {} : { megaKey: wire.k }),
     ...(wire.e === undefined

@@ -1,0 +1,46 @@
+// The Worker's routes.
+// Runs on: workerd.
+import { redactText } from "../core/redact.ts";
+import { assetAnswer } from "./assets.ts";
+import type { Config, Env } from "./env.ts";
+import { CORS, PREFLIGHT } from "./headers.ts";
+import { problem } from "./problem.ts";
+import { proxy } from "./proxy.ts";
+
+export interface Invocation {
+  readonly env: Env;
+  readonly config: Config;
+  readonly context: ExecutionContext;
+}
+
+export async function handle(request: Request, invocation: Invocation): Promise<Response> {
+  if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: PREFLIGHT });
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    const headers = { Allow: "GET, HEAD, OPTIONS" };
+    return problem({ status: 405, code: "method_not_allowed", detail: "only GET, HEAD and OPTIONS", headers });
+  }
+  const url = new URL(request.url);
+  switch (url.pathname) {
+    case "/proxy":
+      return await limited(request, invocation) ?? await proxy(request, url, invocation);
+    case "/health":
+      return Response.json({ status: "ok" }, { headers: { ...CORS, "Cache-Control": "no-store" } });
+    default:
+      return await assetAnswer(request, invocation.env);
+  }
+}
+
+/** A refusal when one address asks too often; null to go on. The binding is optional. */
+async function limited(request: Request, { env }: Invocation): Promise<Response | null> {
+  if (env.RATE_LIMIT === undefined) return null;
+  const key = request.headers.get("cf-connecting-ip") ?? "unknown";
+  try {
+    if ((await env.RATE_LIMIT.limit({ key })).success) return null;
+  } catch (error) {
+    // A limiter that fails must not stop playback.
+    console.error(JSON.stringify({ event: "ratelimit:failed", error: redactText(String(error)) }));
+    return null;
+  }
+  const headers = { "Retry-After": "60" };
+  return problem({ status: 429, code: "rate_limited", detail: "too many requests from this address", headers });
+}

@@ -1,0 +1,25 @@
+// Puts the watch page and hls.js side by side: `deno run -A cf-proxy/assets_build.ts` before a deployment
+// (wrangler.jsonc does it), dev/workerd.ts for every local run. Runs on: Deno.
+import { build } from "esbuild";
+
+const HERE = new URL("./", import.meta.url);
+
+/** Copies public/ to `out` and bundles the page's script with hls.js. */
+export async function buildAssets(out: string): Promise<void> {
+  await Deno.mkdir(out, { recursive: true });
+  for await (const entry of Deno.readDir(new URL("public/", HERE))) {
+    if (entry.isFile) await Deno.copyFile(new URL(`public/${entry.name}`, HERE), `${out}/${entry.name}`);
+  }
+  await build({
+    entryPoints: [new URL("watch/watch.ts", HERE).pathname],
+    outfile: `${out}/watch.js`,
+    bundle: true,
+    format: "esm",
+    minify: true,
+    target: "es2022",
+    absWorkingDir: new URL("../", HERE).pathname,
+    logLevel: "silent",
+  });
+}
+
+if (import.meta.main) await buildAssets(new URL("dist/", HERE).pathname);

@@ -1,0 +1,140 @@
+// Which headers go to a source and which of its headers come back: allow-lists, CORS, content types.
+// Example: `Set-Cookie`, `Alt-Svc`, `Connection` and everything else not named here never reaches the viewer.
+// Runs on: workerd.
+
+export const CORS: Readonly<Record<string, string>> = {
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Expose-Headers":
+    "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Content-Type, ETag, Last-Modified, Retry-After",
+  // Pages that isolate themselves (COEP) may embed what the proxy serves.
+  "Cross-Origin-Resource-Policy": "cross-origin",
+};
+
+export const PREFLIGHT: Readonly<Record<string, string>> = {
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+  "Access-Control-Allow-Headers": "Range, If-Range, If-None-Match, If-Modified-Since, If-Match, If-Unmodified-Since",
+  "Access-Control-Max-Age": "86400",
+};
+
+const CONDITIONAL = ["if-range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since"] as const;
+
+/** Context headers a source may ask for; cookies and credentials are nobody's business here. */
+const CONTEXT_HEADERS: ReadonlySet<string> = new Set(["referer", "origin", "user-agent", "accept", "accept-language"]);
+
+const FROM_SOURCE = [
+  "accept-ranges",
+  "cache-control",
+  "content-language",
+  "content-length",
+  "content-range",
+  "content-type",
+  "date",
+  "etag",
+  "expires",
+  "last-modified",
+  "retry-after",
+] as const;
+
+export interface SourceRequest {
+  readonly client: Headers;
+  readonly context: Readonly<Record<string, string>> | undefined;
+  /** Playlists are always fetched whole and unconditionally: what is served is another text than the source's. */
+  readonly whole: boolean;
+}
+
+/** Headers of the request to a source. Identity encoding, because a Range of gzip bytes is of no use to a player. */
+export function sourceRequestHeaders({ client, context, whole }: SourceRequest): Headers {
+  const headers = new Headers({
+    accept: "*/*",
+    "accept-encoding": "identity",
+    "user-agent": "Mozilla/5.0 (keepstream)",
+  });
+  for (const [name, value] of Object.entries(context ?? {})) {
+    if (CONTEXT_HEADERS.has(name.toLowerCase())) headers.set(name, value);
+  }
+  if (whole) return headers;
+  copy(client, headers, "range");
+  for (const name of CONDITIONAL) copy(client, headers, name);
+  return headers;
+}
+
+/** Headers of the answer, from the source's. `url` decides the type where the source names none. */
+export function answerHeaders(source: Response, url: URL): Headers {
+  const headers = new Headers(CORS);
+  for (const name of FROM_SOURCE) copy(source.headers, headers, name);
+  headers.set("X-Content-Type-Options", "nosniff");
+  // A player that opens the link in a tab should play, not download.
+  if (source.headers.has("content-disposition")) headers.set("Content-Disposition", "inline");
+  if (source.headers.has("content-encoding")) {
+    // The runtime has decoded the body: the length and the ranges were those of the encoded one.
+    headers.delete("content-length");
+    headers.delete("accept-ranges");
+  }
+  setContentType(headers, source.status, url);
+  if (source.status >= 400) headers.set("Cache-Control", "no-store");
+  return headers;
+}
+
+function setContentType(headers: Headers, status: number, url: URL): void {
+  if (status === 304 || status === 416) return headers.delete("content-type");
+  const type = mediaType(headers.get("content-type"));
+  if (isActive(type)) {
+    // Somebody else's page must not run with the proxy's origin.
+    headers.set("Content-Type", "text/plain; charset=utf-8");
+    headers.set("Content-Security-Policy", "default-src 'none'; sandbox");
+    return;
+  }
+  if (status < 300 && (type === "" || isOctetStream(type))) {
+    headers.set("Content-Type", TYPE_BY_EXTENSION[extension(url)] ?? "application/octet-stream");
+  }
+}
+
+const TYPE_BY_EXTENSION: Readonly<Record<string, string>> = {
+  aac: "audio/aac",
+  ass: "text/x-ssa",
+  cmfa: "audio/mp4",
+  cmfv: "video/mp4",
+  jpeg: "image/jpeg",
+  jpg: "image/jpeg",
+  m3u: "application/vnd.apple.mpegurl",
+  m3u8: "application/vnd.apple.mpegurl",
+  m4a: "audio/mp4",
+  m4s: "video/iso.segment",
+  m4v: "video/mp4",
+  mkv: "video/x-matroska",
+  mp3: "audio/mpeg",
+  mp4: "video/mp4",
+  png: "image/png",
+  srt: "application/x-subrip",
+  ts: "video/mp2t",
+  vtt: "text/vtt",
+  webm: "video/webm",
+  webp: "image/webp",
+};
+
+/** `video/mp4` of `Video/MP4; codecs=…`. */
+export function mediaType(header: string | null): string {
+  return (header ?? "").split(";", 1)[0]!.trim().toLowerCase();
+}
+
+export function isOctetStream(type: string): boolean {
+  return type === "application/octet-stream" || type === "binary/octet-stream" || type === "application/force-download";
+}
+
+/** Types that a browser would run as a page. */
+export function isActive(type: string): boolean {
+  return /^(?:text\/html|application\/xhtml\+xml|image\/svg\+xml|text\/xml|application\/xml)$/.test(type);
+}
+
+/** `ts` of `/a/x.m3u8/seg1.TS?y=.mp4`: the last segment of the path decides. */
+export function extension(url: URL): string {
+  const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
+  const dot = name.lastIndexOf(".");
+  return dot === -1 ? "" : name.slice(dot + 1).toLowerCase();
+}
+
+function copy(from: Headers, to: Headers, name: string): void {
+  const value = from.get(name);
+  if (value !== null) to.set(name, value);
+}

@@ -1,0 +1,209 @@
+// GET|HEAD /proxy?url=…: check the address, check the signature, fetch, and hand on bytes or a rewritten playlist.
+// Runs on: workerd. No JavaScript touches a media byte unless the body is encrypted.
+import { type LinkError, type VerifiedLink, verifyLink } from "../core/link.ts";
+import { parseArchiveUrl } from "../core/archive_address.ts";
+import { parseRange } from "../core/range.ts";
+import { ok, type Result } from "../core/result.ts";
+import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../core/target_policy.ts";
+import type { Invocation } from "./app.ts";
+import type { Config } from "./env.ts";
+import { answerHeaders, isActive, mediaType, sourceRequestHeaders } from "./headers.ts";
+import { fetchArchive } from "./hub.ts";
+import {
+  isPlaylistAddress,
+  jsonAnswer,
+  kindOf,
+  playlistAnswer,
+  playlistHead,
+  readText,
+  type RewriteContext,
+  sniff,
+} from "./playlist.ts";
+import { type Problem, problem } from "./problem.ts";
+import { badGateway, fetchUpstream, type Upstream, type UpstreamOptions } from "./upstream.ts";
+
+export async function proxy(request: Request, requestUrl: URL, invocation: Invocation): Promise<Response> {
+  const { config } = invocation;
+  const policy = targetPolicy(requestUrl, config);
+  const refused = checkAddress(requestUrl.searchParams.get("url"), policy);
+  if (refused !== null) return problem(refused);
+  const link = await verifyLink(requestUrl, config.keys, Date.now() / 1000);
+  if (!link.ok) return problem(linkProblem(link.error));
+  if (parseRange(request.headers.get("range")).kind === "unusable") {
+    return problem({ status: 416, code: "range_unusable", detail: "the Range header cannot be satisfied" });
+  }
+  const target = withPlayerParameters(link.value.url, requestUrl);
+  const options = { policy, headerTimeoutMs: config.headerTimeoutMs, signal: request.signal };
+  const upstream = await fetchTarget(request, { link: link.value, target, options, invocation });
+  if (!upstream.ok) return problem(upstream.error);
+  return await answer(request, upstream.value, { request, link: link.value, keys: config.keys, policy });
+}
+
+interface Target {
+  readonly link: VerifiedLink;
+  /** The link's address with the player's own parameters. */
+  readonly target: URL;
+  readonly options: UpstreamOptions;
+  readonly invocation: Invocation;
+}
+
+async function fetchTarget(request: Request, target: Target): Promise<Result<Upstream, Problem>> {
+  const { link, options, invocation } = target;
+  const file = parseArchiveUrl(link.url, invocation.config.hubEndpoint);
+  if (file !== null) return await fetchArchive(request, file, { ...options, invocation });
+  return await fetchSource(request, target);
+}
+
+async function fetchSource(request: Request, { link, target, options }: Target): Promise<Result<Upstream, Problem>> {
+  const headers = sourceRequestHeaders({
+    client: request.headers,
+    context: link.context.headers,
+    whole: isPlaylistAddress(link.url),
+  });
+  if (request.method === "HEAD") return await head({ url: target, headers }, options);
+  const upstream = await fetchUpstream({ url: target, method: "GET", headers }, options);
+  if (!upstream.ok || honoursIfRange(request, upstream.value.response)) return upstream;
+  // Somebody on the way (a cache) ignored If-Range: these bytes belong to another version than the player has.
+  await upstream.value.response.body?.cancel();
+  headers.delete("range");
+  headers.delete("if-range");
+  return await fetchUpstream({ url: target, method: "GET", headers }, options);
+}
+
+/** HEAD upstream, or the first byte by GET where a source refuses HEAD. */
+async function head(
+  { url, headers }: { readonly url: URL; readonly headers: Headers },
+  options: UpstreamOptions,
+): Promise<Result<Upstream, Problem>> {
+  const upstream = await fetchUpstream({ url, method: "HEAD", headers }, options);
+  if (!upstream.ok || ![403, 404, 405, 501].includes(upstream.value.response.status)) return upstream;
+  headers.set("range", "bytes=0-0");
+  const got = await fetchUpstream({ url, method: "GET", headers }, options);
+  if (!got.ok) return got;
+  const { response } = got.value;
+  await response.body?.cancel();
+  const answer = new Headers(response.headers);
+  if (response.status !== 206) {
+    return ok({ ...got.value, response: new Response(null, { status: response.status, headers: answer }) });
+  }
+  const size = /\/(\d+)$/.exec(answer.get("content-range") ?? "")?.[1];
+  answer.delete("content-range");
+  answer.delete("content-length");
+  answer.set("accept-ranges", "bytes");
+  if (size !== undefined) answer.set("content-length", size);
+  return ok({ ...got.value, response: new Response(null, { status: 200, headers: answer }) });
+}
+
+/** False when a 206 holds bytes of another version than the one that the client's If-Range names. */
+function honoursIfRange(request: Request, response: Response): boolean {
+  const validator = request.headers.get("if-range");
+  if (validator === null || !request.headers.has("range") || response.status !== 206) return true;
+  const current = validator.startsWith('"') || validator.startsWith("W/")
+    ? response.headers.get("etag")
+    : response.headers.get("last-modified");
+  // A weak tag never matches here (RFC 9110 §13.1.5); without a validator there is nothing to go by.
+  return current === null || (current === validator && !validator.startsWith("W/"));
+}
+
+async function answer(request: Request, upstream: Upstream, context: RewriteContext): Promise<Response> {
+  const { response, url } = upstream;
+  const kind = kindOf(upstream, request, context.link.url);
+  if (request.method === "HEAD") {
+    if (kind === "playlist") return playlistHead();
+    return new Response(null, { status: response.status, headers: answerHeaders(response, context.link.url) });
+  }
+  if (kind === "playlist") return await playlist(response, url, context);
+  if (isPage(response)) {
+    await response.body?.cancel();
+    return problem(badGateway("not_media", "the source answered with a web page instead of media"));
+  }
+  if (response.status === 206 && response.headers.has("content-encoding")) {
+    await response.body?.cancel();
+    return problem(badGateway("encoded_range", "the source answered with a part of a compressed body"));
+  }
+  if (kind === "json") {
+    const text = await readText(response);
+    return text === null ? tooLarge() : await jsonAnswer(text, url, context);
+  }
+  const headers = answerHeaders(response, context.link.url);
+  if (kind === "maybe" && response.body !== null) {
+    const { playlist: is, body } = await sniff(response);
+    if (is) return await playlist(new Response(body), url, context);
+    return new Response(body, { status: response.status, headers });
+  }
+  return new Response(response.body, { status: response.status, headers });
+}
+
+async function playlist(response: Response, url: URL, context: RewriteContext): Promise<Response> {
+  const text = await readText(response);
+  if (text === null) return tooLarge();
+  const rewritten = await playlistAnswer(text, url, context);
+  return rewritten.ok ? rewritten.value : problem(rewritten.error);
+}
+
+function tooLarge(): Response {
+  return problem(badGateway("too_large", "the source's playlist is larger than 4 MiB"));
+}
+
+function isPage(response: Response): boolean {
+  return response.status < 300 && isActive(mediaType(response.headers.get("content-type")));
+}
+
+function checkAddress(address: string | null, policy: TargetPolicy): Problem | null {
+  if (address === null || address === "") {
+    return { status: 400, code: "missing_url", detail: "the parameter url is missing" };
+  }
+  if (address.length > MAX_TARGET_LENGTH) return { status: 414, code: "too_long", detail: "the address is too long" };
+  const target = checkTarget(address, policy);
+  if (target.ok) return null;
+  const { code, reason } = target.error;
+  return { status: code === "invalid_input" ? 400 : 403, code, detail: `the address is refused: ${reason}` };
+}
+
+const LINK_PROBLEMS: Readonly<Record<LinkError, readonly [status: number, detail: string]>> = {
+  missing_url: [400, "the parameter url is missing"],
+  invalid_url: [400, "the parameter url is no address"],
+  too_long: [414, "the address is too long"],
+  unsigned: [403, "the link is not signed"],
+  malformed: [403, "the link's signature cannot be read"],
+  unknown_key: [403, "the link was signed with a key that is not in use"],
+  bad_signature: [403, "the link's signature does not cover this address"],
+  expired: [403, "the link has expired; ask for the episode again"],
+};
+
+function linkProblem(code: LinkError): Problem {
+  const [status, detail] = LINK_PROBLEMS[code];
+  return { status, code, detail };
+}
+
+/** What the Worker may fetch. A development origin counts only when the Worker itself is asked on this machine. */
+function targetPolicy(requestUrl: URL, config: Config): TargetPolicy {
+  const loopback = ["127.0.0.1", "[::1]", "localhost"].includes(requestUrl.hostname);
+  return {
+    ownHosts: [requestUrl.host],
+    extraPorts: config.extraPorts,
+    ...(config.allowedHosts === undefined ? {} : { allowedHosts: config.allowedHosts }),
+    ...(loopback ? { allowedOrigins: config.devAllowedOrigins } : {}),
+  };
+}
+
+const PLAYER_PARAMETERS = [
+  "_HLS_msn",
+  "_HLS_part",
+  "_HLS_skip",
+  "_HLS_pathway",
+  "_HLS_throughput",
+  "_HLS_primary_id",
+  "_HLS_start_offset",
+];
+
+/** Low-latency and steering parameters that a player has put on our link belong to the source's address. */
+function withPlayerParameters(target: URL, requestUrl: URL): URL {
+  const given = PLAYER_PARAMETERS.filter((name) => requestUrl.searchParams.has(name));
+  if (given.length === 0) return target;
+  const extra = given.map((name) => `${name}=${encodeURIComponent(requestUrl.searchParams.get(name)!)}`).join("&");
+  const url = new URL(target);
+  // Appended as text: searchParams would write the source's own parameters anew.
+  url.search = url.search === "" ? extra : `${url.search}&${extra}`;
+  return url;
+}

@@ -1,0 +1,131 @@
+// The watch page: asks the public API for an episode, lists its servers, plays the chosen one; MP4 by the browser,
+// HLS by hls.js. When a server's source has expired it goes on with the archive at the same position.
+// Example: /?api=http://127.0.0.1:54321/functions/v1&title=55825&episode=1 · Runs on: browser.
+/// <reference lib="dom" />
+/// <reference lib="dom.iterable" />
+import Hls from "hls.js";
+
+interface Server {
+  readonly provider: string;
+  readonly resolution: string | null;
+  readonly stream: string | null;
+  readonly archived?: boolean;
+  readonly kind?: string;
+}
+
+const video = element("video") as HTMLVideoElement;
+const list = element("servers");
+const form = element("find") as HTMLFormElement;
+let hls: Hls | null = null;
+
+const query = new URLSearchParams(location.search);
+for (const name of ["api", "title", "episode"]) input(name).value = query.get(name) ?? "";
+// A link to one stream: /?stream=…; for a server list: /?api=…&title=…&episode=…
+const stream = query.get("stream");
+if (stream !== null) play({ provider: "link", resolution: null, stream });
+else if (form.checkValidity()) await find();
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const chosen = new URLSearchParams({
+    api: input("api").value,
+    title: input("title").value,
+    episode: input("episode").value,
+  });
+  history.replaceState(null, "", `?${chosen}`);
+  find();
+});
+
+async function find(): Promise<void> {
+  say("Looking for servers…");
+  const servers = await readServers();
+  list.replaceChildren(...servers.map(button));
+  const first = servers.find((server) => server.archived) ?? servers[0];
+  if (first === undefined) return;
+  play(first);
+}
+
+async function readServers(): Promise<Server[]> {
+  const address = `${input("api").value.replace(/\/+$/, "")}/api/v1/streaming/${input("title").value}/${
+    input("episode").value
+  }`;
+  try {
+    const answer = await fetch(address.replace("/functions/v1/api/v1/", "/functions/v1/"));
+    const body = await answer.json();
+    if (!body.success) throw new Error(String(body.error ?? answer.status));
+    const data = Object.values(body.data ?? {}) as (Server[] | null)[];
+    const servers = data.flatMap((one) => one ?? []).filter((server) => server.stream !== null);
+    say(servers.length === 0 ? "No server has this episode." : "");
+    return servers;
+  } catch (error) {
+    say(`The servers could not be read: ${error instanceof Error ? error.message : error}`);
+    return [];
+  }
+}
+
+function button(server: Server): HTMLElement {
+  const item = document.createElement("li");
+  const choose = document.createElement("button");
+  // Text, never markup: labels come from other people's pages.
+  choose.textContent = server.provider;
+  choose.className = server.archived ? "archived" : "";
+  choose.addEventListener("click", () => play(server));
+  item.append(choose);
+  return item;
+}
+
+function play(server: Server, from = 0): void {
+  const address = server.stream;
+  if (address === null || !/^https?:/.test(address)) return say("This server has nothing playable.");
+  hls?.destroy();
+  hls = null;
+  for (const choose of list.querySelectorAll("button")) {
+    choose.setAttribute("aria-pressed", String(choose.textContent === server.provider));
+  }
+  say(`Playing ${server.provider}`);
+  if (isHls(server, address) && Hls.isSupported()) playHls(address, from);
+  else {
+    video.src = address;
+    video.currentTime = from;
+  }
+  video.onerror = () => moveToArchive(server);
+  video.play().catch(() => say("Press play."));
+}
+
+function playHls(address: string, from: number): void {
+  const player = hls = new Hls({ startPosition: from });
+  player.on(Hls.Events.ERROR, (_event, data) => {
+    if (!data.fatal) return;
+    const status = data.response?.code;
+    say(`Playback stopped: ${data.details}${status ? ` (${status})` : ""}`);
+    document.documentElement.dataset.error = data.details;
+  });
+  player.loadSource(address);
+  player.attachMedia(video);
+}
+
+/** The proxy answers 410 when the source's address has died: the archive's copy takes over where the picture stopped. */
+async function moveToArchive(failed: Server): Promise<void> {
+  const position = video.currentTime;
+  if (failed.archived || !form.checkValidity()) return say("Playback failed.");
+  const archived = (await readServers()).find((server) => server.archived);
+  if (archived === undefined) return say("The source has gone, and the archive is not ready yet.");
+  play(archived, position);
+}
+
+function isHls(server: Server, address: string): boolean {
+  const target = new URL(address).searchParams.get("url") ?? address;
+  return server.kind === "hls" || /\.m3u8?(?:$|[?#])|m3u8/i.test(target);
+}
+
+function say(text: string): void {
+  element("status").textContent = text;
+}
+
+function input(id: string): HTMLInputElement {
+  return element(id) as HTMLInputElement;
+}
+
+function element(id: string): HTMLElement {
+  return document.getElementById(id)!;
+}

@@ -1,0 +1,17 @@
+// The Cloudflare Worker: GET|HEAD /proxy?url=…, /health, OPTIONS, and the watch page.
+// Runs on: workerd.
+import { handle } from "./app.ts";
+import { type Env, readConfig } from "./env.ts";
+import { problem } from "./problem.ts";
+
+export default {
+  async fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
+    try {
+      return await handle(request, { env, config: readConfig(env), context });
+    } catch (error) {
+      // The boundary: the reason goes to the Worker's log, never to the viewer.
+      console.error(JSON.stringify({ event: "request:failed", error: String(error) }));
+      return problem({ status: 500, code: "internal", detail: "the proxy failed; its log says why" });
+    }
+  },
+};
