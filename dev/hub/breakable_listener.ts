@@ -5,12 +5,14 @@ export interface BreakableListener {
   readonly port: number;
   /** Breaks the client connection behind the inner connection with this local port. */
   breakConnection(innerPort: number): void;
+  /** Settles when the client behind that inner connection has hung up. */
+  hungUp(innerPort: number): Promise<void>;
   stop(): Promise<void>;
 }
 
 export function listenBreakable(options: { port: number; innerPort: number }): BreakableListener {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: options.port });
-  const connections = new Map<number, () => void>();
+  const connections = new Map<number, { close: () => void; hungUp: Promise<void> }>();
   const pending = new Set<Promise<void>>();
 
   async function carry(client: Deno.TcpConn) {
@@ -29,13 +31,10 @@ export function listenBreakable(options: { port: number; innerPort: number }): B
         } catch { /* closed already */ }
       }
     };
-    connections.set(innerPort, close);
-    const both = [
-      client.readable.pipeTo(inner.writable),
-      inner.readable.pipeTo(client.writable),
-    ].map((way) => way.catch(() => {})); // either side may go at any moment
-    await Promise.race(both);
-    await Promise.all(both);
+    const upward = client.readable.pipeTo(inner.writable).catch(() => {}); // either side may go at any moment
+    const downward = inner.readable.pipeTo(client.writable).catch(() => {});
+    connections.set(innerPort, { close, hungUp: upward });
+    await Promise.all([upward, downward]);
     connections.delete(innerPort);
     close();
   }
@@ -49,10 +48,11 @@ export function listenBreakable(options: { port: number; innerPort: number }): B
 
   return {
     port: listener.addr.port,
-    breakConnection: (innerPort) => connections.get(innerPort)?.(),
+    breakConnection: (innerPort) => connections.get(innerPort)?.close(),
+    hungUp: (innerPort) => connections.get(innerPort)?.hungUp ?? Promise.resolve(),
     async stop() {
       listener.close();
-      for (const close of connections.values()) close();
+      for (const { close } of connections.values()) close();
       await accepting;
       await Promise.all(pending);
     },

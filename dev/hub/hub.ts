@@ -74,6 +74,10 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     hubUrl: "",
     cdnUrl: "",
     now: options.now ?? (() => Date.now() / 1000),
+    async hungUp(port) {
+      if (breakable) await Promise.all(servers.map((server) => server.front?.hungUp(port)));
+      else await new Promise(() => {});
+    },
     breakConnection: (port) => servers.forEach((server) => server.front?.breakConnection(port)),
   };
   const breakable = options.breakable ?? true;

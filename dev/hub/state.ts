@@ -47,6 +47,8 @@ export interface HubState {
   cdnUrl: string;
   now(): number;
   breakConnection(innerPort: number): void;
+  /** Settles when that client has hung up; never where connections cannot be watched. */
+  hungUp(innerPort: number): Promise<void>;
 }
 
 export interface HubVariables {
@@ -193,7 +195,9 @@ async function withEffect(c: HubContext, state: HubState, next: () => Promise<vo
 
 /** Waits until the client hangs up or the hub stops. */
 export async function untilGone(c: HubContext, state: HubState): Promise<void> {
-  const signal = AbortSignal.any([c.req.raw.signal, state.stopping]);
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  if (state.stopping.aborted) return;
+  const stopped = new Promise<void>((resolve) =>
+    state.stopping.addEventListener("abort", () => resolve(), { once: true })
+  );
+  await Promise.race([stopped, state.hungUp(c.env.remoteAddr.port)]);
 }

@@ -4,12 +4,15 @@
 import { createHash } from "node:crypto";
 import { type Hub, type HubOptions, startHub } from "./hub.ts";
 
+/** A box of 24 bytes that makes a file an MP4 to whoever looks at its start. */
+export const MP4_HEAD = new Uint8Array([0, 0, 0, 24, ...new TextEncoder().encode("ftypisom\0\0\0\0isomavc1")]);
+
 export interface TestHub extends AsyncDisposable {
   readonly hub: Hub;
   readonly dir: string;
   /** The environment that names all accounts. */
   readonly env: Record<string, string>;
-  /** Writes a file of pseudo-random bytes and returns its path and sha-256. */
+  /** Writes a file of pseudo-random bytes that starts like an MP4 and returns its path and sha-256. */
   file(name: string, sizeBytes: number, seed?: number): Promise<{ path: string; sha256: string; sizeBytes: number }>;
   /** Bytes that arrived at upload addresses. */
   uploadedBytes(user?: string): number;
@@ -42,6 +45,7 @@ export async function createTestHub(
     async file(name, sizeBytes, seed = 1) {
       const path = `${dir}/work/${name}`;
       const bytes = pseudoRandomBytes(sizeBytes, seed);
+      bytes.set(MP4_HEAD);
       await Deno.writeFile(path, bytes);
       return { path, sizeBytes, sha256: createHash("sha256").update(bytes).digest("hex") };
     },

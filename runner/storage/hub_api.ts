@@ -4,7 +4,7 @@
 import { createRepo, deleteFiles, HubApiError, listFiles, repoExists, whoAmI } from "@huggingface/hub";
 import { z } from "zod";
 import type { ArchiveAddress } from "../../core/archive_address.ts";
-import { backoff, once, retryingFetch, type RetryParts, waitAsked } from "./retry.ts";
+import { backoff, once, onceOnly, retryingFetch, type RetryParts, waitAsked } from "./retry.ts";
 import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
 
 const LFS_TYPE = "application/vnd.git-lfs+json";
@@ -217,7 +217,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
         headers: { "content-type": "application/x-ndjson" },
         body: lines.map((line) => JSON.stringify(line)).join("\n"),
         schema: commitAnswer,
-        fetch: (input, init) => once(input, init ?? {}, retry),
+        fetch: (input, init) => onceOnly(input, init ?? {}, retry),
         signal,
       });
       return value.commitOid;

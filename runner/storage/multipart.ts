@@ -3,7 +3,7 @@
 
 import { backoff, once, type RetryParts, waitAsked } from "./retry.ts";
 import type { Slots } from "./slots.ts";
-import { FilePart, type StagedFile } from "./staged_file.ts";
+import { assertUnchanged, FilePart, type StagedFile } from "./staged_file.ts";
 import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
 
 /** Part streams of one target at once; the shared slots bound all targets together. */
@@ -97,6 +97,7 @@ async function sendPart(part: number, options: PartsOptions, onBytes: (bytes: nu
     } catch (error) {
       if (signal?.aborted) throw error;
       if (error instanceof StorageError) throw error;
+      await assertUnchanged(file); // a file that shrank ends its stream early, which looks like a network failure
       failure = asStorageError(what, error);
     }
     if (attempt >= retry.times.attempts) throw failure;

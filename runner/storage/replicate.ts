@@ -19,6 +19,10 @@ export interface ReplicateOptions {
   readonly onProgress?: (bytes: number, totalBytes: number) => void;
   /** Called once, with the first confirmed copy; when it throws (a lost lease), everything stops. */
   readonly onFirst?: (copy: StoredCopy) => Promise<void> | void;
+  /** Called with every further copy, after `onFirst` has finished; when it throws, everything stops. */
+  readonly onCopy?: (copy: StoredCopy) => Promise<void> | void;
+  /** Called with every target that failed, after `onFirst` has finished if there was a first copy by then. */
+  readonly onFailure?: (failure: TargetFailure) => Promise<void> | void;
   readonly beforeCommit?: PutOptions["beforeCommit"];
   readonly lockRepo?: LockRepo;
   /** Shared between jobs of a process; a new set of six when left out. */
@@ -38,7 +42,7 @@ export interface Replication {
   readonly failures: TargetFailure[];
 }
 
-/** Ends when every target has its copy or has failed; throws only when aborted or when `onFirst` throws. */
+/** Ends when every target has its copy or has failed; throws only when aborted or when a callback throws. */
 export async function replicate(file: StagedFile, archive: Archive, options: ReplicateOptions): Promise<Replication> {
   const { targets, health } = options;
   const stop = new AbortController();
@@ -50,8 +54,30 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
   let first: Promise<void> | null = null;
 
   async function putTo(target: StorageTarget) {
+    const outcome = await attempt(target);
+    if (outcome === null) return;
+    try {
+      if ("problem" in outcome) {
+        failures.push(outcome);
+        await first;
+        await options.onFailure?.(outcome);
+      } else if (first === null) {
+        copies.push(outcome);
+        await (first = Promise.resolve(outcome).then(options.onFirst));
+      } else {
+        copies.push(outcome);
+        await first;
+        await options.onCopy?.(outcome);
+      }
+    } catch (error) {
+      stop.abort(error); // what is stored cannot be recorded: the lease is lost, or the database is away
+    }
+  }
+
+  /** The copy, the failure, or null when everything was stopped meanwhile. */
+  async function attempt(target: StorageTarget): Promise<StoredCopy | TargetFailure | null> {
     const closed = health?.closedFor(target.name);
-    if (closed) return failures.push(failureOf(target, closed, "closed"));
+    if (closed) return failureOf(target, closed, "closed");
     try {
       const copy = await target.put(file, target.address(archive), {
         signal,
@@ -65,16 +91,13 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
         },
       });
       health?.succeeded(target.name);
-      copies.push(copy);
-      first ??= Promise.resolve(options.onFirst?.(copy));
+      return copy;
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return null;
       const failure = failureOf(target, error);
       if (failure.problem !== "closed") health?.failed(target.name, failure.problem, failure.error);
-      failures.push(failure);
-      return;
+      return failure;
     }
-    await first.catch((error) => stop.abort(error));
   }
 
   await Promise.all(targets.map(putTo));

@@ -79,6 +79,20 @@ export async function once(
   }
 }
 
+/**
+ * One attempt on a connection of its own. fetch silently repeats a request, POST too, when a kept-alive connection breaks under it
+ * (Deno 2.9); for a call that must not be made twice unseen, that would hide a first one that landed.
+ */
+export async function onceOnly(
+  input: RequestInfo | URL,
+  init: RequestInit,
+  parts: Pick<RetryParts, "fetch" | "times">,
+): Promise<Response> {
+  using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+  const options: RequestInit & { client: Deno.HttpClient } = { ...init, client };
+  return await once(input, options, parts);
+}
+
 /** Seconds that the answer asks to wait: `RateLimit: "api";r=0;t=55`, else Retry-After (seconds or a date), else null. */
 export function waitAsked(headers: Headers, now = Date.now()): number | null {
   const limit = headers.get("ratelimit")?.match(/r=(\d+)\s*;\s*t=(\d+)/);

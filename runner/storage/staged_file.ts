@@ -22,14 +22,30 @@ export async function stageFile(path: string, options: { signal?: AbortSignal } 
   const buffer = new Uint8Array(READ_BYTES);
   using file = await Deno.open(path);
   let sizeBytes = 0;
+  let isVideo = false;
   for (let count = await file.read(buffer); count !== null; count = await file.read(buffer)) {
     options.signal?.throwIfAborted();
+    if (sizeBytes === 0) isVideo = isMp4(buffer.subarray(0, count));
     hash.update(buffer.subarray(0, count));
     sizeBytes += count;
+  }
+  if (!isVideo) {
+    throw new StorageError(
+      "refused",
+      "the staged file is no MP4 (no ftyp box at its start); nothing else is archived",
+      {
+        code: "unsupported",
+      },
+    );
   }
   const staged = { path, sizeBytes, sha256: hash.digest("hex"), modifiedAtMs: before.mtime?.getTime() };
   await assertUnchanged(staged);
   return staged;
+}
+
+/** ISO/IEC 14496-12: the file starts with a box of type `ftyp`. A page or an archive under a .mp4 name does not. */
+function isMp4(head: Uint8Array): boolean {
+  return new TextDecoder("latin1").decode(head.subarray(4, 8)) === "ftyp";
 }
 
 /** Throws when the file is not the one that was hashed: uploading it would archive something nobody checked. */

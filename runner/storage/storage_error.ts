@@ -45,7 +45,10 @@ export function storageErrorOf(
     return new StorageError("abuse", message, { code: "storage_5xx" });
   }
   if (status === 403) return new StorageError("auth", message, { code: "storage_5xx" });
-  if (status === 404 || status === 410) return new StorageError("missing", message, { code: "storage_5xx" });
+  if (
+    status === 404 || status === 410 ||
+    (status === 400 && /LFS pointer pointed to a file that does not exist/.test(text))
+  ) return new StorageError("missing", message, { code: "storage_5xx" });
   if (status === 409 || status === 412) return new StorageError("conflict", message, { code: "storage_conflict" });
   if (status === 429) return new StorageError("slow", message, { code: "rate_limited", retryAfterSeconds });
   if (status === 413 || (status === 422 && /size/i.test(text))) {

@@ -16,6 +16,9 @@ export function openJournal<Plan>(
 ): UploadJournal<Plan> {
   const path = `${file.path}.${target.replace(/[^A-Za-z0-9.-]+/g, "-")}.upload`;
   const head = { sha256: file.sha256, sizeBytes: file.sizeBytes };
+  /** A full disk costs the ability to resume, not the upload. */
+  const write = (text: string, { create }: { create: boolean }) =>
+    Deno.writeTextFile(path, text, { append: true, create, mode: 0o600 }).catch(() => {});
   return {
     async read() {
       const text = await Deno.readTextFile(path).catch(() => null); // none yet
@@ -31,10 +34,9 @@ export function openJournal<Plan>(
     },
     async begin(plan) {
       await Deno.remove(path).catch(() => {}); // none yet
-      await Deno.writeTextFile(path, `${JSON.stringify({ ...head, plan })}\n`, { mode: 0o600 });
+      await write(`${JSON.stringify({ ...head, plan })}\n`, { create: true });
     },
-    confirm: (part, etag) =>
-      Deno.writeTextFile(path, `${JSON.stringify({ part, etag })}\n`, { append: true, create: false }),
+    confirm: (part, etag) => write(`${JSON.stringify({ part, etag })}\n`, { create: false }),
     remove: () => Deno.remove(path).catch(() => {}), // none left
   };
 }
