@@ -43,3 +43,12 @@ create function auth.jwt() returns jsonb language sql stable as $$
 $$;
 create function auth.role() returns text language sql stable as $$ select auth.jwt() ->> 'role' $$;
 create function auth.uid() returns uuid language sql stable as $$ select (auth.jwt() ->> 'sub')::uuid $$;
+
+-- The REST gateway reads the schema again after any change of it, as on Supabase.
+create function extensions.pgrst_ddl_watch() returns event_trigger language plpgsql as $$
+begin
+  perform pg_catalog.pg_notify('pgrst', 'reload schema');
+end
+$$;
+create event trigger pgrst_ddl_watch on ddl_command_end execute function extensions.pgrst_ddl_watch();
+create event trigger pgrst_drop_watch on sql_drop execute function extensions.pgrst_ddl_watch();

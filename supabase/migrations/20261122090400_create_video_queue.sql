@@ -16,7 +16,7 @@ create table public.video_queue (
   run_at timestamptz not null default now(),
   attempts int not null default 0,
   max_attempts int not null default 8,
-  error_class text references keepstream.error_classes (name),
+  error_class text,
   terminal_at timestamptz,
   lease_token uuid,
   lease_epoch int not null default 0,
@@ -61,6 +61,6 @@ create index video_queue_claimable on public.video_queue (priority, run_at, id)
 -- Not on lease_expires_at: a heartbeat must stay HOT, and few leases are held at once.
 create index video_queue_held on public.video_queue (id) where lease_token is not null;
 create index video_queue_dead on public.video_queue (terminal_at) where terminal_at is not null;
-create index video_queue_error_class on public.video_queue (error_class) where error_class is not null;
 
+comment on column public.video_queue.error_class is 'A name in keepstream.error_classes. No foreign key: its index would cost every failure a write for a table that never shrinks.';
 alter table public.video_queue enable row level security;

@@ -10,7 +10,7 @@ create table public.video_candidates (
   expires_at timestamptz,
   state text not null default 'live',
   fails int not null default 0,
-  last_error_class text references keepstream.error_classes (name),
+  last_error_class text,
   created_at timestamptz not null default now(),
   -- An address may be longer than a btree entry. The embed page names the source; a direct address changes its token.
   address_hash text generated always as (md5(coalesce(embed_url, video_url))) stored,
@@ -25,5 +25,4 @@ create table public.video_candidates (
 );
 comment on table public.video_candidates is 'Addresses of a job, tried in the order of (fails, rank).';
 comment on column public.video_candidates.state is 'live: may be tried; expired: stopped working, tried again after a back-off; dead: never again.';
-create index video_candidates_last_error_class on public.video_candidates (last_error_class) where last_error_class is not null;
 alter table public.video_candidates enable row level security;

@@ -48,7 +48,7 @@ create table public.video_replicas (
   attempts int not null default 0,
   max_attempts int not null default 20,
   run_at timestamptz not null default now(),
-  error_class text references keepstream.error_classes (name),
+  error_class text,
   error_message text,
   lease_token uuid,
   lease_owner text,
@@ -73,5 +73,4 @@ create table public.video_replicas (
 comment on table public.video_replicas is 'One row per archived video and storage target; what is not verified is repair work.';
 create index video_replicas_repairable on public.video_replicas (run_at, id) where state in ('pending', 'failed', 'missing');
 create index video_replicas_held on public.video_replicas (id) where lease_token is not null;
-create index video_replicas_error_class on public.video_replicas (error_class) where error_class is not null;
 alter table public.video_replicas enable row level security;

@@ -1,0 +1,187 @@
+/**
+ * Sends what `net.http_post` queued, the way pg_net's background worker does: after the commit, up to 200 at a time in
+ * one transaction that also stores the answers, then a pause of at most 1 s that only the first wake of a burst cuts
+ * short. Never repeats a request; if it dies in a batch, the batch is sent again.
+ * After pg_net's worker.c and core.c.
+ */
+import createClient, { type TransactionSql } from "postgres";
+
+const BATCH_SIZE = 200;
+const PAUSE_MS = 1000;
+const RESPONSE_TTL = "6 hours";
+const MAX_REDIRECTS = 30;
+const VERSION = "0.20.0";
+
+export interface NetWorker {
+  stop(): Promise<void>;
+}
+
+export interface NetWorkerOptions {
+  /** As the superuser, like the real worker. */
+  readonly databaseUrl: string;
+  readonly log?: (line: string) => void;
+}
+
+export async function startNetWorker(options: NetWorkerOptions): Promise<NetWorker> {
+  const log = options.log ?? (() => {});
+  const sql = createClient(options.databaseUrl, {
+    max: 1,
+    onnotice: () => {},
+    fetch_types: false, // that query's failure is nobody's to catch
+    connection: { application_name: `pg_net ${VERSION}` },
+  });
+  const latch = new Latch();
+  const stopping = new AbortController();
+  let shouldWake = true; // what was queued before this start is sent now
+  const wake = () => {
+    if (shouldWake) return; // only the first wake of a burst sets the latch
+    shouldWake = true;
+    latch.set();
+  };
+  const subscription = await sql.listen("pg_net_wake", wake, wake);
+  const loop = (async () => {
+    while (!stopping.signal.aborted) {
+      if (!shouldWake) {
+        await latch.wait();
+        continue;
+      }
+      shouldWake = false;
+      try {
+        while (!stopping.signal.aborted) {
+          const { consumed, expired } = await sql.begin((transaction) => sendBatch(transaction, stopping.signal));
+          await latch.wait(PAUSE_MS);
+          if (consumed === 0 && expired === 0) break;
+        }
+      } catch (error) {
+        if (stopping.signal.aborted) break;
+        log(`batch failed, trying again: ${error instanceof Error ? error.message : error}`);
+        shouldWake = true;
+        await latch.wait(PAUSE_MS);
+      }
+    }
+  })();
+  return {
+    async stop() {
+      stopping.abort();
+      latch.set();
+      await loop;
+      await subscription.unlisten().catch(() => {}); // the server may be gone already
+      await sql.end({ timeout: 1 });
+    },
+  };
+}
+
+interface QueuedRequest {
+  readonly id: string;
+  readonly method: string;
+  readonly url: string;
+  readonly timeout_milliseconds: number;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: Uint8Array<ArrayBuffer> | null;
+}
+
+type Answer =
+  | { readonly status: number; readonly headers: Headers; readonly text: string }
+  | { readonly error: string; readonly timedOut: boolean };
+
+async function sendBatch(
+  transaction: TransactionSql,
+  stopping: AbortSignal,
+): Promise<{ consumed: number; expired: number }> {
+  const [installed] = await transaction`select to_regclass('net.http_request_queue') is not null as yes`;
+  if (!installed?.yes) return { consumed: 0, expired: 0 };
+  const { count: expired } = await transaction`
+    with rows as (
+      select ctid from net._http_response where created < now() - ${RESPONSE_TTL}::interval order by created limit ${BATCH_SIZE}
+    )
+    delete from net._http_response r using rows where r.ctid = rows.ctid`;
+  const requests = await transaction<QueuedRequest[]>`
+    with rows as (select id from net.http_request_queue order by id limit ${BATCH_SIZE})
+    delete from net.http_request_queue q using rows where q.id = rows.id
+    returning q.id, q.method, q.url, q.timeout_milliseconds, q.body,
+      (select coalesce(jsonb_agg(jsonb_build_array(key, value)), '[]') from jsonb_each_text(q.headers)) as headers`;
+  await Promise.all(requests.map(async (request) => {
+    const answer = await send(request, stopping);
+    if (stopping.aborted) throw new Error("stopped in a batch"); // rolls back: sent again by the next worker
+    const found = "error" in answer ? null : answer;
+    const headers = found && JSON.stringify(Object.fromEntries(found.headers));
+    await transaction`
+      insert into net._http_response (id, status_code, content, headers, content_type, timed_out, error_msg) values (
+        ${request.id}, ${found?.status ?? null}, ${found?.text || null}, ${headers}::text::jsonb,
+        ${found?.headers.get("content-type") ?? null}, ${"error" in answer ? answer.timedOut : false},
+        ${"error" in answer ? answer.error : null})`;
+  }));
+  return { consumed: requests.length, expired };
+}
+
+async function send(request: QueuedRequest, stopping: AbortSignal): Promise<Answer> {
+  const timeout = AbortSignal.timeout(request.timeout_milliseconds);
+  try {
+    return await fetchFollowing(request, AbortSignal.any([timeout, stopping]));
+  } catch (error) {
+    if (timeout.aborted) {
+      return { error: `Timeout of ${request.timeout_milliseconds} ms reached.`, timedOut: true };
+    }
+    return { error: curlMessage(error), timedOut: false };
+  }
+}
+
+/** Redirects are followed like curl does with CURLOPT_FOLLOWLOCATION: a POST becomes a GET on 301, 302 and 303. */
+async function fetchFollowing(request: QueuedRequest, signal: AbortSignal): Promise<Answer> {
+  let url = request.url;
+  let method = request.method.toUpperCase();
+  let body = request.body;
+  for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+    const headers = new Headers(request.headers.map(([name, value]): [string, string] => [name, value]));
+    headers.set("user-agent", `pg_net/${VERSION}`);
+    const response = await fetch(url, {
+      method,
+      headers,
+      signal,
+      redirect: "manual",
+      ...(method === "GET" ? {} : { body }),
+    });
+    const location = response.headers.get("location");
+    if (location === null || ![301, 302, 303, 307, 308].includes(response.status)) {
+      return { status: response.status, headers: response.headers, text: await response.text() };
+    }
+    await response.body?.cancel();
+    url = new URL(location, url).href;
+    if (response.status <= 303 && method === "POST") [method, body] = ["GET", null];
+  }
+  throw new Error("Number of redirects hit maximum amount");
+}
+
+function curlMessage(error: unknown): string {
+  const text = error instanceof Error
+    ? `${error.message} ${error.cause instanceof Error ? error.cause.message : ""}`
+    : "";
+  if (/dns error|failed to lookup/i.test(text)) return "Couldn't resolve host name";
+  if (/certificate|tls/i.test(text)) return "SSL peer certificate or SSH remote key was not OK";
+  if (/connect|refused|unreachable/i.test(text)) return "Couldn't connect to server";
+  return text.trim() || "Failure when receiving data from the peer";
+}
+
+/** A flag one can wait for, as Postgres' own latches: set once, seen once. */
+class Latch {
+  #set = false;
+  #wake: (() => void) | undefined;
+
+  set(): void {
+    this.#set = true;
+    this.#wake?.();
+  }
+
+  /** Returns when set, or after `milliseconds`; either way it is not set any more. */
+  async wait(milliseconds?: number): Promise<void> {
+    if (!this.#set) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      const timer = milliseconds === undefined ? undefined : setTimeout(resolve, milliseconds);
+      await promise;
+      clearTimeout(timer);
+      this.#wake = undefined;
+    }
+    this.#set = false;
+  }
+}
