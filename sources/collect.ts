@@ -59,6 +59,7 @@ function toServer(listed: ListedServer, resolved: Resolved | null, code: SourceC
     headers: { ...resolved?.headers },
     expires_at: isoTime(resolved?.expiresAt ?? null),
     subtitles: [...(listed.subtitles ?? []), ...(resolved?.subtitles ?? [])],
+    ...(listed.chapters?.length && { chapters: [...listed.chapters] }),
     ...(code !== null && { code }),
   };
 }

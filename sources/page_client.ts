@@ -2,6 +2,7 @@
 // a few requests at a time per host. Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
 import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
 import type { HostGate } from "./host_gate.ts";
+import { pause } from "./pause.ts";
 import { SourceError, toSourceError } from "./source_error.ts";
 
 export const DEFAULT_USER_AGENT =
@@ -35,8 +36,8 @@ export interface PageRequest {
   readonly maxBytes?: number;
   /** Whether the body is left unread (media behind a page's address): the text is then empty. */
   readonly skipBody?: (headers: Headers) => boolean;
-  /** Statuses that are an answer rather than a failure. */
-  readonly accept?: (status: number) => boolean;
+  /** Whether an answer that is no 2xx is one all the same, judged by the start of its body. */
+  readonly acceptBody?: (status: number, start: string) => boolean;
 }
 
 export interface Page {
@@ -90,9 +91,11 @@ export function createPageClient(options: PageClientOptions): PageClient {
     const gate = options.hosts;
     const run = async () => {
       const { response, url } = await send(address, request);
-      const accepted = request.accept?.(response.status) ?? response.ok;
-      if (!accepted) throw await refusal(response);
-      return { url, status: response.status, headers: response.headers, used: await use(response) };
+      const { status, headers } = response;
+      if (response.ok) return { url, status, headers, used: await use(response) };
+      const start = await readStart(response);
+      if (request.acceptBody?.(status, start)) return { url, status, headers, used: await use(new Response(start)) };
+      throw refusal(response, start);
     };
     return gate ? await gate.run(hostOf(address), options.signal, run) : await run();
   }
@@ -104,8 +107,8 @@ export function createPageClient(options: PageClientOptions): PageClient {
       } catch (cause) {
         const error = toSourceError(cause, options.signal);
         if (!error.again || attempt >= MAX_TRIES) throw error;
-        const pause = Math.min((error.retryAfterSeconds ?? 0) * 1000 || RETRY_PAUSE_MS * attempt, MAX_RETRY_AFTER_MS);
-        await waitFor(pause, options.signal);
+        const wait = Math.min((error.retryAfterSeconds ?? 0) * 1000 || RETRY_PAUSE_MS * attempt, MAX_RETRY_AFTER_MS);
+        await pause(wait, options.signal);
       }
     }
   }
@@ -179,8 +182,7 @@ function redirectOf(response: Response): string | null {
   return [301, 302, 303, 307, 308].includes(response.status) ? response.headers.get("location") : null;
 }
 
-async function refusal(response: Response): Promise<SourceError> {
-  const start = await readStart(response);
+function refusal(response: Response, start: string): SourceError {
   const { status } = response;
   const message = `the site answered ${status}`;
   const challenged = response.headers.get("cf-mitigated") === "challenge" ||
@@ -219,13 +221,4 @@ function charsetOf(contentType: string | null): string {
 
 function hostOf(url: string): string {
   return URL.canParse(url) ? new URL(url).host : "";
-}
-
-function waitFor(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(toSourceError(signal.reason, signal));
-    const onAbort = () => (clearTimeout(timer), reject(toSourceError(signal.reason, signal)));
-    const timer = setTimeout(() => (signal.removeEventListener("abort", onAbort), resolve()), ms);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
 }

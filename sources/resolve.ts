@@ -3,9 +3,15 @@
 // Runs on: Deno, edge runtime.
 import type { TargetPolicy } from "../core/target_policy.ts";
 import type { HostGate } from "./host_gate.ts";
+import { pause } from "./pause.ts";
 import { MEDIA_KINDS, type MediaKind, mediaKindOfType } from "./media_kind.ts";
+import { parseHtml } from "./html.ts";
+import { iframeAddress } from "./iframe.ts";
 import { createPageClient, type Fetch, type PageClient } from "./page_client.ts";
 import { directMedia, resolveDirect } from "./resolvers/direct.ts";
+import { resolveInertiaPage } from "./resolvers/inertia_page.ts";
+import { parseMegaLink, resolveMega } from "./resolvers/mega.ts";
+import { resolvePackedPlayer } from "./resolvers/packed_player.ts";
 import { resolvePlayerFile } from "./resolvers/player_file.ts";
 import type { PageResolver, Resolved } from "./resolvers/resolver.ts";
 import { SourceError, toSourceError } from "./source_error.ts";
@@ -27,11 +33,25 @@ export interface ResolveTools {
   readonly policy?: TargetPolicy;
   readonly hosts?: HostGate;
   readonly userAgent?: string;
-  /** Address of the MEGA API. */
+  /** Address of the MEGA API; without it such links are not resolved. */
   readonly megaApiUrl?: string;
+  /** Hosts whose pages only the named resolver may read. */
+  readonly resolverOfHost?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly beforeRequest?: (url: URL, signal: AbortSignal) => Promise<void>;
 }
 
-const PAGE_RESOLVERS: readonly PageResolver[] = [resolvePlayerFile];
+/** In this order: the first that knows the page decides. */
+const PAGE_RESOLVERS = {
+  "inertia-page": resolveInertiaPage,
+  "packed-player": resolvePackedPlayer,
+  "player-file": resolvePlayerFile,
+} as const satisfies Readonly<Record<string, PageResolver>>;
+
+export const RESOLVER_NAMES = Object.keys(PAGE_RESOLVERS) as readonly (keyof typeof PAGE_RESOLVERS)[];
+
+/** A page that only frames another player is followed this far. */
+const MAX_FRAMES = 2;
 
 /**
  * Finds the media behind a server.
@@ -66,18 +86,39 @@ async function resolveEmbed(embedUrl: string, tools: ResolveTools): Promise<Reso
   const direct = resolveDirect(embedUrl);
   if (direct !== null) return direct;
   const pages = createPageClient(tools);
-  return await resolvePage(embedUrl, pages);
+  const mega = parseMegaLink(embedUrl);
+  if (mega !== null) {
+    if (!tools.megaApiUrl) throw new SourceError("unsupported", "MEGA_API_URL is not set");
+    return await resolveMega(mega, { apiUrl: tools.megaApiUrl, pages, pause: (ms) => pause(ms, tools.signal) });
+  }
+  return await resolvePage(embedUrl, { pages, pins: tools.resolverOfHost ?? {}, framesLeft: MAX_FRAMES });
 }
 
-async function resolvePage(url: string, pages: PageClient): Promise<Resolved> {
+interface PageTools {
+  readonly pages: PageClient;
+  readonly pins: Readonly<Record<string, string>>;
+  readonly framesLeft: number;
+}
+
+async function resolvePage(url: string, { pages, pins, framesLeft }: PageTools): Promise<Resolved> {
   const page = await pages.read(url, { skipBody: (headers) => kindOf(headers) !== null });
   const kind = kindOf(page.headers);
   if (kind !== null) return directMedia(page.url, kind);
-  for (const resolver of PAGE_RESOLVERS) {
-    const resolved = await resolver({ url: page.url, html: page.text }, pages);
+  const pin = pins[new URL(page.url).hostname];
+  for (const name of RESOLVER_NAMES) {
+    if (pin !== undefined && pin !== name) continue;
+    const resolved = await PAGE_RESOLVERS[name]({ url: page.url, html: page.text }, pages);
     if (resolved !== null) return resolved;
   }
-  throw new SourceError("unsupported", "no resolver knows this page");
+  const frame = framesLeft > 0 ? framedPlayer(page.text, page.url) : null;
+  if (frame === null) throw new SourceError("unsupported", "no resolver knows this page");
+  return resolveDirect(frame) ?? await resolvePage(frame, { pages, pins, framesLeft: framesLeft - 1 });
+}
+
+/** The page's only frame; among several nobody can say which is the player and which an advertisement. */
+function framedPlayer(html: string, base: string): string | null {
+  const frames = [...parseHtml(html).querySelectorAll("iframe")];
+  return frames.length === 1 ? iframeAddress(html.slice(html.search(/<iframe/i)), base) : null;
 }
 
 function kindOf(headers: Headers): MediaKind | null {

@@ -10,6 +10,8 @@ export const subtitleSchema = z.object({
   kind: z.string().nullish(),
 });
 
+export const chapterSchema = z.object({ seconds: z.number(), title: z.string() });
+
 export const sourceServerSchema = z.object({
   label: z.string(),
   embed_url: z.string(),
@@ -22,6 +24,7 @@ export const sourceServerSchema = z.object({
   /** ISO 8601 time after which `video_url` is worthless, null where the page did not say. */
   expires_at: z.string().nullable().default(null),
   subtitles: z.array(subtitleSchema).default([]),
+  chapters: z.array(chapterSchema).optional(),
   /** Why there is no `video_url`. */
   code: z.string().nullish(),
 });
@@ -33,5 +36,6 @@ export const sourceListSchema = z.object({
 });
 
 export type Subtitle = z.infer<typeof subtitleSchema>;
+export type Chapter = z.infer<typeof chapterSchema>;
 export type SourceServer = z.infer<typeof sourceServerSchema>;
 export type SourceList = z.infer<typeof sourceListSchema>;

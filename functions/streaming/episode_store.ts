@@ -10,6 +10,7 @@ const replicaSchema = z.object({
   target: z.string().nullish(),
   repo: z.string(),
   path: z.string(),
+  direct_url: z.string().nullish(),
   state: z.string().nullish(),
 });
 

@@ -3,7 +3,7 @@
 // Runs on: Deno, edge runtime.
 import { archiveUrl } from "../../core/archive_address.ts";
 import { linkExpiry } from "../../core/link.ts";
-import type { SourceList, SourceServer, Subtitle } from "../../sources/source_list.ts";
+import type { Chapter, SourceList, SourceServer, Subtitle } from "../../sources/source_list.ts";
 import type { Episode, EpisodeKey, QueuedVideo, StoredVideo } from "./episode_store.ts";
 import type { StreamLinks } from "./stream_link.ts";
 
@@ -18,6 +18,7 @@ export interface PublicServer {
   readonly archive: { readonly state: string; readonly progress: unknown } | null;
   readonly expires_at: string | null;
   readonly subtitles: readonly Subtitle[];
+  readonly chapters?: readonly Chapter[];
   readonly code?: string;
 }
 
@@ -112,6 +113,7 @@ async function liveServer(provider: string, server: SourceServer, input: AnswerI
     archive: queued ? { state: queued.status, progress: queued.progress ?? null } : null,
     expires_at: url === null ? null : isoTime(expiresAt),
     subtitles: server.subtitles,
+    ...(server.chapters && { chapters: server.chapters }),
     ...(server.code && { code: server.code }),
   } satisfies PublicServer;
 }
@@ -141,20 +143,19 @@ async function archivedServer(
     archive: { state: "ready", progress: 1 },
     expires_at: isoTime(expiresAt),
     subtitles: server?.subtitles ?? [],
+    ...(server?.chapters && { chapters: server.chapters }),
   } satisfies PublicServer;
 }
 
 /** The recorded address while its copy lives, else the first copy that does. */
 function archiveAddressOf(copy: StoredVideo, hubEndpoint: string): string | null {
-  const living = (copy.replicas ?? []).filter((one) => !DEAD_REPLICA.has(one.state ?? ""));
+  const living = (copy.replicas ?? []).filter((one) => (one.state ?? "verified") === "verified");
   const recorded = copy.hf_direct_url ?? null;
   const recordedLives = living.length === 0 || living.some((one) => one.repo === copy.hf_repo);
   if (recorded !== null && recordedLives) return recorded;
   const first = living[0];
-  return first ? archiveUrl(hubEndpoint, { repo: first.repo, path: first.path }) : recorded;
+  return first ? first.direct_url ?? archiveUrl(hubEndpoint, { repo: first.repo, path: first.path }) : recorded;
 }
-
-const DEAD_REPLICA = new Set(["lost", "failed", "missing", "corrupt", "deleted", "dead"]);
 
 function megaKeyOf(embedUrl: string): string | null {
   return URL.canParse(embedUrl) ? new URL(embedUrl).hash.slice(1).replace(/^.*!/, "") || null : null;

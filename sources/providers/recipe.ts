@@ -3,7 +3,7 @@
 import type { z } from "zod";
 import type { PageClient } from "../page_client.ts";
 import type { SourceCode } from "../source_error.ts";
-import type { Subtitle } from "../source_list.ts";
+import type { Chapter, Subtitle } from "../source_list.ts";
 
 /** One entry of the operator's provider list, as the table `providers` holds it. */
 export interface ProviderEntry {
@@ -43,6 +43,7 @@ export interface ListedServer {
   readonly resolution: string | null;
   readonly direct?: { readonly kind: string; readonly headers?: Readonly<Record<string, string>> };
   readonly subtitles?: readonly Subtitle[];
+  readonly chapters?: readonly Chapter[];
 }
 
 /** An option of the page that led to no address; the others are not affected. */

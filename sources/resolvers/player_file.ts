@@ -1,21 +1,19 @@
 // Resolver `player-file`: a page whose script or <video> element names its media: `file: "…"`, `player.src({ src: "…" })`.
 // Example: <script>jwplayer().setup({ file: "https://cdn.test/ep1.mp4?t=1" })</script>. Runs on: Deno, edge runtime.
 import { attribute, parseHtml } from "../html.ts";
+import { webAddress } from "../iframe.ts";
 import { type MediaKind, mediaKind, mediaKindOfType } from "../media_kind.ts";
 import type { PageClient } from "../page_client.ts";
-import type { Subtitle } from "../source_list.ts";
 import { directMedia } from "./direct.ts";
 import type { EmbedPage, Resolved } from "./resolver.ts";
-import { propertyStrings } from "./script_strings.ts";
+import { scriptMedia } from "./script_media.ts";
 
-const SUBTITLE = /\.(?:vtt|srt|ass)$/i;
 /** Addresses without an extension that are asked what they are. */
 const MAX_ASKED = 2;
 
 export async function resolvePlayerFile(page: EmbedPage, pages: PageClient): Promise<Resolved | null> {
-  const addresses = [...new Set([...scriptAddresses(page), ...elementAddresses(page)])];
-  const subtitles = addresses.filter(isSubtitle).map((url): Subtitle => ({ url }));
-  const candidates = addresses.filter((url) => !isSubtitle(url));
+  const { addresses, subtitles } = scriptMedia(page.html, page.url);
+  const candidates = [...new Set([...addresses, ...elementAddresses(page)])];
   for (const url of candidates) {
     const kind = mediaKind(url);
     if (kind !== null) return { ...directMedia(url, kind, page.url), subtitles };
@@ -27,21 +25,10 @@ export async function resolvePlayerFile(page: EmbedPage, pages: PageClient): Pro
   return null;
 }
 
-/** Media addresses that a script names, in the order of the script. Also used on unpacked scripts. */
-export function scriptAddresses({ html, url }: EmbedPage): readonly string[] {
-  return propertyStrings(html, ["file", "src"]).flatMap(({ value }) => webAddress(value, url));
-}
-
 function elementAddresses({ html, url }: EmbedPage): readonly string[] {
-  if (!/<video|<source/i.test(html)) return [];
-  const elements = [...parseHtml(html).querySelectorAll("video[src], video source[src]")];
-  return elements.flatMap((element) => webAddress(attribute(element, "src") ?? "", url));
-}
-
-function webAddress(reference: string, base: string): readonly string[] {
-  if (reference === "" || !URL.canParse(reference, base)) return [];
-  const url = new URL(reference, base);
-  return url.protocol === "http:" || url.protocol === "https:" ? [url.href] : [];
+  if (!/<video/i.test(html)) return [];
+  const elements = [...parseHtml(html).querySelectorAll("video, video source")];
+  return elements.flatMap((element) => webAddress(attribute(element, "src") ?? "", url) ?? []);
 }
 
 async function askedKind(url: string, page: EmbedPage, pages: PageClient): Promise<MediaKind | null> {
@@ -52,10 +39,6 @@ async function askedKind(url: string, page: EmbedPage, pages: PageClient): Promi
   } catch {
     return null; // one of several guesses: the next one, or no resolver, decides
   }
-}
-
-function isSubtitle(url: string): boolean {
-  return SUBTITLE.test(new URL(url).pathname);
 }
 
 function hasNoExtension(url: string): boolean {

@@ -1,0 +1,38 @@
+// Resolver `inertia-page`: a page whose state is JSON in an attribute, `data-page="{&quot;props&quot;:{&quot;url&quot;:…}}"`.
+// Example: props.url = "https://cdn.test/v.mp4?X-Amz-Date=…&X-Amz-Expires=3600". Runs on: Deno, edge runtime.
+import { z } from "zod";
+import { parseHtml, selectAttribute } from "../html.ts";
+import { mediaKind } from "../media_kind.ts";
+import { absolute } from "../page_client.ts";
+import { SourceError } from "../source_error.ts";
+import { directMedia } from "./direct.ts";
+import type { EmbedPage, Resolved } from "./resolver.ts";
+
+const stateSchema = z.object({
+  props: z.looseObject({
+    url: z.string().nullish(),
+    subscription: z.unknown(),
+    requires_subscription: z.unknown(),
+  }),
+});
+
+export function resolveInertiaPage({ html, url }: EmbedPage): Resolved | null {
+  if (!/\bdata-page\s*=/i.test(html)) return null;
+  const text = selectAttribute(parseHtml(html), "[data-page]", "data-page");
+  if (text === null || !text.trimStart().startsWith("{")) return null;
+  const state = stateSchema.safeParse(parseJson(text));
+  if (!state.success) throw new SourceError("parse", "the page's state is not understood", { cause: state.error });
+  const address = state.data.props.url;
+  // Such a page keeps its address for subscribers: it says null where anybody else asks.
+  if (!address) throw new SourceError("subscription", "the page has no address for visitors");
+  const media = absolute(address, url);
+  return directMedia(media, mediaKind(media) ?? "mp4", url);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new SourceError("parse", "the page's state is not JSON", { cause });
+  }
+}

@@ -1,0 +1,89 @@
+// Resolver `mega`: a link that carries its own key, `/embed/{node}#{key}` or `/file/{node}#{key}`. The API names an address
+// whose bytes are encrypted with that key (AES-128-CTR): the Worker and the runner decrypt.
+// Example: POST {api}/cs [{"a":"g","g":1,"p":"node"}] → [{"g":"https://…","s":1234,"at":"…"}] or [-9]. Runs on: Deno, edge.
+import { z } from "zod";
+import { decodeBase64 } from "../../core/base64url.ts";
+import type { PageClient } from "../page_client.ts";
+import { SourceError } from "../source_error.ts";
+import type { Resolved } from "./resolver.ts";
+
+const KEY_BYTES = 32;
+const TRIES = 4;
+const FIRST_PAUSE_MS = 200;
+
+const answerSchema = z.union([
+  z.number().int().transform((code) => [code]),
+  z.array(z.union([z.number().int(), z.object({ g: z.string().optional(), s: z.number().int().min(0) })])).min(1),
+]);
+
+export interface MegaLink {
+  readonly node: string;
+  /** base64url of 32 bytes, as in the link. */
+  readonly key: string;
+}
+
+/** The parts of a link, also of its older form `/#!node!key`; null for any other address. */
+export function parseMegaLink(address: string): MegaLink | null {
+  if (!URL.canParse(address)) return null;
+  const { pathname, hash } = new URL(address);
+  const fragment = hash.slice(1);
+  const node = /^\/(?:embed|file)\/([A-Za-z0-9_-]{8})$/.exec(pathname)?.[1];
+  if (node !== undefined && /^[A-Za-z0-9_-]+$/.test(fragment)) return { node, key: fragment };
+  const [, oldNode, oldKey] = /^!([A-Za-z0-9_-]{8})!([A-Za-z0-9_-]+)$/.exec(fragment) ?? [];
+  return oldNode !== undefined && oldKey !== undefined ? { node: oldNode, key: oldKey } : null;
+}
+
+export interface MegaOptions {
+  /** Address of the API, without `/cs`. */
+  readonly apiUrl: string;
+  readonly pages: PageClient;
+  readonly pause: (ms: number) => Promise<void>;
+}
+
+/** @throws {SourceError} gone, quota, parse, … */
+export async function resolveMega(link: MegaLink, { apiUrl, pages, pause }: MegaOptions): Promise<Resolved> {
+  if (decodeBase64(link.key)?.length !== KEY_BYTES) {
+    throw new SourceError("invalid_input", "the link's key is not 32 bytes: a part of it is missing");
+  }
+  for (let attempt = 1;; attempt++) {
+    const [answer] = await ask(link.node, apiUrl, pages);
+    if (typeof answer === "object") return resolvedFrom(answer, link);
+    if ((answer === -3 || answer === -4) && attempt < TRIES) await pause(FIRST_PAUSE_MS * 2 ** (attempt - 1));
+    else throw refusal(answer ?? 0);
+  }
+}
+
+async function ask(node: string, apiUrl: string, pages: PageClient) {
+  const answer = await pages.json(`${apiUrl.replace(/\/+$/, "")}/cs?id=1`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: () => JSON.stringify([{ a: "g", g: 1, ssl: 2, p: node }]),
+  });
+  const parsed = answerSchema.safeParse(answer);
+  if (!parsed.success) throw new SourceError("parse", "the API's answer is not understood", { cause: parsed.error });
+  return parsed.data;
+}
+
+function resolvedFrom({ g, s }: { g?: string | undefined; s: number }, link: MegaLink): Resolved {
+  if (!g || !URL.canParse(g)) throw new SourceError("quota", "the API names no address for the file");
+  return { url: g, kind: "mega", headers: {}, expiresAt: null, subtitles: [], megaKey: link.key, sizeBytes: s };
+}
+
+/** Codes of the API's error table. */
+function refusal(code: number): SourceError {
+  switch (code) {
+    case -3: // EAGAIN
+    case -4: // ERATELIMIT
+      return new SourceError("blocked", `the API asks to come back later (${code})`, { retryAfterSeconds: 60 });
+    case -9: // ENOENT
+    case -16: // EBLOCKED
+      return new SourceError("gone", `the file is no longer there (${code})`);
+    case -17: // EOVERQUOTA
+    case -18: // ETEMPUNAVAIL
+      return new SourceError("quota", `the file is over its quota or not available now (${code})`, {
+        retryAfterSeconds: 3600,
+      });
+    default:
+      return new SourceError("http_4xx", `the API refused the request (${code})`);
+  }
+}

@@ -1,0 +1,38 @@
+// Media and subtitles that a player's script names. Example: `tracks: [{ file: "/en.vtt", label: "English" }]`.
+// Runs on: Deno, edge runtime.
+import { webAddress } from "../iframe.ts";
+import type { Subtitle } from "../source_list.ts";
+import { propertyStrings } from "./script_strings.ts";
+
+const SUBTITLE = /\.(?:vtt|srt|ass)$/i;
+/** A label belongs to the file just before it in the same object. */
+const MAX_LABEL_DISTANCE = 200;
+
+export interface ScriptMedia {
+  /** `file` and `src` values that are no subtitles, in the order of the script. */
+  readonly addresses: readonly string[];
+  readonly subtitles: readonly Subtitle[];
+}
+
+export function scriptMedia(script: string, base: string): ScriptMedia {
+  const addresses = new Set<string>();
+  const subtitles = new Map<string, Subtitle>();
+  let last: { readonly url: string; readonly end: number } | null = null;
+  for (const { name, value, at } of propertyStrings(script, ["file", "src", "label", "srclang"])) {
+    if (name === "label" || name === "srclang") {
+      const subtitle = last !== null && at - last.end < MAX_LABEL_DISTANCE ? subtitles.get(last.url) : undefined;
+      if (subtitle) subtitles.set(subtitle.url, { ...subtitle, [name === "label" ? "label" : "language"]: value });
+      continue;
+    }
+    const url = webAddress(value, base);
+    if (url === null) continue;
+    if (!isSubtitle(url)) addresses.add(url);
+    else if (!subtitles.has(url)) subtitles.set(url, { url });
+    last = { url, end: at + value.length };
+  }
+  return { addresses: [...addresses], subtitles: [...subtitles.values()] };
+}
+
+function isSubtitle(url: string): boolean {
+  return SUBTITLE.test(new URL(url).pathname);
+}
