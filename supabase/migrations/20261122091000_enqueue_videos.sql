@@ -111,9 +111,10 @@ begin
   end if;
   -- In the order of their keys, so that two answers with the same videos cannot wait for each other.
   for item in
-    select v.* from jsonb_to_recordset(videos) with ordinality as v (
+    select v.* from rows from (jsonb_to_recordset(videos) as (
       mal_id int, episode int, provider text, video_url text, resolution text,
-      embed_url text, kind text, headers jsonb, expires_at timestamptz, priority int, place bigint)
+      embed_url text, kind text, headers jsonb, expires_at timestamptz, priority int)) with ordinality
+      as v (mal_id, episode, provider, video_url, resolution, embed_url, kind, headers, expires_at, priority, place)
     order by v.mal_id, v.episode, v.provider, v.resolution, v.place
   loop
     return next keepstream.enqueue(item.mal_id, item.episode, item.provider, item.video_url, item.resolution,

@@ -49,7 +49,7 @@ begin
   ) then
     raise exception using errcode = 'PT422',
       message = format('a holder cannot take a job from %s to %s', job.status, coalesce(to_status, 'nothing')),
-      hint = case when to_status = 'ready' then 'upsert_video_store makes a job ready' end;
+      hint = 'moves are in docs/queue.md; upsert_video_store makes a job ready';
   end if;
   if octet_length(update_video_queue_status.progress::text) > 8192 then
     raise exception using errcode = 'PT400', message = 'progress is at most 8192 bytes';

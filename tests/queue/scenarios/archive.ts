@@ -1,0 +1,524 @@
+/** Ready means: a store row with a verified copy. Copies are made, lost, repaired and promoted. */
+import assert from "node:assert/strict";
+import type { QueueFixture, Scenario } from "../queue_fixture.ts";
+import { archiveOf, outcome, type Row, SHA256 } from "../rpc.ts";
+
+const copy = (target: string, more: Row = {}) => ({
+  target,
+  account: 2,
+  repo: "user-2/media",
+  path: "55825/ep1/x.mp4",
+  commit_oid: "beef",
+  direct_url: "https://hub.test/two.mp4",
+  sha256: SHA256,
+  size_bytes: 4,
+  state: "verified",
+  ...more,
+});
+
+async function archivedWith(queue: QueueFixture, copies: readonly Row[]) {
+  const job = await queue.uploading();
+  const first = archiveOf(job)["replicas"] as Row[];
+  const [store] = await queue.rpc("upsert_video_store", archiveOf(job, { replicas: [...first, ...copies] }));
+  return { job, store: store! };
+}
+
+const replica = async (queue: QueueFixture, target: string): Promise<Row> => {
+  const [row] = await queue.sql<Row[]>`select * from public.video_replicas where target = ${target}`;
+  return row!;
+};
+
+export const ARCHIVE: readonly Scenario[] = [
+  {
+    name: "upsert_video_store → store, copies and ready at once",
+    async run(queue) {
+      const job = await queue.uploading();
+      await queue
+        .sql`update public.video_queue set error_class = 'network', error_message = 'once' where id = ${job.id}`;
+      const [store] = await queue.rpc(
+        "upsert_video_store",
+        archiveOf(job, { stream_url: "https://worker.test/proxy?url=x", sha256: SHA256.toUpperCase() }),
+      );
+      assert.deepEqual(
+        [
+          store!["mal_id"],
+          store!["provider"],
+          store!["resolution"],
+          store!["hf_account"],
+          store!["hf_repo"],
+          store!["sha256"],
+          store!["size_bytes"],
+          store!["duration_seconds"],
+        ],
+        [55825, "animasu", "720p", 1, "user-1/media", SHA256, "4", 1.5],
+      );
+      assert.equal(store!["stream_url"], "https://worker.test/proxy?url=x");
+      assert.equal(store!["queue_id"], job.id);
+      const row = await queue.row(job.id);
+      assert.deepEqual([row["status"], row["error_class"], row["error_message"], row["lease_token"], row["progress"]], [
+        "ready",
+        null,
+        null,
+        null,
+        null,
+      ]);
+      assert.ok(row["finished_at"]);
+      const stored = await replica(queue, "hf-1");
+      assert.deepEqual([stored["state"], stored["repo"], stored["commit_oid"], stored["attempts"], stored["account"]], [
+        "verified",
+        "user-1/media",
+        "c0ffee",
+        0,
+        1,
+      ]);
+      assert.ok(stored["verified_at"]);
+      assert.equal((await queue.events(job.id)).at(-1), "completed");
+      assert.equal((await queue.claim(50)).length, 0, "ready is never claimed");
+    },
+  },
+  {
+    name: "upsert_video_store of a video without resolution → its own row",
+    async run(queue) {
+      await queue.archived({ episode: 9, resolution: "720p" });
+      const { store } = await queue.archived({ episode: 9, resolution: null });
+      assert.equal(store["resolution"], null);
+      const [{ count } = {}] = await queue.sql`select count(*)::int as count from public.video_store`;
+      assert.equal(count, 2);
+    },
+  },
+  {
+    name: "upsert_video_store again by the same lease and bytes → the same row; by others → 409",
+    async run(queue) {
+      const { job, store } = await queue.archived();
+      const before = await queue.digest();
+      const [again] = await queue.rpc("upsert_video_store", archiveOf(job));
+      assert.deepEqual(again, store);
+      assert.equal(await queue.digest(), before);
+      assert.equal(await queue.refusal("upsert_video_store", archiveOf(job, { sha256: "0".repeat(64) })), "PT409");
+      assert.equal(
+        await queue.refusal("upsert_video_store", archiveOf(job, { lease_token: crypto.randomUUID() })),
+        "PT409",
+      );
+      assert.equal(await queue.refusal("upsert_video_store", archiveOf(job, { lease_token: null })), "PT409");
+      await queue.sql`update public.video_queue set status = 'pending' where id = ${job.id}`;
+      assert.equal(await queue.refusal("upsert_video_store", archiveOf(job)), "PT409");
+    },
+  },
+  {
+    name: "upsert_video_store: unknown → 404, stale or expired lease → 409, not uploading → 422",
+    async run(queue) {
+      const job = await queue.downloading();
+      const call = (overrides = {}) => queue.refusal("upsert_video_store", archiveOf(job, overrides));
+      assert.equal(await call({ episode: 99_999 }), "PT404");
+      assert.equal(await call({ resolution: null }), "PT404");
+      assert.equal(await call({ provider: "samehadaku" }), "PT404");
+      assert.equal(await call({ mal_id: 1 }), "PT404");
+      assert.equal(await call(), "PT422");
+      await queue.update(job, "uploading");
+      assert.equal(await call({ lease_token: crypto.randomUUID() }), "PT409");
+      assert.equal(await call({ lease_token: null }), "PT409");
+      await queue.travel(121);
+      assert.equal(await call(), "PT409");
+    },
+  },
+  {
+    name: "upsert_video_store: an archive without a verified copy, or of other bytes → 422",
+    async run(queue) {
+      const job = await queue.uploading();
+      const [first] = archiveOf(job)["replicas"] as Row[];
+      const call = (replicas: unknown, more = {}) =>
+        queue.refusal("upsert_video_store", archiveOf(job, { replicas, ...more }));
+      assert.equal(await call([]), "PT422");
+      assert.equal(await call([{ ...first, state: "pending" }]), "PT422");
+      assert.equal(await call([{ ...first, sha256: "0".repeat(64) }]), "PT422");
+      assert.equal(await call([{ ...first, size_bytes: 5 }]), "PT422");
+      assert.equal(await call([first, copy("hf-2", { sha256: "0".repeat(64) })]), "PT422");
+      assert.equal(await call([{ ...first, repo: "user-1/other" }]), "PT422");
+      assert.equal(await call([{ ...first, path: "55825/other.mp4" }]), "PT422");
+      assert.equal(await call([{ ...first, state: "pending" }, copy("hf-2")]), "PT422");
+      assert.equal(await call({ a: 1 }), "PT400");
+      assert.equal(await call([first, copy("hf-2", { state: "failed", sha256: null })]), "accepted");
+    },
+  },
+  {
+    name: "upsert_video_store with the first release's arguments → one verified copy",
+    async run(queue) {
+      const job = await queue.uploading();
+      await queue.rpc("upsert_video_store", archiveOf(job, { replicas: null }));
+      const [row, ...rest] = await queue.sql<Row[]>`select * from public.video_replicas`;
+      assert.equal(rest.length, 0);
+      assert.deepEqual([row!["target"], row!["account"], row!["state"], row!["repo"], row!["sha256"]], [
+        "hf-1",
+        1,
+        "verified",
+        "user-1/media",
+        SHA256,
+      ]);
+    },
+  },
+  {
+    name: "a store's addresses and names are checked by the table itself",
+    async run(queue) {
+      const job = await queue.uploading();
+      for (
+        const bad of [
+          { stream_url: "javascript:alert(1)" },
+          { stream_url: "https://a.test/\u0007" },
+          { stream_url: `https://a.test/${"x".repeat(4096)}` },
+          { hf_direct_url: "file:///etc/passwd" },
+          { hf_path: "../../etc/passwd" },
+          { hf_path: "a/../b.mp4" },
+          { hf_path: "/etc/passwd" },
+          { hf_repo: "<script>" },
+          { file_key: "../x" },
+          { hf_account: -1 },
+          { sha256: "abc" },
+          { size_bytes: 0 },
+          { duration_seconds: 0 },
+        ]
+      ) {
+        assert.equal(
+          await queue.refusal("upsert_video_store", archiveOf(job, bad)),
+          "23514",
+          JSON.stringify(bad).slice(0, 60),
+        );
+      }
+      assert.equal(await queue.refusal("upsert_video_store", archiveOf(job)), "accepted");
+    },
+  },
+  {
+    name: "an operator's re-archive (ready → pending) → store and copies go, attempts start over",
+    async run(queue) {
+      const { job } = await queue.archived();
+      await queue.sql`update public.video_queue set status = 'pending' where status = 'ready'`;
+      const row = await queue.row(job.id);
+      assert.deepEqual([row["status"], row["attempts"], row["retry_count"], row["finished_at"]], [
+        "pending",
+        0,
+        0,
+        null,
+      ]);
+      assert.equal((await queue.events(job.id)).at(-1), "rearchived");
+      const [{ count } = {}] = await queue
+        .sql`select (select count(*) from public.video_store) + (select count(*) from public.video_replicas) as count`;
+      assert.equal(Number(count), 0);
+      const again = await queue.claimOne();
+      await queue.update(again, "uploading");
+      await queue.rpc("upsert_video_store", archiveOf(again));
+      assert.equal((await queue.row(job.id))["status"], "ready");
+    },
+  },
+  {
+    name: "a deleted store row, or a deleted last copy → the video is in line again",
+    async run(queue) {
+      const one = await queue.archived();
+      await queue.sql`delete from public.video_store where id = ${one.store["id"] as string}`;
+      assert.equal((await queue.row(one.job.id))["status"], "pending");
+      await queue.claimOne();
+      const two = await queue.archived();
+      await queue.sql`delete from public.video_replicas where store_id = ${two.store["id"] as string}`;
+      assert.equal((await queue.row(two.job.id))["status"], "pending");
+    },
+  },
+  {
+    name: "claim_replica_repairs → what is not there yet, with the copies to make it from; complete_replica ends it",
+    async run(queue) {
+      const { store, job } = await archivedWith(queue, [
+        copy("hf-2", { state: "pending", sha256: null, size_bytes: null }),
+        copy("hf-3"),
+      ]);
+      const [repair, ...rest] = await queue.rpc("claim_replica_repairs", { limit: 5, worker: "w" });
+      assert.equal(rest.length, 0);
+      assert.deepEqual(
+        [
+          repair!["store_id"],
+          repair!["target"],
+          repair!["attempts"],
+          repair!["mal_id"],
+          repair!["file_key"],
+          repair!["sha256"],
+          repair!["size_bytes"],
+        ],
+        [store["id"], "hf-2", 1, 55825, store["file_key"], SHA256, "4"],
+      );
+      assert.deepEqual((repair!["sources"] as Row[]).map((source) => source["target"]).sort(), ["hf-1", "hf-3"]);
+      assert.equal((await queue.rpc("claim_replica_repairs", { limit: 5 })).length, 0, "held");
+      const done = {
+        id: repair!["id"],
+        lease_token: repair!["lease_token"],
+        repo: "user-2/m",
+        path: "p.mp4",
+        commit_oid: "abc",
+        direct_url: "https://hub.test/p.mp4",
+        account: 2,
+        sha256: SHA256,
+        size_bytes: 4,
+      };
+      assert.equal(await queue.refusal("complete_replica", { ...done, sha256: "0".repeat(64) }), "PT422");
+      assert.equal(await queue.refusal("complete_replica", { ...done, size_bytes: 5 }), "PT422");
+      assert.equal(await queue.refusal("complete_replica", { ...done, lease_token: crypto.randomUUID() }), "PT409");
+      assert.equal(await queue.refusal("complete_replica", { ...done, lease_token: null }), "PT409");
+      assert.equal(await queue.refusal("complete_replica", { ...done, id: crypto.randomUUID() }), "PT404");
+      assert.equal(await queue.refusal("complete_replica", { ...done, state: "uploading" }), "PT422");
+      const [row] = await queue.rpc("complete_replica", done);
+      assert.deepEqual(
+        [
+          row!["state"],
+          row!["repo"],
+          row!["path"],
+          row!["commit_oid"],
+          row!["direct_url"],
+          row!["account"],
+          row!["attempts"],
+          row!["lease_token"],
+          row!["sha256"],
+        ],
+        ["verified", "user-2/m", "p.mp4", "abc", "https://hub.test/p.mp4", 2, 0, null, SHA256],
+      );
+      assert.equal((await queue.events(job.id)).at(-1), "replica_verified");
+      assert.equal(await queue.refusal("complete_replica", done), "PT409");
+    },
+  },
+  {
+    name: "a repair that fails backs off by class; given back it is due at once; attempts are bounded",
+    async run(queue) {
+      await archivedWith(queue, [copy("hf-2", { state: "failed", sha256: null, size_bytes: null })]);
+      const claim = async () => (await queue.rpc("claim_replica_repairs", { limit: 1 }))[0];
+      const end = (repair: Row, more: Row) =>
+        queue.rpc("complete_replica", { id: repair["id"], lease_token: repair["lease_token"], ...more });
+      const first = (await claim())!;
+      const [failed] = await end(first, {
+        state: "failed",
+        error_class: "storage_conflict",
+        error: "hf_SecretToken99 said no",
+      });
+      assert.deepEqual([failed!["state"], failed!["error_class"], failed!["error_message"], failed!["attempts"]], [
+        "failed",
+        "storage_conflict",
+        "hf_… said no",
+        1,
+      ]);
+      assert.equal(await claim(), undefined);
+      await queue.travel(6);
+      const second = (await claim())!;
+      assert.equal(second["attempts"], 2);
+      const [back] = await end(second, { state: "pending" });
+      assert.deepEqual([back!["state"], back!["attempts"], back!["error_class"]], ["pending", 1, null]);
+      const third = (await claim())!;
+      const [shut] = await end(third, { state: "failed", error_class: "shutdown" });
+      assert.equal(shut!["attempts"], 1);
+      await queue.travel(2);
+      const fourth = (await claim())!;
+      const [told] = await end(fourth, { state: "failed", error_class: "rate_limited", retry_after_seconds: 50 });
+      assert.equal(told!["error_class"], "rate_limited");
+      await queue.travel(49);
+      assert.equal(await claim(), undefined);
+      await queue.travel(2);
+      const fifth = (await claim())!;
+      assert.equal((await end(fifth, { state: "failed", error_class: "what" }))[0]!["error_class"], "unknown");
+      await queue.sql`update public.video_replicas set attempts = max_attempts, run_at = now() where target = 'hf-2'`;
+      assert.equal(await claim(), undefined);
+    },
+  },
+  {
+    name: "claim_replica_repairs(null), (0), (-1) → nothing; (1000) → at most 50, oldest first",
+    async run(queue) {
+      await archivedWith(queue, Array.from({ length: 60 }, (_, n) => copy(`hf-${n + 2}`, { state: "pending" })));
+      for (const limit of [null, 0, -1]) assert.equal((await queue.rpc("claim_replica_repairs", { limit })).length, 0);
+      await queue.sql`update public.video_replicas set run_at = now() - interval '1 day' where target = 'hf-40'`;
+      const rows = await queue.rpc("claim_replica_repairs", { limit: 1000 });
+      assert.equal(rows.length, 50);
+      assert.equal(rows[0]!["target"], "hf-40");
+    },
+  },
+  {
+    name: "extend_replica_lease → extends, never shortens; lost once it ran out and was swept",
+    async run(queue) {
+      await archivedWith(queue, [copy("hf-2", { state: "pending" })]);
+      const [repair] = await queue.rpc("claim_replica_repairs", { limit: 1, worker: "w", lease_seconds: 60 });
+      const beat = (lease_seconds: number, token = repair!["lease_token"]) =>
+        queue.rpc("extend_replica_lease", { ids: [repair!["id"]], lease_tokens: [token], lease_seconds });
+      const [long] = await beat(600);
+      assert.equal(long!["lost"], false);
+      assert.ok(
+        (long!["lease_expires_at"] as Date).getTime() > (repair!["lease_expires_at"] as Date).getTime() + 400_000,
+      );
+      assert.deepEqual((await beat(10))[0]!["lease_expires_at"], long!["lease_expires_at"]);
+      assert.equal((await beat(10, crypto.randomUUID()))[0]!["lost"], true);
+      assert.equal(
+        await queue.refusal("extend_replica_lease", { ids: [], lease_tokens: [repair!["lease_token"]] }),
+        "PT400",
+      );
+      await queue.rpc("sweep");
+      assert.equal((await replica(queue, "hf-2"))["state"], "uploading");
+      await queue.travel(601);
+      assert.equal((await beat(600))[0]!["lost"], true);
+      assert.equal(
+        await queue.refusal("complete_replica", {
+          id: repair!["id"],
+          lease_token: repair!["lease_token"],
+          sha256: SHA256,
+          size_bytes: 4,
+        }),
+        "PT409",
+      );
+      await queue.rpc("sweep");
+      const row = await replica(queue, "hf-2");
+      assert.deepEqual([row["state"], row["error_class"], row["lease_token"], row["error_message"]], [
+        "failed",
+        "lease_expired",
+        null,
+        "no heartbeat from w",
+      ]);
+      await queue.travel(31);
+      assert.equal((await queue.rpc("claim_replica_repairs", { limit: 1 })).length, 1);
+    },
+  },
+  {
+    name: "a copy still uploading when the archive is recorded → held by the same lease",
+    async run(queue) {
+      const { job } = await archivedWith(queue, [copy("hf-2", { state: "uploading", sha256: null, size_bytes: null })]);
+      const row = await replica(queue, "hf-2");
+      assert.deepEqual([row["lease_token"], row["attempts"], row["lease_owner"]], [job.lease_token, 1, "runner-a"]);
+      const [done] = await queue.rpc("complete_replica", {
+        id: row["id"],
+        lease_token: job.lease_token,
+        sha256: SHA256,
+        size_bytes: 4,
+      });
+      assert.deepEqual([done!["state"], done!["repo"]], ["verified", "user-2/media"]);
+    },
+  },
+  {
+    name: "report_replica_missing of the copy served first → another is promoted, the hole is repair work",
+    async run(queue) {
+      const { store, job } = await archivedWith(queue, [copy("hf-2")]);
+      const first = await replica(queue, "hf-1");
+      const [missing] = await queue.rpc("report_replica_missing", {
+        replica_id: first["id"],
+        error: "404 from https://hub.test/x?sig=1",
+      });
+      assert.deepEqual([missing!["state"], missing!["error_message"]], ["missing", "404 from https://hub.test/x?…"]);
+      const [row] = await queue.sql<Row[]>`select * from public.video_store where id = ${store["id"] as string}`;
+      assert.deepEqual([row!["hf_account"], row!["hf_repo"], row!["hf_path"], row!["hf_direct_url"]], [
+        2,
+        "user-2/media",
+        "55825/ep1/x.mp4",
+        "https://hub.test/two.mp4",
+      ]);
+      assert.deepEqual((await queue.events(job.id)).slice(-2), ["replica_missing", "promoted"]);
+      assert.equal((await queue.row(job.id))["status"], "ready");
+      assert.equal((await queue.rpc("claim_replica_repairs", { limit: 1 }))[0]!["target"], "hf-1");
+      const before = await queue.digest();
+      await queue.rpc("report_replica_missing", { replica_id: first["id"] });
+      assert.equal(await queue.digest(), before);
+      assert.equal(await queue.refusal("report_replica_missing", { replica_id: crypto.randomUUID() }), "PT404");
+    },
+  },
+  {
+    name: "report_replica_missing of another copy → the one served first stays",
+    async run(queue) {
+      const { store } = await archivedWith(queue, [copy("hf-2")]);
+      await queue.rpc("report_replica_missing", { replica_id: (await replica(queue, "hf-2"))["id"] });
+      const [row] = await queue.sql<Row[]>`select hf_repo from public.video_store where id = ${store["id"] as string}`;
+      assert.equal(row!["hf_repo"], "user-1/media");
+    },
+  },
+  {
+    name: "report_replica_missing of the last copy → the archive is gone, the video in line again",
+    async run(queue) {
+      const { job } = await archivedWith(queue, [copy("hf-2")]);
+      await queue.rpc("report_replica_missing", { replica_id: (await replica(queue, "hf-1"))["id"] });
+      await queue.rpc("report_replica_missing", { replica_id: (await replica(queue, "hf-2"))["id"] });
+      const row = await queue.row(job.id);
+      assert.equal(row["status"], "pending");
+      const [{ count } = {}] = await queue.sql`select count(*)::int as count from public.video_store`;
+      assert.equal(count, 0);
+      assert.equal((await queue.claim()).length, 1);
+    },
+  },
+  {
+    name: "promote_replica → hf_* name that copy; unknown → 404, unverified → 422",
+    async run(queue) {
+      const { store } = await archivedWith(queue, [
+        copy("hf-2", { direct_url: null, account: null }),
+        copy("hf-3", { state: "pending" }),
+      ]);
+      const [row] = await queue.rpc("promote_replica", {
+        replica_id: (await replica(queue, "hf-2"))["id"],
+        stream_url: "https://w.test/p",
+      });
+      assert.deepEqual(
+        [row!["id"], row!["hf_repo"], row!["hf_account"], row!["hf_direct_url"], row!["stream_url"]],
+        [store["id"], "user-2/media", 1, store["hf_direct_url"], "https://w.test/p"],
+      );
+      assert.equal(
+        await queue.refusal("promote_replica", { replica_id: (await replica(queue, "hf-3"))["id"] }),
+        "PT422",
+      );
+      assert.equal(await queue.refusal("promote_replica", { replica_id: crypto.randomUUID() }), "PT404");
+    },
+  },
+  {
+    name: "plan_replica_repairs for a new target → a pending copy per archive, once",
+    async run(queue) {
+      await queue.archived();
+      await queue.archived();
+      const plan = (limit: number | null) =>
+        queue.rpc("plan_replica_repairs", { targets: ["hf-1", "hf-9", "hf-9"], limit }).then(([row]) =>
+          row!["plan_replica_repairs"]
+        );
+      assert.equal(await plan(null), 0);
+      assert.equal(await plan(1), 1);
+      assert.equal(await plan(10), 1);
+      assert.equal(await plan(10), 0);
+      assert.equal((await queue.rpc("claim_replica_repairs", { limit: 50 })).length, 2);
+    },
+  },
+  {
+    name: "takedown → jobs, archives and cached lists of the episode go, an event stays",
+    async run(queue) {
+      const { job } = await queue.archived({ episode: 1 });
+      const other = await queue.enqueue({ episode: 2 });
+      const stranger = await queue.enqueue({ episode: 1, mal_id: 7 });
+      for (const episode of [1, 2]) {
+        await queue.rpc("save_sources", { mal_id: 55825, episode, lists: { animasu: { state: "ok", servers: [] } } });
+      }
+      const [{ takedown } = {}] = await queue.rpc<{ takedown: Row }>("takedown", { mal_id: 55825, episode: 1 });
+      assert.deepEqual(takedown, {
+        jobs: 1,
+        copies: [{ target: "hf-1", account: 1, repo: "user-1/media", path: archiveOf(job)["hf_path"] }],
+      });
+      const left = await queue.sql`select id from public.video_queue order by created_at`;
+      assert.deepEqual(left.map((row) => row["id"]), [other["id"], stranger["id"]]);
+      assert.deepEqual((await queue.events(job.id)).filter((kind) => kind === "taken_down"), ["taken_down"]);
+      assert.equal((await queue.sql`select from keepstream.source_lists`).length, 1);
+      const [{ takedown: whole } = {}] = await queue.rpc<{ takedown: Row }>("takedown", { mal_id: 55825 });
+      assert.deepEqual(whole, { jobs: 1, copies: [] });
+      assert.equal((await queue.sql`select from keepstream.source_lists`).length, 0);
+      assert.equal((await queue.sql`select from public.video_queue`).length, 1);
+      assert.equal(await queue.refusal("takedown", { mal_id: null }), "PT400");
+    },
+  },
+  {
+    name: "a job held while it is taken down → its holder hears 404 or 409, nothing comes back",
+    async run(queue) {
+      const job = await queue.uploading();
+      await queue.rpc("takedown", { mal_id: 55825 });
+      assert.equal(
+        await queue.refusal("update_video_queue_status", {
+          id: job.id,
+          status: "failed",
+          lease_token: job.lease_token,
+        }),
+        "PT404",
+      );
+      assert.equal(await queue.refusal("upsert_video_store", archiveOf(job)), "PT404");
+      assert.equal(
+        (await queue.rpc("extend_video_lease", { ids: [job.id], lease_tokens: [job.lease_token] }))[0]!["lost"],
+        true,
+      );
+      assert.equal(await outcome(queue.enqueue({ episode: 1 })), "accepted");
+    },
+  },
+];

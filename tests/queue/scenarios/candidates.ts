@@ -1,0 +1,139 @@
+/** Several addresses for one video: which is tried next, and when there is none left. */
+import assert from "node:assert/strict";
+import type { QueueFixture, Scenario } from "../queue_fixture.ts";
+import type { ClaimedJob } from "../rpc.ts";
+
+const A = "https://a.test/v.mp4", B = "https://b.test/v.mp4", C = "https://c.test/v.mp4";
+
+async function claimedWith(queue: QueueFixture, addresses: readonly string[]): Promise<ClaimedJob> {
+  for (const video_url of addresses) await queue.enqueue({ episode: 1, video_url });
+  return await queue.claimOne();
+}
+
+const urls = (job: ClaimedJob) => job.candidates.map((candidate) => candidate.video_url);
+
+export const CANDIDATES: readonly Scenario[] = [
+  {
+    name: "source_expired → the next address, no attempt consumed, until none is left",
+    async run(queue) {
+      const first = await claimedWith(queue, [A, B, C]);
+      assert.deepEqual(urls(first), [A, B, C]);
+      const row = await queue.update(first, "failed", { error_class: "source_expired", error: "gone" });
+      assert.deepEqual(
+        [
+          row["status"],
+          row["attempts"],
+          row["retry_count"],
+          row["video_url"],
+          row["error_class"],
+          row["error_message"],
+        ],
+        ["pending", 0, 0, B, "source_expired", "gone"],
+      );
+      assert.equal((await queue.events(first.id)).at(-1), "released");
+      const second = await queue.claimOne();
+      assert.deepEqual(urls(second), [B, C]);
+      await queue.update(second, "failed", { error_class: "source_expired" });
+      const third = await queue.claimOne();
+      assert.deepEqual(urls(third), [C]);
+      const spent = await queue.update(third, "failed", { error_class: "source_expired" });
+      assert.deepEqual([spent["status"], spent["attempts"], spent["retry_count"], spent["terminal_at"]], [
+        "failed",
+        1,
+        1,
+        null,
+      ]);
+      assert.equal((await queue.claim()).length, 0, "backs off");
+      await queue.travel(61);
+      const again = await queue.claimOne();
+      assert.equal(urls(again).length, 3, "their pages may name fresh addresses by now");
+    },
+  },
+  {
+    name: "source_expired of a named candidate → that one; of a foreign one → the first",
+    async run(queue) {
+      const job = await claimedWith(queue, [A, B]);
+      const row = await queue.update(job, "failed", {
+        error_class: "source_expired",
+        candidate_id: job.candidates[1]!.id,
+      });
+      assert.equal(row["video_url"], A);
+      const again = await queue.claimOne();
+      assert.deepEqual(urls(again), [A]);
+      const other = await queue.downloading({ episode: 2 });
+      await queue.update(again, "failed", { error_class: "network", candidate_id: other.candidates[0]!.id });
+      const [foreign] = await queue.sql`select fails from public.video_candidates where id = ${
+        other.candidates[0]!.id
+      }`;
+      assert.equal(foreign!["fails"], 0);
+      const [own] = await queue.sql`select fails, last_error_class from public.video_candidates where id = ${
+        again.candidates[0]!.id
+      }`;
+      assert.deepEqual({ ...own }, { fails: 1, last_error_class: "network" });
+    },
+  },
+  {
+    name: "a failing address goes behind those that failed less",
+    async run(queue) {
+      const job = await claimedWith(queue, [A, B]);
+      const row = await queue.update(job, "failed", { error_class: "upstream_5xx" });
+      assert.equal(row["status"], "failed");
+      assert.equal(row["video_url"], B);
+      await queue.travel(61);
+      const again = await queue.claimOne();
+      assert.deepEqual(urls(again), [B, A]);
+    },
+  },
+  {
+    name: "a terminal class kills the address, and the job with its last one",
+    async run(queue) {
+      const job = await claimedWith(queue, [A, B]);
+      const row = await queue.update(job, "failed", { error_class: "drm" });
+      assert.deepEqual([row["status"], row["terminal_at"], row["attempts"], row["video_url"]], ["failed", null, 1, B]);
+      const again = await queue.claimOne();
+      assert.deepEqual(urls(again), [B]);
+      const dead = await queue.update(again, "failed", { error_class: "unsupported" });
+      assert.ok(dead["terminal_at"]);
+      assert.equal(dead["error_class"], "unsupported");
+      await queue.enqueue({ episode: 1, video_url: A });
+      await queue.enqueue({ episode: 1, video_url: B });
+      assert.ok((await queue.row(job.id))["terminal_at"], "both are known to be dead");
+    },
+  },
+  {
+    name: "expired addresses come back after the back-off, dead ones do not",
+    async run(queue) {
+      const job = await claimedWith(queue, [A, B]);
+      await queue.update(job, "failed", { error_class: "drm" });
+      const again = await queue.claimOne();
+      await queue.update(again, "failed", { error_class: "source_expired" });
+      await queue.travel(200);
+      assert.deepEqual(urls(await queue.claimOne()), [B]);
+    },
+  },
+  {
+    name: "more addresses than the limit → the worst known one makes room",
+    async run(queue) {
+      const job = await claimedWith(queue, Array.from({ length: 16 }, (_, n) => `https://a.test/${n}`));
+      await queue.update(job, "failed", { error_class: "network", candidate_id: job.candidates[3]!.id });
+      await queue.enqueue({ episode: 1, video_url: "https://a.test/16" });
+      const rows = await queue.sql`select video_url from public.video_candidates order by rank`;
+      assert.equal(rows.length, 16);
+      assert.ok(!rows.some((row) => row["video_url"] === "https://a.test/3"));
+      assert.equal(rows.at(-1)!["video_url"], "https://a.test/16");
+    },
+  },
+  {
+    name: "a job put in by hand, without candidates → claimed with its own address",
+    async run(queue) {
+      await queue
+        .sql`insert into public.video_queue (mal_id, episode, provider, video_url, embed_url) values (1, 1, 'animasu', ${A}, ${B})`;
+      const job = await queue.claimOne();
+      assert.deepEqual(job.candidates, [
+        { id: null, rank: 0, video_url: A, embed_url: B, kind: null, headers: {}, expires_at: null, fails: 0 },
+      ] as unknown[]);
+      const row = await queue.update(job, "failed", { error_class: "source_expired" });
+      assert.equal(row["status"], "failed");
+    },
+  },
+];
