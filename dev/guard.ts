@@ -13,16 +13,16 @@ while read -r verb signal group; do
   [ "$verb" = add ] && groups="$groups $signal:$group"
 done
 [ -n "$groups" ] || exit 0
-for entry in $groups; do kill -"\${entry%%:*}" -- -"\${entry#*:}"; done
+for entry in $groups; do kill -"\${entry%%:*}" -"\${entry#*:}"; done
 tries=0
 while [ $tries -lt 80 ]; do
   alive=''
-  for entry in $groups; do kill -0 -- -"\${entry#*:}" && alive=yes; done
+  for entry in $groups; do kill -0 -"\${entry#*:}" && alive=yes; done
   [ -n "$alive" ] || exit 0
   sleep 0.1
   tries=$((tries + 1))
 done
-for entry in $groups; do kill -KILL -- -"\${entry#*:}"; done
+for entry in $groups; do kill -KILL -"\${entry#*:}"; done
 `;
 
 /** The watcher of one process; `close()` once everything it guards has ended. */

@@ -1,0 +1,69 @@
+/** Where each part listens: the documented ports for `deno task dev`, free ones for tests and a demo of its own. */
+import { freePort } from "./postgres/cluster.ts";
+import { SetupError } from "./setup_error.ts";
+
+/** Gateway and Postgres as with the Supabase CLI, the runner as in a Space, the proxy as with wrangler. */
+export const FIXED_PORTS = {
+  gateway: 54321,
+  postgres: 54322,
+  runner: 7860,
+  proxy: 8787,
+  hub: 54331,
+  hubCdn: 54332,
+  origin: 54333,
+} as const;
+
+export type Ports = { readonly [part in keyof typeof FIXED_PORTS]: number };
+
+/** @throws {SetupError} port_taken, naming every port that is. */
+export async function choosePorts(which: "fixed" | "free"): Promise<Ports> {
+  if (which === "free") {
+    const entries = Object.keys(FIXED_PORTS).map((part) => [part, freePort()]);
+    return Object.fromEntries(entries) as Ports;
+  }
+  const taken: string[] = [];
+  for (const [part, port] of Object.entries(FIXED_PORTS)) {
+    if (isTaken(port)) taken.push(`${port} (${part}${await holderOf(port)})`);
+  }
+  if (taken.length === 0) return FIXED_PORTS;
+  const what = taken.length === 1 ? "port" : "ports";
+  throw new SetupError("port_taken", `${what} ${taken.join(", ")} taken: stop what listens there, then start again`);
+}
+
+function isTaken(port: number): boolean {
+  try {
+    Deno.listen({ hostname: "127.0.0.1", port }).close();
+    return false;
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) return true;
+    throw error;
+  }
+}
+
+/** `, held by node (pid 123)` where the system tells. */
+async function holderOf(port: number): Promise<string> {
+  if (Deno.build.os !== "linux") return "";
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  const table = await Deno.readTextFile("/proc/net/tcp").catch(() => "");
+  const row = table.split("\n").map((line) => line.trim().split(/\s+/)).find((cells) =>
+    cells[1]?.endsWith(`:${hex}`) && cells[3] === "0A"
+  );
+  if (!row) return "";
+  for await (const { name } of Deno.readDir("/proc")) {
+    if (!/^\d+$/.test(name) || !await holdsSocket(name, row[9]!)) continue;
+    const command = await Deno.readTextFile(`/proc/${name}/comm`).catch(() => "");
+    return `, held by ${command.trim()}, pid ${name}`;
+  }
+  return "";
+}
+
+async function holdsSocket(pid: string, inode: string): Promise<boolean> {
+  try {
+    for await (const { name } of Deno.readDir(`/proc/${pid}/fd`)) {
+      if (await Deno.readLink(`/proc/${pid}/fd/${name}`).catch(() => "") === `socket:[${inode}]`) return true;
+    }
+  } catch {
+    // another user's process, or gone
+  }
+  return false;
+}

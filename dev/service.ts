@@ -1,0 +1,139 @@
+/**
+ * One program of the system as a child process: its lines go to the log, it is ready when it says so or answers, and it
+ * ends – with everything it started – when told or when this process dies.
+ */
+import { stripVTControlCharacters as stripAnsiCode } from "node:util";
+import type { Guard } from "./guard.ts";
+import { SetupError } from "./setup_error.ts";
+
+const TAIL_LINES = 12;
+const HEALTH_POLL_MS = 50;
+
+export interface ServiceOptions {
+  /** As in the log and in messages: `runner`. */
+  readonly name: string;
+  /** argv, the program first. */
+  readonly command: readonly [string, ...string[]];
+  readonly env: Readonly<Record<string, string>>;
+  readonly guard: Guard;
+  readonly log: (line: string) => void;
+  /** How to see that it is ready: a line it prints, or an address that answers below 500. */
+  readonly ready: { readonly line: RegExp } | { readonly url: string };
+  readonly startTimeoutMs?: number;
+  /** Milliseconds between SIGTERM and SIGKILL. */
+  readonly stopMs?: number;
+}
+
+export interface Service {
+  readonly name: string;
+  readonly pid: number;
+  /** The line that said it is ready; empty when it was asked. */
+  readonly readyLine: string;
+  /** Settles when it has ended, with how: `exit code 1`, `SIGKILL`. */
+  readonly ended: Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** @throws {SetupError} when it ends or stays silent instead of getting ready; it is then gone. */
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const [program, ...args] = options.command;
+  let child: Deno.ChildProcess;
+  try {
+    child = new Deno.Command(program, {
+      args,
+      env: options.env,
+      clearEnv: true, // what it needs is named; a developer's own variables do not leak in
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      detached: true,
+    }).spawn();
+  } catch (cause) {
+    throw new SetupError("missing_program", `${options.name}: cannot run ${program}: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  child.ref();
+  options.guard.add(child.pid);
+  const tail: string[] = [];
+  const said = Promise.withResolvers<string>();
+  const onLine = (line: string) => {
+    if (tail.push(line) > TAIL_LINES) tail.shift();
+    options.log(line);
+    if ("line" in options.ready && options.ready.line.test(line)) said.resolve(line);
+  };
+  const drained = Promise.all([readLines(child.stdout, onLine), readLines(child.stderr, onLine)]);
+  let over = false;
+  const ended = child.status.then(async (status) => {
+    over = true;
+    endGroup(child.pid, "SIGKILL"); // what it started and left behind
+    await drained;
+    options.guard.remove(child.pid);
+    return status.signal === null ? `exit code ${status.code}` : status.signal;
+  });
+  const stop = async () => {
+    endGroup(child.pid, "SIGTERM");
+    if (await settlesWithin(ended, options.stopMs ?? 10_000)) return;
+    endGroup(child.pid, "SIGKILL");
+    await ended;
+  };
+  const ready = "line" in options.ready ? said.promise : answers(options.ready.url, () => over).then(() => "");
+  const timeoutMs = options.startTimeoutMs ?? 60_000;
+  const { promise: late, resolve: giveUp } = Promise.withResolvers<"late">();
+  const timer = setTimeout(() => giveUp("late"), timeoutMs);
+  const first = await Promise.race([
+    ready.then((line) => ({ line })),
+    ended.then((how) => ({ how })),
+    late,
+  ]);
+  clearTimeout(timer);
+  if (first !== "late" && "line" in first && !over) {
+    return { name: options.name, pid: child.pid, readyLine: first.line, ended, stop };
+  }
+  await stop();
+  const how = first === "late" ? `is not ready after ${timeoutMs / 1000} s` : `ended at start (${await ended})`;
+  throw new SetupError("part_failed", `${options.name} ${how}: ${lastWords(tail)}`);
+}
+
+/** Of a program's last lines the one that says most. */
+export function lastWords(lines: readonly string[]): string {
+  const plain = lines.map((line) => stripAnsiCode(line).trim()).filter(Boolean);
+  const telling = plain.findLast((line) => /error|missing|taken|in use|cannot|refused|denied|no space/i.test(line));
+  return telling ?? plain.at(-1) ?? "it said nothing";
+}
+
+async function answers(url: string, over: () => boolean): Promise<void> {
+  while (!over()) {
+    const response = await fetch(url, { signal: AbortSignal.timeout(5_000) }).catch(() => null);
+    await response?.body?.cancel();
+    if (response && response.status < 500) return;
+    await new Promise((resolve) => setTimeout(resolve, HEALTH_POLL_MS));
+  }
+}
+
+/** Signals a whole process group: `deno run` and the aria2c it started. */
+function endGroup(pid: number, signal: Deno.Signal): void {
+  try {
+    Deno.kill(-pid, signal);
+  } catch {
+    // nobody left in it
+  }
+}
+
+async function settlesWithin(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<false>();
+  const timer = setTimeout(() => resolve(false), milliseconds);
+  const settled = await Promise.race([promise.then(() => true), late]);
+  clearTimeout(timer);
+  return settled;
+}
+
+async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void): Promise<void> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    lines.forEach(onLine);
+  }
+  if (rest) onLine(rest);
+}
