@@ -8,6 +8,7 @@ import { checkTarget } from "../core/target_policy.ts";
 import type { Invocation } from "./app.ts";
 import type { Config, HubAccount } from "./env.ts";
 import { sourceRequestHeaders } from "./headers.ts";
+import { forget, recall, remember } from "./memo.ts";
 import type { Problem } from "./problem.ts";
 import {
   badGateway,
@@ -33,8 +34,6 @@ interface ArchiveOptions extends UpstreamOptions {
 
 const SAFETY_SECONDS = 60;
 const DEFAULT_LIFE_SECONDS = 3600;
-const MAX_REMEMBERED = 1000;
-const remembered = new Map<string, Resolved>();
 
 export async function fetchArchive(
   request: Request,
@@ -69,14 +68,14 @@ async function fetchCopy(
 ): Promise<Result<Upstream, Problem>> {
   const address = `${options.invocation.config.hubEndpoint}/datasets/${file.owner}/${file.name}${file.rest}`;
   for (let attempt = 1;; attempt++) {
-    const kept = await recall(address);
+    const kept = await recall<Resolved>("resolved", address);
     const resolved = kept === null ? await resolve(address, token, request, options) : ok(kept);
     if (!resolved.ok) return resolved;
     if ("response" in resolved.value) return ok(resolved.value);
     const upstream = await fetchResolved(request, resolved.value, options);
     if (!upstream.ok || !isStale(upstream.value.response.status)) return upstream;
     await upstream.value.response.body?.cancel();
-    await forget(address);
+    await forget("resolved", address);
     if (attempt === 2) return err(badGateway("archive_unreachable", "the archive's CDN refuses the file"));
   }
 }
@@ -132,13 +131,8 @@ function keep(
     });
   }
   const resolved = { url: cdn.href, expiresAt: expiryOf(cdn, Date.now() / 1000), etag };
-  remember(address, resolved);
-  const seconds = Math.floor(resolved.expiresAt - SAFETY_SECONDS - Date.now() / 1000);
-  if (seconds > 0) {
-    const headers = { "Cache-Control": `max-age=${seconds}`, "Content-Type": "application/json" };
-    const entry = new Response(JSON.stringify(resolved), { headers });
-    options.invocation.context.waitUntil(caches.default.put(cacheKey(address), entry).catch(() => {}));
-  }
+  const seconds = resolved.expiresAt - SAFETY_SECONDS - Date.now() / 1000;
+  if (seconds > 0) options.invocation.context.waitUntil(remember("resolved", address, resolved, seconds));
   return ok(resolved);
 }
 
@@ -229,32 +223,6 @@ export function expiryOf(url: URL, now: number): number {
   }
   const expires = Number(query.get("Expires") ?? query.get("expires") ?? query.get("exp"));
   return expires > now ? expires : now + DEFAULT_LIFE_SECONDS;
-}
-
-async function recall(address: string): Promise<Resolved | null> {
-  const now = Date.now() / 1000;
-  const kept = remembered.get(address);
-  if (kept !== undefined && kept.expiresAt - SAFETY_SECONDS > now) return kept;
-  const entry = await caches.default.match(cacheKey(address)).catch(() => undefined);
-  if (entry === undefined) return null;
-  const resolved = await entry.json<Resolved>();
-  if (!(resolved.expiresAt - SAFETY_SECONDS > now)) return null;
-  remember(address, resolved);
-  return resolved;
-}
-
-function remember(address: string, resolved: Resolved): void {
-  if (remembered.size >= MAX_REMEMBERED) remembered.delete(remembered.keys().next().value!);
-  remembered.set(address, resolved);
-}
-
-async function forget(address: string): Promise<void> {
-  remembered.delete(address);
-  await caches.default.delete(cacheKey(address)).catch(() => false);
-}
-
-function cacheKey(address: string): string {
-  return `https://archive.keepstream.invalid/?address=${encodeURIComponent(address)}`;
 }
 
 function matches(header: string | null, etag: string): boolean {

@@ -50,7 +50,7 @@ export function kindOf(upstream: Upstream, request: Request, signed: URL): Kind 
 }
 
 /** Files with these endings are not opened to see whether they are playlists. */
-const MEDIA_EXTENSIONS: ReadonlySet<string> = new Set(
+export const MEDIA_EXTENSIONS: ReadonlySet<string> = new Set(
   "mp4 m4s m4v m4a ts aac mp3 mkv webm vtt srt ass key jpg jpeg png webp cmfv cmfa".split(" "),
 );
 

@@ -7,12 +7,13 @@ import { ok, type Result } from "../core/result.ts";
 import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../core/target_policy.ts";
 import type { Invocation } from "./app.ts";
 import type { Config } from "./env.ts";
-import { answerHeaders, isActive, mediaType, sourceRequestHeaders } from "./headers.ts";
+import { answerHeaders, CORS, extension, isActive, mediaType } from "./headers.ts";
 import { fetchArchive } from "./hub.ts";
+import { decryptAnswer } from "./mega.ts";
 import {
-  isPlaylistAddress,
   jsonAnswer,
   kindOf,
+  MEDIA_EXTENSIONS,
   playlistAnswer,
   playlistHead,
   readText,
@@ -20,7 +21,9 @@ import {
   sniff,
 } from "./playlist.ts";
 import { type Problem, problem } from "./problem.ts";
-import { badGateway, fetchUpstream, type Upstream, type UpstreamOptions } from "./upstream.ts";
+import { fetchServer } from "./server.ts";
+import { fetchSource, type Target, withPlayerParameters } from "./source.ts";
+import { badGateway, type Upstream } from "./upstream.ts";
 
 export async function proxy(request: Request, requestUrl: URL, invocation: Invocation): Promise<Response> {
   const { config } = invocation;
@@ -33,81 +36,40 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
     return problem({ status: 416, code: "range_unusable", detail: "the Range header cannot be satisfied" });
   }
   const target = withPlayerParameters(link.value.url, requestUrl);
+  if (config.redirectMode && isRedirectable(link.value, config)) return redirect(target);
   const options = { policy, headerTimeoutMs: config.headerTimeoutMs, signal: request.signal };
   const upstream = await fetchTarget(request, { link: link.value, target, options, invocation });
   if (!upstream.ok) return problem(upstream.error);
   return await answer(request, upstream.value, { request, link: link.value, keys: config.keys, policy });
 }
 
-interface Target {
-  readonly link: VerifiedLink;
-  /** The link's address with the player's own parameters. */
-  readonly target: URL;
-  readonly options: UpstreamOptions;
-  readonly invocation: Invocation;
+/** Media whose bytes the viewer can fetch as well: nothing to rewrite, to decrypt, or to send along. */
+function isRedirectable({ url, context }: VerifiedLink, config: Config): boolean {
+  return MEDIA_EXTENSIONS.has(extension(url)) && context.headers === undefined && context.megaKey === undefined &&
+    parseArchiveUrl(url, config.hubEndpoint) === null;
+}
+
+function redirect(target: URL): Response {
+  const headers = { ...CORS, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", Location: target.href };
+  return new Response(null, { status: 302, headers });
 }
 
 async function fetchTarget(request: Request, target: Target): Promise<Result<Upstream, Problem>> {
   const { link, options, invocation } = target;
   const file = parseArchiveUrl(link.url, invocation.config.hubEndpoint);
   if (file !== null) return await fetchArchive(request, file, { ...options, invocation });
-  return await fetchSource(request, target);
-}
-
-async function fetchSource(request: Request, { link, target, options }: Target): Promise<Result<Upstream, Problem>> {
-  const headers = sourceRequestHeaders({
-    client: request.headers,
-    context: link.context.headers,
-    whole: isPlaylistAddress(link.url),
-  });
-  if (request.method === "HEAD") return await head({ url: target, headers }, options);
-  const upstream = await fetchUpstream({ url: target, method: "GET", headers }, options);
-  if (!upstream.ok || honoursIfRange(request, upstream.value.response)) return upstream;
-  // Somebody on the way (a cache) ignored If-Range: these bytes belong to another version than the player has.
-  await upstream.value.response.body?.cancel();
-  headers.delete("range");
-  headers.delete("if-range");
-  return await fetchUpstream({ url: target, method: "GET", headers }, options);
-}
-
-/** HEAD upstream, or the first byte by GET where a source refuses HEAD. */
-async function head(
-  { url, headers }: { readonly url: URL; readonly headers: Headers },
-  options: UpstreamOptions,
-): Promise<Result<Upstream, Problem>> {
-  const upstream = await fetchUpstream({ url, method: "HEAD", headers }, options);
-  if (!upstream.ok || ![403, 404, 405, 501].includes(upstream.value.response.status)) return upstream;
-  headers.set("range", "bytes=0-0");
-  const got = await fetchUpstream({ url, method: "GET", headers }, options);
-  if (!got.ok) return got;
-  const { response } = got.value;
-  await response.body?.cancel();
-  const answer = new Headers(response.headers);
-  if (response.status !== 206) {
-    return ok({ ...got.value, response: new Response(null, { status: response.status, headers: answer }) });
-  }
-  const size = /\/(\d+)$/.exec(answer.get("content-range") ?? "")?.[1];
-  answer.delete("content-range");
-  answer.delete("content-length");
-  answer.set("accept-ranges", "bytes");
-  if (size !== undefined) answer.set("content-length", size);
-  return ok({ ...got.value, response: new Response(null, { status: 200, headers: answer }) });
-}
-
-/** False when a 206 holds bytes of another version than the one that the client's If-Range names. */
-function honoursIfRange(request: Request, response: Response): boolean {
-  const validator = request.headers.get("if-range");
-  if (validator === null || !request.headers.has("range") || response.status !== 206) return true;
-  const current = validator.startsWith('"') || validator.startsWith("W/")
-    ? response.headers.get("etag")
-    : response.headers.get("last-modified");
-  // A weak tag never matches here (RFC 9110 §13.1.5); without a validator there is nothing to go by.
-  return current === null || (current === validator && !validator.startsWith("W/"));
+  const upstream = link.context.episode === undefined
+    ? await fetchSource(request, target)
+    : await fetchServer(request, target, link.context.episode);
+  const key = link.context.megaKey;
+  if (!upstream.ok || key === undefined) return upstream;
+  const plain = decryptAnswer(upstream.value.response, key);
+  return plain.ok ? ok({ ...upstream.value, response: plain.value }) : plain;
 }
 
 async function answer(request: Request, upstream: Upstream, context: RewriteContext): Promise<Response> {
   const { response, url } = upstream;
-  const kind = kindOf(upstream, request, context.link.url);
+  const kind = context.link.context.megaKey === undefined ? kindOf(upstream, request, context.link.url) : "other";
   if (request.method === "HEAD") {
     if (kind === "playlist") return playlistHead();
     return new Response(null, { status: response.status, headers: answerHeaders(response, context.link.url) });
@@ -185,25 +147,4 @@ function targetPolicy(requestUrl: URL, config: Config): TargetPolicy {
     ...(config.allowedHosts === undefined ? {} : { allowedHosts: config.allowedHosts }),
     ...(loopback ? { allowedOrigins: config.devAllowedOrigins } : {}),
   };
-}
-
-const PLAYER_PARAMETERS = [
-  "_HLS_msn",
-  "_HLS_part",
-  "_HLS_skip",
-  "_HLS_pathway",
-  "_HLS_throughput",
-  "_HLS_primary_id",
-  "_HLS_start_offset",
-];
-
-/** Low-latency and steering parameters that a player has put on our link belong to the source's address. */
-function withPlayerParameters(target: URL, requestUrl: URL): URL {
-  const given = PLAYER_PARAMETERS.filter((name) => requestUrl.searchParams.has(name));
-  if (given.length === 0) return target;
-  const extra = given.map((name) => `${name}=${encodeURIComponent(requestUrl.searchParams.get(name)!)}`).join("&");
-  const url = new URL(target);
-  // Appended as text: searchParams would write the source's own parameters anew.
-  url.search = url.search === "" ? extra : `${url.search}&${extra}`;
-  return url;
 }

@@ -2,7 +2,7 @@
  * Runs cf-proxy on this machine in real workerd: the Worker as it is deployed, a Cache API in memory, the watch page.
  * `await using worker = await startWorker({ vars: { STREAM_SIGNING_KEYS: "k1:…" } })`
  */
-import { build } from "esbuild";
+import { build, stop as stopEsbuild } from "esbuild";
 import workerd from "workerd";
 import { buildAssets } from "../cf-proxy/assets_build.ts";
 
@@ -46,9 +46,10 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
 }
 
 async function start(dir: string, options: WorkerOptions): Promise<RunningWorker> {
-  await bundle(options.entry ?? new URL("cf-proxy/worker.ts", ROOT).pathname, `${dir}/worker.js`);
   await Deno.mkdir(`${dir}/assets`);
+  await bundle(options.entry ?? new URL("cf-proxy/worker.ts", ROOT).pathname, `${dir}/worker.js`);
   await buildAssets(`${dir}/assets`);
+  await stopEsbuild();
   await Promise.all([
     Deno.writeTextFile(`${dir}/cache.js`, CACHE),
     Deno.writeTextFile(`${dir}/assets.js`, ASSETS),

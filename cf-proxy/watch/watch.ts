@@ -4,6 +4,7 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 import Hls from "hls.js";
+import { episodeAddress } from "../../core/episode_address.ts";
 
 interface Server {
   readonly provider: string;
@@ -46,11 +47,9 @@ async function find(): Promise<void> {
 }
 
 async function readServers(): Promise<Server[]> {
-  const address = `${input("api").value.replace(/\/+$/, "")}/api/v1/streaming/${input("title").value}/${
-    input("episode").value
-  }`;
+  const address = episodeAddress(input("api").value, input("title").value, input("episode").value);
   try {
-    const answer = await fetch(address.replace("/functions/v1/api/v1/", "/functions/v1/"));
+    const answer = await fetch(address);
     const body = await answer.json();
     if (!body.success) throw new Error(String(body.error ?? answer.status));
     const data = Object.values(body.data ?? {}) as (Server[] | null)[];

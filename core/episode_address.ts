@@ -1,0 +1,11 @@
+// The public API's address of one episode, whichever cloud it runs on.
+// Example: episodeAddress("https://p.supabase.co/functions/v1", 55825, 1) → "https://p.supabase.co/functions/v1/streaming/55825/1"
+//          episodeAddress("https://api.test", 55825, 1) → "https://api.test/api/v1/streaming/55825/1"
+// Runs on: workerd, browser, Deno.
+
+/** Supabase puts functions below /functions/v1 and shows them no more of the path; everywhere else /api/v1 is ours. */
+export function episodeAddress(apiBaseUrl: string, malId: number | string, episode: number | string): string {
+  const base = apiBaseUrl.replace(/\/+$/, "");
+  const path = base.endsWith("/functions/v1") ? "/streaming" : "/api/v1/streaming";
+  return `${base}${path}/${encodeURIComponent(malId)}/${encodeURIComponent(episode)}`;
+}
