@@ -1,4 +1,5 @@
 /** Where each part listens: the documented ports for `deno task dev`, free ones for tests and a demo of its own. */
+import { join } from "node:path";
 import { freePort } from "./postgres/cluster.ts";
 import { SetupError } from "./setup_error.ts";
 
@@ -15,19 +16,39 @@ export const FIXED_PORTS = {
 
 export type Ports = { readonly [part in keyof typeof FIXED_PORTS]: number };
 
-/** @throws {SetupError} port_taken, naming every port that is. */
-export async function choosePorts(which: "fixed" | "free"): Promise<Ports> {
-  if (which === "free") {
-    const entries = Object.keys(FIXED_PORTS).map((part) => [part, freePort()]);
-    return Object.fromEntries(entries) as Ports;
-  }
+/**
+ * @param dataDir where "free" ports are remembered: rows of the database name the hub's and the origin's address
+ * @throws {SetupError} port_taken, naming every port that is.
+ */
+export async function choosePorts(which: "fixed" | "free", dataDir: string): Promise<Ports> {
+  return which === "fixed" ? await fixedPorts() : await freePorts(join(dataDir, "ports.json"));
+}
+
+async function fixedPorts(): Promise<Ports> {
   const taken: string[] = [];
   for (const [part, port] of Object.entries(FIXED_PORTS)) {
     if (isTaken(port)) taken.push(`${port} (${part}${await holderOf(port)})`);
   }
   if (taken.length === 0) return FIXED_PORTS;
   const what = taken.length === 1 ? "port" : "ports";
-  throw new SetupError("port_taken", `${what} ${taken.join(", ")} taken: stop what listens there, then start again`);
+  const verb = taken.length === 1 ? "is" : "are";
+  throw new SetupError(
+    "port_taken",
+    `${what} ${taken.join(", ")} ${verb} taken: stop what listens there, then start again`,
+  );
+}
+
+async function freePorts(file: string): Promise<Ports> {
+  const text = await Deno.readTextFile(file).catch(() => "{}");
+  const before = JSON.parse(text) as Partial<Ports>;
+  const parts = Object.keys(FIXED_PORTS) as (keyof Ports)[];
+  const entries = parts.map((part) => {
+    const port = before[part];
+    return [part, port === undefined || isTaken(port) ? freePort() : port];
+  });
+  const ports = Object.fromEntries(entries) as Ports;
+  await Deno.writeTextFile(file, JSON.stringify(ports));
+  return ports;
 }
 
 function isTaken(port: number): boolean {

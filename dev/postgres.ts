@@ -75,8 +75,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
 }
 
 const FORGETFUL = {
-  fsync: "off",
-  synchronous_commit: "off",
+  fsync: "off", // a killed server still loses nothing: what it wrote is in the kernel's hands
   full_page_writes: "off",
   max_connections: "300",
   autovacuum_naptime: "10s",

@@ -87,7 +87,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const parts = new Parts(log);
   parts.add("folder", folder.release);
   try {
-    const ports = await choosePorts(options.ports);
+    const ports = await choosePorts(options.ports, folder.dir);
     const guard = startGuard();
     parts.add("guard", guard.close);
     const running = await startParts({ ...options, folder, guard, ports, log, parts });
@@ -313,7 +313,11 @@ function systemUrls(
     proxy,
     runner: `http://127.0.0.1:${found.ports.runner}`,
     episode: `${gateway}/functions/v1/streaming/${malId}/${episode}`,
-    watch: `${proxy}/watch/${malId}/${episode}`,
+    watch: `${proxy}/?${new URLSearchParams({
+      api: `${gateway}/functions/v1`,
+      title: `${malId}`,
+      episode: `${episode}`,
+    })}`,
   };
 }
 

@@ -192,7 +192,10 @@ function startError(lines: readonly string[], context: { what: string; dir: stri
   const telling = lines.findLast((line) => /FATAL|PANIC|error:/.test(line)) ?? lines.findLast((line) => line.trim()) ??
     "no output";
   const reason = telling.replace(/^.*?(FATAL|PANIC|error):\s*/, "").trim();
-  if (/control file|WAL|checkpoint record|lock file|data directory|could not open file|invalid contents/i.test(text)) {
+  if (
+    /control file|WAL|checkpoint record|lock file|data directory|could not (open|read|access) (file|directory)|invalid contents/i
+      .test(text)
+  ) {
     const data = join(context.dir, "data");
     return new SetupError("data_folder_broken", `Postgres cannot use ${data} (${reason}): delete it and start again`, {
       cause,
