@@ -1,0 +1,266 @@
+// A bucket of any S3-compatible store (R2, B2, MinIO, AWS) as a storage target.
+// Example: https://<account>.r2.cloudflarestorage.com/archive/archive-55825/55825/ep1/<key>.mp4. Runs on: Deno.
+
+import { AwsClient } from "aws4fetch";
+import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
+import { partCount, PlanVoidError, sendParts } from "./multipart.ts";
+import { backoff, once, retryingFetch, type RetryParts } from "./retry.ts";
+import { assertUnchanged, type StagedFile } from "./staged_file.ts";
+import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
+import type { FoundCopy, PutOptions, StorageTarget, StoredCopy } from "./target.ts";
+import { openJournal } from "./upload_journal.ts";
+
+const MAX_PLANS = 5;
+const MAX_PARTS = 10_000;
+/** S3 keeps an object's hash only for what is sent in one piece; ours stands beside it as metadata. */
+const SHA256_HEADER = "x-amz-meta-sha256";
+
+export interface S3TargetOptions {
+  /** `https://s3.eu-central-1.amazonaws.com`, without bucket and without a slash at its end. */
+  readonly endpoint: string;
+  readonly bucket: string;
+  /** `auto` for R2. */
+  readonly region: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly repoPrefix: string;
+  readonly account: number;
+  readonly retry: RetryParts;
+  /** At least 5 MiB on real stores; a larger file is sent in parts of this size. */
+  readonly partBytes?: number;
+}
+
+interface UploadPlan {
+  readonly uploadId: string;
+  readonly partBytes: number;
+}
+
+type Signal = { readonly signal?: AbortSignal };
+
+export function createS3Target(options: S3TargetOptions): StorageTarget {
+  const { endpoint, bucket, retry, partBytes = 16 * 1024 * 1024 } = options;
+  const name = `s3:${bucket}`;
+  const client = new AwsClient({ ...options, service: "s3", retries: 0 });
+  const retrying = retryingFetch(retry);
+  const urlOf = (address: ArchiveAddress, query = "") =>
+    `${endpoint}/${address.repo}/${address.path.split("/").map(encodeURIComponent).join("/")}${query}`;
+
+  /** A signed call whose answer is small. `safe` calls are repeated; the others leave that to the caller. */
+  async function call(what: string, url: string, init: RequestInit & { safe: boolean; absentIsFine?: boolean }) {
+    const { safe, absentIsFine, ...rest } = init;
+    let answer: Response;
+    try {
+      const signed = await client.sign(url, rest);
+      const request = { method: rest.method, headers: signed.headers, body: rest.body, signal: rest.signal };
+      answer = safe ? await retrying(signed.url, request) : await once(signed.url, request, retry);
+    } catch (error) {
+      throw asStorageError(`${name}: ${what}`, error);
+    }
+    const text = await answer.text();
+    // A completion may answer 200 and say in its body that it failed.
+    if (answer.ok && !/<Error>/.test(text)) return { headers: answer.headers, text };
+    if (absentIsFine && answer.status === 404) return null;
+    throw storageErrorOf(`${name}: ${what}`, { status: answer.ok ? 500 : answer.status, text });
+  }
+
+  async function look(address: ArchiveAddress, { signal }: Signal = {}): Promise<FoundCopy | null> {
+    const answer = await call("looking", urlOf(address), { method: "HEAD", signal, safe: true, absentIsFine: true });
+    if (answer === null) return null;
+    return {
+      sha256: answer.headers.get(SHA256_HEADER),
+      sizeBytes: Number(answer.headers.get("content-length")),
+      commitOid: null,
+    };
+  }
+
+  const copyOf = (file: StagedFile, address: ArchiveAddress, alreadyThere: boolean): StoredCopy => ({
+    target: name,
+    account: options.account,
+    ...address,
+    commitOid: null,
+    sha256: file.sha256,
+    sizeBytes: file.sizeBytes,
+    directUrl: urlOf(address),
+    alreadyThere,
+  });
+
+  async function sendWhole(file: StagedFile, address: ArchiveAddress, put: PutOptions) {
+    await put.beforeCommit?.();
+    const signed = await client.sign(urlOf(address), { method: "PUT", headers: storedHeaders(file) });
+    await sendParts({
+      ...sending(file, put),
+      partBytes: Math.max(1, file.sizeBytes),
+      done: new Map(),
+      request: () => Promise.resolve({ url: signed.url, headers: signed.headers }),
+      onPart: () => Promise.resolve(),
+      etagNeeded: false,
+    });
+  }
+
+  async function sendInParts(file: StagedFile, address: ArchiveAddress, put: PutOptions) {
+    const journal = openJournal<UploadPlan>(file, name);
+    let state = await journal.read();
+    if (!state) {
+      const plan = { uploadId: await beginUpload(file, address, put), partBytes: partBytesFor(file, partBytes) };
+      await journal.begin(plan);
+      state = { plan, parts: new Map() };
+    }
+    const { plan, parts } = state;
+    const upload = `uploadId=${encodeURIComponent(plan.uploadId)}`;
+    try {
+      await sendParts({
+        ...sending(file, put),
+        partBytes: plan.partBytes,
+        done: parts,
+        async request(part) {
+          const signed = await client.sign(urlOf(address, `?partNumber=${part}&${upload}`), { method: "PUT" });
+          return { url: signed.url, headers: signed.headers };
+        },
+        onPart: (part, etag) => journal.confirm(part, etag),
+        etagNeeded: true,
+      });
+      await assertUnchanged(file);
+      await put.beforeCommit?.();
+      await complete(file, address, { ...put, upload, parts });
+    } catch (error) {
+      if (!(error instanceof PlanVoidError)) throw error; // the journal stays: the next attempt goes on from it
+      // What is left of it would only cost storage; the store drops it itself in time when this call fails.
+      await call("giving up the upload", urlOf(address, `?${upload}`), {
+        method: "DELETE",
+        signal: put.signal,
+        safe: true,
+        absentIsFine: true,
+      }).catch(() => {});
+      await journal.remove();
+      throw error;
+    }
+    await journal.remove();
+  }
+
+  /** Makes the parts one object. Looks before every repetition, for a completion that landed cannot be made again. */
+  async function complete(
+    file: StagedFile,
+    address: ArchiveAddress,
+    options: Signal & { upload: string; parts: Map<number, string> },
+  ): Promise<void> {
+    for (let attempt = 1;; attempt++) {
+      let failure: StorageError;
+      try {
+        await call("completing the upload", urlOf(address, `?${options.upload}`), {
+          method: "POST",
+          body: completion(options.parts),
+          signal: options.signal,
+          safe: false,
+        });
+        return;
+      } catch (error) {
+        if (!(error instanceof StorageError)) throw error;
+        failure = error;
+      }
+      if (holds(await look(address, options), file)) return;
+      if (failure.problem !== "slow") throw new PlanVoidError(failure);
+      if (attempt >= retry.times.attempts) throw failure;
+      await retry.sleep(backoff(attempt, retry), options.signal);
+    }
+  }
+
+  async function beginUpload(file: StagedFile, address: ArchiveAddress, { signal }: Signal): Promise<string> {
+    const answer = await call("beginning an upload", urlOf(address, "?uploads="), {
+      method: "POST",
+      headers: storedHeaders(file),
+      signal,
+      safe: true,
+    });
+    const uploadId = /<UploadId>([^<]+)<\/UploadId>/.exec(answer?.text ?? "")?.[1];
+    if (uploadId) return uploadId.replaceAll("&amp;", "&");
+    throw new StorageError("slow", `${name}: beginning an upload: the answer has no upload id`, {
+      code: "storage_5xx",
+    });
+  }
+
+  const sending = (file: StagedFile, put: PutOptions) => ({
+    target: name,
+    file,
+    onProgress: put.onProgress ?? (() => {}),
+    slots: put.slots,
+    signal: put.signal,
+    retry,
+  });
+
+  return {
+    name,
+    kind: "s3",
+    account: options.account,
+    address: (archive) => archiveAddress({ username: bucket, prefix: options.repoPrefix, ...archive }),
+
+    async put(file, address, put) {
+      if (holds(await look(address, put), file)) {
+        put.onProgress?.(file.sizeBytes);
+        return copyOf(file, address, true);
+      }
+      for (let plan = 1;; plan++) {
+        try {
+          await assertUnchanged(file);
+          if (file.sizeBytes > partBytes) await sendInParts(file, address, put);
+          else await sendWhole(file, address, put);
+          break;
+        } catch (error) {
+          if (!(error instanceof PlanVoidError) || plan >= MAX_PLANS) throw error;
+          if (error.problem === "auth" || error.problem === "quota") throw error;
+        }
+        await retry.sleep(backoff(plan, retry), put.signal);
+      }
+      await assertUnchanged(file);
+      if (holds(await look(address, put), file)) return copyOf(file, address, false);
+      throw new StorageError("slow", `${name}: the upload was accepted, but the file is not there`, {
+        code: "storage_5xx",
+      });
+    },
+
+    find: look,
+
+    async read(address, { signal } = {}) {
+      const signed = await client.sign(urlOf(address), { method: "GET" });
+      const answer = await retry.fetch(signed.url, { headers: signed.headers, signal }).catch((error) => {
+        throw asStorageError(`${name}: reading`, error);
+      });
+      if (answer.ok && answer.body) return answer.body;
+      throw storageErrorOf(`${name}: reading`, { status: answer.status, text: await answer.text() });
+    },
+
+    async remove(address, remove = {}) {
+      if (await look(address, remove) === null) return "absent";
+      await call("deleting", urlOf(address), {
+        method: "DELETE",
+        signal: remove.signal,
+        safe: true,
+        absentIsFine: true,
+      });
+      return "removed";
+    },
+
+    async probe({ signal } = {}) {
+      await call("probing", `${endpoint}/${bucket}?list-type=2&max-keys=1`, { method: "GET", signal, safe: true });
+      return { usedBytes: null };
+    },
+  };
+}
+
+function storedHeaders(file: StagedFile): Record<string, string> {
+  return { "content-type": "video/mp4", [SHA256_HEADER]: file.sha256 };
+}
+
+function holds(found: FoundCopy | null, file: StagedFile): boolean {
+  return found?.sha256 === file.sha256 && found.sizeBytes === file.sizeBytes;
+}
+
+function partBytesFor(file: StagedFile, wanted: number): number {
+  return partCount(file.sizeBytes, wanted) <= MAX_PARTS ? wanted : Math.ceil(file.sizeBytes / MAX_PARTS);
+}
+
+function completion(parts: Map<number, string>): string {
+  const entries = [...parts].sort(([a], [b]) => a - b).map(([part, etag]) =>
+    `<Part><PartNumber>${part}</PartNumber><ETag>${etag.replaceAll('"', "&quot;")}</ETag></Part>`
+  );
+  return `<CompleteMultipartUpload>${entries.join("")}</CompleteMultipartUpload>`;
+}
