@@ -1,11 +1,13 @@
--- The service role alone: reading what is exposed, writing what the operator configures, and the functions. Queue and
--- store change through functions only, so no caller of the API can make a state they would not.
+-- The service role alone: reading what is exposed, writing what the operator configures, and the functions. Of queue and
+-- store it may write what the documented retry statement writes, under the guard of every status; the rest changes
+-- through functions only, so no caller of the API can make a state they would not.
 revoke all on all tables in schema public, keepstream from public, anon, authenticated, service_role;
 revoke all on all sequences in schema public, keepstream from public, anon, authenticated, service_role;
 revoke all on all functions in schema public, keepstream from public, anon, authenticated, service_role;
 
 grant usage on schema public to service_role;
 grant select on public.video_queue, public.video_candidates, public.video_store, public.video_replicas, public.operator to service_role;
+grant update (status, retry_count) on public.video_queue to service_role;
 grant select, insert, update, delete on public.providers, public.catalogue, public.title_mappings, public.metadata_cache to service_role;
 
 grant execute on function

@@ -1,11 +1,19 @@
 /** All scenarios by group: what `deno task test` runs, and what has to notice each mutant of the SQL. */
 import type { Scenario } from "./queue_fixture.ts";
 import { ARCHIVE } from "./scenarios/archive.ts";
+import { BAD_INPUT } from "./scenarios/bad_input.ts";
 import { CANDIDATES } from "./scenarios/candidates.ts";
+import { EPISODE } from "./scenarios/episode.ts";
 import { TRANSITIONS } from "./scenarios/transitions.ts";
+import { UPKEEP } from "./scenarios/upkeep.ts";
+import { WAKE } from "./scenarios/wake.ts";
 
 export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   transitions: TRANSITIONS,
   candidates: CANDIDATES,
   archive: ARCHIVE,
+  wake: WAKE,
+  "bad input": BAD_INPUT,
+  episode: EPISODE,
+  upkeep: UPKEEP,
 };

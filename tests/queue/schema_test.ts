@@ -71,7 +71,8 @@ Deno.test("service_role can read the queue but not write it past the functions",
   for (
     const write of [
       "insert into public.video_queue (mal_id, episode, provider, video_url) values (1, 1, 'a', 'https://a.test/')",
-      "update public.video_queue set status = 'ready' where true",
+      "update public.video_queue set lease_token = null where true",
+      "update public.video_queue set attempts = 0 where true",
       "delete from public.video_store where true",
       "update public.video_replicas set state = 'verified' where true",
       "select * from keepstream.events",

@@ -1,0 +1,382 @@
+/** The two round trips of an answer, and the lists an operator keeps. */
+import assert from "node:assert/strict";
+import type { QueueFixture, Scenario } from "../queue_fixture.ts";
+import { archiveOf, outcome, type Row, SHA256 } from "../rpc.ts";
+
+const read = async (queue: QueueFixture, more: Row = {}) =>
+  (await queue.rpc<{ read_episode: Record<string, never> }>("read_episode", { mal_id: 55825, episode: 1, ...more }))[0]!
+    .read_episode as Record<string, unknown>;
+const save = async (queue: QueueFixture, lists: unknown) =>
+  (await queue.rpc<{ save_sources: Row }>("save_sources", { mal_id: 55825, episode: 1, lists }))[0]!.save_sources;
+const apply = async (queue: QueueFixture, entries: unknown, dry_run = false) =>
+  (await queue.rpc<{ apply_providers: Row }>("apply_providers", { entries, dry_run }))[0]!.apply_providers;
+
+const ANIMASU = {
+  name: "animasu",
+  recipe: "select-base64",
+  base_url: "https://site.test",
+  rights: "own work",
+  selectors: { a: "b" },
+};
+const SAMEHADAKU = { name: "samehadaku", recipe: "admin-ajax", base_url: "https://other.test", rights: " " };
+const server = (more: Row = {}) => ({
+  label: "Host 720p",
+  embed_url: "https://e.test/1",
+  video_url: "https://cdn.test/1.mp4",
+  kind: "mp4",
+  resolution: "720p",
+  headers: { referer: "https://e.test/" },
+  ...more,
+});
+
+export const EPISODE: readonly Scenario[] = [
+  {
+    name: "read_episode of an unknown episode → empty answers, no client counted",
+    async run(queue) {
+      assert.deepEqual(await read(queue), {
+        providers: [],
+        catalogue: null,
+        mappings: {},
+        source_lists: {},
+        store: [],
+        queue: [],
+        rate_limit: null,
+      });
+      for (
+        const bad of [{ mal_id: 0 }, { mal_id: null }, { episode: 0 }, { episode: null }, { episode: -5 }, {
+          mal_id: -1,
+        }]
+      ) {
+        assert.equal(await outcome(read(queue, bad)), "PT400");
+      }
+    },
+  },
+  {
+    name: "read_episode → providers in the operator's order, mapping, catalogue, lists, store with copies, queue",
+    async run(queue) {
+      await apply(queue, [SAMEHADAKU, ANIMASU, { name: "off", recipe: "catalogue", enabled: false }]);
+      await queue.rpc("import_catalogue", {
+        entries: [{ mal_id: 55825, episode: 1, title: "T", sources: [{ url: "https://o.test/1" }], rights: "CC BY" }],
+        dry_run: false,
+      });
+      await queue.rpc("save_title_mapping", { mal_id: 55825, provider: "animasu", mapping: { slug: "t" } });
+      await queue.rpc("save_title_mapping", { mal_id: 55825, provider: "gone", mapping: {}, ttl_seconds: -1 });
+      const saved = await save(queue, {
+        animasu: { state: "ok", servers: [server()] },
+        samehadaku: { state: "timeout", code: "provider_timeout" },
+      });
+      assert.equal(saved["enqueued"], 1);
+      const episode = await read(queue);
+      assert.deepEqual(episode["providers"], [
+        { name: "samehadaku", recipe: "admin-ajax", base_url: "https://other.test", rights: null, config: {} },
+        {
+          name: "animasu",
+          recipe: "select-base64",
+          base_url: "https://site.test",
+          rights: "own work",
+          config: { selectors: { a: "b" } },
+        },
+      ]);
+      assert.deepEqual(episode["catalogue"], { title: "T", sources: [{ url: "https://o.test/1" }], rights: "CC BY" });
+      assert.deepEqual(episode["mappings"], { animasu: { slug: "t" } });
+      const lists = episode["source_lists"] as Record<string, Row>;
+      assert.deepEqual([lists["animasu"]!["state"], lists["animasu"]!["servers"]], ["ok", [server()]]);
+      assert.deepEqual([lists["samehadaku"]!["state"], lists["samehadaku"]!["code"], lists["samehadaku"]!["servers"]], [
+        "timeout",
+        "provider_timeout",
+        [],
+      ]);
+      assert.ok((lists["animasu"]!["age_seconds"] as number) >= 0 && (lists["animasu"]!["age_seconds"] as number) < 60);
+      assert.deepEqual((episode["queue"] as Row[]).map((row) => [row["provider"], row["resolution"], row["status"]]), [[
+        "animasu",
+        "720p",
+        "pending",
+      ]]);
+      const job = await queue.claimOne();
+      assert.deepEqual(
+        job.candidates[0],
+        {
+          ...job.candidates[0]!,
+          embed_url: "https://e.test/1",
+          kind: "mp4",
+          headers: { referer: "https://e.test/" },
+        } as never,
+      );
+      await queue.update(job, "uploading", { progress: { phase: "upload" } });
+      assert.deepEqual(((await read(queue))["queue"] as Row[])[0]!["progress"], { phase: "upload" });
+      await queue.rpc("upsert_video_store", archiveOf(job));
+      const [stored] = (await read(queue))["store"] as Row[];
+      assert.deepEqual([stored!["provider"], stored!["hf_repo"], stored!["sha256"], stored!["size_bytes"]], [
+        "animasu",
+        "user-1/media",
+        SHA256,
+        4,
+      ]);
+      assert.deepEqual((stored!["replicas"] as Row[]).map((copy) => copy["target"]), ["hf-1"]);
+      assert.equal((await read(queue, { episode: 2 }))["catalogue"], null);
+    },
+  },
+  {
+    name:
+      "save_sources enqueues for declared rights alone: blank, disabled or unknown providers are cached, not archived",
+    async run(queue) {
+      await apply(queue, [ANIMASU, SAMEHADAKU, { ...ANIMASU, name: "off", enabled: false }]);
+      const lists = Object.fromEntries(
+        ["animasu", "samehadaku", "off", "stranger"].map((name) => [name, { state: "ok", servers: [server()] }]),
+      );
+      const saved = await save(queue, lists);
+      assert.equal(saved["enqueued"], 1);
+      assert.equal(saved["queue_full"], false);
+      assert.deepEqual((saved["queue"] as Row[]).map((row) => row["provider"]), ["animasu"]);
+      assert.equal(Object.keys((await read(queue))["source_lists"] as Row).length, 4);
+    },
+  },
+  {
+    name: "save_sources of the catalogue → by the entry's rights, else the provider's",
+    async run(queue) {
+      await apply(queue, [{ name: "catalogue", recipe: "catalogue" }]);
+      const list = { catalogue: { state: "ok", servers: [server()] } };
+      assert.equal((await save(queue, list))["enqueued"], 0);
+      await queue.rpc("import_catalogue", {
+        entries: [{ mal_id: 55825, episode: 1, sources: [], rights: "CC BY" }],
+        dry_run: false,
+      });
+      assert.equal((await save(queue, list))["enqueued"], 1);
+    },
+  },
+  {
+    name: "save_sources leaves out servers nothing can be made of, and keeps the others",
+    async run(queue) {
+      await apply(queue, [ANIMASU]);
+      const bad = [
+        server({ video_url: null }),
+        server({ video_url: "javascript:alert(1)" }),
+        server({ video_url: "-oProxyCommand=x" }),
+        server({ video_url: `https://a.test/${"x".repeat(4096)}` }),
+        server({ embed_url: "file:///etc/passwd" }),
+        server({ embed_url: `https://a.test/${"x".repeat(4096)}` }),
+        server({ resolution: "<script>" }),
+        server({ kind: "a b" }),
+        server({ headers: "x" }),
+        "nonsense",
+        null,
+        7,
+      ];
+      const good = server({
+        resolution: "1080p",
+        embed_url: null,
+        kind: null,
+        headers: null,
+        expires_at: "2027-01-01T00:00:00Z",
+      });
+      const odd = server({ resolution: "480p", expires_at: "soon" });
+      const saved = await save(queue, { animasu: { state: "ok", servers: [...bad, good, odd] } });
+      assert.equal(saved["enqueued"], 2);
+      assert.deepEqual((saved["queue"] as Row[]).map((row) => row["resolution"]).sort(), ["1080p", "480p"]);
+      const [row] = await queue.sql`select expires_at from public.video_candidates where embed_url is null`;
+      assert.deepEqual(row!["expires_at"], new Date("2027-01-01T00:00:00Z"));
+    },
+  },
+  {
+    name: "save_sources: servers of one resolution → candidates of one job, in their order",
+    async run(queue) {
+      await apply(queue, [ANIMASU]);
+      const servers = [3, 1, 2].map((n) =>
+        server({ embed_url: `https://e.test/${n}`, video_url: `https://cdn.test/${n}` })
+      );
+      assert.equal((await save(queue, { animasu: { servers } }))["enqueued"], 1);
+      const before = await queue.sql`select md5(string_agg(q::text, '')) as digest from public.video_queue q`;
+      await save(queue, { animasu: { state: "stale", servers } });
+      assert.deepEqual(
+        await queue.sql`select md5(string_agg(q::text, '')) as digest from public.video_queue q`,
+        before,
+        "asked again: nothing new",
+      );
+      assert.equal(((await read(queue))["source_lists"] as Record<string, Row>)["animasu"]!["state"], "stale");
+      const job = await queue.claimOne();
+      assert.deepEqual(job.candidates.map((candidate) => candidate.video_url), [
+        "https://cdn.test/3",
+        "https://cdn.test/1",
+        "https://cdn.test/2",
+      ]);
+    },
+  },
+  {
+    name: "save_sources with the queue full → lists cached, nothing enqueued, said so",
+    async run(queue) {
+      await apply(queue, [ANIMASU]);
+      await queue.sql`update keepstream.settings set max_waiting_jobs = 2 where singleton`;
+      try {
+        await queue.enqueue({ mal_id: 1 });
+        assert.equal((await save(queue, { animasu: { servers: [server()] } }))["queue_full"], false);
+        await queue.enqueue({ mal_id: 2 });
+        const saved = await save(queue, { animasu: { servers: [server({ resolution: "480p" })] } });
+        assert.deepEqual([saved["enqueued"], saved["queue_full"]], [0, true]);
+        await queue.claim(2);
+        assert.equal((await save(queue, { animasu: { servers: [server({ resolution: "480p" })] } }))["enqueued"], 1);
+      } finally {
+        await queue.sql`update keepstream.settings set max_waiting_jobs = 50000 where singleton`;
+      }
+    },
+  },
+  {
+    name: "save_sources with what is not lists → 400",
+    async run(queue) {
+      for (const lists of [null, [], "x", { animasu: 1 }, { animasu: { servers: {} } }]) {
+        assert.equal(await outcome(save(queue, lists)), "PT400", JSON.stringify(lists));
+      }
+      for (const bad of [{ mal_id: 0 }, { episode: 0 }, { mal_id: null }, { episode: null }]) {
+        assert.equal(await queue.refusal("save_sources", { mal_id: 1, episode: 1, lists: {}, ...bad }), "PT400");
+      }
+      assert.equal(await outcome(save(queue, { "../x": { servers: [] } })), "23514");
+      assert.equal(await outcome(save(queue, { animasu: { servers: null } })), "accepted");
+    },
+  },
+  {
+    name:
+      "read_episode with a client → counted, refused past the limit, recovering, each client for itself, kept as a hash",
+    async run(queue) {
+      await queue.sql`update keepstream.settings set client_requests_per_minute = 3 where singleton`;
+      try {
+        const ask = async (client: string) => (await read(queue, { client }))["rate_limit"] as Row;
+        const answers = [await ask("a"), await ask("a"), await ask("a"), await ask("a"), await ask("a")];
+        assert.deepEqual(answers.map((answer) => answer["allowed"]), [true, true, true, false, false]);
+        assert.deepEqual(answers.map((answer) => answer["remaining"]), [2, 1, 0, 0, 0]);
+        assert.equal(answers[4]!["reset_seconds"], 20);
+        assert.ok((answers[2]!["reset_seconds"] as number) > 55 && (answers[2]!["reset_seconds"] as number) <= 60);
+        assert.equal((await ask("b"))["allowed"], true);
+        await queue.sql`update keepstream.client_limits set full_at = full_at - interval '21 seconds' where true`;
+        assert.deepEqual([(await ask("a"))["allowed"], (await ask("a"))["allowed"]], [true, false]);
+        const rows = await queue.sql`select client from keepstream.client_limits`;
+        assert.equal(rows.length, 2);
+        for (const row of rows) assert.match(row["client"], /^[A-Za-z0-9+/]{43}=$/);
+      } finally {
+        await queue.sql`update keepstream.settings set client_requests_per_minute = 120 where singleton`;
+      }
+    },
+  },
+  {
+    name: "apply_providers → the list equals the file; a dry run only says what would change",
+    async run(queue) {
+      const names = async () =>
+        (await queue.sql`select name from public.providers order by position`).map((row) => row["name"]);
+      assert.deepEqual(await apply(queue, [ANIMASU, SAMEHADAKU], true), {
+        added: ["animasu", "samehadaku"],
+        changed: [],
+        removed: [],
+        unchanged: [],
+        dry_run: true,
+      });
+      assert.deepEqual(await names(), []);
+      await apply(queue, [ANIMASU, SAMEHADAKU]);
+      assert.deepEqual(await names(), ["animasu", "samehadaku"]);
+      assert.deepEqual(await apply(queue, [ANIMASU, SAMEHADAKU], true), {
+        added: [],
+        changed: [],
+        removed: [],
+        unchanged: ["animasu", "samehadaku"],
+        dry_run: true,
+      });
+      const next = [{ ...ANIMASU, base_url: "https://new.test" }, { name: "third", recipe: "peertube" }];
+      assert.deepEqual(await apply(queue, next), {
+        added: ["third"],
+        changed: ["animasu"],
+        removed: ["samehadaku"],
+        unchanged: [],
+        dry_run: false,
+      });
+      assert.deepEqual(await names(), ["animasu", "third"]);
+      const [row] = await queue.sql`select * from public.providers where name = 'animasu'`;
+      assert.deepEqual([row!["base_url"], row!["config"], row!["rights"], row!["enabled"]], [
+        "https://new.test",
+        { selectors: { a: "b" } },
+        "own work",
+        true,
+      ]);
+      assert.equal(await queue.refusal("apply_providers", { entries: {}, dry_run: false }), "PT400");
+      assert.equal(await queue.refusal("apply_providers", { entries: null, dry_run: false }), "PT400");
+      assert.equal(await queue.refusal("apply_providers", { entries: [ANIMASU, ANIMASU], dry_run: false }), "PT400");
+      assert.equal(
+        await queue.refusal("apply_providers", { entries: [{ ...ANIMASU, name: "../x" }], dry_run: false }),
+        "23514",
+      );
+      assert.equal(
+        await queue.refusal("apply_providers", { entries: [{ ...ANIMASU, base_url: "file:///" }], dry_run: false }),
+        "23514",
+      );
+      await apply(queue, []);
+      assert.deepEqual(await names(), []);
+    },
+  },
+  {
+    name:
+      "import_catalogue → adds and changes, removes nothing; a dry run only says what would change; the last of two equal keys wins",
+    async run(queue) {
+      const imported = async (entries: unknown, dry_run = false) =>
+        (await queue.rpc<{ import_catalogue: Row }>("import_catalogue", { entries, dry_run }))[0]!.import_catalogue;
+      const entry = (episode: number, title = "T") => ({
+        mal_id: 1,
+        episode,
+        title,
+        sources: [{ url: "https://o.test/" }],
+        rights: "CC BY",
+      });
+      assert.deepEqual(await imported([entry(1), entry(2)], true), {
+        added: 2,
+        changed: 0,
+        unchanged: 0,
+        dry_run: true,
+      });
+      assert.equal((await queue.sql`select from public.catalogue`).length, 0);
+      await imported([entry(1), entry(2, "first"), entry(2, "last")]);
+      const [row] = await queue.sql`select * from public.catalogue where episode = 2`;
+      assert.deepEqual([row!["title"], row!["rights"], row!["sources"]], ["last", "CC BY", [{
+        url: "https://o.test/",
+      }]]);
+      assert.deepEqual(await imported([entry(1), entry(2, "new"), entry(3)]), {
+        added: 1,
+        changed: 1,
+        unchanged: 1,
+        dry_run: false,
+      });
+      assert.equal((await queue.sql`select from public.catalogue`).length, 3);
+      assert.equal(await queue.refusal("import_catalogue", { entries: { a: 1 } }), "PT400");
+      assert.equal(await queue.refusal("import_catalogue", { entries: null }), "PT400");
+    },
+  },
+  {
+    name: "save_title_mapping → kept until it expires; an operator's own is never overwritten by a found one",
+    async run(queue) {
+      const keep = async (more: Row) =>
+        (await queue.rpc("save_title_mapping", {
+          mal_id: 55825,
+          provider: "animasu",
+          mapping: { slug: "found" },
+          ...more,
+        }))[0]!["save_title_mapping"];
+      const mapping = async () => ((await read(queue))["mappings"] as Record<string, Row>)["animasu"];
+      assert.equal(await keep({ ttl_seconds: 60 }), true);
+      assert.deepEqual(await mapping(), { slug: "found" });
+      await queue.sql`update public.title_mappings set expires_at = now() - interval '1 second' where true`;
+      assert.equal(await mapping(), undefined);
+      assert.equal(await keep({ mapping: { slug: "own" }, by_operator: true }), true);
+      assert.equal(await keep({ mapping: { slug: "found again" } }), false);
+      assert.deepEqual(await mapping(), { slug: "own" });
+      assert.equal(await keep({ mapping: { slug: "better" }, by_operator: true }), true);
+      assert.deepEqual(await mapping(), { slug: "better" });
+    },
+  },
+  {
+    name: "save_metadata → read_metadata until it expires",
+    async run(queue) {
+      const readKey = async (key: string) => (await queue.rpc("read_metadata", { key }))[0]!["read_metadata"];
+      assert.equal(await readKey("anime/1"), null);
+      await queue.rpc("save_metadata", { key: "anime/1", value: { title: "T" }, ttl_seconds: 60 });
+      assert.deepEqual(await readKey("anime/1"), { title: "T" });
+      await queue.rpc("save_metadata", { key: "anime/1", value: { title: "U" }, ttl_seconds: 60 });
+      assert.deepEqual(await readKey("anime/1"), { title: "U" });
+      await queue.rpc("save_metadata", { key: "anime/1", value: { title: "U" }, ttl_seconds: -1 });
+      assert.equal(await readKey("anime/1"), null);
+    },
+  },
+];

@@ -1,0 +1,153 @@
+/** Slots of a resource, counts for an operator, retention. */
+import assert from "node:assert/strict";
+import type { QueueFixture, Scenario } from "../queue_fixture.ts";
+import type { Row } from "../rpc.ts";
+
+const counts = async (queue: QueueFixture) => (await queue.rpc<{ queue_counts: Row }>("queue_counts"))[0]!.queue_counts;
+
+export const UPKEEP: readonly Scenario[] = [
+  {
+    name: "acquire_resource_lease → one holder per slot, a rising epoch, free again when it ran out or was given back",
+    async run(queue) {
+      const acquire = async (more: Row = {}) =>
+        (await queue.rpc("acquire_resource_lease", {
+          resource: "hf:user/repo",
+          holder: "a",
+          lease_seconds: 60,
+          ...more,
+        }))[0];
+      const first = (await acquire())!;
+      assert.equal(first["slot"], 1);
+      assert.equal(await acquire({ holder: "b" }), undefined);
+      assert.equal(await acquire(), undefined, "not even for the same holder");
+      assert.ok(await acquire({ resource: "hf:user/other" }));
+      const second = (await acquire({ holder: "b", slots: 2 }))!;
+      assert.equal(second["slot"], 2);
+      assert.ok(BigInt(second["epoch"] as string) > BigInt(first["epoch"] as string));
+      assert.equal(await acquire({ slots: 2 }), undefined);
+      const call = async (name: string, lease: Row, more: Row = {}) =>
+        (await queue.rpc(name, { resource: "hf:user/repo", slot: lease["slot"], epoch: lease["epoch"], ...more }))[0]![
+          name
+        ];
+      await queue.travel(50);
+      const renewed = await call("renew_resource_lease", first, { lease_seconds: 60 });
+      assert.ok((renewed as Date).getTime() > Date.now() + 50_000);
+      assert.deepEqual(await call("renew_resource_lease", first, { lease_seconds: 1 }), renewed, "never shortened");
+      await queue.travel(11);
+      assert.equal(await call("renew_resource_lease", second), null, "it ran out");
+      const third = (await acquire({ holder: "c", slots: 2 }))!;
+      assert.equal(third["slot"], 2);
+      assert.equal(await call("release_resource_lease", second), false, "the late holder frees nothing");
+      assert.equal(await call("renew_resource_lease", { ...third, epoch: first["epoch"] }), null);
+      assert.equal(await call("release_resource_lease", first), true);
+      assert.equal(await call("release_resource_lease", first), false);
+      const fourth = (await acquire({ holder: "d" }))!;
+      assert.ok(BigInt(fourth["epoch"] as string) > BigInt(third["epoch"] as string));
+      for (
+        const bad of [{ resource: "" }, { resource: null }, { holder: "" }, { holder: null }, {
+          resource: "x".repeat(301),
+        }]
+      ) {
+        assert.equal(await queue.refusal("acquire_resource_lease", { resource: "r", holder: "h", ...bad }), "PT400");
+      }
+      const [row] = await queue
+        .sql`select holder from keepstream.resource_leases where resource = 'hf:user/repo' and slot = 1`;
+      assert.equal(row!["holder"], "d");
+    },
+  },
+  {
+    name: "sweep drops resource leases an hour after they ran out",
+    async run(queue) {
+      await queue.rpc("acquire_resource_lease", { resource: "r", holder: "h", lease_seconds: 60 });
+      await queue.travel(3000);
+      await queue.rpc("sweep");
+      assert.equal((await queue.sql`select from keepstream.resource_leases`).length, 1);
+      await queue.travel(700);
+      await queue.rpc("sweep");
+      assert.equal((await queue.sql`select from keepstream.resource_leases`).length, 0);
+    },
+  },
+  {
+    name: "queue_counts and the operator view count each job once, where it is",
+    async run(queue) {
+      await queue.archived();
+      await queue.downloading();
+      await queue.uploading();
+      const late = await queue.downloading();
+      await queue
+        .sql`update public.video_queue set lease_expires_at = now() - interval '1 second' where id = ${late.id}`;
+      const dead = await queue.downloading();
+      await queue.update(dead, "failed", { error_class: "drm" });
+      const delayed = await queue.downloading();
+      await queue.update(delayed, "failed", { error_class: "network" });
+      for (let n = 0; n < 3; n++) await queue.enqueue();
+      await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
+      const { oldest_due_at, ...rest } = await counts(queue);
+      assert.deepEqual(rest, {
+        due: 3,
+        delayed: 1,
+        downloading: 2,
+        uploading: 1,
+        expired: 1,
+        dead: 1,
+        ready: 1,
+        repairs: 1,
+      });
+      const [view] = await queue.database
+        .serviceRole`select *, extract(epoch from oldest_due_at) as seconds from public.operator`;
+      assert.equal(view!["due"], "3");
+      assert.ok(oldest_due_at);
+    },
+  },
+  {
+    name: "counts walk indexes, never the queue table",
+    async run(queue) {
+      await queue.sql`set enable_seqscan = off`;
+      const plan = await queue.sql`explain (format json) select * from public.operator`;
+      const text = JSON.stringify(plan);
+      assert.ok(!text.includes('"Seq Scan"'), text);
+    },
+  },
+  {
+    name: "sweep drops old events but keeps each job's last status, and looks at each once",
+    async run(queue) {
+      const job = await queue.downloading();
+      await queue.update(job, "pending");
+      await queue.enqueue();
+      const prune = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep["events_pruned"];
+      assert.equal(await prune(), 0, "all are young");
+      await queue.sql`alter table keepstream.events disable trigger events_are_append_only`;
+      await queue.sql`update keepstream.events set at = at - interval '91 days' where kind <> 'released'`;
+      await queue.sql`alter table keepstream.events enable trigger events_are_append_only`;
+      assert.equal(await prune(), 2);
+      assert.deepEqual(await queue.events(job.id), ["released"]);
+      assert.equal((await queue.sql`select from keepstream.events`).length, 2);
+      assert.equal(await prune(), 0);
+      const [state] = await queue
+        .sql`select pruned_through = (select max(id) from keepstream.events) as all from keepstream.event_retention`;
+      assert.equal(state!["all"], true);
+    },
+  },
+  {
+    name: "sweep drops source lists, metadata and client limits that are past their time",
+    async run(queue) {
+      await queue.rpc("save_sources", {
+        mal_id: 1,
+        episode: 1,
+        lists: { old: { state: "ok" }, young: { state: "ok" } },
+      });
+      await queue.sql`update keepstream.source_lists set fetched_at = now() - interval '8 days' where provider = 'old'`;
+      await queue.rpc("save_metadata", { key: "old", value: 1, ttl_seconds: -1 });
+      await queue.rpc("save_metadata", { key: "young", value: 2, ttl_seconds: 60 });
+      await queue.rpc("read_episode", { mal_id: 1, episode: 1, client: "old" });
+      await queue.sql`update keepstream.client_limits set full_at = now() - interval '1 second' where true`;
+      await queue.rpc("read_episode", { mal_id: 1, episode: 1, client: "young" });
+      await queue.rpc("sweep");
+      assert.deepEqual((await queue.sql`select provider from keepstream.source_lists`).map((row) => row["provider"]), [
+        "young",
+      ]);
+      assert.deepEqual((await queue.sql`select key from public.metadata_cache`).map((row) => row["key"]), ["young"]);
+      assert.equal((await queue.sql`select from keepstream.client_limits`).length, 1);
+    },
+  },
+];
