@@ -1,5 +1,5 @@
 /**
- * `deno task dev [--reset] [--data-dir DIR]`: the whole system on this machine until Ctrl-C.
+ * `deno task dev [--reset] [--data-dir DIR] [--free-ports]`: the whole system on this machine until Ctrl-C.
  * A second Ctrl-C, a second later, waits for nothing.
  */
 import { parseArgs } from "node:util";
@@ -11,7 +11,11 @@ import { startSystem } from "./system.ts";
 const DATA_DIR = new URL("../.keepstream/dev", import.meta.url).pathname;
 const { values } = parseArgs({
   args: Deno.args,
-  options: { reset: { type: "boolean", default: false }, "data-dir": { type: "string", default: DATA_DIR } },
+  options: {
+    reset: { type: "boolean", default: false },
+    "data-dir": { type: "string", default: DATA_DIR },
+    "free-ports": { type: "boolean", default: false },
+  },
 });
 const log = createLogStream(console.log, { colour: Deno.stdout.isTerminal() && !Deno.env.has("NO_COLOR") });
 const interrupted = Promise.withResolvers<null>();
@@ -27,7 +31,11 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 try {
   const startedAt = performance.now();
   if (values.reset) await removeDataFolder(values["data-dir"]);
-  await using system = await startSystem({ dataDir: values["data-dir"], ports: "fixed", log });
+  await using system = await startSystem({
+    dataDir: values["data-dir"],
+    ports: values["free-ports"] ? "free" : "fixed",
+    log,
+  });
   printAddresses(system, { seconds: (performance.now() - startedAt) / 1000 });
   archiveDemoEpisode(system, (line) => log("dev", line));
   const failure = await Promise.race([interrupted.promise, system.failed]);

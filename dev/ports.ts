@@ -24,12 +24,13 @@ export async function choosePorts(which: "fixed" | "free", dataDir: string): Pro
   return which === "fixed" ? await fixedPorts() : await freePorts(join(dataDir, "ports.json"));
 }
 
-async function fixedPorts(): Promise<Ports> {
+/** `ports` as they are, if all of them are free. */
+export async function fixedPorts(ports: Ports = FIXED_PORTS): Promise<Ports> {
   const taken: string[] = [];
-  for (const [part, port] of Object.entries(FIXED_PORTS)) {
+  for (const [part, port] of Object.entries(ports)) {
     if (isTaken(port)) taken.push(`${port} (${part}${await holderOf(port)})`);
   }
-  if (taken.length === 0) return FIXED_PORTS;
+  if (taken.length === 0) return ports;
   const what = taken.length === 1 ? "port" : "ports";
   const verb = taken.length === 1 ? "is" : "are";
   throw new SetupError(

@@ -28,6 +28,7 @@ export interface PostgresOptions {
 
 export interface Postgres {
   readonly port: number;
+  readonly pid: number;
   /** As `postgres`: owner of the database, no superuser, as on Supabase. */
   readonly url: string;
   /** As the superuser `supabase_admin`. */
@@ -66,6 +67,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   const url = (role: string) => roleUrl(cluster, role, clusterOptions.password);
   return {
     port: cluster.port,
+    pid: cluster.pid,
     url: url("postgres"),
     adminUrl: url("supabase_admin"),
     authenticatorUrl: url("authenticator"),

@@ -67,6 +67,8 @@ export interface RunningSystem {
   readonly keys: ProjectKeys;
   readonly accounts: readonly StorageAccount[];
   readonly media: readonly SeedMedium[];
+  /** Process groups by part. */
+  readonly processes: Readonly<Record<string, number>>;
   /** What functions and runner were started with. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -148,7 +150,9 @@ async function startParts(context: Context): Promise<RunningSystem> {
     startRunner(context, env),
   ]);
   const { keys, accounts } = secrets;
-  return { pid: Deno.pid, dataDir: folder.dir, urls, keys, accounts, media: origin.media, env };
+  const children = [...context.parts.services.values()].map((service) => [service.name, service.pid]);
+  const processes = { ...Object.fromEntries(children), postgres: postgres.pid };
+  return { pid: Deno.pid, dataDir: folder.dir, urls, keys, accounts, media: origin.media, processes, env };
 }
 
 async function startDatabase(context: Context): Promise<Postgres> {

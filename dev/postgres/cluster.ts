@@ -24,6 +24,7 @@ export interface ClusterOptions {
 
 export interface Cluster {
   readonly port: number;
+  readonly pid: number;
   /** Settles when the server has ended, whoever ended it; the text says how. */
   readonly ended: Promise<string>;
   stop(): Promise<void>;
@@ -111,7 +112,7 @@ export async function startCluster(binaries: PostgresBinaries, options: ClusterO
     return status.signal === null ? `exit code ${status.code}` : status.signal;
   });
   if (!await ready.promise) throw startError(tail, { what: "postgres", dir: options.dir, port });
-  return { port, ended, stop: () => stopChild(child, ended) };
+  return { port, pid: child.pid, ended, stop: () => stopChild(child, ended) };
 }
 
 async function stopChild(child: Deno.ChildProcess, ended: Promise<string>): Promise<void> {

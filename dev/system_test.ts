@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { createClient } from "@supabase/supabase-js";
+import { openDataFolder } from "./data_folder.ts";
+import { FIXED_PORTS, fixedPorts } from "./ports.ts";
+import { findRunningSystem, type RunningSystem, startSystem } from "./system.ts";
+
+/** A data folder that the uid of Postgres can reach. */
+async function makeDataDir(): Promise<{ dir: string } & AsyncDisposable> {
+  const dir = await Deno.makeTempDir({ prefix: "keepstream-system-" });
+  await Deno.chmod(dir, 0o755);
+  return { dir, [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }) };
+}
+
+/** Processes that still belong to the groups of a system. */
+async function survivors(system: Pick<RunningSystem, "processes">): Promise<string[]> {
+  const groups = new Set(Object.values(system.processes).map(String));
+  const found: string[] = [];
+  for await (const { name } of Deno.readDir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const stat = await Deno.readTextFile(`/proc/${name}/stat`).catch(() => "");
+    const [state, , group] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (state !== "Z" && groups.has(group ?? "")) found.push(stat.slice(0, 60));
+  }
+  return found;
+}
+
+interface Program {
+  readonly child: Deno.ChildProcess;
+  /** All it wrote once it has ended. */
+  readonly output: Promise<{ stdout: string; stderr: string }>;
+  /** Resolves when it has printed that it is ready, or ended. */
+  readonly ready: Promise<void>;
+}
+
+function runMain(dataDir: string, options: { args?: string[]; env?: Record<string, string> } = {}): Program {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "-A", "--quiet", new URL("./main.ts", import.meta.url).pathname],
+      ...["--data-dir", dataDir, "--free-ports", ...options.args ?? []],
+    ],
+    env: options.env,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const ready = Promise.withResolvers<void>();
+  const read = async (stream: ReadableStream<Uint8Array>) => {
+    let text = "";
+    for await (const chunk of stream.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)) {
+      text += chunk;
+      if (text.includes("keepstream is ready")) ready.resolve();
+    }
+    ready.resolve();
+    return text;
+  };
+  const output = Promise.all([read(child.stdout), read(child.stderr)]).then(([stdout, stderr]) => ({ stdout, stderr }));
+  return { child, output, ready: ready.promise };
+}
+
+async function runningOf(program: Program, dir: string): Promise<RunningSystem> {
+  await program.ready;
+  const running = await findRunningSystem(dir);
+  if (running === null) assert.fail(JSON.stringify(await program.output));
+  return running;
+}
+
+Deno.test("startSystem: every part answers, one system per folder, and nothing is left after stop()", async (t) => {
+  await using data = await makeDataDir();
+  const system = await startSystem({ dataDir: data.dir, ports: "free", durable: false });
+  try {
+    await t.step("each address answers", async () => {
+      const { urls } = system;
+      for (
+        const url of [urls.episode, urls.watch, `${urls.proxy}/health`, urls.origin, urls.hub]
+      ) {
+        const response = await fetch(url);
+        await response.body?.cancel();
+        assert.ok(response.status < 500, `${url} → ${response.status}`);
+      }
+    });
+    await t.step("the demo episode is answered with a signed link per source", async () => {
+      const answer = await (await fetch(system.urls.episode)).json();
+      assert.equal(answer.success, true);
+      assert.equal(answer.mal_id, 55825);
+      const servers = answer.data.catalogue as { stream: string; url: string }[];
+      assert.deepEqual(
+        servers.map((server) => server.url).sort(),
+        system.media.map((medium) => medium.embedUrl).sort(),
+      );
+      for (const { stream } of servers) assert.ok(stream.startsWith(`${system.urls.proxy}/proxy?url=`), stream);
+    });
+    await t.step("functions answer through supabase-js; operators need the secret key", async () => {
+      const options = { auth: { persistSession: false } };
+      const service = createClient(system.urls.gateway, system.keys.secret, options);
+      const counts = await service.functions.invoke("archive/counts", { method: "GET" });
+      assert.equal(counts.error, null);
+      assert.equal(counts.data.success, true);
+      const anon = createClient(system.urls.gateway, system.keys.publishable, options);
+      const refused = await anon.functions.invoke("archive/counts", { method: "GET" });
+      assert.equal(refused.error?.context.status, 401);
+      await refused.error?.context.body?.cancel();
+    });
+    await t.step("secrets and state are readable by their owner alone", async () => {
+      for (const file of ["secrets.json", "running.json"]) {
+        assert.equal((await Deno.stat(join(data.dir, file))).mode! & 0o777, 0o600, file);
+      }
+    });
+    await t.step("findRunningSystem finds it", async () => {
+      const found = await findRunningSystem(data.dir);
+      assert.deepEqual(found?.urls, system.urls);
+      assert.deepEqual(found?.keys, system.keys);
+    });
+    await t.step("a second one in the same folder → one line", async () => {
+      const error = await startSystem({ dataDir: data.dir, ports: "free" }).then(() => null, (error) => error);
+      assert.equal(error.code, "already_running");
+      assert.match(error.message, new RegExp(`^keepstream already runs in .* \\(pid ${Deno.pid}\\): stop it there`));
+    });
+  } finally {
+    await system.stop();
+  }
+  assert.deepEqual(await survivors(system), []);
+  assert.equal(await findRunningSystem(data.dir), null);
+  await assert.rejects(Deno.stat(join(data.dir, "running.json")));
+});
+
+Deno.test("deno task dev: SIGTERM → exit 0, and the next start finds its data and addresses again", async () => {
+  await using data = await makeDataDir();
+  const first = runMain(data.dir);
+  const before = await runningOf(first, data.dir);
+  first.child.kill("SIGTERM");
+  const status = await first.child.status;
+  const { stdout, stderr } = await first.output;
+  assert.equal(status.code, 0, stderr);
+  assert.equal(stderr, "");
+  assert.match(stdout, /^postgres|^hub|^origin/m);
+  assert.match(stdout, new RegExp(`episode +${before.urls.episode}`));
+  assert.equal(stdout.includes(before.accounts[0]!.token), false, "no token in the log");
+  assert.deepEqual(await survivors(before), []);
+
+  const second = runMain(data.dir);
+  const after = await runningOf(second, data.dir);
+  assert.deepEqual(after.keys, before.keys);
+  assert.deepEqual(after.urls, before.urls);
+  second.child.kill("SIGKILL"); // and now without a chance to clean up
+  await second.child.status;
+  await second.output;
+  while ((await survivors(after)).length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(await findRunningSystem(data.dir), null);
+
+  const third = runMain(data.dir, { args: ["--reset"] });
+  const reset = await runningOf(third, data.dir);
+  assert.notDeepEqual(reset.keys, before.keys);
+  Deno.kill(reset.processes.postgres!, "SIGKILL"); // Postgres dies while everything runs
+  assert.equal((await third.child.status).code, 1);
+  const last = await third.output;
+  assert.equal(last.stderr, "postgres ended (SIGKILL): everything is stopped; start again\n");
+  assert.deepEqual(await survivors(reset), []);
+});
+
+Deno.test("deno task dev without aria2 and ffmpeg, and no way to install them → the command to type", async () => {
+  await using data = await makeDataDir();
+  const program = runMain(data.dir, { env: { PATH: "/nonexistent" } });
+  assert.equal((await program.child.status).code, 1);
+  const { stderr } = await program.output;
+  assert.match(stderr, /^aria2, ffmpeg missing: run (sudo )?apt-get install -y aria2 ffmpeg, then start again\n$/);
+});
+
+Deno.test("deno task dev in a folder that cannot be used → one line", async () => {
+  await using data = await makeDataDir();
+  const file = join(data.dir, "file");
+  await Deno.writeTextFile(file, "");
+  const program = runMain(file);
+  assert.equal((await program.child.status).code, 1);
+  assert.match((await program.output).stderr, /^cannot use the data folder .*\n$/);
+});
+
+Deno.test("fixedPorts names every port that is taken, and by whom", async () => {
+  using one = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using two = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const ports = { gateway: one.addr.port, runner: two.addr.port } as unknown as typeof FIXED_PORTS;
+  const error = await fixedPorts(ports).then(() => null, (error) => error);
+  assert.equal(error.code, "port_taken");
+  assert.match(
+    error.message,
+    new RegExp(
+      `^ports ${one.addr.port} \\(gateway, held by .*, pid ${Deno.pid}\\), ${two.addr.port} \\(runner.*\\) are taken: stop`,
+    ),
+  );
+});
+
+Deno.test("openDataFolder makes its secrets once, each folder its own", async () => {
+  await using data = await makeDataDir();
+  const first = await openDataFolder(join(data.dir, "a"));
+  await first.release();
+  const again = await openDataFolder(join(data.dir, "a"));
+  const other = await openDataFolder(join(data.dir, "b"));
+  assert.deepEqual(again.secrets, first.secrets);
+  assert.notEqual(other.secrets.keys.secret, first.secrets.keys.secret);
+  await again.release();
+  await other.release();
+});
