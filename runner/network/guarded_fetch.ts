@@ -1,0 +1,96 @@
+/**
+ * `fetch` that can only leave through the forward proxy, and media requests on top of it: redirects re-checked hop by hop, statuses
+ * turned into the classes of the queue. Example: `await openMedia(url, { fetch, policy, headers, signal })`. Runs on: Deno.
+ */
+import { KeepstreamError } from "../../core/errors.ts";
+import { redactUrl } from "../../core/redact.ts";
+import { checkTarget, type TargetPolicy } from "../../core/target_policy.ts";
+import type { Line } from "./forward_proxy.ts";
+
+const MAX_REDIRECTS = 5;
+const HEADERS_TIMEOUT_MS = 15_000;
+
+export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
+
+/** A fetch bound to one job's line. What the proxy refused is thrown as `policy_denied` or `too_large`. */
+export function createGuardedFetch(line: Line): Fetch {
+  return async (input, init) => {
+    try {
+      const response = await fetch(input, { ...init, client: line.client });
+      if (!response.headers.has("keepstream-refused")) return response;
+      await response.body?.cancel();
+    } catch (cause) {
+      throwRefusal(line);
+      throw cause;
+    }
+    throwRefusal(line);
+    throw new KeepstreamError("policy_denied", "the forward proxy refused the address");
+  };
+}
+
+export function throwRefusal(line: Line): void {
+  const refusal = line.refusal();
+  if (refusal !== null) throw new KeepstreamError(refusal.code, refusal.reason);
+}
+
+export type MediaRequest = {
+  readonly fetch: Fetch;
+  readonly policy: TargetPolicy;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+  readonly range?: { readonly start: number; readonly end: number } | undefined;
+  readonly headersTimeoutMs?: number;
+};
+
+export type MediaResponse = { readonly response: Response; readonly url: string };
+
+/** Asks for media. Resolves with 200 or 206 and the address that answered; throws KeepstreamError for everything else. */
+export async function openMedia(address: string, request: MediaRequest): Promise<MediaResponse> {
+  let url = address;
+  for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+    const target = checkTarget(url, request.policy);
+    if (!target.ok) {
+      throw new KeepstreamError(target.error.code, `${redactUrl(url)} is refused: ${target.error.reason}`);
+    }
+    const response = await ask(target.value.href, request);
+    const location = response.headers.get("location");
+    if (response.status < 300 || response.status >= 400 || location === null) {
+      if (response.status === 200 || response.status === 206) return { response, url: target.value.href };
+      await response.body?.cancel();
+      throw statusError(response, target.value.href);
+    }
+    await response.body?.cancel();
+    if (!URL.canParse(location, target.value.href)) break;
+    url = new URL(location, target.value.href).href;
+  }
+  throw new KeepstreamError("unsupported", `${redactUrl(address)} redirects more than ${MAX_REDIRECTS} times`);
+}
+
+async function ask(url: string, request: MediaRequest): Promise<Response> {
+  const headers = new Headers({ "accept-encoding": "identity", ...request.headers });
+  if (request.range) headers.set("range", `bytes=${request.range.start}-${request.range.end}`);
+  const tooSlow = new AbortController();
+  const timer = setTimeout(() => tooSlow.abort(), request.headersTimeoutMs ?? HEADERS_TIMEOUT_MS);
+  try {
+    const signal = AbortSignal.any([request.signal, tooSlow.signal]);
+    return await request.fetch(url, { headers, redirect: "manual", signal });
+  } catch (cause) {
+    if (cause instanceof KeepstreamError) throw cause;
+    request.signal.throwIfAborted();
+    if (tooSlow.signal.aborted) throw new KeepstreamError("timeout", `${redactUrl(url)} did not answer in time`);
+    throw new KeepstreamError("network", `${redactUrl(url)} could not be reached`, { cause });
+  } finally {
+    clearTimeout(timer); // bounds the headers, never the transfer
+  }
+}
+
+function statusError(response: Response, url: string): KeepstreamError {
+  const { status } = response;
+  const message = `${redactUrl(url)} answered ${status}`;
+  if (status === 429 || status === 509) {
+    const seconds = Number(response.headers.get("retry-after"));
+    return new KeepstreamError("rate_limited", message, seconds > 0 ? { retryAfterSeconds: seconds } : {});
+  }
+  if (status === 408 || status >= 500) return new KeepstreamError("upstream_5xx", message);
+  return new KeepstreamError("source_expired", message);
+}
