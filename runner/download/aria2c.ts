@@ -1,0 +1,204 @@
+/**
+ * One aria2c per job, driven by JSON-RPC on loopback: nothing that a stranger chose ever stands on a command line or in a file list.
+ * Example: `await using aria = await startAria2c({ dir, line, signal })`; `await aria.download(url, { out: "media.bin", … })`.
+ * aria2 manual: https://aria2.github.io/manual/en/html/aria2c.html#rpc-interface. Runs on: Deno with aria2c on PATH.
+ */
+import { KeepstreamError } from "../../core/errors.ts";
+import { redactText } from "../../core/redact.ts";
+import { CHILD_ENV, kill, readTail } from "../media/child.ts";
+import type { Line } from "../network/forward_proxy.ts";
+
+const POLL_MS = 100;
+const START_TRIES = 100;
+const SIGINT_WAIT_MS = 1500;
+
+export type Aria2cDownload = {
+  readonly out: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly connections: number;
+  readonly signal: AbortSignal;
+  /** Bytes on disk, bytes in all (0 = unknown), bytes per second. */
+  readonly onProgress: (done: number, total: number, speed: number) => void;
+};
+
+export type Aria2c = AsyncDisposable & {
+  readonly download: (url: string, options: Aria2cDownload) => Promise<void>;
+};
+
+/** aria2's own exit codes, where they say more than "failed". */
+const ERROR_CLASS: Readonly<Record<string, ConstructorParameters<typeof KeepstreamError>[0]>> = {
+  "2": "timeout",
+  "3": "source_expired",
+  "5": "timeout",
+  "6": "network",
+  "9": "disk_full",
+  "19": "network",
+  "22": "source_expired",
+  "23": "unsupported",
+  "24": "source_expired",
+  "29": "upstream_5xx",
+};
+
+/** aria2 could not go on with what is on disk (the host changed the file, or forgot ranges): start over. */
+export class CannotResume extends Error {}
+
+export async function startAria2c(options: { dir: string; line: Line; signal: AbortSignal }): Promise<Aria2c> {
+  const secret = crypto.randomUUID();
+  const port = freePort();
+  const config = `${options.dir}/aria2.conf`;
+  await Deno.writeTextFile(config, configText({ secret, port, line: options.line }), { mode: 0o600 });
+  const child = new Deno.Command("aria2c", {
+    args: [`--conf-path=${config}`],
+    clearEnv: true,
+    env: CHILD_ENV,
+    cwd: options.dir,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const stderr = readTail(child.stderr);
+  let exited = false;
+  const exit = child.status.then(() => exited = true);
+  const rpc = createRpc(port, secret);
+  const stop = async () => {
+    kill(child, "SIGINT"); // the first writes the control file, the second leaves at once, the third cannot be refused
+    const timers = [
+      setTimeout(() => kill(child, "SIGINT"), SIGINT_WAIT_MS),
+      setTimeout(() => kill(child, "SIGKILL"), 2 * SIGINT_WAIT_MS),
+    ];
+    await exit;
+    await stderr;
+    timers.forEach(clearTimeout);
+    await Deno.remove(config).catch(() => {});
+  };
+  try {
+    await untilReady(rpc, { signal: options.signal, exited: () => exited });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    download: (url, request) => download(url, { ...request, dir: options.dir, rpc }),
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+function configText(options: { secret: string; port: number; line: Line }): string {
+  const { line } = options;
+  return [
+    "enable-rpc=true",
+    "rpc-listen-all=false",
+    `rpc-listen-port=${options.port}`,
+    `rpc-secret=${options.secret}`,
+    `stop-with-process=${Deno.pid}`,
+    `all-proxy=${line.proxyUrl}`,
+    `all-proxy-user=${line.username}`,
+    `all-proxy-passwd=${line.password}`,
+    "no-netrc=true",
+    "disable-ipv6=true",
+    "follow-metalink=false",
+    "follow-torrent=false",
+    "enable-dht=false",
+    "enable-dht6=false",
+    "bt-enable-lpd=false",
+    "enable-peer-exchange=false",
+    "file-allocation=none",
+    "auto-file-renaming=false",
+    "allow-overwrite=true",
+    "auto-save-interval=1",
+    "max-tries=5",
+    "retry-wait=1",
+    "timeout=8",
+    "connect-timeout=8",
+    "quiet=true",
+    "",
+  ].join("\n");
+}
+
+async function download(
+  url: string,
+  options: Aria2cDownload & { readonly dir: string; readonly rpc: Rpc },
+): Promise<void> {
+  const header = Object.entries(options.headers).map(([name, value]) => `${name}: ${value}`);
+  const values = [url, options.out, ...header];
+  // In a value, a newline would begin a new option; over RPC it does not, and it still has no business here.
+  // deno-lint-ignore no-control-regex
+  if (values.some((value) => /[\u0000-\u001f\u007f]/.test(value))) {
+    throw new KeepstreamError("invalid_input", "an address or header holds a control character");
+  }
+  const gid = await options.rpc("addUri", [[url], {
+    dir: options.dir,
+    out: options.out,
+    header,
+    continue: "true",
+    "always-resume": "true",
+    split: String(options.connections),
+    "max-connection-per-server": String(options.connections),
+    "min-split-size": "1M",
+  }]) as string;
+  for (;;) {
+    options.signal.throwIfAborted();
+    const status = await options.rpc("tellStatus", [gid, STATUS_KEYS]) as Status;
+    options.onProgress(Number(status.completedLength), Number(status.totalLength), Number(status.downloadSpeed));
+    if (status.status === "complete") return;
+    if (status.status === "error" || status.status === "removed") throw failure(status);
+    await new Promise((done) => setTimeout(done, POLL_MS));
+  }
+}
+
+const STATUS_KEYS = ["status", "completedLength", "totalLength", "downloadSpeed", "errorCode", "errorMessage"];
+type Status = {
+  status: string;
+  completedLength: string;
+  totalLength: string;
+  downloadSpeed: string;
+  errorCode?: string;
+  errorMessage?: string;
+};
+
+function failure(status: Status): Error {
+  const message = `aria2c: ${redactText(status.errorMessage ?? "stopped")} (${status.errorCode ?? "?"})`;
+  if (status.errorCode === "8") return new CannotResume(message);
+  return new KeepstreamError(ERROR_CLASS[status.errorCode ?? ""] ?? "network", message);
+}
+
+type Rpc = (method: string, params: readonly unknown[]) => Promise<unknown>;
+
+function createRpc(port: number, secret: string): Rpc {
+  return async (method, params) => {
+    const response = await fetch(`http://127.0.0.1:${port}/jsonrpc`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        jsonrpc: "2.0",
+        id: "1",
+        method: `aria2.${method}`,
+        params: [`token:${secret}`, ...params],
+      }),
+    });
+    const answer = await response.json() as { result?: unknown; error?: { message: string } };
+    if (answer.error) {
+      throw new KeepstreamError("unknown", `aria2c refused ${method}: ${redactText(answer.error.message)}`);
+    }
+    return answer.result;
+  };
+}
+
+async function untilReady(rpc: Rpc, options: { signal: AbortSignal; exited: () => boolean }): Promise<void> {
+  for (let i = 0; i < START_TRIES; i++) {
+    options.signal.throwIfAborted();
+    if (options.exited()) break;
+    try {
+      await rpc("getVersion", []);
+      return;
+    } catch {
+      await new Promise((done) => setTimeout(done, 10 + i)); // not listening yet
+    }
+  }
+  throw new KeepstreamError("unknown", "aria2c did not start: is aria2 installed?");
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}

@@ -1,0 +1,284 @@
+/**
+ * Downloads every segment of a plan in parallel: journalled, retried with jitter, decrypted, checked; an address that expired on the
+ * way is resolved again and the download goes on by position. Example: `await downloadHls(plan, { dir, connections: 16, … })`.
+ * Runs on: Deno.
+ */
+import { KeepstreamError } from "../../core/errors.ts";
+import { type Segment, segmentIv } from "../../core/hls.ts";
+import type { MediaRequest } from "../network/guarded_fetch.ts";
+import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
+import { DamagedSegment, readSegmentBody, type SegmentContainer } from "./segment_body.ts";
+import { fetchPiece } from "./segment_fetch.ts";
+import { openSegmentJournal, type SegmentJournal } from "./segment_journal.ts";
+
+const TRIES = 5;
+const RETRY_BASE_MS = 300;
+const MIN_CONNECTIONS = 4;
+const MAX_REFRESHES = 3;
+/** Codes that another try may cure. */
+const TRANSIENT = new Set(["network", "timeout", "upstream_5xx", "rate_limited", "source_expired"]);
+
+export type DownloadedRendition = PlannedRendition & {
+  readonly container: SegmentContainer;
+  /** One file per segment, in order. */
+  readonly files: readonly string[];
+  /** Init section of each segment; null for MPEG-TS. */
+  readonly maps: readonly (string | null)[];
+};
+
+export type HlsDownloadOptions = MediaRequest & {
+  readonly dir: string;
+  readonly connections: number;
+  /** Resolves the source again and plans it anew; called when addresses have expired. */
+  readonly planAgain: () => Promise<HlsPlan>;
+  /** Bytes on disk, estimated bytes in all, segments done and in all. */
+  readonly onProgress: (progress: { done: number; total: number; segmentsDone: number; segments: number }) => void;
+  readonly onBytes?: (bytes: number) => void;
+  readonly random?: () => number;
+};
+
+type Task = { readonly rendition: number; readonly index: number; readonly file: string };
+
+export async function downloadHls(plan: HlsPlan, options: HlsDownloadOptions): Promise<DownloadedRendition[]> {
+  await using journal = await openSegmentJournal(options.dir, plan);
+  const download = new HlsDownload(plan, journal, options);
+  await download.run();
+  return await Promise.all(plan.renditions.map((rendition, r) => download.collect(rendition, r)));
+}
+
+class HlsDownload {
+  #plan: HlsPlan;
+  #generation = 0;
+  #refreshing: Promise<void> | null = null;
+  #limit: number;
+  #active = 0;
+  #successes = 0;
+  #waiting: (() => void)[] = [];
+  readonly #keys = new Map<string, Promise<CryptoKey>>();
+  readonly #maps = new Map<string, Promise<string>>();
+  readonly #journal: SegmentJournal;
+  readonly #options: HlsDownloadOptions;
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+
+  constructor(plan: HlsPlan, journal: SegmentJournal, options: HlsDownloadOptions) {
+    this.#plan = plan;
+    this.#journal = journal;
+    this.#options = options;
+    this.#limit = options.connections;
+    this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
+  }
+
+  async run(): Promise<void> {
+    const tasks = interleave(this.#plan);
+    const todo = tasks.filter((task) => !this.#journal.done.has(task.file));
+    const report = () => this.#report(tasks.length);
+    report();
+    let next = 0;
+    const worker = async () => {
+      while (next < todo.length) {
+        const task = todo[next++]!;
+        await this.#take();
+        try {
+          await this.#fetchWithTries(task);
+        } finally {
+          this.#give();
+        }
+        report();
+      }
+    };
+    const workers = Array.from({ length: Math.min(this.#options.connections, todo.length) }, async () => {
+      try {
+        await worker();
+      } catch (error) {
+        this.#stop.abort(error); // the first failure is the reason; the other workers only follow
+        this.#waiting.splice(0).forEach((wake) => wake());
+      }
+    });
+    await Promise.all(workers);
+    this.#options.signal.throwIfAborted();
+    if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
+  }
+
+  async collect(rendition: PlannedRendition, r: number): Promise<DownloadedRendition> {
+    const stored = rendition.segments.map((_, i) => this.#journal.done.get(`${r}-${i}`)!);
+    const container = stored[0]!.container;
+    const other = stored.findIndex((segment) => segment.container !== container);
+    if (other !== -1) {
+      throw new KeepstreamError("unsupported", `segment ${other + 1} is of another format than the first`);
+    }
+    const maps = await Promise.all(rendition.segments.map((segment) => this.#map(segment)));
+    const files = stored.map((segment) => this.#journal.path(segment));
+    return { ...rendition, container, files, maps };
+  }
+
+  async #fetchWithTries(task: Task): Promise<void> {
+    for (let attempt = 1;; attempt++) {
+      const generation = this.#generation;
+      try {
+        return await this.#fetchSegment(task, attempt);
+      } catch (error) {
+        this.#signal.throwIfAborted();
+        const failure = this.#judge(error, task, attempt);
+        if (failure !== null) throw failure;
+        const code = (error as KeepstreamError).code;
+        if (code === "source_expired") await this.#refresh(generation);
+        if (code === "rate_limited" || code === "upstream_5xx") {
+          this.#limit = Math.max(MIN_CONNECTIONS, this.#limit >> 1);
+        }
+        await this.#pause(attempt, error);
+      }
+    }
+  }
+
+  /** null: try again. Otherwise the error that ends the download, naming the segment. */
+  #judge(error: unknown, task: Task, attempt: number): KeepstreamError | null {
+    if (!(error instanceof KeepstreamError)) throw error;
+    if (TRANSIENT.has(error.code) && attempt < TRIES) return null;
+    const place = `segment ${task.index + 1} of ${this.#plan.renditions[task.rendition]!.role}`;
+    const code = error instanceof DamagedSegment ? "unsupported" : error.code;
+    return new KeepstreamError(code, `${place}: ${error.message}`, { cause: error });
+  }
+
+  async #fetchSegment(task: Task, attempt: number): Promise<void> {
+    const segment = this.#plan.renditions[task.rendition]!.segments[task.index]!;
+    const request = { ...this.#request(attempt), ...(this.#options.onBytes ? { onBytes: this.#options.onBytes } : {}) };
+    const [key, bytes] = await Promise.all([
+      segment.key === null ? null : this.#key(segment.key.url, attempt),
+      fetchPiece(segment, request),
+    ]);
+    const body = await readSegmentBody(bytes, {
+      key,
+      iv: segmentIv(segment),
+      durationSeconds: segment.durationSeconds,
+    });
+    await this.#map(segment, attempt);
+    await this.#journal.store(task.file, body).catch(throwDiskFull);
+    if (++this.#successes % (2 * this.#limit) === 0) this.#limit = Math.min(this.#limit + 1, this.#options.connections);
+  }
+
+  #request(attempt: number) {
+    return { ...this.#options, signal: this.#signal, dropSlow: attempt < TRIES - 1 };
+  }
+
+  #key(url: string, attempt = 1): Promise<CryptoKey> {
+    return once(this.#keys, url, async () => {
+      const bytes = await fetchPiece({ url, byteRange: null }, this.#request(attempt));
+      if (bytes.length !== 16) throw new DamagedSegment(`the key has ${bytes.length} bytes instead of 16`);
+      return await crypto.subtle.importKey("raw", bytes, "AES-CBC", false, ["decrypt"]);
+    });
+  }
+
+  /** The init section's file, fetched once however many segments name it. */
+  async #map(segment: Segment, attempt = 1): Promise<string | null> {
+    const map = segment.map;
+    if (map === null) return null;
+    const span = map.byteRange;
+    const id = `${new URL(map.url).pathname} ${span ? `${span.offset}+${span.length}` : ""}`;
+    return await once(this.#maps, id, async () => {
+      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(id)));
+      const file = `map-${digest.toHex().slice(0, 16)}`;
+      const kept = this.#journal.done.get(file);
+      if (kept !== undefined) return this.#journal.path(kept);
+      const key = map.key === null ? null : await this.#key(map.key.url, attempt);
+      if (map.key !== null && map.key.iv === null) {
+        throw new KeepstreamError("unsupported", "an encrypted init section without IV");
+      }
+      const bytes = await fetchPiece(map, this.#request(attempt));
+      const iv = map.key?.iv ?? new Uint8Array(16);
+      const body = await readSegmentBody(bytes, { key, iv, durationSeconds: 0 });
+      if (body.container !== "fmp4") throw new KeepstreamError("unsupported", "an init section that is no MP4");
+      await this.#journal.store(file, body).catch(throwDiskFull);
+      return this.#journal.path(this.#journal.done.get(file)!);
+    });
+  }
+
+  /** One refresh for all workers that met the same expired generation. */
+  async #refresh(generation: number): Promise<void> {
+    if (generation !== this.#generation) return;
+    this.#refreshing ??= (async () => {
+      if (this.#generation >= MAX_REFRESHES) return; // the segment itself is gone: let the tries run out
+      const fresh = await this.#options.planAgain();
+      const same = fresh.renditions.length === this.#plan.renditions.length &&
+        fresh.renditions.every((r, i) => r.segments.length === this.#plan.renditions[i]!.segments.length);
+      if (!same) throw new KeepstreamError("source_expired", "the source changed while it was downloaded");
+      this.#plan = fresh;
+      this.#keys.clear();
+      this.#generation++;
+    })();
+    try {
+      await this.#refreshing;
+    } finally {
+      this.#refreshing = null;
+    }
+  }
+
+  async #pause(attempt: number, error: unknown): Promise<void> {
+    const random = this.#options.random ?? Math.random;
+    const asked = error instanceof KeepstreamError ? Math.min((error.retryAfterSeconds ?? 0) * 1000, 10_000) : 0;
+    const ms = Math.max(asked, RETRY_BASE_MS * 2 ** (attempt - 1) * (0.5 + random()));
+    await new Promise<void>((done) => {
+      const finish = () => {
+        clearTimeout(timer);
+        this.#signal.removeEventListener("abort", finish);
+        done();
+      };
+      const timer = setTimeout(finish, ms);
+      this.#signal.addEventListener("abort", finish);
+    });
+    this.#signal.throwIfAborted();
+  }
+
+  async #take(): Promise<void> {
+    while (this.#active >= this.#limit) {
+      this.#signal.throwIfAborted();
+      await new Promise<void>((wake) => this.#waiting.push(wake));
+    }
+    this.#signal.throwIfAborted();
+    this.#active++;
+  }
+
+  #give(): void {
+    this.#active--;
+    this.#waiting.shift()?.();
+  }
+
+  #report(segments: number): void {
+    const done = this.#journal.bytes();
+    const segmentsDone = Math.min(segments, this.#journal.done.size);
+    const total = segmentsDone === 0 ? 0 : Math.round(done * segments / segmentsDone);
+    this.#options.onProgress({ done, total, segmentsDone, segments });
+  }
+}
+
+/** All renditions advance together, so that a failing audio track shows early. */
+function interleave(plan: HlsPlan): Task[] {
+  const tasks = plan.renditions.flatMap((rendition, r) =>
+    rendition.segments.map((_, index) => ({
+      rendition: r,
+      index,
+      file: `${r}-${index}`,
+      at: index / rendition.segments.length,
+    }))
+  );
+  return tasks.sort((a, b) => a.at - b.at);
+}
+
+async function once<T>(cache: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
+  const kept = cache.get(key);
+  if (kept !== undefined) return await kept;
+  const made = make();
+  cache.set(key, made);
+  try {
+    return await made;
+  } catch (error) {
+    cache.delete(key); // a failure is not an answer: the next try asks again
+    throw error;
+  }
+}
+
+function throwDiskFull(error: unknown): never {
+  const full = error instanceof Error && /No space left|os error 28|ENOSPC/i.test(error.message);
+  if (full) throw new KeepstreamError("disk_full", "no space left in the work directory", { cause: error });
+  throw error;
+}

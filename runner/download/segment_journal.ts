@@ -1,0 +1,99 @@
+/**
+ * Which segments are already on disk, and of which plan: an append-only list beside them, so that a download killed anywhere goes on
+ * where it was. Example: line `{"file":"0-17","bytes":739600}` stands only after `0-17.ts` was moved into place. Runs on: Deno.
+ */
+import type { HlsPlan } from "./hls_plan.ts";
+import type { SegmentContainer } from "./segment_body.ts";
+
+export type Stored = { readonly file: string; readonly bytes: number; readonly container: SegmentContainer };
+
+export type SegmentJournal = AsyncDisposable & {
+  readonly done: ReadonlyMap<string, Stored>;
+  /** Sum over `done`. */
+  readonly bytes: () => number;
+  /** Writes the bytes, then the line. */
+  readonly store: (file: string, body: { bytes: Uint8Array; container: SegmentContainer }) => Promise<void>;
+  readonly path: (stored: Stored) => string;
+};
+
+/** Opens the journal in `dir`, or starts it anew where it was written for another plan. */
+export async function openSegmentJournal(dir: string, plan: HlsPlan): Promise<SegmentJournal> {
+  const fingerprint = await planFingerprint(plan);
+  const journalPath = `${dir}/journal.ndjson`;
+  const [head, ...lines] = await readLines(journalPath);
+  const done = new Map<string, Stored>();
+  if (head !== undefined && (parse(head) as { plan?: string } | null)?.plan === fingerprint) {
+    for (const line of lines) {
+      const stored = parse(line) as Stored | null; // the last line may be half written
+      const size = stored === null ? null : (await Deno.stat(path(dir, stored)).catch(() => null))?.size;
+      if (stored !== null && size === stored.bytes) done.set(stored.file, stored);
+    }
+  } else {
+    await Deno.remove(dir, { recursive: true }).catch(() => {});
+    await Deno.mkdir(dir, { recursive: true });
+  }
+  const journal = await Deno.open(journalPath, { create: true, write: true, truncate: true });
+  const write = async (line: unknown) => {
+    const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+    for (let at = 0; at < bytes.length;) at += await journal.write(bytes.subarray(at));
+  };
+  let queue = write({ plan: fingerprint });
+  for (const stored of done.values()) queue = queue.then(() => write(stored));
+  await queue;
+  let bytes = [...done.values()].reduce((sum, stored) => sum + stored.bytes, 0);
+
+  async function store(file: string, body: { bytes: Uint8Array; container: SegmentContainer }): Promise<void> {
+    const stored = { file, bytes: body.bytes.length, container: body.container };
+    const place = path(dir, stored);
+    await Deno.writeFile(`${place}.part`, body.bytes);
+    await Deno.rename(`${place}.part`, place);
+    done.set(file, stored);
+    bytes += stored.bytes;
+    queue = queue.then(() => write(stored)); // one line after the other, whoever finishes first
+    await queue;
+  }
+
+  return {
+    done,
+    bytes: () => bytes,
+    store,
+    path: (stored) => path(dir, stored),
+    [Symbol.asyncDispose]: async () => {
+      await queue.catch(() => {});
+      journal.close();
+    },
+  };
+}
+
+/** ffmpeg's playlist reader wants an ending that it knows. */
+const ENDING: Readonly<Record<SegmentContainer, string>> = { ts: "ts", fmp4: "m4s", vtt: "vtt", audio: "aac" };
+
+function path(dir: string, stored: Stored): string {
+  return `${dir}/${stored.file}.${ENDING[stored.container]}`;
+}
+
+/** Same titles, same cuts, same names without their tokens: then the bytes on disk belong to this plan. */
+async function planFingerprint(plan: HlsPlan): Promise<string> {
+  const text = plan.renditions.map((rendition) =>
+    rendition.segments.map((segment) => {
+      const name = new URL(segment.url).pathname.split("/").at(-1);
+      const span = segment.byteRange;
+      return `${segment.sequence} ${segment.durationSeconds} ${name} ${span ? `${span.offset}+${span.length}` : ""}`;
+    }).join("\n")
+  ).join("\n\n");
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return new Uint8Array(digest).toHex();
+}
+
+async function readLines(path: string): Promise<string[]> {
+  const text = await Deno.readTextFile(path).catch(() => "");
+  return text.split("\n").filter((line) => line !== "");
+}
+
+function parse(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,22 @@
+/**
+ * What the first bytes of a file are, whatever its name and type say. Pure.
+ * Example: `sniff(bytesOf("<!doctype html>"))` → "html". Runs on: Deno.
+ */
+export type Sniffed = "hls" | "mp4" | "matroska" | "ts" | "html" | "unknown";
+
+const MP4_BOXES = new Set(["ftyp", "moov", "mdat", "moof", "styp", "free", "skip", "wide", "sidx"]);
+
+export function sniff(bytes: Uint8Array): Sniffed {
+  const text = new TextDecoder("latin1").decode(bytes.subarray(0, 64));
+  if (/^(?:\xEF\xBB\xBF)?#EXTM3U/.test(text)) return "hls";
+  if (MP4_BOXES.has(text.slice(4, 8))) return "mp4";
+  if (text.startsWith("\x1A\x45\xDF\xA3")) return "matroska";
+  if (isTransportStream(bytes)) return "ts";
+  if (/^(?:\xEF\xBB\xBF)?\s*<(?:!doctype|html|head|body|script|\?xml|!--)/i.test(text)) return "html";
+  return "unknown";
+}
+
+/** Sync bytes at the first packets; one packet alone would be a coincidence. */
+export function isTransportStream(bytes: Uint8Array, at = 0): boolean {
+  return bytes[at] === 0x47 && (bytes[at + 188] === 0x47) && (at + 376 >= bytes.length || bytes[at + 376] === 0x47);
+}
