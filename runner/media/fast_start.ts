@@ -1,0 +1,110 @@
+/**
+ * Writes the archive's final file: moov in front of the media, so that a player starts and seeks after one request, and its sha-256
+ * taken while the bytes are written. Example: ftyp, mdat, moov → ftyp, moov (chunk offsets moved), mdat. Runs on: Deno.
+ */
+import { createHash } from "node:crypto";
+import { type Box, parseBoxHeader, readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
+
+const COPY_BYTES = 1 << 20;
+const MAX_MOOV_BYTES = 256 * 1024 * 1024;
+const CONTAINERS = new Set(["moov", "trak", "mdia", "minf", "stbl", "edts"]);
+
+export type FinalFile = { readonly path: string; readonly sizeBytes: number; readonly sha256: string };
+
+export type FastStart =
+  | { readonly kind: "done"; readonly file: FinalFile; readonly moved: boolean }
+  /** Fragmented, compressed or beyond 32-bit offsets: ffmpeg has to write it anew. */
+  | { readonly kind: "needs_remux"; readonly reason: string };
+
+/** Writes `input` to `output` with moov in front. `input` stays as it is. */
+export async function writeFastStart(input: string, output: string, signal: AbortSignal): Promise<FastStart> {
+  using file = await Deno.open(input);
+  const { size } = await file.stat();
+  const boxes = await readTopLevelBoxes(file, size);
+  if (boxes === null) return { kind: "needs_remux", reason: "its boxes do not add up" };
+  if (boxes.some((box) => box.type === "moof")) return { kind: "needs_remux", reason: "it is fragmented" };
+  const moov = boxes.find((box) => box.type === "moov");
+  const mdat = boxes.find((box) => box.type === "mdat");
+  if (moov === undefined || mdat === undefined || moov.size > MAX_MOOV_BYTES) {
+    return { kind: "needs_remux", reason: "it has no moov or no mdat" };
+  }
+  if (moov.offset < mdat.offset) {
+    return { kind: "done", moved: false, file: await copy(file, [{ offset: 0, size }], { output, signal }) };
+  }
+  const index = await readAt(file, moov.offset, moov.size);
+  if (index === null || !moveChunks(index, { insertedAt: mdat.offset, removedAt: moov.offset })) {
+    return { kind: "needs_remux", reason: "its index cannot be moved in place" };
+  }
+  const before = boxes.filter((box) => box.offset < mdat.offset);
+  const after = boxes.filter((box) => box.offset >= mdat.offset && box !== moov);
+  return { kind: "done", moved: true, file: await copy(file, [...before, index, ...after], { output, signal }) };
+}
+
+/**
+ * Adds the length of moov to every chunk offset that lies behind the place it moves to and before the one it leaves. False where that
+ * cannot be done in place: no table found, compressed, or an offset that 32 bits no longer hold. Pure; changes `moov`.
+ */
+export function moveChunks(moov: Uint8Array, move: { insertedAt: number; removedAt: number }): boolean {
+  const view = new DataView(moov.buffer, moov.byteOffset, moov.byteLength);
+  let tables = 0;
+  const shift = (offset: number) =>
+    offset >= move.insertedAt && offset < move.removedAt ? offset + moov.length : offset;
+  function walk(start: number, end: number): boolean {
+    for (let at = start; at < end;) {
+      const box = parseBoxHeader(moov.subarray(at, Math.min(at + 16, end)), { offset: at, end });
+      if (box === null || box.type === "cmov") return false;
+      const body = at + (view.getUint32(at) === 1 ? 16 : 8);
+      if (CONTAINERS.has(box.type) && !walk(body, at + box.size)) return false;
+      if ((box.type === "stco" || box.type === "co64") && !patch(box, body)) return false;
+      at += box.size;
+    }
+    return true;
+  }
+  function patch(box: Box, body: number): boolean {
+    const width = box.type === "stco" ? 4 : 8;
+    const count = view.getUint32(body + 4);
+    if (body + 8 + count * width > box.offset + box.size) return false;
+    tables++;
+    for (let i = 0; i < count; i++) {
+      const at = body + 8 + i * width;
+      const moved = shift(width === 4 ? view.getUint32(at) : Number(view.getBigUint64(at)));
+      if (width === 4 && moved > 0xffffffff) return false;
+      if (width === 4) view.setUint32(at, moved);
+      else view.setBigUint64(at, BigInt(moved));
+    }
+    return true;
+  }
+  return walk(0, moov.length) && tables > 0;
+}
+
+/** Ranges of the input and pieces of memory, one after the other, hashed on the way. */
+async function copy(
+  input: Deno.FsFile,
+  parts: readonly ({ offset: number; size: number } | Uint8Array)[],
+  options: { output: string; signal: AbortSignal },
+): Promise<FinalFile> {
+  const hash = createHash("sha256");
+  using output = await Deno.open(options.output, { create: true, write: true, truncate: true });
+  let sizeBytes = 0;
+  const write = async (bytes: Uint8Array) => {
+    hash.update(bytes);
+    sizeBytes += bytes.length;
+    for (let at = 0; at < bytes.length;) at += await output.write(bytes.subarray(at));
+  };
+  const buffer = new Uint8Array(COPY_BYTES);
+  for (const part of parts) {
+    if (part instanceof Uint8Array) {
+      await write(part);
+      continue;
+    }
+    await input.seek(part.offset, Deno.SeekMode.Start);
+    for (let left = part.size; left > 0;) {
+      options.signal.throwIfAborted();
+      const read = await input.read(buffer.subarray(0, Math.min(left, buffer.length)));
+      if (read === null) throw new Deno.errors.UnexpectedEof("the file became shorter while it was copied");
+      await write(buffer.subarray(0, read));
+      left -= read;
+    }
+  }
+  return { path: options.output, sizeBytes, sha256: hash.digest("hex") };
+}

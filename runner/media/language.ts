@@ -1,0 +1,60 @@
+/**
+ * Language tags of playlists (RFC 5646) as MP4 wants them (ISO 639-2/T). Pure. Example: `mp4Language("pt-BR")` → "por".
+ * Runs on: Deno.
+ */
+const THREE_LETTERS: Readonly<Record<string, string>> = {
+  ar: "ara",
+  bg: "bul",
+  bn: "ben",
+  ca: "cat",
+  cs: "ces",
+  da: "dan",
+  de: "deu",
+  el: "ell",
+  en: "eng",
+  es: "spa",
+  et: "est",
+  fa: "fas",
+  fi: "fin",
+  fil: "fil",
+  fr: "fra",
+  he: "heb",
+  hi: "hin",
+  hr: "hrv",
+  hu: "hun",
+  id: "ind",
+  is: "isl",
+  it: "ita",
+  ja: "jpn",
+  ko: "kor",
+  lt: "lit",
+  lv: "lav",
+  ml: "mal",
+  ms: "msa",
+  nb: "nob",
+  nl: "nld",
+  nn: "nno",
+  no: "nor",
+  pl: "pol",
+  pt: "por",
+  ro: "ron",
+  ru: "rus",
+  sk: "slk",
+  sl: "slv",
+  sr: "srp",
+  sv: "swe",
+  ta: "tam",
+  te: "tel",
+  th: "tha",
+  tl: "tgl",
+  tr: "tur",
+  uk: "ukr",
+  ur: "urd",
+  vi: "vie",
+  zh: "zho",
+};
+
+export function mp4Language(tag: string | null): string | null {
+  const primary = tag?.split("-")[0]?.toLowerCase() ?? "";
+  return THREE_LETTERS[primary] ?? (/^[a-z]{3}$/.test(primary) ? primary : null);
+}

@@ -1,0 +1,47 @@
+/**
+ * Walks the top-level boxes of an MP4 with two small reads per box. Example: ftyp, free, mdat, moov → moov stands at the end.
+ * ISO/IEC 14496-12 §4.2. Runs on: Deno.
+ */
+export type Box = { readonly type: string; readonly offset: number; readonly size: number };
+
+const MAX_TOP_LEVEL_BOXES = 200_000;
+
+/** The boxes in order, or null where they do not add up to the file. */
+export async function readTopLevelBoxes(file: Deno.FsFile, fileSize: number): Promise<Box[] | null> {
+  const boxes: Box[] = [];
+  let offset = 0;
+  while (offset < fileSize) {
+    const header = await readAt(file, offset, Math.min(16, fileSize - offset));
+    const box = header === null ? null : parseBoxHeader(header, { offset, end: fileSize });
+    if (box === null || boxes.length === MAX_TOP_LEVEL_BOXES) return null;
+    boxes.push(box);
+    offset += box.size;
+  }
+  return boxes;
+}
+
+/** A header of 8 or 16 bytes; null where the box is no box, or reaches past `end`. Pure. */
+export function parseBoxHeader(header: Uint8Array, place: { offset: number; end: number }): Box | null {
+  if (header.length < 8) return null;
+  const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
+  const type = new TextDecoder("latin1").decode(header.subarray(4, 8));
+  const short = view.getUint32(0);
+  const left = place.end - place.offset;
+  const size = short === 0 ? left : short === 1 ? (header.length >= 16 ? Number(view.getBigUint64(8)) : NaN) : short;
+  return size >= 8 && size <= left ? { type, offset: place.offset, size } : null;
+}
+
+export async function readAt(
+  file: Deno.FsFile,
+  offset: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer> | null> {
+  await file.seek(offset, Deno.SeekMode.Start);
+  const buffer = new Uint8Array(length);
+  for (let filled = 0; filled < length;) {
+    const read = await file.read(buffer.subarray(filled));
+    if (read === null) return null;
+    filled += read;
+  }
+  return buffer;
+}

@@ -1,0 +1,177 @@
+/**
+ * Puts downloaded tracks into one MP4 without re-encoding. ffmpeg never opens a name that somebody else chose: it reads stdin, or
+ * playlists that were written here, of files that were written here. Runs on: Deno with ffmpeg on PATH.
+ * Example: one MPEG-TS rendition → its segments into ffmpeg's stdin in order.
+ */
+import { KeepstreamError } from "../../core/errors.ts";
+import type { DownloadedRendition } from "../download/hls.ts";
+import { tsStartSeconds } from "../download/ts_span.ts";
+import { runChildOrThrow } from "./child.ts";
+import { mp4Language } from "./language.ts";
+import { probeMedia } from "./verify.ts";
+import { joinWebVtt } from "./web_vtt.ts";
+
+const QUIET = ["-nostdin", "-v", "error", "-nostats", "-y"];
+const READ_BYTES = 1 << 20;
+
+export type MuxOptions = { readonly dir: string; readonly output: string; readonly signal: AbortSignal };
+
+/** What the output has to hold; ffmpeg's word for it is not taken. */
+export type MuxedTracks = { readonly audioTracks: number; readonly subtitleTracks: number };
+
+/** Writes `output` (moov at the end: fast_start.ts moves it while hashing). */
+export async function muxHls(renditions: readonly DownloadedRendition[], options: MuxOptions): Promise<MuxedTracks> {
+  const [video, ...others] = renditions;
+  if (video === undefined) throw new KeepstreamError("unsupported", "nothing to mux");
+  const ownAudio = await countAudio(video, options.signal);
+  if (others.length === 0 && video.container === "ts") {
+    await muxStdin(video, options);
+    return { audioTracks: ownAudio, subtitleTracks: 0 };
+  }
+  const subtitles = others.filter((rendition) => rendition.role === "subtitles" && rendition.container === "vtt");
+  const tracks = [video, ...others.filter((rendition) => rendition.role === "audio")];
+  const master = await writePlaylists(tracks, options.dir);
+  const vttFiles = await writeSubtitles(subtitles, { video, dir: options.dir });
+  await runChildOrThrow("ffmpeg", [
+    ...QUIET,
+    ...[
+      "-f",
+      "hls",
+      "-protocol_whitelist",
+      "file,crypto",
+      "-allowed_extensions",
+      "m3u8,ts,m4s,aac",
+      "-i",
+      `file:${master}`,
+    ],
+    ...vttFiles.flatMap((file) => ["-f", "webvtt", "-protocol_whitelist", "file", "-i", `file:${file}`]),
+    ...["-map", "0:v:0", "-map", "0:a?"],
+    ...subtitles.flatMap((_, i) => ["-map", `${i + 1}:s:0`]),
+    ...["-c:v", "copy", "-c:a", "copy", "-c:s", "mov_text"],
+    ...tracks.slice(1).flatMap((track, i) => describe(`a:${i + ownAudio}`, track)),
+    ...subtitles.flatMap((track, i) => describe(`s:${i}`, track)),
+    ...["-f", "mp4", "-protocol_whitelist", "file", `file:${options.output}`],
+  ], { signal: options.signal });
+  return { audioTracks: ownAudio + tracks.length - 1, subtitleTracks: subtitles.length };
+}
+
+/** A progressive file of another container (Matroska, MPEG-TS, fragmented MP4) as MP4. */
+export async function remuxFile(
+  input: string,
+  options: MuxOptions & { format: "mov" | "matroska" | "mpegts"; textSubtitles: readonly number[] },
+): Promise<void> {
+  await runChildOrThrow("ffmpeg", [
+    ...QUIET,
+    ...["-f", options.format, "-protocol_whitelist", "file", "-i", `file:${input}`],
+    ...["-map", "0:v:0", "-map", "0:a?"],
+    ...options.textSubtitles.flatMap((index) => ["-map", `0:${index}`]),
+    ...["-c:v", "copy", "-c:a", "copy", "-c:s", "mov_text"],
+    ...["-f", "mp4", "-protocol_whitelist", "file", `file:${options.output}`],
+  ], { signal: options.signal });
+}
+
+async function muxStdin(video: DownloadedRendition, options: MuxOptions): Promise<void> {
+  await runChildOrThrow("ffmpeg", [
+    ...["-v", "error", "-nostats", "-y", "-f", "mpegts", "-protocol_whitelist", "pipe", "-i", "pipe:0"],
+    ...[
+      "-map",
+      "0:v:0",
+      "-map",
+      "0:a?",
+      "-c",
+      "copy",
+      "-f",
+      "mp4",
+      "-protocol_whitelist",
+      "file",
+      `file:${options.output}`,
+    ],
+  ], {
+    signal: options.signal,
+    feed: async (write) => {
+      const buffer = new Uint8Array(READ_BYTES);
+      for (const path of video.files) {
+        using file = await Deno.open(path);
+        for (let read = await file.read(buffer); read !== null; read = await file.read(buffer)) {
+          await write(buffer.slice(0, read));
+        }
+      }
+    },
+  });
+}
+
+/** Audio inside the variant's own segments; ffmpeg lists the renditions behind it. */
+async function countAudio(video: DownloadedRendition, signal: AbortSignal): Promise<number> {
+  const ts = video.container === "ts";
+  const path = ts ? video.files[0]! : video.maps[0];
+  if (path === null || path === undefined) {
+    throw new KeepstreamError("unsupported", "fragmented MP4 without an init section");
+  }
+  const probe = await probeMedia(path, { format: ts ? "mpegts" : "mov", signal });
+  return probe.tracks.filter((track) => track.type === "audio").length;
+}
+
+function describe(stream: string, track: DownloadedRendition): string[] {
+  const language = mp4Language(track.language);
+  const name = printable(track.name);
+  return [
+    ...(language === null ? [] : [`-metadata:s:${stream}`, `language=${language}`]),
+    ...(name === "" ? [] : [`-metadata:s:${stream}`, `handler_name=${name}`]),
+    ...[`-disposition:s:${stream}`.replace(":s:", ":"), track.isDefault ? "default" : "0"],
+  ];
+}
+
+/** A label is the only foreign text that reaches a command line; it stands behind `handler_name=` and holds nothing but text. */
+function printable(name: string | null): string {
+  // deno-lint-ignore no-control-regex
+  return (name ?? "").replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ").trim().slice(0, 60);
+}
+
+async function writePlaylists(tracks: readonly DownloadedRendition[], dir: string): Promise<string> {
+  const lines = ["#EXTM3U"];
+  for (const [i, track] of tracks.entries()) {
+    const path = `${dir}/track${i}.m3u8`;
+    await Deno.writeTextFile(path, localPlaylist(track));
+    if (i > 0) lines.push(`#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="${i}",DEFAULT=NO,URI="track${i}.m3u8"`);
+  }
+  lines.push(`#EXT-X-STREAM-INF:BANDWIDTH=1000000${tracks.length > 1 ? ',AUDIO="a"' : ""}`, "track0.m3u8", "");
+  const master = `${dir}/tracks.m3u8`;
+  await Deno.writeTextFile(master, lines.join("\n"));
+  return master;
+}
+
+/** Names are ours, clear text is on disk: no KEY, no BYTERANGE; MAP and DISCONTINUITY as they were. Pure. */
+function localPlaylist(track: DownloadedRendition): string {
+  const longest = Math.ceil(Math.max(...track.segments.map((segment) => segment.durationSeconds), 1));
+  const lines = ["#EXTM3U", "#EXT-X-VERSION:7", `#EXT-X-TARGETDURATION:${longest}`, "#EXT-X-PLAYLIST-TYPE:VOD"];
+  let map: string | null = null;
+  let discontinuity = track.segments[0]?.discontinuity ?? 0;
+  for (const [i, segment] of track.segments.entries()) {
+    if (segment.discontinuity !== discontinuity) lines.push("#EXT-X-DISCONTINUITY");
+    discontinuity = segment.discontinuity;
+    const own = track.maps[i] ?? null;
+    if (own !== null && own !== map) lines.push(`#EXT-X-MAP:URI="${localName(own)}"`);
+    map = own;
+    lines.push(`#EXTINF:${segment.durationSeconds},`, localName(track.files[i]!));
+  }
+  return [...lines, "#EXT-X-ENDLIST", ""].join("\n");
+}
+
+/** Segments lie in `segments/` below the playlist's directory. */
+function localName(path: string): string {
+  return path.split("/").slice(-2).join("/");
+}
+
+async function writeSubtitles(
+  subtitles: readonly DownloadedRendition[],
+  options: { video: DownloadedRendition; dir: string },
+): Promise<string[]> {
+  if (subtitles.length === 0) return [];
+  const start = options.video.container === "ts" ? tsStartSeconds(await Deno.readFile(options.video.files[0]!)) : null;
+  return await Promise.all(subtitles.map(async (rendition, i) => {
+    const segments = await Promise.all(rendition.files.map(async (path) => ({ text: await Deno.readTextFile(path) })));
+    const path = `${options.dir}/subtitles${i}.vtt`;
+    await Deno.writeTextFile(path, joinWebVtt(segments, start));
+    return path;
+  }));
+}
