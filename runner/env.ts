@@ -1,0 +1,110 @@
+/**
+ * The runner's configuration, parsed once; everything missing is named in one message. Runs on: Deno.
+ * Example: `parseEnv(Deno.env.toObject())`.
+ */
+import { z } from "zod";
+
+const GIB = 1024 ** 3;
+
+const secretKeys = z.string().transform((text, context): string[] => {
+  try {
+    return z.array(z.string().min(1)).min(1).parse(Object.values(JSON.parse(text)));
+  } catch {
+    context.addIssue('must be JSON such as {"default":"sb_secret_…"}');
+    return z.NEVER;
+  }
+});
+
+const originList = z.string().default("").transform((text) => text.split(",").map((one) => one.trim()).filter(Boolean));
+
+const schema = z.object({
+  SUPABASE_URL: z.url(),
+  SUPABASE_SECRET_KEYS: secretKeys.optional(),
+  SUPABASE_SERVICE_ROLE_KEY: z.string().min(1).optional(),
+  HF_FILE_SALT: z.string().min(8, "must have at least 8 characters"),
+  RUNNER_WEBHOOK_SECRET: z.string().min(8, "must have at least 8 characters").optional(),
+  RUNNER_CONCURRENCY: z.coerce.number().int().min(1).max(16).default(2),
+  RUNNER_WORK_DIR: z.string().min(1).default("/tmp/keepstream"),
+  RUNNER_NAME: z.string().max(80).optional(),
+  RUNNER_LEASE_SECONDS: z.coerce.number().int().min(10).max(3600).default(120),
+  RUNNER_POLL_SECONDS: z.coerce.number().min(0.1).max(3600).default(10),
+  RUNNER_STOP_SECONDS: z.coerce.number().min(0).max(600).default(8),
+  RUNNER_MAX_BYTES: z.coerce.number().int().min(1).default(16 * GIB),
+  RUNNER_HLS_CONNECTIONS: z.coerce.number().int().min(1).max(32).default(16),
+  RUNNER_MP4_CONNECTIONS: z.coerce.number().int().min(1).max(16).default(8),
+  MEGA_API_URL: z.url().optional(),
+  PORT: z.coerce.number().int().min(0).max(65535).default(7860),
+  DEV_ALLOWED_ORIGINS: originList,
+}).refine((env) => env.SUPABASE_SECRET_KEYS ?? env.SUPABASE_SERVICE_ROLE_KEY, {
+  path: ["SUPABASE_SECRET_KEYS"],
+  message: "is missing (or the legacy SUPABASE_SERVICE_ROLE_KEY)",
+}).refine((env) => env.DEV_ALLOWED_ORIGINS.length === 0 || isLoopback(env.SUPABASE_URL), {
+  path: ["DEV_ALLOWED_ORIGINS"],
+  message: "is for development only: SUPABASE_URL must be on loopback",
+});
+
+export type RunnerEnv = {
+  readonly supabaseUrl: string;
+  readonly supabaseKey: string;
+  readonly fileSalt: string;
+  readonly webhookSecret: string;
+  readonly concurrency: number;
+  readonly workDir: string;
+  readonly name: string;
+  readonly leaseSeconds: number;
+  readonly pollSeconds: number;
+  readonly stopSeconds: number;
+  readonly maxBytes: number;
+  readonly hlsConnections: number;
+  readonly mp4Connections: number;
+  readonly megaApiUrl: string | undefined;
+  readonly port: number;
+  readonly allowedOrigins: readonly string[];
+  /** Loopback while developing: nobody else is to reach a runner that may fetch from loopback. */
+  readonly hostname: string;
+  /** As given, for the storage targets (HF_TOKEN_STORAGE_1…N and their siblings). */
+  readonly storage: Readonly<Record<string, string>>;
+};
+
+/** @throws {Error} naming every variable that is missing or wrong. */
+export function parseEnv(variables: Readonly<Record<string, string>>): RunnerEnv {
+  const filled = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ""));
+  const parsed = schema.safeParse(filled);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`);
+    throw new Error(`the runner cannot start, its environment is incomplete:\n${lines.join("\n")}`);
+  }
+  const env = parsed.data;
+  return {
+    supabaseUrl: env.SUPABASE_URL,
+    supabaseKey: (env.SUPABASE_SECRET_KEYS?.[0] ?? env.SUPABASE_SERVICE_ROLE_KEY)!,
+    fileSalt: env.HF_FILE_SALT,
+    webhookSecret: env.RUNNER_WEBHOOK_SECRET ?? env.HF_FILE_SALT,
+    concurrency: env.RUNNER_CONCURRENCY,
+    workDir: env.RUNNER_WORK_DIR,
+    name: env.RUNNER_NAME ?? `${hostName()}-${Deno.pid}`,
+    leaseSeconds: env.RUNNER_LEASE_SECONDS,
+    pollSeconds: env.RUNNER_POLL_SECONDS,
+    stopSeconds: env.RUNNER_STOP_SECONDS,
+    maxBytes: env.RUNNER_MAX_BYTES,
+    hlsConnections: env.RUNNER_HLS_CONNECTIONS,
+    mp4Connections: env.RUNNER_MP4_CONNECTIONS,
+    megaApiUrl: env.MEGA_API_URL,
+    port: env.PORT,
+    allowedOrigins: env.DEV_ALLOWED_ORIGINS,
+    hostname: env.DEV_ALLOWED_ORIGINS.length > 0 ? "127.0.0.1" : "0.0.0.0",
+    storage: filled,
+  };
+}
+
+function isLoopback(url: string): boolean {
+  return ["127.0.0.1", "localhost", "[::1]"].includes(new URL(url).hostname);
+}
+
+function hostName(): string {
+  try {
+    return Deno.hostname();
+  } catch {
+    return "runner"; // not permitted: the process id still tells runners apart
+  }
+}

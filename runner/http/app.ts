@@ -1,0 +1,87 @@
+/**
+ * The runner's HTTP side: is it well, what is it doing, wake up. Nothing here shows an address, a token or a path.
+ * Example: `app.request("/health")` → 200 { status: "ok" }. Runs on: Deno.
+ */
+import { type Context, Hono } from "hono";
+import type { Events } from "../events.ts";
+import type { ActiveJob } from "../loop/claim_loop.ts";
+import { QueueRefusal } from "../loop/queue.ts";
+import { renderMetrics } from "./metrics.ts";
+import type { TriggerReader, TriggerVideo } from "./trigger.ts";
+
+export type AppOptions = {
+  readonly worker: string;
+  readonly concurrency: number;
+  readonly startedAt: number;
+  readonly now: () => number;
+  readonly events: Events;
+  readonly active: () => readonly ActiveJob[];
+  readonly stopping: () => boolean;
+  readonly wake: () => void;
+  readonly readTrigger: TriggerReader;
+  readonly enqueue: (video: TriggerVideo) => Promise<{ id: string; status: string }>;
+  readonly queueCounts: () => Promise<unknown>;
+  readonly totals: () => Readonly<Record<string, number>>;
+  readonly recent: () => readonly unknown[];
+  readonly dashboard: string;
+};
+
+const CONTENT_SECURITY_POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'";
+
+export function createApp(options: AppOptions): Hono {
+  const app = new Hono();
+  app.get("/", (c) => c.html(options.dashboard, 200, { "content-security-policy": CONTENT_SECURITY_POLICY }));
+  app.get(
+    "/health",
+    (c) => options.stopping() ? c.json({ status: "stopping" }, 503) : c.json({ status: "ok", worker: options.worker }),
+  );
+  app.get("/status", async (c) => c.json(await status(options)));
+  app.get("/metrics", (c) => c.text(renderMetrics({ active: options.active(), totals: options.totals() })));
+  app.post("/trigger", (c) => trigger(c, options));
+  app.notFound((c) => c.json({ success: false, error: "not found" }, 404));
+  app.onError((error, c) => {
+    if (error instanceof QueueRefusal) return c.json({ success: false, error: error.message }, 400);
+    return c.json({ success: false, error: "the queue cannot be reached; try again" }, 503);
+  });
+  return app;
+}
+
+async function trigger(c: Context, options: AppOptions): Promise<Response> {
+  const read = await options.readTrigger(c.req.raw);
+  if (!read.ok) {
+    options.events.emit({ event: "wake:rejected", reason: read.error.reason });
+    return c.json({ success: false, error: read.error.reason }, read.error.status);
+  }
+  if (options.stopping()) return c.json({ success: false, error: "the runner is stopping" }, 503);
+  const { value } = read;
+  if (value.by === "webhook" && value.replay) return c.json({ success: true, replay: true }, 200);
+  options.events.emit({ event: "wake:received", by: value.by });
+  const job = value.by === "bearer" && value.video !== null ? await options.enqueue(value.video) : null;
+  options.wake();
+  return c.json({ success: true, ...(job === null ? {} : { job }) }, 202);
+}
+
+async function status(options: AppOptions) {
+  const now = options.now();
+  return {
+    status: options.stopping() ? "stopping" : "ok",
+    worker: options.worker,
+    uptime_seconds: Math.floor((now - options.startedAt) / 1000),
+    concurrency: options.concurrency,
+    active: options.active().map(({ job, startedAt, progress }) => ({
+      id: job.id,
+      mal_id: job.malId,
+      episode: job.episode,
+      provider: job.provider,
+      resolution: job.resolution,
+      attempt: job.attempt,
+      running_seconds: Math.floor((now - startedAt) / 1000),
+      ...progress(),
+    })),
+    totals: options.totals(),
+    recent: options.recent(),
+    // A queue that is away is a fact to show, not a reason to fail.
+    queue: await options.queueCounts().catch(() => null),
+  };
+}

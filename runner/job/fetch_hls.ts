@@ -1,0 +1,58 @@
+/** A playlist's segments to one verified MP4. Runs on: Deno. */
+import type { Resolved } from "../../sources/resolve.ts";
+import { downloadHls } from "../download/hls.ts";
+import { type HlsPlan, planHls } from "../download/hls_plan.ts";
+import { muxHls } from "../media/mux.ts";
+import { finishFile } from "./finish_file.ts";
+import {
+  type FetchedSource,
+  mediaRequest,
+  resolveCandidate,
+  type SourceJob,
+  type SourceTools,
+} from "./source_tools.ts";
+
+/** Segments, muxed file and final file lie side by side for a moment; the sum is an estimate. */
+const DISK_FACTOR = 3.3;
+
+export async function fetchHls(resolved: Resolved, job: SourceJob, tools: SourceTools): Promise<FetchedSource> {
+  const { dir, progress } = tools;
+  const noSpace = new AbortController();
+  const signal = AbortSignal.any([tools.signal, noSpace.signal]);
+  const planOf = (source: Resolved): Promise<HlsPlan> =>
+    planHls(source.url, { ...mediaRequest(source, tools), wanted: job.resolution });
+  const plan = await planOf(resolved);
+  progress.enter("downloading");
+  tools.onPhase();
+  const reserve = reserveAsItGrows(tools, (error) => noSpace.abort(error));
+  let first = true;
+  const renditions = await downloadHls(plan, {
+    ...mediaRequest(resolved, tools),
+    signal,
+    dir: `${dir.path}/segments`,
+    connections: tools.hlsConnections,
+    planAgain: async () => await planOf(await resolveCandidate(job.candidate, tools)),
+    onProgress: ({ done, total }) => {
+      if (first && done > 0) tools.onResumed(done, "segments");
+      first = false;
+      progress.set(done, total);
+      reserve(total);
+    },
+  });
+  progress.enter("verifying");
+  tools.onPhase();
+  const muxed = `${dir.path}/muxed.mp4`;
+  const tracks = await muxHls(renditions, { dir: dir.path, output: muxed, signal });
+  const expected = { durationSeconds: plan.durationSeconds, ...tracks, seamless: true };
+  return await finishFile(muxed, { format: "mov", expected }, tools);
+}
+
+/** The estimate moves with every segment: promise more in steps, and stop when the disk cannot keep up. */
+function reserveAsItGrows(tools: SourceTools, onFull: (error: unknown) => void): (totalBytes: number) => void {
+  let promised = 0;
+  return (totalBytes) => {
+    if (totalBytes * DISK_FACTOR <= promised) return;
+    promised = Math.ceil(totalBytes * DISK_FACTOR * 1.2);
+    tools.reservation.resize(promised).catch(onFull);
+  };
+}

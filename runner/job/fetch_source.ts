@@ -1,0 +1,39 @@
+/**
+ * From a candidate of the queue to a verified, hashed, fast-starting file on disk: resolve, look, download by the way that fits.
+ * Example: `await fetchSource({ candidate, resolution: "720p", source }, tools)` → { final, durationSeconds }. Runs on: Deno.
+ */
+import { KeepstreamError } from "../../core/errors.ts";
+import { look } from "../download/look.ts";
+import { throwRefusal } from "../network/guarded_fetch.ts";
+import { fetchFile } from "./fetch_file.ts";
+import { fetchHls } from "./fetch_hls.ts";
+import {
+  type FetchedSource,
+  mediaRequest,
+  resolveCandidate,
+  type SourceJob,
+  type SourceTools,
+} from "./source_tools.ts";
+
+export async function fetchSource(job: SourceJob, tools: SourceTools): Promise<FetchedSource> {
+  try {
+    const resolved = await resolveCandidate(job.candidate, tools);
+    const looked = await look(resolved.url, mediaRequest(resolved, tools));
+    switch (looked.sniffed) {
+      case "hls":
+        return await fetchHls(resolved, job, tools);
+      case "mp4":
+      case "matroska":
+      case "ts":
+        return await fetchFile(resolved, { job, looked, container: looked.sniffed }, tools);
+      case "html":
+        throw new KeepstreamError("unsupported", "the address leads to a web page, not to a video");
+      case "unknown":
+        throw new KeepstreamError("unsupported", "the address leads to something that is no video");
+    }
+  } catch (error) {
+    tools.signal.throwIfAborted();
+    throwRefusal(tools.line); // the proxy knows the reason that a broken connection only hints at
+    throw error;
+  }
+}

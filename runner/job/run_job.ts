@@ -1,0 +1,281 @@
+/**
+ * One job from claim to ready: fetch and verify, then a copy on every storage target; the first copy makes the episode servable.
+ * Example: `await runJob(job, { progress, signal, beforeCommit, onRecorded }, tools)`. Throws what the queue is to be told. Runs on: Deno.
+ */
+import { KeepstreamError } from "../../core/errors.ts";
+import { fileKey } from "../../core/file_key.ts";
+import type { TargetPolicy } from "../../core/target_policy.ts";
+import type { Events } from "../events.ts";
+import { type Job, LeaseLost, type Queue, QueueUnavailable, type ReplicaRow } from "../loop/queue.ts";
+import type { ForwardProxy } from "../network/forward_proxy.ts";
+import { createGuardedFetch } from "../network/guarded_fetch.ts";
+import type { HealthBook } from "../storage/health.ts";
+import { replicate, type Replication, replicationError, type TargetFailure } from "../storage/replicate.ts";
+import type { Slots } from "../storage/slots.ts";
+import type { LockRepo, StorageTarget, StoredCopy } from "../storage/target.ts";
+import type { FinalFile } from "../media/fast_start.ts";
+import type { DiskBudget } from "./disk_budget.ts";
+import { fetchSource } from "./fetch_source.ts";
+import type { Progress } from "./progress.ts";
+import type { FetchedSource } from "./source_tools.ts";
+import { emptyJobDir, type JobDir, openJobDir } from "./work_dir.ts";
+
+const FIRST_RESERVATION_BYTES = 64 * 1024 * 1024;
+const REPLICA_LEASE_EVERY_MS = 120_000;
+const GIVE_UP_MS = 10_000;
+const RETRY_MS = 500;
+
+export type JobTools = {
+  readonly queue: Queue;
+  readonly events: Events;
+  readonly proxy: ForwardProxy;
+  readonly policy: TargetPolicy;
+  readonly disk: DiskBudget;
+  readonly workDir: string;
+  readonly fileSalt: string;
+  readonly targets: readonly StorageTarget[];
+  readonly slots: Slots;
+  readonly health: HealthBook;
+  readonly lockRepo?: LockRepo;
+  readonly maxBytes: number;
+  readonly hlsConnections: number;
+  readonly mp4Connections: number;
+  readonly megaApiUrl?: string | undefined;
+};
+
+export type JobRun = {
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  /** Renews the lease; throws when it is lost. Called right before bytes become visible. */
+  readonly beforeCommit: () => Promise<void>;
+  /** The row is ready and the lease gone: no heartbeat any more. */
+  readonly onRecorded: () => void;
+};
+
+export async function runJob(job: Job, run: JobRun, tools: JobTools): Promise<void> {
+  const startedAt = performance.now();
+  await using dir = await openJobDir(tools.workDir, job.id);
+  using reservation = await tools.disk.reserve(FIRST_RESERVATION_BYTES);
+  const source = await sourceId(job);
+  const kept = await keptFinal(dir, source);
+  if (kept !== null) {
+    tools.events.emit({ event: "job:resumed", id: job.id, bytes: kept.final.sizeBytes, from: "final" });
+  }
+  const fetched = kept ?? await fetchJob(job, { dir, reservation, source, run }, tools);
+  await keepFinal(dir, { source, fetched });
+  const { copies, failures } = await upload(job, fetched, { run, tools });
+  dir.discard();
+  tools.events.emit({
+    event: "job:finished",
+    id: job.id,
+    copies: copies.length,
+    failures: failures.length,
+    ms: Math.round(performance.now() - startedAt),
+  });
+}
+
+async function fetchJob(
+  job: Job,
+  options: { dir: JobDir; reservation: Awaited<ReturnType<DiskBudget["reserve"]>>; source: string; run: JobRun },
+  tools: JobTools,
+): Promise<FetchedSource> {
+  const { dir, source, run } = options;
+  const line = tools.proxy.openLine({ policy: tools.policy, maxBytes: tools.maxBytes });
+  const onPhase = () => tools.events.emit({ event: "job:phase", id: job.id, phase: run.progress.phase });
+  try {
+    const sourceJob = { candidate: job.candidates[0]!, resolution: job.resolution, source };
+    return await fetchSource(sourceJob, {
+      ...tools,
+      dir,
+      line,
+      fetch: createGuardedFetch(line),
+      signal: run.signal,
+      progress: run.progress,
+      reservation: options.reservation,
+      onPhase,
+      onResumed: (bytes, from) => tools.events.emit({ event: "job:resumed", id: job.id, bytes, from }),
+    });
+  } finally {
+    line.close();
+  }
+}
+
+/** The first copy is recorded at once; the others follow as replicas that this runner holds until they are there. */
+async function upload(
+  job: Job,
+  fetched: FetchedSource,
+  { run, tools }: { run: JobRun; tools: JobTools },
+): Promise<Replication> {
+  if (tools.targets.length === 0) throw new KeepstreamError("storage_5xx", "no storage target is configured");
+  const key = await fileKey({ ...job, salt: tools.fileSalt });
+  const status = await persistently(() => tools.queue.report(job, "uploading"), run.signal);
+  if (status !== "uploading") throw new LeaseLost("the job was cancelled");
+  run.progress.enter("uploading", fetched.final.sizeBytes * tools.targets.length);
+  tools.events.emit({ event: "job:phase", id: job.id, phase: "uploading" });
+  let replicaIds: ReadonlyMap<string, string> | null = null;
+  let renewal: ReturnType<typeof setInterval> | undefined;
+  const onFirst = async (copy: StoredCopy) => {
+    await run.beforeCommit();
+    const replicas = tools.targets.map((target) => replicaRow(target, { copy, final: fetched.final, key, job }));
+    const archive = {
+      fileKey: key,
+      sha256: fetched.final.sha256,
+      sizeBytes: fetched.final.sizeBytes,
+      durationSeconds: fetched.durationSeconds,
+      replicas,
+    };
+    replicaIds = await persistently(() => tools.queue.record(job, archive), run.signal);
+    run.onRecorded();
+    tools.events.emit({
+      event: "job:archived",
+      id: job.id,
+      sha256: copy.sha256,
+      sizeBytes: copy.sizeBytes,
+      target: copy.target,
+    });
+    const open = [...replicaIds].filter(([target]) => target !== copy.target).map(([, id]) => id);
+    if (open.length === 0) return;
+    renewal = setInterval(() => {
+      tools.queue.extendReplicas(open, job.leaseToken).catch(() => {}); // the next call tries again; ten minutes are left
+    }, REPLICA_LEASE_EVERY_MS);
+  };
+  try {
+    const result = await replicate(fetched.final, { malId: job.malId, episode: job.episode, fileKey: key }, {
+      targets: tools.targets,
+      signal: run.signal,
+      slots: tools.slots,
+      health: tools.health,
+      onProgress: (bytes, total) => run.progress.set(bytes, total),
+      onFirst,
+      beforeCommit: async () => replicaIds === null ? await run.beforeCommit() : undefined,
+      ...(tools.lockRepo === undefined ? {} : { lockRepo: tools.lockRepo }),
+    });
+    if (replicaIds === null) throw replicationError(result.failures);
+    await settleReplicas(job, { ids: replicaIds, result, tools });
+    return result;
+  } catch (error) {
+    if (replicaIds !== null) await giveReplicasBack(job, { ids: replicaIds, tools });
+    throw error;
+  } finally {
+    clearInterval(renewal);
+  }
+}
+
+/** Repeats a call whose repetition is harmless, as long as the queue is away and the job is still ours. */
+async function persistently<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof QueueUnavailable)) throw error;
+      if (signal.aborted) throw error;
+      await new Promise((done) => setTimeout(done, RETRY_MS));
+    }
+  }
+}
+
+function replicaRow(
+  target: StorageTarget,
+  what: { copy: StoredCopy; final: FinalFile; key: string; job: Job },
+): ReplicaRow {
+  const { copy, job } = what;
+  if (target.name === copy.target) {
+    return {
+      target: target.name,
+      account: copy.account,
+      repo: copy.repo,
+      path: copy.path,
+      direct_url: copy.directUrl,
+      commit_oid: copy.commitOid,
+      sha256: copy.sha256,
+      size_bytes: copy.sizeBytes,
+      state: "verified",
+    };
+  }
+  const address = target.address({ malId: job.malId, episode: job.episode, fileKey: what.key });
+  const unknown = { direct_url: null, commit_oid: null, sha256: null, size_bytes: null };
+  return { target: target.name, account: target.account, ...address, ...unknown, state: "uploading" };
+}
+
+async function settleReplicas(
+  job: Job,
+  { ids, result, tools }: { ids: ReadonlyMap<string, string>; result: Replication; tools: JobTools },
+): Promise<void> {
+  for (const copy of result.copies.slice(1)) {
+    await complete(job, { id: ids.get(copy.target), tools }, {
+      state: "verified",
+      repo: copy.repo,
+      path: copy.path,
+      commit_oid: copy.commitOid,
+      direct_url: copy.directUrl,
+      account: copy.account,
+      sha256: copy.sha256,
+      size_bytes: copy.sizeBytes,
+    });
+  }
+  for (const failure of result.failures) {
+    tools.events.emit(replicaFailed(job, failure));
+    await complete(job, { id: ids.get(failure.target), tools }, {
+      state: "failed",
+      error: failure.error.message,
+      error_class: failure.error.code,
+      retry_after_seconds: failure.error.retryAfterSeconds ?? null,
+    });
+  }
+}
+
+/** Stopped between the first copy and the others: they are repair work for whoever comes next. */
+async function giveReplicasBack(
+  job: Job,
+  { ids, tools }: { ids: ReadonlyMap<string, string>; tools: JobTools },
+): Promise<void> {
+  for (const id of ids.values()) await complete(job, { id, tools }, { state: "pending" });
+}
+
+/** The episode is served already: what cannot be written now is found by the sweep when its lease runs out. */
+async function complete(
+  job: Job,
+  { id, tools }: { id: string | undefined; tools: JobTools },
+  outcome: Record<string, unknown>,
+): Promise<void> {
+  if (id === undefined) return;
+  try {
+    await persistently(() => tools.queue.completeReplica(id, job.leaseToken, outcome), AbortSignal.timeout(GIVE_UP_MS));
+  } catch (error) {
+    if (error instanceof LeaseLost) return;
+    tools.events.emit({ event: "queue:unavailable", during: "complete_replica", message: (error as Error).message });
+  }
+}
+
+function replicaFailed(job: Job, failure: TargetFailure) {
+  const { code, message } = failure.error;
+  return { event: "replica:failed", id: job.id, target: failure.target, code, message } as const;
+}
+
+/** The candidate without its expiring parts: the embed page, else host and path. */
+async function sourceId(job: Job): Promise<string> {
+  const candidate = job.candidates[0]!;
+  const address = candidate.embedUrl ?? candidate.videoUrl?.split("?")[0] ?? "";
+  const text = new TextEncoder().encode(`${address}\n${job.resolution ?? ""}`);
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", text)).toHex();
+}
+
+/** A file that an earlier run finished and did not get to upload. Another source's leftovers are thrown away. */
+async function keptFinal(dir: JobDir, source: string): Promise<FetchedSource | null> {
+  const state = await dir.readState();
+  if (state !== null && state.source !== source) await emptyJobDir(dir.path);
+  if (state === null || state.source !== source || state.final === undefined) return null;
+  const path = `${dir.path}/final.mp4`;
+  const size = (await Deno.stat(path).catch(() => null))?.size;
+  if (size !== state.final.sizeBytes) return null;
+  const { sizeBytes, sha256, durationSeconds } = state.final;
+  return { final: { path, sizeBytes, sha256 }, durationSeconds };
+}
+
+async function keepFinal(dir: JobDir, { source, fetched }: { source: string; fetched: FetchedSource }): Promise<void> {
+  const { sizeBytes, sha256 } = fetched.final;
+  await dir.writeState({ source, final: { sizeBytes, sha256, durationSeconds: fetched.durationSeconds } });
+  for (const name of ["segments", "muxed.mp4", "remuxed.mp4", "media.bin"]) {
+    await Deno.remove(`${dir.path}/${name}`, { recursive: true }).catch(() => {});
+  }
+}

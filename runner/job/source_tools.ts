@@ -1,0 +1,70 @@
+/** What every way of fetching a source is handed, and the media request made of it. Runs on: Deno. */
+import type { TargetPolicy } from "../../core/target_policy.ts";
+import { type Resolved, resolveServer } from "../../sources/resolve.ts";
+import type { Candidate } from "../loop/queue.ts";
+import type { FinalFile } from "../media/fast_start.ts";
+import type { Line } from "../network/forward_proxy.ts";
+import type { Fetch, MediaRequest } from "../network/guarded_fetch.ts";
+import type { Reservation } from "./disk_budget.ts";
+import type { Progress } from "./progress.ts";
+import type { JobDir } from "./work_dir.ts";
+
+const RESOLVE_TIMEOUT_MS = 30_000;
+/** All that a source may ask to be sent along; everything else is ours. */
+const HEADER_NAMES = new Set(["referer", "origin", "user-agent", "accept", "accept-language", "cookie"]);
+// deno-lint-ignore no-control-regex
+const CONTROL = /[\u0000-\u001f\u007f]/;
+
+export type SourceJob = {
+  readonly candidate: Candidate;
+  readonly resolution: string | null;
+  /** Tells this candidate's bytes on disk from another's. */
+  readonly source: string;
+};
+
+export type SourceTools = {
+  readonly dir: JobDir;
+  readonly line: Line;
+  readonly fetch: Fetch;
+  readonly policy: TargetPolicy;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+  readonly reservation: Reservation;
+  /** Largest file that is archived. */
+  readonly maxBytes: number;
+  readonly hlsConnections: number;
+  readonly mp4Connections: number;
+  readonly megaApiUrl?: string | undefined;
+  readonly onResumed: (bytes: number, from: string) => void;
+  readonly onPhase: () => void;
+};
+
+export type FetchedSource = { readonly final: FinalFile; readonly durationSeconds: number };
+
+/** Reads the embed page again where the bytes are fetched: an address may be bound to whoever asked for it. */
+export async function resolveCandidate(candidate: Candidate, tools: SourceTools): Promise<Resolved> {
+  const resolved = await resolveServer(
+    { embedUrl: candidate.embedUrl, videoUrl: candidate.videoUrl, kind: candidate.kind },
+    {
+      fetch: tools.fetch,
+      signal: AbortSignal.any([tools.signal, AbortSignal.timeout(RESOLVE_TIMEOUT_MS)]),
+      now: Date.now,
+      policy: tools.policy,
+      ...(tools.megaApiUrl === undefined ? {} : { megaApiUrl: tools.megaApiUrl }),
+    },
+  );
+  return { ...resolved, headers: allowedHeaders({ ...candidate.headers, ...resolved.headers }) };
+}
+
+export function mediaRequest(resolved: Resolved, tools: SourceTools): MediaRequest {
+  return { fetch: tools.fetch, policy: tools.policy, headers: resolved.headers, signal: tools.signal };
+}
+
+/** Pure. */
+export function allowedHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers)
+      .map(([name, value]) => [name.toLowerCase(), value] as const)
+      .filter(([name, value]) => HEADER_NAMES.has(name) && value.length <= 4096 && !CONTROL.test(value)),
+  );
+}

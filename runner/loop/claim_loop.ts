@@ -1,0 +1,331 @@
+/**
+ * Claims a job for every free slot, keeps all leases alive with one call, and lets every job end in one way: finished, failed, released
+ * or lost. Example: `const loop = startClaimLoop({ queue, runJob, … })`; `loop.wake()`; `await loop.stop(8)`. Runs on: Deno.
+ */
+import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
+import { redactText } from "../../core/redact.ts";
+import type { Events } from "../events.ts";
+import { Progress, type ProgressRow } from "../job/progress.ts";
+import type { JobRun } from "../job/run_job.ts";
+import { type Failure, type Job, LeaseLost, type Queue, QueueRefusal, QueueUnavailable } from "./queue.ts";
+
+const TICK_MS = 1000;
+/** A lease is renewed when a third of it is used, so that two lost heartbeats are survived. */
+const RENEW_AT = 1 / 3;
+/** Stop that much before the database would give the job to somebody else. */
+const LEASE_MARGIN_MS = 2000;
+const REPORT_RETRY_MS = 1000;
+
+export type ActiveJob = {
+  readonly job: Job;
+  readonly startedAt: number;
+  readonly progress: () => ProgressRow;
+};
+
+export type ClaimLoop = {
+  /** There is work: claim now instead of at the next poll. */
+  readonly wake: () => void;
+  readonly active: () => readonly ActiveJob[];
+  /** No new claims; uploads get `seconds` to end, everything else is given back at once. */
+  readonly stop: (seconds: number) => Promise<void>;
+  /** Resolves when the queue had nothing due and no job is running (run-once). */
+  readonly drained: Promise<void>;
+};
+
+export type LoopOptions = {
+  readonly queue: Queue;
+  readonly events: Events;
+  readonly runJob: (job: Job, run: JobRun) => Promise<void>;
+  readonly concurrency: number;
+  readonly leaseSeconds: number;
+  readonly pollSeconds: number;
+  /** true: stop when nothing is due. */
+  readonly once?: boolean;
+};
+
+type Running = {
+  readonly job: Job;
+  readonly abort: AbortController;
+  readonly progress: Progress;
+  readonly startedAt: number;
+  row: ProgressRow;
+  sent: string;
+  renewedAt: number;
+  recorded: boolean;
+  done: Promise<void>;
+};
+
+/** Reasons to abort that are no failure of the job. */
+class Stopped extends Error {}
+class Cancelled extends Error {}
+
+export function startClaimLoop(options: LoopOptions): ClaimLoop {
+  const loop = new Loop(options);
+  return { wake: () => loop.wake(), active: () => loop.active(), stop: (s) => loop.stop(s), drained: loop.run() };
+}
+
+class Loop {
+  readonly #options: LoopOptions;
+  readonly #running = new Map<string, Running>();
+  #stopping = false;
+  #woken = false;
+  #wakeUp: () => void = () => {};
+  #heartbeat: Promise<void> = Promise.resolve();
+  #beating = false;
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<void> {
+    const timer = setInterval(() => void this.#tick(), TICK_MS);
+    try {
+      while (!this.#stopping) {
+        this.#woken = false;
+        const claimed = await this.#claim();
+        if (claimed > 0) continue; // a slot may be left, and so may work
+        if (this.#options.once && this.#running.size === 0 && !this.#woken) return;
+        await this.#rest();
+      }
+      await Promise.all([...this.#running.values()].map((running) => running.done));
+    } finally {
+      clearInterval(timer);
+      await this.#heartbeat;
+    }
+  }
+
+  wake(): void {
+    this.#woken = true;
+    this.#wakeUp();
+  }
+
+  active(): ActiveJob[] {
+    return [...this.#running.values()].map(({ job, startedAt, progress }) => ({
+      job,
+      startedAt,
+      progress: () => progress.sample(),
+    }));
+  }
+
+  async stop(seconds: number): Promise<void> {
+    this.#stopping = true;
+    this.#wakeUp();
+    const nearlyDone = (running: Running) => running.progress.phase === "uploading";
+    for (const running of this.#running.values()) if (!nearlyDone(running)) running.abort.abort(new Stopped());
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const budget = new Promise<void>((over) => timer = setTimeout(over, seconds * 1000));
+    await Promise.race([this.#allDone(), budget]);
+    clearTimeout(timer);
+    for (const running of this.#running.values()) running.abort.abort(new Stopped());
+    await this.#allDone();
+  }
+
+  async #allDone(): Promise<void> {
+    await Promise.all([...this.#running.values()].map((running) => running.done));
+  }
+
+  async #claim(): Promise<number> {
+    const free = this.#options.concurrency - this.#running.size;
+    if (free <= 0) return 0;
+    const askedAt = performance.now();
+    let jobs: Job[];
+    try {
+      jobs = await this.#options.queue.claim(free);
+    } catch (error) {
+      this.#unavailable("claim", error);
+      return 0;
+    }
+    for (const job of jobs) this.#start(job, askedAt);
+    return jobs.length;
+  }
+
+  #start(job: Job, leasedAt: number): void {
+    const { events } = this.#options;
+    const progress = new Progress(() => performance.now());
+    const row = progress.sample();
+    const running: Running = {
+      job,
+      abort: new AbortController(),
+      progress,
+      startedAt: Date.now(),
+      row,
+      sent: "",
+      renewedAt: leasedAt,
+      recorded: false,
+      done: Promise.resolve(),
+    };
+    this.#running.set(job.id, running);
+    const { id, malId, episode, provider, resolution, attempt } = job;
+    events.emit({ event: "job:claimed", id, malId, episode, provider, resolution, attempt });
+    running.done = this.#runToEnd(running).finally(() => {
+      this.#running.delete(id);
+      this.wake(); // a slot is free: ask for the next job now
+    });
+  }
+
+  async #runToEnd(running: Running): Promise<void> {
+    const { job, abort } = running;
+    if (this.#stopping) abort.abort(new Stopped());
+    try {
+      abort.signal.throwIfAborted();
+      await this.#options.runJob(job, {
+        progress: running.progress,
+        signal: abort.signal,
+        beforeCommit: () => this.#renew(running),
+        onRecorded: () => {
+          running.recorded = true;
+          running.progress.enter("replicating");
+        },
+      });
+    } catch (error) {
+      const cause = abort.signal.aborted ? abort.signal.reason : error;
+      await this.#settle(running, cause).catch((failure) => this.#unavailable("report", failure));
+    }
+  }
+
+  /** Tells the queue how a job ended that did not end well. */
+  async #settle(running: Running, error: unknown): Promise<void> {
+    const { job } = running;
+    const { events, queue } = this.#options;
+    if (running.recorded) return; // ready already: what is missing is repair work
+    if (error instanceof LeaseLost) {
+      return events.emit({ event: "job:lost", id: job.id, reason: redactText(error.message) });
+    }
+    const failure = toFailure(error, job);
+    const release = error instanceof Stopped || failure.code === "shutdown";
+    const report = release
+      ? () => queue.report(job, "pending", { ...failure, code: "shutdown" })
+      : () => queue.report(job, "failed", failure);
+    const told = await this.#tell(running, report);
+    if (!told) return events.emit({ event: "job:lost", id: job.id, reason: "the queue could not be told in time" });
+    if (release) events.emit({ event: "job:released", id: job.id, reason: failure.message });
+    else events.emit({ event: "job:failed", id: job.id, code: failure.code, message: failure.message });
+  }
+
+  /** Repeats until the queue answered or the lease is over; a report that arrived twice is refused the second time, harmlessly. */
+  async #tell(running: Running, report: () => Promise<unknown>): Promise<boolean> {
+    for (;;) {
+      try {
+        await report();
+        return true;
+      } catch (error) {
+        if (error instanceof LeaseLost) return false;
+        if (error instanceof QueueRefusal) {
+          this.#unavailable("report", error);
+          return false;
+        }
+        this.#unavailable("report", error);
+        if (this.#leaseLeft(running) < REPORT_RETRY_MS) return false;
+        await new Promise((done) => setTimeout(done, REPORT_RETRY_MS));
+      }
+    }
+  }
+
+  async #tick(): Promise<void> {
+    for (const running of this.#running.values()) {
+      running.row = running.progress.sample();
+      this.#emitProgress(running);
+      if (!running.recorded && this.#leaseLeft(running) <= 0) {
+        running.abort.abort(new LeaseLost("no heartbeat got through before the lease ended"));
+      }
+    }
+    if (this.#beating) return;
+    const held = [...this.#running.values()].filter((running) => !running.recorded && !running.abort.signal.aborted);
+    const due = held.some((running) => this.#age(running) > this.#options.leaseSeconds * 1000 * RENEW_AT);
+    const changed = held.filter((running) => JSON.stringify(running.row) !== running.sent);
+    if (held.length === 0 || (!due && changed.length === 0)) return;
+    this.#beating = true;
+    this.#heartbeat = this.#beat(held, changed).finally(() => this.#beating = false);
+    await this.#heartbeat;
+  }
+
+  async #beat(held: readonly Running[], changed: readonly Running[]): Promise<void> {
+    const askedAt = performance.now();
+    const progress = Object.fromEntries(changed.map((running) => [running.job.id, running.row]));
+    try {
+      const states = await this.#options.queue.heartbeat(held.map((running) => running.job), progress);
+      for (const running of changed) running.sent = JSON.stringify(running.row);
+      for (const state of states) {
+        const running = this.#running.get(state.id);
+        if (running === undefined || running.recorded) continue; // ended while the heartbeat was under way
+        if (state.lost) running.abort.abort(new LeaseLost("somebody else holds the job"));
+        else if (state.cancel_requested) running.abort.abort(new Cancelled());
+        else running.renewedAt = askedAt;
+      }
+    } catch (error) {
+      this.#unavailable("heartbeat", error);
+    }
+  }
+
+  /** Right before a commit: the lease must be ours for longer than the commit takes. */
+  async #renew(running: Running): Promise<void> {
+    running.abort.signal.throwIfAborted();
+    if (running.recorded) return;
+    const askedAt = performance.now();
+    const [state] = await this.#options.queue.heartbeat([running.job], {});
+    if (state === undefined || state.lost) {
+      const lost = new LeaseLost("the lease ended before the commit");
+      running.abort.abort(lost);
+      throw lost;
+    }
+    if (state.cancel_requested) running.abort.abort(new Cancelled());
+    running.abort.signal.throwIfAborted();
+    running.renewedAt = askedAt;
+  }
+
+  /** Until woken, a slot is free, or the poll is due. */
+  async #rest(): Promise<void> {
+    if (this.#woken || this.#stopping) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((done) => {
+      this.#wakeUp = done;
+      timer = setTimeout(done, this.#options.pollSeconds * 1000);
+    });
+    this.#wakeUp = () => {};
+    clearTimeout(timer);
+  }
+
+  #age(running: Running): number {
+    return performance.now() - running.renewedAt;
+  }
+
+  #leaseLeft(running: Running): number {
+    return this.#options.leaseSeconds * 1000 - LEASE_MARGIN_MS - this.#age(running);
+  }
+
+  #emitProgress(running: Running): void {
+    const { phase, bytes_done, bytes_total, bytes_per_second, eta_seconds } = running.row;
+    this.#options.events.emit({
+      event: "job:progress",
+      id: running.job.id,
+      phase,
+      bytesDone: bytes_done,
+      bytesTotal: bytes_total,
+      bytesPerSecond: bytes_per_second,
+      etaSeconds: eta_seconds,
+    });
+  }
+
+  #unavailable(during: string, error: unknown): void {
+    const message = redactText(error instanceof Error ? error.message : String(error));
+    this.#options.events.emit({ event: "queue:unavailable", during, message });
+  }
+}
+
+function toFailure(error: unknown, job: Job): Failure {
+  const candidateId = job.candidates[0]!.id;
+  if (error instanceof Stopped) return { code: "shutdown", message: "the runner is stopping", candidateId };
+  if (error instanceof Cancelled) return { code: "cancelled", message: "cancelled", candidateId };
+  if (error instanceof KeepstreamError) {
+    const { code, retryAfterSeconds } = error;
+    return { code, message: redactText(error.message), retryAfterSeconds, candidateId };
+  }
+  const message = redactText(error instanceof Error ? error.message : String(error));
+  return { code: classOf(error, message), message, candidateId };
+}
+
+function classOf(error: unknown, message: string): ErrorClass {
+  if (error instanceof QueueUnavailable) return "network";
+  if (/No space left on device|os error 28|ENOSPC/i.test(message)) return "disk_full";
+  return "unknown";
+}

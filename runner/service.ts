@@ -1,0 +1,112 @@
+/**
+ * Builds the runner out of its parts and runs it until it is stopped (or, with `once`, until nothing is due).
+ * Example: `const runner = await startRunner(parseEnv(Deno.env.toObject()), { once: false })`. Runs on: Deno.
+ */
+import type { RunnerEnv } from "./env.ts";
+import { createEvents, type Events } from "./events.ts";
+import { createApp } from "./http/app.ts";
+import { keepHistory } from "./http/history.ts";
+import { createTriggerReader } from "./http/trigger.ts";
+import { createDiskBudget } from "./job/disk_budget.ts";
+import { runJob } from "./job/run_job.ts";
+import { removeLeftovers } from "./job/work_dir.ts";
+import { type ClaimLoop, startClaimLoop } from "./loop/claim_loop.ts";
+import { createQueue } from "./loop/queue.ts";
+import { createRepoLock } from "./loop/repo_lock.ts";
+import { type ForwardProxy, startForwardProxy } from "./network/forward_proxy.ts";
+import { createHealthBook } from "./storage/health.ts";
+import { PART_STREAMS } from "./storage/replicate.ts";
+import { createSlots } from "./storage/slots.ts";
+import { storageTargetsFromEnv } from "./storage/targets_from_env.ts";
+
+/** A killed job is claimed again within minutes; what nobody came back for in a day is rubbish. */
+const LEFTOVER_MAX_AGE_MS = 24 * 3600 * 1000;
+
+export type Runner = {
+  readonly url: string;
+  readonly events: Events;
+  /** Resolves when everything is closed. */
+  readonly finished: Promise<void>;
+  readonly stop: (reason: string) => void;
+};
+
+export async function startRunner(
+  env: RunnerEnv,
+  options: { once: boolean; onEvents?: (events: Events) => void },
+): Promise<Runner> {
+  const events = createEvents();
+  options.onEvents?.(events);
+  const targets = storageTargetsFromEnv(env.storage);
+  const removed = await removeLeftovers(env.workDir, { maxAgeMs: LEFTOVER_MAX_AGE_MS, now: Date.now });
+  if (removed > 0) events.emit({ event: "work_dir:removed", entries: removed });
+  const queue = createQueue({
+    url: env.supabaseUrl,
+    key: env.supabaseKey,
+    worker: env.name,
+    leaseSeconds: env.leaseSeconds,
+  });
+  const proxy = startForwardProxy();
+  const tools = {
+    ...env,
+    queue,
+    events,
+    proxy,
+    targets,
+    policy: { allowedOrigins: env.allowedOrigins },
+    disk: createDiskBudget(env.workDir),
+    slots: createSlots(PART_STREAMS),
+    health: createHealthBook({ now: Date.now }),
+    lockRepo: createRepoLock(queue),
+  };
+  const loop = startClaimLoop({
+    ...env,
+    queue,
+    events,
+    once: options.once,
+    runJob: (job, run) => runJob(job, run, tools),
+  });
+  let stopping = false;
+  const history = keepHistory(events, () => new Date());
+  const app = createApp({
+    ...history,
+    worker: env.name,
+    concurrency: env.concurrency,
+    startedAt: Date.now(),
+    now: Date.now,
+    events,
+    active: loop.active,
+    stopping: () => stopping,
+    wake: loop.wake,
+    readTrigger: createTriggerReader({ secret: env.webhookSecret, now: () => Math.floor(Date.now() / 1000) }),
+    enqueue: (video) => queue.enqueue(video),
+    queueCounts: () => queue.counts(),
+    dashboard: await Deno.readTextFile(new URL("./http/dashboard.html", import.meta.url)),
+  });
+  const server = options.once ? null : Deno.serve(
+    { hostname: env.hostname, port: env.port, onListen: () => {} },
+    app.fetch,
+  );
+  const port = server?.addr.port ?? 0;
+  events.emit({ event: "runner:started", worker: env.name, port, concurrency: env.concurrency });
+  const stop = (reason: string) => {
+    if (stopping) return;
+    stopping = true;
+    events.emit({ event: "runner:stopping", reason, active: loop.active().length });
+    void loop.stop(env.stopSeconds);
+  };
+  const finished = shutDown({ loop, server, proxy, events });
+  return { url: `http://127.0.0.1:${port}`, events, finished, stop };
+}
+
+/** In this order: no new job, jobs ended or given back, then the ways in and out. */
+async function shutDown(
+  parts: { loop: ClaimLoop; server: Deno.HttpServer | null; proxy: ForwardProxy; events: Events },
+): Promise<void> {
+  try {
+    await parts.loop.drained;
+  } finally {
+    await parts.server?.shutdown();
+    await parts.proxy[Symbol.asyncDispose]();
+    parts.events.emit({ event: "runner:stopped" });
+  }
+}
