@@ -8,13 +8,13 @@ export const EPISODE_URL = `${HOST}/some-title-episode-1/`;
 /** What admin-ajax.php answers for each `nume`. */
 export type AjaxAnswers = Readonly<Record<string, Site>>;
 
-export const S2_ANSWERS: AjaxAnswers = {
+export const s2Answers = (): AjaxAnswers => ({
   "1": () => htmlResponse(`<iframe src="https://player.test/e/1"></iframe>`),
   "2": () => htmlResponse("https://bare.test/e/2"),
   "3": () => htmlResponse("0"),
   "4": () => htmlResponse(CHALLENGE_PAGE, { status: 403 }),
   "5": onceFailing(() => htmlResponse(`<iframe src="//again.test/e/5"></iframe>`)),
-};
+});
 
 const OPTIONS = `
   <div class="east_player_option" id="o1" data-post="77" data-nume="1" data-type="schtml">Pucuk 720p</div>
@@ -24,7 +24,7 @@ const OPTIONS = `
   <div class="east_player_option" id="o4" data-post="77" data-nume="4" data-type="schtml"><span>Challenge</span></div>
   <div class="east_player_option" id="o5" data-post="77" data-nume="5" data-type="schtml"><span>360p</span></div>`;
 
-export function adminAjaxSite(answers: AjaxAnswers = S2_ANSWERS, options = OPTIONS): Site {
+export function adminAjaxSite(answers: AjaxAnswers = s2Answers(), options = OPTIONS): Site {
   return pages({
     "/anime/some-title/": `<div class="lstepsiode listeps"><ul>
       <li><div class="epsright"><span class="eps"><a href="/some-title-episode-2/">2</a></span></div>

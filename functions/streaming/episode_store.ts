@@ -29,7 +29,7 @@ const queuedSchema = z.object({
   provider: z.string(),
   resolution: z.string().nullable(),
   status: z.string(),
-  progress: z.unknown(),
+  progress: z.unknown().optional(),
   error_class: z.string().nullish(),
   terminal_at: z.string().nullish(),
 });

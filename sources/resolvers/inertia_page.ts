@@ -8,13 +8,7 @@ import { SourceError } from "../source_error.ts";
 import { directMedia } from "./direct.ts";
 import type { EmbedPage, Resolved } from "./resolver.ts";
 
-const stateSchema = z.object({
-  props: z.looseObject({
-    url: z.string().nullish(),
-    subscription: z.unknown(),
-    requires_subscription: z.unknown(),
-  }),
-});
+const stateSchema = z.object({ props: z.looseObject({ url: z.string().nullish() }) });
 
 export function resolveInertiaPage({ html, url }: EmbedPage): Resolved | null {
   if (!/\bdata-page\s*=/i.test(html)) return null;
@@ -23,6 +17,7 @@ export function resolveInertiaPage({ html, url }: EmbedPage): Resolved | null {
   const state = stateSchema.safeParse(parseJson(text));
   if (!state.success) throw new SourceError("parse", "the page's state is not understood", { cause: state.error });
   const address = state.data.props.url;
+  if (address === undefined) return null; // such a page, but no player
   // Such a page keeps its address for subscribers: it says null where anybody else asks.
   if (!address) throw new SourceError("subscription", "the page has no address for visitors");
   const media = absolute(address, url);

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { MEGA_KEY, MEGA_LINK, MEGA_NODE, megaApi } from "../../dev/sites/mega_site.ts";
+import { createSites } from "../../dev/sites/sites.ts";
+import { createPageClient } from "../page_client.ts";
+import { SourceError } from "../source_error.ts";
+import { parseMegaLink, resolveMega } from "./mega.ts";
+
+function resolve(answers: readonly unknown[], key = MEGA_KEY) {
+  const api = megaApi(...answers);
+  const { fetch } = createSites({ "api.test": api.site });
+  const pauses: number[] = [];
+  const result = resolveMega({ node: MEGA_NODE, key }, {
+    apiUrl: "https://api.test/",
+    pages: createPageClient({ fetch, signal: new AbortController().signal }),
+    pause: (ms) => Promise.resolve(void pauses.push(ms)),
+  });
+  return { result, api, pauses };
+}
+
+const FILE = { g: "https://storage.test/dl/xyz", s: 1234, at: "AAAA" };
+const refusedAs = (reason: string) => (error: unknown) => error instanceof SourceError && error.reason === reason;
+
+Deno.test("parseMegaLink: the present and the older form, with the key in the fragment", () => {
+  assert.deepEqual(parseMegaLink(MEGA_LINK), { node: MEGA_NODE, key: MEGA_KEY });
+  assert.deepEqual(parseMegaLink(`https://drive.test/file/${MEGA_NODE}#${MEGA_KEY}`), {
+    node: MEGA_NODE,
+    key: MEGA_KEY,
+  });
+  assert.deepEqual(parseMegaLink(`https://drive.test/embed#!${MEGA_NODE}!${MEGA_KEY}`), {
+    node: MEGA_NODE,
+    key: MEGA_KEY,
+  });
+  for (const other of [`https://drive.test/embed/${MEGA_NODE}`, "https://a.test/file/x#y", "no address"]) {
+    assert.equal(parseMegaLink(other), null);
+  }
+});
+
+Deno.test("S9: the address, the size and the link's own key", async () => {
+  assert.deepEqual(await resolve([[FILE]]).result, {
+    url: FILE.g,
+    kind: "mega",
+    headers: {},
+    expiresAt: null,
+    subtitles: [],
+    megaKey: MEGA_KEY,
+    sizeBytes: 1234,
+  });
+});
+
+Deno.test("S9: -3 twice, then the file → two pauses, the second longer", async () => {
+  const { result, api, pauses } = resolve([[-3], -4, [FILE]]);
+  assert.equal((await result).url, FILE.g);
+  assert.equal(api.asked(), 3);
+  assert.ok(pauses.length === 2 && pauses[1]! > pauses[0]!);
+});
+
+Deno.test("S9: -3 for ever → blocked, after a bounded number of tries", async () => {
+  const { result, api } = resolve([[-3]]);
+  await assert.rejects(result, refusedAs("blocked"));
+  assert.equal(api.asked(), 4);
+});
+
+for (const [code, reason] of [[-9, "gone"], [-16, "gone"], [-17, "quota"], [-18, "quota"], [-2, "http_4xx"]] as const) {
+  Deno.test(`S9: ${code} → ${reason}, without another try`, async () => {
+    const { result, api } = resolve([[code]]);
+    await assert.rejects(result, refusedAs(reason));
+    assert.equal(api.asked(), 1);
+  });
+}
+
+Deno.test("S9: a key that is too short → invalid_input, and the API is not asked", async () => {
+  const { result, api } = resolve([[FILE]], MEGA_KEY.slice(0, 22));
+  await assert.rejects(result, refusedAs("invalid_input"));
+  assert.equal(api.asked(), 0);
+});
+
+Deno.test("input 59: an answer of the wrong types → parse", async () => {
+  for (const answer of [{}, [], ["x"], [{ g: 5, s: "1" }], [{ s: -1 }], null]) {
+    await assert.rejects(resolve([answer]).result, refusedAs("parse"));
+  }
+});
+
+Deno.test("S9: a file without an address is over its quota", async () => {
+  await assert.rejects(resolve([[{ s: 5 }]]).result, refusedAs("quota"));
+});
