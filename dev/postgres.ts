@@ -9,7 +9,7 @@ import type { Guard } from "./guard.ts";
 import { installPostgres } from "./postgres/binaries.ts";
 import { type Cluster, initCluster, startCluster } from "./postgres/cluster.ts";
 import { clusterHome } from "./postgres/home.ts";
-import { migrate, readMigrations } from "./postgres/migrate.ts";
+import { migrate, type Migration, readMigrations } from "./postgres/migrate.ts";
 
 const PROGRAMS_DIR = new URL("../.keepstream/programs/", import.meta.url).pathname;
 const PLATFORM_SQL = new URL("./postgres/platform.sql", import.meta.url);
@@ -24,6 +24,8 @@ export interface PostgresOptions {
   readonly log?: (line: string) => void;
   /** false: an operating system crash may lose it all. For tests. */
   readonly durable?: boolean;
+  /** Those of supabase/migrations when left out. */
+  readonly migrations?: readonly Migration[];
 }
 
 export interface Postgres {
@@ -59,7 +61,10 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   await initCluster(binaries, clusterOptions);
   const cluster = await startCluster(binaries, clusterOptions);
   try {
-    await preparePlatform(cluster, clusterOptions.password);
+    await preparePlatform(cluster, {
+      password: clusterOptions.password,
+      migrations: options.migrations ?? await readMigrations(),
+    });
   } catch (error) {
     await cluster.stop();
     throw error;
@@ -83,14 +88,17 @@ const FORGETFUL = {
   autovacuum_naptime: "10s",
 };
 
-async function preparePlatform(cluster: Cluster, password: string): Promise<void> {
+async function preparePlatform(
+  cluster: Cluster,
+  options: { password: string; migrations: readonly Migration[] },
+): Promise<void> {
+  const { password, migrations } = options;
   await withClient(roleUrl(cluster, "supabase_admin", password), async (admin) => {
     const [found] = await admin`select 1 from pg_roles where rolname = 'authenticator'`;
     if (found) return;
     const text = await Deno.readTextFile(PLATFORM_SQL);
     await admin.unsafe("begin;\n" + text.replaceAll(":password", `'${password}'`) + "\ncommit;");
   });
-  const migrations = await readMigrations();
   await withClient(roleUrl(cluster, "postgres", password), (sql) => migrate(sql, migrations));
 }
 

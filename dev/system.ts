@@ -231,7 +231,6 @@ async function startProxy(
   context: Context,
   options: { env: Readonly<Record<string, string>>; allowedOrigins: readonly string[] },
 ): Promise<void> {
-  if (!await exists("dev/workerd.ts")) return;
   const names =
     /^(STREAM_SIGNING_KEYS|HF_TOKEN_STORAGE_\d+|HF_STORAGE_USERNAME_\d+|HF_STORAGE_ACCOUNT_COUNT|HF_ENDPOINT|PUBLIC_API_URL)$/;
   await startChild(context, {
@@ -246,7 +245,6 @@ async function startProxy(
 }
 
 async function startRunner(context: Context, env: Readonly<Record<string, string>>): Promise<void> {
-  if (!await exists("runner/main.ts")) return;
   await startChild(context, {
     name: "runner",
     command: denoRun("runner/main.ts", []),
@@ -269,10 +267,6 @@ async function startChild(
   context.parts.services.set(options.name, service);
   context.parts.add(options.name, service.stop, service.ended);
   return service;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(join(ROOT, path)).then(() => true, () => false);
 }
 
 function denoRun(program: string, args: readonly string[]): [string, ...string[]] {

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { createClient } from "@supabase/supabase-js";
 import { openDataFolder } from "./data_folder.ts";
 import { FIXED_PORTS, fixedPorts } from "./ports.ts";
+import { freePort } from "./postgres/cluster.ts";
+import { startService } from "./service.ts";
 import { findRunningSystem, type RunningSystem, startSystem } from "./system.ts";
 
 /** A data folder that the uid of Postgres can reach. */
@@ -72,7 +74,7 @@ Deno.test("startSystem: every part answers, one system per folder, and nothing i
     await t.step("each address answers", async () => {
       const { urls } = system;
       for (
-        const url of [urls.episode, urls.watch, `${urls.proxy}/health`, urls.origin, urls.hub]
+        const url of [urls.episode, urls.watch, `${urls.proxy}/health`, `${urls.runner}/health`, urls.origin, urls.hub]
       ) {
         const response = await fetch(url);
         await response.body?.cancel();
@@ -100,6 +102,28 @@ Deno.test("startSystem: every part answers, one system per folder, and nothing i
       const refused = await anon.functions.invoke("archive/counts", { method: "GET" });
       assert.equal(refused.error?.context.status, 401);
       await refused.error?.context.body?.cancel();
+    });
+    await t.step("the Deno Deploy entry answers under /api/v1", async () => {
+      const port = freePort();
+      const entry = await startService({
+        name: "deploy",
+        command: [Deno.execPath(), "run", "--quiet", "-A", new URL("../functions/main.ts", import.meta.url).pathname],
+        env: {
+          ...system.env,
+          PATH: Deno.env.get("PATH")!,
+          HOME: Deno.env.get("HOME")!,
+          DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}`,
+        },
+        guard: { add() {}, remove() {}, close: () => Promise.resolve() },
+        log: () => {},
+        ready: { url: `http://127.0.0.1:${port}/api/v1/streaming/health` },
+      });
+      try {
+        const answer = await (await fetch(`http://127.0.0.1:${port}/api/v1/streaming/55825/1`)).json();
+        assert.deepEqual([answer.success, answer.mal_id, answer.episode], [true, 55825, 1]);
+      } finally {
+        await entry.stop();
+      }
     });
     await t.step("secrets and state are readable by their owner alone", async () => {
       for (const file of ["secrets.json", "running.json"]) {

@@ -1,0 +1,177 @@
+// The real Supabase CLI against this machine's Postgres and a loopback API: what is deployed is what is tested here.
+import assert from "node:assert/strict";
+import { dirname, join } from "node:path";
+import createClient from "postgres";
+import { startGuard } from "./guard.ts";
+import { startPostgres } from "./postgres.ts";
+import { freePort } from "./postgres/cluster.ts";
+import { createTestDatabase } from "./test_database.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname;
+const CLI = "supabase@3.1.0";
+
+async function supabase(args: readonly string[], env: Record<string, string> = {}): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("npx", {
+    args: ["-y", CLI, ...args, "--yes", "--workdir", ROOT],
+    env: {
+      PGSSLMODE: "disable",
+      SUPABASE_TELEMETRY_DISABLED: "1",
+      SUPABASE_NO_UPDATE_NOTIFIER: "1",
+      SUPABASE_NO_KEYRING: "1",
+      HF_SPACE_WEBHOOK_URL: "https://runner.test",
+      RUNNER_WEBHOOK_SECRET: "whsec_dGVzdA==",
+      ...env,
+    },
+    stdin: "null",
+  }).output();
+  const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assert.ok(success, text);
+  return text;
+}
+
+Deno.test("supabase db push: the migrations, Vault's secrets and the seed go into an empty project", async () => {
+  const guard = startGuard();
+  const dataDir = await Deno.makeTempDir({ prefix: "keepstream-cli-" });
+  await Deno.chmod(dataDir, 0o755);
+  const postgres = await startPostgres({ dataDir, port: 0, guard, durable: false, migrations: [] });
+  const sql = createClient(postgres.url, { max: 1, onnotice: () => {} });
+  try {
+    const remote = `--remote=${postgres.url}`;
+    await supabase(["db", "push", "--include-seed", remote]);
+    const secrets = await sql`select name, decrypted_secret from vault.decrypted_secrets order by name`;
+    assert.deepEqual(secrets.map((row) => ({ ...row })), [
+      { name: "runner_url", decrypted_secret: "https://runner.test" },
+      { name: "runner_webhook_secret", decrypted_secret: "whsec_dGVzdA==" },
+    ]);
+    const [episode] = await sql`select public.read_episode(1, 1) as answer`;
+    assert.equal(episode?.answer.providers[0].name, "catalogue");
+    assert.match(await supabase(["db", "push", remote]), /up to date/i);
+  } finally {
+    await sql.end({ timeout: 1 });
+    await postgres.stop();
+    await guard.close();
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
+Deno.test("supabase db push after our own migration runner finds nothing to do", async () => {
+  await using database = await createTestDatabase();
+  assert.match(await supabase(["db", "push", `--remote=${database.url}`]), /up to date/i);
+});
+
+Deno.test("supabase functions deploy: what is uploaded is complete, holds no secret, and runs", async (t) => {
+  await using uploads = await deployFunctions();
+  for (const name of ["streaming", "archive"]) {
+    await t.step(name, async () => {
+      const upload = uploads.functions.get(name);
+      assert.ok(upload, `${name} was not uploaded`);
+      assert.equal(upload.metadata.verify_jwt, false);
+      assert.equal(upload.metadata.entrypoint_path, `functions/${name}/index.ts`);
+      assert.equal(upload.metadata.import_map_path, `functions/${name}/deno.json`);
+      const strangers = upload.files.filter((file) => !/^(core|sources|functions)\/[\w/]+\.(ts|json)$/.test(file));
+      assert.deepEqual(strangers, []);
+      assert.deepEqual(upload.files.filter((file) => file.includes("_test.")), []);
+      assert.equal(await healthOf(upload.dir, name), 200);
+    });
+  }
+});
+
+interface Upload {
+  readonly dir: string;
+  readonly files: readonly string[];
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+/** Runs the CLI against an API of our own that keeps what it is sent. */
+async function deployFunctions(): Promise<{ functions: Map<string, Upload> } & AsyncDisposable> {
+  const work = await Deno.makeTempDir();
+  const functions = new Map<string, Upload>();
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
+    const url = new URL(request.url);
+    if (!url.pathname.endsWith("/functions/deploy")) {
+      return Response.json(request.method === "PUT" ? { functions: [] } : []);
+    }
+    const slug = url.searchParams.get("slug")!;
+    functions.set(slug, await keepUpload(join(work, slug), await request.formData()));
+    const deployed = {
+      id: slug,
+      slug,
+      name: slug,
+      status: "ACTIVE",
+      version: 1,
+      created_at: 1,
+      updated_at: 1,
+      verify_jwt: false,
+    };
+    return Response.json(deployed, { status: 201 });
+  });
+  const profile = join(work, "profile.yaml");
+  const address = `http://127.0.0.1:${server.addr.port}`;
+  await Deno.writeTextFile(
+    profile,
+    `name: local\napi_url: ${address}\ndashboard_url: ${address}\nproject_host: supabase.test\n`,
+  );
+  await supabase(["functions", "deploy", "--use-api", "--profile", profile, "--project-ref", "abcdefghijklmnopqrst"], {
+    SUPABASE_ACCESS_TOKEN: `sbp_${"0".repeat(40)}`,
+  });
+  return {
+    functions,
+    async [Symbol.asyncDispose]() {
+      await server.shutdown();
+      await Deno.remove(work, { recursive: true });
+    },
+  };
+}
+
+async function keepUpload(dir: string, form: FormData): Promise<Upload> {
+  const files: string[] = [];
+  let metadata = {};
+  for (const [field, value] of form) {
+    if (field === "metadata") metadata = JSON.parse(typeof value === "string" ? value : await value.text());
+    else if (typeof value !== "string") {
+      files.push(value.name);
+      await Deno.mkdir(dirname(join(dir, value.name)), { recursive: true });
+      await Deno.writeFile(join(dir, value.name), await value.bytes());
+    }
+  }
+  return { dir, files, metadata };
+}
+
+/** Starts the uploaded files alone, without the repository around them. */
+async function healthOf(dir: string, name: string): Promise<number> {
+  const port = freePort();
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--quiet",
+      "-A",
+      "--config",
+      join(dir, `functions/${name}/deno.json`),
+      join(dir, `functions/${name}/index.ts`),
+    ],
+    env: {
+      DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}`,
+      SUPABASE_URL: "https://project.supabase.test",
+      SUPABASE_SECRET_KEYS: '{"default":"sb_secret_test"}',
+      CLOUDFLARE_WORKERS_URL: "https://worker.test",
+      STREAM_SIGNING_KEYS: `k1:${"A".repeat(43)}`,
+    },
+    stdin: "null",
+  }).spawn();
+  let ended = false;
+  const status = child.status.then(() => ended = true);
+  try {
+    while (!ended) {
+      // The operator's function has no open route: its refusal is as good a sign of life.
+      const url = `http://127.0.0.1:${port}/${name}/${name === "archive" ? "counts" : "health"}`;
+      const response = await fetch(url).catch(() => null);
+      await response?.body?.cancel();
+      if (response) return response.status === 401 && name === "archive" ? 200 : response.status;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return 0;
+  } finally {
+    if (!ended) child.kill("SIGTERM");
+    await status;
+  }
+}
