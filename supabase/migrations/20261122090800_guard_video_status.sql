@@ -93,12 +93,21 @@ begin
     new.lease_epoch,
     coalesce(new.lease_owner, old.lease_owner),
     new.error_class,
-    case when new.status = 'failed' then
-      jsonb_build_object('error', new.error_message, 'attempt', new.attempts, 'terminal', new.terminal_at is not null)
+    case
+      when new.status = 'failed' then
+        jsonb_build_object('error', new.error_message, 'attempt', new.attempts, 'terminal', new.terminal_at is not null)
+      when new.status = 'pending' and old.status = 'failed' then
+        jsonb_build_object('reset', new.attempts = 0 and new.retry_count = 0)
     end
   );
   if old.status = 'ready' then
     delete from public.video_store s where s.queue_id = new.id;
+  end if;
+  -- Tried again by an operator, not for a new address: then every known one deserves it.
+  if new.status = 'pending' and old.status in ('failed', 'ready') and not exists (
+    select from public.video_candidates c where c.queue_id = new.id and c.state = 'live'
+  ) then
+    update public.video_candidates c set state = 'live' where c.queue_id = new.id;
   end if;
   return null;
 end

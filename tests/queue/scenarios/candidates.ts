@@ -112,6 +112,22 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
+    name: "an operator's retry of a job whose addresses are all dead → all are tried again; with one alive, that one",
+    async run(queue) {
+      const job = await claimedWith(queue, [A, B]);
+      await queue.update(job, "failed", { error_class: "drm" });
+      await queue.update(await queue.claimOne(), "failed", { error_class: "drm" });
+      const retry = () =>
+        queue.sql`update public.video_queue set status = 'pending', retry_count = 0 where status = 'failed'`;
+      await retry();
+      const again = await queue.claimOne();
+      assert.deepEqual(urls(again), [A, B]);
+      await queue.update(again, "failed", { error_class: "drm" });
+      await retry();
+      assert.deepEqual(urls(await queue.claimOne()), [B]);
+    },
+  },
+  {
     name: "more addresses than the limit → the worst known one makes room",
     async run(queue) {
       const job = await claimedWith(queue, Array.from({ length: 16 }, (_, n) => `https://a.test/${n}`));

@@ -1,0 +1,72 @@
+/**
+ * The invariants that can be read off the tables at any moment, as one query that names those that do not hold.
+ * The rest need to know what was asked: run_model.ts checks them where it asks.
+ */
+import type { Sql } from "postgres";
+
+const CHECKS: Readonly<Record<string, string>> = {
+  "1: one row per key, null included": `
+    select 1 from public.video_queue group by mal_id, episode, provider, resolution having count(*) > 1`,
+  "2: at most one live lease per key": `
+    select 1 from public.video_queue where lease_token is not null group by lease_token having count(*) > 1`,
+  "3: lease if and only if active": `
+    select 1 from public.video_queue where (status in ('downloading', 'uploading')) <> (lease_token is not null)
+      or (lease_token is null) <> (lease_expires_at is null)`,
+  "7: ready if and only if there is a store row": `
+    select 1 from public.video_queue q full join public.video_store s on s.queue_id = q.id
+    where coalesce(q.status = 'ready', false) <> (s.id is not null)`,
+  "7: the store row carries the job's key": `
+    select 1 from public.video_queue q join public.video_store s on s.queue_id = q.id
+    where (q.mal_id, q.episode, q.provider, q.resolution) is distinct from (s.mal_id, s.episode, s.provider, s.resolution)`,
+  "8: a store row has a verified copy": `
+    select 1 from public.video_store s
+    where not exists (select from public.video_replicas r where r.store_id = s.id and r.state = 'verified')`,
+  "10: attempts at most max": `
+    select 1 from public.video_queue where attempts > max_attempts or attempts < 0`,
+  "10, 11: attempts = claims − releases, retry_count = failures + reaps, since the last reset": `
+    with last_reset as (
+      select e.queue_id, max(e.id) as id from keepstream.events e
+      where e.kind in ('enqueued', 'rearchived') or (e.kind = 'revived' and e.detail ->> 'reset' = 'true') group by e.queue_id
+    )
+    select 1 from public.video_queue q join last_reset l on l.queue_id = q.id
+    where q.attempts <> (select count(*) filter (where e.kind = 'claimed') - count(*) filter (where e.kind = 'released')
+        from keepstream.events e where e.queue_id = q.id and e.id > l.id)
+      or q.retry_count <> (select count(*) filter (where e.kind in ('failed', 'reaped'))
+        from keepstream.events e where e.queue_id = q.id and e.id > l.id)`,
+  "19: one completed event per archive": `
+    select 1 from keepstream.events e where e.kind = 'completed'
+    group by e.queue_id, e.lease_epoch having count(*) > 1`,
+  "20: claims = completed + failed + released + reaped + held": `
+    select 1 from (
+      select e.queue_id, count(*) filter (where e.kind = 'claimed') as claims,
+        count(*) filter (where e.kind in ('completed', 'failed', 'released', 'reaped')) as ends
+      from keepstream.events e group by e.queue_id
+    ) c left join public.video_queue q on q.id = c.queue_id
+    where c.claims <> c.ends + (q.lease_token is not null)::int`,
+  "21: the event log folds to the status": `
+    select 1 from public.video_queue q
+    where q.status is distinct from (
+      select e.to_status from keepstream.events e
+      where e.queue_id = q.id and e.to_status is not null order by e.id desc limit 1)`,
+  "22: ready has no error text": `
+    select 1 from public.video_queue where status = 'ready' and (error_message is not null or error_class is not null)`,
+  "23: a cancel waits only on a held job": `
+    select 1 from public.video_queue where cancel_requested_at is not null and lease_token is null`,
+  "24: a verified copy holds the archive's bytes": `
+    select 1 from public.video_store s join public.video_replicas r on r.store_id = s.id
+    where r.state = 'verified' and (r.sha256 is distinct from s.sha256 or r.size_bytes is distinct from s.size_bytes)`,
+  "24: what is served first is a verified copy": `
+    select 1 from public.video_store s where not exists (
+      select from public.video_replicas r
+      where r.store_id = s.id and r.state = 'verified' and r.repo = s.hf_repo and r.path = s.hf_path)`,
+};
+
+const QUERY = Object.entries(CHECKS)
+  .map(([name, sql]) => `select '${name.replaceAll("'", "''")}' as broken where exists (${sql})`)
+  .join("\nunion all\n");
+
+/** Names of the invariants that do not hold now. */
+export async function brokenInvariants(sql: Sql): Promise<string[]> {
+  const rows = await sql.unsafe<{ broken: string }[]>(QUERY);
+  return rows.map((row) => row.broken);
+}

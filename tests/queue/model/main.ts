@@ -1,0 +1,24 @@
+/**
+ * `deno task queue:model [seeds] [operations] [first seed]`: the model test at length, say before a release.
+ * Ends with 1 and the seed at the first difference.
+ */
+import { createTestDatabase } from "../../../dev/test_database.ts";
+import { withOwnPostgres } from "../own_postgres.ts";
+import { createQueueFixture } from "../queue_fixture.ts";
+import { runModel } from "./run_model.ts";
+
+const [seeds = 20, operations = 500, first = Math.floor(Math.random() * 1e9)] = Deno.args.map(Number);
+
+await withOwnPostgres(async () => {
+  const totals: Record<string, number> = {};
+  const started = performance.now();
+  for (let seed = first; seed < first + seeds; seed++) {
+    await using database = await createTestDatabase();
+    const summary = await runModel(createQueueFixture(database), { seed, operations });
+    for (const [name, count] of Object.entries(summary)) totals[name] = (totals[name] ?? 0) + count;
+    console.log(`seed ${seed}: ${operations} operations, no difference`);
+  }
+  const minutes = (performance.now() - started) / 60_000;
+  console.log(totals);
+  console.log(`${seeds * operations} operations in ${minutes.toFixed(1)} min`);
+});

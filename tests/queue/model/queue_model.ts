@@ -1,0 +1,236 @@
+/**
+ * What the queue should do, said once more in plain TypeScript: the reference that random operations are compared
+ * with. It knows no times of its own; `due` and `expired` are asked of what the database said before the operation.
+ */
+export type Status = "pending" | "downloading" | "uploading" | "ready" | "failed";
+
+export interface Candidate {
+  readonly address: string;
+  readonly rank: number;
+  fails: number;
+  state: "live" | "expired" | "dead";
+}
+
+export interface ModelJob {
+  readonly id: string;
+  readonly key: string;
+  readonly priority: number;
+  status: Status;
+  attempts: number;
+  retryCount: number;
+  epoch: number;
+  terminal: boolean;
+  errorClass: string | null;
+  token: string | null;
+  cancelRequested: boolean;
+  candidates: Candidate[];
+  /** Every token ever handed out for the job. */
+  readonly tokens: string[];
+  completions: number;
+  archive: { readonly token: string; readonly sha256: string; copies: number } | null;
+  /** A new source or an operator since it died. */
+  revivable: boolean;
+}
+
+export type Verdict = "accepted" | "PT404" | "PT409" | "PT422";
+
+export const MAX_ATTEMPTS = 8;
+const TERMINAL_SOURCE = new Set(["unsupported", "drm", "policy_denied", "too_large", "invalid_input"]);
+const NOT_THE_HOLDERS = new Set(["lease_expired", "cancelled"]);
+const KNOWN = new Set([
+  ...["network", "timeout", "upstream_5xx", "storage_5xx", "unknown", "rate_limited", "storage_conflict", "disk_full"],
+  ...["source_expired", "shutdown", ...TERMINAL_SOURCE],
+]);
+
+export const isActive = (job: ModelJob) => job.status === "downloading" || job.status === "uploading";
+export const isClaimable = (job: ModelJob) => (job.status === "pending" || job.status === "failed") && !job.terminal;
+
+export function liveCandidates(job: ModelJob): Candidate[] {
+  return job.candidates.filter((candidate) => candidate.state === "live").sort((a, b) =>
+    a.fails - b.fails || a.rank - b.rank
+  );
+}
+
+export function newJob(id: string, key: string, options: { priority: number; address: string }): ModelJob {
+  return {
+    id,
+    key,
+    priority: options.priority,
+    status: "pending",
+    attempts: 0,
+    retryCount: 0,
+    epoch: 0,
+    terminal: false,
+    errorClass: null,
+    token: null,
+    cancelRequested: false,
+    candidates: [{ address: options.address, rank: 0, fails: 0, state: "live" }],
+    tokens: [],
+    completions: 0,
+    archive: null,
+    revivable: true,
+  };
+}
+
+/** Asking again for a job that exists. False: nothing may change. */
+export function enqueueAgain(job: ModelJob, address: string): boolean {
+  if (job.terminal && job.errorClass === "cancelled") return false;
+  if (job.candidates.some((candidate) => candidate.address === address)) return false;
+  const rank = Math.max(-1, ...job.candidates.map((candidate) => candidate.rank)) + 1;
+  job.candidates.push({ address, rank, fails: 0, state: "live" });
+  if (job.status === "failed") revive(job, job.terminal);
+  return true;
+}
+
+export function revive(job: ModelJob, resetAttempts: boolean): void {
+  if (resetAttempts) {
+    job.attempts = 0;
+    job.retryCount = 0;
+  }
+  job.status = "pending";
+  job.terminal = false;
+  job.errorClass = null;
+  job.revivable = true;
+  if (liveCandidates(job).length === 0) { for (const candidate of job.candidates) candidate.state = "live"; }
+}
+
+export function claim(job: ModelJob, token: string): void {
+  job.status = "downloading";
+  job.attempts += 1;
+  job.epoch += 1;
+  job.token = token;
+  job.tokens.push(token);
+}
+
+function leave(job: ModelJob): void {
+  job.token = null;
+  job.cancelRequested = false;
+}
+
+function failTerminally(job: ModelJob, errorClass: string): void {
+  job.retryCount += 1;
+  job.status = "failed";
+  job.errorClass = errorClass;
+  job.terminal = true;
+  job.revivable = false;
+  leave(job);
+}
+
+function failForNow(job: ModelJob, errorClass: string): void {
+  job.retryCount += 1;
+  job.status = "failed";
+  job.errorClass = errorClass;
+  job.terminal = job.attempts >= MAX_ATTEMPTS;
+  job.revivable = !job.terminal;
+  leave(job);
+}
+
+function giveBack(job: ModelJob): void {
+  job.status = "pending";
+  job.attempts -= 1;
+  leave(job);
+}
+
+export interface Report {
+  readonly token: string | null;
+  readonly status: Status;
+  readonly errorClass: string | null;
+  readonly expired: boolean;
+}
+
+/** `update_video_queue_status`. */
+export function report(job: ModelJob, { token, status, errorClass, expired }: Report): Verdict {
+  if (job.token === null || token !== job.token || expired) return "PT409";
+  if (status === "ready" || (status === "downloading" && job.status === "uploading")) return "PT422";
+  if (status === job.status) return "accepted";
+  if (job.cancelRequested) {
+    failTerminally(job, "cancelled");
+    return "accepted";
+  }
+  if (status === "uploading") {
+    job.status = "uploading";
+    return "accepted";
+  }
+  if (status === "pending") {
+    if (errorClass !== null && KNOWN.has(errorClass)) job.errorClass = errorClass;
+    else if (errorClass !== null && NOT_THE_HOLDERS.has(errorClass)) job.errorClass = "unknown";
+    giveBack(job);
+    return "accepted";
+  }
+  fail(job, errorClass !== null && KNOWN.has(errorClass) ? errorClass : "unknown");
+  return "accepted";
+}
+
+function fail(job: ModelJob, errorClass: string): void {
+  if (errorClass === "shutdown") {
+    job.errorClass = errorClass;
+    giveBack(job);
+    return;
+  }
+  const [tried] = liveCandidates(job);
+  if (tried) {
+    tried.fails += 1;
+    if (errorClass === "source_expired") tried.state = "expired";
+    if (TERMINAL_SOURCE.has(errorClass)) tried.state = "dead";
+  }
+  const others = liveCandidates(job).length > 0;
+  if (errorClass === "source_expired") {
+    if (others) {
+      job.errorClass = errorClass;
+      giveBack(job);
+      return;
+    }
+    for (const candidate of job.candidates) if (candidate.state === "expired") candidate.state = "live";
+  }
+  if (TERMINAL_SOURCE.has(errorClass) && !others) failTerminally(job, errorClass);
+  else failForNow(job, errorClass);
+}
+
+/** `upsert_video_store` with one verified copy. */
+export function complete(job: ModelJob, call: { token: string | null; sha256: string; expired: boolean }): Verdict {
+  if (job.status === "ready" && job.archive!.token === call.token && job.archive!.sha256 === call.sha256) {
+    return "accepted";
+  }
+  if (job.token === null || call.token !== job.token || call.expired || job.cancelRequested) return "PT409";
+  if (job.status !== "uploading") return "PT422";
+  job.status = "ready";
+  job.errorClass = null;
+  job.archive = { token: call.token, sha256: call.sha256, copies: 2 };
+  job.completions += 1;
+  leave(job);
+  return "accepted";
+}
+
+export function cancel(job: ModelJob): Verdict {
+  if (job.status === "ready") return "PT422";
+  if (isActive(job)) {
+    job.cancelRequested = true;
+    return "accepted";
+  }
+  job.status = "failed";
+  job.errorClass = "cancelled";
+  job.terminal = true;
+  job.revivable = false;
+  return "accepted";
+}
+
+export function reap(job: ModelJob): void {
+  if (job.cancelRequested) failTerminally(job, "cancelled");
+  else failForNow(job, "lease_expired");
+}
+
+/** An operator's UPDATE … SET status = 'pending', retry_count = 0. */
+export function retryByOperator(job: ModelJob): void {
+  if (job.status === "failed") revive(job, true);
+}
+
+export function rearchive(job: ModelJob): void {
+  job.archive = null;
+  revive(job, true);
+}
+
+export function loseCopy(job: ModelJob): void {
+  const archive = job.archive!;
+  archive.copies -= 1;
+  if (archive.copies === 0) rearchive(job);
+}
