@@ -76,6 +76,12 @@ export function answerHeaders(source: Response, url: URL): Headers {
   return headers;
 }
 
+/** Sends the viewer to the source itself; the address is not kept by anybody on the way. */
+export function redirectAnswer(location: string): Response {
+  const headers = { ...CORS, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", Location: location };
+  return new Response(null, { status: 302, headers });
+}
+
 function setContentType(headers: Headers, status: number, url: URL): void {
   if (status === 304 || status === 416) return headers.delete("content-type");
   const type = mediaType(headers.get("content-type"));

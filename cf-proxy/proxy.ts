@@ -7,7 +7,7 @@ import { ok, type Result } from "../core/result.ts";
 import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../core/target_policy.ts";
 import type { Invocation } from "./app.ts";
 import type { Config } from "./env.ts";
-import { answerHeaders, CORS, extension, isActive, mediaType } from "./headers.ts";
+import { answerHeaders, extension, isActive, mediaType, redirectAnswer } from "./headers.ts";
 import { fetchArchive } from "./hub.ts";
 import { decryptAnswer } from "./mega.ts";
 import {
@@ -36,10 +36,11 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
     return problem({ status: 416, code: "range_unusable", detail: "the Range header cannot be satisfied" });
   }
   const target = withPlayerParameters(link.value.url, requestUrl);
-  if (config.redirectMode && isRedirectable(link.value, config)) return redirect(target);
+  if (config.redirectMode && isRedirectable(link.value, config)) return redirectAnswer(target.href);
   const options = { policy, headerTimeoutMs: config.headerTimeoutMs, signal: request.signal };
   const upstream = await fetchTarget(request, { link: link.value, target, options, invocation });
   if (!upstream.ok) return problem(upstream.error);
+  if (upstream.value.final) return upstream.value.response;
   return await answer(request, upstream.value, { request, link: link.value, keys: config.keys, policy });
 }
 
@@ -47,11 +48,6 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
 function isRedirectable({ url, context }: VerifiedLink, config: Config): boolean {
   return MEDIA_EXTENSIONS.has(extension(url)) && context.headers === undefined && context.megaKey === undefined &&
     parseArchiveUrl(url, config.hubEndpoint) === null;
-}
-
-function redirect(target: URL): Response {
-  const headers = { ...CORS, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", Location: target.href };
-  return new Response(null, { status: 302, headers });
 }
 
 async function fetchTarget(request: Request, target: Target): Promise<Result<Upstream, Problem>> {
@@ -75,10 +71,7 @@ async function answer(request: Request, upstream: Upstream, context: RewriteCont
     return new Response(null, { status: response.status, headers: answerHeaders(response, context.link.url) });
   }
   if (kind === "playlist") return await playlist(response, url, context);
-  if (isPage(response)) {
-    await response.body?.cancel();
-    return problem(badGateway("not_media", "the source answered with a web page instead of media"));
-  }
+  if (kind !== "maybe" && isPage(response)) return await notMedia(response.body);
   if (response.status === 206 && response.headers.has("content-encoding")) {
     await response.body?.cancel();
     return problem(badGateway("encoded_range", "the source answered with a part of a compressed body"));
@@ -91,6 +84,7 @@ async function answer(request: Request, upstream: Upstream, context: RewriteCont
   if (kind === "maybe" && response.body !== null) {
     const { playlist: is, body } = await sniff(response);
     if (is) return await playlist(new Response(body), url, context);
+    if (isPage(response)) return await notMedia(body);
     return new Response(body, { status: response.status, headers });
   }
   return new Response(response.body, { status: response.status, headers });
@@ -105,6 +99,12 @@ async function playlist(response: Response, url: URL, context: RewriteContext): 
 
 function tooLarge(): Response {
   return problem(badGateway("too_large", "the source's playlist is larger than 4 MiB"));
+}
+
+/** Hosts that block or rate-limit often answer 200 with a page; a player could make nothing of it. */
+async function notMedia(body: ReadableStream | null): Promise<Response> {
+  await body?.cancel();
+  return problem(badGateway("not_media", "the source answered with a web page instead of media"));
 }
 
 function isPage(response: Response): boolean {
@@ -145,6 +145,7 @@ function targetPolicy(requestUrl: URL, config: Config): TargetPolicy {
     ownHosts: [requestUrl.host],
     extraPorts: config.extraPorts,
     ...(config.allowedHosts === undefined ? {} : { allowedHosts: config.allowedHosts }),
-    ...(loopback ? { allowedOrigins: config.devAllowedOrigins } : {}),
+    // The operator named the Hub, wherever it stands.
+    allowedOrigins: [new URL(config.hubEndpoint).origin, ...(loopback ? config.devAllowedOrigins : [])],
   };
 }

@@ -10,6 +10,8 @@ export interface Upstream {
   readonly response: Response;
   /** Where the answer came from, after redirects. */
   readonly url: URL;
+  /** Hand the answer to the viewer as it is. */
+  readonly final?: true;
 }
 
 export interface UpstreamRequest {

@@ -153,7 +153,9 @@ export interface ProxyFixture extends AsyncDisposable, Origin {
   get(target: string, init?: RequestInit & { readonly sign?: Partial<SignLinkOptions> }): Promise<Response>;
 }
 
-export interface FixtureOptions extends WorkerOptions {
+export interface FixtureOptions extends Omit<WorkerOptions, "vars"> {
+  /** Variables of the Worker; a function gets the origin's address. */
+  readonly vars?: Readonly<Record<string, string>> | ((originUrl: string) => Readonly<Record<string, string>>);
   /** Further origins that the Worker may fetch from. */
   readonly origins?: readonly string[];
 }
@@ -164,7 +166,10 @@ export async function startProxyFixture(options: FixtureOptions = {}): Promise<P
     const worker = await startWorker({
       ...options,
       allowedOrigins: [origin.url, ...(options.origins ?? [])],
-      vars: { STREAM_SIGNING_KEYS: KEY_TEXT, ...options.vars },
+      vars: {
+        STREAM_SIGNING_KEYS: KEY_TEXT,
+        ...(typeof options.vars === "function" ? options.vars(origin.url) : options.vars),
+      },
     });
     const link = (target: string, sign: Partial<SignLinkOptions> = {}) =>
       signLink({

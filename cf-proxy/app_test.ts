@@ -1,0 +1,90 @@
+// What stands around the proxy: health, the watch page, redirect mode, rate limit, configuration.
+import assert from "node:assert/strict";
+import { bytesOf, codeOf, media, pattern, startProxyFixture, text } from "../dev/proxy_fixture.ts";
+import { startWorker } from "../dev/workerd.ts";
+
+const FILE = pattern(1000);
+
+Deno.test("GET /health → 200, any unknown path → 404 problem+json", async () => {
+  await using proxy = await startProxyFixture();
+  const health = await fetch(`${proxy.worker.url}/health`);
+  assert.deepEqual([health.status, await health.json()], [200, { status: "ok" }]);
+  const unknown = await fetch(`${proxy.worker.url}/proxy/x`);
+  assert.equal(unknown.status, 404);
+  assert.equal(await codeOf(unknown), "not_found");
+});
+
+Deno.test("GET / → the watch page with a policy that lets no foreign script run", async () => {
+  await using proxy = await startProxyFixture();
+  const page = await fetch(`${proxy.worker.url}/`);
+  assert.equal(page.status, 200);
+  assert.match(page.headers.get("content-type")!, /text\/html/);
+  assert.match(page.headers.get("content-security-policy")!, /default-src 'none'; script-src 'self'/);
+  assert.match(await page.text(), /watch\.js/);
+  const script = await fetch(`${proxy.worker.url}/watch.js`);
+  assert.match(script.headers.get("content-type")!, /javascript/);
+  assert.ok((await script.text()).length > 100_000);
+});
+
+Deno.test("without a signing key every /proxy → 500 and the log says what is missing, not what is secret", async () => {
+  await using worker = await startWorker({ vars: { HF_TOKEN_STORAGE_1: "hf_secret", HF_STORAGE_USERNAME_1: "a" } });
+  const answer = await fetch(`${worker.url}/proxy?url=https://a.test/`);
+  assert.equal(answer.status, 500);
+  assert.equal(await codeOf(answer), "internal");
+  assert.match(worker.output(), /STREAM_SIGNING_KEYS/);
+  assert.ok(!worker.output().includes("hf_secret"));
+});
+
+Deno.test("redirect mode: media goes to its source by 302; playlists, sealed headers and encrypted files still come through", async () => {
+  await using proxy = await startProxyFixture({ vars: { REDIRECT_MODE: "on" } });
+  proxy.route("/a.mp4", media(FILE));
+  proxy.route("/m.m3u8", text("#EXTM3U\n#EXTINF:1,\na.ts\n"));
+  const media302 = await proxy.get("/a.mp4?t=%2F");
+  assert.equal(media302.status, 302);
+  assert.equal(media302.headers.get("location"), `${proxy.url}/a.mp4?t=%2F`);
+  assert.equal(media302.headers.get("cache-control"), "no-store");
+  assert.equal(media302.headers.get("access-control-allow-origin"), "*");
+  assert.equal(proxy.seen.length, 0);
+  const playlist = await proxy.get("/m.m3u8");
+  assert.equal(playlist.status, 200);
+  assert.match(await playlist.text(), /\/proxy\?/);
+  const sealed = await proxy.get("/a.mp4", { sign: { context: { headers: { referer: "https://p.test/" } } } });
+  assert.deepEqual([sealed.status, await bytesOf(sealed)], [200, FILE]);
+  const unsigned = await fetch(`${proxy.worker.url}/proxy?url=${encodeURIComponent(`${proxy.url}/a.mp4`)}`, {
+    redirect: "manual",
+  });
+  assert.equal(unsigned.status, 403);
+  await unsigned.body?.cancel();
+});
+
+Deno.test("an address that asks more often than the limit → 429 with Retry-After", async () => {
+  await using proxy = await startProxyFixture({ rateLimit: { limit: 2 } });
+  proxy.route("/a.mp4", media(FILE));
+  for (const status of [200, 200, 429]) {
+    const answer = await proxy.get("/a.mp4");
+    assert.equal(answer.status, status);
+    if (status === 429) assert.equal(answer.headers.get("retry-after"), "60");
+    await answer.body?.cancel();
+  }
+  assert.equal((await fetch(`${proxy.worker.url}/health`)).status, 200);
+});
+
+Deno.test("ALLOWED_HOSTS: other hosts → 403, even signed", async () => {
+  await using proxy = await startProxyFixture({ vars: { ALLOWED_HOSTS: "good.test" } });
+  const answer = await proxy.get("https://evil.test/a.mp4");
+  assert.equal(answer.status, 403);
+  assert.equal(await codeOf(answer), "policy_denied");
+});
+
+Deno.test("development origins count only while the Worker itself is asked on loopback", async () => {
+  await using proxy = await startProxyFixture();
+  proxy.route("/a.mp4", media(FILE));
+  const link = new URL(await proxy.link("/a.mp4"));
+  // The same Worker as it would be asked by its public name: workerd takes the name from the Host header.
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(link.port) });
+  const request = `GET ${link.pathname}${link.search} HTTP/1.1\r\nHost: worker.example\r\nConnection: close\r\n\r\n`;
+  await connection.write(new TextEncoder().encode(request));
+  const answer = await new Response(connection.readable).text();
+  assert.match(answer, /^HTTP\/1\.1 403 /);
+  assert.equal(proxy.seen.length, 0);
+});

@@ -1,0 +1,174 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { parsePlaylist } from "./hls.ts";
+import { type RewriteOptions, rewritePlaylist } from "./hls_rewrite.ts";
+import { directoryCount, parseSigningKeys, sealContext, signTail, type VerifiedLink, verifyLink } from "./link.ts";
+import { unwrap } from "./result.ts";
+import { checkTarget } from "./target_policy.ts";
+
+const keys = unwrap(parseSigningKeys(`k1:${"A".repeat(43)}`));
+const PROXY = "https://worker.test/proxy";
+const EXPIRES_AT = 4_000_000_000;
+const BASE = new URL("https://cdn.test/v/1/m.m3u8?t=1");
+
+/** Options as the Worker makes them, for a link that covers the first `scope` directories (null: the address alone). */
+async function options(base: URL, scope: number | null): Promise<RewriteOptions & { signatures: number }> {
+  const sealed = await sealContext({ headers: { referer: "https://p.test/" } }, keys);
+  const tail = await signTail(base, { keys, expiresAt: EXPIRES_AT, scopeDirectories: scope, sealed });
+  const link = new URL(`${PROXY}?url=${encodeURIComponent(base.href)}&${tail}`);
+  const parent: VerifiedLink = unwrap(await verifyLink(link, keys, 0));
+  const made = {
+    base,
+    proxyUrl: PROXY,
+    policy: { ownHosts: ["worker.test"] },
+    parent,
+    signatures: 0,
+    sign({ href, exact }: { href: string; exact: boolean }) {
+      made.signatures++;
+      const url = new URL(href);
+      return signTail(url, {
+        keys,
+        expiresAt: EXPIRES_AT,
+        scopeDirectories: exact ? null : directoryCount(url),
+        sealed,
+      });
+    },
+  };
+  return made;
+}
+
+async function rewrite(text: string, scope: number | null = null, base = BASE): Promise<string> {
+  return unwrap(await rewritePlaylist(text, await options(base, scope)));
+}
+
+function linksOf(text: string): string[] {
+  return [...text.matchAll(/https:\/\/worker\.test\/proxy\?[^"\s]*/g)].map((match) => match[0]);
+}
+
+const name = fc.stringMatching(/^[a-zA-Z0-9 ._~+%&=,;:@!()'$*ü日-]{1,16}$/);
+const uri = fc.oneof(
+  name,
+  fc.tuple(fc.array(fc.oneof(name, fc.constantFrom("..", ".", "%2e%2e", "a%2fb")), { maxLength: 4 }), name).map((
+    [path, last],
+  ) => [...path, last].join("/")),
+  fc.tuple(
+    fc.constantFrom(
+      "https://cdn.test",
+      "http://other.test:8080",
+      "HTTPS://CDN.test",
+      "//third.test",
+      "http://127.0.0.1",
+      "https://u:p@cdn.test",
+      "https://worker.test",
+    ),
+    name,
+  )
+    .map(([host, path]) => `${host}/${path}`),
+  fc.webUrl({ withQueryParameters: true, withFragments: true }),
+  fc.constantFrom(
+    "data:,x",
+    "skd://k",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "?q=1",
+    "/",
+    "..",
+    "http://[broken",
+  ),
+).map((text) => text.replaceAll('"', "").trim()).filter((text) =>
+  text !== "" && !text.startsWith("#") && !text.includes("{$")
+);
+const line = fc.oneof(
+  { weight: 6, arbitrary: uri.map((one) => `#EXTINF:4,\n${one}`) },
+  { weight: 2, arbitrary: uri.map((one) => `#EXT-X-KEY:METHOD=AES-128,URI="${one}",IV=0x1`) },
+  { weight: 1, arbitrary: uri.map((one) => `#EXT-X-DATERANGE:ID="a,b=c",X-ASSET-URI="${one}",URI="${one}"`) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom("", "# comment", "#EXT-X-DISCONTINUITY", "#EXT-X-BYTERANGE:10@5", '#EXTINF:1,URI="x"'),
+  },
+);
+const playlist = fc.tuple(fc.array(line, { maxLength: 25 }), fc.constantFrom("\n", "\r\n"))
+  .map(([lines, end]) => `#EXTM3U${end}${lines.join("\n").replaceAll("\n", end)}${end}`);
+const scope = fc.constantFrom(null, 0, 1, 2);
+
+Deno.test("rewritePlaylist: rewriting what was rewritten changes nothing, and the same input gives the same output", async () => {
+  await fc.assert(
+    fc.asyncProperty(playlist, scope, async (text, directories) => {
+      const once = await rewrite(text, directories);
+      assert.equal(await rewrite(once, directories), once);
+      assert.equal(await rewrite(text, directories), once);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("rewritePlaylist: every signed child verifies for its own address, expiry and context; every other is one that the policy refuses", async () => {
+  await fc.assert(
+    fc.asyncProperty(playlist, scope, async (text, directories) => {
+      for (const child of linksOf(await rewrite(text, directories))) {
+        const url = new URL(child);
+        // A line of the playlist that already begins with the proxy's address stays: it holds no signature of ours.
+        const target = url.searchParams.get("url");
+        if (!url.searchParams.has("sig")) {
+          if (target === null) continue;
+          assert.equal(checkTarget(target, { ownHosts: ["worker.test"] }).ok, false, target);
+          continue;
+        }
+        const link = unwrap(await verifyLink(url, keys, 0));
+        assert.equal(link.url.href, target);
+        assert.equal(link.expiresAt, EXPIRES_AT);
+        assert.equal(link.context.headers?.referer, "https://p.test/");
+        assert.doesNotMatch(link.url.host, /127\.0\.0\.1|worker\.test/);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("rewritePlaylist: a player that resolves the links fetches what it would have fetched without the proxy", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(uri, { maxLength: 20 }), async (uris) => {
+      const text = "#EXTM3U\n" + uris.map((one) => `#EXTINF:1,\n${one}\n`).join("");
+      const parsed = parsePlaylist(text, BASE);
+      if (!parsed.ok || parsed.value.kind !== "media") return;
+      const lines = (await rewrite(text)).split("\n").filter((one) => one !== "" && !one.startsWith("#"));
+      const through = lines.map((one) =>
+        one.startsWith(`${PROXY}?`) ? new URL(one).searchParams.get("url") ?? one : one
+      );
+      assert.deepEqual(through, parsed.value.segments.map((segment) => segment.url));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("rewritePlaylist: arbitrary text never throws and keeps its number of lines", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.string({ unit: "binary" }), { maxLength: 30 }), async (lines) => {
+      const text = "#EXTM3U\n" + lines.join("\n");
+      const result = await rewritePlaylist(text, await options(BASE, null));
+      if (result.ok) assert.ok(result.value.split("\n").length === text.split("\n").length);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("rewritePlaylist: children in the parent's scope need no signature, others one per directory", async () => {
+  const text = "#EXTM3U\n" + Array.from({ length: 5000 }, (_, i) => `#EXTINF:4,\nseg${i}.ts\n`).join("");
+  const inScope = await options(BASE, 1);
+  await rewritePlaylist(text, inScope);
+  assert.equal(inScope.signatures, 0);
+  const exact = await options(BASE, null);
+  await rewritePlaylist(text, exact);
+  assert.equal(exact.signatures, 1);
+  const spread = await options(BASE, 2);
+  const result = unwrap(
+    await rewritePlaylist(
+      "#EXTM3U\n" +
+        ["a/x.ts", "../2/x.ts", "../2/y.ts", "https://b.test/x.ts", "z%2fy.ts"].map((one) => `#EXTINF:1,\n${one}\n`)
+          .join(""),
+      spread,
+    ),
+  );
+  assert.equal(spread.signatures, 3);
+  assert.deepEqual(linksOf(result).map((one) => new URL(one).searchParams.get("sc")), ["2", "2", "2", "0", null]);
+});
