@@ -47,7 +47,7 @@ begin
     mal_id, episode, provider, resolution, file_key, hf_account, hf_repo, hf_path, hf_direct_url, stream_url,
     queue_id, lease_token, sha256, size_bytes, duration_seconds)
   values (
-    job.mal_id, job.episode, job.provider, job.resolution, upsert_video_store.file_key, upsert_video_store.hf_account,
+    job.mal_id, job.episode, job.provider, job.resolution, upsert_video_store.file_key, coalesce(upsert_video_store.hf_account, 0),
     upsert_video_store.hf_repo, upsert_video_store.hf_path, upsert_video_store.hf_direct_url, upsert_video_store.stream_url,
     job.id, token, digest, upsert_video_store.size_bytes, upsert_video_store.duration_seconds)
   returning * into archive;
@@ -65,7 +65,7 @@ begin
     case r.state when 'verified' then moment end
   from jsonb_to_recordset(
     case when jsonb_typeof(replicas) = 'array' then replicas else jsonb_build_array(jsonb_build_object(
-      'target', 'hf-' || archive.hf_account, 'account', archive.hf_account, 'repo', archive.hf_repo, 'path', archive.hf_path,
+      'target', 'hub:' || split_part(archive.hf_repo, '/', 1), 'account', archive.hf_account, 'repo', archive.hf_repo, 'path', archive.hf_path,
       'direct_url', archive.hf_direct_url, 'sha256', archive.sha256, 'size_bytes', archive.size_bytes, 'state', 'verified'))
     end
   ) as r (target text, account int, repo text, path text, direct_url text, commit_oid text, sha256 text, size_bytes bigint, state text);

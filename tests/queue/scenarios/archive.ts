@@ -148,7 +148,7 @@ export const ARCHIVE: readonly Scenario[] = [
       const [row, ...rest] = await queue.sql<Row[]>`select * from public.video_replicas`;
       assert.equal(rest.length, 0);
       assert.deepEqual([row!["target"], row!["account"], row!["state"], row!["repo"], row!["sha256"]], [
-        "hf-1",
+        "hub:user-1",
         1,
         "verified",
         "user-1/media",

@@ -1,0 +1,31 @@
+-- The service role alone. A function or table that a later migration adds and forgets fails here.
+begin;
+set local search_path = public, extensions;
+select plan(16);
+
+select ok(not exists (
+    select from pg_proc p where p.pronamespace = 'public'::regnamespace and has_function_privilege(r.role, p.oid, 'execute')
+  ), r.role || ' can call no function') from (values ('anon'), ('authenticated')) r (role);
+select ok(not exists (
+    select from pg_proc p where p.pronamespace = 'keepstream'::regnamespace and has_function_privilege(r.role, p.oid, 'execute')
+  ), r.role || ' can call no internal function') from (values ('anon'), ('authenticated'), ('service_role')) r (role);
+select ok(not exists (
+    select from pg_class c where c.relnamespace in ('public'::regnamespace, 'keepstream'::regnamespace) and c.relkind in ('r', 'v')
+      and (has_table_privilege(r.role, c.oid, 'select, insert, update, delete, truncate, references, trigger')
+        or has_any_column_privilege(r.role, c.oid, 'select, insert, update, references'))
+  ), r.role || ' can touch no table') from (values ('anon'), ('authenticated')) r (role);
+select ok(not has_schema_privilege(r.role, 'keepstream', 'usage'), r.role || ' cannot see keepstream')
+from (values ('anon'), ('authenticated'), ('service_role')) r (role);
+select ok(not exists (
+    select from pg_proc p where p.pronamespace = 'public'::regnamespace and not has_function_privilege('service_role', p.oid, 'execute')
+  ), 'service_role can call every function of the API');
+select ok(not has_table_privilege('service_role', 'public.video_queue', 'insert, update, delete, truncate'), 'service_role writes jobs through functions');
+select ok(not exists (
+    select from pg_attribute a where a.attrelid = 'public.video_queue'::regclass and a.attnum > 0
+      and a.attname not in ('status', 'retry_count') and has_column_privilege('service_role', a.attrelid, a.attnum, 'update')
+  ), 'but for the retry statement''s two columns');
+select ok(not has_table_privilege('service_role', t, 'insert, update, delete, truncate'), 'service_role writes ' || t || ' through functions')
+from unnest(array['public.video_store', 'public.video_replicas', 'public.video_candidates']) t;
+
+select * from finish();
+rollback;

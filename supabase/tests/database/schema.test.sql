@@ -1,0 +1,44 @@
+-- Tables, keys, indexes and checks that the rest stands on. Run by `supabase test db`, and by `deno task test`.
+begin;
+set local search_path = public, extensions;
+select plan(67);
+
+select has_table('public'::name, t, t || ' exists') from unnest(array['video_queue', 'video_candidates', 'video_store', 'video_replicas',
+  'providers', 'catalogue', 'title_mappings', 'metadata_cache']::name[]) t;
+select has_table('keepstream'::name, t, t || ' exists') from unnest(array['events', 'error_classes', 'resource_leases', 'wake_state',
+  'source_lists', 'settings', 'client_limits', 'event_retention']::name[]) t;
+select has_view('public'::name, 'operator'::name, 'the operator view exists');
+
+select col_type_is('public'::name, 'video_queue'::name, c.name::name, c.type, 'video_queue.' || c.name)
+from (values ('id', 'uuid'), ('mal_id', 'integer'), ('episode', 'integer'), ('provider', 'character varying(20)'), ('video_url', 'text'),
+  ('resolution', 'character varying(10)'), ('status', 'text'), ('retry_count', 'integer'), ('error_message', 'text'),
+  ('created_at', 'timestamp with time zone'), ('updated_at', 'timestamp with time zone')) c (name, type);
+select col_type_is('public'::name, 'video_store'::name, c.name::name, c.type, 'video_store.' || c.name)
+from (values ('file_key', 'character varying(64)'), ('hf_account', 'integer'), ('hf_repo', 'text'), ('hf_path', 'text'),
+  ('hf_direct_url', 'text'), ('stream_url', 'text')) c (name, type);
+
+select ok((select i.indnullsnotdistinct and i.indisunique from pg_index i join pg_constraint c on c.conindid = i.indexrelid
+  where c.conname = 'video_queue_one_job_per_video'), 'one job per video, a missing resolution included');
+select ok((select i.indnullsnotdistinct and i.indisunique from pg_index i join pg_constraint c on c.conindid = i.indexrelid
+  where c.conname = 'video_store_one_archive_per_video'), 'one archive per video, a missing resolution included');
+select is(pg_get_indexdef('public.video_queue_claimable'::regclass),
+  'CREATE INDEX video_queue_claimable ON public.video_queue USING btree (priority, run_at, id) WHERE ((status = ANY (ARRAY[''pending''::text, ''failed''::text])) AND (terminal_at IS NULL))',
+  'the claim index holds what can be claimed, in the order of claims');
+select ok(not exists (select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
+    where i.indrelid = 'public.video_queue'::regclass and a.attname in ('lease_expires_at', 'progress', 'updated_at')),
+  'no index on what a heartbeat writes');
+select ok((select reloptions @> array['fillfactor=70'] from pg_class where oid = 'public.video_queue'::regclass), 'room for heartbeats on the page');
+
+select ok(c.relrowsecurity, c.relname || ' has row level security') from pg_class c
+where c.relnamespace in ('public'::regnamespace, 'keepstream'::regnamespace) and c.relkind = 'r' order by c.relname;
+select is((select count(*) from pg_policy where polrelid in (select oid from pg_class where relnamespace in ('public'::regnamespace, 'keepstream'::regnamespace))), 0::bigint, 'no policy lets anyone in');
+select ok(obj_description(c.oid) is not null, c.relname || ' says what it is') from pg_class c
+where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v') order by c.relname;
+
+select ok(not exists (select from pg_proc p where p.pronamespace in ('public'::regnamespace, 'keepstream'::regnamespace)
+  and not coalesce(p.proconfig @> array['search_path=""'], false)), 'every function has an empty search_path');
+select ok(not exists (select from pg_proc p where p.pronamespace = 'public'::regnamespace and obj_description(p.oid) is null),
+  'every function of the API says what it does');
+
+select * from finish();
+rollback;

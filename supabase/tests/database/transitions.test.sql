@@ -1,0 +1,68 @@
+-- One video from enqueue to ready, every refusal on its way, and the statements of an operator.
+begin;
+set local search_path = public, extensions;
+select plan(43);
+
+create temporary table held (token uuid, id uuid) on commit drop;
+create function pg_temp.call(status text, token uuid, class text default null) returns text language sql
+as $$ select (public.update_video_queue_status((select id from held), status, 'text', token, class)).status $$;
+
+select lives_ok($$ select public.enqueue_video(55825, 1, 'animasu', 'https://a.test/v.mp4', '720p') $$, 'enqueue');
+select is((select array_agg(status) from video_queue), array['pending'], 'is pending');
+select lives_ok($$ select public.enqueue_video(55825, 1, 'animasu', 'https://a.test/v.mp4', '720p') $$, 'enqueue again');
+select is((select count(*) from video_queue), 1::bigint, 'is the same job');
+select throws_ok($$ select public.enqueue_video(0, 1, 'animasu', 'https://a.test/v.mp4') $$, 'PT400', null, 'mal_id 0');
+select throws_ok($$ select public.enqueue_video(1, -5, 'animasu', 'https://a.test/v.mp4') $$, 'PT400', null, 'episode -5');
+select throws_ok($$ select public.enqueue_video(1, 1, '../../x', 'https://a.test/v.mp4') $$, 'PT400', null, 'provider ../../x');
+select throws_ok($$ select public.enqueue_video(1, 1, 'animasu', 'https://a.test/v.mp4', '<script>') $$, 'PT400', null, 'resolution <script>');
+select throws_ok($$ select public.enqueue_video(1, 1, 'animasu', '--x') $$, 'PT400', null, 'address --x');
+
+select is_empty('select * from public.claim_pending_videos(null)', 'claim(null)');
+select is_empty('select * from public.claim_pending_videos(-1)', 'claim(-1)');
+insert into held select lease_token, id from public.claim_pending_videos(1, 'pgtap');
+select is((select count(*) from held), 1::bigint, 'claim(1)');
+select is((select (status, attempts, lease_epoch, lease_owner)::text from video_queue), '(downloading,1,1,pgtap)', 'is downloading');
+select is_empty('select * from public.claim_pending_videos(50)', 'a held job is not claimed');
+
+select throws_ok($$ select pg_temp.call('uploading', gen_random_uuid()) $$, 'PT409', null, 'another''s token');
+select throws_ok($$ select pg_temp.call('uploading', null) $$, 'PT409', null, 'no token');
+select throws_ok($$ select public.update_video_queue_status(gen_random_uuid(), 'failed') $$, 'PT404', null, 'unknown job');
+select throws_ok($$ select pg_temp.call('ready', token) from held $$, 'PT422', null, 'ready is not the holder''s to say');
+select throws_ok($$ select pg_temp.call('lost', token) from held $$, 'PT422', null, 'unknown status');
+select is((select lost from held, public.extend_video_lease(array[held.id], array[held.token])), false, 'heartbeat');
+select is((select lost from held, public.extend_video_lease(array[held.id], array[gen_random_uuid()])), true, 'heartbeat with another''s token');
+select is((select pg_temp.call('uploading', token) from held), 'uploading', 'uploading');
+select throws_ok($$ select pg_temp.call('downloading', token) from held $$, 'PT422', null, 'no way back');
+
+create function pg_temp.archive(token uuid, sha text, copies jsonb default null) returns uuid language sql as $$
+  select (public.upsert_video_store(55825, 1, 'animasu', '720p', repeat('ab', 16), 1, 'user/media', '55825/ep1/x.mp4',
+    'https://hub.test/x.mp4', null, token, sha, 4, 1.5, copies)).id $$;
+select throws_ok($$ select pg_temp.archive(gen_random_uuid(), repeat('ab', 32)) $$, 'PT409', null, 'archive under another''s lease');
+select throws_ok($$ select pg_temp.archive(token, repeat('ab', 32), '[]') from held $$, 'PT422', null, 'archive without a copy');
+select lives_ok($$ select pg_temp.archive(token, repeat('ab', 32)) from held $$, 'archive');
+select is((select (status, lease_token, error_message)::text from video_queue), '(ready,,)', 'is ready');
+select lives_ok($$ select pg_temp.archive(token, repeat('ab', 32)) from held $$, 'the same archive again');
+select throws_ok($$ select pg_temp.archive(token, repeat('cd', 32)) from held $$, 'PT409', null, 'another archive');
+select is((select count(*) from video_store), 1::bigint, 'one store row');
+select throws_ok($$ select public.cancel_video(id) from held $$, 'PT422', null, 'a ready job cannot be cancelled');
+select is_empty('select * from public.claim_pending_videos(50)', 'a ready job is not claimed');
+select is((select array_agg(kind order by id) from keepstream.events), array['enqueued', 'claimed', 'uploading', 'completed'], 'its history');
+
+select lives_ok($$ update video_queue set status = 'pending' where status = 'ready' $$, 're-archive');
+select is((select count(*) from video_store), 0::bigint, 'takes the store row away');
+delete from held where true;
+insert into held select lease_token, id from public.claim_pending_videos(1, 'pgtap');
+select is((select pg_temp.call('failed', token, 'network') from held), 'failed', 'failed(network)');
+select ok((select run_at > now() and terminal_at is null and error_class = 'network' and retry_count = 1 from video_queue), 'backs off');
+update video_queue set run_at = now() where true;
+delete from held where true;
+insert into held select lease_token, id from public.claim_pending_videos(1, 'pgtap');
+select is((select pg_temp.call('failed', token, 'drm') from held), 'failed', 'failed(drm)');
+select ok((select terminal_at is not null from video_queue), 'is dead');
+select lives_ok($$ update video_queue set status = 'pending', retry_count = 0 where status = 'failed' $$, 'an operator''s retry');
+select is((select (status, attempts, retry_count, terminal_at)::text from video_queue), '(pending,0,0,)', 'starts over');
+select throws_ok($$ update video_queue set status = 'ready' where true $$, 'PT422', null, 'nobody makes ready by hand');
+select is((select (status, error_class)::text from public.cancel_video((select id from held))), '(failed,cancelled)', 'cancel');
+
+select * from finish();
+rollback;

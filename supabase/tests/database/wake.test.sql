@@ -1,0 +1,17 @@
+-- The nudge's signature against the vector of the Standard Webhooks specification, and its harmlessness.
+begin;
+set local search_path = public, extensions;
+select plan(5);
+
+select is(keepstream.sign_webhook('msg_p5jXN8AQM9LWM0D4loKWxJek', to_timestamp(1614265330), '{"test": 2432232314}', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'),
+  'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=', 'the specification''s test vector');
+delete from vault.secrets where name in ('runner_url', 'runner_webhook_secret');
+select lives_ok($$ select public.enqueue_video(55825, 1, 'animasu', 'https://a.test/v.mp4') $$, 'an enqueue without an address in Vault');
+select vault.create_secret('not an address', 'runner_url');
+select vault.create_secret('whsec_dGVzdA==', 'runner_webhook_secret');
+select lives_ok($$ select public.enqueue_video(55825, 2, 'animasu', 'https://a.test/v.mp4') $$, 'an enqueue with a broken address in Vault');
+select isnt((select last_error from keepstream.wake_state), null, 'is noted');
+select is((select count(*) from cron.job where jobname = 'keepstream-sweep' and schedule = '30 seconds'), 1::bigint, 'the sweep is scheduled');
+
+select * from finish();
+rollback;

@@ -1,0 +1,84 @@
+/**
+ * supabase/tests/database, as `supabase test db` runs it, without Docker: pgTAP is plain SQL, taken from Debian's package
+ * (whichever PostgreSQL version it is packaged for) and loaded into the test's own database.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { createTestDatabase } from "../../dev/test_database.ts";
+
+const TESTS = new URL("../../supabase/tests/database/", import.meta.url);
+const CACHE = new URL("../../.keepstream/pgtap/", import.meta.url).pathname;
+const HAS_APT = await exists("/usr/bin/apt-get");
+
+for await (const { name: file } of Deno.readDir(TESTS)) {
+  if (!file.endsWith(".test.sql")) continue;
+  Deno.test({
+    name: `pgTAP ${file}`,
+    ignore: !HAS_APT, // pgTAP comes from Debian; elsewhere `supabase test db` runs the same files
+    async fn() {
+      await using database = await createTestDatabase();
+      await database.connect("supabase_admin", { max: 1 }).unsafe(`set search_path = extensions; ${await readPgtap()}`)
+        .simple();
+      const sql = database.connect("postgres", { max: 1 });
+      const results = await sql.unsafe(await Deno.readTextFile(new URL(file, TESTS))).simple();
+      const lines = results.flat().flatMap((row) => Object.values(row as object)).filter((value) =>
+        typeof value === "string"
+      );
+      const planned = Number(lines.find((line) => /^1\.\.\d+$/.test(line))?.slice(3));
+      const verdicts = lines.filter((line) => /^(not )?ok \d+/.test(line));
+      const complaints = lines.filter((line) => /^(not ok|#)/m.test(line));
+      assert.deepEqual(complaints, []);
+      assert.equal(verdicts.length, planned);
+    },
+  });
+}
+
+async function readPgtap(): Promise<string> {
+  const script = await findScript(CACHE) ?? await download();
+  const text = await Deno.readTextFile(script);
+  return text.replaceAll(/^\\.*$/gm, ""); // psql's own commands
+}
+
+async function download(): Promise<string> {
+  await Deno.mkdir(CACHE, { recursive: true, mode: 0o755 });
+  let list = await run(["apt-cache", "search", "--names-only", "^postgresql-[0-9]+-pgtap$"]);
+  if (list === "") {
+    await run(Deno.uid() === 0 ? ["apt-get", "-q", "update"] : ["sudo", "-n", "apt-get", "-q", "update"]);
+    list = await run(["apt-cache", "search", "--names-only", "^postgresql-[0-9]+-pgtap$"]);
+  }
+  const [name] = list.split(" ");
+  assert.ok(name, "no pgTAP package in this system's package lists");
+  await run(["apt-get", "-q", "download", name]);
+  for await (const entry of Deno.readDir(CACHE)) {
+    if (entry.name.endsWith(".deb")) await run(["dpkg-deb", "-x", entry.name, "."]);
+  }
+  const script = await findScript(CACHE);
+  assert.ok(script, `${name} has no pgtap--x.y.z.sql`);
+  return script;
+}
+
+async function findScript(folder: string): Promise<string | undefined> {
+  if (!await exists(folder)) return undefined;
+  for await (const entry of Deno.readDir(folder)) {
+    const path = join(folder, entry.name);
+    if (entry.isFile && /^pgtap--\d+\.\d+\.\d+\.sql$/.test(entry.name)) return path;
+    const inside = entry.isDirectory ? await findScript(path) : undefined;
+    if (inside) return inside;
+  }
+}
+
+async function run(command: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await new Deno.Command(command[0]!, {
+    args: command.slice(1),
+    cwd: CACHE,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  if (code !== 0) throw new Error(`${command.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  return new TextDecoder().decode(stdout);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
