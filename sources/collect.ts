@@ -1,38 +1,85 @@
 // One provider's answer for one episode: the servers its recipe lists, each resolved to media where that works.
 // A server's failure is that server's; a provider's failure is a list with a code, never a throw.
 // Example: await collectSources(request, tools) → { state: "ok", servers: […] }. Runs on: Deno, edge runtime.
-import { createPageClient } from "./page_client.ts";
-import type { EpisodeRequest, ListedServer } from "./providers/recipe.ts";
+import { createPageClient, DEFAULT_USER_AGENT } from "./page_client.ts";
+import { type CommonConfig, commonConfigOf } from "./provider_entry.ts";
+import type { EpisodeRequest, ListedServer, ListFailure } from "./providers/recipe.ts";
 import { findRecipe } from "./providers/recipes.ts";
 import { type Resolved, resolveServer, type ResolveTools } from "./resolve.ts";
+import type { Robots } from "./robots.ts";
 import { type SourceCode, SourceError, toSourceError } from "./source_error.ts";
 import type { SourceList, SourceServer } from "./source_list.ts";
 
 export const MAX_SERVERS = 40;
+const PRODUCT = "keepstream";
+
+export interface CollectTools extends ResolveTools {
+  readonly robots?: Robots;
+  /** Finds the page of a title that nobody has mapped; null when the provider does not have it. */
+  readonly findPage?: (request: EpisodeRequest, tools: ResolveTools) => Promise<string | null>;
+}
+
+/** A list with what it leaves out: options of the page that led nowhere. */
+export interface CollectedList extends SourceList {
+  readonly failures: readonly ListFailure[];
+}
 
 /** Reads a provider's servers and resolves them, all at once within the host gate's limits. */
-export async function collectSources(request: EpisodeRequest, tools: ResolveTools): Promise<SourceList> {
+export async function collectSources(request: EpisodeRequest, tools: CollectTools): Promise<CollectedList> {
   try {
-    const recipe = findRecipe(request.provider.recipe);
-    if (recipe === null) throw new SourceError("unsupported", `there is no recipe ${request.provider.recipe}`);
-    if (recipe.needs.page && request.page === null) {
-      throw new SourceError("no_mapping", "the title has no page at this provider");
+    const config = commonConfigOf(request.provider.config);
+    const own = toolsOf(request, config, tools);
+    const { servers, failures } = await listServers(request, own, tools);
+    const [listed, foreign] = partition(servers, ({ embedUrl }) => isOnHosts(embedUrl, config.hosts));
+    if (listed.length === 0) {
+      const code = foreign.length > 0 ? "policy_denied" : failures[0]?.code ?? "empty";
+      throw new SourceError(code, "the episode has no server");
     }
-    const { servers, failures } = await recipe.listServers(request, createPageClient(tools));
-    if (servers.length === 0) {
-      throw new SourceError(failures[0]?.code ?? "empty", "the episode has no server");
-    }
-    const listed = servers.slice(0, MAX_SERVERS);
-    return { state: "ok", code: null, servers: await Promise.all(listed.map((one) => resolveListed(one, tools))) };
+    const resolved = await Promise.all(listed.slice(0, MAX_SERVERS).map((one) => resolveListed(one, own)));
+    const refused = foreign.map(({ label }): ListFailure => ({ label, code: "policy_denied" }));
+    return { state: "ok", code: null, servers: resolved, failures: [...failures, ...refused] };
   } catch (thrown) {
     return failedList(toSourceError(thrown, tools.signal).reason);
   }
 }
 
 /** What a provider without servers looks like. */
-export function failedList(code: SourceCode): SourceList {
+export function failedList(code: SourceCode): CollectedList {
   const state = code === "empty" || code === "no_mapping" ? "empty" : code === "timeout" ? "timeout" : "failed";
-  return { state, code, servers: [] };
+  return { state, code, servers: [], failures: [] };
+}
+
+async function listServers(request: EpisodeRequest, own: ResolveTools, tools: CollectTools) {
+  const recipe = findRecipe(request.provider.recipe);
+  if (recipe === null) throw new SourceError("unsupported", `there is no recipe ${request.provider.recipe}`);
+  const lookFor = recipe.needs.page && request.page === null && !request.absent;
+  const page = lookFor ? await tools.findPage?.(request, own) ?? null : request.page;
+  if (recipe.needs.page && page === null) {
+    throw new SourceError("no_mapping", "the title has no page at this provider");
+  }
+  return await recipe.listServers({ ...request, page }, createPageClient(own));
+}
+
+/** The tools with what the provider's entry says about politeness. */
+function toolsOf(request: EpisodeRequest, config: CommonConfig, tools: CollectTools): ResolveTools {
+  const own: ResolveTools = {
+    ...tools,
+    userAgent: config.user_agent ?? tools.userAgent ?? DEFAULT_USER_AGENT,
+    headers: { ...tools.headers, ...config.headers },
+    ...(config.requests_per_host !== undefined && { requestsPerHost: config.requests_per_host }),
+    ...(config.resolvers !== undefined && { resolverOfHost: config.resolvers }),
+  };
+  const site = request.provider.base_url;
+  const { robots } = tools;
+  if (robots === undefined || site === null || config.robots === "ignore") return own;
+  const pages = createPageClient(own); // without the check below, which asks for robots.txt itself
+  return {
+    ...own,
+    async beforeRequest(url, signal) {
+      await tools.beforeRequest?.(url, signal);
+      if (url.origin === new URL(site).origin) await robots.check(url, { pages, product: PRODUCT });
+    },
+  };
 }
 
 async function resolveListed(listed: ListedServer, tools: ResolveTools): Promise<SourceServer> {
@@ -62,6 +109,16 @@ function toServer(listed: ListedServer, resolved: Resolved | null, code: SourceC
     ...(listed.chapters?.length && { chapters: [...listed.chapters] }),
     ...(code !== null && { code }),
   };
+}
+
+function isOnHosts(address: string, hosts: readonly string[] | undefined): boolean {
+  if (hosts === undefined) return true;
+  const { host } = new URL(address);
+  return hosts.some((rule) => rule.startsWith(".") ? host.endsWith(rule) : host === rule);
+}
+
+function partition<T>(items: readonly T[], wanted: (item: T) => boolean): readonly [T[], T[]] {
+  return [items.filter(wanted), items.filter((item) => !wanted(item))];
 }
 
 function isoTime(unixSeconds: number | null): string | null {

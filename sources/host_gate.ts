@@ -1,17 +1,21 @@
 // At most n requests at a time per host, so that no site feels more than a reader or two.
-// Example: gate.run("a.test", signal, () => fetch(url)). Runs on: Deno, edge runtime.
+// Example: gate.run("a.test", { signal }, () => fetch(url)). Runs on: Deno, edge runtime.
 
 export const REQUESTS_PER_HOST = 4;
 
 export interface HostGate {
   /** Runs the task when the host has a free place; rejects with the signal's reason while it waits. */
-  run<T>(host: string, signal: AbortSignal, task: () => Promise<T>): Promise<T>;
+  run<T>(
+    host: string,
+    options: { signal: AbortSignal; limit?: number | undefined },
+    task: () => Promise<T>,
+  ): Promise<T>;
 }
 
-export function createHostGate(limit = REQUESTS_PER_HOST): HostGate {
+export function createHostGate(standard = REQUESTS_PER_HOST): HostGate {
   const hosts = new Map<string, { running: number; waiting: (() => void)[] }>();
 
-  async function enter(host: string, signal: AbortSignal): Promise<void> {
+  async function enter(host: string, signal: AbortSignal, limit: number): Promise<void> {
     const state = hosts.get(host) ?? { running: 0, waiting: [] };
     hosts.set(host, state);
     if (state.running < limit) {
@@ -37,9 +41,9 @@ export function createHostGate(limit = REQUESTS_PER_HOST): HostGate {
   }
 
   return {
-    async run(host, signal, task) {
+    async run(host, { signal, limit = standard }, task) {
       signal.throwIfAborted();
-      await enter(host, signal);
+      await enter(host, signal, limit);
       try {
         return await task();
       } finally {

@@ -8,6 +8,7 @@ import { SourceError, toSourceError } from "./source_error.ts";
 export const DEFAULT_USER_AGENT =
   "keepstream/1.0 (+https://github.com/keepstream; reads pages its operator configured)";
 export const MAX_PAGE_BYTES = 4 * 1024 * 1024;
+export const REQUEST_TIMEOUT_MS = 5_000;
 const MAX_REDIRECTS = 5;
 const MAX_TRIES = 3;
 const RETRY_PAUSE_MS = 150;
@@ -22,6 +23,9 @@ export interface PageClientOptions {
   readonly userAgent?: string;
   /** Requests at a time per host; shared by everything that should be polite together. */
   readonly hosts?: HostGate;
+  readonly requestsPerHost?: number;
+  /** How long one request may take, redirects and body included, counted from when its host has a free place. */
+  readonly timeoutMs?: number;
   /** Called with every address before it is asked for; throws to refuse (robots.txt, private name). */
   readonly beforeRequest?: (url: URL, signal: AbortSignal) => Promise<void>;
   readonly headers?: Readonly<Record<string, string>>;
@@ -58,18 +62,22 @@ export interface PageClient {
 }
 
 export function createPageClient(options: PageClientOptions): PageClient {
-  async function send(address: string, request: PageRequest): Promise<{ response: Response; url: string }> {
+  async function send(
+    address: string,
+    request: PageRequest,
+    signal: AbortSignal,
+  ): Promise<{ response: Response; url: string }> {
     let url = address;
     let method = request.method ?? "GET";
     let body = request.body;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
       const target = allowedTarget(url, options.policy);
-      await options.beforeRequest?.(target, options.signal);
+      await options.beforeRequest?.(target, signal);
       const response = await options.fetch(target.href, {
         method,
         body: body?.() ?? null,
         redirect: "manual",
-        signal: options.signal,
+        signal,
         headers: {
           "user-agent": options.userAgent ?? DEFAULT_USER_AGENT,
           accept: "text/html,application/json;q=0.9,*/*;q=0.8",
@@ -88,16 +96,26 @@ export function createPageClient(options: PageClientOptions): PageClient {
   }
 
   async function once<T>(address: string, request: PageRequest, use: (response: Response) => Promise<T>) {
-    const gate = options.hosts;
+    const deadline = new AbortController();
+    const signal = AbortSignal.any([options.signal, deadline.signal]);
     const run = async () => {
-      const { response, url } = await send(address, request);
-      const { status, headers } = response;
-      if (response.ok) return { url, status, headers, used: await use(response) };
-      const start = await readStart(response);
-      if (request.acceptBody?.(status, start)) return { url, status, headers, used: await use(new Response(start)) };
-      throw refusal(response, start);
+      const late = () => deadline.abort(new DOMException("the request took too long", "TimeoutError"));
+      const timer = setTimeout(late, options.timeoutMs ?? REQUEST_TIMEOUT_MS);
+      try {
+        const { response, url } = await send(address, request, signal);
+        const { status, headers } = response;
+        if (response.ok) return { url, status, headers, used: await use(response) };
+        const start = await readStart(response);
+        if (request.acceptBody?.(status, start)) return { url, status, headers, used: await use(new Response(start)) };
+        throw refusal(response, start);
+      } catch (thrown) {
+        throw toSourceError(thrown, signal);
+      } finally {
+        clearTimeout(timer);
+      }
     };
-    return gate ? await gate.run(hostOf(address), options.signal, run) : await run();
+    const { hosts: gate, requestsPerHost: limit } = options;
+    return gate ? await gate.run(hostOf(address), { signal: options.signal, limit }, run) : await run();
   }
 
   async function withTries<T>(address: string, request: PageRequest, use: (response: Response) => Promise<T>) {

@@ -206,10 +206,14 @@ Deno.test("a host is asked no more than its share at a time, other hosts are not
 Deno.test("whoever waits for a host leaves the queue when no longer wanted, and the next one gets the place", async () => {
   const gate = createHostGate(1);
   let release = () => {};
-  const first = gate.run("a", new AbortController().signal, () => new Promise<void>((resolve) => (release = resolve)));
+  const first = gate.run(
+    "a",
+    { signal: new AbortController().signal },
+    () => new Promise<void>((resolve) => (release = resolve)),
+  );
   const abort = new AbortController();
-  const second = gate.run("a", abort.signal, () => Promise.resolve("second"));
-  const third = gate.run("a", new AbortController().signal, () => Promise.resolve("third"));
+  const second = gate.run("a", { signal: abort.signal }, () => Promise.resolve("second"));
+  const third = gate.run("a", { signal: new AbortController().signal }, () => Promise.resolve("third"));
   abort.abort(new Error("no longer wanted"));
   await assert.rejects(second, /no longer wanted/);
   release();

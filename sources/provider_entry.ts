@@ -3,6 +3,7 @@
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { findRecipe, RECIPE_NAMES } from "./providers/recipes.ts";
+import { RESOLVER_NAMES } from "./resolve.ts";
 
 const host = z.string().regex(/^\.?[a-z0-9][a-z0-9.-]*(:\d+)?$/, "must be a host name such as player.example");
 
@@ -15,7 +16,16 @@ const commonConfig = z.looseObject({
   budget_ms: z.number().int().min(100).max(60_000).optional(),
   /** Only servers on these hosts are used: `player.example` exactly, `.example` for all below it. */
   hosts: z.array(host).optional(),
+  /** Which resolver reads the pages of a host, where its look alone would mislead. */
+  resolvers: z.record(host, z.enum(RESOLVER_NAMES)).optional(),
 });
+
+export type CommonConfig = z.infer<typeof commonConfig>;
+
+/** The common part of a stored entry; a stored value that is not understood counts as absent. */
+export function commonConfigOf(config: Readonly<Record<string, unknown>>): CommonConfig {
+  return commonConfig.safeParse(config).data ?? {};
+}
 
 export const providerEntrySchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,19}$/, "1 to 20 of a-z 0-9 _ -, starting with a letter or digit"),

@@ -38,6 +38,7 @@ export interface ResolveTools {
   /** Hosts whose pages only the named resolver may read. */
   readonly resolverOfHost?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly requestsPerHost?: number;
   readonly beforeRequest?: (url: URL, signal: AbortSignal) => Promise<void>;
 }
 

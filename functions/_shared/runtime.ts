@@ -12,3 +12,9 @@ export function runInBackground(work: Promise<unknown>): void {
 export function logEvent(event: string, fields: Readonly<Record<string, unknown>>): void {
   console.log(JSON.stringify({ event, ...fields }));
 }
+
+/** Addresses of a name; an empty list where the platform has no resolver or the name has none. */
+export async function resolveName(host: string, type: "A" | "AAAA"): Promise<readonly string[]> {
+  if (typeof Deno.resolveDns !== "function") return [];
+  return await Deno.resolveDns(host, type);
+}

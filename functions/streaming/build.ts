@@ -2,13 +2,18 @@
 import { createClient } from "@supabase/supabase-js";
 import type { Hono } from "hono";
 import { collectSources } from "../../sources/collect.ts";
+import { commonConfigOf } from "../../sources/provider_entry.ts";
+import { checkPublicHost } from "../../sources/public_host.ts";
+import { createRobots } from "../../sources/robots.ts";
+import type { ResolveTools } from "../../sources/resolve.ts";
 import { createHostGate } from "../../sources/host_gate.ts";
 import { clientAddress, clientId } from "../_shared/client_address.ts";
-import { logEvent, runInBackground } from "../_shared/runtime.ts";
+import { logEvent, resolveName, runInBackground } from "../_shared/runtime.ts";
 import { createStreamingApp } from "./app.ts";
 import { parseStreamingEnv } from "./env.ts";
 import { createEpisodeService } from "./episode_service.ts";
 import { createEpisodeStore } from "./episode_store.ts";
+import { createPageFinder } from "./page_finder.ts";
 import { createGatherer } from "./gather.ts";
 import { createStreamLinks } from "./stream_link.ts";
 
@@ -24,10 +29,22 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
   const supabase = createClient(env.SUPABASE_URL, env.serviceKeys[0], { auth: { persistSession: false } });
   const store = createEpisodeStore(supabase);
 
+  const robots = createRobots({ now });
+  const findPage = createPageFinder({ store, titleApiUrl: env.TITLE_API_URL ?? null, onError });
+  const web: Omit<ResolveTools, "signal"> = {
+    fetch,
+    now,
+    hosts,
+    policy,
+    beforeRequest: (url) => checkPublicHost(url, { resolve: resolveName, policy }),
+    ...(env.SOURCE_USER_AGENT !== undefined && { userAgent: env.SOURCE_USER_AGENT }),
+    ...(env.MEGA_API_URL !== undefined && { megaApiUrl: env.MEGA_API_URL }),
+  };
+
   const gatherer = createGatherer({
-    collect: (request, signal) => collectSources(request, { fetch, signal, now, hosts, policy }),
+    collect: (request, signal) => collectSources(request, { ...web, signal, robots, findPage }),
     store,
-    budgetMs: env.PROVIDER_BUDGET_MS,
+    budgetMs: ({ provider }) => commonConfigOf(provider.config).budget_ms ?? env.PROVIDER_BUDGET_MS,
     limitMs: BACKGROUND_LIMIT_MS,
     now,
     background: runInBackground,

@@ -94,8 +94,9 @@ function freshnessOf(
 }
 
 function episodeRequest(key: EpisodeKey, provider: EpisodeProvider, known: Episode): EpisodeRequest {
-  const page = known.mappings[provider.name]?.page;
-  return { ...key, provider, page: typeof page === "string" ? page : null, catalogue: known.catalogue };
+  const mapping = known.mappings[provider.name];
+  const page = typeof mapping?.page === "string" ? mapping.page : null;
+  return { ...key, provider, page, absent: mapping !== undefined && page === null, catalogue: known.catalogue };
 }
 
 /** The cached list; for a provider that was waited for in vain, whatever old list there is, and the reason. */

@@ -76,6 +76,14 @@ export interface EpisodeKey {
   readonly episode: number;
 }
 
+/** What discovery keeps: the names of a title, and where it lives at a provider. */
+export interface DiscoveryStore {
+  readMetadata(key: string): Promise<unknown>;
+  saveMetadata(key: string, value: unknown, ttlSeconds: number): Promise<void>;
+  /** `{}`: looked for, not there. An operator's own mapping stays as it is. */
+  saveMapping(at: { malId: number; provider: string }, mapping: object, ttlSeconds: number): Promise<void>;
+}
+
 export interface EpisodeStore {
   /** @throws {Error} when the database does not answer, or not in this shape. */
   readEpisode(key: EpisodeKey, client: string | null): Promise<Episode>;
@@ -83,7 +91,7 @@ export interface EpisodeStore {
   saveSources(key: EpisodeKey, lists: Readonly<Record<string, SourceList>>): Promise<readonly QueuedVideo[]>;
 }
 
-export function createEpisodeStore(supabase: SupabaseClient): EpisodeStore {
+export function createEpisodeStore(supabase: SupabaseClient): EpisodeStore & DiscoveryStore {
   async function call(name: string, args: Record<string, unknown>): Promise<unknown> {
     const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
     const { data, error } = await supabase.rpc(name, args).abortSignal(signal);
@@ -96,6 +104,13 @@ export function createEpisodeStore(supabase: SupabaseClient): EpisodeStore {
     },
     async saveSources({ malId, episode }, lists) {
       return savedSchema.parse(await call("save_sources", { mal_id: malId, episode, lists })).queue;
+    },
+    readMetadata: (key) => call("read_metadata", { key }),
+    async saveMetadata(key, value, ttlSeconds) {
+      await call("save_metadata", { key, value, ttl_seconds: ttlSeconds });
+    },
+    async saveMapping({ malId, provider }, mapping, ttlSeconds) {
+      await call("save_title_mapping", { mal_id: malId, provider, mapping, ttl_seconds: ttlSeconds });
     },
   };
 }

@@ -16,7 +16,8 @@ export interface GatherTools {
   /** Reads one provider; `signal` ends it for good. Never throws. */
   readonly collect: (request: EpisodeRequest, signal: AbortSignal) => Promise<SourceList>;
   readonly store: EpisodeStore;
-  readonly budgetMs: number;
+  /** How long an answer waits for a provider. */
+  readonly budgetMs: (request: EpisodeRequest) => number;
   /** When a reading that went on in the background is given up. */
   readonly limitMs: number;
   readonly now: () => number;
@@ -73,6 +74,7 @@ function fly(key: EpisodeKey, requests: readonly EpisodeRequest[], tools: Gather
     if (budgetUsed) late.push(save({ [request.provider.name]: list }));
     else lists.set(request.provider.name, { list, tookMs: tools.now() - startedAt });
   });
+  const waits = requests.map((request, index) => withinBudget(readings[index]!, tools.budgetMs(request)));
 
   async function save(found: Readonly<Record<string, SourceList>>): Promise<readonly QueuedVideo[] | null> {
     if (Object.keys(found).length === 0) return null;
@@ -84,14 +86,13 @@ function fly(key: EpisodeKey, requests: readonly EpisodeRequest[], tools: Gather
     }
   }
 
-  const everything = Promise.all(readings);
-  const first = withinBudget(everything, tools.budgetMs).then(async () => {
+  const first = Promise.all(waits).then(async () => {
     budgetUsed = true;
     const arrived = new Map(lists);
     const found = Object.fromEntries([...arrived].map(([name, { list }]) => [name, list]));
     return { lists: arrived, queue: await save(found) };
   });
-  const all = Promise.all([first, everything]).then(() => Promise.all(late)).finally(() => clearTimeout(limitTimer));
+  const all = Promise.all([first, ...readings]).then(() => Promise.all(late)).finally(() => clearTimeout(limitTimer));
   return { first, all };
 }
 

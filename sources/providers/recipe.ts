@@ -33,6 +33,8 @@ export interface EpisodeRequest {
   readonly provider: ProviderEntry;
   /** The title's page (or identifier) at this provider, as mapped by the operator or found by discovery. */
   readonly page: string | null;
+  /** Looked for not long ago, and not there: not looked for again. */
+  readonly absent?: boolean;
   readonly catalogue: CatalogueEntry | null;
 }
 

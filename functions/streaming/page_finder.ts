@@ -1,0 +1,63 @@
+// The page of a title that nobody has mapped: found once, kept in the database, its absence kept for hours.
+// Runs on: Deno, edge runtime.
+import { discoverPage } from "../../sources/discovery.ts";
+import { createPageClient } from "../../sources/page_client.ts";
+import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
+import { findRecipe } from "../../sources/providers/recipes.ts";
+import type { ResolveTools } from "../../sources/resolve.ts";
+import { SourceError } from "../../sources/source_error.ts";
+import { readTitle } from "../../sources/title_metadata.ts";
+import { type WantedTitle, wantedTitleSchema } from "../../sources/title_match.ts";
+import type { DiscoveryStore } from "./episode_store.ts";
+
+export const FOUND_SECONDS = 30 * 86_400;
+export const ABSENT_SECONDS = 6 * 3600;
+const TITLE_SECONDS = 7 * 86_400;
+
+export interface PageFinderOptions {
+  readonly store: DiscoveryStore;
+  /** Address of the metadata API; null: titles are found only where the operator maps them. */
+  readonly titleApiUrl: string | null;
+  readonly onError: (event: "mapping:save:failed" | "title:cache:failed", error: unknown) => void;
+}
+
+export type PageFinder = (request: EpisodeRequest, tools: ResolveTools) => Promise<string | null>;
+
+export function createPageFinder({ store, titleApiUrl, onError }: PageFinderOptions): PageFinder {
+  const underWay = new Map<number, Promise<WantedTitle>>();
+
+  /** One request for the names however many providers look for the title at once. */
+  function namesOf(malId: number, apiUrl: string, tools: ResolveTools): Promise<WantedTitle> {
+    const known = underWay.get(malId);
+    if (known !== undefined) return known;
+    const reading = readNames(malId, apiUrl, tools).finally(() => underWay.delete(malId));
+    underWay.set(malId, reading);
+    return reading;
+  }
+
+  async function readNames(malId: number, apiUrl: string, tools: ResolveTools): Promise<WantedTitle> {
+    const key = `title/${malId}`;
+    const kept = wantedTitleSchema.safeParse(await store.readMetadata(key).catch(() => null));
+    if (kept.success) return kept.data;
+    const title = await readTitle(malId, apiUrl, createPageClient(tools));
+    await store.saveMetadata(key, title, TITLE_SECONDS).catch((error) => onError("title:cache:failed", error));
+    return title;
+  }
+
+  return async (request, tools) => {
+    const { malId, provider } = request;
+    if (titleApiUrl === null || !findRecipe(provider.recipe)?.search) return null;
+    // The metadata API's operator gets the same limits, but nothing that is meant for the provider's site.
+    const { headers: _headers, requestsPerHost: _requestsPerHost, ...plain } = tools;
+    const wanted = await namesOf(malId, titleApiUrl, { ...plain, requestsPerHost: 1 }).catch((error) => {
+      if (error instanceof SourceError && error.reason === "no_mapping") return null;
+      throw error; // the API's trouble says nothing about the title: not kept
+    });
+    const match = wanted === null ? null : await discoverPage(wanted, provider, createPageClient(tools));
+    const mapping = match === null ? {} : { page: match.page, title: match.title, score: match.score };
+    const ttl = match === null ? ABSENT_SECONDS : FOUND_SECONDS;
+    await store.saveMapping({ malId, provider: provider.name }, mapping, ttl)
+      .catch((error) => onError("mapping:save:failed", error));
+    return match?.page ?? null;
+  };
+}

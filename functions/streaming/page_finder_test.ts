@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { createSites, type Site } from "../../dev/sites/sites.ts";
+import { searchSite, titleApi } from "../../dev/sites/title_api.ts";
+import { MAX_QUERIES } from "../../sources/discovery.ts";
+import { SourceError } from "../../sources/source_error.ts";
+import type { DiscoveryStore } from "./episode_store.ts";
+import { ABSENT_SECONDS, createPageFinder, FOUND_SECONDS } from "./page_finder.ts";
+
+/** The three calls of the database, kept in memory; the real ones are met in streaming_function_test.ts. */
+function memoryStore() {
+  const metadata = new Map<string, unknown>();
+  const mappings: unknown[] = [];
+  const store: DiscoveryStore = {
+    readMetadata: (key) => Promise.resolve(metadata.get(key) ?? null),
+    saveMetadata: (key, value) => Promise.resolve(void metadata.set(key, value)),
+    saveMapping: (at, mapping, ttl) => Promise.resolve(void mappings.push([at.provider, mapping, ttl])),
+  };
+  return { store, mappings };
+}
+
+function setUp(sites: Readonly<Record<string, Site>>) {
+  const { fetch, requests } = createSites(sites);
+  const { store, mappings } = memoryStore();
+  const finder = createPageFinder({ store, titleApiUrl: "https://titles.test/v4", onError: () => {} });
+  const provider = { name: "p", recipe: "select-base64", base_url: "https://site.test", config: {} };
+  const tools = { fetch, signal: new AbortController().signal, now: Date.now };
+  const find = (name = "p") =>
+    finder({ malId: 1, episode: 1, provider: { ...provider, name }, page: null, catalogue: null }, tools);
+  return { find, mappings, requests };
+}
+
+Deno.test("S5: the page of the right season is found and kept", async () => {
+  const { site } = searchSite(["Some Title Season 1", "Some Title Season 2", "Some Title Season 20"]);
+  const { find, mappings } = setUp({
+    "titles.test": titleApi({ title: "Some Title 2nd Season" }).site,
+    "site.test": site,
+  });
+  const page = `https://site.test/anime/${encodeURIComponent("Some Title Season 2")}/`;
+  assert.equal(await find(), page);
+  assert.deepEqual(mappings, [["p", { page, title: "Some Title Season 2", score: 1 }, FOUND_SECONDS]]);
+});
+
+Deno.test("S5: a title the provider does not have is kept as absent for hours, after a bounded number of searches", async () => {
+  const search = searchSite(Array.from({ length: 60 }, (_, index) => `Some Other Title ${index}`));
+  const titles = ["Some Title", "Another Name", "Third", "Fourth", "Fifth", "進撃の巨人"];
+  const { find, mappings } = setUp({
+    "titles.test": titleApi({ title: "Some Title", titles }).site,
+    "site.test": search.site,
+  });
+  assert.equal(await find(), null);
+  assert.deepEqual(mappings, [["p", {}, ABSENT_SECONDS]]);
+  assert.equal(search.queries.length, MAX_QUERIES);
+});
+
+Deno.test("S6: 429, 408 and 504 of the metadata API are tried again", async () => {
+  for (const status of [429, 408, 504]) {
+    const { find } = setUp({
+      "titles.test": titleApi(status, { title: "Some Title" }).site,
+      "site.test": searchSite(["Some Title"]).site,
+    });
+    assert.match(await find() ?? "", /Some%20Title/);
+  }
+});
+
+Deno.test("S6: a metadata API that stays down is that answer's failure; nothing is kept about the title", async () => {
+  const { find, mappings } = setUp({ "titles.test": titleApi(504).site, "site.test": searchSite(["Some Title"]).site });
+  await assert.rejects(find(), (error) => error instanceof SourceError && error.reason === "http_5xx");
+  assert.deepEqual(mappings, []);
+});
+
+Deno.test("S6: a title the API does not know is absent; the site is not searched", async () => {
+  const search = searchSite(["Some Title"]);
+  const { find, mappings } = setUp({ "titles.test": titleApi(404).site, "site.test": search.site });
+  assert.equal(await find(), null);
+  assert.deepEqual([mappings.length, search.queries.length], [1, 0]);
+});
+
+Deno.test("S6: without a year, the year of the first broadcast tells two titles of one name apart", async () => {
+  const sites = searchSite(["Same Name (2011)", "Same Name (2023)"]);
+  const record = { title: "Same Name", year: null, aired: "2023-04-01T00:00:00+00:00" };
+  const { find } = setUp({ "titles.test": titleApi(record).site, "site.test": sites.site });
+  assert.match(await find() ?? "", /2023/);
+});
+
+Deno.test("input 59: a metadata API of the wrong types → parse", async () => {
+  const { find } = setUp({
+    "titles.test": () => Response.json({ data: { title: 5 } }),
+    "site.test": searchSite([]).site,
+  });
+  await assert.rejects(find(), (error) => error instanceof SourceError && error.reason === "parse");
+});
+
+Deno.test("several providers that look for one title ask for its names once", async () => {
+  const api = titleApi({ title: "Some Title" });
+  const { find, mappings } = setUp({ "titles.test": api.site, "site.test": searchSite(["Some Title"]).site });
+  await Promise.all([find("a"), find("b"), find("c")]);
+  await find("d");
+  assert.equal(api.asked(), 1);
+  assert.equal(mappings.length, 4);
+});
