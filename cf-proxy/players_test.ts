@@ -1,0 +1,190 @@
+// Real players through the real Worker: ffmpeg decodes every frame, hls.js in Chromium plays to the end.
+import assert from "node:assert/strict";
+import { startBrowser, type TestBrowser } from "../dev/browser.ts";
+import { media, type ProxyFixture, send, startProxyFixture } from "../dev/proxy_fixture.ts";
+
+const SECONDS = 3;
+const VIDEO = ["-f", "lavfi", "-i", `testsrc2=s=160x90:r=25:d=${SECONDS}`];
+const tone = (hertz: number) => ["-f", "lavfi", "-i", `sine=frequency=${hertz}:duration=${SECONDS}`];
+const CODECS = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"];
+const HLS = ["-f", "hls", "-hls_time", "1", "-hls_playlist_type", "vod"];
+const REFERER = "https://player.test/embed/1";
+
+interface Sample {
+  readonly args: readonly string[];
+  /** What the player opens. */
+  readonly entry: string;
+  readonly audioTracks: number;
+}
+
+const SAMPLES: Readonly<Record<string, Sample>> = {
+  "AES-128": {
+    args: [
+      ...VIDEO,
+      ...tone(440),
+      ...CODECS,
+      ...HLS,
+      "-hls_key_info_file",
+      "key_info",
+      "-hls_segment_filename",
+      "seg %d.ts",
+      "m.m3u8",
+    ],
+    entry: "m.m3u8",
+    audioTracks: 1,
+  },
+  "fMP4": {
+    args: [...VIDEO, ...tone(440), ...CODECS, ...HLS, "-hls_segment_type", "fmp4", "m.m3u8"],
+    entry: "m.m3u8",
+    audioTracks: 1,
+  },
+  "byte ranges": {
+    args: [
+      ...VIDEO,
+      ...tone(440),
+      ...CODECS,
+      ...HLS,
+      "-hls_segment_type",
+      "fmp4",
+      "-hls_flags",
+      "single_file",
+      "m.m3u8",
+    ],
+    entry: "m.m3u8",
+    audioTracks: 1,
+  },
+  "two audio tracks": {
+    args: [
+      ...[...VIDEO, ...tone(440), ...tone(880), "-map", "0:v", "-map", "1:a", "-map", "2:a", ...CODECS, ...HLS],
+      ...["-master_pl_name", "master.m3u8", "-var_stream_map"],
+      "v:0,agroup:au a:0,agroup:au,language:ja,default:yes a:1,agroup:au,language:en",
+      "%v/m.m3u8",
+    ],
+    entry: "master.m3u8",
+    audioTracks: 2,
+  },
+  "MP4": {
+    args: [...VIDEO, ...tone(440), ...CODECS, "-movflags", "+faststart", "m.mp4"],
+    entry: "m.mp4",
+    audioTracks: 1,
+  },
+};
+
+for (const [name, sample] of Object.entries(SAMPLES)) {
+  Deno.test(`ffmpeg reads ${name} through the proxy frame for frame as from disk`, async () => {
+    await using served = await serve(sample);
+    const link = await served.link();
+    const streams = ["0:v:0", ...Array.from({ length: sample.audioTracks }, (_, i) => `0:a:${i}`)];
+    for (const stream of streams) {
+      const direct = await frames(`${served.dir}/v/${sample.entry}`, stream);
+      assert.ok(direct.length >= SECONDS * 25, `${direct.length} frames on disk`);
+      assert.deepEqual(await frames(link, stream), direct, stream);
+    }
+  });
+}
+
+Deno.test("Chromium plays every format through the proxy to the last frame: MP4 by itself, HLS with hls.js", async (test) => {
+  await using browser = await startBrowser();
+  for (const [name, sample] of Object.entries(SAMPLES)) {
+    await test.step(name, async () => {
+      await using served = await serve(sample);
+      const { lastFrame, duration, error } = await playToEnd(browser, served.proxy, await served.link());
+      assert.equal(error, null);
+      assert.ok(Math.abs(duration - SECONDS) < 0.2, `duration ${duration}`);
+      // mediaTime of the last frame that was shown: 25 frames a second, so the last one begins 40 ms before the end.
+      assert.ok(lastFrame > SECONDS - 0.2, `last frame at ${lastFrame} of ${duration}`);
+      const fromSource = served.proxy.seen.filter((one) => one.headers.get("referer") !== REFERER);
+      assert.deepEqual(fromSource.map((one) => one.target), [], "every request carries the sealed header");
+    });
+  }
+});
+
+interface Served extends AsyncDisposable {
+  readonly dir: string;
+  readonly proxy: ProxyFixture;
+  link(): Promise<string>;
+}
+
+/** A sample on a server that insists on a Referer and a token, as hosts do. */
+async function serve(sample: Sample): Promise<Served> {
+  const dir = await Deno.makeTempDir({ prefix: "keepstream-sample-" });
+  const proxy = await startProxyFixture();
+  try {
+    await Deno.mkdir(`${dir}/keys`);
+    await Deno.mkdir(`${dir}/v`);
+    await Deno.writeFile(`${dir}/keys/k.key`, new TextEncoder().encode("0123456789abcdef"));
+    await Deno.writeTextFile(`${dir}/v/key_info`, `../keys/k.key\n${dir}/keys/k.key\n`);
+    await ffmpeg([...sample.args], `${dir}/v`);
+    proxy.route("/files/", async (request, response) => {
+      if (request.headers.get("referer") !== REFERER) {
+        return send(response, 403, { "content-type": "text/plain" }, "no");
+      }
+      const file = dir + decodeURIComponent(request.target.split("?")[0]!.slice("/files".length));
+      const bytes = await Deno.readFile(file).catch(() => null);
+      if (bytes === null) return send(response, 404, { "content-type": "text/plain" }, "no");
+      return media(bytes, { type: typeOf(file) })(request, response);
+    });
+    return {
+      dir,
+      proxy,
+      link: () => proxy.link(`/files/v/${sample.entry}?token=a%2Fb`, { context: { headers: { referer: REFERER } } }),
+      async [Symbol.asyncDispose]() {
+        await proxy[Symbol.asyncDispose]();
+        await Deno.remove(dir, { recursive: true });
+      },
+    };
+  } catch (error) {
+    await proxy[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function typeOf(file: string): string {
+  if (file.endsWith(".m3u8")) return "application/vnd.apple.mpegurl";
+  return file.endsWith(".mp4") ? "video/mp4" : "application/octet-stream";
+}
+
+/** One line per decoded frame of a stream: its time and the checksum of its pixels or samples. */
+async function frames(input: string, stream: string): Promise<string[]> {
+  const allow = input.startsWith("http") ? ["-protocol_whitelist", "http,tcp,crypto"] : ["-allowed_extensions", "ALL"];
+  const hls = input.includes("m3u8") ? allow : [];
+  const text = await ffmpeg([...hls, "-i", input, "-map", stream, "-f", "framemd5", "-"]);
+  return text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+async function ffmpeg(args: readonly string[], cwd?: string): Promise<string> {
+  const command = new Deno.Command("ffmpeg", {
+    args: ["-nostdin", "-v", "error", "-y", ...args],
+    ...(cwd !== undefined && { cwd }),
+    stdin: "null",
+  });
+  const { success, stdout, stderr } = await command.output();
+  const problems = new TextDecoder().decode(stderr);
+  assert.ok(success && problems === "", problems);
+  return new TextDecoder().decode(stdout);
+}
+
+async function playToEnd(
+  browser: TestBrowser,
+  proxy: ProxyFixture,
+  link: string,
+): Promise<{ lastFrame: number; duration: number; error: string | null }> {
+  const page = await browser.open(`${proxy.worker.url}/?stream=${encodeURIComponent(link)}`);
+  try {
+    return await page.evaluate(`new Promise((resolve) => {
+      const video = document.querySelector("video");
+      let lastFrame = 0;
+      const onFrame = (_now, { mediaTime }) => { lastFrame = mediaTime; video.requestVideoFrameCallback(onFrame); };
+      video.requestVideoFrameCallback(onFrame);
+      const end = (error) => resolve({ lastFrame, duration: video.duration, error });
+      const failed = () => document.documentElement.dataset.error;
+      video.addEventListener("ended", () => requestAnimationFrame(() => requestAnimationFrame(() => end(null))));
+      video.addEventListener("error", () => end(String(video.error?.message)));
+      new MutationObserver(() => failed() && end(failed())).observe(document.documentElement, { attributes: true });
+      if (failed()) end(failed());
+      if (video.ended) end(null);
+    })`);
+  } finally {
+    await page.close();
+  }
+}
