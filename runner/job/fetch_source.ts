@@ -7,6 +7,7 @@ import { look } from "../download/look.ts";
 import { throwRefusal } from "../network/guarded_fetch.ts";
 import { fetchFile } from "./fetch_file.ts";
 import { fetchHls } from "./fetch_hls.ts";
+import { fetchMega } from "./fetch_mega.ts";
 import {
   type FetchedSource,
   mediaRequest,
@@ -18,6 +19,7 @@ import {
 export async function fetchSource(job: SourceJob, tools: SourceTools): Promise<FetchedSource> {
   try {
     const resolved = await resolveCandidate(job.candidate, tools);
+    if (resolved.kind === "mega") return await fetchMega(resolved, job, tools);
     const looked = await look(resolved.url, mediaRequest(resolved, tools));
     switch (looked.sniffed) {
       case "hls":

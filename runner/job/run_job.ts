@@ -275,7 +275,7 @@ async function keptFinal(dir: JobDir, source: string): Promise<FetchedSource | n
 async function keepFinal(dir: JobDir, { source, fetched }: { source: string; fetched: FetchedSource }): Promise<void> {
   const { sizeBytes, sha256 } = fetched.final;
   await dir.writeState({ source, final: { sizeBytes, sha256, durationSeconds: fetched.durationSeconds } });
-  for (const name of ["segments", "muxed.mp4", "remuxed.mp4", "media.bin"]) {
+  for (const name of ["segments", "muxed.mp4", "remuxed.mp4", "media.bin", "mega.bin", "mega.bin.mega"]) {
     await Deno.remove(`${dir.path}/${name}`, { recursive: true }).catch(() => {});
   }
 }

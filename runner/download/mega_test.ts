@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import type { Transform } from "node:stream";
+import * as megajs from "megajs";
+import { downloadMega, type MegaOptions } from "./mega.ts";
+import { importMegaKey, macMatches, megaChunks } from "./mega_crypto.ts";
+
+/** What megajs makes of clear bytes: the cipher text and the key with the MAC in it. */
+async function encryptLikeMega(clear: Uint8Array): Promise<{ cipher: Uint8Array<ArrayBuffer>; key: string }> {
+  // megajs' own types point at addresses on the web: spelled out here what is used of them.
+  const encrypt = megajs.encrypt as unknown as (key: Buffer) => Transform & { key: Uint8Array };
+  const stream = encrypt(Buffer.from(Uint8Array.from({ length: 24 }, (_, i) => i)));
+  const pieces: Uint8Array[] = [];
+  stream.on("data", (piece: Uint8Array) => pieces.push(piece));
+  const ended = new Promise((done) => stream.on("end", done));
+  stream.end(Buffer.from(clear));
+  await ended;
+  const { key } = stream;
+  const cipher = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  pieces.reduce((at, piece) => (cipher.set(piece, at), at + piece.length), 0);
+  return { cipher, key: new Uint8Array(key).toBase64({ alphabet: "base64url", omitPadding: true }) };
+}
+
+function randomBytes(length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length; at += 65536) crypto.getRandomValues(bytes.subarray(at, Math.min(at + 65536, length)));
+  return bytes;
+}
+
+/** Serves ranges of `bytes`; `refuse` answers first. */
+function serve(
+  bytes: Uint8Array<ArrayBuffer>,
+  refuse: (start: number) => Response | null | Promise<Response | null> = () => null,
+) {
+  const asked: number[] = [];
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
+    const [, from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.get("range") ?? "")!;
+    asked.push(Number(from));
+    return await refuse(Number(from)) ?? new Response(bytes.slice(Number(from), Number(to) + 1), { status: 206 });
+  });
+  return { url: `http://127.0.0.1:${server.addr.port}/dl`, asked, [Symbol.asyncDispose]: () => server.shutdown() };
+}
+
+async function options(dir: string, url: string, key: string): Promise<MegaOptions> {
+  const origin = new URL(url).origin;
+  return await Promise.resolve({
+    fetch: (input: string, init?: RequestInit) => fetch(input, init),
+    policy: { allowedOrigins: [origin] },
+    headers: {},
+    signal: new AbortController().signal,
+    path: `${dir}/mega.bin`,
+    key,
+    connections: 4,
+    sourceAgain: () => Promise.reject(new Error("not expected")),
+    onProgress: () => {},
+  });
+}
+
+Deno.test("downloadMega: parallel ranges of what megajs encrypted → the clear bytes, MAC checked", async () => {
+  const clear = randomBytes(11_000_003);
+  const { cipher, key } = await encryptLikeMega(clear);
+  const dir = await Deno.makeTempDir();
+  await using host = serve(cipher);
+  await downloadMega({ url: host.url, sizeBytes: clear.length }, await options(dir, host.url, key));
+  assert.ok(Buffer.from(clear).equals(await Deno.readFile(`${dir}/mega.bin`)));
+  assert.ok(host.asked.length > 2);
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("downloadMega: one wrong byte → refused by the MAC, nothing left on disk", async () => {
+  const clear = randomBytes(5_000_000);
+  const { cipher, key } = await encryptLikeMega(clear);
+  cipher[4_321_000]! ^= 1;
+  const dir = await Deno.makeTempDir();
+  await using host = serve(cipher);
+  await assert.rejects(
+    downloadMega({ url: host.url, sizeBytes: clear.length }, await options(dir, host.url, key)),
+    { code: "unsupported", message: /MAC/ },
+  );
+  assert.deepEqual([...Deno.readDirSync(dir)], []);
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("downloadMega: broken off in the middle → goes on with the ranges that are missing", async () => {
+  const clear = randomBytes(14_000_000);
+  const { cipher, key } = await encryptLikeMega(clear);
+  const dir = await Deno.makeTempDir();
+  const some = Promise.withResolvers<void>();
+  await using broken = serve(cipher, async (start) => {
+    if (start < 8_000_000) return null;
+    await some.promise;
+    return new Response(null, { status: 416 });
+  });
+  await assert.rejects(async () =>
+    downloadMega({ url: broken.url, sizeBytes: clear.length }, {
+      ...await options(dir, broken.url, key),
+      sourceAgain: () => Promise.reject(new Error("gone")),
+      onProgress: (done) => done > 7_000_000 && some.resolve(),
+    })
+  );
+  await using host = serve(cipher);
+  await downloadMega({ url: host.url, sizeBytes: clear.length }, await options(dir, host.url, key));
+  assert.ok(Math.min(...host.asked) > 0, "the first ranges were not asked for again");
+  assert.ok(Buffer.from(clear).equals(await Deno.readFile(`${dir}/mega.bin`)));
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("downloadMega: an address that expired on the way is asked for again", async () => {
+  const clear = randomBytes(9_000_000);
+  const { cipher, key } = await encryptLikeMega(clear);
+  const dir = await Deno.makeTempDir();
+  await using host = serve(cipher);
+  await using expired = serve(cipher, (start) => start > 0 ? new Response(null, { status: 403 }) : null);
+  const both = { allowedOrigins: [new URL(host.url).origin, new URL(expired.url).origin] };
+  await downloadMega({ url: expired.url, sizeBytes: clear.length }, {
+    ...await options(dir, expired.url, key),
+    policy: both,
+    sourceAgain: () => Promise.resolve({ url: host.url, sizeBytes: clear.length }),
+  });
+  assert.ok(Buffer.from(clear).equals(await Deno.readFile(`${dir}/mega.bin`)));
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("importMegaKey: 31 bytes, rubbish → null; macMatches: other order → false; chunks grow to 1 MiB", async () => {
+  assert.equal(await importMegaKey("AAEC"), null);
+  assert.equal(await importMegaKey("%%%"), null);
+  const { key } = await encryptLikeMega(randomBytes(400_000));
+  const imported = (await importMegaKey(key))!;
+  assert.equal(await macMatches([new Uint8Array(16)], imported), false);
+  const chunks = megaChunks(5_000_000);
+  assert.deepEqual(chunks.slice(0, 3).map((chunk) => chunk.length), [131072, 262144, 393216]);
+  assert.equal(Math.max(...chunks.map((chunk) => chunk.length)), 1048576);
+  assert.equal(chunks.reduce((sum, chunk) => sum + chunk.length, 0), 5_000_000);
+});

@@ -1,0 +1,64 @@
+/** A mega link's file: decrypted while it arrives, then judged like any other. Runs on: Deno. */
+import { KeepstreamError } from "../../core/errors.ts";
+import type { Resolved } from "../../sources/resolve.ts";
+import { downloadMega } from "../download/mega.ts";
+import { sniff } from "../download/sniff.ts";
+import type { ProbeFormat } from "../media/verify.ts";
+import { finishFile } from "./finish_file.ts";
+import {
+  type FetchedSource,
+  mediaRequest,
+  resolveCandidate,
+  type SourceJob,
+  type SourceTools,
+} from "./source_tools.ts";
+
+const DISK_FACTOR = 2.2;
+
+export async function fetchMega(resolved: Resolved, job: SourceJob, tools: SourceTools): Promise<FetchedSource> {
+  const { dir, progress, signal } = tools;
+  const { megaKey: key, sizeBytes } = resolved;
+  if (key === undefined || sizeBytes === undefined) {
+    throw new KeepstreamError("invalid_input", "the mega link has no key");
+  }
+  if (sizeBytes > tools.maxBytes) throw new KeepstreamError("too_large", `the file has ${sizeBytes} bytes`);
+  await tools.reservation.resize(sizeBytes * DISK_FACTOR);
+  progress.enter("downloading", sizeBytes);
+  tools.onPhase();
+  const path = `${dir.path}/mega.bin`;
+  let first = true;
+  await downloadMega({ url: resolved.url, sizeBytes }, {
+    ...mediaRequest(resolved, tools),
+    path,
+    key,
+    connections: tools.mp4Connections,
+    sourceAgain: async () => {
+      const again = await resolveCandidate(job.candidate, tools);
+      return { url: again.url, sizeBytes: again.sizeBytes ?? 0 };
+    },
+    onProgress: (done) => {
+      if (first && done > 0) tools.onResumed(done, "mega");
+      first = false;
+      progress.set(done, sizeBytes);
+    },
+  });
+  progress.enter("verifying");
+  tools.onPhase();
+  const expected = { durationSeconds: null, audioTracks: null, subtitleTracks: null, seamless: false };
+  return await finishFile(path, { format: await formatOf(path, signal), expected }, tools);
+}
+
+async function formatOf(path: string, signal: AbortSignal): Promise<ProbeFormat> {
+  signal.throwIfAborted();
+  using file = await Deno.open(path);
+  const start = new Uint8Array(1024);
+  const read = await file.read(start) ?? 0;
+  const formats: Partial<Record<ReturnType<typeof sniff>, ProbeFormat>> = {
+    mp4: "mov",
+    matroska: "matroska",
+    ts: "mpegts",
+  };
+  const format = formats[sniff(start.subarray(0, read))];
+  if (format === undefined) throw new KeepstreamError("unsupported", "the decrypted file is no video");
+  return format;
+}
