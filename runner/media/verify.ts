@@ -128,8 +128,10 @@ export class ProbeCollector {
     if (line.startsWith("format|")) this.#duration = Number(fields.get("duration")) || 0;
     if (!line.startsWith("stream|")) return;
     const type = fields.get("codec_type");
+    const index = Number(fields.get("index"));
+    if (this.#tracks.some((track) => track.index === index)) return; // MPEG-TS lists streams per programme, and once more
     this.#tracks.push({
-      index: Number(fields.get("index")),
+      index,
       type: type === "video" || type === "audio" || type === "subtitle" ? type : "other",
       codec: fields.get("codec_name") ?? "unknown",
       language: fields.get("tag:language") ?? null,

@@ -1,0 +1,140 @@
+/**
+ * A hostile or broken host of one's own making, and the runner's way of fetching from it, without queue and storage.
+ * Example: `await using rig = await startFetchRig((path) => …)`; `await rig.fetch("/a.m3u8")`. Runs on: Deno.
+ */
+import { createDiskBudget } from "../../runner/job/disk_budget.ts";
+import { fetchSource } from "../../runner/job/fetch_source.ts";
+import { Progress } from "../../runner/job/progress.ts";
+import type { FetchedSource } from "../../runner/job/source_tools.ts";
+import { openJobDir } from "../../runner/job/work_dir.ts";
+import { type Line, startForwardProxy } from "../../runner/network/forward_proxy.ts";
+import { createGuardedFetch } from "../../runner/network/guarded_fetch.ts";
+
+export type HostAnswer = Response | Promise<Response>;
+export type Host = (path: string, request: Request) => HostAnswer;
+
+export type FetchOptions = {
+  readonly resolution?: string;
+  readonly kind?: string;
+  readonly embedUrl?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly maxBytes?: number;
+  readonly freeBytes?: number;
+  readonly signal?: AbortSignal;
+  /** Keeps the job's directory under this id between two calls. */
+  readonly id?: string;
+  readonly onLine?: (line: Line) => void;
+  readonly onProgress?: (done: number) => void;
+};
+
+export type FetchRig = AsyncDisposable & {
+  readonly url: string;
+  readonly dir: string;
+  /** Paths asked for, in order. */
+  readonly asked: string[];
+  readonly resumed: { bytes: number; from: string }[];
+  readonly fetch: (path: string, options?: FetchOptions) => Promise<FetchedSource>;
+};
+
+export async function startFetchRig(host: Host): Promise<FetchRig> {
+  const dir = await Deno.makeTempDir({ prefix: "keepstream-fetch-" });
+  const asked: string[] = [];
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
+    const { pathname } = new URL(request.url);
+    asked.push(pathname);
+    return await host(pathname, request);
+  });
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const proxy = startForwardProxy();
+  const resumed: { bytes: number; from: string }[] = [];
+
+  async function fetchOne(path: string, options: FetchOptions = {}): Promise<FetchedSource> {
+    const policy = { allowedOrigins: [url] };
+    const line = proxy.openLine({ policy, maxBytes: options.maxBytes ?? 1e9 });
+    options.onLine?.(line);
+    const jobDir = await openJobDir(dir, options.id ?? crypto.randomUUID());
+    const free = options.freeBytes;
+    const disk = createDiskBudget(dir, free === undefined ? {} : { freeBytes: () => Promise.resolve(free) });
+    const reservation = await disk.reserve(0);
+    const progress = new Progress(() => performance.now());
+    const set = progress.set.bind(progress);
+    progress.set = (done, total) => (options.onProgress?.(done), set(done, total));
+    try {
+      const address = path.startsWith("http") ? path : `${url}${path}`;
+      return await fetchSource({
+        candidate: {
+          id: null,
+          embedUrl: options.embedUrl ?? null,
+          videoUrl: address,
+          kind: options.kind ?? "mp4",
+          headers: options.headers ?? {},
+        },
+        resolution: options.resolution ?? null,
+        source: "test",
+      }, {
+        dir: jobDir,
+        line,
+        fetch: createGuardedFetch(line),
+        policy,
+        signal: options.signal ?? new AbortController().signal,
+        progress,
+        reservation,
+        maxBytes: options.maxBytes ?? 1e9,
+        hlsConnections: 8,
+        mp4Connections: 8,
+        onResumed: (bytes, from) => resumed.push({ bytes, from }),
+        onPhase: () => {},
+      });
+    } finally {
+      line.close();
+      reservation[Symbol.dispose]();
+      await jobDir[Symbol.asyncDispose]();
+    }
+  }
+
+  return {
+    url,
+    dir,
+    asked,
+    resumed,
+    fetch: fetchOne,
+    [Symbol.asyncDispose]: async () => {
+      await proxy[Symbol.asyncDispose]();
+      await server.shutdown();
+      await Deno.remove(dir, { recursive: true });
+    },
+  };
+}
+
+/** Answers a byte range of `bytes` as a host does. */
+export function ranged(
+  request: Request,
+  bytes: Uint8Array<ArrayBuffer>,
+  headers: Record<string, string> = {},
+): Response {
+  const match = /^bytes=(\d+)-(\d*)$/.exec(request.headers.get("range") ?? "");
+  if (match === null) return new Response(request.method === "HEAD" ? null : bytes, { headers });
+  const start = Number(match[1]);
+  const end = match[2] === "" ? bytes.length - 1 : Math.min(Number(match[2]), bytes.length - 1);
+  if (start >= bytes.length) {
+    return new Response(null, { status: 416, headers: { "content-range": `bytes */${bytes.length}` } });
+  }
+  return new Response(bytes.slice(start, end + 1), {
+    status: 206,
+    headers: { ...headers, "content-range": `bytes ${start}-${end}/${bytes.length}`, "accept-ranges": "bytes" },
+  });
+}
+
+/** A listener on loopback that a download must never reach; counts who does. */
+export function startCanary() {
+  let hits = 0;
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {
+    hits++;
+    return new Response("secret of the private network");
+  });
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    hits: () => hits,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}

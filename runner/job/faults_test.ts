@@ -1,0 +1,307 @@
+/** The faults of real hosts, one test each: what is whole is accepted, what is not never is. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { type Bytes, playlistOf, readClip } from "../../dev/origin/clip.ts";
+import { type Host, ranged, startFetchRig } from "../../dev/origin/fetch_rig.ts";
+import type { FetchedSource } from "./source_tools.ts";
+
+const clip = await readClip();
+const names = clip.ts.map((_, i) => `/s${i}.ts`);
+
+/** A host with a playlist of `segments`; `fault` may answer first. */
+function hlsHost(segments: readonly Bytes[], fault: Host = () => new Response(null, { status: 599 })): Host {
+  return async (path, request) => {
+    const answer = await fault(path, request);
+    if (answer.status !== 599) return answer;
+    if (path === "/v.m3u8") return new Response(playlistOf(names));
+    const index = names.indexOf(path);
+    return index === -1 ? new Response(null, { status: 404 }) : new Response(segments[index]!);
+  };
+}
+const pass = () => new Response(null, { status: 599 });
+
+async function assertWhole(result: FetchedSource): Promise<void> {
+  assert.ok(Math.abs(result.durationSeconds - 12) < 0.2, `${result.durationSeconds} s`);
+  assert.equal(createHash("sha256").update(await Deno.readFile(result.final.path)).digest("hex"), result.final.sha256);
+}
+
+Deno.test("one segment answers 404 for good → the job fails and names the segment", async () => {
+  await using rig = await startFetchRig(
+    hlsHost(clip.ts, (path) => path === "/s3.ts" ? new Response(null, { status: 404 }) : pass()),
+  );
+  await assert.rejects(rig.fetch("/v.m3u8"), { code: "source_expired", message: /segment 4 of video/ });
+});
+
+Deno.test("a segment cut by the connection, then whole → retried, the video is whole", async () => {
+  let first = true;
+  await using rig = await startFetchRig(hlsHost(clip.ts, (path) => {
+    if (path !== "/s2.ts" || !first) return pass();
+    first = false;
+    const half = clip.ts[2]!.slice(0, clip.ts[2]!.length / 2);
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(half);
+        controller.error(new Error("cut"));
+      },
+    });
+    return new Response(body, { headers: { "content-length": String(clip.ts[2]!.length) } });
+  }));
+  await assertWhole(await rig.fetch("/v.m3u8"));
+});
+
+Deno.test("a segment halved with a matching Content-Length, every time → never accepted", async () => {
+  const half = clip.ts[2]!.slice(0, Math.floor(clip.ts[2]!.length / 2 / 188) * 188);
+  await using rig = await startFetchRig(hlsHost(clip.ts, (path) => path === "/s2.ts" ? new Response(half) : pass()));
+  await assert.rejects(rig.fetch("/v.m3u8"), { code: "unsupported", message: /segment 3.*covers/ });
+});
+
+Deno.test("503 first, everywhere → fine", async () => {
+  const seen = new Set<string>();
+  await using rig = await startFetchRig(hlsHost(clip.ts, (path) => {
+    if (!path.startsWith("/s") || seen.has(path)) return pass();
+    seen.add(path);
+    return new Response(null, { status: 503 });
+  }));
+  await assertWhole(await rig.fetch("/v.m3u8"));
+});
+
+Deno.test("one segment stalls after its first bytes → cut off and fetched again", async () => {
+  let stalled = false;
+  await using rig = await startFetchRig(hlsHost(clip.ts, (path) => {
+    if (path !== "/s4.ts" || stalled) return pass();
+    stalled = true;
+    const body = new ReadableStream({ start: (controller) => controller.enqueue(clip.ts[4]!.slice(0, 188)) });
+    return new Response(body, { headers: { "content-length": String(clip.ts[4]!.length) } });
+  }));
+  await assertWhole(await rig.fetch("/v.m3u8"));
+  assert.equal(rig.asked.filter((path) => path === "/s4.ts").length, 2);
+});
+
+Deno.test("segments disguised as PNG → the archive is the same, byte for byte", async () => {
+  const png = Uint8Array.fromHex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000049454e44ae426082",
+  );
+  const disguised = clip.ts.map((bytes) => new Uint8Array([...png, ...bytes]));
+  await using plain = await startFetchRig(hlsHost(clip.ts));
+  await using rig = await startFetchRig(hlsHost(disguised));
+  assert.equal((await rig.fetch("/v.m3u8")).final.sha256, (await plain.fetch("/v.m3u8")).final.sha256);
+});
+
+Deno.test("a host that bears four connections → completes with fewer", async () => {
+  let open = 0;
+  let refused = 0;
+  await using rig = await startFetchRig(hlsHost(clip.ts, async (path) => {
+    if (!path.startsWith("/s")) return pass();
+    if (open >= 4) {
+      refused++;
+      return new Response(null, { status: 429 });
+    }
+    open++;
+    await new Promise((done) => setTimeout(done, 150));
+    open--;
+    return pass();
+  }));
+  await assertWhole(await rig.fetch("/v.m3u8"));
+  assert.ok(refused > 0);
+});
+
+Deno.test("the token runs out on the way → resolved again, the download goes on by position", async () => {
+  let token = 1;
+  let served = 0;
+  await using rig = await startFetchRig((path) => {
+    if (path === "/embed") {
+      return new Response(`<script>setup({ file: "/t${token}/v.m3u8" })</script>`.replace("/t", `${rig.url}/t`), {
+        headers: { "content-type": "text/html" },
+      });
+    }
+    const [, given, name] = /^\/t(\d+)\/(.+)$/.exec(path) ?? [];
+    if (Number(given) !== token) return new Response(null, { status: 403 });
+    if (name === "v.m3u8") return new Response(playlistOf(names.map((segment) => segment.slice(1))));
+    if (token === 1 && ++served > 3) {
+      token = 2;
+      return new Response(null, { status: 403 });
+    }
+    return new Response(clip.ts[names.indexOf(`/${name}`)]!);
+  });
+  await assertWhole(await rig.fetch(`${rig.url}/t1/v.m3u8`, { embedUrl: `${rig.url}/embed` }));
+  const firsts = rig.asked.filter((path) => path === "/t2/s0.ts").length;
+  assert.equal(firsts, 0, "what was there is not fetched twice");
+});
+
+Deno.test("AES-128 with the sequence number as IV, and byte ranges of one file → whole", async () => {
+  const key = crypto.getRandomValues(new Uint8Array(16));
+  const imported = await crypto.subtle.importKey("raw", key, "AES-CBC", false, ["encrypt"]);
+  const encrypted = await Promise.all(clip.ts.map(async (bytes, i) => {
+    const iv = new Uint8Array(16);
+    iv[15] = i + 7;
+    return new Uint8Array(await crypto.subtle.encrypt({ name: "AES-CBC", iv }, imported, bytes));
+  }));
+  const whole = new Uint8Array(encrypted.reduce((sum, bytes) => sum + bytes.length, 0));
+  const lines = [
+    "#EXTM3U",
+    "#EXT-X-TARGETDURATION:2",
+    "#EXT-X-MEDIA-SEQUENCE:7",
+    '#EXT-X-KEY:METHOD=AES-128,URI="/key"',
+  ];
+  let at = 0;
+  for (const bytes of encrypted) {
+    whole.set(bytes, at);
+    lines.push("#EXTINF:2,", `#EXT-X-BYTERANGE:${bytes.length}@${at}`, "/all.ts");
+    at += bytes.length;
+  }
+  await using rig = await startFetchRig((path, request) => {
+    if (path === "/v.m3u8") return new Response([...lines, "#EXT-X-ENDLIST"].join("\n"));
+    if (path === "/key") return new Response(key);
+    return ranged(request, whole);
+  });
+  await assertWhole(await rig.fetch("/v.m3u8"));
+});
+
+Deno.test("fragmented MP4 with two init sections → both halves arrive", async () => {
+  const list = [
+    ...["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-TARGETDURATION:2", '#EXT-X-MAP:URI="/init.mp4"'],
+    ...[0, 1, 2].flatMap((i) => ["#EXTINF:2,", `/m${i}.m4s`]),
+    ...["#EXT-X-DISCONTINUITY", '#EXT-X-MAP:URI="/init2.mp4"'],
+    ...[3, 4, 5].flatMap((i) => ["#EXTINF:2,", `/m${i}.m4s`]),
+    "#EXT-X-ENDLIST",
+  ].join("\n");
+  await using rig = await startFetchRig((path) => {
+    if (path === "/v.m3u8") return new Response(list);
+    if (path.startsWith("/init")) return new Response(clip.init);
+    return new Response(clip.m4s[Number(path[2])]!);
+  });
+  await assertWhole(await rig.fetch("/v.m3u8"));
+});
+
+Deno.test("a separate audio rendition → one file with both tracks; unreadable audio → refused, not dropped", async () => {
+  const master = [
+    "#EXTM3U",
+    '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="Deutsch",LANGUAGE="de",URI="/a.m3u8"',
+    '#EXT-X-STREAM-INF:BANDWIDTH=500000,RESOLUTION=320x180,AUDIO="a"',
+    "/video.m3u8",
+  ].join("\n");
+  const host = (audio: (i: number) => Bytes): Host => (path) => {
+    if (path === "/v.m3u8") return new Response(master);
+    if (path === "/video.m3u8") return new Response(playlistOf(names.map((name) => `/v${name}`)));
+    if (path === "/a.m3u8") return new Response(playlistOf(names.map((name) => `/a${name}`)));
+    const index = Number(/s(\d)\.ts$/.exec(path)![1]);
+    return new Response(path.startsWith("/v/") ? clip.videoTs[index]! : audio(index));
+  };
+  await using good = await startFetchRig(host((i) => clip.audioTs[i]!));
+  const result = await good.fetch("/v.m3u8");
+  await assertWhole(result);
+  assert.deepEqual(await tracksOf(result.final.path), ["video:und", "audio:deu"]);
+  await using bad = await startFetchRig(host(() => crypto.getRandomValues(new Uint8Array(1880))));
+  await assert.rejects(bad.fetch("/v.m3u8"), { code: "unsupported", message: /audio/ });
+});
+
+Deno.test("MP4: moov at the end → moved in front; Range ignored → single stream, whole", async () => {
+  await using rig = await startFetchRig((_, request) =>
+    new Response(request.method === "HEAD" ? null : clip.mp4, {
+      headers: { "content-length": String(clip.mp4.length) },
+    })
+  );
+  const result = await rig.fetch("/a.mp4");
+  await assertWhole(result);
+  const text = new TextDecoder("latin1").decode(await Deno.readFile(result.final.path));
+  assert.ok(text.indexOf("moov") < text.indexOf("mdat"));
+});
+
+Deno.test("MP4 changed on the host between two runs (other ETag) → started over, never two files in one", async () => {
+  let version = 1;
+  const cut = new AbortController();
+  await using rig = await startFetchRig((_, request) => {
+    const bytes = version === 1 ? clip.mp4 : clip.otherMp4;
+    const answer = ranged(request, bytes, { etag: `"v${version}"` });
+    return version === 1 && request.headers.get("range") !== "bytes=0-16383" ? slowly(answer) : answer;
+  });
+  const id = crypto.randomUUID();
+  await assert.rejects(
+    rig.fetch("/a.mp4", { id, signal: cut.signal, onProgress: (done) => done > 100_000 && cut.abort() }),
+  );
+  const left = await Deno.stat(`${rig.dir}/job-${id}/media.bin`);
+  assert.ok(left.size > 0, "the first run left something to resume");
+  version = 2;
+  const result = await rig.fetch("/a.mp4", { id });
+  assert.equal(rig.resumed.length, 0);
+  assert.equal(await videoWidth(result.final.path), 320);
+});
+
+Deno.test("MP4 broken off, same ETag → resumed; control file lost → started over", async () => {
+  let slow = true;
+  await using rig = await startFetchRig((_, request) => {
+    const answer = ranged(request, clip.mp4, { etag: '"same"' });
+    return slow && request.headers.get("range") !== "bytes=0-16383" ? slowly(answer) : answer;
+  });
+  for (const loseControlFile of [false, true]) {
+    slow = true;
+    const id = crypto.randomUUID();
+    const cut = new AbortController();
+    await assert.rejects(
+      rig.fetch("/a.mp4", { id, signal: cut.signal, onProgress: (done) => done > 100_000 && cut.abort() }),
+    );
+    if (loseControlFile) await Deno.remove(`${rig.dir}/job-${id}/media.bin.aria2`);
+    slow = false;
+    const before = rig.resumed.length;
+    await assertWhole(await rig.fetch("/a.mp4", { id }));
+    assert.equal(rig.resumed.length - before, loseControlFile ? 0 : 1);
+  }
+});
+
+Deno.test("HLS broken off → the segments on disk are not fetched again", async () => {
+  const cut = new AbortController();
+  let slow = true;
+  await using rig = await startFetchRig(hlsHost(clip.ts, async (path) => {
+    if (slow && path > "/s2.ts" && path.startsWith("/s")) {
+      await new Promise((done) => setTimeout(done, 60_000, cut.signal.addEventListener("abort", done)));
+    }
+    return pass();
+  }));
+  const id = crypto.randomUUID();
+  await assert.rejects(
+    rig.fetch("/v.m3u8", { id, signal: cut.signal, onProgress: (done) => done > 200_000 && cut.abort() }),
+  );
+  slow = false;
+  const before = rig.asked.length;
+  await assertWhole(await rig.fetch("/v.m3u8", { id }));
+  const again = rig.asked.slice(before).filter((path) => path.startsWith("/s"));
+  assert.ok(again.length > 0 && again.length < names.length, `${again}`);
+  assert.equal(rig.resumed.length, 1);
+});
+
+async function tracksOf(path: string): Promise<string[]> {
+  const output = await ffprobe(path, "stream=codec_type:stream_tags=language");
+  return (output.streams as { codec_type: string; tags?: { language?: string } }[]).map((s) =>
+    `${s.codec_type}:${s.tags?.language}`
+  );
+}
+
+async function videoWidth(path: string): Promise<number> {
+  return ((await ffprobe(path, "stream=width")).streams as { width?: number }[])[0]!.width!;
+}
+
+async function ffprobe(path: string, entries: string): Promise<{ streams: unknown[] }> {
+  const { stdout } = await new Deno.Command("ffprobe", {
+    args: ["-v", "error", "-show_entries", entries, "-of", "json", path],
+    stdout: "piped",
+  }).output();
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
+
+/** The same answer at about 200 kB/s. */
+async function slowly(answer: Response): Promise<Response> {
+  const bytes = await answer.bytes();
+  const headers = new Headers(answer.headers);
+  headers.set("content-length", String(bytes.length));
+  const body = new Response(bytes).body!.pipeThrough(
+    new TransformStream({
+      async transform(piece: Uint8Array, controller) {
+        for (let at = 0; at < piece.length; at += 20_000) {
+          controller.enqueue(piece.slice(at, at + 20_000));
+          await new Promise((done) => setTimeout(done, 100));
+        }
+      },
+    }),
+  );
+  return new Response(body, { status: answer.status, headers });
+}
