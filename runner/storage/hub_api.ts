@@ -4,7 +4,7 @@
 import { createRepo, deleteFiles, deleteRepo, HubApiError, listFiles, repoExists, whoAmI } from "@huggingface/hub";
 import { z } from "zod";
 import type { ArchiveAddress } from "../../core/archive_address.ts";
-import { backoff, once, onceOnly, retryingFetch, type RetryParts, waitAsked } from "./retry.ts";
+import { backoff, once, onceOnly, openBody, retryingFetch, type RetryParts, waitAsked } from "./retry.ts";
 import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
 
 const LFS_TYPE = "application/vnd.git-lfs+json";

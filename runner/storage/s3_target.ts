@@ -4,7 +4,7 @@
 import { AwsClient } from "aws4fetch";
 import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
 import { partCount, PlanVoidError, sendParts } from "./multipart.ts";
-import { backoff, once, retryingFetch, type RetryParts } from "./retry.ts";
+import { backoff, once, openBody, retryingFetch, type RetryParts } from "./retry.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
 import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
 import { directoryOf, type FoundCopy, type PutOptions, type StorageTarget, type StoredCopy } from "./target.ts";
