@@ -43,6 +43,8 @@ export type RunnerEvent =
   | JobRef & { readonly event: "job:failed"; readonly code: ErrorClass; readonly message: string }
   | JobRef & { readonly event: "job:released"; readonly reason: string }
   | JobRef & { readonly event: "job:lost"; readonly reason: string }
+  /** Ready, with fewer copies than wanted: the others are repair work. */
+  | JobRef & { readonly event: "job:cut_short"; readonly reason: string }
   | JobRef & {
     readonly event: "replica:failed";
     readonly target: string;

@@ -1,6 +1,6 @@
 /**
  * One job from claim to ready: fetch and verify, then a copy on every storage target; the first copy makes the episode servable.
- * Example: `await runJob(job, { progress, signal, beforeCommit, onRecorded }, tools)`. Throws what the queue is to be told. Runs on: Deno.
+ * Example: `await runJob(job, { progress, signal, beforeCommit, record }, tools)`. Throws what the queue is to be told. Runs on: Deno.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { fileKey } from "../../core/file_key.ts";
@@ -48,8 +48,8 @@ export type JobRun = {
   readonly signal: AbortSignal;
   /** Renews the lease; throws when it is lost. Called right before bytes become visible. */
   readonly beforeCommit: () => Promise<void>;
-  /** The row is ready and the lease gone: no heartbeat any more. */
-  readonly onRecorded: () => void;
+  /** Makes the row ready by `write`, which gives the lease back: from then on nobody holds the job, and no heartbeat is missed. */
+  readonly record: <T>(write: () => Promise<T>) => Promise<T>;
 };
 
 export async function runJob(job: Job, run: JobRun, tools: JobTools): Promise<void> {
@@ -124,8 +124,7 @@ async function upload(
       durationSeconds: fetched.durationSeconds,
       replicas,
     };
-    replicaIds = await persistently(() => tools.queue.record(job, archive), run.signal);
-    run.onRecorded();
+    replicaIds = await run.record(() => persistently(() => tools.queue.record(job, archive), run.signal));
     tools.events.emit({
       event: "job:archived",
       id: job.id,

@@ -51,7 +51,8 @@ type Running = {
   row: ProgressRow;
   sent: string;
   renewedAt: number;
-  recorded: boolean;
+  /** Whether the row is ready; pending while it is being written, when only that answer tells whose the job was. */
+  recorded: boolean | Promise<boolean>;
   done: Promise<void>;
 };
 
@@ -172,10 +173,7 @@ class Loop {
         progress: running.progress,
         signal: abort.signal,
         beforeCommit: () => this.#renew(running),
-        onRecorded: () => {
-          running.recorded = true;
-          running.progress.enter("replicating");
-        },
+        record: (write) => this.#record(running, write),
       });
     } catch (error) {
       const cause = abort.signal.aborted ? abort.signal.reason : error;
@@ -187,7 +185,9 @@ class Loop {
   async #settle(running: Running, error: unknown): Promise<void> {
     const { job } = running;
     const { events, queue } = this.#options;
-    if (running.recorded) return; // ready already: what is missing is repair work
+    if (running.recorded === true) { // ready already: what is missing is repair work
+      return events.emit({ event: "job:cut_short", id: job.id, reason: redactText(String((error as Error).message)) });
+    }
     if (error instanceof LeaseLost) {
       return events.emit({ event: "job:lost", id: job.id, reason: redactText(error.message) });
     }
@@ -225,12 +225,14 @@ class Loop {
     for (const running of this.#running.values()) {
       running.row = running.progress.sample();
       this.#emitProgress(running);
-      if (!running.recorded && this.#leaseLeft(running) <= 0) {
+      if (running.recorded === false && this.#leaseLeft(running) <= 0) {
         running.abort.abort(new LeaseLost("no heartbeat got through before the lease ended"));
       }
     }
     if (this.#beating) return;
-    const held = [...this.#running.values()].filter((running) => !running.recorded && !running.abort.signal.aborted);
+    const held = [...this.#running.values()].filter((running) =>
+      running.recorded === false && !running.abort.signal.aborted
+    );
     const due = held.some((running) => this.#age(running) > this.#options.leaseSeconds * 1000 * RENEW_AT);
     const changed = held.filter((running) => JSON.stringify(running.row) !== running.sent);
     if (held.length === 0 || (!due && changed.length === 0)) return;
@@ -247,8 +249,8 @@ class Loop {
       for (const running of changed) running.sent = JSON.stringify(running.row);
       for (const state of states) {
         const running = this.#running.get(state.id);
-        if (running === undefined || running.recorded) continue; // ended while the heartbeat was under way
-        if (state.lost) running.abort.abort(new LeaseLost("somebody else holds the job"));
+        if (running === undefined || running.recorded === true) continue; // ended while the heartbeat was under way
+        if (state.lost) void this.#lost(running, new LeaseLost("somebody else holds the job"));
         else if (state.cancel_requested) running.abort.abort(new Cancelled());
         else running.renewedAt = askedAt;
       }
@@ -260,17 +262,30 @@ class Loop {
   /** Right before a commit: the lease must be ours for longer than the commit takes. */
   async #renew(running: Running): Promise<void> {
     running.abort.signal.throwIfAborted();
-    if (running.recorded) return;
+    if (await running.recorded) return;
     const askedAt = performance.now();
     const [state] = await this.#options.queue.heartbeat([running.job], {});
     if (state === undefined || state.lost) {
-      const lost = new LeaseLost("the lease ended before the commit");
-      running.abort.abort(lost);
-      throw lost;
-    }
-    if (state.cancel_requested) running.abort.abort(new Cancelled());
+      await this.#lost(running, new LeaseLost("the lease ended before the commit"));
+    } else if (state.cancel_requested) running.abort.abort(new Cancelled());
     running.abort.signal.throwIfAborted();
     running.renewedAt = askedAt;
+  }
+
+  async #record<T>(running: Running, write: () => Promise<T>): Promise<T> {
+    const writing = write();
+    running.recorded = writing.then(() => true, () => false);
+    try {
+      return await writing;
+    } finally {
+      running.recorded = await running.recorded;
+      if (running.recorded) running.progress.enter("replicating");
+    }
+  }
+
+  /** A heartbeat found no lease: somebody else has the job – unless we gave the lease back ourselves by making the row ready. */
+  async #lost(running: Running, reason: LeaseLost): Promise<void> {
+    if (!await running.recorded) running.abort.abort(reason);
   }
 
   /** Until woken, a slot is free, or the poll is due. */

@@ -16,7 +16,6 @@ export interface Scenario {
 export interface QueueFixture {
   readonly sql: Sql;
   readonly database: TestDatabase;
-  /** One more connection, closed by the next reset. */
   connect(role: TestRole): Sql;
   rpc<T extends Row = Row>(name: string, args?: Arguments): Promise<T[]>;
   /** What the call is refused with, after making sure that a refusal changed nothing. */
@@ -42,17 +41,12 @@ export interface QueueFixture {
 
 export function createQueueFixture(database: TestDatabase): QueueFixture {
   const { sql, serviceRole } = database;
-  const connections: Sql[] = [];
   let episode = 0;
 
   const fixture: QueueFixture = {
     sql,
     database,
-    connect(role) {
-      const connection = database.connect(role, { max: 1 });
-      connections.push(connection);
-      return connection;
-    },
+    connect: (role) => database.connect(role, { max: 1 }),
     rpc: (name, args) => rpc(serviceRole, name, args),
 
     async refusal(name, args) {
@@ -144,7 +138,6 @@ export function createQueueFixture(database: TestDatabase): QueueFixture {
       return row!.digest;
     },
     async reset() {
-      await Promise.all(connections.splice(0).map((connection) => connection.end({ timeout: 1 })));
       await database.admin`
         truncate public.video_queue, public.video_candidates, public.video_store, public.video_replicas,
           public.providers, public.catalogue, public.title_mappings, public.metadata_cache,

@@ -1,0 +1,106 @@
+/**
+ * Tells the demo to a person (lines and a progress bar per job on stderr's terminal) or to a machine (one JSON document).
+ * Example: `const asked = await teller.step("ask", "the episode is asked for", () => askEpisode(…), (a) => "answered in …")`.
+ */
+import cliProgress from "cli-progress";
+import type { Job } from "./story.ts";
+
+export interface StepReport {
+  readonly step: string;
+  readonly ok: boolean;
+  readonly ms: number;
+  readonly detail: string;
+}
+
+export interface Teller {
+  readonly steps: readonly StepReport[];
+  say(line: string): void;
+  /** Runs one step and tells how it ended; a failure is told and thrown on. */
+  step<T>(step: string, run: () => Promise<T>, detail: (value: T) => string): Promise<T>;
+  /** Shows the state of every job; called again and again until all are done. */
+  jobs(jobs: readonly Job[]): void;
+}
+
+export function createTeller(options: { json: boolean; terminal: boolean }): Teller {
+  const steps: StepReport[] = [];
+  const say = (line: string) => options.json ? undefined : console.log(line);
+  const showJobs = options.json ? () => {} : options.terminal ? jobBars() : jobLines(say);
+  return {
+    steps,
+    say,
+    jobs: showJobs,
+    async step(step, run, detail) {
+      const startedAt = performance.now();
+      const report = (ok: boolean, text: string) => {
+        const ms = Math.round(performance.now() - startedAt);
+        steps.push({ step, ok, ms, detail: text });
+        say(`${ok ? "✓" : "✗"} ${step.padEnd(12)} ${text}  (${seconds(ms)})`);
+      };
+      try {
+        const value = await run();
+        report(true, detail(value));
+        return value;
+      } catch (error) {
+        report(false, error instanceof Error ? error.message : String(error));
+        throw error;
+      }
+    },
+  };
+}
+
+export function seconds(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+function nameOf(job: Job): string {
+  return `${job.provider} ${job.resolution ?? "–"}`;
+}
+
+/** Percent of the phase the job is in; null while a total is not known. */
+function percentOf(job: Job): number | null {
+  if (job.status === "ready") return 100;
+  const { bytes_done, bytes_total } = job.progress;
+  return bytes_done === undefined || !bytes_total ? null : Math.min(100, Math.floor((bytes_done / bytes_total) * 100));
+}
+
+function phaseOf(job: Job): string {
+  return job.status === "ready" || job.status === "failed" ? job.status : job.progress.phase ?? job.status;
+}
+
+function jobBars(): (jobs: readonly Job[]) => void {
+  let bars: cliProgress.MultiBar | null = null;
+  const byJob = new Map<string, cliProgress.SingleBar>();
+  return (jobs) => {
+    bars ??= new cliProgress.MultiBar(
+      {
+        format: "    {name} {bar} {percentage} % {phase}",
+        hideCursor: true,
+        clearOnComplete: false,
+        emptyOnZero: true,
+        barsize: 30,
+      },
+      cliProgress.Presets.shades_classic,
+    );
+    for (const job of jobs) {
+      const name = nameOf(job).padEnd(18);
+      const bar = byJob.get(name) ?? bars.create(100, 0, { name, phase: "" });
+      byJob.set(name, bar);
+      bar.update(percentOf(job) ?? 0, { name, phase: phaseOf(job).padEnd(12) });
+    }
+    if (jobs.length > 0 && jobs.every((job) => job.status === "ready" || job.status === "failed")) bars.stop();
+  };
+}
+
+/** Without a terminal: a line for every phase that a job enters. */
+function jobLines(say: (line: string) => void): (jobs: readonly Job[]) => void {
+  const told = new Map<string, string>();
+  return (jobs) => {
+    for (const job of jobs) {
+      const phase = phaseOf(job);
+      if (told.get(nameOf(job)) === phase) continue;
+      told.set(nameOf(job), phase);
+      const percent = percentOf(job);
+      say(`    ${nameOf(job).padEnd(18)} ${phase}${percent === null ? "" : ` ${percent} %`}`);
+    }
+  };
+}

@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { createEvents, type RunnerEvent } from "../events.ts";
+import { startClaimLoop } from "./claim_loop.ts";
+import type { Job, Queue } from "./queue.ts";
+
+const JOB: Job = {
+  id: "4ff4e4b2-b80d-4133-a8f6-8967071db4e0",
+  malId: 55825,
+  episode: 1,
+  provider: "catalogue",
+  resolution: "720p",
+  leaseToken: "7999ff62-3bad-4573-9e8e-036bc7585cf2",
+  attempt: 1,
+  maxAttempts: 8,
+  candidates: [{ id: null, embedUrl: null, videoUrl: "https://origin.test/a.mp4", kind: "mp4", headers: {} }],
+};
+
+/** A queue with one job, whose lease is gone from the moment the row is ready: as the database answers it. */
+function queueOfOne(state: { ready: boolean; heartbeatReply?: Promise<void> }): Queue {
+  const jobs = [JOB];
+  const queue: Partial<Queue> = {
+    claim: () => Promise.resolve(jobs.splice(0)),
+    async heartbeat() {
+      await state.heartbeatReply;
+      return [{ id: JOB.id, cancel_requested: false, lost: state.ready }];
+    },
+  };
+  return queue as Queue;
+}
+
+Deno.test("a heartbeat that finds the row ready before the record's reply arrives → the job goes on with its other copies", async () => {
+  const heartbeat = Promise.withResolvers<void>();
+  const reply = Promise.withResolvers<void>();
+  const state = { ready: false, heartbeatReply: heartbeat.promise };
+  const events = createEvents();
+  const seen: RunnerEvent["event"][] = [];
+  events.on((event) => void seen.push(event.event));
+  let aborted: boolean | null = null;
+
+  const loop = startClaimLoop({
+    queue: queueOfOne(state),
+    events,
+    concurrency: 1,
+    leaseSeconds: 120,
+    pollSeconds: 0.05,
+    once: true,
+    async runJob(_job, run) {
+      const secondCommit = run.beforeCommit(); // the second target comes to its commit while the first is recorded
+      const recording = run.record(async () => {
+        state.ready = true; // committed, and the reply is still on its way
+        await reply.promise;
+      });
+      heartbeat.resolve();
+      await new Promise((resolve) => setTimeout(resolve));
+      reply.resolve();
+      await Promise.all([recording, secondCommit]);
+      aborted = run.signal.aborted;
+    },
+  });
+  await loop.drained;
+  assert.equal(aborted, false);
+  assert.deepEqual(seen.filter((event) => event === "job:lost" || event === "job:cut_short"), []);
+});
+
+Deno.test("a heartbeat that finds the lease gone while the record fails → the job is lost", async () => {
+  const state = { ready: false };
+  const events = createEvents();
+  const seen: RunnerEvent["event"][] = [];
+  events.on((event) => void seen.push(event.event));
+  const loop = startClaimLoop({
+    queue: queueOfOne(state),
+    events,
+    concurrency: 1,
+    leaseSeconds: 120,
+    pollSeconds: 0.05,
+    once: true,
+    async runJob(_job, run) {
+      state.ready = true;
+      await run.beforeCommit();
+    },
+  });
+  await loop.drained;
+  assert.ok(seen.includes("job:lost"));
+});
