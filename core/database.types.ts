@@ -742,6 +742,43 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "retry_videos": {
+        Args: { "ids"?: (string)[] };
+        Returns: {
+          "attempts": number;
+          "cancel_requested_at": string | null;
+          "created_at": string;
+          "embed_url": string | null;
+          "episode": number;
+          "error_class": string | null;
+          "error_message": string | null;
+          "finished_at": string | null;
+          "id": string;
+          "lease_epoch": number;
+          "lease_expires_at": string | null;
+          "lease_owner": string | null;
+          "lease_token": string | null;
+          "mal_id": number;
+          "max_attempts": number;
+          "priority": number;
+          "progress": Json | null;
+          "provider": string;
+          "resolution": string | null;
+          "retry_count": number;
+          "run_at": string;
+          "started_at": string | null;
+          "status": string;
+          "terminal_at": string | null;
+          "updated_at": string;
+          "video_url": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "video_queue";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       "save_metadata": { Args: { "key": string; "ttl_seconds": number; "value": Json }; Returns: undefined };
       "save_sources": { Args: { "episode": number; "lists": Json; "mal_id": number }; Returns: Json };
       "save_title_mapping": {

@@ -2,7 +2,6 @@
 // Prints one JSON line with its addresses when it is ready. Runs on: Deno.
 
 import { parseArgs } from "node:util";
-import { orEnd } from "../or_end.ts";
 import { startHub } from "./hub.ts";
 
 const { values } = parseArgs({
@@ -18,7 +17,7 @@ const { values } = parseArgs({
   },
 });
 if (!values.dir) throw new Error("--dir DIRECTORY is missing");
-const hub = await orEnd(startHub({
+const hub = await startHub({
   dir: values.dir,
   port: Number(values.port),
   cdnPort: Number(values["cdn-port"]),
@@ -29,7 +28,7 @@ const hub = await orEnd(startHub({
   chunkBytes: values["chunk-bytes"] ? Number(values["chunk-bytes"]) : undefined,
   discardBytes: values.discard,
   breakable: values.breakable,
-}));
+});
 console.log(JSON.stringify({ url: hub.url, cdnUrl: hub.cdnUrl }));
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => void hub.stop().then(() => Deno.exit(0)));

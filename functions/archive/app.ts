@@ -2,6 +2,7 @@
 // Runs on: Deno, edge runtime.
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { z } from "zod";
 import { parseCatalogueText } from "../../sources/catalogue_text.ts";
 import { parseProviderText } from "../../sources/provider_text.ts";
 import { isOperator } from "../_shared/operator_key.ts";
@@ -12,6 +13,13 @@ const MAX_BODY_BYTES = 8 * 1024 * 1024;
 const MAX_LIST = 500;
 const STATUSES = ["pending", "downloading", "uploading", "ready", "failed"];
 
+const mappingSchema = z.object({
+  malId: z.string().regex(/^\d{1,10}$/).transform(Number).pipe(z.number().int().min(1).max(2 ** 31 - 1)),
+  provider: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,19}$/),
+  // deno-lint-ignore no-control-regex
+  page: z.string().min(1).max(4096).regex(/^[^\u0000-\u0020\u007f]+$/).nullable(),
+});
+
 export interface ArchiveAppTools {
   readonly store: ArchiveStore;
   readonly operatorKeys: readonly string[];
@@ -20,6 +28,9 @@ export interface ArchiveAppTools {
 
 export function createArchiveApp({ store, operatorKeys, onError }: ArchiveAppTools): Hono {
   const app = new Hono();
+  for (const base of ["/archive", "/api/v1/archive"]) {
+    app.get(`${base}/health`, (c) => c.json({ success: true }, 200, { "cache-control": "no-store" }));
+  }
   app.use(async (c, next) => {
     if (await isOperator(c.req.raw.headers, operatorKeys)) return await next();
     return problem(c, { status: 401, code: "not_authenticated", detail: "send a secret key of the project as apikey" });
@@ -53,6 +64,13 @@ export function createArchiveApp({ store, operatorKeys, onError }: ArchiveAppToo
       if (!parsed.ok) return invalid(c, "the catalogue has lines that cannot be used", { problems: parsed.problems });
       return done(c, { report: await store.importCatalogue(parsed.entries, isDryRun(c)) });
     });
+    app.get(`${base}/providers`, async (c) => done(c, { providers: await store.listProviders() }));
+    app.put(`${base}/mappings/:malId/:provider`, async (c) => {
+      const mapping = mappingSchema.safeParse({ ...c.req.param(), ...bodyObject(await c.req.text()) });
+      if (!mapping.success) return invalid(c, 'send {"page": "/anime/some-title/"}, or {"page": null} to forget it');
+      await store.mapTitle(mapping.data, mapping.data.page);
+      return done(c, { mal_id: mapping.data.malId, provider: mapping.data.provider, page: mapping.data.page });
+    });
     app.post(`${base}/providers`, async (c) => {
       const parsed = parseProviderText(await c.req.text());
       if (!parsed.ok) return invalid(c, "the list has entries that cannot be used", { problems: parsed.problems });
@@ -62,6 +80,13 @@ export function createArchiveApp({ store, operatorKeys, onError }: ArchiveAppToo
   app.notFound((c) => problem(c, { status: 404, code: "not_found", detail: "docs/api.md lists the routes" }));
   app.onError((error, c) => {
     const refusal = error instanceof DatabaseRefusal ? statusOf(error.status) : null;
+    if (refusal === 503) {
+      return problem(c, {
+        status: 503,
+        code: "database_unavailable",
+        detail: "the database does not answer, try again",
+      });
+    }
     if (refusal !== null) return problem(c, { status: refusal, code: "refused", detail: error.message });
     onError("request:failed", error);
     return problem(c, { status: 500, code: "internal", detail: "the request failed; it is logged" });
@@ -79,7 +104,7 @@ function invalid(c: Context, detail: string, more: Record<string, unknown> = {})
 
 /** The statuses that the SQL functions use to refuse an operator's input; everything else is our failure. */
 function statusOf(status: number): Problem["status"] | null {
-  return ([400, 404, 409, 422] as const).find((known) => known === status) ?? null;
+  return ([400, 404, 409, 422, 503] as const).find((known) => known === status) ?? null;
 }
 
 function parseFilter(c: Context): VideoFilter | null {
@@ -90,6 +115,15 @@ function parseFilter(c: Context): VideoFilter | null {
   if (malId !== null && !/^\d{1,9}$/.test(malId)) return null;
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIST) return null;
   return { status, malId: malId === null ? null : Number(malId), limit };
+}
+
+function bodyObject(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && "page" in value ? { page: value.page } : {};
+  } catch {
+    return {}; // the schema then misses the page
+  }
 }
 
 function isDryRun(c: Context): boolean {

@@ -31,6 +31,9 @@ export interface ArchiveStore {
   retryFailed(): Promise<number>;
   cancelVideo(id: string): Promise<unknown>;
   importCatalogue(entries: readonly CatalogueListEntry[], dryRun: boolean): Promise<unknown>;
+  listProviders(): Promise<unknown>;
+  /** Where a title lives at a provider, as the operator says; null forgets a mapping. */
+  mapTitle(at: { malId: number; provider: string }, page: string | null): Promise<unknown>;
   applyProviders(entries: readonly ProviderListEntry[], dryRun: boolean): Promise<unknown>;
 }
 
@@ -51,17 +54,26 @@ export function createArchiveStore(supabase: SupabaseClient): ArchiveStore {
       return dataOf(await query.order("updated_at", { ascending: false }).limit(limit).abortSignal(signal()));
     },
     async retryVideo(id) {
-      const update = supabase.from("video_queue").update({ status: "pending", retry_count: 0 });
-      const rows = dataOf(await update.eq("id", id).eq("status", "failed").select(VIDEO_COLUMNS).abortSignal(signal()));
+      const rows = await rpc("retry_videos", { ids: [id] });
       return Array.isArray(rows) ? rows[0] ?? null : null;
     },
     async retryFailed() {
-      const update = supabase.from("video_queue").update({ status: "pending", retry_count: 0 });
-      const rows = dataOf(await update.eq("status", "failed").select("id").abortSignal(signal()));
+      const rows = await rpc("retry_videos", {});
       return Array.isArray(rows) ? rows.length : 0;
     },
     cancelVideo: (id) => rpc("cancel_video", { id }),
     importCatalogue: (entries, dryRun) => rpc("import_catalogue", { entries, dry_run: dryRun }),
+    async listProviders() {
+      const query = supabase.from("providers").select("name,recipe,base_url,rights,config,enabled,position");
+      return dataOf(await query.order("position").abortSignal(signal()));
+    },
+    async mapTitle({ malId, provider }, page) {
+      if (page !== null) {
+        return rpc("save_title_mapping", { mal_id: malId, provider, mapping: { page }, by_operator: true });
+      }
+      const removal = supabase.from("title_mappings").delete().eq("mal_id", malId).eq("provider", provider);
+      return dataOf(await removal.abortSignal(signal()));
+    },
     applyProviders: (entries, dryRun) => rpc("apply_providers", { entries, dry_run: dryRun }),
   };
 }

@@ -1,0 +1,32 @@
+// A synthetic site on a port of this machine, for whatever fetches by itself. Example: await using site = serveSite(…).
+import type { Site } from "./sites.ts";
+
+export interface ServedSite extends AsyncDisposable {
+  readonly url: string;
+  /** `GET /path` of every request. */
+  readonly requests: readonly string[];
+}
+
+export interface ServeOptions {
+  /** Before each answer, as a far-away host takes. */
+  readonly latencyMs?: number;
+}
+
+export function serveSite(site: Site, { latencyMs = 0 }: ServeOptions = {}): ServedSite {
+  const requests: string[] = [];
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+    const url = new URL(request.url);
+    requests.push(`${request.method} ${url.pathname}${url.search}`);
+    if (latencyMs > 0) await new Promise((resolve) => setTimeout(resolve, latencyMs));
+    try {
+      return await site(request, url);
+    } catch {
+      return new Response("the site failed", { status: 500 });
+    }
+  });
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    requests,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}

@@ -1,0 +1,175 @@
+// The operator's function against a real Postgres and the REST gateway.
+import assert from "node:assert/strict";
+import { createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
+import { buildArchiveApp } from "./build.ts";
+
+function operator(rig: FunctionRig) {
+  const app = buildArchiveApp(rig.env);
+  return async (method: string, path: string, body?: string, headers: Record<string, string> = {}) => {
+    const response = await app.request(path, {
+      method,
+      headers: { apikey: rig.secretKey, ...headers },
+      ...(body !== undefined && { body }),
+    });
+    return { status: response.status, body: await response.json() };
+  };
+}
+
+const CATALOGUE = [
+  {
+    mal_id: 7,
+    episode: 1,
+    title: "One",
+    rights: "own work",
+    sources: [{ url: "https://own.test/1.mp4", resolution: "720p" }],
+  },
+  { mal_id: 7, episode: 2, title: "Two", rights: "own work", sources: [{ url: "https://own.test/2.m3u8" }] },
+];
+
+Deno.test("every route but health wants a secret key of the project", async () => {
+  await using rig = await createFunctionRig();
+  const app = buildArchiveApp(rig.env);
+  assert.equal((await app.request("/archive/health")).status, 200);
+  for (
+    const headers of [{}, { apikey: "sb_publishable_x" }, { apikey: `${rig.secretKey}x` }, {
+      authorization: "Bearer no",
+    }]
+  ) {
+    for (
+      const [method, path] of [["GET", "/archive/counts"], ["POST", "/archive/catalogue"], [
+        "POST",
+        "/archive/videos/retry",
+      ], ["GET", "/nowhere"]] as const
+    ) {
+      const response = await app.request(path, { method, headers: headers as Record<string, string> });
+      assert.deepEqual([response.status, (await response.json()).code], [401, "not_authenticated"], path);
+    }
+  }
+  assert.deepEqual(rig.calls, []);
+  assert.equal(
+    (await app.request("/archive/counts", { headers: { authorization: `Bearer ${rig.secretKey}` } })).status,
+    200,
+  );
+});
+
+Deno.test("POST /archive/catalogue: a dry run reports and writes nothing, then the same body is written", async () => {
+  await using rig = await createFunctionRig();
+  const ask = operator(rig);
+  const dry = await ask("POST", "/archive/catalogue?dry_run=1", JSON.stringify(CATALOGUE));
+  assert.deepEqual([dry.status, dry.body.report.added, dry.body.report.dry_run], [200, 2, true]);
+  assert.equal((await rig.database.sql`select * from public.catalogue`).length, 0);
+  const wet = await ask("POST", "/archive/catalogue", JSON.stringify(CATALOGUE));
+  assert.equal(wet.body.report.added, 2);
+  assert.equal((await ask("POST", "/api/v1/archive/catalogue", JSON.stringify(CATALOGUE))).body.report.unchanged, 2);
+  assert.equal((await rig.database.sql`select * from public.catalogue`).length, 2);
+});
+
+Deno.test("POST /archive/catalogue as CSV: rows of one episode are its sources", async () => {
+  await using rig = await createFunctionRig();
+  const csv = 'mal_id,episode,title,rights,url,resolution\n7,1,"One, part one",own work,https://own.test/1.mp4,720p\n' +
+    "7,1,,,https://own.test/1-480.mp4,480p\n";
+  const { status } = await operator(rig)("POST", "/archive/catalogue", csv, { "content-type": "text/csv" });
+  assert.equal(status, 200);
+  const [row] = await rig.database.sql`select title, jsonb_array_length(sources) as sources from public.catalogue`;
+  assert.deepEqual([row?.title, row?.sources], ["One, part one", 2]);
+});
+
+Deno.test("inputs 23, 25, 51: bad lines are named with their reasons and nothing is written", async () => {
+  await using rig = await createFunctionRig();
+  const ask = operator(rig);
+  const bad = [
+    ["javascript:alert(1)", "720p"],
+    ["https://own.test/a\u0000b", "720p"],
+    ["https://own.test/1.mp4", "<script>"],
+    ["--version", "720p"],
+  ].map(([url, resolution], index) => ({
+    mal_id: index === 3 ? 2 ** 31 : 7,
+    episode: index + 1,
+    sources: [{ url, resolution }],
+  }));
+  const text = `[\n${[CATALOGUE[0], ...bad].map((entry) => JSON.stringify(entry)).join(",\n")}\n]`;
+  const { status, body } = await ask("POST", "/archive/catalogue", text);
+  assert.deepEqual([status, body.success, body.code], [400, false, "invalid_input"]);
+  assert.deepEqual(body.problems.map((one: { line: number }) => one.line), [3, 4, 5, 6]);
+  assert.equal((await rig.database.sql`select * from public.catalogue`).length, 0);
+  for (const broken of ["{", "7", "null", '{"__proto__":{"x":1}}']) {
+    assert.equal((await ask("POST", "/archive/catalogue", broken)).status, 400);
+  }
+});
+
+Deno.test("POST /archive/providers: a bad entry is named, a good list replaces the one before", async () => {
+  await using rig = await createFunctionRig();
+  const ask = operator(rig);
+  const bad = await ask(
+    "POST",
+    "/archive/providers",
+    '[\n{"name":"ok","recipe":"catalogue"},\n{"name":"../../x","recipe":"magic"}]',
+  );
+  assert.equal(bad.status, 400);
+  assert.deepEqual([bad.body.problems[0].line, bad.body.problems[0].name], [3, "../../x"]);
+  const good = JSON.stringify([{ name: "own", recipe: "catalogue", rights: "own work" }]);
+  assert.deepEqual((await ask("POST", "/archive/providers?dry_run=true", good)).body.report.added, ["own"]);
+  assert.equal((await rig.database.sql`select * from public.providers where name = 'own'`).length, 0);
+  await ask("POST", "/archive/providers", good);
+  assert.equal((await rig.database.sql`select * from public.providers where name = 'own'`).length, 1);
+});
+
+Deno.test("counts, list, retry and cancel", async () => {
+  await using rig = await createFunctionRig();
+  const ask = operator(rig);
+  const sql = rig.database.serviceRole;
+  await sql`select public.enqueue_video(7, 1, 'own', 'https://own.test/1.mp4', '720p')`;
+  await sql`select public.enqueue_video(7, 2, 'own', 'https://own.test/2.mp4', '720p')`;
+  const jobs = await sql`select * from public.claim_pending_videos(2, 'test')`;
+  await sql`select public.update_video_queue_status(${jobs[0]!.id}, 'failed', 'gone', ${
+    jobs[0]!.lease_token
+  }, 'unsupported')`;
+
+  const { counts } = (await ask("GET", "/archive/counts")).body;
+  assert.deepEqual([counts.downloading, counts.dead], [1, 1]);
+  const failed = (await ask("GET", "/archive/videos?status=failed&mal_id=7&limit=5")).body.videos;
+  assert.deepEqual(failed.map((one: { id: string }) => one.id), [jobs[0]!.id]);
+  assert.ok(!("video_url" in failed[0]) && !("lease_token" in failed[0]));
+
+  const retried = await ask("POST", `/archive/videos/${jobs[0]!.id}/retry`);
+  assert.deepEqual([retried.status, retried.body.video.status], [200, "pending"]);
+  assert.equal((await ask("POST", `/archive/videos/${jobs[0]!.id}/retry`)).status, 409);
+  assert.equal((await ask("POST", "/archive/videos/retry")).body.retried, 0);
+  assert.equal((await ask("POST", `/archive/videos/${jobs[0]!.id}/cancel`)).status, 200);
+  assert.equal((await ask("POST", `/archive/videos/${crypto.randomUUID()}/cancel`)).status, 404);
+  for (const path of ["/archive/videos/x/retry", "/archive/videos/x/cancel"]) {
+    assert.equal((await ask("POST", path)).status, 400);
+  }
+  for (const query of ["status=nonsense", "mal_id=x", "limit=0", "limit=1e9"]) {
+    assert.equal((await ask("GET", `/archive/videos?${query}`)).status, 400);
+  }
+});
+
+Deno.test("input 46: a body over the limit → 413", async () => {
+  await using rig = await createFunctionRig();
+  const { status, body } = await operator(rig)("POST", "/archive/catalogue", "x".repeat(9 * 1024 * 1024));
+  assert.deepEqual([status, body.code], [413, "too_large"]);
+});
+
+Deno.test("when the database is down an operator gets 503 without its words", async () => {
+  await using rig = await createFunctionRig();
+  rig.setDatabaseUp(false);
+  const { status, body } = await operator(rig)("GET", "/archive/counts");
+  assert.deepEqual([status, body.code], [503, "database_unavailable"]);
+});
+
+Deno.test("PUT /archive/mappings: an operator's mapping wins over what was found, and can be forgotten", async () => {
+  await using rig = await createFunctionRig();
+  const ask = operator(rig);
+  const mapping = () => rig.database.sql`select mapping, by_operator from public.title_mappings`;
+  assert.equal((await ask("PUT", "/archive/mappings/7/animasu", '{"page":"/anime/seven/"}')).status, 200);
+  await rig.database.serviceRole`select public.save_title_mapping(7, 'animasu', '{"page":"/found/"}', 60)`;
+  assert.deepEqual((await mapping()).map((row) => [row.mapping.page, row.by_operator]), [["/anime/seven/", true]]);
+  assert.equal((await ask("PUT", "/archive/mappings/7/animasu", '{"page":null}')).status, 200);
+  assert.equal((await mapping()).length, 0);
+  const bad = [["0/a", '{"page":"/x"}'], ["7/..%2fx", '{"page":"/x"}'], ["7/a", "{}"], ["7/a", '{"page":"a\\nb"}'], [
+    "7/a",
+    "no",
+  ]];
+  for (const [path, body] of bad) assert.equal((await ask("PUT", `/archive/mappings/${path}`, body)).status, 400, path);
+});

@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
+import type { SourceList } from "../../sources/source_list.ts";
+import type { EpisodeStore } from "./episode_store.ts";
+import { createGatherer } from "./gather.ts";
+
+const KEY = { malId: 1, episode: 1 };
+const LIST: SourceList = { state: "ok", code: null, servers: [] };
+
+function request(name: string): EpisodeRequest {
+  return { ...KEY, provider: { name, recipe: "catalogue", base_url: null, config: {} }, page: null, catalogue: null };
+}
+
+/** Providers answer when the test says so; saves and background work are recorded. */
+function rig(options: { budgetMs?: number; saveFails?: boolean } = {}) {
+  const answers = new Map<string, PromiseWithResolvers<SourceList>>();
+  const started: string[] = [];
+  const saved: string[][] = [];
+  const background: Promise<unknown>[] = [];
+  const errors: string[] = [];
+  const store: EpisodeStore = {
+    readEpisode: () => Promise.reject(new Error("not asked here")),
+    saveSources(_key, lists) {
+      saved.push(Object.keys(lists));
+      if (options.saveFails) return Promise.reject(new Error("database is down"));
+      return Promise.resolve([{ provider: "a", resolution: null, status: "pending" }]);
+    },
+  };
+  const gatherer = createGatherer({
+    store,
+    collect({ provider }, signal) {
+      started.push(provider.name);
+      const answer = Promise.withResolvers<SourceList>();
+      signal.addEventListener("abort", () => answer.reject(signal.reason));
+      answers.set(provider.name, answer);
+      return answer.promise;
+    },
+    budgetMs: () => options.budgetMs ?? 60_000,
+    limitMs: 120_000,
+    now: () => 0,
+    background: (work) => void background.push(work),
+    onError: (event) => void errors.push(event),
+  });
+  const answer = (name: string) => answers.get(name)!.resolve(LIST);
+  return { gatherer, answer, started, saved, errors, settled: () => Promise.all(background) };
+}
+
+Deno.test("a hundred requests at once → each provider is read once and saved with one call", async () => {
+  const { gatherer, answer, started, saved, settled } = rig();
+  const all = Array.from({ length: 100 }, () => gatherer.gather(KEY, [request("a"), request("b")]));
+  answer("a");
+  answer("b");
+  for (const { lists, queue } of await Promise.all(all)) {
+    assert.deepEqual([...lists.keys()].sort(), ["a", "b"]);
+    assert.equal(queue?.length, 1);
+  }
+  assert.deepEqual(started, ["a", "b"]);
+  assert.deepEqual(saved.map((names) => names.sort()), [["a", "b"]]);
+  await settled();
+});
+
+Deno.test("what is under way is joined, what is not is started", async () => {
+  const { gatherer, answer, started, settled } = rig();
+  const first = gatherer.gather(KEY, [request("a")]);
+  const second = gatherer.gather(KEY, [request("a"), request("b")]);
+  answer("a");
+  answer("b");
+  assert.deepEqual([...(await first).lists.keys()], ["a"]);
+  assert.deepEqual([...(await second).lists.keys()].sort(), ["a", "b"]);
+  assert.deepEqual(started, ["a", "b"]);
+  await settled();
+});
+
+Deno.test("a provider that outlasts the budget is left out, finishes in the background and is saved then", async () => {
+  const { gatherer, answer, saved, started, settled } = rig({ budgetMs: 30 });
+  const gathering = gatherer.gather(KEY, [request("quick"), request("slow")]);
+  answer("quick");
+  assert.deepEqual([...(await gathering).lists.keys()], ["quick"]);
+  const joining = await gatherer.gather(KEY, [request("slow")]);
+  assert.deepEqual([...joining.lists.keys()], ["quick"]); // still under way: not asked a second time
+  answer("slow");
+  await settled();
+  assert.deepEqual(saved, [["quick"], ["slow"]]);
+  assert.deepEqual(started, ["quick", "slow"]);
+});
+
+Deno.test("once a reading has ended, the next request reads again", async () => {
+  const { gatherer, answer, started, settled } = rig();
+  const first = gatherer.gather(KEY, [request("a")]);
+  answer("a");
+  await first;
+  await settled();
+  const second = gatherer.gather(KEY, [request("a")]);
+  answer("a");
+  await second;
+  await settled();
+  assert.deepEqual(started, ["a", "a"]);
+});
+
+Deno.test("when saving fails the answer is given all the same, and the failure is reported", async () => {
+  const { gatherer, answer, errors, settled } = rig({ saveFails: true });
+  const gathering = gatherer.gather(KEY, [request("a")]);
+  answer("a");
+  const { lists, queue } = await gathering;
+  assert.deepEqual([lists.size, queue], [1, null]);
+  assert.deepEqual(errors, ["sources:save:failed"]);
+  await settled();
+});

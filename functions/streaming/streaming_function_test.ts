@@ -1,0 +1,448 @@
+// The streaming function as deployed, against a real Postgres and the REST gateway; only the providers' sites are synthetic.
+import assert from "node:assert/strict";
+import { createFunctionRig, type FunctionRig, SIGNING_KEYS } from "../../dev/function_rig.ts";
+import { base64, episodeListPage, mirrorPage } from "../../dev/sites/select_base64_site.ts";
+import { serveSite } from "../../dev/sites/serve.ts";
+import { htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
+import { searchSite, titleApi } from "../../dev/sites/title_api.ts";
+import { parseSigningKeys, verifyLink } from "../../core/link.ts";
+import { unwrap } from "../../core/result.ts";
+import { buildStreamingApp } from "./build.ts";
+import type { PublicAnswer, PublicServer } from "./public_answer.ts";
+
+/** A site with a title of one episode; its two players name an HLS and an MP4 address. */
+function animeSite(self: () => string, more: Readonly<Record<string, string | Site>> = {}): Site {
+  const option = (label: string, path: string) => ({
+    label,
+    value: base64(`<iframe src="${self()}${path}"></iframe>`),
+  });
+  return pages({
+    "/anime/title/": () => htmlResponse(episodeListPage([{ label: "Episode 1", href: "/episode-1/" }])),
+    "/episode-1/": () =>
+      htmlResponse(
+        mirrorPage([option("720p", "/player/720"), option("480p", "/player/480"), option("Gone", "/player/gone")]),
+      ),
+    "/player/720": `<script>jwplayer().setup({file:"https://cdn.test/v/720/master.m3u8?e=99999999999"})</script>`,
+    "/player/480": `<script>jwplayer().setup({file:"https://cdn.test/v/480.mp4"})</script>`,
+    ...more,
+  });
+}
+
+interface ProviderRow {
+  readonly name: string;
+  readonly base_url?: string | null;
+  readonly recipe?: string;
+  readonly rights?: string | null;
+  readonly config?: Record<string, unknown>;
+}
+
+async function addProviders(rig: FunctionRig, ...rows: readonly ProviderRow[]) {
+  const entries = rows.map(({ name, ...row }) => ({
+    name,
+    recipe: "select-base64",
+    rights: "test pages",
+    base_url: null,
+    ...row,
+  }));
+  await rig.database.sql`select public.apply_providers(${JSON.stringify(entries)}::text::jsonb, false)`;
+}
+
+async function mapTitle(rig: FunctionRig, provider: string, page = "/anime/title/") {
+  await rig.database.sql`select public.save_title_mapping(1, ${provider}, ${
+    JSON.stringify({ page })
+  }::text::jsonb, null, true)`;
+}
+
+/** The app, and all it left to do in the background when a test ends. */
+function startApp(rig: FunctionRig, more: Readonly<Record<string, string>>) {
+  const app = buildStreamingApp({ ...rig.env, ...more });
+  const get = async (path = "/streaming/1/1", init?: RequestInit) => {
+    const response = await app.request(path, init);
+    return { status: response.status, headers: response.headers, body: await response.json() as PublicAnswer };
+  };
+  return { app, get };
+}
+
+const servers = (answer: PublicAnswer, provider: string): readonly PublicServer[] => answer.data[provider] ?? [];
+const queueRows = (rig: FunctionRig) =>
+  rig.database
+    .sql`select provider, resolution, status, video_url, embed_url from public.video_queue order by resolution`;
+
+async function eventually(check: () => Promise<boolean> | boolean) {
+  for (let turn = 0; turn < 600; turn++) {
+    if (await check()) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  assert.fail("it never happened");
+}
+
+Deno.test("GET an episode, cold → servers resolved and signed, all enqueued by one call, embed address kept", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(animeSite(() => site.url));
+  await addProviders(rig, { name: "animasu", base_url: site.url }, { name: "unmapped", base_url: site.url });
+  await mapTitle(rig, "animasu");
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+
+  const { status, headers, body } = await get();
+  assert.equal(status, 200);
+  assert.equal(headers.get("access-control-allow-origin"), "*");
+  assert.deepEqual(rig.calls, ["/rest/v1/rpc/read_episode", "/rest/v1/rpc/save_sources"]);
+  assert.deepEqual(body.data.unmapped, null);
+  assert.equal(body.providers.unmapped?.code, "no_mapping");
+  assert.equal(body.providers.animasu?.state, "ok");
+  const [hd, sd, gone] = servers(body, "animasu");
+  assert.deepEqual([hd?.url, hd?.url_resolved, hd?.resolution, hd?.kind, hd?.archived], [
+    `${site.url}/player/720`,
+    "https://cdn.test/v/720/master.m3u8?e=99999999999",
+    "720p",
+    "hls",
+    false,
+  ]);
+  assert.deepEqual(hd?.archive, { state: "pending", progress: null });
+  assert.equal(sd?.kind, "mp4");
+  assert.deepEqual([gone?.stream, gone?.url_resolved, gone?.code], [null, null, "http_4xx"]);
+
+  const link = unwrap(
+    await verifyLink(new URL(hd!.stream!), unwrap(parseSigningKeys(SIGNING_KEYS)), Date.now() / 1000),
+  );
+  assert.equal(link.scope, "https://cdn.test/v/720/");
+  assert.deepEqual(link.context, {
+    headers: { referer: `${site.url}/` },
+    episode: { malId: 1, episode: 1, provider: "animasu", server: `${site.url}/player/720` },
+  });
+  assert.deepEqual((await queueRows(rig)).map((row) => [row.resolution, row.status, row.embed_url]), [
+    ["480p", "pending", `${site.url}/player/480`],
+    ["720p", "pending", `${site.url}/player/720`],
+  ]);
+});
+
+Deno.test("GET again, warm → one call of the database, no request to any site, the same links", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(animeSite(() => site.url));
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  await mapTitle(rig, "animasu");
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  const cold = await get();
+  const asked = site.requests.length;
+  rig.calls.length = 0;
+  const warm = await get("/api/v1/streaming/1/1");
+  assert.deepEqual(rig.calls, ["/rest/v1/rpc/read_episode"]);
+  assert.equal(site.requests.length, asked);
+  assert.equal(warm.body.providers.animasu?.cached, true);
+  const known = servers(warm.body, "animasu").map((server) => [server.provider, server.url_resolved]);
+  assert.deepEqual(known, servers(cold.body, "animasu").map((server) => [server.provider, server.url_resolved]));
+});
+
+Deno.test("POST, as functions.invoke sends it, answers like GET; a preflight is answered", async () => {
+  await using rig = await createFunctionRig();
+  const { app, get } = startApp(rig, {});
+  assert.equal((await get("/streaming/1/1", { method: "POST" })).status, 200);
+  const preflight = await app.request("/streaming/1/1", {
+    method: "OPTIONS",
+    headers: {
+      origin: "https://a.test",
+      "access-control-request-method": "GET",
+      "access-control-request-headers": "apikey",
+    },
+  });
+  assert.equal(preflight.status, 204);
+  assert.match(preflight.headers.get("access-control-allow-headers") ?? "", /apikey/);
+});
+
+Deno.test("without a rights ground a provider is streamed and nothing is enqueued", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(animeSite(() => site.url));
+  await addProviders(rig, { name: "animasu", base_url: site.url, rights: null });
+  await mapTitle(rig, "animasu");
+  const { body } = await startApp(rig, { DEV_ALLOWED_ORIGINS: site.url }).get();
+  assert.ok(servers(body, "animasu")[0]?.stream);
+  assert.equal(servers(body, "animasu")[0]?.archive, null);
+  assert.equal((await queueRows(rig)).length, 0);
+});
+
+Deno.test("a provider that hangs → the others are answered, it is a timeout, and its list is saved when it comes", async () => {
+  await using rig = await createFunctionRig();
+  const release = Promise.withResolvers<void>();
+  await using quick = serveSite(animeSite(() => quick.url));
+  await using slow = serveSite(animeSite(() => slow.url, {
+    "/episode-1/": async () => {
+      await release.promise;
+      return htmlResponse(
+        mirrorPage([{ label: "720p", value: base64(`<iframe src="${slow.url}/player/720"></iframe>`) }]),
+      );
+    },
+  }));
+  await addProviders(rig, { name: "quick", base_url: quick.url }, {
+    name: "slow",
+    base_url: slow.url,
+    config: { budget_ms: 300 },
+  });
+  await mapTitle(rig, "quick");
+  await mapTitle(rig, "slow");
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: `${quick.url},${slow.url}` });
+  const { body } = await get();
+  assert.equal(body.providers.quick?.state, "ok");
+  assert.equal(servers(body, "quick").length, 3);
+  assert.deepEqual([body.providers.slow?.state, body.providers.slow?.code], ["timeout", "provider_timeout"]);
+  assert.equal(body.data.slow, null);
+  release.resolve();
+  await eventually(async () => (await get()).body.providers.slow?.state === "ok");
+  assert.ok((await queueRows(rig)).some((row) => row.provider === "slow"));
+});
+
+Deno.test("a provider that fails, lies or sends 50 MB is its own failure, with its code", async () => {
+  await using rig = await createFunctionRig();
+  const spam = new Uint8Array(64 * 1024).fill(32);
+  const huge: Site = () => {
+    let left = 800;
+    return new Response(
+      new ReadableStream({
+        pull: (controller) => left-- > 0 ? controller.enqueue(spam) : controller.close(),
+      }),
+      { headers: { "content-type": "text/html" } },
+    );
+  };
+  await using broken = serveSite((_request, url) =>
+    url.pathname === "/robots.txt" ? new Response("") : new Response("", { status: 500 })
+  );
+  await using lying = serveSite((_request, url) =>
+    url.pathname === "/robots.txt"
+      ? new Response("")
+      : new Response("\0\x01<<<>", { headers: { "content-type": "video/mp4" } })
+  );
+  await using large = serveSite((request, url) =>
+    url.pathname === "/robots.txt" ? new Response("") : huge(request, url)
+  );
+  const named = { broken, lying, large };
+  await addProviders(rig, ...Object.entries(named).map(([name, site]) => ({ name, base_url: site.url })));
+  for (const name of Object.keys(named)) await mapTitle(rig, name);
+  const origins = Object.values(named).map((site) => site.url).join(",");
+  const { status, body } = await startApp(rig, { DEV_ALLOWED_ORIGINS: origins }).get();
+  assert.equal(status, 200);
+  assert.deepEqual(body.data, { broken: null, lying: null, large: null });
+  assert.deepEqual(Object.values(body.providers).map((one) => one.code), ["http_5xx", "empty", "too_large"]);
+});
+
+Deno.test("an archived video → its stream leads to the archive, also when its provider is gone", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(animeSite(() => site.url));
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  await mapTitle(rig, "animasu");
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  await get();
+  const address = await archive(rig, "720p");
+
+  const { body } = await get();
+  const [hd, sd] = servers(body, "animasu");
+  assert.deepEqual([hd?.archived, hd?.url_resolved, hd?.url, hd?.archive?.state], [
+    true,
+    address,
+    `${site.url}/player/720`,
+    "ready",
+  ]);
+  assert.equal(new URL(hd!.stream!).searchParams.get("url"), address);
+  assert.equal(sd?.archived, false);
+
+  await rig.database.sql`delete from public.providers`;
+  const after = servers((await get()).body, "animasu");
+  assert.deepEqual(after.map((one) => [one.archived, one.provider, one.url_resolved]), [[
+    true,
+    "Archive 720p",
+    address,
+  ]]);
+});
+
+/** What the runner does, by the same SQL functions. */
+async function archive(rig: FunctionRig, resolution: string): Promise<string> {
+  const sql = rig.database.serviceRole;
+  const jobs = await sql`select * from public.claim_pending_videos(10, 'test')`;
+  const job = jobs.find((one) => one.resolution === resolution)!;
+  await sql`select public.update_video_queue_status(${job.id}, 'uploading', null, ${job.lease_token})`;
+  const path = "1/ep1/0123456789abcdef0123456789abcdef.mp4";
+  const address = `https://hub.test/datasets/ana/anime-1/resolve/main/${path}`;
+  const sha = "a".repeat(64);
+  const replicas = [{
+    target: "hf-1",
+    account: 1,
+    repo: "ana/anime-1",
+    path,
+    commit_oid: "b".repeat(40),
+    sha256: sha,
+    size_bytes: 5,
+    state: "verified",
+    direct_url: address,
+  }];
+  await sql`select public.upsert_video_store(1, 1, ${job.provider}, ${resolution}, ${"0123456789abcdef0123456789abcdef"}, 1,
+    'ana/anime-1', ${path}, ${address}, null, ${job.lease_token}, ${sha}, 5, 1.5, ${
+    JSON.stringify(replicas)
+  }::text::jsonb)`;
+  return address;
+}
+
+Deno.test("a stale list is answered at once and renewed behind; an old one, or refresh=1, is read again first", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(animeSite(() => site.url));
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  await mapTitle(rig, "animasu");
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  const age = (text: string) =>
+    rig.database.admin`update keepstream.source_lists set fetched_at = now() - ${text}::interval where true`;
+  const listReads = () => site.requests.filter((one) => one === "GET /episode-1/").length;
+  await get();
+
+  await age("25 minutes");
+  const stale = await get();
+  assert.equal(stale.body.providers.animasu?.cached, true);
+  await eventually(async () => {
+    const [row] = await rig.database
+      .admin`select fetched_at > now() - interval '1 minute' as fresh from keepstream.source_lists`;
+    return row?.fresh;
+  });
+  assert.equal(listReads(), 2);
+
+  await age("10 hours");
+  assert.equal((await get()).body.providers.animasu?.cached, false);
+  assert.equal(listReads(), 3);
+
+  assert.equal((await get("/streaming/1/1?refresh=1")).body.providers.animasu?.cached, true); // read seconds ago
+  await age("2 minutes");
+  assert.equal((await get("/streaming/1/1?refresh=1")).body.providers.animasu?.cached, false);
+  assert.equal(listReads(), 4);
+});
+
+Deno.test("a list with an address that has expired is read again; a failure is kept for seconds", async () => {
+  await using rig = await createFunctionRig();
+  let up = false;
+  await using site = serveSite((request, url) =>
+    up || url.pathname === "/robots.txt" ? animeSite(() => site.url)(request, url) : new Response("", { status: 404 })
+  );
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  await mapTitle(rig, "animasu");
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  assert.equal((await get()).body.providers.animasu?.code, "http_4xx");
+  up = true;
+  assert.equal((await get()).body.providers.animasu?.cached, true);
+  await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '31 seconds' where true`;
+  assert.equal((await get()).body.providers.animasu?.state, "ok");
+  await rig.database.admin`
+    update keepstream.source_lists set servers = jsonb_set(servers, '{0,expires_at}', '"2020-01-01T00:00:00Z"') where true`;
+  assert.equal((await get()).body.providers.animasu?.cached, false);
+});
+
+Deno.test("a title nobody mapped is looked up, found, kept and not looked up again", async () => {
+  await using rig = await createFunctionRig();
+  const api = titleApi({ title: "Some Title" });
+  const search = searchSite(["Some Title"]);
+  await using titles = serveSite(api.site);
+  await using site = serveSite((request, url) => {
+    if (url.searchParams.has("s")) return search.site(request, url);
+    if (url.pathname === "/anime/Some%20Title/") {
+      return htmlResponse(
+        episodeListPage([{ label: "Episode 1", href: "/episode-1/" }, { label: "Episode 2", href: "/episode-1/" }]),
+      );
+    }
+    return animeSite(() => site.url)(request, url);
+  });
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: `${site.url},${titles.url}`, TITLE_API_URL: titles.url });
+  assert.equal(servers((await get()).body, "animasu").length, 3);
+  assert.equal(servers((await get("/streaming/1/2")).body, "animasu").length, 3);
+  assert.deepEqual([api.asked(), search.queries.length], [1, 1]);
+  const [row] = await rig.database.sql`select mapping, by_operator from public.title_mappings`;
+  assert.deepEqual([row?.mapping.title, row?.by_operator], ["Some Title", false]);
+});
+
+Deno.test("when the database stops answering, what an isolate has read is answered; what it has not is 503", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(animeSite(() => site.url));
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  await mapTitle(rig, "animasu");
+  const { app, get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  await get();
+  await get();
+  rig.setDatabaseUp(false);
+  assert.equal(servers((await get()).body, "animasu").length, 3);
+  const response = await app.request("/streaming/2/1");
+  assert.equal(response.status, 503);
+  assert.equal(response.headers.get("content-type"), "application/problem+json");
+  assert.deepEqual([response.headers.get("retry-after"), (await response.json()).success], ["5", false]);
+});
+
+Deno.test("input 55: a client that floods is told to wait, others are not", async () => {
+  await using rig = await createFunctionRig();
+  await rig.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
+  const { app } = startApp(rig, {});
+  const ask = (address: string) => app.request("/streaming/1/1", { headers: { "cf-connecting-ip": address } });
+  const statuses = [];
+  for (let turn = 0; turn < 4; turn++) statuses.push((await ask("192.0.2.1")).status);
+  assert.deepEqual(statuses, [200, 200, 200, 429]);
+  const refused = await ask("192.0.2.1");
+  assert.ok(Number(refused.headers.get("retry-after")) >= 1);
+  assert.equal((await refused.json()).code, "rate_limited");
+  assert.equal((await ask("192.0.2.2")).status, 200);
+});
+
+Deno.test("input 51: numbers out of range, and what is no number → 400, and the database is not asked", async () => {
+  await using rig = await createFunctionRig();
+  const { app } = startApp(rig, {});
+  for (
+    const path of [
+      "0/1",
+      "-1/1",
+      "2147483648/1",
+      "99999999999999999999/1",
+      "1/0",
+      "1/-5",
+      "1/1e3",
+      "1.5/1",
+      "..%2f..%2fx/1",
+      "%3Cscript%3E/1",
+    ]
+  ) {
+    const response = await app.request(`/streaming/${path}`);
+    assert.equal(response.status, 400, path);
+    const body = await response.json();
+    assert.deepEqual([body.success, body.code, typeof body.error], [false, "invalid_input", "string"]);
+  }
+  assert.equal((await app.request("/streaming/1")).status, 404);
+  assert.deepEqual(rig.calls, []);
+});
+
+Deno.test("inputs 42, 51: a label with markup stays text, a resolution with markup is never a resolution", async () => {
+  await using rig = await createFunctionRig();
+  const evil = `<img src=x onerror=alert(1)> 720p<script>`;
+  await using site = serveSite(animeSite(() => site.url, {
+    "/episode-1/": () =>
+      htmlResponse(
+        mirrorPage([{
+          label: evil.replaceAll("<", "&lt;"),
+          value: base64(`<iframe src="${site.url}/player/480"></iframe>`),
+        }]),
+      ),
+  }));
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  await mapTitle(rig, "animasu");
+  const response = await startApp(rig, { DEV_ALLOWED_ORIGINS: site.url }).app.request("/streaming/1/1");
+  assert.match(response.headers.get("content-type") ?? "", /^application\/json/);
+  const [server] = servers(await response.json(), "animasu");
+  assert.deepEqual([server?.provider, server?.resolution], [evil, "720p"]);
+});
+
+Deno.test("the environment: everything missing is named at once, development origins are refused where it is deployed", () => {
+  assert.throws(
+    () => buildStreamingApp({}),
+    (error: Error) =>
+      ["SUPABASE_URL", "CLOUDFLARE_WORKERS_URL", "STREAM_SIGNING_KEYS"].every((name) => error.message.includes(name)),
+  );
+  const deployed = {
+    SUPABASE_URL: "https://ref.supabase.test",
+    SUPABASE_SECRET_KEYS: '{"default":"sb_secret_x"}',
+    CLOUDFLARE_WORKERS_URL: "https://worker.test",
+    STREAM_SIGNING_KEYS: SIGNING_KEYS,
+  };
+  assert.ok(buildStreamingApp(deployed));
+  assert.throws(
+    () => buildStreamingApp({ ...deployed, DEV_ALLOWED_ORIGINS: "http://127.0.0.1:1" }),
+    /development only/,
+  );
+});

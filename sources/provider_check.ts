@@ -1,0 +1,141 @@
+// The conformance kit: runs a provider's entry against one episode and says what was found, what was not, and why.
+// Example: await checkProvider({ entry, malId: 55825, episode: 1, page: "/anime/x/" }, tools) → [{ step: "list", … }].
+// Runs on: Deno, edge runtime.
+import { collectSources, type CollectTools } from "./collect.ts";
+import { createPageClient } from "./page_client.ts";
+import { checkProviderList, commonConfigOf } from "./provider_entry.ts";
+import type { CatalogueEntry } from "./providers/recipe.ts";
+import { findRecipe } from "./providers/recipes.ts";
+import { toSourceError } from "./source_error.ts";
+import type { SourceServer } from "./source_list.ts";
+
+export interface ProviderCheckStep {
+  readonly step: "entry" | "rights" | "page" | "list" | "server" | "media";
+  readonly outcome: "good" | "warning" | "bad";
+  readonly detail: string;
+}
+
+export interface ProviderToCheck {
+  /** The entry as it stands in the operator's list. */
+  readonly entry: unknown;
+  readonly malId: number;
+  readonly episode: number;
+  readonly page: string | null;
+  readonly catalogue: CatalogueEntry | null;
+}
+
+/** What to do about each code. */
+const ADVICE: Readonly<Record<string, string>> = {
+  no_mapping: "map the title to its page, or set TITLE_API_URL so that it is looked for",
+  empty: "the page lists nothing for this episode: check the page, the episode, and the entry's selectors",
+  parse: "the page is not of the shape this recipe reads: another recipe, or other selectors in config",
+  blocked: "the site wants a browser: ask its owner for access, or set config.user_agent",
+  robots: "the site's robots.txt excludes this; config.robots = \"ignore\" is the operator's decision",
+  http_4xx: "the site does not have this address (any more)",
+  http_5xx: "the site is in trouble, try again later",
+  timeout: "the site did not answer in time; config.budget_ms gives it longer",
+  network: "the site cannot be reached from here",
+  policy_denied: "an address is private, or not on config.hosts",
+  not_permitted: "whoever published this does not permit copies",
+  unsupported: "no resolver knows the player's page",
+  subscription: "the player is for subscribers",
+  gone: "the file was removed",
+  quota: "the host's quota is used up for now",
+};
+
+/** Never throws: whatever goes wrong is a step of the report. */
+export async function checkProvider(
+  check: ProviderToCheck,
+  tools: CollectTools,
+): Promise<readonly ProviderCheckStep[]> {
+  const steps: ProviderCheckStep[] = [];
+  const add = (step: ProviderCheckStep["step"], outcome: ProviderCheckStep["outcome"], detail: string) =>
+    void steps.push({ step, outcome, detail });
+
+  const checked = checkProviderList([check.entry]);
+  if (!checked.ok) {
+    for (const reason of checked.error.flatMap(({ reasons }) => reasons)) add("entry", "bad", reason);
+    return steps;
+  }
+  const entry = checked.value[0]!;
+  add("entry", "good", `${entry.name} reads ${entry.base_url ?? "the catalogue"} by the recipe ${entry.recipe}`);
+  if (entry.rights) add("rights", "good", `copies are kept on the ground: ${entry.rights}`);
+  else add("rights", "warning", "no rights are stated: servers are streamed, nothing is archived");
+  if (!entry.enabled) add("entry", "warning", "the entry is switched off (enabled: false)");
+
+  const provider = { name: entry.name, recipe: entry.recipe, base_url: entry.base_url ?? null, config: entry.config };
+  const { malId, episode, page, catalogue } = check;
+  if (findRecipe(entry.recipe)?.needs.page) {
+    add(
+      "page",
+      page === null ? "warning" : "good",
+      page === null ? "not mapped: it is looked for by name" : `mapped to ${page}`,
+    );
+  }
+  const list = await collectSources({ malId, episode, provider, page, catalogue }, tools);
+  if (list.state !== "ok") {
+    add("list", "bad", explain(list.code ?? "parse"));
+    return steps;
+  }
+  add("list", "good", `${list.servers.length} servers for episode ${episode}`);
+  for (const { label, code } of list.failures) add("list", "warning", `${label}: ${explain(code)}`);
+  for (const server of list.servers) {
+    add("server", server.video_url === null ? "bad" : "good", describeServer(server));
+    if (server.video_url !== null && server.kind !== "mega") steps.push(await checkMedia(server, tools));
+  }
+  const budget = commonConfigOf(entry.config).budget_ms;
+  if (budget !== undefined) add("entry", "good", `answers wait for it up to ${budget} ms`);
+  return steps;
+}
+
+/** Whether an answer with this report would play something. */
+export function plays(steps: readonly ProviderCheckStep[]): boolean {
+  return steps.some(({ step, outcome }) => step === "media" && outcome !== "bad");
+}
+
+function describeServer(server: SourceServer): string {
+  const name = [server.label, server.resolution].filter(Boolean).join(", ");
+  if (server.video_url === null) return `${name}: ${explain(server.code ?? "unsupported")}`;
+  const until = server.expires_at === null ? "" : `, good until ${server.expires_at}`;
+  return `${name}: ${server.kind} at ${new URL(server.video_url).host}${until}`;
+}
+
+/** The first bytes of the media, as a player would ask for them. */
+async function checkMedia(server: SourceServer, tools: CollectTools): Promise<ProviderCheckStep> {
+  const pages = createPageClient(tools);
+  const address = server.video_url!;
+  try {
+    if (server.kind === "hls") {
+      const { text } = await pages.read(address, { headers: server.headers, maxBytes: 2_000_000 });
+      const right = text.trimStart().startsWith("#EXTM3U");
+      const detail = right
+        ? `${server.label}: a playlist`
+        : `${server.label}: not a playlist, though it is named like one`;
+      return { step: "media", outcome: right ? "good" : "bad", detail };
+    }
+    const { status, headers } = await pages.head(address, {
+      method: "GET",
+      headers: { ...server.headers, range: "bytes=0-1" },
+    });
+    const type = headers.get("content-type") ?? "no type";
+    if (type.startsWith("text/html")) {
+      return { step: "media", outcome: "bad", detail: `${server.label}: a web page instead of media` };
+    }
+    const seekable = status === 206;
+    return {
+      step: "media",
+      outcome: seekable ? "good" : "warning",
+      detail: `${server.label}: ${type}${seekable ? "" : ", but the host ignores Range: no seeking"}`,
+    };
+  } catch (thrown) {
+    return {
+      step: "media",
+      outcome: "bad",
+      detail: `${server.label}: ${explain(toSourceError(thrown, tools.signal).reason)}`,
+    };
+  }
+}
+
+function explain(code: string): string {
+  return ADVICE[code] === undefined ? code : `${code} – ${ADVICE[code]}`;
+}

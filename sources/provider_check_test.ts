@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { selectBase64Site } from "../dev/sites/select_base64_site.ts";
+import { createSites, htmlResponse, type Site } from "../dev/sites/sites.ts";
+import { checkProvider, plays } from "./provider_check.ts";
+import { createRobots } from "./robots.ts";
+
+const ENTRY = { name: "animasu", recipe: "select-base64", base_url: "https://site.test", rights: "own work" };
+const player = (media: string): Site => () => htmlResponse(`<script>p.setup({file:"${media}"})</script>`);
+
+function check(entry: unknown, page: string | null, sites: Readonly<Record<string, Site>>) {
+  const { fetch } = createSites(sites);
+  const tools = { fetch, signal: new AbortController().signal, now: Date.now, robots: createRobots({ now: Date.now }) };
+  return checkProvider({ entry, malId: 1, episode: 1, page, catalogue: null }, tools);
+}
+
+Deno.test("provider:check says what was found, what was not, and why", async () => {
+  const steps = await check(ENTRY, "/anime/some-title/", {
+    "site.test": selectBase64Site(),
+    "vidhidepro.test": player("https://cdn.test/a.mp4"),
+    "player.test": player("https://cdn.test/list.m3u8"),
+    "lazy.test": player("https://cdn.test/page.mp4"),
+    "plain.test": () => htmlResponse("<p>no player</p>"),
+    "second.test": () => new Response("", { status: 404 }),
+    "cdn.test": (_request, url) => {
+      if (url.pathname === "/a.mp4") {
+        return new Response("ab", { status: 206, headers: { "content-type": "video/mp4" } });
+      }
+      if (url.pathname === "/list.m3u8") return new Response("#EXTM3U\n");
+      return htmlResponse("login");
+    },
+  });
+  const told = steps.map(({ step, outcome, detail }) => `${step} ${outcome}: ${detail.split(" – ")[0]}`);
+  assert.deepEqual(told, [
+    "entry good: animasu reads https://site.test by the recipe select-base64",
+    "rights good: copies are kept on the ground: own work",
+    "page good: mapped to /anime/some-title/",
+    "list good: 5 servers for episode 1",
+    "list warning: Broken: parse",
+    "list warning: Text only: parse",
+    "server good: Vidhidepro 720p, 720p: mp4 at cdn.test",
+    "media good: Vidhidepro 720p: video/mp4",
+    "server good: Player 480p, 480p: hls at cdn.test",
+    "media good: Player 480p: a playlist",
+    "server good: Lazy 360p, 360p: mp4 at cdn.test",
+    "media bad: Lazy 360p: a web page instead of media",
+    "server bad: Plain 1080p, 1080p: unsupported",
+    "server bad: Second 720p, 720p: http_4xx",
+  ]);
+  assert.ok(plays(steps));
+});
+
+Deno.test("provider:check names every fault of an entry and reads no page then", async () => {
+  const steps = await check({ name: "A B", recipe: "magic", base_url: "ftp://x" }, null, {});
+  assert.deepEqual(steps.map(({ outcome }) => outcome).every((one) => one === "bad"), true);
+  assert.ok(steps.length >= 2 && !plays(steps));
+});
+
+Deno.test("provider:check of a site whose robots.txt excludes it says so", async () => {
+  const site: Site = (_request, url) =>
+    url.pathname === "/robots.txt" ? new Response("User-agent: *\nDisallow: /") : htmlResponse("");
+  const steps = await check(ENTRY, "/anime/x/", { "site.test": site });
+  assert.match(steps.at(-1)?.detail ?? "", /^robots – /);
+  const ignoring = await check({ ...ENTRY, config: { robots: "ignore" } }, "/anime/x/", { "site.test": site });
+  assert.match(ignoring.at(-1)?.detail ?? "", /^empty – /);
+});
