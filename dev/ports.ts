@@ -1,6 +1,6 @@
 /** Where each part listens: the documented ports for `deno task dev`, free ones for tests and a demo of its own. */
 import { join } from "node:path";
-import { freePort } from "./postgres/cluster.ts";
+import { freePort } from "./free_port.ts";
 import { SetupError } from "./setup_error.ts";
 
 /** Gateway and Postgres as with the Supabase CLI, the runner as in a Space, the proxy as with wrangler. */

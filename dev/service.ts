@@ -92,7 +92,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
   await stop();
   const how = first === "late" ? `is not ready after ${timeoutMs / 1000} s` : `ended at start (${await ended})`;
-  throw new SetupError("part_failed", `${options.name} ${how}: ${lastWords(tail)}`);
+  const words = lastWords(tail);
+  if (/no space left/i.test(words)) {
+    throw new SetupError("disk_full", `no space left for the ${options.name}: free some, then start again (${words})`);
+  }
+  throw new SetupError("part_failed", `${options.name} ${how}: ${words}`);
 }
 
 /** Of a program's last lines the one that says most. */

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import createClient from "postgres";
 import { startGuard } from "./guard.ts";
 import { startPostgres } from "./postgres.ts";
-import { freePort } from "./postgres/cluster.ts";
+import { freePort } from "./free_port.ts";
 import { createTestDatabase } from "./test_database.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;

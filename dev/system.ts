@@ -14,7 +14,7 @@ import { ARIA2, FFMPEG, installPrograms } from "./install.ts";
 import type { LogLine } from "./log_stream.ts";
 import { startNetWorker } from "./net_worker.ts";
 import { choosePorts, type Ports } from "./ports.ts";
-import { freePort } from "./postgres/cluster.ts";
+import { freePort } from "./free_port.ts";
 import { type Postgres, startPostgres } from "./postgres.ts";
 import { DEMO_EPISODE, seed, type SeedMedium } from "./seed.ts";
 import { type Service, type ServiceOptions, startService } from "./service.ts";
@@ -22,6 +22,10 @@ import { SetupError } from "./setup_error.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const FUNCTIONS = ["streaming", "archive"] as const;
+/** No storage token is among them: functions sign links, the proxy and the runner hold the tokens. */
+const FUNCTION_VARIABLES = /^(SUPABASE_.*|CLOUDFLARE_WORKERS_URL|STREAM_SIGNING_KEYS|HF_ENDPOINT|DEV_ALLOWED_ORIGINS)$/;
+const PROXY_VARIABLES =
+  /^(STREAM_SIGNING_KEYS|HF_TOKEN_STORAGE_\d+|HF_STORAGE_USERNAME_\d+|HF_STORAGE_ACCOUNT_COUNT|HF_ENDPOINT|PUBLIC_API_URL)$/;
 const RUNNER_STOP_MS = 30_000;
 const REPO_PREFIX = "keepstream";
 const STOP_PHASES = [
@@ -221,7 +225,7 @@ async function startFunction(
       ...["run", "--quiet", "--allow-net", "--allow-env", "--config", join(ROOT, `functions/${name}/deno.json`)],
       join(ROOT, `functions/${name}/index.ts`),
     ],
-    env: { ...env, DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}` },
+    env: { ...pick(env, FUNCTION_VARIABLES), ...context.env, DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}` },
     ready: { url: `${url}/${name}/health` },
   });
   gateway.setFunction(name, url);
@@ -231,13 +235,11 @@ async function startProxy(
   context: Context,
   options: { env: Readonly<Record<string, string>>; allowedOrigins: readonly string[] },
 ): Promise<void> {
-  const names =
-    /^(STREAM_SIGNING_KEYS|HF_TOKEN_STORAGE_\d+|HF_STORAGE_USERNAME_\d+|HF_STORAGE_ACCOUNT_COUNT|HF_ENDPOINT|PUBLIC_API_URL)$/;
   await startChild(context, {
     name: "proxy",
     command: denoRun("dev/workerd_main.ts", [`${context.ports.proxy}`]),
     env: {
-      WORKER_VARS: JSON.stringify(pick(options.env, names)),
+      WORKER_VARS: JSON.stringify(pick(options.env, PROXY_VARIABLES)),
       WORKER_ALLOWED_ORIGINS: options.allowedOrigins.join(","),
     },
     ready: { line: /"event":"proxy:ready"/ },

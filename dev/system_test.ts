@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { createClient } from "@supabase/supabase-js";
 import { openDataFolder } from "./data_folder.ts";
 import { FIXED_PORTS, fixedPorts } from "./ports.ts";
-import { freePort } from "./postgres/cluster.ts";
+import { freePort } from "./free_port.ts";
 import { startService } from "./service.ts";
 import { findRunningSystem, type RunningSystem, startSystem } from "./system.ts";
 
@@ -197,6 +197,32 @@ Deno.test("deno task dev in a folder that cannot be used → one line", async ()
   const program = runMain(file);
   assert.equal((await program.child.status).code, 1);
   assert.match((await program.output).stderr, /^cannot use the data folder .*\n$/);
+});
+
+Deno.test({
+  name: "deno task dev on a disk that is full → one line, wherever it fills up",
+  ignore: Deno.build.os !== "linux" || Deno.uid() !== 0, // only root can mount a small disk
+  async fn(t) {
+    for (const size of ["100k", "10m", "45m"]) {
+      await t.step(size, async () => {
+        await using data = await makeDataDir();
+        const args = ["-t", "tmpfs", "-o", `size=${size},mode=0755`, "tmpfs", data.dir];
+        if (!(await new Deno.Command("mount", { args, stderr: "null" }).output()).success) return; // no right to mount
+        try {
+          const program = runMain(data.dir);
+          const status = program.child.status;
+          await program.ready;
+          const running = await findRunningSystem(data.dir);
+          if (running) program.child.kill("SIGTERM"); // the disk was large enough after all
+          assert.equal((await status).code, 1);
+          const { stderr } = await program.output;
+          assert.match(stderr, /^no space left for .*: free some, then start again.*\n$/);
+        } finally {
+          await new Deno.Command("umount", { args: [data.dir] }).output();
+        }
+      });
+    }
+  },
 });
 
 Deno.test("fixedPorts names every port that is taken, and by whom", async () => {

@@ -19,6 +19,8 @@ export interface WorkerOptions {
   readonly entry?: string;
   /** Networks that workerd itself may dial; the second wall behind the target policy. */
   readonly allowNetworks?: readonly string[];
+  /** Told of everything workerd and the Worker write. */
+  readonly onOutput?: (text: string) => void;
 }
 
 export interface RunningWorker extends AsyncDisposable {
@@ -27,6 +29,8 @@ export interface RunningWorker extends AsyncDisposable {
   readonly pid: number;
   /** What workerd and the Worker wrote so far. */
   output(): string;
+  /** Settles when workerd has ended, whoever ended it. */
+  readonly ended: Promise<Deno.CommandStatus>;
   stop(): Promise<void>;
 }
 
@@ -64,7 +68,7 @@ async function start(dir: string, options: WorkerOptions): Promise<RunningWorker
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const log = { text: "" };
+  const log = { text: "", onOutput: options.onOutput };
   const stderr = collect(child.stderr, log);
   const control = controlMessages(child.stdout, log);
   const port = await control.port;
@@ -75,7 +79,14 @@ async function start(dir: string, options: WorkerOptions): Promise<RunningWorker
     await stop();
     throw new Error(`workerd did not start:\n${log.text}`);
   }
-  return { url: `http://127.0.0.1:${port}`, pid: child.pid, output: () => log.text, stop, [Symbol.asyncDispose]: stop };
+  return {
+    url: `http://127.0.0.1:${port}`,
+    pid: child.pid,
+    output: () => log.text,
+    ended: child.status,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
 }
 
 async function bundle(entry: string, outfile: string): Promise<void> {
@@ -167,9 +178,13 @@ function controlMessages(stream: ReadableStream<Uint8Array>, log: { text: string
   return { port, done };
 }
 
-async function collect(stream: ReadableStream<Uint8Array>, log: { text: string }): Promise<void> {
+async function collect(
+  stream: ReadableStream<Uint8Array>,
+  log: { text: string; onOutput: ((text: string) => void) | undefined },
+): Promise<void> {
   for await (const text of stream.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)) {
     log.text = (log.text + text).slice(-100_000);
+    log.onOutput?.(text);
   }
 }
 

@@ -2,6 +2,7 @@
 // Prints one JSON line with its addresses when it is ready. Runs on: Deno.
 
 import { parseArgs } from "node:util";
+import { orEnd } from "../or_end.ts";
 import { startHub } from "./hub.ts";
 
 const { values } = parseArgs({
@@ -17,7 +18,7 @@ const { values } = parseArgs({
   },
 });
 if (!values.dir) throw new Error("--dir DIRECTORY is missing");
-const hub = await startHub({
+const hub = await orEnd(startHub({
   dir: values.dir,
   port: Number(values.port),
   cdnPort: Number(values["cdn-port"]),
@@ -28,7 +29,7 @@ const hub = await startHub({
   chunkBytes: values["chunk-bytes"] ? Number(values["chunk-bytes"]) : undefined,
   discardBytes: values.discard,
   breakable: values.breakable,
-});
+}));
 console.log(JSON.stringify({ url: hub.url, cdnUrl: hub.cdnUrl }));
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => void hub.stop().then(() => Deno.exit(0)));

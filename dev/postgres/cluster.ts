@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { SetupError } from "../setup_error.ts";
+import { freePort } from "../free_port.ts";
 import type { Guard } from "../guard.ts";
 import type { PostgresBinaries } from "./binaries.ts";
 import type { RunAs } from "./home.ts";
@@ -208,13 +209,6 @@ function startError(lines: readonly string[], context: { what: string; dir: stri
 function isWorthShowing(line: string): boolean {
   return /\b(ERROR|FATAL|PANIC|WARNING):/.test(line) &&
     !line.includes("terminating connection due to administrator command");
-}
-
-/** A port nobody listens on right now. */
-export function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  listener.close();
-  return listener.addr.port;
 }
 
 function identity(runAs: RunAs | undefined): { uid?: number; gid?: number; cwd?: string } {
