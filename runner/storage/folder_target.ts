@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
 import { StorageError } from "./storage_error.ts";
-import type { FoundCopy, StorageTarget, StoredCopy } from "./target.ts";
+import { directoryOf, type FoundCopy, type StorageTarget, type StoredCopy } from "./target.ts";
 
 const COPY_BYTES = 1 << 20;
 
@@ -47,7 +47,7 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
     }
   }
 
-  return {
+  const target: StorageTarget = {
     name,
     kind: "folder",
     account: options.account,
@@ -103,17 +103,28 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
       }
     },
 
+    async removeTitle(title) {
+      const { repo, directory } = directoryOf(target, title);
+      const path = `${options.root}/${repo.slice(folderName.length + 1)}/${directory}`;
+      const files = await filesBelow(path);
+      await Deno.remove(path, { recursive: true }).catch(() => {}); // none there
+      return files.filter((file) => file.endsWith(".mp4")).length;
+    },
+
     async probe() {
       try {
         const draft = `${options.root}/.probe`;
         await Deno.writeTextFile(draft, "writable\n");
         await Deno.remove(draft);
-        return { usedBytes: await bytesBelow(options.root) };
+        let usedBytes = 0;
+        for (const file of await filesBelow(options.root)) usedBytes += (await Deno.stat(file)).size;
+        return { usedBytes };
       } catch (error) {
         throw folderError(name, error);
       }
     },
   };
+  return target;
 }
 
 interface Copying {
@@ -156,13 +167,14 @@ async function hashOf(target: Deno.FsFile, signal: AbortSignal | undefined): Pro
   return hash.digest("hex");
 }
 
-async function bytesBelow(directory: string): Promise<number> {
-  let bytes = 0;
-  for await (const entry of Deno.readDir(directory)) {
-    const path = `${directory}/${entry.name}`;
-    bytes += entry.isDirectory ? await bytesBelow(path) : (await Deno.stat(path)).size;
+async function filesBelow(directory: string): Promise<string[]> {
+  const files: string[] = [];
+  const entries = await Array.fromAsync(Deno.readDir(directory)).catch(() => []); // no such directory
+  for (const entry of entries) {
+    const path = `${directory.replace(/\/$/, "")}/${entry.name}`;
+    files.push(...(entry.isDirectory ? await filesBelow(path) : [path]));
   }
-  return bytes;
+  return files;
 }
 
 function folderError(name: string, error: unknown): unknown {

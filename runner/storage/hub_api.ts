@@ -1,10 +1,10 @@
 // The Hub's calls that an upload needs, one function each; repositories and deletions go through the Hub's own client.
 // Example: `await api.look({ repo: "alice/archive-1", path: "1/ep1/x.mp4" })`. Runs on: Deno.
 
-import { createRepo, deleteFiles, HubApiError, listFiles, repoExists, whoAmI } from "@huggingface/hub";
+import { createRepo, deleteFiles, deleteRepo, HubApiError, listFiles, repoExists, whoAmI } from "@huggingface/hub";
 import { z } from "zod";
 import type { ArchiveAddress } from "../../core/archive_address.ts";
-import { backoff, once, onceOnly, retryingFetch, type RetryParts, waitAsked } from "./retry.ts";
+import { backoff, once, onceOnly, openBody, retryingFetch, type RetryParts, waitAsked } from "./retry.ts";
 import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
 
 const LFS_TYPE = "application/vnd.git-lfs+json";
@@ -81,6 +81,17 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
     throw new StorageError("slow", `${name}: ${what}: the answer is not what the Hub documents`, {
       code: "storage_5xx",
     });
+  }
+
+  /** Follows `Link: <…>; rel="next"` to the end. */
+  async function allPages<T>(what: string, first: string, options: Signal & { schema: z.ZodType<T[]> }): Promise<T[]> {
+    const all: T[] = [];
+    for (let url: string | undefined = first; url;) {
+      const page: { value: T[]; headers: Headers } = await ask(what, url, options);
+      all.push(...page.value);
+      url = page.headers.get("link")?.match(/<([^>]+)>;\s*rel="next"/)?.[1];
+    }
+    return all;
   }
 
   /** Runs a call of the Hub's client; its errors become ours. */
@@ -229,21 +240,11 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
     },
 
     async usedBytes({ signal }: Signal = {}): Promise<number> {
-      let used = 0;
-      let url: string | null = `${endpoint}/api/settings/repositories`;
-      while (url) {
-        const page: { value: z.infer<typeof repositoriesAnswer>; headers: Headers } = await ask(
-          "adding up storage",
-          url,
-          {
-            schema: repositoriesAnswer,
-            signal,
-          },
-        );
-        used += page.value.reduce((sum, repo) => sum + (repo.storage ?? 0), 0);
-        url = page.headers.get("link")?.match(/<([^>]+)>;\s*rel="next"/)?.[1] ?? null;
-      }
-      return used;
+      const repos = await allPages("adding up storage", `${endpoint}/api/settings/repositories`, {
+        schema: repositoriesAnswer,
+        signal,
+      });
+      return repos.reduce((sum, repo) => sum + (repo.storage ?? 0), 0);
     },
 
     /** Paths of main that hold an object, by its sha-256. */
@@ -257,23 +258,30 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       });
     },
 
-    async deleteFile(address: ArchiveAddress, { signal }: Signal = {}): Promise<void> {
+    async deleteFiles(repo: string, paths: string[], { signal }: Signal = {}): Promise<void> {
       await throughClient("deleting", () =>
         deleteFiles({
           ...clientOptions({ signal }),
-          repo: dataset(address.repo),
-          paths: [address.path],
-          commitTitle: `Take down ${address.path}`,
+          repo: dataset(repo),
+          paths,
+          commitTitle: `Take down ${paths.length} file${paths.length === 1 ? "" : "s"}`,
         }));
+    },
+
+    async deleteRepo(repo: string, { signal }: Signal = {}): Promise<void> {
+      await throughClient(
+        "deleting the repository",
+        () => deleteRepo({ ...clientOptions({ signal }), repo: dataset(repo) }),
+      );
     },
 
     /** Objects the repository stores, whether main names them or not. */
     async storedObjects(repo: string, { signal }: Signal = {}) {
-      const { value } = await ask("listing stored objects", `${endpoint}/api/datasets/${repo}/lfs-files?limit=1000`, {
+      const files = await allPages("listing stored objects", `${endpoint}/api/datasets/${repo}/lfs-files`, {
         schema: lfsFilesAnswer,
         signal,
       });
-      return value.map((file) => ({ sha256: file.fileOid, path: file.filename ?? null }));
+      return files.map((file) => ({ sha256: file.fileOid, path: file.filename ?? null }));
     },
 
     /** Deletes objects for good: a deleted path alone stays readable through its old commits. */
@@ -294,11 +302,12 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       let url = `${endpoint}/datasets/${address.repo}/resolve/main/${path}`;
       for (let hop = 0; hop < 5; hop++) {
         const atHub = new URL(url).origin === new URL(endpoint).origin;
-        const answer = await retry.fetch(url, {
+        const init: RequestInit = {
           headers: atHub ? { authorization: `Bearer ${token}` } : {},
           redirect: "manual",
           signal,
-        }).catch((error) => {
+        };
+        const answer = await openBody(url, init, retry).catch((error) => {
           throw asStorageError(`${name}: reading`, error);
         });
         const location = answer.headers.get("location");

@@ -8,7 +8,7 @@ import { partCount, PlanVoidError, sendParts } from "./multipart.ts";
 import { backoff, type RetryParts } from "./retry.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
 import { StorageError } from "./storage_error.ts";
-import type { PutOptions, StorageTarget, StoredCopy } from "./target.ts";
+import { directoryOf, type PutOptions, type StorageTarget, type StoredCopy } from "./target.ts";
 import { openJournal, type UploadJournal } from "./upload_journal.ts";
 
 /** How often an upload starts over (addresses expired, repository gone) before the job is given back to the queue. */
@@ -55,7 +55,7 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
     };
   }
 
-  return {
+  const target: StorageTarget = {
     name,
     kind: "hub",
     account: options.account,
@@ -97,14 +97,27 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
     async remove(address, remove) {
       const look = await api.look(address, remove);
       if (look.kind === "no-repo") return "absent";
-      if (look.kind === "file") await api.deleteFile(address, remove);
-      const live = await api.livePaths(address.repo, remove);
-      const stored = await api.storedObjects(address.repo, remove);
-      const gone = stored
-        .filter(({ sha256, path }) => path === address.path || (look.kind === "file" && sha256 === look.sha256))
-        .filter(({ sha256 }) => !live.has(sha256));
-      await api.deleteObjects(address.repo, gone.map(({ sha256 }) => sha256), remove);
-      return look.kind === "file" || gone.length > 0 ? "removed" : "absent";
+      if (look.kind === "file") await api.deleteFiles(address.repo, [address.path], remove);
+      const gone = await deleteUnnamed(address.repo, {
+        api,
+        remove,
+        mayGo: ({ path, sha256 }) => path === address.path || (look.kind === "file" && sha256 === look.sha256),
+      });
+      return look.kind === "file" || gone > 0 ? "removed" : "absent";
+    },
+
+    async removeTitle(title, remove) {
+      const { repo, directory } = directoryOf(target, title);
+      if ((await api.look({ repo, path: directory.slice(0, -1) }, remove)).kind === "no-repo") return 0;
+      const paths = [...(await api.livePaths(repo, remove)).values()].flat();
+      const doomed = paths.filter((path) => path.startsWith(directory));
+      if (title.episode === undefined) {
+        await api.deleteRepo(repo, remove); // the repository is the title's own: its history goes with it
+        return doomed.length;
+      }
+      if (doomed.length > 0) await api.deleteFiles(repo, doomed, remove);
+      await deleteUnnamed(repo, { api, remove, mayGo: ({ path }) => path === null || path.startsWith(directory) });
+      return doomed.length;
     },
 
     async probe(probe) {
@@ -115,6 +128,24 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
       return { usedBytes: await api.usedBytes(probe) };
     },
   };
+  return target;
+}
+
+interface StoredObject {
+  readonly sha256: string;
+  readonly path: string | null;
+}
+
+/** Deletes objects that main no longer names: a deleted path alone stays readable through its old commits. */
+async function deleteUnnamed(
+  repo: string,
+  options: { api: HubApi; remove?: { signal?: AbortSignal }; mayGo: (object: StoredObject) => boolean },
+): Promise<number> {
+  const { api, remove, mayGo } = options;
+  const live = await api.livePaths(repo, remove);
+  const gone = (await api.storedObjects(repo, remove)).filter((object) => mayGo(object) && !live.has(object.sha256));
+  await api.deleteObjects(repo, gone.map(({ sha256 }) => sha256), remove);
+  return gone.length;
 }
 
 interface Parts {

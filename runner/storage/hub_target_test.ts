@@ -117,9 +117,6 @@ for (const failure of SURVIVED) {
     bench.test.hub.fail(failure);
     const copy = await bench.put();
     assert.equal(copy.sha256, bench.file.sha256);
-    if (failure === "commit_landed_reset") {
-      console.log(bench.test.hub.calls.map((c) => c.at + c.status).join(" "), bench.waits);
-    }
     await assertStored(bench);
   });
 }

@@ -93,6 +93,36 @@ export async function onceOnly(
   return await once(input, options, parts);
 }
 
+/** One attempt whose body is read as it comes, with the same limit on silence for headers and every piece of the body. */
+export async function openBody(
+  input: RequestInfo | URL,
+  init: RequestInit,
+  parts: Pick<RetryParts, "fetch" | "times">,
+): Promise<Response> {
+  const silence = new AbortController();
+  const signal = init.signal ? AbortSignal.any([init.signal, silence.signal]) : silence.signal;
+  const within = async <T>(wait: Promise<T>): Promise<T> => {
+    const limit = `no byte for ${parts.times.silenceMs / 1000} s`;
+    const timer = setTimeout(() => silence.abort(new DOMException(limit, "TimeoutError")), parts.times.silenceMs);
+    try {
+      return await wait;
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  const answer = await within(parts.fetch(input, { ...init, signal }));
+  const reader = answer.body?.getReader();
+  const body = reader && new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      const { done, value } = await within(reader.read());
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  }, { highWaterMark: 0 });
+  return new Response(body ?? null, { status: answer.status, headers: answer.headers });
+}
+
 /** Seconds that the answer asks to wait: `RateLimit: "api";r=0;t=55`, else Retry-After (seconds or a date), else null. */
 export function waitAsked(headers: Headers, now = Date.now()): number | null {
   const limit = headers.get("ratelimit")?.match(/r=(\d+)\s*;\s*t=(\d+)/);

@@ -4,10 +4,10 @@
 import { AwsClient } from "aws4fetch";
 import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
 import { partCount, PlanVoidError, sendParts } from "./multipart.ts";
-import { backoff, once, retryingFetch, type RetryParts } from "./retry.ts";
+import { backoff, once, openBody, retryingFetch, type RetryParts } from "./retry.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
 import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
-import type { FoundCopy, PutOptions, StorageTarget, StoredCopy } from "./target.ts";
+import { directoryOf, type FoundCopy, type PutOptions, type StorageTarget, type StoredCopy } from "./target.ts";
 import { openJournal } from "./upload_journal.ts";
 
 const MAX_PLANS = 5;
@@ -187,7 +187,20 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     retry,
   });
 
-  return {
+  async function keysBelow(prefix: string, { signal }: Signal = {}): Promise<string[]> {
+    const keys: string[] = [];
+    for (let token = "", more = true; more;) {
+      const page = token && `&continuation-token=${encodeURIComponent(token)}`;
+      const url = `${endpoint}/${bucket}?list-type=2&prefix=${encodeURIComponent(prefix)}${page}`;
+      const text = (await call("listing", url, { method: "GET", signal, safe: true }))?.text ?? "";
+      keys.push(...[...text.matchAll(/<Key>([^<]+)<\/Key>/g)].map((match) => match[1]!));
+      token = /<NextContinuationToken>([^<]+)</.exec(text)?.[1] ?? "";
+      more = /<IsTruncated>true</.test(text) && token !== "";
+    }
+    return keys;
+  }
+
+  const target: StorageTarget = {
     name,
     kind: "s3",
     account: options.account,
@@ -211,7 +224,11 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
         await retry.sleep(backoff(plan, retry), put.signal);
       }
       await assertUnchanged(file);
-      if (holds(await look(address, put), file)) return copyOf(file, address, false);
+      for (let attempt = 1;; attempt++) {
+        if (holds(await look(address, put), file)) return copyOf(file, address, false);
+        if (attempt >= retry.times.attempts) break; // a store that is only eventually consistent had its chance
+        await retry.sleep(backoff(attempt, retry), put.signal);
+      }
       throw new StorageError("slow", `${name}: the upload was accepted, but the file is not there`, {
         code: "storage_5xx",
       });
@@ -221,7 +238,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
 
     async read(address, { signal } = {}) {
       const signed = await client.sign(urlOf(address), { method: "GET" });
-      const answer = await retry.fetch(signed.url, { headers: signed.headers, signal }).catch((error) => {
+      const answer = await openBody(signed.url, { headers: signed.headers, signal }, retry).catch((error) => {
         throw asStorageError(`${name}: reading`, error);
       });
       if (answer.ok && answer.body) return answer.body;
@@ -239,11 +256,20 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
       return "removed";
     },
 
+    async removeTitle(title, remove = {}) {
+      const { repo, directory } = directoryOf(target, title);
+      const prefix = `${repo.slice(bucket.length + 1)}/`;
+      const keys = await keysBelow(prefix + directory, remove);
+      for (const key of keys) await target.remove({ repo, path: key.slice(prefix.length) }, remove);
+      return keys.length;
+    },
+
     async probe({ signal } = {}) {
       await call("probing", `${endpoint}/${bucket}?list-type=2&max-keys=1`, { method: "GET", signal, safe: true });
       return { usedBytes: null };
     },
   };
+  return target;
 }
 
 function storedHeaders(file: StagedFile): Record<string, string> {

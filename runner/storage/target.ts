@@ -12,6 +12,12 @@ export interface Archive {
   readonly fileKey: string;
 }
 
+export interface Title {
+  readonly malId: number;
+  /** All episodes when left out. */
+  readonly episode?: number;
+}
+
 /** A copy that the target itself has confirmed: same size, same sha-256. */
 export interface StoredCopy {
   readonly target: string;
@@ -68,6 +74,15 @@ export interface StorageTarget {
   read(address: ArchiveAddress, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
   /** Removes the file and everything that still holds its bytes. */
   remove(address: ArchiveAddress, options?: { signal?: AbortSignal }): Promise<"removed" | "absent">;
+  /** Removes every file of a title, or of one of its episodes, whatever its name; returns how many there were. */
+  removeTitle(title: Title, options?: { signal?: AbortSignal }): Promise<number>;
   /** One cheap call that fails the way a put would: wrong token, dead account. */
   probe(options?: { signal?: AbortSignal }): Promise<TargetUse>;
+}
+
+/** Where all files of a title or episode lie, by the paths of core/archive_address.ts. */
+export function directoryOf(target: StorageTarget, title: Title): { repo: string; directory: string } {
+  const { repo } = target.address({ malId: title.malId, episode: 1, fileKey: "0" });
+  const directory = title.episode === undefined ? `${title.malId}/` : `${title.malId}/ep${title.episode}/`;
+  return { repo, directory };
 }

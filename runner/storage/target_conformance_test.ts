@@ -74,7 +74,7 @@ async function s3Bench(): Promise<Bench> {
     stranger: createS3Target({ ...options, secretAccessKey: "wrong" }),
     sentBytes: sent,
     async [Symbol.asyncDispose]() {
-      await s3.stop();
+      await s3[Symbol.asyncDispose]();
       await test[Symbol.asyncDispose]();
     },
   };
@@ -195,6 +195,23 @@ for (const [kind, createBench] of Object.entries(KINDS)) {
     assert.equal(await bench.target.find(address), null);
     assert.equal(await bench.target.remove(address), "absent");
     assert.equal((await bench.put(file)).alreadyThere, false);
+  });
+
+  Deno.test(`${kind}: removeTitle of an episode takes its files alone; of the title all of them`, async () => {
+    await using bench = await createBench();
+    const { target } = bench;
+    const slots = createSlots(6);
+    const first = target.address(ARCHIVE);
+    const tenth = target.address({ ...ARCHIVE, episode: 10 }); // ep1 is a prefix of ep10
+    for (const [seed, address] of [first, target.address({ ...ARCHIVE, fileKey: "ff" }), tenth].entries()) {
+      await target.put(await bench.stage(`${seed}.mp4`, 1000, seed + 1), address, { slots });
+    }
+    assert.equal(await target.removeTitle({ malId: 55825, episode: 1 }), 2);
+    assert.equal(await target.find(first), null);
+    assert.equal((await target.find(tenth))?.sizeBytes, 1000);
+    assert.equal(await target.removeTitle({ malId: 55825 }), 1);
+    assert.equal(await target.find(tenth), null);
+    assert.equal(await target.removeTitle({ malId: 55825 }), 0);
   });
 
   Deno.test(`${kind}: put aborted half-way → nothing to see; the next put sends only the rest`, async () => {

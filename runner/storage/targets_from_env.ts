@@ -90,7 +90,7 @@ function folderTargets(env: StorageEnv, options: { problems: string[]; account: 
 }
 
 function repoPrefix(env: StorageEnv): string {
-  return env.HF_REPO_PREFIX || "archive";
+  return env.HF_REPO_PREFIX || "keepstream";
 }
 
 function withoutSlash(text: string): string {

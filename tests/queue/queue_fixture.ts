@@ -16,6 +16,7 @@ export interface Scenario {
 export interface QueueFixture {
   readonly sql: Sql;
   readonly database: TestDatabase;
+  /** One more connection, closed by the next reset. */
   connect(role: TestRole): Sql;
   rpc<T extends Row = Row>(name: string, args?: Arguments): Promise<T[]>;
   /** What the call is refused with, after making sure that a refusal changed nothing. */
@@ -41,12 +42,17 @@ export interface QueueFixture {
 
 export function createQueueFixture(database: TestDatabase): QueueFixture {
   const { sql, serviceRole } = database;
+  const connections: Sql[] = [];
   let episode = 0;
 
   const fixture: QueueFixture = {
     sql,
     database,
-    connect: (role) => database.connect(role, { max: 1 }),
+    connect(role) {
+      const connection = database.connect(role, { max: 1 });
+      connections.push(connection);
+      return connection;
+    },
     rpc: (name, args) => rpc(serviceRole, name, args),
 
     async refusal(name, args) {
@@ -138,6 +144,7 @@ export function createQueueFixture(database: TestDatabase): QueueFixture {
       return row!.digest;
     },
     async reset() {
+      await Promise.all(connections.splice(0).map((connection) => connection.end({ timeout: 1 })));
       await database.admin`
         truncate public.video_queue, public.video_candidates, public.video_store, public.video_replicas,
           public.providers, public.catalogue, public.title_mappings, public.metadata_cache,

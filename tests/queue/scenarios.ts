@@ -3,6 +3,7 @@ import type { Scenario } from "./queue_fixture.ts";
 import { ARCHIVE } from "./scenarios/archive.ts";
 import { BAD_INPUT } from "./scenarios/bad_input.ts";
 import { CANDIDATES } from "./scenarios/candidates.ts";
+import { CONCURRENCY } from "./scenarios/concurrency.ts";
 import { EPISODE } from "./scenarios/episode.ts";
 import { TRANSITIONS } from "./scenarios/transitions.ts";
 import { UPKEEP } from "./scenarios/upkeep.ts";
@@ -16,4 +17,5 @@ export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   "bad input": BAD_INPUT,
   episode: EPISODE,
   upkeep: UPKEEP,
+  concurrency: CONCURRENCY,
 };
