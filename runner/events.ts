@@ -51,6 +51,7 @@ export type RunnerEvent =
     readonly code: ErrorClass;
     readonly message: string;
   }
+  | JobRef & { readonly event: "replica:repaired"; readonly target: string; readonly state: string }
   | JobRef & { readonly event: "extras:failed"; readonly message: string }
   | { readonly event: "work_dir:removed"; readonly entries: number };
 

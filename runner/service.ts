@@ -14,10 +14,12 @@ import { type ClaimLoop, startClaimLoop } from "./loop/claim_loop.ts";
 import { createQueue } from "./loop/queue.ts";
 import { createRepoLock } from "./loop/repo_lock.ts";
 import { type ForwardProxy, startForwardProxy } from "./network/forward_proxy.ts";
+import { createArchiveStore } from "./storage/archive_store.ts";
 import { createHealthBook } from "./storage/health.ts";
+import { type Maintenance, startMaintenance } from "./storage/maintenance.ts";
 import { PART_STREAMS } from "./storage/replicate.ts";
 import { createSlots } from "./storage/slots.ts";
-import { storageTargetsFromEnv } from "./storage/targets_from_env.ts";
+import { folderFromEnv, storageTargetsFromEnv } from "./storage/targets_from_env.ts";
 
 /** A killed job is claimed again within minutes; what nobody came back for in a day is rubbish. */
 const LEFTOVER_MAX_AGE_MS = 24 * 3600 * 1000;
@@ -65,6 +67,13 @@ export async function startRunner(
     once: options.once,
     runJob: (job, run) => runJob(job, run, tools),
   });
+  const maintenance = options.once ? null : startMaintenance({
+    ...tools,
+    store: createArchiveStore({ url: env.supabaseUrl, key: env.supabaseKey, worker: env.name }),
+    onOutcome: ({ id, target }, { state }) => events.emit({ event: "replica:repaired", id, target, state }),
+    onError: (error) =>
+      events.emit({ event: "queue:unavailable", during: "repair", message: (error as Error).message }),
+  });
   let stopping = false;
   const history = keepHistory(events, () => new Date());
   const app = createApp({
@@ -80,6 +89,8 @@ export async function startRunner(
     readTrigger: createTriggerReader({ secret: env.webhookSecret, now: () => Math.floor(Date.now() / 1000) }),
     enqueue: (video) => queue.enqueue(video),
     queueCounts: () => queue.counts(),
+    targets: () => tools.health.all(),
+    folder: folderFromEnv(env.storage),
     dashboard: await Deno.readTextFile(new URL("./http/dashboard.html", import.meta.url)),
   });
   const server = options.once ? null : Deno.serve(
@@ -92,19 +103,27 @@ export async function startRunner(
     if (stopping) return;
     stopping = true;
     events.emit({ event: "runner:stopping", reason, active: loop.active().length });
+    void maintenance?.stop();
     void loop.stop(env.stopSeconds);
   };
-  const finished = shutDown({ loop, server, proxy, events });
+  const finished = shutDown({ loop, maintenance, server, proxy, events });
   return { url: `http://127.0.0.1:${port}`, events, finished, stop };
 }
 
 /** In this order: no new job, jobs ended or given back, then the ways in and out. */
 async function shutDown(
-  parts: { loop: ClaimLoop; server: Deno.HttpServer | null; proxy: ForwardProxy; events: Events },
+  parts: {
+    loop: ClaimLoop;
+    maintenance: Maintenance | null;
+    server: Deno.HttpServer | null;
+    proxy: ForwardProxy;
+    events: Events;
+  },
 ): Promise<void> {
   try {
     await parts.loop.drained;
   } finally {
+    await parts.maintenance?.stop();
     await parts.server?.shutdown();
     await parts.proxy[Symbol.asyncDispose]();
     parts.events.emit({ event: "runner:stopped" });

@@ -6,6 +6,8 @@ import { type Context, Hono } from "hono";
 import type { Events } from "../events.ts";
 import type { ActiveJob } from "../loop/claim_loop.ts";
 import { QueueRefusal } from "../loop/queue.ts";
+import { type FolderFilesOptions, serveFolderFile } from "../storage/folder_files.ts";
+import type { TargetHealth } from "../storage/health.ts";
 import { renderMetrics } from "./metrics.ts";
 import type { TriggerReader, TriggerVideo } from "./trigger.ts";
 
@@ -21,6 +23,10 @@ export type AppOptions = {
   readonly readTrigger: TriggerReader;
   readonly enqueue: (video: TriggerVideo) => Promise<{ id: string; status: string }>;
   readonly queueCounts: () => Promise<unknown>;
+  /** How the storage targets are. */
+  readonly targets: () => readonly TargetHealth[];
+  /** The folder target's files, served to cf-proxy at /archive; null when there is none. */
+  readonly folder: FolderFilesOptions | null;
   readonly totals: () => Readonly<Record<string, number>>;
   readonly recent: () => readonly unknown[];
   readonly dashboard: string;
@@ -38,6 +44,10 @@ export function createApp(options: AppOptions): Hono {
   );
   app.get("/status", async (c) => c.json(await status(options)));
   app.get("/metrics", (c) => c.text(renderMetrics({ active: options.active(), totals: options.totals() })));
+  const { folder } = options;
+  if (folder) {
+    app.get("/archive/*", (c) => serveFolderFile(c.req.raw, { ...folder, path: c.req.path.slice("/archive".length) }));
+  }
   app.post("/trigger", (c) => trigger(c, options));
   app.notFound((c) => c.json({ success: false, error: "not found" }, 404));
   app.onError((error, c) => {
@@ -81,6 +91,13 @@ async function status(options: AppOptions) {
     })),
     totals: options.totals(),
     recent: options.recent(),
+    targets: options.targets().map(({ target, state, failuresInRow, usedBytes, message }) => ({
+      target,
+      state,
+      failures_in_row: failuresInRow,
+      used_bytes: usedBytes,
+      message,
+    })),
     // A queue that is away is a fact to show, not a reason to fail.
     queue: await options.queueCounts().catch(() => null),
   };

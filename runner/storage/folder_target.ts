@@ -25,7 +25,11 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
   const inside = (address: ArchiveAddress) => `${address.repo.slice(folderName.length + 1)}/${address.path}`;
   const pathOf = (address: ArchiveAddress) => `${options.root}/${inside(address)}`;
 
-  const copyOf = (file: StagedFile, address: ArchiveAddress, alreadyThere: boolean): StoredCopy => ({
+  const copyOf = (
+    file: Pick<StagedFile, "sha256" | "sizeBytes">,
+    address: ArchiveAddress,
+    alreadyThere: boolean,
+  ): StoredCopy => ({
     target: name,
     account: options.account,
     ...address,
@@ -83,6 +87,8 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
     },
 
     find: (address) => look(address),
+
+    copyAt: (address, found) => copyOf(found, address, true),
 
     async read(address) {
       try {

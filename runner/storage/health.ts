@@ -3,7 +3,8 @@
 // Runs on: Deno.
 
 import { KeepstreamError } from "../../core/errors.ts";
-import type { Problem } from "./storage_error.ts";
+import { redactText } from "../../core/redact.ts";
+import { type Problem, StorageError } from "./storage_error.ts";
 import type { StorageTarget } from "./target.ts";
 
 const FAILURES_TO_CLOSE = 3;
@@ -17,8 +18,8 @@ export interface TargetHealth {
   readonly target: string;
   readonly state: TargetState;
   readonly failuresInRow: number;
-  /** Unix seconds; the target is left alone until then. */
-  readonly closedUntil: number | null;
+  /** Unix milliseconds; the target is left alone until then. */
+  readonly closedUntilMs: number | null;
   readonly usedBytes: number | null;
   readonly message: string | null;
 }
@@ -28,24 +29,27 @@ export interface HealthBook {
   closedFor(target: string): KeepstreamError | null;
   succeeded(target: string, usedBytes?: number | null): void;
   failed(target: string, problem: Problem, error: KeepstreamError): void;
+  /** As the last probe told; null when unknown. */
+  usedBytes(target: string): number | null;
   all(): TargetHealth[];
 }
 
+/** `now` in milliseconds, as Date.now gives it. */
 export function createHealthBook(options: { now: () => number }): HealthBook {
   const book = new Map<string, TargetHealth>();
   const of = (target: string): TargetHealth =>
-    book.get(target) ?? { target, state: "ok", failuresInRow: 0, closedUntil: null, usedBytes: null, message: null };
+    book.get(target) ?? { target, state: "ok", failuresInRow: 0, closedUntilMs: null, usedBytes: null, message: null };
 
   return {
     closedFor(target) {
-      const { closedUntil, state, message } = of(target);
-      if (closedUntil === null || options.now() >= closedUntil) return null;
+      const { closedUntilMs, state, message } = of(target);
+      if (closedUntilMs === null || options.now() >= closedUntilMs) return null;
       return new KeepstreamError("storage_5xx", `${target} is left alone for now (${state}): ${message ?? ""}`, {
-        retryAfterSeconds: Math.ceil(closedUntil - options.now()),
+        retryAfterSeconds: Math.ceil((closedUntilMs - options.now()) / 1000),
       });
     },
     succeeded(target, usedBytes) {
-      book.set(target, { ...of(target), state: "ok", failuresInRow: 0, closedUntil: null, message: null });
+      book.set(target, { ...of(target), state: "ok", failuresInRow: 0, closedUntilMs: null, message: null });
       if (usedBytes !== undefined) book.set(target, { ...of(target), usedBytes });
     },
     failed(target, problem, error) {
@@ -53,26 +57,31 @@ export function createHealthBook(options: { now: () => number }): HealthBook {
       if (state === null) return; // says something about the file, nothing about the target
       const failuresInRow = of(target).failuresInRow + 1;
       const seconds = closedSeconds(state, failuresInRow, error.retryAfterSeconds);
-      const closedUntil = seconds === null ? null : options.now() + seconds;
-      book.set(target, { ...of(target), state, failuresInRow, closedUntil, message: error.message });
+      const closedUntilMs = seconds === null ? null : options.now() + seconds * 1000;
+      book.set(target, { ...of(target), state, failuresInRow, closedUntilMs, message: error.message });
     },
+    usedBytes: (target) => of(target).usedBytes,
     all: () => [...book.values()],
   };
 }
 
-/** Asks a target how it is and writes it down. */
-export async function probeTarget(
-  target: StorageTarget,
-  options: { health: HealthBook; signal?: AbortSignal; problemOf: (error: unknown) => Problem },
+/** Asks every target how it is and writes it down; a target that was closed opens when it answers well. */
+export async function probeTargets(
+  targets: readonly StorageTarget[],
+  options: { health: HealthBook; signal?: AbortSignal },
 ): Promise<void> {
-  try {
-    const { usedBytes } = await target.probe({ signal: options.signal });
-    options.health.succeeded(target.name, usedBytes);
-  } catch (error) {
-    options.signal?.throwIfAborted();
-    const known = error instanceof KeepstreamError ? error : new KeepstreamError("unknown", String(error));
-    options.health.failed(target.name, options.problemOf(error), known);
-  }
+  await Promise.all(targets.map(async (target) => {
+    try {
+      const { usedBytes } = await target.probe({ signal: options.signal });
+      options.health.succeeded(target.name, usedBytes);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      const known = error instanceof KeepstreamError
+        ? error
+        : new KeepstreamError("unknown", redactText(String(error)));
+      options.health.failed(target.name, error instanceof StorageError ? error.problem : "slow", known);
+    }
+  }));
 }
 
 function stateOf(problem: Problem): TargetState | null {

@@ -92,6 +92,8 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
       return look.kind === "file" ? look : null;
     },
 
+    copyAt: (address, found) => copyOf(address, { kind: "file", ...found }, true),
+
     read: (address, read) => api.read(address, read),
 
     async remove(address, remove) {

@@ -4,6 +4,7 @@
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
 import type { HealthBook } from "./health.ts";
+import { byPreference } from "./primary.ts";
 import { createSlots, type Slots } from "./slots.ts";
 import type { StagedFile } from "./staged_file.ts";
 import { type Problem, StorageError } from "./storage_error.ts";
@@ -44,7 +45,12 @@ export interface Replication {
 
 /** Ends when every target has its copy or has failed; throws only when aborted or when a callback throws. */
 export async function replicate(file: StagedFile, archive: Archive, options: ReplicateOptions): Promise<Replication> {
-  const { targets, health } = options;
+  const { health } = options;
+  // The preferred one starts first, and so is usually the first to be recorded and served from.
+  const targets = byPreference(options.targets, {
+    malId: archive.malId,
+    usedBytes: (name) => health?.usedBytes(name) ?? null,
+  });
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   const slots = options.slots ?? createSlots(PART_STREAMS);

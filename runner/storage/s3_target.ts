@@ -73,7 +73,11 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     };
   }
 
-  const copyOf = (file: StagedFile, address: ArchiveAddress, alreadyThere: boolean): StoredCopy => ({
+  const copyOf = (
+    file: Pick<StagedFile, "sha256" | "sizeBytes">,
+    address: ArchiveAddress,
+    alreadyThere: boolean,
+  ): StoredCopy => ({
     target: name,
     account: options.account,
     ...address,
@@ -235,6 +239,8 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     },
 
     find: look,
+
+    copyAt: (address, found) => copyOf(found, address, true),
 
     async read(address, { signal } = {}) {
       const signed = await client.sign(urlOf(address), { method: "GET" });

@@ -70,6 +70,8 @@ export interface StorageTarget {
   put(file: StagedFile, address: ArchiveAddress, options: PutOptions): Promise<StoredCopy>;
   /** What the target says lies at the address, without reading it. */
   find(address: ArchiveAddress, options?: { signal?: AbortSignal }): Promise<FoundCopy | null>;
+  /** What to record of a copy that `find` has seen. */
+  copyAt(address: ArchiveAddress, found: FoundCopy & { sha256: string }): StoredCopy;
   /** The stored bytes. */
   read(address: ArchiveAddress, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
   /** Removes the file and everything that still holds its bytes. */

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createTestHub } from "../../dev/hub/test_hub.ts";
-import { startS3 } from "../../dev/s3.ts";
+import { startS3 } from "../../dev/s3/s3.ts";
 import { createFolderTarget } from "./folder_target.ts";
 import { createHubTarget } from "./hub_target.ts";
 import type { RetryParts } from "./retry.ts";

@@ -1,6 +1,7 @@
 // The storage targets that the configuration names, in the order of their account numbers.
 // Example: HF_TOKEN_STORAGE_1 + HF_STORAGE_USERNAME_1 → the target `hub:<username>`, account 1. Runs on: Deno.
 
+import type { FolderFilesOptions } from "./folder_files.ts";
 import { createFolderTarget } from "./folder_target.ts";
 import { createHubTarget } from "./hub_target.ts";
 import { DEFAULT_TIMES, type RetryParts, type RetryTimes, sleep } from "./retry.ts";
@@ -87,6 +88,12 @@ function folderTargets(env: StorageEnv, options: { problems: string[]; account: 
     repoPrefix: repoPrefix(env),
     account: options.account,
   })];
+}
+
+/** What `folder_files.ts` needs to serve the folder target's files; null when there is none. */
+export function folderFromEnv(env: StorageEnv): FolderFilesOptions | null {
+  if (!env.STORAGE_FOLDER || !env.STORAGE_FOLDER_TOKEN) return null;
+  return { root: withoutSlash(env.STORAGE_FOLDER), token: env.STORAGE_FOLDER_TOKEN };
 }
 
 function repoPrefix(env: StorageEnv): string {

@@ -1,4 +1,4 @@
-// The S3 server as a program of its own, for node or deno: `node dev/s3_main.mjs <directory> <bucket> <port>`.
+// The S3 server as a program of its own, for node or deno: `node dev/s3/server.mjs <directory> <bucket> <port>`.
 // Prints the port when it is ready, and ends with its standard input.
 
 import S3rver from "@20minutes/s3rver";

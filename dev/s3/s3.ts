@@ -7,9 +7,11 @@ export interface S3Server extends AsyncDisposable {
   readonly env: Record<string, string>;
 }
 
+const HERE = new URL(".", import.meta.url).pathname;
+
 export async function startS3(options: { dir: string; bucket: string; port?: number }): Promise<S3Server> {
-  const program = new URL("./s3_main.mjs", import.meta.url).pathname;
-  const args = [program, options.dir, options.bucket, String(options.port ?? 0)];
+  await install();
+  const args = [`${HERE}server.mjs`, options.dir, options.bucket, String(options.port ?? 0)];
   const child = spawn("node", args) ?? spawn(Deno.execPath(), ["run", "-A", ...args])!;
   const output = child.stdout.getReader();
   const { value } = await output.read();
@@ -29,6 +31,16 @@ export async function startS3(options: { dir: string; bucket: string; port?: num
       await child.status;
     },
   };
+}
+
+/**
+ * The package has a folder of its own: it names a program it does not contain, and in the project's folder Deno would warn of that
+ * at every start.
+ */
+async function install(): Promise<void> {
+  if (await Deno.stat(`${HERE}node_modules`).then(() => true, () => false)) return;
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args: ["install", "-q"], cwd: HERE }).output();
+  if (!success) throw new Error(`the S3 server cannot be installed: ${new TextDecoder().decode(stderr)}`);
 }
 
 /** Node where there is one: under Deno's node:http the server now and then stalls in the middle of a body. */

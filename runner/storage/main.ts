@@ -1,0 +1,26 @@
+// `deno task storage …`: the operator's storage tasks, with the runner's own environment. Runs on: Deno.
+
+import { parseEnv } from "../env.ts";
+import { createArchiveStore } from "./archive_store.ts";
+import { createHealthBook } from "./health.ts";
+import { PART_STREAMS } from "./replicate.ts";
+import { createSlots } from "./slots.ts";
+import { storageTargetsFromEnv } from "./targets_from_env.ts";
+import { runStorageTask } from "./tasks.ts";
+
+try {
+  const env = parseEnv(Deno.env.toObject());
+  await Deno.mkdir(env.workDir, { recursive: true });
+  const code = await runStorageTask(Deno.args, {
+    store: createArchiveStore({ url: env.supabaseUrl, key: env.supabaseKey, worker: env.name }),
+    targets: storageTargetsFromEnv(env.storage),
+    slots: createSlots(PART_STREAMS),
+    health: createHealthBook({ now: Date.now }),
+    workDir: env.workDir,
+    print: console.log,
+  });
+  Deno.exit(code);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  Deno.exit(1);
+}

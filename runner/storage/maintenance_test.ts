@@ -1,0 +1,285 @@
+// Repair, verify and takedown against real SQL, through the REST gateway, on emulated accounts and a folder.
+
+import assert from "node:assert/strict";
+import { startGateway } from "../../dev/gateway/gateway.ts";
+import { makeProjectKeys } from "../../dev/gateway/keys.ts";
+import { createTestHub, type TestHub } from "../../dev/hub/test_hub.ts";
+import { createTestDatabase, type TestDatabase } from "../../dev/test_database.ts";
+import { type ArchiveStore, createArchiveStore } from "./archive_store.ts";
+import { createHealthBook, probeTargets } from "./health.ts";
+import { startMaintenance } from "./maintenance.ts";
+import { repairOnce, type RepairTools } from "./repair.ts";
+import { replicate } from "./replicate.ts";
+import { createSlots } from "./slots.ts";
+import { stageFile } from "./staged_file.ts";
+import type { StorageTarget } from "./target.ts";
+import { storageTargetsFromEnv } from "./targets_from_env.ts";
+import { runStorageTask } from "./tasks.ts";
+
+const KEY = "0123456789abcdef0123456789abcdef";
+const SIZE = 600_000;
+
+interface Bench extends AsyncDisposable {
+  readonly test: TestHub;
+  readonly database: TestDatabase;
+  readonly store: ArchiveStore;
+  /** Targets of the first accounts, and of a folder. */
+  targets(accounts: number): StorageTarget[];
+  tools(targets: readonly StorageTarget[]): RepairTools;
+  /** Archives one episode on the targets and records it, as a runner does. */
+  archive(targets: readonly StorageTarget[], episode?: number): Promise<string>;
+  states(): Promise<Record<string, string>>;
+  events(): Promise<string[]>;
+}
+
+async function createBench(): Promise<Bench> {
+  const test = await createTestHub({ accounts: ["alice", "bob", "carol"] });
+  const database = await createTestDatabase();
+  const keys = makeProjectKeys();
+  const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });
+  const store = createArchiveStore({ url: gateway.url, key: keys.secret, worker: "test" });
+  await Deno.mkdir(`${test.dir}/folder`);
+  const health = createHealthBook({ now: Date.now });
+  const { serviceRole } = database;
+
+  return {
+    test,
+    database,
+    store,
+    targets: (accounts) =>
+      storageTargetsFromEnv({
+        ...test.env,
+        HF_STORAGE_ACCOUNT_COUNT: String(accounts),
+        STORAGE_FOLDER: `${test.dir}/folder`,
+        STORAGE_FOLDER_URL: "http://127.0.0.1:7860/archive",
+        STORAGE_FOLDER_TOKEN: "secret",
+      }, { times: { attempts: 2, backoffMs: 1, silenceMs: 20_000 } }),
+    tools: (targets) => ({ store, targets, health, slots: createSlots(6), workDir: `${test.dir}/work` }),
+    async archive(targets, episode = 1) {
+      const file = await stageFile((await test.file(`${episode}.mp4`, SIZE, episode)).path);
+      const { copies } = await replicate(file, { malId: 55825, episode, fileKey: KEY }, { targets });
+      await serviceRole`select public.enqueue_video(55825, ${episode}, 'animasu', 'https://video.test/1', '720p')`;
+      const [job] = await serviceRole`select * from public.claim_pending_videos(1, 'test')`;
+      await serviceRole`select public.update_video_queue_status(${job!.id}, 'uploading', lease_token => ${
+        job!.lease_token
+      })`;
+      const replicas = copies.map((copy) => ({
+        target: copy.target,
+        account: copy.account,
+        repo: copy.repo,
+        path: copy.path,
+        direct_url: copy.directUrl,
+        commit_oid: copy.commitOid,
+        sha256: copy.sha256,
+        size_bytes: copy.sizeBytes,
+        state: "verified",
+      }));
+      const first = copies[0]!;
+      await serviceRole`select public.upsert_video_store(55825, ${episode}, 'animasu', '720p', ${KEY}, ${first.account},
+        ${first.repo}, ${first.path}, ${first.directUrl}, lease_token => ${job!.lease_token}, sha256 => ${file.sha256},
+        size_bytes => ${file.sizeBytes}, replicas => ${serviceRole.json(replicas)})`;
+      return file.sha256;
+    },
+    async states() {
+      const rows = await serviceRole`select target, state from public.video_replicas order by target`;
+      return Object.fromEntries(rows.map((row) => [row.target, row.state]));
+    },
+    async events() {
+      const rows = await database.admin`select kind from keepstream.events order by id`;
+      return rows.map((row) => row.kind);
+    },
+    async [Symbol.asyncDispose]() {
+      await gateway.stop();
+      await database[Symbol.asyncDispose]();
+      await test[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const ADDRESSED = { malId: 55825, episode: 1, fileKey: KEY };
+
+Deno.test("repair after an account was added → every archive has a copy there too", async () => {
+  await using bench = await createBench();
+  const sha256 = await bench.archive(bench.targets(1).slice(0, 1));
+  const targets = bench.targets(3);
+  assert.equal(await bench.store.planRepairs(targets.map((target) => target.name)), 3);
+  const done = await repairOnce(bench.tools(targets));
+  assert.deepEqual(done, { claimed: 3, verified: 3, failed: 0 });
+  for (const target of targets) {
+    assert.equal((await target.find(target.address(ADDRESSED)))?.sha256, sha256, target.name);
+  }
+  assert.deepEqual(await bench.states(), {
+    "folder:folder": "verified",
+    "hub:alice": "verified",
+    "hub:bob": "verified",
+    "hub:carol": "verified",
+  });
+  assert.equal(bench.test.countCalls("cdn"), 1, "read once for all three");
+});
+
+Deno.test("repair of a copy that is there after all → recorded, nothing read and nothing sent", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(2);
+  await bench.archive(targets.slice(0, 1));
+  const path = `${bench.test.dir}/work/1.mp4`;
+  await targets[1]!.put(await stageFile(path), targets[1]!.address(ADDRESSED), { slots: createSlots(6) });
+  await bench.store.planRepairs(["hub:bob"]);
+  const sent = bench.test.uploadedBytes();
+  assert.deepEqual(await repairOnce(bench.tools(targets)), { claimed: 1, verified: 1, failed: 0 });
+  assert.equal(bench.test.uploadedBytes(), sent);
+  assert.equal(bench.test.countCalls("cdn"), 0);
+});
+
+Deno.test("repair while one account is dead → the others are done, its copy waits as failed", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(3);
+  await bench.archive(targets.slice(0, 1));
+  bench.test.hub.user("bob").state = "revoked";
+  await bench.store.planRepairs(["hub:bob", "hub:carol"]);
+  assert.deepEqual(await repairOnce(bench.tools(targets)), { claimed: 2, verified: 1, failed: 1 });
+  assert.deepEqual(await bench.states(), { "hub:alice": "verified", "hub:bob": "failed", "hub:carol": "verified" });
+  bench.test.hub.user("bob").state = "ok";
+  await bench.database.admin`update public.video_replicas set run_at = now()`;
+  assert.deepEqual(
+    await repairOnce(bench.tools(targets)),
+    { claimed: 1, verified: 0, failed: 0 },
+    "its breaker is open",
+  );
+  const health = createHealthBook({ now: Date.now });
+  await bench.database.admin`update public.video_replicas set run_at = now()`;
+  assert.deepEqual(await repairOnce({ ...bench.tools(targets), health }), { claimed: 1, verified: 1, failed: 0 });
+});
+
+Deno.test("repair from a copy that holds other bytes → that copy is reported, a sound one is used", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(2);
+  const folder = targets[2]!;
+  const sha256 = await bench.archive([targets[0]!, folder]);
+  await bench.database
+    .admin`update public.video_replicas set verified_at = verified_at - interval '1 day' where target = 'folder:folder'`;
+  const address = folder.address(ADDRESSED);
+  await Deno.writeFile(`${bench.test.dir}/folder/archive-55825/${address.path}`, new Uint8Array(SIZE));
+  await bench.store.planRepairs(["hub:bob"]);
+  const done = await repairOnce(bench.tools(targets));
+  assert.equal(done.verified, 1);
+  assert.equal((await targets[1]!.find(targets[1]!.address(ADDRESSED)))?.sha256, sha256);
+  assert.equal((await bench.states())["folder:folder"], "missing");
+});
+
+Deno.test("repair with no living copy left → nothing stored, and the video is in line again", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(2);
+  await bench.archive(targets.slice(0, 1));
+  await bench.store.planRepairs(["hub:bob"]);
+  await bench.test.hub.dropRepo("datasets/alice/archive-55825");
+  const done = await repairOnce(bench.tools(targets));
+  assert.equal(done.verified, 0);
+  assert.equal(bench.test.uploadedBytes("bob"), 0);
+  const [job] = await bench.database.admin`select status from public.video_queue`;
+  assert.notEqual(job!.status, "ready");
+});
+
+Deno.test("verify tells sound, missing, damaged and unreachable copies apart, and repair mends them", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(3);
+  const sha256 = await bench.archive(targets);
+  await bench.test.hub.dropRepo("datasets/bob/archive-55825");
+  bench.test.hub.user("carol").state = "revoked";
+  const folder = targets[3]!.address(ADDRESSED);
+  await Deno.writeFile(`${bench.test.dir}/folder/archive-55825/${folder.path}`, new Uint8Array(SIZE));
+  const lines: string[] = [];
+  const print = (line: string) => void lines.push(line);
+  assert.equal(await runStorageTask(["verify"], { ...bench.tools(targets), print }), 1);
+  assert.equal(lines.at(-1), "1 sound, 1 missing, 1 damaged, 1 unreachable, 0 unknown-target");
+  assert.deepEqual(await bench.states(), {
+    "folder:folder": "missing",
+    "hub:alice": "verified",
+    "hub:bob": "missing",
+    "hub:carol": "verified",
+  });
+  bench.test.hub.user("carol").state = "ok";
+  assert.equal(await runStorageTask(["repair"], { ...bench.tools(targets), print }), 0);
+  for (const target of targets) {
+    assert.equal((await target.find(target.address(ADDRESSED)))?.sha256, sha256, target.name);
+  }
+  assert.equal(await runStorageTask(["verify"], { ...bench.tools(targets), print }), 0);
+  assert.equal(lines.at(-1), "4 sound, 0 missing, 0 damaged, 0 unreachable, 0 unknown-target");
+});
+
+Deno.test("takedown of an episode removes copies, rows and history, leaves the next episode, and an audit event", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(2);
+  await bench.archive(targets, 1);
+  await bench.archive(targets, 2);
+  const [row] = await bench.database.admin`select hf_direct_url from public.video_store where episode = 1`;
+  const lines: string[] = [];
+  const print = (line: string) => void lines.push(line);
+  assert.equal(await runStorageTask(["takedown", "55825", "1"], { ...bench.tools(targets), print }), 0);
+  assert.deepEqual(lines, ["1 jobs and their rows removed, 3 files removed"]);
+  for (const target of targets) {
+    assert.equal(await target.find(target.address(ADDRESSED)), null, target.name);
+    assert.equal((await target.find(target.address({ ...ADDRESSED, episode: 2 })))?.sizeBytes, SIZE, target.name);
+  }
+  if (String(row!.hf_direct_url).startsWith(bench.test.hub.url)) {
+    const owner = String(row!.hf_direct_url).includes("/alice/") ? "alice" : "bob";
+    const old = await fetch(row!.hf_direct_url, { headers: { authorization: `Bearer hf_${owner}Token` } });
+    await old.body?.cancel();
+    assert.equal(old.status, 404, "the recorded address is dead");
+  }
+  const episodes = await bench.database.admin`select episode from public.video_queue`;
+  assert.deepEqual(episodes.map((entry) => entry.episode), [2]);
+  assert.ok((await bench.events()).includes("taken_down"));
+});
+
+Deno.test("takedown while an account is away tells what is left, and finishes when it is run again", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(2);
+  await bench.archive(targets);
+  bench.test.hub.user("bob").state = "revoked";
+  const lines: string[] = [];
+  const print = (line: string) => void lines.push(line);
+  assert.equal(await runStorageTask(["takedown", "55825"], { ...bench.tools(targets), print }), 1);
+  assert.match(lines.at(-1) ?? "", /^left on hub:bob: .*401/);
+  bench.test.hub.user("bob").state = "ok";
+  assert.equal(await runStorageTask(["takedown", "55825"], { ...bench.tools(targets), print }), 0);
+  assert.equal(bench.test.hub.usedBytes("bob"), 0);
+  assert.equal(await runStorageTask(["takedown", "0"], { ...bench.tools(targets), print }), 2);
+});
+
+Deno.test("maintenance of a running runner plans and makes the copies that are missing", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(2);
+  await bench.archive(targets.slice(0, 1));
+  const made = Promise.withResolvers<void>();
+  let left = 2;
+  const maintenance = startMaintenance({
+    ...bench.tools(targets),
+    repairEveryMs: 10,
+    onOutcome: () => --left === 0 && made.resolve(),
+    onError: (error) => made.reject(error),
+  });
+  await made.promise;
+  await maintenance.stop();
+  assert.deepEqual(await bench.states(), {
+    "folder:folder": "verified",
+    "hub:alice": "verified",
+    "hub:bob": "verified",
+  });
+});
+
+Deno.test("probeTargets tells each target's state and bytes", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(3);
+  await bench.archive(targets.slice(0, 1));
+  bench.test.hub.user("bob").state = "revoked";
+  bench.test.hub.user("carol").state = "flagged";
+  const health = createHealthBook({ now: Date.now });
+  await probeTargets(targets, { health });
+  const told = Object.fromEntries(health.all().map(({ target, state, usedBytes }) => [target, [state, usedBytes]]));
+  assert.deepEqual(told, {
+    "hub:alice": ["ok", SIZE],
+    "hub:bob": ["auth", null],
+    "hub:carol": ["abuse", null],
+    "folder:folder": ["ok", 0],
+  });
+});

@@ -1,0 +1,168 @@
+// Brings every archive back to one copy per target: reads a living copy once, and puts it wherever one is missing.
+// Example: `while ((await repairOnce(tools)).claimed > 0);`. Runs on: Deno.
+
+import { createHash } from "node:crypto";
+import { KeepstreamError } from "../../core/errors.ts";
+import { redactText } from "../../core/redact.ts";
+import type { ArchiveStore, Repair, RepairOutcome } from "./archive_store.ts";
+import type { HealthBook } from "./health.ts";
+import type { Slots } from "./slots.ts";
+import type { StagedFile } from "./staged_file.ts";
+import { StorageError } from "./storage_error.ts";
+import type { LockRepo, StorageTarget, StoredCopy } from "./target.ts";
+
+const CLAIM_AT_ONCE = 10;
+const HEARTBEAT_MS = 120_000;
+/** A copy for a target that this runner does not know is another runner's work. */
+const FOREIGN_RETRY_SECONDS = 900;
+
+export interface RepairTools {
+  readonly store: ArchiveStore;
+  readonly targets: readonly StorageTarget[];
+  readonly slots: Slots;
+  readonly health: HealthBook;
+  /** Where a copy is kept while it is put elsewhere. */
+  readonly workDir: string;
+  readonly lockRepo?: LockRepo;
+  readonly signal?: AbortSignal;
+  readonly onOutcome?: (repair: Repair, outcome: RepairOutcome) => void;
+}
+
+export interface Repaired {
+  readonly claimed: number;
+  readonly verified: number;
+  readonly failed: number;
+}
+
+/** Claims a few repairs and works them off; copies of one archive share one download. */
+export async function repairOnce(tools: RepairTools): Promise<Repaired> {
+  const repairs = await tools.store.claimRepairs(CLAIM_AT_ONCE);
+  const outcomes: RepairOutcome["state"][] = [];
+  const lost = new AbortController();
+  const heartbeat = setInterval(async () => {
+    const gone = await tools.store.extendRepairs(repairs).catch(() => []); // the next beat tries again; minutes are left
+    if (gone.length === repairs.length) lost.abort(new KeepstreamError("lease_expired", "the repairs were taken away"));
+  }, HEARTBEAT_MS);
+  try {
+    const signal = tools.signal ? AbortSignal.any([tools.signal, lost.signal]) : lost.signal;
+    for (const group of Map.groupBy(repairs, (repair) => repair.storeId).values()) {
+      outcomes.push(...await repairArchive(group, { ...tools, signal }));
+    }
+  } finally {
+    clearInterval(heartbeat);
+  }
+  const count = (state: RepairOutcome["state"]) => outcomes.filter((outcome) => outcome === state).length;
+  return { claimed: repairs.length, verified: count("verified"), failed: count("failed") };
+}
+
+async function repairArchive(repairs: readonly Repair[], tools: RepairTools): Promise<RepairOutcome["state"][]> {
+  let staged: Promise<StagedFile> | null = null;
+  const path = `${tools.workDir}/repair-${repairs[0]!.storeId}.mp4`;
+  try {
+    return await Promise.all(repairs.map(async (repair) => {
+      const outcome = await outcomeOf(repair, { tools, stage: () => staged ??= fetchCopy(repair, { path, tools }) });
+      if (await tools.store.completeRepair(repair, outcome)) tools.onOutcome?.(repair, outcome);
+      return outcome.state;
+    }));
+  } finally {
+    await Deno.remove(path).catch(() => {}); // nothing was needed from another target
+  }
+}
+
+async function outcomeOf(
+  repair: Repair,
+  { tools, stage }: { tools: RepairTools; stage: () => Promise<StagedFile> },
+): Promise<RepairOutcome> {
+  const target = tools.targets.find((candidate) => candidate.name === repair.target);
+  if (!target) return { state: "pending", retry_after_seconds: FOREIGN_RETRY_SECONDS };
+  const closed = tools.health.closedFor(target.name);
+  if (closed) return { state: "pending", retry_after_seconds: closed.retryAfterSeconds };
+  try {
+    const copy = await copyThatWasThere(repair, target, tools) ??
+      await target.put(await stage(), target.address(repair.archive), {
+        signal: tools.signal,
+        slots: tools.slots,
+        lockRepo: tools.lockRepo,
+      });
+    tools.health.succeeded(target.name);
+    return verified(copy);
+  } catch (error) {
+    if (tools.signal?.aborted) return { state: "pending" };
+    if (error instanceof StorageError) tools.health.failed(target.name, error.problem, error);
+    return failed(error);
+  }
+}
+
+/** The copy may be there after all: its account was only away. */
+async function copyThatWasThere(
+  repair: Repair,
+  target: StorageTarget,
+  { signal }: RepairTools,
+): Promise<StoredCopy | null> {
+  const address = target.address(repair.archive);
+  const found = await target.find(address, { signal });
+  if (!found || found.sha256 === null || found.sha256 !== repair.sha256 || found.sizeBytes !== repair.sizeBytes) {
+    return null;
+  }
+  return target.copyAt(address, { ...found, sha256: found.sha256 });
+}
+
+/** Downloads the archive from the first living copy whose bytes are the recorded ones; a copy that lies is reported. */
+async function fetchCopy(
+  repair: Repair,
+  { path, tools }: { path: string; tools: RepairTools },
+): Promise<StagedFile> {
+  let failure: unknown = new KeepstreamError("storage_5xx", "no verified copy is left to repair from");
+  for (const source of repair.sources) {
+    const target = tools.targets.find((candidate) => candidate.name === source.target);
+    if (!target || tools.health.closedFor(target.name)) continue;
+    try {
+      const staged = await download(await target.read(source, { signal: tools.signal }), path);
+      if (staged.sha256 === repair.sha256) return staged;
+      await target.remove(source, { signal: tools.signal });
+      await tools.store.reportMissing(source.id, "the copy holds other bytes than were archived");
+    } catch (error) {
+      tools.signal?.throwIfAborted();
+      failure = error;
+      if (error instanceof StorageError && error.problem === "missing") {
+        await tools.store.reportMissing(source.id, error.message);
+      }
+    }
+  }
+  throw failure;
+}
+
+async function download(body: ReadableStream<Uint8Array>, path: string): Promise<StagedFile> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  using file = await Deno.open(path, { create: true, truncate: true, write: true });
+  for await (const chunk of body) {
+    hash.update(chunk);
+    sizeBytes += chunk.byteLength;
+    for (let written = 0; written < chunk.byteLength;) written += await file.write(chunk.subarray(written));
+  }
+  return { path, sizeBytes, sha256: hash.digest("hex"), modifiedAtMs: (await file.stat()).mtime?.getTime() };
+}
+
+function verified(copy: StoredCopy): RepairOutcome {
+  return {
+    state: "verified",
+    repo: copy.repo,
+    path: copy.path,
+    commit_oid: copy.commitOid,
+    direct_url: copy.directUrl,
+    account: copy.account,
+    sha256: copy.sha256,
+    size_bytes: copy.sizeBytes,
+  };
+}
+
+function failed(error: unknown): RepairOutcome {
+  const known = error instanceof KeepstreamError ? error : null;
+  return {
+    state: "failed",
+    error: redactText(error instanceof Error ? error.message : String(error)),
+    error_class: known?.code ?? "unknown",
+    retry_after_seconds: known?.retryAfterSeconds,
+  };
+}

@@ -1,0 +1,102 @@
+// The operator's storage tasks: `repair`, `verify [--share 0.05]`, `takedown <mal_id> [episode]`.
+// Example: `deno task storage takedown 55825 1`. Runs on: Deno.
+
+import { parseArgs } from "node:util";
+import { type ArchiveStore } from "./archive_store.ts";
+import { type HealthBook, probeTargets } from "./health.ts";
+import { repairOnce, type RepairTools } from "./repair.ts";
+import { takeDown } from "./takedown.ts";
+import { verifyCopies } from "./verify.ts";
+
+export interface TaskTools extends RepairTools {
+  readonly store: ArchiveStore;
+  readonly health: HealthBook;
+  readonly print: (line: string) => void;
+}
+
+const USAGE = `usage:
+  deno task storage health                        how every target is, and what it holds
+  deno task storage repair                        make every copy that is missing
+  deno task storage verify [--share 0.05]         read copies back and hash them (all without --share)
+  deno task storage takedown <mal_id> [episode]   remove copies, rows and cached links for good`;
+
+/** Returns the exit code: 0 when nothing is left to do. */
+export async function runStorageTask(args: readonly string[], tools: TaskTools): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { share: { type: "string", default: "1" } },
+    allowPositionals: true,
+  });
+  const [task, ...rest] = positionals;
+  switch (task) {
+    case "health":
+      return await health(tools);
+    case "repair":
+      return await repair(tools);
+    case "verify":
+      return await verify(Number(values.share), tools);
+    case "takedown":
+      return await takedown(rest, tools);
+    default:
+      tools.print(USAGE);
+      return 2;
+  }
+}
+
+async function health(tools: TaskTools): Promise<number> {
+  await probeTargets(tools.targets, tools);
+  for (const { target, state, usedBytes, message } of tools.health.all()) {
+    const size = usedBytes === null ? "" : `, ${(usedBytes / 1e9).toFixed(1)} GB`;
+    tools.print(`${target}: ${state}${size}${message ? ` – ${message}` : ""}`);
+  }
+  return tools.health.all().every(({ state }) => state === "ok") ? 0 : 1;
+}
+
+async function repair(tools: TaskTools): Promise<number> {
+  const planned = await tools.store.planRepairs(tools.targets.map((target) => target.name));
+  tools.print(`${planned} copies are new to make`);
+  let failed = 0;
+  for (let claimed = 1; claimed > 0;) {
+    const round = await repairOnce({
+      ...tools,
+      onOutcome: (repair, outcome) => {
+        const error = "error" in outcome && outcome.error ? ` – ${outcome.error}` : "";
+        const { malId, episode } = repair.archive;
+        tools.print(`${malId} episode ${episode} on ${repair.target}: ${outcome.state}${error}`);
+      },
+    });
+    failed += round.failed;
+    claimed = round.verified + round.failed; // what was given back at once would come again for ever
+  }
+  return failed > 0 ? 1 : 0;
+}
+
+async function verify(share: number, tools: TaskTools): Promise<number> {
+  if (!(share > 0 && share <= 1)) {
+    tools.print("--share is a number above 0, at most 1");
+    return 2;
+  }
+  const counts = await verifyCopies({
+    ...tools,
+    share,
+    random: Math.random,
+    onCopy: (copy, verdict) => {
+      if (verdict !== "sound") tools.print(`${copy.target} ${copy.address.path}: ${verdict}`);
+    },
+  });
+  tools.print(Object.entries(counts).map(([verdict, count]) => `${count} ${verdict}`).join(", "));
+  return counts.missing + counts.damaged > 0 ? 1 : 0;
+}
+
+async function takedown(args: readonly string[], tools: TaskTools): Promise<number> {
+  const [malId, episode] = args.map(Number);
+  const valid = (number: number | undefined) => Number.isInteger(number) && number! > 0;
+  if (args.length < 1 || args.length > 2 || !valid(malId) || (args.length === 2 && !valid(episode))) {
+    tools.print(USAGE);
+    return 2;
+  }
+  const { jobs, files, left } = await takeDown({ malId: malId!, episode }, tools);
+  tools.print(`${jobs} jobs and their rows removed, ${files} files removed`);
+  for (const { target, reason } of left) tools.print(`left on ${target}: ${reason}`);
+  return left.length > 0 ? 1 : 0;
+}
