@@ -78,8 +78,12 @@ export async function resolveServer(server: ServerToResolve, tools: ResolveTools
 
 const FINAL = new Set(["gone", "cancelled", "policy_denied", "invalid_input", "subscription"]);
 
-function knownMedia({ videoUrl, kind }: ServerToResolve): Resolved | null {
+function knownMedia({ embedUrl, videoUrl, kind }: ServerToResolve): Resolved | null {
   if (videoUrl === null || videoUrl === undefined) return null;
+  if (kind === "mega") {
+    const key = parseMegaLink(embedUrl ?? "")?.key; // without it the bytes are noise
+    return key === undefined ? null : { ...directMedia(videoUrl, kind), megaKey: key };
+  }
   return isMediaKind(kind) ? directMedia(videoUrl, kind) : resolveDirect(videoUrl);
 }
 

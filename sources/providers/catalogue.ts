@@ -2,10 +2,12 @@
 // Example: catalogue (mal_id 55825, episode 1) has sources [{ url: "https://own.test/ep1.mp4", resolution: "720p" }].
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
-import { mediaKind } from "../media_kind.ts";
+import { MEDIA_KINDS, mediaKind } from "../media_kind.ts";
 import { resolutionOf, serverLabel } from "../resolution.ts";
 import { SourceError } from "../source_error.ts";
 import type { CatalogueSource, ListedServer, Recipe } from "./recipe.ts";
+
+const DIRECT_KINDS = MEDIA_KINDS.filter((kind) => kind !== "mega");
 
 export const catalogueRecipe: Recipe = {
   name: "catalogue",
@@ -22,12 +24,13 @@ export const catalogueRecipe: Recipe = {
 
 function toServer(source: CatalogueSource): ListedServer {
   const resolution = source.resolution ?? resolutionOf(source.label ?? "");
-  const kind = source.kind ?? mediaKind(source.url);
+  // "embed", "mega" and what is no kind of media are pages: the resolvers look at them.
+  const kind = source.kind ? DIRECT_KINDS.find((one) => one === source.kind) ?? null : mediaKind(source.url);
   return {
     label: serverLabel(source.url, source.label ?? resolution ?? ""),
     embedUrl: source.url,
     resolution,
-    ...(kind !== null && kind !== "embed" && { direct: { kind } }),
+    ...(kind !== null && { direct: { kind } }),
     subtitles: source.subtitles ?? [],
   };
 }

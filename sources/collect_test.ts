@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import { selectBase64Site } from "../dev/sites/select_base64_site.ts";
+import { createSites, hangs, htmlResponse, pages, type Site } from "../dev/sites/sites.ts";
+import { collectSources, type CollectTools, MAX_SERVERS } from "./collect.ts";
+import type { EpisodeRequest } from "./providers/recipe.ts";
+import { createRobots, isAllowed } from "./robots.ts";
+import { checkPublicHost } from "./public_host.ts";
+import { SourceError } from "./source_error.ts";
+
+const BASE: EpisodeRequest = {
+  malId: 1,
+  episode: 1,
+  provider: { name: "p", recipe: "select-base64", base_url: "https://site.test", config: {} },
+  page: "/anime/some-title/",
+  catalogue: null,
+};
+
+function collect(
+  sites: Readonly<Record<string, Site>>,
+  request: Partial<EpisodeRequest> = {},
+  more: Partial<CollectTools> = {},
+) {
+  const { fetch, requests } = createSites(sites);
+  const tools = { fetch, signal: new AbortController().signal, now: Date.now, ...more };
+  return { list: collectSources({ ...BASE, ...request }, tools), requests };
+}
+
+const withConfig = (config: Record<string, unknown>) => ({ provider: { ...BASE.provider, config } });
+const player = (media: string): Site => () => htmlResponse(`<script>p.setup({file:"${media}"})</script>`);
+
+const ALL_PLAYERS = {
+  "site.test": selectBase64Site(),
+  "vidhidepro.test": player("https://cdn.test/1.m3u8"),
+  "player.test": player("/2.mp4"),
+  "lazy.test": () => new Response("x", { headers: { "content-type": "video/mp4" } }),
+  "plain.test": () => htmlResponse(`<iframe src="https://inner.test/e"></iframe>`),
+  "inner.test": player("https://cdn.test/4.mp4"),
+  "second.test": () => new Response("", { status: 404 }),
+};
+
+Deno.test("collectSources: every server resolved by what its page is, one that fails is its own failure", async () => {
+  const list = await collect(ALL_PLAYERS).list;
+  assert.deepEqual(list.servers.map((one) => [one.label, one.video_url, one.kind, one.code]), [
+    ["Vidhidepro 720p", "https://cdn.test/1.m3u8", "hls", undefined],
+    ["Player 480p", "https://player.test/2.mp4", "mp4", undefined],
+    ["Lazy 360p", "https://lazy.test/e/3", "mp4", undefined],
+    ["Plain 1080p", "https://cdn.test/4.mp4", "mp4", undefined],
+    ["Second 720p", null, null, "http_4xx"],
+  ]);
+});
+
+Deno.test("collectSources: a player's page that hangs costs its own server, after its own time", async () => {
+  const { fetch } = createSites({ ...ALL_PLAYERS, "vidhidepro.test": hangs });
+  const impatient = (input: string, init?: RequestInit) => {
+    if (!input.includes("vidhidepro")) return fetch(input, init);
+    const late = AbortSignal.any([init!.signal!, AbortSignal.abort(new DOMException("too long", "TimeoutError"))]);
+    return fetch(input, { ...init, signal: late });
+  };
+  const list = await collect({}, {}, { fetch: impatient }).list;
+  assert.deepEqual([list.servers[0]?.code, list.servers.filter((one) => one.video_url !== null).length], [
+    "timeout",
+    3,
+  ]);
+});
+
+Deno.test("collectSources: config.hosts keeps servers of other hosts out and says so", async () => {
+  const { list, requests } = collect(ALL_PLAYERS, withConfig({ hosts: ["player.test"] }));
+  assert.deepEqual((await list).servers.map((one) => one.label), ["Player 480p"]);
+  assert.equal((await list).failures.filter((one) => one.code === "policy_denied").length, 4);
+  assert.ok(!requests.some((one) => one.includes("vidhidepro")));
+  assert.equal((await collect(ALL_PLAYERS, withConfig({ hosts: ["other.test"] })).list).code, "policy_denied");
+});
+
+Deno.test("collectSources: config.resolvers pins which resolver reads a host's pages", async () => {
+  const list = await collect(ALL_PLAYERS, withConfig({ resolvers: { "player.test": "packed-player" } })).list;
+  assert.equal(list.servers[1]?.code, "unsupported");
+});
+
+Deno.test("collectSources: config.headers and user_agent are sent, the default says who we are", async () => {
+  const seen: (string | null)[][] = [];
+  const site: Site = (request) => {
+    seen.push([request.headers.get("user-agent"), request.headers.get("x-own")]);
+    return new Response("", { status: 404 });
+  };
+  await collect({ "site.test": site }).list;
+  await collect({ "site.test": site }, withConfig({ user_agent: "own/1", headers: { "x-own": "yes" } })).list;
+  assert.match(seen[0]?.[0] ?? "", /^keepstream\//);
+  assert.deepEqual(seen[1], ["own/1", "yes"]);
+});
+
+Deno.test("collectSources: what is missing has a code: recipe, mapping, page", async () => {
+  assert.equal((await collect({}, { provider: { ...BASE.provider, recipe: "nope" } }).list).code, "unsupported");
+  assert.equal((await collect({}, { page: null }).list).code, "no_mapping");
+  assert.equal((await collect({ "site.test": pages({}) }).list).code, "http_4xx");
+  const findPage = () => Promise.reject(new Error("must not be asked"));
+  assert.equal((await collect({}, { page: null, absent: true }, { findPage }).list).code, "no_mapping");
+});
+
+Deno.test("collectSources: the catalogue's sources need no page; what is no media is resolved", async () => {
+  const provider = { name: "catalogue", recipe: "catalogue", base_url: null, config: {} };
+  const sources = [{
+    url: "https://own.test/1.mp4",
+    resolution: "720p",
+    subtitles: [{ url: "https://own.test/en.vtt", language: "en" }],
+  }, { url: "https://own.test/embed" }];
+  const catalogue = { title: "Own", sources };
+  const list = await collect({ "own.test": player("/2.m3u8") }, { provider, page: null, catalogue }).list;
+  assert.deepEqual(list.servers.map((one) => [one.video_url, one.kind, one.resolution, one.subtitles.length]), [
+    ["https://own.test/1.mp4", "mp4", "720p", 1],
+    ["https://own.test/2.m3u8", "hls", null, 0],
+  ]);
+  assert.equal((await collect({}, { provider, page: null }).list).code, "no_mapping");
+});
+
+Deno.test("collectSources: of a page with hundreds of servers a bounded number is taken", async () => {
+  const sources = Array.from({ length: 300 }, (_, index) => ({ url: `https://own.test/${index}.mp4` }));
+  const provider = { name: "catalogue", recipe: "catalogue", base_url: null, config: {} };
+  const list = await collect({}, { provider, page: null, catalogue: { title: null, sources } }).list;
+  assert.equal(list.servers.length, MAX_SERVERS);
+});
+
+Deno.test("robots.txt of the provider's site is honoured, read once an hour, and the operator may ignore it", async () => {
+  let robotsReads = 0;
+  const site = pages({
+    "/robots.txt": () => (robotsReads++, new Response("User-agent: *\nDisallow: /some-title-episode")),
+  });
+  const both: Site = (request, url) =>
+    url.pathname === "/robots.txt" ? site(request, url) : selectBase64Site()(request, url);
+  const robots = createRobots({ now: () => 0 });
+  for (let turn = 0; turn < 2; turn++) {
+    assert.equal((await collect({ "site.test": both }, {}, { robots }).list).code, "robots");
+  }
+  assert.equal(robotsReads, 1);
+  const ignoring = await collect({ ...ALL_PLAYERS, "site.test": both }, withConfig({ robots: "ignore" }), { robots })
+    .list;
+  assert.equal(ignoring.state, "ok");
+  const none = await collect(ALL_PLAYERS, {}, { robots: createRobots({ now: () => 0 }) }).list; // 404: everything is allowed
+  assert.equal(none.state, "ok");
+  const broken: Site = () => new Response("", { status: 500 });
+  assert.equal(
+    (await collect({ "site.test": broken }, {}, { robots: createRobots({ now: () => 0 }) }).list).code,
+    "http_5xx",
+  );
+});
+
+const ROBOTS = `User-agent: other
+Disallow: /
+
+User-agent: *
+User-agent: second
+Disallow: /private/
+Disallow: /*.php$
+Allow: /private/open
+Disallow:
+
+User-agent: KeepStream
+Disallow: /wp-admin/
+Allow: /wp-admin/admin-ajax.php # needed`;
+
+for (
+  const [path, product, allowed] of [
+    ["/private/x", "someone", false],
+    ["/private/open/x", "someone", true],
+    ["/a/b.php", "someone", false],
+    ["/a/b.php?x", "someone", true],
+    ["/anything", "other", false],
+    ["/private/x", "keepstream", true],
+    ["/wp-admin/x", "keepstream", false],
+    ["/wp-admin/admin-ajax.php", "keepstream", true],
+  ] as const
+) {
+  Deno.test(`RFC 9309: ${path} for ${product} → ${allowed ? "allowed" : "disallowed"}`, () => {
+    assert.equal(isAllowed(ROBOTS, new URL(`https://a.test${path}`), product), allowed);
+  });
+}
+
+Deno.test("input 18: a public name that resolves to a private address is refused, on the first look-up and on a later one", async () => {
+  const answers = [["93.184.216.34"], ["127.0.0.1"]];
+  const resolve = (_host: string, type: "A" | "AAAA") => Promise.resolve(type === "A" ? answers.shift() ?? [] : []);
+  const check = () => checkPublicHost(new URL("https://rebind.test/"), { resolve, policy: {} });
+  await check();
+  await assert.rejects(check(), (error) => error instanceof SourceError && error.reason === "policy_denied");
+  const v6 = (_host: string, type: "A" | "AAAA") =>
+    Promise.resolve(type === "A" ? ["93.184.216.34"] : ["fd00:ec2::254"]);
+  await assert.rejects(checkPublicHost(new URL("https://two.test/"), { resolve: v6, policy: {} }), SourceError);
+  const failing = () => Promise.reject(new Error("SERVFAIL"));
+  await checkPublicHost(new URL("https://silent.test/"), { resolve: failing, policy: {} });
+});
+
+Deno.test("input 18: the look-up comes before every hop of a redirect", async () => {
+  const checked: string[] = [];
+  const beforeRequest = (url: URL) => {
+    checked.push(url.host);
+    if (url.host === "inside.test") throw new SourceError("policy_denied", "private");
+    return Promise.resolve();
+  };
+  const { list, requests } = collect({ "site.test": () => Response.redirect("https://inside.test/") }, {}, {
+    beforeRequest,
+  });
+  assert.equal((await list).code, "policy_denied");
+  assert.deepEqual([checked, requests.length], [["site.test", "inside.test"], 1]);
+});
