@@ -11,6 +11,7 @@ import { openObjectStore } from "./objects.ts";
 import { FREE_ACCOUNT_LIMITS, RateLimiter, type RateLimitOptions } from "./rate_limit.ts";
 import { repoKey, Repos, type RepoType, storedBytes } from "./repos.ts";
 import { cdnRoutes, resolveRoutes, smallFileRoutes } from "./resolve_routes.ts";
+import { spaceRoutes } from "./space_routes.ts";
 import { addressSigner } from "./signed_address.ts";
 import type { HubCall, HubEnv, HubState, HubUser } from "./state.ts";
 
@@ -117,6 +118,7 @@ function hubApp(state: HubState): Hono<HubEnv> {
   app.route("/", completeRoute(state));
   app.route("/", smallFileRoutes(state));
   app.route("/api", apiRoutes(state));
+  app.route("/api", spaceRoutes(state));
   app.route("/.control", controlRoutes(state));
   for (const [prefix, type] of [["/datasets", "dataset"], ["/spaces", "space"], ["/", "model"]] as const) {
     app.route(prefix, lfsRoutes(state, type satisfies RepoType));

@@ -359,3 +359,30 @@ Deno.test("a hub started again on its directory knows repositories, commits and 
   await second.stop();
   await Deno.remove(dir, { recursive: true });
 });
+
+Deno.test("a Space keeps secrets unread, shows variables, and pauses and restarts for its owner alone", () =>
+  withHub(async (hub) => {
+    const repo = { type: "space", name: "alice/runner" } as const;
+    await client.createRepo({ ...as(hub), repo, sdk: "docker", visibility: "private" });
+    const ask = async (method: string, path: string, body?: unknown, user = ALICE) => {
+      const answer = await fetch(`${hub.url}/api/spaces/alice/runner/${path}`, {
+        method,
+        headers: { authorization: `Bearer ${user.token}`, "content-type": "application/json" },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      });
+      return { status: answer.status, body: await answer.json() };
+    };
+    await ask("POST", "secrets", { key: "HF_FILE_SALT", value: "salt" });
+    await ask("POST", "variables", { key: "PORT", value: "7860" });
+    const secrets = await ask("GET", "secrets");
+    assert.deepEqual(Object.keys(secrets.body), ["HF_FILE_SALT"]);
+    assert.doesNotMatch(JSON.stringify(secrets.body), /"salt"/);
+    assert.equal((await ask("GET", "variables")).body.PORT.value, "7860");
+    assert.equal((await ask("POST", "pause")).body.stage, "PAUSED");
+    assert.equal((await ask("POST", "restart")).body.stage, "RUNNING");
+    assert.equal((await ask("POST", "sleeptime", { seconds: 3600 })).body.gcTimeout, 3600);
+    assert.equal((await ask("GET", "runtime")).body.stage, "RUNNING");
+    await ask("DELETE", "secrets", { key: "HF_FILE_SALT" });
+    assert.deepEqual((await ask("GET", "secrets")).body, {});
+    assert.equal((await ask("POST", "pause", undefined, BOB)).status, 404);
+  }));

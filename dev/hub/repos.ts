@@ -2,6 +2,7 @@
 // Example: repos/datasets/alice/archive-55825.json. Runs on: Deno.
 
 import { createHash } from "node:crypto";
+import type { SpaceState } from "./space_routes.ts";
 
 export type RepoType = "dataset" | "model" | "space";
 
@@ -28,6 +29,7 @@ export interface Repo {
   readonly createdAt: string;
   visibility: "public" | "private";
   sdk?: string;
+  space?: SpaceState;
   /** First to last; the last one is the head of main. */
   commits: Commit[];
   /** LFS objects this repository holds, whether a commit names them or not. */

@@ -98,3 +98,29 @@ Deno.test("storageTargetsFromEnv names everything that is missing at once", () =
     /HF_STORAGE_USERNAME_1 is missing; HF_TOKEN_STORAGE_2 is missing; HF_STORAGE_USERNAME_2 is missing/,
   );
 });
+
+for (const seed of [1, 2, 3, 4, 5, 6]) {
+  Deno.test(`replicate through random failures (seed ${seed}) → every account has the file, whole, in one commit`, async () => {
+    await using hub = await createTestHub({ accounts: ["alice", "bob"] });
+    hub.hub.chaos({ seed, rate: 0.2 });
+    const file = await stageFile((await hub.file("a.mp4", SIZE)).path);
+    const targets = targetsOf(hub);
+    let copies: StoredCopy[] = [];
+    for (let run = 1; copies.length < targets.length; run++) {
+      assert.ok(run <= 10, `done within 10 runs (seed ${seed})`);
+      ({ copies } = await replicate(file, ARCHIVE, { targets }));
+    }
+    hub.hub.chaos(null);
+    for (const target of targets) {
+      const stored = new Uint8Array(await new Response(await target.read(target.address(ARCHIVE))).arrayBuffer());
+      assert.deepEqual(stored, await Deno.readFile(file.path), `${target.name} (seed ${seed})`);
+    }
+    for (const user of ["alice", "bob"]) {
+      const history = await fetch(`${hub.hub.url}/api/datasets/${user}/archive-55825/commits/main`, {
+        headers: { authorization: `Bearer hf_${user}Token` },
+      });
+      const titles: string[] = (await history.json()).map((commit: { title: string }) => commit.title);
+      assert.equal(titles.filter((title) => title.startsWith("Archive ")).length, 1, `${user} (seed ${seed})`);
+    }
+  });
+}

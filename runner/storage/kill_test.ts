@@ -1,0 +1,55 @@
+// kill -9 at each step of an upload: the next run ends it, sends at most the parts that were in flight again, commits once.
+
+import assert from "node:assert/strict";
+import type { ReplicateOrder, Step } from "../../dev/hub/replicate_program.ts";
+import { createTestHub } from "../../dev/hub/test_hub.ts";
+
+const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
+const PART = 1 << 18;
+const SIZE = 10 * PART + 5;
+/** Part streams of one target. */
+const IN_FLIGHT = 3;
+const PROGRAM = new URL("../../dev/hub/replicate_program.ts", import.meta.url).pathname;
+
+async function run(order: ReplicateOrder): Promise<Deno.CommandOutput> {
+  const args = ["run", "-A", "--no-check", PROGRAM, JSON.stringify(order)];
+  return await new Deno.Command(Deno.execPath(), { args, stderr: "inherit" }).output();
+}
+
+const POINTS: readonly (readonly [Step, "before" | "after", number])[] = [
+  ["look", "before", 1],
+  ["look", "after", 1],
+  ["create_repo", "after", 1],
+  ["batch", "before", 1],
+  ["batch", "after", 1],
+  ["part", "before", 1],
+  ["part", "after", 2],
+  ["part", "before", 6],
+  ["part", "after", 11],
+  ["complete", "before", 1],
+  ["complete", "after", 1],
+  ["verify", "after", 1],
+  ["commit", "before", 1],
+  ["commit", "after", 1],
+  ["look", "after", 2],
+];
+
+for (const [step, when, nth] of POINTS) {
+  Deno.test(`kill -9 ${when} ${step} ${nth} → the next run ends it, with one commit and little sent again`, async () => {
+    await using test = await createTestHub({ accounts: ["alice"] });
+    const { path, sha256 } = await test.file("a.mp4", SIZE);
+    const order = { path, archive: ARCHIVE, env: test.env };
+    const killed = await run({ ...order, dieAt: step, when, nth });
+    assert.equal(killed.signal, "SIGKILL");
+    const ended = await run(order);
+    assert.equal(ended.code, 0);
+    const { copies } = JSON.parse(new TextDecoder().decode(ended.stdout));
+    assert.equal(copies[0].sha256, sha256);
+    const commits = test.hub.calls.filter((call) => call.at === "commit" && call.status === 200);
+    assert.equal(commits.length, 1);
+    const resent = test.uploadedBytes() - SIZE;
+    assert.ok(resent <= IN_FLIGHT * PART, `${resent} bytes sent again`);
+    const stored = await fetch(copies[0].directUrl, { headers: { authorization: "Bearer hf_aliceToken" } });
+    assert.deepEqual(new Uint8Array(await stored.arrayBuffer()), await Deno.readFile(path));
+  });
+}
