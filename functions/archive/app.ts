@@ -6,6 +6,7 @@ import { z } from "zod";
 import { parseCatalogueText } from "../../sources/catalogue_text.ts";
 import { parseProviderText } from "../../sources/provider_text.ts";
 import { isOperator } from "../_shared/operator_key.ts";
+import { openApiDocument } from "../_shared/openapi.ts";
 import { type Problem, problem } from "../_shared/problem.ts";
 import { type ArchiveStore, DatabaseRefusal, type VideoFilter } from "./archive_store.ts";
 
@@ -29,6 +30,7 @@ export interface ArchiveAppTools {
 export function createArchiveApp({ store, operatorKeys, onError }: ArchiveAppTools): Hono {
   const app = new Hono();
   for (const base of ["/archive", "/api/v1/archive"]) {
+    app.get(`${base}/openapi.json`, (c) => c.json(openApiDocument, 200, { "cache-control": "public, max-age=300" }));
     app.get(`${base}/health`, (c) => c.json({ success: true }, 200, { "cache-control": "no-store" }));
   }
   app.use(async (c, next) => {

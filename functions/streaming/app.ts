@@ -2,6 +2,7 @@
 // Runs on: Deno, edge runtime.
 import { Hono } from "hono";
 import { cors } from "hono/cors";
+import { openApiDocument } from "../_shared/openapi.ts";
 import { problem } from "../_shared/problem.ts";
 import { parseEpisodeKey } from "./episode_key.ts";
 import type { EpisodeOutcome, EpisodeService } from "./episode_service.ts";
@@ -24,6 +25,7 @@ export function createStreamingApp(tools: StreamingAppTools): Hono {
   }));
   for (const base of ["/streaming", "/api/v1/streaming"]) {
     app.get(`${base}/health`, (c) => c.json({ success: true }, 200, { "cache-control": "no-store" }));
+    app.get(`${base}/openapi.json`, (c) => c.json(openApiDocument, 200, { "cache-control": "public, max-age=300" }));
     app.on(["GET", "POST"], `${base}/:malId/:episode`, async (c) => {
       const startedAt = performance.now();
       const key = parseEpisodeKey(c.req.param());

@@ -7,6 +7,7 @@ import { htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
 import { searchSite, titleApi } from "../../dev/sites/title_api.ts";
 import { parseSigningKeys, verifyLink } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
+import { publicAnswerSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";
 import type { PublicAnswer, PublicServer } from "./public_answer.ts";
 
@@ -58,7 +59,9 @@ function startApp(rig: FunctionRig, more: Readonly<Record<string, string>>) {
   const app = buildStreamingApp({ ...rig.env, ...more });
   const get = async (path = "/streaming/1/1", init?: RequestInit) => {
     const response = await app.request(path, init);
-    return { status: response.status, headers: response.headers, body: await response.json() as PublicAnswer };
+    const body: unknown = await response.json();
+    publicAnswerSchema.parse(body); // strict: every answer of these tests is held against the OpenAPI document's schema
+    return { status: response.status, headers: response.headers, body: body as PublicAnswer };
   };
   return { app, get };
 }
