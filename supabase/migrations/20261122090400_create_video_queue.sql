@@ -1,18 +1,18 @@
 -- One row per video that is wanted. The row is the job: who holds it, until when, and when it is due.
 create table public.video_queue (
   id uuid primary key default gen_random_uuid(),
-  mal_id int not null,
-  episode int not null,
-  provider varchar(20) not null,
-  video_url text not null,
-  resolution varchar(10),
+  mal_id keepstream.positive_int not null,
+  episode keepstream.positive_int not null,
+  provider keepstream.provider_name not null,
+  video_url keepstream.web_address not null,
+  resolution keepstream.resolution_label,
   status text not null default 'pending',
   retry_count int not null default 0,
   error_message text,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  embed_url text,
-  priority smallint not null default 1,
+  embed_url keepstream.web_address,
+  priority keepstream.priority_level not null default 1,
   run_at timestamptz not null default now(),
   attempts int not null default 0,
   max_attempts int not null default 8,
@@ -27,23 +27,15 @@ create table public.video_queue (
   started_at timestamptz,
   finished_at timestamptz,
   constraint video_queue_one_job_per_video unique nulls not distinct (mal_id, episode, provider, resolution),
-  constraint video_queue_mal_id_is_positive check (mal_id > 0),
-  constraint video_queue_episode_is_positive check (episode > 0),
-  constraint video_queue_provider_is_a_slug check (provider ~ '^[a-z0-9][a-z0-9_-]{0,19}$'),
-  constraint video_queue_resolution_is_a_label check (resolution ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$'),
-  constraint video_queue_video_url_is_web check (octet_length(video_url) <= 4096 and video_url ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$'),
-  constraint video_queue_embed_url_is_web check (octet_length(embed_url) <= 4096 and embed_url ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$'),
   constraint video_queue_status_is_known check (status in ('pending', 'downloading', 'uploading', 'ready', 'failed')),
-  constraint video_queue_priority_is_known check (priority between 0 and 3),
-  constraint video_queue_attempts_are_bounded check (attempts between 0 and max_attempts and max_attempts > 0),
-  constraint video_queue_retry_count_counts check (retry_count >= 0),
+  constraint video_queue_attempts_are_bounded check (attempts between 0 and max_attempts and max_attempts > 0 and retry_count >= 0),
   constraint video_queue_leased_iff_active check ((status in ('downloading', 'uploading')) = (lease_token is not null)),
   constraint video_queue_lease_is_whole check (
     (lease_token is null) = (lease_expires_at is null) and (lease_token is null) = (lease_owner is null)
+    and (cancel_requested_at is null or lease_token is not null)
   ),
   constraint video_queue_terminal_implies_failed check (terminal_at is null or status = 'failed'),
-  constraint video_queue_ready_has_no_error check (status <> 'ready' or (error_message is null and error_class is null)),
-  constraint video_queue_cancel_implies_active check (cancel_requested_at is null or lease_token is not null)
+  constraint video_queue_ready_has_no_error check (status <> 'ready' or (error_message is null and error_class is null))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
 
 comment on table public.video_queue is 'One job per video: pending → downloading → uploading → ready | failed.';

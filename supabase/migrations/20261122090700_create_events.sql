@@ -3,16 +3,12 @@ create table keepstream.events (
   id bigint generated always as identity primary key,
   queue_id uuid not null,
   at timestamptz not null default clock_timestamp(),
-  kind text not null,
+  kind keepstream.event_kind not null,
   to_status text,
   lease_epoch int,
   worker text,
   error_class text,
-  detail jsonb,
-  constraint event_kind_is_known check (kind in (
-    'enqueued', 'claimed', 'uploading', 'completed', 'failed', 'released', 'reaped', 'revived', 'rearchived',
-    'cancel_requested', 'cancelled', 'source_added', 'replica_verified', 'replica_failed', 'replica_missing', 'promoted', 'taken_down'
-  ))
+  detail jsonb
 );
 comment on table keepstream.events is 'Append-only history of every job; queue_id outlives the job on purpose.';
 create index events_of_a_job on keepstream.events (queue_id, id);

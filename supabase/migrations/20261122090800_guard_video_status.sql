@@ -13,6 +13,9 @@ begin
     end if;
     return new;
   end if;
+  if new.status = old.status then
+    return new; -- asked here and not in a WHEN clause, which every statement would read and compile anew
+  end if;
 
   if (old.status, new.status) not in (
     ('pending', 'downloading'), ('pending', 'failed'),
@@ -75,6 +78,9 @@ begin
     insert into keepstream.events (queue_id, kind, to_status) values (new.id, 'enqueued', 'pending');
     return null;
   end if;
+  if new.status = old.status then
+    return null;
+  end if;
   insert into keepstream.events (queue_id, kind, to_status, lease_epoch, worker, error_class, detail)
   values (
     new.id,
@@ -103,11 +109,12 @@ begin
   if old.status = 'ready' then
     delete from public.video_store s where s.queue_id = new.id;
   end if;
-  -- Tried again by an operator, not for a new address: then every known one deserves it.
-  if new.status = 'pending' and old.status in ('failed', 'ready') and not exists (
-    select from public.video_candidates c where c.queue_id = new.id and c.state = 'live'
-  ) then
-    update public.video_candidates c set state = 'live' where c.queue_id = new.id;
+  if new.status = 'pending' and old.status in ('failed', 'ready') then
+    -- Tried again by an operator, not for a new address: then every known one deserves it.
+    if not exists (select from public.video_candidates c where c.queue_id = new.id and c.state = 'live') then
+      update public.video_candidates c set state = 'live' where c.queue_id = new.id;
+    end if;
+    perform keepstream.request_wake();
   end if;
   return null;
 end
@@ -116,11 +123,11 @@ $$;
 create trigger video_queue_guards_insert before insert on public.video_queue
   for each row execute function keepstream.guard_video_status();
 create trigger video_queue_guards_status before update of status on public.video_queue
-  for each row when (old.status is distinct from new.status) execute function keepstream.guard_video_status();
+  for each row execute function keepstream.guard_video_status();
 create trigger video_queue_records_insert after insert on public.video_queue
   for each row execute function keepstream.record_video_status();
 create trigger video_queue_records_status after update of status on public.video_queue
-  for each row when (old.status is distinct from new.status) execute function keepstream.record_video_status();
+  for each row execute function keepstream.record_video_status();
 
 -- A store row without a verified copy, or a ready job without a store row, would be a link that leads nowhere:
 -- losing the last copy, or the row, puts the video back in line.

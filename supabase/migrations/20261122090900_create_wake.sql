@@ -138,14 +138,3 @@ end
 $$;
 create trigger video_queue_wakes_on_insert after insert on public.video_queue
   referencing new table as inserted for each statement execute function keepstream.wake_for_new_jobs();
-
-create function keepstream.wake_for_revived_job() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform keepstream.request_wake();
-  return null;
-end
-$$;
-create trigger video_queue_wakes_on_revival after update of status on public.video_queue
-  for each row when (new.status = 'pending' and old.status in ('failed', 'ready')) execute function keepstream.wake_for_revived_job();

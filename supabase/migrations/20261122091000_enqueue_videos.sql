@@ -3,7 +3,7 @@ create function keepstream.enqueue(
   mal_id int, episode int, provider text, video_url text, resolution text,
   embed_url text, kind text, headers jsonb, expires_at timestamptz, priority int
 ) returns public.video_queue
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   web_address constant text := '^https?://[^\u0001-\u0020\u007f-\u009f]+$';
@@ -91,9 +91,11 @@ create function public.enqueue_video(
   embed_url text default null, kind text default null, headers jsonb default null,
   expires_at timestamptz default null, priority int default null
 ) returns public.video_queue
-language sql security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
-  select * from keepstream.enqueue(mal_id, episode, provider, video_url, resolution, embed_url, kind, headers, expires_at, priority)
+begin
+  return keepstream.enqueue(mal_id, episode, provider, video_url, resolution, embed_url, kind, headers, expires_at, priority);
+end
 $$;
 comment on function public.enqueue_video(int, int, text, text, text, text, text, jsonb, timestamptz, int) is
   'Asks for a video and returns its job. Known address: writes nothing. New address: one more candidate, and a failed or dead job is tried again.';

@@ -1,6 +1,6 @@
 -- What a holder says about its job. Only the current, unexpired token is heard.
 create function keepstream.switch_candidate(queue_id uuid, candidate_id uuid, error_class text, new_state text) returns public.video_candidates
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   other public.video_candidates;
@@ -23,7 +23,7 @@ create function public.update_video_queue_status(
   id uuid, status text, error text default null, lease_token uuid default null, error_class text default null,
   progress jsonb default null, retry_after_seconds int default null, candidate_id uuid default null
 ) returns public.video_queue
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   job public.video_queue;

@@ -1,7 +1,7 @@
 -- One heartbeat for all jobs of a runner. Touches no indexed column, so the update stays on its page.
 create function public.extend_video_lease(ids uuid[], lease_tokens uuid[], lease_seconds int default 120, progress jsonb default null)
 returns table (id uuid, lease_expires_at timestamptz, cancel_requested boolean, lost boolean)
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

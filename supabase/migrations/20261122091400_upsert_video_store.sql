@@ -5,7 +5,7 @@ create function public.upsert_video_store(
   lease_token uuid default null, sha256 text default null, size_bytes bigint default null,
   duration_seconds double precision default null, replicas jsonb default null
 ) returns public.video_store
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

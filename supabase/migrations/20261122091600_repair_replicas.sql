@@ -2,7 +2,7 @@
 create function public.claim_replica_repairs("limit" int, worker text default 'runner', lease_seconds int default 600)
 returns table (
   id uuid, store_id uuid, target text, repo text, path text, attempts int, lease_token uuid, lease_expires_at timestamptz,
-  mal_id int, episode int, provider varchar(20), resolution varchar(10), file_key varchar(64), sha256 text, size_bytes bigint, sources jsonb
+  mal_id int, episode int, provider text, resolution text, file_key text, sha256 text, size_bytes bigint, sources jsonb
 )
 language plpgsql security definer set search_path = ''
 as $$
@@ -29,8 +29,8 @@ begin
     from due where r.id = due.id
     returning r.*
   )
-  select c.id, c.store_id, c.target, c.repo, c.path, c.attempts, c.lease_token, c.lease_expires_at,
-    s.mal_id, s.episode, s.provider, s.resolution, s.file_key, s.sha256, s.size_bytes,
+  select c.id, c.store_id, c.target::text, c.repo::text, c.path::text, c.attempts, c.lease_token, c.lease_expires_at,
+    s.mal_id::int, s.episode::int, s.provider::text, s.resolution::text, s.file_key::text, s.sha256::text, s.size_bytes::bigint,
     (select jsonb_agg(jsonb_build_object('id', v.id, 'target', v.target, 'account', v.account, 'repo', v.repo, 'path', v.path,
         'commit_oid', v.commit_oid, 'direct_url', v.direct_url) order by v.verified_at, v.id)
       from public.video_replicas v where v.store_id = c.store_id and v.state = 'verified')

@@ -1,16 +1,13 @@
 -- The cache of what providers said, shared by every isolate.
 create table keepstream.source_lists (
-  mal_id int not null,
-  episode int not null,
-  provider varchar(20) not null,
+  mal_id keepstream.positive_int not null,
+  episode keepstream.positive_int not null,
+  provider keepstream.provider_name not null,
   state text not null,
   code text,
   servers jsonb not null default '[]',
   fetched_at timestamptz not null default now(),
   primary key (mal_id, episode, provider),
-  constraint source_lists_mal_id_is_positive check (mal_id > 0),
-  constraint source_lists_episode_is_positive check (episode > 0),
-  constraint source_lists_provider_is_a_slug check (provider ~ '^[a-z0-9][a-z0-9_-]{0,19}$'),
   constraint source_lists_servers_are_a_list check (jsonb_typeof(servers) = 'array' and octet_length(servers::text) <= 1048576)
 ) with (fillfactor = 80);
 comment on table keepstream.source_lists is 'The servers each provider named for an episode, when, or the code of its failure.';

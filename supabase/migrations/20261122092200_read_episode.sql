@@ -1,6 +1,6 @@
 -- One round trip for a warm answer: everything a request for an episode needs to know.
 create function public.read_episode(mal_id int, episode int, client text default null) returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   moment timestamptz := clock_timestamp();

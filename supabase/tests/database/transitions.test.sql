@@ -46,7 +46,7 @@ select throws_ok($$ select pg_temp.archive(token, repeat('cd', 32)) from held $$
 select is((select count(*) from video_store), 1::bigint, 'one store row');
 select throws_ok($$ select public.cancel_video(id) from held $$, 'PT422', null, 'a ready job cannot be cancelled');
 select is_empty('select * from public.claim_pending_videos(50)', 'a ready job is not claimed');
-select is((select array_agg(kind order by id) from keepstream.events), array['enqueued', 'claimed', 'uploading', 'completed'], 'its history');
+select is((select array_agg(kind::text order by id) from keepstream.events), array['enqueued', 'claimed', 'uploading', 'completed'], 'its history');
 
 select lives_ok($$ update video_queue set status = 'pending' where status = 'ready' $$, 're-archive');
 select is((select count(*) from video_store), 0::bigint, 'takes the store row away');

@@ -1,7 +1,8 @@
 /**
- * `deno task queue:mutants [part of a name…]`: makes small wrong versions of every SQL function, constraint, trigger and
+ * `deno task queue:mutants [--again] [part of a name…]`: makes small wrong versions of every SQL function, constraint, trigger and
  * grant of the queue, and has the tests look for each. Writes bench/results/queue-mutants.json; ends with 1 when fewer
- * than 95 % of those not argued to be equivalent are noticed.
+ * than 95 % of those not argued to be equivalent are noticed. With names, or with --again (those that survived the last
+ * time), the rest of the results stays as it is.
  */
 import { createTestDatabase, type TestDatabase } from "../../../dev/test_database.ts";
 import { runModel } from "../model/run_model.ts";
@@ -16,12 +17,29 @@ const RESULTS = new URL("../../../bench/results/queue-mutants.json", import.meta
 const WORKERS = 2;
 const GOAL = 0.95;
 
+const AGAIN = Deno.args.includes("--again");
+const NAMES = Deno.args.filter((argument) => !argument.startsWith("--"));
+
+/** Names a mutant across runs. */
+function keyOf(mutant: Pick<Result, "name" | "line" | "column" | "change" | "source">): string {
+  return JSON.stringify([mutant.name, mutant.line, mutant.column, mutant.change, mutant.source]);
+}
+
 interface Candidate {
   readonly name: string;
   readonly line: number;
+  readonly column: number;
   readonly change: string;
   readonly source: string;
   readonly sql: string;
+  /** Puts things right again; none: take a new database. */
+  readonly undo?: string;
+}
+
+/** One database for many mutants of functions, each undone after its turn; a new one after a mutant of the schema. */
+interface Workbench extends AsyncDisposable {
+  fresh(): Promise<TestDatabase>;
+  current(): Promise<TestDatabase>;
 }
 
 interface Result extends Omit<Candidate, "sql"> {
@@ -43,24 +61,39 @@ const FIRST_LOOK: readonly (readonly [RegExp, string])[] = [
 
 await withOwnPostgres(async () => {
   const all = await candidates();
+  const before = await Deno.readTextFile(RESULTS).then((text) => JSON.parse(text).mutants as Result[], () => []);
+  const survivors = new Set(before.filter((result) => result.outcome === "survived").map(keyOf));
   const wanted = all.filter((candidate) =>
-    Deno.args.length === 0 || Deno.args.some((part) => candidate.name.includes(part))
+    (NAMES.length === 0 || NAMES.some((part) => candidate.name.includes(part))) &&
+    (!AGAIN || survivors.has(keyOf(candidate)))
   );
   const results: Result[] = [];
   const started = performance.now();
   const pending = [...wanted];
+  const judged = new Set(wanted.map(keyOf));
+  const known = new Set(all.map(keyOf));
+  const rest = before.filter((result) => known.has(keyOf(result)) && !judged.has(keyOf(result)));
+  const save = () => write([...rest, ...results]);
   await Promise.all(Array.from({ length: WORKERS }, async () => {
+    await using bench = createWorkbench();
+    const noticed = await noticedBy(await bench.fresh(), "control");
+    if (noticed !== null) throw new Error(`the unchanged queue fails ${noticed}: nothing can be learnt from mutants`);
     for (let candidate = pending.shift(); candidate; candidate = pending.shift()) {
-      const result = await judge(candidate);
+      const result = await judge(candidate, bench);
       results.push(result);
       if (result.outcome === "survived") {
         console.log(`survived ${result.name}:${result.line} ${result.change}\n    ${result.source}`);
       }
-      if (results.length % 50 === 0) console.log(`${results.length} of ${wanted.length}`);
+      if (results.length % 50 === 0) {
+        console.log(`${results.length} of ${wanted.length}`);
+        await save();
+      }
     }
   }));
   const minutes = (performance.now() - started) / 60_000;
-  await report(results, minutes);
+  const { score, ...counts } = await save();
+  console.log({ ...counts, score }, `${minutes.toFixed(1)} min`);
+  if (score < GOAL) Deno.exitCode = 1;
 });
 
 async function candidates(): Promise<Candidate[]> {
@@ -71,10 +104,10 @@ async function candidates(): Promise<Candidate[]> {
     select p.pronamespace::regnamespace || '.' || p.proname as name, pg_get_functiondef(p.oid) as definition
     from pg_proc p where p.pronamespace in ('public'::regnamespace, 'keepstream'::regnamespace) order by 1`;
   for (const { name, definition } of functions) {
-    for (const mutant of mutantsOf(definition)) found.push({ ...mutant, name });
+    for (const mutant of mutantsOf(definition)) found.push({ ...mutant, name, undo: definition });
   }
   const whole = (name: string, change: string, statement: string) =>
-    found.push({ name, line: 0, change, source: statement, sql: statement });
+    found.push({ name, line: 0, column: 0, change, source: statement, sql: statement });
   const constraints = await sql<{ relation: string; name: string }[]>`
     select c.conrelid::regclass::text as relation, c.conname as name from pg_constraint c
     where c.connamespace in ('public'::regnamespace, 'keepstream'::regnamespace) and c.contype in ('c', 'u')
@@ -95,15 +128,16 @@ async function candidates(): Promise<Candidate[]> {
   return found;
 }
 
-async function judge({ sql, ...candidate }: Candidate): Promise<Result> {
-  await using database = await createTestDatabase();
+async function judge({ sql, undo, ...candidate }: Candidate, bench: Workbench): Promise<Result> {
+  const database = undo === undefined ? await bench.fresh() : await bench.current();
   try {
     await database.sql.unsafe(sql);
-    await database.admin.unsafe(`alter database ${database.name} set statement_timeout = '20s'`);
   } catch {
     return { ...candidate, outcome: "stillborn", by: "not valid SQL" };
   }
   const by = await noticedBy(database, candidate.name);
+  if (undo === undefined) await bench.fresh();
+  else await database.sql.unsafe(undo);
   if (by !== null) return { ...candidate, outcome: "killed", by };
   const reason = EQUIVALENT.find((entry) =>
     entry.name === candidate.name && entry.change === candidate.change && candidate.source.includes(entry.source)
@@ -111,6 +145,24 @@ async function judge({ sql, ...candidate }: Candidate): Promise<Result> {
   return reason
     ? { ...candidate, outcome: "equivalent", by: reason.because }
     : { ...candidate, outcome: "survived", by: "" };
+}
+
+function createWorkbench(): Workbench {
+  let database: TestDatabase | undefined;
+  const bench: Workbench = {
+    async fresh() {
+      await database?.[Symbol.asyncDispose]();
+      database = await createTestDatabase();
+      // A mutant may wait for ever: its statements end, and with them the check.
+      await database.admin.unsafe(`alter database ${database.name} set statement_timeout = '20s'`);
+      return database;
+    },
+    current: async () => database ?? await bench.fresh(),
+    async [Symbol.asyncDispose]() {
+      await database?.[Symbol.asyncDispose]();
+    },
+  };
+  return bench;
 }
 
 async function noticedBy(database: TestDatabase, name: string): Promise<string | null> {
@@ -139,7 +191,7 @@ async function noticedBy(database: TestDatabase, name: string): Promise<string |
   return null;
 }
 
-async function report(results: readonly Result[], minutes: number): Promise<void> {
+async function write(results: readonly Result[]) {
   const count = (outcome: Result["outcome"]) => results.filter((result) => result.outcome === outcome).length;
   const [killed, survived, equivalent] = [count("killed"), count("survived"), count("equivalent")];
   const score = killed / (killed + survived);
@@ -150,14 +202,11 @@ async function report(results: readonly Result[], minutes: number): Promise<void
     equivalent,
     score: Number(score.toFixed(4)),
   };
-  console.log(summary, `${minutes.toFixed(1)} min`);
-  if (Deno.args.length === 0) {
-    const order = (a: Result, b: Result) =>
-      a.name.localeCompare(b.name) || a.line - b.line || a.change.localeCompare(b.change);
-    const list = results.filter((result) => result.outcome !== "stillborn").sort(order);
-    const lines = list.map((result) => `    ${JSON.stringify(result)}`).join(",\n");
-    const text = `{\n  "summary": ${JSON.stringify(summary)},\n  "mutants": [\n${lines}\n  ]\n}\n`;
-    await Deno.writeTextFile(RESULTS, text);
-  }
-  if (score < GOAL) Deno.exitCode = 1;
+  const order = (a: Result, b: Result) =>
+    a.name.localeCompare(b.name) || a.line - b.line || a.column - b.column || a.change.localeCompare(b.change);
+  const list = results.filter((result) => result.outcome !== "stillborn").sort(order);
+  const lines = list.map((result) => `    ${JSON.stringify(result)}`).join(",\n");
+  const text = `{\n  "summary": ${JSON.stringify(summary)},\n  "mutants": [\n${lines}\n  ]\n}\n`;
+  await Deno.writeTextFile(RESULTS, text);
+  return summary;
 }

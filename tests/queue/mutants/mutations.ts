@@ -2,13 +2,14 @@
  * Small wrong versions of a SQL function, one change each, as a person makes them: a boundary, a condition, a lock, a
  * forgotten statement. Strings and comments are left alone, but for the words that are states.
  *
- * @example mutantsOf("… if a <= b then …") // [{ change: "<= → <", line: 1, sql: "… a < b …" }]
+ * @example mutantsOf("… if a <= b then …") // [{ change: "<= → <", line: 1, column: 6, sql: "… a < b …" }]
  */
 export interface Mutant {
   /** What was changed, "before → after". */
   readonly change: string;
   /** Line in the function's definition. */
   readonly line: number;
+  readonly column: number;
   readonly source: string;
   readonly sql: string;
 }
@@ -78,8 +79,10 @@ export function mutantsOf(definition: string): Mutant[] {
   const mutants: Mutant[] = [];
   const add = (span: Span, replacement: string, change: string) => {
     const sql = definition.slice(0, span.start) + replacement + definition.slice(span.end);
-    const line = definition.slice(0, span.start).split("\n").length;
-    mutants.push({ change, line, source: definition.split("\n")[line - 1]!.trim(), sql });
+    const before = definition.slice(0, span.start).split("\n");
+    const line = before.length;
+    const column = before.at(-1)!.length + 1;
+    mutants.push({ change, line, column, source: definition.split("\n")[line - 1]!.trim(), sql });
   };
 
   for (const [pattern, replacement] of SWAPS) {

@@ -102,8 +102,9 @@ export const UPKEEP: readonly Scenario[] = [
   {
     name: "counts walk indexes, never the queue table",
     async run(queue) {
-      await queue.sql`set enable_seqscan = off`;
-      const plan = await queue.sql`explain (format json) select * from public.operator`;
+      const sql = queue.connect("postgres");
+      await sql`set enable_seqscan = off`;
+      const plan = await sql`explain (format json) select * from public.operator`;
       const text = JSON.stringify(plan);
       assert.ok(!text.includes('"Seq Scan"'), text);
     },

@@ -1,0 +1,210 @@
+/**
+ * One queue, one number of clients, one round, in a process of its own: prints { enqueue, finish } in jobs per second.
+ * Example: `deno run -A bench/queue/variant.ts keepstream 4 500 postgres://…`
+ */
+import { Logger, makeWorkerUtils, run } from "graphile-worker";
+import { PgBoss } from "pg-boss";
+import createClient, { type Sql } from "postgres";
+
+interface Queue {
+  enqueue(n: number): Promise<unknown>;
+  /** Takes and finishes jobs until there are none; returns how many. */
+  work(): Promise<number>;
+  /** How many are finished, asked of the tables. */
+  finished(): Promise<number>;
+  close(): Promise<void>;
+}
+
+const [variant = "", clientsText = "1", jobsText = "100", url = ""] = Deno.args;
+const clients = Number(clientsText);
+const jobs = Number(jobsText);
+
+const VARIANTS: Readonly<Record<string, () => Promise<Queue>>> = {
+  keepstream: () => keepstream(finishWithArchive),
+  "keepstream-release": () => keepstream(finishWithStatus),
+  unfenced,
+  "pg-boss": pgBoss,
+  "graphile-worker": graphileWorker,
+};
+
+const queue = await VARIANTS[variant]!();
+try {
+  const enqueue = await perSecond(async () => {
+    let next = 0;
+    await Promise.all(Array.from({ length: clients }, async () => {
+      while (next < jobs) await queue.enqueue(++next);
+    }));
+  });
+  let worked = 0;
+  const finish = await perSecond(async () => {
+    worked = await queue.work();
+  });
+  const finished = await queue.finished();
+  if (worked !== jobs || finished !== jobs) {
+    throw new Error(`${variant}: ${worked} worked, ${finished} finished of ${jobs}`);
+  }
+  console.log(JSON.stringify({ enqueue, finish }));
+} finally {
+  await queue.close();
+}
+Deno.exit(0); // pg-boss and graphile-worker leave timers behind
+
+async function perSecond(work: () => Promise<void>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return Math.round(jobs / ((performance.now() - started) / 1000));
+}
+
+function pool(): Sql[] {
+  return Array.from({ length: clients }, () => createClient(url, { max: 1, onnotice: () => {} }));
+}
+
+/** The same loop for each: one connection per client, one job at a time, until nothing is due. */
+async function drain(connections: readonly Sql[], one: (sql: Sql) => Promise<boolean>): Promise<number> {
+  let done = 0;
+  await Promise.all(connections.map(async (sql) => {
+    while (await one(sql)) done++;
+  }));
+  return done;
+}
+
+type Finish = (sql: Sql, job: { id: string; lease_token: string; mal_id: number; episode: number }) => Promise<unknown>;
+
+async function keepstream(finish: Finish): Promise<Queue> {
+  const connections = pool();
+  let turn = 0;
+  return await Promise.resolve({
+    enqueue: (n) =>
+      connections[
+        turn++ % clients
+      ]!`select from public.enqueue_video(1, ${n}, 'animasu', ${`https://a.test/${n}.mp4`}, '720p')`,
+    work: () =>
+      drain(connections, async (sql) => {
+        const [job] = await sql<{ id: string; lease_token: string; mal_id: number; episode: number }[]>`
+          select id, lease_token, mal_id, episode from public.claim_pending_videos(1, 'bench', 120)`;
+        if (!job) return false;
+        await finish(sql, job);
+        return true;
+      }),
+    async finished() {
+      const [row] = await connections[0]!`
+        select count(*)::int as n from public.video_queue where status = 'ready' or terminal_at is not null`;
+      return row!["n"];
+    },
+    close: async () => void await Promise.all(connections.map((sql) => sql.end())),
+  });
+}
+
+/** Two calls, as the others': claim, then one fenced write that ends the job. */
+function finishWithStatus(sql: Sql, job: { id: string; lease_token: string }) {
+  return sql`select from public.update_video_queue_status(${job.id}, 'failed', null, ${job.lease_token}, 'unsupported')`;
+}
+
+/** What a runner does: claim, uploading, and the archive with its copy – three fenced calls. */
+async function finishWithArchive(sql: Sql, job: { id: string; lease_token: string; mal_id: number; episode: number }) {
+  await sql`select from public.update_video_queue_status(${job.id}, 'uploading', null, ${job.lease_token})`;
+  await sql`select from public.upsert_video_store(${job.mal_id}, ${job.episode}, 'animasu', '720p', ${
+    "ab".repeat(16)
+  }, 1,
+    'user/media', ${`1/ep${job.episode}/x.mp4`}, 'https://hub.test/x.mp4', null, ${job.lease_token}, ${
+    "ab".repeat(32)
+  }, 4, 1.5)`;
+}
+
+/** The least a queue on Postgres does: two updates, no token, no event, no second table. */
+async function unfenced(): Promise<Queue> {
+  const connections = pool();
+  let turn = 0;
+  await connections[0]!.unsafe(`
+    create table if not exists public.unfenced (id uuid primary key default gen_random_uuid(), n int unique, status text not null default 'pending', run_at timestamptz default now());
+    create index if not exists unfenced_due on public.unfenced (run_at) where status = 'pending';`).simple();
+  return {
+    enqueue: (n) => connections[turn++ % clients]!`insert into public.unfenced (n) values (${n})`,
+    work: () =>
+      drain(connections, async (sql) => {
+        const [job] = await sql`
+          update public.unfenced set status = 'running' where id = (
+            select id from public.unfenced where status = 'pending' and run_at <= now() order by run_at limit 1 for update skip locked
+          ) returning id`;
+        if (!job) return false;
+        await sql`update public.unfenced set status = 'done' where id = ${job["id"]}`;
+        return true;
+      }),
+    async finished() {
+      const [row] = await connections[0]!`select count(*)::int as n from public.unfenced where status = 'done'`;
+      return row!["n"];
+    },
+    close: async () => void await Promise.all(connections.map((sql) => sql.end())),
+  };
+}
+
+async function pgBoss(): Promise<Queue> {
+  const boss = new PgBoss({ connectionString: url, max: clients, supervise: false, schedule: false });
+  boss.on("error", (error) => {
+    throw error;
+  });
+  await boss.start();
+  await boss.createQueue("bench");
+  const sql = createClient(url, { max: 1, onnotice: () => {} });
+  return {
+    enqueue: (n) => boss.send("bench", { n }),
+    async work() {
+      let done = 0;
+      await Promise.all(Array.from({ length: clients }, async () => {
+        for (;;) {
+          const [job] = await boss.fetch("bench");
+          if (!job) return;
+          await boss.complete("bench", job.id);
+          done++;
+        }
+      }));
+      return done;
+    },
+    async finished() {
+      const [row] = await sql`select count(*)::int as n from pgboss.job where name = 'bench' and state = 'completed'`;
+      return row!["n"];
+    },
+    async close() {
+      await boss.stop({ graceful: false });
+      await sql.end();
+    },
+  };
+}
+
+async function graphileWorker(): Promise<Queue> {
+  const quiet = new Logger(() => () => {});
+  const utils = await makeWorkerUtils({ connectionString: url, logger: quiet, maxPoolSize: clients });
+  await utils.migrate();
+  const sql = createClient(url, { max: 1, onnotice: () => {} });
+  return {
+    enqueue: (n) => utils.addJob("bench", { n }),
+    async work() {
+      let done = 0;
+      const all = Promise.withResolvers<void>();
+      const runner = await run({
+        connectionString: url,
+        concurrency: clients,
+        maxPoolSize: clients + 2,
+        pollInterval: 100,
+        noHandleSignals: true,
+        logger: quiet,
+        taskList: { bench: () => {} },
+      });
+      // A job counts when its completion is written, not when its task returns.
+      runner.events.on("job:complete", () => {
+        if (++done === jobs) all.resolve();
+      });
+      await all.promise;
+      await runner.stop();
+      return done;
+    },
+    async finished() {
+      const [row] = await sql`select ${jobs} - count(*)::int as n from graphile_worker.jobs`;
+      return row!["n"];
+    },
+    async close() {
+      await utils.release();
+      await sql.end();
+    },
+  };
+}
