@@ -20,6 +20,14 @@ export interface Env {
   readonly HEADER_TIMEOUT_MS?: string;
   readonly RATE_LIMIT?: { limit(options: { key: string }): Promise<{ success: boolean }> };
   readonly ASSETS?: { fetch(request: Request): Promise<Response> };
+  /** The other storage targets, as the runner names them; read access is enough here. */
+  readonly S3_ENDPOINT?: string;
+  readonly S3_BUCKET?: string;
+  readonly S3_REGION?: string;
+  readonly S3_ACCESS_KEY_ID?: string;
+  readonly S3_SECRET_ACCESS_KEY?: string;
+  readonly STORAGE_FOLDER_URL?: string;
+  readonly STORAGE_FOLDER_TOKEN?: string;
   /** HF_TOKEN_STORAGE_1…N and HF_STORAGE_USERNAME_1…N. */
   readonly [name: string]: unknown;
 }
@@ -29,10 +37,26 @@ export interface HubAccount {
   readonly token: string;
 }
 
+/** A bucket of an S3-compatible store that holds archives; the runner writes it. */
+export interface S3Shelf {
+  readonly base: string;
+  readonly region: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}
+
+/** A folder that the runner serves, to whoever has the token. */
+export interface FolderShelf {
+  readonly base: string;
+  readonly token: string;
+}
+
 export interface Config {
   readonly keys: SigningKeys;
   readonly hubEndpoint: string;
   readonly hubAccounts: readonly HubAccount[];
+  readonly s3: S3Shelf | null;
+  readonly folder: FolderShelf | null;
   readonly publicApiUrl: string | null;
   readonly redirectMode: boolean;
   readonly extraPorts: readonly number[];
@@ -67,6 +91,8 @@ function parseConfig(env: Env): Config {
     keys: keys.value,
     hubEndpoint,
     hubAccounts: hubAccounts(env),
+    s3: s3Shelf(env),
+    folder: folderShelf(env),
     publicApiUrl,
     redirectMode: env.REDIRECT_MODE === "on",
     extraPorts: list(env.EXTRA_PORTS).map(Number).filter((port) => port > 0),
@@ -84,6 +110,23 @@ function hubAccounts(env: Env): HubAccount[] {
     if (typeof username !== "string" || typeof token !== "string" || username === "" || token === "") return accounts;
     accounts.push({ username, token });
   }
+}
+
+function s3Shelf(env: Env): S3Shelf | null {
+  const { S3_ENDPOINT, S3_BUCKET, S3_REGION, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY } = env;
+  if (!S3_ENDPOINT || !S3_BUCKET || !S3_ACCESS_KEY_ID || !S3_SECRET_ACCESS_KEY) return null;
+  return {
+    base: `${S3_ENDPOINT.replace(/\/+$/, "")}/${S3_BUCKET}`,
+    region: S3_REGION || "auto",
+    accessKeyId: S3_ACCESS_KEY_ID,
+    secretAccessKey: S3_SECRET_ACCESS_KEY,
+  };
+}
+
+function folderShelf(env: Env): FolderShelf | null {
+  const { STORAGE_FOLDER_URL, STORAGE_FOLDER_TOKEN } = env;
+  if (!STORAGE_FOLDER_URL || !STORAGE_FOLDER_TOKEN) return null;
+  return { base: STORAGE_FOLDER_URL.replace(/\/+$/, ""), token: STORAGE_FOLDER_TOKEN };
 }
 
 function list(text: string | undefined): string[] {

@@ -28,7 +28,7 @@ interface Resolved {
   readonly etag: string | null;
 }
 
-interface ArchiveOptions extends UpstreamOptions {
+export interface ArchiveOptions extends UpstreamOptions {
   readonly invocation: Invocation;
 }
 
@@ -41,8 +41,8 @@ export async function fetchArchive(
   options: ArchiveOptions,
 ): Promise<Result<Upstream, Problem>> {
   let worst: Problem | null = null;
-  for (const account of accountsFor(file, options.invocation.config)) {
-    const answer = await fetchCopy(request, { ...file, owner: account.username }, account.token, options);
+  for (const { token, ...copy } of copiesOf(file, options.invocation.config)) {
+    const answer = await fetchCopy(request, copy, token, options);
     if (answer.ok) return answer;
     if (options.signal.aborted) return answer;
     worst = moreTelling(worst, answer.error);
@@ -50,18 +50,22 @@ export async function fetchArchive(
   return err(worst!);
 }
 
-/** The copy that the link names first, then the other accounts'. A foreign repository is read without a token. */
-function accountsFor(
-  file: HubFile,
-  config: Config,
-): readonly { readonly username: string; readonly token: string | null }[] {
+/**
+ * The copy that the link names first, then the other accounts'. A commit is one account's own: the others have the file on main.
+ * A foreign repository is read without a token.
+ */
+function copiesOf(file: HubFile, config: Config): readonly (HubFile & { readonly token: string | null })[] {
   const own = config.hubAccounts.find((account) => sameName(account, file.owner));
-  if (own === undefined) return [{ username: file.owner, token: null }];
-  const accounts = [own, ...config.hubAccounts.filter((account) => account !== own)];
+  if (own === undefined) return [{ ...file, token: null }];
+  const others = config.hubAccounts.filter((account) => account !== own);
+  const onMain = file.rest.replace(/^\/resolve\/[^/]+\//, "/resolve/main/");
+  const copies = [
+    { ...file, token: own.token },
+    ...others.map(({ username, token }) => ({ ...file, owner: username, rest: onMain, token })),
+  ];
   // While one account is out of order, its ranges go straight to the copy that served the last one.
-  const isKnown = ({ username }: HubAccount) =>
-    peek<Resolved>("resolved", addressOf({ ...file, owner: username }, config)) !== null;
-  return [...accounts.filter(isKnown), ...accounts.filter((account) => !isKnown(account))];
+  const isKnown = (copy: HubFile) => peek<Resolved>("resolved", addressOf(copy, config)) !== null;
+  return [...copies.filter(isKnown), ...copies.filter((copy) => !isKnown(copy))];
 }
 
 function addressOf(file: HubFile, config: Config): string {
@@ -182,7 +186,7 @@ async function fetchResolved(
 }
 
 /** The answer to HEAD out of one byte's 206. */
-function forHead(request: Request, response: Response): Response {
+export function forHead(request: Request, response: Response): Response {
   if (request.method !== "HEAD") return response;
   const headers = new Headers(response.headers);
   response.body?.cancel().catch(() => {});
@@ -213,7 +217,7 @@ function hubProblem(response: Response): Problem {
 }
 
 /** Of several accounts' failures the one to tell: that a file is missing says less than that a token is wrong. */
-function moreTelling(a: Problem | null, b: Problem): Problem {
+export function moreTelling(a: Problem | null, b: Problem): Problem {
   const rank = (one: Problem) =>
     ["archive_missing", "archive_unreachable", "archive_unauthorized", "archive_busy"].indexOf(one.code);
   return a === null || rank(b) > rank(a) ? b : a;

@@ -1,14 +1,13 @@
 // GET|HEAD /proxy?url=…: check the address, check the signature, fetch, and hand on bytes or a rewritten playlist.
 // Runs on: workerd. No JavaScript touches a media byte unless the body is encrypted.
 import { type LinkError, type VerifiedLink, verifyLink } from "../core/link.ts";
-import { parseArchiveUrl } from "../core/archive_address.ts";
 import { parseRange } from "../core/range.ts";
 import { ok, type Result } from "../core/result.ts";
 import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../core/target_policy.ts";
 import type { Invocation } from "./app.ts";
+import { fetchArchived, parseArchivedFile } from "./archive.ts";
 import type { Config } from "./env.ts";
 import { answerHeaders, extension, isActive, mediaType, redirectAnswer } from "./headers.ts";
-import { fetchArchive } from "./hub.ts";
 import { decryptAnswer } from "./mega.ts";
 import {
   jsonAnswer,
@@ -47,13 +46,13 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
 /** Media whose bytes the viewer can fetch as well: nothing to rewrite, to decrypt, or to send along. */
 function isRedirectable({ url, context }: VerifiedLink, config: Config): boolean {
   return MEDIA_EXTENSIONS.has(extension(url)) && context.headers === undefined && context.megaKey === undefined &&
-    parseArchiveUrl(url, config.hubEndpoint) === null;
+    parseArchivedFile(url, config) === null;
 }
 
 async function fetchTarget(request: Request, target: Target): Promise<Result<Upstream, Problem>> {
   const { link, options, invocation } = target;
-  const file = parseArchiveUrl(link.url, invocation.config.hubEndpoint);
-  if (file !== null) return await fetchArchive(request, file, { ...options, invocation });
+  const file = parseArchivedFile(link.url, invocation.config);
+  if (file !== null) return await fetchArchived(request, file, { ...options, invocation });
   const upstream = link.context.episode === undefined
     ? await fetchSource(request, target)
     : await fetchServer(request, target, link.context.episode);

@@ -1,0 +1,99 @@
+// Reads an archived file from wherever a copy lies: an account of the Hub, an S3-compatible bucket, the runner's folder.
+// All of them keep it at {prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4, so that one stands in for another.
+// Runs on: workerd.
+import { AwsClient } from "aws4fetch";
+import { type HubFile, parseArchiveUrl } from "../core/archive_address.ts";
+import { err, type Result } from "../core/result.ts";
+import type { Config } from "./env.ts";
+import { sourceRequestHeaders } from "./headers.ts";
+import { type ArchiveOptions, fetchArchive, forHead, moreTelling } from "./hub.ts";
+import type { Problem } from "./problem.ts";
+import { badGateway, fetchOnce, type Upstream } from "./upstream.ts";
+
+/** Where the link's own copy lies, and the name that the file has everywhere. */
+export interface ArchivedFile {
+  readonly shelf: "hub" | "s3" | "folder";
+  /** As a file of the Hub; for the other shelves, what it would be on the first account. */
+  readonly hubFile: HubFile | null;
+  /** `{prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4`; null when the address is of another form. */
+  readonly name: string | null;
+}
+
+/** The archived file that an address names, or null for any other address. */
+export function parseArchivedFile(url: URL, config: Config): ArchivedFile | null {
+  const hubFile = parseArchiveUrl(url, config.hubEndpoint);
+  if (hubFile !== null) {
+    const path = /^\/resolve\/[^/]+\/(.+)$/.exec(hubFile.rest)?.[1];
+    return { shelf: "hub", hubFile, name: path === undefined ? null : `${hubFile.name}/${path}` };
+  }
+  for (const shelf of ["s3", "folder"] as const) {
+    const base = config[shelf]?.base;
+    if (base === undefined || !url.href.startsWith(`${base}/`) || url.search !== "") continue;
+    const name = url.href.slice(base.length + 1);
+    const [repo, ...path] = name.split("/");
+    const owner = config.hubAccounts[0]?.username;
+    const rest = `/resolve/main/${path.join("/")}`;
+    return { shelf, hubFile: owner === undefined ? null : { owner, name: repo!, rest }, name };
+  }
+  return null;
+}
+
+/** The copy that the link names first, then any other. */
+export async function fetchArchived(
+  request: Request,
+  file: ArchivedFile,
+  options: ArchiveOptions,
+): Promise<Result<Upstream, Problem>> {
+  const { config } = options.invocation;
+  const order = ["hub", "s3", "folder"].toSorted((a, b) => Number(b === file.shelf) - Number(a === file.shelf));
+  let worst: Problem | null = null;
+  for (const shelf of order) {
+    const answer = shelf === "hub"
+      ? file.hubFile && await fetchArchive(request, file.hubFile, options)
+      : file.name && config[shelf as "s3" | "folder"] && await fetchShelf(request, file.name, { ...options, shelf });
+    if (!answer) continue;
+    if (answer.ok || options.signal.aborted) return answer;
+    worst = moreTelling(worst, answer.error);
+  }
+  return err(worst ?? badGateway("archive_unreachable", "the archive's storage is not configured here"));
+}
+
+/** Credentials go with this one request: a redirect is not followed. */
+async function fetchShelf(
+  request: Request,
+  name: string,
+  options: ArchiveOptions & { readonly shelf: string },
+): Promise<Result<Upstream, Problem>> {
+  const { s3, folder } = options.invocation.config;
+  const headers = sourceRequestHeaders({ client: request.headers, context: undefined, whole: false });
+  // The signature is for GET; one byte of it tells all that HEAD asks for.
+  if (request.method === "HEAD") headers.set("range", "bytes=0-0");
+  let url: URL;
+  if (options.shelf === "s3" && s3 !== null) {
+    url = new URL(`${s3.base}/${name}`);
+    const signed = await new AwsClient({ ...s3, service: "s3" }).sign(url.href, { method: "GET" });
+    for (const header of ["authorization", "x-amz-date", "x-amz-content-sha256"]) {
+      headers.set(header, signed.headers.get(header) ?? "");
+    }
+  } else {
+    url = new URL(`${folder!.base}/${name}`);
+    headers.set("authorization", `Bearer ${folder!.token}`);
+  }
+  const answer = await fetchOnce({ url, method: "GET", headers }, options);
+  if (!answer.ok) return answer;
+  const { status } = answer.value;
+  if (status < 300 || status === 304 || status === 412 || status === 416) {
+    return { ok: true, value: { url, response: forHead(request, answer.value) } };
+  }
+  await answer.value.body?.cancel();
+  return err(shelfProblem(status, options.shelf));
+}
+
+function shelfProblem(status: number, shelf: string): Problem {
+  if (status === 404) return { status: 404, code: "archive_missing", detail: "no target has a copy of this file" };
+  if (status === 401 || status === 403) {
+    const names = shelf === "s3" ? "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY" : "STORAGE_FOLDER_TOKEN";
+    return badGateway("archive_unauthorized", `the storage refuses the credentials; check ${names}`);
+  }
+  return badGateway("archive_unreachable", `the storage answered ${status}`);
+}
