@@ -4,10 +4,12 @@
  */
 import { parseEnv } from "./env.ts";
 import { logEvents } from "./events.ts";
+import { hideFromChildren } from "./harden.ts";
 import { startRunner } from "./service.ts";
 
 const once = Deno.args[0] === "run-once";
 try {
+  hideFromChildren();
   const env = parseEnv(Deno.env.toObject());
   const runner = await startRunner(env, {
     once,

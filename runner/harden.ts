@@ -1,0 +1,24 @@
+/**
+ * Makes this process unreadable for its children: ffmpeg parses what strangers made, and /proc/<parent>/environ holds our secrets.
+ * Linux only, and best effort: prctl(PR_SET_DUMPABLE, 0) hands /proc/self to root, and the container does not run as root. Runs on: Deno.
+ */
+const PR_SET_DUMPABLE = 4;
+
+/** Answers whether it took effect. */
+export function hideFromChildren(): boolean {
+  if (Deno.build.os !== "linux") return false;
+  try {
+    using libc = dispose(
+      Deno.dlopen("libc.so.6", {
+        prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
+      }),
+    );
+    return libc.symbols.prctl(PR_SET_DUMPABLE, 0n, 0n, 0n, 0n) === 0;
+  } catch {
+    return false; // no permission, or another libc: the cleared environment of the children still holds
+  }
+}
+
+function dispose<T extends { close(): void }>(library: T): T & Disposable {
+  return Object.assign(library, { [Symbol.dispose]: () => library.close() });
+}
