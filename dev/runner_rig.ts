@@ -168,11 +168,17 @@ function spawnRunner(
     new Promise<Record<string, unknown>>((resolve, reject) => {
       const look = () => {
         const found = lines.map(parseLine).find((line) => line?.event === event && where(line));
-        if (!found && !over) return;
+        if (!found && !over && !late) return;
         listeners.delete(look);
+        clearTimeout(timer);
         if (found) resolve(found);
-        else reject(new Error(`the runner ended without ${event}:\n${lines.slice(-15).join("\n")}`));
+        else reject(new Error(`no ${event} in ${late ? "a minute" : "its life"}:\n${lines.slice(-15).join("\n")}`));
       };
+      let late = false;
+      const timer = setTimeout(() => {
+        late = true;
+        look();
+      }, 60_000);
       listeners.add(look);
       look();
     });

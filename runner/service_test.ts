@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { type RunnerRig, startRunnerRig } from "../dev/runner_rig.ts";
+import type { Line } from "../dev/origin/origin.ts";
+import { type QueueRow, type RunnerRig, startRunnerRig } from "../dev/runner_rig.ts";
 
 Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on every account, ready in the queue", async () => {
   await using rig = await startRunnerRig();
@@ -36,6 +37,144 @@ Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on e
   const left = [...Deno.readDirSync(rig.workDir)];
   assert.deepEqual(left, []);
 });
+
+Deno.test("runner: SIGKILL in mid-download → another runner goes on from the segments on disk", async () => {
+  await using rig = await startRunnerRig({ line: SLOW, env: { RUNNER_LEASE_SECONDS: "10" } });
+  const id = await rig.enqueue({ ...await video(rig, "hls"), episode: 5 });
+  const first = rig.spawn("r1");
+  await rig.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 500_000);
+  first.child.kill("SIGKILL");
+  await first.ended;
+  const second = rig.spawn("r2");
+  await sweepUntil(rig, id, (row) => row.lease_owner === "r2" || row.status === "ready");
+  const resumed = await second.saw("job:resumed");
+  assert.ok(Number(resumed.bytes) > 0);
+  const row = await rig.until(id, (row) => row.status === "ready" || row.terminal_at !== null);
+  assert.equal(row.status, "ready", row.error_message ?? "");
+});
+
+Deno.test("runner: SIGTERM in mid-download → job pending again, no attempt consumed, bytes kept for the next run", async () => {
+  await using rig = await startRunnerRig({ line: SLOW });
+  const id = await rig.enqueue({ ...await video(rig, "mp4"), episode: 6 });
+  const first = rig.spawn("r1");
+  await rig.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 100_000);
+  first.child.kill("SIGTERM");
+  assert.equal((await first.ended).code, 0);
+  const row = await rig.job(id);
+  assert.deepEqual([row.status, row.attempts, row.lease_owner], ["pending", 0, null]);
+  const second = rig.spawn("r2");
+  assert.equal((await second.saw("job:resumed")).from, "aria2");
+  await rig.until(id, (row) => row.status === "ready");
+});
+
+Deno.test("runner: a cancelled job stops at the next heartbeat and ends as failed(cancelled)", async () => {
+  await using rig = await startRunnerRig({ line: SLOW });
+  const id = await rig.enqueue({ ...await video(rig, "mp4"), episode: 7 });
+  const runner = rig.spawn();
+  await rig.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
+  await rig.database.serviceRole`select public.cancel_video(${id})`;
+  const row = await rig.until(id, (row) => row.status === "failed");
+  assert.equal(row.error_class, "cancelled");
+  assert.notEqual(row.terminal_at, null);
+  await runner.saw("job:failed", (line) => line.code === "cancelled");
+});
+
+Deno.test("runner: a lease taken away → the job's work stops at once and nothing is written", async () => {
+  await using rig = await startRunnerRig({ line: SLOW });
+  const id = await rig.enqueue({ ...await video(rig, "mp4"), episode: 8 });
+  const runner = rig.spawn();
+  await rig.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
+  await rig.database.sql`
+    update public.video_queue set lease_token = gen_random_uuid(), lease_owner = 'thief', lease_epoch = lease_epoch + 1,
+      lease_expires_at = now() + interval '1 hour' where id = ${id}`;
+  await runner.saw("job:lost");
+  const row = await rig.job(id);
+  assert.deepEqual([row.status, row.lease_owner], ["downloading", "thief"]);
+  assert.equal(rig.hub.calls.filter((call) => call.method === "POST" && call.path.includes("/commit/")).length, 0);
+});
+
+Deno.test("runner: the first address leads to a web page → the next candidate is archived", async () => {
+  await using rig = await startRunnerRig();
+  const good = await video(rig, "mp4");
+  const id = await rig.enqueue({
+    ...good,
+    episode: 9,
+    video_url: `${rig.origin.url}/embed/hls?x=.mp4`,
+    embed_url: null,
+    kind: "mp4",
+  });
+  await rig.enqueue({ ...good, episode: 9 });
+  const runner = rig.spawn();
+  const row = await rig.until(id, (row) => row.status === "ready" || row.terminal_at !== null);
+  assert.equal(row.status, "ready", row.error_message ?? "");
+  await runner.saw("job:failed", (line) => line.code === "unsupported");
+});
+
+Deno.test("runner: a hostile address in the queue → dead with policy_denied, no secret in row, log or /status", async () => {
+  await using rig = await startRunnerRig();
+  const id = await rig.enqueue({
+    mal_id: 1,
+    episode: 10,
+    provider: "catalogue",
+    video_url: "http://169.254.169.254/latest/meta-data?token=hf_verysecrettoken",
+    resolution: "720p",
+  });
+  const runner = rig.spawn();
+  const row = await rig.until(id, (row) => row.terminal_at !== null);
+  assert.equal(row.error_class, "policy_denied");
+  const port = (await runner.saw("runner:started")).port;
+  const status = await (await fetch(`http://127.0.0.1:${port}/status`)).text();
+  for (const text of [row.error_message ?? "", status, runner.lines.join("\n")]) {
+    assert.ok(!text.includes("hf_very"), text);
+  }
+});
+
+Deno.test("runner run-once: drains the queue and exits 0, without a server", async () => {
+  await using rig = await startRunnerRig();
+  const id = await rig.enqueue({ ...await video(rig, "hls"), episode: 11 });
+  const runner = rig.spawn("once", {}, ["run-once"]);
+  assert.equal((await runner.ended).code, 0);
+  assert.equal((await rig.job(id)).status, "ready");
+});
+
+Deno.test("runner: an environment without its names → one message with all of them, exit 1", async () => {
+  const output = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "-A", new URL("main.ts", import.meta.url).pathname],
+    env: {
+      SUPABASE_URL: "https://project.supabase.co",
+      SUPABASE_SECRET_KEYS: "",
+      HF_FILE_SALT: "",
+      DEV_ALLOWED_ORIGINS: "http://127.0.0.1:1",
+    },
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  assert.equal(output.code, 1);
+  const text = new TextDecoder().decode(output.stderr);
+  for (const name of ["HF_FILE_SALT", "SUPABASE_SECRET_KEYS", "DEV_ALLOWED_ORIGINS"]) {
+    assert.match(text, new RegExp(name));
+  }
+  assert.doesNotMatch(text, /at file:/);
+});
+
+const SLOW: Line = { connectMs: 0, latencyMs: 5, bytesPerSecond: 120_000 };
+
+async function video(rig: RunnerRig, name: "mp4" | "hls"): Promise<Record<string, unknown>> {
+  const medium = rig.origin.media.find((medium) => medium.name === name)!;
+  const { embedUrl, resolution } = medium;
+  return { mal_id: 1, provider: "catalogue", video_url: await medium.url(), embed_url: embedUrl, resolution };
+}
+
+/** What pg_cron does every half minute, as often as it takes. */
+async function sweepUntil(rig: RunnerRig, id: string, done: (row: QueueRow) => boolean): Promise<void> {
+  for (let i = 0; i < 300; i++) {
+    await rig.database.sql`select public.sweep()`;
+    await rig.database.sql`update public.video_queue set run_at = now() where id = ${id} and status = 'failed'`;
+    if (done(await rig.job(id))) return;
+    await new Promise((next) => setTimeout(next, 200));
+  }
+  throw new Error(`the sweep brought nothing about: ${JSON.stringify(await rig.job(id))}`);
+}
 
 type Archive = {
   sha256: string;

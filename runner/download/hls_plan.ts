@@ -114,7 +114,7 @@ function toPlan(parts: readonly (WantedRendition & { playlist: MediaPlaylist })[
 }
 
 async function readPlaylist(address: string, options: MediaRequest, master?: MasterPlaylist) {
-  const { response, url } = await openMedia(address, options);
+  const { response, url } = await openMedia(address, { ...options, compressed: true });
   const text = await readCapped(response, options.signal);
   const parsed = parsePlaylist(text, new URL(url), {
     maxSegments: MAX_SEGMENTS,

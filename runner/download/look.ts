@@ -33,7 +33,10 @@ export async function look(address: string, request: MediaRequest): Promise<Look
 }
 
 async function readStart(response: Response, signal: AbortSignal): Promise<Uint8Array> {
-  const reader = response.body?.getReader();
+  // Some hosts compress playlists whether they were asked to or not.
+  const zipped = response.headers.get("content-encoding") === "gzip";
+  const body = zipped ? response.body?.pipeThrough(new DecompressionStream("gzip")) : response.body;
+  const reader = body?.getReader();
   if (reader === undefined) return new Uint8Array(0);
   const timer = setTimeout(() => void reader.cancel().catch(() => {}), FIRST_BYTES_TIMEOUT_MS);
   const buffer = new Uint8Array(LOOK_BYTES);

@@ -44,7 +44,8 @@ export type FetchedSource = { readonly final: FinalFile; readonly durationSecond
 /** Reads the embed page again where the bytes are fetched: an address may be bound to whoever asked for it. */
 export async function resolveCandidate(candidate: Candidate, tools: SourceTools): Promise<Resolved> {
   const resolved = await resolveServer(
-    { embedUrl: candidate.embedUrl, videoUrl: candidate.videoUrl, kind: candidate.kind },
+    // Without a page the address itself is looked at: it may be media or a page, whatever it is called.
+    { embedUrl: candidate.embedUrl ?? candidate.videoUrl, videoUrl: candidate.videoUrl, kind: candidate.kind },
     {
       fetch: tools.fetch,
       signal: AbortSignal.any([tools.signal, AbortSignal.timeout(RESOLVE_TIMEOUT_MS)]),

@@ -40,6 +40,8 @@ export type MediaRequest = {
   readonly signal: AbortSignal;
   readonly range?: { readonly start: number; readonly end: number } | undefined;
   readonly headersTimeoutMs?: number;
+  /** Text may come compressed; media must not, or lengths and ranges mean nothing. */
+  readonly compressed?: boolean;
 };
 
 export type MediaResponse = { readonly response: Response; readonly url: string };
@@ -67,7 +69,8 @@ export async function openMedia(address: string, request: MediaRequest): Promise
 }
 
 async function ask(url: string, request: MediaRequest): Promise<Response> {
-  const headers = new Headers({ "accept-encoding": "identity", ...request.headers });
+  const headers = new Headers(request.headers);
+  if (!request.compressed) headers.set("accept-encoding", "identity");
   if (request.range) headers.set("range", `bytes=${request.range.start}-${request.range.end}`);
   const tooSlow = new AbortController();
   const timer = setTimeout(() => tooSlow.abort(), request.headersTimeoutMs ?? HEADERS_TIMEOUT_MS);

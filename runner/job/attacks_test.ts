@@ -1,0 +1,329 @@
+/** What must never happen: each attack first against an ordinary command line, where it works, then against the runner. */
+import assert from "node:assert/strict";
+import { type Bytes, playlistOf, readClip } from "../../dev/origin/clip.ts";
+import { type Host, ranged, startCanary, startFetchRig } from "../../dev/origin/fetch_rig.ts";
+import { startForwardProxy } from "../network/forward_proxy.ts";
+
+const clip = await readClip();
+const names = clip.ts.map((_, i) => `/s${i}.ts`);
+
+type Run = { code: number; stderr: string };
+
+/** The ordinary command line, in a directory of its own, for at most `seconds`. */
+async function naive(
+  program: string,
+  args: readonly string[],
+  options: { cwd: string; seconds?: number },
+): Promise<Run> {
+  const child = new Deno.Command(program, {
+    args: [...args],
+    cwd: options.cwd,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), (options.seconds ?? 20) * 1000);
+  const { code, stderr } = await child.output();
+  clearTimeout(timer);
+  return { code, stderr: new TextDecoder().decode(stderr) };
+}
+
+async function tempDir(): Promise<{ path: string } & AsyncDisposable> {
+  const path = await Deno.makeTempDir({ prefix: "keepstream-naive-" });
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+function hlsHost(playlist: () => string, segments: readonly Bytes[] = clip.ts): Host {
+  return (path) => {
+    if (path.endsWith(".m3u8")) {
+      return new Response(playlist(), { headers: { "content-type": "application/vnd.apple.mpegurl" } });
+    }
+    const index = names.indexOf(path);
+    return index === -1 ? new Response(null, { status: 404 }) : new Response(segments[index]!);
+  };
+}
+
+Deno.test("a playlist that names a local file: ffmpeg copies it; the runner → policy_denied, nothing fetched", async () => {
+  await using dir = await tempDir();
+  await Deno.copyFile(`${clip.dir}/ts0.ts`, `${dir.path}/private.ts`);
+  const evil = () => playlistOf([`file://${dir.path}/private.ts`, ...names.slice(1)]);
+  await using rig = await startFetchRig(hlsHost(evil));
+  const run = await naive("ffmpeg", [
+    ...["-nostdin", "-v", "error", "-allowed_extensions", "ALL", "-protocol_whitelist", "file,http,tcp,crypto"],
+    ...["-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"],
+  ], { cwd: dir.path });
+  assert.equal(run.code, 0);
+  assert.ok((await Deno.stat(`${dir.path}/out.mp4`)).size > 10_000, "the private file is in the output");
+  rig.asked.length = 0;
+  await assert.rejects(rig.fetch("/v.m3u8"), { code: "policy_denied" });
+  assert.deepEqual(rig.asked.filter((path) => path.endsWith(".ts")), []);
+});
+
+for (
+  const scheme of [
+    "file:///proc/self/environ",
+    "concat:/etc/passwd|/etc/passwd",
+    "data:video/mp2t;base64,R0A=",
+    "gopher://h/x",
+  ]
+) {
+  Deno.test(`a playlist whose segment is ${scheme.split(":")[0]}: → policy_denied`, async () => {
+    await using rig = await startFetchRig(hlsHost(() => playlistOf([scheme])));
+    await assert.rejects(rig.fetch("/v.m3u8"), { code: "policy_denied" });
+  });
+}
+
+for (const tag of ["KEY:METHOD=AES-128,URI=", "MAP:URI="]) {
+  Deno.test(`EXT-X-${tag.split(":")[0]} on a private host: ffmpeg asks it; the runner → policy_denied, never asked`, async () => {
+    await using canary = startCanary();
+    const list = () => playlistOf(names, { head: [`#EXT-X-${tag}"${canary.url}/latest/meta-data"`] });
+    await using rig = await startFetchRig(hlsHost(list));
+    await using dir = await tempDir();
+    await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
+      cwd: dir.path,
+    });
+    assert.ok(canary.hits() > 0, "the ordinary command line went there");
+    const before = canary.hits();
+    await assert.rejects(rig.fetch("/v.m3u8"), { code: "policy_denied" });
+    assert.equal(canary.hits(), before);
+  });
+}
+
+Deno.test("an audio rendition on a private host → policy_denied, never asked", async () => {
+  await using canary = startCanary();
+  const master = () =>
+    `#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="x",URI="${canary.url}/a.m3u8"\n` +
+    `#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="a"\n/media.m3u8\n`;
+  await using rig = await startFetchRig((path, request) =>
+    path === "/v.m3u8" ? new Response(master()) : hlsHost(() => playlistOf(names))(path, request)
+  );
+  await assert.rejects(rig.fetch("/v.m3u8"), { code: "policy_denied" });
+  assert.equal(canary.hits(), 0);
+});
+
+Deno.test("a redirect to a private host: aria2c follows; through the runner → policy_denied, never asked", async () => {
+  await using canary = startCanary();
+  await using rig = await startFetchRig(() =>
+    new Response(null, { status: 302, headers: { location: `${canary.url}/x` } })
+  );
+  await using dir = await tempDir();
+  await naive("aria2c", ["-q", `${rig.url}/a.mp4`], { cwd: dir.path });
+  assert.ok(canary.hits() > 0);
+  const before = canary.hits();
+  await assert.rejects(rig.fetch("/a.mp4"), { code: "policy_denied" });
+  assert.equal(canary.hits(), before);
+});
+
+Deno.test("a host that answers the look and redirects the download to a private host → policy_denied, never asked", async () => {
+  await using canary = startCanary();
+  await using rig = await startFetchRig((_, request) =>
+    request.headers.get("range") === "bytes=0-16383"
+      ? ranged(request, clip.mp4)
+      : new Response(null, { status: 302, headers: { location: `${canary.url}/x` } })
+  );
+  await assert.rejects(rig.fetch("/a.mp4"), { code: "policy_denied" });
+  assert.equal(canary.hits(), 0);
+});
+
+Deno.test("a segment that redirects to a private host, and a redirect loop → refused", async () => {
+  await using canary = startCanary();
+  await using rig = await startFetchRig((path, request) =>
+    path === "/s0.ts"
+      ? new Response(null, { status: 302, headers: { location: `${canary.url}/x` } })
+      : hlsHost(() => playlistOf(names))(path, request)
+  );
+  await assert.rejects(rig.fetch("/v.m3u8"), { code: "policy_denied" });
+  assert.equal(canary.hits(), 0);
+  await using loop = await startFetchRig((path) =>
+    new Response(null, { status: 302, headers: { location: `${path}x` } })
+  );
+  await assert.rejects(loop.fetch("/a.mp4"), { code: "unsupported", message: /redirects/ });
+});
+
+Deno.test("half the segments are missing: ffmpeg exits 0 with half a video; the runner fails", async () => {
+  await using dir = await tempDir();
+  await using rig = await startFetchRig((path, request) =>
+    path === "/s3.ts" || path === "/s4.ts"
+      ? new Response(null, { status: 404 })
+      : hlsHost(() => playlistOf(names))(path, request)
+  );
+  const run = await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
+    cwd: dir.path,
+  });
+  assert.equal(run.code, 0, "exit code 0, and a third is missing");
+  await assert.rejects(rig.fetch("/v.m3u8"), { code: "source_expired", message: /segment [45]/ });
+});
+
+Deno.test("an HTML page, a zip, an empty file under a .mp4 name: aria2c reports success; the runner → never a file", async () => {
+  await using dir = await tempDir();
+  const bodies: Record<string, [BodyInit, string]> = {
+    "/html.mp4": ["<!doctype html><title>Just a moment</title>", "unsupported"],
+    "/zip.mp4": [new Uint8Array([0x50, 0x4b, 3, 4, ...new Uint8Array(2000)]), "unsupported"],
+    "/empty.mp4": [new Uint8Array(0), "source_expired"],
+  };
+  await using rig = await startFetchRig((path) =>
+    new Response(bodies[path]![0], { headers: { "content-type": "video/mp4" } })
+  );
+  assert.equal((await naive("aria2c", ["-q", `${rig.url}/html.mp4`], { cwd: dir.path })).code, 0);
+  for (const [path, [, code]] of Object.entries(bodies)) await assert.rejects(rig.fetch(path), { code });
+});
+
+Deno.test("an MP4 name that is no MP4 inside, and an MP4 cut short: → unsupported", async () => {
+  const fake = new Uint8Array(300_000);
+  fake.set([0, 0, 0, 24, 0x66, 0x74, 0x79, 0x70, 0x69, 0x73, 0x6f, 0x6d]);
+  const cut = clip.mp4.slice(0, clip.mp4.length - 100_000);
+  await using rig = await startFetchRig((path, request) => ranged(request, path === "/fake.mp4" ? fake : cut));
+  await assert.rejects(rig.fetch("/fake.mp4"), { code: "unsupported" });
+  await assert.rejects(rig.fetch("/cut.mp4"), { code: "unsupported" });
+});
+
+Deno.test("a newline in an address of aria2c's list names another file; the runner refuses it before aria2c sees it", async () => {
+  await using dir = await tempDir();
+  await using rig = await startFetchRig((_, request) => ranged(request, clip.mp4));
+  const evil = `${rig.url}/a.mp4\n  out=chosen-by-a-stranger`;
+  await Deno.writeTextFile(`${dir.path}/list`, `${evil}\n`);
+  await naive("aria2c", ["-q", "-i", "list"], { cwd: dir.path });
+  assert.ok(await Deno.stat(`${dir.path}/chosen-by-a-stranger`));
+  await assert.rejects(rig.fetch(evil), { code: "invalid_input" });
+});
+
+Deno.test("a newline in a header: aria2c's options are not reached, the header is dropped", async () => {
+  let referer: string | null = "unset";
+  await using rig = await startFetchRig((_, request) => {
+    referer = request.headers.get("referer");
+    return ranged(request, clip.mp4);
+  });
+  await rig.fetch("/a.mp4", { headers: { referer: "http://a.test/\r\nx-evil: 1", "x-own": "dropped" } });
+  assert.equal(referer, null);
+});
+
+Deno.test("a metalink content type: aria2c fetches what it names; the runner does not", async () => {
+  await using canary = startCanary();
+  const metalink =
+    `<?xml version="1.0"?><metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="m.bin"><url>${canary.url}/x</url></file></metalink>`;
+  const host: Host = (_, request) =>
+    request.headers.get("range") === "bytes=0-16383"
+      ? ranged(request, clip.mp4)
+      : new Response(metalink, { headers: { "content-type": "application/metalink4+xml" } });
+  await using rig = await startFetchRig(host);
+  await using dir = await tempDir();
+  await naive("aria2c", ["-q", `${rig.url}/a.mp4`], { cwd: dir.path });
+  assert.ok(canary.hits() > 0, "the ordinary command line went there");
+  const before = canary.hits();
+  await assert.rejects(rig.fetch("/a.mp4"));
+  assert.equal(canary.hits(), before);
+});
+
+Deno.test("a master playlist that names itself: ffmpeg asks again and again; the runner → unsupported at once", async () => {
+  const self = () => "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n/v.m3u8\n";
+  await using dir = await tempDir();
+  await using rig = await startFetchRig(hlsHost(self));
+  await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
+    cwd: dir.path,
+    seconds: 3,
+  });
+  assert.ok(rig.asked.length > 20, `${rig.asked.length} requests`);
+  rig.asked.length = 0;
+  await assert.rejects(rig.fetch("/v.m3u8"), { code: "unsupported", message: /master/ });
+  assert.ok(rig.asked.length <= 4);
+});
+
+const REFUSED: readonly [string, string, () => string][] = [
+  ["no ENDLIST", "unsupported", () => playlistOf(names, { end: false })],
+  ["SAMPLE-AES", "drm", () => playlistOf(names, { head: ['#EXT-X-KEY:METHOD=SAMPLE-AES,URI="/key"'] })],
+  [
+    "Widevine",
+    "drm",
+    () => playlistOf(names, { head: ['#EXT-X-KEY:METHOD=AES-128,URI="data:x",KEYFORMAT="urn:uuid:edef8ba9"'] }),
+  ],
+  ["a bad IV", "unsupported", () => playlistOf(names, { head: ['#EXT-X-KEY:METHOD=AES-128,URI="/key",IV=0xZZ'] })],
+  ["EXTINF -5", "unsupported", () => "#EXTM3U\n#EXTINF:-5,\n/s0.ts\n#EXT-X-ENDLIST\n"],
+  ["EXTINF 1e9", "unsupported", () => "#EXTM3U\n#EXTINF:1000000000,\n/s0.ts\n#EXT-X-ENDLIST\n"],
+  ["EXTINF abc", "unsupported", () => "#EXTM3U\n#EXTINF:abc,\n/s0.ts\n#EXT-X-ENDLIST\n"],
+  ["300 variants", "too_large", () => "#EXTM3U\n" + "#EXT-X-STREAM-INF:BANDWIDTH=1\n/v.m3u8\n".repeat(300)],
+  ["20,001 segments", "too_large", () => playlistOf(Array.from({ length: 20_001 }, (_, i) => `/x${i}.ts`))],
+  ["400,000 lines", "too_large", () => "#EXTM3U\n" + "#EXT-X-DISCONTINUITY\n".repeat(300_000)],
+  ["9 MB of comment", "too_large", () => "#EXTM3U\n#" + "x".repeat(9_000_000)],
+  ["no segment", "unsupported", () => "#EXTM3U\n#EXT-X-ENDLIST\n"],
+  ["key frames only", "unsupported", () => playlistOf(names, { head: ["#EXT-X-I-FRAMES-ONLY"] })],
+  ["a gap", "source_expired", () => playlistOf(names, { head: ["#EXT-X-GAP"] })],
+];
+for (const [what, code, list] of REFUSED) {
+  Deno.test(`a playlist with ${what} → ${code}, no segment fetched`, async () => {
+    await using rig = await startFetchRig(hlsHost(list));
+    await assert.rejects(rig.fetch("/v.m3u8"), { code });
+    assert.deepEqual(rig.asked.filter((path) => path.endsWith(".ts")), []);
+  });
+}
+
+Deno.test("U+2028 and quotes in addresses → harmless: fetched or refused, never another line", async () => {
+  const odd = names.map((name) => `${name}?a=\u2028#EXTINF:9,\u2029"x`);
+  await using rig = await startFetchRig(hlsHost(() => playlistOf(odd)));
+  const result = await rig.fetch("/v.m3u8");
+  assert.ok(Math.abs(result.durationSeconds - 12) < 0.2);
+});
+
+Deno.test("a gzip bomb as playlist (8 MB cap after unpacking) → too_large", async () => {
+  const bomb = new Blob(["#EXTM3U\n", "#".repeat(60_000_000)]).stream().pipeThrough(new CompressionStream("gzip"));
+  const bytes = await new Response(bomb).bytes();
+  assert.ok(bytes.length < 200_000);
+  await using rig = await startFetchRig((path) =>
+    path === "/master.m3u8"
+      ? new Response("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n/v.m3u8\n")
+      : new Response(bytes, { headers: { "content-encoding": "gzip" } })
+  );
+  await assert.rejects(rig.fetch("/master.m3u8"), { code: "too_large" });
+});
+
+Deno.test("an endless body, and a Content-Length that lies → too_large by the job's quota", async () => {
+  const endless = () =>
+    new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(65536).fill(0x47)) }));
+  await using rig = await startFetchRig((path, request) => {
+    if (request.headers.get("range") === "bytes=0-16383") return ranged(request, clip.mp4);
+    return path === "/a.mp4" ? endless() : hlsHost(() => playlistOf(names))(path, request);
+  });
+  await assert.rejects(rig.fetch("/a.mp4", { maxBytes: 20_000_000 }), { code: "too_large" });
+  await using big = await startFetchRig((_, request) => ranged(request, clip.mp4));
+  await assert.rejects(big.fetch("/a.mp4", { maxBytes: 1_000_000 }), { code: "too_large" });
+});
+
+Deno.test("no room on the disk → disk_full before a byte of the video is fetched", async () => {
+  await using rig = await startFetchRig((_, request) => ranged(request, clip.mp4));
+  await assert.rejects(rig.fetch("/a.mp4", { freeBytes: 260 * 1024 * 1024 }), { code: "disk_full" });
+  assert.equal(rig.asked.length, 1, "only the look");
+});
+
+Deno.test("a public name with a private address, and one that changes its mind → the private host is never dialled", async () => {
+  await using canary = startCanary();
+  const port = Number(new URL(canary.url).port);
+  const answers = [["93.184.216.34"], ["127.0.0.1"], ["93.184.216.34", "10.0.0.1"]];
+  const dialled: string[] = [];
+  await using proxy = startForwardProxy({
+    lookup: () => Promise.resolve(answers.shift() ?? ["127.0.0.1"]),
+    connect: ((options: Deno.ConnectOptions) => {
+      dialled.push(options.hostname!);
+      return Deno.connect({ hostname: "127.0.0.1", port }); // stands in for the public server
+    }) as typeof Deno.connect,
+  });
+  const line = proxy.openLine({ policy: {}, maxBytes: 1e6 });
+  const first = await fetch("http://rebind.test/x", { client: line.client });
+  assert.equal(await first.text(), "secret of the private network");
+  for (const name of ["http://rebind2.test/x", "http://rebind3.test/x", "http://rebind4.test/x"]) {
+    const answer = await fetch(name, { client: line.client });
+    assert.equal(answer.status, 403);
+    await answer.body?.cancel();
+  }
+  assert.deepEqual(dialled, ["93.184.216.34"], "what was dialled is what was checked");
+  assert.equal(line.refusal()?.code, "policy_denied");
+  line.close();
+});
+
+Deno.test("children see no secret: the environment of ffmpeg and aria2c holds PATH and LC_ALL alone", async () => {
+  const { runChild } = await import("../media/child.ts");
+  let text = "";
+  await runChild("env", [], {
+    signal: new AbortController().signal,
+    onStdout: (piece) => text += new TextDecoder().decode(piece),
+  });
+  assert.deepEqual(text.trim().split("\n").map((line) => line.split("=")[0]).sort(), ["LC_ALL", "PATH"]);
+});
