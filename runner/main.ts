@@ -5,6 +5,7 @@
 import { parseEnv } from "./env.ts";
 import { logEvents } from "./events.ts";
 import { hideFromChildren } from "./harden.ts";
+import { showBars } from "./progress_bars.ts";
 import { startRunner } from "./service.ts";
 
 const once = Deno.args[0] === "run-once";
@@ -13,7 +14,8 @@ try {
   const env = parseEnv(Deno.env.toObject());
   const runner = await startRunner(env, {
     once,
-    onEvents: (events) => logEvents(events, console.log, () => new Date()),
+    onEvents: (events) =>
+      once && Deno.stdout.isTerminal() ? showBars(events) : logEvents(events, console.log, () => new Date()),
   });
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     let asked = false;

@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { signWebhook } from "../../core/webhook.ts";
+import { createEvents, type RunnerEvent } from "../events.ts";
+import { type AppOptions, createApp } from "./app.ts";
+import { createTriggerReader, type TriggerVideo } from "./trigger.ts";
+
+const SECRET = "a-secret-of-the-test";
+const NOW = 1_800_000_000;
+
+function makeApp(more: Partial<AppOptions> = {}) {
+  const seen = { wakes: 0, videos: [] as TriggerVideo[], events: [] as RunnerEvent[] };
+  const events = createEvents();
+  events.on((event) => seen.events.push(event));
+  const app = createApp({
+    worker: "r1",
+    concurrency: 2,
+    startedAt: 0,
+    now: () => 61_000,
+    events,
+    active: () => [],
+    stopping: () => false,
+    wake: () => seen.wakes++,
+    readTrigger: createTriggerReader({ secret: SECRET, now: () => NOW }),
+    enqueue: (video) => {
+      seen.videos.push(video);
+      return Promise.resolve({ id: "1", status: "pending" });
+    },
+    queueCounts: () => Promise.resolve({ due: 3 }),
+    targets: () => [],
+    folder: null,
+    totals: () => ({ finished: 1 }),
+    recent: () => [],
+    dashboard: "<!doctype html><title>d</title>",
+    ...more,
+  });
+  return { app, seen };
+}
+
+async function signed(
+  body: string,
+  more: { id?: string; timestamp?: number; secret?: string } = {},
+): Promise<RequestInit> {
+  const message = { id: more.id ?? crypto.randomUUID(), timestamp: more.timestamp ?? NOW, body };
+  return {
+    method: "POST",
+    body,
+    headers: {
+      "webhook-id": message.id,
+      "webhook-timestamp": String(message.timestamp),
+      "webhook-signature": await signWebhook(message, more.secret ?? SECRET),
+    },
+  };
+}
+
+function bearer(body: string, secret = SECRET): RequestInit {
+  return { method: "POST", body, headers: { authorization: `Bearer ${secret}` } };
+}
+
+const VIDEO = {
+  mal_id: 55825,
+  episode: 1,
+  provider: "animasu",
+  video_url: "https://cdn.test/a.mp4",
+  resolution: "720p",
+};
+
+Deno.test("POST /trigger signed → 202 and a wake; the same again → 200 replay, no wake", async () => {
+  const { app, seen } = makeApp();
+  const request = await signed('{"type":"video_queue.waiting"}', { id: "msg_1" });
+  assert.equal((await app.request("/trigger", request)).status, 202);
+  const again = await app.request("/trigger", request);
+  assert.equal(again.status, 200);
+  assert.deepEqual(await again.json(), { success: true, replay: true });
+  assert.equal(seen.wakes, 1);
+});
+
+Deno.test("POST /trigger unsigned, wrongly signed, altered, older than 300 s, from the future → 401, no wake", async () => {
+  const { app, seen } = makeApp();
+  const altered = { ...await signed("{}"), body: "{ }" };
+  const requests = [
+    { method: "POST", body: "{}" },
+    await signed("{}", { secret: "another-secret" }),
+    altered,
+    await signed("{}", { timestamp: NOW - 301 }),
+    await signed("{}", { timestamp: NOW + 301 }),
+    bearer("{}", "wrong"),
+    bearer("{}", ""),
+  ];
+  for (const request of requests) assert.equal((await app.request("/trigger", request)).status, 401);
+  assert.equal(seen.wakes, 0);
+});
+
+Deno.test("POST /trigger with bearer and the documented body → 202, enqueued and woken; without a body → woken", async () => {
+  const { app, seen } = makeApp();
+  const answer = await app.request("/trigger", bearer(JSON.stringify(VIDEO)));
+  assert.equal(answer.status, 202);
+  assert.deepEqual(await answer.json(), { success: true, job: { id: "1", status: "pending" } });
+  assert.deepEqual(seen.videos, [VIDEO]);
+  assert.equal((await app.request("/trigger", bearer(""))).status, 202);
+  assert.equal(seen.wakes, 2);
+});
+
+Deno.test("POST /trigger with bearer and a bad body → 400 with the field; 1 MB → 413", async () => {
+  const { app, seen } = makeApp();
+  const bad = [
+    "{",
+    "[]",
+    '{"__proto__":{"admin":true},"mal_id":1}',
+    JSON.stringify({ ...VIDEO, mal_id: 0 }),
+    JSON.stringify({ ...VIDEO, mal_id: 2 ** 31 }),
+    JSON.stringify({ ...VIDEO, episode: -5 }),
+    JSON.stringify({ ...VIDEO, provider: "../../x" }),
+    JSON.stringify({ ...VIDEO, resolution: "<script>" }),
+    JSON.stringify({ ...VIDEO, video_url: "--version" }),
+    JSON.stringify({ ...VIDEO, video_url: "https://a.test/\n x" }),
+    JSON.stringify({ ...VIDEO, more: 1 }),
+  ];
+  for (const body of bad) assert.equal((await app.request("/trigger", bearer(body))).status, 400, body);
+  assert.equal((await app.request("/trigger", bearer("x".repeat(1_000_000)))).status, 413);
+  assert.equal((await app.request("/trigger", await signed("x".repeat(1_000_000)))).status, 413);
+  assert.equal(seen.wakes, 0);
+  assert.equal(seen.videos.length, 0);
+});
+
+Deno.test("GET /health, /status, /metrics, / → well, in the documented shape, with a strict content policy", async () => {
+  const { app } = makeApp();
+  assert.deepEqual(await (await app.request("/health")).json(), { status: "ok", worker: "r1" });
+  const status = await (await app.request("/status")).json();
+  assert.deepEqual([status.status, status.uptime_seconds, status.active, status.queue], ["ok", 61, [], { due: 3 }]);
+  assert.match(await (await app.request("/metrics")).text(), /keepstream_runner_jobs_total\{outcome="finished"\} 1/);
+  const page = await app.request("/");
+  assert.match(page.headers.get("content-security-policy")!, /default-src 'none'/);
+  assert.equal((await app.request("/nothing")).status, 404);
+});
+
+Deno.test("a stopping runner: /health → 503, /trigger → 503; a queue that is away: /status → queue null", async () => {
+  const { app } = makeApp({ stopping: () => true, queueCounts: () => Promise.reject(new Error("away")) });
+  assert.equal((await app.request("/health")).status, 503);
+  assert.equal((await app.request("/trigger", bearer(""))).status, 503);
+  assert.equal((await (await app.request("/status")).json()).queue, null);
+});
