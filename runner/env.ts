@@ -35,6 +35,7 @@ const schema = z.object({
   RUNNER_MAX_BYTES: z.coerce.number().int().min(1).default(16 * GIB),
   RUNNER_HLS_CONNECTIONS: z.coerce.number().int().min(1).max(32).default(16),
   RUNNER_MP4_CONNECTIONS: z.coerce.number().int().min(1).max(16).default(8),
+  RUNNER_EXTRAS: z.enum(["on", "off"]).default("on"),
   MEGA_API_URL: z.url().optional(),
   PORT: z.coerce.number().int().min(0).max(65535).default(7860),
   DEV_ALLOWED_ORIGINS: originList,
@@ -62,6 +63,7 @@ export type RunnerEnv = {
   readonly maxBytes: number;
   readonly hlsConnections: number;
   readonly mp4Connections: number;
+  readonly extras: boolean;
   readonly megaApiUrl: string | undefined;
   readonly port: number;
   readonly allowedOrigins: readonly string[];
@@ -94,6 +96,7 @@ export function parseEnv(variables: Readonly<Record<string, string>>): RunnerEnv
     maxBytes: env.RUNNER_MAX_BYTES,
     hlsConnections: env.RUNNER_HLS_CONNECTIONS,
     mp4Connections: env.RUNNER_MP4_CONNECTIONS,
+    extras: env.RUNNER_EXTRAS === "on",
     megaApiUrl: env.MEGA_API_URL,
     port: env.PORT,
     allowedOrigins: env.DEV_ALLOWED_ORIGINS,

@@ -30,6 +30,21 @@ Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on e
       assert.ok(boxes.indexOf("moov") < boxes.indexOf("mdat"), "moov stands in front");
     }
     assert.ok(Math.abs(archive.duration_seconds - 24) < 0.5);
+    for (
+      const [ending, start] of [[".poster.jpg", "\xff\xd8"], [".sprite.jpg", "\xff\xd8"], [".sprite.vtt", "WEBVTT"]]
+    ) {
+      const found = await Promise.all(archive.replicas.map(async ({ repo, path }) => {
+        const bytes = await downloadCopy(rig, { repo, path: path.replace(".mp4", ending!) }).catch(() =>
+          new Uint8Array()
+        );
+        return new TextDecoder("latin1").decode(bytes);
+      }));
+      assert.equal(
+        found.filter((text) => text.startsWith(start!)).length,
+        1,
+        `${ending}\n${runner.lines.join("\n")}`,
+      );
+    }
   }
   runner.child.kill("SIGTERM");
   assert.equal((await runner.ended).code, 0);

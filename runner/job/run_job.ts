@@ -18,6 +18,7 @@ import type { DiskBudget } from "./disk_budget.ts";
 import { fetchSource } from "./fetch_source.ts";
 import type { Progress } from "./progress.ts";
 import type { FetchedSource } from "./source_tools.ts";
+import { storeExtras } from "./store_extras.ts";
 import { emptyJobDir, type JobDir, openJobDir } from "./work_dir.ts";
 
 const FIRST_RESERVATION_BYTES = 64 * 1024 * 1024;
@@ -37,6 +38,8 @@ export type JobTools = {
   readonly slots: Slots;
   readonly health: HealthBook;
   readonly lockRepo?: LockRepo;
+  /** Whether poster and sprite sheet are made. */
+  readonly extras: boolean;
   readonly maxBytes: number;
   readonly hlsConnections: number;
   readonly mp4Connections: number;
@@ -64,6 +67,7 @@ export async function runJob(job: Job, run: JobRun, tools: JobTools): Promise<vo
   const fetched = kept ?? await fetchJob(job, { dir, reservation, source, run }, tools);
   await keepFinal(dir, { source, fetched });
   const { copies, failures } = await upload(job, fetched, { run, tools });
+  if (tools.extras) await addExtras(job, { fetched, target: copies[0]!.target, dir: dir.path }, { run, tools });
   dir.discard();
   tools.events.emit({
     event: "job:finished",
@@ -98,6 +102,25 @@ async function fetchJob(
   } finally {
     line.close();
   }
+}
+
+async function addExtras(
+  job: Job,
+  what: { fetched: FetchedSource; target: string; dir: string },
+  { run, tools }: { run: JobRun; tools: JobTools },
+): Promise<void> {
+  const fileKeyOf = await fileKey({ ...job, salt: tools.fileSalt });
+  await storeExtras({ path: what.fetched.final.path, durationSeconds: what.fetched.durationSeconds }, {
+    archive: { malId: job.malId, episode: job.episode, fileKey: fileKeyOf },
+    target: tools.targets.find((target) => target.name === what.target)!,
+    dir: what.dir,
+    put: {
+      signal: run.signal,
+      slots: tools.slots,
+      ...(tools.lockRepo === undefined ? {} : { lockRepo: tools.lockRepo }),
+    },
+    onFailure: (message) => tools.events.emit({ event: "extras:failed", id: job.id, message }),
+  });
 }
 
 /** The first copy is recorded at once; the others follow as replicas that this runner holds until they are there. */

@@ -1,0 +1,67 @@
+/**
+ * A poster and a sheet of small pictures for a player's seek bar, from the archived file's key frames alone.
+ * Example: `sprite.vtt` says `00:00:02.000 --> 00:00:04.000` / `<key>.sprite.jpg#xywh=160,0,160,90`. Runs on: Deno with ffmpeg on PATH.
+ */
+import { runChildOrThrow } from "./child.ts";
+
+const TILE = { width: 160, height: 90, columns: 10, rows: 10 } as const;
+const MIN_INTERVAL_SECONDS = 2;
+const POSTER_AT = 0.1;
+
+export type Extra = {
+  /** Put in place of the archive's `.mp4`. */
+  readonly ending: ".poster.jpg" | ".sprite.jpg" | ".sprite.vtt";
+  readonly path: string;
+};
+
+export async function makeExtras(
+  video: string,
+  options: { dir: string; fileKey: string; durationSeconds: number; signal: AbortSignal },
+): Promise<Extra[]> {
+  const { dir, durationSeconds, signal } = options;
+  const input = ["-f", "mov", "-protocol_whitelist", "file", "-i", `file:${video}`, "-map", "0:v:0", "-an", "-sn"];
+  const quiet = ["-nostdin", "-v", "error", "-nostats", "-y", "-threads", "1"];
+  const picture = ["-frames:v", "1", "-q:v", "5", "-f", "image2", "-update", "1", "-protocol_whitelist", "file"];
+  const poster = `${dir}/poster.jpg`;
+  await runChildOrThrow("ffmpeg", [
+    ...quiet,
+    ...["-ss", String(durationSeconds * POSTER_AT), "-skip_frame", "nokey", ...input],
+    ...["-vf", "scale='min(1280,iw)':-2", ...picture, `file:${poster}`],
+  ], { signal });
+  const sprite = `${dir}/sprite.jpg`;
+  const interval = spriteInterval(durationSeconds);
+  const fit = `scale=${TILE.width}:${TILE.height}:force_original_aspect_ratio=decrease`;
+  const pad = `pad=${TILE.width}:${TILE.height}:(ow-iw)/2:(oh-ih)/2`;
+  await runChildOrThrow("ffmpeg", [
+    ...quiet,
+    ...["-skip_frame", "nokey", ...input],
+    ...["-vf", `fps=1/${interval},${fit},${pad},tile=${TILE.columns}x${TILE.rows}`, ...picture, `file:${sprite}`],
+  ], { signal });
+  const vtt = `${dir}/sprite.vtt`;
+  await Deno.writeTextFile(vtt, spriteVtt(`${options.fileKey}.sprite.jpg`, { durationSeconds, interval }));
+  return [
+    { ending: ".poster.jpg", path: poster },
+    { ending: ".sprite.jpg", path: sprite },
+    { ending: ".sprite.vtt", path: vtt },
+  ];
+}
+
+/** All tiles of one sheet, whatever the length. Pure. */
+export function spriteInterval(durationSeconds: number): number {
+  return Math.max(MIN_INTERVAL_SECONDS, Math.ceil(durationSeconds / (TILE.columns * TILE.rows)));
+}
+
+/** Pure. */
+export function spriteVtt(picture: string, options: { durationSeconds: number; interval: number }): string {
+  const tiles = Math.min(TILE.columns * TILE.rows, Math.ceil(options.durationSeconds / options.interval));
+  const cues = Array.from({ length: tiles }, (_, i) => {
+    const [x, y] = [(i % TILE.columns) * TILE.width, Math.floor(i / TILE.columns) * TILE.height];
+    const end = Math.min((i + 1) * options.interval, options.durationSeconds);
+    return `${clock(i * options.interval)} --> ${clock(end)}\n${picture}#xywh=${x},${y},${TILE.width},${TILE.height}`;
+  });
+  return `WEBVTT\n\n${cues.join("\n\n")}\n`;
+}
+
+function clock(seconds: number): string {
+  return new Date(Math.round(seconds * 1000)).toISOString().slice(11, 23);
+}
