@@ -9,6 +9,7 @@ import type { Guard } from "./guard.ts";
 import { installPostgres } from "./postgres/binaries.ts";
 import { type Cluster, initCluster, startCluster } from "./postgres/cluster.ts";
 import { clusterHome } from "./postgres/home.ts";
+import { SetupError } from "./setup_error.ts";
 import { migrate, type Migration, readMigrations } from "./postgres/migrate.ts";
 
 const PROGRAMS_DIR = new URL("../.keepstream/programs/", import.meta.url).pathname;
@@ -63,6 +64,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   try {
     await preparePlatform(cluster, {
       password: clusterOptions.password,
+      stamp: binaries.stamp,
       migrations: options.migrations ?? await readMigrations(),
     });
   } catch (error) {
@@ -90,16 +92,30 @@ const FORGETFUL = {
 
 async function preparePlatform(
   cluster: Cluster,
-  options: { password: string; migrations: readonly Migration[] },
+  options: { password: string; stamp: string; migrations: readonly Migration[] },
 ): Promise<void> {
   const { password, migrations } = options;
+  const text = await Deno.readTextFile(PLATFORM_SQL);
+  const made = `platform ${options.stamp} ${await shortHash(text)}`;
   await withClient(roleUrl(cluster, "supabase_admin", password), async (admin) => {
-    const [found] = await admin`select 1 from pg_roles where rolname = 'authenticator'`;
-    if (found) return;
-    const text = await Deno.readTextFile(PLATFORM_SQL);
-    await admin.unsafe("begin;\n" + text.replaceAll(":password", `'${password}'`) + "\ncommit;");
+    const [found] = await admin`
+      select to_regrole('authenticator') is not null as exists, obj_description(to_regnamespace('auth'), 'pg_namespace') as made`;
+    if (found?.made === made) return;
+    if (found?.exists) {
+      throw new SetupError(
+        "migration_changed",
+        "dev/postgres changed after this database was made: start with --reset",
+      );
+    }
+    const sql = text.replaceAll(":password", `'${password}'`);
+    await admin.unsafe(`begin;\n${sql}\ncomment on schema auth is '${made}';\ncommit;`);
   });
   await withClient(roleUrl(cluster, "postgres", password), (sql) => migrate(sql, migrations));
+}
+
+async function shortHash(text: string): Promise<string> {
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  return bytes.slice(0, 4).toHex();
 }
 
 async function withClient(url: string, use: (sql: Sql) => Promise<unknown>): Promise<void> {

@@ -153,6 +153,28 @@ Deno.test("startPostgres with a migration that was changed after it was applied 
   await world.refuses("migration_changed", /changed after it was applied to this database: start with --reset$/);
 });
 
+Deno.test("startPostgres on a database that an older dev/postgres made → one line", async () => {
+  await using world = await createWorld();
+  const postgres = await world.start();
+  await query(postgres.adminUrl, "comment on schema auth is 'platform of yore'");
+  await postgres.stop();
+  await world.refuses("migration_changed", /^dev\/postgres changed after this database was made: start with --reset$/);
+});
+
+Deno.test("installPostgres without the platform's package → one line", async () => {
+  const dir = await Deno.makeTempDir();
+  const refused = async (packageDir: string) => {
+    const error = await installPostgres(dir, packageDir).then(() => null, (error) => error);
+    return [error?.name, error?.code, error?.message];
+  };
+  const missing = ["SetupError", "missing_program", "Postgres is not installed: run `deno install` in the checkout"];
+  assert.deepEqual(await refused(join(dir, "nowhere")), missing);
+  const [name, code, message] = await refused(dir);
+  assert.deepEqual([name, code], ["SetupError", "missing_program"]);
+  assert.match(message, /^Postgres for (linux|darwin)-(x64|arm64) is not installed: run `deno install` again$/);
+  await Deno.remove(dir, { recursive: true });
+});
+
 Deno.test({
   name: "startPostgres on a full disk → one line",
   ignore: Deno.build.os !== "linux" || Deno.uid() !== 0, // only root can mount a small disk

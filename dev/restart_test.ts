@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { createClient } from "@supabase/supabase-js";
+import createSql from "postgres";
+import { startCronWorker } from "./cron_worker.ts";
+import { startGateway } from "./gateway/gateway.ts";
+import { makeProjectKeys } from "./gateway/keys.ts";
+import { startGuard } from "./guard.ts";
+import { startNetWorker } from "./net_worker.ts";
+import { freePort } from "./free_port.ts";
+import { startPostgres } from "./postgres.ts";
+
+Deno.test("gateway, net worker and cron worker go on when Postgres was killed and started again", async () => {
+  const dataDir = await Deno.makeTempDir({ prefix: "keepstream-restart-" });
+  await Deno.chmod(dataDir, 0o755);
+  const guard = startGuard();
+  const port = freePort();
+  const start = () => startPostgres({ dataDir, port, guard, durable: false });
+  const first = await start();
+  const keys = makeProjectKeys();
+  const gateway = await startGateway({ port: 0, databaseUrl: first.authenticatorUrl, keys });
+  const net = await startNetWorker({ databaseUrl: first.adminUrl });
+  const cron = await startCronWorker({ databaseUrl: first.adminUrl });
+  const client = createClient(gateway.url, keys.secret, { auth: { persistSession: false } });
+  assert.equal((await client.rpc("queue_counts")).error, null);
+
+  Deno.kill(first.pid, "SIGKILL");
+  await first.ended;
+  const down = await client.rpc("queue_counts");
+  assert.deepEqual([down.status, down.error?.code], [503, "PGRST001"]);
+
+  const second = await start();
+  assert.equal((await client.rpc("queue_counts")).error, null);
+  const arrived = Promise.withResolvers<void>();
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {
+    arrived.resolve();
+    return new Response();
+  });
+  const sql = createSql(second.url, { max: 1, onnotice: () => {} });
+  await sql.unsafe("create table public.ran (at timestamptz default now())");
+  await sql`select cron.schedule('again', '1 second', 'insert into public.ran default values')`;
+  await sql`select net.http_post(${`http://127.0.0.1:${server.addr.port}/`})`;
+  await arrived.promise;
+  while ((await sql`select from public.ran`).length === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+
+  await sql.end();
+  await server.shutdown();
+  await cron.stop();
+  await net.stop();
+  await gateway.stop();
+  await second.stop();
+  await guard.close();
+  await Deno.remove(dataDir, { recursive: true });
+});
