@@ -8,6 +8,8 @@ export interface FunctionRig extends AsyncDisposable {
   /** What the functions are started with. */
   readonly env: Readonly<Record<string, string>>;
   readonly secretKey: string;
+  /** The gateway itself, without the counting in front of it. */
+  readonly gatewayUrl: string;
   /** Paths of the calls that reached the gateway, such as `/rest/v1/rpc/read_episode`. */
   readonly calls: string[];
   /** Where a function listens, for calls of `/functions/v1/<name>`. */
@@ -34,6 +36,7 @@ export async function createFunctionRig(more: Readonly<Record<string, string>> =
   return {
     database,
     secretKey: keys.secret,
+    gatewayUrl: gateway.url,
     calls,
     setFunction: gateway.setFunction,
     setDatabaseUp: (value) => void (up = value),

@@ -1,0 +1,18 @@
+// What the streaming function is compared with: a hono route that makes one call of the database and returns it.
+import { createClient } from "@supabase/supabase-js";
+import { Hono } from "hono";
+
+const key = JSON.parse(Deno.env.get("SUPABASE_SECRET_KEYS")!).default;
+const supabase = createClient(Deno.env.get("SUPABASE_URL")!, key, { auth: { persistSession: false } });
+
+const app = new Hono().get("/streaming/:malId/:episode", async (c) => {
+  const { malId, episode } = c.req.param();
+  const { data } = await supabase.rpc("read_episode", {
+    mal_id: Number(malId),
+    episode: Number(episode),
+    client: null,
+  });
+  return c.json(data);
+});
+
+Deno.serve((request) => app.fetch(request));
