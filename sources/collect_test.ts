@@ -177,14 +177,18 @@ for (
 Deno.test("input 18: a public name that resolves to a private address is refused, on the first look-up and on a later one", async () => {
   const answers = [["93.184.216.34"], ["127.0.0.1"]];
   const resolve = (_host: string, type: "A" | "AAAA") => Promise.resolve(type === "A" ? answers.shift() ?? [] : []);
-  const check = () => checkPublicHost(new URL("https://rebind.test/"), { resolve, policy: {} });
+  const check = () =>
+    checkPublicHost(new URL("https://rebind.test/"), { resolve, policy: {}, signal: AbortSignal.abort() });
   await check();
   await assert.rejects(check(), (error) => error instanceof SourceError && error.reason === "policy_denied");
   const v6 = (_host: string, type: "A" | "AAAA") =>
     Promise.resolve(type === "A" ? ["93.184.216.34"] : ["fd00:ec2::254"]);
-  await assert.rejects(checkPublicHost(new URL("https://two.test/"), { resolve: v6, policy: {} }), SourceError);
+  await assert.rejects(
+    checkPublicHost(new URL("https://two.test/"), { resolve: v6, policy: {}, signal: AbortSignal.abort() }),
+    SourceError,
+  );
   const failing = () => Promise.reject(new Error("SERVFAIL"));
-  await checkPublicHost(new URL("https://silent.test/"), { resolve: failing, policy: {} });
+  await checkPublicHost(new URL("https://silent.test/"), { resolve: failing, policy: {}, signal: AbortSignal.abort() });
 });
 
 Deno.test("input 18: the look-up comes before every hop of a redirect", async () => {

@@ -54,7 +54,8 @@ export async function providerCheckCommand(
     signal: AbortSignal.timeout(LIMIT_MS),
     hosts: createHostGate(),
     robots: createRobots({ now: Date.now }),
-    beforeRequest: (url) => checkPublicHost(url, { resolve: (host, type) => Deno.resolveDns(host, type), policy }),
+    beforeRequest: (url, signal) =>
+      checkPublicHost(url, { resolve: (host, type) => Deno.resolveDns(host, type, { signal }), policy, signal }),
     ...(env.MEGA_API_URL && { megaApiUrl: env.MEGA_API_URL }),
   });
   for (const { step, outcome, detail } of steps) console.log(`${MARK[outcome]}  ${step.padEnd(6)}  ${detail}`);

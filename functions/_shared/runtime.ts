@@ -14,7 +14,7 @@ export function logEvent(event: string, fields: Readonly<Record<string, unknown>
 }
 
 /** Addresses of a name; an empty list where the platform has no resolver or the name has none. */
-export async function resolveName(host: string, type: "A" | "AAAA"): Promise<readonly string[]> {
+export async function resolveName(host: string, type: "A" | "AAAA", signal: AbortSignal): Promise<readonly string[]> {
   if (typeof Deno.resolveDns !== "function") return [];
-  return await Deno.resolveDns(host, type);
+  return await Deno.resolveDns(host, type, { signal });
 }

@@ -20,7 +20,7 @@ export function createStreamingApp(tools: StreamingAppTools): Hono {
     origin: "*",
     allowMethods: ["GET", "POST", "HEAD", "OPTIONS"],
     allowHeaders: ["apikey", "authorization", "content-type", "x-client-info"],
-    exposeHeaders: ["retry-after", "ratelimit", "server-timing"],
+    exposeHeaders: ["retry-after", "server-timing"],
     maxAge: 86_400,
   }));
   for (const base of ["/streaming", "/api/v1/streaming"]) {

@@ -36,7 +36,7 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
     now,
     hosts,
     policy,
-    beforeRequest: (url) => checkPublicHost(url, { resolve: resolveName, policy }),
+    beforeRequest: (url, signal) => checkPublicHost(url, { resolve: resolveName, policy, signal }),
     ...(env.SOURCE_USER_AGENT !== undefined && { userAgent: env.SOURCE_USER_AGENT }),
     ...(env.MEGA_API_URL !== undefined && { megaApiUrl: env.MEGA_API_URL }),
   };
