@@ -1,0 +1,74 @@
+/** One measured download in a process of its own: `variant.ts runner|ffmpeg|aria2c NAME ORIGIN`. Prints one JSON line. */
+import process from "node:process";
+import { createDiskBudget } from "../../runner/job/disk_budget.ts";
+import { fetchSource } from "../../runner/job/fetch_source.ts";
+import { Progress } from "../../runner/job/progress.ts";
+import { openJobDir } from "../../runner/job/work_dir.ts";
+import { startForwardProxy } from "../../runner/network/forward_proxy.ts";
+import { createGuardedFetch } from "../../runner/network/guarded_fetch.ts";
+
+const [how = "runner", name = "ts", origin = ""] = Deno.args;
+const url = `${origin}/${name === "mp4" ? "video.mp4" : `${name}/v.m3u8`}`;
+const dir = await Deno.makeTempDir({ prefix: "keepstream-bench-" });
+const startedAt = performance.now();
+const path = how === "runner" ? await runner() : await command();
+const seconds = (performance.now() - startedAt) / 1000;
+const duration = await probeDuration(path);
+console.log(JSON.stringify({ seconds, duration, bytes: (await Deno.stat(path)).size, ...cpu(), peak_mib: peakMib() }));
+await Deno.remove(dir, { recursive: true });
+Deno.exit(Math.abs(duration - 600) < 2 ? 0 : 1);
+
+async function runner(): Promise<string> {
+  const policy = { allowedOrigins: [origin] };
+  const proxy = startForwardProxy();
+  const line = proxy.openLine({ policy, maxBytes: 4e9 });
+  const jobDir = await openJobDir(dir, crypto.randomUUID());
+  const { final } = await fetchSource({
+    candidate: { id: null, embedUrl: null, videoUrl: url, kind: name === "mp4" ? "mp4" : "hls", headers: {} },
+    resolution: null,
+    source: "bench",
+  }, {
+    dir: jobDir,
+    line,
+    fetch: createGuardedFetch(line),
+    policy,
+    signal: new AbortController().signal,
+    progress: new Progress(() => performance.now()),
+    reservation: await createDiskBudget(dir).reserve(0),
+    maxBytes: 4e9,
+    hlsConnections: 16,
+    mp4Connections: 8,
+    onResumed: () => {},
+    onPhase: () => {},
+  });
+  return final.path;
+}
+
+async function command(): Promise<string> {
+  const output = `${dir}/out.mp4`;
+  const [program, args] = how === "ffmpeg"
+    ? ["ffmpeg", ["-nostdin", "-v", "error", "-i", url, "-c", "copy", output]] as const
+    : ["aria2c", ["-q", "-x8", "-s8", "-k1M", "--file-allocation=none", "-d", dir, "-o", "out.mp4", url]] as const;
+  const { success } = await new Deno.Command(program, { args: [...args] }).output();
+  if (!success) throw new Error(`${program} failed`);
+  return output;
+}
+
+async function probeDuration(path: string): Promise<number> {
+  const { stdout } = await new Deno.Command("ffprobe", {
+    args: ["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", path],
+    stdout: "piped",
+  }).output();
+  return Number(new TextDecoder().decode(stdout));
+}
+
+/** Of this process and of the children it waited for. */
+function cpu() {
+  const fields = Deno.readTextFileSync("/proc/self/stat").split(") ")[1]!.split(" ");
+  const ticks = (from: number) => (Number(fields[from]) + Number(fields[from + 1])) / 100;
+  return { cpu_seconds: ticks(11), children_cpu_seconds: ticks(13) };
+}
+
+function peakMib(): number {
+  return Math.round(process.resourceUsage().maxRSS / 1024);
+}
