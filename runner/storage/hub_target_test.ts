@@ -44,6 +44,7 @@ async function createBench(times: Partial<RetryTimes> = {}, options: { chunkByte
     account: 1,
     retry: {
       fetch,
+      sockets: true,
       times: { attempts: 4, silenceMs: 20_000, backoffMs: 100, maxWaitMs: 60_000, ...times },
       sleep,
       random: () => 1,

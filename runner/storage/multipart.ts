@@ -1,6 +1,7 @@
 // Sends the missing parts of a file, a few at a time, each confirmed and written down before the next one starts.
 // The same loop serves the Hub and S3; they differ in how a part's address is made. Runs on: Deno.
 
+import { PartSocket } from "./part_socket.ts";
 import { backoff, once, type RetryParts, waitAsked } from "./retry.ts";
 import type { Slots } from "./slots.ts";
 import { assertUnchanged, FilePart, type StagedFile } from "./staged_file.ts";
@@ -49,9 +50,10 @@ export async function sendParts(options: PartsOptions): Promise<void> {
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   async function stream() {
+    using socket = new PartSocket();
     for (let part = missing.shift(); part !== undefined; part = missing.shift()) {
       using _slot = await options.slots.take(signal);
-      const etag = await sendPart(part, { ...options, signal }, (bytes) => {
+      const etag = await sendPart(part, { ...options, signal, socket }, (bytes) => {
         inFlight.set(part, bytes);
         report();
       });
@@ -75,7 +77,11 @@ export function partCount(sizeBytes: number, partBytes: number): number {
   return Math.max(1, Math.ceil(sizeBytes / partBytes));
 }
 
-async function sendPart(part: number, options: PartsOptions, onBytes: (bytes: number) => void): Promise<string> {
+async function sendPart(
+  part: number,
+  options: PartsOptions & { readonly socket: PartSocket },
+  onBytes: (bytes: number) => void,
+): Promise<string> {
   const { file, partBytes, retry, signal } = options;
   const start = (part - 1) * partBytes;
   const range = { start, end: Math.min(file.sizeBytes, start + partBytes) };
@@ -108,10 +114,22 @@ async function sendPart(part: number, options: PartsOptions, onBytes: (bytes: nu
 
 async function put(
   request: PartRequest,
-  options: PartsOptions & { range: { start: number; end: number }; onBytes: (bytes: number) => void },
+  options: PartsOptions & {
+    readonly socket: PartSocket;
+    readonly range: { start: number; end: number };
+    readonly onBytes: (bytes: number) => void;
+  },
 ): Promise<Response> {
   let alive = () => {};
   let sent = 0;
+  if (options.retry.sockets) {
+    return await options.socket.put(request.url, { path: options.file.path, ...options.range }, {
+      headers: request.headers,
+      signal: options.signal,
+      silenceMs: options.retry.times.silenceMs,
+      onBytes: (count) => options.onBytes(sent += count),
+    });
+  }
   const body = new FilePart(options.file.path, options.range, (count) => {
     alive();
     options.onBytes(sent += count);

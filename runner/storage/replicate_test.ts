@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createTestHub, type TestHub } from "../../dev/hub/test_hub.ts";
+import { startS3 } from "../../dev/s3/s3.ts";
 import { replicate, replicationError } from "./replicate.ts";
 import { stageFile } from "./staged_file.ts";
 import type { StoredCopy } from "./target.ts";
@@ -90,6 +91,27 @@ Deno.test("replicate aborted in the middle leaves no request running and no copy
   });
   await assert.rejects(running, /shutting down/);
   assert.equal(hub.countCalls("commit"), 0);
+});
+
+Deno.test("replicate to a Hub account, a bucket and a folder out of one environment → three copies", async () => {
+  await using hub = await createTestHub({ accounts: ["alice"] });
+  await using s3 = await startS3({ dir: `${hub.dir}/s3`, bucket: "shelf" });
+  await Deno.mkdir(`${hub.dir}/folder`);
+  const env = {
+    STORAGE_FOLDER: `${hub.dir}/folder/`,
+    STORAGE_FOLDER_URL: "http://127.0.0.1:1/archive",
+    STORAGE_FOLDER_TOKEN: "t",
+  };
+  const targets = storageTargetsFromEnv({ ...hub.env, ...s3.env, ...env }, { times: TIMES });
+  const size = 20 * 1024 * 1024; // two parts for the bucket
+  const file = await stageFile((await hub.file("a.mp4", size)).path);
+  const { copies, failures } = await replicate(file, ARCHIVE, { targets });
+  assert.deepEqual(failures, []);
+  assert.deepEqual(copies.map((copy) => copy.target).sort(), ["folder:folder", "hub:alice", "s3:shelf"]);
+  for (const target of targets) {
+    const stored = await new Response(await target.read(target.address(ARCHIVE))).arrayBuffer();
+    assert.equal(new Uint8Array(await crypto.subtle.digest("SHA-256", stored)).toHex(), file.sha256, target.name);
+  }
 });
 
 Deno.test("storageTargetsFromEnv names everything that is missing at once", () => {

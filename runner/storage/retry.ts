@@ -20,6 +20,8 @@ export type Sleep = (ms: number, signal?: AbortSignal) => Promise<void>;
 
 export interface RetryParts {
   readonly fetch: typeof fetch;
+  /** Send the bytes of files over connections of our own; false goes through fetch, as behind an HTTP proxy. */
+  readonly sockets?: boolean;
   readonly times: RetryTimes;
   readonly sleep: Sleep;
   readonly random: () => number;

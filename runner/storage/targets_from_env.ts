@@ -17,6 +17,7 @@ export function storageTargetsFromEnv(
 ): StorageTarget[] {
   const retry: RetryParts = {
     fetch: options.fetch ?? fetch,
+    sockets: options.fetch === undefined && !env.HTTPS_PROXY && !env.HTTP_PROXY && !env.https_proxy && !env.http_proxy,
     times: { ...DEFAULT_TIMES, ...options.times },
     sleep,
     random: Math.random,

@@ -1,0 +1,169 @@
+// PUT over a connection of our own, against a server that is written byte by byte.
+
+import assert from "node:assert/strict";
+import { parseAnswer, PartSocket, type PutRangeOptions } from "./part_socket.ts";
+
+const SIZE = 3_000_000;
+
+interface Raw extends AsyncDisposable {
+  readonly url: string;
+  readonly connections: () => number;
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/** A server whose every connection is handled by `serve`; requests come as head and a reader of the rest. */
+async function startRaw(serve: (conn: Deno.Conn, connection: number) => Promise<void>): Promise<Raw> {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  let connections = 0;
+  const running: Promise<void>[] = [];
+  const accepting = (async () => {
+    for await (const conn of listener) {
+      const handled = serve(conn, ++connections).catch(() => {}).finally(() => {
+        try {
+          conn.close();
+        } catch { /* the test closed it */ }
+      });
+      running.push(handled);
+    }
+  })();
+  const path = await Deno.makeTempFile({ prefix: "part-socket-" });
+  const bytes = Uint8Array.from({ length: SIZE }, (_, index) => (index * 7) & 0xff);
+  await Deno.writeFile(path, bytes);
+  return {
+    url: `http://127.0.0.1:${listener.addr.port}/part?sig=1`,
+    connections: () => connections,
+    path,
+    bytes,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await accepting.catch(() => {});
+      await Promise.all(running);
+      await Deno.remove(path);
+    },
+  };
+}
+
+/** Reads one request; returns its head and body. */
+async function readRequest(conn: Deno.Conn): Promise<{ head: string; body: Uint8Array } | null> {
+  const chunks: Uint8Array[] = [];
+  const buffer = new Uint8Array(1 << 16);
+  let head: string | null = null;
+  let wanted = Infinity;
+  for (let total = 0; total < wanted;) {
+    const count = await conn.read(buffer);
+    if (count === null) return null;
+    chunks.push(buffer.slice(0, count));
+    total += count;
+    if (head === null) {
+      const text = new TextDecoder("latin1").decode(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+      const end = text.indexOf("\r\n\r\n");
+      if (end === -1) continue;
+      head = text.slice(0, end);
+      wanted = end + 4 + Number(/content-length: (\d+)/i.exec(head)?.[1]);
+    }
+  }
+  const all = new Uint8Array(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+  return { head: head!, body: all.slice(head!.length + 4) };
+}
+
+const say = async (conn: Deno.Conn, text: string) => {
+  for (let bytes = new TextEncoder().encode(text); bytes.length > 0;) bytes = bytes.subarray(await conn.write(bytes));
+};
+
+const options = (extra: Partial<PutRangeOptions> = {}): PutRangeOptions => ({
+  silenceMs: 20_000,
+  onBytes: () => {},
+  ...extra,
+});
+
+Deno.test("PartSocket.put sends exactly the range, counts it, and keeps the connection for the next part", async () => {
+  const bodies: Uint8Array[] = [];
+  await using raw = await startRaw(async (conn) => {
+    for (let request = await readRequest(conn); request; request = await readRequest(conn)) {
+      assert.match(request.head, /^PUT \/part\?sig=1 HTTP\/1\.1\r\nhost: 127\.0\.0\.1:\d+\r\n/);
+      bodies.push(request.body);
+      await say(conn, 'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n');
+    }
+  });
+  using socket = new PartSocket();
+  let counted = 0;
+  for (const [start, end] of [[0, 1_000_000], [1_000_000, 2_500_000], [2_500_000, SIZE]] as const) {
+    const answer = await socket.put(
+      raw.url,
+      { path: raw.path, start, end },
+      options({ onBytes: (count) => counted += count }),
+    );
+    assert.equal(answer.status, 200);
+    assert.equal(answer.headers.get("etag"), '"e"');
+    assert.deepEqual(bodies.at(-1), raw.bytes.slice(start, end));
+  }
+  assert.equal(counted, SIZE);
+  assert.equal(raw.connections(), 1);
+});
+
+Deno.test("PartSocket.put to a server that refuses early and reads no further → its answer", async () => {
+  await using raw = await startRaw(async (conn) => {
+    await conn.read(new Uint8Array(1000));
+    await say(conn, "HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nExpired");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  });
+  using socket = new PartSocket();
+  const answer = await socket.put(raw.url, { path: raw.path, start: 0, end: SIZE }, options());
+  assert.equal(answer.status, 403);
+  assert.equal(await answer.text(), "Expired");
+});
+
+Deno.test("PartSocket.put on a kept connection that the server has closed meanwhile → sent again on a new one", async () => {
+  await using raw = await startRaw(async (conn) => {
+    await readRequest(conn);
+    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); // and closes without saying so
+  });
+  using socket = new PartSocket();
+  for (let part = 0; part < 2; part++) {
+    assert.equal((await socket.put(raw.url, { path: raw.path, start: 0, end: 5000 }, options())).status, 200);
+  }
+  assert.equal(raw.connections(), 2);
+});
+
+Deno.test("PartSocket.put to a server that says nothing → TimeoutError; aborted → the reason", async () => {
+  await using raw = await startRaw(async (conn) => {
+    while (await conn.read(new Uint8Array(1 << 16)) !== null);
+  });
+  using socket = new PartSocket();
+  const range = { path: raw.path, start: 0, end: 5000 };
+  await assert.rejects(socket.put(raw.url, range, options({ silenceMs: 200 })), { name: "TimeoutError" });
+  const stop = new AbortController();
+  const reason = new Error("shutting down");
+  const running = socket.put(raw.url, range, options({ signal: stop.signal, onBytes: () => stop.abort(reason) }));
+  await assert.rejects(running, reason);
+});
+
+Deno.test("PartSocket.put where nobody listens, or no HTTP is spoken → an error", async () => {
+  await using raw = await startRaw(async (conn) => await say(conn, "220 smtp.test ready\r\n\r\n"));
+  using socket = new PartSocket();
+  const range = { path: raw.path, start: 0, end: 5000 };
+  await assert.rejects(socket.put(raw.url, range, options()), /no HTTP server/);
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  await assert.rejects(socket.put(`http://127.0.0.1:${port}/`, range, options()), Deno.errors.ConnectionRefused);
+});
+
+Deno.test("parseAnswer knows lengths, chunks, interim answers and an end of connection", async () => {
+  const parse = (text: string, ended = false) => parseAnswer(new TextEncoder().encode(text), { ended });
+  assert.equal(parse("HTTP/1.1 200 OK\r\nContent-Len"), null);
+  assert.equal(parse("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab"), null);
+  assert.equal(await parse("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")?.response.text(), "abc");
+  assert.equal(parse("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?.keep, false);
+  assert.equal(parse("HTTP/1.1 204 No Content\r\n\r\n")?.keep, true);
+  assert.equal(
+    parse("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?.response.status,
+    200,
+  );
+  const chunked = "HTTP/1.1 503 Slow\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nSlow\r\n";
+  assert.equal(parse(chunked), null);
+  assert.match(await parse(`${chunked}0\r\n\r\n`)!.response.text(), /Slow/);
+  assert.equal(parse("HTTP/1.0 500 Error\r\n\r\nwhy"), null);
+  assert.equal(parse("HTTP/1.0 500 Error\r\n\r\nwhy", true)?.keep, false);
+});
