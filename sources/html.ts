@@ -1,6 +1,5 @@
 // HTML → elements, through the `DOMParser` that deno-dom and linkedom share (docs/decisions/0005-html-parser.md names the
-// one line to change). Example: parseHtml(page).querySelectorAll("select.mirror option"). Runs on: Deno, edge runtime.
-import { DOMParser } from "linkedom";
+// one line to change). Example: (await parseHtml(page)).querySelectorAll("select.mirror option"). Runs on: Deno, edge runtime.
 
 /** The few members of a DOM element that recipes may use: both libraries have them. */
 export interface HtmlElement {
@@ -20,9 +19,11 @@ export interface HtmlDocument {
  * Parses a page or a fragment; malformed HTML never throws.
  *
  * @example
- * parseHtml('<a href="/1">1</a>').querySelector("a")
+ * (await parseHtml('<a href="/1">1</a>')).querySelector("a")
  */
-export function parseHtml(html: string): HtmlDocument {
+export async function parseHtml(html: string): Promise<HtmlDocument> {
+  // Loaded with the first page: an answer out of the cache reads none, and the library takes longest of all to load.
+  const { DOMParser } = await import("linkedom");
   // Whether the text is a whole page or one element, it gets the same shape around it.
   const text = /<html[\s>]/i.test(html) ? html : `<html><body>${html}</body></html>`;
   return new DOMParser().parseFromString(text, "text/html") as unknown as HtmlDocument;

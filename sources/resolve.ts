@@ -115,15 +115,15 @@ async function resolvePage(url: string, { pages, pins, framesLeft }: PageTools):
     const resolved = await PAGE_RESOLVERS[name]({ url: page.url, html: page.text }, pages);
     if (resolved !== null) return resolved;
   }
-  const frame = framesLeft > 0 ? framedPlayer(page.text, page.url) : null;
+  const frame = framesLeft > 0 ? await framedPlayer(page.text, page.url) : null;
   if (frame === null) throw new SourceError("unsupported", "no resolver knows this page");
   return resolveDirect(frame) ?? await resolvePage(frame, { pages, pins, framesLeft: framesLeft - 1 });
 }
 
 /** The page's only frame; among several nobody can say which is the player and which an advertisement. */
-function framedPlayer(html: string, base: string): string | null {
-  const frames = [...parseHtml(html).querySelectorAll("iframe")];
-  return frames.length === 1 ? iframeAddress(html.slice(html.search(/<iframe/i)), base) : null;
+async function framedPlayer(html: string, base: string): Promise<string | null> {
+  const frames = [...(await parseHtml(html)).querySelectorAll("iframe")];
+  return frames.length === 1 ? await iframeAddress(html.slice(html.search(/<iframe/i)), base) : null;
 }
 
 function kindOf(headers: Headers): MediaKind | null {

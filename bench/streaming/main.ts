@@ -37,7 +37,7 @@ const report = {
   machine: await machine(),
   warm: await measureWarm(rig),
   cold: await measureCold(rig),
-  parse: measureParse(),
+  parse: await measureParse(),
   adversarial: measureAdversarial(),
 };
 await rig[Symbol.asyncDispose]();
@@ -214,14 +214,17 @@ async function measureCold(rig: FunctionRig) {
   return results;
 }
 
-function measureParse() {
+async function measureParse() {
   const page = episodeListPage(
     Array.from({ length: 2_200 }, (_, index) => ({ label: `Some Title Episode ${index}`, href: `/e-${index}/` })),
   );
-  const times = timesOf(40, () => {
-    const found = [...parseHtml(page).querySelectorAll("#daftarepisode li span.lchx a")].length;
+  const times: number[] = [];
+  for (let turn = 0; turn < 40; turn++) {
+    const startedAt = performance.now();
+    const found = [...(await parseHtml(page)).querySelectorAll("#daftarepisode li span.lchx a")].length;
+    if (turn >= 5) times.push(performance.now() - startedAt);
     if (found !== 2_200) throw new Error(`found ${found}`);
-  });
+  }
   return { bytes: page.length, medianMs: quantile(times, 0.5), p99Ms: quantile(times, 0.99) };
 }
 

@@ -45,6 +45,11 @@ const catalogueSchema = z.object({
   })),
 });
 
+const cachedListSchema = sourceListSchema.extend({ age_seconds: z.number() });
+
+/** Counts as a failure long ago: the provider is read again. */
+const UNREADABLE = { state: "failed", code: "parse", servers: [], age_seconds: 1e9 };
+
 const episodeSchema = z.object({
   providers: z.array(z.object({
     name: z.string(),
@@ -52,9 +57,10 @@ const episodeSchema = z.object({
     base_url: z.string().nullable(),
     config: z.record(z.string(), z.unknown()).nullish().transform((config) => config ?? {}),
   })),
-  catalogue: catalogueSchema.nullable(),
-  mappings: z.record(z.string(), z.looseObject({})),
-  source_lists: z.record(z.string(), sourceListSchema.extend({ age_seconds: z.number() })),
+  // Operators write these by hand, too: a row that is not understood costs that row, never the answer.
+  catalogue: catalogueSchema.nullable().catch(null),
+  mappings: z.record(z.string(), z.looseObject({}).catch({})),
+  source_lists: z.record(z.string(), cachedListSchema.catch(UNREADABLE)),
   store: z.array(storedSchema),
   queue: z.array(queuedSchema),
   rate_limit: z.object({

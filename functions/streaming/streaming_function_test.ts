@@ -431,6 +431,23 @@ Deno.test("inputs 42, 51: a label with markup stays text, a resolution with mark
   assert.deepEqual([server?.provider, server?.resolution], [evil, "720p"]);
 });
 
+Deno.test("rows an operator wrote by hand and wrongly cost themselves, never the answer", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(animeSite(() => site.url));
+  await addProviders(rig, { name: "animasu", base_url: site.url, config: { budget_ms: "soon", hosts: 7 } }, {
+    name: "own",
+    recipe: "catalogue",
+  }, { name: "strange", recipe: "no-such-recipe" });
+  await mapTitle(rig, "animasu");
+  await rig.database.sql`insert into public.catalogue (mal_id, episode, sources) values (1, 1, '[5, {"url": null}]')`;
+  await rig.database.admin`
+    insert into keepstream.source_lists (mal_id, episode, provider, state, servers) values (1, 1, 'animasu', 'ok', '[{"label": 5}]')`;
+  const { status, body } = await startApp(rig, { DEV_ALLOWED_ORIGINS: site.url }).get();
+  assert.equal(status, 200);
+  assert.equal(servers(body, "animasu").length, 3);
+  assert.deepEqual([body.providers.own?.code, body.providers.strange?.code], ["no_mapping", "unsupported"]);
+});
+
 Deno.test("the environment: everything missing is named at once, development origins are refused where it is deployed", () => {
   assert.throws(
     () => buildStreamingApp({}),

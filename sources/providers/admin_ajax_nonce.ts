@@ -39,7 +39,7 @@ export const adminAjaxNonceRecipe: Recipe = {
     const ajaxUrl = absolute(ajax_path, request.provider.base_url ?? page.url);
     const nonces = createNonceSource(readNonce(document, selectors.nonce_script), async () => {
       const again = await pages.read(page.url);
-      return readNonce(parseHtml(again.text), selectors.nonce_script);
+      return readNonce(await parseHtml(again.text), selectors.nonce_script);
     });
 
     const ask = async (option: HtmlElement, pages: PageClient) => {

@@ -22,13 +22,13 @@ export async function readEpisodePage(
   selectors: EpisodeListSelectors,
 ): Promise<{ readonly page: Page; readonly document: HtmlDocument }> {
   const titlePage = await pages.read(absolute(request.page ?? "", request.provider.base_url ?? ""));
-  const list = listEpisodes(parseHtml(titlePage.text), titlePage.url, selectors);
+  const list = listEpisodes(await parseHtml(titlePage.text), titlePage.url, selectors);
   const address = findEpisodePage(list, request.episode);
   if (address === null) {
     throw new SourceError("empty", `episode ${request.episode} is not among the ${list.length} of the title's page`);
   }
   const page = await pages.read(address, { headers: { referer: titlePage.url } });
-  return { page, document: parseHtml(page.text) };
+  return { page, document: await parseHtml(page.text) };
 }
 
 /** Episodes in the page's order; an item without an address is skipped, one listed twice stands once. */

@@ -27,7 +27,7 @@ export async function searchSite(
   const path = config.path.replaceAll("{query}", encodeURIComponent(query));
   const page = await pages.read(absolute(path, provider.base_url ?? ""));
   const hits = new Map<string, SearchHit>();
-  for (const link of parseHtml(page.text).querySelectorAll(config.results)) {
+  for (const link of (await parseHtml(page.text)).querySelectorAll(config.results)) {
     const address = webAddress(attribute(link, "href") ?? "", page.url);
     const title = attribute(link, "title")?.trim() || textOf(link);
     if (address !== null && title !== "" && !hits.has(address)) hits.set(address, { title, page: address });

@@ -10,9 +10,9 @@ import type { EmbedPage, Resolved } from "./resolver.ts";
 
 const stateSchema = z.object({ props: z.looseObject({ url: z.string().nullish() }) });
 
-export function resolveInertiaPage({ html, url }: EmbedPage): Resolved | null {
+export async function resolveInertiaPage({ html, url }: EmbedPage): Promise<Resolved | null> {
   if (!/\bdata-page\s*=/i.test(html)) return null;
-  const text = selectAttribute(parseHtml(html), "[data-page]", "data-page");
+  const text = selectAttribute(await parseHtml(html), "[data-page]", "data-page");
   if (text === null || !text.trimStart().startsWith("{")) return null;
   const state = stateSchema.safeParse(parseJson(text));
   if (!state.success) throw new SourceError("parse", "the page's state is not understood", { cause: state.error });

@@ -13,7 +13,7 @@ const MAX_ASKED = 2;
 
 export async function resolvePlayerFile(page: EmbedPage, pages: PageClient): Promise<Resolved | null> {
   const { addresses, subtitles } = scriptMedia(page.html, page.url);
-  const candidates = [...new Set([...addresses, ...elementAddresses(page)])];
+  const candidates = [...new Set([...addresses, ...await elementAddresses(page)])];
   for (const url of candidates) {
     const kind = mediaKind(url);
     if (kind !== null) return { ...directMedia(url, kind, page.url), subtitles };
@@ -25,9 +25,9 @@ export async function resolvePlayerFile(page: EmbedPage, pages: PageClient): Pro
   return null;
 }
 
-function elementAddresses({ html, url }: EmbedPage): readonly string[] {
+async function elementAddresses({ html, url }: EmbedPage): Promise<readonly string[]> {
   if (!/<video/i.test(html)) return [];
-  const elements = [...parseHtml(html).querySelectorAll("video, video source")];
+  const elements = [...(await parseHtml(html)).querySelectorAll("video, video source")];
   return elements.flatMap((element) => webAddress(attribute(element, "src") ?? "", url) ?? []);
 }
 
