@@ -21,7 +21,7 @@ export interface ArchivedFile {
 
 /** The archived file that an address names, or null for any other address. */
 export function parseArchivedFile(url: URL, config: Config): ArchivedFile | null {
-  const hubFile = parseArchiveUrl(url, config.hubEndpoint);
+  const hubFile = parseArchiveUrl(url, config.hubOrigin);
   if (hubFile !== null) {
     const path = /^\/resolve\/[^/]+\/(.+)$/.exec(hubFile.rest)?.[1];
     return { shelf: "hub", hubFile, name: path === undefined ? null : `${hubFile.name}/${path}` };
@@ -52,7 +52,7 @@ export async function fetchArchived(
       ? file.hubFile && await fetchArchive(request, file.hubFile, options)
       : file.name && config[shelf as "s3" | "folder"] && await fetchShelf(request, file.name, { ...options, shelf });
     if (!answer) continue;
-    if (answer.ok || options.signal.aborted) return answer;
+    if (answer.ok) return answer;
     worst = moreTelling(worst, answer.error);
   }
   return err(worst ?? badGateway("archive_unreachable", "the archive's storage is not configured here"));

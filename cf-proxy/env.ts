@@ -54,6 +54,7 @@ export interface FolderShelf {
 export interface Config {
   readonly keys: SigningKeys;
   readonly hubEndpoint: string;
+  readonly hubOrigin: string;
   readonly hubAccounts: readonly HubAccount[];
   readonly s3: S3Shelf | null;
   readonly folder: FolderShelf | null;
@@ -90,6 +91,7 @@ function parseConfig(env: Env): Config {
   return {
     keys: keys.value,
     hubEndpoint,
+    hubOrigin: new URL(hubEndpoint).origin,
     hubAccounts: hubAccounts(env),
     s3: s3Shelf(env),
     folder: folderShelf(env),

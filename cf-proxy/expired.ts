@@ -48,13 +48,12 @@ export function isSameFile(a: FileMark, b: FileMark): boolean {
 export interface AskOptions {
   readonly publicApiUrl: string;
   readonly policy: TargetPolicy;
-  readonly signal: AbortSignal;
 }
 
 /** The same server's address as the public API knows it now; null when it knows none, or only the archive's copy. */
 export async function askForFreshAddress(episode: Episode, options: AskOptions): Promise<URL | null> {
   const address = `${episodeAddress(options.publicApiUrl, episode.malId, episode.episode)}?refresh=1`;
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(API_TIMEOUT_MS)]);
+  const signal = AbortSignal.timeout(API_TIMEOUT_MS);
   try {
     const response = await fetch(address, { headers: { accept: "application/json" }, signal });
     const fresh = response.ok ? addressOf(await response.json(), episode) : (await response.body?.cancel(), null);

@@ -22,7 +22,7 @@ const CONDITIONAL = ["if-range", "if-none-match", "if-modified-since", "if-match
 /** Context headers a source may ask for; cookies and credentials are nobody's business here. */
 const CONTEXT_HEADERS: ReadonlySet<string> = new Set(["referer", "origin", "user-agent", "accept", "accept-language"]);
 
-const FROM_SOURCE = [
+const FROM_SOURCE: ReadonlySet<string> = new Set([
   "accept-ranges",
   "cache-control",
   "content-language",
@@ -34,7 +34,7 @@ const FROM_SOURCE = [
   "expires",
   "last-modified",
   "retry-after",
-] as const;
+]);
 
 export interface SourceRequest {
   readonly client: Headers;
@@ -61,9 +61,10 @@ export function sourceRequestHeaders({ client, context, whole }: SourceRequest):
 
 /** Headers of the answer, from the source's. `url` decides the type where the source names none. */
 export function answerHeaders(source: Response, url: URL): Headers {
-  const headers = new Headers(CORS);
-  for (const name of FROM_SOURCE) copy(source.headers, headers, name);
-  headers.set("X-Content-Type-Options", "nosniff");
+  // Gathered in an object first: every call on Headers crosses into the runtime.
+  const picked: Record<string, string> = { ...CORS, "X-Content-Type-Options": "nosniff" };
+  for (const [name, value] of source.headers) if (FROM_SOURCE.has(name)) picked[name] = value;
+  const headers = new Headers(picked);
   // A player that opens the link in a tab should play, not download.
   if (source.headers.has("content-disposition")) headers.set("Content-Disposition", "inline");
   if (source.headers.has("content-encoding")) {

@@ -44,7 +44,6 @@ export async function fetchArchive(
   for (const { token, ...copy } of copiesOf(file, options.invocation.config)) {
     const answer = await fetchCopy(request, copy, token, options);
     if (answer.ok) return answer;
-    if (options.signal.aborted) return answer;
     worst = moreTelling(worst, answer.error);
   }
   return err(worst!);
@@ -104,7 +103,6 @@ async function resolve(
   request: Request,
   options: ArchiveOptions,
 ): Promise<Result<Resolved | Upstream, Problem>> {
-  const hub = new URL(options.invocation.config.hubEndpoint);
   let url = new URL(address);
   const headers = sourceRequestHeaders({ client: request.headers, context: undefined, whole: false });
   if (token !== null) headers.set("authorization", `Bearer ${token}`);
@@ -122,7 +120,7 @@ async function resolve(
     }
     await response.body?.cancel();
     const next = new URL(location, url);
-    if (next.origin !== hub.origin) return keep(address, next, etag, options);
+    if (next.origin !== options.invocation.config.hubOrigin) return keep(address, next, etag, options);
     url = next;
   }
   return err(badGateway("archive_unreachable", "the Hub redirects in a circle"));

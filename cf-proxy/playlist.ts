@@ -18,6 +18,7 @@ import type { Problem } from "./problem.ts";
 import { badGateway, type Upstream } from "./upstream.ts";
 
 export const MAX_PLAYLIST_BYTES = 4 * 1024 * 1024;
+const READ_BYTES = 256 * 1024;
 const PLAYLIST_TYPE = "application/vnd.apple.mpegurl";
 
 /** Whether the address alone says playlist: then no Range and no condition goes to the source. */
@@ -118,22 +119,31 @@ export async function jsonAnswer(text: string, url: URL, context: RewriteContext
 
 /** The whole body as text, or null when it is larger than a playlist may be. */
 export async function readText(response: Response): Promise<string | null> {
-  if (
-    Number(response.headers.get("content-length") ?? 0) > MAX_PLAYLIST_BYTES &&
-    !response.headers.has("content-encoding")
-  ) {
+  const length = response.headers.get("content-length");
+  if (length !== null && !response.headers.has("content-encoding")) {
+    // The runtime keeps a body to its length: one read, and no JavaScript per chunk.
+    if (Number(length) <= MAX_PLAYLIST_BYTES) return await response.text();
     await response.body?.cancel();
     return null;
   }
-  const chunks: Uint8Array[] = [];
+  return response.body === null ? "" : await readLimited(response.body);
+}
+
+async function readLimited(body: ReadableStream): Promise<string | null> {
+  const reader = body.getReader({ mode: "byob" });
+  const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: false });
+  let text = "";
   let length = 0;
-  for await (const chunk of response.body ?? []) {
-    length += chunk.byteLength;
-    // Leaving the loop cancels the body.
-    if (length > MAX_PLAYLIST_BYTES) return null;
-    chunks.push(chunk);
+  for (;;) {
+    const { done, value } = await reader.readAtLeast(READ_BYTES, new Uint8Array(READ_BYTES));
+    length += value?.byteLength ?? 0;
+    if (length > MAX_PLAYLIST_BYTES) {
+      await reader.cancel();
+      return null;
+    }
+    text += decoder.decode(value ?? new Uint8Array(), { stream: !done });
+    if (done) return text;
   }
-  return decode(chunks);
 }
 
 /** Reads as far as it takes to tell a playlist from other things; what was read stands in front of the rest again. */

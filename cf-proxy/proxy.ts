@@ -36,7 +36,7 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
   }
   const target = withPlayerParameters(link.value.url, requestUrl);
   if (config.redirectMode && isRedirectable(link.value, config)) return redirectAnswer(target.href);
-  const options = { policy, headerTimeoutMs: config.headerTimeoutMs, signal: request.signal };
+  const options = { policy, headerTimeoutMs: config.headerTimeoutMs };
   const upstream = await fetchTarget(request, { link: link.value, target, options, invocation });
   if (!upstream.ok) return problem(upstream.error);
   if (upstream.value.final) return upstream.value.response;
@@ -145,6 +145,6 @@ function targetPolicy(requestUrl: URL, config: Config): TargetPolicy {
     extraPorts: config.extraPorts,
     ...(config.allowedHosts === undefined ? {} : { allowedHosts: config.allowedHosts }),
     // The operator named the Hub, wherever it stands.
-    allowedOrigins: [new URL(config.hubEndpoint).origin, ...(loopback ? config.devAllowedOrigins : [])],
+    allowedOrigins: loopback ? [config.hubOrigin, ...config.devAllowedOrigins] : [config.hubOrigin],
   };
 }

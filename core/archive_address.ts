@@ -36,9 +36,9 @@ export interface HubFile {
   readonly rest: string;
 }
 
-/** The parts of a Hub resolve address, or null for any other address. */
-export function parseArchiveUrl(url: URL, endpoint: string): HubFile | null {
-  if (url.origin !== new URL(endpoint).origin) return null;
+/** The parts of a Hub resolve address, or null for any other address; `hubOrigin` as in `https://huggingface.co`. */
+export function parseArchiveUrl(url: URL, hubOrigin: string): HubFile | null {
+  if (url.origin !== hubOrigin) return null;
   const match = /^\/datasets\/([A-Za-z0-9._-]+)\/([A-Za-z0-9._-]+)(\/resolve\/.+)$/.exec(url.pathname);
   if (match === null) return null;
   const [, owner, name, rest] = match;

@@ -18,6 +18,7 @@ import { checkTarget, type TargetPolicy } from "./target_policy.ts";
 
 export const MAX_SIGNATURES = 32;
 const MAX_OUTPUT_LENGTH = 32 * 1024 * 1024;
+const [NEWLINE, RETURN, SPACE, HASH] = [10, 13, 32, 35];
 
 export interface RewriteOptions {
   /** The playlist's own address, after redirects. */
@@ -63,8 +64,8 @@ interface Place extends Directory {
   /** The href as it stands in a link. */
   readonly encoded: string;
   readonly allowed: boolean;
-  /** Whether the parent's signature covers it. */
-  readonly inScope: boolean;
+  /** Everything of a link but the name, where the parent's signature covers the directory. */
+  readonly ready: string | null;
 }
 
 /** Chunks of the output that wait for the tail of one directory or address. */
@@ -80,8 +81,11 @@ class Plan {
   readonly #resolve;
   readonly #head: string;
   readonly #unsignedHead: string;
+  readonly #ownHead: string;
   readonly #out: string[] = [];
   #length = 0;
+  /** The text before this is in `#out`. */
+  #copied = 0;
   readonly #pending = new Map<string, Pending>();
   readonly #variables = new Map<string, string>();
   readonly #isMaster: boolean;
@@ -97,20 +101,25 @@ class Plan {
     this.#handsDown = this.#isMaster && text.includes("#EXT-X-DEFINE");
     this.#head = `${options.proxyUrl}?${options.parent.tail}&url=`;
     this.#unsignedHead = `${options.proxyUrl}?url=`;
+    this.#ownHead = `${options.proxyUrl}?`;
     this.#resolve = createResolver(options.base, (href) => this.#place(href));
   }
 
   run(): PlaylistError | null {
     const text = this.#text;
     let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
+    this.#copied = at;
     for (let number = 1; at < text.length; number++) {
       let next = text.indexOf("\n", at) + 1;
       if (next === 0) next = text.length;
-      const reason = this.#line(at, next);
+      // Variables stand in attribute values and addresses only; titles and comments stay as they are.
+      const isTag = text.charCodeAt(at) === HASH;
+      const reason = isTag ? (text.startsWith("#EXT-X-", at) ? this.#tag(at, next) : null) : this.#uri(at, next);
       if (reason !== null) return { code: "malformed", reason, line: number };
       if (this.#length > MAX_OUTPUT_LENGTH) return { code: "too_large", reason: "the rewritten playlist is too large" };
       at = next;
     }
+    this.#copyUpTo(text.length);
     return null;
   }
 
@@ -142,55 +151,66 @@ class Plan {
     return byOrigin.size <= MAX_SIGNATURES ? [...byOrigin.values()] : null;
   }
 
-  /** Copies or rewrites the line in [start, next); answers what is wrong with it. */
-  #line(start: number, next: number): string | null {
-    const raw = this.#text.slice(start, next);
-    if (raw.charCodeAt(0) === 35) {
-      // Variables stand in attribute values and addresses only; titles and comments stay as they are.
-      return raw.startsWith("#EXT-X-") ? this.#tag(raw) : this.#push(raw);
-    }
-    const uri = raw.trim();
-    if (uri === "") return this.#push(raw);
-    const expanded = this.#expand(uri);
+  /** The line in [start, next) names an address, or is blank; answers what is wrong with it. */
+  #uri(start: number, next: number): string | null {
+    const text = this.#text;
+    let end = next;
+    while (end > start && text.charCodeAt(end - 1) <= SPACE) end--;
+    if (end === start) return null;
+    const expanded = this.#expand(text.slice(start, end));
     if (!expanded.ok) return expanded.error;
-    this.link(expanded.value);
-    return this.#push(raw.endsWith("\r\n") ? "\r\n" : raw.endsWith("\n") ? "\n" : "");
+    this.#copyUpTo(start);
+    this.link(expanded.value.trim());
+    // A line's end stays as it was; blanks before it do not.
+    this.#copied = text.charCodeAt(next - 1) !== NEWLINE
+      ? next
+      : text.charCodeAt(next - 2) === RETURN
+      ? next - 2
+      : next - 1;
+    return null;
   }
 
-  #tag(raw: string): string | null {
+  #tag(start: number, next: number): string | null {
+    const raw = this.#text.slice(start, next);
     if (raw.startsWith("#EXT-X-DEFINE:")) {
       const imported = this.#options.variables ?? new Map<string, string>();
       const defined = define(raw.slice(14).trimEnd(), this.#variables, { imported, base: this.#options.base });
       // Everything is expanded here, so the tag goes: a player would look for QUERYPARAM in our link.
+      this.#copyUpTo(start);
+      this.#copied = next;
       return defined.ok ? null : defined.error;
     }
     const expanded = this.#expand(raw);
     if (!expanded.ok) return expanded.error;
     const line = expanded.value;
-    if (!line.includes("URI") && !line.includes("X-ASSET-LIST")) return this.#push(line);
+    const named = line.includes("URI") || line.includes("X-ASSET-LIST");
+    if (line === raw && !named) return null;
+    this.#copyUpTo(start);
+    this.#copied = next;
     const colon = line.indexOf(":") + 1;
-    if (colon === 0) return this.#push(line);
-    let copied = 0;
-    for (const { name, value, quoted, start, end } of parseAttributes(line.slice(colon))) {
+    let written = 0;
+    for (const { name, value, quoted, start, end } of named && colon > 0 ? parseAttributes(line.slice(colon)) : []) {
       if (!quoted || !namesAddress(name)) continue;
-      this.#push(line.slice(copied, colon + start));
+      this.#push(line.slice(written, colon + start));
       this.link(value);
-      copied = colon + end;
+      written = colon + end;
     }
-    return this.#push(line.slice(copied));
+    this.#push(line.slice(written));
+    return null;
   }
 
   /** Writes the link for one address. What may not be fetched gets a link without a signature, which answers 403. */
   link(uri: string): void {
-    if (uri.startsWith(this.#unsignedHead.slice(0, -4))) return void this.#push(escapeQuote(uri));
+    if (uri.startsWith(this.#ownHead)) return this.#push(escapeQuote(uri));
     const resolved = this.#resolve(uri);
-    if (resolved === null) return void this.#push(this.#unsignedHead + encodeURIComponent(uri.toWellFormed()));
-    if ("other" in resolved) return void this.#push(this.#foreign(resolved.other));
-    const { directory, rest } = resolved;
-    const tail = directory.encoded + this.#encodeRest(rest);
-    if (!directory.allowed) return void this.#push(this.#unsignedHead + tail);
+    if (resolved === null) return this.#push(this.#unsignedHead + encodeURIComponent(uri.toWellFormed()));
+    if ("other" in resolved) return this.#push(this.#foreign(resolved.other));
+    const { directory, rest, plain } = resolved;
+    if (directory.ready !== null && plain) return this.#push(directory.ready + this.#encodeRest(rest, plain));
+    const tail = directory.encoded + this.#encodeRest(rest, plain);
+    if (!directory.allowed) return this.#push(this.#unsignedHead + tail);
     const exact = hasEncodedSeparator(pathOf(rest)) || hasEncodedSeparator(directory.href);
-    if (directory.inScope && !exact && !this.#handsDown) return void this.#push(this.#head + tail);
+    if (directory.ready !== null && !exact) return this.#push(this.#head + tail);
     const href = exact ? directory.href + rest : directory.href;
     let pending = this.#pending.get(href);
     if (pending === undefined) this.#pending.set(href, pending = { href, exact, chunks: [] });
@@ -207,35 +227,38 @@ class Plan {
 
   #place(href: string): Place {
     const { policy, parent } = this.#options;
+    const encoded = encodeURIComponent(href);
     const allowed = checkTarget(href, policy).ok;
-    return {
-      href,
-      encoded: encodeURIComponent(href),
-      allowed,
-      inScope: parent.scope !== null && href.startsWith(parent.scope),
-    };
+    const inScope = parent.scope !== null && href.startsWith(parent.scope) && !hasEncodedSeparator(href);
+    return { href, encoded, allowed, ready: allowed && inScope && !this.#handsDown ? this.#head + encoded : null };
   }
 
-  #encodeRest(rest: string): string {
+  #encodeRest(rest: string, plain: boolean): string {
     const question = rest.indexOf("?");
-    if (question === -1) return encodeURIComponent(rest);
+    if (question === -1) return plain ? rest : encodeURIComponent(rest);
     // Most playlists give every segment the same token.
     const query = rest.slice(question);
     if (query !== this.#lastQuery) {
       this.#lastQuery = query;
       this.#lastQueryEncoded = encodeURIComponent(query);
     }
-    return encodeURIComponent(rest.slice(0, question)) + this.#lastQueryEncoded;
+    const name = rest.slice(0, question);
+    return (plain ? name : encodeURIComponent(name)) + this.#lastQueryEncoded;
   }
 
   #expand(text: string): Result<string, string> {
     return text.includes("{$") ? expandVariables(text, this.#variables) : ok(text);
   }
 
-  #push(text: string): null {
+  /** Copies what has not been copied yet of the text before `end`. */
+  #copyUpTo(end: number): void {
+    if (end > this.#copied) this.#push(this.#text.slice(this.#copied, end));
+    this.#copied = end;
+  }
+
+  #push(text: string): void {
     this.#out.push(text);
     this.#length += text.length;
-    return null;
   }
 }
 

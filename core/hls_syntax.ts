@@ -82,6 +82,8 @@ export interface Resolved<D extends Directory> {
   readonly directory: D;
   /** Name and query: the address is `directory.href + rest`. */
   readonly rest: string;
+  /** The name in `rest` is letters, digits, `_ . ~ -` alone: it needs no encoding and hides no separator. */
+  readonly plain: boolean;
 }
 
 /** Names and queries that the URL parser would leave as they are. */
@@ -96,6 +98,8 @@ export function createResolver<D extends Directory>(
   make: (href: string) => D,
 ): (uri: string) => Resolved<D> | { readonly other: URL } | null {
   const byText = new Map<string, D | null>();
+  let lastText: string | null = null;
+  let last: D | null = null;
   const byHref = new Map<string, D>();
 
   function directory(href: string): D {
@@ -105,13 +109,16 @@ export function createResolver<D extends Directory>(
   }
 
   function directoryOfText(text: string): D | null {
+    // Neighbours nearly always lie in one directory: comparing is cheaper than hashing.
+    if (text === lastText) return last;
     let found = byText.get(text);
     if (found === undefined) {
       const url = parseUrl(text === "" ? "./" : text, base);
       const plain = url !== null && isWeb(url) && url.search === "" && url.hash === "" && url.href.endsWith("/");
       byText.set(text, found = plain ? directory(url.href) : null);
     }
-    return found;
+    lastText = text;
+    return last = found;
   }
 
   return (uri) => {
@@ -120,7 +127,7 @@ export function createResolver<D extends Directory>(
     const rest = uri.slice(slash + 1);
     if (PLAIN_REST.test(rest)) {
       const found = directoryOfText(uri.slice(0, slash + 1));
-      if (found !== null) return { directory: found, rest };
+      if (found !== null) return { directory: found, rest, plain: true };
     }
     const url = parseUrl(uri, base);
     if (url === null) return null;
@@ -128,7 +135,7 @@ export function createResolver<D extends Directory>(
     const end = url.origin.length + url.pathname.lastIndexOf("/") + 1;
     if (url.username !== "" || url.password !== "") return { other: url };
     url.hash = "";
-    return { directory: directory(url.href.slice(0, end)), rest: url.href.slice(end) };
+    return { directory: directory(url.href.slice(0, end)), rest: url.href.slice(end), plain: false };
   };
 }
 

@@ -1,0 +1,339 @@
+// `deno run -A bench/proxy/run.ts [--quick]`: what the proxy costs against a Worker that only says `return fetch(url)`.
+// Every variant is a workerd process of its own; rounds alternate; what counts is the CPU time of that process
+// (/proc/PID/task/*/schedstat), wall time stands beside it. Writes bench/results/proxy.json and proxy.svg.
+// Runs on: Deno, Linux.
+import assert from "node:assert/strict";
+import { createCipheriv } from "node:crypto";
+import { cpus } from "node:os";
+import { createRepo, uploadFile } from "@huggingface/hub";
+import { archiveAddress, archiveUrl } from "../../core/archive_address.ts";
+import { encodeBase64Url } from "../../core/base64url.ts";
+import { parsePlaylist } from "../../core/hls.ts";
+import { parseSigningKeys, signLink, type SignLinkOptions } from "../../core/link.ts";
+import { unwrap } from "../../core/result.ts";
+import { createTestHub } from "../../dev/hub/test_hub.ts";
+import { type RunningWorker, startWorker } from "../../dev/workerd.ts";
+import { MEBIBYTE, SEGMENTS, type Spelling } from "./origin.ts";
+import { plot } from "./plot.ts";
+
+const HERE = new URL("./", import.meta.url).pathname;
+const RESULTS = new URL("../results/", import.meta.url);
+const KEY_TEXT = `k1:${"A".repeat(43)}`;
+const KEYS = unwrap(parseSigningKeys(KEY_TEXT));
+const MEGA_KEY = Uint8Array.from({ length: 32 }, (_, i) => i);
+
+export interface Round {
+  readonly cpu_ms: number;
+  readonly wall_ms: number;
+}
+
+export interface Measurement {
+  readonly name: string;
+  readonly unit: string;
+  /** Median CPU of each variant, in `unit`. */
+  readonly variants: Readonly<
+    Record<
+      string,
+      { readonly median_cpu_ms: number; readonly median_wall_ms: number; readonly rounds: readonly Round[] }
+    >
+  >;
+  readonly ratios: readonly {
+    readonly of: string;
+    readonly to: string;
+    readonly cpu: number;
+    readonly goal: string;
+    readonly met: boolean;
+  }[];
+}
+
+interface Variant {
+  readonly name: string;
+  readonly worker: RunningWorker;
+  /** One unit of work. */
+  readonly work: () => Promise<void>;
+}
+
+if (import.meta.main) await main();
+
+async function main(): Promise<void> {
+  const quick = Deno.args.includes("--quick");
+  const only = Deno.args.find((arg) => arg.startsWith("--only="))?.slice("--only=".length);
+  const origin = await startOriginProcess();
+  try {
+    const areas: Record<string, () => Promise<readonly Measurement[]>> = {
+      body: async () => [await body(origin.url, { rounds: quick ? 3 : 7, size: quick ? 64 << 20 : 512 << 20 })],
+      small: async () => [await small(origin.url, { rounds: quick ? 4 : 9, requests: quick ? 300 : 1500 })],
+      playlists: () => playlists(origin.url, { rounds: quick ? 3 : 9, requests: quick ? 5 : 20 }),
+      decryption:
+        async () => [await decryption(origin.url, { rounds: quick ? 3 : 5, size: quick ? 32 << 20 : 256 << 20 })],
+    };
+    const measurements: Measurement[] = [];
+    for (const [area, run] of Object.entries(areas)) {
+      if (only === undefined || only === area) measurements.push(...await run());
+    }
+    print(measurements);
+    // Parts of a measurement are for trying things out: they leave the committed results alone.
+    if (only !== undefined || quick) return;
+    const ranges = await hubRanges(quick ? 20 : 200);
+    const machine = `${cpus()[0]?.model.trim()}, ${cpus().length} cores, ${Deno.build.os} ${Deno.osRelease()}`;
+    const result = {
+      machine,
+      measured_at: new Date().toISOString(),
+      workerd: "1.20261023.1",
+      quick,
+      measurements,
+      ranges,
+    };
+    await Deno.mkdir(RESULTS, { recursive: true });
+    await Deno.writeTextFile(new URL("proxy.json", RESULTS), JSON.stringify(result, null, 1) + "\n");
+    await Deno.writeTextFile(new URL("proxy.svg", RESULTS), plot(measurements, machine));
+    console.log(
+      `${ranges.ranges} ranges of an archived file: ${ranges.resolves} Hub resolve, ${ranges.cdn} CDN requests`,
+    );
+  } finally {
+    await origin.stop();
+  }
+}
+
+function print(measurements: readonly Measurement[]): void {
+  for (const { name, variants, ratios } of measurements) {
+    for (const [variant, { median_cpu_ms, median_wall_ms }] of Object.entries(variants)) {
+      console.log(`${name}: ${variant} ${median_cpu_ms.toFixed(3)} ms CPU, ${median_wall_ms.toFixed(3)} ms`);
+    }
+    for (const { of, to, cpu, goal, met } of ratios) {
+      console.log(`${name}: ${of} / ${to} = ${cpu.toFixed(3)} (goal ${goal}) ${met ? "met" : "NOT met"}`);
+    }
+  }
+}
+
+async function body(origin: string, options: { rounds: number; size: number }): Promise<Measurement> {
+  const { size } = options;
+  const bare = await bareWorker();
+  const proxy = await proxyWorker(origin);
+  const target = `${origin}/a.mp4?n=${size}`;
+  const link = await linkTo(proxy, target);
+  const bareLink = `${bare.url}/?url=${encodeURIComponent(target)}`;
+  for (const address of [link, bareLink]) await checkBytes(`${address}`, size);
+  return await measure(`body of ${size >> 20} MiB`, "ms per body", options.rounds, 1, [
+    { name: "bare fetch", worker: bare, work: () => drain(bareLink, size) },
+    { name: "proxy", worker: proxy, work: () => drain(link, size) },
+  ], [["proxy", "bare fetch", 1.10, "≤"]]);
+}
+
+async function small(origin: string, options: { rounds: number; requests: number }): Promise<Measurement> {
+  const bare = await bareWorker();
+  const proxy = await proxyWorker(origin);
+  const target = `${origin}/v/1080p/a.ts?n=1024`;
+  const exact = await linkTo(proxy, target);
+  const scoped = await linkTo(proxy, target, {
+    scopeDirectories: 2,
+    context: { headers: { referer: "https://p.test/" } },
+  });
+  const bareLink = `${bare.url}/?url=${encodeURIComponent(target)}`;
+  for (const address of [exact, scoped, bareLink]) await checkBytes(address, 1024);
+  const scopedProxy = await proxyWorker(origin);
+  const scopedLink = scoped.replace(proxy.url, scopedProxy.url);
+  return await measure("request of 1 KiB", "ms per request", options.rounds, options.requests, [
+    { name: "bare fetch", worker: bare, work: () => drain(bareLink, 1024) },
+    { name: "proxy", worker: proxy, work: () => drain(exact, 1024) },
+    { name: "proxy, sealed headers", worker: scopedProxy, work: () => drain(scopedLink, 1024) },
+  ], [["proxy", "bare fetch", 1.5, "≤"], ["proxy, sealed headers", "bare fetch", 1.5, "≤"]]);
+}
+
+async function playlists(origin: string, options: { rounds: number; requests: number }): Promise<Measurement[]> {
+  const measurements: Measurement[] = [];
+  for (const spelling of ["relative", "token", "absolute"] satisfies Spelling[]) {
+    const splitMap = await startWorker({ entry: `${HERE}split_map_worker.ts` });
+    const perLine = await startWorker({ entry: `${HERE}hmac_per_line_worker.ts` });
+    const proxy = await proxyWorker(origin);
+    const target = `${origin}/v/1080p/m.m3u8?spelling=${spelling}`;
+    const link = await linkTo(proxy, target, { scopeDirectories: 2 });
+    const plain = (worker: RunningWorker) => `${worker.url}/?url=${encodeURIComponent(target)}`;
+    await checkPlaylists([link, plain(splitMap), plain(perLine)]);
+    const read = async (address: string) => void (await (await fetch(address)).arrayBuffer());
+    measurements.push(
+      await measure(
+        `playlist of ${SEGMENTS} segments, ${spelling}`,
+        "ms per playlist",
+        options.rounds,
+        options.requests,
+        [
+          { name: "split/map, unsigned", worker: splitMap, work: () => read(plain(splitMap)) },
+          { name: "proxy, signed", worker: proxy, work: () => read(link) },
+          { name: "HMAC per line", worker: perLine, work: () => read(plain(perLine)) },
+        ],
+        [["proxy, signed", "split/map, unsigned", 0.65, "≤"], ["HMAC per line", "proxy, signed", 25, "≥"]],
+      ),
+    );
+  }
+  return measurements;
+}
+
+async function decryption(origin: string, options: { rounds: number; size: number }): Promise<Measurement> {
+  const { size } = options;
+  const bare = await bareWorker();
+  const proxy = await proxyWorker(origin);
+  const target = `${origin}/a.mp4?n=${size}`;
+  const link = await linkTo(proxy, target, { context: { megaKey: encodeBase64Url(MEGA_KEY) } });
+  await checkDecryption(link);
+  const bareLink = `${bare.url}/?url=${encodeURIComponent(target)}`;
+  return await measure(`decryption of ${size >> 20} MiB`, "ms per body", options.rounds, 1, [
+    { name: "bare fetch", worker: bare, work: () => drain(bareLink, size) },
+    { name: "proxy, decrypting", worker: proxy, work: () => drain(link, size) },
+  ], [["proxy, decrypting", "bare fetch", 2.4, "≤"]]);
+}
+
+/** Ranges of an archived file against the local Hub: how many requests leave the Worker. */
+async function hubRanges(count: number): Promise<{ ranges: number; resolves: number; cdn: number }> {
+  await using bench = await createTestHub({ accounts: ["alice"] });
+  const address = archiveAddress({
+    username: "alice",
+    prefix: "archive",
+    malId: 1,
+    episode: 1,
+    fileKey: "0".repeat(32),
+  });
+  const access = {
+    accessToken: "hf_aliceToken",
+    hubUrl: bench.hub.url,
+    repo: { type: "dataset" as const, name: address.repo },
+  };
+  await createRepo({ ...access, private: true });
+  await uploadFile({ ...access, file: { path: address.path, content: new Blob([MEBIBYTE]) } });
+  bench.hub.calls.length = 0;
+  await using worker = await startWorker({
+    vars: { STREAM_SIGNING_KEYS: KEY_TEXT, ...bench.env },
+    allowedOrigins: [bench.hub.cdnUrl],
+  });
+  const link = await linkTo(worker, archiveUrl(bench.hub.url, address));
+  for (let i = 0; i < count; i++) {
+    const start = (i * 4096) % (MEBIBYTE.length - 4096);
+    const answer = await fetch(link, { headers: { range: `bytes=${start}-${start + 4095}` } });
+    assert.equal(answer.status, 206);
+    assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), MEBIBYTE.slice(start, start + 4096));
+  }
+  return { ranges: count, resolves: bench.countCalls("resolve"), cdn: bench.countCalls("cdn") };
+}
+
+/** Rounds in alternating order; each round does `repeat` units of work, and the figures are per unit. */
+async function measure(
+  name: string,
+  unit: string,
+  rounds: number,
+  repeat: number,
+  variants: readonly Variant[],
+  goals: readonly (readonly [of: string, to: string, limit: number, sign: "≤" | "≥"])[],
+): Promise<Measurement> {
+  const raw = new Map(variants.map((variant) => [variant.name, [] as Round[]]));
+  for (const { work } of variants) for (let i = 0; i < Math.min(repeat, 300); i++) await work();
+  for (let round = 0; round < rounds; round++) {
+    for (const variant of round % 2 === 0 ? variants : [...variants].reverse()) {
+      const cpu = cpuMs(variant.worker.pid);
+      const wall = performance.now();
+      for (let i = 0; i < repeat; i++) await variant.work();
+      raw.get(variant.name)!.push({
+        cpu_ms: (cpuMs(variant.worker.pid) - cpu) / repeat,
+        wall_ms: (performance.now() - wall) / repeat,
+      });
+    }
+  }
+  for (const worker of new Set(variants.map((variant) => variant.worker))) await worker.stop();
+  const medians = Object.fromEntries([...raw].map(([variant, list]) => [variant, {
+    median_cpu_ms: median(list.map((one) => one.cpu_ms)),
+    median_wall_ms: median(list.map((one) => one.wall_ms)),
+    rounds: list,
+  }]));
+  const ratios = goals.map(([of, to, limit, sign]) => {
+    const cpu = medians[of]!.median_cpu_ms / medians[to]!.median_cpu_ms;
+    return { of, to, cpu, goal: `${sign} ${limit}`, met: sign === "≤" ? cpu <= limit : cpu >= limit };
+  });
+  return { name, unit, variants: medians, ratios };
+}
+
+/** CPU time of all threads of a process so far, from the scheduler's nanoseconds. */
+function cpuMs(pid: number): number {
+  let nanoseconds = 0;
+  for (const task of Deno.readDirSync(`/proc/${pid}/task`)) {
+    nanoseconds += Number(Deno.readTextFileSync(`/proc/${pid}/task/${task.name}/schedstat`).split(" ")[0]);
+  }
+  return nanoseconds / 1e6;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function bareWorker(): Promise<RunningWorker> {
+  return startWorker({ entry: `${HERE}bare_worker.ts` });
+}
+
+function proxyWorker(origin: string): Promise<RunningWorker> {
+  return startWorker({ vars: { STREAM_SIGNING_KEYS: KEY_TEXT }, allowedOrigins: [origin] });
+}
+
+function linkTo(worker: RunningWorker, url: string, options: Partial<SignLinkOptions> = {}): Promise<string> {
+  return signLink({ proxyBaseUrl: worker.url, url, expiresAt: 4_000_000_000, keys: KEYS, ...options });
+}
+
+async function drain(address: string, size: number): Promise<void> {
+  const answer = await fetch(address);
+  let length = 0;
+  for await (const chunk of answer.body!) length += chunk.length;
+  if (answer.status !== 200 || length !== size) throw new Error(`${answer.status}, ${length} bytes`);
+}
+
+async function checkBytes(address: string, size: number): Promise<void> {
+  const answer = await fetch(address);
+  let at = 0;
+  for await (const chunk of answer.body!) {
+    for (const byte of chunk) {
+      if (byte !== MEBIBYTE[at++ & (MEBIBYTE.length - 1)]) throw new Error(`byte ${at - 1} is wrong`);
+    }
+  }
+  assert.equal(at, size);
+}
+
+async function checkPlaylists(addresses: readonly string[]): Promise<void> {
+  const targets = await Promise.all(addresses.map(async (address) => {
+    const text = await (await fetch(address)).text();
+    const parsed = unwrap(parsePlaylist(text, new URL(address)));
+    assert.ok(parsed.kind === "media" && parsed.segments.length === SEGMENTS);
+    return parsed.segments.map((segment) => new URL(segment.url).searchParams.get("url"));
+  }));
+  for (const one of targets) assert.deepEqual(one, targets[0]);
+}
+
+async function checkDecryption(link: string): Promise<void> {
+  const aes = Uint8Array.from({ length: 16 }, (_, i) => MEGA_KEY[i]! ^ MEGA_KEY[i + 16]!);
+  const counter = new Uint8Array(16);
+  counter.set(MEGA_KEY.subarray(16, 24));
+  const cipher = createCipheriv("aes-128-ctr", aes, counter);
+  const answer = await fetch(link);
+  let at = 0;
+  for await (const chunk of answer.body!) {
+    const source = Uint8Array.from({ length: chunk.length }, (_, i) => MEBIBYTE[(at + i) & (MEBIBYTE.length - 1)]!);
+    assert.ok(cipher.update(source).equals(chunk), `wrong after byte ${at}`);
+    at += chunk.length;
+  }
+}
+
+async function startOriginProcess(): Promise<{ url: string; stop(): Promise<void> }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", `${HERE}origin.ts`],
+    stdout: "piped",
+    stdin: "null",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
+    .getReader();
+  const { value } = await reader.read();
+  return {
+    url: `http://127.0.0.1:${value!.trim()}`,
+    async stop() {
+      child.kill("SIGTERM");
+      await reader.cancel();
+      await child.status;
+    },
+  };
+}
