@@ -51,9 +51,11 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
 
 async function start(dir: string, options: WorkerOptions): Promise<RunningWorker> {
   await Deno.mkdir(`${dir}/assets`);
-  await bundle(options.entry ?? new URL("cf-proxy/worker.ts", ROOT).pathname, `${dir}/worker.js`);
-  await buildAssets(`${dir}/assets`);
-  await stopEsbuild();
+  await inTurn(async () => {
+    await bundle(options.entry ?? new URL("cf-proxy/worker.ts", ROOT).pathname, `${dir}/worker.js`);
+    await buildAssets(`${dir}/assets`);
+    await stopEsbuild();
+  });
   await Promise.all([
     Deno.writeTextFile(`${dir}/cache.js`, CACHE),
     Deno.writeTextFile(`${dir}/assets.js`, ASSETS),
@@ -87,6 +89,15 @@ async function start(dir: string, options: WorkerOptions): Promise<RunningWorker
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+let lastBuild: Promise<void> = Promise.resolve();
+
+/** esbuild is one child of this process, and stopping it would break off the build of another caller. */
+function inTurn(build: () => Promise<void>): Promise<void> {
+  const mine = lastBuild.then(build);
+  lastBuild = mine.catch(() => {});
+  return mine;
 }
 
 async function bundle(entry: string, outfile: string): Promise<void> {
