@@ -3,11 +3,11 @@
 // Runs on: workerd.
 
 export const CORS: Readonly<Record<string, string>> = {
-  "Access-Control-Allow-Origin": "*",
-  "Access-Control-Expose-Headers":
+  "access-control-allow-origin": "*",
+  "access-control-expose-headers":
     "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Content-Type, ETag, Last-Modified, Retry-After",
   // Pages that isolate themselves (COEP) may embed what the proxy serves.
-  "Cross-Origin-Resource-Policy": "cross-origin",
+  "cross-origin-resource-policy": "cross-origin",
 };
 
 export const PREFLIGHT: Readonly<Record<string, string>> = {
@@ -17,7 +17,14 @@ export const PREFLIGHT: Readonly<Record<string, string>> = {
   "Access-Control-Max-Age": "86400",
 };
 
-const CONDITIONAL = ["if-range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since"] as const;
+export const CONDITIONAL = [
+  "if-range",
+  "if-none-match",
+  "if-modified-since",
+  "if-match",
+  "if-unmodified-since",
+] as const;
+const FROM_CLIENT: ReadonlySet<string> = new Set(["range", ...CONDITIONAL]);
 
 /** Context headers a source may ask for; cookies and credentials are nobody's business here. */
 const CONTEXT_HEADERS: ReadonlySet<string> = new Set(["referer", "origin", "user-agent", "accept", "accept-language"]);
@@ -44,36 +51,38 @@ export interface SourceRequest {
 }
 
 /** Headers of the request to a source. Identity encoding, because a Range of gzip bytes is of no use to a player. */
-export function sourceRequestHeaders({ client, context, whole }: SourceRequest): Headers {
-  const headers = new Headers({
+export function sourceRequestHeaders({ client, context, whole }: SourceRequest): HeaderRecord {
+  const headers: HeaderRecord = {
     accept: "*/*",
     "accept-encoding": "identity",
     "user-agent": "Mozilla/5.0 (keepstream)",
-  });
-  for (const [name, value] of Object.entries(context ?? {})) {
-    if (CONTEXT_HEADERS.has(name.toLowerCase())) headers.set(name, value);
-  }
+  };
+  for (const name in context) if (CONTEXT_HEADERS.has(name)) headers[name] = context[name]!;
   if (whole) return headers;
-  copy(client, headers, "range");
-  for (const name of CONDITIONAL) copy(client, headers, name);
+  for (const [name, value] of client) if (FROM_CLIENT.has(name)) headers[name] = value;
   return headers;
 }
 
+/** Header names in lower case. A plain object, because every call on Headers crosses into the runtime. */
+export type HeaderRecord = Record<string, string>;
+
 /** Headers of the answer, from the source's. `url` decides the type where the source names none. */
-export function answerHeaders(source: Response, url: URL): Headers {
-  // Gathered in an object first: every call on Headers crosses into the runtime.
-  const picked: Record<string, string> = { ...CORS, "X-Content-Type-Options": "nosniff" };
-  for (const [name, value] of source.headers) if (FROM_SOURCE.has(name)) picked[name] = value;
-  const headers = new Headers(picked);
-  // A player that opens the link in a tab should play, not download.
-  if (source.headers.has("content-disposition")) headers.set("Content-Disposition", "inline");
-  if (source.headers.has("content-encoding")) {
+export function answerHeaders(source: Response, url: URL): HeaderRecord {
+  const headers: HeaderRecord = { ...CORS, "x-content-type-options": "nosniff" };
+  let decoded = false;
+  for (const [name, value] of source.headers) {
+    if (FROM_SOURCE.has(name)) headers[name] = value;
+    // A player that opens the link in a tab should play, not download.
+    else if (name === "content-disposition") headers["content-disposition"] = "inline";
+    else if (name === "content-encoding") decoded = true;
+  }
+  if (decoded) {
     // The runtime has decoded the body: the length and the ranges were those of the encoded one.
-    headers.delete("content-length");
-    headers.delete("accept-ranges");
+    delete headers["content-length"];
+    delete headers["accept-ranges"];
   }
   setContentType(headers, source.status, url);
-  if (source.status >= 400) headers.set("Cache-Control", "no-store");
+  if (source.status >= 400) headers["cache-control"] = "no-store";
   return headers;
 }
 
@@ -83,17 +92,18 @@ export function redirectAnswer(location: string): Response {
   return new Response(null, { status: 302, headers });
 }
 
-function setContentType(headers: Headers, status: number, url: URL): void {
-  if (status === 304 || status === 416) return headers.delete("content-type");
-  const type = mediaType(headers.get("content-type"));
-  if (isActive(type)) {
-    // Somebody else's page must not run with the proxy's origin.
-    headers.set("Content-Type", "text/plain; charset=utf-8");
-    headers.set("Content-Security-Policy", "default-src 'none'; sandbox");
+function setContentType(headers: HeaderRecord, status: number, url: URL): void {
+  if (status === 304 || status === 416) {
+    delete headers["content-type"];
     return;
   }
-  if (status < 300 && (type === "" || isOctetStream(type))) {
-    headers.set("Content-Type", TYPE_BY_EXTENSION[extension(url)] ?? "application/octet-stream");
+  const type = mediaType(headers["content-type"] ?? null);
+  if (isActive(type)) {
+    // Somebody else's page must not run with the proxy's origin.
+    headers["content-type"] = "text/plain; charset=utf-8";
+    headers["content-security-policy"] = "default-src 'none'; sandbox";
+  } else if (status < 300 && (type === "" || isOctetStream(type))) {
+    headers["content-type"] = TYPE_BY_EXTENSION[extension(url)] ?? "application/octet-stream";
   }
 }
 
@@ -139,9 +149,4 @@ export function extension(url: URL): string {
   const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
   const dot = name.lastIndexOf(".");
   return dot === -1 ? "" : name.slice(dot + 1).toLowerCase();
-}
-
-function copy(from: Headers, to: Headers, name: string): void {
-  const value = from.get(name);
-  if (value !== null) to.set(name, value);
 }

@@ -7,7 +7,7 @@ import { err, ok, type Result } from "../core/result.ts";
 import { checkTarget } from "../core/target_policy.ts";
 import type { Invocation } from "./app.ts";
 import type { Config, HubAccount } from "./env.ts";
-import { redirectAnswer, sourceRequestHeaders } from "./headers.ts";
+import { CONDITIONAL, redirectAnswer, sourceRequestHeaders } from "./headers.ts";
 import { forget, peek, recall, remember } from "./memo.ts";
 import type { Problem } from "./problem.ts";
 import {
@@ -105,7 +105,7 @@ async function resolve(
 ): Promise<Result<Resolved | Upstream, Problem>> {
   let url = new URL(address);
   const headers = sourceRequestHeaders({ client: request.headers, context: undefined, whole: false });
-  if (token !== null) headers.set("authorization", `Bearer ${token}`);
+  if (token !== null) headers.authorization = `Bearer ${token}`;
   let etag: string | null = null;
   for (let hop = 0; hop < 4; hop++) {
     const answer = await fetchOnce({ url, method: "GET", headers }, options);
@@ -161,17 +161,15 @@ async function fetchResolved(
   const headers = sourceRequestHeaders({ client: request.headers, context: undefined, whole: false });
   const url = new URL(resolved.url);
   if (etag !== null) {
-    if (matches(headers.get("if-none-match"), etag)) {
+    if (matches(headers["if-none-match"], etag)) {
       return ok({ response: new Response(null, { status: 304, headers: { etag } }), url });
     }
-    const ifRange = headers.get("if-range");
-    if (ifRange !== null && ifRange !== etag) headers.delete("range");
-    for (const name of ["if-range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since"]) {
-      headers.delete(name);
-    }
+    const ifRange = headers["if-range"];
+    if (ifRange !== undefined && ifRange !== etag) delete headers.range;
+    for (const name of CONDITIONAL) delete headers[name];
   }
   // The address is signed for GET alone.
-  if (request.method === "HEAD") headers.set("range", "bytes=0-0");
+  if (request.method === "HEAD") headers.range = "bytes=0-0";
   const { allowedHosts: _hosts, ...policy } = options.policy;
   const upstream = await fetchUpstream({ url, method: "GET", headers }, { ...options, policy });
   if (!upstream.ok) return upstream;
@@ -241,8 +239,8 @@ export function expiryOf(url: URL, now: number): number {
   return expires > now ? expires : now + DEFAULT_LIFE_SECONDS;
 }
 
-function matches(header: string | null, etag: string): boolean {
-  if (header === null) return false;
+function matches(header: string | undefined, etag: string): boolean {
+  if (header === undefined) return false;
   return header.trim() === "*" || header.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag);
 }
 

@@ -56,15 +56,18 @@ async function decryptInto(
   try {
     const aes = await crypto.subtle.importKey("raw", key.aes, "AES-CTR", false, ["decrypt"]);
     let position = start;
+    // One buffer for all reads: it comes back with every piece, and its bytes are done with once they are decrypted.
+    let buffer = new ArrayBuffer(CHUNK_BYTES);
     for (;;) {
       // The first piece ends on a block's edge, so that all later ones begin on one.
       const wanted = CHUNK_BYTES - (position % BLOCK_BYTES);
-      const { done, value } = await reader.readAtLeast(wanted, new Uint8Array(wanted));
+      const { done, value } = await reader.readAtLeast(wanted, new Uint8Array(buffer, 0, wanted));
       if (value !== undefined && value.byteLength > 0) {
         await writer.write(await decryptAt(value, position, { aes, nonce: key.nonce }));
         position += value.byteLength;
       }
-      if (done) break;
+      if (done || value === undefined) break;
+      buffer = value.buffer as ArrayBuffer;
     }
     await writer.close();
   } catch (error) {

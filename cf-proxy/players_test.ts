@@ -1,7 +1,7 @@
 // Real players through the real Worker: ffmpeg decodes every frame, hls.js in Chromium plays to the end.
 import assert from "node:assert/strict";
 import { startBrowser, type TestBrowser } from "../dev/browser.ts";
-import { media, type ProxyFixture, send, startProxyFixture } from "../dev/proxy_fixture.ts";
+import { type FixtureOptions, media, type ProxyFixture, send, startProxyFixture } from "../dev/proxy_fixture.ts";
 
 const SECONDS = 3;
 const VIDEO = ["-f", "lavfi", "-i", `testsrc2=s=160x90:r=25:d=${SECONDS}`];
@@ -99,6 +99,79 @@ Deno.test("Chromium plays every format through the proxy to the last frame: MP4 
   }
 });
 
+Deno.test("Chromium: a source that dies mid-play ends in 410, and the watch page goes on with the archive where it stopped", async () => {
+  await using browser = await startBrowser();
+  await using served = await serve(SAMPLES.MP4!, (originUrl) => ({ PUBLIC_API_URL: `${originUrl}/functions/v1` }));
+  const { proxy } = served;
+  const bytes = await Deno.readFile(`${served.dir}/v/m.mp4`);
+  const embed = "https://embed.test/e/1";
+  const episode = { malId: 55825, episode: 1, provider: "animasu", server: embed };
+  const live = await proxy.link("/live.mp4", { context: { episode } });
+  const archived = await proxy.link("/archive.mp4");
+  let dead = false;
+  const { promise: played, resolve: breakOff } = Promise.withResolvers<void>();
+  proxy.route("/functions/", (_request, response) => {
+    const server = dead
+      ? {
+        provider: "720p",
+        url: embed,
+        url_resolved: `${proxy.url}/archive.mp4`,
+        stream: archived,
+        archived: true,
+        kind: "mp4",
+      }
+      : {
+        provider: "720p",
+        url: embed,
+        url_resolved: `${proxy.url}/live.mp4`,
+        stream: live,
+        archived: false,
+        kind: "mp4",
+      };
+    const headers = { "content-type": "application/json", "access-control-allow-origin": "*" };
+    send(response, 200, headers, JSON.stringify({ success: true, data: { animasu: [server] } }));
+  });
+  proxy.route("/archive.mp4", media(bytes, { etag: '"remuxed"' }));
+  // Two thirds of the file, then the connection breaks, and the address is good no more.
+  proxy.route("/live.mp4", (_request, response) => {
+    if (dead) return send(response, 403, { "content-type": "text/plain" }, "token expired");
+    response.writeHead(200, {
+      "content-type": "video/mp4",
+      "content-length": String(bytes.length),
+      "accept-ranges": "bytes",
+      etag: '"v1"',
+    });
+    response.write(bytes.subarray(0, Math.floor(bytes.length * 2 / 3)));
+    played.then(() => {
+      dead = true;
+      response.destroy();
+    });
+  });
+  const page = await browser.open(
+    `${proxy.worker.url}/?api=${encodeURIComponent(`${proxy.url}/functions/v1`)}&title=55825&episode=1`,
+  );
+  const inArchive = `decodeURIComponent(video.currentSrc).includes("/archive.mp4")`;
+  const end = page.evaluate(`new Promise((resolve) => {
+    const video = document.querySelector("video");
+    let stoppedAt = 0, wentOnAt = null;
+    video.addEventListener("timeupdate", () => ${inArchive} ? wentOnAt ??= video.currentTime : stoppedAt = video.currentTime);
+    video.addEventListener("ended", () => resolve({ stoppedAt, wentOnAt, ended: video.currentTime, archive: ${inArchive} }));
+  })`) as Promise<{ stoppedAt: number; wentOnAt: number; ended: number; archive: boolean }>;
+  await page.evaluate(`new Promise((resolve) => {
+    const video = document.querySelector("video");
+    video.addEventListener("timeupdate", () => video.currentTime > 0.5 && resolve());
+  })`);
+  breakOff();
+  const seen = await end;
+  assert.ok(seen.archive, "the archive's copy was playing at the end");
+  assert.ok(
+    seen.stoppedAt > 0.4 && seen.wentOnAt >= seen.stoppedAt - 0.3,
+    `stopped at ${seen.stoppedAt}, went on at ${seen.wentOnAt}`,
+  );
+  assert.ok(seen.ended > SECONDS - 0.2);
+  assert.ok(proxy.seen.some((one) => one.target.includes("?refresh=1")), "the Worker asked for a fresh address first");
+});
+
 interface Served extends AsyncDisposable {
   readonly dir: string;
   readonly proxy: ProxyFixture;
@@ -106,9 +179,9 @@ interface Served extends AsyncDisposable {
 }
 
 /** A sample on a server that insists on a Referer and a token, as hosts do. */
-async function serve(sample: Sample): Promise<Served> {
+async function serve(sample: Sample, vars?: FixtureOptions["vars"]): Promise<Served> {
   const dir = await Deno.makeTempDir({ prefix: "keepstream-sample-" });
-  const proxy = await startProxyFixture();
+  const proxy = await startProxyFixture(vars === undefined ? {} : { vars });
   try {
     await Deno.mkdir(`${dir}/keys`);
     await Deno.mkdir(`${dir}/v`);

@@ -45,7 +45,7 @@ export function kindOf(upstream: Upstream, request: Request, signed: URL): Kind 
   }
   const hinted = isPlaylistAddress(url) || /m3u8/i.test(signed.search);
   if (hinted) return "maybe";
-  if (type === "application/json") return "json";
+  if (type === "application/json") return isSmall(response) ? "json" : "other";
   const mute = type === "" || isOctetStream(type) || type === "text/plain";
   return mute && !MEDIA_EXTENSIONS.has(extension(signed)) ? "maybe" : "other";
 }
@@ -54,6 +54,11 @@ export function kindOf(upstream: Upstream, request: Request, signed: URL): Kind 
 export const MEDIA_EXTENSIONS: ReadonlySet<string> = new Set(
   "mp4 m4s m4v m4a ts aac mp3 mkv webm vtt srt ass key jpg jpeg png webp cmfv cmfa".split(" "),
 );
+
+/** Not known to be larger than what is read into memory. */
+function isSmall(response: Response): boolean {
+  return Number(response.headers.get("content-length") ?? 0) <= MAX_PLAYLIST_BYTES;
+}
 
 /** The whole representation: a 200, or a 206 whose range is all of it. */
 function isWhole(response: Response): boolean {

@@ -3,7 +3,7 @@
 import type { VerifiedLink } from "../core/link.ts";
 import { ok, type Result } from "../core/result.ts";
 import type { Invocation } from "./app.ts";
-import { sourceRequestHeaders } from "./headers.ts";
+import { type HeaderRecord, sourceRequestHeaders } from "./headers.ts";
 import { isPlaylistAddress } from "./playlist.ts";
 import type { Problem } from "./problem.ts";
 import { fetchUpstream, type Upstream, type UpstreamOptions } from "./upstream.ts";
@@ -26,25 +26,25 @@ export async function fetchSource(
     whole: isPlaylistAddress(link.url),
   });
   // Several ranges come back in one body whose parts cannot be decrypted on the way.
-  if (link.context.megaKey !== undefined && headers.get("range")?.includes(",")) headers.delete("range");
+  if (link.context.megaKey !== undefined && headers.range?.includes(",")) delete headers.range;
   if (request.method === "HEAD") return await head({ url: target, headers }, options);
   const upstream = await fetchUpstream({ url: target, method: "GET", headers }, options);
   if (!upstream.ok || honoursIfRange(request, upstream.value.response)) return upstream;
   // Somebody on the way (a cache) ignored If-Range: these bytes belong to another version than the player has.
   await upstream.value.response.body?.cancel();
-  headers.delete("range");
-  headers.delete("if-range");
+  delete headers.range;
+  delete headers["if-range"];
   return await fetchUpstream({ url: target, method: "GET", headers }, options);
 }
 
 /** HEAD upstream, or the first byte by GET where a source refuses HEAD. */
 async function head(
-  { url, headers }: { readonly url: URL; readonly headers: Headers },
+  { url, headers }: { readonly url: URL; readonly headers: HeaderRecord },
   options: UpstreamOptions,
 ): Promise<Result<Upstream, Problem>> {
   const upstream = await fetchUpstream({ url, method: "HEAD", headers }, options);
   if (!upstream.ok || ![403, 404, 405, 501].includes(upstream.value.response.status)) return upstream;
-  headers.set("range", "bytes=0-0");
+  headers.range = "bytes=0-0";
   const got = await fetchUpstream({ url, method: "GET", headers }, options);
   if (!got.ok) return got;
   const { response } = got.value;

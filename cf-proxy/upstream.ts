@@ -2,6 +2,7 @@
 // Runs on: workerd.
 import { err, ok, type Result } from "../core/result.ts";
 import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
+import type { HeaderRecord } from "./headers.ts";
 import type { Problem } from "./problem.ts";
 
 export const MAX_HOPS = 5;
@@ -17,7 +18,7 @@ export interface Upstream {
 export interface UpstreamRequest {
   readonly url: URL;
   readonly method: "GET" | "HEAD";
-  readonly headers: Headers;
+  readonly headers: HeaderRecord;
 }
 
 export interface UpstreamOptions {

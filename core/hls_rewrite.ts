@@ -82,13 +82,15 @@ class Plan {
   readonly #head: string;
   readonly #unsignedHead: string;
   readonly #ownHead: string;
+  /** What is written before each tail that is still to be signed, and the place of that tail. */
   readonly #out: string[] = [];
+  #written = "";
   #length = 0;
   /** The text before this is in `#out`. */
   #copied = 0;
   readonly #pending = new Map<string, Pending>();
   readonly #variables = new Map<string, string>();
-  readonly #isMaster: boolean;
+  readonly #hasVariables: boolean;
   /** A master with variables hands them down inside its children's links, which the parent's tail does not hold. */
   readonly #handsDown: boolean;
   #lastQuery = "";
@@ -97,8 +99,8 @@ class Plan {
   constructor(text: string, options: RewriteOptions) {
     this.#text = text;
     this.#options = options;
-    this.#isMaster = text.includes("#EXT-X-STREAM-INF");
-    this.#handsDown = this.#isMaster && text.includes("#EXT-X-DEFINE");
+    this.#hasVariables = text.includes("{$");
+    this.#handsDown = text.includes("#EXT-X-STREAM-INF") && text.includes("#EXT-X-DEFINE");
     this.#head = `${options.proxyUrl}?${options.parent.tail}&url=`;
     this.#unsignedHead = `${options.proxyUrl}?url=`;
     this.#ownHead = `${options.proxyUrl}?`;
@@ -132,7 +134,7 @@ class Plan {
     for (const [index, group] of groups.entries()) {
       for (const chunk of group.chunks) this.#out[chunk] = `${proxyUrl}?${tails[index]}&url=`;
     }
-    return ok(this.#out.join(""));
+    return ok(this.#out.join("") + this.#written);
   }
 
   /** One group per signature. Too many directories: those of one origin share the directory that holds them all. */
@@ -157,10 +159,12 @@ class Plan {
     let end = next;
     while (end > start && text.charCodeAt(end - 1) <= SPACE) end--;
     if (end === start) return null;
-    const expanded = this.#expand(text.slice(start, end));
+    let from = start;
+    while (text.charCodeAt(from) <= SPACE) from++;
+    const expanded = this.#expand(text.slice(from, end));
     if (!expanded.ok) return expanded.error;
     this.#copyUpTo(start);
-    this.link(expanded.value.trim());
+    this.link(expanded.value);
     // A line's end stays as it was; blanks before it do not.
     this.#copied = text.charCodeAt(next - 1) !== NEWLINE
       ? next
@@ -214,8 +218,9 @@ class Plan {
     const href = exact ? directory.href + rest : directory.href;
     let pending = this.#pending.get(href);
     if (pending === undefined) this.#pending.set(href, pending = { href, exact, chunks: [] });
-    pending.chunks.push(this.#out.length);
-    this.#out.push("");
+    this.#out.push(this.#written, "");
+    pending.chunks.push(this.#out.length - 1);
+    this.#written = "";
     this.#push(tail);
   }
 
@@ -247,7 +252,7 @@ class Plan {
   }
 
   #expand(text: string): Result<string, string> {
-    return text.includes("{$") ? expandVariables(text, this.#variables) : ok(text);
+    return this.#hasVariables && text.includes("{$") ? expandVariables(text, this.#variables) : ok(text);
   }
 
   /** Copies what has not been copied yet of the text before `end`. */
@@ -256,8 +261,9 @@ class Plan {
     this.#copied = end;
   }
 
+  /** Adding to one string is cheaper than joining tens of thousands at the end. */
   #push(text: string): void {
-    this.#out.push(text);
+    this.#written += text;
     this.#length += text.length;
   }
 }

@@ -145,6 +145,7 @@ async function playlists(origin: string, options: { rounds: number; requests: nu
   for (const spelling of ["relative", "token", "absolute"] satisfies Spelling[]) {
     const splitMap = await startWorker({ entry: `${HERE}split_map_worker.ts` });
     const perLine = await startWorker({ entry: `${HERE}hmac_per_line_worker.ts` });
+    const untouched = await startWorker({ entry: `${HERE}text_worker.ts` });
     const proxy = await proxyWorker(origin);
     const target = `${origin}/v/1080p/m.m3u8?spelling=${spelling}`;
     const link = await linkTo(proxy, target, { scopeDirectories: 2 });
@@ -158,6 +159,7 @@ async function playlists(origin: string, options: { rounds: number; requests: nu
         options.rounds,
         options.requests,
         [
+          { name: "untouched", worker: untouched, work: () => read(plain(untouched)) },
           { name: "split/map, unsigned", worker: splitMap, work: () => read(plain(splitMap)) },
           { name: "proxy, signed", worker: proxy, work: () => read(link) },
           { name: "HMAC per line", worker: perLine, work: () => read(plain(perLine)) },

@@ -82,7 +82,7 @@ function play(server: Server, from = 0): void {
     choose.setAttribute("aria-pressed", String(choose.textContent === server.provider));
   }
   say(`Playing ${server.provider}`);
-  if (isHls(server, address) && Hls.isSupported()) playHls(address, from);
+  if (isHls(server, address) && Hls.isSupported()) playHls(server, address, from);
   else {
     video.src = address;
     video.currentTime = from;
@@ -91,13 +91,12 @@ function play(server: Server, from = 0): void {
   video.play().catch(() => say("Press play."));
 }
 
-function playHls(address: string, from: number): void {
+function playHls(server: Server, address: string, from: number): void {
   const player = hls = new Hls({ startPosition: from });
   player.on(Hls.Events.ERROR, (_event, data) => {
     if (!data.fatal) return;
-    const status = data.response?.code;
-    say(`Playback stopped: ${data.details}${status ? ` (${status})` : ""}`);
-    document.documentElement.dataset.error = data.details;
+    document.documentElement.dataset.error = `${data.details} ${data.response?.code ?? ""}`.trim();
+    moveToArchive(server);
   });
   player.loadSource(address);
   player.attachMedia(video);

@@ -1,0 +1,7 @@
+// Fetches a playlist as text and hands it on: what all ways of rewriting have in common. Runs on: workerd.
+export default {
+  async fetch(request: Request): Promise<Response> {
+    const text = await (await fetch(new URL(request.url).searchParams.get("url")!)).text();
+    return new Response(text, { headers: { "content-type": "application/vnd.apple.mpegurl" } });
+  },
+};
