@@ -67,17 +67,17 @@ async function fetchShelf(
   const { s3, folder } = options.invocation.config;
   const headers = sourceRequestHeaders({ client: request.headers, context: undefined, whole: false });
   // The signature is for GET; one byte of it tells all that HEAD asks for.
-  if (request.method === "HEAD") headers.set("range", "bytes=0-0");
+  if (request.method === "HEAD") headers.range = "bytes=0-0";
   let url: URL;
   if (options.shelf === "s3" && s3 !== null) {
     url = new URL(`${s3.base}/${name}`);
     const signed = await new AwsClient({ ...s3, service: "s3" }).sign(url.href, { method: "GET" });
     for (const header of ["authorization", "x-amz-date", "x-amz-content-sha256"]) {
-      headers.set(header, signed.headers.get(header) ?? "");
+      headers[header] = signed.headers.get(header) ?? "";
     }
   } else {
     url = new URL(`${folder!.base}/${name}`);
-    headers.set("authorization", `Bearer ${folder!.token}`);
+    headers.authorization = `Bearer ${folder!.token}`;
   }
   const answer = await fetchOnce({ url, method: "GET", headers }, options);
   if (!answer.ok) return answer;

@@ -55,6 +55,8 @@ export interface Config {
   readonly keys: SigningKeys;
   readonly hubEndpoint: string;
   readonly hubOrigin: string;
+  /** Origins of the operator's own storage, which may be fetched from wherever they stand. */
+  readonly storageOrigins: readonly string[];
   readonly hubAccounts: readonly HubAccount[];
   readonly s3: S3Shelf | null;
   readonly folder: FolderShelf | null;
@@ -83,18 +85,25 @@ function parseConfig(env: Env): Config {
   const hubEndpoint = (env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
   if (!isOrigin(hubEndpoint)) problems.push("HF_ENDPOINT is not an address");
   const publicApiUrl = env.PUBLIC_API_URL?.replace(/\/+$/, "") || null;
+  for (const name of ["S3_ENDPOINT", "STORAGE_FOLDER_URL"] as const) {
+    if (env[name] && !isOrigin(env[name])) problems.push(`${name} is not an address`);
+  }
   if (publicApiUrl !== null && !isOrigin(publicApiUrl)) problems.push("PUBLIC_API_URL is not an address");
   const headerTimeoutMs = Number(env.HEADER_TIMEOUT_MS || 20_000);
   if (!(headerTimeoutMs > 0)) problems.push("HEADER_TIMEOUT_MS is not a number of milliseconds");
   if (!keys.ok || problems.length > 0) throw new Error(problems.join("; "));
   const allowedHosts = list(env.ALLOWED_HOSTS);
+  const [s3, folder] = [s3Shelf(env), folderShelf(env)];
   return {
     keys: keys.value,
     hubEndpoint,
     hubOrigin: new URL(hubEndpoint).origin,
     hubAccounts: hubAccounts(env),
-    s3: s3Shelf(env),
-    folder: folderShelf(env),
+    s3,
+    folder,
+    storageOrigins: [hubEndpoint, s3?.base, folder?.base].flatMap((base) =>
+      base === undefined ? [] : [new URL(base).origin]
+    ),
     publicApiUrl,
     redirectMode: env.REDIRECT_MODE === "on",
     extraPorts: list(env.EXTRA_PORTS).map(Number).filter((port) => port > 0),

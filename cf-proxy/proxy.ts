@@ -144,7 +144,7 @@ function targetPolicy(requestUrl: URL, config: Config): TargetPolicy {
     ownHosts: [requestUrl.host],
     extraPorts: config.extraPorts,
     ...(config.allowedHosts === undefined ? {} : { allowedHosts: config.allowedHosts }),
-    // The operator named the Hub, wherever it stands.
-    allowedOrigins: loopback ? [config.hubOrigin, ...config.devAllowedOrigins] : [config.hubOrigin],
+    // The operator named the storage, wherever it stands.
+    allowedOrigins: loopback ? [...config.storageOrigins, ...config.devAllowedOrigins] : config.storageOrigins,
   };
 }
