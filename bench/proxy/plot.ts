@@ -25,7 +25,8 @@ export function plot(measurements: readonly Measurement[], machine: string): str
       parts.push(text(LABEL - 8, y + 13, escape(variant), "label", "end"));
       parts.push(`<rect x="${LABEL}" y="${y}" width="${(x(median_cpu_ms) - LABEL).toFixed(1)}" height="${BAR}"/>`);
       for (const { cpu_ms } of rounds) parts.push(`<circle cx="${x(cpu_ms).toFixed(1)}" cy="${y + BAR / 2}" r="2"/>`);
-      parts.push(text(x(median_cpu_ms) + 8, y + 13, format(median_cpu_ms), "label"));
+      const right = Math.max(...rounds.map(({ cpu_ms }) => x(cpu_ms)), x(median_cpu_ms));
+      parts.push(text(right + 8, y + 13, format(median_cpu_ms), "label"));
       y += BAR + GAP;
     }
     for (const limit of limits.slice(0, 1)) {
