@@ -3,10 +3,11 @@
  * Example: `const runner = await startRunner(parseEnv(Deno.env.toObject()), { once: false })`. Runs on: Deno.
  */
 import type { RunnerEnv } from "./env.ts";
+import { createMemoryBudget } from "./download/memory_budget.ts";
 import { createEvents, type Events } from "./events.ts";
 import { createApp } from "./http/app.ts";
 import { keepHistory } from "./http/history.ts";
-import { createTriggerReader } from "./http/trigger.ts";
+import { createTriggerReader, isBearer } from "./http/trigger.ts";
 import { createDiskBudget } from "./job/disk_budget.ts";
 import { runJob } from "./job/run_job.ts";
 import { removeLeftovers } from "./job/work_dir.ts";
@@ -23,6 +24,9 @@ import { folderFromEnv, storageTargetsFromEnv } from "./storage/targets_from_env
 
 /** A killed job is claimed again within minutes; what nobody came back for in a day is rubbish. */
 const LEFTOVER_MAX_AGE_MS = 24 * 3600 * 1000;
+const SEGMENT_MEMORY_BYTES = 512 * 1024 * 1024;
+const COUNTS_MS = 10_000;
+const TIDY_EVERY_MS = 3600 * 1000;
 
 export type Runner = {
   readonly url: string;
@@ -39,8 +43,12 @@ export async function startRunner(
   const events = createEvents();
   options.onEvents?.(events);
   const targets = storageTargetsFromEnv(env.storage);
-  const removed = await removeLeftovers(env.workDir, { maxAgeMs: LEFTOVER_MAX_AGE_MS, now: Date.now });
-  if (removed > 0) events.emit({ event: "work_dir:removed", entries: removed });
+  const tidy = async () => {
+    const removed = await removeLeftovers(env.workDir, { maxAgeMs: LEFTOVER_MAX_AGE_MS, now: Date.now });
+    if (removed > 0) events.emit({ event: "work_dir:removed", entries: removed });
+  };
+  await tidy();
+  const tidying = setInterval(() => void tidy().catch(() => {}), TIDY_EVERY_MS); // what cannot be removed now is tried again
   const queue = createQueue({
     url: env.supabaseUrl,
     key: env.supabaseKey,
@@ -56,6 +64,7 @@ export async function startRunner(
     targets,
     policy: { allowedOrigins: env.allowedOrigins },
     disk: createDiskBudget(env.workDir),
+    memory: createMemoryBudget(SEGMENT_MEMORY_BYTES),
     slots: createSlots(PART_STREAMS),
     health: createHealthBook({ now: Date.now }),
     lockRepo: createRepoLock(queue),
@@ -88,7 +97,8 @@ export async function startRunner(
     wake: loop.wake,
     readTrigger: createTriggerReader({ secret: env.webhookSecret, now: () => Math.floor(Date.now() / 1000) }),
     enqueue: (video) => queue.enqueue(video),
-    queueCounts: () => queue.counts(),
+    queueCounts: remember(() => queue.counts(), COUNTS_MS),
+    isOperator: (request) => isBearer(request, env.webhookSecret),
     targets: () => tools.health.all(),
     folder: folderFromEnv(env.storage),
     dashboard: await Deno.readTextFile(new URL("./http/dashboard.html", import.meta.url)),
@@ -106,7 +116,7 @@ export async function startRunner(
     void maintenance?.stop();
     void loop.stop(env.stopSeconds);
   };
-  const finished = shutDown({ loop, maintenance, server, proxy, events });
+  const finished = shutDown({ loop, maintenance, server, proxy, events }).finally(() => clearInterval(tidying));
   return { url: `http://127.0.0.1:${port}`, events, finished, stop };
 }
 
@@ -128,4 +138,13 @@ async function shutDown(
     await parts.proxy[Symbol.asyncDispose]();
     parts.events.emit({ event: "runner:stopped" });
   }
+}
+
+/** The same answer for a while: whoever asks the open status page must not be able to keep the database busy. */
+function remember<T>(read: () => Promise<T>, ms: number): () => Promise<T> {
+  let kept: { at: number; answer: Promise<T> } | null = null;
+  return () => {
+    if (kept === null || Date.now() - kept.at > ms) kept = { at: Date.now(), answer: read() };
+    return kept.answer;
+  };
 }

@@ -7,6 +7,7 @@ import { KeepstreamError } from "../../core/errors.ts";
 import { type Segment, segmentIv } from "../../core/hls.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
+import type { MemoryBudget } from "./memory_budget.ts";
 import { DamagedSegment, readSegmentBody, type SegmentContainer } from "./segment_body.ts";
 import { fetchPiece } from "./segment_fetch.ts";
 import { openSegmentJournal, type SegmentJournal } from "./segment_journal.ts";
@@ -35,6 +36,8 @@ export type HlsDownloadOptions = MediaRequest & {
   readonly onProgress: (progress: { done: number; total: number; segmentsDone: number; segments: number }) => void;
   readonly onBytes?: (bytes: number) => void;
   readonly random?: () => number;
+  /** Shared by all jobs of the process. */
+  readonly memory?: MemoryBudget | undefined;
 };
 
 type Task = { readonly rendition: number; readonly index: number; readonly file: string };
@@ -142,7 +145,12 @@ class HlsDownload {
 
   async #fetchSegment(task: Task, attempt: number): Promise<void> {
     const segment = this.#plan.renditions[task.rendition]!.segments[task.index]!;
-    const request = { ...this.#request(attempt), ...(this.#options.onBytes ? { onBytes: this.#options.onBytes } : {}) };
+    using held = this.#options.memory?.hold();
+    const request = {
+      ...this.#request(attempt),
+      ...(this.#options.onBytes ? { onBytes: this.#options.onBytes } : {}),
+      need: held && ((bytes: number) => held.need(bytes, this.#signal)),
+    };
     const [key, bytes] = await Promise.all([
       segment.key === null ? null : this.#key(segment.key.url, attempt),
       fetchPiece(segment, request),

@@ -9,6 +9,8 @@ import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";
 
 export const MAX_SEGMENT_BYTES = 128 * 1024 * 1024;
 const HEADERS_TIMEOUT_MS = 8_000;
+/** Set aside for a body that does not say how long it is. */
+const UNKNOWN_BYTES = 4 * 1024 * 1024;
 const SLOW_WINDOW_MS = 3_000;
 const SLOW_BYTES_PER_SECOND = 20_000;
 
@@ -16,6 +18,8 @@ export type Piece = { readonly url: string; readonly byteRange: ByteSpan | null 
 
 export type PieceRequest = MediaRequest & {
   readonly onBytes?: (bytes: number) => void;
+  /** Waits until there is memory for so many bytes. */
+  readonly need?: ((bytes: number) => Promise<void>) | undefined;
   /** false on the last tries: a slow line is better than none. */
   readonly dropSlow: boolean;
 };
@@ -46,7 +50,9 @@ async function readBody(
   const reader = response.body?.getReader();
   if (reader === undefined) return new Uint8Array(0);
   const announced = Number(response.headers.get("content-length") ?? NaN);
-  let buffer = new Uint8Array(Math.min(announced > 0 ? announced : 256 * 1024, options.take, MAX_SEGMENT_BYTES));
+  const size = Math.min(announced > 0 ? announced : UNKNOWN_BYTES, options.take, MAX_SEGMENT_BYTES);
+  await request.need?.(size);
+  let buffer = new Uint8Array(size);
   let filled = 0;
   let skipped = 0;
   const watch = watchSpeed(request.dropSlow, () => void reader.cancel().catch(() => {}));

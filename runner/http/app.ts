@@ -8,6 +8,7 @@ import type { ActiveJob } from "../loop/claim_loop.ts";
 import { QueueRefusal } from "../loop/queue.ts";
 import { type FolderFilesOptions, serveFolderFile } from "../storage/folder_files.ts";
 import type { TargetHealth } from "../storage/health.ts";
+import type { EndedJob } from "./history.ts";
 import { renderMetrics } from "./metrics.ts";
 import type { TriggerReader, TriggerVideo } from "./trigger.ts";
 
@@ -23,12 +24,14 @@ export type AppOptions = {
   readonly readTrigger: TriggerReader;
   readonly enqueue: (video: TriggerVideo) => Promise<{ id: string; status: string }>;
   readonly queueCounts: () => Promise<unknown>;
+  /** Whoever holds the secret sees messages and names; everybody else codes. */
+  readonly isOperator: (request: Request) => Promise<boolean>;
   /** How the storage targets are. */
   readonly targets: () => readonly TargetHealth[];
   /** The folder target's files, served to cf-proxy at /archive; null when there is none. */
   readonly folder: FolderFilesOptions | null;
   readonly totals: () => Readonly<Record<string, number>>;
-  readonly recent: () => readonly unknown[];
+  readonly recent: () => readonly EndedJob[];
   readonly dashboard: string;
 };
 
@@ -42,7 +45,7 @@ export function createApp(options: AppOptions): Hono {
     "/health",
     (c) => options.stopping() ? c.json({ status: "stopping" }, 503) : c.json({ status: "ok", worker: options.worker }),
   );
-  app.get("/status", async (c) => c.json(await status(options)));
+  app.get("/status", async (c) => c.json(await status(options, await options.isOperator(c.req.raw))));
   app.get("/metrics", (c) => c.text(renderMetrics({ active: options.active(), totals: options.totals() })));
   const { folder } = options;
   if (folder) {
@@ -72,7 +75,7 @@ async function trigger(c: Context, options: AppOptions): Promise<Response> {
   return c.json({ success: true, ...(job === null ? {} : { job }) }, 202);
 }
 
-async function status(options: AppOptions) {
+async function status(options: AppOptions, operator: boolean) {
   const now = options.now();
   return {
     status: options.stopping() ? "stopping" : "ok",
@@ -90,13 +93,13 @@ async function status(options: AppOptions) {
       ...progress(),
     })),
     totals: options.totals(),
-    recent: options.recent(),
-    targets: options.targets().map(({ target, state, failuresInRow, usedBytes, message }) => ({
-      target,
+    recent: options.recent().map(({ message, ...job }) => operator ? { ...job, message } : job),
+    targets: options.targets().map(({ target, state, failuresInRow, usedBytes, message }, i) => ({
+      target: operator ? target : `target ${i + 1}`,
       state,
       failures_in_row: failuresInRow,
       used_bytes: usedBytes,
-      message,
+      ...(operator ? { message } : {}),
     })),
     // A queue that is away is a fact to show, not a reason to fail.
     queue: await options.queueCounts().catch(() => null),

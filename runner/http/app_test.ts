@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { signWebhook } from "../../core/webhook.ts";
 import { createEvents, type RunnerEvent } from "../events.ts";
 import { type AppOptions, createApp } from "./app.ts";
-import { createTriggerReader, type TriggerVideo } from "./trigger.ts";
+import { createTriggerReader, isBearer, type TriggerVideo } from "./trigger.ts";
 
 const SECRET = "a-secret-of-the-test";
 const NOW = 1_800_000_000;
@@ -26,6 +26,7 @@ function makeApp(more: Partial<AppOptions> = {}) {
       return Promise.resolve({ id: "1", status: "pending" });
     },
     queueCounts: () => Promise.resolve({ due: 3 }),
+    isOperator: (request) => isBearer(request, SECRET),
     targets: () => [],
     folder: null,
     totals: () => ({ finished: 1 }),
@@ -138,4 +139,23 @@ Deno.test("a stopping runner: /health → 503, /trigger → 503; a queue that is
   assert.equal((await app.request("/health")).status, 503);
   assert.equal((await app.request("/trigger", bearer(""))).status, 503);
   assert.equal((await (await app.request("/status")).json()).queue, null);
+});
+
+Deno.test("GET /status without the secret → codes; with it → messages and the targets' names", async () => {
+  const { app } = makeApp({
+    recent: () => [{ outcome: "failed", code: "unsupported", message: "https://cdn.test/private/path" }],
+    targets: () => [{
+      target: "hub:alice",
+      state: "auth",
+      failuresInRow: 1,
+      closedUntilMs: null,
+      usedBytes: 5,
+      message: "alice",
+    }],
+  });
+  const open = await (await app.request("/status")).text();
+  assert.doesNotMatch(open, /private|alice/);
+  assert.match(open, /"code":"unsupported"/);
+  const full = await (await app.request("/status", { headers: { authorization: `Bearer ${SECRET}` } })).text();
+  assert.match(full, /private[^]*hub:alice/);
 });

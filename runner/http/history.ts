@@ -9,12 +9,14 @@ const OUTCOMES = {
   "job:lost": "lost",
 } as const;
 
+export type EndedJob = Readonly<Record<string, unknown>> & { readonly message?: string | undefined };
+
 type Claimed = Extract<RunnerEvent, { event: "job:claimed" }>;
 
 export function keepHistory(events: Events, now: () => Date) {
   const totals: Record<string, number> = { finished: 0, failed: 0, released: 0, lost: 0 };
   const claimed = new Map<string, Claimed>();
-  const recent: unknown[] = [];
+  const recent: EndedJob[] = [];
   events.on((event) => {
     if (event.event === "job:claimed") claimed.set(event.id, event);
     if (!(event.event in OUTCOMES) || !("id" in event)) return;

@@ -42,9 +42,8 @@ export function createTriggerReader(options: { secret: string; now: () => number
   return async (request) => {
     const body = await readBody(request);
     if (body === null) return refuse(413, `a trigger has at most ${MAX_TRIGGER_BYTES} bytes`);
-    const bearer = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
-    if (bearer !== undefined) {
-      if (!await equalSecrets(bearer, options.secret)) return refuse(401, "the bearer secret is wrong");
+    if (/^Bearer /i.test(request.headers.get("authorization") ?? "")) {
+      if (!await isBearer(request, options.secret)) return refuse(401, "the bearer secret is wrong");
       return parseVideo(body);
     }
     const verified = await verifyWebhook({
@@ -58,6 +57,12 @@ export function createTriggerReader(options: { secret: string; now: () => number
     if (!verified.ok) return refuse(401, `not signed: ${verified.error}`);
     return ok({ by: "webhook", replay: isReplay(verified.value.id) });
   };
+}
+
+/** Whether the request carries the runner's secret. */
+export async function isBearer(request: Request, secret: string): Promise<boolean> {
+  const bearer = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  return bearer !== undefined && await equalSecrets(bearer, secret);
 }
 
 /** An empty body wakes only. */

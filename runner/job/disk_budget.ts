@@ -11,6 +11,8 @@ const MARGIN_BYTES = 256 * 1024 * 1024;
 export type Reservation = Disposable & {
   /** Raises or lowers what is promised, once the real size is known. */
   readonly resize: (bytes: number) => Promise<void>;
+  /** What of it is on disk by now, and so no longer missing from the free space. */
+  readonly wrote: (bytes: number) => void;
 };
 
 export type DiskBudget = { readonly reserve: (bytes: number) => Promise<Reservation> };
@@ -20,22 +22,23 @@ export function createDiskBudget(dir: string, options: { freeBytes?: () => Promi
     const stats = await statfs(dir);
     return stats.bavail * stats.bsize;
   });
-  const promised = new Map<symbol, number>();
+  const promised = new Map<symbol, { total: number; written: number }>();
   let queue: Promise<unknown> = Promise.resolve();
+  const outstanding = ({ total, written }: { total: number; written: number }) => Math.max(0, total - written);
 
   /** One decision after the other, so that two cannot be promised the same bytes. */
-  function decide(id: symbol, bytes: number): Promise<void> {
+  function decide(id: symbol, total: number): Promise<void> {
     const decision = queue.then(async () => {
-      const others = [...promised].reduce((sum, [other, size]) => other === id ? sum : sum + size, 0);
-      // What other jobs have already written is counted twice here: on the careful side.
+      const others = [...promised].reduce((sum, [other, size]) => other === id ? sum : sum + outstanding(size), 0);
+      const own = { total, written: promised.get(id)?.written ?? 0 };
       const left = await freeBytes() - MARGIN_BYTES - others;
-      if (bytes > left) {
+      if (outstanding(own) > left) {
         throw new KeepstreamError(
           "disk_full",
-          `the job needs ${mebibytes(bytes)} of disk, ${mebibytes(left)} are left`,
+          `the job needs ${mebibytes(outstanding(own))} of disk, ${mebibytes(left)} are left`,
         );
       }
-      promised.set(id, bytes);
+      promised.set(id, own);
     });
     queue = decision.catch(() => {});
     return decision;
@@ -45,7 +48,14 @@ export function createDiskBudget(dir: string, options: { freeBytes?: () => Promi
     reserve: async (bytes) => {
       const id = Symbol("reservation");
       await decide(id, bytes);
-      return { resize: (size) => decide(id, size), [Symbol.dispose]: () => void promised.delete(id) };
+      return {
+        resize: (size) => decide(id, size),
+        wrote: (written) => {
+          const own = promised.get(id);
+          if (own !== undefined) promised.set(id, { ...own, written });
+        },
+        [Symbol.dispose]: () => void promised.delete(id),
+      };
     },
   };
 }

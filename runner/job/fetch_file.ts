@@ -32,6 +32,8 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
         `the file has ${file.looked.sizeBytes} bytes, ${tools.maxBytes} are allowed`,
       );
     }
+    const kept = await Deno.stat(`${dir.path}/media.bin`).catch(() => null);
+    tools.reservation.wrote((kept?.blocks ?? 0) * 512); // a file of aria2c has holes: its length says nothing
     await tools.reservation.resize(file.looked.sizeBytes * DISK_FACTOR);
   }
   progress.enter("downloading", file.looked.sizeBytes);
@@ -76,7 +78,10 @@ async function transfer(aria: Aria2c, source: Resolved, connections: number, too
     headers: source.headers,
     connections,
     signal: tools.signal,
-    onProgress: (done, total) => tools.progress.set(done, total || null),
+    onProgress: (done, total) => {
+      tools.progress.set(done, total || null);
+      tools.reservation.wrote(done);
+    },
   });
 }
 

@@ -31,11 +31,13 @@ export async function fetchHls(resolved: Resolved, job: SourceJob, tools: Source
     signal,
     dir: `${dir.path}/segments`,
     connections: tools.hlsConnections,
+    memory: tools.memory,
     planAgain: async () => await planOf(await resolveCandidate(job.candidate, tools)),
     onProgress: ({ done, total }) => {
       if (first && done > 0) tools.onResumed(done, "segments");
       first = false;
       progress.set(done, total);
+      tools.reservation.wrote(done);
       reserve(total);
     },
   });

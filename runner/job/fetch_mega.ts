@@ -40,6 +40,7 @@ export async function fetchMega(resolved: Resolved, job: SourceJob, tools: Sourc
       if (first && done > 0) tools.onResumed(done, "mega");
       first = false;
       progress.set(done, sizeBytes);
+      tools.reservation.wrote(done);
     },
   });
   progress.enter("verifying");

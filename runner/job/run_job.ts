@@ -5,7 +5,9 @@
 import { KeepstreamError } from "../../core/errors.ts";
 import { fileKey } from "../../core/file_key.ts";
 import type { TargetPolicy } from "../../core/target_policy.ts";
+import type { MemoryBudget } from "../download/memory_budget.ts";
 import type { Events } from "../events.ts";
+import { Cancelled } from "../loop/stop_reasons.ts";
 import { type Job, LeaseLost, type Queue, QueueUnavailable, type ReplicaRow } from "../loop/queue.ts";
 import type { ForwardProxy } from "../network/forward_proxy.ts";
 import { createGuardedFetch } from "../network/guarded_fetch.ts";
@@ -43,6 +45,7 @@ export type JobTools = {
   readonly maxBytes: number;
   readonly hlsConnections: number;
   readonly mp4Connections: number;
+  readonly memory?: MemoryBudget | undefined;
   readonly megaApiUrl?: string | undefined;
 };
 
@@ -58,6 +61,24 @@ export type JobRun = {
 export async function runJob(job: Job, run: JobRun, tools: JobTools): Promise<void> {
   const startedAt = performance.now();
   await using dir = await openJobDir(tools.workDir, job.id);
+  try {
+    await runInDir(job, { dir, run, tools, startedAt });
+  } catch (error) {
+    if (isOver(error, run.signal)) dir.discard();
+    throw error;
+  }
+}
+
+/** Whether nobody will come back for what is on disk: the source is refused for good, or the job was cancelled. */
+function isOver(error: unknown, signal: AbortSignal): boolean {
+  if (signal.aborted) return signal.reason instanceof Cancelled;
+  return error instanceof KeepstreamError && !error.retryable;
+}
+
+async function runInDir(
+  job: Job,
+  { dir, run, tools, startedAt }: { dir: JobDir; run: JobRun; tools: JobTools; startedAt: number },
+): Promise<void> {
   using reservation = await tools.disk.reserve(FIRST_RESERVATION_BYTES);
   const source = await sourceId(job);
   const kept = await keptFinal(dir, source);
@@ -136,6 +157,7 @@ async function upload(
   run.progress.enter("uploading", fetched.final.sizeBytes * tools.targets.length);
   tools.events.emit({ event: "job:phase", id: job.id, phase: "uploading" });
   let replicaIds: ReadonlyMap<string, string> | null = null;
+  let recording: Promise<ReadonlyMap<string, string> | null> = Promise.resolve(null);
   let renewal: ReturnType<typeof setInterval> | undefined;
   const onFirst = async (copy: StoredCopy) => {
     await run.beforeCommit();
@@ -147,7 +169,9 @@ async function upload(
       durationSeconds: fetched.durationSeconds,
       replicas,
     };
-    replicaIds = await run.record(() => persistently(() => tools.queue.record(job, archive), run.signal));
+    const recorded = run.record(() => persistently(() => tools.queue.record(job, archive), run.signal));
+    recording = recorded;
+    const ids = replicaIds = await recorded;
     tools.events.emit({
       event: "job:archived",
       id: job.id,
@@ -155,7 +179,7 @@ async function upload(
       sizeBytes: copy.sizeBytes,
       target: copy.target,
     });
-    const open = [...replicaIds].filter(([target]) => target !== copy.target).map(([, id]) => id);
+    const open = [...ids].filter(([target]) => target !== copy.target).map(([, id]) => id);
     if (open.length === 0) return;
     renewal = setInterval(() => {
       tools.queue.extendReplicas(open, job.leaseToken).catch(() => {}); // the next call tries again; ten minutes are left
@@ -169,7 +193,13 @@ async function upload(
       health: tools.health,
       onProgress: (bytes, total) => run.progress.set(bytes, total),
       onFirst,
-      beforeCommit: async () => replicaIds === null ? await run.beforeCommit() : undefined,
+      beforeCommit: async (target) => {
+        const ids = await recording; // while the first copy is recorded, only that answer tells whose the others are
+        if (ids === null) return await run.beforeCommit();
+        const id = ids.get(target);
+        const held = id !== undefined && await tools.queue.extendReplicas([id], job.leaseToken);
+        if (!held) throw new LeaseLost(`the copy on ${target} was taken away, or taken down, before its commit`);
+      },
       ...(tools.lockRepo === undefined ? {} : { lockRepo: tools.lockRepo }),
     });
     if (replicaIds === null) throw replicationError(result.failures);
@@ -282,16 +312,20 @@ async function sourceId(job: Job): Promise<string> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", text)).toHex();
 }
 
-/** A file that an earlier run finished and did not get to upload. Another source's leftovers are thrown away. */
+/**
+ * A file that an earlier run finished and did not get to upload: it is this job's video, whichever of its candidates comes first now.
+ * Half-done downloads are another matter: those of another source are thrown away.
+ */
 async function keptFinal(dir: JobDir, source: string): Promise<FetchedSource | null> {
   const state = await dir.readState();
+  if (state?.final !== undefined) {
+    const path = `${dir.path}/final.mp4`;
+    const { sizeBytes, sha256, durationSeconds } = state.final;
+    const size = (await Deno.stat(path).catch(() => null))?.size;
+    if (size === sizeBytes) return { final: { path, sizeBytes, sha256 }, durationSeconds };
+  }
   if (state !== null && state.source !== source) await emptyJobDir(dir.path);
-  if (state === null || state.source !== source || state.final === undefined) return null;
-  const path = `${dir.path}/final.mp4`;
-  const size = (await Deno.stat(path).catch(() => null))?.size;
-  if (size !== state.final.sizeBytes) return null;
-  const { sizeBytes, sha256, durationSeconds } = state.final;
-  return { final: { path, sizeBytes, sha256 }, durationSeconds };
+  return null;
 }
 
 async function keepFinal(dir: JobDir, { source, fetched }: { source: string; fetched: FetchedSource }): Promise<void> {

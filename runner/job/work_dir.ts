@@ -5,6 +5,8 @@
 import { KeepstreamError } from "../../core/errors.ts";
 
 const JOB_DIR = /^job-[0-9a-f-]{36}$/;
+const REPAIR_FILE = /^repair-[0-9a-f-]{36}\.mp4$/;
+const BUSY_RETRY_SECONDS = 15;
 
 export type JobDir = AsyncDisposable & {
   readonly path: string;
@@ -30,7 +32,10 @@ export async function openJobDir(root: string, id: string): Promise<JobDir> {
   const lock = await Deno.open(`${path}/lock`, { create: true, write: true });
   if (!await lock.tryLock(true)) {
     lock.close();
-    throw new KeepstreamError("shutdown", "another runner on this machine holds the job's directory");
+    // Given back, but not to be claimed again at once: the holder may be a runner that is just stopping.
+    throw new KeepstreamError("shutdown", "another runner on this machine holds the job's directory", {
+      retryAfterSeconds: BUSY_RETRY_SECONDS,
+    });
   }
   let discarded = false;
   const statePath = `${path}/state.json`;
@@ -61,11 +66,13 @@ export async function removeLeftovers(root: string, options: { maxAgeMs: number;
   await Deno.mkdir(root, { recursive: true });
   let removed = 0;
   for await (const entry of Deno.readDir(root)) {
-    if (!entry.isDirectory || !JOB_DIR.test(entry.name)) continue; // not ours: leave it alone
+    const isRepair = entry.isFile && REPAIR_FILE.test(entry.name);
+    if (!isRepair && !(entry.isDirectory && JOB_DIR.test(entry.name))) continue; // not ours: leave it alone
     const path = `${root}/${entry.name}`;
     const info = await Deno.stat(path).catch(() => null);
     if (info === null || options.now() - (info.mtime?.getTime() ?? 0) < options.maxAgeMs) continue;
-    if (await removeUnlocked(path)) removed++;
+    // A repair in progress writes its file all the time; one that was not touched for so long has no writer.
+    if (isRepair ? await Deno.remove(path).then(() => true, () => false) : await removeUnlocked(path)) removed++;
   }
   return removed;
 }

@@ -8,6 +8,7 @@ import type { Events } from "../events.ts";
 import { Progress, type ProgressRow } from "../job/progress.ts";
 import type { JobRun } from "../job/run_job.ts";
 import { type Failure, type Job, LeaseLost, type Queue, QueueRefusal, QueueUnavailable } from "./queue.ts";
+import { Cancelled, Stopped } from "./stop_reasons.ts";
 
 const TICK_MS = 1000;
 /** A lease is renewed when a third of it is used, so that two lost heartbeats are survived. */
@@ -55,10 +56,6 @@ type Running = {
   recorded: boolean | Promise<boolean>;
   done: Promise<void>;
 };
-
-/** Reasons to abort that are no failure of the job. */
-class Stopped extends Error {}
-class Cancelled extends Error {}
 
 export function startClaimLoop(options: LoopOptions): ClaimLoop {
   const loop = new Loop(options);

@@ -167,8 +167,10 @@ export function createQueue(options: { url: string; key: string; worker: string;
       return new Map(rows.map((replica) => [replica.target, replica.id]));
     },
 
-    async extendReplicas(ids: readonly string[], leaseToken: string): Promise<void> {
-      await call("extend_replica_lease", { ids, lease_tokens: ids.map(() => leaseToken) });
+    /** Whether all of them are still held by this token. */
+    async extendReplicas(ids: readonly string[], leaseToken: string): Promise<boolean> {
+      const rows = await call("extend_replica_lease", { ids, lease_tokens: ids.map(() => leaseToken) });
+      return z.array(z.object({ lost: z.boolean() })).parse(rows).every((row) => !row.lost);
     },
 
     async completeReplica(id: string, leaseToken: string, outcome: Record<string, unknown>): Promise<void> {

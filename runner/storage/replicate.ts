@@ -8,7 +8,7 @@ import { byPreference } from "./primary.ts";
 import { createSlots, type Slots } from "./slots.ts";
 import type { StagedFile } from "./staged_file.ts";
 import { type Problem, StorageError } from "./storage_error.ts";
-import type { Archive, LockRepo, PutOptions, StorageTarget, StoredCopy } from "./target.ts";
+import type { Archive, LockRepo, StorageTarget, StoredCopy } from "./target.ts";
 
 /** Part streams at once over all targets. */
 export const PART_STREAMS = 6;
@@ -24,7 +24,8 @@ export interface ReplicateOptions {
   readonly onCopy?: (copy: StoredCopy) => Promise<void> | void;
   /** Called with every target that failed, after `onFirst` has finished if there was a first copy by then. */
   readonly onFailure?: (failure: TargetFailure) => Promise<void> | void;
-  readonly beforeCommit?: PutOptions["beforeCommit"];
+  /** Runs right before a target's change becomes visible, with that target's name; throw to stop it. */
+  readonly beforeCommit?: (target: string) => Promise<void>;
   readonly lockRepo?: LockRepo;
   /** Shared between jobs of a process; a new set of six when left out. */
   readonly slots?: Slots;
@@ -88,7 +89,7 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
       const copy = await target.put(file, target.address(archive), {
         signal,
         slots,
-        beforeCommit: options.beforeCommit,
+        beforeCommit: options.beforeCommit && (() => options.beforeCommit!(target.name)),
         lockRepo: options.lockRepo,
         onProgress(bytes) {
           progress.set(target.name, bytes);

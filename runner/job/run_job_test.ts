@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { KeepstreamError } from "../../core/errors.ts";
+import { createEvents } from "../events.ts";
+import type { Job } from "../loop/queue.ts";
+import { createHealthBook } from "../storage/health.ts";
+import { createSlots } from "../storage/slots.ts";
+import type { StagedFile } from "../storage/staged_file.ts";
+import type { PutOptions, StorageTarget } from "../storage/target.ts";
+import { createDiskBudget } from "./disk_budget.ts";
+import { Progress } from "./progress.ts";
+import { type JobRun, type JobTools, runJob } from "./run_job.ts";
+import { openJobDir } from "./work_dir.ts";
+
+const SHA = "ab".repeat(32);
+
+const job: Job = {
+  id: crypto.randomUUID(),
+  malId: 1,
+  episode: 1,
+  provider: "catalogue",
+  resolution: "720p",
+  leaseToken: crypto.randomUUID(),
+  attempt: 1,
+  maxAttempts: 8,
+  candidates: [{ id: null, embedUrl: null, videoUrl: "https://cdn.test/a.mp4", kind: "mp4", headers: {} }],
+};
+
+/** A job whose file an earlier run had finished, so that only the upload is left. `source` is whose file that was. */
+async function readyToUpload(source = "of-another-candidate") {
+  const workDir = await Deno.makeTempDir();
+  await using dir = await openJobDir(workDir, job.id);
+  await Deno.writeTextFile(`${dir.path}/final.mp4`, "video");
+  await dir.writeState({ source, final: { sizeBytes: 5, sha256: SHA, durationSeconds: 1 } });
+  return workDir;
+}
+
+function target(name: string, account: number, put: (options: PutOptions) => Promise<void>): StorageTarget {
+  const address = { repo: `${name}/archive-1`, path: "1/ep1/k.mp4" };
+  return {
+    name,
+    kind: "hub",
+    account,
+    address: () => address,
+    put: async (file: StagedFile, _address: unknown, options: PutOptions) => {
+      await put(options);
+      const { sha256, sizeBytes } = file;
+      return {
+        target: name,
+        account,
+        ...address,
+        commitOid: "c",
+        sha256,
+        sizeBytes,
+        directUrl: "https://h.test/x",
+        alreadyThere: false,
+      };
+    },
+  } as unknown as StorageTarget;
+}
+
+function tools(workDir: string, more: { targets: StorageTarget[]; queue: object }): JobTools {
+  return {
+    workDir,
+    events: createEvents(),
+    disk: createDiskBudget(workDir, { freeBytes: () => Promise.resolve(1e12) }),
+    fileSalt: "salt-salt",
+    slots: createSlots(6),
+    health: createHealthBook({ now: Date.now }),
+    policy: {},
+    extras: false,
+    maxBytes: 1e9,
+    hlsConnections: 1,
+    mp4Connections: 1,
+    ...more,
+  } as unknown as JobTools;
+}
+
+const run = (): JobRun => ({
+  progress: new Progress(() => 0),
+  signal: new AbortController().signal,
+  beforeCommit: () => Promise.resolve(),
+  record: (write) => write(),
+});
+
+Deno.test("runJob: a takedown between the first copy and the second → the second is never committed", async () => {
+  const workDir = await readyToUpload();
+  const recorded = Promise.withResolvers<void>();
+  let committed = false;
+  const completed: unknown[] = [];
+  const asked: unknown[] = [];
+  await runJob(
+    job,
+    run(),
+    tools(workDir, {
+      queue: {
+        report: () => Promise.resolve("uploading"),
+        record: () => Promise.resolve(new Map([["hub:a", "ra"], ["hub:b", "rb"]])).finally(() => recorded.resolve()),
+        extendReplicas: (ids: string[], token: string) => (asked.push(ids, token), Promise.resolve(false)), // the row is gone
+        completeReplica: (
+          id: string,
+          _token: string,
+          outcome: { state: string },
+        ) => (completed.push([id, outcome.state]), Promise.resolve()),
+      },
+      targets: [
+        target("hub:a", 1, async (options) => await options.beforeCommit?.()),
+        target("hub:b", 2, async (options) => {
+          await recorded.promise;
+          await options.beforeCommit?.();
+          committed = true;
+        }),
+      ],
+    }),
+  );
+  assert.equal(committed, false);
+  assert.deepEqual(asked, [["rb"], job.leaseToken]);
+  assert.deepEqual(completed, [["rb", "failed"]]);
+  await Deno.remove(workDir, { recursive: true });
+});
+
+Deno.test("runJob: a storage failure keeps the finished file, and the next run uploads it whatever candidate comes first", async () => {
+  const workDir = await readyToUpload();
+  let stored = "";
+  const queue = {
+    report: () => Promise.resolve("uploading"),
+    record: () => Promise.resolve(new Map([["hub:a", "ra"]])),
+  };
+  const broken = target("hub:a", 1, () => Promise.reject(new KeepstreamError("storage_5xx", "away")));
+  await assert.rejects(runJob(job, run(), tools(workDir, { queue, targets: [broken] })), { code: "storage_5xx" });
+  const works = target("hub:a", 1, () => Promise.resolve(void (stored = "yes")));
+  await runJob(job, run(), tools(workDir, { queue, targets: [works] }));
+  assert.equal(stored, "yes");
+  assert.deepEqual([...Deno.readDirSync(workDir)], [], "nothing is left when it is done");
+  await Deno.remove(workDir);
+});

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { createMemoryBudget } from "../download/memory_budget.ts";
+import { createDiskBudget } from "./disk_budget.ts";
+import { openJobDir, removeLeftovers } from "./work_dir.ts";
+
+const DAY = 24 * 3600 * 1000;
+const id = () => crypto.randomUUID();
+
+Deno.test("openJobDir: held by another → shutdown with Retry-After, so that the job is not claimed again at once", async () => {
+  const root = await Deno.makeTempDir();
+  const job = id();
+  const holder = new Deno.Command(Deno.execPath(), {
+    args: [
+      "eval",
+      `const f = await Deno.open("${root}/job-${job}/lock", { create: true, write: true }); await f.lock(true); console.log("held"); await new Promise((r) => setTimeout(r, 60000));`,
+    ],
+    stdout: "piped",
+  });
+  await Deno.mkdir(`${root}/job-${job}`);
+  const child = holder.spawn();
+  const reader = child.stdout.getReader();
+  await reader.read();
+  await assert.rejects(openJobDir(root, job), { code: "shutdown", retryAfterSeconds: 15 });
+  assert.equal(
+    await removeLeftovers(root, { maxAgeMs: 0, now: () => Date.now() + DAY }),
+    0,
+    "the work of a live job stays",
+  );
+  child.kill("SIGKILL");
+  await reader.cancel();
+  await child.status;
+  await using _dir = await openJobDir(root, job);
+});
+
+Deno.test("removeLeftovers: old directories and repairs without a holder go; young ones and strangers' files stay", async () => {
+  const root = await Deno.makeTempDir();
+  for (const name of [`job-${id()}`, `job-${id()}`, "somebody-elses"]) await Deno.mkdir(`${root}/${name}`);
+  for (const name of [`repair-${id()}.mp4`, "notes.txt"]) await Deno.writeTextFile(`${root}/${name}`, "x");
+  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: Date.now }), 0);
+  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: () => Date.now() + DAY + 1000 }), 3);
+  assert.deepEqual([...Deno.readDirSync(root)].map((entry) => entry.name).sort(), ["notes.txt", "somebody-elses"]);
+  await Deno.remove(root, { recursive: true });
+});
+
+Deno.test("openJobDir: a discarded directory is gone, a kept one keeps its state", async () => {
+  const root = await Deno.makeTempDir();
+  const job = id();
+  {
+    await using dir = await openJobDir(root, job);
+    await dir.writeState({ source: "a" });
+  }
+  {
+    await using dir = await openJobDir(root, job);
+    assert.deepEqual(await dir.readState(), { source: "a" });
+    dir.discard();
+  }
+  assert.deepEqual([...Deno.readDirSync(root)], []);
+  await Deno.remove(root);
+});
+
+Deno.test("createDiskBudget: two jobs that each fit must fit together; what is written no longer counts as missing", async () => {
+  const MIB = 1024 * 1024;
+  let free = 256 * MIB + 100;
+  const budget = createDiskBudget("/", { freeBytes: () => Promise.resolve(free) });
+  const first = await budget.reserve(60);
+  await assert.rejects(budget.reserve(50), { code: "disk_full" });
+  free -= 60;
+  first.wrote(60);
+  const second = await budget.reserve(40);
+  await assert.rejects(second.resize(41), { code: "disk_full" });
+  first[Symbol.dispose]();
+  free += 60;
+  await second.resize(100);
+  await budget.reserve(0);
+});
+
+Deno.test("createMemoryBudget: who does not fit waits, a larger one goes alone, an abort ends the wait", async () => {
+  const budget = createMemoryBudget(100);
+  const signal = new AbortController().signal;
+  const order: string[] = [];
+  const [a, b, c] = [budget.hold(), budget.hold(), budget.hold()];
+  await a.need(80, signal);
+  const later = b.need(500, signal).then(() => order.push("b"));
+  const cut = new AbortController();
+  const aborted = c.need(50, cut.signal);
+  cut.abort(new Error("stop"));
+  await assert.rejects(aborted, { message: "stop" });
+  order.push("a gone");
+  a[Symbol.dispose]();
+  await later;
+  assert.deepEqual(order, ["a gone", "b"]);
+});
