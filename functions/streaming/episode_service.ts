@@ -60,14 +60,18 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
 
       const requestOf = (provider: EpisodeProvider) => episodeRequest(key, provider, known);
       if (stale.length > 0) tools.background(tools.gatherer.gather(key, stale.map(requestOf)));
+      const startedAt = tools.now();
       const gathered = missing.length > 0 ? await tools.gatherer.gather(key, missing.map(requestOf)) : null;
 
+      const waitedMs = tools.now() - startedAt;
       const lists = new Map<string, GatheredList>();
       for (const { name } of known.providers) {
         const now = gathered?.lists.get(name);
-        const waited = missing.some((one) => one.name === name);
         if (now) lists.set(name, { list: now.list, state: stateOf(now.list, now.tookMs) });
-        else lists.set(name, cachedList(name, known, waited));
+        else {lists.set(
+            name,
+            missing.some((one) => one.name === name) ? lateList(name, known, waitedMs) : cachedList(name, known),
+          );}
       }
       const queue = gathered?.queue ?? known.queue;
       const answer = await publicAnswer({ key, known, queue, gathered: lists }, tools);
@@ -99,13 +103,22 @@ function episodeRequest(key: EpisodeKey, provider: EpisodeProvider, known: Episo
   return { ...key, provider, page, absent: mapping !== undefined && page === null, catalogue: known.catalogue };
 }
 
-/** The cached list; for a provider that was waited for in vain, whatever old list there is, and the reason. */
-function cachedList(name: string, known: Episode, waited: boolean): GatheredList {
-  const cached = known.source_lists[name];
-  const list = cached ?? failedList("timeout");
-  const age = cached && { age_seconds: Math.round(cached.age_seconds) };
-  if (waited) return { list, state: { state: "timeout", code: "provider_timeout", took_ms: 0, cached: false, ...age } };
-  return { list, state: { ...stateOf(list, 0), cached: true, ...age } };
+function cachedList(name: string, known: Episode): GatheredList {
+  const { age_seconds, ...list } = known.source_lists[name] ?? { ...failedList("timeout"), age_seconds: 0 };
+  return { list, state: { ...stateOf(list, 0), cached: true, age_seconds: Math.round(age_seconds) } };
+}
+
+/** Waited for in vain: whatever old list there is, and why. It is finished and saved behind the answer. */
+function lateList(name: string, known: Episode, waitedMs: number): GatheredList {
+  const old = known.source_lists[name];
+  const age = old && { age_seconds: Math.round(old.age_seconds) };
+  const state = {
+    state: "timeout",
+    code: "provider_timeout",
+    took_ms: Math.round(waitedMs),
+    cached: old !== undefined,
+  };
+  return { list: old ?? failedList("timeout"), state: { ...state, ...age } };
 }
 
 function stateOf({ state, code }: { state: string; code?: string | null | undefined }, tookMs: number) {
