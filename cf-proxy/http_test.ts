@@ -302,18 +302,21 @@ conformance(
   19,
   "a body slower than the time-out is not cut; an answer without headers in time is a 504",
   async (proxy) => {
-    proxy.route("/slow.mp4", (_request, response) => {
-      response.writeHead(200, { "content-type": "video/mp4", "content-length": "8" });
-      let sent = 0;
-      const timer = setInterval(() => {
-        response.write(new Uint8Array([sent]));
-        if (++sent < 8) return;
-        clearInterval(timer);
-        response.end();
-      }, 100);
-    });
-    const slow = await proxy.get("/slow.mp4");
-    assert.deepEqual([...await bytesOf(slow)], [0, 1, 2, 3, 4, 5, 6, 7]);
+    // Handed on by the runtime, and, without an ending, looked into by our own code first.
+    for (const path of ["/slow.mp4", "/slow"]) {
+      proxy.route(path, (_request, response) => {
+        response.writeHead(200, { "content-type": "application/octet-stream", "content-length": "40" });
+        let sent = 0;
+        const timer = setInterval(() => {
+          response.write(FILE.subarray(sent, sent += 5));
+          if (sent < 40) return;
+          clearInterval(timer);
+          response.end();
+        }, 100);
+      });
+      const slow = await proxy.get(path);
+      assert.deepEqual(await bytesOf(slow), FILE.slice(0, 40));
+    }
     proxy.route("/never.mp4", () => {});
     const never = await proxy.get("/never.mp4");
     assert.equal(never.status, 504);
