@@ -93,7 +93,8 @@ async function liveServer(provider: string, server: SourceServer, input: AnswerI
   const goodUntil = server.expires_at === null ? Infinity : Date.parse(server.expires_at) / 1000;
   const usable = server.video_url !== null && goodUntil > nowSeconds;
   const url = usable ? server.video_url : null;
-  const expiresAt = Math.min(linkExpiry(nowSeconds, tools.linkTtlSeconds), Math.floor(goodUntil));
+  // The link may outlive its source: the Worker asks this API for the fresh address when the old one dies.
+  const expiresAt = linkExpiry(nowSeconds, tools.linkTtlSeconds);
   const queued = input.queue.find((one) => one.provider === provider && one.resolution === server.resolution);
   return {
     provider: server.label,
