@@ -61,6 +61,7 @@ function copiesOf(file: HubFile, config: Config): readonly (HubFile & { readonly
   const copies = [
     { ...file, token: own.token },
     ...others.map(({ username, token }) => ({ ...file, owner: username, rest: onMain, token })),
+    ...(onMain === file.rest ? [] : [{ ...file, rest: onMain, token: own.token }]), // its history was rewritten
   ];
   // While one account is out of order, its ranges go straight to the copy that served the last one.
   const isKnown = (copy: HubFile) => peek<Resolved>("resolved", addressOf(copy, config)) !== null;

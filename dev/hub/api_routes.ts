@@ -330,16 +330,23 @@ async function deleteLfsFiles(c: HubContext, state: HubState): Promise<Response>
   const repo = findWritable(c, repoOf(c, state));
   if (repo instanceof Response) return repo;
   const { deletions } = await c.req.json() as { deletions: { sha: string[]; rewriteHistory?: boolean } };
-  for (const oid of deletions.sha) {
-    delete repo.objects[oid];
-    if (deletions.rewriteHistory === false) continue;
-    for (const commit of repo.commits) {
-      commit.tree = Object.fromEntries(Object.entries(commit.tree).filter(([, entry]) => entry.oid !== oid));
-    }
-  }
+  for (const oid of deletions.sha) delete repo.objects[oid];
+  if (deletions.rewriteHistory !== false) rewriteHistory(repo, deletions.sha);
   await state.repos.save(repo);
   for (const oid of deletions.sha) await removeObject(state, oid);
   return c.body(null, 200);
+}
+
+/** Takes files out of every commit. As in git, each commit from the first one that changes on gets a new id. */
+function rewriteHistory(repo: Repo, oids: readonly string[]): void {
+  let parent: string | null = null;
+  for (const commit of repo.commits) {
+    const kept = Object.entries(commit.tree).filter(([, entry]) => !oids.includes(entry.oid));
+    if (parent === null && kept.length === Object.keys(commit.tree).length) continue;
+    commit.tree = Object.fromEntries(kept);
+    commit.oid = commitOid(parent ?? "rewritten", commit);
+    parent = commit.oid;
+  }
 }
 
 export function isoDate(unixSeconds: number): string {

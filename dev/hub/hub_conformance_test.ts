@@ -157,8 +157,12 @@ Deno.test("deleteFiles takes the path away; the old commit keeps it until the LF
       body: JSON.stringify({ deletions: { sha: [stored[0].fileOid], rewriteHistory: true } }),
     });
     assert.equal(deleted.status, 200);
-    assert.equal(await client.fileExists({ ...as(hub), repo: REPO, path: PATH, revision }), false);
+    assert.equal(await client.fileExists({ ...as(hub), repo: REPO, path: PATH, revision }).catch(() => false), false);
     assert.equal(hub.usedBytes("alice"), 0);
+    const ids: string[] = [];
+    for await (const commit of client.listCommits({ ...as(hub), repo: REPO })) ids.push(commit.oid);
+    assert.equal(ids.length, 3);
+    assert.ok(!ids.includes(revision ?? ""), "a rewritten history has new commit ids");
   }));
 
 Deno.test("GET resolve of a private LFS file → 302 to an address of another origin that needs no token and answers ranges", () =>

@@ -14,7 +14,7 @@ export interface TreeEntry {
 }
 
 export interface Commit {
-  readonly oid: string;
+  oid: string;
   readonly title: string;
   readonly description: string;
   readonly author: string;

@@ -7,6 +7,7 @@ import { redactText } from "../../core/redact.ts";
 
 const RPC_TIMEOUT_MS = 15_000;
 const PAGE_ROWS = 500;
+const PLAN_AT_ONCE = 1000;
 
 const source = z.object({ id: z.string(), target: z.string(), repo: z.string(), path: z.string() });
 const repairRows = z.array(
@@ -33,8 +34,11 @@ const repairRows = z.array(
   })),
 );
 const copyRows = z.array(
-  source.extend({ sha256: z.string().nullable(), size_bytes: z.number().nullable() }).transform((row) => ({
+  source.extend({ store_id: z.string(), sha256: z.string().nullable(), size_bytes: z.number().nullable() }).transform((
+    row,
+  ) => ({
     id: row.id,
+    storeId: row.store_id,
     target: row.target,
     address: { repo: row.repo, path: row.path },
     sha256: row.sha256,
@@ -92,7 +96,11 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
   return {
     /** Adds repair work for every archive that lacks a copy on one of these targets; returns how many. */
     async planRepairs(targets: readonly string[]): Promise<number> {
-      return z.number().parse(await call("plan_replica_repairs", { targets }));
+      for (let planned = 0;;) {
+        const more = z.number().parse(await call("plan_replica_repairs", { targets, limit: PLAN_AT_ONCE }));
+        planned += more;
+        if (more < PLAN_AT_ONCE) return planned;
+      }
     },
 
     async claimRepairs(limit: number): Promise<Repair[]> {
@@ -109,15 +117,24 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
         .filter((row) => row.lost).map((row) => row.id);
     },
 
-    /** False when the repair is no longer ours, or its archive is gone: there is nothing left to tell. */
-    async completeRepair(repair: Repair, outcome: RepairOutcome): Promise<boolean> {
+    /** "lost": another runner has it. "gone": its archive is no more, by a takedown or because its last copy was lost. */
+    async completeRepair(repair: Repair, outcome: RepairOutcome): Promise<"done" | "lost" | "gone"> {
       try {
         await call("complete_replica", { id: repair.id, lease_token: repair.leaseToken, ...outcome });
-        return true;
+        return "done";
       } catch (error) {
-        if (error instanceof RpcError && (error.status === 404 || error.status === 409)) return false;
+        if (error instanceof RpcError && error.status === 404) return "gone";
+        if (error instanceof RpcError && error.status === 409) return "lost";
         throw error;
       }
+    },
+
+    /** How many sound copies an archive has besides this one. */
+    async countOthers(copy: RecordedCopy): Promise<number> {
+      const { count, error } = await client.from("video_replicas").select("id", { count: "exact", head: true })
+        .eq("store_id", copy.storeId).eq("state", "verified").neq("id", copy.id);
+      if (error) throw new Error(`video_replicas: ${redactText(error.message)}`);
+      return count ?? 0;
     },
 
     async reportMissing(copyId: string, error: string): Promise<void> {
@@ -131,7 +148,7 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
     /** Every copy that is recorded as verified, page by page. */
     async *verifiedCopies(): AsyncGenerator<RecordedCopy> {
       for (let after = "";;) {
-        const query = client.from("video_replicas").select("id,target,repo,path,sha256,size_bytes")
+        const query = client.from("video_replicas").select("id,store_id,target,repo,path,sha256,size_bytes")
           .eq("state", "verified").order("id").limit(PAGE_ROWS);
         const { data, error } = await (after === "" ? query : query.gt("id", after));
         if (error) throw new Error(`video_replicas: ${redactText(error.message)}`);

@@ -284,13 +284,16 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       return files.map((file) => ({ sha256: file.fileOid, path: file.filename ?? null }));
     },
 
-    /** Deletes objects for good: a deleted path alone stays readable through its old commits. */
+    /**
+     * Deletes objects for good: a deleted path alone stays readable through its old commits. The history is not rewritten, because
+     * that would give every later commit a new id, and the addresses of the other episodes name commits.
+     */
     async deleteObjects(repo: string, sha256s: readonly string[], { signal }: Signal = {}): Promise<void> {
       if (sha256s.length === 0) return;
       await ask("deleting stored objects", `${endpoint}/api/datasets/${repo}/lfs-files/batch`, {
         method: "POST",
         headers: { "content-type": "application/json" },
-        body: JSON.stringify({ deletions: { sha: sha256s, rewriteHistory: true } }),
+        body: JSON.stringify({ deletions: { sha: sha256s, rewriteHistory: false } }),
         schema: z.unknown(),
         signal,
       });

@@ -346,6 +346,19 @@ Deno.test("remove takes the file, its object and its history; again → absent",
   assert.equal(await bench.target.remove(address), "absent");
 });
 
+Deno.test("remove leaves the addresses of other episodes alive, though they name commits", async () => {
+  await using bench = await createBench();
+  await bench.put();
+  const second = bench.target.address({ ...ARCHIVE, episode: 2 });
+  const other = await stageFile((await bench.test.file("b.mp4", 5000, 2)).path);
+  const sibling = await bench.target.put(other, second, { slots: createSlots(6) });
+  await bench.target.remove(bench.target.address(ARCHIVE));
+  await bench.target.removeTitle({ malId: 55825, episode: 1 });
+  const answer = await fetch(sibling.directUrl, { headers: { authorization: "Bearer hf_aliceToken" } });
+  assert.equal(answer.status, 200);
+  assert.equal((await answer.arrayBuffer()).byteLength, 5000);
+});
+
 Deno.test("remove keeps an object that another path still names", async () => {
   await using bench = await createBench();
   await bench.put();

@@ -179,6 +179,41 @@ Deno.test("repair with no living copy left → nothing stored, and the video is 
   assert.notEqual(job!.status, "ready");
 });
 
+Deno.test("repair while the title is taken down → no copy is left behind", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(2);
+  await bench.archive(targets.slice(0, 1));
+  await bench.store.planRepairs(["hub:bob"]);
+  const tools = bench.tools(targets);
+  // The takedown comes when the bytes are up and the commit is next.
+  const lockRepo = async () => {
+    await bench.store.takeDown(55825);
+    return { [Symbol.asyncDispose]: () => Promise.resolve() };
+  };
+  await repairOnce({ ...tools, lockRepo });
+  assert.equal(bench.test.countCalls("commit", "bob"), 0);
+  assert.equal(await targets[1]!.find(targets[1]!.address(ADDRESSED)), null);
+});
+
+Deno.test("verify and repair never touch the last copy, and take a copy without a recorded hash by its size", async () => {
+  await using bench = await createBench();
+  const folder = bench.targets(1)[1]!;
+  await bench.archive([folder]);
+  const path = `${bench.test.dir}/folder/archive-55825/${folder.address(ADDRESSED).path}`;
+  await Deno.writeFile(path, new Uint8Array(SIZE));
+  const lines: string[] = [];
+  const print = (line: string) => void lines.push(line);
+  const tools = bench.tools(bench.targets(1));
+  assert.equal(await runStorageTask(["verify"], { ...tools, print }), 1);
+  assert.match(lines.at(-1) ?? "", /1 damaged/);
+  assert.equal((await Deno.stat(path)).size, SIZE);
+  await bench.store.planRepairs(["hub:alice"]);
+  assert.equal((await repairOnce(tools)).failed, 1);
+  assert.deepEqual(await bench.states(), { "folder:folder": "verified", "hub:alice": "failed" });
+  await bench.database.admin`update public.video_replicas set sha256 = null where target = 'folder:folder'`;
+  assert.equal(await runStorageTask(["verify"], { ...tools, print }), 0);
+});
+
 Deno.test("verify tells sound, missing, damaged and unreachable copies apart, and repair mends them", async () => {
   await using bench = await createBench();
   const targets = bench.targets(3);

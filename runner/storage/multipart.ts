@@ -44,7 +44,9 @@ export async function sendParts(options: PartsOptions): Promise<void> {
   const count = partCount(file.sizeBytes, partBytes);
   const missing = Array.from({ length: count }, (_, index) => index + 1).filter((part) => !done.has(part));
   const inFlight = new Map<number, number>();
-  const report = () => options.onProgress(sentBytes(options) + sum(inFlight.values()));
+  const sizeOf = (part: number) => part === count ? file.sizeBytes - (count - 1) * partBytes : partBytes;
+  let confirmed = sum([...done.keys()].map(sizeOf));
+  const report = () => options.onProgress(confirmed + sum(inFlight.values()));
   report();
 
   const stop = new AbortController();
@@ -59,6 +61,7 @@ export async function sendParts(options: PartsOptions): Promise<void> {
       });
       inFlight.delete(part);
       done.set(part, etag);
+      confirmed += sizeOf(part);
       await options.onPart(part, etag);
     }
   }
@@ -141,11 +144,6 @@ async function put(
     signal: options.signal,
     onAlive: (reset) => alive = reset,
   }, options.retry);
-}
-
-function sentBytes({ done, file, partBytes }: PartsOptions): number {
-  const last = partCount(file.sizeBytes, partBytes);
-  return sum([...done.keys()].map((part) => part === last ? file.sizeBytes - (last - 1) * partBytes : partBytes));
 }
 
 function sum(numbers: Iterable<number>): number {

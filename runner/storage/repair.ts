@@ -61,7 +61,9 @@ async function repairArchive(repairs: readonly Repair[], tools: RepairTools): Pr
   try {
     return await Promise.all(repairs.map(async (repair) => {
       const outcome = await outcomeOf(repair, { tools, stage: () => staged ??= fetchCopy(repair, { path, tools }) });
-      if (await tools.store.completeRepair(repair, outcome)) tools.onOutcome?.(repair, outcome);
+      const told = await tools.store.completeRepair(repair, outcome);
+      if (told === "done") tools.onOutcome?.(repair, outcome);
+      if (told === "gone" && outcome.state === "verified") await removeOrphan(repair, tools);
       return outcome.state;
     }));
   } finally {
@@ -83,6 +85,7 @@ async function outcomeOf(
         signal: tools.signal,
         slots: tools.slots,
         lockRepo: tools.lockRepo,
+        beforeCommit: () => assertHeld(repair, tools),
       });
     tools.health.succeeded(target.name);
     return verified(copy);
@@ -91,6 +94,18 @@ async function outcomeOf(
     if (error instanceof StorageError) tools.health.failed(target.name, error.problem, error);
     return failed(error);
   }
+}
+
+/** A takedown meanwhile took the row and with it the lease: then nothing may become visible any more. */
+async function assertHeld(repair: Repair, { store }: RepairTools): Promise<void> {
+  const lost = await store.extendRepairs([repair]);
+  if (lost.length > 0) throw new KeepstreamError("lease_expired", "the repair is no longer this runner's");
+}
+
+/** Stored in the very moment of a takedown: nobody else would ever find it. */
+async function removeOrphan(repair: Repair, { targets, signal }: RepairTools): Promise<void> {
+  const target = targets.find((candidate) => candidate.name === repair.target);
+  await target?.remove(target.address(repair.archive), { signal });
 }
 
 /** The copy may be there after all: its account was only away. */
@@ -118,7 +133,11 @@ async function fetchCopy(
     if (!target || tools.health.closedFor(target.name)) continue;
     try {
       const staged = await download(await target.read(source, { signal: tools.signal }), path);
-      if (staged.sha256 === repair.sha256) return staged;
+      if (repair.sha256 === null ? staged.sizeBytes === repair.sizeBytes : staged.sha256 === repair.sha256) {
+        return staged;
+      }
+      failure = new KeepstreamError("storage_5xx", `the copy on ${target.name} holds other bytes than were archived`);
+      if (repair.sources.length === 1) break; // the last copy is never touched
       await target.remove(source, { signal: tools.signal });
       await tools.store.reportMissing(source.id, "the copy holds other bytes than were archived");
     } catch (error) {
