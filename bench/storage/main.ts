@@ -210,11 +210,10 @@ async function write({ rounds, hashing, kills, finished, abortMs }: Measured): P
     load: loadavg(),
     deno: Deno.version.deno,
   };
+  const medianOf = (kind: string, size: number) =>
+    of(kind, size).length > 0 ? { cpuSeconds: cpu(kind, size), peakMiB: peak(kind, size) } : null;
   const medians = Object.fromEntries(
-    sizes.map((size) => [`${size} MiB`, {
-      ours: { cpuSeconds: cpu("ours", size), peakMiB: peak("ours", size) },
-      client: { cpuSeconds: cpu("client", size), peakMiB: peak("client", size) },
-    }]),
+    sizes.map((size) => [`${size} MiB`, { ours: medianOf("ours", size), client: medianOf("client", size) }]),
   );
   const results = { at: new Date().toISOString(), machine, goals, medians, finished, abortMs, kills, hashing, rounds };
   await Deno.mkdir(RESULTS, { recursive: true });
@@ -236,7 +235,7 @@ async function write({ rounds, hashing, kills, finished, abortMs }: Measured): P
       {
         title: "Peak memory",
         unit: "MiB",
-        groups: sizes.map(label),
+        groups: sizes.map((size) => compared.includes(size) ? label(size) : `${label(size)} (client not run)`),
         series: [["keepstream", "ours"], ["client, five times", "client"]].map(([name, kind]) => ({
           name: name!,
           values: sizes.map((size) => of(kind!, size).length > 0 ? Math.round(peak(kind!, size)) : 0),
