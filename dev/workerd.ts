@@ -50,13 +50,11 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
 }
 
 async function start(dir: string, options: WorkerOptions): Promise<RunningWorker> {
+  const { worker, assets } = await built(options.entry ?? new URL("cf-proxy/worker.ts", ROOT).pathname);
   await Deno.mkdir(`${dir}/assets`);
-  await inTurn(async () => {
-    await bundle(options.entry ?? new URL("cf-proxy/worker.ts", ROOT).pathname, `${dir}/worker.js`);
-    await buildAssets(`${dir}/assets`);
-    await stopEsbuild();
-  });
+  for (const [name, bytes] of assets) await Deno.writeFile(`${dir}/assets/${name}`, bytes);
   await Promise.all([
+    Deno.writeTextFile(`${dir}/worker.js`, worker),
     Deno.writeTextFile(`${dir}/cache.js`, CACHE),
     Deno.writeTextFile(`${dir}/assets.js`, ASSETS),
     Deno.writeTextFile(`${dir}/limiter.js`, LIMITER),
@@ -91,13 +89,41 @@ async function start(dir: string, options: WorkerOptions): Promise<RunningWorker
   };
 }
 
-let lastBuild: Promise<void> = Promise.resolve();
+interface Built {
+  readonly worker: string;
+  readonly assets: ReadonlyMap<string, Uint8Array>;
+}
 
-/** esbuild is one child of this process, and stopping it would break off the build of another caller. */
-function inTurn(build: () => Promise<void>): Promise<void> {
-  const mine = lastBuild.then(build);
-  lastBuild = mine.catch(() => {});
-  return mine;
+const builds = new Map<string, Promise<Built>>();
+let lastBuild: Promise<unknown> = Promise.resolve();
+
+/**
+ * Worker and page as they would be deployed, bundled once per process. One build at a time: esbuild is one child of this
+ * process, and stopping it would break off the build of another caller.
+ */
+function built(entry: string): Promise<Built> {
+  let found = builds.get(entry);
+  if (found === undefined) {
+    builds.set(entry, found = lastBuild.then(() => buildBoth(entry)));
+    lastBuild = found.catch(() => builds.delete(entry));
+  }
+  return found;
+}
+
+async function buildBoth(entry: string): Promise<Built> {
+  const dir = await Deno.makeTempDir({ prefix: "keepstream-build-" });
+  try {
+    await bundle(entry, `${dir}/worker.js`);
+    await buildAssets(`${dir}/assets`);
+    const assets = new Map<string, Uint8Array>();
+    for await (const { name } of Deno.readDir(`${dir}/assets`)) {
+      assets.set(name, await Deno.readFile(`${dir}/assets/${name}`));
+    }
+    return { worker: await Deno.readTextFile(`${dir}/worker.js`), assets };
+  } finally {
+    await stopEsbuild();
+    await Deno.remove(dir, { recursive: true });
+  }
 }
 
 async function bundle(entry: string, outfile: string): Promise<void> {
