@@ -23,8 +23,8 @@ begin
   on conflict on constraint source_lists_pkey do update
     set state = excluded.state, code = excluded.code, servers = excluded.servers, fetched_at = excluded.fetched_at;
 
-  -- What plays, from providers that say on what ground copies may be kept. A server this schema would refuse is
-  -- left out, not the others with it.
+  -- What plays, from providers that say on what ground copies may be kept; of the catalogue, each entry says it. A
+  -- server this schema would refuse is left out, not the others with it.
   select jsonb_agg(jsonb_build_object(
     'mal_id', save_sources.mal_id, 'episode', save_sources.episode, 'provider', l.key, 'video_url', v.value ->> 'video_url',
     'embed_url', v.value ->> 'embed_url', 'resolution', v.value ->> 'resolution', 'kind', v.value ->> 'kind',
@@ -34,7 +34,7 @@ begin
   join public.providers p on p.name = l.key and p.enabled
   left join public.catalogue c on c.mal_id = save_sources.mal_id and c.episode = save_sources.episode
   cross join jsonb_array_elements(case when jsonb_typeof(l.value -> 'servers') = 'array' then l.value -> 'servers' else '[]' end) with ordinality as v
-  where nullif(trim(case when p.recipe = 'catalogue' then coalesce(c.rights, p.rights) else p.rights end), '') is not null
+  where nullif(trim(case when p.recipe = 'catalogue' then c.rights else p.rights end), '') is not null
     and jsonb_typeof(v.value) = 'object'
     and octet_length(v.value ->> 'video_url') <= 4096 and v.value ->> 'video_url' ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$'
     and coalesce(octet_length(v.value ->> 'embed_url') <= 4096 and v.value ->> 'embed_url' ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$', v.value ->> 'embed_url' is null)

@@ -132,9 +132,9 @@ export const EPISODE: readonly Scenario[] = [
     },
   },
   {
-    name: "save_sources of the catalogue → by the entry's rights, else the provider's",
+    name: "save_sources of the catalogue → by the entry's own rights alone",
     async run(queue) {
-      await apply(queue, [{ name: "catalogue", recipe: "catalogue" }]);
+      await apply(queue, [{ name: "catalogue", recipe: "catalogue", rights: "stated per entry" }]);
       const list = { catalogue: { state: "ok", servers: [server()] } };
       assert.equal((await save(queue, list))["enqueued"], 0);
       await queue.rpc("import_catalogue", {

@@ -5,6 +5,15 @@ import type { Row } from "../rpc.ts";
 
 const counts = async (queue: QueueFixture) => (await queue.rpc<{ queue_counts: Row }>("queue_counts"))[0]!.queue_counts;
 
+const prune = async (queue: QueueFixture) => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep["events_pruned"];
+
+/** Makes the events that match older than any retention. */
+async function age(queue: QueueFixture, condition: string): Promise<void> {
+  await queue.sql`alter table keepstream.events disable trigger events_are_append_only`;
+  await queue.sql.unsafe(`update keepstream.events set at = at - interval '91 days' where ${condition}`);
+  await queue.sql`alter table keepstream.events enable trigger events_are_append_only`;
+}
+
 export const UPKEEP: readonly Scenario[] = [
   {
     name: "acquire_resource_lease → one holder per slot, a rising epoch, free again when it ran out or was given back",
@@ -114,19 +123,53 @@ export const UPKEEP: readonly Scenario[] = [
     async run(queue) {
       const job = await queue.downloading();
       await queue.update(job, "pending");
-      await queue.enqueue();
-      const prune = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep["events_pruned"];
-      assert.equal(await prune(), 0, "all are young");
-      await queue.sql`alter table keepstream.events disable trigger events_are_append_only`;
-      await queue.sql`update keepstream.events set at = at - interval '91 days' where kind <> 'released'`;
-      await queue.sql`alter table keepstream.events enable trigger events_are_append_only`;
-      assert.equal(await prune(), 2);
+      const other = await queue.enqueue();
+      assert.equal(await prune(queue), 0, "all are young");
+      await age(queue, "kind <> 'released'");
+      assert.equal(await prune(queue), 2);
       assert.deepEqual(await queue.events(job.id), ["released"]);
-      assert.equal((await queue.sql`select from keepstream.events`).length, 2);
-      assert.equal(await prune(), 0);
-      const [state] = await queue
-        .sql`select pruned_through = (select max(id) from keepstream.events) as all from keepstream.event_retention`;
+      assert.deepEqual(await queue.events(other["id"]), ["enqueued"]);
+      assert.equal(await prune(queue), 0);
+      const [state] = await queue.sql`
+        select pruned_through = (select max(id) from keepstream.events) as all from keepstream.event_retention`;
       assert.equal(state!["all"], true);
+    },
+  },
+  {
+    name: "sweep keeps a job's last status however old, whatever happened to others since; the last old event may go",
+    async run(queue) {
+      const quiet = await queue.downloading();
+      await queue.update(quiet, "pending");
+      const busy = await queue.downloading({ priority: 0 });
+      await age(queue, "true");
+      await queue.update(busy, "pending");
+      assert.equal(await prune(queue), 4);
+      assert.deepEqual(await queue.events(quiet.id), ["released"]);
+      assert.deepEqual(await queue.events(busy.id), ["released"]);
+      await queue.enqueue({ mal_id: 1, episode: 1 });
+      await queue.enqueue({ mal_id: 1, episode: 1, video_url: "https://b.test/" });
+      await age(queue, "true");
+      assert.equal(await prune(queue), 0, "a source_added says nothing of the status");
+    },
+  },
+  {
+    name: "sweep prunes events a thousand at a time, and leaves it to another sweep that is at it",
+    async run(queue) {
+      const job = await queue.enqueue();
+      await queue.sql`
+        insert into keepstream.events (queue_id, kind, to_status, at)
+        select ${job[
+        "id"
+      ] as string}, 'claimed', 'downloading', now() - interval '1 year' from generate_series(1, 1500)`;
+      await age(queue, "true");
+      const other = queue.connect("postgres");
+      await other`begin`;
+      await other`select from keepstream.event_retention for update`;
+      assert.equal(await prune(queue), 0);
+      await other`rollback`;
+      assert.equal(await prune(queue), 1000);
+      assert.equal(await prune(queue), 500);
+      assert.equal(await prune(queue), 0);
     },
   },
   {

@@ -209,6 +209,22 @@ export const WAKE: readonly Scenario[] = [
     },
   },
   {
+    name: "a claim after an answered wake leaves an enqueue under way alone: no nudge in its place",
+    async run(queue) {
+      await configure(queue);
+      await queue.enqueue();
+      await queue.claim(50);
+      await queue.travel(10);
+      const slow = queue.connect("postgres");
+      await slow`begin`;
+      await slow`select public.enqueue_video(1, 1, 'animasu', 'https://a.test/')`;
+      await queue.claim(50);
+      assert.equal((await sent(queue.database.admin)).length, 1);
+      await slow`commit`;
+      assert.equal((await sent(queue.database.admin)).length, 2);
+    },
+  },
+  {
     name: "two enqueues at once that both are the first → neither waits for the other, both are told",
     async run(queue) {
       await configure(queue);
