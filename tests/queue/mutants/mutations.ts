@@ -69,7 +69,8 @@ const STATES: Readonly<Record<string, string>> = {
 };
 
 const STATEMENTS = /^[ \t]*(perform|insert into|update|delete from|raise exception|new\.\w+ :=|\w+ :=|return;)[^;]*;/gm;
-const ASSIGNMENTS = /(?<=\bset |, |,\n\s+)(\w+) = (?:[^,()\n]|\([^()]*\))+,\s*/g;
+// Not of a raise: texts are for people, and a missing errcode is a mutant of no use.
+const ASSIGNMENTS = /(?<=\bset |, |,\n\s+)(?!message|hint|errcode)(\w+) = (?:[^,()\n]|\([^()]*\))+,\s*/g;
 
 export function mutantsOf(definition: string): Mutant[] {
   const body = bodyOf(definition);

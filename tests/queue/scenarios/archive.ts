@@ -187,6 +187,80 @@ export const ARCHIVE: readonly Scenario[] = [
     },
   },
   {
+    name: "the tables refuse by themselves what no function would write",
+    async run(queue) {
+      const { store, job } = await queue.archived();
+      const id = store["id"] as string;
+      const refused = async (statement: string, code = "23514") =>
+        assert.equal(await outcome(queue.sql.unsafe(statement)), code, statement);
+      await refused(
+        `insert into public.video_store select gen_random_uuid(), mal_id, 77, provider, resolution, file_key, hf_account, hf_repo, hf_path,
+        hf_direct_url, stream_url, now(), queue_id, lease_token, sha256, size_bytes, duration_seconds from public.video_store`,
+        "23505",
+      );
+      const other = await queue.enqueue();
+      await refused(
+        `insert into public.video_store select gen_random_uuid(), mal_id, episode, provider, resolution, file_key, hf_account, hf_repo, hf_path,
+        hf_direct_url, stream_url, now(), '${
+          other["id"]
+        }', lease_token, sha256, size_bytes, duration_seconds from public.video_store`,
+        "23505",
+      );
+      await refused(`insert into public.video_replicas (store_id, target) values ('${id}', 'hf-1')`, "23505");
+      for (
+        const values of [
+          "target, state) values ('$', 'hf-9', 'verified')",
+          "target, state) values ('$', 'hf-9', 'uploading')",
+          "target, state) values ('$', 'hf-9', 'lost')",
+          "target, lease_token) values ('$', 'hf-9', gen_random_uuid())",
+          "target, state, lease_token) values ('$', 'hf-9', 'uploading', gen_random_uuid())",
+          "target, attempts) values ('$', 'hf-9', 21)",
+          "target, attempts) values ('$', 'hf-9', -1)",
+          "target) values ('$', '../x')",
+          "target, path) values ('$', 'hf-9', '../x')",
+          "target, size_bytes) values ('$', 'hf-9', 0)",
+          "target, sha256) values ('$', 'hf-9', 'x')",
+          "target, repo, path, state) values ('$', 'hf-9', 'u/m', null, 'verified')",
+        ]
+      ) await refused(`insert into public.video_replicas (store_id, ${values.replace("$", () => id)}`);
+      const held = await queue.claimOne();
+      for (
+        const change of [
+          "attempts = max_attempts + 1",
+          "attempts = -1",
+          "max_attempts = 0, attempts = 0",
+          "retry_count = -1",
+          "lease_token = null",
+          "lease_owner = null",
+          "lease_expires_at = null",
+          "terminal_at = now()",
+          "priority = 4",
+        ]
+      ) await refused(`update public.video_queue set ${change} where id = '${held.id}'`);
+      for (
+        const change of [
+          "error_message = 'x'",
+          "error_class = 'x'",
+          "cancel_requested_at = now()",
+          "lease_token = gen_random_uuid()",
+        ]
+      ) {
+        await refused(`update public.video_queue set ${change} where id = '${job.id}'`);
+      }
+      await refused(
+        `insert into public.video_candidates (queue_id, rank, video_url) values ('${held.id}', 5, '${
+          held.candidates[0]!.video_url
+        }')`,
+        "23505",
+      );
+      await refused(`insert into keepstream.events (queue_id, kind) values ('${held.id}', 'danced')`);
+      await refused(
+        `insert into public.video_queue (mal_id, episode, provider, video_url, resolution) select mal_id, episode, provider, video_url, resolution from public.video_queue`,
+        "23505",
+      );
+    },
+  },
+  {
     name: "an operator's re-archive (ready → pending) → store and copies go, attempts start over",
     async run(queue) {
       const { job } = await queue.archived();
@@ -300,10 +374,16 @@ export const ARCHIVE: readonly Scenario[] = [
       ]);
       assert.equal(await claim(), undefined);
       await queue.travel(6);
+      const [noted] = await queue
+        .sql`select count(*)::int as events from keepstream.events where kind = 'replica_failed'`;
+      assert.equal(noted!["events"], 1);
       const second = (await claim())!;
       assert.equal(second["attempts"], 2);
       const [back] = await end(second, { state: "pending" });
       assert.deepEqual([back!["state"], back!["attempts"], back!["error_class"]], ["pending", 1, null]);
+      const [still] = await queue
+        .sql`select count(*)::int as events from keepstream.events where kind = 'replica_failed'`;
+      assert.equal(still!["events"], 1, "given back is no failure");
       const third = (await claim())!;
       const [shut] = await end(third, { state: "failed", error_class: "shutdown" });
       assert.equal(shut!["attempts"], 1);
@@ -314,6 +394,11 @@ export const ARCHIVE: readonly Scenario[] = [
       await queue.travel(49);
       assert.equal(await claim(), undefined);
       await queue.travel(2);
+      const zero = (await claim())!;
+      await end(zero, { state: "failed", error_class: "rate_limited", retry_after_seconds: 0 });
+      await queue.travel(140);
+      assert.equal(await claim(), undefined, "0 is no Retry-After");
+      await queue.travel(10_000);
       const fifth = (await claim())!;
       assert.equal((await end(fifth, { state: "failed", error_class: "what" }))[0]!["error_class"], "unknown");
       await queue.sql`update public.video_replicas set attempts = max_attempts, run_at = now() where target = 'hf-2'`;
@@ -393,6 +478,8 @@ export const ARCHIVE: readonly Scenario[] = [
     name: "report_replica_missing of the copy served first → another is promoted, the hole is repair work",
     async run(queue) {
       const { store, job } = await archivedWith(queue, [copy("hf-2")]);
+      await queue
+        .sql`update public.video_replicas set run_at = now() + interval '1 day', attempts = 20 where target = 'hf-1'`;
       const first = await replica(queue, "hf-1");
       const [missing] = await queue.rpc("report_replica_missing", {
         replica_id: first["id"],
@@ -410,7 +497,8 @@ export const ARCHIVE: readonly Scenario[] = [
       assert.equal((await queue.row(job.id))["status"], "ready");
       assert.equal((await queue.rpc("claim_replica_repairs", { limit: 1 }))[0]!["target"], "hf-1");
       const before = await queue.digest();
-      await queue.rpc("report_replica_missing", { replica_id: first["id"] });
+      const [again] = await queue.rpc("report_replica_missing", { replica_id: first["id"] });
+      assert.equal(again!["id"], first["id"]);
       assert.equal(await queue.digest(), before);
       assert.equal(await queue.refusal("report_replica_missing", { replica_id: crypto.randomUUID() }), "PT404");
     },

@@ -143,6 +143,22 @@ export const CONCURRENCY: readonly Scenario[] = [
   },
 
   {
+    name: "a heartbeat waits for no job that is not its own",
+    async run(queue) {
+      const mine = await queue.downloading();
+      const lost = await queue.downloading();
+      const other = queue.connect("postgres");
+      await other`begin`;
+      await other`select from public.video_queue where id = ${lost.id} for update`;
+      const rows = await queue.rpc("extend_video_lease", {
+        ids: [mine.id, lost.id],
+        lease_tokens: [mine.lease_token, crypto.randomUUID()],
+      });
+      assert.deepEqual(rows.map((row) => row["lost"]), [false, true]);
+      await other`rollback`;
+    },
+  },
+  {
     name: "two copies of an archive reported missing at once → the video is in line again, once",
     async run(queue) {
       const database = queue.database;

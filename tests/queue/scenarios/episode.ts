@@ -169,7 +169,12 @@ export const EPISODE: readonly Scenario[] = [
         headers: null,
         expires_at: "2027-01-01T00:00:00Z",
       });
-      const odd = server({ resolution: "480p", expires_at: "soon" });
+      const odd = server({
+        resolution: "480p",
+        expires_at: "soon",
+        video_url: `https://a.test/${"x".repeat(4081)}`,
+        embed_url: `https://b.test/${"x".repeat(4081)}`,
+      });
       const saved = await save(queue, { animasu: { state: "ok", servers: [...bad, good, odd] } });
       assert.equal(saved["enqueued"], 2);
       assert.deepEqual((saved["queue"] as Row[]).map((row) => row["resolution"]).sort(), ["1080p", "480p"]);
@@ -270,6 +275,8 @@ export const EPISODE: readonly Scenario[] = [
       assert.deepEqual(await names(), []);
       await apply(queue, [ANIMASU, SAMEHADAKU]);
       assert.deepEqual(await names(), ["animasu", "samehadaku"]);
+      const places = await queue.sql`select position from public.providers order by name`;
+      assert.deepEqual(places.map((row) => row["position"]), [0, 1]);
       assert.deepEqual(await apply(queue, [ANIMASU, SAMEHADAKU], true), {
         added: [],
         changed: [],

@@ -681,6 +681,28 @@ export const TRANSITIONS: readonly Scenario[] = [
     },
   },
   {
+    name: "an operator's UPDATE that fails a held job → failed(unknown), counted, its holder hears 409",
+    async run(queue) {
+      const job = await queue.downloading();
+      await queue.sql`update public.video_queue set status = 'failed' where id = ${job.id}`;
+      const row = await queue.row(job.id);
+      assert.deepEqual([row["error_class"], row["retry_count"], row["attempts"], row["lease_token"]], [
+        "unknown",
+        1,
+        1,
+        null,
+      ]);
+      assert.equal(
+        await queue.refusal("update_video_queue_status", {
+          id: job.id,
+          status: "failed",
+          lease_token: job.lease_token,
+        }),
+        "PT409",
+      );
+    },
+  },
+  {
     name: "no statement can make a forbidden move",
     async run(queue) {
       const job = await queue.enqueue();

@@ -65,6 +65,91 @@ export const UPKEEP: readonly Scenario[] = [
     },
   },
   {
+    name: "leases of all kinds last at least and at most what they may",
+    async run(queue) {
+      const lasts = async (query: string) =>
+        Math.round(Number((await queue.sql.unsafe(query))[0]!["seconds"]) * 10) / 10;
+      const job = await queue.archived().then(() => queue.downloading());
+      const video =
+        "select extract(epoch from lease_expires_at - updated_at) as seconds from public.video_queue where lease_token is not null";
+      const beat = (lease_seconds: number | null) =>
+        queue.rpc("extend_video_lease", { ids: [job.id], lease_tokens: [job.lease_token], lease_seconds });
+      const shrink = (table: string) =>
+        queue.sql.unsafe(
+          `update public.${table} set lease_expires_at = now() + interval '5 seconds' where lease_token is not null`,
+        );
+      for (const [asked, given] of [[null, 120], [1, 10], [60, 60], [1e6, 3600]] as const) {
+        await shrink("video_queue");
+        await beat(asked);
+        assert.equal(await lasts(video), given);
+      }
+      const copy =
+        "select extract(epoch from lease_expires_at - updated_at) as seconds from public.video_replicas where lease_token is not null";
+      await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
+      for (const [asked, given] of [[null, 600], [1, 10], [60, 60], [1e6, 3600]] as const) {
+        const [repair] = await queue.rpc("claim_replica_repairs", { limit: 1, worker: " ", lease_seconds: asked });
+        assert.equal(await lasts(copy), given);
+        await shrink("video_replicas");
+        await queue.rpc("extend_replica_lease", {
+          ids: [repair!["id"]],
+          lease_tokens: [repair!["lease_token"]],
+          lease_seconds: asked,
+        });
+        assert.equal(await lasts(copy), given);
+        const [row] = await queue.sql`select lease_owner from public.video_replicas where lease_token is not null`;
+        assert.equal(row!["lease_owner"], "runner");
+        await queue.rpc("complete_replica", {
+          id: repair!["id"],
+          lease_token: repair!["lease_token"],
+          state: "pending",
+        });
+      }
+      const resource =
+        "select extract(epoch from expires_at - clock_timestamp()) as seconds, holder from keepstream.resource_leases where resource = 'r'";
+      for (const [asked, given] of [[null, 60], [0, 1], [90, 90], [1e6, 3600]] as const) {
+        const [lease] = await queue.rpc("acquire_resource_lease", {
+          resource: "r",
+          holder: "h".repeat(250),
+          lease_seconds: asked,
+        });
+        const left = Number((await queue.sql.unsafe(resource))[0]!["seconds"]);
+        assert.ok(left > given - 1 && left <= given, `${asked} → ${left}`);
+        const [renewed] = await queue.rpc("renew_resource_lease", {
+          resource: "r",
+          slot: lease!["slot"],
+          epoch: lease!["epoch"],
+          lease_seconds: asked,
+        });
+        if (given > 1) assert.ok(renewed!["renew_resource_lease"]);
+        const after = Number((await queue.sql.unsafe(resource))[0]!["seconds"]);
+        assert.ok(after > given - 1 && after <= given, `${asked} renewed → ${after}`);
+        assert.equal((await queue.sql.unsafe(resource))[0]!["holder"].length, 200);
+        await queue.rpc("release_resource_lease", { resource: "r", slot: lease!["slot"], epoch: lease!["epoch"] });
+      }
+      assert.equal(
+        (await queue.rpc("acquire_resource_lease", {
+          resource: "x".repeat(300),
+          holder: "h",
+          slots: null,
+          lease_seconds: 60,
+        })).length,
+        1,
+      );
+      assert.equal((await queue.rpc("acquire_resource_lease", { resource: "s", holder: "h", slots: 0 })).length, 1);
+      await queue
+        .sql`insert into keepstream.resource_leases select 'full', g, 'h', 0, now() + interval '1 hour' from generate_series(1, 1000) g`;
+      assert.equal(
+        (await queue.rpc("acquire_resource_lease", { resource: "full", holder: "h", slots: 1_000_000 })).length,
+        0,
+      );
+      await queue.sql`delete from keepstream.resource_leases where resource = 'full' and slot = 1000`;
+      assert.equal(
+        (await queue.rpc("acquire_resource_lease", { resource: "full", holder: "h", slots: 1_000_000 }))[0]!["slot"],
+        1000,
+      );
+    },
+  },
+  {
     name: "sweep drops resource leases an hour after they ran out",
     async run(queue) {
       await queue.rpc("acquire_resource_lease", { resource: "r", holder: "h", lease_seconds: 60 });

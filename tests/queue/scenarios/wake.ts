@@ -231,7 +231,10 @@ export const WAKE: readonly Scenario[] = [
       const [a, b] = [queue.connect("postgres"), queue.connect("postgres")];
       await a`begin`;
       await a`select public.enqueue_video(1, 1, 'animasu', 'https://a.test/')`;
+      await b`begin`;
       await b`select public.enqueue_video(1, 2, 'animasu', 'https://a.test/')`;
+      await b`select public.enqueue_video(1, 3, 'animasu', 'https://a.test/')`;
+      await b`commit`;
       assert.equal((await sent(queue.database.admin)).length, 1, "b's, while a's is not committed");
       await a`commit`;
       assert.equal((await sent(queue.database.admin)).length, 2);
