@@ -35,6 +35,8 @@ export interface QueueFixture {
   events(id: unknown): Promise<string[]>;
   /** Lets time pass: everything the queue remembers becomes that much older. */
   travel(seconds: number): Promise<void>;
+  /** Runs `first` in a transaction, has `second` run into it, commits; what came of the second. */
+  collide(first: (sql: Sql) => PromiseLike<unknown>, second: () => Promise<unknown>): Promise<unknown>;
   /** Changes with every change of the queue. */
   digest(): Promise<string>;
   reset(): Promise<void>;
@@ -136,6 +138,20 @@ export function createQueueFixture(database: TestDatabase): QueueFixture {
           failed_at = failed_at - make_interval(secs => ${seconds}) where true`;
       await sql`
         update keepstream.resource_leases set expires_at = expires_at - make_interval(secs => ${seconds}) where true`;
+    },
+    async collide(first, second) {
+      const other = fixture.connect("postgres");
+      await other`begin`;
+      await first(other);
+      const result = second().then((value) => value, (error) => error);
+      for (let looks = 0; looks < 500; looks++) {
+        const [row] = await database.admin`
+          select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+        if (row!["waiting"] > 0) break;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      await other`commit`;
+      return await result;
     },
     async digest() {
       const [row] = await sql<{ digest: string }[]>`

@@ -349,6 +349,7 @@ export const ARCHIVE: readonly Scenario[] = [
         ],
         ["verified", "user-2/m", "p.mp4", "abc", "https://hub.test/p.mp4", 2, 0, null, SHA256],
       );
+      assert.ok(row!["verified_at"]);
       assert.equal((await queue.events(job.id)).at(-1), "replica_verified");
       assert.equal(await queue.refusal("complete_replica", done), "PT409");
     },

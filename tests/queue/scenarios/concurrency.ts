@@ -1,8 +1,9 @@
 /** Many real connections at once: no job is handed out twice, no key doubled, nobody deadlocks. */
 import assert from "node:assert/strict";
+import type { Sql } from "postgres";
 import { brokenInvariants } from "../model/invariants.ts";
 import type { Scenario } from "../queue_fixture.ts";
-import { archiveOf, type ClaimedJob, outcome, rpc } from "../rpc.ts";
+import { archiveOf, type ClaimedJob, codeOf, outcome, type Row, rpc } from "../rpc.ts";
 
 const CLIENTS = 8;
 
@@ -142,6 +143,123 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
 
+  {
+    name: "a report, an archive, a heartbeat that ran into the loss of their lease → 409, 409, lost",
+    async run(queue) {
+      const takeBack = (id: string) => (sql: Sql) =>
+        sql`update public.video_queue set status = 'pending' where id = ${id}`;
+      const reported = await queue.downloading();
+      const report = await queue.collide(takeBack(reported.id), () => queue.update(reported, "failed"));
+      assert.equal(codeOf(report), "PT409");
+      await queue.claimOne();
+      const uploaded = await queue.uploading();
+      const archive = await queue.collide(
+        takeBack(uploaded.id),
+        () => queue.rpc("upsert_video_store", archiveOf(uploaded)),
+      );
+      assert.equal(codeOf(archive), "PT409");
+      await queue.claimOne();
+      const beating = await queue.downloading();
+      const beat = await queue.collide(
+        takeBack(beating.id),
+        () => queue.rpc("extend_video_lease", { ids: [beating.id], lease_tokens: [beating.lease_token] }),
+      );
+      assert.equal((beat as Row[])[0]!["lost"], true);
+      assert.deepEqual(await brokenInvariants(queue.sql), []);
+    },
+  },
+  {
+    name:
+      "a cancel that ran into a claim → asks the new holder; a new address that ran into one → leaves the job to it",
+    async run(queue) {
+      const claim = (sql: Sql) => sql`select * from public.claim_pending_videos(1, 'other')`;
+      const job = await queue.enqueue({ episode: 1 });
+      const [cancelled] = await queue.collide(claim, () => queue.rpc("cancel_video", { id: job["id"] })) as Row[];
+      assert.equal(cancelled!["status"], "downloading");
+      assert.ok(cancelled!["cancel_requested_at"]);
+      const other = await queue.enqueue({ episode: 2 });
+      const enqueued = await queue.collide(
+        claim,
+        () => queue.enqueue({ episode: 2, video_url: "https://b.test/v.mp4" }),
+      ) as Row;
+      assert.deepEqual([enqueued["id"], enqueued["status"]], [other["id"], "downloading"]);
+      assert.deepEqual(await brokenInvariants(queue.sql), []);
+    },
+  },
+  {
+    name: "an enqueue that ran into the same enqueue → one job; into its deletion → 409 or a new job",
+    async run(queue) {
+      const again = await queue.collide(
+        (sql) => sql`select public.enqueue_video(55825, 70, 'animasu', 'https://a.test/v.mp4', '720p')`,
+        () => queue.enqueue({ episode: 70, video_url: "https://b.test/v.mp4" }),
+      ) as Row;
+      const jobs = await queue.sql`select id from public.video_queue`;
+      assert.deepEqual(jobs.map((row) => row["id"]), [again["id"]]);
+      assert.equal((await queue.claimOne()).candidates.length, 2);
+      const gone = await queue.collide(
+        (sql) => sql`delete from public.video_queue where true`,
+        () => queue.enqueue({ episode: 70, video_url: "https://c.test/v.mp4" }),
+      );
+      assert.ok(gone instanceof Error && codeOf(gone) === "PT409");
+    },
+  },
+  {
+    name: "a repair that ran into the sweep → 409; claims and sweeps step around what others hold",
+    async run(queue) {
+      await queue.archived();
+      await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
+      const [repair] = await queue.rpc("claim_replica_repairs", { limit: 1 });
+      const done = {
+        id: repair!["id"],
+        lease_token: repair!["lease_token"],
+        sha256: repair!["sha256"],
+        size_bytes: 4,
+        repo: "u/m",
+        path: "x",
+      };
+      const late = await queue.collide(
+        (sql) =>
+          sql`update public.video_replicas set state = 'failed', lease_token = null, lease_owner = null, lease_expires_at = null where target = 'hf-2'`,
+        () => queue.rpc("complete_replica", done),
+      );
+      assert.equal(codeOf(late), "PT409");
+      const job = await queue.downloading();
+      const other = queue.connect("postgres");
+      await other`begin`;
+      await other`select from public.video_replicas for update`;
+      await other`select from public.video_queue where id = ${job.id} for update`;
+      assert.equal((await queue.rpc("claim_replica_repairs", { limit: 1 })).length, 0);
+      await queue.sql`select 1`;
+      await other`rollback`;
+      await queue.rpc("claim_replica_repairs", { limit: 1 });
+      await queue.travel(3700);
+      await other`begin`;
+      await other`select from public.video_replicas for update`;
+      await other`select from public.video_queue for update`;
+      const [{ sweep } = {}] = await queue.rpc<{ sweep: Row }>("sweep");
+      assert.deepEqual([sweep!["reaped"], sweep!["replicas_reaped"]], [0, 0]);
+      await other`rollback`;
+      const [{ sweep: free } = {}] = await queue.rpc<{ sweep: Row }>("sweep");
+      assert.deepEqual([free!["reaped"], free!["replicas_reaped"]], [1, 1]);
+    },
+  },
+  {
+    name: "a promotion that ran into the loss of its copy → 422",
+    async run(queue) {
+      const job = await queue.uploading();
+      const [copy] = archiveOf(job)["replicas"] as Row[];
+      await queue.rpc(
+        "upsert_video_store",
+        archiveOf(job, { replicas: [copy, { ...copy, target: "hf-2", repo: "user-2/media" }] }),
+      );
+      const [second] = await queue.sql<{ id: string }[]>`select id from public.video_replicas where target = 'hf-2'`;
+      const promotion = await queue.collide(
+        (sql) => sql`select public.report_replica_missing(${second!.id})`,
+        () => queue.rpc("promote_replica", { replica_id: second!.id }),
+      );
+      assert.equal(codeOf(promotion), "PT422");
+    },
+  },
   {
     name: "a heartbeat waits for no job that is not its own",
     async run(queue) {

@@ -191,12 +191,13 @@ export const EPISODE: readonly Scenario[] = [
       );
       assert.equal((await save(queue, { animasu: { servers } }))["enqueued"], 1);
       const before = await queue.sql`select md5(string_agg(q::text, '')) as digest from public.video_queue q`;
-      await save(queue, { animasu: { state: "stale", servers } });
+      await save(queue, { animasu: { state: "stale", code: "http_5xx", servers } });
       assert.deepEqual(
         await queue.sql`select md5(string_agg(q::text, '')) as digest from public.video_queue q`,
         before,
         "asked again: nothing new",
       );
+      assert.equal(((await read(queue))["source_lists"] as Record<string, Row>)["animasu"]!["code"], "http_5xx");
       assert.equal(((await read(queue))["source_lists"] as Record<string, Row>)["animasu"]!["state"], "stale");
       const job = await queue.claimOne();
       assert.deepEqual(job.candidates.map((candidate) => candidate.video_url), [

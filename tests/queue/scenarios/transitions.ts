@@ -249,7 +249,8 @@ export const TRANSITIONS: readonly Scenario[] = [
     name: "pending with retry_after_seconds → given back, not due before",
     async run(queue) {
       const job = await queue.downloading();
-      await queue.update(job, "pending", { retry_after_seconds: 60 });
+      const row = await queue.update(job, "pending", { retry_after_seconds: 60, error_class: "never_heard_of" });
+      assert.equal(row["error_class"], null);
       assert.equal((await queue.claim()).length, 0);
       await queue.travel(59);
       assert.equal((await queue.claim()).length, 0);
@@ -643,6 +644,28 @@ export const TRANSITIONS: readonly Scenario[] = [
       }
       const claimed = await queue.claim(50);
       assert.deepEqual(claimed.map((job) => job.attempts), [1, 1]);
+    },
+  },
+  {
+    name: "retry_videos → failed and dead jobs start over, those named or all; others are left alone",
+    async run(queue) {
+      const failed = [];
+      for (const error_class of ["drm", "network", "drm"]) {
+        const job = await queue.downloading();
+        await queue.update(job, "failed", { error_class });
+        failed.push(job.id);
+      }
+      const { job: ready } = await queue.archived();
+      const [one] = await queue.rpc("retry_videos", { ids: [failed[0], ready.id] });
+      assert.deepEqual([one!["id"], one!["status"], one!["attempts"], one!["retry_count"]], [
+        failed[0],
+        "pending",
+        0,
+        0,
+      ]);
+      assert.equal((await queue.rpc("retry_videos")).length, 2);
+      assert.equal((await queue.claim(50)).length, 3);
+      assert.equal((await queue.row(ready.id))["status"], "ready");
     },
   },
   {

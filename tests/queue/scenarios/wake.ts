@@ -86,6 +86,8 @@ export const WAKE: readonly Scenario[] = [
       assert.equal(body.type, "video_queue.waiting");
       const state = await wakeState(queue);
       assert.deepEqual([state["wakes"], state["answered_at"], state["last_error"]], ["1", null, null]);
+      const [request] = await queue.database.admin`select id from net.http_request_queue`;
+      assert.equal(state["request_id"], request!["id"]);
     },
   },
   {
