@@ -25,9 +25,9 @@ export async function measureWake(database: TestDatabase): Promise<WakeLatency> 
     await sql`select vault.create_secret(${`http://127.0.0.1:${server.addr.port}`}, 'runner_url')`;
     await sql`select vault.create_secret('whsec_YmVuY2htYXJr', 'runner_webhook_secret')`;
     const idleMs = await enqueueEvery(serviceRole, claimed, {
-      count: 40,
+      count: 15,
       episode: 1,
-      pauseMs: () => 300 + Math.random() * 1000,
+      pauseMs: () => 2500 + Math.random() * 500,
     });
     const loadMs = await enqueueEvery(serviceRole, claimed, { count: 300, episode: 2, pauseMs: () => 33 });
     return { idleMs, loadMs };
