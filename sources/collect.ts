@@ -1,6 +1,7 @@
 // One provider's answer for one episode: the servers its recipe lists, each resolved to media where that works.
 // A server's failure is that server's; a provider's failure is a list with a code, never a throw.
 // Example: await collectSources(request, tools) → { state: "ok", servers: […] }. Runs on: Deno, edge runtime.
+import { preloadHtmlParser } from "./html.ts";
 import { createPageClient, DEFAULT_USER_AGENT } from "./page_client.ts";
 import { type CommonConfig, commonConfigOf } from "./provider_entry.ts";
 import type { EpisodeRequest, ListedServer, ListFailure } from "./providers/recipe.ts";
@@ -57,6 +58,7 @@ async function listServers(request: EpisodeRequest, own: ResolveTools, tools: Co
   if (recipe.needs.page && page === null) {
     throw new SourceError("no_mapping", "the title has no page at this provider");
   }
+  if (recipe.needs.page) preloadHtmlParser();
   return await recipe.listServers({ ...request, page }, createPageClient(own));
 }
 

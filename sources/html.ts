@@ -29,6 +29,11 @@ export async function parseHtml(html: string): Promise<HtmlDocument> {
   return new DOMParser().parseFromString(text, "text/html") as unknown as HtmlDocument;
 }
 
+/** Starts loading the parser while the first page is still on its way. */
+export function preloadHtmlParser(): void {
+  import("linkedom").catch(() => {}); // parseHtml meets the same failure, and reports it
+}
+
 /** The attribute whatever its case in the page: linkedom keeps `SRC` as written, browsers do not. */
 export function attribute(element: HtmlElement, name: string): string | null {
   const exact = element.getAttribute(name);

@@ -31,7 +31,7 @@ export async function providerCheckCommand(
   const [malId, episode] = [Number(values.title), Number(values.episode)];
   if (name === undefined || !Number.isInteger(malId) || !Number.isInteger(episode)) {
     throw new OperatorError(
-      "usage: deno task provider:check NAME --title MAL_ID [--episode N] [--page PATH] [--file LIST]",
+      "usage: deno task provider:check NAME --title MAL_ID [--episode N] [--page PATH] [--media URL] [--file LIST]",
     );
   }
   const { list, allowedOrigins } = await readList(values.file, env);
