@@ -3,6 +3,7 @@
  * an interval counted from the end of the last run, a run's outcome in `cron.job_run_details`.
  */
 import createClient, { type Sql } from "postgres";
+import { RECONNECT_SECONDS } from "./transaction.ts";
 import { parseSchedule, type Schedule } from "./cron_schedule.ts";
 
 const TICK_MS = 1000;
@@ -40,6 +41,7 @@ export async function startCronWorker(options: CronWorkerOptions): Promise<CronW
     max: 4,
     onnotice: () => {},
     fetch_types: false, // that query's failure is nobody's to catch
+    backoff: () => RECONNECT_SECONDS,
     connection: { application_name: "pg_cron scheduler" },
   });
   const startedAt = now().getTime();
@@ -56,7 +58,7 @@ export async function startCronWorker(options: CronWorkerOptions): Promise<CronW
   };
   const start = (task: Task) => {
     task.running = true;
-    const run = runJob(sql, task.job).then((failure) => {
+    const run = runJob(task.job, { sql, databaseUrl: options.databaseUrl }).then((failure) => {
       if (failure) log(`job ${task.job.jobid} failed: ${failure}`);
     }, (error) => log(`job ${task.job.jobid}: ${error instanceof Error ? error.message : error}`)).finally(() => {
       task.running = false;
@@ -118,12 +120,12 @@ function isDue(task: Task, at: { now: Date; newMinute: boolean; startedAt: numbe
 }
 
 /** Returns why the command failed, if it did. */
-async function runJob(sql: Sql, job: Job): Promise<string | undefined> {
+async function runJob(job: Job, { sql, databaseUrl }: { sql: Sql; databaseUrl: string }): Promise<string | undefined> {
   const [details] = await sql<{ runid: string }[]>`
     insert into cron.job_run_details (jobid, database, username, command, status, start_time)
     values (${job.jobid}, ${job.database}, ${job.username}, ${job.command}, 'running', clock_timestamp())
     returning runid`;
-  const outcome = await execute(sql, job);
+  const outcome = await execute(databaseUrl, job);
   await sql`
     update cron.job_run_details
     set status = ${
@@ -133,24 +135,24 @@ async function runJob(sql: Sql, job: Job): Promise<string | undefined> {
   return outcome.failed ? outcome.message : undefined;
 }
 
-async function execute(sql: Sql, job: Job): Promise<{ failed: boolean; message: string }> {
-  const connection = await sql.reserve();
+/** In a connection of its own, as pg_cron does: what a job sets ends with it. */
+async function execute(databaseUrl: string, job: Job): Promise<{ failed: boolean; message: string }> {
+  const sql = createClient(databaseUrl, {
+    max: 1,
+    onnotice: () => {},
+    fetch_types: false,
+    connection: { application_name: "pg_cron", role: job.username },
+  });
   try {
-    await connection`select set_config('role', ${job.username}, false)`;
-    const result = await connection.unsafe(job.command);
+    const result = await sql.unsafe(job.command);
     const last = Array.isArray(result) && "command" in result ? result : (result as unknown[]).at(-1);
     const { command, count } = last as { command?: string; count?: number };
-    return {
-      failed: false,
-      message: command === "SELECT"
-        ? `${count} row${count === 1 ? "" : "s"}`
-        : `${command ?? ""} ${count ?? ""}`.trim(),
-    };
+    const rows = `${count} row${count === 1 ? "" : "s"}`;
+    return { failed: false, message: command === "SELECT" ? rows : `${command ?? ""} ${count ?? ""}`.trim() };
   } catch (error) {
     return { failed: true, message: `ERROR:  ${error instanceof Error ? error.message : error}` };
   } finally {
-    await connection`reset role`.catch(() => {}); // the connection may be gone
-    connection.release();
+    await sql.end({ timeout: 1 });
   }
 }
 

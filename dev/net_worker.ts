@@ -4,7 +4,8 @@
  * short. Never repeats a request; if it dies in a batch, the batch is sent again.
  * After pg_net's worker.c and core.c.
  */
-import createClient, { type TransactionSql } from "postgres";
+import createClient, { type Sql } from "postgres";
+import { RECONNECT_SECONDS } from "./transaction.ts";
 
 const BATCH_SIZE = 200;
 const PAUSE_MS = 1000;
@@ -28,6 +29,7 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
     max: 1,
     onnotice: () => {},
     fetch_types: false, // that query's failure is nobody's to catch
+    backoff: () => RECONNECT_SECONDS,
     connection: { application_name: `pg_net ${VERSION}` },
   });
   const latch = new Latch();
@@ -48,7 +50,7 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
       shouldWake = false;
       try {
         while (!stopping.signal.aborted) {
-          const { consumed, expired } = await sql.begin((transaction) => sendBatch(transaction, stopping.signal));
+          const { consumed, expired } = await sendBatch(sql, stopping.signal);
           await latch.wait(PAUSE_MS);
           if (consumed === 0 && expired === 0) break;
         }
@@ -84,34 +86,48 @@ type Answer =
   | { readonly status: number; readonly headers: Headers; readonly text: string }
   | { readonly error: string; readonly timedOut: boolean };
 
-async function sendBatch(
-  transaction: TransactionSql,
-  stopping: AbortSignal,
-): Promise<{ consumed: number; expired: number }> {
-  const [installed] = await transaction`select to_regclass('net.http_request_queue') is not null as yes`;
+/**
+ * The requests leave the queue in the statement that stores their answers, so that a batch that is cut short is sent again;
+ * the real worker holds one transaction open for the same effect.
+ */
+async function sendBatch(sql: Sql, stopping: AbortSignal): Promise<{ consumed: number; expired: number }> {
+  const [installed] = await sql`select to_regclass('net.http_request_queue') is not null as yes`;
   if (!installed?.yes) return { consumed: 0, expired: 0 };
-  const { count: expired } = await transaction`
+  const { count: expired } = await sql`
     with rows as (
       select ctid from net._http_response where created < now() - ${RESPONSE_TTL}::interval order by created limit ${BATCH_SIZE}
     )
     delete from net._http_response r using rows where r.ctid = rows.ctid`;
-  const requests = await transaction<QueuedRequest[]>`
-    with rows as (select id from net.http_request_queue order by id limit ${BATCH_SIZE})
-    delete from net.http_request_queue q using rows where q.id = rows.id
-    returning q.id, q.method, q.url, q.timeout_milliseconds, q.body,
-      (select coalesce(jsonb_agg(jsonb_build_array(key, value)), '[]') from jsonb_each_text(q.headers)) as headers`;
-  await Promise.all(requests.map(async (request) => {
-    const answer = await send(request, stopping);
-    if (stopping.aborted) throw new Error("stopped in a batch"); // rolls back: sent again by the next worker
-    const found = "error" in answer ? null : answer;
-    const headers = found && JSON.stringify(Object.fromEntries(found.headers));
-    await transaction`
-      insert into net._http_response (id, status_code, content, headers, content_type, timed_out, error_msg) values (
-        ${request.id}, ${found?.status ?? null}, ${found?.text || null}, ${headers}::text::jsonb,
-        ${found?.headers.get("content-type") ?? null}, ${"error" in answer ? answer.timedOut : false},
-        ${"error" in answer ? answer.error : null})`;
-  }));
+  const requests = await sql<QueuedRequest[]>`
+    select id, method, url, timeout_milliseconds, body,
+      (select coalesce(jsonb_agg(jsonb_build_array(key, value)), '[]') from jsonb_each_text(headers)) as headers
+    from net.http_request_queue order by id limit ${BATCH_SIZE}`;
+  if (requests.length === 0) return { consumed: 0, expired };
+  const answers = await Promise.all(requests.map(async (request) => toRow(request, await send(request, stopping))));
+  if (stopping.aborted) return { consumed: 0, expired }; // answers cut short are none: the next worker sends again
+  await sql`
+    with answers as (
+      select * from jsonb_to_recordset(${JSON.stringify(answers)}::text::jsonb) as _(
+        id bigint, status_code int, content text, headers jsonb, content_type text, timed_out bool, error_msg text)
+    ), consumed as (
+      delete from net.http_request_queue q using answers a where q.id = a.id
+    )
+    insert into net._http_response (id, status_code, content, headers, content_type, timed_out, error_msg)
+    select id, status_code, content, headers, content_type, timed_out, error_msg from answers`;
   return { consumed: requests.length, expired };
+}
+
+/** A row of `net._http_response`. */
+function toRow({ id }: QueuedRequest, answer: Answer): Record<string, unknown> {
+  if ("error" in answer) return { id, timed_out: answer.timedOut, error_msg: answer.error };
+  return {
+    id,
+    status_code: answer.status,
+    content: answer.text.replaceAll("\0", "") || null, // text holds no NUL; the real worker stops at the first
+    headers: Object.fromEntries(answer.headers),
+    content_type: answer.headers.get("content-type"),
+    timed_out: false,
+  };
 }
 
 async function send(request: QueuedRequest, stopping: AbortSignal): Promise<Answer> {

@@ -8,6 +8,7 @@ import { startGuard } from "./guard.ts";
 import { startNetWorker } from "./net_worker.ts";
 import { freePort } from "./free_port.ts";
 import { startPostgres } from "./postgres.ts";
+import { createTestDatabase } from "./test_database.ts";
 
 Deno.test("gateway, net worker and cron worker go on when Postgres was killed and started again", async () => {
   const dataDir = await Deno.makeTempDir({ prefix: "keepstream-restart-" });
@@ -50,4 +51,40 @@ Deno.test("gateway, net worker and cron worker go on when Postgres was killed an
   await second.stop();
   await guard.close();
   await Deno.remove(dataDir, { recursive: true });
+});
+
+Deno.test("gateway and net worker outlast connections that are ended again and again, under load", async () => {
+  await using database = await createTestDatabase();
+  const keys = makeProjectKeys();
+  const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });
+  const net = await startNetWorker({ databaseUrl: database.adminUrl });
+  const client = createClient(gateway.url, keys.secret, { auth: { persistSession: false } });
+  const arrivals = new Set<string>();
+  const all = Promise.withResolvers<void>();
+  const KILLS = 20;
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
+    if (arrivals.add(new URL(request.url).pathname).size === KILLS) all.resolve();
+    return new Response();
+  });
+  const statuses = new Set<number>();
+  let loading = true;
+  const load = Array.from({ length: 6 }, async () => {
+    while (loading) statuses.add((await client.rpc("queue_counts")).status);
+  });
+  const killer = database.connect("supabase_admin", { max: 1 });
+  for (let kill = 0; kill < KILLS; kill++) {
+    await killer`select net.http_post(${`http://127.0.0.1:${server.addr.port}/${kill}`})`;
+    await killer`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and (application_name = 'gateway' or application_name like 'pg_net%')`;
+    assert.notEqual((await client.rpc("queue_counts")).status, 0);
+  }
+  loading = false;
+  await Promise.all(load);
+  assert.deepEqual([...statuses].filter((status) => status !== 200 && status !== 503), []);
+  assert.equal((await client.rpc("queue_counts")).status, 200);
+  await all.promise; // each request arrived, some of them twice
+  await net.stop();
+  await gateway.stop();
+  await server.shutdown();
 });

@@ -22,6 +22,14 @@ export async function runUntilInterrupted(options: { dataDir: string; ports: "fi
       interrupted.resolve(null);
     });
   }
+  // postgres.js may throw outside of any call when its connection dies; the part that died is what there is to tell.
+  for (const event of ["error", "unhandledrejection"] as const) {
+    addEventListener(event, (caught) => {
+      caught.preventDefault();
+      const error: unknown = caught instanceof ErrorEvent ? caught.error : caught.reason;
+      log("dev", `not caught: ${error instanceof Error ? error.message : error}`);
+    });
+  }
   const startedAt = performance.now();
   const started = await Promise.race([startSystem({ ...options, log }), interrupted.promise]);
   if (started === null) Deno.exit(130); // half started: the guard ends what there is

@@ -3,10 +3,12 @@
  * supabase-js cannot tell it from the real one in what keepstream uses of it.
  */
 import createClient from "postgres";
+import { createTransactionPool, RECONNECT_SECONDS } from "../transaction.ts";
 import { proxyFunction } from "./functions_proxy.ts";
 import type { ProjectKeys } from "./keys.ts";
 import { startRestApi } from "./rest.ts";
 
+const POOL_SIZE = 10;
 const CORS = {
   "access-control-allow-origin": "*",
   "access-control-allow-methods": "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD",
@@ -35,13 +37,15 @@ export interface Gateway {
 /** @example const gateway = await startGateway({ port: 0, databaseUrl, keys: makeProjectKeys() }); */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const sql = createClient(options.databaseUrl, {
-    max: 10,
+    max: 1,
     onnotice: () => {},
     fetch_types: false, // that query's failure is nobody's to catch
+    backoff: () => RECONNECT_SECONDS,
     connection: { application_name: "gateway" },
   });
+  const pool = createTransactionPool(options.databaseUrl, { size: POOL_SIZE, name: "gateway" });
   const functions = new Map(Object.entries(options.functions ?? {}));
-  const rest = await startRestApi(sql, { keys: options.keys }).catch(async (error) => {
+  const rest = await startRestApi(sql, { keys: options.keys, pool }).catch(async (error) => {
     await sql.end({ timeout: 1 });
     throw error;
   });
@@ -69,6 +73,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     async stop() {
       await server.shutdown();
       await rest.close();
+      await pool.end();
       await sql.end({ timeout: 1 });
     },
   };

@@ -2,7 +2,8 @@
  * `/rest/v1/*`: the part of PostgREST that keepstream and its tests use, answered with PostgREST's statuses, headers and
  * error bodies. Each request is one transaction under the caller's role.
  */
-import type { Sql, TransactionSql } from "postgres";
+import type { Sql } from "postgres";
+import { allInOrder, type TransactionPool } from "../transaction.ts";
 import { databaseDown, fromPostgres, isPostgresFailure, RestError } from "./errors.ts";
 import { authenticate, type Claims, type ProjectKeys } from "./keys.ts";
 import { parseQuery } from "./query.ts";
@@ -28,8 +29,11 @@ export interface RestApi {
   close(): Promise<void>;
 }
 
-/** @param sql connected as `authenticator`. */
-export async function startRestApi(sql: Sql, options: { keys: ProjectKeys }): Promise<RestApi> {
+/** @param sql reads the schema and hears of its changes; it and the pool are connected as `authenticator`. */
+export async function startRestApi(
+  sql: Sql,
+  options: { keys: ProjectKeys; pool: TransactionPool },
+): Promise<RestApi> {
   let cache = await loadSchemaCache(sql);
   let loading: Promise<void> = Promise.resolve();
   const reload = () => {
@@ -43,7 +47,7 @@ export async function startRestApi(sql: Sql, options: { keys: ProjectKeys }): Pr
         const claims = await authenticate(request, options.keys);
         anonymous = claims.role === "anon";
         await loading;
-        return await answer(request, { path, claims, cache, sql });
+        return await answer(request, { path, claims, cache, pool: options.pool });
       } catch (error) {
         await request.body?.cancel().catch(() => {});
         if (error instanceof RestError) return error.toResponse();
@@ -62,7 +66,7 @@ interface Context {
   readonly path: string;
   readonly claims: Claims;
   readonly cache: SchemaCache;
-  readonly sql: Sql;
+  readonly pool: TransactionPool;
 }
 
 interface Plan {
@@ -227,9 +231,9 @@ async function run(
   request: Request,
   context: Context & { plan: Plan; accept: string },
 ): Promise<{ row: ResultRow; guc: ResponseSettings }> {
-  const { plan, sql } = context;
+  const { plan, pool } = context;
   const { statement } = plan;
-  return await sql.begin(plan.readOnly ? "read only" : "", async (transaction) => {
+  return await pool.transaction({ readOnly: plan.readOnly }, async (transaction) => {
     // One round trip: the settings, the statement and its own settings go out together, and are answered in order.
     const [, rows, settings] = await allInOrder([
       applySettings(transaction, request, context),
@@ -245,10 +249,10 @@ async function run(
     }
     const body = context.accept === OBJECT_TYPE && !statement.single ? firstElement(row.body) : row.body;
     return { row: { ...row, body }, guc: readSettings(settings[0]!) };
-  }) as { row: ResultRow; guc: ResponseSettings };
+  });
 }
 
-function applySettings(transaction: TransactionSql, request: Request, context: Context & { plan: Plan }) {
+function applySettings(transaction: Sql, request: Request, context: Context & { plan: Plan }) {
   const { role } = context.claims;
   const headers = JSON.stringify(Object.fromEntries(request.headers));
   const settings: (readonly [string, string])[] = [
@@ -263,17 +267,6 @@ function applySettings(transaction: TransactionSql, request: Request, context: C
   ];
   const calls = settings.map((_, index) => `set_config($${index * 2 + 1}, $${index * 2 + 2}, true)`);
   return transaction.unsafe(`select ${calls.join(", ")}`, settings.flat() as string[], { prepare: true });
-}
-
-/** As Promise.all, but the first in the list that failed is the one reported: later ones fail because of it. */
-async function allInOrder<T extends readonly unknown[]>(
-  promises: { readonly [K in keyof T]: PromiseLike<T[K]> },
-): Promise<T> {
-  const results = await Promise.allSettled(promises as readonly PromiseLike<unknown>[]);
-  return results.map((result) => {
-    if (result.status === "rejected") throw result.reason;
-    return result.value;
-  }) as unknown as T;
 }
 
 function readSettings(row: { headers: string | null; status: string | null }): ResponseSettings {
