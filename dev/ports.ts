@@ -1,7 +1,8 @@
 /** Where each part listens: the documented ports for `deno task dev`, free ones for tests and a demo of its own. */
 import { join } from "node:path";
-import { freePort } from "./free_port.ts";
 import { SetupError } from "./setup_error.ts";
+
+const PORTS_FILE = "ports.json";
 
 /** Gateway and Postgres as with the Supabase CLI, the runner as in a Space, the proxy as with wrangler. */
 export const FIXED_PORTS = {
@@ -17,11 +18,25 @@ export const FIXED_PORTS = {
 export type Ports = { readonly [part in keyof typeof FIXED_PORTS]: number };
 
 /**
+ * The ports to ask for; 0 is any. A part that was told 0 says which one it got, so that no two systems can have chosen the same.
+ *
  * @param dataDir where "free" ports are remembered: rows of the database name the hub's and the origin's address
  * @throws {SetupError} port_taken, naming every port that is.
  */
 export async function choosePorts(which: "fixed" | "free", dataDir: string): Promise<Ports> {
-  return which === "fixed" ? await fixedPorts() : await freePorts(join(dataDir, "ports.json"));
+  if (which === "fixed") return await fixedPorts();
+  const text = await Deno.readTextFile(join(dataDir, PORTS_FILE)).catch(() => "{}");
+  const before = JSON.parse(text) as Partial<Ports>;
+  const entries = (Object.keys(FIXED_PORTS) as (keyof Ports)[]).map((part) => {
+    const port = before[part] ?? 0;
+    return [part, isTaken(port) ? 0 : port];
+  });
+  return Object.fromEntries(entries) as Ports;
+}
+
+/** For the next start in this folder. */
+export async function rememberPorts(ports: Ports, dataDir: string): Promise<void> {
+  await Deno.writeTextFile(join(dataDir, PORTS_FILE), JSON.stringify(ports));
 }
 
 /** `ports` as they are, if all of them are free. */
@@ -37,19 +52,6 @@ export async function fixedPorts(ports: Ports = FIXED_PORTS): Promise<Ports> {
     "port_taken",
     `${what} ${taken.join(", ")} ${verb} taken: stop what listens there, then start again`,
   );
-}
-
-async function freePorts(file: string): Promise<Ports> {
-  const text = await Deno.readTextFile(file).catch(() => "{}");
-  const before = JSON.parse(text) as Partial<Ports>;
-  const parts = Object.keys(FIXED_PORTS) as (keyof Ports)[];
-  const entries = parts.map((part) => {
-    const port = before[part];
-    return [part, port === undefined || isTaken(port) ? freePort() : port];
-  });
-  const ports = Object.fromEntries(entries) as Ports;
-  await Deno.writeTextFile(file, JSON.stringify(ports));
-  return ports;
 }
 
 function isTaken(port: number): boolean {

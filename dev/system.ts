@@ -13,8 +13,7 @@ import { type Guard, startGuard } from "./guard.ts";
 import { ARIA2, FFMPEG, installPrograms } from "./install.ts";
 import type { LogLine } from "./log_stream.ts";
 import { startNetWorker } from "./net_worker.ts";
-import { choosePorts, type Ports } from "./ports.ts";
-import { freePort } from "./free_port.ts";
+import { choosePorts, type Ports, rememberPorts } from "./ports.ts";
 import { type Postgres, startPostgres } from "./postgres.ts";
 import { DEMO_EPISODE, seed, type SeedMedium } from "./seed.ts";
 import { type Service, type ServiceOptions, startService } from "./service.ts";
@@ -131,7 +130,7 @@ interface Context extends Omit<SystemOptions, "ports" | "log"> {
 }
 
 async function startParts(context: Context): Promise<RunningSystem> {
-  const { folder, ports } = context;
+  const { folder } = context;
   const { secrets } = folder;
   // What does not need each other starts at once; the first refusal counts once all have settled.
   const [postgres, hub, origin] = await settleAll([
@@ -139,20 +138,33 @@ async function startParts(context: Context): Promise<RunningSystem> {
     startHubService(context),
     startOriginService(context),
   ]);
-  const [gateway] = await settleAll([startPlatform(context, postgres)]);
-  const urls = systemUrls({ ports, gateway: gateway.url, postgres: postgres.url, hub: hub.url, origin: origin.url });
+  const gateway = await startPlatform(context, postgres);
   const allowedOrigins = [origin.url, hub.url, hub.cdnUrl];
-  const env = { ...sharedEnv({ urls, secrets, allowedOrigins }), ...context.env };
-  await seed(postgres.url, {
-    runnerUrl: urls.runner,
-    runnerWebhookSecret: secrets.runnerWebhookSecret,
-    media: origin.media,
-  });
-  await settleAll([
-    ...FUNCTIONS.map((name) => startFunction(context, { name, env, gateway })),
-    startProxy(context, { env, allowedOrigins }),
-    startRunner(context, env),
+  const platform = { gateway: gateway.url, postgres: postgres.url, hub: hub.url, origin: origin.url };
+  const platformEnv = { ...platformVariables({ ...platform, secrets, allowedOrigins }), ...context.env };
+  const [proxy, runner] = await settleAll([
+    startProxy(context, { env: platformEnv, allowedOrigins }),
+    startRunner(context, platformEnv),
   ]);
+  const urls = { ...platform, proxy, runner, ...demoUrls({ gateway: gateway.url, proxy }) };
+  const env = { ...platformEnv, CLOUDFLARE_WORKERS_URL: proxy, ...context.env };
+  await settleAll([
+    seed(postgres.url, {
+      runnerUrl: runner,
+      runnerWebhookSecret: secrets.runnerWebhookSecret,
+      media: origin.media,
+    }),
+    ...FUNCTIONS.map((name) => startFunction(context, { name, env, gateway })),
+  ]);
+  await rememberPorts({
+    gateway: portOf(gateway.url),
+    postgres: postgres.port,
+    runner: portOf(runner),
+    proxy: portOf(proxy),
+    hub: portOf(hub.url),
+    hubCdn: portOf(hub.cdnUrl),
+    origin: portOf(origin.url),
+  }, folder.dir);
   const { keys, accounts } = secrets;
   const children = [...context.parts.services.values()].map((service) => [service.name, service.pid]);
   const processes = { ...Object.fromEntries(children), postgres: postgres.pid };
@@ -216,26 +228,25 @@ async function startFunction(
   options: { name: typeof FUNCTIONS[number]; env: Readonly<Record<string, string>>; gateway: Gateway },
 ): Promise<void> {
   const { name, env, gateway } = options;
-  const port = freePort();
-  const url = `http://127.0.0.1:${port}`;
-  await startChild(context, {
+  const service = await startChild(context, {
     name,
     command: [
       Deno.execPath(),
-      ...["run", "--quiet", "--allow-net", "--allow-env", "--config", join(ROOT, `functions/${name}/deno.json`)],
+      ...["run", "--allow-net", "--allow-env", "--config", join(ROOT, `functions/${name}/deno.json`)],
       join(ROOT, `functions/${name}/index.ts`),
     ],
-    env: { ...pick(env, FUNCTION_VARIABLES), ...context.env, DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}` },
-    ready: { url: `${url}/${name}/health` },
+    env: { ...pick(env, FUNCTION_VARIABLES), ...context.env, DENO_SERVE_ADDRESS: "tcp:127.0.0.1:0" },
+    ready: { line: /Listening on http/ },
   });
-  gateway.setFunction(name, url);
+  gateway.setFunction(name, /http:\/\/127\.0\.0\.1:\d+/.exec(service.readyLine)![0]);
 }
 
+/** Returns the Worker's address. */
 async function startProxy(
   context: Context,
   options: { env: Readonly<Record<string, string>>; allowedOrigins: readonly string[] },
-): Promise<void> {
-  await startChild(context, {
+): Promise<string> {
+  const proxy = await startChild(context, {
     name: "proxy",
     command: denoRun("dev/workerd_main.ts", [`${context.ports.proxy}`]),
     env: {
@@ -244,16 +255,20 @@ async function startProxy(
     },
     ready: { line: /"event":"proxy:ready"/ },
   });
+  return (JSON.parse(proxy.readyLine) as { url: string }).url;
 }
 
-async function startRunner(context: Context, env: Readonly<Record<string, string>>): Promise<void> {
-  await startChild(context, {
+/** Returns the runner's address. */
+async function startRunner(context: Context, env: Readonly<Record<string, string>>): Promise<string> {
+  const runner = await startChild(context, {
     name: "runner",
     command: denoRun("runner/main.ts", []),
     env: { ...env, PORT: `${context.ports.runner}`, RUNNER_WORK_DIR: join(context.folder.dir, "work") },
-    ready: { url: `http://127.0.0.1:${context.ports.runner}/health` },
+    ready: { line: /"event":"runner:started"/ },
     stopMs: RUNNER_STOP_MS,
   });
+  const { port } = JSON.parse(runner.readyLine) as { port: number };
+  return `http://127.0.0.1:${port}`;
 }
 
 async function startChild(
@@ -275,21 +290,20 @@ function denoRun(program: string, args: readonly string[]): [string, ...string[]
   return [Deno.execPath(), "run", "--quiet", "-A", join(ROOT, program), ...args];
 }
 
-function sharedEnv(
-  options: { urls: SystemUrls; secrets: Secrets; allowedOrigins: readonly string[] },
+function platformVariables(
+  options: { gateway: string; hub: string; secrets: Secrets; allowedOrigins: readonly string[] },
 ): Record<string, string> {
-  const { urls, secrets } = options;
+  const { gateway, hub, secrets } = options;
   return {
-    SUPABASE_URL: urls.gateway,
+    SUPABASE_URL: gateway,
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: secrets.keys.publishable }),
     SUPABASE_SECRET_KEYS: JSON.stringify({ default: secrets.keys.secret }),
-    CLOUDFLARE_WORKERS_URL: urls.proxy,
-    PUBLIC_API_URL: `${urls.gateway}/functions/v1`,
+    PUBLIC_API_URL: `${gateway}/functions/v1`,
     STREAM_SIGNING_KEYS: secrets.streamSigningKeys,
     RUNNER_WEBHOOK_SECRET: secrets.runnerWebhookSecret,
     HF_FILE_SALT: secrets.fileSalt,
     HF_REPO_PREFIX: REPO_PREFIX,
-    HF_ENDPOINT: urls.hub,
+    HF_ENDPOINT: hub,
     HF_STORAGE_ACCOUNT_COUNT: `${secrets.accounts.length}`,
     ...Object.fromEntries(secrets.accounts.flatMap(({ name, token }, index) => [
       [`HF_STORAGE_USERNAME_${index + 1}`, name],
@@ -299,26 +313,14 @@ function sharedEnv(
   };
 }
 
-function systemUrls(
-  found: { ports: Ports; gateway: string; postgres: string; hub: string; origin: string },
-): SystemUrls {
-  const { gateway, postgres, hub, origin } = found;
-  const proxy = `http://127.0.0.1:${found.ports.proxy}`;
+function demoUrls({ gateway, proxy }: { gateway: string; proxy: string }): { episode: string; watch: string } {
   const { malId, episode } = DEMO_EPISODE;
-  return {
-    gateway,
-    postgres,
-    hub,
-    origin,
-    proxy,
-    runner: `http://127.0.0.1:${found.ports.runner}`,
-    episode: `${gateway}/functions/v1/streaming/${malId}/${episode}`,
-    watch: `${proxy}/?${new URLSearchParams({
-      api: `${gateway}/functions/v1`,
-      title: `${malId}`,
-      episode: `${episode}`,
-    })}`,
-  };
+  const query = new URLSearchParams({ api: `${gateway}/functions/v1`, title: `${malId}`, episode: `${episode}` });
+  return { episode: `${gateway}/functions/v1/streaming/${malId}/${episode}`, watch: `${proxy}/?${query}` };
+}
+
+function portOf(url: string): number {
+  return Number(new URL(url).port);
 }
 
 /** What any program needs of the machine: where programs, homes, caches and certificates are. */

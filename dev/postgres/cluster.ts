@@ -67,9 +67,20 @@ export async function initCluster(binaries: PostgresBinaries, options: ClusterOp
 
 /** Starts the server and waits until it answers. */
 export async function startCluster(binaries: PostgresBinaries, options: ClusterOptions): Promise<Cluster> {
+  await endOrphan(join(options.dir, "data"), options.log);
+  if (options.port !== 0) return await startServer(binaries, options);
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await startServer(binaries, { ...options, port: freePort() });
+    } catch (error) { // between look and listen another program may have been quicker
+      if (attempt === 5 || !(error instanceof SetupError && error.code === "port_taken")) throw error;
+    }
+  }
+}
+
+async function startServer(binaries: PostgresBinaries, options: ClusterOptions): Promise<Cluster> {
   const data = join(options.dir, "data");
-  await endOrphan(data, options.log);
-  const port = options.port === 0 ? freePort() : options.port;
+  const { port } = options;
   const settings = {
     listen_addresses: "127.0.0.1",
     unix_socket_directories: "",
