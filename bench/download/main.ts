@@ -43,6 +43,8 @@ const results = {
     model: os.cpus()[0]?.model,
     memory_gib: Math.round(os.totalmem() / 2 ** 30),
     deno: Deno.version.deno,
+    /** Other work on the machine meanwhile; above the number of cores, seconds say little and ratios more. */
+    load_average: os.loadavg(),
   },
   scenario: { C1, uncapped: "loopback, no cap", media: "600 s, 150 segments", hls_connections: 16, mp4_connections: 8 },
   note:
@@ -60,7 +62,11 @@ async function summarise(rounds: readonly Round[]): Promise<Summary[]> {
   return await Promise.all(keys.map(async (key) => {
     const [line = "", how = "", name = ""] = key.split(" ");
     const own = rounds.filter((round) => `${round.line} ${round.how} ${round.name}` === key);
-    const median = (pick: (round: Round) => number) => own.map(pick).sort((a, b) => a - b)[Math.floor(own.length / 2)]!;
+    const median = (pick: (round: Round) => number) => {
+      const sorted = own.map(pick).sort((a, b) => a - b);
+      const middle = sorted.slice(Math.floor((sorted.length - 1) / 2), Math.floor(sorted.length / 2) + 1);
+      return middle.reduce((sum, value) => sum + value, 0) / middle.length;
+    };
     const limit = line === "C1" ? await limitSeconds(name, C1, name === "mp4" ? 8 : 16) : null;
     const seconds = median((round) => round.seconds);
     return {
@@ -71,7 +77,7 @@ async function summarise(rounds: readonly Round[]): Promise<Summary[]> {
       limit_seconds: limit === null ? null : Number(limit.toFixed(2)),
       ratio_to_limit: limit === null ? null : Number((seconds / limit).toFixed(2)),
       cpu_seconds: Number(median((round) => round.cpu_seconds + round.children_cpu_seconds).toFixed(2)),
-      peak_mib: median((round) => round.peak_mib),
+      peak_mib: Math.round(median((round) => round.peak_mib)),
     };
   }));
 }

@@ -22,6 +22,7 @@ async function runner(): Promise<string> {
   const policy = { allowedOrigins: [origin] };
   const proxy = startForwardProxy();
   const line = proxy.openLine({ policy, maxBytes: 4e9 });
+  const progress = new Progress(() => performance.now());
   const jobDir = await openJobDir(dir, crypto.randomUUID());
   const { final } = await fetchSource({
     candidate: { id: null, embedUrl: null, videoUrl: url, kind: name === "mp4" ? "mp4" : "hls", headers: {} },
@@ -33,13 +34,13 @@ async function runner(): Promise<string> {
     fetch: createGuardedFetch(line),
     policy,
     signal: new AbortController().signal,
-    progress: new Progress(() => performance.now()),
+    progress,
     reservation: await createDiskBudget(dir).reserve(0),
     maxBytes: 4e9,
     hlsConnections: 16,
     mp4Connections: 8,
     onResumed: () => {},
-    onPhase: () => {},
+    onPhase: () => console.error(((performance.now() - startedAt) / 1000).toFixed(2), progress.phase),
   });
   return final.path;
 }

@@ -58,9 +58,12 @@ export async function startAria2c(options: { dir: string; line: Line; signal: Ab
   }).spawn();
   const stderr = readTail(child.stderr);
   let exited = false;
+  let completed = false;
   const exit = child.status.then(() => exited = true);
   const rpc = createRpc(port, secret);
   const stop = async () => {
+    // "complete" is said after the file was closed: nothing is left to save, and leaving in order takes aria2 a second.
+    if (completed) kill(child, "SIGKILL");
     kill(child, "SIGINT"); // the first writes the control file, the second leaves at once, the third cannot be refused
     const timers = [
       setTimeout(() => kill(child, "SIGINT"), SIGINT_WAIT_MS),
@@ -78,7 +81,11 @@ export async function startAria2c(options: { dir: string; line: Line; signal: Ab
     throw error;
   }
   return {
-    download: (url, request) => download(url, { ...request, dir: options.dir, rpc }),
+    download: async (url, request) => {
+      completed = false;
+      await download(url, { ...request, dir: options.dir, rpc });
+      completed = true;
+    },
     [Symbol.asyncDispose]: stop,
   };
 }
