@@ -54,10 +54,17 @@ export function createApp(options: AppOptions): Hono {
   app.post("/trigger", (c) => trigger(c, options));
   app.notFound((c) => c.json({ success: false, error: "not found" }, 404));
   app.onError((error, c) => {
-    if (error instanceof QueueRefusal) return c.json({ success: false, error: error.message }, 400);
+    if (error instanceof QueueRefusal) {
+      return c.json({ success: false, error: error.message }, refusalStatus(error.status));
+    }
     return c.json({ success: false, error: "the queue cannot be reached; try again" }, 503);
   });
   return app;
+}
+
+/** What the queue refuses keeps its status: no ground to keep copies (403), taken down (451). */
+function refusalStatus(status: number): 400 | 403 | 422 | 451 {
+  return status === 403 || status === 422 || status === 451 ? status : 400;
 }
 
 async function trigger(c: Context, options: AppOptions): Promise<Response> {

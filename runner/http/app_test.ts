@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { signWebhook } from "../../core/webhook.ts";
 import { createEvents, type RunnerEvent } from "../events.ts";
+import { QueueRefusal } from "../loop/queue.ts";
 import { type AppOptions, createApp } from "./app.ts";
 import { createTriggerReader, isBearer, type TriggerVideo } from "./trigger.ts";
 
@@ -158,4 +159,18 @@ Deno.test("GET /status without the secret → codes; with it → messages and th
   assert.match(open, /"code":"unsupported"/);
   const full = await (await app.request("/status", { headers: { authorization: `Bearer ${SECRET}` } })).text();
   assert.match(full, /private[^]*hub:alice/);
+});
+
+Deno.test("POST /trigger for what the queue refuses → its status and reason; a queue that is away → 503", async () => {
+  for (const status of [403, 451, 400]) {
+    const { app, seen } = makeApp({ enqueue: () => Promise.reject(new QueueRefusal(status, "not allowed")) });
+    const answer = await app.request("/trigger", bearer(JSON.stringify(VIDEO)));
+    assert.equal(answer.status, status);
+    assert.deepEqual(await answer.json(), { success: false, error: "not allowed" });
+    assert.equal(seen.wakes, 0);
+  }
+  const { app } = makeApp({ enqueue: () => Promise.reject(new Error("connection refused at 10.0.0.1")) });
+  const answer = await app.request("/trigger", bearer(JSON.stringify(VIDEO)));
+  assert.equal(answer.status, 503);
+  assert.doesNotMatch(await answer.text(), /10\.0\.0\.1/);
 });

@@ -87,8 +87,11 @@ async function runInDir(
   }
   const fetched = kept ?? await fetchJob(job, { dir, reservation, source, run }, tools);
   await keepFinal(dir, { source, fetched });
-  const { copies, failures } = await upload(job, fetched, { run, tools });
-  if (tools.extras) await addExtras(job, { fetched, target: copies[0]!.target, dir: dir.path }, { run, tools });
+  const { copies, failures, replicaIds } = await upload(job, fetched, { run, tools });
+  const { target } = copies[0]!;
+  if (tools.extras) {
+    await addExtras(job, { fetched, target, replicaId: replicaIds.get(target)!, dir: dir.path }, { run, tools });
+  }
   dir.discard();
   tools.events.emit({
     event: "job:finished",
@@ -127,7 +130,7 @@ async function fetchJob(
 
 async function addExtras(
   job: Job,
-  what: { fetched: FetchedSource; target: string; dir: string },
+  what: { fetched: FetchedSource; target: string; replicaId: string; dir: string },
   { run, tools }: { run: JobRun; tools: JobTools },
 ): Promise<void> {
   const fileKeyOf = await fileKey({ ...job, salt: tools.fileSalt });
@@ -138,6 +141,9 @@ async function addExtras(
     put: {
       signal: run.signal,
       slots: tools.slots,
+      beforeCommit: async () => {
+        if (!await tools.queue.hasReplica(what.replicaId)) throw new LeaseLost("the archive was taken down meanwhile");
+      },
       ...(tools.lockRepo === undefined ? {} : { lockRepo: tools.lockRepo }),
     },
     onFailure: (message) => tools.events.emit({ event: "extras:failed", id: job.id, message }),
@@ -149,7 +155,7 @@ async function upload(
   job: Job,
   fetched: FetchedSource,
   { run, tools }: { run: JobRun; tools: JobTools },
-): Promise<Replication> {
+): Promise<Replication & { readonly replicaIds: ReadonlyMap<string, string> }> {
   if (tools.targets.length === 0) throw new KeepstreamError("storage_5xx", "no storage target is configured");
   const key = await fileKey({ ...job, salt: tools.fileSalt });
   const status = await persistently(() => tools.queue.report(job, "uploading"), run.signal);
@@ -204,7 +210,7 @@ async function upload(
     });
     if (replicaIds === null) throw replicationError(result.failures);
     await settleReplicas(job, { ids: replicaIds, result, tools });
-    return result;
+    return { ...result, replicaIds };
   } catch (error) {
     if (replicaIds !== null) await giveReplicasBack(job, { ids: replicaIds, tools });
     throw error;

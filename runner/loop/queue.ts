@@ -173,6 +173,13 @@ export function createQueue(options: { url: string; key: string; worker: string;
       return z.array(z.object({ lost: z.boolean() })).parse(rows).every((row) => !row.lost);
     },
 
+    /** Whether the copy is still to be kept: a takedown removes its row. */
+    async hasReplica(id: string): Promise<boolean> {
+      const { data, error, status } = await client.from("video_replicas").select("id").eq("id", id);
+      if (error !== null) throw rpcError("video_replicas", { status, message: error.message, code: error.code });
+      return z.array(z.unknown()).parse(data).length > 0;
+    },
+
     async completeReplica(id: string, leaseToken: string, outcome: Record<string, unknown>): Promise<void> {
       await call("complete_replica", { id, lease_token: leaseToken, ...outcome });
     },
