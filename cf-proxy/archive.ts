@@ -3,6 +3,7 @@
 // Runs on: workerd.
 import { AwsClient } from "aws4fetch";
 import { type HubFile, parseArchiveUrl } from "../core/archive_address.ts";
+import type { VerifiedLink } from "../core/link.ts";
 import { err, type Result } from "../core/result.ts";
 import type { Config } from "./env.ts";
 import { sourceRequestHeaders } from "./headers.ts";
@@ -15,16 +16,27 @@ export interface ArchivedFile {
   readonly shelf: "hub" | "s3" | "folder";
   /** As a file of the Hub; for the other shelves, what it would be on the first account. */
   readonly hubFile: HubFile | null;
-  /** `{prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4`; null when the address is of another form. */
-  readonly name: string | null;
+  /** `{prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4`, or a picture or subtitles beside it. */
+  readonly name: string;
 }
 
-/** The archived file that an address names, or null for any other address. */
-export function parseArchivedFile(url: URL, config: Config): ArchivedFile | null {
+/** `{prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4`: whatever else the storage accounts hold is not ours to serve. */
+const ARCHIVED_NAME = /^[^/]*-(\d+)\/\1\/ep\d+\/[0-9a-f]{32}(\.[a-z0-9]+)+$/;
+
+/**
+ * The archived file of a link, or null when it names none. The signature's own word counts, not the address: a provider's page or a
+ * playlist can name any file of the accounts, and must not be served it with their credentials.
+ */
+export function archivedFileOf(link: VerifiedLink, config: Config): ArchivedFile | null {
+  if (link.context.archive !== true) return null;
+  const file = parseArchivedFile(link.url, config);
+  return file !== null && ARCHIVED_NAME.test(file.name) ? file : null;
+}
+
+function parseArchivedFile(url: URL, config: Config): ArchivedFile | null {
   const hubFile = parseArchiveUrl(url, config.hubOrigin);
   if (hubFile !== null) {
-    const path = /^\/resolve\/[^/]+\/(.+)$/.exec(hubFile.rest)?.[1];
-    return { shelf: "hub", hubFile, name: path === undefined ? null : `${hubFile.name}/${path}` };
+    return { shelf: "hub", hubFile, name: hubFile.rest.replace(/^\/resolve\/[^/]+/, hubFile.name) };
   }
   for (const shelf of ["s3", "folder"] as const) {
     const base = config[shelf]?.base;
@@ -50,7 +62,7 @@ export async function fetchArchived(
   for (const shelf of order) {
     const answer = shelf === "hub"
       ? file.hubFile && await fetchArchive(request, file.hubFile, options)
-      : file.name && config[shelf as "s3" | "folder"] && await fetchShelf(request, file.name, { ...options, shelf });
+      : config[shelf as "s3" | "folder"] && await fetchShelf(request, file.name, { ...options, shelf });
     if (!answer) continue;
     if (answer.ok) return answer;
     worst = moreTelling(worst, answer.error);

@@ -39,6 +39,7 @@ Deno.test("an archive is read in ranges from the Hub, from S3 and from a folder,
   const addressOn = (target: string) => told.copies.find((copy) => copy.target === target)!.directUrl;
 
   await using proxy = await startProxyFixture({
+    sign: { context: { archive: true } },
     vars: env,
     origins: [bench.hub.url, bench.hub.cdnUrl, s3.url, folderUrl],
   });
@@ -69,6 +70,7 @@ Deno.test("an archive is read in ranges from the Hub, from S3 and from a folder,
   await t.step("the link names a commit of an account that is dead → another account's main", async () => {
     bench.hub.user("alice").state = "revoked";
     await using fresh = await startProxyFixture({
+      sign: { context: { archive: true } },
       vars: env,
       origins: [bench.hub.url, bench.hub.cdnUrl, s3.url, folderUrl],
     });
@@ -80,6 +82,7 @@ Deno.test("an archive is read in ranges from the Hub, from S3 and from a folder,
   await t.step("both accounts are dead → S3; S3 has lost it → the folder", async () => {
     bench.hub.user("bob").state = "revoked";
     await using fresh = await startProxyFixture({
+      sign: { context: { archive: true } },
       vars: env,
       origins: [bench.hub.url, bench.hub.cdnUrl, s3.url, folderUrl],
     });
@@ -95,6 +98,7 @@ Deno.test("an archive is read in ranges from the Hub, from S3 and from a folder,
   await t.step("no copy is left → a coded refusal; no credential in link, answer or log", async () => {
     await Deno.remove(`${bench.dir}/folder`, { recursive: true });
     await using fresh = await startProxyFixture({
+      sign: { context: { archive: true } },
       vars: env,
       origins: [bench.hub.url, bench.hub.cdnUrl, s3.url, folderUrl],
     });

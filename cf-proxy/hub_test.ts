@@ -42,7 +42,8 @@ async function startArchive(
     await uploadFile({ ...access, file: { path, content: new Blob([FILE]) } });
   }
   bench.hub.calls.length = 0;
-  const proxy = await startProxyFixture({ vars: { ...bench.env, ...options.vars }, origins: [bench.hub.cdnUrl] });
+  const vars = { ...bench.env, ...options.vars };
+  const proxy = await startProxyFixture({ vars, origins: [bench.hub.cdnUrl], sign: { context: { archive: true } } });
   const address = archiveAddress({ username: accounts[0]!, prefix: "archive", malId: 5, episode: 1, fileKey: KEY });
   return {
     proxy,
@@ -75,10 +76,11 @@ Deno.test("conformance 54: the token goes to the Hub and never to its CDN, nor i
   await using proxy = await startProxyFixture({
     vars: (originUrl) => ({ HF_ENDPOINT: originUrl, ...account }),
     origins: [cdn.url],
+    sign: { context: { archive: true } },
   });
   const headers = { location: `${cdn.url}/a?Expires=4000000000`, "x-linked-etag": '"sha"' };
   proxy.route("/datasets/", (_request, response) => send(response, 302, headers));
-  const path = "/datasets/alice/archive-5/resolve/main/5/ep1/a.mp4";
+  const path = `/datasets/alice/archive-5/resolve/main/5/ep1/${KEY}.mp4`;
   const sent = { range: "bytes=5-9", "if-range": '"sha"', authorization: "Bearer viewer" };
   const answer = await proxy.get(path, { headers: sent });
   assert.equal(answer.status, 206);
@@ -114,12 +116,49 @@ archive(
 conformance(55, "a relative 307 of the Hub (small files) is followed with the token", async (proxy) => {
   proxy.route("/datasets/", (_request, response) => send(response, 307, { location: "/api/resolve-cache/x?etag=1" }));
   proxy.route("/api/resolve-cache/", media(FILE.slice(0, 100), { type: "text/vtt" }));
-  const answer = await proxy.get("/datasets/alice/archive-5/resolve/main/s.vtt", { headers: { range: "bytes=1-2" } });
+  const path = `/datasets/alice/archive-5/resolve/main/5/ep1/${KEY}.sprite.vtt`;
+  const answer = await proxy.get(path, { headers: { range: "bytes=1-2" } });
   assert.equal(answer.status, 206);
   assert.deepEqual(await bytesOf(answer), FILE.slice(1, 3));
   assert.deepEqual(proxy.seen.map((one) => one.headers.get("authorization")), ["Bearer hf_secret", "Bearer hf_secret"]);
 }, {
+  sign: { context: { archive: true } },
   vars: (originUrl) => ({ HF_ENDPOINT: originUrl, HF_STORAGE_USERNAME_1: "alice", HF_TOKEN_STORAGE_1: "hf_secret" }),
+});
+
+Deno.test("a link that is not the archive's, or a playlist's child, to a private file of the accounts → no token, no file", async (t) => {
+  await using archive = await startArchive();
+  const { proxy, bench, url } = archive;
+  const refused = async (answer: Response) => {
+    assert.notEqual(answer.status, 200);
+    assert.notDeepEqual(await bytesOf(answer), FILE);
+  };
+  await t.step("a provider's own link to the copy", async () => {
+    await refused(await proxy.get(url, { sign: { context: {} } }));
+    await refused(await proxy.get(url, { sign: { context: { headers: { referer: "https://p.test/" } } } }));
+  });
+  await t.step("a stranger's playlist that names the copy", async () => {
+    proxy.route(
+      "/evil.m3u8",
+      (_request, response) =>
+        send(
+          response,
+          200,
+          { "content-type": "application/vnd.apple.mpegurl" },
+          `#EXTM3U\n#EXTINF:4,\n${url}\n#EXT-X-ENDLIST\n`,
+        ),
+    );
+    const playlist = await (await proxy.get("/evil.m3u8", { sign: { context: {} } })).text();
+    const child = playlist.split("\n").find((line) => line.includes("/proxy?"));
+    if (child !== undefined) await refused(await fetch(new URL(child, proxy.worker.url)));
+  });
+  await t.step("an archive link to something else that the account keeps", async () => {
+    const access = { accessToken: "hf_aliceToken", hubUrl: bench.hub.url };
+    const repo = { type: "dataset" as const, name: "alice/private-notes" };
+    await createRepo({ ...access, repo, private: true });
+    await uploadFile({ ...access, repo, file: { path: "notes.mp4", content: new Blob([FILE]) } });
+    await refused(await proxy.get(`${bench.hub.url}/datasets/alice/private-notes/resolve/main/notes.mp4`));
+  });
 });
 
 archive(56, "100 ranges of one file ask the Hub once", async ({ proxy, bench, url }) => {

@@ -5,7 +5,7 @@ import { parseRange } from "../core/range.ts";
 import { ok, type Result } from "../core/result.ts";
 import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../core/target_policy.ts";
 import type { Invocation } from "./app.ts";
-import { fetchArchived, parseArchivedFile } from "./archive.ts";
+import { archivedFileOf, fetchArchived } from "./archive.ts";
 import type { Config } from "./env.ts";
 import { answerHeaders, extension, isActive, mediaType, redirectAnswer } from "./headers.ts";
 import { decryptAnswer } from "./mega.ts";
@@ -44,14 +44,15 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
 }
 
 /** Media whose bytes the viewer can fetch as well: nothing to rewrite, to decrypt, or to send along. */
-function isRedirectable({ url, context }: VerifiedLink, config: Config): boolean {
+function isRedirectable(link: VerifiedLink, config: Config): boolean {
+  const { url, context } = link;
   return MEDIA_EXTENSIONS.has(extension(url)) && context.headers === undefined && context.megaKey === undefined &&
-    parseArchivedFile(url, config) === null;
+    archivedFileOf(link, config) === null;
 }
 
 async function fetchTarget(request: Request, target: Target): Promise<Result<Upstream, Problem>> {
   const { link, options, invocation } = target;
-  const file = parseArchivedFile(link.url, invocation.config);
+  const file = archivedFileOf(link, invocation.config);
   if (file !== null) return await fetchArchived(request, file, { ...options, invocation });
   const upstream = link.context.episode === undefined
     ? await fetchSource(request, target)
@@ -64,7 +65,9 @@ async function fetchTarget(request: Request, target: Target): Promise<Result<Ups
 
 async function answer(request: Request, upstream: Upstream, context: RewriteContext): Promise<Response> {
   const { response, url } = upstream;
-  const kind = context.link.context.megaKey === undefined ? kindOf(upstream, request, context.link.url) : "other";
+  const { megaKey, archive } = context.link.context;
+  // An archive is one media file. Taken for a playlist, it could hand its credentials on to whatever it names.
+  const kind = megaKey === undefined && archive === undefined ? kindOf(upstream, request, context.link.url) : "other";
   if (request.method === "HEAD") {
     if (kind === "playlist") return playlistHead();
     return new Response(null, { status: response.status, headers: answerHeaders(response, context.link.url) });

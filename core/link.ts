@@ -23,6 +23,8 @@ export interface LinkContext {
   readonly headers?: Readonly<Record<string, string>>;
   /** The 32-byte key of a mega file, base64url as in its link: the body is decrypted on the way. */
   readonly megaKey?: string;
+  /** An archived file: only then are the storage accounts' credentials used, whatever the address looks like. */
+  readonly archive?: true;
   /** Which server of which episode this is, for asking the public API again when the address dies. */
   readonly episode?: {
     readonly malId: number;
@@ -318,6 +320,7 @@ interface WireContext {
   readonly v?: readonly (readonly [string, string])[];
   readonly h?: readonly (readonly [string, string])[];
   readonly k?: string;
+  readonly a?: 1;
   readonly e?: readonly [malId: number, episode: number, provider: string, server: string];
 }
 
@@ -329,6 +332,7 @@ function compact(context: LinkContext): WireContext {
     ...(variables.length === 0 ? {} : { v: variables }),
     ...(headers.length === 0 ? {} : { h: headers.sort(([a], [b]) => (a < b ? -1 : 1)) }),
     ...(megaKey === undefined ? {} : { k: megaKey }),
+    ...(context.archive === undefined ? {} : { a: 1 as const }),
     ...(episode === undefined
       ? {}
       : { e: [episode.malId, episode.episode, episode.provider, episode.server] as const }),
@@ -340,6 +344,7 @@ function expand(wire: WireContext): LinkContext {
     ...(wire.v === undefined ? {} : { variables: Object.fromEntries(wire.v) }),
     ...(wire.h === undefined ? {} : { headers: Object.fromEntries(wire.h) }),
     ...(wire.k === undefined ? {} : { megaKey: wire.k }),
+    ...(wire.a === undefined ? {} : { archive: true as const }),
     ...(wire.e === undefined
       ? {}
       : { episode: { malId: wire.e[0], episode: wire.e[1], provider: wire.e[2], server: wire.e[3] } }),

@@ -158,6 +158,8 @@ export interface FixtureOptions extends Omit<WorkerOptions, "vars"> {
   readonly vars?: Readonly<Record<string, string>> | ((originUrl: string) => Readonly<Record<string, string>>);
   /** Further origins that the Worker may fetch from. */
   readonly origins?: readonly string[];
+  /** Holds for every link that does not say otherwise. */
+  readonly sign?: Partial<SignLinkOptions>;
 }
 
 export async function startProxyFixture(options: FixtureOptions = {}): Promise<ProxyFixture> {
@@ -177,6 +179,7 @@ export async function startProxyFixture(options: FixtureOptions = {}): Promise<P
         url: /^[a-z]+:/i.test(target) ? target : origin.url + target,
         expiresAt: EXPIRES_AT,
         keys: KEYS,
+        ...options.sign,
         ...sign,
       });
     return {

@@ -207,7 +207,7 @@ async function hubRanges(count: number): Promise<{ ranges: number; resolves: num
     vars: { STREAM_SIGNING_KEYS: KEY_TEXT, ...bench.env },
     allowedOrigins: [bench.hub.cdnUrl],
   });
-  const link = await linkTo(worker, archiveUrl(bench.hub.url, address));
+  const link = await linkTo(worker, archiveUrl(bench.hub.url, address), { context: { archive: true } });
   for (let i = 0; i < count; i++) {
     const start = (i * 4096) % (MEBIBYTE.length - 4096);
     const answer = await fetch(link, { headers: { range: `bytes=${start}-${start + 4095}` } });

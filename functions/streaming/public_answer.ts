@@ -137,6 +137,7 @@ async function archivedServer(
       url,
       kind: "mp4",
       expiresAt,
+      archive: true,
       episode: { ...input.key, provider: copy.provider, server: embed },
     }),
     kind: "mp4",

@@ -12,6 +12,8 @@ export interface StreamLinkInput {
   readonly expiresAt: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly megaKey?: string | null;
+  /** The address is a copy in the operator's storage, to be read with the operator's credentials. */
+  readonly archive?: true;
   readonly episode: NonNullable<LinkContext["episode"]>;
 }
 
@@ -21,7 +23,7 @@ export interface StreamLinks {
 
 export function createStreamLinks(options: { proxyBaseUrl: string; keys: SigningKeys }): StreamLinks {
   return {
-    sign({ url, kind, expiresAt, headers, megaKey, episode }) {
+    sign({ url, kind, expiresAt, headers, megaKey, archive, episode }) {
       const scopeDirectories = kind === "hls" ? playlistScope(new URL(url)) : null;
       return signLink({
         ...options,
@@ -31,6 +33,7 @@ export function createStreamLinks(options: { proxyBaseUrl: string; keys: Signing
         context: {
           ...(headers && { headers }),
           ...(megaKey && { megaKey }),
+          ...(archive && { archive }),
           // A very long embed address would not fit the link: it then only loses the Worker's way to ask again.
           ...(episode.server.length <= MAX_SERVER_ADDRESS && { episode }),
         },
