@@ -193,6 +193,7 @@ export type Database = {
           "provider": string;
           "resolution": string | null;
           "retry_count": number;
+          "revived_at": string | null;
           "run_at": string;
           "started_at": string | null;
           "status": string;
@@ -222,6 +223,7 @@ export type Database = {
           "provider": string;
           "resolution"?: string | null;
           "retry_count"?: number;
+          "revived_at"?: string | null;
           "run_at"?: string;
           "started_at"?: string | null;
           "status"?: string;
@@ -250,6 +252,7 @@ export type Database = {
           "provider"?: string;
           "resolution"?: string | null;
           "retry_count"?: number;
+          "revived_at"?: string | null;
           "run_at"?: string;
           "started_at"?: string | null;
           "status"?: string;
@@ -463,6 +466,7 @@ export type Database = {
           "provider": string;
           "resolution": string | null;
           "retry_count": number;
+          "revived_at": string | null;
           "run_at": string;
           "started_at": string | null;
           "status": string;
@@ -603,6 +607,7 @@ export type Database = {
           "provider": string;
           "resolution": string | null;
           "retry_count": number;
+          "revived_at": string | null;
           "run_at": string;
           "started_at": string | null;
           "status": string;
@@ -640,6 +645,7 @@ export type Database = {
           "provider": string;
           "resolution": string | null;
           "retry_count": number;
+          "revived_at": string | null;
           "run_at": string;
           "started_at": string | null;
           "status": string;
@@ -672,6 +678,7 @@ export type Database = {
         }[];
       };
       "import_catalogue": { Args: { "dry_run"?: boolean; "entries": Json }; Returns: Json };
+      "lift_takedown": { Args: { "episode"?: number; "mal_id": number }; Returns: boolean };
       "plan_replica_repairs": { Args: { "limit"?: number; "targets": (string)[] }; Returns: number };
       "promote_replica": {
         Args: { "replica_id": string; "stream_url"?: string };
@@ -765,6 +772,7 @@ export type Database = {
           "provider": string;
           "resolution": string | null;
           "retry_count": number;
+          "revived_at": string | null;
           "run_at": string;
           "started_at": string | null;
           "status": string;
@@ -825,6 +833,7 @@ export type Database = {
           "provider": string;
           "resolution": string | null;
           "retry_count": number;
+          "revived_at": string | null;
           "run_at": string;
           "started_at": string | null;
           "status": string;

@@ -3,6 +3,7 @@ create table keepstream.error_classes (
   name text primary key,
   base_seconds int not null,
   effect text not null default 'backoff',
+  blames_source boolean not null default true,
   about text not null,
   constraint error_class_name_is_a_word check (name ~ '^[a-z0-9_]{1,40}$'),
   constraint error_class_base_is_positive check (base_seconds > 0),
@@ -12,6 +13,7 @@ comment on table keepstream.error_classes is 'Retry policy by class of failure.'
 comment on column keepstream.error_classes.effect is
   'backoff: doubles per attempt; flat: base·U(1/6,1); next_source: another address, no attempt consumed while one remains; '
   'release: back to pending, no attempt consumed; terminal_source: this address is dead, the job with its last address; terminal: the job is dead.';
+comment on column keepstream.error_classes.blames_source is 'False: not the address'' fault, so the next attempt takes the same one first.';
 alter table keepstream.error_classes enable row level security;
 
 insert into keepstream.error_classes (name, base_seconds, effect, about) values
@@ -32,6 +34,9 @@ insert into keepstream.error_classes (name, base_seconds, effect, about) values
   ('too_large', 60, 'terminal_source', 'over a size limit'),
   ('invalid_input', 60, 'terminal_source', 'an address or a file that is not what it says'),
   ('cancelled', 60, 'terminal', 'an operator said so');
+
+update keepstream.error_classes set blames_source = false
+where name in ('storage_5xx', 'storage_conflict', 'disk_full', 'unknown', 'lease_expired', 'shutdown', 'cancelled');
 
 create function keepstream.retry_delay(base_seconds int, attempt int) returns interval
 language sql volatile set search_path = ''

@@ -18,6 +18,7 @@ create table public.video_queue (
   max_attempts int not null default 8,
   error_class text,
   terminal_at timestamptz,
+  revived_at timestamptz,
   lease_token uuid,
   lease_epoch int not null default 0,
   lease_owner text,
@@ -44,6 +45,7 @@ comment on column public.video_queue.retry_count is 'Failures and reaps since th
 comment on column public.video_queue.run_at is 'Not claimed before this moment.';
 comment on column public.video_queue.priority is '0 first … 3 last.';
 comment on column public.video_queue.terminal_at is 'Set on a dead letter: claimed again only after a new source or an operator.';
+comment on column public.video_queue.revived_at is 'When a new address last revived the dead letter: at most once a day, since some pages change their addresses with every look.';
 comment on column public.video_queue.lease_epoch is 'Rises by one with every claim, never falls.';
 comment on column public.video_queue.lease_token is 'Fencing token of the current holder; every write of the job names it.';
 

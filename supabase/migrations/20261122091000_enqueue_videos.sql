@@ -32,6 +32,18 @@ begin
     raise exception using errcode = 'PT400', message = 'priority must be 0, 1, 2 or 3';
   end if;
 
+  if exists (
+    select from keepstream.takedowns t
+    where t.mal_id = enqueue.mal_id and (t.episode is null or t.episode = enqueue.episode)
+  ) then
+    raise exception using errcode = 'PT451', message = 'this episode was taken down', hint = 'lift_takedown allows it again';
+  elsif exists (
+    select from public.providers p
+    where p.name = enqueue.provider and (not p.enabled or (p.recipe <> 'catalogue' and nullif(trim(p.rights), '') is null))
+  ) then
+    raise exception using errcode = 'PT403', message = 'the provider''s entry does not say on what ground copies may be kept';
+  end if;
+
   loop
     select * into job from public.video_queue q
     where q.mal_id = enqueue.mal_id and q.episode = enqueue.episode and q.provider = enqueue.provider
@@ -75,9 +87,11 @@ begin
   end if;
   insert into keepstream.events (queue_id, kind) values (job.id, 'source_added');
 
-  if job.status in ('pending', 'failed') then
+  if job.status = 'pending' or (job.status = 'failed' and (
+    job.terminal_at is null or job.revived_at is null or job.revived_at < clock_timestamp() - interval '1 day'
+  )) then
     update public.video_queue q
-    set status = 'pending', video_url = enqueue.video_url, embed_url = page,
+    set status = 'pending', revived_at = case when q.terminal_at is null then q.revived_at else clock_timestamp() end, video_url = enqueue.video_url, embed_url = page,
         run_at = least(q.run_at, clock_timestamp()), updated_at = clock_timestamp()
     where q.id = job.id
     returning * into job;

@@ -110,7 +110,7 @@ begin
       end if;
     elsif policy.effect = 'terminal' then
       dead := moment;
-    else
+    elsif policy.blames_source then
       next_source := keepstream.switch_candidate(job.id, candidate_id, policy.name, null);
     end if;
   end if;

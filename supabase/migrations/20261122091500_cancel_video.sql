@@ -42,6 +42,7 @@ begin
   if takedown.mal_id is null then
     raise exception using errcode = 'PT400', message = 'mal_id is required';
   end if;
+  insert into keepstream.takedowns (mal_id, episode) values (takedown.mal_id, takedown.episode) on conflict do nothing;
   with doomed as (
     select q.id from public.video_queue q
     where q.mal_id = takedown.mal_id and (takedown.episode is null or q.episode = takedown.episode)
@@ -65,4 +66,15 @@ begin
 end
 $$;
 comment on function public.takedown(int, int) is
-  'Removes jobs, archives and cached source lists of a title or one episode, leaves an audit event, returns {jobs, copies}.';
+  'Removes jobs, archives and cached source lists of a title or one episode, keeps it from being archived again, leaves an audit event, returns {jobs, copies}.';
+
+create function public.lift_takedown(mal_id int, episode int default null) returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from keepstream.takedowns t
+  where t.mal_id = lift_takedown.mal_id and t.episode is not distinct from lift_takedown.episode;
+  return found;
+end
+$$;
+comment on function public.lift_takedown(int, int) is 'Allows a title or an episode to be archived again; false when it was not taken down.';

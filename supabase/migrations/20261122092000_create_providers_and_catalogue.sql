@@ -91,6 +91,21 @@ as $$
 $$;
 comment on function public.read_metadata(text) is 'A kept answer, or null.';
 
+-- Rights that were withdrawn end what waits under them. A provider without an entry is an operator's own call.
+create function keepstream.end_jobs_without_rights() returns void
+language sql security definer set search_path = ''
+as $$
+  update public.video_queue q
+  set status = 'failed', error_class = 'policy_denied', error_message = 'the rights to keep copies were withdrawn',
+      terminal_at = pg_catalog.clock_timestamp(), finished_at = pg_catalog.clock_timestamp()
+  from public.providers p
+  left join public.catalogue c on p.recipe = 'catalogue'
+  where q.provider = p.name and q.status in ('pending', 'failed') and q.terminal_at is null
+    and (p.recipe <> 'catalogue' or (c.mal_id = q.mal_id and c.episode = q.episode))
+    and (not p.enabled or nullif(pg_catalog.btrim(case when p.recipe = 'catalogue' then c.rights else p.rights end), '') is null)
+$$;
+comment on function keepstream.end_jobs_without_rights() is 'Makes waiting jobs of providers or catalogue entries without rights dead letters.';
+
 create function public.apply_providers(entries jsonb, dry_run boolean default true) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -139,6 +154,7 @@ begin
   on conflict (name) do update
     set recipe = excluded.recipe, base_url = excluded.base_url, rights = excluded.rights, config = excluded.config,
         enabled = excluded.enabled, position = excluded.position, updated_at = clock_timestamp();
+  perform keepstream.end_jobs_without_rights();
   return difference;
 end
 $$;
@@ -179,6 +195,7 @@ begin
   on conflict (mal_id, episode) do update
     set title = excluded.title, sources = excluded.sources, rights = excluded.rights, updated_at = clock_timestamp()
     where (c.title, c.sources, c.rights) is distinct from (excluded.title, excluded.sources, excluded.rights);
+  perform keepstream.end_jobs_without_rights();
   return difference;
 end
 $$;

@@ -21,6 +21,8 @@ as $$
     select o.ctid from keepstream.source_lists o, keepstream.settings s
     where o.fetched_at < pg_catalog.now() - pg_catalog.make_interval(days => s.source_list_retention_days)
     limit batch);
+  delete from public.title_mappings m where m.ctid in (
+    select o.ctid from public.title_mappings o where o.expires_at < pg_catalog.now() and not o.by_operator limit batch);
   delete from public.metadata_cache m where m.ctid in (
     select o.ctid from public.metadata_cache o where o.expires_at < pg_catalog.now() limit batch);
   delete from keepstream.client_limits c where c.ctid in (

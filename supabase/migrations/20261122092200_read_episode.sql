@@ -39,9 +39,12 @@ begin
       select coalesce(jsonb_agg(jsonb_build_object('id', q.id, 'provider', q.provider, 'resolution', q.resolution, 'status', q.status,
         'progress', q.progress, 'error_class', q.error_class, 'terminal_at', q.terminal_at) order by q.provider, q.resolution), '[]')
       from public.video_queue q where q.mal_id = read_episode.mal_id and q.episode = read_episode.episode),
+    'taken_down', exists (
+      select from keepstream.takedowns t
+      where t.mal_id = read_episode.mal_id and (t.episode is null or t.episode = read_episode.episode)),
     'rate_limit', case when client is not null then keepstream.take_request(client) end
   );
 end
 $$;
 comment on function public.read_episode(int, int, text) is
-  '{providers, catalogue, mappings, source_lists, store, queue, rate_limit} of an episode. With client, the request is counted.';
+  '{providers, catalogue, mappings, source_lists, store, queue, taken_down, rate_limit} of an episode. With client, the request is counted.';

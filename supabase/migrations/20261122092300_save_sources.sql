@@ -21,7 +21,9 @@ begin
     case when jsonb_typeof(l.value -> 'servers') = 'array' then l.value -> 'servers' else '[]' end, clock_timestamp()
   from jsonb_each(lists) as l order by l.key
   on conflict on constraint source_lists_pkey do update
-    set state = excluded.state, code = excluded.code, servers = excluded.servers, fetched_at = excluded.fetched_at;
+    set state = excluded.state, code = excluded.code, fetched_at = excluded.fetched_at,
+        -- A failed look says nothing of the servers that were there.
+        servers = case when excluded.state in ('ok', 'empty') then excluded.servers else s.servers end;
 
   -- What plays, from providers that say on what ground copies may be kept; of the catalogue, each entry says it. A
   -- server this schema would refuse is left out, not the others with it.
@@ -45,7 +47,10 @@ begin
   queue_full := exists (
     select from public.video_queue q where q.status in ('pending', 'failed') and q.terminal_at is null
     offset (select s.max_waiting_jobs from keepstream.settings s) limit 1);
-  if servers is not null and not queue_full then
+  if servers is not null and not queue_full and not exists (
+    select from keepstream.takedowns t
+    where t.mal_id = save_sources.mal_id and (t.episode is null or t.episode = save_sources.episode)
+  ) then
     select count(distinct e.id) into enqueued from public.enqueue_videos(servers) e;
   end if;
 

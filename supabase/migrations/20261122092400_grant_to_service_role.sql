@@ -19,6 +19,7 @@ grant execute on function
   public.upsert_video_store(int, int, text, text, text, int, text, text, text, text, uuid, text, bigint, double precision, jsonb),
   public.cancel_video(uuid),
   public.takedown(int, int),
+  public.lift_takedown(int, int),
   public.claim_replica_repairs(int, text, int),
   public.extend_replica_lease(uuid[], uuid[], int),
   public.complete_replica(uuid, uuid, text, text, text, text, text, int, text, bigint, text, text, int),

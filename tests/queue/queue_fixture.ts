@@ -45,7 +45,7 @@ export interface QueueFixture {
 const EMPTY_ALL = [
   ...["video_replicas", "video_store", "video_candidates", "video_queue"].map((table) => `public.${table}`),
   ...["providers", "catalogue", "title_mappings", "metadata_cache"].map((table) => `public.${table}`),
-  ...["events", "resource_leases", "source_lists", "client_limits"].map((table) => `keepstream.${table}`),
+  ...["events", "takedowns", "resource_leases", "source_lists", "client_limits"].map((table) => `keepstream.${table}`),
   ...["net.http_request_queue", "vault.secrets"],
 ].map((table) => `delete from ${table} where true`).join("; ");
 
@@ -129,7 +129,8 @@ export function createQueueFixture(database: TestDatabase): QueueFixture {
     async travel(seconds) {
       await sql`
         update public.video_queue set run_at = run_at - make_interval(secs => ${seconds}),
-          lease_expires_at = lease_expires_at - make_interval(secs => ${seconds}) where true`;
+          lease_expires_at = lease_expires_at - make_interval(secs => ${seconds}),
+          revived_at = revived_at - make_interval(secs => ${seconds}) where true`;
       await sql`
         update public.video_replicas set run_at = run_at - make_interval(secs => ${seconds}),
           lease_expires_at = lease_expires_at - make_interval(secs => ${seconds}) where true`;

@@ -36,6 +36,8 @@ export type Verdict = "accepted" | "PT404" | "PT409" | "PT422";
 
 export const MAX_ATTEMPTS = 8;
 const TERMINAL_SOURCE = new Set(["unsupported", "drm", "policy_denied", "too_large", "invalid_input"]);
+/** Not the address' fault. */
+const BLAMELESS = new Set(["storage_5xx", "storage_conflict", "disk_full", "unknown"]);
 const NOT_THE_HOLDERS = new Set(["lease_expired", "cancelled"]);
 const KNOWN = new Set([
   ...["network", "timeout", "upstream_5xx", "storage_5xx", "unknown", "rate_limited", "storage_conflict", "disk_full"],
@@ -73,12 +75,12 @@ export function newJob(id: string, key: string, options: { priority: number; add
 }
 
 /** Asking again for a job that exists. False: nothing may change. */
-export function enqueueAgain(job: ModelJob, address: string): boolean {
+export function enqueueAgain(job: ModelJob, address: string, mayRevive: boolean): boolean {
   if (job.terminal && job.errorClass === "cancelled") return false;
   if (job.candidates.some((candidate) => candidate.address === address)) return false;
   const rank = Math.max(-1, ...job.candidates.map((candidate) => candidate.rank)) + 1;
   job.candidates.push({ address, rank, fails: 0, state: "live" });
-  if (job.status === "failed") revive(job, job.terminal);
+  if (job.status === "failed" && (!job.terminal || mayRevive)) revive(job, job.terminal);
   return true;
 }
 
@@ -168,7 +170,7 @@ function fail(job: ModelJob, errorClass: string): void {
     return;
   }
   const [tried] = liveCandidates(job);
-  if (tried) {
+  if (tried && !BLAMELESS.has(errorClass)) {
     tried.fails += 1;
     if (errorClass === "source_expired") tried.state = "expired";
     if (TERMINAL_SOURCE.has(errorClass)) tried.state = "dead";

@@ -136,7 +136,9 @@ class ModelRun {
     const rows = await this.queue.sql<Seen[]>`
       select *, run_at <= clock_timestamp() as due, coalesce(lease_expires_at <= clock_timestamp(), false) as expired,
         (status in ('pending', 'failed') and terminal_at is null and run_at between clock_timestamp() and clock_timestamp() + interval '2 seconds')
-        or coalesce(lease_expires_at between clock_timestamp() and clock_timestamp() + interval '2 seconds', false) as unclear
+        or coalesce(lease_expires_at between clock_timestamp() and clock_timestamp() + interval '2 seconds', false)
+        or coalesce(abs(extract(epoch from clock_timestamp() - revived_at) - 86400) < 3, false) as unclear,
+        revived_at is null or revived_at < clock_timestamp() - interval '1 day' as may_revive
       from public.video_queue`;
     this.seen = new Map(rows.map((row) => [row.id, row]));
   }
@@ -231,7 +233,8 @@ class ModelRun {
     const known = this.keys.get(key);
     if (known) {
       assert.equal(row["id"], known.id, "1: the same key, another row");
-      return model.enqueueAgain(known, video.video_url);
+      const mayRevive = this.seen.get(known.id)?.["may_revive"] !== false;
+      return model.enqueueAgain(known, video.video_url, mayRevive);
     }
     const job = model.newJob(row["id"] as string, key, { priority: video.priority, address: video.video_url });
     this.keys.set(key, job);

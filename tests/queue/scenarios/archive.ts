@@ -590,6 +590,56 @@ export const ARCHIVE: readonly Scenario[] = [
     },
   },
   {
+    name: "what was taken down is not archived again – by no enqueue and no viewer – until an operator lifts it",
+    async run(queue) {
+      await queue.rpc("apply_providers", {
+        entries: [{ name: "animasu", recipe: "peertube", rights: "own work" }],
+        dry_run: false,
+      });
+      const down = async (mal_id: number, episode: number | null) =>
+        void await queue.rpc("takedown", { mal_id, episode });
+      const lift = async (mal_id: number, episode: number | null) =>
+        (await queue.rpc("lift_takedown", { mal_id, episode }))[0]!["lift_takedown"];
+      const ask = (mal_id: number, episode: number) => outcome(queue.enqueue({ mal_id, episode }));
+      const view = async (mal_id: number, episode: number) => {
+        const servers = [{ video_url: "https://a.test/x", resolution: "1080p" }];
+        const [saved] = await queue.rpc<{ save_sources: Row }>("save_sources", {
+          mal_id,
+          episode,
+          lists: { animasu: { state: "ok", servers } },
+        });
+        const [read] = await queue.rpc<{ read_episode: Row }>("read_episode", { mal_id, episode });
+        return [saved!.save_sources["enqueued"], read!.read_episode["taken_down"]];
+      };
+      await down(1, 1);
+      await down(1, 1);
+      await down(2, null);
+      assert.deepEqual([await ask(1, 1), await ask(1, 2), await ask(2, 5), await ask(3, 1)], [
+        "PT451",
+        "accepted",
+        "PT451",
+        "accepted",
+      ]);
+      assert.deepEqual([await view(1, 1), await view(1, 2), await view(2, 5)], [[0, true], [1, false], [0, true]]);
+      assert.equal(
+        await outcome(
+          queue.rpc("enqueue_videos", {
+            videos: [{ mal_id: 2, episode: 1, provider: "animasu", video_url: "https://a.test/" }],
+          }),
+        ),
+        "PT451",
+      );
+      assert.deepEqual([await lift(1, 2), await lift(2, 5), await lift(1, 1), await lift(2, null)], [
+        false,
+        false,
+        true,
+        true,
+      ]);
+      assert.deepEqual([await ask(1, 1), await ask(2, 5)], ["accepted", "accepted"]);
+      assert.deepEqual(await view(1, 1), [1, false]);
+    },
+  },
+  {
     name: "a job held while it is taken down → its holder hears 404 or 409, nothing comes back",
     async run(queue) {
       const job = await queue.uploading();
@@ -607,7 +657,7 @@ export const ARCHIVE: readonly Scenario[] = [
         (await queue.rpc("extend_video_lease", { ids: [job.id], lease_tokens: [job.lease_token] }))[0]!["lost"],
         true,
       );
-      assert.equal(await outcome(queue.enqueue({ episode: 1 })), "accepted");
+      assert.equal(await outcome(queue.enqueue({ episode: 1 })), "PT451");
     },
   },
 ];

@@ -85,6 +85,20 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
+    name: "a failure that is not the address' fault → the same address first, its count untouched",
+    async run(queue) {
+      for (const error_class of ["storage_5xx", "storage_conflict", "disk_full", "unknown"]) {
+        const job = await claimedWith(queue, [A, B]);
+        const row = await queue.update(job, "failed", { error_class });
+        assert.equal(row["error_class"], error_class);
+        await queue.travel(400);
+        const again = await queue.claimOne();
+        assert.deepEqual(again.candidates, job.candidates);
+        await queue.reset();
+      }
+    },
+  },
+  {
     name: "a terminal class kills the address, and the job with its last one",
     async run(queue) {
       const job = await claimedWith(queue, [A, B]);

@@ -40,6 +40,7 @@ export const EPISODE: readonly Scenario[] = [
         source_lists: {},
         store: [],
         queue: [],
+        taken_down: false,
         rate_limit: null,
       });
       for (
@@ -142,6 +143,50 @@ export const EPISODE: readonly Scenario[] = [
         dry_run: false,
       });
       assert.equal((await save(queue, list))["enqueued"], 1);
+    },
+  },
+  {
+    name: "save_sources of a failed look keeps the servers that were there; an empty list is news",
+    async run(queue) {
+      const list = async () => ((await read(queue))["source_lists"] as Record<string, Row>)["animasu"]!;
+      await save(queue, { animasu: { state: "ok", servers: [server()] } });
+      await save(queue, { animasu: { state: "timeout", code: "timeout", servers: [] } });
+      assert.deepEqual([(await list())["state"], (await list())["code"], (await list())["servers"]], [
+        "timeout",
+        "timeout",
+        [server()],
+      ]);
+      await save(queue, { animasu: { state: "empty", servers: [] } });
+      assert.deepEqual([(await list())["state"], (await list())["servers"]], ["empty", []]);
+    },
+  },
+  {
+    name: "rights that are missing or withdrawn: nothing is enqueued for the entry, and what waits ends",
+    async run(queue) {
+      await apply(queue, [ANIMASU, SAMEHADAKU, { name: "catalogue", recipe: "catalogue" }]);
+      assert.equal(await outcome(queue.enqueue({ provider: "samehadaku" })), "PT403");
+      assert.equal(await outcome(queue.enqueue({ provider: "stranger" })), "accepted", "an operator's own call");
+      const waiting = await queue.enqueue();
+      const failed = await queue.downloading({ priority: 0 });
+      await queue.update(failed, "failed", { error_class: "network" });
+      const held = await queue.downloading({ priority: 0 });
+      const kept = await queue.enqueue({ provider: "catalogue", episode: 1 });
+      const entry = { mal_id: 55825, episode: 1, sources: [], rights: "CC BY" };
+      await queue.rpc("import_catalogue", { entries: [entry], dry_run: false });
+      await apply(queue, [{ ...ANIMASU, rights: null }, SAMEHADAKU, { name: "catalogue", recipe: "catalogue" }]);
+      for (const { id } of [waiting, failed]) {
+        const row = await queue.row(id);
+        assert.deepEqual(
+          [row["status"], row["error_class"], row["terminal_at"] !== null, row["finished_at"] !== null],
+          ["failed", "policy_denied", true, true],
+        );
+      }
+      assert.equal((await queue.row(held.id))["status"], "downloading");
+      assert.equal((await queue.row(kept["id"]))["status"], "pending");
+      await queue.rpc("import_catalogue", { entries: [{ ...entry, rights: " " }], dry_run: false });
+      assert.equal((await queue.row(kept["id"]))["error_class"], "policy_denied");
+      await apply(queue, [{ ...ANIMASU, enabled: false }]);
+      assert.equal(await outcome(queue.enqueue()), "PT403");
     },
   },
   {

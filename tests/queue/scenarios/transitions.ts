@@ -414,6 +414,25 @@ export const TRANSITIONS: readonly Scenario[] = [
     },
   },
   {
+    name: "a dead letter is revived by a new address once a day, by an operator at any time",
+    async run(queue) {
+      const address = (n: number) => ({ episode: 7, video_url: `https://a.test/nonce-${n}` });
+      const die = async () => void await queue.update(await queue.claimOne(), "failed", { error_class: "drm" });
+      await queue.enqueue(address(0));
+      await die();
+      assert.equal((await queue.enqueue(address(1)))["status"], "pending");
+      await die();
+      assert.ok((await queue.enqueue(address(2)))["terminal_at"]);
+      await queue.travel(86_000);
+      assert.ok((await queue.enqueue(address(3)))["terminal_at"]);
+      await queue.travel(1_000);
+      assert.equal((await queue.enqueue(address(4)))["status"], "pending");
+      await die();
+      await queue.rpc("retry_videos");
+      assert.equal((await queue.claim()).length, 1);
+    },
+  },
+  {
     name: "shutdown → given back without consuming the attempt",
     async run(queue) {
       const job = await queue.downloading();
@@ -663,8 +682,11 @@ export const TRANSITIONS: readonly Scenario[] = [
         0,
         0,
       ]);
-      assert.equal((await queue.rpc("retry_videos")).length, 2);
-      assert.equal((await queue.claim(50)).length, 3);
+      const stopped = await queue.enqueue();
+      await queue.rpc("cancel_video", { id: stopped["id"] });
+      assert.equal((await queue.rpc("retry_videos")).length, 2, "an operator's no is not lifted in bulk");
+      assert.equal((await queue.rpc("retry_videos", { ids: [stopped["id"]] })).length, 1);
+      assert.equal((await queue.claim(50)).length, 4);
       assert.equal((await queue.row(ready.id))["status"], "ready");
     },
   },

@@ -266,6 +266,15 @@ export const UPKEEP: readonly Scenario[] = [
         lists: { old: { state: "ok" }, young: { state: "ok" } },
       });
       await queue.sql`update keepstream.source_lists set fetched_at = now() - interval '8 days' where provider = 'old'`;
+      await queue.rpc("save_title_mapping", { mal_id: 1, provider: "old", mapping: {}, ttl_seconds: -1 });
+      await queue.rpc("save_title_mapping", { mal_id: 1, provider: "young", mapping: {}, ttl_seconds: 60 });
+      await queue.rpc("save_title_mapping", {
+        mal_id: 1,
+        provider: "own",
+        mapping: {},
+        ttl_seconds: -1,
+        by_operator: true,
+      });
       await queue.rpc("save_metadata", { key: "old", value: 1, ttl_seconds: -1 });
       await queue.rpc("save_metadata", { key: "young", value: 2, ttl_seconds: 60 });
       await queue.rpc("read_episode", { mal_id: 1, episode: 1, client: "old" });
@@ -275,6 +284,8 @@ export const UPKEEP: readonly Scenario[] = [
       assert.deepEqual((await queue.sql`select provider from keepstream.source_lists`).map((row) => row["provider"]), [
         "young",
       ]);
+      const mapped = await queue.sql`select provider from public.title_mappings order by 1`;
+      assert.deepEqual(mapped.map((row) => row["provider"]), ["own", "young"]);
       assert.deepEqual((await queue.sql`select key from public.metadata_cache`).map((row) => row["key"]), ["young"]);
       assert.equal((await queue.sql`select from keepstream.client_limits`).length, 1);
     },
