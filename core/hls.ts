@@ -3,7 +3,7 @@
 //          → { kind: "media", endList: true, segments: [{ url: "https://cdn.test/a.ts", durationSeconds: 4, … }] }
 // Every address comes back absolute and unchecked: whoever fetches asks core/target_policy.ts first.
 // Rewriting for the proxy is core/hls_rewrite.ts. Runs on: Deno, workerd. Linear: 10,000 segments take a few milliseconds.
-import { createResolver, define, expandVariables, parseAttributes, type PlaylistError } from "./hls_syntax.ts";
+import { createResolver, parseAttributes, type PlaylistError, Variables } from "./hls_syntax.ts";
 import { err, ok, type Result } from "./result.ts";
 
 export type { PlaylistError } from "./hls_syntax.ts";
@@ -141,7 +141,7 @@ class Parser {
   readonly #base: URL;
   readonly #options: ParseOptions;
   readonly #resolve;
-  readonly #variables = new Map<string, string>();
+  readonly #variables = new Variables();
   readonly #variants: Variant[] = [];
   readonly #renditions: Rendition[] = [];
   readonly #segments: Segment[] = [];
@@ -223,7 +223,7 @@ class Parser {
     if (this.#isMaster) {
       if (this.#segments.length > 0) return err(malformed("holds variants and segments"));
       if (this.#variants.length === 0) return err(malformed("no variant has an address"));
-      const variables = this.#variables;
+      const variables = this.#variables.values;
       return ok({ kind: "master", variants: this.#variants, renditions: this.#renditions, variables });
     }
     return ok({
@@ -291,8 +291,7 @@ class Parser {
 
   #define(value: string): Problem {
     const imported = this.#options.variables ?? NO_VARIABLES;
-    const result = define(value, this.#variables, { imported, base: this.#base });
-    return result.ok ? null : malformed(result.error);
+    return this.#variables.define(value, { imported, base: this.#base });
   }
 
   #extStreamInf(value: string): Problem {
@@ -402,9 +401,8 @@ class Parser {
   }
 
   #expand(text: string): string | PlaylistError {
-    if (!text.includes("{$")) return text;
-    const expanded = expandVariables(text, this.#variables);
-    return expanded.ok ? expanded.value : malformed(expanded.error);
+    const expanded = this.#variables.expand(text);
+    return expanded.ok ? expanded.value : expanded.error;
   }
 
   #number(value: string, set: (number: number) => void): Problem {

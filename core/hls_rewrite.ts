@@ -4,14 +4,7 @@
 // distinct directory outside the parent link's scope, at most MAX_SIGNATURES of them.
 //
 // Child links end in the address: players that judge a segment by the ending of its link (ffmpeg 7.1 and later) see `.ts`.
-import {
-  createResolver,
-  define,
-  type Directory,
-  expandVariables,
-  parseAttributes,
-  type PlaylistError,
-} from "./hls_syntax.ts";
+import { createResolver, type Directory, parseAttributes, type PlaylistError, Variables } from "./hls_syntax.ts";
 import { hasEncodedSeparator } from "./link.ts";
 import { err, ok, type Result } from "./result.ts";
 import { checkTarget, type TargetPolicy } from "./target_policy.ts";
@@ -89,7 +82,7 @@ class Plan {
   /** The text before this is in `#out`. */
   #copied = 0;
   readonly #pending = new Map<string, Pending>();
-  readonly #variables = new Map<string, string>();
+  readonly #variables = new Variables();
   readonly #hasVariables: boolean;
   /** A master with variables hands them down inside its children's links, which the parent's tail does not hold. */
   readonly #handsDown: boolean;
@@ -116,8 +109,8 @@ class Plan {
       if (next === 0) next = text.length;
       // Variables stand in attribute values and addresses only; titles and comments stay as they are.
       const isTag = text.charCodeAt(at) === HASH;
-      const reason = isTag ? (text.startsWith("#EXT-X-", at) ? this.#tag(at, next) : null) : this.#uri(at, next);
-      if (reason !== null) return { code: "malformed", reason, line: number };
+      const problem = isTag ? (text.startsWith("#EXT-X-", at) ? this.#tag(at, next) : null) : this.#uri(at, next);
+      if (problem !== null) return { ...problem, line: number };
       if (this.#length > MAX_OUTPUT_LENGTH) return { code: "too_large", reason: "the rewritten playlist is too large" };
       at = next;
     }
@@ -128,7 +121,7 @@ class Plan {
   async finish(): Promise<Result<string, PlaylistError>> {
     const groups = this.#groups();
     if (groups === null) return err({ code: "too_large", reason: `names more than ${MAX_SIGNATURES} origins` });
-    const variables: ReadonlyMap<string, string> = this.#handsDown ? this.#variables : new Map<string, string>();
+    const variables: ReadonlyMap<string, string> = this.#handsDown ? this.#variables.values : new Map<string, string>();
     const { proxyUrl, sign } = this.#options;
     const tails = await Promise.all(groups.map(({ href, exact }) => sign({ href, exact, variables })));
     for (const [index, group] of groups.entries()) {
@@ -154,7 +147,7 @@ class Plan {
   }
 
   /** The line in [start, next) names an address, or is blank; answers what is wrong with it. */
-  #uri(start: number, next: number): string | null {
+  #uri(start: number, next: number): PlaylistError | null {
     const text = this.#text;
     let end = next;
     while (end > start && text.charCodeAt(end - 1) <= SPACE) end--;
@@ -174,15 +167,15 @@ class Plan {
     return null;
   }
 
-  #tag(start: number, next: number): string | null {
+  #tag(start: number, next: number): PlaylistError | null {
     const raw = this.#text.slice(start, next);
     if (raw.startsWith("#EXT-X-DEFINE:")) {
       const imported = this.#options.variables ?? new Map<string, string>();
-      const defined = define(raw.slice(14).trimEnd(), this.#variables, { imported, base: this.#options.base });
+      const problem = this.#variables.define(raw.slice(14).trimEnd(), { imported, base: this.#options.base });
       // Everything is expanded here, so the tag goes: a player would look for QUERYPARAM in our link.
       this.#copyUpTo(start);
       this.#copied = next;
-      return defined.ok ? null : defined.error;
+      return problem;
     }
     const expanded = this.#expand(raw);
     if (!expanded.ok) return expanded.error;
@@ -251,8 +244,8 @@ class Plan {
     return (plain ? name : encodeURIComponent(name)) + this.#lastQueryEncoded;
   }
 
-  #expand(text: string): Result<string, string> {
-    return this.#hasVariables && text.includes("{$") ? expandVariables(text, this.#variables) : ok(text);
+  #expand(text: string): Result<string, PlaylistError> {
+    return this.#hasVariables ? this.#variables.expand(text) : ok(text);
   }
 
   /** Copies what has not been copied yet of the text before `end`. */

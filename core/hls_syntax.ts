@@ -2,6 +2,14 @@
 // Example: parseAttributes('METHOD=AES-128,URI="k?a,b=c"') → METHOD: AES-128, URI: k?a,b=c
 // RFC 8216bis (draft-pantos-hls-rfc8216bis). Runs on: Deno, workerd. Everything here is linear in its input.
 import { err, ok, type Result } from "./result.ts";
+import { MAX_TARGET_LENGTH } from "./target_policy.ts";
+
+const VARIABLE_NAME = /^[A-Za-z0-9_-]{1,128}$/;
+const MAX_VARIABLES = 256;
+const MAX_VALUE_LENGTH = 4096;
+const MAX_EXPANDED_LINE_LENGTH = MAX_TARGET_LENGTH;
+/** All expanded lines of a playlist together: 10,000 segments with a token of 800 characters each. */
+const MAX_EXPANDED_LENGTH = 8 * 1024 * 1024;
 
 export interface PlaylistError {
   readonly code: "not_a_playlist" | "too_large" | "malformed";
@@ -40,37 +48,65 @@ export function parseAttributes(text: string): Attribute[] {
   return attributes;
 }
 
-/** `{$name}` replaced by its value (RFC 8216bis §4.3); a name nobody defined is an error, as the RFC demands. */
-export function expandVariables(text: string, variables: ReadonlyMap<string, string>): Result<string, string> {
-  let unknown: string | null = null;
-  const expanded = text.replace(/\{\$([A-Za-z0-9_-]+)\}/g, (whole, name: string) => {
-    const value = variables.get(name);
-    if (value === undefined) unknown ??= name;
-    return value ?? whole;
-  });
-  return unknown === null ? ok(expanded) : err(`variable ${unknown} is not defined`);
+/** The variables of one playlist (EXT-X-DEFINE), and how much text they have grown into: a few bytes can name a lot. */
+export class Variables {
+  readonly #values = new Map<string, string>();
+  #expandedLength = 0;
+
+  /** What a master playlist hands down to its media playlists. */
+  get values(): ReadonlyMap<string, string> {
+    return this.#values;
+  }
+
+  /** Takes up one EXT-X-DEFINE: NAME with VALUE, IMPORT from the master playlist, or QUERYPARAM of the playlist's address. */
+  define(
+    attributeText: string,
+    from: { readonly imported: ReadonlyMap<string, string>; readonly base: URL },
+  ): PlaylistError | null {
+    const attributes = new Map(parseAttributes(attributeText).map(({ name, value }) => [name, value]));
+    const name = attributes.get("NAME") ?? attributes.get("IMPORT") ?? attributes.get("QUERYPARAM");
+    if (name === undefined || !VARIABLE_NAME.test(name)) return malformed("EXT-X-DEFINE without a name");
+    if (this.#values.has(name)) return malformed(`variable ${name} is defined twice`);
+    let value: string | null | undefined;
+    if (attributes.has("NAME")) value = attributes.get("VALUE");
+    else if (attributes.has("IMPORT")) value = from.imported.get(name);
+    else value = from.base.searchParams.get(name);
+    if (value === undefined || value === null) return malformed(`variable ${name} has no value`);
+    if (value.length > MAX_VALUE_LENGTH) return tooLarge(`variable ${name} is too long`);
+    // A percent-decoded query may hold what would end the quoted string, or the line, that it is put into.
+    // deno-lint-ignore no-control-regex
+    if (/["\u0000-\u001f]/.test(value)) return malformed(`the value of variable ${name} holds a forbidden character`);
+    if (this.#values.size === MAX_VARIABLES) return tooLarge(`more than ${MAX_VARIABLES} variables`);
+    this.#values.set(name, value);
+    return null;
+  }
+
+  /** `{$name}` replaced by its value (RFC 8216bis §4.3); a name nobody defined is an error, as the RFC demands. */
+  expand(text: string): Result<string, PlaylistError> {
+    if (!text.includes("{$")) return ok(text);
+    let unknown: string | null = null;
+    let length = text.length;
+    const expanded = text.replace(/\{\$([A-Za-z0-9_-]+)\}/g, (whole, name: string) => {
+      const value = this.#values.get(name);
+      if (value === undefined) unknown ??= name;
+      else length += value.length - whole.length;
+      // One line must not grow to gigabytes before somebody looks at it.
+      return value === undefined || length > MAX_EXPANDED_LINE_LENGTH ? "" : value;
+    });
+    if (unknown !== null) return err(malformed(`variable ${(unknown as string).slice(0, 40)} is not defined`));
+    if (length > MAX_EXPANDED_LINE_LENGTH) return err(tooLarge("a line whose variables make it too long"));
+    this.#expandedLength += length;
+    if (this.#expandedLength > MAX_EXPANDED_LENGTH) return err(tooLarge("its variables make it too large"));
+    return ok(expanded);
+  }
 }
 
-/** Takes up one EXT-X-DEFINE: NAME with VALUE, IMPORT from the master playlist, or QUERYPARAM of the playlist's address. */
-export function define(
-  attributeText: string,
-  variables: Map<string, string>,
-  from: { readonly imported: ReadonlyMap<string, string>; readonly base: URL },
-): Result<null, string> {
-  const attributes = new Map(parseAttributes(attributeText).map(({ name, value }) => [name, value]));
-  const name = attributes.get("NAME") ?? attributes.get("IMPORT") ?? attributes.get("QUERYPARAM");
-  if (name === undefined || !/^[A-Za-z0-9_-]+$/.test(name)) return err("EXT-X-DEFINE without a name");
-  if (variables.has(name)) return err(`variable ${name} is defined twice`);
-  let value: string | null | undefined;
-  if (attributes.has("NAME")) value = attributes.get("VALUE");
-  else if (attributes.has("IMPORT")) value = from.imported.get(name);
-  else value = from.base.searchParams.get(name);
-  if (value === undefined || value === null) return err(`variable ${name} has no value`);
-  // A percent-decoded query may hold what would end the quoted string, or the line, that it is put into.
-  // deno-lint-ignore no-control-regex
-  if (/["\u0000-\u001f]/.test(value)) return err(`the value of variable ${name} holds a forbidden character`);
-  variables.set(name, value);
-  return ok(null);
+function malformed(reason: string): PlaylistError {
+  return { code: "malformed", reason };
+}
+
+function tooLarge(reason: string): PlaylistError {
+  return { code: "too_large", reason };
 }
 
 /** A directory that addresses of a playlist lie in; the href ends in a slash. */

@@ -1,0 +1,55 @@
+// What variables may grow into: both readers of a playlist, the parser and the rewriter, share one set of limits.
+import assert from "node:assert/strict";
+import { parsePlaylist } from "./hls.ts";
+import { rewritePlaylist } from "./hls_rewrite.ts";
+
+const BASE = new URL(`https://cdn.test/m.m3u8?long=${"q".repeat(5000)}&t=5`);
+
+function playlist(...lines: readonly string[]): string {
+  return ["#EXTM3U", "#EXT-X-TARGETDURATION:4", ...lines, "#EXT-X-ENDLIST", ""].join("\n");
+}
+
+function variable(name: string, length: number): string {
+  return `#EXT-X-DEFINE:NAME="${name}",VALUE="${"a".repeat(length)}"`;
+}
+
+/** What the parser and what the rewriter makes of one playlist: a code, or ok. */
+async function judge(text: string): Promise<[parsed: string, rewritten: string]> {
+  const parsed = parsePlaylist(text, BASE);
+  const rewritten = await rewritePlaylist(text, {
+    base: BASE,
+    proxyUrl: "https://worker.test/proxy",
+    policy: {},
+    parent: { scope: "https://cdn.test/", tail: "exp=1" },
+    sign: () => Promise.resolve("exp=1"),
+  });
+  return [parsed.ok ? "ok" : parsed.error.code, rewritten.ok ? "ok" : rewritten.error.code];
+}
+
+Deno.test("EXT-X-DEFINE: a value of more than 4 KiB → too_large, given or taken from the query", async () => {
+  const segment = ["#EXTINF:4,", "{$a}.ts"];
+  assert.deepEqual(await judge(playlist(variable("a", 4096), ...segment)), ["ok", "ok"]);
+  assert.deepEqual(await judge(playlist(variable("a", 4097), ...segment)), ["too_large", "too_large"]);
+  assert.deepEqual(await judge(playlist('#EXT-X-DEFINE:QUERYPARAM="long"')), ["too_large", "too_large"]);
+});
+
+Deno.test("EXT-X-DEFINE: more than 256 variables, or a name of more than 128 characters → refused", async () => {
+  const variables = Array.from({ length: 257 }, (_, i) => variable(`v${i}`, 1));
+  assert.deepEqual(await judge(playlist(...variables.slice(1))), ["ok", "ok"]);
+  assert.deepEqual(await judge(playlist(...variables)), ["too_large", "too_large"]);
+  assert.deepEqual(await judge(playlist(variable("n".repeat(129), 1))), ["malformed", "malformed"]);
+});
+
+Deno.test("{$name}: a line that grows beyond what an address may have → too_large, in an address as in a tag", async () => {
+  const a = variable("a", 4096);
+  assert.deepEqual(await judge(playlist(a, "#EXTINF:4,", "{$a}".repeat(3) + ".ts")), ["ok", "ok"]);
+  assert.deepEqual(await judge(playlist(a, "#EXTINF:4,", "{$a}".repeat(5) + ".ts")), ["too_large", "too_large"]);
+  const key = `#EXT-X-KEY:METHOD=AES-128,URI="${"{$a}".repeat(100_000)}"`;
+  assert.deepEqual(await judge(playlist(a, key)), ["too_large", "too_large"]);
+});
+
+Deno.test("{$name}: lines that together grow beyond 8 Mi characters → too_large; 10,000 with a long token are fine", async () => {
+  const segments = (count: number) => Array.from({ length: count }, (_, i) => `#EXTINF:4,\n${i}.ts?{$a}`);
+  assert.deepEqual(await judge(playlist(variable("a", 500), ...segments(10_000))), ["ok", "ok"]);
+  assert.deepEqual(await judge(playlist(variable("a", 4000), ...segments(2200))), ["too_large", "too_large"]);
+});
