@@ -142,6 +142,44 @@ for (const [what, route] of Object.entries(noAddress)) {
   });
 }
 
+for (const what of ["knows no address", "fails", "names a private host"]) {
+  Deno.test(`an API that ${what} is asked once a minute, however many ranges the dead link is asked for`, async () => {
+    await using proxy = await startProxyFixture(api);
+    await playFirst(proxy);
+    die(proxy, 403);
+    noAddress[what]!(proxy);
+    for (const start of [1000, 2000, 3000]) {
+      const answer = await proxy.get("/old.mp4", { sign, headers: { range: `bytes=${start}-${start + 999}` } });
+      assert.equal(answer.status, 410);
+      assert.equal((await answer.json()).code, "source_expired");
+    }
+    assert.equal(apiCalls(proxy), 1);
+  });
+}
+
+Deno.test("a server that moved to another file is asked for once a minute, and other servers of the episode are still asked for", async () => {
+  await using proxy = await startProxyFixture(api);
+  await playFirst(proxy);
+  die(proxy, 403);
+  proxy.route("/new.mp4", media(OTHER, { etag: '"v2"' }));
+  const other = { ...episode, server: "https://embed.test/e/2" };
+  answerWith(proxy, [
+    { url: EMBED, url_resolved: `${proxy.url}/new.mp4` },
+    { url: other.server, url_resolved: `${proxy.url}/other.mp4` },
+  ]);
+  for (const start of [1000, 2000]) {
+    const answer = await proxy.get("/old.mp4", { sign, headers: { range: `bytes=${start}-${start + 999}` } });
+    assert.equal(answer.status, 410);
+    await answer.body?.cancel();
+  }
+  assert.equal(apiCalls(proxy), 1);
+  proxy.route("/other.mp4", media(FILE));
+  const whole = await proxy.get("/old.mp4", { sign: { context: { episode: other } } });
+  assert.equal(whole.status, 200);
+  assert.deepEqual(await bytesOf(whole), FILE);
+  assert.equal(apiCalls(proxy), 2);
+});
+
 Deno.test("a link that was dead before it played: a whole GET begins at the fresh address, a range does not", async () => {
   await using proxy = await startProxyFixture(api);
   die(proxy, 403);

@@ -21,6 +21,10 @@ import type { Upstream } from "./upstream.ts";
 
 const MARK_SECONDS = 6 * 3600;
 const MOVE_SECONDS = 20 * 60;
+/** How long an answer of the public API counts: it does not read the source again for a minute either. */
+const ANSWER_SECONDS = 60;
+/** Remembered when the API knows no address of a server. */
+const NO_ADDRESS = "";
 
 /** Fetches from a known server of an episode, whose address may die while it plays. */
 export async function fetchServer(
@@ -28,7 +32,7 @@ export async function fetchServer(
   target: Target,
   episode: Episode,
 ): Promise<Result<Upstream, Problem>> {
-  const { link, options, invocation } = target;
+  const { link, invocation } = target;
   const { publicApiUrl } = invocation.config;
   const moved = peek<string>("moved", link.url.href);
   const first = await fetchSource(request, moved === null ? target : { ...target, target: new URL(moved) });
@@ -44,12 +48,25 @@ export async function fetchServer(
   const known = moved === null ? await recall<string>("moved", link.url.href) : null;
   const remembered = known === null ? null : await fetchSame(request, target, new URL(known));
   if (remembered !== null) return remembered;
-  const fresh = await askForFreshAddress(episode, { ...options, publicApiUrl });
+  const fresh = await freshAddress(episode, { ...target, publicApiUrl });
   if (fresh === null || fresh.href === link.url.href || fresh.href === moved) return gone;
   const again = await fetchSame(request, target, fresh);
   if (again === null) return gone;
   invocation.context.waitUntil(remember("moved", link.url.href, fresh.href, MOVE_SECONDS));
   return again;
+}
+
+/** The server's address as the public API knows it; a dead link's ranges come here one after the other, and ask it once. */
+async function freshAddress(
+  episode: Episode,
+  { options, invocation, publicApiUrl }: Target & { readonly publicApiUrl: string },
+): Promise<URL | null> {
+  const server = JSON.stringify([episode.malId, episode.episode, episode.provider, episode.server]);
+  const known = await recall<string>("answer", server);
+  if (known !== null) return known === NO_ADDRESS ? null : new URL(known);
+  const fresh = await askForFreshAddress(episode, { ...options, publicApiUrl });
+  invocation.context.waitUntil(remember("answer", server, fresh?.href ?? NO_ADDRESS, ANSWER_SECONDS));
+  return fresh;
 }
 
 /** The same request at another address; null unless its bytes are provably of the file that the link has served so far. */
