@@ -2,6 +2,7 @@
 // A server's failure is that server's; a provider's failure is a list with a code, never a throw.
 // Example: await collectSources(request, tools) → { state: "ok", servers: […] }. Runs on: Deno, edge runtime.
 import { preloadHtmlParser } from "./html.ts";
+import { createParseBudget } from "./parse_budget.ts";
 import { createPageClient, DEFAULT_USER_AGENT } from "./page_client.ts";
 import { type CommonConfig, commonConfigOf } from "./provider_entry.ts";
 import type { EpisodeRequest, ListedServer, ListFailure } from "./providers/recipe.ts";
@@ -66,6 +67,7 @@ async function listServers(request: EpisodeRequest, own: ResolveTools, tools: Co
 function toolsOf(request: EpisodeRequest, config: CommonConfig, tools: CollectTools): ResolveTools {
   const own: ResolveTools = {
     ...tools,
+    parseBudget: tools.parseBudget ?? createParseBudget(),
     userAgent: config.user_agent ?? tools.userAgent ?? DEFAULT_USER_AGENT,
     headers: { ...tools.headers, ...config.headers },
     ...(config.requests_per_host !== undefined && { requestsPerHost: config.requests_per_host }),

@@ -1,5 +1,6 @@
 // HTML → elements, through the `DOMParser` that deno-dom and linkedom share (docs/decisions/0005-html-parser.md names the
 // one line to change). Example: (await parseHtml(page)).querySelectorAll("select.mirror option"). Runs on: Deno, edge runtime.
+import { chargeParse, createParseBudget } from "./parse_budget.ts";
 
 /** The few members of a DOM element that recipes may use: both libraries have them. */
 export interface HtmlElement {
@@ -16,12 +17,16 @@ export interface HtmlDocument {
 }
 
 /**
- * Parses a page or a fragment; malformed HTML never throws.
+ * Parses a page or a fragment; malformed HTML never throws. Where tags are enough, `tags` costs a hundredth.
+ *
+ * @param budget What may still be parsed for this answer; the page is taken off.
+ * @throws {SourceError} `too_large` when it is more than that, or nests without end.
  *
  * @example
  * (await parseHtml('<a href="/1">1</a>')).querySelector("a")
  */
-export async function parseHtml(html: string): Promise<HtmlDocument> {
+export async function parseHtml(html: string, budget = createParseBudget()): Promise<HtmlDocument> {
+  chargeParse(html, budget);
   // Loaded with the first page: an answer out of the cache reads none, and the library takes longest of all to load.
   const { DOMParser } = await import("linkedom");
   // Whether the text is a whole page or one element, it gets the same shape around it.
@@ -47,13 +52,4 @@ export function attribute(element: HtmlElement, name: string): string | null {
 /** Visible text with runs of white space as one blank. */
 export function textOf(element: HtmlElement | null): string {
   return (element?.textContent ?? "").replace(/\s+/g, " ").trim();
-}
-
-/** The value of the first element that matches and has the attribute. */
-export function selectAttribute(root: HtmlDocument | HtmlElement, selector: string, name: string): string | null {
-  for (const element of root.querySelectorAll(selector)) {
-    const value = attribute(element, name);
-    if (value) return value;
-  }
-  return null;
 }

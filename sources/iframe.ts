@@ -1,21 +1,28 @@
 // The address that an iframe's HTML leads to, or the bare address where a site answers with nothing else.
-// Example: await iframeAddress('<IFRAME SRC="//player.test/e/1"></IFRAME>', "https://site.test/") → "https://player.test/e/1".
+// Example: iframeAddress('<IFRAME SRC="//player.test/e/1"></IFRAME>', "https://site.test/") → "https://player.test/e/1".
 // Runs on: Deno, edge runtime.
-import { attribute, parseHtml } from "./html.ts";
+import { type Tag, tags } from "./tags.ts";
 
 const ATTRIBUTES = ["src", "data-src", "data-lazy-src", "data-litespeed-src"];
 const MAX_FRAGMENT = 64 * 1024;
 
 /** Absolute http(s) address, or null when the text leads nowhere. */
-export async function iframeAddress(html: string, base: string): Promise<string | null> {
+export function iframeAddress(html: string, base: string): string | null {
   const text = html.trim();
   if (text.length > MAX_FRAGMENT) return null;
   if (/^(?:https?:)?\/\/[^\s<>"']+$/i.test(text)) return webAddress(text, base);
-  for (const frame of (await parseHtml(text)).querySelectorAll("iframe, embed")) {
-    for (const name of ATTRIBUTES) {
-      const address = webAddress(attribute(frame, name) ?? "", base);
-      if (address !== null) return address;
-    }
+  for (const tag of tags(text)) {
+    const address = tag.name === "iframe" || tag.name === "embed" ? frameAddress(tag, base) : null;
+    if (address !== null) return address;
+  }
+  return null;
+}
+
+/** Where a frame leads, also when the page loads it late. */
+export function frameAddress({ attributes }: Tag, base: string): string | null {
+  for (const name of ATTRIBUTES) {
+    const address = webAddress(attributes.get(name) ?? "", base);
+    if (address !== null) return address;
   }
   return null;
 }

@@ -2,6 +2,8 @@
 // a few requests at a time per host. Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
 import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
 import type { HostGate } from "./host_gate.ts";
+import { type HtmlDocument, parseHtml } from "./html.ts";
+import { createParseBudget, MAX_PARSED_PAGE_BYTES, type ParseBudget } from "./parse_budget.ts";
 import { pause } from "./pause.ts";
 import { SourceError, toSourceError } from "./source_error.ts";
 
@@ -30,6 +32,8 @@ export interface PageClientOptions {
   readonly beforeRequest?: (url: URL, signal: AbortSignal) => Promise<void>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly maxBytes?: number;
+  /** What may be parsed for this answer, in all. */
+  readonly parseBudget?: ParseBudget;
 }
 
 export interface PageRequest {
@@ -55,6 +59,8 @@ export interface Page {
 export interface PageClient {
   /** Reads a whole page. @throws {SourceError} */
   read(url: string, request?: PageRequest): Promise<Page>;
+  /** Reads a page of HTML and parses it. @throws {SourceError} `too_large` when that would cost too much. */
+  document(url: string, request?: PageRequest): Promise<Page & { readonly document: HtmlDocument }>;
   /** Reads a JSON document. @throws {SourceError} `parse` when it is none. */
   json(url: string, request?: PageRequest): Promise<unknown>;
   /** The headers an address answers with; the body is not read. @throws {SourceError} */
@@ -62,6 +68,8 @@ export interface PageClient {
 }
 
 export function createPageClient(options: PageClientOptions): PageClient {
+  const budget = options.parseBudget ?? createParseBudget();
+
   async function send(
     address: string,
     request: PageRequest,
@@ -143,6 +151,10 @@ export function createPageClient(options: PageClientOptions): PageClient {
 
   return {
     read,
+    async document(url, request = {}) {
+      const page = await read(url, { maxBytes: MAX_PARSED_PAGE_BYTES, ...request });
+      return { ...page, document: await parseHtml(page.text, budget) };
+    },
     async json(url, request = {}) {
       const page = await read(url, request);
       try {

@@ -5,8 +5,8 @@ import type { TargetPolicy } from "../core/target_policy.ts";
 import type { HostGate } from "./host_gate.ts";
 import { pause } from "./pause.ts";
 import { MEDIA_KINDS, type MediaKind, mediaKindOfType } from "./media_kind.ts";
-import { parseHtml } from "./html.ts";
-import { iframeAddress } from "./iframe.ts";
+import { frameAddress } from "./iframe.ts";
+import type { ParseBudget } from "./parse_budget.ts";
 import { createPageClient, type Fetch, type PageClient } from "./page_client.ts";
 import { directMedia, resolveDirect } from "./resolvers/direct.ts";
 import { resolveInertiaPage } from "./resolvers/inertia_page.ts";
@@ -15,6 +15,7 @@ import { resolvePackedPlayer } from "./resolvers/packed_player.ts";
 import { resolvePlayerFile } from "./resolvers/player_file.ts";
 import type { PageResolver, Resolved } from "./resolvers/resolver.ts";
 import { SourceError, toSourceError } from "./source_error.ts";
+import { tags } from "./tags.ts";
 
 export type { Resolved } from "./resolvers/resolver.ts";
 
@@ -40,6 +41,7 @@ export interface ResolveTools {
   readonly headers?: Readonly<Record<string, string>>;
   readonly requestsPerHost?: number;
   readonly beforeRequest?: (url: URL, signal: AbortSignal) => Promise<void>;
+  readonly parseBudget?: ParseBudget;
 }
 
 /** In this order: the first that knows the page decides. */
@@ -53,6 +55,8 @@ export const RESOLVER_NAMES = Object.keys(PAGE_RESOLVERS) as readonly (keyof typ
 
 /** A page that only frames another player is followed this far. */
 const MAX_FRAMES = 2;
+/** An answer has dozens of such pages; a player and its packed script take some 50 kB. */
+const MAX_EMBED_PAGE_BYTES = 512 * 1024;
 
 /**
  * Finds the media behind a server.
@@ -106,7 +110,10 @@ interface PageTools {
 }
 
 async function resolvePage(url: string, { pages, pins, framesLeft }: PageTools): Promise<Resolved> {
-  const page = await pages.read(url, { skipBody: (headers) => kindOf(headers) !== null });
+  const page = await pages.read(url, {
+    maxBytes: MAX_EMBED_PAGE_BYTES,
+    skipBody: (headers) => kindOf(headers) !== null,
+  });
   const kind = kindOf(page.headers);
   if (kind !== null) return directMedia(page.url, kind);
   const pin = pins[new URL(page.url).hostname];
@@ -115,15 +122,15 @@ async function resolvePage(url: string, { pages, pins, framesLeft }: PageTools):
     const resolved = await PAGE_RESOLVERS[name]({ url: page.url, html: page.text }, pages);
     if (resolved !== null) return resolved;
   }
-  const frame = framesLeft > 0 ? await framedPlayer(page.text, page.url) : null;
+  const frame = framesLeft > 0 ? framedPlayer(page.text, page.url) : null;
   if (frame === null) throw new SourceError("unsupported", "no resolver knows this page");
   return resolveDirect(frame) ?? await resolvePage(frame, { pages, pins, framesLeft: framesLeft - 1 });
 }
 
 /** The page's only frame; among several nobody can say which is the player and which an advertisement. */
-async function framedPlayer(html: string, base: string): Promise<string | null> {
-  const frames = [...(await parseHtml(html)).querySelectorAll("iframe")];
-  return frames.length === 1 ? await iframeAddress(html.slice(html.search(/<iframe/i)), base) : null;
+function framedPlayer(html: string, base: string): string | null {
+  const frames = [...tags(html)].filter(({ name }) => name === "iframe");
+  return frames.length === 1 ? frameAddress(frames[0]!, base) : null;
 }
 
 function kindOf(headers: Headers): MediaKind | null {

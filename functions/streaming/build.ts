@@ -42,7 +42,7 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
   };
 
   const gatherer = createGatherer({
-    collect: (request, signal) => collectSources(request, { ...web, signal, robots, findPage }),
+    collect: (request, flight) => collectSources(request, { ...web, ...flight, robots, findPage }),
     store,
     budgetMs: ({ provider }) => commonConfigOf(provider.config).budget_ms ?? env.PROVIDER_BUDGET_MS,
     limitMs: BACKGROUND_LIMIT_MS,

@@ -2,6 +2,7 @@
 // in the background, saved with one call. Runs on: Deno, edge runtime.
 import { type EpisodeRequest } from "../../sources/providers/recipe.ts";
 import { failedList } from "../../sources/collect.ts";
+import { createParseBudget, type ParseBudget } from "../../sources/parse_budget.ts";
 import type { SourceList } from "../../sources/source_list.ts";
 import type { EpisodeKey, EpisodeStore, QueuedVideo } from "./episode_store.ts";
 
@@ -13,8 +14,8 @@ export interface Gathered {
 }
 
 export interface GatherTools {
-  /** Reads one provider; `signal` ends it for good. Never throws. */
-  readonly collect: (request: EpisodeRequest, signal: AbortSignal) => Promise<SourceList>;
+  /** Reads one provider. Never throws. */
+  readonly collect: (request: EpisodeRequest, flight: Flight) => Promise<SourceList>;
   readonly store: EpisodeStore;
   /** How long an answer waits for a provider. */
   readonly budgetMs: (request: EpisodeRequest) => number;
@@ -24,6 +25,13 @@ export interface GatherTools {
   /** Keeps the isolate alive until the promise settles. */
   readonly background: (work: Promise<unknown>) => void;
   readonly onError: (event: "sources:save:failed", error: unknown) => void;
+}
+
+/** What the providers of one answer share. */
+export interface Flight {
+  /** Ends the reading for good. */
+  readonly signal: AbortSignal;
+  readonly parseBudget: ParseBudget;
 }
 
 export interface Gatherer {
@@ -66,11 +74,12 @@ function fly(key: EpisodeKey, requests: readonly EpisodeRequest[], tools: Gather
   const lists = new Map<string, { list: SourceList; tookMs: number }>();
   const limit = new AbortController();
   const limitTimer = setTimeout(() => limit.abort(new DOMException("given up", "TimeoutError")), tools.limitMs);
+  const flight = { signal: limit.signal, parseBudget: createParseBudget() };
   let budgetUsed = false;
   const late: Promise<unknown>[] = [];
 
   const readings = requests.map(async (request) => {
-    const list = await tools.collect(request, limit.signal).catch(() => failedList("network"));
+    const list = await tools.collect(request, flight).catch(() => failedList("network"));
     if (budgetUsed) late.push(save({ [request.provider.name]: list }));
     else lists.set(request.provider.name, { list, tookMs: tools.now() - startedAt });
   });

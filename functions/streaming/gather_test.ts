@@ -28,7 +28,7 @@ function rig(options: { budgetMs?: number; saveFails?: boolean } = {}) {
   };
   const gatherer = createGatherer({
     store,
-    collect({ provider }, signal) {
+    collect({ provider }, { signal }) {
       started.push(provider.name);
       const answer = Promise.withResolvers<SourceList>();
       signal.addEventListener("abort", () => answer.reject(signal.reason));

@@ -3,7 +3,7 @@
 // An expired nonce is answered with -1: the page is fetched again, once. Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { decodeBase64 } from "../../core/base64url.ts";
-import { attribute, type HtmlDocument, type HtmlElement, parseHtml, textOf } from "../html.ts";
+import { attribute, type HtmlDocument, type HtmlElement, textOf } from "../html.ts";
 import { absolute, type PageClient } from "../page_client.ts";
 import { resolutionOf, serverLabel } from "../resolution.ts";
 import { propertyStrings } from "../resolvers/script_strings.ts";
@@ -38,8 +38,8 @@ export const adminAjaxNonceRecipe: Recipe = {
     const { page, document } = await readEpisodePage(request, pages, list);
     const ajaxUrl = absolute(ajax_path, request.provider.base_url ?? page.url);
     const nonces = createNonceSource(readNonce(document, selectors.nonce_script), async () => {
-      const again = await pages.read(page.url);
-      return readNonce(await parseHtml(again.text), selectors.nonce_script);
+      const again = await pages.document(page.url);
+      return readNonce(again.document, selectors.nonce_script);
     });
 
     const ask = async (option: HtmlElement, pages: PageClient) => {

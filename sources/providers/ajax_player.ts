@@ -28,7 +28,7 @@ export async function askForPlayer(request: AjaxPlayerRequest, pages: PageClient
   if (text === "-1") throw new NonceExpired();
   // WordPress' answer to an action it does not know.
   if (text === "" || text === "0") throw new SourceError("empty", "the site has no player for this server");
-  const address = await iframeAddress(text, pageUrl);
+  const address = iframeAddress(text, pageUrl);
   if (address === null) throw new SourceError("parse", "the site's answer holds no iframe");
   return address;
 }

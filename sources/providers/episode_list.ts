@@ -1,6 +1,6 @@
 // A title's page → its episodes, as the recipes for web pages read them. Runs on: Deno, edge runtime.
 import { findEpisodePage, type LabelledPage, parseEpisodeLabel } from "../episode_label.ts";
-import { attribute, type HtmlDocument, parseHtml, textOf } from "../html.ts";
+import { attribute, type HtmlDocument, textOf } from "../html.ts";
 import { webAddress } from "../iframe.ts";
 import { absolute, type Page, type PageClient } from "../page_client.ts";
 import { SourceError } from "../source_error.ts";
@@ -21,14 +21,14 @@ export async function readEpisodePage(
   pages: PageClient,
   selectors: EpisodeListSelectors,
 ): Promise<{ readonly page: Page; readonly document: HtmlDocument }> {
-  const titlePage = await pages.read(absolute(request.page ?? "", request.provider.base_url ?? ""));
-  const list = listEpisodes(await parseHtml(titlePage.text), titlePage.url, selectors);
+  const titlePage = await pages.document(absolute(request.page ?? "", request.provider.base_url ?? ""));
+  const list = listEpisodes(titlePage.document, titlePage.url, selectors);
   const address = findEpisodePage(list, request.episode);
   if (address === null) {
     throw new SourceError("empty", `episode ${request.episode} is not among the ${list.length} of the title's page`);
   }
-  const page = await pages.read(address, { headers: { referer: titlePage.url } });
-  return { page, document: await parseHtml(page.text) };
+  const page = await pages.document(address, { headers: { referer: titlePage.url } });
+  return { page, document: page.document };
 }
 
 /** Episodes in the page's order; an item without an address is skipped, one listed twice stands once. */

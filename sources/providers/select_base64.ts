@@ -33,7 +33,7 @@ export const selectBase64Recipe: Recipe = {
       const value = attribute(option, "value") ?? "";
       if (value.trim() === "") continue; // "choose a server"
       const label = textOf(option);
-      const embedUrl = await iframeAddress(decodeText(value) ?? "", page.url);
+      const embedUrl = iframeAddress(decodeText(value) ?? "", page.url);
       if (embedUrl === null) failures.push({ label, code: "parse" });
       else servers.push({ label: serverLabel(embedUrl, label), embedUrl, resolution: resolutionOf(label) });
     }

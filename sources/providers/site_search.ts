@@ -1,6 +1,6 @@
 // A site's own search page → titles and their pages, for discovery. Runs on: Deno, edge runtime.
 import { z } from "zod";
-import { attribute, parseHtml, textOf } from "../html.ts";
+import { attribute, textOf } from "../html.ts";
 import { webAddress } from "../iframe.ts";
 import { absolute, type PageClient } from "../page_client.ts";
 import type { ProviderEntry, SearchHit } from "./recipe.ts";
@@ -25,9 +25,9 @@ export async function searchSite(
   { pages, config }: SearchOptions,
 ): Promise<readonly SearchHit[]> {
   const path = config.path.replaceAll("{query}", encodeURIComponent(query));
-  const page = await pages.read(absolute(path, provider.base_url ?? ""));
+  const page = await pages.document(absolute(path, provider.base_url ?? ""));
   const hits = new Map<string, SearchHit>();
-  for (const link of (await parseHtml(page.text)).querySelectorAll(config.results)) {
+  for (const link of page.document.querySelectorAll(config.results)) {
     const address = webAddress(attribute(link, "href") ?? "", page.url);
     const title = attribute(link, "title")?.trim() || textOf(link);
     if (address !== null && title !== "" && !hits.has(address)) hits.set(address, { title, page: address });

@@ -1,18 +1,18 @@
 // Resolver `inertia-page`: a page whose state is JSON in an attribute, `data-page="{&quot;props&quot;:{&quot;url&quot;:…}}"`.
 // Example: props.url = "https://cdn.test/v.mp4?X-Amz-Date=…&X-Amz-Expires=3600". Runs on: Deno, edge runtime.
 import { z } from "zod";
-import { parseHtml, selectAttribute } from "../html.ts";
 import { mediaKind } from "../media_kind.ts";
 import { absolute } from "../page_client.ts";
 import { SourceError } from "../source_error.ts";
+import { tags } from "../tags.ts";
 import { directMedia } from "./direct.ts";
 import type { EmbedPage, Resolved } from "./resolver.ts";
 
 const stateSchema = z.object({ props: z.looseObject({ url: z.string().nullish() }) });
 
-export async function resolveInertiaPage({ html, url }: EmbedPage): Promise<Resolved | null> {
+export function resolveInertiaPage({ html, url }: EmbedPage): Resolved | null {
   if (!/\bdata-page\s*=/i.test(html)) return null;
-  const text = selectAttribute(await parseHtml(html), "[data-page]", "data-page");
+  const text = stateOf(html);
   if (text === null || !text.trimStart().startsWith("{")) return null;
   const state = stateSchema.safeParse(parseJson(text));
   if (!state.success) throw new SourceError("parse", "the page's state is not understood", { cause: state.error });
@@ -22,6 +22,14 @@ export async function resolveInertiaPage({ html, url }: EmbedPage): Promise<Reso
   if (!address) throw new SourceError("subscription", "the page has no address for visitors");
   const media = absolute(address, url);
   return directMedia(media, mediaKind(media) ?? "mp4", url);
+}
+
+function stateOf(html: string): string | null {
+  for (const { attributes } of tags(html)) {
+    const text = attributes.get("data-page");
+    if (text) return text;
+  }
+  return null;
 }
 
 function parseJson(text: string): unknown {

@@ -11,8 +11,8 @@ const refusedAs = (reason: string) => (error: unknown) => error instanceof Sourc
 
 const ADDRESS = "https://cdn.test/v/1.mp4?X-Amz-Date=20260101T000000Z&X-Amz-Expires=3600&X-Amz-Signature=ab";
 
-Deno.test("S10: the address of the page's state, its expiry and its page as referer", async () => {
-  const resolved = await resolve(
+Deno.test("S10: the address of the page's state, its expiry and its page as referer", () => {
+  const resolved = resolve(
     page({ component: "Watch", props: { url: ADDRESS, title: `"It's" <b>` }, url: "/watch/1" }),
   );
   assert.equal(resolved?.url, ADDRESS);
@@ -21,29 +21,29 @@ Deno.test("S10: the address of the page's state, its expiry and its page as refe
   assert.deepEqual(resolved?.headers, { referer: "https://films.test/" });
 });
 
-Deno.test("S10: a single-quoted attribute holds JSON as it is", async () => {
+Deno.test("S10: a single-quoted attribute holds JSON as it is", () => {
   assert.equal(
-    (await resolve(`<div data-page='{"props":{"url":"/v/2.m3u8"}}'></div>`))?.url,
+    (resolve(`<div data-page='{"props":{"url":"/v/2.m3u8"}}'></div>`))?.url,
     "https://films.test/v/2.m3u8",
   );
 });
 
-Deno.test("S10: no address, with or without the word subscription → subscription", async () => {
-  await assert.rejects(() => resolve(page({ props: { url: null } })), refusedAs("subscription"));
-  await assert.rejects(
+Deno.test("S10: no address, with or without the word subscription → subscription", () => {
+  assert.throws(() => resolve(page({ props: { url: null } })), refusedAs("subscription"));
+  assert.throws(
     () => resolve(page({ props: { url: null, requires_subscription: true } })),
     refusedAs("subscription"),
   );
 });
 
-Deno.test("S10: invalid JSON, or JSON of other types → parse", async () => {
-  await assert.rejects(() => resolve(`<div data-page="{&quot;props&quot;:"></div>`), refusedAs("parse"));
-  await assert.rejects(() => resolve(page({ props: { url: 5 } })), refusedAs("parse"));
-  await assert.rejects(() => resolve(page({ nothing: true })), refusedAs("parse"));
+Deno.test("S10: invalid JSON, or JSON of other types → parse", () => {
+  assert.throws(() => resolve(`<div data-page="{&quot;props&quot;:"></div>`), refusedAs("parse"));
+  assert.throws(() => resolve(page({ props: { url: 5 } })), refusedAs("parse"));
+  assert.throws(() => resolve(page({ nothing: true })), refusedAs("parse"));
 });
 
-Deno.test("a page without the attribute is left to other resolvers", async () => {
-  assert.equal(await resolve("<div data-pages='{}'></div>"), null);
-  assert.equal(await resolve("<div data-page='7'></div>"), null);
-  assert.equal(await resolve(page({ props: { title: "About us" } })), null);
+Deno.test("a page without the attribute is left to other resolvers", () => {
+  assert.equal(resolve("<div data-pages='{}'></div>"), null);
+  assert.equal(resolve("<div data-page='7'></div>"), null);
+  assert.equal(resolve(page({ props: { title: "About us" } })), null);
 });

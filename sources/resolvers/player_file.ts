@@ -1,9 +1,9 @@
 // Resolver `player-file`: a page whose script or <video> element names its media: `file: "…"`, `player.src({ src: "…" })`.
 // Example: <script>jwplayer().setup({ file: "https://cdn.test/ep1.mp4?t=1" })</script>. Runs on: Deno, edge runtime.
-import { attribute, parseHtml } from "../html.ts";
 import { webAddress } from "../iframe.ts";
 import { type MediaKind, mediaKind, mediaKindOfType } from "../media_kind.ts";
 import type { PageClient } from "../page_client.ts";
+import { tags } from "../tags.ts";
 import { directMedia } from "./direct.ts";
 import type { EmbedPage, Resolved } from "./resolver.ts";
 import { scriptMedia } from "./script_media.ts";
@@ -13,7 +13,7 @@ const MAX_ASKED = 2;
 
 export async function resolvePlayerFile(page: EmbedPage, pages: PageClient): Promise<Resolved | null> {
   const { addresses, subtitles } = scriptMedia(page.html, page.url);
-  const candidates = [...new Set([...addresses, ...await elementAddresses(page)])];
+  const candidates = [...new Set([...addresses, ...elementAddresses(page)])];
   for (const url of candidates) {
     const kind = mediaKind(url);
     if (kind !== null) return { ...directMedia(url, kind, page.url), subtitles };
@@ -25,10 +25,16 @@ export async function resolvePlayerFile(page: EmbedPage, pages: PageClient): Pro
   return null;
 }
 
-async function elementAddresses({ html, url }: EmbedPage): Promise<readonly string[]> {
-  if (!/<video/i.test(html)) return [];
-  const elements = [...(await parseHtml(html)).querySelectorAll("video, video source")];
-  return elements.flatMap((element) => webAddress(attribute(element, "src") ?? "", url) ?? []);
+function elementAddresses({ html, url }: EmbedPage): readonly string[] {
+  const addresses: string[] = [];
+  let inVideo = false;
+  for (const { name, attributes } of tags(html)) {
+    if (name === "video" || name === "/video") inVideo = name === "video";
+    if (name !== "video" && !(name === "source" && inVideo)) continue;
+    const address = webAddress(attributes.get("src") ?? "", url);
+    if (address !== null) addresses.push(address);
+  }
+  return addresses;
 }
 
 async function askedKind(url: string, page: EmbedPage, pages: PageClient): Promise<MediaKind | null> {

@@ -1,0 +1,85 @@
+// The tags of a page in one pass and without a tree: what is asked of an embed page is in its tags, and a tree of one costs
+// a hundred times its text. Example: for (const { name, attributes } of tags('<IFRAME SRC="/e/1">')) → iframe, src=/e/1.
+// Comments, scripts and style sheets are passed over. Runs on: Deno, edge runtime.
+
+export interface Tag {
+  /** Lower case; `/video` is an end tag. */
+  readonly name: string;
+  /** Names in lower case, the first of two wins, values with their character references replaced. */
+  readonly attributes: ReadonlyMap<string, string>;
+}
+
+const RAW_TEXT = new Set(["script", "style", "textarea", "title", "xmp"]);
+const REFERENCES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\xa0" };
+
+export function* tags(html: string): Generator<Tag> {
+  let at = html.indexOf("<");
+  while (at !== -1) {
+    if (html.startsWith("<!--", at)) {
+      const end = html.indexOf("-->", at + 4);
+      if (end === -1) return;
+      at = html.indexOf("<", end + 3);
+      continue;
+    }
+    const name = matchAt(/\/?[a-z][^\s/>]*/iy, html, at + 1)?.toLowerCase();
+    if (name === undefined) {
+      at = html.indexOf("<", at + 1);
+      continue;
+    }
+    const read = readAttributes(html, at + 1 + name.length);
+    if (read === null) return; // a quote or a tag that never ends: the rest is its text, as in browsers
+    yield { name, attributes: read.attributes };
+    let next = read.end;
+    if (RAW_TEXT.has(name)) {
+      const close = new RegExp(`</${name}`, "gi");
+      close.lastIndex = next;
+      const found = close.exec(html);
+      if (found === null) return;
+      next = found.index;
+    }
+    at = html.indexOf("<", next);
+  }
+}
+
+function readAttributes(html: string, from: number): { attributes: Map<string, string>; end: number } | null {
+  const attributes = new Map<string, string>();
+  let at = from;
+  for (;;) {
+    at += matchAt(/[\s/]*/y, html, at)?.length ?? 0;
+    if (at >= html.length) return null;
+    if (html[at] === ">") return { attributes, end: at + 1 };
+    const name = matchAt(/[^\s/>][^\s/>=]*/y, html, at)!;
+    at += name.length;
+    const equals = matchAt(/\s*=\s*/y, html, at);
+    let value = "";
+    if (equals !== null) {
+      at += equals.length;
+      const quote = html[at];
+      if (quote === '"' || quote === "'") {
+        const end = html.indexOf(quote, at + 1);
+        if (end === -1) return null;
+        value = html.slice(at + 1, end);
+        at = end + 1;
+      } else {
+        value = matchAt(/[^\s>]*/y, html, at) ?? "";
+        at += value.length;
+      }
+    }
+    const key = name.toLowerCase();
+    if (!attributes.has(key)) attributes.set(key, decodeReferences(value));
+  }
+}
+
+function matchAt(sticky: RegExp, text: string, at: number): string | null {
+  sticky.lastIndex = at;
+  return sticky.exec(text)?.[0] ?? null;
+}
+
+function decodeReferences(value: string): string {
+  if (!value.includes("&")) return value;
+  return value.replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]{2,4}));/gi, (whole, decimal, hex, name) => {
+    if (name !== undefined) return REFERENCES[name] ?? whole;
+    const code = decimal === undefined ? parseInt(hex, 16) : Number(decimal);
+    return code > 0 && code <= 0x10ffff ? String.fromCodePoint(code) : "\ufffd";
+  });
+}

@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { tags } from "./tags.ts";
+
+const read = (html: string) => [...tags(html)].map(({ name, attributes }) => [name, Object.fromEntries(attributes)]);
+
+Deno.test("tags: names and attributes as browsers read them, whatever the case and the quotes", () => {
+  assert.deepEqual(read(`<p>a < b<IFRAME SRC='/e?a=1&amp;b=2' src=no data-x=">" allowfullscreen/></Video >`), [
+    ["p", {}],
+    ["iframe", { src: "/e?a=1&b=2", "data-x": ">", allowfullscreen: "" }],
+    ["/video", {}],
+  ]);
+  assert.deepEqual(read(`<a title="&#65;&#x1F600;&copy;&#0;&amp" b = c d='&quot;'>`), [
+    ["a", { title: "A😀&copy;\ufffd&amp", b: "c", d: '"' }],
+  ]);
+});
+
+Deno.test("tags: comments, scripts and styles hold none; what never ends is no tag", () => {
+  assert.deepEqual(read(`<!-- <a> --><script x=1>"<b>"</SCRIPT><style><c></style><d>`).map(([name]) => name), [
+    "script",
+    "/script",
+    "style",
+    "/style",
+    "d",
+  ]);
+  for (const open of ["<a", "<a b", '<a b="', "<!-- <a>", "<", "</", "<3>", ""]) assert.deepEqual(read(open), [], open);
+});
