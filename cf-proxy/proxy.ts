@@ -26,11 +26,14 @@ import { badGateway, type Upstream } from "./upstream.ts";
 
 export async function proxy(request: Request, requestUrl: URL, invocation: Invocation): Promise<Response> {
   const { config } = invocation;
-  const policy = targetPolicy(requestUrl, config);
-  const refused = checkAddress(requestUrl.searchParams.get("url"), policy);
+  const address = requestUrl.searchParams.get("url");
+  const refused = checkAddress(address, targetPolicy(requestUrl, config, { archive: true }));
   if (refused !== null) return problem(refused);
   const link = await verifyLink(requestUrl, config.keys, Date.now() / 1000);
   if (!link.ok) return problem(linkProblem(link.error));
+  const policy = targetPolicy(requestUrl, config, { archive: link.value.context.archive === true });
+  const denied = checkAddress(address, policy);
+  if (denied !== null) return problem(denied);
   if (parseRange(request.headers.get("range")).kind === "unusable") {
     return problem({ status: 416, code: "range_unusable", detail: "the Range header cannot be satisfied" });
   }
@@ -141,13 +144,13 @@ function linkProblem(code: LinkError): Problem {
 }
 
 /** What the Worker may fetch. A development origin counts only when the Worker itself is asked on this machine. */
-function targetPolicy(requestUrl: URL, config: Config): TargetPolicy {
+function targetPolicy(requestUrl: URL, config: Config, { archive }: { archive: boolean }): TargetPolicy {
   const loopback = ["127.0.0.1", "[::1]", "localhost"].includes(requestUrl.hostname);
   return {
     ownHosts: [requestUrl.host],
     extraPorts: config.extraPorts,
     ...(config.allowedHosts === undefined ? {} : { allowedHosts: config.allowedHosts }),
-    // The operator named the storage, wherever it stands.
-    allowedOrigins: loopback ? [...config.storageOrigins, ...config.devAllowedOrigins] : config.storageOrigins,
+    // The operator named the storage, wherever it stands; nobody else's link leads there.
+    allowedOrigins: [...(archive ? config.storageOrigins : []), ...(loopback ? config.devAllowedOrigins : [])],
   };
 }

@@ -21,15 +21,17 @@ export interface Connection extends AsyncDisposable {
   readonly logTail: () => readonly string[];
 }
 
-/** @throws {SetupError} when a system of its own cannot be started. */
-export async function connect(options: { ownSystem: boolean }): Promise<Connection> {
+/** `onFailure` is told when a part of a system of its own ends by itself. @throws {SetupError} when a system of its own cannot be started. */
+export async function connect(
+  options: { ownSystem: boolean; onFailure?: (reason: Error) => void },
+): Promise<Connection> {
   const running = options.ownSystem ? null : await findRunningSystem(DEV_DATA_DIR);
   return running === null
-    ? await connectToOwn()
+    ? await connectToOwn(options.onFailure)
     : connectTo(running, { started: false, logTail: () => [], stop: async () => {} });
 }
 
-async function connectToOwn(): Promise<Connection> {
+async function connectToOwn(onFailure?: (reason: Error) => void): Promise<Connection> {
   const dataDir = await Deno.makeTempDir({ prefix: "keepstream-demo-" });
   await Deno.chmod(dataDir, 0o755); // Postgres runs as another user where this runs as root
   const remove = () => Deno.remove(dataDir, { recursive: true });
@@ -40,6 +42,7 @@ async function connectToOwn(): Promise<Connection> {
       if (lines.length > LOG_TAIL_LINES) lines.shift();
     }, { colour: false });
     const system = await startSystem({ dataDir, ports: "free", durable: false, log });
+    void system.failed.then(onFailure);
     return connectTo(system, { started: true, logTail: () => lines, stop: () => system.stop().finally(remove) });
   } catch (error) {
     await remove();

@@ -35,7 +35,7 @@ async function main(args: readonly string[]): Promise<number> {
   const startedAt = performance.now();
   let ok = false;
   try {
-    await tell(teller, signal);
+    await tell(teller, { signal, onFailure: (reason) => interrupted.abort(reason) });
     ok = true;
   } catch (error) {
     if (!teller.steps.some((step) => !step.ok)) console.error(error instanceof Error ? error.message : String(error));
@@ -46,10 +46,13 @@ async function main(args: readonly string[]): Promise<number> {
   return ok ? 0 : 1;
 }
 
-async function tell(teller: ReturnType<typeof createTeller>, signal: AbortSignal): Promise<void> {
+async function tell(
+  teller: ReturnType<typeof createTeller>,
+  { signal, onFailure }: { signal: AbortSignal; onFailure: (reason: Error) => void },
+): Promise<void> {
   await using connection = await teller.step(
     "system",
-    () => connect({ ownSystem: false }),
+    () => connect({ ownSystem: false, onFailure }),
     (found) => found.started ? "started on free ports" : "the running `deno task dev` is used",
   );
   const { system, sql } = connection;
