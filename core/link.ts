@@ -6,13 +6,17 @@
 // one signature serves every segment of a playlist. What else the fetch needs (request headers, the key of an encrypted
 // file, the episode) travels sealed in x. A link depends on nothing but its inputs: the same inputs give the same link.
 import { type Bytes, decodeBase64, encodeBase64Url } from "./base64url.ts";
+import { KeepstreamError } from "./errors.ts";
 import { err, ok, type Result } from "./result.ts";
 import { MAX_TARGET_LENGTH } from "./target_policy.ts";
 
 const VERSION = "keepstream-link-1";
 const MAC_BYTES = 16;
 const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
 const MAX_SEALED_LENGTH = 4096;
+/** As JSON in UTF-8: what base64 leaves of the sealed length, less nonce and tag. */
+const MAX_CONTEXT_BYTES = MAX_SEALED_LENGTH / 4 * 3 - NONCE_BYTES - TAG_BYTES;
 const MAX_PROVEN = 500;
 /** Deeper directories are signed by their first 32. */
 export const MAX_SCOPE_DIRECTORIES = 32;
@@ -118,7 +122,10 @@ export function directoryCount(url: URL): number {
   return url.pathname.split("/").length - 2;
 }
 
-/** Signs an address; throws when it is none or has fewer directories than the scope. */
+/**
+ * Signs an address; throws when it is none or has fewer directories than the scope. A context too large for a link loses its
+ * `episode`; one that is too large without it throws a KeepstreamError `too_large`.
+ */
 export async function signLink(options: SignLinkOptions): Promise<string> {
   const url = withoutFragment(new URL(options.url));
   const { keys, expiresAt, scopeDirectories, context } = options;
@@ -285,7 +292,7 @@ async function derive(key: SigningKey): Promise<NonNullable<SigningKey["derived"
 /** AES-GCM with a nonce made from the content, so that the same context gives the same blob and never two one nonce. */
 export async function sealContext(context: LinkContext, keys: SigningKeys, kid?: string): Promise<string> {
   const key = chooseKey(keys, kid);
-  const plain = new TextEncoder().encode(JSON.stringify(compact(context)));
+  const plain = encodeContext(context);
   const { seal, nonce } = await derive(key);
   const iv = new Uint8Array(await crypto.subtle.sign("HMAC", nonce, plain)).slice(0, NONCE_BYTES);
   const additionalData = new TextEncoder().encode(`${VERSION} ${key.kid}`);
@@ -293,9 +300,17 @@ export async function sealContext(context: LinkContext, keys: SigningKeys, kid?:
   const bytes = new Uint8Array(NONCE_BYTES + box.length);
   bytes.set(iv);
   bytes.set(box, NONCE_BYTES);
-  const sealed = encodeBase64Url(bytes);
-  if (sealed.length > MAX_SEALED_LENGTH) throw new Error("the link's context is too large");
-  return sealed;
+  return encodeBase64Url(bytes);
+}
+
+/** Without its episode, a link plays all the same; it only loses the Worker's way to ask for a fresh address. */
+function encodeContext(context: LinkContext): Bytes {
+  const bytes = utf8(JSON.stringify(compact(context)));
+  if (bytes.length <= MAX_CONTEXT_BYTES) return bytes;
+  const { episode, ...rest } = context;
+  if (episode !== undefined) return encodeContext(rest);
+  const message = `a link can hold ${MAX_CONTEXT_BYTES} bytes of headers and variables, these are ${bytes.length}`;
+  throw new KeepstreamError("too_large", message);
 }
 
 async function openContext(sealed: string, kid: string, seal: CryptoKey): Promise<LinkContext | null> {

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { directoryCount, linkExpiry, parseSigningKeys, scopePrefix, signLink, verifyLink } from "./link.ts";
+import { KeepstreamError } from "./errors.ts";
+import {
+  directoryCount,
+  type LinkContext,
+  linkExpiry,
+  parseSigningKeys,
+  scopePrefix,
+  signLink,
+  verifyLink,
+} from "./link.ts";
 import { unwrap } from "./result.ts";
 
 const K1 = "A".repeat(43);
@@ -92,6 +101,36 @@ Deno.test("verifyLink: the context comes back as it was sealed, and the link doe
   assert.deepEqual(verified.context, context);
   assert.ok(!link.includes("p.test") && !link.includes(context.megaKey));
   assert.equal(await signLink({ ...base, url: "https://cdn.test/a", context }), link, "deterministic");
+});
+
+Deno.test("signLink: a context that is too large in bytes loses its episode, and only that", async () => {
+  const headers = { referer: "https://p.test/" };
+  const named = (server: string) => ({ malId: 1, episode: 1, provider: "p", server });
+  const opened = async (context: LinkContext) => {
+    const link = await signLink({ ...base, url: "https://cdn.test/a", context });
+    return unwrap(await verifyLink(new URL(link), keys, NOW)).context;
+  };
+  // 1,400 characters are 4,200 bytes.
+  assert.deepEqual(await opened({ headers, episode: named("ア".repeat(1400)) }), { headers });
+  assert.deepEqual(await opened({ episode: named("ア".repeat(1400)) }), {});
+  const room = 3044 - JSON.stringify({ e: [1, 1, "p", ""] }).length;
+  const largest = { episode: named("s".repeat(room)) };
+  assert.deepEqual(await opened(largest), largest);
+  assert.deepEqual(await opened({ episode: named("s".repeat(room + 1)) }), {});
+});
+
+Deno.test("signLink: headers that no link can hold → too_large, and the message says how many bytes it may be", async () => {
+  const context = {
+    headers: { referer: `https://p.test/${"a".repeat(4000)}` },
+    episode: { malId: 1, episode: 1, provider: "p", server: "s" },
+  };
+  await assert.rejects(signLink({ ...base, url: "https://cdn.test/a", context }), (error: unknown) => {
+    assert.ok(error instanceof KeepstreamError);
+    assert.equal(error.code, "too_large");
+    assert.match(error.message, /3044 bytes/);
+    assert.doesNotMatch(error.message, /p\.test/);
+    return true;
+  });
 });
 
 Deno.test("verifyLink: with two keys both verify and the first signs; a dropped key is unknown", async () => {
