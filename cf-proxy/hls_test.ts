@@ -1,6 +1,15 @@
 // Conformance 36–53: playlists as they are met in the wild, rewritten by the running Worker.
 import assert from "node:assert/strict";
-import { codeOf, conformance, media, pattern, type ProxyFixture, send, text } from "../dev/proxy_fixture.ts";
+import {
+  codeOf,
+  conformance,
+  media,
+  pattern,
+  type ProxyFixture,
+  send,
+  startProxyFixture,
+  text,
+} from "../dev/proxy_fixture.ts";
 
 const SEGMENT = pattern(64);
 
@@ -336,4 +345,18 @@ conformance(53, "10,000 segments are rewritten whole; lines made to be slow are 
     assert.ok(answer.status === 200 || answer.status === 502, `${answer.status} ${line.slice(0, 20)}`);
     await answer.body?.cancel();
   }
+});
+
+Deno.test("a master whose variables are more than a child's link can hold → 502 playlist_too_large", async () => {
+  await using proxy = await startProxyFixture();
+  const master = (length: number) =>
+    `#EXTM3U\n#EXT-X-DEFINE:NAME="a",VALUE="${"a".repeat(length)}"\n#EXT-X-STREAM-INF:BANDWIDTH=1\ni.m3u8\n`;
+  proxy.route("/v/m.m3u8", text(master(3000)));
+  const answer = await proxy.get("/v/m.m3u8");
+  assert.equal(answer.status, 200);
+  await answer.body?.cancel();
+  proxy.route("/v/m.m3u8", text(master(3100)));
+  const refused = await proxy.get("/v/m.m3u8");
+  assert.equal(refused.status, 502);
+  assert.equal(await codeOf(refused), "playlist_too_large");
 });

@@ -4,6 +4,7 @@
 // distinct directory outside the parent link's scope, at most MAX_SIGNATURES of them.
 //
 // Child links end in the address: players that judge a segment by the ending of its link (ffmpeg 7.1 and later) see `.ts`.
+import { KeepstreamError } from "./errors.ts";
 import { createResolver, type Directory, parseAttributes, type PlaylistError, Variables } from "./hls_syntax.ts";
 import { hasEncodedSeparator } from "./link.ts";
 import { err, ok, type Result } from "./result.ts";
@@ -123,7 +124,14 @@ class Plan {
     if (groups === null) return err({ code: "too_large", reason: `names more than ${MAX_SIGNATURES} origins` });
     const variables: ReadonlyMap<string, string> = this.#handsDown ? this.#variables.values : new Map<string, string>();
     const { proxyUrl, sign } = this.#options;
-    const tails = await Promise.all(groups.map(({ href, exact }) => sign({ href, exact, variables })));
+    let tails: readonly string[];
+    try {
+      tails = await Promise.all(groups.map(({ href, exact }) => sign({ href, exact, variables })));
+    } catch (error) {
+      // The playlist's own doing: everything else in a child's link was in its parent's.
+      if (!(error instanceof KeepstreamError) || error.code !== "too_large") throw error;
+      return err({ code: "too_large", reason: "hands down more variables than a link can hold" });
+    }
     for (const [index, group] of groups.entries()) {
       for (const chunk of group.chunks) this.#out[chunk] = `${proxyUrl}?${tails[index]}&url=`;
     }
