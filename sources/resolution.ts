@@ -10,7 +10,10 @@ export function resolutionOf(label: string): string | null {
 
 /** The site's own label, or the host's name with the resolution where the label says nothing but that. */
 export function serverLabel(address: string, label: string): string {
-  const clean = label.replace(/\s+/g, " ").replace(/\s*\[\d+\]\s*$/, "").trim().slice(0, 80);
+  const clean = label.replace(/\s+/g, " ").replace(/\s*\[\d+\]\s*$/, "").trim().slice(0, 80).replace(
+    /[\ud800-\udbff]$/,
+    "",
+  );
   const says = clean.replace(/(?<!\d)\d{3,4}p(?![a-z])/gi, "").replace(/[^\p{L}\p{N}]/gu, "");
   if (says !== "") return clean;
   const resolution = resolutionOf(clean);

@@ -2,6 +2,7 @@
 // Runs on: Deno, edge runtime.
 import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
 import { failedList } from "../../sources/collect.ts";
+import type { SourceList } from "../../sources/source_list.ts";
 import { createMemory } from "./memory.ts";
 import type { Episode, EpisodeKey, EpisodeProvider, EpisodeStore } from "./episode_store.ts";
 import type { Gatherer } from "./gather.ts";
@@ -67,7 +68,7 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
       const lists = new Map<string, GatheredList>();
       for (const { name } of known.providers) {
         const now = gathered?.lists.get(name);
-        if (now) lists.set(name, { list: now.list, state: stateOf(now.list, now.tookMs) });
+        if (now) lists.set(name, gatheredList(now, known.source_lists[name]));
         else {lists.set(
             name,
             missing.some((one) => one.name === name) ? lateList(name, known, waitedMs) : cachedList(name, known),
@@ -92,7 +93,9 @@ function freshnessOf(
   const age = list.age_seconds;
   if (list.state !== "ok") return age <= options.failureSeconds ? "fresh" : "missing";
   if (options.refresh && age > REFRESH_MIN_AGE_SECONDS) return "missing";
-  const dead = list.servers.some(({ expires_at }) => expires_at !== null && Date.parse(expires_at) <= options.now());
+  // A page may name an address that has expired already: reading it again at once would find the same.
+  const dead = age > REFRESH_MIN_AGE_SECONDS &&
+    list.servers.some(({ expires_at }) => expires_at !== null && Date.parse(expires_at) <= options.now());
   if (dead || age > options.staleSeconds) return "missing";
   return age <= options.freshSeconds ? "fresh" : "stale";
 }
@@ -106,6 +109,13 @@ function episodeRequest(key: EpisodeKey, provider: EpisodeProvider, known: Episo
 function cachedList(name: string, known: Episode): GatheredList {
   const { age_seconds, ...list } = known.source_lists[name] ?? { ...failedList("timeout"), age_seconds: 0 };
   return { list, state: { ...stateOf(list, 0), cached: true, age_seconds: Math.round(age_seconds) } };
+}
+
+/** What was read now, or the servers known before where that failed: the site's trouble says nothing about its media. */
+function gatheredList(now: { list: SourceList; tookMs: number }, old: Episode["source_lists"][string] | undefined) {
+  const state = stateOf(now.list, now.tookMs);
+  if (now.list.state === "ok" || now.list.state === "empty" || !old?.servers.length) return { list: now.list, state };
+  return { list: old, state: { ...state, cached: true, age_seconds: Math.round(old.age_seconds) } };
 }
 
 /** Waited for in vain: whatever old list there is, and why. It is finished and saved behind the answer. */

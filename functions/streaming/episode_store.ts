@@ -2,6 +2,7 @@
 // Runs on: Deno, edge runtime.
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
+import { wellFormed } from "../../core/well_formed.ts";
 import { type SourceList, sourceListSchema, subtitleSchema } from "../../sources/source_list.ts";
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -82,6 +83,17 @@ export interface EpisodeKey {
   readonly episode: number;
 }
 
+/** The database did not do it. `refused`: because of what it was given, so that less of it may be taken. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+  readonly refused: boolean;
+
+  constructor(message: string, code: string) {
+    super(message);
+    this.refused = /^(?:22|23|PT4|PGRST1)/.test(code); // SQLSTATE classes data exception and violated rule
+  }
+}
+
 /** What discovery keeps: the names of a title, and where it lives at a provider. */
 export interface DiscoveryStore {
   readMetadata(key: string): Promise<unknown>;
@@ -100,8 +112,8 @@ export interface EpisodeStore {
 export function createEpisodeStore(supabase: SupabaseClient): EpisodeStore & DiscoveryStore {
   async function call(name: string, args: Record<string, unknown>): Promise<unknown> {
     const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
-    const { data, error } = await supabase.rpc(name, args).abortSignal(signal);
-    if (error) throw new Error(`${name}: ${error.code} ${error.message}`);
+    const { data, error } = await supabase.rpc(name, wellFormed(args)).abortSignal(signal);
+    if (error) throw new StoreError(`${name}: ${error.code} ${error.message}`, error.code ?? "");
     return data;
   }
   return {

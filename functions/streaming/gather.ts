@@ -4,7 +4,7 @@ import { type EpisodeRequest } from "../../sources/providers/recipe.ts";
 import { failedList } from "../../sources/collect.ts";
 import { createParseBudget, type ParseBudget } from "../../sources/parse_budget.ts";
 import type { SourceList } from "../../sources/source_list.ts";
-import type { EpisodeKey, EpisodeStore, QueuedVideo } from "./episode_store.ts";
+import { type EpisodeKey, type EpisodeStore, type QueuedVideo, StoreError } from "./episode_store.ts";
 
 export interface Gathered {
   /** Lists that arrived within the budget; the others are still being read. */
@@ -91,7 +91,12 @@ function fly(key: EpisodeKey, requests: readonly EpisodeRequest[], tools: Gather
       return await tools.store.saveSources(key, found);
     } catch (error) {
       tools.onError("sources:save:failed", error); // the viewer is answered all the same
-      return null;
+      const each = Object.entries(found);
+      if (each.length === 1 || !(error instanceof StoreError && error.refused)) return null;
+      // One provider's list that is refused must not cost the others theirs.
+      let queue: readonly QueuedVideo[] | null = null;
+      for (const [name, list] of each) queue = await save({ [name]: list }) ?? queue;
+      return queue;
     }
   }
 

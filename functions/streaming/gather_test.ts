@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
 import type { SourceList } from "../../sources/source_list.ts";
-import type { EpisodeStore } from "./episode_store.ts";
+import { type EpisodeStore, StoreError } from "./episode_store.ts";
 import { createGatherer } from "./gather.ts";
 
 const KEY = { malId: 1, episode: 1 };
@@ -12,7 +12,7 @@ function request(name: string): EpisodeRequest {
 }
 
 /** Providers answer when the test says so; saves and background work are recorded. */
-function rig(options: { budgetMs?: number; saveFails?: boolean } = {}) {
+function rig(options: { budgetMs?: number; saveFails?: boolean; refuses?: string } = {}) {
   const answers = new Map<string, PromiseWithResolvers<SourceList>>();
   const started: string[] = [];
   const saved: string[][] = [];
@@ -22,6 +22,9 @@ function rig(options: { budgetMs?: number; saveFails?: boolean } = {}) {
     readEpisode: () => Promise.reject(new Error("not asked here")),
     saveSources(_key, lists) {
       saved.push(Object.keys(lists));
+      if (options.refuses !== undefined && options.refuses in lists) {
+        return Promise.reject(new StoreError("save_sources: unsupported Unicode escape sequence", "22P05"));
+      }
       if (options.saveFails) return Promise.reject(new Error("database is down"));
       return Promise.resolve([{ provider: "a", resolution: null, status: "pending" }]);
     },
@@ -104,5 +107,16 @@ Deno.test("when saving fails the answer is given all the same, and the failure i
   const { lists, queue } = await gathering;
   assert.deepEqual([lists.size, queue], [1, null]);
   assert.deepEqual(errors, ["sources:save:failed"]);
+  await settled();
+});
+
+Deno.test("a list that the database refuses does not cost the others theirs", async () => {
+  const { gatherer, answer, saved, errors, settled } = rig({ refuses: "b" });
+  const gathering = gatherer.gather(KEY, ["a", "b", "c"].map(request));
+  for (const name of ["a", "b", "c"]) answer(name);
+  const { lists, queue } = await gathering;
+  assert.deepEqual([lists.size, queue?.length], [3, 1]);
+  assert.deepEqual(saved, [["a", "b", "c"], ["a"], ["b"], ["c"]]);
+  assert.equal(errors.length, 2);
   await settled();
 });

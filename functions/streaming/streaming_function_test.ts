@@ -328,8 +328,66 @@ Deno.test("a list with an address that has expired is read again; a failure is k
   await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '31 seconds' where true`;
   assert.equal((await get()).body.providers.animasu?.state, "ok");
   await rig.database.admin`
-    update keepstream.source_lists set servers = jsonb_set(servers, '{0,expires_at}', '"2020-01-01T00:00:00Z"') where true`;
+    update keepstream.source_lists set fetched_at = now() - interval '61 seconds',
+      servers = jsonb_set(servers, '{0,expires_at}', '"2020-01-01T00:00:00Z"') where true`;
   assert.equal((await get()).body.providers.animasu?.cached, false);
+});
+
+Deno.test("a page that names an expired address is not read for every request, but once a minute", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(animeSite(() => site.url, {
+    "/player/720": `<script>jwplayer().setup({file:"https://cdn.test/v/720/master.m3u8?e=1600000000"})</script>`,
+  }));
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  await mapTitle(rig, "animasu");
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  await get();
+  const reads = site.requests.length;
+  const { body } = await get();
+  assert.deepEqual([site.requests.length, body.providers.animasu?.cached], [reads, true]);
+  assert.deepEqual(servers(body, "animasu").map((one) => one.stream !== null), [false, true, false]);
+});
+
+Deno.test("a reading that fails takes no server away: the ones known before are answered, and why", async () => {
+  await using rig = await createFunctionRig();
+  let down = false;
+  await using site = serveSite((request, url) =>
+    down ? new Response("", { status: 503 }) : animeSite(() => site.url)(request, url)
+  );
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  await mapTitle(rig, "animasu");
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  const before = servers((await get()).body, "animasu");
+  down = true;
+  await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '2 minutes' where true`;
+  for (const path of ["/streaming/1/1?refresh=1", "/streaming/1/1"]) {
+    const { body } = await get(path);
+    assert.deepEqual(servers(body, "animasu").map((one) => one.url_resolved), before.map((one) => one.url_resolved));
+    const { state, code, cached } = body.providers.animasu!;
+    assert.deepEqual([state, code, cached], ["failed", "http_5xx", true]);
+  }
+});
+
+Deno.test("half a character or a NUL in a site's words costs nothing: all lists are kept, all servers enqueued", async () => {
+  await using rig = await createFunctionRig();
+  const label = `${"x".repeat(79)}😀 720p`;
+  await using site = serveSite(animeSite(() => site.url, {
+    "/episode-1/": () =>
+      htmlResponse(mirrorPage([{ label, value: base64(`<iframe src="${site.url}/player/720"></iframe>`) }])),
+    "/player/720": String
+      .raw`<script>p.setup({file:"https://cdn.test/720.mp4", tracks: [{file:"/a.vtt", label:"a\u0000\ud800"}]})</script>`,
+  }));
+  await addProviders(rig, { name: "animasu", base_url: site.url }, { name: "own", recipe: "catalogue" });
+  await mapTitle(rig, "animasu");
+  await rig.database.sql`insert into public.catalogue (mal_id, episode, sources, rights)
+    values (1, 1, '[{"url":"https://own.test/1.mp4","resolution":"720p"}]', 'own')`;
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  await get();
+  assert.deepEqual((await queueRows(rig)).map((one) => one.provider).sort(), ["animasu", "own"]);
+  const { body } = await get();
+  assert.deepEqual([body.providers.animasu?.cached, body.providers.own?.cached], [true, true]);
+  const [server] = servers(body, "animasu");
+  assert.deepEqual([server?.provider, server?.subtitles[0]?.label], ["x".repeat(79), "a\ufffd"]);
 });
 
 Deno.test("a title nobody mapped is looked up, found, kept and not looked up again", async () => {
