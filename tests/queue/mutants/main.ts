@@ -51,7 +51,7 @@ interface Result extends Omit<Candidate, "sql"> {
 /** The groups of scenarios that are about a part; a mutant is shown to those. Whatever no line names is shown to all. */
 const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
   [/wake|webhook/, ["wake", "upkeep"]],
-  [/enqueue/, ["bad input", "transitions", "candidates", "wake", "episode", "concurrency"]],
+  [/enqueue/, ["bad input", "transitions", "candidates", "wake", "episode", "archive", "concurrency"]],
   [/switch_candidate/, ["candidates"]],
   [/upsert|replica|takedown|store/, ["archive", "bad input", "upkeep", "concurrency"]],
   [/redact|delay|guard|record|claim|update_video|extend|cancel/, [
@@ -64,7 +64,7 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "concurrency",
   ]],
   [/resource|sweep|prune|operator|counts/, ["upkeep", "transitions", "wake", "archive"]],
-  [/episode|sources|providers|catalogue|mapping|metadata|take_request/, ["episode", "upkeep"]],
+  [/episode|sources|providers|catalogue|mapping|metadata|take_request/, ["episode", "upkeep", "archive"]],
 ];
 /** Parts that the random operations go through. */
 const MODELLED =

@@ -402,6 +402,14 @@ export const ARCHIVE: readonly Scenario[] = [
       await queue.travel(10_000);
       const fifth = (await claim())!;
       assert.equal((await end(fifth, { state: "failed", error_class: "what" }))[0]!["error_class"], "unknown");
+      await queue.travel(100_000);
+      const sixth = (await claim())!;
+      assert.equal((await end(sixth, { state: "failed" }))[0]!["error_class"], "unknown");
+      await queue.travel(100_000);
+      const seventh = (await claim())!;
+      const [well] = await end(seventh, { state: "verified", sha256: SHA256, size_bytes: 4 });
+      assert.deepEqual([well!["error_class"], well!["error_message"], well!["attempts"]], [null, null, 0]);
+      await queue.rpc("report_replica_missing", { replica_id: well!["id"] });
       await queue.sql`update public.video_replicas set attempts = max_attempts, run_at = now() where target = 'hf-2'`;
       assert.equal(await claim(), undefined);
     },
@@ -581,7 +589,8 @@ export const ARCHIVE: readonly Scenario[] = [
       const left = await queue.sql`select id from public.video_queue order by created_at`;
       assert.deepEqual(left.map((row) => row["id"]), [other["id"], stranger["id"]]);
       assert.deepEqual((await queue.events(job.id)).filter((kind) => kind === "taken_down"), ["taken_down"]);
-      assert.equal((await queue.sql`select from keepstream.source_lists`).length, 1);
+      const lists = await queue.sql`select episode from keepstream.source_lists`;
+      assert.deepEqual(lists.map((row) => row["episode"]), [2]);
       const [{ takedown: whole } = {}] = await queue.rpc<{ takedown: Row }>("takedown", { mal_id: 55825 });
       assert.deepEqual(whole, { jobs: 1, copies: [] });
       assert.equal((await queue.sql`select from keepstream.source_lists`).length, 0);

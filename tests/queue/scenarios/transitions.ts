@@ -433,6 +433,20 @@ export const TRANSITIONS: readonly Scenario[] = [
     },
   },
   {
+    name: "a class that the operator made terminal → dead at once, whatever other addresses there are",
+    async run(queue) {
+      await queue.sql`update keepstream.error_classes set effect = 'terminal' where name = 'disk_full'`;
+      try {
+        const job = await queue.downloading({ episode: 7 });
+        await queue.enqueue({ episode: 7, video_url: "https://b.test/v.mp4" });
+        const row = await queue.update(job, "failed", { error_class: "disk_full" });
+        assert.ok(row["terminal_at"]);
+      } finally {
+        await queue.sql`update keepstream.error_classes set effect = 'backoff' where name = 'disk_full'`;
+      }
+    },
+  },
+  {
     name: "shutdown → given back without consuming the attempt",
     async run(queue) {
       const job = await queue.downloading();
