@@ -1,6 +1,6 @@
 /**
  * `deno task bench:download [rounds]`: the runner beside sequential ffmpeg and plain aria2c on the same line, and beside what the
- * connections allow at best. Writes bench/results/download.json and docs/bench-download.svg.
+ * connections allow at best. Writes bench/results/download.json and bench/results/download.svg.
  */
 import os from "node:os";
 import { limitSeconds, makeBenchMedia } from "./media.ts";
@@ -54,7 +54,7 @@ const results = {
 };
 await Deno.mkdir(new URL("../results", import.meta.url), { recursive: true });
 await Deno.writeTextFile(new URL("../results/download.json", import.meta.url), `${JSON.stringify(results, null, 2)}\n`);
-await Deno.writeTextFile(new URL("../../docs/bench-download.svg", import.meta.url), plot(results.summary));
+await Deno.writeTextFile(new URL("../../bench/results/download.svg", import.meta.url), plot(results.summary));
 console.table(results.summary);
 
 async function summarise(rounds: readonly Round[]): Promise<Summary[]> {
