@@ -115,6 +115,8 @@ export const EPISODE: readonly Scenario[] = [
       ]);
       assert.deepEqual((stored!["replicas"] as Row[]).map((copy) => copy["target"]), ["hf-1"]);
       assert.equal((await read(queue, { episode: 2 }))["catalogue"], null);
+      assert.deepEqual((await read(queue, { episode: 2 }))["queue"], []);
+      assert.deepEqual((await read(queue, { mal_id: 2 }))["queue"], []);
     },
   },
   {
@@ -330,7 +332,10 @@ export const EPISODE: readonly Scenario[] = [
         unchanged: ["animasu", "samehadaku"],
         dry_run: true,
       });
-      const next = [{ ...ANIMASU, base_url: "https://new.test" }, { name: "third", recipe: "peertube" }];
+      const next = [{ ...ANIMASU, base_url: "https://new.test", selectors: { a: "c" } }, {
+        name: "third",
+        recipe: "peertube",
+      }];
       assert.deepEqual(await apply(queue, next), {
         added: ["third"],
         changed: ["animasu"],
@@ -342,7 +347,7 @@ export const EPISODE: readonly Scenario[] = [
       const [row] = await queue.sql`select * from public.providers where name = 'animasu'`;
       assert.deepEqual([row!["base_url"], row!["config"], row!["rights"], row!["enabled"]], [
         "https://new.test",
-        { selectors: { a: "b" } },
+        { selectors: { a: "c" } },
         "own work",
         true,
       ]);

@@ -283,6 +283,9 @@ export const TRANSITIONS: readonly Scenario[] = [
       assert.equal(event!["worker"], "runner-a");
       assert.equal(event!["lease_epoch"], 1);
       assert.deepEqual(event!["detail"], { error: row["error_message"], attempt: 1, terminal: false });
+      const uploaded = await queue.uploading();
+      const late = await queue.update(uploaded, "failed", { error_class: "storage_5xx" });
+      assert.deepEqual([late["retry_count"], late["attempts"], late["lease_token"]], [1, 1, null]);
       const long = await queue.downloading();
       const cut = await queue.update(long, "failed", { error: "x".repeat(5000) });
       assert.equal((cut["error_message"] as string).length, 2000);
