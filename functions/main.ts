@@ -13,6 +13,6 @@ const app = new Hono().all("*", (c) => (isArchive(c.req.path) ? archive : stream
 Deno.serve((request, info) => {
   // Nothing stands between Deno Deploy's edge and this program: the connection's own address is the client's.
   const headers = new Headers(request.headers);
-  headers.set("cf-connecting-ip", "hostname" in info.remoteAddr ? info.remoteAddr.hostname : "");
+  headers.set("x-forwarded-for", "hostname" in info.remoteAddr ? info.remoteAddr.hostname : "");
   return app.fetch(new Request(request, { headers }));
 });

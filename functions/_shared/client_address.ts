@@ -1,10 +1,14 @@
 // Who is asking, for the rate limit: a keyed hash, so that no address is stored. IPv6 counts by its /64.
 // Example: await clientId(request, { secret, remoteAddress }) → "c1f0…". Runs on: Deno, edge runtime.
 
-/** The address as the platform's own edge states it; a client can set x-forwarded-for, but not its last entry. */
-export function clientAddress(headers: Headers, remoteAddress: string | null): string | null {
-  const forwarded = headers.get("x-forwarded-for")?.split(",").at(-1)?.trim();
-  return headers.get("cf-connecting-ip") ?? forwarded ?? remoteAddress;
+/**
+ * The address as the platform's own edge states it; a client can set x-forwarded-for, but not its last entry.
+ *
+ * @param header The one header that the operator's edge sets, whatever the client sent; no other is believed.
+ */
+export function clientAddress(headers: Headers, header: string | null): string | null {
+  if (header !== null) return headers.get(header);
+  return headers.get("x-forwarded-for")?.split(",").at(-1)?.trim() ?? null;
 }
 
 /** A stable name of 32 hex digits for an address, or null when nothing is known. */

@@ -10,7 +10,7 @@ import { createHostGate } from "../../sources/host_gate.ts";
 import { clientAddress, clientId } from "../_shared/client_address.ts";
 import { logEvent, resolveName, runInBackground } from "../_shared/runtime.ts";
 import { createStreamingApp } from "./app.ts";
-import { parseStreamingEnv } from "./env.ts";
+import { archiveBases, parseStreamingEnv } from "./env.ts";
 import { createEpisodeService } from "./episode_service.ts";
 import { createEpisodeStore } from "./episode_store.ts";
 import { createPageFinder } from "./page_finder.ts";
@@ -55,6 +55,7 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
     gatherer,
     links: createStreamLinks({ proxyBaseUrl: env.CLOUDFLARE_WORKERS_URL, keys: env.STREAM_SIGNING_KEYS }),
     hubEndpoint: env.HF_ENDPOINT,
+    archiveBases: archiveBases(env),
     linkTtlSeconds: env.STREAM_LINK_TTL_SECONDS,
     freshSeconds: env.SOURCE_FRESH_SECONDS,
     staleSeconds: env.SOURCE_STALE_SECONDS,
@@ -65,7 +66,8 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
   });
   return createStreamingApp({
     episodes,
-    clientOf: (request) => clientId(clientAddress(request.headers, null), env.serviceKeys[0]),
+    clientOf: (request) =>
+      clientId(clientAddress(request.headers, env.CLIENT_ADDRESS_HEADER ?? null), env.serviceKeys[0]),
     onError,
   });
 }

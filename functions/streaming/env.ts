@@ -25,6 +25,10 @@ const schema = z.intersection(
     SOURCE_USER_AGENT: z.string().min(1).optional(),
     TITLE_API_URL: z.url().optional(),
     MEGA_API_URL: z.url().optional(),
+    CLIENT_ADDRESS_HEADER: z.string().regex(/^[\w-]+$/).optional(),
+    S3_ENDPOINT: z.url().optional(),
+    S3_BUCKET: z.string().optional(),
+    STORAGE_FOLDER_URL: z.url().optional(),
     DEV_ALLOWED_ORIGINS: z.string().default("").transform((text) =>
       text.split(",").map((one) => one.trim()).filter(Boolean)
     ),
@@ -41,6 +45,17 @@ export function parseStreamingEnv(env: Readonly<Record<string, string>>): Stream
   const parsed = schema.safeParse(filled);
   if (!parsed.success) throw new Error(envProblems(parsed.error.issues));
   return { ...parsed.data, serviceKeys: serviceKeys(parsed.data) };
+}
+
+/** Where the Worker can read archives: the Hub, and what else it and this function are told of. */
+export function archiveBases(env: StreamingEnv): readonly string[] {
+  const { HF_ENDPOINT, S3_ENDPOINT, S3_BUCKET, STORAGE_FOLDER_URL } = env;
+  const plain = (url: string) => url.replace(/\/+$/, "");
+  return [
+    `${plain(HF_ENDPOINT)}/datasets/`,
+    ...(S3_ENDPOINT && S3_BUCKET ? [`${plain(S3_ENDPOINT)}/${S3_BUCKET}/`] : []),
+    ...(STORAGE_FOLDER_URL ? [`${plain(STORAGE_FOLDER_URL)}/`] : []),
+  ];
 }
 
 function isLoopback(url: string): boolean {

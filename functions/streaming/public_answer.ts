@@ -54,6 +54,8 @@ export interface AnswerInput {
 export interface AnswerTools {
   readonly links: StreamLinks;
   readonly hubEndpoint: string;
+  /** What the addresses of copies begin with that the Worker can read. */
+  readonly archiveBases: readonly string[];
   readonly linkTtlSeconds: number;
   /** Unix milliseconds. */
   readonly now: () => number;
@@ -78,7 +80,11 @@ export async function publicAnswer(input: AnswerInput, tools: AnswerTools): Prom
 /** Listed servers, then archived copies that no listed server stands for: a site that is gone takes nothing away. */
 async function providerServers(name: string, input: AnswerInput, tools: AnswerTools) {
   const servers = input.gathered.get(name)?.list.servers ?? [];
-  const stored = input.known.store.filter((one) => one.provider === name);
+  // A copy where the Worker cannot read it is safe, but plays for nobody: the live server stays.
+  const stored = input.known.store.flatMap((one) => {
+    const url = one.provider === name ? archiveAddressOf(one, tools) : null;
+    return url === null ? [] : [{ ...one, url }];
+  });
   const listed = servers.map((server) => {
     const copy = stored.find((one) => one.resolution === server.resolution);
     return copy ? archivedServer(copy, server, input, tools) : liveServer(name, server, input, tools);
@@ -120,20 +126,20 @@ async function liveServer(provider: string, server: SourceServer, input: AnswerI
 }
 
 async function archivedServer(
-  copy: StoredVideo,
+  copy: StoredVideo & { readonly url: string },
   server: SourceServer | null,
   input: AnswerInput,
   tools: AnswerTools,
 ) {
-  const url = archiveAddressOf(copy, tools.hubEndpoint);
+  const { url } = copy;
   const expiresAt = linkExpiry(Math.floor(tools.now() / 1000), tools.linkTtlSeconds);
-  const embed = server?.embed_url ?? url ?? "";
+  const embed = server?.embed_url ?? url;
   return {
     provider: server?.label ?? ["Archive", copy.resolution].filter(Boolean).join(" "),
     url: embed,
     url_resolved: url,
     resolution: copy.resolution,
-    stream: url === null ? null : await tools.links.sign({
+    stream: await tools.links.sign({
       url,
       kind: "mp4",
       expiresAt,
@@ -149,14 +155,16 @@ async function archivedServer(
   } satisfies PublicServer;
 }
 
-/** The recorded address while its copy lives, else the first copy that does. */
-function archiveAddressOf(copy: StoredVideo, hubEndpoint: string): string | null {
+/** The recorded address while its copy lives, else the first copy that does; of those that the Worker can read. */
+function archiveAddressOf(copy: StoredVideo, { hubEndpoint, archiveBases }: AnswerTools): string | null {
   const living = (copy.replicas ?? []).filter((one) => (one.state ?? "verified") === "verified");
   const recorded = copy.hf_direct_url ?? null;
   const recordedLives = living.length === 0 || living.some((one) => one.repo === copy.hf_repo);
-  if (recorded !== null && recordedLives) return recorded;
-  const first = living[0];
-  return first ? first.direct_url ?? archiveUrl(hubEndpoint, { repo: first.repo, path: first.path }) : recorded;
+  const addresses = [
+    ...(recorded !== null && recordedLives ? [recorded] : []),
+    ...living.map(({ direct_url, repo, path }) => direct_url ?? archiveUrl(hubEndpoint, { repo, path })),
+  ];
+  return addresses.find((url) => archiveBases.some((base) => url.startsWith(base))) ?? null;
 }
 
 function megaKeyOf(embedUrl: string): string | null {

@@ -1,9 +1,9 @@
 // Direct address → signed link of the Worker. A playlist's link covers its directory, so that one signature serves its segments.
 // Example: https://cdn.test/hls/1/master.m3u8 → https://worker.test/proxy?url=…&exp=…&sc=2&sig=…. Runs on: Deno, edge runtime.
+import { KeepstreamError } from "../../core/errors.ts";
 import { directoryCount, hasEncodedSeparator, type LinkContext, type SigningKeys, signLink } from "../../core/link.ts";
 
 const MAX_SCOPE_DIRECTORIES = 8;
-const MAX_SERVER_ADDRESS = 1500;
 
 export interface StreamLinkInput {
   readonly url: string;
@@ -18,26 +18,27 @@ export interface StreamLinkInput {
 }
 
 export interface StreamLinks {
-  sign(input: StreamLinkInput): Promise<string>;
+  /** Null when the address and what its host wants to see do not fit a link. */
+  sign(input: StreamLinkInput): Promise<string | null>;
 }
 
 export function createStreamLinks(options: { proxyBaseUrl: string; keys: SigningKeys }): StreamLinks {
   return {
-    sign({ url, kind, expiresAt, headers, megaKey, archive, episode }) {
+    async sign({ url, kind, expiresAt, headers, megaKey, archive, episode }) {
       const scopeDirectories = kind === "hls" ? playlistScope(new URL(url)) : null;
-      return signLink({
-        ...options,
-        url,
-        expiresAt,
-        ...(scopeDirectories !== null && { scopeDirectories }),
-        context: {
-          ...(headers && { headers }),
-          ...(megaKey && { megaKey }),
-          ...(archive && { archive }),
-          // A very long embed address would not fit the link: it then only loses the Worker's way to ask again.
-          ...(episode.server.length <= MAX_SERVER_ADDRESS && { episode }),
-        },
-      });
+      const context = {
+        ...(headers && { headers }),
+        ...(megaKey && { megaKey }),
+        ...(archive && { archive }),
+        episode,
+      };
+      const scope = scopeDirectories !== null && { scopeDirectories };
+      try {
+        return await signLink({ ...options, url, expiresAt, ...scope, context });
+      } catch (error) {
+        if (error instanceof KeepstreamError && error.code === "too_large") return null;
+        throw error;
+      }
     },
   };
 }

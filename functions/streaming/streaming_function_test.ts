@@ -231,7 +231,7 @@ Deno.test("an archived video → its stream leads to the archive, also when its 
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(rig, { name: "animasu", base_url: site.url });
   await mapTitle(rig, "animasu");
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url, HF_ENDPOINT: "https://hub.test" });
   await get();
   const address = await archive(rig, "720p");
 
@@ -253,6 +253,27 @@ Deno.test("an archived video → its stream leads to the archive, also when its 
     "Archive 720p",
     address,
   ]]);
+});
+
+Deno.test("an archive where the Worker cannot read it leaves the live server; any copy that it can read stands for it", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(animeSite(() => site.url));
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  await mapTitle(rig, "animasu");
+  const answerWith = async (more: Record<string, string>) => {
+    const [hd] = servers((await startApp(rig, { DEV_ALLOWED_ORIGINS: site.url, ...more }).get()).body, "animasu");
+    return [hd?.archived, hd?.url_resolved];
+  };
+  const [, live] = await answerWith({});
+  await archive(rig, "720p");
+  assert.deepEqual(await answerWith({}), [false, live]); // recorded on hub.test, which nobody named
+
+  const folder = "http://10.0.0.5:7860/archive";
+  await rig.database.admin`update public.video_store set hf_direct_url = ${folder + "/a.mp4"} where true`;
+  await rig.database.admin`update public.video_replicas set direct_url = ${folder + "/a.mp4"} where true`;
+  const hub = { HF_ENDPOINT: "https://hub.test" };
+  assert.deepEqual(await answerWith(hub), [false, live]);
+  assert.deepEqual(await answerWith({ ...hub, STORAGE_FOLDER_URL: folder }), [true, `${folder}/a.mp4`]);
 });
 
 /** What the runner does, by the same SQL functions. */
@@ -433,7 +454,10 @@ Deno.test("input 55: a client that floods is told to wait, others are not", asyn
   await using rig = await createFunctionRig();
   await rig.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
   const { app } = startApp(rig, {});
-  const ask = (address: string) => app.request("/streaming/1/1", { headers: { "cf-connecting-ip": address } });
+  const ask = (address: string) =>
+    app.request("/streaming/1/1", {
+      headers: { "x-forwarded-for": `${crypto.randomUUID()}, ${address}`, "cf-connecting-ip": crypto.randomUUID() },
+    });
   const statuses = [];
   for (let turn = 0; turn < 4; turn++) statuses.push((await ask("192.0.2.1")).status);
   assert.deepEqual(statuses, [200, 200, 200, 429]);

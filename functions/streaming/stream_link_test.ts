@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { parseSigningKeys, verifyLink } from "../../core/link.ts";
+import { unwrap } from "../../core/result.ts";
+import { SIGNING_KEYS } from "../../dev/function_rig.ts";
+import { createStreamLinks } from "./stream_link.ts";
+
+const keys = unwrap(parseSigningKeys(SIGNING_KEYS));
+const links = createStreamLinks({ proxyBaseUrl: "https://worker.test", keys });
+const input = { url: "https://cdn.test/a.mp4", kind: "mp4", expiresAt: 2_000_000_000 };
+const episodeAt = (server: string) => ({ malId: 1, episode: 1, provider: "p", server });
+
+async function contextOf(link: string | null) {
+  return unwrap(await verifyLink(new URL(link!), keys, 1_900_000_000)).context;
+}
+
+Deno.test("a link whose embed address is too long in bytes is signed without the episode", async () => {
+  const long = episodeAt(`https://a.test/#${"界".repeat(1_400)}`);
+  assert.deepEqual(await contextOf(await links.sign({ ...input, episode: long })), {});
+  const short = episodeAt("https://a.test/e/1");
+  assert.deepEqual(await contextOf(await links.sign({ ...input, episode: short })), { episode: short });
+});
+
+Deno.test("headers that leave no room for the episode are signed without it; headers that fit no link give none", async () => {
+  const episode = episodeAt(`https://a.test/${"e".repeat(1_400)}`);
+  const headers = { referer: `https://a.test/${"r".repeat(1_600)}` };
+  assert.deepEqual(await contextOf(await links.sign({ ...input, headers, episode })), { headers });
+  const huge = { referer: `https://a.test/${"r".repeat(8_000)}` };
+  assert.equal(await links.sign({ ...input, headers: huge, episode }), null);
+});
