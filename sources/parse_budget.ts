@@ -9,8 +9,8 @@ export const MAX_PARSED_PAGE_BYTES = 512 * 1024;
 /** Characters, plus NODE_WEIGHT for every element and attribute: some 0.6 s at the worst. */
 const ANSWER_WEIGHT = 1536 * 1024;
 const NODE_WEIGHT = 8;
-/** Where browsers stop nesting, too. */
-const MAX_DEPTH = 512;
+/** Pages nest a few dozen deep, and browsers stop at 512; a descendant selector walks all of it for every element. */
+const MAX_DEPTH = 256;
 
 const VOID = new Set("area base br col embed hr img input link meta param source track wbr".split(" "));
 /** Elements that end where the next of their kind begins. */
