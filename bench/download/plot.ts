@@ -36,7 +36,7 @@ export function plot(summary: readonly Summary[]): string {
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="13" role="img" aria-label="Seconds to archive 600 s of video on a line of 4 MB/s per connection">
 <rect width="100%" height="100%" fill="#fff"/>
-<text x="12" y="24" font-size="15" font-weight="600">600 s of video, 4 MB/s per connection, 50 ms latency: seconds (red: what the connections allow at best)</text>
+<text x="12" y="24" font-size="15" font-weight="600">Seconds for 600 s of video at 4 MB/s per connection, 50 ms latency (red: at best)</text>
 ${bars.join("\n")}
 </svg>
 `;

@@ -1,6 +1,6 @@
 /**
  * Where a cluster lives and as whom it runs. Postgres refuses to run as root; started by root it runs as `nobody`, in a
- * directory that user can reach: /root/keepstream/.keepstream cannot be entered by it, so the cluster moves to
+ * directory that user can reach: a checkout in root's home cannot be entered by it, so the cluster moves to
  * /var/lib/keepstream/<hash of the folder>.
  */
 import { dirname, join, resolve } from "node:path";

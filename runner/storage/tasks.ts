@@ -18,7 +18,7 @@ const USAGE = `usage:
   deno task storage health                        how every target is, and what it holds
   deno task storage repair                        make every copy that is missing
   deno task storage verify [--share 0.05]         read copies back and hash them (all without --share)
-  deno task storage takedown <mal_id> [episode]   remove copies, rows and cached links for good`;
+  deno task storage takedown <mal_id> [episode]   remove copies, rows and cached links, until lifted`;
 
 /** Returns the exit code: 0 when nothing is left to do. */
 export async function runStorageTask(args: readonly string[], tools: TaskTools): Promise<number> {
