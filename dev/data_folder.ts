@@ -7,6 +7,9 @@ import { makeProjectKeys, type ProjectKeys } from "./gateway/keys.ts";
 import { SetupError } from "./setup_error.ts";
 
 const SECRETS_FILE = "secrets.json";
+/** Where `deno task dev` keeps everything unless told otherwise. */
+export const DEFAULT_DATA_DIR = new URL("../.keepstream/dev", import.meta.url).pathname;
+
 const STATE_FILE = "running.json";
 
 /** What is secret in one data folder; random, made once, readable by its owner alone. */

@@ -2,6 +2,7 @@
  * `deno task dev [--reset] [--data-dir DIR] [--free-ports]`: the whole system on this machine until Ctrl-C.
  */
 import { parseArgs } from "node:util";
+import { DEFAULT_DATA_DIR } from "./data_folder.ts";
 import { removeDataFolder, runUntilInterrupted } from "./run_system.ts";
 import { SetupError } from "./setup_error.ts";
 
@@ -9,7 +10,7 @@ const { values } = parseArgs({
   args: Deno.args,
   options: {
     reset: { type: "boolean", default: false },
-    "data-dir": { type: "string", default: new URL("../.keepstream/dev", import.meta.url).pathname },
+    "data-dir": { type: "string", default: DEFAULT_DATA_DIR },
     "free-ports": { type: "boolean", default: false },
   },
 });

@@ -135,6 +135,26 @@ Deno.test("startSystem: every part answers, one system per folder, and nothing i
       assert.deepEqual(found?.urls, system.urls);
       assert.deepEqual(found?.keys, system.keys);
     });
+    await t.step("the operator's commands find it", async () => {
+      const command = async (...args: string[]) => {
+        const { SUPABASE_URL: _, ...env } = Deno.env.toObject();
+        const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+          args: ["task", "--quiet", ...args],
+          cwd: new URL("..", import.meta.url).pathname,
+          clearEnv: true,
+          env: { ...env, KEEPSTREAM_DATA_DIR: data.dir },
+        }).output();
+        const [text, complaint] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trim());
+        assert.equal(code, 0, `${args.join(" ")}: ${text}${complaint}`);
+        return text!;
+      };
+      assert.match(await command("providers", "list"), /catalogue/);
+      assert.match(await command("storage", "health"), /hub:keeper-one: ok/);
+      const page = await (await fetch(`${system.urls.origin}/embed/mp4`)).text();
+      const address = new URL(JSON.parse(page.match(/file: (".+?")/)![1]!));
+      const video = await (await fetch(await command("sign", address.href))).bytes();
+      assert.equal(new TextDecoder().decode(video.subarray(4, 8)), "ftyp");
+    });
     await t.step("a second one in the same folder → one line", async () => {
       const error = await startSystem({ dataDir: data.dir, ports: "free" }).then(() => null, (error) => error);
       assert.equal(error.code, "already_running");

@@ -3,11 +3,10 @@
  * removed at the end. Example: `await using connection = await connect({ ownSystem: false })`. Runs on: Deno.
  */
 import createClient, { type Sql } from "postgres";
+import { DEFAULT_DATA_DIR } from "../data_folder.ts";
 import { createLogStream } from "../log_stream.ts";
 import { findRunningSystem, type RunningSystem, startSystem } from "../system.ts";
 import type { DemoSystem } from "./story.ts";
-
-export const DEV_DATA_DIR = new URL("../../.keepstream/dev", import.meta.url).pathname;
 
 const LOG_TAIL_LINES = 200;
 
@@ -25,7 +24,7 @@ export interface Connection extends AsyncDisposable {
 export async function connect(
   options: { ownSystem: boolean; onFailure?: (reason: Error) => void },
 ): Promise<Connection> {
-  const running = options.ownSystem ? null : await findRunningSystem(DEV_DATA_DIR);
+  const running = options.ownSystem ? null : await findRunningSystem(DEFAULT_DATA_DIR);
   return running === null
     ? await connectToOwn(options.onFailure)
     : connectTo(running, { started: false, logTail: () => [], stop: async () => {} });

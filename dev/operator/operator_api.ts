@@ -1,9 +1,6 @@
 // The operator API from the command line: a deployed project by SUPABASE_URL and its secret key, else the `deno task dev`
 // that runs on this machine.
-import { join } from "node:path";
-import { findRunningSystem } from "../system.ts";
-
-const ROOT = new URL("../..", import.meta.url).pathname;
+import { findRunningDev } from "./running_dev.ts";
 
 export interface OperatorApi {
   /** Where it was found, for the report. */
@@ -66,7 +63,7 @@ function targetOf(env: Readonly<Record<string, string>>): Target | null {
 }
 
 async function runningTarget(env: Readonly<Record<string, string>>): Promise<Target | null> {
-  const system = await findRunningSystem(env.KEEPSTREAM_DATA_DIR ?? join(ROOT, ".keepstream"));
+  const system = await findRunningDev(env);
   if (system === null) return null;
   const allowedOrigins = (system.env.DEV_ALLOWED_ORIGINS ?? "").split(",").filter((origin) => origin !== "");
   return { url: system.urls.gateway, key: system.keys.secret, allowedOrigins };
