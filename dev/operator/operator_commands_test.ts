@@ -7,6 +7,7 @@ import { catalogueCommand } from "./catalogue.ts";
 import { OperatorError } from "./operator_api.ts";
 import { providerDifference } from "./provider_difference.ts";
 import { providersCommand } from "./providers.ts";
+import { videosCommand } from "./videos.ts";
 
 async function setUp() {
   const rig = await createFunctionRig();
@@ -89,6 +90,38 @@ Deno.test("catalogue import: a dry run, then the rows; a bad line is named", asy
   const [code, text] = await printed(() => catalogueCommand(["import", bad], set.rig.env));
   assert.equal(code, 1);
   assert.match(text, /bad\.csv:3: episode: .*\n.*bad\.csv:3: sources\.0\.url: must be an http or https address/);
+});
+
+Deno.test("videos: a table and JSON of what the queue holds; counts, retry and cancel", async () => {
+  await using set = await setUp();
+  const { serviceRole: sql } = set.rig.database;
+  const run = (...args: string[]) => printed(() => videosCommand(args, set.rig.env));
+  assert.deepEqual(await run(), [0, "no video"]);
+  await sql`select public.enqueue_video(7, 1, 'catalogue', 'https://own.test/1.mp4', '720p')`;
+  await sql`select public.enqueue_video(7, 2, 'catalogue', 'https://own.test/2.mp4', null)`;
+  const [first] = await sql`select * from public.claim_pending_videos(1, 'test')`;
+  const progress = sql.json({ phase: "downloading", bytes_done: 25, bytes_total: 100 });
+  await sql`select public.extend_video_lease(array[${first!.id}]::uuid[], array[${first!.lease_token}]::uuid[], 60,
+    jsonb_build_object(${first!.id}::text, ${progress}::jsonb))`;
+  const [, running] = await run("--status", "downloading");
+  assert.match(
+    running,
+    new RegExp(`^id +episode +provider +res +state .*\n${first!.id}  7/1 +catalogue +720p +downloading 25 %  1$`),
+  );
+  await sql`select public.update_video_queue_status(${first!.id}, 'failed', ${"no \u001b[31mvideo"}, ${
+    first!.lease_token
+  }, 'unsupported')`;
+  const [code, failed] = await run("--status", "failed", "--title", "7", "--json");
+  assert.equal(code, 0);
+  assert.deepEqual(JSON.parse(failed).map((video: { id: string }) => video.id), [first!.id]);
+  assert.match((await run("--status", "failed"))[1], /dead +1 +unsupported: no  ?\[31mvideo$/);
+  assert.match((await run("counts"))[1], /^dead +1$/m);
+  assert.deepEqual(await run("retry", first!.id), [0, "retried        1"]);
+  await assert.rejects(run("retry", first!.id), /no failed video of this id/);
+  assert.deepEqual(await run("cancel", first!.id), [0, "cancelled      1"]);
+  await assert.rejects(run("cancel"), OperatorError);
+  await assert.rejects(run("--limit", "many"), /not understood/);
+  await assert.rejects(run("--nonsense"), OperatorError);
 });
 
 Deno.test("a command without a system to talk to ends in one line", async () => {
