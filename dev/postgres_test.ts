@@ -135,6 +135,20 @@ Deno.test("startPostgres refuses a folder that is no complete cluster", async (t
   }
 });
 
+Deno.test({
+  name: "startPostgres refuses a folder that belongs to another user",
+  ignore: Deno.build.os === "windows" || Deno.uid() !== 0, // only root can give a folder away
+  async fn() {
+    await using world = await createWorld();
+    await (await world.start()).stop();
+    await Deno.chown(join(world.cluster, "data"), 54_321, null);
+    await world.refuses(
+      "data_folder_foreign",
+      /belongs to uid 54321, Postgres would run as uid \d+: start as the user/,
+    );
+  },
+});
+
 Deno.test("startPostgres on a port that is taken → one line", async () => {
   await using world = await createWorld();
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });

@@ -27,6 +27,17 @@ async function survivors(system: Pick<RunningSystem, "processes">): Promise<stri
   return found;
 }
 
+/** Processes whose command line names `dir`. */
+async function namedIn(dir: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name } of Deno.readDir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const command = await Deno.readTextFile(`/proc/${name}/cmdline`).catch(() => "");
+    if (command.includes(dir)) found.push(command.replaceAll("\0", " "));
+  }
+  return found;
+}
+
 interface Program {
   readonly child: Deno.ChildProcess;
   /** All it wrote once it has ended. */
@@ -200,6 +211,23 @@ Deno.test("deno task dev: SIGTERM → exit 0, and the next start finds its data 
   const last = await third.output;
   assert.equal(last.stderr, "postgres ended (SIGKILL): everything is stopped; start again\n");
   assert.deepEqual(await survivors(reset), []);
+});
+
+Deno.test("deno task dev: Ctrl-C while it starts → exit 130, nothing left running, and the next start is complete", async () => {
+  await using data = await makeDataDir();
+  const first = runMain(data.dir);
+  while ((await namedIn(data.dir)).length < 2) await new Promise((resolve) => setTimeout(resolve, 5)); // itself and a first part
+  first.child.kill("SIGINT");
+  assert.equal((await first.child.status).code, 130);
+  const { stdout } = await first.output;
+  assert.equal(stdout.includes("keepstream is ready"), false);
+  while ((await namedIn(data.dir)).length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+
+  const second = runMain(data.dir);
+  const running = await runningOf(second, data.dir);
+  second.child.kill("SIGINT");
+  assert.equal((await second.child.status).code, 0, (await second.output).stderr);
+  assert.deepEqual(await survivors(running), []);
 });
 
 Deno.test("deno task dev without aria2 and ffmpeg, and no way to install them → the command to type", async () => {
