@@ -61,7 +61,7 @@ Deno.test("runner: SIGKILL in mid-download → another runner goes on from the s
   first.child.kill("SIGKILL");
   await first.ended;
   const second = rig.spawn("r2");
-  await sweepUntil(rig, id, (row) => row.lease_owner === "r2" || row.status === "ready");
+  await sweepUntil(rig, id, (row) => row.lease_owner?.startsWith("r2#") || row.status === "ready");
   const resumed = await second.saw("job:resumed");
   assert.ok(Number(resumed.bytes) > 0);
   const row = await rig.until(id, (row) => row.status === "ready" || row.terminal_at !== null);

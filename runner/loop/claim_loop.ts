@@ -7,7 +7,15 @@ import { redactText } from "../../core/redact.ts";
 import type { Events } from "../events.ts";
 import { Progress, type ProgressRow } from "../job/progress.ts";
 import type { JobRun } from "../job/run_job.ts";
-import { type Failure, type Job, LeaseLost, type Queue, QueueRefusal, QueueUnavailable } from "./queue.ts";
+import {
+  type Failure,
+  type Job,
+  LeaseLost,
+  type LeaseState,
+  type Queue,
+  QueueRefusal,
+  QueueUnavailable,
+} from "./queue.ts";
 import { Cancelled, Stopped } from "./stop_reasons.ts";
 
 const TICK_MS = 1000;
@@ -16,6 +24,9 @@ const RENEW_AT = 1 / 3;
 /** Stop that much before the database would give the job to somebody else. */
 const LEASE_MARGIN_MS = 2000;
 const REPORT_RETRY_MS = 1000;
+const RENEW_RETRY_MS = 300;
+/** A run-once whose queue does not answer ends after so many claims. */
+const MAX_UNHEARD_CLAIMS = 5;
 
 export type ActiveJob = {
   readonly job: Job;
@@ -29,7 +40,7 @@ export type ClaimLoop = {
   readonly active: () => readonly ActiveJob[];
   /** No new claims; uploads get `seconds` to end, everything else is given back at once. */
   readonly stop: (seconds: number) => Promise<void>;
-  /** Resolves when the queue had nothing due and no job is running (run-once). */
+  /** Resolves when the queue had nothing due and no job is running (run-once), or stop has ended. Rejects when run-once hears no queue. */
   readonly drained: Promise<void>;
 };
 
@@ -65,6 +76,8 @@ export function startClaimLoop(options: LoopOptions): ClaimLoop {
 class Loop {
   readonly #options: LoopOptions;
   readonly #running = new Map<string, Running>();
+  /** Their end could not be told: they wait for their lease, for at once they would only end the same way. */
+  readonly #untold: Job[] = [];
   #stopping = false;
   #woken = false;
   #wakeUp: () => void = () => {};
@@ -78,11 +91,18 @@ class Loop {
   async run(): Promise<void> {
     const timer = setInterval(() => void this.#tick(), TICK_MS);
     try {
-      while (!this.#stopping) {
+      for (let unheard = 0; !this.#stopping;) {
         this.#woken = false;
         const claimed = await this.#claim();
-        if (claimed > 0) continue; // a slot may be left, and so may work
-        if (this.#options.once && this.#running.size === 0 && !this.#woken) return;
+        if (claimed !== null && claimed > 0) continue; // a slot may be left, and so may work
+        const heard = claimed !== null && await this.#giveBackStrays();
+        unheard = heard ? 0 : unheard + 1;
+        if (this.#options.once && this.#running.size === 0 && !this.#woken) {
+          if (heard) return;
+          if (unheard >= MAX_UNHEARD_CLAIMS) {
+            throw new QueueUnavailable("the queue does not answer: nothing was drained");
+          }
+        }
         await this.#rest();
       }
       await Promise.all([...this.#running.values()].map((running) => running.done));
@@ -122,7 +142,8 @@ class Loop {
     await Promise.all([...this.#running.values()].map((running) => running.done));
   }
 
-  async #claim(): Promise<number> {
+  /** How many jobs were claimed; null when the queue did not answer. */
+  async #claim(): Promise<number | null> {
     const free = this.#options.concurrency - this.#running.size;
     if (free <= 0) return 0;
     const askedAt = performance.now();
@@ -131,10 +152,24 @@ class Loop {
       jobs = await this.#options.queue.claim(free);
     } catch (error) {
       this.#unavailable("claim", error);
-      return 0;
+      return null;
     }
     for (const job of jobs) this.#start(job, askedAt);
     return jobs.length;
+  }
+
+  /** Answers whether the queue was heard. What was given back is due again, and claimed in the next round. */
+  async #giveBackStrays(): Promise<boolean> {
+    try {
+      const running = [...this.#running.values()].map(({ job }) => job);
+      const given = await this.#options.queue.giveBackStrays([...running, ...this.#untold]);
+      if (given > 0) this.wake();
+      return true;
+    } catch (error) {
+      if (error instanceof LeaseLost) return true; // it ran out meanwhile
+      this.#unavailable("claim", error);
+      return false;
+    }
   }
 
   #start(job: Job, leasedAt: number): void {
@@ -194,7 +229,10 @@ class Loop {
       ? () => queue.report(job, "pending", { ...failure, code: "shutdown" })
       : () => queue.report(job, "failed", failure);
     const told = await this.#tell(running, report);
-    if (!told) return events.emit({ event: "job:lost", id: job.id, reason: "the queue could not be told in time" });
+    if (!told) {
+      this.#untold.push(job);
+      return events.emit({ event: "job:lost", id: job.id, reason: "the queue could not be told in time" });
+    }
     if (release) events.emit({ event: "job:released", id: job.id, reason: failure.message });
     else events.emit({ event: "job:failed", id: job.id, code: failure.code, message: failure.message });
   }
@@ -260,13 +298,28 @@ class Loop {
   async #renew(running: Running): Promise<void> {
     running.abort.signal.throwIfAborted();
     if (await running.recorded) return;
-    const askedAt = performance.now();
-    const [state] = await this.#options.queue.heartbeat([running.job], {});
+    const { state, askedAt } = await this.#askForLease(running);
     if (state === undefined || state.lost) {
       await this.#lost(running, new LeaseLost("the lease ended before the commit"));
     } else if (state.cancel_requested) running.abort.abort(new Cancelled());
     running.abort.signal.throwIfAborted();
     running.renewedAt = askedAt;
+  }
+
+  /** A queue that is away for a moment costs no upload: it is asked again for as long as the lease lasts. */
+  async #askForLease(running: Running): Promise<{ state: LeaseState | undefined; askedAt: number }> {
+    for (;;) {
+      const askedAt = performance.now();
+      try {
+        const [state] = await this.#options.queue.heartbeat([running.job], {});
+        return { state, askedAt };
+      } catch (error) {
+        if (!(error instanceof QueueUnavailable) || this.#leaseLeft(running) <= 0) throw error;
+        this.#unavailable("heartbeat", error);
+      }
+      await new Promise((done) => setTimeout(done, RENEW_RETRY_MS));
+      running.abort.signal.throwIfAborted();
+    }
   }
 
   async #record<T>(running: Running, write: () => Promise<T>): Promise<T> {

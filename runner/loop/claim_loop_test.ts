@@ -20,6 +20,7 @@ function queueOfOne(state: { ready: boolean; heartbeatReply?: Promise<void> }): 
   const jobs = [JOB];
   const queue: Partial<Queue> = {
     claim: () => Promise.resolve(jobs.splice(0)),
+    giveBackStrays: () => Promise.resolve(0),
     async heartbeat() {
       await state.heartbeatReply;
       return [{ id: JOB.id, cancel_requested: false, lost: state.ready }];

@@ -93,6 +93,8 @@ export class QueueUnavailable extends Error {
 export type Queue = ReturnType<typeof createQueue>;
 
 export function createQueue(options: { url: string; key: string; worker: string; leaseSeconds: number }) {
+  /** This process and no other: a restarted container has its predecessor's name. */
+  const owner = `${options.worker}#${crypto.randomUUID().slice(0, 8)}`;
   const client = createClient(options.url, options.key, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
   });
@@ -105,12 +107,31 @@ export function createQueue(options: { url: string; key: string; worker: string;
 
   return {
     async claim(limit: number): Promise<Job[]> {
-      const rows = await call("claim_pending_videos", {
-        limit,
-        worker: options.worker,
-        lease_seconds: options.leaseSeconds,
-      });
+      const rows = await call("claim_pending_videos", { limit, worker: owner, lease_seconds: options.leaseSeconds });
       return z.array(jobSchema).parse(rows);
+    },
+
+    /**
+     * Gives back the leases that were handed to this process and that it does not know: the answer to a claim was lost, or fetch sent
+     * it twice (Deno 2.9 does, POST too, when a kept connection breaks under it), or a proxy did. Only while no claim is under way.
+     * Answers how many.
+     */
+    async giveBackStrays(known: readonly Job[]): Promise<number> {
+      const { data, error, status } = await client.from("video_queue").select("id,lease_token")
+        .eq("lease_owner", owner).not("lease_token", "is", null);
+      if (error !== null) throw rpcError("video_queue", { status, message: error.message, code: error.code });
+      const tokens = new Set(known.map((job) => job.leaseToken));
+      const strays = z.array(z.object({ id: z.string(), lease_token: z.string() })).parse(data)
+        .filter((row) => !tokens.has(row.lease_token));
+      for (const stray of strays) {
+        await call("update_video_queue_status", {
+          ...stray,
+          status: "pending",
+          error: "claimed, but the answer never arrived",
+          error_class: "shutdown",
+        });
+      }
+      return strays.length;
     },
 
     /** `progress` by job id; jobs left out keep theirs. */
@@ -186,7 +207,7 @@ export function createQueue(options: { url: string; key: string; worker: string;
 
     /** One commit at a time per repository, across runners. null: somebody else is at it. */
     async lockResource(resource: string, seconds: number): Promise<{ slot: number; epoch: number } | null> {
-      const rows = await call("acquire_resource_lease", { resource, holder: options.worker, lease_seconds: seconds });
+      const rows = await call("acquire_resource_lease", { resource, holder: owner, lease_seconds: seconds });
       const [row] = z.array(z.object({ slot: z.number(), epoch: z.number() })).parse(rows);
       return row ?? null;
     },

@@ -2,10 +2,11 @@
 import type { LockRepo } from "../storage/target.ts";
 import type { Queue } from "./queue.ts";
 
-const LEASE_SECONDS = 60;
+/** A commit takes seconds. A lock that its holder cannot give back, killed or cut off, stops a repository no longer than this. */
+const LEASE_SECONDS = 20;
 const RETRY_MS = 300;
 /** After so long the commit is tried without the lock: the Hub itself refuses what must not happen at once. */
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = 60_000;
 
 export function createRepoLock(queue: Queue): LockRepo {
   return async (repo, signal) => {

@@ -256,9 +256,9 @@ function startSweeper(rig: RunnerRig, crew: Crew) {
 async function expire(rig: RunnerRig, owners: string[]): Promise<void> {
   await rig.database.sql`
     update public.video_queue set lease_expires_at = now() - interval '1 second'
-    where lease_owner = any(${owners}) and lease_token is not null`;
+    where split_part(lease_owner, '#', 1) = any(${owners}) and lease_token is not null`;
   await rig.database.sql`
-    delete from keepstream.resource_leases where holder = any(${owners})`;
+    delete from keepstream.resource_leases where split_part(holder, '#', 1) = any(${owners})`;
 }
 
 async function addJobs(rig: RunnerRig, from: number, count: number): Promise<string[]> {

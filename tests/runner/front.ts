@@ -1,0 +1,83 @@
+/**
+ * Stands between one runner and a server of others, sees every call before and after, and may lose its request, lose its reply or
+ * answer for the server. Lost means lost: the connection breaks. Example: `startFront({ upstream, nameOf, strike })`. Runs on: Deno.
+ */
+import { listenBreakable } from "../../dev/hub/breakable_listener.ts";
+
+export type Call = {
+  readonly name: string;
+  /** before: the server has not heard of it; after: it has done it. */
+  readonly when: "before" | "after";
+  /** The request (before), or the answer (after). */
+  readonly text: string;
+};
+
+export type Verdict =
+  | "pass"
+  | "lose"
+  /** Only before: the server does it, and nobody hears of it. */
+  | "lose_reply"
+  | { readonly status: number; readonly body: string };
+
+export type Front = AsyncDisposable & { readonly url: string };
+
+export function startFront(options: {
+  upstream: string;
+  nameOf: (method: string, path: string) => string;
+  strike: (call: Call) => Verdict | Promise<Verdict>;
+  /** Rewrites JSON answers, say addresses that would lead past this front. */
+  rewrite?: (text: string) => string;
+}): Front {
+  const server = Deno.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    onListen: () => {},
+    onError: () => new Response(null, { status: 502 }),
+  }, async (request, info) => {
+    const lost = () => {
+      breakable.breakConnection(info.remoteAddr.port);
+      return new Response(null, { status: 502 }); // nobody reads it
+    };
+    const { pathname, search } = new URL(request.url);
+    const name = options.nameOf(request.method, pathname);
+    const body = request.body === null ? null : await request.bytes();
+    const before = await options.strike({ name, when: "before", text: textOf(body, request.headers) });
+    if (before === "lose") return lost();
+    if (typeof before === "object") return jsonAnswer(before);
+    const headers = new Headers(request.headers);
+    for (const own of ["host", "content-length", "accept-encoding", "connection"]) headers.delete(own);
+    using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 }); // what is lost here is never repeated here
+    const init = { method: request.method, headers, body, redirect: "manual", client } as const;
+    const answer = await fetch(`${options.upstream}${pathname}${search}`, init);
+    const bytes = await answer.bytes();
+    const after = await options.strike({ name, when: "after", text: textOf(bytes, answer.headers) });
+    if (before === "lose_reply" || after === "lose" || after === "lose_reply") return lost();
+    if (typeof after === "object") return jsonAnswer(after);
+    const kept = new Headers(answer.headers);
+    for (const own of ["content-length", "content-encoding", "connection"]) kept.delete(own);
+    if (answer.body === null || [204, 304].includes(answer.status)) {
+      return new Response(null, { status: answer.status, headers: kept });
+    }
+    const text = textOf(bytes, answer.headers);
+    return new Response(options.rewrite && text ? options.rewrite(text) : bytes, {
+      status: answer.status,
+      headers: kept,
+    });
+  });
+  const breakable = listenBreakable({ port: 0, innerPort: server.addr.port });
+  return {
+    url: `http://127.0.0.1:${breakable.port}`,
+    async [Symbol.asyncDispose]() {
+      await breakable.stop();
+      await server.shutdown();
+    },
+  };
+}
+
+function textOf(bytes: Uint8Array | null, headers: Headers): string {
+  return bytes !== null && /json/.test(headers.get("content-type") ?? "") ? new TextDecoder().decode(bytes) : "";
+}
+
+function jsonAnswer(verdict: { status: number; body: string }): Response {
+  return new Response(verdict.body, { status: verdict.status, headers: { "content-type": "application/json" } });
+}

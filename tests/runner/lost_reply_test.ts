@@ -1,0 +1,93 @@
+/** A claim whose reply is lost: the job must not wait for its lease, must not cost an attempt, and must not be worked on twice. */
+import assert from "node:assert/strict";
+import { startGateway } from "../../dev/gateway/gateway.ts";
+import { makeProjectKeys } from "../../dev/gateway/keys.ts";
+import { createTestDatabase } from "../../dev/test_database.ts";
+import { createEvents } from "../../runner/events.ts";
+import { startClaimLoop } from "../../runner/loop/claim_loop.ts";
+import { createQueue, type Job } from "../../runner/loop/queue.ts";
+import { type Call, startFront, type Verdict } from "./front.ts";
+
+/** A queue with two jobs, behind a front that does `strike` to the runner's calls. */
+async function startQueue(strike: (call: Call) => Verdict) {
+  const database = await createTestDatabase();
+  const keys = makeProjectKeys();
+  const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });
+  const front = startFront({ upstream: gateway.url, nameOf: (_, path) => path.split("/").at(-1)!, strike });
+  for (const episode of [1, 2]) {
+    await database.serviceRole`
+      select public.enqueue_video(1, ${episode}, 'catalogue', ${`https://cdn.test/${episode}.mp4`}, '720p')`;
+  }
+  const done: Job[] = [];
+  const client = (worker: string) => createQueue({ url: front.url, key: keys.secret, worker, leaseSeconds: 120 });
+  const run = (worker = "r1") => {
+    const queue = client(worker);
+    return startClaimLoop({
+      queue,
+      events: createEvents(),
+      concurrency: 1,
+      leaseSeconds: 120,
+      pollSeconds: 0.05,
+      once: true,
+      async runJob(job) {
+        done.push(job);
+        await queue.report(job, "failed", { code: "drm", message: "seen", candidateId: null });
+      },
+    });
+  };
+  const rows = () =>
+    database.sql<{ episode: number; status: string; attempts: number; lease_epoch: number }[]>`
+      select episode, status, attempts, lease_epoch from public.video_queue order by episode`;
+  return {
+    client,
+    run,
+    done,
+    rows,
+    async [Symbol.asyncDispose]() {
+      await front[Symbol.asyncDispose]();
+      await gateway.stop();
+      await database[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Strikes the n-th claim, counted from 1. */
+function onClaim(n: number, verdict: Verdict): (call: Call) => Verdict {
+  let claims = 0;
+  return (call) => call.name === "claim_pending_videos" && call.when === "before" && ++claims === n ? verdict : "pass";
+}
+
+for (
+  const [what, n] of [["the first claim, on a new connection", 1], [
+    "the second, on a kept one, which fetch repeats",
+    2,
+  ]] as const
+) {
+  Deno.test(`the reply to ${what}, is lost → each job is worked on once, none waits for its lease, no attempt is lost`, async () => {
+    await using queue = await startQueue(onClaim(n, "lose_reply"));
+    await queue.run().drained;
+    assert.deepEqual(queue.done.map((job) => job.episode).sort(), [1, 2]);
+    const rows = await queue.rows();
+    assert.deepEqual(rows.map((row) => [row.status, row.attempts]), [["failed", 1], ["failed", 1]]);
+    assert.equal(rows.reduce((sum, row) => sum + row.lease_epoch, 0), 3, "one lease was handed out and given back");
+  });
+}
+
+Deno.test("a lost request for jobs → asked again, nothing was claimed meanwhile", async () => {
+  await using queue = await startQueue(onClaim(1, "lose"));
+  await queue.run().drained;
+  assert.deepEqual((await queue.rows()).map((row) => row.lease_epoch), [1, 1]);
+});
+
+Deno.test("the lease of another process that has the same name is not touched", async () => {
+  await using queue = await startQueue(() => "pass");
+  const [held] = await queue.client("same").claim(1);
+  await queue.run("same").drained;
+  assert.deepEqual(queue.done.map((job) => job.episode), [3 - held!.episode]);
+  assert.deepEqual((await queue.rows()).map((row) => row.lease_epoch), [1, 1]);
+});
+
+Deno.test("run-once: a queue that never answers → an error, not an empty queue", async () => {
+  await using queue = await startQueue(() => ({ status: 503, body: '{"message":"away"}' }));
+  await assert.rejects(queue.run().drained, { name: "QueueUnavailable" });
+});
