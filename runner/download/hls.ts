@@ -27,6 +27,14 @@ export type DownloadedRendition = PlannedRendition & {
   readonly maps: readonly (string | null)[];
 };
 
+/** A segment on disk, clear and checked. */
+export type PlacedSegment = {
+  readonly path: string;
+  readonly container: SegmentContainer;
+  /** Its init section; null for MPEG-TS. */
+  readonly map: string | null;
+};
+
 export type HlsDownloadOptions = MediaRequest & {
   readonly dir: string;
   readonly connections: number;
@@ -35,6 +43,8 @@ export type HlsDownloadOptions = MediaRequest & {
   /** Bytes on disk, estimated bytes in all, segments done and in all. */
   readonly onProgress: (progress: { done: number; total: number; segmentsDone: number; segments: number }) => void;
   readonly onBytes?: (bytes: number) => void;
+  /** Runs beside the download with the first rendition's segments, each as soon as all before it are on disk; its failure ends both. */
+  readonly alongside?: ((segments: AsyncIterable<PlacedSegment>) => Promise<void>) | undefined;
   readonly random?: () => number;
   /** Shared by all jobs of the process. */
   readonly memory?: MemoryBudget | undefined;
@@ -57,6 +67,7 @@ class HlsDownload {
   #active = 0;
   #successes = 0;
   #waiting: (() => void)[] = [];
+  #storedNext: (() => void)[] = [];
   readonly #keys = new Map<string, Promise<CryptoKey>>();
   readonly #maps = new Map<string, Promise<string>>();
   readonly #journal: SegmentJournal;
@@ -70,6 +81,10 @@ class HlsDownload {
     this.#options = options;
     this.#limit = options.connections;
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
+    this.#signal.addEventListener("abort", () => {
+      this.#waiting.splice(0).forEach((wake) => wake());
+      this.#storedNext.splice(0).forEach((wake) => wake());
+    });
   }
 
   async run(): Promise<void> {
@@ -90,15 +105,15 @@ class HlsDownload {
         report();
       }
     };
-    const workers = Array.from({ length: Math.min(this.#options.connections, todo.length) }, async () => {
+    const others = Array.from({ length: Math.min(this.#options.connections, todo.length) }, worker);
+    if (this.#options.alongside) others.push(this.#options.alongside(this.#inOrder(0)));
+    await Promise.all(others.map(async (other) => {
       try {
-        await worker();
+        await other;
       } catch (error) {
-        this.#stop.abort(error); // the first failure is the reason; the other workers only follow
-        this.#waiting.splice(0).forEach((wake) => wake());
+        this.#stop.abort(error); // the first failure is the reason; the others only follow
       }
-    });
-    await Promise.all(workers);
+    }));
     this.#options.signal.throwIfAborted();
     if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
   }
@@ -113,6 +128,21 @@ class HlsDownload {
     const maps = await Promise.all(rendition.segments.map((segment) => this.#map(segment)));
     const files = stored.map((segment) => this.#journal.path(segment));
     return { ...rendition, container, files, maps };
+  }
+
+  async *#inOrder(r: number): AsyncGenerator<PlacedSegment> {
+    for (let i = 0; i < this.#plan.renditions[r]!.segments.length; i++) {
+      let stored = this.#journal.done.get(`${r}-${i}`);
+      for (; stored === undefined; stored = this.#journal.done.get(`${r}-${i}`)) await this.#nextStored();
+      const map = await this.#map(this.#plan.renditions[r]!.segments[i]!);
+      yield { path: this.#journal.path(stored), container: stored.container, map };
+    }
+  }
+
+  async #nextStored(): Promise<void> {
+    this.#signal.throwIfAborted();
+    await new Promise<void>((wake) => this.#storedNext.push(wake));
+    this.#signal.throwIfAborted();
   }
 
   async #fetchWithTries(task: Task): Promise<void> {
@@ -162,6 +192,7 @@ class HlsDownload {
     });
     await this.#map(segment, attempt);
     await this.#journal.store(task.file, body).catch(throwDiskFull);
+    this.#storedNext.splice(0).forEach((wake) => wake());
     if (++this.#successes % (2 * this.#limit) === 0) this.#limit = Math.min(this.#limit + 1, this.#options.connections);
   }
 

@@ -173,6 +173,34 @@ Deno.test("fragmented MP4 with two init sections → both halves arrive", async 
   await assertWhole(await rig.fetch("/v.m3u8"));
 });
 
+Deno.test("MPEG-TS, fragmented MP4: muxed while it is downloaded → the last segment may wait for the first to be in the output", async () => {
+  const id = crypto.randomUUID();
+  const muxing = async () => {
+    for (let i = 0; i < 400; i++) {
+      const info = await Deno.stat(`${rig.dir}/job-${id}/muxed.mp4`).catch(() => null);
+      if (info !== null && info.size > 0) return;
+      await new Promise((done) => setTimeout(done, 10));
+    }
+    throw new Error("nothing was muxed while the last segment was waited for");
+  };
+  const shapes = { ts: { parts: clip.ts, head: [] }, m4s: { parts: clip.m4s, head: ['#EXT-X-MAP:URI="/init.mp4"'] } };
+  let shape: keyof typeof shapes = "ts";
+  let early: Promise<void> | undefined;
+  await using rig = await startFetchRig(async (path) => {
+    const { parts, head } = shapes[shape];
+    if (path === "/v.m3u8") return new Response(playlistOf(parts.map((_, i) => `/${i}.${shape}`), { head }));
+    if (path === "/init.mp4") return new Response(clip.init);
+    const index = Number(/^\/(\d+)\./.exec(path)![1]);
+    if (index === parts.length - 1) await (early = muxing());
+    return new Response(parts[index]!);
+  });
+  for (shape of ["ts", "m4s"] as const) {
+    await assertWhole(await rig.fetch("/v.m3u8", { id }));
+    await early;
+    await Deno.remove(`${rig.dir}/job-${id}`, { recursive: true });
+  }
+});
+
 Deno.test("a separate audio rendition → one file with both tracks; unreadable audio → refused, not dropped", async () => {
   const master = [
     "#EXTM3U",

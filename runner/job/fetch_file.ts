@@ -40,9 +40,7 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
   tools.onPhase();
   const path = `${dir.path}/media.bin`;
   await download(resolved, { ...file, path }, tools);
-  progress.enter("verifying");
-  tools.onPhase();
-  const expected = { durationSeconds: null, audioTracks: null, subtitleTracks: null, seamless: false };
+  const expected = { durationSeconds: null, audioTracks: null, subtitleTracks: null };
   return await finishFile(path, { format: FORMAT[file.container], expected }, tools);
 }
 

@@ -2,7 +2,7 @@
 import type { Resolved } from "../../sources/resolve.ts";
 import { downloadHls } from "../download/hls.ts";
 import { type HlsPlan, planHls } from "../download/hls_plan.ts";
-import { muxHls } from "../media/mux.ts";
+import { muxAlongside, type MuxedTracks, muxHls } from "../media/mux.ts";
 import { finishFile } from "./finish_file.ts";
 import {
   type FetchedSource,
@@ -26,12 +26,20 @@ export async function fetchHls(resolved: Resolved, job: SourceJob, tools: Source
   tools.onPhase();
   const reserve = reserveAsItGrows(tools, (error) => noSpace.abort(error));
   let first = true;
+  let tracks: MuxedTracks | null = null;
+  const muxed = `${dir.path}/muxed.mp4`;
+  const muxing = { dir: dir.path, output: muxed, signal };
   const renditions = await downloadHls(plan, {
     ...mediaRequest(resolved, tools),
     signal,
     dir: `${dir.path}/segments`,
     connections: tools.hlsConnections,
     memory: tools.memory,
+    alongside: isOneStream(plan)
+      ? async (segments) => {
+        tracks = await muxAlongside(segments, muxing);
+      }
+      : undefined,
     planAgain: async () => await planOf(await resolveCandidate(job.candidate, tools)),
     onProgress: ({ done, total }) => {
       if (first && done > 0) tools.onResumed(done, "segments");
@@ -41,12 +49,23 @@ export async function fetchHls(resolved: Resolved, job: SourceJob, tools: Source
       reserve(total);
     },
   });
-  progress.enter("verifying");
+  progress.enter("finalising");
   tools.onPhase();
-  const muxed = `${dir.path}/muxed.mp4`;
-  const tracks = await muxHls(renditions, { dir: dir.path, output: muxed, signal });
-  const expected = { durationSeconds: plan.durationSeconds, ...tracks, seamless: true };
+  tracks ??= await muxHls(renditions, muxing);
+  const expected = { durationSeconds: plan.durationSeconds, ...tracks };
   return await finishFile(muxed, { format: "mov", expected }, tools);
+}
+
+/** Whether the bytes of all segments in a row are one stream: a second init section would be lost in it, with exit code 0. */
+function isOneStream({ renditions }: HlsPlan): boolean {
+  const [video] = renditions;
+  if (renditions.length !== 1 || video === undefined) return false;
+  const parts = new Set(
+    video.segments.map(({ map, discontinuity }) =>
+      map === null ? "" : `${map.url} ${map.byteRange?.offset} ${discontinuity}`
+    ),
+  );
+  return parts.size === 1;
 }
 
 /** The estimate moves with every segment: promise more in steps, and stop when the disk cannot keep up. */

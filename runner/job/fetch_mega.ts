@@ -43,9 +43,7 @@ export async function fetchMega(resolved: Resolved, job: SourceJob, tools: Sourc
       tools.reservation.wrote(done);
     },
   });
-  progress.enter("verifying");
-  tools.onPhase();
-  const expected = { durationSeconds: null, audioTracks: null, subtitleTracks: null, seamless: false };
+  const expected = { durationSeconds: null, audioTracks: null, subtitleTracks: null };
   return await finishFile(path, { format: await formatOf(path, signal), expected }, tools);
 }
 

@@ -6,6 +6,7 @@ import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
 
 const STDERR_TAIL_BYTES = 4096;
+const MAX_TEXT = 1 << 20;
 const FORCE_KILL_MS = 3000;
 /** All a child sees: no secret of ours is in it. */
 export const CHILD_ENV = { PATH: "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin", LC_ALL: "C" };
@@ -13,8 +14,8 @@ export const CHILD_ENV = { PATH: "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin
 export type ChildOptions = {
   readonly signal: AbortSignal;
   readonly cwd?: string;
-  /** Written to stdin; stdin is closed after it. */
-  readonly feed?: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>;
+  /** Written to stdin; stdin is closed after it. `write` says false when the child takes no more. */
+  readonly feed?: (write: (bytes: Uint8Array) => Promise<boolean>) => Promise<void>;
   /** Called with each piece of stdout; left out, stdout is dropped. */
   readonly onStdout?: (piece: Uint8Array) => void;
 };
@@ -50,6 +51,21 @@ export async function runChildOrThrow(
   if (code === 0) return stderr;
   if (/No space left on device/i.test(stderr)) throw new KeepstreamError("disk_full", `${program}: no space left`);
   throw new KeepstreamError("unsupported", `${program} failed (${code}): ${lastLines(stderr)}`);
+}
+
+/** Like runChild, with what it printed; for answers of a few kilobytes. */
+export async function runChildForText(
+  program: string,
+  args: readonly string[],
+  options: ChildOptions,
+): Promise<ChildResult & { stdout: string }> {
+  const decoder = new TextDecoder();
+  let stdout = "";
+  const onStdout = (piece: Uint8Array) => {
+    if (stdout.length < MAX_TEXT) stdout += decoder.decode(piece, { stream: true });
+  };
+  const result = await runChild(program, args, { ...options, onStdout });
+  return { ...result, stdout };
 }
 
 export function lastLines(stderr: string): string {
@@ -95,16 +111,15 @@ export function kill(child: Deno.ChildProcess, signal: Deno.Signal): void {
 
 async function feed(
   child: Deno.ChildProcess,
-  source: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+  source: (write: (bytes: Uint8Array) => Promise<boolean>) => Promise<void>,
 ): Promise<void> {
   const writer = child.stdin.getWriter();
-  let gone = false;
   const write = async (bytes: Uint8Array) => {
-    if (gone) return;
     try {
       await writer.write(bytes);
+      return true;
     } catch {
-      gone = true; // the child ended before its input did; its exit code and stderr say why
+      return false; // the child ended before its input did; its exit code and stderr say why
     }
   };
   try {

@@ -3,10 +3,11 @@
  * taken while the bytes are written. Example: ftyp, mdat, moov → ftyp, moov (chunk offsets moved), mdat. Runs on: Deno.
  */
 import { createHash } from "node:crypto";
-import { type Box, parseBoxHeader, readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
+import { childBoxes, readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
 
 const COPY_BYTES = 1 << 20;
 const MAX_MOOV_BYTES = 256 * 1024 * 1024;
+const MAX_DEPTH = 8;
 const CONTAINERS = new Set(["moov", "trak", "mdia", "minf", "stbl", "edts"]);
 
 export type FinalFile = { readonly path: string; readonly sizeBytes: number; readonly sha256: string };
@@ -16,7 +17,7 @@ export type FastStart =
   /** Fragmented, compressed or beyond 32-bit offsets: ffmpeg has to write it anew. */
   | { readonly kind: "needs_remux"; readonly reason: string };
 
-/** Writes `input` to `output` with moov in front. `input` stays as it is. */
+/** Hashes `input` where it starts fast already, else writes it to `output` with moov in front. `input` stays as it is. */
 export async function writeFastStart(input: string, output: string, signal: AbortSignal): Promise<FastStart> {
   using file = await Deno.open(input);
   const { size } = await file.stat();
@@ -29,7 +30,7 @@ export async function writeFastStart(input: string, output: string, signal: Abor
     return { kind: "needs_remux", reason: "it has no moov or no mdat" };
   }
   if (moov.offset < mdat.offset) {
-    return { kind: "done", moved: false, file: await copy(file, [{ offset: 0, size }], { output, signal }) };
+    return { kind: "done", moved: false, file: await hashFile(input, signal) };
   }
   const index = await readAt(file, moov.offset, moov.size);
   if (index === null || !moveChunks(index, { insertedAt: mdat.offset, removedAt: moov.offset })) {
@@ -49,21 +50,18 @@ export function moveChunks(moov: Uint8Array, move: { insertedAt: number; removed
   let tables = 0;
   const shift = (offset: number) =>
     offset >= move.insertedAt && offset < move.removedAt ? offset + moov.length : offset;
-  function walk(start: number, end: number): boolean {
-    for (let at = start; at < end;) {
-      const box = parseBoxHeader(moov.subarray(at, Math.min(at + 16, end)), { offset: at, end });
-      if (box === null || box.type === "cmov") return false;
-      const body = at + (view.getUint32(at) === 1 ? 16 : 8);
-      if (CONTAINERS.has(box.type) && !walk(body, at + box.size)) return false;
-      if ((box.type === "stco" || box.type === "co64") && !patch(box, body)) return false;
-      at += box.size;
-    }
-    return true;
+  function walk(place: { start: number; end: number }, depth: number): boolean {
+    const boxes = depth > MAX_DEPTH ? null : childBoxes(moov, place);
+    return boxes !== null && boxes.every((box) => {
+      if (CONTAINERS.has(box.type)) return walk({ start: box.body, end: box.end }, depth + 1);
+      return box.type === "stco" || box.type === "co64" ? patch(box) : box.type !== "cmov";
+    });
   }
-  function patch(box: Box, body: number): boolean {
-    const width = box.type === "stco" ? 4 : 8;
+  function patch({ type, body, end }: { type: string; body: number; end: number }): boolean {
+    const width = type === "stco" ? 4 : 8;
+    if (body + 8 > end) return false;
     const count = view.getUint32(body + 4);
-    if (body + 8 + count * width > box.offset + box.size) return false;
+    if (body + 8 + count * width > end) return false;
     tables++;
     for (let i = 0; i < count; i++) {
       const at = body + 8 + i * width;
@@ -74,7 +72,7 @@ export function moveChunks(moov: Uint8Array, move: { insertedAt: number; removed
     }
     return true;
   }
-  return walk(0, moov.length) && tables > 0;
+  return walk({ start: 0, end: moov.length }, 0) && tables > 0;
 }
 
 /** Ranges of the input and pieces of memory, one after the other, hashed on the way. */
@@ -87,24 +85,51 @@ async function copy(
   using output = await Deno.open(options.output, { create: true, write: true, truncate: true });
   let sizeBytes = 0;
   const write = async (bytes: Uint8Array) => {
+    options.signal.throwIfAborted();
+    const writing = writeAll(output, bytes); // while it is written, it is hashed
     hash.update(bytes);
     sizeBytes += bytes.length;
-    for (let at = 0; at < bytes.length;) at += await output.write(bytes.subarray(at));
+    await writing;
   };
-  const buffer = new Uint8Array(COPY_BYTES);
   for (const part of parts) {
-    if (part instanceof Uint8Array) {
-      await write(part);
-      continue;
-    }
-    await input.seek(part.offset, Deno.SeekMode.Start);
-    for (let left = part.size; left > 0;) {
-      options.signal.throwIfAborted();
-      const read = await input.read(buffer.subarray(0, Math.min(left, buffer.length)));
-      if (read === null) throw new Deno.errors.UnexpectedEof("the file became shorter while it was copied");
-      await write(buffer.subarray(0, read));
-      left -= read;
-    }
+    if (part instanceof Uint8Array) await write(part);
+    else await readPieces(input, part, write);
   }
   return { path: options.output, sizeBytes, sha256: hash.digest("hex") };
+}
+
+async function hashFile(path: string, signal: AbortSignal): Promise<FinalFile> {
+  const hash = createHash("sha256");
+  using file = await Deno.open(path);
+  const { size } = await file.stat();
+  await readPieces(file, { offset: 0, size }, (bytes) => {
+    signal.throwIfAborted();
+    hash.update(bytes);
+  });
+  return { path, sizeBytes: size, sha256: hash.digest("hex") };
+}
+
+/** The next piece is read while one is used. */
+async function readPieces(
+  file: Deno.FsFile,
+  range: { offset: number; size: number },
+  use: (bytes: Uint8Array) => void | Promise<void>,
+): Promise<void> {
+  await file.seek(range.offset, Deno.SeekMode.Start);
+  let [buffer, other] = [new Uint8Array(COPY_BYTES), new Uint8Array(COPY_BYTES)];
+  let left = range.size;
+  const read = (into: Uint8Array) => file.read(into.subarray(0, Math.min(left, into.length)));
+  let reading = left > 0 ? read(buffer) : null;
+  while (reading !== null) {
+    const length = await reading;
+    if (length === null) throw new Deno.errors.UnexpectedEof("the file became shorter while it was read");
+    left -= length;
+    reading = left > 0 ? read(other) : null;
+    await use(buffer.subarray(0, length));
+    [buffer, other] = [other, buffer];
+  }
+}
+
+async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readClip } from "../../dev/origin/clip.ts";
 import { tsSpanSeconds, tsStartSeconds } from "../download/ts_span.ts";
 import { spriteInterval, spriteVtt } from "./extras.ts";
-import { writeFastStart } from "./fast_start.ts";
+import { moveChunks, writeFastStart } from "./fast_start.ts";
 import { mp4Language } from "./language.ts";
-import { findProblem, ProbeCollector, probeMedia } from "./verify.ts";
+import { readSampleTimes } from "./sample_times.ts";
+import { findProblem, parseProbe, probeMedia, verifyMedia } from "./verify.ts";
 import { joinWebVtt } from "./web_vtt.ts";
 
 const signal = new AbortController().signal;
@@ -19,6 +21,8 @@ Deno.test("writeFastStart: moov moved in front plays the same packets as ffmpeg'
   assert.equal(await packetHash(`${dir}/ours.mp4`), await packetHash(`${dir}/ffmpeg.mp4`));
   const again = await writeFastStart(`${dir}/ours.mp4`, `${dir}/again.mp4`, signal);
   assert.ok(again.kind === "done" && !again.moved && again.file.sha256 === ours.file.sha256);
+  assert.equal(again.file.path, `${dir}/ours.mp4`);
+  assert.equal(createHash("sha256").update(await Deno.readFile(`${dir}/ours.mp4`)).digest("hex"), ours.file.sha256);
   await Deno.remove(dir, { recursive: true });
 });
 
@@ -41,17 +45,22 @@ Deno.test("findProblem: missing packets, a gap, a short or missing track, ffprob
   const clip = await readClip();
   const path = await Deno.makeTempFile();
   await Deno.writeFile(path, clip.mp4);
-  const good = await probeMedia(path, { format: "mov", signal });
+  const probe = await probeMedia(path, { format: "mov", signal });
   await Deno.remove(path);
-  const expected = { durationSeconds: 12, audioTracks: 1, subtitleTracks: 0, seamless: true };
+  const good = { ...probe, times: readSampleTimes(moovOf(clip.mp4)) };
+  const expected = { durationSeconds: 12, audioTracks: 1, subtitleTracks: 0 };
   assert.equal(findProblem(good, expected), null);
   const [video, audio] = good.tracks;
+  const [videoTimes, audioTimes] = good.times;
   const withVideo = (change: object) => ({ ...good, tracks: [{ ...video!, ...change }, audio!] });
+  const withTimes = (change: object) => ({ ...good, times: [{ ...videoTimes!, ...change }, audioTimes!] });
   const problems: [Parameters<typeof findProblem>[0], RegExp][] = [
     [withVideo({ packets: 100 }), /100 of 288 packets/],
     [withVideo({ packets: 0 }), /empty/],
-    [withVideo({ largestGapSeconds: 2 }), /gap of 2.0 s/],
-    [withVideo({ durationSeconds: 10 }), /10.0 s instead of 12.0 s/],
+    [withTimes({ largestGapSeconds: 2 }), /gap of 2.0 s/],
+    [withTimes({ durationSeconds: 10 }), /10.0 s instead of 12.0 s/],
+    [withTimes({ samples: 287 }), /index that does not fit/],
+    [{ ...good, times: [null, null] }, /index that does not fit/],
     [{ ...good, tracks: [video!] }, /0 of 1 audio tracks/],
     [{ ...good, tracks: [audio!] }, /no video track/],
     [{ ...good, complaints: "partial file" }, /partial file/],
@@ -59,20 +68,65 @@ Deno.test("findProblem: missing packets, a gap, a short or missing track, ffprob
   for (const [probe, pattern] of problems) assert.match(findProblem(probe, expected) ?? "", pattern);
 });
 
-Deno.test("ProbeCollector: lines cut anywhere, streams listed twice, N/A → the same result", () => {
-  const text =
-    "packet|stream_index=0|pts_time=0.000000|duration_time=0.040000\npacket|stream_index=0|pts_time=N/A|duration_time=N/A\n" +
-    "stream|index=0|codec_name=h264|codec_type=video|width=320|height=180|nb_frames=2|tag:language=und\n".repeat(2) +
-    "format|duration=1.5\n";
-  const collect = (step: number) => {
-    const collector = new ProbeCollector();
-    const bytes = new TextEncoder().encode(text);
-    for (let at = 0; at < bytes.length; at += step) collector.add(bytes.subarray(at, at + step));
-    return collector.finish("");
+Deno.test("verifyMedia: a missing segment, no sound, a cut index, cut media → refused with the reason", async () => {
+  const clip = await readClip();
+  const dir = await Deno.makeTempDir();
+  const join = async (name: string, segments: readonly Uint8Array[]) => {
+    await Deno.writeFile(
+      `${dir}/${name}.ts`,
+      new Uint8Array(await new Blob(segments as Uint8Array<ArrayBuffer>[]).arrayBuffer()),
+    );
+    await ffmpeg(["-i", `${dir}/${name}.ts`, "-map", "0", "-c", "copy", `${dir}/${name}.mp4`]);
+    return await Deno.readFile(`${dir}/${name}.mp4`);
   };
-  assert.deepEqual(collect(1), collect(10_000));
-  assert.equal(collect(7).tracks.length, 1);
-  assert.equal(collect(7).tracks[0]!.packets, 2);
+  const whole = await join("whole", clip.ts);
+  const cases: [string, Uint8Array, RegExp | null][] = [
+    ["whole", whole, null],
+    ["a segment missing in the middle", await join("hole", clip.ts.filter((_, i) => i !== 3)), /gap of 2\.\d s/],
+    ["the last segment missing", await join("short", clip.ts.slice(0, 5)), /lasts 10\.\d s instead of 12\.0 s/],
+    ["no sound", await join("silent", clip.videoTs), /0 of 1 audio tracks/],
+    ["cut", clip.mp4.slice(0, -50_000), /moov atom not found|Invalid data/],
+    ["samples beyond the end", cutMedia(whole), /partial file|packets/],
+  ];
+  for (const [name, bytes, problem] of cases) {
+    const path = `${dir}/case.mp4`;
+    await Deno.writeFile(path, bytes);
+    const expected = { durationSeconds: 12, audioTracks: 1, subtitleTracks: 0 };
+    const verified = verifyMedia(path, { format: "mov", expected, signal });
+    if (problem === null) await verified;
+    else await assert.rejects(verified, { code: "unsupported", message: problem }, name);
+  }
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("readSampleTimes: the clip's tracks as ffprobe tells them; a table longer than its box, random bytes → null", async () => {
+  const clip = await readClip();
+  const moov = moovOf(clip.mp4);
+  const [video, audio] = readSampleTimes(moov);
+  assert.equal(video!.samples, 288);
+  assert.ok(Math.abs(video!.durationSeconds - 12) < 0.05 && video!.largestGapSeconds < 0.05);
+  assert.ok(Math.abs(audio!.durationSeconds - 12) < 0.1 && audio!.largestGapSeconds < 0.05);
+  const damaged = moov.slice();
+  const stts = new TextDecoder("latin1").decode(moov).indexOf("stts");
+  new DataView(damaged.buffer).setUint32(stts + 8, 1_000_000);
+  assert.equal(readSampleTimes(damaged)[0], null);
+  new DataView(damaged.buffer).setUint32(stts + 8, 1);
+  new DataView(damaged.buffer).setUint32(stts + 12, 0xffffffff);
+  assert.equal(readSampleTimes(damaged)[0], null);
+  assert.deepEqual(readSampleTimes(crypto.getRandomValues(new Uint8Array(1000))), []);
+  assert.deepEqual(readSampleTimes(new Uint8Array(0)), []);
+});
+
+Deno.test("parseProbe: streams listed twice, N/A → one track each, null", () => {
+  const { tracks, durationSeconds } = parseProbe(
+    "stream|index=0|codec_name=h264|codec_type=video|width=320|height=180|nb_frames=N/A|nb_read_packets=2|tag:language=und\n"
+      .repeat(2) + "stream|index=1|codec_name=bin_data|codec_type=data\nformat|duration=1.5\n",
+  );
+  assert.equal(durationSeconds, 1.5);
+  assert.deepEqual(tracks.map(({ type, packets, declaredPackets }) => ({ type, packets, declaredPackets })), [
+    { type: "video", packets: 2, declaredPackets: null },
+    { type: "other", packets: 0, declaredPackets: null },
+  ]);
 });
 
 Deno.test("tsSpanSeconds, tsStartSeconds: a 2 s segment covers 2 s, half of it less than 1.1 s; random bytes → null", async () => {
@@ -103,6 +157,20 @@ Deno.test("mp4Language, spriteInterval, spriteVtt", () => {
   assert.match(vtt, /^WEBVTT\n\n00:00:00.000 --> 00:00:02.000\nk.sprite.jpg#xywh=0,0,160,90\n/);
   assert.match(vtt, /00:00:22.000 --> 00:00:23.000\nk.sprite.jpg#xywh=160,90,160,90\n$/);
 });
+
+function moovOf(mp4: Uint8Array): Uint8Array<ArrayBuffer> {
+  const at = new TextDecoder("latin1").decode(mp4).lastIndexOf("moov") - 4;
+  return mp4.slice(at, at + new DataView(mp4.buffer, mp4.byteOffset).getUint32(at));
+}
+
+/** moov in front stays whole, the media behind it loses its last third: what a progressive download that broke off looks like. */
+function cutMedia(mp4: Uint8Array): Uint8Array {
+  const moov = moovOf(mp4);
+  const mdatAt = new TextDecoder("latin1").decode(mp4).indexOf("mdat") - 4;
+  const media = mp4.slice(mdatAt, mp4.length - moov.length);
+  moveChunks(moov, { insertedAt: mdatAt, removedAt: mp4.length });
+  return new Uint8Array([...mp4.slice(0, mdatAt), ...moov, ...media.slice(0, Math.floor(media.length * 0.66))]);
+}
 
 async function packetHash(path: string): Promise<string> {
   const { stdout } = await new Deno.Command("ffmpeg", {

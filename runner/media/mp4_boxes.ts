@@ -1,5 +1,5 @@
 /**
- * Walks the top-level boxes of an MP4 with two small reads per box. Example: ftyp, free, mdat, moov → moov stands at the end.
+ * Walks the boxes of an MP4: the top level with small reads, the index in memory. Example: ftyp, free, mdat, moov → moov stands at the end.
  * ISO/IEC 14496-12 §4.2. Runs on: Deno.
  */
 export type Box = { readonly type: string; readonly offset: number; readonly size: number };
@@ -29,6 +29,23 @@ export function parseBoxHeader(header: Uint8Array, place: { offset: number; end:
   const left = place.end - place.offset;
   const size = short === 0 ? left : short === 1 ? (header.length >= 16 ? Number(view.getBigUint64(8)) : NaN) : short;
   return size >= 8 && size <= left ? { type, offset: place.offset, size } : null;
+}
+
+/** The boxes between two places, with where their bodies begin; null where they do not add up. Pure. */
+export function childBoxes(
+  bytes: Uint8Array,
+  { start, end }: { start: number; end: number },
+): (Box & { readonly body: number; readonly end: number })[] | null {
+  const boxes = [];
+  for (let at = start; at < end;) {
+    const box = parseBoxHeader(bytes.subarray(at, Math.min(at + 16, end)), { offset: at, end });
+    if (box === null) return null;
+    const large = bytes[at] === 0 && bytes[at + 1] === 0 && bytes[at + 2] === 0 && bytes[at + 3] === 1;
+    if (large && box.size < 16) return null;
+    boxes.push({ ...box, body: at + (large ? 16 : 8), end: at + box.size });
+    at += box.size;
+  }
+  return boxes;
 }
 
 export async function readAt(

@@ -1,10 +1,10 @@
 /**
  * Puts downloaded tracks into one MP4 without re-encoding. ffmpeg never opens a name that somebody else chose: it reads stdin, or
  * playlists that were written here, of files that were written here. Runs on: Deno with ffmpeg on PATH.
- * Example: one MPEG-TS rendition → its segments into ffmpeg's stdin in order.
+ * Example: one MPEG-TS rendition → its segments into ffmpeg's stdin in order, while the later ones are still on their way.
  */
 import { KeepstreamError } from "../../core/errors.ts";
-import type { DownloadedRendition } from "../download/hls.ts";
+import type { DownloadedRendition, PlacedSegment } from "../download/hls.ts";
 import { tsStartSeconds } from "../download/ts_span.ts";
 import { runChildOrThrow } from "./child.ts";
 import { mp4Language } from "./language.ts";
@@ -19,15 +19,51 @@ export type MuxOptions = { readonly dir: string; readonly output: string; readon
 /** What the output has to hold; ffmpeg's word for it is not taken. */
 export type MuxedTracks = { readonly audioTracks: number; readonly subtitleTracks: number };
 
-/** Writes `output` (moov at the end: fast_start.ts moves it while hashing). */
+/**
+ * Muxes one rendition while it is downloaded. null: its shape has to lie on disk first (`muxHls`), nothing was consumed.
+ * fast_start.ts moves moov, which is written last.
+ */
+export async function muxAlongside(
+  segments: AsyncIterable<PlacedSegment>,
+  options: MuxOptions,
+): Promise<MuxedTracks | null> {
+  const iterator = segments[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  if (first.done || (first.value.container !== "ts" && first.value.container !== "fmp4")) return null;
+  const { container, map } = first.value;
+  const format = container === "ts" ? "mpegts" : "mov";
+  const audioTracks = await countAudio(first.value, options.signal);
+  await runChildOrThrow("ffmpeg", [
+    ...["-v", "error", "-nostats", "-y", "-f", format, "-protocol_whitelist", "pipe", "-i", "pipe:0"],
+    ...["-map", "0:v:0", "-map", "0:a?", "-c", "copy"],
+    ...["-f", "mp4", "-protocol_whitelist", "file", `file:${options.output}`],
+  ], {
+    signal: options.signal,
+    feed: async (write) => {
+      const buffer = new Uint8Array(READ_BYTES);
+      const copy = async (path: string) => {
+        using file = await Deno.open(path);
+        for (let read = await file.read(buffer); read !== null; read = await file.read(buffer)) {
+          if (!await write(buffer.subarray(0, read))) return false;
+        }
+        return true;
+      };
+      if (map !== null && !await copy(map)) return;
+      for (let next: IteratorResult<PlacedSegment> = first; !next.done; next = await iterator.next()) {
+        if (next.value.container !== container) throw new KeepstreamError("unsupported", "segments of two formats");
+        if (!await copy(next.value.path)) return;
+      }
+    },
+  });
+  return { audioTracks, subtitleTracks: 0 };
+}
+
+/** Muxes what is on disk. */
 export async function muxHls(renditions: readonly DownloadedRendition[], options: MuxOptions): Promise<MuxedTracks> {
   const [video, ...others] = renditions;
   if (video === undefined) throw new KeepstreamError("unsupported", "nothing to mux");
-  const ownAudio = await countAudio(video, options.signal);
-  if (others.length === 0 && video.container === "ts") {
-    await muxStdin(video, options);
-    return { audioTracks: ownAudio, subtitleTracks: 0 };
-  }
+  const first = { path: video.files[0]!, container: video.container, map: video.maps[0] ?? null };
+  const ownAudio = await countAudio(first, options.signal);
   const subtitles = others.filter((rendition) => rendition.role === "subtitles" && rendition.container === "vtt");
   const tracks = [video, ...others.filter((rendition) => rendition.role === "audio")];
   const master = await writePlaylists(tracks, options.dir);
@@ -70,44 +106,11 @@ export async function remuxFile(
   ], { signal: options.signal });
 }
 
-async function muxStdin(video: DownloadedRendition, options: MuxOptions): Promise<void> {
-  await runChildOrThrow("ffmpeg", [
-    ...["-v", "error", "-nostats", "-y", "-f", "mpegts", "-protocol_whitelist", "pipe", "-i", "pipe:0"],
-    ...[
-      "-map",
-      "0:v:0",
-      "-map",
-      "0:a?",
-      "-c",
-      "copy",
-      "-f",
-      "mp4",
-      "-protocol_whitelist",
-      "file",
-      `file:${options.output}`,
-    ],
-  ], {
-    signal: options.signal,
-    feed: async (write) => {
-      const buffer = new Uint8Array(READ_BYTES);
-      for (const path of video.files) {
-        using file = await Deno.open(path);
-        for (let read = await file.read(buffer); read !== null; read = await file.read(buffer)) {
-          await write(buffer.slice(0, read));
-        }
-      }
-    },
-  });
-}
-
 /** Audio inside the variant's own segments; ffmpeg lists the renditions behind it. */
-async function countAudio(video: DownloadedRendition, signal: AbortSignal): Promise<number> {
-  const ts = video.container === "ts";
-  const path = ts ? video.files[0]! : video.maps[0];
-  if (path === null || path === undefined) {
-    throw new KeepstreamError("unsupported", "fragmented MP4 without an init section");
-  }
-  const probe = await probeMedia(path, { format: ts ? "mpegts" : "mov", signal });
+async function countAudio({ path, container, map }: PlacedSegment, signal: AbortSignal): Promise<number> {
+  const ts = container === "ts";
+  if (!ts && map === null) throw new KeepstreamError("unsupported", "fragmented MP4 without an init section");
+  const probe = await probeMedia(ts ? path : map!, { format: ts ? "mpegts" : "mov", signal });
   return probe.tracks.filter((track) => track.type === "audio").length;
 }
 
