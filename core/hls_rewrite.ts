@@ -1,17 +1,24 @@
 // Rewrites an HLS playlist so that everything it names is fetched through signed proxy links.
 // Example: `seg1.ts` → `https://worker.test/proxy?exp=…&sc=2&sig=…&url=https%3A%2F%2Fcdn.test%2Fv%2F1%2Fseg1.ts`
-// Runs on: Deno, workerd. The text is planned in one linear pass without cryptography; then one signature is made per
-// distinct directory outside the parent link's scope, at most MAX_SIGNATURES of them.
+// Runs on: Deno, workerd. The text is planned in one linear pass without cryptography, runs of alike lines at once
+// (hls_shape.ts); then one signature is made per distinct directory outside the parent link's scope, at most
+// MAX_SIGNATURES of them.
 //
 // Child links end in the address: players that judge a segment by the ending of its link (ffmpeg 7.1 and later) see `.ts`.
 import { KeepstreamError } from "./errors.ts";
 import { createResolver, type Directory, parseAttributes, type PlaylistError, Variables } from "./hls_syntax.ts";
+import { type ShapeRewriter, shapeRewriter } from "./hls_shape.ts";
 import { hasEncodedSeparator } from "./link.ts";
 import { err, ok, type Result } from "./result.ts";
 import { checkTarget, type TargetPolicy } from "./target_policy.ts";
 
 export const MAX_SIGNATURES = 32;
-const MAX_OUTPUT_LENGTH = 32 * 1024 * 1024;
+/** With the text it is made of and its bytes, this is what an isolate of 128 MB can hold twice. */
+const MAX_OUTPUT_LENGTH = 16 * 1024 * 1024;
+/** So much of the text is rewritten at once: more would be in vain where a line differs, less would not be worth it. */
+const [MIN_BLOCK_LENGTH, MAX_BLOCK_LENGTH] = [1024, 16 * 1024];
+/** Stands for the link's beginning in a block whose directory is yet to be signed. */
+const HOLE = "\0";
 const [NEWLINE, RETURN, SPACE, HASH] = [10, 13, 32, 35];
 
 export interface RewriteOptions {
@@ -62,11 +69,18 @@ interface Place extends Directory {
   readonly ready: string | null;
 }
 
-/** Chunks of the output that wait for the tail of one directory or address. */
+/** Chunks of the output that wait for the tail of one directory or address: they are links' beginnings, or hold HOLEs. */
 interface Pending {
   readonly href: string;
   readonly exact: boolean;
   readonly chunks: number[];
+}
+
+interface PlacedShape extends ShapeRewriter {
+  /** Where its directory is yet to be signed. */
+  readonly pending: Pending | null;
+  /** So much of the text, and what it is rewritten to still fits into memory. */
+  readonly blockLength: number;
 }
 
 class Plan {
@@ -84,17 +98,20 @@ class Plan {
   #copied = 0;
   readonly #pending = new Map<string, Pending>();
   readonly #variables = new Variables();
-  readonly #hasVariables: boolean;
   /** A master with variables hands them down inside its children's links, which the parent's tail does not hold. */
   readonly #handsDown: boolean;
   #lastQuery = "";
   #lastQueryEncoded = "";
+  #shape: PlacedShape | null = null;
+  /** A block before this position holds a line of another shape: it goes line by line. */
+  #slowUntil = 0;
 
   constructor(text: string, options: RewriteOptions) {
     this.#text = text;
     this.#options = options;
-    this.#hasVariables = text.includes("{$");
-    this.#handsDown = text.includes("#EXT-X-STREAM-INF") && text.includes("#EXT-X-DEFINE");
+    // Looking for a tag in all of a media playlist would cost as much as rewriting it.
+    const isMaster = /#EXTINF:|#EXT-X-STREAM-INF:/.exec(text)?.[0] === "#EXT-X-STREAM-INF:";
+    this.#handsDown = isMaster && text.includes("#EXT-X-DEFINE");
     this.#head = `${options.proxyUrl}?${options.parent.tail}&url=`;
     this.#unsignedHead = `${options.proxyUrl}?url=`;
     this.#ownHead = `${options.proxyUrl}?`;
@@ -105,15 +122,15 @@ class Plan {
     const text = this.#text;
     let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
     this.#copied = at;
-    for (let number = 1; at < text.length; number++) {
+    while (at < text.length) {
       let next = text.indexOf("\n", at) + 1;
       if (next === 0) next = text.length;
       // Variables stand in attribute values and addresses only; titles and comments stay as they are.
       const isTag = text.charCodeAt(at) === HASH;
       const problem = isTag ? (text.startsWith("#EXT-X-", at) ? this.#tag(at, next) : null) : this.#uri(at, next);
-      if (problem !== null) return { ...problem, line: number };
+      if (problem !== null) return { ...problem, line: text.slice(0, at).split("\n").length };
       if (this.#length > MAX_OUTPUT_LENGTH) return { code: "too_large", reason: "the rewritten playlist is too large" };
-      at = next;
+      at = isTag || next < this.#slowUntil ? next : this.#alike(at, next);
     }
     this.#copyUpTo(text.length);
     return null;
@@ -133,7 +150,11 @@ class Plan {
       return err({ code: "too_large", reason: "hands down more variables than a link can hold" });
     }
     for (const [index, group] of groups.entries()) {
-      for (const chunk of group.chunks) this.#out[chunk] = `${proxyUrl}?${tails[index]}&url=`;
+      const head = `${proxyUrl}?${tails[index]}&url=`;
+      for (const chunk of group.chunks) {
+        const text = this.#out[chunk]!;
+        this.#out[chunk] = text === HOLE ? head : text.split(HOLE).join(head);
+      }
     }
     return ok(this.#out.join("") + this.#written);
   }
@@ -162,7 +183,7 @@ class Plan {
     if (end === start) return null;
     let from = start;
     while (text.charCodeAt(from) <= SPACE) from++;
-    const expanded = this.#expand(text.slice(from, end));
+    const expanded = this.#variables.expand(text.slice(from, end));
     if (!expanded.ok) return expanded.error;
     this.#copyUpTo(start);
     this.link(expanded.value);
@@ -175,6 +196,49 @@ class Plan {
     return null;
   }
 
+  /** After the address in [start, from): rewrites what follows for as long as its lines are like it; answers how far. */
+  #alike(start: number, from: number): number {
+    const text = this.#text;
+    if (text.length - from < MIN_BLOCK_LENGTH) return from;
+    const shape = this.#shapeOf(text.slice(start, from).trim());
+    let at = from;
+    while (shape !== null && this.#length <= MAX_OUTPUT_LENGTH) {
+      const end = text.lastIndexOf("\n", at + shape.blockLength);
+      // The line's end before the block belongs to it, the one behind it does not.
+      const block = end - at < MIN_BLOCK_LENGTH ? null : text.slice(at - 1, end);
+      const spoilt = block === null || (shape.pending !== null && block.includes(HOLE));
+      const rewritten = spoilt ? null : shape.rewrite(block);
+      if (rewritten === null) {
+        this.#slowUntil = end;
+        break;
+      }
+      this.#copyUpTo(at - 1);
+      this.#copied = end;
+      if (shape.pending === null) this.#push(rewritten);
+      else this.#pushPending(rewritten, shape.pending);
+      at = end + 1;
+    }
+    return at;
+  }
+
+  /** The shape of an address line, null where its like are not all of one directory that may be fetched. */
+  #shapeOf(line: string): PlacedShape | null {
+    if (line.includes("{$") || line.startsWith(this.#ownHead)) return null;
+    const resolved = this.#resolve(line);
+    if (resolved === null || "other" in resolved || !resolved.plain) return null;
+    const { directory, rest } = resolved;
+    const query = rest.slice(pathOf(rest).length);
+    const written = line.slice(0, line.length - rest.length);
+    if (this.#shape?.directory === written && this.#shape.query === query) return this.#shape;
+    if (!directory.allowed || hasEncodedSeparator(directory.href)) return null;
+    const pending = directory.ready === null ? this.#pendingOf(directory.href, false) : null;
+    const head = directory.ready ?? HOLE + directory.encoded;
+    const tail = encodeURIComponent(query);
+    const longest = head.length + this.#head.length + tail.length;
+    const blockLength = Math.min(MAX_BLOCK_LENGTH, Math.floor(MAX_OUTPUT_LENGTH / longest));
+    return this.#shape = { ...shapeRewriter({ directory: written, query, head, tail }), pending, blockLength };
+  }
+
   #tag(start: number, next: number): PlaylistError | null {
     const raw = this.#text.slice(start, next);
     if (raw.startsWith("#EXT-X-DEFINE:")) {
@@ -185,7 +249,7 @@ class Plan {
       this.#copied = next;
       return problem;
     }
-    const expanded = this.#expand(raw);
+    const expanded = this.#variables.expand(raw);
     if (!expanded.ok) return expanded.error;
     const line = expanded.value;
     const named = line.includes("URI") || line.includes("X-ASSET-LIST");
@@ -216,13 +280,14 @@ class Plan {
     if (!directory.allowed) return this.#push(this.#unsignedHead + tail);
     const exact = hasEncodedSeparator(pathOf(rest)) || hasEncodedSeparator(directory.href);
     if (directory.ready !== null && !exact) return this.#push(this.#head + tail);
-    const href = exact ? directory.href + rest : directory.href;
+    this.#pushPending(HOLE, this.#pendingOf(exact ? directory.href + rest : directory.href, exact));
+    this.#push(tail);
+  }
+
+  #pendingOf(href: string, exact: boolean): Pending {
     let pending = this.#pending.get(href);
     if (pending === undefined) this.#pending.set(href, pending = { href, exact, chunks: [] });
-    this.#out.push(this.#written, "");
-    pending.chunks.push(this.#out.length - 1);
-    this.#written = "";
-    this.#push(tail);
+    return pending;
   }
 
   /** Addresses that are no web addresses: keys that the player's DRM knows and inline data stay, nothing else passes. */
@@ -252,14 +317,19 @@ class Plan {
     return (plain ? name : encodeURIComponent(name)) + this.#lastQueryEncoded;
   }
 
-  #expand(text: string): Result<string, PlaylistError> {
-    return this.#hasVariables ? this.#variables.expand(text) : ok(text);
-  }
-
   /** Copies what has not been copied yet of the text before `end`. */
   #copyUpTo(end: number): void {
     if (end > this.#copied) this.#push(this.#text.slice(this.#copied, end));
     this.#copied = end;
+  }
+
+  /** Writes a chunk whose HOLEs wait for a signature. It will be about as long as the parent's. */
+  #pushPending(chunk: string, pending: Pending): void {
+    this.#out.push(this.#written, chunk);
+    pending.chunks.push(this.#out.length - 1);
+    this.#written = "";
+    const holes = chunk === HOLE ? 1 : chunk.split(HOLE).length - 1;
+    this.#length += chunk.length + holes * this.#head.length;
   }
 
   /** Adding to one string is cheaper than joining tens of thousands at the end. */

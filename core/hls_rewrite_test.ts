@@ -141,6 +141,58 @@ Deno.test("rewritePlaylist: a player that resolves the links fetches what it wou
   );
 });
 
+const shape = fc.record({
+  directory: fc.constantFrom(
+    "",
+    "a/",
+    "../2/",
+    "/x y/",
+    "https://cdn.test/v/1/",
+    "https://b.test/",
+    "http://10.0.0.1/",
+  ),
+  query: fc.constantFrom("", "?t=1&e=2", "?$&$1=%2B", "?ü"),
+  extra: fc.constantFrom(
+    "",
+    "#EXT-X-BYTERANGE:1@2",
+    '#EXT-X-KEY:METHOD=AES-128,URI="k"',
+    "",
+    "# \0 \0",
+    "%41.ts",
+    "..",
+    "a b.ts",
+    " c.ts",
+  ),
+  every: fc.integer({ min: 1, max: 400 }),
+  count: fc.integer({ min: 1, max: 900 }),
+});
+const longPlaylist = fc.tuple(fc.array(shape, { minLength: 1, maxLength: 4 }), fc.constantFrom("\n", "\r\n"))
+  .map(([runs, end]) => {
+    const lines = runs.flatMap(({ directory, query, extra, every, count }) =>
+      Array.from({ length: count }, (_, i) => [
+        "#EXTINF:4,t?t=1&e=2",
+        ...(i % every === 0 ? [extra] : []),
+        `${directory}s-${i}.ts${query}`,
+      ]).flat()
+    );
+    return lines.map((one) => one + end);
+  });
+
+Deno.test("rewritePlaylist: a long playlist is rewritten at once to what its lines one by one are rewritten to", async () => {
+  await fc.assert(
+    fc.asyncProperty(longPlaylist, scope, async (lines, directories) => {
+      const pieces: string[] = [];
+      for (let i = 0; i < lines.length; i += 6) pieces.push(await rewrite(lines.slice(i, i + 6).join(""), directories));
+      // Shorter than a line, so that a difference is shown and not two hundred kilobytes.
+      const expected = pieces.join("").split("\n");
+      const found = (await rewrite(lines.join(""), directories)).split("\n");
+      assert.equal(found.length, expected.length);
+      for (const [i, line] of expected.entries()) assert.equal(found[i], line);
+    }),
+    { numRuns: 60 },
+  );
+});
+
 Deno.test("rewritePlaylist: arbitrary text never throws and keeps its number of lines", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.string({ unit: "binary" }), { maxLength: 30 }), async (lines) => {
@@ -151,6 +203,16 @@ Deno.test("rewritePlaylist: arbitrary text never throws and keeps its number of 
     { numRuns: 300 },
   );
 });
+
+for (const [what, line] of [["alike", "a\n"], ["not alike", "a\nb/b\n"]] as const) {
+  Deno.test(`rewritePlaylist: half a megabyte of short lines, ${what}, that would grow beyond what an isolate holds → too_large`, async () => {
+    for (const directories of [null, 1]) {
+      const text = "#EXTM3U\n" + line.repeat(500_000 / line.length);
+      const result = await rewritePlaylist(text, await options(BASE, directories));
+      assert.ok(!result.ok && result.error.code === "too_large");
+    }
+  });
+}
 
 Deno.test("rewritePlaylist: children in the parent's scope need no signature, others one per directory", async () => {
   const text = "#EXTM3U\n" + Array.from({ length: 5000 }, (_, i) => `#EXTINF:4,\nseg${i}.ts\n`).join("");
