@@ -709,7 +709,16 @@ export type Database = {
         };
       };
       "queue_counts": { Args: Record<PropertyKey, never>; Returns: Json };
-      "read_episode": { Args: { "client"?: string; "episode": number; "mal_id": number }; Returns: Json };
+      "read_episode": {
+        Args: {
+          "client"?: string;
+          "episode": number;
+          "mal_id": number;
+          "reader_seconds"?: number;
+          "refresh"?: boolean;
+        };
+        Returns: Json;
+      };
       "read_metadata": { Args: { "key": string }; Returns: Json };
       "release_resource_lease": { Args: { "epoch": number; "resource": string; "slot": number }; Returns: boolean };
       "renew_resource_lease": {

@@ -24,6 +24,8 @@ export interface CollectTools extends ResolveTools {
 /** A list with what it leaves out: options of the page that led nowhere. */
 export interface CollectedList extends SourceList {
   readonly failures: readonly ListFailure[];
+  /** How long the site asked to be left alone. */
+  readonly retry_after_seconds?: number;
 }
 
 /** Reads a provider's servers and resolves them, all at once within the host gate's limits. */
@@ -41,12 +43,13 @@ export async function collectSources(request: EpisodeRequest, tools: CollectTool
     const refused = foreign.map(({ label }): ListFailure => ({ label, code: "policy_denied" }));
     return { state: "ok", code: null, servers: resolved, failures: [...failures, ...refused] };
   } catch (thrown) {
-    return failedList(toSourceError(thrown, tools.signal).reason);
+    const { reason, retryAfterSeconds } = toSourceError(thrown, tools.signal);
+    return { ...failedList(reason), ...(retryAfterSeconds && { retry_after_seconds: Math.ceil(retryAfterSeconds) }) };
   }
 }
 
 /** What a provider without servers looks like. */
-export function failedList(code: SourceCode): CollectedList {
+export function failedList(code: string): CollectedList {
   const state = code === "empty" || code === "no_mapping" ? "empty" : code === "timeout" ? "timeout" : "failed";
   return { state, code, servers: [], failures: [] };
 }

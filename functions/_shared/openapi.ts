@@ -32,7 +32,10 @@ export const providerStateSchema = z.strictObject({
   ),
   took_ms: z.number().int(),
   cached: z.boolean(),
-  age_seconds: z.number().int().optional(),
+  age_seconds: z.number().int().optional().describe("How old the list or the failure is, where it is from the cache."),
+  retry_after_seconds: z.number().int().optional().describe(
+    "When asking again may find more: until then the failure is answered at once, and the site is not asked.",
+  ),
 });
 
 export const publicAnswerSchema = z.strictObject({

@@ -10,11 +10,12 @@ import { createHostGate } from "../../sources/host_gate.ts";
 import { clientAddress, clientId } from "../_shared/client_address.ts";
 import { logEvent, resolveName, runInBackground } from "../_shared/runtime.ts";
 import { createStreamingApp } from "./app.ts";
+import { dueSeconds } from "./due.ts";
 import { archiveBases, parseStreamingEnv } from "./env.ts";
 import { createEpisodeService } from "./episode_service.ts";
 import { createEpisodeStore } from "./episode_store.ts";
 import { createPageFinder } from "./page_finder.ts";
-import { createGatherer } from "./gather.ts";
+import { createGatherer, lookAgain } from "./gather.ts";
 import { createStreamLinks } from "./stream_link.ts";
 
 const BACKGROUND_LIMIT_MS = 60_000;
@@ -43,6 +44,9 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
 
   const gatherer = createGatherer({
     collect: (request, flight) => collectSources(request, { ...web, ...flight, robots, findPage }),
+    look: (reading) => lookAgain(reading, store),
+    dueSeconds: (list) =>
+      dueSeconds(list, { freshSeconds: env.SOURCE_FRESH_SECONDS, failureSeconds: env.SOURCE_FAILURE_SECONDS, now }),
     store,
     budgetMs: ({ provider }) => commonConfigOf(provider.config).budget_ms ?? env.PROVIDER_BUDGET_MS,
     limitMs: BACKGROUND_LIMIT_MS,
@@ -57,9 +61,7 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
     hubEndpoint: env.HF_ENDPOINT,
     archiveBases: archiveBases(env),
     linkTtlSeconds: env.STREAM_LINK_TTL_SECONDS,
-    freshSeconds: env.SOURCE_FRESH_SECONDS,
     staleSeconds: env.SOURCE_STALE_SECONDS,
-    failureSeconds: env.SOURCE_FAILURE_SECONDS,
     now,
     background: runInBackground,
     onError,

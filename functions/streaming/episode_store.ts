@@ -6,6 +6,8 @@ import { wellFormed } from "../../core/well_formed.ts";
 import { type SourceList, sourceListSchema, subtitleSchema } from "../../sources/source_list.ts";
 
 const CALL_TIMEOUT_MS = 10_000;
+/** How long a reading that this isolate was given is its own: as long as answers wait for one, and a little more. */
+const READER_SECONDS = 20;
 
 const replicaSchema = z.object({
   target: z.string().nullish(),
@@ -46,10 +48,9 @@ const catalogueSchema = z.object({
   })),
 });
 
-const cachedListSchema = sourceListSchema.extend({ age_seconds: z.number() });
+const cachedListSchema = sourceListSchema.extend({ age_seconds: z.number(), due_in_seconds: z.number() });
 
-/** Counts as a failure long ago: the provider is read again. */
-const UNREADABLE = { state: "failed", code: "parse", servers: [], age_seconds: 1e9 };
+const troubleSchema = z.object({ code: z.string(), age_seconds: z.number(), due_in_seconds: z.number() });
 
 const episodeSchema = z.object({
   providers: z.array(z.object({
@@ -61,7 +62,11 @@ const episodeSchema = z.object({
   // Operators write these by hand, too: a row that is not understood costs that row, never the answer.
   catalogue: catalogueSchema.nullable().catch(null),
   mappings: z.record(z.string(), z.looseObject({}).catch({})),
-  source_lists: z.record(z.string(), cachedListSchema.catch(UNREADABLE)),
+  source_lists: z.record(z.string(), cachedListSchema.nullable().catch(null)),
+  /** What is due: true where this caller is to read it, false where another isolate is reading it. */
+  readings: z.record(z.string(), z.boolean()),
+  /** Providers whose sites have failed again and again, whatever was asked of them. */
+  trouble: z.record(z.string(), troubleSchema),
   store: z.array(storedSchema),
   queue: z.array(queuedSchema),
   rate_limit: z.object({
@@ -74,6 +79,7 @@ const episodeSchema = z.object({
 const savedSchema = z.object({ queue: z.array(queuedSchema).default([]) });
 
 export type Episode = z.infer<typeof episodeSchema>;
+export type CachedList = z.infer<typeof cachedListSchema>;
 export type EpisodeProvider = Episode["providers"][number];
 export type StoredVideo = z.infer<typeof storedSchema>;
 export type QueuedVideo = z.infer<typeof queuedSchema>;
@@ -102,11 +108,25 @@ export interface DiscoveryStore {
   saveMapping(at: { malId: number; provider: string }, mapping: object, ttlSeconds: number): Promise<void>;
 }
 
+export interface ReadOptions {
+  /** Counted against the rate limit; null: not counted. */
+  readonly client: string | null;
+  /** Lists older than a minute are due. */
+  readonly refresh: boolean;
+}
+
+/** A list, and when it is worth another look: after a failure later and later, counted by the database. */
+export interface ListToSave extends SourceList {
+  readonly due_seconds?: number;
+  /** What the site asked for. */
+  readonly retry_after_seconds?: number;
+}
+
 export interface EpisodeStore {
-  /** @throws {Error} when the database does not answer, or not in this shape. */
-  readEpisode(key: EpisodeKey, client: string | null): Promise<Episode>;
+  /** Claims what is due. @throws {Error} when the database does not answer, or not in this shape. */
+  readEpisode(key: EpisodeKey, options: ReadOptions): Promise<Episode>;
   /** Caches the lists and enqueues every playable server of them; returns the queue of the episode. */
-  saveSources(key: EpisodeKey, lists: Readonly<Record<string, SourceList>>): Promise<readonly QueuedVideo[]>;
+  saveSources(key: EpisodeKey, lists: Readonly<Record<string, ListToSave>>): Promise<readonly QueuedVideo[]>;
 }
 
 export function createEpisodeStore(supabase: SupabaseClient): EpisodeStore & DiscoveryStore {
@@ -117,8 +137,9 @@ export function createEpisodeStore(supabase: SupabaseClient): EpisodeStore & Dis
     return data;
   }
   return {
-    async readEpisode({ malId, episode }, client) {
-      return episodeSchema.parse(await call("read_episode", { mal_id: malId, episode, client }));
+    async readEpisode({ malId, episode }, { client, refresh }) {
+      const args = { mal_id: malId, episode, client, reader_seconds: READER_SECONDS, refresh };
+      return episodeSchema.parse(await call("read_episode", args));
     },
     async saveSources({ malId, episode }, lists) {
       return savedSchema.parse(await call("save_sources", { mal_id: malId, episode, lists })).queue;

@@ -1,22 +1,43 @@
-// Source lists that are not in the cache: read from the providers once however many ask, answered within a budget, finished
-// in the background, saved with one call. Runs on: Deno, edge runtime.
-import { type EpisodeRequest } from "../../sources/providers/recipe.ts";
+// Source lists that are not in the cache: read from the providers once however many ask, in this isolate or another, answered
+// within a budget, finished in the background, saved with one call. Runs on: Deno, edge runtime.
+import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
 import { failedList } from "../../sources/collect.ts";
 import { createParseBudget, type ParseBudget } from "../../sources/parse_budget.ts";
+import { pause } from "../../sources/pause.ts";
 import type { SourceList } from "../../sources/source_list.ts";
-import { type EpisodeKey, type EpisodeStore, type QueuedVideo, StoreError } from "./episode_store.ts";
+import { type EpisodeKey, type EpisodeStore, type ListToSave, type QueuedVideo, StoreError } from "./episode_store.ts";
+
+const FOLLOW_MS = 150;
 
 export interface Gathered {
   /** Lists that arrived within the budget; the others are still being read. */
   readonly lists: ReadonlyMap<string, { readonly list: SourceList; readonly tookMs: number }>;
   /** The queue after they were saved, null when saving failed or nothing was saved. */
   readonly queue: readonly QueuedVideo[] | null;
+  /** Calls of the database it took. */
+  readonly roundTrips: number;
 }
+
+export interface Reading {
+  readonly request: EpisodeRequest;
+  /** Another isolate reads it: its list is waited for in the database. */
+  readonly elsewhere?: boolean;
+  /** The caller wants nothing older than a minute. */
+  readonly refresh?: boolean;
+}
+
+/** What another isolate's reading has come to; `ours`: it has ended without a list, and is this isolate's to do. */
+export type Seen =
+  | { readonly kind: "list"; readonly list: SourceList; readonly queue: readonly QueuedVideo[] }
+  | { readonly kind: "elsewhere" | "ours" };
 
 export interface GatherTools {
   /** Reads one provider. Never throws. */
-  readonly collect: (request: EpisodeRequest, flight: Flight) => Promise<SourceList>;
+  readonly collect: (request: EpisodeRequest, flight: Flight) => Promise<ListToSave>;
+  readonly look: (reading: Reading) => Promise<Seen>;
   readonly store: EpisodeStore;
+  /** When a list is worth another look. */
+  readonly dueSeconds: (list: SourceList) => number;
   /** How long an answer waits for a provider. */
   readonly budgetMs: (request: EpisodeRequest) => number;
   /** When a reading that went on in the background is given up. */
@@ -36,15 +57,15 @@ export interface Flight {
 
 export interface Gatherer {
   /** Starts what is not under way, joins what is, and resolves when all of it is there or the budget is used up. */
-  gather(key: EpisodeKey, requests: readonly EpisodeRequest[]): Promise<Gathered>;
+  gather(key: EpisodeKey, readings: readonly Reading[]): Promise<Gathered>;
 }
 
 export function createGatherer(tools: GatherTools): Gatherer {
   const flights = new Map<string, Promise<Gathered>>();
 
-  function start(key: EpisodeKey, requests: readonly EpisodeRequest[]): Promise<Gathered> {
-    const names = requests.map((request) => flightName(key, request));
-    const flight = fly(key, requests, tools);
+  function start(key: EpisodeKey, readings: readonly Reading[]): Promise<Gathered> {
+    const names = readings.map((reading) => flightName(key, reading));
+    const flight = fly(key, readings, tools);
     for (const name of names) flights.set(name, flight.first);
     const done = flight.all.finally(() => names.forEach((name) => flights.delete(name)));
     tools.background(done);
@@ -52,46 +73,78 @@ export function createGatherer(tools: GatherTools): Gatherer {
   }
 
   return {
-    async gather(key, requests) {
-      const joined = requests.flatMap((request) => flights.get(flightName(key, request)) ?? []);
-      const missing = requests.filter((request) => !flights.has(flightName(key, request)));
+    async gather(key, readings) {
+      const joined = readings.flatMap((reading) => flights.get(flightName(key, reading)) ?? []);
+      const missing = readings.filter((reading) => !flights.has(flightName(key, reading)));
       const started = missing.length > 0 ? [start(key, missing)] : [];
       const results = await Promise.all([...new Set([...joined, ...started])]);
       return {
         lists: new Map(results.flatMap((result) => [...result.lists])),
         queue: results.findLast((result) => result.queue !== null)?.queue ?? null,
+        roundTrips: results.reduce((sum, result) => sum + result.roundTrips, 0),
       };
     },
   };
 }
 
-function flightName({ malId, episode }: EpisodeKey, { provider }: EpisodeRequest): string {
-  return `${malId}/${episode}/${provider.name}`;
+/** What another isolate's reading has come to, as the database knows it. */
+export async function lookAgain({ request, refresh = false }: Reading, store: EpisodeStore): Promise<Seen> {
+  const { name } = request.provider;
+  const known = await store.readEpisode(request, { client: null, refresh });
+  const claimed = known.readings[name];
+  if (claimed !== undefined) return { kind: claimed ? "ours" : "elsewhere" };
+  return { kind: "list", list: known.source_lists[name] ?? failedList("timeout"), queue: known.queue };
 }
 
-function fly(key: EpisodeKey, requests: readonly EpisodeRequest[], tools: GatherTools) {
+function flightName({ malId, episode }: EpisodeKey, { request }: Reading): string {
+  return `${malId}/${episode}/${request.provider.name}`;
+}
+
+function fly(key: EpisodeKey, readings: readonly Reading[], tools: GatherTools) {
   const startedAt = tools.now();
   const lists = new Map<string, { list: SourceList; tookMs: number }>();
+  const own: Record<string, ListToSave> = {};
   const limit = new AbortController();
   const limitTimer = setTimeout(() => limit.abort(new DOMException("given up", "TimeoutError")), tools.limitMs);
   const flight = { signal: limit.signal, parseBudget: createParseBudget() };
   let budgetUsed = false;
+  let roundTrips = 0;
+  let seenQueue: readonly QueuedVideo[] | null = null;
   const late: Promise<unknown>[] = [];
 
-  const readings = requests.map(async (request) => {
-    const list = await tools.collect(request, flight).catch(() => failedList("network"));
-    if (budgetUsed) late.push(save({ [request.provider.name]: list }));
-    else lists.set(request.provider.name, { list, tookMs: tools.now() - startedAt });
-  });
-  const waits = requests.map((request, index) => withinBudget(readings[index]!, tools.budgetMs(request)));
+  /** The list another isolate has saved, or null where it is to be read here. */
+  async function followed(reading: Reading): Promise<SourceList | null> {
+    for (;;) {
+      await pause(FOLLOW_MS, flight.signal);
+      roundTrips++;
+      const seen = await tools.look(reading);
+      if (seen.kind === "ours") return null;
+      if (seen.kind === "list") {
+        seenQueue = seen.queue;
+        return seen.list;
+      }
+    }
+  }
 
-  async function save(found: Readonly<Record<string, SourceList>>): Promise<readonly QueuedVideo[] | null> {
-    if (Object.keys(found).length === 0) return null;
+  async function read(reading: Reading): Promise<void> {
+    const { name } = reading.request.provider;
+    const theirs = reading.elsewhere ? await followed(reading).catch(() => failedList("timeout")) : null;
+    const list = theirs ?? await tools.collect(reading.request, flight).catch(() => failedList("network"));
+    if (theirs === null && budgetUsed) late.push(save({ [name]: list }));
+    if (budgetUsed) return;
+    if (theirs === null) own[name] = list;
+    lists.set(name, { list, tookMs: tools.now() - startedAt });
+  }
+
+  async function save(found: Readonly<Record<string, ListToSave>>): Promise<readonly QueuedVideo[] | null> {
+    const each = Object.entries(found);
+    if (each.length === 0) return null;
+    roundTrips++;
     try {
-      return await tools.store.saveSources(key, found);
+      const due = each.map(([name, list]) => [name, { ...list, due_seconds: tools.dueSeconds(list) }]);
+      return await tools.store.saveSources(key, Object.fromEntries(due));
     } catch (error) {
       tools.onError("sources:save:failed", error); // the viewer is answered all the same
-      const each = Object.entries(found);
       if (each.length === 1 || !(error instanceof StoreError && error.refused)) return null;
       // One provider's list that is refused must not cost the others theirs.
       let queue: readonly QueuedVideo[] | null = null;
@@ -100,13 +153,14 @@ function fly(key: EpisodeKey, requests: readonly EpisodeRequest[], tools: Gather
     }
   }
 
+  const reads = readings.map(read);
+  const waits = readings.map(({ request }, index) => withinBudget(reads[index]!, tools.budgetMs(request)));
   const first = Promise.all(waits).then(async () => {
     budgetUsed = true;
-    const arrived = new Map(lists);
-    const found = Object.fromEntries([...arrived].map(([name, { list }]) => [name, list]));
-    return { lists: arrived, queue: await save(found) };
+    const queue = await save(own) ?? seenQueue;
+    return { lists: new Map(lists), queue, roundTrips };
   });
-  const all = Promise.all([first, ...readings]).then(() => Promise.all(late)).finally(() => clearTimeout(limitTimer));
+  const all = Promise.all([first, ...reads]).then(() => Promise.all(late)).finally(() => clearTimeout(limitTimer));
   return { first, all };
 }
 

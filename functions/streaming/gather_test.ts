@@ -2,22 +2,24 @@ import assert from "node:assert/strict";
 import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
 import type { SourceList } from "../../sources/source_list.ts";
 import { type EpisodeStore, StoreError } from "./episode_store.ts";
-import { createGatherer } from "./gather.ts";
+import { createGatherer, type Reading, type Seen } from "./gather.ts";
 
 const KEY = { malId: 1, episode: 1 };
 const LIST: SourceList = { state: "ok", code: null, servers: [] };
 
-function request(name: string): EpisodeRequest {
-  return { ...KEY, provider: { name, recipe: "catalogue", base_url: null, config: {} }, page: null, catalogue: null };
+function request(name: string): Reading {
+  const provider = { name, recipe: "catalogue", base_url: null, config: {} };
+  return { request: { ...KEY, provider, page: null, catalogue: null } satisfies EpisodeRequest };
 }
 
 /** Providers answer when the test says so; saves and background work are recorded. */
-function rig(options: { budgetMs?: number; saveFails?: boolean; refuses?: string } = {}) {
+function rig(options: { budgetMs?: number; saveFails?: boolean; refuses?: string; seen?: readonly Seen[] } = {}) {
   const answers = new Map<string, PromiseWithResolvers<SourceList>>();
   const started: string[] = [];
   const saved: string[][] = [];
   const background: Promise<unknown>[] = [];
   const errors: string[] = [];
+  const looks = [...options.seen ?? []];
   const store: EpisodeStore = {
     readEpisode: () => Promise.reject(new Error("not asked here")),
     saveSources(_key, lists) {
@@ -38,6 +40,8 @@ function rig(options: { budgetMs?: number; saveFails?: boolean; refuses?: string
       answers.set(provider.name, answer);
       return answer.promise;
     },
+    look: () => Promise.resolve(looks.shift() ?? { kind: "elsewhere" }),
+    dueSeconds: () => 7,
     budgetMs: () => options.budgetMs ?? 60_000,
     limitMs: 120_000,
     now: () => 0,
@@ -118,5 +122,26 @@ Deno.test("a list that the database refuses does not cost the others theirs", as
   assert.deepEqual([lists.size, queue?.length], [3, 1]);
   assert.deepEqual(saved, [["a", "b", "c"], ["a"], ["b"], ["c"]]);
   assert.equal(errors.length, 2);
+  await settled();
+});
+
+Deno.test("what another isolate reads is waited for, taken as that has saved it, and neither read nor saved again", async () => {
+  const queue = [{ provider: "a", resolution: null, status: "ready" }];
+  const { gatherer, started, saved, settled } = rig({
+    seen: [{ kind: "elsewhere" }, { kind: "list", list: LIST, queue }],
+  });
+  const gathered = await gatherer.gather(KEY, [{ ...request("a"), elsewhere: true }]);
+  assert.deepEqual([gathered.lists.get("a")?.list, gathered.queue, gathered.roundTrips], [LIST, queue, 2]);
+  assert.deepEqual([started, saved], [[], []]);
+  await settled();
+});
+
+Deno.test("what another isolate began and never saved is read here", async () => {
+  const { gatherer, answer, started, saved, settled } = rig({ seen: [{ kind: "elsewhere" }, { kind: "ours" }] });
+  const gathering = gatherer.gather(KEY, [{ ...request("a"), elsewhere: true }]);
+  while (started.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  answer("a");
+  assert.equal((await gathering).lists.size, 1);
+  assert.deepEqual([started, saved], [["a"], [["a"]]]);
   await settled();
 });

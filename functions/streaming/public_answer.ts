@@ -28,6 +28,7 @@ export interface ProviderState {
   readonly took_ms: number;
   readonly cached: boolean;
   readonly age_seconds?: number;
+  readonly retry_after_seconds?: number;
 }
 
 export interface PublicAnswer {

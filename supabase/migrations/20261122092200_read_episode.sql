@@ -1,12 +1,22 @@
 -- One round trip for a warm answer: everything a request for an episode needs to know.
-create function public.read_episode(mal_id int, episode int, client text default null) returns jsonb
+create function public.read_episode(
+  mal_id int, episode int, client text default null, reader_seconds int default 0, refresh boolean default false
+) returns jsonb
 language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   moment timestamptz := clock_timestamp();
+  rate_limit jsonb;
+  readings jsonb := '{}';
 begin
   if read_episode.mal_id is null or read_episode.mal_id <= 0 or read_episode.episode is null or read_episode.episode <= 0 then
     raise exception using errcode = 'PT400', message = 'mal_id and episode must be positive numbers';
+  end if;
+  if client is not null then
+    rate_limit := keepstream.take_request(client);
+  end if;
+  if reader_seconds > 0 and coalesce((rate_limit ->> 'allowed')::boolean, true) then
+    readings := keepstream.claim_readings(read_episode.mal_id, read_episode.episode, least(reader_seconds, 60), refresh);
   end if;
   return jsonb_build_object(
     'providers', (
@@ -22,9 +32,16 @@ begin
       where m.mal_id = read_episode.mal_id and (m.expires_at is null or m.expires_at > moment)),
     'source_lists', (
       select coalesce(jsonb_object_agg(l.provider, jsonb_build_object('state', l.state, 'code', l.code, 'servers', l.servers,
-        'fetched_at', l.fetched_at, 'age_seconds', greatest(0, round(extract(epoch from moment - l.fetched_at)::numeric, 3)))), '{}')
+        'fetched_at', l.fetched_at, 'age_seconds', greatest(0, round(extract(epoch from moment - l.fetched_at)::numeric, 3)),
+        'due_in_seconds', l.due_seconds - extract(epoch from moment - l.fetched_at)::int)), '{}')
       from keepstream.source_lists l
       where l.mal_id = read_episode.mal_id and l.episode = read_episode.episode),
+    'readings', readings,
+    'trouble', (
+      select coalesce(jsonb_object_agg(t.provider, jsonb_build_object('code', t.code,
+        'age_seconds', round(extract(epoch from moment - t.failed_at)::numeric, 3),
+        'due_in_seconds', extract(epoch from t.due_at - moment)::int)), '{}')
+      from keepstream.provider_trouble t where t.failures >= 3),
     'store', (
       select coalesce(jsonb_agg(jsonb_build_object('provider', s.provider, 'resolution', s.resolution, 'file_key', s.file_key,
         'hf_account', s.hf_account, 'hf_repo', s.hf_repo, 'hf_path', s.hf_path, 'hf_direct_url', s.hf_direct_url,
@@ -42,9 +59,9 @@ begin
     'taken_down', exists (
       select from keepstream.takedowns t
       where t.mal_id = read_episode.mal_id and (t.episode is null or t.episode = read_episode.episode)),
-    'rate_limit', case when client is not null then keepstream.take_request(client) end
+    'rate_limit', rate_limit
   );
 end
 $$;
-comment on function public.read_episode(int, int, text) is
-  '{providers, catalogue, mappings, source_lists, store, queue, taken_down, rate_limit} of an episode. With client, the request is counted.';
+comment on function public.read_episode(int, int, text, int, boolean) is
+  '{providers, catalogue, mappings, source_lists, readings, trouble, store, queue, taken_down, rate_limit} of an episode. With client, the request is counted; with reader_seconds, what is due is claimed for so long.';

@@ -16,14 +16,24 @@ begin
     raise exception using errcode = 'PT400', message = 'lists must be {"<provider>": {"state", "code", "servers": […]}}';
   end if;
 
-  insert into keepstream.source_lists as s (mal_id, episode, provider, state, code, servers, fetched_at)
-  select save_sources.mal_id, save_sources.episode, l.key, coalesce(l.value ->> 'state', 'ok'), l.value ->> 'code',
-    case when jsonb_typeof(l.value -> 'servers') = 'array' then l.value -> 'servers' else '[]' end, clock_timestamp()
-  from jsonb_each(lists) as l order by l.key
+  insert into keepstream.source_lists (mal_id, episode, provider, state, code, servers, fetched_at, failures, due_seconds)
+  select save_sources.mal_id, save_sources.episode, l.key, l.state, l.value ->> 'code', l.servers, clock_timestamp(), l.failures,
+    case when l.state = 'ok' then coalesce((l.value -> 'due_seconds')::int, 1200)
+      else keepstream.back_off_seconds(coalesce((l.value -> 'due_seconds')::int, 30), l.failures, (l.value -> 'retry_after_seconds')::int) end
+  from (
+    select e.key, e.value, s.state, case when s.state = 'ok' then 0 else least(coalesce(o.failures, 0) + 1, 30) end as failures,
+      case when jsonb_typeof(e.value -> 'servers') = 'array' then e.value -> 'servers' else '[]' end as servers
+    from jsonb_each(lists) as e
+    cross join lateral (select coalesce(e.value ->> 'state', 'ok') as state) as s
+    left join keepstream.source_lists o on o.mal_id = save_sources.mal_id and o.episode = save_sources.episode and o.provider = e.key
+  ) as l
+  order by l.key
   on conflict on constraint source_lists_pkey do update
-    set state = excluded.state, code = excluded.code, fetched_at = excluded.fetched_at,
+    set state = excluded.state, code = excluded.code, fetched_at = excluded.fetched_at, failures = excluded.failures,
+        due_seconds = excluded.due_seconds,
         -- A failed look says nothing of the servers that were there.
-        servers = case when excluded.state in ('ok', 'empty') then excluded.servers else s.servers end;
+        servers = case when excluded.state in ('ok', 'empty') then excluded.servers else source_lists.servers end;
+  perform keepstream.end_readings(save_sources.mal_id, save_sources.episode, lists);
 
   -- What plays, from providers that say on what ground copies may be kept; of the catalogue, each entry says it. A
   -- server this schema would refuse is left out, not the others with it.

@@ -36,7 +36,7 @@ grant execute on function
   public.save_title_mapping(int, text, jsonb, int, boolean),
   public.save_metadata(text, jsonb, int),
   public.read_metadata(text),
-  public.read_episode(int, int, text),
+  public.read_episode(int, int, text, int, boolean),
   public.save_sources(int, int, jsonb)
 to service_role;
 

@@ -38,6 +38,8 @@ export const EPISODE: readonly Scenario[] = [
         catalogue: null,
         mappings: {},
         source_lists: {},
+        readings: {},
+        trouble: {},
         store: [],
         queue: [],
         taken_down: false,
@@ -145,6 +147,196 @@ export const EPISODE: readonly Scenario[] = [
         dry_run: false,
       });
       assert.equal((await save(queue, list))["enqueued"], 1);
+    },
+  },
+  {
+    name:
+      "read_episode with reader_seconds → each due reading is given to one caller, and again once it is saved or runs out",
+    async run(queue) {
+      await apply(queue, [ANIMASU, SAMEHADAKU, { ...ANIMASU, name: "off", enabled: false }]);
+      const readings = async (more: Row = {}) => (await read(queue, { reader_seconds: 20, ...more }))["readings"];
+      const aged = (seconds: number) =>
+        queue.sql`update keepstream.source_lists set fetched_at = now() - make_interval(secs => ${seconds}) where true`;
+      assert.deepEqual((await read(queue))["readings"], {}, "who only looks claims nothing");
+      assert.deepEqual(await readings(), { animasu: true, samehadaku: true });
+      assert.deepEqual(await readings(), { animasu: false, samehadaku: false });
+      assert.deepEqual(await readings({ episode: 2 }), { animasu: true, samehadaku: true }, "episodes are separate");
+      assert.deepEqual(await readings({ mal_id: 1 }), { animasu: true, samehadaku: true });
+      await queue
+        .sql`update keepstream.source_reads set until = now() - interval '1 second' where provider = 'samehadaku'`;
+      assert.deepEqual(await readings(), { animasu: false, samehadaku: true }, "a reader that died");
+
+      await save(queue, { animasu: { state: "ok", servers: [server()], due_seconds: 300 } });
+      assert.deepEqual(await readings(), { samehadaku: false });
+      assert.deepEqual(await readings({ refresh: true }), { samehadaku: false }, "read a moment ago");
+      await aged(61);
+      assert.deepEqual(await readings(), { samehadaku: false });
+      assert.deepEqual(await readings({ refresh: true }), { animasu: true, samehadaku: false });
+      assert.deepEqual(await readings({ refresh: true }), { animasu: false, samehadaku: false });
+      await queue.sql`delete from keepstream.source_reads where true`;
+      await aged(299);
+      assert.deepEqual(await readings(), { samehadaku: true });
+      await aged(301);
+      assert.deepEqual(await readings(), { animasu: true, samehadaku: false });
+      await save(queue, { animasu: { state: "ok" }, samehadaku: { state: "ok" } });
+      await aged(1199);
+      assert.deepEqual(await readings(), {});
+      await aged(1201);
+      assert.deepEqual(
+        await readings(),
+        { animasu: true, samehadaku: true },
+        "saving ended the claims; 20 min when not said",
+      );
+      const [row] = await queue
+        .sql`select extract(epoch from max(until) - now())::float8 as left from keepstream.source_reads`;
+      assert.ok(row!["left"] > 15 && row!["left"] <= 20);
+      await readings({ mal_id: 2, reader_seconds: 9999 });
+      const [most] = await queue
+        .sql`select extract(epoch from max(until) - now())::float8 as left from keepstream.source_reads`;
+      assert.ok(most!["left"] > 55 && most!["left"] <= 60);
+    },
+  },
+  {
+    name: "read_episode of a client over its limit claims no reading",
+    async run(queue) {
+      await apply(queue, [ANIMASU]);
+      await queue.sql`update keepstream.settings set client_requests_per_minute = 1 where singleton`;
+      try {
+        await read(queue, { client: "a", mal_id: 1 });
+        const refused = await read(queue, { client: "a", reader_seconds: 20 });
+        assert.deepEqual([(refused["rate_limit"] as Row)["allowed"], refused["readings"]], [false, {}]);
+        assert.deepEqual((await read(queue, { client: "b", reader_seconds: 20 }))["readings"], { animasu: true });
+      } finally {
+        await queue.sql`update keepstream.settings set client_requests_per_minute = 120 where singleton`;
+      }
+    },
+  },
+  {
+    name:
+      "a provider that fails in a row is due later and later, up to 15 minutes, each time with jitter; one list ends that",
+    async run(queue) {
+      await apply(queue, [ANIMASU]);
+      const failed = { state: "failed", code: "parse", due_seconds: 30 };
+      const due = async () =>
+        (await queue.sql`select failures, due_seconds from keepstream.source_lists where provider = 'animasu'`)[0]!;
+      for (const [index, most] of [30, 60, 120, 240, 480, 900, 900].entries()) {
+        await save(queue, { animasu: failed });
+        const { failures, due_seconds } = await due();
+        assert.equal(failures, index + 1);
+        assert.ok(due_seconds >= most / 2 && due_seconds <= most, `${due_seconds} of ${most}`);
+      }
+      const list = ((await read(queue))["source_lists"] as Record<string, Row>)["animasu"]!;
+      assert.ok((list["due_in_seconds"] as number) > 400);
+      const seen = new Set<number>();
+      for (let turn = 0; turn < 8; turn++) {
+        await save(queue, { animasu: failed });
+        seen.add((await due())["due_seconds"]);
+      }
+      assert.ok(seen.size > 1, "jitter");
+      await save(queue, { animasu: { ...failed, retry_after_seconds: 2000 } });
+      assert.equal((await due())["due_seconds"], 2000, "the site asked for it");
+      await save(queue, { animasu: { ...failed, retry_after_seconds: 99999 } });
+      assert.equal((await due())["due_seconds"], 3600, "but nobody is shut out for a day");
+      await save(queue, { animasu: { state: "ok", servers: [] } });
+      assert.deepEqual({ ...await due() }, { failures: 0, due_seconds: 1200 });
+      await save(queue, { animasu: { state: "empty", code: "empty" } });
+      assert.equal((await due())["failures"], 1);
+    },
+  },
+  {
+    name:
+      "a site that fails three times in a row, on whatever episode → in trouble: one look at it for all episodes, when due",
+    async run(queue) {
+      await apply(queue, [ANIMASU, SAMEHADAKU]);
+      const fail = (episode: number, code = "timeout") =>
+        queue.rpc("save_sources", { mal_id: 1, episode, lists: { animasu: { state: "failed", code } } });
+      const trouble = async () => (await read(queue))["trouble"] as Record<string, Row>;
+      const readings = async (episode: number) => (await read(queue, { episode, reader_seconds: 20 }))["readings"];
+      await fail(1);
+      await fail(2, "network");
+      assert.deepEqual(await trouble(), {});
+      await fail(3, "http_5xx");
+      const animasu = (await trouble())["animasu"]!;
+      assert.equal(animasu["code"], "http_5xx");
+      assert.ok((animasu["due_in_seconds"] as number) >= 14 && (animasu["due_in_seconds"] as number) <= 30);
+      assert.deepEqual(await readings(9), { samehadaku: true }, "not due: nobody is sent");
+      await fail(4, "blocked");
+      assert.ok(((await trouble())["animasu"]!["due_in_seconds"] as number) >= 29);
+
+      await queue.sql`update keepstream.provider_trouble set due_at = now() - interval '1 second' where true`;
+      assert.deepEqual(await readings(10), { animasu: true, samehadaku: true });
+      assert.deepEqual(await readings(11), { animasu: false, samehadaku: true }, "one look is enough");
+      await fail(10);
+      assert.deepEqual(await readings(12), { samehadaku: true });
+      for (let turn = 0; turn < 30; turn++) await fail(20 + turn);
+      assert.ok(((await trouble())["animasu"]!["due_in_seconds"] as number) <= 900);
+
+      await fail(5, "robots");
+      await fail(5, "no_mapping");
+      assert.ok((await trouble())["animasu"], "nothing was asked of the site");
+      await fail(5, "http_4xx");
+      assert.deepEqual(await trouble(), {}, "it answers");
+      for (const code of ["parse", "too_large", "policy_denied"]) await fail(6, code);
+      assert.deepEqual(await trouble(), {});
+      for (const episode of [1, 2, 3]) await fail(episode);
+      await queue.rpc("save_sources", { mal_id: 1, episode: 4, lists: { animasu: { state: "ok" } } });
+      assert.deepEqual(await trouble(), {});
+    },
+  },
+  {
+    name:
+      "what an operator changes of a provider, a mapping or the catalogue drops what was read by it, and nothing else",
+    async run(queue) {
+      const own = { name: "own", recipe: "catalogue" };
+      await apply(queue, [ANIMASU, SAMEHADAKU, own]);
+      const fill = async () => {
+        for (const [mal_id, episode] of [[1, 1], [1, 2], [2, 1]]) {
+          const lists = Object.fromEntries(["animasu", "samehadaku", "own"].map((name) => [name, { state: "ok" }]));
+          await queue.rpc("save_sources", { mal_id, episode, lists });
+        }
+      };
+      const kept = async () =>
+        (await queue
+          .sql`select concat_ws('/', provider, mal_id, episode) as it from keepstream.source_lists order by 1`)
+          .map((row) => row["it"]);
+      const without = (...gone: readonly RegExp[]) =>
+        ["animasu", "own", "samehadaku"].flatMap((name) => ["1/1", "1/2", "2/1"].map((at) => `${name}/${at}`))
+          .filter((it) => !gone.some((pattern) => pattern.test(it)));
+      await fill();
+      await apply(queue, [ANIMASU, SAMEHADAKU, own]);
+      assert.deepEqual(await kept(), without(), "an unchanged list");
+      await apply(queue, [SAMEHADAKU, ANIMASU, own]);
+      assert.deepEqual(await kept(), without(), "another order");
+      for (
+        const change of [{ base_url: "https://moved.test" }, { rights: "other" }, { selectors: {} }, { enabled: false }]
+      ) {
+        await apply(queue, [SAMEHADAKU, { ...ANIMASU, ...change }, own]);
+        assert.deepEqual(await kept(), without(/animasu/), JSON.stringify(change));
+        await apply(queue, [SAMEHADAKU, ANIMASU, own]);
+        await fill();
+      }
+      await apply(queue, [ANIMASU, own]);
+      assert.deepEqual(await kept(), without(/samehadaku/));
+      await fill();
+      const map = (by_operator: boolean) =>
+        queue.rpc("save_title_mapping", { mal_id: 1, provider: "animasu", mapping: { page: "/x/" }, by_operator });
+      await map(false);
+      assert.deepEqual(await kept(), without());
+      await map(true);
+      assert.deepEqual(await kept(), without(/animasu\/1/));
+      await fill();
+      await queue.sql`delete from public.title_mappings where true`;
+      assert.deepEqual(await kept(), without(/animasu\/1/));
+      await fill();
+      const entry = { mal_id: 1, episode: 2, sources: [], rights: "CC BY" };
+      for (const step of ["new", "the same", "changed"]) {
+        const changed = { ...entry, title: step === "changed" ? "T" : null };
+        await queue.rpc("import_catalogue", { entries: [changed], dry_run: false });
+        assert.deepEqual(await kept(), step === "the same" ? without() : without(/own\/1\/2/), step);
+        await fill();
+      }
+      await queue.sql`delete from public.catalogue where true`;
+      assert.deepEqual(await kept(), without(/own\/1\/2/));
     },
   },
   {

@@ -1,0 +1,110 @@
+-- Isolates know nothing of each other: who reads a provider's pages is said here, so that they are read once, and a provider
+-- that is down is left alone for longer and longer, whichever of its episodes is asked for.
+create unlogged table keepstream.source_reads (
+  provider keepstream.provider_name not null,
+  mal_id int not null,
+  episode int not null,
+  until timestamptz not null,
+  primary key (provider, mal_id, episode)
+) with (fillfactor = 50);
+comment on table keepstream.source_reads is 'Readings under way. 0, 0: the one look at a provider in trouble. Unlogged: losing it costs a reading.';
+create index source_reads_age on keepstream.source_reads (until);
+alter table keepstream.source_reads enable row level security;
+
+create unlogged table keepstream.provider_trouble (
+  provider keepstream.provider_name primary key,
+  code text not null,
+  failures keepstream.counter not null,
+  failed_at timestamptz not null,
+  due_at timestamptz not null
+) with (fillfactor = 50);
+comment on table keepstream.provider_trouble is 'Providers whose site did not answer last time. From the third failure in a row nobody waits for them.';
+alter table keepstream.provider_trouble enable row level security;
+
+create function keepstream.back_off_seconds(base_seconds int, failures int, at_least int default null) returns int
+language sql volatile set search_path = ''
+as $$
+  select greatest(least(coalesce(at_least, 0), 3600),
+    least(900, base_seconds * 2 ^ least(greatest(failures, 1) - 1, 20)) * (0.5 + 0.5 * pg_catalog.random()))::int
+$$;
+comment on function keepstream.back_off_seconds(int, int, int) is 'min(15 min, base·2^(failures-1))·U(0.5, 1), or what the site asked for, up to an hour.';
+
+create function keepstream.claim_readings(mal_id int, episode int, reader_seconds int, refresh boolean) returns jsonb
+language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan
+as $$
+declare
+  moment timestamptz := clock_timestamp();
+  due jsonb;
+  claimed text[];
+begin
+  -- Name → whether it is in trouble: then one look of all episodes' is enough.
+  select jsonb_object_agg(p.name, t.provider is not null) into due
+  from public.providers p
+  left join keepstream.source_lists l
+    on l.mal_id = claim_readings.mal_id and l.episode = claim_readings.episode and l.provider = p.name
+  left join keepstream.provider_trouble t on t.provider = p.name and t.failures >= 3
+  where p.enabled and (t.provider is null or t.due_at <= moment)
+    and (l.provider is null or l.fetched_at + make_interval(secs => l.due_seconds) <= moment
+      or (refresh and l.state = 'ok' and l.fetched_at <= moment - interval '1 minute'));
+  if due is null then
+    return '{}';
+  end if;
+  with claims as (
+    insert into keepstream.source_reads as r (provider, mal_id, episode, until)
+    select d.key, case when d.value = 'true' then 0 else claim_readings.mal_id end,
+      case when d.value = 'true' then 0 else claim_readings.episode end, moment + make_interval(secs => reader_seconds)
+    from jsonb_each(due) d order by d.key
+    on conflict on constraint source_reads_pkey do update set until = excluded.until where r.until <= moment
+    returning r.provider
+  )
+  select array_agg(c.provider) into claimed from claims c;
+  return (select jsonb_object_agg(d.key, coalesce(d.key = any (claimed), false)) from jsonb_each(due) d);
+end
+$$;
+comment on function keepstream.claim_readings(int, int, int, boolean) is
+  '{"<provider>": true} for what this caller is to read, false for what another is reading; what is not due is left out.';
+
+create function keepstream.end_readings(mal_id int, episode int, lists jsonb) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  -- In the order in which they are claimed: two transactions never wait for each other.
+  perform from keepstream.source_reads r
+  where r.provider in (select jsonb_object_keys(lists)) and (r.mal_id, r.episode) in ((end_readings.mal_id, end_readings.episode), (0, 0))
+  order by r.provider, r.mal_id for update;
+  delete from keepstream.source_reads r
+  where r.provider in (select jsonb_object_keys(lists)) and (r.mal_id, r.episode) in ((end_readings.mal_id, end_readings.episode), (0, 0));
+
+  insert into keepstream.provider_trouble as t (provider, code, failures, failed_at, due_at)
+  select l.key, l.value ->> 'code', 1, clock_timestamp(), clock_timestamp()
+  from jsonb_each(lists) l
+  where l.value ->> 'code' in ('timeout', 'network', 'http_5xx', 'blocked')
+  order by l.key
+  on conflict on constraint provider_trouble_pkey do update
+    set code = excluded.code, failures = least(t.failures + 1, 30), failed_at = excluded.failed_at,
+        due_at = clock_timestamp() + make_interval(secs => keepstream.back_off_seconds(30, t.failures - 1));
+  -- The site answered, whatever it said.
+  delete from keepstream.provider_trouble t
+  using jsonb_each(lists) l
+  where t.provider = l.key and (l.value ->> 'state' = 'ok' or l.value ->> 'code' in ('empty', 'http_4xx'));
+end
+$$;
+comment on function keepstream.end_readings(int, int, jsonb) is
+  'Ends the claims, and counts failures of whole sites in a row: one answer of the site ends the count.';
+
+create function keepstream.prune_caches(batch int) returns void
+language sql security definer set search_path = ''
+as $$
+  delete from keepstream.source_lists l where l.ctid in (
+    select o.ctid from keepstream.source_lists o, keepstream.settings s
+    where o.fetched_at < pg_catalog.now() - pg_catalog.make_interval(days => s.source_list_retention_days)
+    limit batch);
+  delete from public.title_mappings m where m.ctid in (
+    select o.ctid from public.title_mappings o where o.expires_at < pg_catalog.now() and not o.by_operator limit batch);
+  delete from public.metadata_cache m where m.ctid in (
+    select o.ctid from public.metadata_cache o where o.expires_at < pg_catalog.now() limit batch);
+  delete from keepstream.source_reads r where r.ctid in (
+    select o.ctid from keepstream.source_reads o where o.until < pg_catalog.now() limit batch);
+  delete from keepstream.client_limits c where c.ctid in (
+    select o.ctid from keepstream.client_limits o where o.full_at < pg_catalog.now() limit batch);
+$$;
