@@ -3,6 +3,7 @@
  * hosts 100 ms away beside the longest chain of requests that depend on each other; parsing; adversarial scripts.
  * `deno task bench:streaming` writes bench/results/streaming.json and streaming.svg.
  */
+import { startFunction } from "../../dev/function_process.ts";
 import { createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
 import { startGuard } from "../../dev/guard.ts";
 import { startPostgres } from "../../dev/postgres.ts";
@@ -22,7 +23,6 @@ const CLIENTS = 8;
 const COLD_EPISODES = 7;
 const LATENCY_MS = 100;
 const SERVERS = 10;
-const ROOT = new URL("../../", import.meta.url);
 const RESULTS = new URL("../results/", import.meta.url);
 
 const dataDir = await Deno.makeTempDir({ prefix: "keepstream-bench-" });
@@ -80,7 +80,7 @@ async function measureWarm(rig: FunctionRig) {
   for (let round = 0; round < ROUNDS; round++) {
     const order = Object.keys(variants) as (keyof typeof variants)[];
     for (const variant of round % 2 === 0 ? order : order.reverse()) {
-      await using process = await startFunction(rig, {
+      await using process = await start(rig, {
         entry: variants[variant],
         supabaseUrl: rig.gatewayUrl,
         env: {},
@@ -88,7 +88,7 @@ async function measureWarm(rig: FunctionRig) {
       rounds.push({ variant, ...await load(`${process.url}/streaming/1/1`, variant) });
     }
   }
-  await using counted = await startFunction(rig, {
+  await using counted = await start(rig, {
     entry: variants.streaming,
     supabaseUrl: rig.env.SUPABASE_URL!,
     env: {},
@@ -190,7 +190,7 @@ async function measureCold(rig: FunctionRig) {
       await rig.database.admin`truncate keepstream.source_lists`;
       const origins = [...hosts, ...Object.values(sites)].map(({ url }) => url).join(",");
       // A fresh process per answer: nothing is remembered; its first request, for another title, warms the compiler alone.
-      await using process = await startFunction(rig, {
+      await using process = await start(rig, {
         entry: "functions/streaming/index.ts",
         supabaseUrl: rig.gatewayUrl,
         env: { DEV_ALLOWED_ORIGINS: origins },
@@ -251,32 +251,12 @@ interface StartOptions {
   readonly env: Readonly<Record<string, string>>;
 }
 
-async function startFunction(rig: FunctionRig, { entry, supabaseUrl, env }: StartOptions) {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const port = listener.addr.port;
-  listener.close();
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", "--config", "functions/streaming/deno.json", entry],
-    cwd: ROOT.pathname,
-    env: { ...rig.env, SUPABASE_URL: supabaseUrl, ...env, DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}` },
-    stdout: "null",
-  }).spawn();
-  const url = `http://127.0.0.1:${port}`;
-  for (let turn = 0; turn < 300; turn++) {
-    const up = await fetch(`${url}/nothing`).then(
-      (response) => response.body?.cancel().then(() => true) ?? true,
-      () => false,
-    );
-    if (up) break;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  return {
-    url,
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGTERM");
-      await child.status;
-    },
-  };
+function start(rig: FunctionRig, { entry, supabaseUrl, env }: StartOptions) {
+  return startFunction({
+    entry,
+    config: "functions/streaming/deno.json",
+    env: { ...rig.env, SUPABASE_URL: supabaseUrl, ...env },
+  });
 }
 
 function summary(rounds: readonly WarmRound[]) {

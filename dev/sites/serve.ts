@@ -14,7 +14,9 @@ export interface ServeOptions {
 
 export function serveSite(site: Site, { latencyMs = 0 }: ServeOptions = {}): ServedSite {
   const requests: string[] = [];
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+  const stop = new AbortController();
+  const { signal } = stop;
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, signal, onListen: () => {} }, async (request) => {
     const url = new URL(request.url);
     requests.push(`${request.method} ${url.pathname}${url.search}`);
     if (latencyMs > 0) await new Promise((resolve) => setTimeout(resolve, latencyMs));
@@ -27,6 +29,10 @@ export function serveSite(site: Site, { latencyMs = 0 }: ServeOptions = {}): Ser
   return {
     url: `http://127.0.0.1:${server.addr.port}`,
     requests,
-    [Symbol.asyncDispose]: () => server.shutdown(),
+    // At once: a page that hangs, as some do on purpose, must not hold up the end of its test.
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await server.finished;
+    },
   };
 }

@@ -66,6 +66,11 @@ export function endlessPage(total: number) {
   return { site, produced: () => produced };
 }
 
+/** A page of no end, as fast as it is read. */
+export function endless(): Site {
+  return endlessPage(Infinity).site;
+}
+
 export const CHALLENGE_PAGE = "<!doctype html><title>Just a moment...</title><div id='cf-challenge'></div>";
 
 function rejectOnAbort(signal: AbortSignal): Promise<never> {

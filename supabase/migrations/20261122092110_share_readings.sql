@@ -29,36 +29,48 @@ as $$
 $$;
 comment on function keepstream.back_off_seconds(int, int, int) is 'min(15 min, base·2^(failures-1))·U(0.5, 1), or what the site asked for, up to an hour.';
 
-create function keepstream.claim_readings(mal_id int, episode int, reader_seconds int, refresh boolean) returns jsonb
+create function keepstream.due_readings(mal_id int, episode int, refresh boolean) returns jsonb
 language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   moment timestamptz := clock_timestamp();
-  due jsonb;
+begin
+  return (
+    select jsonb_object_agg(p.name, t.provider is not null)
+    from public.providers p
+    left join keepstream.source_lists l
+      on l.mal_id = due_readings.mal_id and l.episode = due_readings.episode and l.provider = p.name
+    left join keepstream.provider_trouble t on t.provider = p.name and t.failures >= 3
+    where p.enabled and (t.provider is null or t.due_at <= moment)
+      and (l.provider is null or l.fetched_at + make_interval(secs => l.due_seconds) <= moment
+        or (refresh and l.state = 'ok' and l.fetched_at <= moment - interval '1 minute')));
+end
+$$;
+comment on function keepstream.due_readings(int, int, boolean) is
+  'Providers worth reading now → whether they are in trouble: then one look of all episodes'' is enough. Null: none.';
+
+create function keepstream.claim_readings(mal_id int, episode int, reader_seconds int, refresh boolean) returns jsonb
+language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan
+as $$
+declare
+  due jsonb := keepstream.due_readings(mal_id, episode, refresh);
   claimed text[];
 begin
-  -- Name → whether it is in trouble: then one look of all episodes' is enough.
-  select jsonb_object_agg(p.name, t.provider is not null) into due
-  from public.providers p
-  left join keepstream.source_lists l
-    on l.mal_id = claim_readings.mal_id and l.episode = claim_readings.episode and l.provider = p.name
-  left join keepstream.provider_trouble t on t.provider = p.name and t.failures >= 3
-  where p.enabled and (t.provider is null or t.due_at <= moment)
-    and (l.provider is null or l.fetched_at + make_interval(secs => l.due_seconds) <= moment
-      or (refresh and l.state = 'ok' and l.fetched_at <= moment - interval '1 minute'));
   if due is null then
     return '{}';
   end if;
   with claims as (
     insert into keepstream.source_reads as r (provider, mal_id, episode, until)
     select d.key, case when d.value = 'true' then 0 else claim_readings.mal_id end,
-      case when d.value = 'true' then 0 else claim_readings.episode end, moment + make_interval(secs => reader_seconds)
+      case when d.value = 'true' then 0 else claim_readings.episode end, clock_timestamp() + make_interval(secs => reader_seconds)
     from jsonb_each(due) d order by d.key
-    on conflict on constraint source_reads_pkey do update set until = excluded.until where r.until <= moment
+    on conflict on constraint source_reads_pkey do update set until = excluded.until where r.until <= clock_timestamp()
     returning r.provider
   )
   select array_agg(c.provider) into claimed from claims c;
-  return (select jsonb_object_agg(d.key, coalesce(d.key = any (claimed), false)) from jsonb_each(due) d);
+  -- Again, since whoever had the claim may have saved the list between the two.
+  due := keepstream.due_readings(mal_id, episode, refresh);
+  return (select coalesce(jsonb_object_agg(d.key, coalesce(d.key = any (claimed), false)), '{}') from jsonb_each(due) d);
 end
 $$;
 comment on function keepstream.claim_readings(int, int, int, boolean) is

@@ -1,0 +1,264 @@
+// Several isolates at once, each a program of its own, and providers that are down: what sites are asked, what viewers get.
+import assert from "node:assert/strict";
+import { startFunction } from "../../dev/function_process.ts";
+import { createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
+import { base64, episodeListPage, mirrorPage } from "../../dev/sites/select_base64_site.ts";
+import { type ServedSite, serveSite } from "../../dev/sites/serve.ts";
+import { endless, hangs, htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
+import { publicAnswerSchema } from "../_shared/openapi.ts";
+import type { PublicAnswer } from "./public_answer.ts";
+
+const PLAYERS = 3;
+
+/** A title of any number of episodes; every page waits for `gate` first. */
+function goodSite(self: () => string, gate: () => Promise<unknown> = () => Promise.resolve()): Site {
+  const options = Array.from({ length: PLAYERS }, (_, index) => ({
+    label: `${index + 1}00p`,
+    get value() {
+      return base64(`<iframe src="${self()}/player/${index}"></iframe>`);
+    },
+  }));
+  return async (request, url) => {
+    if (url.pathname === "/robots.txt") return new Response("");
+    await gate();
+    const episodes = Array.from(
+      { length: 40 },
+      (_, index) => ({ label: `Episode ${index + 1}`, href: `/e/${index + 1}/` }),
+    );
+    if (url.pathname === "/anime/title/") return htmlResponse(episodeListPage(episodes));
+    if (url.pathname.startsWith("/e/")) return htmlResponse(mirrorPage(options));
+    if (url.pathname.startsWith("/player/")) {
+      return htmlResponse(`<script>p.setup({file:"https://cdn.test/v.mp4"})</script>`);
+    }
+    return await pages({})(request, url);
+  };
+}
+
+interface ProviderRow {
+  readonly name: string;
+  readonly site: ServedSite;
+  readonly config?: Record<string, unknown>;
+}
+
+async function addProviders(rig: FunctionRig, rows: readonly ProviderRow[]) {
+  const entries = rows.map(({ name, site, config = {} }) => ({
+    ...{ name, recipe: "select-base64", rights: "test pages", base_url: site.url, config },
+  }));
+  await rig.database.sql`select public.apply_providers(${JSON.stringify(entries)}::text::jsonb, false)`;
+  for (const { name } of rows) {
+    await rig.database.sql`select public.save_title_mapping(1, ${name}, '{"page": "/anime/title/"}', null, true)`;
+  }
+}
+
+async function startIsolates(rig: FunctionRig, count: number, sites: readonly ServedSite[]) {
+  const env = { ...rig.env, DEV_ALLOWED_ORIGINS: sites.map(({ url }) => url).join(",") };
+  const entry = "functions/streaming/index.ts";
+  const isolates = await Promise.all(Array.from({ length: count }, () => startFunction({ entry, env })));
+  return {
+    isolates,
+    async get(index: number, path = "/streaming/1/1"): Promise<PublicAnswer> {
+      const response = await fetch(isolates[index]!.url + path);
+      assert.equal(response.status, 200);
+      return publicAnswerSchema.parse(await response.json()) as PublicAnswer;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const isolate of isolates) await isolate[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function eventually(check: () => Promise<boolean> | boolean) {
+  for (let turn = 0; turn < 600; turn++) {
+    if (await check()) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  assert.fail("it never happened");
+}
+
+const countOf = (site: ServedSite, path: string) => site.requests.filter((one) => one === `GET ${path}`).length;
+const PAGES = ["/anime/title/", "/e/1/", "/player/0", "/player/1", "/player/2"];
+
+Deno.test("forty viewers at once, in two isolates → every page of the site is asked for once, everybody gets the servers", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(goodSite(() => site.url, () => new Promise((resolve) => setTimeout(resolve, 100))));
+  await addProviders(rig, [{ name: "animasu", site }]);
+  await using set = await startIsolates(rig, 2, [site]);
+  const answers = await Promise.all(Array.from({ length: 40 }, (_, turn) => set.get(turn % 2)));
+  for (const answer of answers) {
+    assert.equal(answer.data.animasu?.length, PLAYERS);
+    assert.deepEqual([answer.providers.animasu?.state, answer.data.animasu?.[0]?.archive?.state], ["ok", "pending"]);
+  }
+  assert.deepEqual(PAGES.map((path) => countOf(site, path)), [1, 1, 1, 1, 1], site.requests.join("\n"));
+  assert.equal(rig.calls.filter((one) => one.endsWith("/save_sources")).length, 1);
+  assert.equal((await rig.database.sql`select from public.video_queue`).length, PLAYERS);
+});
+
+Deno.test("a stale list, asked for in two isolates → answered at once, and renewed once behind", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(goodSite(() => site.url));
+  await addProviders(rig, [{ name: "animasu", site }]);
+  await using set = await startIsolates(rig, 2, [site]);
+  await set.get(0);
+  await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '25 minutes' where true`;
+  const answers = await Promise.all(Array.from({ length: 10 }, (_, turn) => set.get(turn % 2)));
+  assert.ok(answers.every(({ providers }) => providers.animasu?.cached));
+  await eventually(async () =>
+    (await rig.database.admin`
+    select from keepstream.source_lists where fetched_at > now() - interval '1 minute'`).length === 1
+  );
+  assert.equal(countOf(site, "/e/1/"), 2);
+});
+
+Deno.test("an isolate that is killed while it reads → another reads once the claim has run out", async () => {
+  await using rig = await createFunctionRig();
+  const first = Promise.withResolvers<void>();
+  await using site = serveSite(goodSite(() => site.url, () => first.promise));
+  await addProviders(rig, [{ name: "animasu", site }]);
+  await using set = await startIsolates(rig, 2, [site]);
+  const lost = set.get(0).catch(() => null);
+  await eventually(() => countOf(site, "/anime/title/") === 1);
+  const waiting = set.get(1);
+  await eventually(() => rig.calls.filter((one) => one.endsWith("/read_episode")).length > 3); // it looks again and again
+  assert.equal(countOf(site, "/anime/title/"), 1);
+  await set.isolates[0]!.kill();
+  assert.equal(await lost, null);
+  first.resolve();
+  await rig.database.admin`update keepstream.source_reads set until = now() where true`;
+  assert.equal((await waiting).data.animasu?.length, PLAYERS);
+  assert.equal(countOf(site, "/anime/title/"), 2);
+});
+
+Deno.test("a failure is answered at once with its age and when to ask again, read again behind when due, and then over", async () => {
+  await using rig = await createFunctionRig();
+  let up = false;
+  const good = goodSite(() => site.url);
+  await using site = serveSite((request, url) =>
+    up || url.pathname === "/robots.txt" ? good(request, url) : new Response("", { status: 404 })
+  );
+  await addProviders(rig, [{ name: "animasu", site }]);
+  await using set = await startIsolates(rig, 2, [site]);
+  assert.deepEqual(pick(await set.get(0)), { state: "failed", code: "http_4xx", cached: false });
+  const asked = site.requests.length;
+  for (const isolate of [0, 1, 0, 1]) {
+    const { age_seconds, retry_after_seconds, ...known } = (await set.get(isolate)).providers.animasu!;
+    assert.deepEqual(known, { state: "failed", code: "http_4xx", took_ms: 0, cached: true });
+    assert.ok(age_seconds! < 15 && retry_after_seconds! >= 1 && retry_after_seconds! <= 30);
+  }
+  assert.equal(site.requests.length, asked, "not due yet");
+
+  up = true;
+  await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '1 minute' where true`;
+  const due = await set.get(0);
+  assert.deepEqual(
+    pick(due),
+    { state: "failed", code: "http_4xx", cached: true },
+    "nobody waits for the reading behind",
+  );
+  assert.equal(due.providers.animasu?.retry_after_seconds, 5);
+  await eventually(async () => (await set.get(1)).providers.animasu?.state === "ok");
+  assert.equal(countOf(site, "/e/1/"), 1);
+});
+
+Deno.test("a dead provider costs viewers nothing: after three episodes its failure is the answer for every other one", async () => {
+  await using rig = await createFunctionRig();
+  let dead = true;
+  const looked = Promise.withResolvers<void>();
+  const good = goodSite(() => site.url, () => looked.promise);
+  await using site = serveSite((request, url) => dead ? hangs(request) : good(request, url));
+  await using healthy = serveSite(goodSite(() => healthy.url));
+  await addProviders(rig, [{ name: "dead", site, config: { budget_ms: 200 } }, { name: "healthy", site: healthy }]);
+  await using set = await startIsolates(rig, 2, [site, healthy]);
+  for (const episode of [1, 2, 3]) {
+    const { providers } = await set.get(0, `/streaming/1/${episode}`);
+    assert.deepEqual([providers.dead?.state, providers.dead?.code], ["timeout", "provider_timeout"]);
+  }
+  await eventually(async () =>
+    (await rig.database.admin`select from keepstream.provider_trouble where failures >= 3`).length === 1
+  );
+  const asked = site.requests.length;
+  for (let episode = 4; episode < 12; episode++) {
+    const { providers, data } = await set.get(episode % 2, `/streaming/1/${episode}`);
+    assert.deepEqual([providers.dead?.state, providers.dead?.code, providers.dead?.took_ms, providers.dead?.cached], [
+      "timeout",
+      "timeout",
+      0,
+      true,
+    ]);
+    assert.ok(providers.dead!.retry_after_seconds! >= 1);
+    assert.equal(data.healthy?.length, PLAYERS);
+  }
+  assert.equal(site.requests.length, asked, "and the site is left alone");
+
+  dead = false;
+  await rig.database.admin`update keepstream.provider_trouble set due_at = now() where true`;
+  await Promise.all([20, 21, 22, 23].map((episode) => set.get(episode % 2, `/streaming/1/${episode}`)));
+  await eventually(() => countOf(site, "/anime/title/") > 0);
+  assert.equal(countOf(site, "/anime/title/"), 1, "one look, though four episodes were asked for");
+  looked.resolve();
+  await eventually(async () => (await rig.database.admin`select from keepstream.provider_trouble`).length === 0);
+  assert.equal((await set.get(0, "/streaming/1/30")).data.dead?.length, PLAYERS);
+});
+
+Deno.test("ten providers that hang, drip, loop, send without end or refuse, all at once → the answer comes, with the good one's servers", async () => {
+  await using rig = await createFunctionRig();
+  const drip: Site = () =>
+    new Response(
+      new ReadableStream({
+        async pull(controller) {
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          controller.enqueue(new TextEncoder().encode("<p>"));
+        },
+      }),
+      { headers: { "content-type": "text/html" } },
+    );
+  const bad: Readonly<Record<string, Site>> = {
+    hangs1: hangs,
+    hangs2: hangs,
+    hangs3: hangs,
+    hangs4: hangs,
+    drips: drip,
+    loops: (_request, url) => Response.redirect(`${url.origin}/again/${Math.random()}`),
+    endless: endless(),
+    refuses: () => new Response("", { status: 403 }),
+    breaks: () => {
+      throw new Error("down");
+    },
+    list_only: (_request, url) =>
+      url.pathname === "/anime/title/"
+        ? htmlResponse(episodeListPage([{ label: "Episode 1", href: "/e/1/" }]))
+        : hangs(_request),
+  };
+  const served = Object.entries(bad).map(([name, site]) => ({ name, site: serveSite(site) }));
+  await using good = serveSite(goodSite(() => good.url));
+  const config = { budget_ms: 1500, robots: "ignore" };
+  await addProviders(rig, [...served.map((one) => ({ ...one, config })), { name: "good", site: good }]);
+  const sites = [good, ...served.map(({ site }) => site)];
+  {
+    await using set = await startIsolates(rig, 1, sites);
+    const { data, providers } = await set.get(0); // comes although six sites never answer
+    assert.equal(data.good?.length, PLAYERS);
+    const codes = Object.fromEntries(Object.entries(providers).map(([name, { code }]) => [name, code ?? "ok"]));
+    assert.deepEqual(codes, {
+      hangs1: "provider_timeout",
+      hangs2: "provider_timeout",
+      hangs3: "provider_timeout",
+      hangs4: "provider_timeout",
+      drips: "provider_timeout",
+      loops: "http_5xx",
+      endless: "too_large",
+      refuses: "http_4xx",
+      breaks: "http_5xx",
+      list_only: "provider_timeout",
+      good: "ok",
+    });
+    await eventually(async () =>
+      (await rig.database.admin`select from keepstream.source_lists where code = 'timeout'`).length === 6
+    ); // and what was late is finished and kept
+  }
+  for (const { site } of served) await site[Symbol.asyncDispose]();
+});
+
+function pick({ providers }: PublicAnswer) {
+  const { state, code, cached } = providers.animasu!;
+  return { state, code, cached };
+}
