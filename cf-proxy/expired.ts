@@ -2,8 +2,9 @@
 // how to ask the public API for a server's fresh address. server.ts decides.
 // Runs on: workerd.
 import { episodeAddress } from "../core/episode_address.ts";
-import type { VerifiedLink } from "../core/link.ts";
+import type { SigningKeys, VerifiedLink } from "../core/link.ts";
 import { parseContentRange } from "../core/range.ts";
+import { refreshQuery } from "../core/refresh_request.ts";
 import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
 import type { Problem } from "./problem.ts";
 
@@ -47,12 +48,15 @@ export function isSameFile(a: FileMark, b: FileMark): boolean {
 
 export interface AskOptions {
   readonly publicApiUrl: string;
+  /** The API knows its own Worker by them. */
+  readonly keys: SigningKeys;
   readonly policy: TargetPolicy;
 }
 
 /** The same server's address as the public API knows it now; null when it knows none, or only the archive's copy. */
 export async function askForFreshAddress(episode: Episode, options: AskOptions): Promise<URL | null> {
-  const address = `${episodeAddress(options.publicApiUrl, episode.malId, episode.episode)}?refresh=1`;
+  const query = await refreshQuery(episode, { keys: options.keys, now: Date.now() / 1000 });
+  const address = `${episodeAddress(options.publicApiUrl, episode.malId, episode.episode)}?${query}`;
   const signal = AbortSignal.timeout(API_TIMEOUT_MS);
   try {
     const response = await fetch(address, { headers: { accept: "application/json" }, signal });

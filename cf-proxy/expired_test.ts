@@ -1,9 +1,11 @@
 // Playback that outlives its source: the fresh address is used only for bytes of the same file.
 import assert from "node:assert/strict";
 import type { LinkContext } from "../core/link.ts";
+import { verifyRefresh } from "../core/refresh_request.ts";
 import {
   bytesOf,
   type FixtureOptions,
+  KEYS,
   media,
   pattern,
   type ProxyFixture,
@@ -69,7 +71,11 @@ for (const status of [401, 403, 404, 410]) {
       assert.deepEqual(await bytesOf(answer), FILE.slice(start, start + 1000));
     }
     assert.equal(apiCalls(proxy), 1);
-    assert.ok(proxy.seen.some((one) => one.target === "/functions/v1/streaming/55825/1?refresh=1"));
+    const asked = proxy.seen.find((one) => one.target.startsWith("/functions/v1/"))!;
+    const { pathname, searchParams } = new URL(asked.target, proxy.url);
+    assert.equal(pathname, "/functions/v1/streaming/55825/1");
+    assert.equal(searchParams.get("refresh"), "1");
+    assert.equal(await verifyRefresh(searchParams, episode, { keys: KEYS, now: Date.now() / 1000 }), true);
   });
 }
 

@@ -64,7 +64,7 @@ async function freshAddress(
   const server = JSON.stringify([episode.malId, episode.episode, episode.provider, episode.server]);
   const known = await recall<string>("answer", server);
   if (known !== null) return known === NO_ADDRESS ? null : new URL(known);
-  const fresh = await askForFreshAddress(episode, { ...options, publicApiUrl });
+  const fresh = await askForFreshAddress(episode, { ...options, publicApiUrl, keys: invocation.config.keys });
   invocation.context.waitUntil(remember("answer", server, fresh?.href ?? NO_ADDRESS, ANSWER_SECONDS));
   return fresh;
 }

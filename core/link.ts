@@ -41,7 +41,7 @@ export interface LinkContext {
   readonly variables?: Readonly<Record<string, string>>;
 }
 
-interface SigningKey {
+export interface SigningKey {
   readonly kid: string;
   readonly secret: Bytes;
   /** Filled by the first use; keys, not a promise: workerd forbids to await another request's promise. */
@@ -254,12 +254,12 @@ function macText(parts: {
   return [VERSION, parts.kid, mode, parts.expiresAt, parts.sealed ?? "", parts.subject].join("\n");
 }
 
-function utf8(text: string): Bytes {
+export function utf8(text: string): Bytes {
   // Cloudflare's types are wider here than everybody else's.
   return new TextEncoder().encode(text) as Bytes;
 }
 
-function chooseKey(keys: SigningKeys, kid: string | undefined): SigningKey {
+export function chooseKey(keys: SigningKeys, kid: string | undefined): SigningKey {
   const key = kid === undefined ? keys.list[0] : keys.list.find((one) => one.kid === kid);
   if (key === undefined) throw new Error("there is no signing key of that id");
   return key;
@@ -267,26 +267,26 @@ function chooseKey(keys: SigningKeys, kid: string | undefined): SigningKey {
 
 async function derive(key: SigningKey): Promise<NonNullable<SigningKey["derived"]>> {
   if (key.derived !== undefined) return key.derived;
+  const [mac, seal, nonce] = await Promise.all([
+    deriveMacKey(key, "mac"),
+    deriveBits(key, "seal").then((bits) =>
+      crypto.subtle.importKey("raw", bits, "AES-GCM", false, ["encrypt", "decrypt"])
+    ),
+    deriveMacKey(key, "nonce"),
+  ]);
+  return key.derived = { mac, seal, nonce };
+}
+
+/** An HMAC key of its own for every purpose, so that no signature is good for another one. */
+export async function deriveMacKey(key: SigningKey, purpose: "mac" | "nonce" | "refresh"): Promise<CryptoKey> {
+  const bits = await deriveBits(key, purpose);
+  return await crypto.subtle.importKey("raw", bits, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+}
+
+async function deriveBits(key: SigningKey, purpose: string): Promise<ArrayBuffer> {
   const base = await crypto.subtle.importKey("raw", key.secret, "HKDF", false, ["deriveBits"]);
-  const bits = (purpose: string) =>
-    crypto.subtle.deriveBits(
-      {
-        name: "HKDF",
-        hash: "SHA-256",
-        salt: new Uint8Array(0),
-        info: new TextEncoder().encode(`${VERSION} ${purpose} ${key.kid}`),
-      },
-      base,
-      256,
-    );
-  const hmac = { name: "HMAC", hash: "SHA-256" };
-  const [mac, seal, nonce] = await Promise.all([bits("mac"), bits("seal"), bits("nonce")]);
-  key.derived = {
-    mac: await crypto.subtle.importKey("raw", mac, hmac, false, ["sign"]),
-    seal: await crypto.subtle.importKey("raw", seal, "AES-GCM", false, ["encrypt", "decrypt"]),
-    nonce: await crypto.subtle.importKey("raw", nonce, hmac, false, ["sign"]),
-  };
-  return key.derived;
+  const info = utf8(`${VERSION} ${purpose} ${key.kid}`);
+  return await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info }, base, 256);
 }
 
 /** AES-GCM with a nonce made from the content, so that the same context gives the same blob and never two one nonce. */
@@ -370,7 +370,7 @@ function isEmpty(context: LinkContext): boolean {
   return Object.keys(compact(context)).length === 0;
 }
 
-function equalBytes(a: Uint8Array, b: Uint8Array | null): boolean {
+export function equalBytes(a: Uint8Array, b: Uint8Array | null): boolean {
   if (b === null || a.length !== b.length) return false;
   let difference = 0;
   for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!;

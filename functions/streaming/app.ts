@@ -6,11 +6,12 @@ import { openApiDocument } from "../_shared/openapi.ts";
 import { problem } from "../_shared/problem.ts";
 import { parseEpisodeKey } from "./episode_key.ts";
 import type { EpisodeOutcome, EpisodeService } from "./episode_service.ts";
+import type { EpisodeKey } from "./episode_store.ts";
 
 export interface StreamingAppTools {
   readonly episodes: EpisodeService;
   /** A name for whoever asks, for the rate limit. */
-  readonly clientOf: (request: Request) => Promise<string | null>;
+  readonly clientOf: (request: Request, key: EpisodeKey) => Promise<string | null>;
   readonly onError: (event: "request:failed", error: unknown) => void;
 }
 
@@ -30,7 +31,7 @@ export function createStreamingApp(tools: StreamingAppTools): Hono {
       const startedAt = performance.now();
       const key = parseEpisodeKey(c.req.param());
       if (!key.ok) return problem(c, { status: 400, code: "invalid_input", detail: key.error });
-      const client = await tools.clientOf(c.req.raw);
+      const client = await tools.clientOf(c.req.raw, key.value);
       const outcome = await tools.episodes.answer(key.value, { client, refresh: c.req.query("refresh") === "1" });
       return respond(c, outcome, performance.now() - startedAt);
     });

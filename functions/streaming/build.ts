@@ -2,6 +2,7 @@
 import { createClient } from "@supabase/supabase-js";
 import type { Hono } from "hono";
 import { collectSources } from "../../sources/collect.ts";
+import { verifyRefresh } from "../../core/refresh_request.ts";
 import { commonConfigOf } from "../../sources/provider_entry.ts";
 import { checkPublicHost } from "../../sources/public_host.ts";
 import { createRobots } from "../../sources/robots.ts";
@@ -68,8 +69,13 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
   });
   return createStreamingApp({
     episodes,
-    clientOf: (request) =>
-      clientId(clientAddress(request.headers, env.CLIENT_ADDRESS_HEADER ?? null), env.serviceKeys[0]),
+    async clientOf(request, key) {
+      const query = new URL(request.url).searchParams;
+      // Our Worker's refreshes are counted by what they are about: it shares its addresses with all of Cloudflare.
+      const isOwn = await verifyRefresh(query, key, { keys: env.STREAM_SIGNING_KEYS, now: now() / 1000 });
+      if (isOwn) return `refresh ${key.malId}/${key.episode}`;
+      return await clientId(clientAddress(request.headers, env.CLIENT_ADDRESS_HEADER ?? null), env.serviceKeys[0]);
+    },
     onError,
   });
 }

@@ -6,6 +6,7 @@ import { serveSite } from "../../dev/sites/serve.ts";
 import { htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
 import { searchSite, titleApi } from "../../dev/sites/title_api.ts";
 import { parseSigningKeys, verifyLink } from "../../core/link.ts";
+import { refreshQuery } from "../../core/refresh_request.ts";
 import { unwrap } from "../../core/result.ts";
 import { publicAnswerSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";
@@ -458,6 +459,24 @@ Deno.test("input 55: a client that floods is told to wait, others are not", asyn
   assert.ok(Number(refused.headers.get("retry-after")) >= 1);
   assert.equal((await refused.json()).code, "rate_limited");
   assert.equal((await ask("192.0.2.2")).status, 200);
+});
+
+Deno.test("a refresh that the Worker signed is not counted against its address, but against its episode; a forged one is counted as any", async () => {
+  await using rig = await createFunctionRig();
+  await rig.database.admin`update keepstream.settings set client_requests_per_minute = 2 where true`;
+  const { app } = startApp(rig, {});
+  const keys = unwrap(parseSigningKeys(SIGNING_KEYS));
+  const ask = async (malId: number, query: string) =>
+    (await app.request(`/streaming/${malId}/1?${query}`, { headers: { "x-forwarded-for": "192.0.2.1" } })).status;
+  const signed = (malId: number) =>
+    refreshQuery({ malId, episode: 1, provider: "a", server: "https://e.test/" }, { keys, now: Date.now() / 1000 });
+  assert.deepEqual([await ask(1, ""), await ask(1, ""), await ask(1, "")], [200, 200, 429]);
+  const own = await signed(1);
+  assert.deepEqual([await ask(1, own), await ask(1, own), await ask(1, own)], [200, 200, 429]);
+  assert.equal(await ask(2, await signed(2)), 200);
+  for (const forged of [own, (await signed(3)).replace(/at=\d+/, "at=1"), "refresh=1", "refresh=1&sig=k1.x"]) {
+    assert.equal(await ask(3, forged), 429);
+  }
 });
 
 Deno.test("input 51: numbers out of range, and what is no number → 400, and the database is not asked", async () => {
