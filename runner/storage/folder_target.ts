@@ -7,8 +7,6 @@ import { assertUnchanged, type StagedFile } from "./staged_file.ts";
 import { StorageError } from "./storage_error.ts";
 import { directoryOf, type FoundCopy, type StorageTarget, type StoredCopy } from "./target.ts";
 
-const COPY_BYTES = 1 << 20;
-
 export interface FolderTargetOptions {
   readonly root: string;
   /** What rows call it; no slash. */
@@ -69,12 +67,12 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
           put.onProgress?.(file.sizeBytes);
           return copyOf(file, address, true);
         }
-        using _slot = await put.slots.take(put.signal);
+        using slot = await put.slots.take(put.signal);
         await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
         using target = await Deno.open(draft, { create: true, read: true, write: true });
         await target.lock(true); // another runner may be copying the same file
         if (await holds()) return copyOf(file, address, true);
-        await copyInto(target, { file, ...put });
+        await copyInto(target, { file, buffer: slot.buffer, ...put });
         await assertUnchanged(file);
         await put.beforeCommit?.();
         await Deno.remove(`${path}.sha256`).catch(() => {}); // in this order a hash never stands beside other bytes
@@ -135,18 +133,18 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
 
 interface Copying {
   readonly file: StagedFile;
+  readonly buffer: Uint8Array;
   readonly signal?: AbortSignal;
   readonly onProgress?: (bytes: number) => void;
 }
 
 /** Goes on from what an earlier, killed copy left; such a copy is read back, because nobody saw how it ended. */
-async function copyInto(target: Deno.FsFile, { file, signal, onProgress }: Copying): Promise<void> {
+async function copyInto(target: Deno.FsFile, { file, buffer, signal, onProgress }: Copying): Promise<void> {
   const left = (await target.stat()).size;
   const start = left <= file.sizeBytes ? left : 0;
   using source = await Deno.open(file.path);
   await source.seek(start, Deno.SeekMode.Start);
   await target.seek(start, Deno.SeekMode.Start);
-  const buffer = new Uint8Array(COPY_BYTES);
   let done = start;
   for (let count = await source.read(buffer); count !== null; count = await source.read(buffer)) {
     signal?.throwIfAborted();
@@ -156,15 +154,17 @@ async function copyInto(target: Deno.FsFile, { file, signal, onProgress }: Copyi
   }
   if (left > file.sizeBytes) await target.truncate(file.sizeBytes);
   await target.sync();
-  if (start > 0 && await hashOf(target, signal) !== file.sha256) {
+  if (start > 0 && await hashOf(target, { buffer, signal }) !== file.sha256) {
     await target.truncate(0);
     throw new StorageError("slow", "a copy that was cut off held other bytes; it starts over", { code: "storage_5xx" });
   }
 }
 
-async function hashOf(target: Deno.FsFile, signal: AbortSignal | undefined): Promise<string> {
+async function hashOf(
+  target: Deno.FsFile,
+  { buffer, signal }: { buffer: Uint8Array; signal: AbortSignal | undefined },
+): Promise<string> {
   const hash = createHash("sha256");
-  const buffer = new Uint8Array(COPY_BYTES);
   await target.seek(0, Deno.SeekMode.Start);
   for (let count = await target.read(buffer); count !== null; count = await target.read(buffer)) {
     signal?.throwIfAborted();

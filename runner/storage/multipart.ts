@@ -3,7 +3,7 @@
 
 import { PartSocket } from "./part_socket.ts";
 import { backoff, once, type RetryParts, waitAsked } from "./retry.ts";
-import type { Slots } from "./slots.ts";
+import type { Slot, Slots } from "./slots.ts";
 import { assertUnchanged, FilePart, type StagedFile } from "./staged_file.ts";
 import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
 
@@ -54,8 +54,8 @@ export async function sendParts(options: PartsOptions): Promise<void> {
   async function stream() {
     using socket = new PartSocket();
     for (let part = missing.shift(); part !== undefined; part = missing.shift()) {
-      using _slot = await options.slots.take(signal);
-      const etag = await sendPart(part, { ...options, signal, socket }, (bytes) => {
+      using slot = await options.slots.take(signal);
+      const etag = await sendPart(part, { ...options, signal, socket, slot }, (bytes) => {
         inFlight.set(part, bytes);
         report();
       });
@@ -82,7 +82,7 @@ export function partCount(sizeBytes: number, partBytes: number): number {
 
 async function sendPart(
   part: number,
-  options: PartsOptions & { readonly socket: PartSocket },
+  options: PartsOptions & { readonly socket: PartSocket; readonly slot: Slot },
   onBytes: (bytes: number) => void,
 ): Promise<string> {
   const { file, partBytes, retry, signal } = options;
@@ -119,6 +119,7 @@ async function put(
   request: PartRequest,
   options: PartsOptions & {
     readonly socket: PartSocket;
+    readonly slot: Slot;
     readonly range: { start: number; end: number };
     readonly onBytes: (bytes: number) => void;
   },
@@ -129,6 +130,7 @@ async function put(
     return await options.socket.put(request.url, { path: options.file.path, ...options.range }, {
       headers: request.headers,
       signal: options.signal,
+      buffer: options.slot.buffer,
       silenceMs: options.retry.times.silenceMs,
       onBytes: (count) => options.onBytes(sent += count),
     });

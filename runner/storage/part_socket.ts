@@ -1,7 +1,7 @@
 // PUT of a range of a file over an HTTP/1.1 connection of our own, kept for the next part. It costs half the CPU of fetch, which
 // passes every piece of a body through JavaScript streams, and it sees when a piece has left. Runs on: Deno.
 
-const READ_BYTES = 1 << 19;
+const ANSWER_PIECE_BYTES = 1 << 14;
 const MAX_ANSWER_BYTES = 1 << 16;
 
 export interface FileRange {
@@ -14,12 +14,15 @@ export interface FileRange {
 export interface PutRangeOptions {
   readonly headers?: HeadersInit;
   readonly signal?: AbortSignal;
+  /** The file passes through it piece by piece; free again when `put` has settled. */
+  readonly buffer: Uint8Array;
   /** Without a byte taken or answered for so long, the connection is given up. */
   readonly silenceMs: number;
   readonly onBytes: (count: number) => void;
 }
 
 export class PartSocket implements Disposable {
+  readonly #answer = new Uint8Array(ANSWER_PIECE_BYTES);
   #conn: Deno.Conn | null = null;
   #origin = "";
 
@@ -44,13 +47,14 @@ export class PartSocket implements Disposable {
     const stop = () => this.#drop();
     options.signal?.throwIfAborted();
     options.signal?.addEventListener("abort", stop, { once: true });
+    let writing: Promise<void> | undefined;
     try {
       const conn = await this.#connect(
         new URL(url),
         AbortSignal.any([silence.signal, ...[options.signal ?? []].flat()]),
       );
-      const answer = readAnswer(conn, () => silence.reset());
-      const writing = writeRange(conn, url, range, { ...options, silence });
+      const answer = readAnswer(conn, this.#answer, () => silence.reset());
+      writing = writeRange(conn, url, range, { ...options, silence });
       // A server may answer before it has read everything, and then read no further: its answer says why.
       const first = await Promise.race([
         writing.then(() => "written" as const, (error) => {
@@ -72,6 +76,7 @@ export class PartSocket implements Disposable {
     } finally {
       options.signal?.removeEventListener("abort", stop);
       silence[Symbol.dispose]();
+      await writing?.catch(() => {}); // told above; until then the buffer is still being read from
     }
   }
 
@@ -133,6 +138,7 @@ async function writeRange(
   range: FileRange,
   options: PutRangeOptions & { silence: Silence },
 ): Promise<void> {
+  const { buffer } = options;
   const url = new URL(address);
   const headers = new Headers(options.headers);
   headers.set("content-length", String(range.end - range.start));
@@ -143,9 +149,8 @@ async function writeRange(
   );
   using file = await Deno.open(range.path);
   await file.seek(range.start, Deno.SeekMode.Start);
-  const buffer = new Uint8Array(READ_BYTES);
   for (let left = range.end - range.start; left > 0;) {
-    const count = await file.read(buffer.subarray(0, Math.min(left, READ_BYTES)));
+    const count = await file.read(buffer.subarray(0, Math.min(left, buffer.length)));
     if (count === null) throw new Deno.errors.UnexpectedEof("the file became shorter");
     await write(conn, buffer.subarray(0, count));
     options.silence.reset();
@@ -163,8 +168,11 @@ async function write(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
 }
 
 /** Reads one answer whole (they are small), and tells whether the connection can be used again. */
-async function readAnswer(conn: Deno.Conn, onBytes: () => void): Promise<{ response: Response; keep: boolean }> {
-  const buffer = new Uint8Array(1 << 14);
+async function readAnswer(
+  conn: Deno.Conn,
+  buffer: Uint8Array,
+  onBytes: () => void,
+): Promise<{ response: Response; keep: boolean }> {
   let bytes = new Uint8Array(0);
   for (;;) {
     const answer = parseAnswer(bytes);

@@ -72,6 +72,7 @@ const say = async (conn: Deno.Conn, text: string) => {
 };
 
 const options = (extra: Partial<PutRangeOptions> = {}): PutRangeOptions => ({
+  buffer: new Uint8Array(1 << 19),
   silenceMs: 20_000,
   onBytes: () => {},
   ...extra,

@@ -56,6 +56,7 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   const slots = options.slots ?? createSlots(PART_STREAMS);
   const progress = new Map<string, number>();
+  let progressBytes = 0;
   const copies: StoredCopy[] = [];
   const failures: TargetFailure[] = [];
   let first: Promise<void> | null = null;
@@ -92,9 +93,9 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
         beforeCommit: options.beforeCommit && (() => options.beforeCommit!(target.name)),
         lockRepo: options.lockRepo,
         onProgress(bytes) {
+          progressBytes += bytes - (progress.get(target.name) ?? 0);
           progress.set(target.name, bytes);
-          const total = [...progress.values()].reduce((sum, value) => sum + value, 0);
-          options.onProgress?.(total, file.sizeBytes * targets.length);
+          options.onProgress?.(progressBytes, file.sizeBytes * targets.length);
         },
       });
       health?.succeeded(target.name);
