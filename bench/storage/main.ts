@@ -1,25 +1,32 @@
 /**
- * `deno task bench:storage [--quick]`: one file to five accounts, against the Hub's client used five times; bytes sent again after kill -9
- * at each step; calls for a finished job; abort. The hub is a program of its own that counts bytes and keeps none.
+ * `deno task bench:storage [memory] [client] [client-8192] [steps] [source]`: one file to five accounts, against the Hub's client used
+ * five times; bytes sent again after kill -9 at each step; calls for a finished job; abort; how often a source is fetched. Without
+ * names all of it; what is not named is kept from the last run. The hub is a program of its own that counts bytes and keeps none.
  * Writes bench/results/storage.json and storage.svg.
  */
 import { cpus, loadavg, release, totalmem } from "node:os";
 import type { ReplicateOrder, Step } from "../../dev/hub/replicate_program.ts";
 import type { HubCall } from "../../dev/hub/state.ts";
 import { barCharts } from "../queue/plot.ts";
+import type { SourceRound } from "./source.ts";
 import type { VariantOrder, VariantResult } from "./variant.ts";
 
 const MIB = 1024 * 1024;
 const RESULTS = new URL("../results/", import.meta.url);
 const ACCOUNTS = ["ana", "ben", "cem", "dia", "eva"];
 const PART_BYTES = 16 * MIB;
-const quick = Deno.args.includes("--quick");
-/** The client at 8 GiB would burn four minutes of CPU to show what 2 GiB shows. */
-const PLAN = [
-  { sizeMiB: 256, kinds: ["ours", "client"], rounds: quick ? 1 : 3 },
-  { sizeMiB: 8192, kinds: ["ours"], rounds: quick ? 0 : 1 },
-  { sizeMiB: 2048, kinds: ["ours", "client"], rounds: quick ? 0 : 1 },
-] as const;
+type Plan = readonly { readonly kind: "ours" | "client"; readonly sizeMiB: number; readonly rounds: number }[];
+/** What each name measures; rounds alternate, so that whatever else the machine does strikes all of them. */
+const PLANS: Record<string, Plan> = {
+  memory: [
+    { kind: "ours", sizeMiB: 256, rounds: 3 },
+    { kind: "ours", sizeMiB: 2048, rounds: 2 },
+    { kind: "ours", sizeMiB: 8192, rounds: 2 },
+  ],
+  client: [{ kind: "client", sizeMiB: 256, rounds: 3 }, { kind: "client", sizeMiB: 2048, rounds: 1 }],
+  "client-8192": [{ kind: "client", sizeMiB: 8192, rounds: 1 }],
+};
+const NAMES = [...Object.keys(PLANS), "steps", "source"];
 const KILLS: readonly (readonly [Step, "before" | "after", number])[] = [
   ["look", "after", 1],
   ["create_repo", "after", 1],
@@ -36,45 +43,77 @@ interface Round extends VariantResult {
   readonly kind: string;
   readonly sizeMiB: number;
   readonly round: number;
+  readonly at: string;
+  /** The machine's load before the round: other people's work. */
+  readonly load: number;
   readonly uploadedBytes: number;
 }
 
+const wanted = Deno.args.length > 0 ? Deno.args : NAMES;
+const unknown = wanted.find((name) => !NAMES.includes(name));
+if (unknown !== undefined) throw new Error(`${unknown}: not one of ${NAMES.join(", ")}`);
 const dir = await Deno.makeTempDir({ prefix: "keepstream-bench-storage-" });
 const hub = await startHubProgram();
 let malId = 1;
 try {
-  const rounds: Round[] = [];
-  const hashing = await variant({ kind: "hash", ...await file(256) });
-  const kills = [];
-  for (const [step, when, nth] of KILLS) kills.push(await kill(step, when, nth));
-  const finished = await finishedJob();
-  const { abortMs } = await variant({ kind: "abort", ...await file(256) });
-  for (const { sizeMiB, kinds, rounds: count } of PLAN) {
-    for (let round = 1; round <= count; round++) {
-      for (const kind of round % 2 === 1 ? kinds : kinds.toReversed()) {
-        const measured = await measure(kind, sizeMiB, round);
-        rounds.push(measured);
-        const { cpuSeconds, peakMiB, wallSeconds } = measured;
-        console.error(
-          `${kind} ${sizeMiB} MiB: ${cpuSeconds.toFixed(2)} CPU s, ${peakMiB.toFixed(0)} MiB, ${
-            wallSeconds.toFixed(1)
-          } s`,
-        );
-      }
-    }
-    if (count > 0) await write({ rounds, hashing, kills, finished, abortMs: abortMs! });
+  const measured = await lastResults();
+  for (const name of wanted) {
+    if (name === "steps") measured.steps = await measureSteps();
+    else if (name === "source") measured.source = await measureSource();
+    else measured.rounds = [...keptRounds(measured.rounds, PLANS[name]!), ...await measurePlan(PLANS[name]!)];
   }
+  await write(measured);
 } finally {
   await hub.stop();
   await Deno.remove(dir, { recursive: true });
 }
 
+async function measurePlan(plan: Plan): Promise<Round[]> {
+  const rounds: Round[] = [];
+  for (let round = 1; plan.some((entry) => entry.rounds >= round); round++) {
+    for (const { kind, sizeMiB } of plan.filter((entry) => entry.rounds >= round)) {
+      const measured = await measure(kind, sizeMiB, round);
+      rounds.push(measured);
+      const { cpuSeconds, peakMiB, wallSeconds } = measured;
+      const what = `${cpuSeconds.toFixed(2)} CPU s, ${peakMiB.toFixed(0)} MiB, ${wallSeconds.toFixed(1)} s`;
+      console.error(`${kind} ${sizeMiB} MiB: ${what}`);
+    }
+  }
+  return rounds;
+}
+
+function keptRounds(rounds: readonly Round[], plan: Plan): Round[] {
+  return rounds.filter((round) => !plan.some((entry) => entry.kind === round.kind && entry.sizeMiB === round.sizeMiB));
+}
+
+async function measureSteps(): Promise<Steps> {
+  const hashing = await variant({ kind: "hash", ...await file(256) });
+  const kills = [];
+  for (const [step, when, nth] of KILLS) kills.push(await kill(step, when, nth));
+  const finished = await finishedJob();
+  const { abortMs } = await variant({ kind: "abort", ...await file(256) });
+  return { hashing, kills, finished, abortMs: abortMs! };
+}
+
+async function measureSource(): Promise<SourceRound[]> {
+  const output = await run([new URL("./source.ts", import.meta.url).pathname]);
+  if (output.code !== 0) throw new Error("the source's rounds failed");
+  return new TextDecoder().decode(output.stdout).trim().split("\n").map((line) => JSON.parse(line));
+}
+
+async function lastResults(): Promise<Measured> {
+  const text = await Deno.readTextFile(new URL("storage.json", RESULTS)).catch(() => "{}"); // the first run
+  const { rounds = [], steps = null, source = [] } = JSON.parse(text);
+  return { rounds, steps, source };
+}
+
 async function measure(kind: "ours" | "client", sizeMiB: number, round: number): Promise<Round> {
   const seen = (await hub.calls()).length;
+  const load = loadavg()[0]!;
   const result = await variant({ kind, ...await file(sizeMiB) });
   const uploadedBytes = bytesOf((await hub.calls()).slice(seen));
   if (uploadedBytes !== sizeMiB * MIB * ACCOUNTS.length) throw new Error(`${kind} sent ${uploadedBytes} bytes`);
-  return { kind, sizeMiB, round, ...result, uploadedBytes };
+  return { kind, sizeMiB, round, at: new Date().toISOString(), load, ...result, uploadedBytes };
 }
 
 /** A sparse file that starts like an MP4 and differs from every other; and a title of its own. */
@@ -167,15 +206,20 @@ async function startHubProgram() {
   };
 }
 
-interface Measured {
-  readonly rounds: readonly Round[];
+interface Steps {
   readonly hashing: VariantResult;
   readonly kills: readonly { point: string; resentBytes: number; commits: number }[];
   readonly finished: { calls: number; perTarget: number; operations: string[] };
   readonly abortMs: number;
 }
 
-async function write({ rounds, hashing, kills, finished, abortMs }: Measured): Promise<void> {
+interface Measured {
+  rounds: Round[];
+  steps: Steps | null;
+  source: SourceRound[];
+}
+
+async function write({ rounds, steps, source }: Measured): Promise<void> {
   const of = (kind: string, sizeMiB: number) =>
     rounds.filter((round) => round.kind === kind && round.sizeMiB === sizeMiB);
   const cpu = (kind: string, size: number) => median(of(kind, size).map((round) => round.cpuSeconds));
@@ -184,23 +228,21 @@ async function write({ rounds, hashing, kills, finished, abortMs }: Measured): P
   const largest = sizes.at(-1)!;
   const largestOurs = of("ours", largest)[0]!;
   const fileReads = (largestOurs.readBytes / (largest * MIB)) - ACCOUNTS.length;
-  const inFlight = 3 * PART_BYTES;
   const goal = (value: number, limit: number) => ({ value: Number(value.toFixed(3)), limit, met: value <= limit });
+  const cpuGoals = sizes.filter((size) => of("client", size).length > 0).map((size) => [
+    `CPU, five replicas ÷ five client uploads, ${label(size)}`,
+    goal(cpu("ours", size) / cpu("client", size), 0.35),
+  ]);
   const goals = {
     "peak memory, largest ÷ 256 MiB": goal(peak("ours", largest) / peak("ours", 256), 1.2),
     "peak memory, MiB": goal(Math.max(...sizes.map((size) => peak("ours", size))), 200),
     "hash passes per file for five targets": goal(Math.round(fileReads), 1),
-    "CPU, five replicas ÷ five client uploads, 256 MiB": goal(cpu("ours", 256) / cpu("client", 256), 0.35),
-    ...(of("client", 2048).length > 0
-      ? { "CPU, five replicas ÷ five client uploads, 2 GiB": goal(cpu("ours", 2048) / cpu("client", 2048), 0.35) }
-      : {}),
-    "bytes resent after kill -9 ÷ parts in flight": goal(
-      Math.max(...kills.map((kill) => kill.resentBytes)) / inFlight,
-      1,
-    ),
-    "commits per killed job": goal(Math.max(...kills.map((kill) => kill.commits)), 1),
-    "calls per target for a finished job": goal(finished.perTarget, 2),
-    "abort to quiet, ms": goal(abortMs, 500),
+    ...Object.fromEntries(cpuGoals),
+    ...stepGoals(steps, goal),
+    ...Object.fromEntries(source.map((round) => [
+      `source bytes ÷ size, five copies, ${round.source}`,
+      goal(round.fetchedBytes / round.sourceBytes, 1.02),
+    ])),
   };
   const machine = {
     os: `${Deno.build.os} ${release()}`,
@@ -215,11 +257,10 @@ async function write({ rounds, hashing, kills, finished, abortMs }: Measured): P
   const medians = Object.fromEntries(
     sizes.map((size) => [`${size} MiB`, { ours: medianOf("ours", size), client: medianOf("client", size) }]),
   );
-  const results = { at: new Date().toISOString(), machine, goals, medians, finished, abortMs, kills, hashing, rounds };
+  const results = { at: new Date().toISOString(), machine, goals, medians, source, steps, rounds };
   await Deno.mkdir(RESULTS, { recursive: true });
   await Deno.writeTextFile(new URL("storage.json", RESULTS), `${JSON.stringify(results, null, 2)}\n`);
   const compared = sizes.filter((size) => of("client", size).length > 0);
-  const label = (size: number) => size >= 1024 ? `${size / 1024} GiB` : `${size} MiB`;
   await Deno.writeTextFile(
     new URL("storage.svg", RESULTS),
     barCharts([
@@ -244,6 +285,25 @@ async function write({ rounds, hashing, kills, finished, abortMs }: Measured): P
     ]),
   );
   console.log(JSON.stringify(goals, null, 2));
+}
+
+function stepGoals(steps: Steps | null, goal: (value: number, limit: number) => unknown) {
+  if (steps === null) return {};
+  const { kills, finished, abortMs } = steps;
+  const inFlight = 3 * PART_BYTES;
+  return {
+    "bytes resent after kill -9 ÷ parts in flight": goal(
+      Math.max(...kills.map((kill) => kill.resentBytes)) / inFlight,
+      1,
+    ),
+    "commits per killed job": goal(Math.max(...kills.map((kill) => kill.commits)), 1),
+    "calls per target for a finished job": goal(finished.perTarget, 2),
+    "abort to quiet, ms": goal(abortMs, 500),
+  };
+}
+
+function label(sizeMiB: number): string {
+  return sizeMiB >= 1024 ? `${sizeMiB / 1024} GiB` : `${sizeMiB} MiB`;
 }
 
 function median(values: readonly number[]): number {

@@ -104,12 +104,12 @@ async function receive(c: HubContext, state: HubState): Promise<Response> {
     return new Response(null, { status: 500 });
   }
   let arrival: Awaited<ReturnType<ObjectStore["receive"]>>;
-  const counted = source && countInto(source, (count) => c.get("call").bytes += count);
   try {
     arrival = await state.objects.receive(upload, {
       number,
-      body: counted,
+      body: source,
       contentLength,
+      onBytes: (count) => c.get("call").bytes += count,
       keepBytes: effect?.do === "truncate" ? Math.floor(contentLength / 2) : undefined,
     });
   } catch {
@@ -187,17 +187,6 @@ async function readHalf(body: ReadableStream<Uint8Array> | null, contentLength: 
     if (done) break;
     read += value?.byteLength ?? 0;
   }
-}
-
-function countInto(body: ReadableStream<Uint8Array>, count: (bytes: number) => void): ReadableStream<Uint8Array> {
-  return body.pipeThrough(
-    new TransformStream<Uint8Array, Uint8Array>({
-      transform(chunk, controller) {
-        count(chunk.byteLength);
-        controller.enqueue(chunk);
-      },
-    }),
-  );
 }
 
 export function xmlError(status: number, code: string): Response {

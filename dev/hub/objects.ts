@@ -26,7 +26,13 @@ export interface ObjectStore {
   /** Writes one part (1-based; a basic upload is part 1); `keepBytes` stores fewer bytes than arrived, for the truncation failure. */
   receive(
     upload: Upload,
-    part: { number: number; body: ReadableStream<Uint8Array> | null; contentLength: number; keepBytes?: number },
+    part: {
+      number: number;
+      body: ReadableStream<Uint8Array> | null;
+      contentLength: number;
+      keepBytes?: number;
+      onBytes: (count: number) => void;
+    },
   ): Promise<Arrival>;
   /** Makes the upload an object, or says why its bytes cannot be it. */
   finish(upload: Upload): Promise<"stored" | "mismatch">;
@@ -57,7 +63,7 @@ export async function openObjectStore(dir: string, options: { discard: boolean }
     },
     find: (uploadId) => uploads.get(uploadId),
 
-    async receive(upload, { number, body, contentLength, keepBytes }) {
+    async receive(upload, { number, body, contentLength, keepBytes, onBytes }) {
       const offset = (number - 1) * (upload.chunkSize ?? 0);
       const hash = createHash("md5");
       let arrived = 0;
@@ -65,6 +71,7 @@ export async function openObjectStore(dir: string, options: { discard: boolean }
       try {
         await file?.seek(offset, Deno.SeekMode.Start);
         for await (const chunk of body ?? []) {
+          onBytes(chunk.byteLength);
           const kept = keepBytes === undefined ? chunk : chunk.subarray(0, Math.max(0, keepBytes - arrived));
           if (!options.discard) hash.update(kept);
           arrived += chunk.byteLength;
