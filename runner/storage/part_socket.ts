@@ -1,6 +1,8 @@
 // PUT of a range of a file over an HTTP/1.1 connection of our own, kept for the next part. It costs half the CPU of fetch, which
 // passes every piece of a body through JavaScript streams, and it sees when a piece has left. Runs on: Deno.
 
+import { follow } from "./retry.ts";
+
 const ANSWER_PIECE_BYTES = 1 << 14;
 const MAX_ANSWER_BYTES = 1 << 16;
 
@@ -43,16 +45,13 @@ export class PartSocket implements Disposable {
   }
 
   async #once(url: string, range: FileRange, options: PutRangeOptions): Promise<Response> {
-    const silence = new Silence(options.silenceMs, () => this.#drop());
-    const stop = () => this.#drop();
     options.signal?.throwIfAborted();
-    options.signal?.addEventListener("abort", stop, { once: true });
+    using over = follow(options.signal);
+    using silence = new Silence(options.silenceMs, () => over.abort());
+    over.signal.addEventListener("abort", () => this.#drop());
     let writing: Promise<void> | undefined;
     try {
-      const conn = await this.#connect(
-        new URL(url),
-        AbortSignal.any([silence.signal, ...[options.signal ?? []].flat()]),
-      );
+      const conn = await this.#connect(new URL(url), over.signal);
       const answer = readAnswer(conn, this.#answer, () => silence.reset());
       writing = writeRange(conn, url, range, { ...options, silence });
       // A server may answer before it has read everything, and then read no further: its answer says why.
@@ -69,13 +68,11 @@ export class PartSocket implements Disposable {
     } catch (error) {
       this.#drop();
       options.signal?.throwIfAborted();
-      if (silence.signal.aborted) {
+      if (over.signal.aborted) {
         throw new DOMException(`no byte taken for ${options.silenceMs / 1000} s`, "TimeoutError");
       }
       throw error;
     } finally {
-      options.signal?.removeEventListener("abort", stop);
-      silence[Symbol.dispose]();
       await writing?.catch(() => {}); // told above; until then the buffer is still being read from
     }
   }
@@ -105,22 +102,20 @@ class ConnectionLost extends Error {
   override readonly name = "ConnectionLost";
 }
 
+/** With the reason in its words: a refused certificate shows only here, for the handshake comes with the first bytes. */
+function lost(what: string, cause: unknown): ConnectionLost {
+  return new ConnectionLost(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+}
+
 /** Calls back once nothing has reset it for a while. Resetting costs next to nothing: it happens for every piece that is sent. */
 class Silence implements Disposable {
-  readonly #stop = new AbortController();
   readonly #timer: ReturnType<typeof setInterval>;
   #heardAt = performance.now();
 
   constructor(ms: number, onOver: () => void) {
     this.#timer = setInterval(() => {
-      if (performance.now() - this.#heardAt < ms) return;
-      this.#stop.abort();
-      onOver();
+      if (performance.now() - this.#heardAt >= ms) onOver();
     }, ms / 4);
-  }
-
-  get signal(): AbortSignal {
-    return this.#stop.signal;
   }
 
   reset(): void {
@@ -163,7 +158,7 @@ async function write(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
   try {
     for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
   } catch (cause) {
-    throw new ConnectionLost("the connection broke while a part was sent", { cause });
+    throw lost("the connection broke while a part was sent", cause);
   }
 }
 
@@ -182,7 +177,7 @@ async function readAnswer(
     try {
       count = await conn.read(buffer);
     } catch (cause) {
-      throw new ConnectionLost("the connection broke before the answer", { cause });
+      throw lost("the connection broke before the answer", cause);
     }
     if (count === null) {
       const rest = parseAnswer(bytes, { ended: true });

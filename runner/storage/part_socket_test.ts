@@ -140,6 +140,19 @@ Deno.test("PartSocket.put to a server that says nothing → TimeoutError; aborte
   await assert.rejects(running, reason);
 });
 
+Deno.test("PartSocket.put to a server that never answers the TLS handshake → TimeoutError", async () => {
+  const over = Promise.withResolvers<void>();
+  await using raw = await startRaw(async (conn) => {
+    await conn.read(new Uint8Array(1 << 10));
+    await over.promise; // Deno closes a TLS connection only when its handshake has ended
+  });
+  using socket = new PartSocket();
+  const url = raw.url.replace("http:", "https:");
+  const range = { path: raw.path, start: 0, end: 5000 };
+  await assert.rejects(socket.put(url, range, options({ silenceMs: 200 })), { name: "TimeoutError" });
+  over.resolve();
+});
+
 Deno.test("PartSocket.put where nobody listens, or no HTTP is spoken → an error", async () => {
   await using raw = await startRaw(async (conn) => await say(conn, "220 smtp.test ready\r\n\r\n"));
   using socket = new PartSocket();

@@ -61,7 +61,7 @@ export async function once(
   parts: Pick<RetryParts, "fetch" | "times">,
 ): Promise<Response> {
   const { onAlive, ...rest } = init;
-  const silence = new AbortController();
+  using silence = follow(init.signal);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const alive = () => {
     clearTimeout(timer);
@@ -72,8 +72,7 @@ export async function once(
   alive();
   onAlive?.(alive);
   try {
-    const signal = init.signal ? AbortSignal.any([init.signal, silence.signal]) : silence.signal;
-    const answer = await parts.fetch(input, { ...rest, signal });
+    const answer = await parts.fetch(input, { ...rest, signal: silence.signal });
     const body = await answer.arrayBuffer();
     return new Response(body.byteLength > 0 ? body : null, { status: answer.status, headers: answer.headers });
   } finally {
@@ -123,6 +122,22 @@ export async function openBody(
     cancel: (reason) => reader.cancel(reason),
   }, { highWaterMark: 0 });
   return new Response(body ?? null, { status: answer.status, headers: answer.headers });
+}
+
+/**
+ * A signal of one's own that also aborts when the other does, until it is disposed of. AbortSignal.any would leave a trace of every
+ * call in a signal that lives as long as the process.
+ */
+export function follow(parent: AbortSignal | null | undefined): Disposable & Pick<AbortController, "abort" | "signal"> {
+  const own = new AbortController();
+  const abort = () => own.abort(parent?.reason);
+  if (parent?.aborted) abort();
+  parent?.addEventListener("abort", abort, { once: true });
+  return {
+    signal: own.signal,
+    abort: (reason) => own.abort(reason),
+    [Symbol.dispose]: () => parent?.removeEventListener("abort", abort),
+  };
 }
 
 /** Seconds that the answer asks to wait: `RateLimit: "api";r=0;t=55`, else Retry-After (seconds or a date), else null. */
