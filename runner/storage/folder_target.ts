@@ -74,10 +74,11 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
         if (await holds()) return copyOf(file, address, true);
         await copyInto(target, { file, buffer: slot.buffer, ...put });
         await assertUnchanged(file);
+        await Deno.writeTextFile(`${draft}.sha256`, `${file.sha256}\n`); // while a full disk can still stop it
         await put.beforeCommit?.();
         await Deno.remove(`${path}.sha256`).catch(() => {}); // in this order a hash never stands beside other bytes
         await Deno.rename(draft, path);
-        await Deno.writeTextFile(`${path}.sha256`, `${file.sha256}\n`);
+        await Deno.rename(`${draft}.sha256`, `${path}.sha256`);
       } catch (error) {
         throw put.signal?.aborted ? error : folderError(name, error);
       }
