@@ -678,7 +678,7 @@ export type Database = {
         }[];
       };
       "import_catalogue": { Args: { "dry_run"?: boolean; "entries": Json }; Returns: Json };
-      "lift_takedown": { Args: { "episode"?: number; "mal_id": number }; Returns: boolean };
+      "lift_takedown": { Args: { "dry_run"?: boolean; "episode"?: number; "mal_id": number }; Returns: boolean };
       "plan_replica_repairs": { Args: { "limit"?: number; "targets": (string)[] }; Returns: number };
       "promote_replica": {
         Args: { "replica_id": string; "stream_url"?: string };
@@ -720,6 +720,10 @@ export type Database = {
         Returns: Json;
       };
       "read_metadata": { Args: { "key": string }; Returns: Json };
+      "record_replica_hash": {
+        Args: { "replica_id": string; "sha256": string; "size_bytes": number };
+        Returns: boolean;
+      };
       "release_resource_lease": { Args: { "epoch": number; "resource": string; "slot": number }; Returns: boolean };
       "renew_resource_lease": {
         Args: { "epoch": number; "lease_seconds"?: number; "resource": string; "slot": number };

@@ -141,8 +141,20 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
       await call("report_replica_missing", { replica_id: copyId, error });
     },
 
+    /** Writes down what a copy without a recorded hash holds; false when the archive is known to be something else. */
+    async recordHash(copyId: string, held: { sha256: string; sizeBytes: number }): Promise<boolean> {
+      const args = { replica_id: copyId, sha256: held.sha256, size_bytes: held.sizeBytes };
+      return z.boolean().parse(await call("record_replica_hash", args));
+    },
+
     async takeDown(malId: number, episode?: number): Promise<TakenDown> {
       return takedownAnswer.parse(await call("takedown", { mal_id: malId, episode: episode ?? null }));
+    },
+
+    /** False when it was not taken down; a dry run only tells. */
+    async liftTakedown(title: { malId: number; episode?: number }, options: { dryRun: boolean }): Promise<boolean> {
+      const args = { mal_id: title.malId, episode: title.episode ?? null, dry_run: options.dryRun };
+      return z.boolean().parse(await call("lift_takedown", args));
     },
 
     /** Every copy that is recorded as verified, page by page. */

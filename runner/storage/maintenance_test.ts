@@ -195,7 +195,7 @@ Deno.test("repair while the title is taken down → no copy is left behind", asy
   assert.equal(await targets[1]!.find(targets[1]!.address(ADDRESSED)), null);
 });
 
-Deno.test("verify and repair never touch the last copy, and take a copy without a recorded hash by its size", async () => {
+Deno.test("verify and repair never touch the last copy", async () => {
   await using bench = await createBench();
   const folder = bench.targets(1)[1]!;
   await bench.archive([folder]);
@@ -210,8 +210,37 @@ Deno.test("verify and repair never touch the last copy, and take a copy without 
   await bench.store.planRepairs(["hub:alice"]);
   assert.equal((await repairOnce(tools)).failed, 1);
   assert.deepEqual(await bench.states(), { "folder:folder": "verified", "hub:alice": "failed" });
-  await bench.database.admin`update public.video_replicas set sha256 = null where target = 'folder:folder'`;
-  assert.equal(await runStorageTask(["verify"], { ...tools, print }), 0);
+});
+
+Deno.test("verify of copies without a recorded hash → read, recorded and told; one that contradicts it is told, not touched", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(2);
+  const sha256 = await bench.archive([targets[0]!, targets[2]!]);
+  await bench.database.admin`update public.video_replicas set sha256 = null`;
+  await bench.database.admin`update public.video_store set sha256 = null`;
+  const order = ["hub:alice", "folder:folder"]; // by id: the sound one is read first
+  for (const [place, target] of order.entries()) {
+    await bench.database.admin`update public.video_replicas
+      set id = ${`00000000-0000-4000-8000-00000000000${place}`} where target = ${target}`;
+  }
+  const path = `${bench.test.dir}/folder/archive-55825/${targets[2]!.address(ADDRESSED).path}`;
+  await Deno.writeFile(path, new Uint8Array(SIZE));
+  const lines: string[] = [];
+  const tools = { ...bench.tools(targets), print: (line: string) => void lines.push(line) };
+  assert.equal(await runStorageTask(["verify"], tools), 1);
+  assert.deepEqual(lines, [
+    `hub:alice ${targets[0]!.address(ADDRESSED).path}: hashed`,
+    `folder:folder ${targets[0]!.address(ADDRESSED).path}: damaged`,
+    "0 sound, 1 hashed, 0 missing, 1 damaged, 0 unreachable, 0 unknown-target",
+  ]);
+  const [store] = await bench.database.admin`select sha256 from public.video_store`;
+  assert.equal(store!.sha256, sha256);
+  const rows = await bench.database.admin`select sha256, state from public.video_replicas order by id`;
+  assert.deepEqual(rows.map((row) => [row.sha256, row.state]), [[sha256, "verified"], [null, "verified"]]);
+  assert.ok((await bench.events()).includes("replica_hashed"));
+  assert.equal((await Deno.stat(path)).size, SIZE, "still there, for a person to look at");
+  await bench.store.planRepairs(["hub:bob"]);
+  assert.equal((await repairOnce(tools)).verified, 1, "with the hash known, copies can be made again");
 });
 
 Deno.test("verify tells sound, missing, damaged and unreachable copies apart, and repair mends them", async () => {
@@ -225,7 +254,7 @@ Deno.test("verify tells sound, missing, damaged and unreachable copies apart, an
   const lines: string[] = [];
   const print = (line: string) => void lines.push(line);
   assert.equal(await runStorageTask(["verify"], { ...bench.tools(targets), print }), 1);
-  assert.equal(lines.at(-1), "1 sound, 1 missing, 1 damaged, 1 unreachable, 0 unknown-target");
+  assert.equal(lines.at(-1), "1 sound, 0 hashed, 1 missing, 1 damaged, 1 unreachable, 0 unknown-target");
   assert.deepEqual(await bench.states(), {
     "folder:folder": "missing",
     "hub:alice": "verified",
@@ -238,7 +267,7 @@ Deno.test("verify tells sound, missing, damaged and unreachable copies apart, an
     assert.equal((await target.find(target.address(ADDRESSED)))?.sha256, sha256, target.name);
   }
   assert.equal(await runStorageTask(["verify"], { ...bench.tools(targets), print }), 0);
-  assert.equal(lines.at(-1), "4 sound, 0 missing, 0 damaged, 0 unreachable, 0 unknown-target");
+  assert.equal(lines.at(-1), "4 sound, 0 hashed, 0 missing, 0 damaged, 0 unreachable, 0 unknown-target");
 });
 
 Deno.test("takedown of an episode removes copies, rows and history, leaves the next episode, and an audit event", async () => {
@@ -279,6 +308,30 @@ Deno.test("takedown while an account is away tells what is left, and finishes wh
   assert.equal(await runStorageTask(["takedown", "55825"], { ...bench.tools(targets), print }), 0);
   assert.equal(bench.test.hub.usedBytes("bob"), 0);
   assert.equal(await runStorageTask(["takedown", "0"], { ...bench.tools(targets), print }), 2);
+});
+
+Deno.test("lift of a takedown → a dry run only tells, then the title is accepted again and an audit event stays", async () => {
+  await using bench = await createBench();
+  const lines: string[] = [];
+  const tools = { ...bench.tools([]), print: (line: string) => void lines.push(line) };
+  const run = (...args: string[]) => runStorageTask(args, tools);
+  const enqueue = () =>
+    bench.database.serviceRole`select public.enqueue_video(55825, 1, 'animasu', 'https://video.test/1', '720p')`;
+  assert.equal(await run("takedown", "55825", "1"), 0);
+  assert.equal(await run("lift", "55825"), 1, "the title as a whole was not taken down");
+  assert.match(lines.at(-1) ?? "", /title 55825 was not taken down/);
+  assert.equal(await run("lift", "55825", "1", "--dry-run"), 0);
+  assert.equal(lines.at(-1), "would be archived again: title 55825, episode 1");
+  await assert.rejects(enqueue(), { code: "PT451" });
+  assert.equal(await run("lift", "55825", "1", "--json"), 0);
+  assert.deepEqual(JSON.parse(lines.at(-1) ?? ""), { mal_id: 55825, episode: 1, lifted: true, dry_run: false });
+  await enqueue();
+  assert.equal(await run("lift", "55825", "1", "--json"), 1);
+  assert.equal(JSON.parse(lines.at(-1) ?? "").lifted, false);
+  assert.deepEqual((await bench.events()).slice(0, 2), ["taken_down", "takedown_lifted"]);
+  assert.equal(await run("lift", "0"), 2);
+  assert.equal(await run("takedown", "55825", "--dry-run"), 2, "a takedown knows no dry run, and does not run");
+  await enqueue();
 });
 
 Deno.test("maintenance of a running runner plans and makes the copies that are missing", async () => {

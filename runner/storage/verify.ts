@@ -1,4 +1,5 @@
-// Reads recorded copies back and hashes them; what is gone or holds other bytes becomes repair work.
+// Reads recorded copies back and hashes them; what is gone or holds other bytes becomes repair work, and a hash that no row knows yet
+// is written down.
 // A copy that cannot be reached now (refused token, network) is told as unreachable, never as missing. Runs on: Deno.
 
 import { createHash } from "node:crypto";
@@ -16,17 +17,26 @@ export interface VerifyTools {
   readonly onCopy?: (copy: RecordedCopy, verdict: Verdict) => void;
 }
 
-export type Verdict = "sound" | "missing" | "damaged" | "unreachable" | "unknown-target";
+/** hashed: no hash was recorded, the size fitted, and what was read is recorded now. */
+export type Verdict = "sound" | "hashed" | "missing" | "damaged" | "unreachable" | "unknown-target";
 
 export async function verifyCopies(tools: VerifyTools): Promise<Record<Verdict, number>> {
-  const counts: Record<Verdict, number> = { sound: 0, missing: 0, damaged: 0, unreachable: 0, "unknown-target": 0 };
+  const counts: Record<Verdict, number> = {
+    sound: 0,
+    hashed: 0,
+    missing: 0,
+    damaged: 0,
+    unreachable: 0,
+    "unknown-target": 0,
+  };
   for await (const copy of tools.store.verifiedCopies()) {
     tools.signal?.throwIfAborted();
     if (tools.random() >= tools.share) continue;
     const target = tools.targets.find((candidate) => candidate.name === copy.target);
-    const verdict = target ? await verdictOn(copy, target, tools.signal) : "unknown-target";
-    // The last copy is never touched: bytes that differ may still be better than none, and a person has to look.
-    if (verdict === "damaged" && await tools.store.countOthers(copy) > 0) {
+    const verdict = target ? await verdictOn(copy, target, tools) : "unknown-target";
+    // The last copy is never touched: bytes that differ may still be better than none, and a person has to look. Nor is one
+    // without a hash of its own: nobody knows then which of two copies is the right one.
+    if (verdict === "damaged" && copy.sha256 !== null && await tools.store.countOthers(copy) > 0) {
       await target!.remove(copy.address, { signal: tools.signal }); // or a put would take it for done
       await tools.store.reportMissing(copy.id, "verify: damaged");
     }
@@ -37,22 +47,25 @@ export async function verifyCopies(tools: VerifyTools): Promise<Record<Verdict, 
   return counts;
 }
 
-async function verdictOn(
-  copy: RecordedCopy,
-  target: StorageTarget,
-  signal: AbortSignal | undefined,
-): Promise<Verdict> {
+async function verdictOn(copy: RecordedCopy, target: StorageTarget, { store, signal }: VerifyTools): Promise<Verdict> {
+  let held: { sha256: string; sizeBytes: number };
   try {
-    const hash = createHash("sha256");
-    let sizeBytes = 0;
-    for await (const chunk of await target.read(copy.address, { signal })) {
-      hash.update(chunk);
-      sizeBytes += chunk.byteLength;
-    }
-    const sameHash = copy.sha256 === null || hash.digest("hex") === copy.sha256; // an old row may know no hash
-    return sameHash && (copy.sizeBytes === null || sizeBytes === copy.sizeBytes) ? "sound" : "damaged";
+    held = await hashOf(await target.read(copy.address, { signal }));
   } catch (error) {
     signal?.throwIfAborted();
     return error instanceof StorageError && error.problem === "missing" ? "missing" : "unreachable";
   }
+  if (copy.sizeBytes !== null && held.sizeBytes !== copy.sizeBytes) return "damaged";
+  if (copy.sha256 !== null) return held.sha256 === copy.sha256 ? "sound" : "damaged";
+  return await store.recordHash(copy.id, held) ? "hashed" : "damaged";
+}
+
+async function hashOf(body: ReadableStream<Uint8Array>): Promise<{ sha256: string; sizeBytes: number }> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  for await (const chunk of body) {
+    hash.update(chunk);
+    sizeBytes += chunk.byteLength;
+  }
+  return { sha256: hash.digest("hex"), sizeBytes };
 }

@@ -37,7 +37,8 @@ create domain keepstream.replica_state as text
 create domain keepstream.event_kind as text
   constraint event_kind_is_known check (value in (
     'enqueued', 'claimed', 'uploading', 'completed', 'failed', 'released', 'reaped', 'revived', 'rearchived',
-    'cancel_requested', 'cancelled', 'source_added', 'replica_verified', 'replica_failed', 'replica_missing', 'promoted', 'taken_down'
+    'cancel_requested', 'cancelled', 'source_added', 'replica_verified', 'replica_failed', 'replica_missing', 'replica_hashed', 'promoted',
+    'taken_down', 'takedown_lifted'
   ));
 
 comment on domain keepstream.web_address is 'An http(s) address of at most 4096 bytes without spaces and control characters.';

@@ -1,7 +1,7 @@
 -- What happened, append-only. Folding to_status over a job's events gives its present status.
 create table keepstream.events (
   id bigint generated always as identity primary key,
-  queue_id uuid not null,
+  queue_id uuid,
   at timestamptz not null default clock_timestamp(),
   kind keepstream.event_kind not null,
   to_status text,
@@ -10,7 +10,7 @@ create table keepstream.events (
   error_class text,
   detail jsonb
 );
-comment on table keepstream.events is 'Append-only history of every job; queue_id outlives the job on purpose.';
+comment on table keepstream.events is 'Append-only history of every job; queue_id outlives the job on purpose. Without one: what was done to a title, kept for ever.';
 create index events_of_a_job on keepstream.events (queue_id, id);
 alter table keepstream.events enable row level security;
 

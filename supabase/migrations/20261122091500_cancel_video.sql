@@ -59,6 +59,10 @@ begin
   select jsonb_build_object('jobs', (select count(*) from noted), 'copies', c.list,
     'ids', (select coalesce(jsonb_agg(n.queue_id), '[]') from noted n))
   into removed from copies c;
+  if (removed ->> 'jobs')::int = 0 then
+    insert into keepstream.events (kind, detail)
+    values ('taken_down', jsonb_build_object('mal_id', takedown.mal_id, 'episode', takedown.episode));
+  end if;
   delete from public.video_queue q where q.id in (select (i.id)::uuid from jsonb_array_elements_text(removed -> 'ids') as i (id));
   delete from keepstream.source_lists l
   where l.mal_id = takedown.mal_id and (takedown.episode is null or l.episode = takedown.episode);
@@ -68,13 +72,24 @@ $$;
 comment on function public.takedown(int, int) is
   'Removes jobs, archives and cached source lists of a title or one episode, keeps it from being archived again, leaves an audit event, returns {jobs, copies}.';
 
-create function public.lift_takedown(mal_id int, episode int default null) returns boolean
+create function public.lift_takedown(mal_id int, episode int default null, dry_run boolean default false) returns boolean
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  if lift_takedown.dry_run then
+    return exists (
+      select from keepstream.takedowns t
+      where t.mal_id = lift_takedown.mal_id and t.episode is not distinct from lift_takedown.episode);
+  end if;
   delete from keepstream.takedowns t
   where t.mal_id = lift_takedown.mal_id and t.episode is not distinct from lift_takedown.episode;
-  return found;
+  if not found then
+    return false;
+  end if;
+  insert into keepstream.events (kind, detail)
+  values ('takedown_lifted', jsonb_build_object('mal_id', lift_takedown.mal_id, 'episode', lift_takedown.episode));
+  return true;
 end
 $$;
-comment on function public.lift_takedown(int, int) is 'Allows a title or an episode to be archived again; false when it was not taken down.';
+comment on function public.lift_takedown(int, int, boolean) is
+  'Allows a title or an episode to be archived again, and leaves an audit event; false when it was not taken down. A dry run changes nothing.';

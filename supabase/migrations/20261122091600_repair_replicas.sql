@@ -200,6 +200,37 @@ $$;
 comment on function public.report_replica_missing(uuid, text) is
   'A verified copy is not there: repair work, promotion of another, and the video queued again when it was the last.';
 
+create function public.record_replica_hash(replica_id uuid, sha256 text, size_bytes bigint) returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  archive public.video_store;
+begin
+  select s.* into archive from public.video_store s join public.video_replicas r on r.store_id = s.id
+  where r.id = record_replica_hash.replica_id for update of s;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'no such replica';
+  end if;
+  if archive.sha256 <> lower(record_replica_hash.sha256) or archive.size_bytes <> record_replica_hash.size_bytes then
+    return false;
+  end if;
+  update public.video_store s
+  set sha256 = lower(record_replica_hash.sha256), size_bytes = record_replica_hash.size_bytes
+  where s.id = archive.id;
+  update public.video_replicas r
+  set sha256 = lower(record_replica_hash.sha256), size_bytes = record_replica_hash.size_bytes, updated_at = clock_timestamp()
+  where r.id = record_replica_hash.replica_id and r.state = 'verified' and r.sha256 is null;
+  if found then
+    insert into keepstream.events (queue_id, kind, detail)
+    select archive.queue_id, 'replica_hashed', jsonb_build_object('target', r.target) from public.video_replicas r
+    where r.id = record_replica_hash.replica_id;
+  end if;
+  return true;
+end
+$$;
+comment on function public.record_replica_hash(uuid, text, bigint) is
+  'What a copy without a recorded hash was found to hold; false when the archive is known to be something else.';
+
 create function public.plan_replica_repairs(targets text[], "limit" int default 1000) returns int
 language plpgsql security definer set search_path = ''
 as $$

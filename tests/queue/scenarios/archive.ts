@@ -607,8 +607,8 @@ export const ARCHIVE: readonly Scenario[] = [
       });
       const down = async (mal_id: number, episode: number | null) =>
         void await queue.rpc("takedown", { mal_id, episode });
-      const lift = async (mal_id: number, episode: number | null) =>
-        (await queue.rpc("lift_takedown", { mal_id, episode }))[0]!["lift_takedown"];
+      const lift = async (mal_id: number, episode: number | null, dry_run = false) =>
+        (await queue.rpc("lift_takedown", { mal_id, episode, dry_run }))[0]!["lift_takedown"];
       const ask = (mal_id: number, episode: number) => outcome(queue.enqueue({ mal_id, episode }));
       const view = async (mal_id: number, episode: number) => {
         const servers = [{ video_url: "https://a.test/x", resolution: "1080p" }];
@@ -638,6 +638,7 @@ export const ARCHIVE: readonly Scenario[] = [
         ),
         "PT451",
       );
+      assert.deepEqual([await lift(1, 1, true), await lift(1, 2, true), await ask(1, 1)], [true, false, "PT451"]);
       assert.deepEqual([await lift(1, 2), await lift(2, 5), await lift(1, 1), await lift(2, null)], [
         false,
         false,
@@ -646,6 +647,14 @@ export const ARCHIVE: readonly Scenario[] = [
       ]);
       assert.deepEqual([await ask(1, 1), await ask(2, 5)], ["accepted", "accepted"]);
       assert.deepEqual(await view(1, 1), [1, false]);
+      const audit = await queue.sql`select kind, detail from keepstream.events where queue_id is null order by id`;
+      assert.deepEqual(audit.map((event) => [event["kind"], event["detail"]]), [
+        ["taken_down", { mal_id: 1, episode: 1 }],
+        ["taken_down", { mal_id: 1, episode: 1 }],
+        ["taken_down", { mal_id: 2, episode: null }],
+        ["takedown_lifted", { mal_id: 1, episode: 1 }],
+        ["takedown_lifted", { mal_id: 2, episode: null }],
+      ]);
     },
   },
   {
