@@ -1,5 +1,5 @@
-// A real S3 server (@20minutes/s3rver from npm, which verifies signatures) on loopback, for tests of the S3 target.
-// Example: `await using s3 = await startS3({ dir, bucket: "archive" })`. Runs on: Deno.
+// Two real S3 servers on loopback that verify signatures, for tests of the S3 target: @20minutes/s3rver from npm, and OpenStack Swift
+// where Debian's python3-swift is installed. Example: `await using s3 = await startS3({ dir, bucket: "archive" })`. Runs on: Deno.
 
 export interface S3Server extends AsyncDisposable {
   readonly url: string;
@@ -7,24 +7,47 @@ export interface S3Server extends AsyncDisposable {
   readonly env: Record<string, string>;
 }
 
+/** Debian's own: its packages are not seen by another one. */
+const PYTHON = "/usr/bin/python3";
 const HERE = new URL(".", import.meta.url).pathname;
 
 export async function startS3(options: { dir: string; bucket: string; port?: number }): Promise<S3Server> {
   await install();
   const args = [`${HERE}server.mjs`, options.dir, options.bucket, String(options.port ?? 0)];
-  const child = spawn("node", args) ?? spawn(Deno.execPath(), ["run", "-A", ...args])!;
+  return await serverOf(spawn("node", args) ?? spawn(Deno.execPath(), ["run", "-A", ...args])!, {
+    S3_BUCKET: options.bucket,
+    S3_ACCESS_KEY_ID: "S3RVER",
+    S3_SECRET_ACCESS_KEY: "S3RVER",
+  });
+}
+
+/** Whether `startSwift` can work here. */
+export function hasSwift(): boolean {
+  try {
+    return new Deno.Command(PYTHON, { args: ["-c", "import swift.common.middleware.s3api"], stderr: "null" })
+      .outputSync()
+      .success;
+  } catch {
+    return false; // no such Python
+  }
+}
+
+export async function startSwift(options: { dir: string; bucket: string }): Promise<S3Server> {
+  const keys = { S3_ACCESS_KEY_ID: "test:tester", S3_SECRET_ACCESS_KEY: "testing" };
+  const args = [`${HERE}swift_server.py`, options.dir, options.bucket, keys.S3_ACCESS_KEY_ID];
+  const child = spawn(PYTHON, args, { SWIFT_KEY: keys.S3_SECRET_ACCESS_KEY })!;
+  return await serverOf(child, { S3_BUCKET: options.bucket, ...keys });
+}
+
+/** The server that prints its port and ends with its standard input. */
+async function serverOf(child: Deno.ChildProcess, env: Record<string, string>): Promise<S3Server> {
   const output = child.stdout.getReader();
   const { value } = await output.read();
+  if (!value) throw new Error("the S3 server ended before it was ready");
   const url = `http://127.0.0.1:${new TextDecoder().decode(value).trim()}`;
   return {
     url,
-    env: {
-      S3_ENDPOINT: url,
-      S3_BUCKET: options.bucket,
-      S3_REGION: "us-east-1",
-      S3_ACCESS_KEY_ID: "S3RVER",
-      S3_SECRET_ACCESS_KEY: "S3RVER",
-    },
+    env: { ...env, S3_ENDPOINT: url, S3_REGION: "us-east-1" },
     async [Symbol.asyncDispose]() {
       await child.stdin.close();
       await output.cancel();
@@ -44,9 +67,9 @@ async function install(): Promise<void> {
 }
 
 /** Node where there is one: under Deno's node:http the server now and then stalls in the middle of a body. */
-function spawn(program: string, args: string[]): Deno.ChildProcess | null {
+function spawn(program: string, args: string[], env: Record<string, string> = {}): Deno.ChildProcess | null {
   try {
-    return new Deno.Command(program, { args, stdin: "piped", stdout: "piped", stderr: "null" }).spawn();
+    return new Deno.Command(program, { args, env, stdin: "piped", stdout: "piped", stderr: "null" }).spawn();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
     throw error;

@@ -12,6 +12,11 @@ import { openJournal } from "./upload_journal.ts";
 
 const MAX_PLANS = 5;
 const MAX_PARTS = 10_000;
+/** A bucket with more objects than twenty pages of a thousand is not added up: that would cost more calls than the answer is worth. */
+const MAX_USAGE_PAGES = 20;
+const MAX_LIST_PAGES = 10_000;
+/** Stores refuse a request that is signed more than fifteen minutes off their clock. */
+const CLOCK_TOLERANCE_MS = 600_000;
 /** S3 keeps an object's hash only for what is sent in one piece; ours stands beside it as metadata. */
 const SHA256_HEADER = "x-amz-meta-sha256";
 
@@ -28,6 +33,8 @@ export interface S3TargetOptions {
   readonly retry: RetryParts;
   /** At least 5 MiB on real stores; a larger file is sent in parts of this size. */
   readonly partBytes?: number;
+  /** Milliseconds, as Date.now gives them, which is the default. */
+  readonly now?: () => number;
 }
 
 interface UploadPlan {
@@ -38,21 +45,41 @@ interface UploadPlan {
 type Signal = { readonly signal?: AbortSignal };
 
 export function createS3Target(options: S3TargetOptions): StorageTarget {
-  const { endpoint, bucket, retry, partBytes = 16 * 1024 * 1024 } = options;
+  const { endpoint, bucket, retry, partBytes = 16 * 1024 * 1024, now = Date.now } = options;
   const name = `s3:${bucket}`;
   const client = new AwsClient({ ...options, service: "s3", retries: 0 });
   const retrying = retryingFetch(retry);
   const urlOf = (address: ArchiveAddress, query = "") =>
     `${endpoint}/${address.repo}/${address.path.split("/").map(encodeURIComponent).join("/")}${query}`;
 
+  /** What to add to this machine's clock to have the store's. */
+  let clockOffsetMs = 0;
+
+  function sign(url: string, init: RequestInit) {
+    const datetime = new Date(now() + clockOffsetMs).toISOString().replace(/[:-]|\.\d{3}/g, "");
+    return client.sign(url, { ...init, aws: { datetime } });
+  }
+
+  /** Signs and sends; a refusal by a store with another clock is repeated once with that clock. */
+  async function send(url: string, init: RequestInit, sendSigned: typeof fetch): Promise<Response> {
+    for (let first = true;; first = false) {
+      const { headers, url: signedUrl } = await sign(url, init);
+      const { method, body, signal } = init;
+      const answer = await sendSigned(signedUrl, { method, headers, body, signal, redirect: "manual" });
+      const theirs = Date.parse(answer.headers.get("date") ?? "");
+      const offBy = Math.abs(theirs - now() - clockOffsetMs);
+      if (!first || answer.status !== 403 || !(offBy > CLOCK_TOLERANCE_MS)) return answer;
+      clockOffsetMs = theirs - now();
+      await answer.body?.cancel();
+    }
+  }
+
   /** A signed call whose answer is small. `safe` calls are repeated; the others leave that to the caller. */
   async function call(what: string, url: string, init: RequestInit & { safe: boolean; absentIsFine?: boolean }) {
     const { safe, absentIsFine, ...rest } = init;
     let answer: Response;
     try {
-      const signed = await client.sign(url, rest);
-      const request = { method: rest.method, headers: signed.headers, body: rest.body, signal: rest.signal };
-      answer = safe ? await retrying(signed.url, request) : await once(signed.url, request, retry);
+      answer = await send(url, rest, safe ? retrying : (input, request) => once(input, request ?? {}, retry));
     } catch (error) {
       throw asStorageError(`${name}: ${what}`, error);
     }
@@ -90,7 +117,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
 
   async function sendWhole(file: StagedFile, address: ArchiveAddress, put: PutOptions) {
     await put.beforeCommit?.();
-    const signed = await client.sign(urlOf(address), { method: "PUT", headers: storedHeaders(file) });
+    const signed = await sign(urlOf(address), { method: "PUT", headers: storedHeaders(file) });
     await sendParts({
       ...sending(file, put),
       partBytes: Math.max(1, file.sizeBytes),
@@ -117,7 +144,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
         partBytes: plan.partBytes,
         done: parts,
         async request(part) {
-          const signed = await client.sign(urlOf(address, `?partNumber=${part}&${upload}`), { method: "PUT" });
+          const signed = await sign(urlOf(address, `?partNumber=${part}&${upload}`), { method: "PUT" });
           return { url: signed.url, headers: signed.headers };
         },
         onPart: (part, etag) => journal.confirm(part, etag),
@@ -176,7 +203,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
       safe: true,
     });
     const uploadId = /<UploadId>([^<]+)<\/UploadId>/.exec(answer?.text ?? "")?.[1];
-    if (uploadId) return uploadId.replaceAll("&amp;", "&");
+    if (uploadId) return unescapeXml(uploadId);
     throw new StorageError("slow", `${name}: beginning an upload: the answer has no upload id`, {
       code: "storage_5xx",
     });
@@ -191,17 +218,36 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     retry,
   });
 
-  async function keysBelow(prefix: string, { signal }: Signal = {}): Promise<string[]> {
-    const keys: string[] = [];
-    for (let token = "", more = true; more;) {
-      const page = token && `&continuation-token=${encodeURIComponent(token)}`;
-      const url = `${endpoint}/${bucket}?list-type=2&prefix=${encodeURIComponent(prefix)}${page}`;
+  /** Pages of the bucket's list, as text. */
+  async function* listed(prefix: string, { signal }: Signal = {}): AsyncGenerator<string> {
+    for (let token = "", page = 1; page <= MAX_LIST_PAGES; page++) {
+      const next = token && `&continuation-token=${encodeURIComponent(token)}`;
+      const url = `${endpoint}/${bucket}?list-type=2&prefix=${encodeURIComponent(prefix)}${next}`;
       const text = (await call("listing", url, { method: "GET", signal, safe: true }))?.text ?? "";
-      keys.push(...[...text.matchAll(/<Key>([^<]+)<\/Key>/g)].map((match) => match[1]!));
-      token = /<NextContinuationToken>([^<]+)</.exec(text)?.[1] ?? "";
-      more = /<IsTruncated>true</.test(text) && token !== "";
+      yield text;
+      token = unescapeXml(/<NextContinuationToken>([^<]+)</.exec(text)?.[1] ?? "");
+      if (!/<IsTruncated>true</.test(text) || token === "") return;
     }
-    return keys;
+    throw new StorageError("slow", `${name}: listing: the list does not end`, { code: "storage_5xx" });
+  }
+
+  async function keysBelow(prefix: string, options: Signal): Promise<string[]> {
+    const keys: string[] = [];
+    for await (const page of listed(prefix, options)) {
+      keys.push(...[...page.matchAll(/<Key>([^<]+)<\/Key>/g)].map((match) => unescapeXml(match[1]!)));
+    }
+    return keys.filter((key) => key.startsWith(prefix)); // whatever a store lists, nothing else is touched
+  }
+
+  /** null for a bucket that is too large to be added up. */
+  async function usedBytes(options: Signal): Promise<number | null> {
+    let bytes = 0;
+    let pages = 0;
+    for await (const page of listed("", options)) {
+      if (++pages > MAX_USAGE_PAGES) return null;
+      for (const [, size] of page.matchAll(/<Size>(\d+)<\/Size>/g)) bytes += Number(size);
+    }
+    return bytes;
   }
 
   const target: StorageTarget = {
@@ -243,8 +289,8 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     copyAt: (address, found) => copyOf(found, address, true),
 
     async read(address, { signal } = {}) {
-      const signed = await client.sign(urlOf(address), { method: "GET" });
-      const answer = await openBody(signed.url, { headers: signed.headers, signal }, retry).catch((error) => {
+      const open: typeof fetch = (input, init) => openBody(input, init ?? {}, retry);
+      const answer = await send(urlOf(address), { method: "GET", signal }, open).catch((error) => {
         throw asStorageError(`${name}: reading`, error);
       });
       if (answer.ok && answer.body) return answer.body;
@@ -270,10 +316,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
       return keys.length;
     },
 
-    async probe({ signal } = {}) {
-      await call("probing", `${endpoint}/${bucket}?list-type=2&max-keys=1`, { method: "GET", signal, safe: true });
-      return { usedBytes: null };
-    },
+    probe: async (probe = {}) => ({ usedBytes: await usedBytes(probe) }),
   };
   return target;
 }
@@ -292,7 +335,20 @@ function partBytesFor(file: StagedFile, wanted: number): number {
 
 function completion(parts: Map<number, string>): string {
   const entries = [...parts].sort(([a], [b]) => a - b).map(([part, etag]) =>
-    `<Part><PartNumber>${part}</PartNumber><ETag>${etag.replaceAll('"', "&quot;")}</ETag></Part>`
+    `<Part><PartNumber>${part}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`
   );
   return `<CompleteMultipartUpload>${entries.join("")}</CompleteMultipartUpload>`;
+}
+
+const ENTITIES: readonly (readonly [string, string])[] = [["&", "&amp;"], ["<", "&lt;"], [">", "&gt;"], [
+  '"',
+  "&quot;",
+]];
+
+function escapeXml(text: string): string {
+  return ENTITIES.reduce((escaped, [char, entity]) => escaped.replaceAll(char, entity), text);
+}
+
+function unescapeXml(text: string): string {
+  return ENTITIES.toReversed().reduce((plain, [char, entity]) => plain.replaceAll(entity, char), text);
 }

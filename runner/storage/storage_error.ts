@@ -45,6 +45,15 @@ export function storageErrorOf(
     return new StorageError("abuse", message, { code: "storage_5xx" });
   }
   if (status === 403) return new StorageError("auth", message, { code: "storage_5xx" });
+  // A bucket that is not there is a wrong configuration, not a lost copy; another region says so in many ways.
+  if (/NoSuchBucket|AuthorizationHeaderMalformed/.test(text)) {
+    return new StorageError("auth", message, { code: "storage_5xx" });
+  }
+  if (status >= 300 && status < 400) {
+    return new StorageError("auth", `${message} (it sends elsewhere: endpoint or region are not its own)`, {
+      code: "storage_5xx",
+    });
+  }
   if (
     status === 404 || status === 410 ||
     (status === 400 && /LFS pointer pointed to a file that does not exist/.test(text))
@@ -71,7 +80,9 @@ export function asStorageError(what: string, error: unknown): unknown {
   return new StorageError("slow", `${what}: ${text}`, { code: "network" });
 }
 
+/** A page without its tags; of S3's XML the code and the message, because the rest repeats the request with its signature. */
 function shorten(text: string): string {
-  const plain = text.replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim();
+  const told = ["Code", "Message"].map((tag) => new RegExp(`<${tag}>([^<]*)</${tag}>`).exec(text)?.[1]);
+  const plain = (told[0] === undefined ? text : told.join(" ")).replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim();
   return plain.length > 200 ? `${plain.slice(0, 200)}…` : plain;
 }
