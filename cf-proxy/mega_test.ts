@@ -2,11 +2,19 @@
 import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
 import { encodeBase64Url } from "../core/base64url.ts";
-import { bytesOf, conformance, media, pattern, type ProxyFixture, send } from "../dev/proxy_fixture.ts";
+import {
+  bytesOf,
+  conformance,
+  media,
+  pattern,
+  type ProxyFixture,
+  send,
+  startProxyFixture,
+} from "../dev/proxy_fixture.ts";
 
 const KEY = Uint8Array.from({ length: 32 }, (_, i) => i);
 const AES = Uint8Array.from({ length: 16 }, (_, i) => KEY[i]! ^ KEY[i + 16]!);
-const PLAIN = pattern(3_000_007);
+const PLAIN = pattern(7_000_007);
 const sign = { context: { megaKey: encodeBase64Url(KEY) } };
 
 /** mega's cipher from block number `block` on. */
@@ -38,9 +46,9 @@ conformance(
     assert.deepEqual(await bytesOf(whole), PLAIN);
     for (
       const [start, end] of [[0, 0], [1, 1], [15, 16], [16, 31], [17, 4000], [1_048_575, 2_097_155], [
-        2_999_990,
-        3_000_006,
-      ], [5, 3_000_006]] as const
+        6_999_990,
+        7_000_006,
+      ], [5, 7_000_006]] as const
     ) {
       assert.deepEqual(await range(proxy, `bytes=${start}-${end}`), PLAIN.slice(start, end + 1), `${start}-${end}`);
     }
@@ -97,7 +105,6 @@ conformance(64, "509 (quota) is passed on as it is, with Retry-After and not dec
 });
 
 Deno.test("a mega body that is cut short breaks off instead of looking whole", async () => {
-  const { startProxyFixture } = await import("../dev/proxy_fixture.ts");
   await using proxy = await startProxyFixture();
   proxy.route("/dl/", (_request, response) => {
     response.writeHead(200, { "content-length": String(PLAIN.length) });
@@ -106,4 +113,20 @@ Deno.test("a mega body that is cut short breaks off instead of looking whole", a
   const answer = await proxy.get("/dl/abc", { sign });
   assert.equal(answer.status, 200);
   await assert.rejects(answer.arrayBuffer());
+});
+
+Deno.test("a source that stalls after its first 100 kB: the viewer has the first of them, and leaving closes the source", async () => {
+  await using proxy = await startProxyFixture();
+  const closed = Promise.withResolvers<void>();
+  proxy.route("/dl/", (_request, response) => {
+    response.writeHead(200, { "content-type": "video/mp4", "content-length": String(PLAIN.length) });
+    response.write(encrypt(PLAIN.subarray(0, 100_000)));
+    response.on("close", () => closed.resolve());
+  });
+  const answer = await proxy.get("/dl/abc", { sign });
+  const reader = answer.body!.getReader();
+  const first = await reader.read();
+  assert.deepEqual(first.value, PLAIN.slice(0, first.value!.length));
+  await reader.cancel();
+  await closed.promise;
 });
