@@ -23,6 +23,7 @@ const VARIANTS: Readonly<Record<string, () => Promise<Queue>>> = {
   keepstream: () => keepstream(finishWithArchive),
   "keepstream-release": () => keepstream(finishWithStatus),
   unfenced,
+  bare,
   "pg-boss": pgBoss,
   "graphile-worker": graphileWorker,
 };
@@ -73,7 +74,8 @@ type Finish = (sql: Sql, job: { id: string; lease_token: string; mal_id: number;
 async function keepstream(finish: Finish): Promise<Queue> {
   const connections = pool();
   let turn = 0;
-  return await Promise.resolve({
+  await connections[0]!`insert into public.providers (name, recipe, rights) values ('animasu', 'page', 'own work')`;
+  return {
     enqueue: (n) =>
       connections[
         turn++ % clients
@@ -92,7 +94,7 @@ async function keepstream(finish: Finish): Promise<Queue> {
       return row!["n"];
     },
     close: async () => void await Promise.all(connections.map((sql) => sql.end())),
-  });
+  };
 }
 
 /** Two calls, as the others': claim, then one fenced write that ends the job. */
@@ -111,27 +113,86 @@ async function finishWithArchive(sql: Sql, job: { id: string; lease_token: strin
   }, 4, 1.5)`;
 }
 
-/** The least a queue on Postgres does: two updates, no token, no event, no second table. */
+/**
+ * An unfenced status-update queue, as the first release's: the documented table with its unique key and a claim index, one function that
+ * claims and one that writes a status. No token, no event, no back-off, no second table; called the way keepstream's functions are.
+ */
 async function unfenced(): Promise<Queue> {
   const connections = pool();
   let turn = 0;
   await connections[0]!.unsafe(`
-    create table if not exists public.unfenced (id uuid primary key default gen_random_uuid(), n int unique, status text not null default 'pending', run_at timestamptz default now());
-    create index if not exists unfenced_due on public.unfenced (run_at) where status = 'pending';`).simple();
+    create schema first_release;
+    create table first_release.video_queue (
+      id uuid primary key default gen_random_uuid(), mal_id int not null, episode int not null, provider varchar(20) not null,
+      video_url text not null, resolution varchar(10), status text not null default 'pending', retry_count int not null default 0,
+      error_message text, created_at timestamptz not null default now(), updated_at timestamptz not null default now(),
+      check (status in ('pending', 'downloading', 'uploading', 'ready', 'failed')),
+      unique nulls not distinct (mal_id, episode, provider, resolution));
+    create index on first_release.video_queue (created_at) where status = 'pending';
+    create function first_release.enqueue_video(mal_id int, episode int, provider text, video_url text, resolution text)
+    returns setof first_release.video_queue language plpgsql security definer set search_path = '' as $$
+    begin
+      return query insert into first_release.video_queue (mal_id, episode, provider, video_url, resolution)
+      values (enqueue_video.mal_id, enqueue_video.episode, enqueue_video.provider, enqueue_video.video_url, enqueue_video.resolution)
+      on conflict do nothing returning *;
+    end $$;
+    create function first_release.claim_pending_videos("limit" int)
+    returns setof first_release.video_queue language plpgsql security definer set search_path = '' as $$
+    begin
+      return query update first_release.video_queue q set status = 'downloading', updated_at = now() where q.id = (
+        select p.id from first_release.video_queue p where p.status = 'pending' order by p.created_at limit 1 for update skip locked
+      ) returning *;
+    end $$;
+    create function first_release.update_video_queue_status(id uuid, status text, error text default null)
+    returns first_release.video_queue language plpgsql security definer set search_path = '' as $$
+    declare job first_release.video_queue;
+    begin
+      update first_release.video_queue q set status = update_video_queue_status.status, error_message = error, updated_at = now()
+      where q.id = update_video_queue_status.id returning * into job;
+      return job;
+    end $$;`).simple();
   return {
-    enqueue: (n) => connections[turn++ % clients]!`insert into public.unfenced (n) values (${n})`,
+    enqueue: (n) =>
+      connections[
+        turn++ % clients
+      ]!`select from first_release.enqueue_video(1, ${n}, 'animasu', ${`https://a.test/${n}.mp4`}, '720p')`,
     work: () =>
       drain(connections, async (sql) => {
-        const [job] = await sql`
-          update public.unfenced set status = 'running' where id = (
-            select id from public.unfenced where status = 'pending' and run_at <= now() order by run_at limit 1 for update skip locked
-          ) returning id`;
+        const [job] = await sql`select id, mal_id, episode from first_release.claim_pending_videos(1)`;
         if (!job) return false;
-        await sql`update public.unfenced set status = 'done' where id = ${job["id"]}`;
+        await sql`select from first_release.update_video_queue_status(${job["id"]}, 'ready')`;
         return true;
       }),
     async finished() {
-      const [row] = await connections[0]!`select count(*)::int as n from public.unfenced where status = 'done'`;
+      const [row] = await connections[0]!`
+        select count(*)::int as n from first_release.video_queue where status = 'ready'`;
+      return row!["n"];
+    },
+    close: async () => void await Promise.all(connections.map((sql) => sql.end())),
+  };
+}
+
+/** The least a queue on Postgres does: two updates, no token, no event, no second table, no function. */
+async function bare(): Promise<Queue> {
+  const connections = pool();
+  let turn = 0;
+  await connections[0]!.unsafe(`
+    create table if not exists public.bare (id uuid primary key default gen_random_uuid(), n int unique, status text not null default 'pending', run_at timestamptz default now());
+    create index if not exists bare_due on public.bare (run_at) where status = 'pending';`).simple();
+  return {
+    enqueue: (n) => connections[turn++ % clients]!`insert into public.bare (n) values (${n})`,
+    work: () =>
+      drain(connections, async (sql) => {
+        const [job] = await sql`
+          update public.bare set status = 'running' where id = (
+            select id from public.bare where status = 'pending' and run_at <= now() order by run_at limit 1 for update skip locked
+          ) returning id`;
+        if (!job) return false;
+        await sql`update public.bare set status = 'done' where id = ${job["id"]}`;
+        return true;
+      }),
+    async finished() {
+      const [row] = await connections[0]!`select count(*)::int as n from public.bare where status = 'done'`;
       return row!["n"];
     },
     close: async () => void await Promise.all(connections.map((sql) => sql.end())),

@@ -54,13 +54,11 @@ export function createArchiveStore(supabase: SupabaseClient): ArchiveStore {
       return dataOf(await query.order("updated_at", { ascending: false }).limit(limit).abortSignal(signal()));
     },
     async retryVideo(id) {
-      const rows = await rpc("retry_videos", { ids: [id] });
-      return Array.isArray(rows) ? rows[0] ?? null : null;
+      if (await rpc("retry_videos", { ids: [id] }) === 0) return null;
+      const query = supabase.from("video_queue").select(VIDEO_COLUMNS).eq("id", id);
+      return (dataOf(await query.abortSignal(signal())) as unknown[])[0] ?? null;
     },
-    async retryFailed() {
-      const rows = await rpc("retry_videos", {});
-      return Array.isArray(rows) ? rows.length : 0;
-    },
+    retryFailed: async () => Number(await rpc("retry_videos", {})),
     cancelVideo: (id) => rpc("cancel_video", { id }),
     importCatalogue: (entries, dryRun) => rpc("import_catalogue", { entries, dry_run: dryRun }),
     async listProviders() {

@@ -23,18 +23,20 @@ insert into keepstream.settings default values;
 -- Errors leave the runner as text that may quote addresses. Rows are kept for months and shown on dashboards, so
 -- queries, user info, Hub tokens and bearer values are cut here too, whoever wrote the text.
 create function keepstream.redact(message text) returns text
-language sql immutable parallel safe set search_path = ''
+language plpgsql immutable strict parallel safe set search_path = ''
 as $$
-  select pg_catalog.left(
-    pg_catalog.regexp_replace(
-      pg_catalog.regexp_replace(
-        pg_catalog.regexp_replace(
-          pg_catalog.regexp_replace(
-            pg_catalog.left(message, 8192),
+begin
+  return left(
+    regexp_replace(
+      regexp_replace(
+        regexp_replace(
+          regexp_replace(
+            left(message, 8192),
             '(https?://)[^/@[:space:]]*@', '\1', 'gi'),
           '(https?://[^[:space:]?#"''<>]*)[?#][^[:space:]"''<>]*', '\1?…', 'gi'),
         '\mhf_[A-Za-z0-9]{4,}', 'hf_…', 'g'),
       '\m(bearer|basic|token)([[:space:]:=]+)[A-Za-z0-9._~+/=-]{8,}', '\1\2…', 'gi'),
-    2000)
+    2000);
+end
 $$;
 comment on function keepstream.redact(text) is 'Cuts secrets and address queries out of an error text, and the text to 2000 characters.';

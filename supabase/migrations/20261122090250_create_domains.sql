@@ -30,6 +30,8 @@ create domain keepstream.byte_count as bigint
   constraint byte_count_is_positive check (value > 0);
 create domain keepstream.priority_level as smallint
   constraint priority_level_is_known check (value between 0 and 3);
+create domain keepstream.job_status as text
+  constraint job_status_is_known check (value in ('pending', 'downloading', 'uploading', 'ready', 'failed'));
 create domain keepstream.candidate_state as text
   constraint candidate_state_is_known check (value in ('live', 'expired', 'dead'));
 create domain keepstream.replica_state as text

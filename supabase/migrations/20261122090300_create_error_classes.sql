@@ -38,10 +38,12 @@ insert into keepstream.error_classes (name, base_seconds, effect, about) values
 update keepstream.error_classes set blames_source = false
 where name in ('storage_5xx', 'storage_conflict', 'disk_full', 'unknown', 'lease_expired', 'shutdown', 'cancelled');
 
+-- These small functions are PL/pgSQL and not SQL: a SQL function is planned anew by every call that cannot inline it.
 create function keepstream.retry_delay(base_seconds int, attempt int) returns interval
-language sql volatile set search_path = ''
+language plpgsql volatile set search_path = ''
 as $$
-  select pg_catalog.make_interval(secs =>
-    least(21600, base_seconds * 2 ^ least(greatest(attempt, 1) - 1, 20)) * (0.5 + 0.5 * pg_catalog.random()))
+begin
+  return make_interval(secs => least(21600, base_seconds * 2 ^ least(greatest(attempt, 1) - 1, 20)) * (0.5 + 0.5 * random()));
+end
 $$;
 comment on function keepstream.retry_delay(int, int) is 'min(6 h, base·2^(attempt-1))·U(0.5, 1).';

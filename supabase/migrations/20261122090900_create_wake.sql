@@ -105,8 +105,9 @@ end
 $$;
 comment on function keepstream.request_wake(boolean) is 'Tells the runner that work waits, once per burst. Never raises.';
 
--- Called by a claim before it looks, so that what it looks at is newer than its answer.
-create function keepstream.answer_wake() returns void
+-- Called by a claim that came up short: whoever takes all it asked for has not seen the end of the queue, and comes
+-- again. True: the wake is answered as of now, so look once more, at what is newer than the answer.
+create function keepstream.answer_wake() returns boolean
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -115,14 +116,16 @@ declare
 begin
   select w.woken_at into outstanding from keepstream.wake_state w where w.woken_at is not null and w.answered_at is null;
   if outstanding is null then
-    return;
+    return false;
   end if;
   if pg_try_advisory_xact_lock(lock_key) then
     update keepstream.wake_state w set answered_at = clock_timestamp() where w.answered_at is null;
+    return true;
   elsif outstanding < clock_timestamp() - interval '1 second' then
     -- A long enqueue is still uncommitted and has kept silent: have the runner come again.
     perform keepstream.request_wake(force := true);
   end if;
+  return false;
 end
 $$;
 

@@ -10,6 +10,7 @@ declare
   label text := nullif(enqueue.resolution, '');
   page text := nullif(enqueue.embed_url, '');
   job public.video_queue;
+  source public.video_candidates;
   known int;
 begin
   if enqueue.mal_id is null or enqueue.mal_id <= 0 then
@@ -37,25 +38,33 @@ begin
     where t.mal_id = enqueue.mal_id and (t.episode is null or t.episode = enqueue.episode)
   ) then
     raise exception using errcode = 'PT451', message = 'this episode was taken down', hint = 'lift_takedown allows it again';
-  elsif exists (
-    select from public.providers p
-    where p.name = enqueue.provider and (not p.enabled or (p.recipe <> 'catalogue' and nullif(trim(p.rights), '') is null))
-  ) then
-    raise exception using errcode = 'PT403', message = 'the provider''s entry does not say on what ground copies may be kept';
+  elsif not keepstream.may_keep(enqueue.mal_id, enqueue.episode, enqueue.provider) then
+    raise exception using errcode = 'PT403', message = 'nothing says on what ground copies of this may be kept',
+      hint = 'the provider''s entry does, or for a catalogue the entry of the episode: deno task providers, deno task catalogue';
   end if;
+
+  source.id := gen_random_uuid();
+  source.embed_url := page;
+  source.video_url := enqueue.video_url;
+  source.kind := enqueue.kind;
+  source.headers := nullif(enqueue.headers, 'null');
+  source.expires_at := enqueue.expires_at;
+  source.rank := 0;
+  source.fails := 0;
 
   loop
     select * into job from public.video_queue q
     where q.mal_id = enqueue.mal_id and q.episode = enqueue.episode and q.provider = enqueue.provider
       and (q.resolution = label or (q.resolution is null and label is null));
     exit when found;
-    insert into public.video_queue (mal_id, episode, provider, video_url, resolution, embed_url, priority)
-    values (enqueue.mal_id, enqueue.episode, enqueue.provider, enqueue.video_url, label, page, coalesce(enqueue.priority, 1))
+    insert into public.video_queue (mal_id, episode, provider, video_url, resolution, embed_url, priority, candidates)
+    values (enqueue.mal_id, enqueue.episode, enqueue.provider, enqueue.video_url, label, page, coalesce(enqueue.priority, 1),
+      jsonb_build_array(keepstream.describe_candidate(source)))
     on conflict do nothing
     returning * into job;
     if found then
-      insert into public.video_candidates (queue_id, rank, embed_url, video_url, kind, headers, expires_at)
-      values (job.id, 0, page, enqueue.video_url, enqueue.kind, nullif(enqueue.headers, 'null'), enqueue.expires_at);
+      insert into public.video_candidates (id, queue_id, rank, embed_url, video_url, kind, headers, expires_at)
+      values (source.id, job.id, 0, page, source.video_url, source.kind, source.headers, source.expires_at);
       return job;
     end if;
   end loop;
@@ -78,8 +87,8 @@ begin
       select w.id from public.video_candidates w where w.queue_id = job.id
       order by w.state = 'live', w.fails desc, w.rank limit 1);
   end if;
-  insert into public.video_candidates (queue_id, rank, embed_url, video_url, kind, headers, expires_at)
-  select job.id, coalesce(max(c.rank), -1) + 1, page, enqueue.video_url, enqueue.kind, nullif(enqueue.headers, 'null'), enqueue.expires_at
+  insert into public.video_candidates (id, queue_id, rank, embed_url, video_url, kind, headers, expires_at)
+  select source.id, job.id, coalesce(max(c.rank), -1) + 1, page, source.video_url, source.kind, source.headers, source.expires_at
   from public.video_candidates c where c.queue_id = job.id
   on conflict do nothing;
   if not found then
@@ -92,9 +101,11 @@ begin
   )) then
     update public.video_queue q
     set status = 'pending', revived_at = case when q.terminal_at is null then q.revived_at else clock_timestamp() end, video_url = enqueue.video_url, embed_url = page,
-        run_at = least(q.run_at, clock_timestamp()), updated_at = clock_timestamp()
+        run_at = least(q.run_at, clock_timestamp()), updated_at = clock_timestamp(), candidates = keepstream.live_candidates(q.id)
     where q.id = job.id
     returning * into job;
+  elsif job.lease_token is not null then
+    update public.video_queue q set candidates = keepstream.live_candidates(q.id) where q.id = job.id returning * into job;
   end if;
   return job;
 end

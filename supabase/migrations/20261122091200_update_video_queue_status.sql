@@ -34,6 +34,8 @@ declare
   to_status text := status;
   due timestamptz;
   dead timestamptz;
+  addresses jsonb;
+  switched boolean := false;
 begin
   select * into job from public.video_queue q where q.id = update_video_queue_status.id for update;
   if not found then
@@ -43,10 +45,8 @@ begin
   if job.lease_token is null or job.lease_token is distinct from update_video_queue_status.lease_token or job.lease_expires_at <= moment then
     raise exception using errcode = 'PT409', message = 'the lease of this job is not yours, or no longer', hint = 'stop working on it';
   end if;
-  if to_status is null or (job.status, to_status) not in (
-    ('downloading', 'downloading'), ('downloading', 'uploading'), ('downloading', 'failed'), ('downloading', 'pending'),
-    ('uploading', 'uploading'), ('uploading', 'failed'), ('uploading', 'pending')
-  ) then
+  if to_status is null or to_status not in ('downloading', 'uploading', 'failed', 'pending')
+    or (job.status = 'uploading' and to_status = 'downloading') then
     raise exception using errcode = 'PT422',
       message = format('a holder cannot take a job from %s to %s', job.status, coalesce(to_status, 'nothing')),
       hint = 'moves are in docs/queue.md; upsert_video_store makes a job ready';
@@ -70,9 +70,16 @@ begin
   end if;
 
   if to_status = 'uploading' then
-    update public.video_queue q
-    set status = 'uploading', progress = coalesce(update_video_queue_status.progress, q.progress)
-    where q.id = job.id returning * into job;
+    with moved as (
+      update public.video_queue q
+      set status = 'uploading', progress = coalesce(update_video_queue_status.progress, q.progress), updated_at = moment,
+          last_event = nextval('keepstream.events_id_seq')
+      where q.id = job.id returning *
+    ), noted as (
+      insert into keepstream.events (id, queue_id, at, kind, to_status, lease_epoch, worker, error_class, previous)
+      select m.last_event, m.id, moment, 'uploading', m.status, m.lease_epoch, m.lease_owner, m.error_class, job.last_event from moved m
+    )
+    select * into job from moved;
     return job;
   end if;
 
@@ -82,49 +89,73 @@ begin
   if not found and to_status = 'failed' then
     select * into policy from keepstream.error_classes e where e.name = 'unknown';
   end if;
-  due := moment + case
-    when retry_after_seconds > 0 then make_interval(secs => least(retry_after_seconds, 21600) * (1 + 0.1 * random()))
-    when to_status = 'pending' then interval '0'
-    else keepstream.retry_delay(policy.base_seconds, job.attempts)
-  end;
-
-  if to_status = 'failed' then
-    if policy.effect = 'release' then
-      to_status := 'pending';
+  addresses := job.candidates;
+  if to_status = 'pending' then
+    due := moment + make_interval(secs => least(greatest(retry_after_seconds, 0), 21600) * (1 + 0.1 * random()));
+  elsif policy.effect = 'release' then
+    to_status := 'pending';
+    due := moment;
+  elsif policy.effect = 'terminal' then
+    dead := moment;
+  else
+    if policy.blames_source or policy.effect in ('next_source', 'terminal_source') then
+      switched := true;
+      next_source := keepstream.switch_candidate(job.id, candidate_id, policy.name,
+        case policy.effect when 'next_source' then 'expired' when 'terminal_source' then 'dead' end);
+    end if;
+    if policy.effect = 'terminal_source' and next_source.id is null then
+      dead := moment;
+    elsif policy.effect in ('next_source', 'terminal_source') and next_source.id is not null then
       due := moment;
-    elsif policy.effect = 'next_source' then
-      next_source := keepstream.switch_candidate(job.id, candidate_id, policy.name, 'expired');
-      if next_source.id is not null then
+      if policy.effect = 'next_source' then
         to_status := 'pending';
-        due := moment;
-      else
+      end if;
+    else
+      if policy.effect = 'next_source' then
         -- All of them expired: their pages may name fresh addresses after the back-off.
         update public.video_candidates c set state = 'live' where c.queue_id = job.id and c.state = 'expired';
       end if;
-    elsif policy.effect = 'terminal_source' then
-      next_source := keepstream.switch_candidate(job.id, candidate_id, policy.name, 'dead');
-      if next_source.id is not null then
-        due := moment;
-      else
-        dead := moment;
-      end if;
-    elsif policy.effect = 'terminal' then
-      dead := moment;
-    elsif policy.blames_source then
-      next_source := keepstream.switch_candidate(job.id, candidate_id, policy.name, null);
+      due := moment + case
+        when retry_after_seconds > 0 then make_interval(secs => least(retry_after_seconds, 21600) * (1 + 0.1 * random()))
+        else keepstream.retry_delay(policy.base_seconds, job.attempts)
+      end;
     end if;
   end if;
 
-  update public.video_queue q
-  set status = to_status,
-      error_class = coalesce(policy.name, q.error_class),
-      error_message = coalesce(message, case when to_status = 'failed' then policy.about end, q.error_message),
-      run_at = due,
-      terminal_at = dead,
-      video_url = coalesce(next_source.video_url, q.video_url),
-      embed_url = case when next_source.id is null then q.embed_url else next_source.embed_url end
-  where q.id = job.id
-  returning * into job;
+  if to_status = 'failed' and job.attempts >= job.max_attempts then
+    dead := moment;
+  end if;
+  if dead is not null then
+    addresses := null;
+  elsif switched then
+    addresses := keepstream.live_candidates(job.id);
+  end if;
+
+  with moved as (
+    update public.video_queue q
+    set status = to_status,
+        attempts = case when to_status = 'pending' then q.attempts - 1 else q.attempts end,
+        retry_count = case when to_status = 'failed' then q.retry_count + 1 else q.retry_count end,
+        error_class = coalesce(policy.name, q.error_class),
+        error_message = coalesce(message, case when to_status = 'failed' then policy.about end, q.error_message),
+        run_at = coalesce(due, moment), terminal_at = dead, finished_at = dead, updated_at = moment,
+        video_url = coalesce(next_source.video_url, q.video_url),
+        embed_url = case when next_source.id is null then q.embed_url else next_source.embed_url end,
+        lease_token = null, lease_owner = null, lease_expires_at = null, progress = null, candidates = addresses,
+        last_event = nextval('keepstream.events_id_seq')
+    where q.id = job.id returning *
+  ), noted as (
+    insert into keepstream.events (id, queue_id, at, kind, to_status, lease_epoch, worker, error_class, detail, previous)
+    select m.last_event, m.id, moment, case to_status when 'failed' then 'failed' else 'released' end, to_status, m.lease_epoch,
+      job.lease_owner, m.error_class,
+      case to_status when 'failed' then
+        jsonb_build_object('error', m.error_message, 'attempt', m.attempts, 'terminal', dead is not null)
+      end, job.last_event
+    from moved m
+  ), freed as (
+    delete from public.video_leases l where l.queue_id = job.id
+  )
+  select * into job from moved;
   return job;
 end
 $$;

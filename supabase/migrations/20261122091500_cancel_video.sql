@@ -17,12 +17,15 @@ begin
       insert into keepstream.events (queue_id, kind, lease_epoch, worker) values (job.id, 'cancel_requested', job.lease_epoch, job.lease_owner);
     end if;
   elsif job.error_class is distinct from 'cancelled' or job.terminal_at is null then
+    -- Failed to failed is no move for the guard: noted here.
     if job.status = 'failed' then
-      insert into keepstream.events (queue_id, kind, to_status, lease_epoch, error_class, detail)
-      values (job.id, 'cancelled', 'failed', job.lease_epoch, 'cancelled', jsonb_build_object('terminal', true));
+      insert into keepstream.events (queue_id, at, kind, to_status, lease_epoch, error_class, detail, previous)
+      values (job.id, moment, 'cancelled', 'failed', job.lease_epoch, 'cancelled', jsonb_build_object('terminal', true), job.last_event)
+      returning events.id into job.last_event;
     end if;
     update public.video_queue q
-    set status = 'failed', error_class = 'cancelled', error_message = 'cancelled', terminal_at = moment, finished_at = moment, updated_at = moment
+    set status = 'failed', error_class = 'cancelled', error_message = 'cancelled', terminal_at = moment, finished_at = moment, updated_at = moment,
+        candidates = null, last_event = job.last_event
     where q.id = job.id returning * into job;
   end if;
   return job;

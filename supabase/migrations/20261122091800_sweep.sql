@@ -11,9 +11,9 @@ declare
   due boolean;
 begin
   with expired as materialized (
-    select q.id from public.video_queue q
-    where q.lease_token is not null and q.lease_expires_at <= moment
-    order by q.id limit 1000 for update skip locked
+    select q.id from public.video_leases l join public.video_queue q on q.id = l.queue_id
+    where q.lease_expires_at <= moment
+    order by q.id limit 1000 for update of q skip locked
   )
   update public.video_queue q
   set status = 'failed',
@@ -43,7 +43,7 @@ begin
 
   due := exists (
     select from public.video_queue q
-    where q.status in ('pending', 'failed') and q.terminal_at is null and q.run_at <= moment
+    where q.finished_at is null and q.run_at <= moment and q.lease_token is null
   ) or exists (
     select from public.video_replicas r
     where r.state in ('pending', 'failed', 'missing') and r.run_at <= moment and r.attempts < r.max_attempts

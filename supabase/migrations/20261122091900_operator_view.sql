@@ -1,18 +1,21 @@
 -- How the queue is doing. Each count walks an index that holds just what it counts.
 create view public.operator with (security_invoker = true) as
+with held as (
+  select q.status, q.lease_expires_at, q.run_at from public.video_leases l join public.video_queue q on q.id = l.queue_id
+)
 select
-  (select count(*) from public.video_queue q
-    where q.status in ('pending', 'failed') and q.terminal_at is null and q.run_at <= now()) as due,
-  (select count(*) from public.video_queue q
-    where q.status in ('pending', 'failed') and q.terminal_at is null and q.run_at > now()) as delayed,
-  (select count(*) from public.video_queue q where q.lease_token is not null and q.status = 'downloading') as downloading,
-  (select count(*) from public.video_queue q where q.lease_token is not null and q.status = 'uploading') as uploading,
-  (select count(*) from public.video_queue q where q.lease_token is not null and q.lease_expires_at <= now()) as expired,
+  (select count(*) from public.video_queue q where q.finished_at is null and q.run_at <= now())
+    - (select count(*) from held h where h.run_at <= now()) as due,
+  (select count(*) from public.video_queue q where q.finished_at is null and q.run_at > now())
+    - (select count(*) from held h where h.run_at > now()) as delayed,
+  (select count(*) from held h where h.status = 'downloading') as downloading,
+  (select count(*) from held h where h.status = 'uploading') as uploading,
+  (select count(*) from held h where h.lease_expires_at <= now()) as expired,
   (select count(*) from public.video_queue q where q.terminal_at is not null) as dead,
   (select count(*) from public.video_store s) as ready,
   (select count(*) from public.video_replicas r where r.state in ('pending', 'failed', 'missing')) as repairs,
   (select min(q.run_at) from public.video_queue q
-    where q.status in ('pending', 'failed') and q.terminal_at is null and q.run_at <= now()) as oldest_due_at;
+    where q.finished_at is null and q.run_at <= now() and q.lease_token is null) as oldest_due_at;
 comment on view public.operator is 'Counts of the queue, for an operator and for /status.';
 
 create function public.queue_counts() returns jsonb

@@ -91,20 +91,32 @@ as $$
 $$;
 comment on function public.read_metadata(text) is 'A kept answer, or null.';
 
--- Rights that were withdrawn end what waits under them. A provider without an entry is an operator's own call.
+-- The one place that says what may be archived: what a declared right covers, and nothing else, whoever asks for it.
+create function keepstream.may_keep(mal_id int, episode int, provider text) returns boolean
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return exists (
+    select from public.providers p
+    where p.name = may_keep.provider and p.enabled and nullif(trim(case
+      when p.recipe = 'catalogue' then (
+        select c.rights from public.catalogue c where c.mal_id = may_keep.mal_id and c.episode = may_keep.episode)
+      else p.rights
+    end), '') is not null);
+end
+$$;
+comment on function keepstream.may_keep(int, int, text) is
+  'Whether the provider''s entry – of a catalogue the episode''s – is enabled and says on what ground copies may be kept.';
+
 create function keepstream.end_jobs_without_rights() returns void
 language sql security definer set search_path = ''
 as $$
   update public.video_queue q
-  set status = 'failed', error_class = 'policy_denied', error_message = 'the rights to keep copies were withdrawn',
-      terminal_at = pg_catalog.clock_timestamp(), finished_at = pg_catalog.clock_timestamp()
-  from public.providers p
-  left join public.catalogue c on p.recipe = 'catalogue'
-  where q.provider = p.name and q.status in ('pending', 'failed') and q.terminal_at is null
-    and (p.recipe <> 'catalogue' or (c.mal_id = q.mal_id and c.episode = q.episode))
-    and (not p.enabled or nullif(pg_catalog.btrim(case when p.recipe = 'catalogue' then c.rights else p.rights end), '') is null)
+  set status = 'failed', error_class = 'policy_denied', error_message = 'nothing says on what ground copies of this may be kept',
+      terminal_at = pg_catalog.clock_timestamp(), finished_at = pg_catalog.clock_timestamp(), candidates = null
+  where q.finished_at is null and q.lease_token is null and not keepstream.may_keep(q.mal_id, q.episode, q.provider)
 $$;
-comment on function keepstream.end_jobs_without_rights() is 'Makes waiting jobs of providers or catalogue entries without rights dead letters.';
+comment on function keepstream.end_jobs_without_rights() is 'Makes waiting jobs that no declared right covers (any more) dead letters.';
 
 create function public.apply_providers(entries jsonb, dry_run boolean default true) returns jsonb
 language plpgsql security definer set search_path = ''

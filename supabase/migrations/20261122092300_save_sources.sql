@@ -35,18 +35,15 @@ begin
         servers = case when excluded.state in ('ok', 'empty') then excluded.servers else source_lists.servers end;
   perform keepstream.end_readings(save_sources.mal_id, save_sources.episode, lists);
 
-  -- What plays, from providers that say on what ground copies may be kept; of the catalogue, each entry says it. A
-  -- server this schema would refuse is left out, not the others with it.
+  -- What plays and may be kept. A server this schema would refuse is left out, not the others with it.
   select jsonb_agg(jsonb_build_object(
     'mal_id', save_sources.mal_id, 'episode', save_sources.episode, 'provider', l.key, 'video_url', v.value ->> 'video_url',
     'embed_url', v.value ->> 'embed_url', 'resolution', v.value ->> 'resolution', 'kind', v.value ->> 'kind',
     'headers', v.value -> 'headers', 'expires_at', case when pg_input_is_valid(v.value ->> 'expires_at', 'timestamptz') then v.value ->> 'expires_at' end) order by l.key, v.ordinality)
   into servers
   from jsonb_each(lists) as l
-  join public.providers p on p.name = l.key and p.enabled
-  left join public.catalogue c on c.mal_id = save_sources.mal_id and c.episode = save_sources.episode
   cross join jsonb_array_elements(case when jsonb_typeof(l.value -> 'servers') = 'array' then l.value -> 'servers' else '[]' end) with ordinality as v
-  where nullif(trim(case when p.recipe = 'catalogue' then c.rights else p.rights end), '') is not null
+  where keepstream.may_keep(save_sources.mal_id, save_sources.episode, l.key)
     and jsonb_typeof(v.value) = 'object'
     and octet_length(v.value ->> 'video_url') <= 4096 and v.value ->> 'video_url' ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$'
     and coalesce(octet_length(v.value ->> 'embed_url') <= 4096 and v.value ->> 'embed_url' ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$', v.value ->> 'embed_url' is null)
@@ -55,8 +52,8 @@ begin
     and coalesce(jsonb_typeof(v.value -> 'headers') in ('object', 'null'), true);
 
   queue_full := exists (
-    select from public.video_queue q where q.status in ('pending', 'failed') and q.terminal_at is null
-    offset (select s.max_waiting_jobs from keepstream.settings s) limit 1);
+    select from public.video_queue q where q.finished_at is null
+    offset (select s.max_waiting_jobs from keepstream.settings s) + (select count(*) from public.video_leases) limit 1);
   if servers is not null and not queue_full and not exists (
     select from keepstream.takedowns t
     where t.mal_id = save_sources.mal_id and (t.episode is null or t.episode = save_sources.episode)

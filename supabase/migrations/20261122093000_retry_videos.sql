@@ -1,11 +1,17 @@
--- The documented operator statement as a function, because the API may not write the queue's table.
-create function public.retry_videos(ids uuid[] default null) returns setof public.video_queue
-language sql security definer set search_path = ''
+-- The documented operator statement as a function: how many it put back, however many that are (rows of an answer end at
+-- the API's limit).
+create function public.retry_videos(ids uuid[] default null) returns int
+language plpgsql security definer set search_path = ''
 as $$
+declare
+  retried int;
+begin
   update public.video_queue q set status = 'pending', retry_count = 0
-  where q.status = 'failed' and (q.id = any (ids) or (ids is null and q.error_class is distinct from 'cancelled'))
-  returning q.*
+  where q.status = 'failed' and (q.id = any (ids) or (ids is null and q.error_class is distinct from 'cancelled'));
+  get diagnostics retried = row_count;
+  return retried;
+end
 $$;
-comment on function public.retry_videos(uuid[]) is 'Puts failed videos – those named, or all but cancelled ones – back in the queue with fresh attempts; returns them.';
+comment on function public.retry_videos(uuid[]) is 'Puts failed videos – those named, or all but cancelled ones – back in the queue with fresh attempts; returns how many.';
 revoke execute on function public.retry_videos(uuid[]) from public, anon, authenticated;
 grant execute on function public.retry_videos(uuid[]) to service_role;

@@ -8,6 +8,8 @@ const OPERATIONS = 250;
 for (const seed of [1, 2, 3]) {
   Deno.test(`${OPERATIONS} random operations keep all invariants (seed ${seed})`, async () => {
     await using database = await createTestDatabase();
-    await runModel(createQueueFixture(database), { seed, operations: OPERATIONS });
+    const queue = createQueueFixture(database);
+    await queue.reset();
+    await runModel(queue, { seed, operations: OPERATIONS });
   });
 }

@@ -43,7 +43,7 @@ export interface QueueFixture {
 }
 
 const EMPTY_ALL = [
-  ...["video_replicas", "video_store", "video_candidates", "video_queue"].map((table) => `public.${table}`),
+  ...["video_replicas", "video_store", "video_candidates", "video_leases", "video_queue"].map((table) => `public.${table}`),
   ...["providers", "catalogue", "title_mappings", "metadata_cache"].map((table) => `public.${table}`),
   ...["events", "takedowns", "resource_leases", "source_lists", "source_reads", "provider_trouble", "client_limits"]
     .map((table) => `keepstream.${table}`),
@@ -174,6 +174,8 @@ export function createQueueFixture(database: TestDatabase): QueueFixture {
       await database.admin.begin(async (transaction) => {
         await transaction.unsafe(`set local session_replication_role = replica; ${EMPTY_ALL}`).simple();
       });
+      await sql`
+        insert into public.providers (name, recipe, rights) values ('animasu', 'page', 'own work'), ('samehadaku', 'page', 'own work')`;
       await sql`
         update keepstream.wake_state set woken_at = null, answered_at = null, wakes = 0, failed_at = null, last_error = null
         where true`;

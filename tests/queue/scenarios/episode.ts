@@ -33,6 +33,7 @@ export const EPISODE: readonly Scenario[] = [
   {
     name: "read_episode of an unknown episode → empty answers, no client counted",
     async run(queue) {
+      await queue.sql`delete from public.providers where true`;
       assert.deepEqual(await read(queue), {
         providers: [],
         catalogue: null,
@@ -359,14 +360,16 @@ export const EPISODE: readonly Scenario[] = [
     async run(queue) {
       await apply(queue, [ANIMASU, SAMEHADAKU, { name: "catalogue", recipe: "catalogue" }]);
       assert.equal(await outcome(queue.enqueue({ provider: "samehadaku" })), "PT403");
-      assert.equal(await outcome(queue.enqueue({ provider: "stranger" })), "accepted", "an operator's own call");
+      assert.equal(await outcome(queue.enqueue({ provider: "stranger" })), "PT403", "no entry, no right");
+      assert.equal(await outcome(queue.enqueue({ provider: "catalogue", episode: 1 })), "PT403", "no entry of its own");
       const waiting = await queue.enqueue();
       const failed = await queue.downloading({ priority: 0 });
       await queue.update(failed, "failed", { error_class: "network" });
       const held = await queue.downloading({ priority: 0 });
-      const kept = await queue.enqueue({ provider: "catalogue", episode: 1 });
       const entry = { mal_id: 55825, episode: 1, sources: [], rights: "CC BY" };
       await queue.rpc("import_catalogue", { entries: [entry], dry_run: false });
+      assert.equal(await outcome(queue.enqueue({ provider: "catalogue", episode: 2 })), "PT403", "another episode's right");
+      const kept = await queue.enqueue({ provider: "catalogue", episode: 1 });
       await apply(queue, [{ ...ANIMASU, rights: null }, SAMEHADAKU, { name: "catalogue", recipe: "catalogue" }]);
       for (const { id } of [waiting, failed]) {
         const row = await queue.row(id);
@@ -381,6 +384,10 @@ export const EPISODE: readonly Scenario[] = [
       assert.equal((await queue.row(kept["id"]))["error_class"], "policy_denied");
       await apply(queue, [{ ...ANIMASU, enabled: false }]);
       assert.equal(await outcome(queue.enqueue()), "PT403");
+      await apply(queue, [ANIMASU]);
+      const orphan = await queue.enqueue();
+      await apply(queue, []);
+      assert.equal((await queue.row(orphan["id"]))["error_class"], "policy_denied", "with its entry its right is gone");
     },
   },
   {
@@ -505,6 +512,7 @@ export const EPISODE: readonly Scenario[] = [
     async run(queue) {
       const names = async () =>
         (await queue.sql`select name from public.providers order by position`).map((row) => row["name"]);
+      await queue.sql`delete from public.providers where true`;
       assert.deepEqual(await apply(queue, [ANIMASU, SAMEHADAKU], true), {
         added: ["animasu", "samehadaku"],
         changed: [],

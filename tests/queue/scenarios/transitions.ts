@@ -494,7 +494,9 @@ export const TRANSITIONS: readonly Scenario[] = [
       const held = await queue.downloading({ episode: 4 });
       const before = await queue.row(held.id);
       await queue.enqueue({ episode: 4, video_url: "https://b.test/v.mp4" });
-      assert.deepEqual(await queue.row(held.id), before);
+      const { candidates, ...after } = await queue.row(held.id);
+      assert.deepEqual({ ...after, candidates: before["candidates"] }, before);
+      assert.equal((candidates as unknown[]).length, 2);
       await queue.update(held, "pending");
       assert.equal((await queue.claimOne()).candidates.length, 2);
       const { job } = await queue.archived({ episode: 5 });
@@ -692,17 +694,14 @@ export const TRANSITIONS: readonly Scenario[] = [
         failed.push(job.id);
       }
       const { job: ready } = await queue.archived();
-      const [one] = await queue.rpc("retry_videos", { ids: [failed[0], ready.id] });
-      assert.deepEqual([one!["id"], one!["status"], one!["attempts"], one!["retry_count"]], [
-        failed[0],
-        "pending",
-        0,
-        0,
-      ]);
+      const retry = async (args = {}) => (await queue.rpc("retry_videos", args))[0]!["retry_videos"];
+      assert.equal(await retry({ ids: [failed[0], ready.id] }), 1);
+      const one = await queue.row(failed[0]);
+      assert.deepEqual([one["status"], one["attempts"], one["retry_count"]], ["pending", 0, 0]);
       const stopped = await queue.enqueue();
       await queue.rpc("cancel_video", { id: stopped["id"] });
-      assert.equal((await queue.rpc("retry_videos")).length, 2, "an operator's no is not lifted in bulk");
-      assert.equal((await queue.rpc("retry_videos", { ids: [stopped["id"]] })).length, 1);
+      assert.equal(await retry(), 2, "an operator's no is not lifted in bulk");
+      assert.equal(await retry({ ids: [stopped["id"]] }), 1);
       assert.equal((await queue.claim(50)).length, 4);
       assert.equal((await queue.row(ready.id))["status"], "ready");
     },

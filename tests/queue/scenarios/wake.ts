@@ -99,6 +99,8 @@ export const WAKE: readonly Scenario[] = [
         videos: [1, 2, 3].map((episode) => ({ mal_id: 5, episode, provider: "animasu", video_url: "https://a.test/" })),
       });
       assert.equal((await sent(queue.database.admin)).length, 1);
+      await queue.claim(8);
+      assert.equal((await wakeState(queue))["answered_at"], null, "a claim that got all it asked for comes again");
       await queue.claim();
       assert.ok((await wakeState(queue))["answered_at"]);
       await queue.enqueue();
