@@ -171,10 +171,24 @@ export type Database = {
           },
         ];
       };
+      "video_leases": {
+        Row: {
+          "queue_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "queue_id": string;
+        };
+        Update: {
+          "queue_id"?: string;
+        };
+        Relationships: [];
+      };
       "video_queue": {
         Row: {
           "attempts": number;
           "cancel_requested_at": string | null;
+          "candidates": Json | null;
           "created_at": string;
           "embed_url": string | null;
           "episode": number;
@@ -182,6 +196,7 @@ export type Database = {
           "error_message": string | null;
           "finished_at": string | null;
           "id": string;
+          "last_event": number | null;
           "lease_epoch": number;
           "lease_expires_at": string | null;
           "lease_owner": string | null;
@@ -205,6 +220,7 @@ export type Database = {
         Insert: {
           "attempts"?: number;
           "cancel_requested_at"?: string | null;
+          "candidates"?: Json | null;
           "created_at"?: string;
           "embed_url"?: string | null;
           "episode": number;
@@ -212,6 +228,7 @@ export type Database = {
           "error_message"?: string | null;
           "finished_at"?: string | null;
           "id"?: string;
+          "last_event"?: number | null;
           "lease_epoch"?: number;
           "lease_expires_at"?: string | null;
           "lease_owner"?: string | null;
@@ -234,6 +251,7 @@ export type Database = {
         Update: {
           "attempts"?: number;
           "cancel_requested_at"?: string | null;
+          "candidates"?: Json | null;
           "created_at"?: string;
           "embed_url"?: string | null;
           "episode"?: number;
@@ -241,6 +259,7 @@ export type Database = {
           "error_message"?: string | null;
           "finished_at"?: string | null;
           "id"?: string;
+          "last_event"?: number | null;
           "lease_epoch"?: number;
           "lease_expires_at"?: string | null;
           "lease_owner"?: string | null;
@@ -448,6 +467,7 @@ export type Database = {
         Returns: {
           "attempts": number;
           "cancel_requested_at": string | null;
+          "candidates": Json | null;
           "created_at": string;
           "embed_url": string | null;
           "episode": number;
@@ -455,6 +475,7 @@ export type Database = {
           "error_message": string | null;
           "finished_at": string | null;
           "id": string;
+          "last_event": number | null;
           "lease_epoch": number;
           "lease_expires_at": string | null;
           "lease_owner": string | null;
@@ -589,6 +610,7 @@ export type Database = {
         Returns: {
           "attempts": number;
           "cancel_requested_at": string | null;
+          "candidates": Json | null;
           "created_at": string;
           "embed_url": string | null;
           "episode": number;
@@ -596,6 +618,7 @@ export type Database = {
           "error_message": string | null;
           "finished_at": string | null;
           "id": string;
+          "last_event": number | null;
           "lease_epoch": number;
           "lease_expires_at": string | null;
           "lease_owner": string | null;
@@ -627,6 +650,7 @@ export type Database = {
         Returns: {
           "attempts": number;
           "cancel_requested_at": string | null;
+          "candidates": Json | null;
           "created_at": string;
           "embed_url": string | null;
           "episode": number;
@@ -634,6 +658,7 @@ export type Database = {
           "error_message": string | null;
           "finished_at": string | null;
           "id": string;
+          "last_event": number | null;
           "lease_epoch": number;
           "lease_expires_at": string | null;
           "lease_owner": string | null;
@@ -762,44 +787,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
-      "retry_videos": {
-        Args: { "ids"?: (string)[] };
-        Returns: {
-          "attempts": number;
-          "cancel_requested_at": string | null;
-          "created_at": string;
-          "embed_url": string | null;
-          "episode": number;
-          "error_class": string | null;
-          "error_message": string | null;
-          "finished_at": string | null;
-          "id": string;
-          "lease_epoch": number;
-          "lease_expires_at": string | null;
-          "lease_owner": string | null;
-          "lease_token": string | null;
-          "mal_id": number;
-          "max_attempts": number;
-          "priority": number;
-          "progress": Json | null;
-          "provider": string;
-          "resolution": string | null;
-          "retry_count": number;
-          "revived_at": string | null;
-          "run_at": string;
-          "started_at": string | null;
-          "status": string;
-          "terminal_at": string | null;
-          "updated_at": string;
-          "video_url": string;
-        }[];
-        SetofOptions: {
-          from: "*";
-          to: "video_queue";
-          isOneToOne: false;
-          isSetofReturn: true;
-        };
-      };
+      "retry_videos": { Args: { "ids"?: (string)[] }; Returns: number };
       "save_metadata": { Args: { "key": string; "ttl_seconds": number; "value": Json }; Returns: undefined };
       "save_sources": { Args: { "episode": number; "lists": Json; "mal_id": number }; Returns: Json };
       "save_title_mapping": {
@@ -828,6 +816,7 @@ export type Database = {
         Returns: {
           "attempts": number;
           "cancel_requested_at": string | null;
+          "candidates": Json | null;
           "created_at": string;
           "embed_url": string | null;
           "episode": number;
@@ -835,6 +824,7 @@ export type Database = {
           "error_message": string | null;
           "finished_at": string | null;
           "id": string;
+          "last_event": number | null;
           "lease_epoch": number;
           "lease_expires_at": string | null;
           "lease_owner": string | null;

@@ -98,6 +98,9 @@ export async function startRunnerRig(options: RigOptions = {}): Promise<RunnerRi
     await Promise.all(runners.map((runner) => runner.ended));
   });
 
+  await database
+    .serviceRole`insert into public.providers (name, recipe, rights) values ('catalogue', 'page', 'own work')`;
+
   const rig = {
     database,
     gateway,

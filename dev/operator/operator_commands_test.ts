@@ -97,6 +97,7 @@ Deno.test("videos: a table and JSON of what the queue holds; counts, retry and c
   const { serviceRole: sql } = set.rig.database;
   const run = (...args: string[]) => printed(() => videosCommand(args, set.rig.env));
   assert.deepEqual(await run(), [0, "no video"]);
+  await sql`insert into public.providers (name, recipe, rights) values ('catalogue', 'page', 'own work')`;
   await sql`select public.enqueue_video(7, 1, 'catalogue', 'https://own.test/1.mp4', '720p')`;
   await sql`select public.enqueue_video(7, 2, 'catalogue', 'https://own.test/2.mp4', null)`;
   const [first] = await sql`select * from public.claim_pending_videos(1, 'test')`;

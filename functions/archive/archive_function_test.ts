@@ -118,6 +118,7 @@ Deno.test("counts, list, retry and cancel", async () => {
   await using rig = await createFunctionRig();
   const ask = operator(rig);
   const sql = rig.database.serviceRole;
+  await sql`insert into public.providers (name, recipe, rights) values ('own', 'page', 'own work')`;
   await sql`select public.enqueue_video(7, 1, 'own', 'https://own.test/1.mp4', '720p')`;
   await sql`select public.enqueue_video(7, 2, 'own', 'https://own.test/2.mp4', '720p')`;
   const jobs = await sql`select * from public.claim_pending_videos(2, 'test')`;

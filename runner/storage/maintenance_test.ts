@@ -42,6 +42,7 @@ async function createBench(): Promise<Bench> {
   const health = createHealthBook({ now: Date.now });
   const { serviceRole } = database;
 
+  await serviceRole`insert into public.providers (name, recipe, rights) values ('animasu', 'page', 'own work')`;
   return {
     test,
     database,

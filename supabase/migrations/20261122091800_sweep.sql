@@ -56,7 +56,7 @@ end
 $$;
 comment on function public.sweep() is 'Reaps dead leases, repeats the wake while work is due, drops what is older than its retention. Safe to run at any time, twice at once.';
 
--- Keeps a job's last event, so that its history still folds to its status.
+-- Keeps a job's last move, so that its history still folds to its status, and every takedown.
 create function keepstream.prune_events(batch int) returns int
 language plpgsql security definer set search_path = ''
 as $$
@@ -78,8 +78,9 @@ begin
     return 0;
   end if;
   delete from keepstream.events e
-  where e.id > seen and e.id <= upto and e.at < cutoff and exists (
-    select from keepstream.events later where later.queue_id = e.queue_id and later.id > e.id and later.to_status is not null
+  where e.id > seen and e.id <= upto and e.at < cutoff and e.queue_id is not null and e.kind <> 'taken_down' and not exists (
+    select from public.video_queue q
+    where q.id = e.queue_id and (q.last_event = e.id or (q.last_event is null and e.to_status is not null))
   );
   get diagnostics pruned = row_count;
   update keepstream.event_retention r set pruned_through = upto where r.singleton;

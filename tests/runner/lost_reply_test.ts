@@ -14,6 +14,8 @@ async function startQueue(strike: (call: Call) => Verdict) {
   const keys = makeProjectKeys();
   const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });
   const front = startFront({ upstream: gateway.url, nameOf: (_, path) => path.split("/").at(-1)!, strike });
+  await database
+    .serviceRole`insert into public.providers (name, recipe, rights) values ('catalogue', 'page', 'own work')`;
   for (const episode of [1, 2]) {
     await database.serviceRole`
       select public.enqueue_video(1, ${episode}, 'catalogue', ${`https://cdn.test/${episode}.mp4`}, '720p')`;

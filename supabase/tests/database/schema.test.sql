@@ -1,9 +1,9 @@
 -- Tables, keys, indexes and checks that the rest stands on. Run by `supabase test db`, and by `deno task test`.
 begin;
 set local search_path = public, extensions;
-select plan(72);
+select plan(75);
 
-select has_table('public'::name, t, t || ' exists') from unnest(array['video_queue', 'video_candidates', 'video_store', 'video_replicas',
+select has_table('public'::name, t, t || ' exists') from unnest(array['video_queue', 'video_leases', 'video_candidates', 'video_store', 'video_replicas',
   'providers', 'catalogue', 'title_mappings', 'metadata_cache']::name[]) t;
 select has_table('keepstream'::name, t, t || ' exists') from unnest(array['events', 'error_classes', 'resource_leases', 'wake_state',
   'source_lists', 'source_reads', 'provider_trouble', 'settings', 'client_limits', 'event_retention']::name[]) t;
@@ -25,12 +25,14 @@ select ok((select i.indnullsnotdistinct and i.indisunique from pg_index i join p
   where c.conname = 'video_queue_one_job_per_video'), 'one job per video, a missing resolution included');
 select ok((select i.indnullsnotdistinct and i.indisunique from pg_index i join pg_constraint c on c.conindid = i.indexrelid
   where c.conname = 'video_store_one_archive_per_video'), 'one archive per video, a missing resolution included');
-select is(pg_get_indexdef('public.video_queue_claimable'::regclass),
-  'CREATE INDEX video_queue_claimable ON public.video_queue USING btree (priority, run_at, id) WHERE ((status = ANY (ARRAY[''pending''::text, ''failed''::text])) AND (terminal_at IS NULL))',
-  'the claim index holds what can be claimed, in the order of claims');
+select is(pg_get_indexdef('public.video_queue_unfinished'::regclass),
+  'CREATE INDEX video_queue_unfinished ON public.video_queue USING btree (priority, run_at, id) WHERE (finished_at IS NULL)',
+  'the claim index holds what is not finished, in the order of claims');
 select ok(not exists (select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
-    where i.indrelid = 'public.video_queue'::regclass and a.attname in ('lease_expires_at', 'progress', 'updated_at')),
-  'no index on what a heartbeat writes');
+    where i.indrelid = 'public.video_queue'::regclass
+      and (a.attname in ('lease_expires_at', 'progress', 'updated_at', 'status', 'attempts', 'lease_token', 'last_event')
+        or pg_get_expr(i.indpred, i.indrelid) ~ 'status|lease_')),
+  'no index on what a heartbeat or a claim writes, nor a condition on it');
 select ok((select reloptions @> array['fillfactor=70'] from pg_class where oid = 'public.video_queue'::regclass), 'room for heartbeats on the page');
 
 select ok(c.relrowsecurity, c.relname || ' has row level security') from pg_class c

@@ -3,12 +3,13 @@ begin;
 set local search_path = public, extensions;
 select plan(43);
 
+insert into providers (name, recipe, rights) values ('animasu', 'page', 'own work');
 create temporary table held (token uuid, id uuid) on commit drop;
 create function pg_temp.call(status text, token uuid, class text default null) returns text language sql
 as $$ select (public.update_video_queue_status((select id from held), status, 'text', token, class)).status $$;
 
 select lives_ok($$ select public.enqueue_video(55825, 1, 'animasu', 'https://a.test/v.mp4', '720p') $$, 'enqueue');
-select is((select array_agg(status) from video_queue), array['pending'], 'is pending');
+select is((select array_agg(status::text) from video_queue), array['pending'], 'is pending');
 select lives_ok($$ select public.enqueue_video(55825, 1, 'animasu', 'https://a.test/v.mp4', '720p') $$, 'enqueue again');
 select is((select count(*) from video_queue), 1::bigint, 'is the same job');
 select throws_ok($$ select public.enqueue_video(0, 1, 'animasu', 'https://a.test/v.mp4') $$, 'PT400', null, 'mal_id 0');

@@ -12,6 +12,9 @@ const CHECKS: Readonly<Record<string, string>> = {
   "3: lease if and only if active": `
     select 1 from public.video_queue where (status in ('downloading', 'uploading')) <> (lease_token is not null)
       or (lease_token is null) <> (lease_expires_at is null)`,
+  "3: video_leases names the leased jobs": `
+    select 1 from public.video_queue q full join public.video_leases l on l.queue_id = q.id
+    where coalesce(q.lease_token is not null, false) <> (l.queue_id is not null)`,
   "7: ready if and only if there is a store row": `
     select 1 from public.video_queue q full join public.video_store s on s.queue_id = q.id
     where coalesce(q.status = 'ready', false) <> (s.id is not null)`,
@@ -48,6 +51,12 @@ const CHECKS: Readonly<Record<string, string>> = {
     where q.status is distinct from (
       select e.to_status from keepstream.events e
       where e.queue_id = q.id and e.to_status is not null order by e.id desc limit 1)`,
+  "21: the chain from last_event holds all moves of a job": `
+    select 1 from public.video_queue q
+    where (select array_agg(e.id order by e.id) from keepstream.events e where e.queue_id = q.id)
+      is distinct from (select array_agg(h.id) from keepstream.history(q.id) h)`,
+  "15: a row that can still be claimed carries its live addresses": `
+    select 1 from public.video_queue q where q.finished_at is null and q.candidates is distinct from keepstream.live_candidates(q.id)`,
   "22: ready has no error text": `
     select 1 from public.video_queue where status = 'ready' and (error_message is not null or error_class is not null)`,
   "23: a cancel waits only on a held job": `

@@ -14,7 +14,9 @@ await withOwnPostgres(async () => {
   const started = performance.now();
   for (let seed = first; seed < first + seeds; seed++) {
     await using database = await createTestDatabase();
-    const summary = await runModel(createQueueFixture(database), { seed, operations });
+    const queue = createQueueFixture(database);
+    await queue.reset();
+    const summary = await runModel(queue, { seed, operations });
     for (const [name, count] of Object.entries(summary)) totals[name] = (totals[name] ?? 0) + count;
     console.log(`seed ${seed}: ${operations} operations, no difference`);
   }

@@ -198,7 +198,9 @@ export const BAD_INPUT: readonly Scenario[] = [
         }`;
         assert.equal(await outcome(insert), "23514", column);
       }
-      await queue.sql`insert into public.providers (name, recipe, rights) values (${"a".repeat(20)}, 'page', 'own work')`;
+      await queue.sql`insert into public.providers (name, recipe, rights) values (${
+        "a".repeat(20)
+      }, 'page', 'own work')`;
       assert.equal(
         await queue.refusal("enqueue_video", {
           ...VIDEO,

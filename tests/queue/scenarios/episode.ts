@@ -368,7 +368,11 @@ export const EPISODE: readonly Scenario[] = [
       const held = await queue.downloading({ priority: 0 });
       const entry = { mal_id: 55825, episode: 1, sources: [], rights: "CC BY" };
       await queue.rpc("import_catalogue", { entries: [entry], dry_run: false });
-      assert.equal(await outcome(queue.enqueue({ provider: "catalogue", episode: 2 })), "PT403", "another episode's right");
+      assert.equal(
+        await outcome(queue.enqueue({ provider: "catalogue", episode: 2 })),
+        "PT403",
+        "another episode's right",
+      );
       const kept = await queue.enqueue({ provider: "catalogue", episode: 1 });
       await apply(queue, [{ ...ANIMASU, rights: null }, SAMEHADAKU, { name: "catalogue", recipe: "catalogue" }]);
       for (const { id } of [waiting, failed]) {

@@ -234,7 +234,10 @@ export const UPKEEP: readonly Scenario[] = [
       await queue.enqueue({ mal_id: 1, episode: 1 });
       await queue.enqueue({ mal_id: 1, episode: 1, video_url: "https://b.test/" });
       await age(queue, "true");
-      assert.equal(await prune(queue), 0, "a source_added says nothing of the status");
+      assert.equal(await prune(queue), 1, "a source_added says nothing of the status");
+      const kinds = await queue
+        .sql`select kind from keepstream.events e join public.video_queue q on q.id = e.queue_id where q.mal_id = 1`;
+      assert.deepEqual(kinds.map((row) => row["kind"]), ["enqueued"]);
     },
   },
   {
@@ -246,6 +249,7 @@ export const UPKEEP: readonly Scenario[] = [
         select ${job[
         "id"
       ] as string}, 'claimed', 'downloading', now() - interval '1 year' from generate_series(1, 1500)`;
+      await queue.sql`update public.video_queue set last_event = (select max(id) from keepstream.events) where true`;
       await age(queue, "true");
       const other = queue.connect("postgres");
       await other`begin`;
