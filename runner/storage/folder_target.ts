@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
 import { StorageError } from "./storage_error.ts";
-import { directoryOf, type FoundCopy, type StorageTarget, type StoredCopy } from "./target.ts";
+import { assertInside, directoryOf, type FoundCopy, type StorageTarget, type StoredCopy } from "./target.ts";
 
 export interface FolderTargetOptions {
   readonly root: string;
@@ -20,7 +20,10 @@ export interface FolderTargetOptions {
 export function createFolderTarget(options: FolderTargetOptions): StorageTarget {
   const { folderName } = options;
   const name = `folder:${folderName}`;
-  const inside = (address: ArchiveAddress) => `${address.repo.slice(folderName.length + 1)}/${address.path}`;
+  const inside = (address: ArchiveAddress) => {
+    assertInside(address, folderName);
+    return `${address.repo.slice(folderName.length + 1)}/${address.path}`;
+  };
   const pathOf = (address: ArchiveAddress) => `${options.root}/${inside(address)}`;
 
   const copyOf = (

@@ -4,17 +4,23 @@
 import { createRepo, deleteFiles, deleteRepo, HubApiError, listFiles, repoExists, whoAmI } from "@huggingface/hub";
 import { z } from "zod";
 import type { ArchiveAddress } from "../../core/archive_address.ts";
+import { isPrivateHost } from "../../core/target_policy.ts";
 import { backoff, once, onceOnly, openBody, retryingFetch, type RetryParts, waitAsked } from "./retry.ts";
 import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
+import { assertInside } from "./target.ts";
+import { uploadPlan } from "./upload_plan.ts";
 
 const LFS_TYPE = "application/vnd.git-lfs+json";
 const HOURLY_QUOTA_SECONDS = 3600;
+const MAX_PAGES = 1000;
 
+/** Becomes part of addresses. */
+const commitId = z.string().regex(/^[0-9a-f]{40,64}$/);
 const pathsInfoAnswer = z.array(z.object({
   path: z.string(),
   size: z.number(),
   lfs: z.object({ oid: z.string(), size: z.number() }).optional(),
-  lastCommit: z.object({ id: z.string() }).nullish(),
+  lastCommit: z.object({ id: commitId }).nullish(),
 }));
 const action = z.object({
   href: z.url(),
@@ -28,11 +34,9 @@ const batchAnswer = z.object({
     error: z.object({ code: z.number(), message: z.string() }).optional(),
   })),
 });
-const commitAnswer = z.object({ commitOid: z.string() });
+const commitAnswer = z.object({ commitOid: commitId });
 const repositoriesAnswer = z.array(z.object({ id: z.string(), storage: z.number().optional() }));
 const lfsFilesAnswer = z.array(z.object({ fileOid: z.string(), filename: z.string().nullish() }));
-
-export type LfsAction = z.infer<typeof action>;
 
 export type Look =
   | { readonly kind: "no-repo" }
@@ -59,6 +63,17 @@ export type HubApi = ReturnType<typeof createHubApi>;
 export function createHubApi({ endpoint, username, token, retry }: HubApiOptions) {
   const call = retryingFetch(retry);
   const name = `hub:${username}`;
+  const own = new URL(endpoint);
+
+  /** An address that the Hub names and that is followed without a token: never a way into the runner's own network, or out of TLS. */
+  function foreign(address: string): string {
+    const url = URL.parse(address, endpoint);
+    const sameKind = url?.protocol === own.protocol && url.username === "" && url.password === "";
+    if (url && sameKind && (isPrivateHost(own.hostname) || !isPrivateHost(url.hostname))) return url.href;
+    throw new StorageError("slow", `${name}: the Hub names an address that is not to be followed: ${url?.origin}`, {
+      code: "storage_5xx",
+    });
+  }
 
   async function ask<T>(
     what: string,
@@ -67,7 +82,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
   ): Promise<{ value: T; headers: Headers }> {
     const { schema, fetch: send = call, ...init } = options;
     const headers = new Headers(init.headers);
-    if (new URL(url).origin === new URL(endpoint).origin) headers.set("authorization", `Bearer ${token}`);
+    if (new URL(url).origin === own.origin) headers.set("authorization", `Bearer ${token}`);
     let answer: Response;
     try {
       answer = await send(url, { ...init, headers });
@@ -86,12 +101,15 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
   /** Follows `Link: <…>; rel="next"` to the end. */
   async function allPages<T>(what: string, first: string, options: Signal & { schema: z.ZodType<T[]> }): Promise<T[]> {
     const all: T[] = [];
-    for (let url: string | undefined = first; url;) {
-      const page: { value: T[]; headers: Headers } = await ask(what, url, options);
+    let next: string | undefined = first;
+    for (let number = 1; number <= MAX_PAGES; number++) {
+      const page: { value: T[]; headers: Headers } = await ask(what, next, options);
       all.push(...page.value);
-      url = page.headers.get("link")?.match(/<([^>]+)>;\s*rel="next"/)?.[1];
+      next = page.headers.get("link")?.match(/<([^>]+)>;\s*rel="next"/)?.[1];
+      if (next === undefined) return all;
+      next = foreign(next);
     }
-    return all;
+    throw new StorageError("slow", `${name}: ${what}: the list does not end`, { code: "storage_5xx" });
   }
 
   /** Runs a call of the Hub's client; its errors become ours. */
@@ -105,16 +123,26 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
   }
 
   const dataset = (repo: string) => ({ type: "dataset", name: repo }) as const;
-  /** What every call of the client gets; its own fetch has neither time-outs nor retries, ours has. */
-  const clientOptions = ({ signal }: Signal) => ({
-    hubUrl: endpoint,
-    accessToken: token,
-    fetch: ((input, init) => call(input, { ...init, signal: init?.signal ?? signal })) as typeof fetch,
-  });
+  /** What every call of the client gets: time-outs and retries, which its own fetch has not, and an end. */
+  const clientOptions = ({ signal }: Signal) => {
+    let calls = 0;
+    const ours: typeof fetch = async (input, init) => {
+      const url = new URL(input instanceof Request ? input.url : input);
+      // It sends the token along wherever a list's next page is said to be.
+      if (url.origin !== own.origin || ++calls > MAX_PAGES) {
+        throw new StorageError("slow", `${name}: the Hub's list goes on elsewhere, or for ever`, {
+          code: "storage_5xx",
+        });
+      }
+      return await call(input, { ...init, signal: init?.signal ?? signal });
+    };
+    return { hubUrl: endpoint, accessToken: token, fetch: ours };
+  };
 
   return {
     /** What main holds at the path: the check before and after everything that may have landed unseen. */
     async look(address: ArchiveAddress, { signal }: Signal = {}): Promise<Look> {
+      assertInside(address, username);
       try {
         const { value } = await ask("looking", `${endpoint}/api/datasets/${address.repo}/paths-info/main`, {
           method: "POST",
@@ -178,8 +206,8 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
         });
         const answer = value.objects.find((candidate) => candidate.oid === object.sha256);
         if (answer && !answer.error) {
-          const upload = answer.actions?.upload;
-          return upload ? { upload, verify: answer.actions?.verify } : null;
+          const { upload, verify } = answer.actions ?? {};
+          return upload ? uploadPlan({ upload, verify }, object, foreign) : null;
         }
         const error = answer?.error ?? { code: 502, message: "the answer does not name the object" };
         const failure = storageErrorOf(`${name}: ${what}`, { status: error.code, text: error.message });
@@ -301,10 +329,11 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
 
     /** The bytes; the token goes to the Hub alone, the signed address it answers is asked without. */
     async read(address: ArchiveAddress, { signal }: Signal = {}): Promise<ReadableStream<Uint8Array>> {
+      assertInside(address, username);
       const path = address.path.split("/").map(encodeURIComponent).join("/");
       let url = `${endpoint}/datasets/${address.repo}/resolve/main/${path}`;
       for (let hop = 0; hop < 5; hop++) {
-        const atHub = new URL(url).origin === new URL(endpoint).origin;
+        const atHub = new URL(url).origin === own.origin;
         const init: RequestInit = {
           headers: atHub ? { authorization: `Bearer ${token}` } : {},
           redirect: "manual",
@@ -317,7 +346,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
         if (answer.ok && answer.body) return answer.body;
         const text = await answer.text();
         if (!location) throw refusalOf(`${name}: reading`, answer, text);
-        url = new URL(location, url).href;
+        url = foreign(new URL(location, url).href);
       }
       throw new StorageError("slow", `${name}: reading: too many redirects`, { code: "storage_5xx" });
     },

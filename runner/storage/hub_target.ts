@@ -3,13 +3,14 @@
 // Runs on: Deno.
 
 import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
-import { createHubApi, type HubApi, type LfsAction, type Look } from "./hub_api.ts";
-import { partCount, PlanVoidError, sendParts } from "./multipart.ts";
+import { createHubApi, type HubApi, type Look } from "./hub_api.ts";
+import { PlanVoidError, sendParts } from "./multipart.ts";
 import { backoff, type RetryParts } from "./retry.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
 import { StorageError } from "./storage_error.ts";
 import { directoryOf, type PutOptions, type StorageTarget, type StoredCopy } from "./target.ts";
 import { openJournal, type UploadJournal } from "./upload_journal.ts";
+import { keptPlan, type UploadPlan } from "./upload_plan.ts";
 
 /** How often an upload starts over (addresses expired, repository gone) before the job is given back to the queue. */
 const MAX_PLANS = 5;
@@ -25,15 +26,6 @@ export interface HubTargetOptions {
   readonly repoPrefix: string;
   readonly account: number;
   readonly retry: RetryParts;
-}
-
-interface UploadPlan {
-  readonly href: string;
-  /** null: one PUT to href. */
-  readonly multipart: { readonly partBytes: number; readonly addresses: Readonly<Record<string, string>> } | null;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly verifyHref: string | null;
-  readonly expiresAt: string | null;
 }
 
 export function createHubTarget(options: HubTargetOptions): StorageTarget {
@@ -62,7 +54,7 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
     address: (archive) => archiveAddress({ username, prefix: options.repoPrefix, ...archive }),
 
     async put(file, address, put) {
-      const journal = openJournal<UploadPlan>(file, name);
+      const journal = openJournal(file, { target: name, parsePlan: (plan) => keptPlan(plan, file) });
       let look = await api.look(address, put);
       const found = holds(look, file);
       if (found) {
@@ -167,9 +159,8 @@ async function upload(
   for (let attempt = 1;; attempt++) {
     let state = await journal.read();
     if (!state || !isFresh(state.plan)) {
-      const actions = await api.batch(address.repo, file, put);
-      if (actions === null) return;
-      const plan = planOf(actions, file);
+      const plan = await api.batch(address.repo, file, put);
+      if (plan === null) return;
       await journal.begin(plan);
       state = { plan, parts: new Map() };
     }
@@ -199,7 +190,11 @@ async function send(
     file,
     partBytes: plan.multipart?.partBytes ?? Math.max(1, file.sizeBytes),
     done,
-    request: (part) => Promise.resolve({ url: plan.multipart?.addresses[part] ?? plan.href, headers: plan.headers }),
+    request: (part) =>
+      Promise.resolve({
+        url: plan.multipart === null ? plan.href : plan.multipart.addresses[part]!,
+        headers: plan.headers,
+      }),
     onPart: (part, etag) => journal.confirm(part, etag),
     onProgress: put.onProgress ?? (() => {}),
     slots: put.slots,
@@ -260,25 +255,6 @@ function mayPass(error: StorageError): boolean {
 
 function holds(look: Look, file: StagedFile) {
   return look.kind === "file" && look.sha256 === file.sha256 && look.sizeBytes === file.sizeBytes ? look : null;
-}
-
-function planOf(actions: { upload: LfsAction; verify?: LfsAction }, file: StagedFile): UploadPlan {
-  const { chunk_size, ...rest } = actions.upload.header ?? {};
-  const addresses = Object.fromEntries(
-    Object.entries(rest).filter(([key]) => /^\d+$/.test(key)).map(([key, url]) => [String(Number(key)), url]),
-  );
-  const partBytes = Number(chunk_size);
-  const expected = partCount(file.sizeBytes, partBytes);
-  if (chunk_size !== undefined && (!(partBytes > 0) || Object.keys(addresses).length !== expected)) {
-    throw new StorageError("slow", "the Hub's upload addresses do not cover the file", { code: "storage_5xx" });
-  }
-  return {
-    href: actions.upload.href,
-    multipart: chunk_size === undefined ? null : { partBytes, addresses },
-    headers: chunk_size === undefined ? rest : {},
-    verifyHref: actions.verify?.href ?? null,
-    expiresAt: actions.upload.expires_at ?? null,
-  };
 }
 
 function isFresh(plan: UploadPlan): boolean {

@@ -9,6 +9,7 @@ import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts
 
 /** Part streams of one target at once; the shared slots bound all targets together. */
 const STREAMS_PER_TARGET = 3;
+const MAX_ETAG_LENGTH = 1024;
 
 export interface PartRequest {
   readonly url: string;
@@ -42,6 +43,7 @@ export class PlanVoidError extends StorageError {
 export async function sendParts(options: PartsOptions): Promise<void> {
   const { file, partBytes, done } = options;
   const count = partCount(file.sizeBytes, partBytes);
+  for (const part of done.keys()) if (part > count) done.delete(part); // a journal says so, the file does not
   const missing = Array.from({ length: count }, (_, index) => index + 1).filter((part) => !done.has(part));
   const inFlight = new Map<number, number>();
   const sizeOf = (part: number) => part === count ? file.sizeBytes - (count - 1) * partBytes : partBytes;
@@ -95,8 +97,8 @@ async function sendPart(
     try {
       const answer = await put(await options.request(part, range.end - range.start), { ...options, range, onBytes });
       const text = await answer.text();
-      const etag = answer.headers.get("etag") ?? (options.etagNeeded ? null : "");
-      if (answer.ok && etag !== null) return etag;
+      const etag = answer.headers.get("etag") ?? "";
+      if (answer.ok && (etag !== "" || !options.etagNeeded) && etag.length <= MAX_ETAG_LENGTH) return etag;
       const refusal = answer.ok
         ? new StorageError("slow", `${what}: the answer has no ETag`, { code: "storage_5xx" })
         : storageErrorOf(what, { status: answer.status, text });

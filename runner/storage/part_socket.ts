@@ -5,6 +5,8 @@ import { follow } from "./retry.ts";
 
 const ANSWER_PIECE_BYTES = 1 << 14;
 const MAX_ANSWER_BYTES = 1 << 16;
+/** What a store has no say in, though it names the headers of an upload. */
+const OUR_HEADERS = ["host", "connection", "transfer-encoding", "expect"];
 
 export interface FileRange {
   readonly path: string;
@@ -18,7 +20,7 @@ export interface PutRangeOptions {
   readonly signal?: AbortSignal;
   /** The file passes through it piece by piece; free again when `put` has settled. */
   readonly buffer: Uint8Array;
-  /** Without a byte taken or answered for so long, the connection is given up. */
+  /** Without a byte taken for so long, or an answer as long after the last one, the connection is given up. */
   readonly silenceMs: number;
   readonly onBytes: (count: number) => void;
 }
@@ -52,7 +54,7 @@ export class PartSocket implements Disposable {
     let writing: Promise<void> | undefined;
     try {
       const conn = await this.#connect(new URL(url), over.signal);
-      const answer = readAnswer(conn, this.#answer, () => silence.reset());
+      const answer = readAnswer(conn, this.#answer);
       writing = writeRange(conn, url, range, { ...options, silence });
       // A server may answer before it has read everything, and then read no further: its answer says why.
       const first = await Promise.race([
@@ -135,7 +137,8 @@ async function writeRange(
 ): Promise<void> {
   const { buffer } = options;
   const url = new URL(address);
-  const headers = new Headers(options.headers);
+  const headers = new Headers(options.headers); // refuses what is no header, line breaks above all
+  for (const name of OUR_HEADERS) headers.delete(name);
   headers.set("content-length", String(range.end - range.start));
   const lines = [...headers].map(([name, value]) => `${name}: ${value}\r\n`).join("");
   await write(
@@ -163,11 +166,7 @@ async function write(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
 }
 
 /** Reads one answer whole (they are small), and tells whether the connection can be used again. */
-async function readAnswer(
-  conn: Deno.Conn,
-  buffer: Uint8Array,
-  onBytes: () => void,
-): Promise<{ response: Response; keep: boolean }> {
+async function readAnswer(conn: Deno.Conn, buffer: Uint8Array): Promise<{ response: Response; keep: boolean }> {
   let bytes = new Uint8Array(0);
   for (;;) {
     const answer = parseAnswer(bytes);
@@ -184,7 +183,6 @@ async function readAnswer(
       if (rest) return rest;
       throw new ConnectionLost("the connection was closed before the answer");
     }
-    onBytes();
     const longer = new Uint8Array(bytes.length + count);
     longer.set(bytes);
     longer.set(buffer.subarray(0, count), bytes.length);

@@ -140,6 +140,37 @@ Deno.test("PartSocket.put to a server that says nothing → TimeoutError; aborte
   await assert.rejects(running, reason);
 });
 
+Deno.test("PartSocket.put to a server whose answer drips for ever → TimeoutError all the same", async () => {
+  await using raw = await startRaw(async (conn) => {
+    await readRequest(conn);
+    await say(conn, "HTTP/1.1 200 OK\r\nX-Drip: ");
+    for (;;) {
+      await say(conn, "d");
+      await new Promise((next) => setTimeout(next, 50));
+    }
+  });
+  using socket = new PartSocket();
+  const range = { path: raw.path, start: 0, end: 5000 };
+  await assert.rejects(socket.put(raw.url, range, options({ silenceMs: 300 })), { name: "TimeoutError" });
+});
+
+Deno.test("PartSocket.put with headers that a store names → none that frames the request, no line break", async () => {
+  const heads: string[] = [];
+  await using raw = await startRaw(async (conn) => {
+    heads.push((await readRequest(conn))?.head ?? "");
+    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  });
+  using socket = new PartSocket();
+  const range = { path: raw.path, start: 0, end: 5000 };
+  const named = { host: "evil.test", "transfer-encoding": "chunked", "content-length": "7", "x-amz-acl": "private" };
+  await socket.put(raw.url, range, options({ headers: named }));
+  const broken = { "x-a": "b\r\nhost: evil.test" };
+  await assert.rejects(socket.put(raw.url, range, options({ headers: broken })), TypeError);
+  assert.equal(heads.length, 1);
+  assert.doesNotMatch(heads[0]!, /evil|chunked|length: 7/);
+  assert.match(heads[0]!, /\r\nx-amz-acl: private/);
+});
+
 Deno.test("PartSocket.put to a server that never answers the TLS handshake → TimeoutError", async () => {
   const over = Promise.withResolvers<void>();
   await using raw = await startRaw(async (conn) => {

@@ -27,6 +27,9 @@ export interface RetryParts {
   readonly random: () => number;
 }
 
+/** Ten thousand presigned addresses take a third of it. */
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+const MAX_WAIT_SECONDS = 86_400;
 const RETRIED = new Set([408, 429, 500, 502, 503, 504]);
 
 /** Answers the first response that is final: success, a refusal, or the last failure. Throws for network failures and time-outs. */
@@ -53,7 +56,8 @@ export function retryingFetch(parts: RetryParts): typeof fetch {
 
 /**
  * One attempt with the silence limit, which `alive` resets: give it to the body that is being sent. The answer comes back whole,
- * so that a body that never ends is bounded too: for calls with small answers, not for downloads.
+ * so that a body that never ends is bounded too, in time and in bytes: for calls with small answers, not for downloads. A redirect is
+ * an answer like any other: nothing here is sent on to where a server says.
  */
 export async function once(
   input: RequestInfo | URL,
@@ -72,12 +76,25 @@ export async function once(
   alive();
   onAlive?.(alive);
   try {
-    const answer = await parts.fetch(input, { ...rest, signal: silence.signal });
-    const body = await answer.arrayBuffer();
-    return new Response(body.byteLength > 0 ? body : null, { status: answer.status, headers: answer.headers });
+    const answer = await parts.fetch(input, { ...rest, redirect: "manual", signal: silence.signal });
+    const body = await readAll(answer.body);
+    return new Response(body.size > 0 ? body : null, { status: answer.status, headers: answer.headers });
   } finally {
     clearTimeout(timer);
   }
+}
+
+async function readAll(body: ReadableStream<Uint8Array<ArrayBuffer>> | null): Promise<Blob> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  for await (const chunk of body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > MAX_ANSWER_BYTES) {
+      throw new StorageError("slow", "the answer is too long to be one", { code: "storage_5xx" });
+    }
+    chunks.push(chunk);
+  }
+  return new Blob(chunks);
 }
 
 /**
@@ -140,15 +157,15 @@ export function follow(parent: AbortSignal | null | undefined): Disposable & Pic
   };
 }
 
-/** Seconds that the answer asks to wait: `RateLimit: "api";r=0;t=55`, else Retry-After (seconds or a date), else null. */
+/** Whole seconds that the answer asks to wait: `RateLimit: "api";r=0;t=55`, else Retry-After (seconds or a date), else null. */
 export function waitAsked(headers: Headers, now = Date.now()): number | null {
   const limit = headers.get("ratelimit")?.match(/r=(\d+)\s*;\s*t=(\d+)/);
-  if (limit && limit[1] === "0") return Number(limit[2]);
-  const after = headers.get("retry-after");
-  if (after === null) return null;
-  if (/^\d+$/.test(after.trim())) return Number(after);
-  const date = Date.parse(after);
-  return Number.isNaN(date) ? null : Math.max(0, (date - now) / 1000);
+  const after = headers.get("retry-after")?.trim() ?? "";
+  let seconds: number;
+  if (limit?.[1] === "0") seconds = Number(limit[2]);
+  else if (/^\d+$/.test(after)) seconds = Number(after);
+  else seconds = /\d{4}/.test(after) ? Math.max(0, (Date.parse(after) - now) / 1000) : NaN;
+  return Number.isNaN(seconds) ? null : Math.min(Math.ceil(seconds), MAX_WAIT_SECONDS);
 }
 
 export function backoff(attempt: number, parts: Pick<RetryParts, "times" | "random">): number {

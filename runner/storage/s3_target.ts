@@ -2,12 +2,20 @@
 // Example: https://<account>.r2.cloudflarestorage.com/archive/archive-55825/55825/ep1/<key>.mp4. Runs on: Deno.
 
 import { AwsClient } from "aws4fetch";
+import { z } from "zod";
 import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
 import { partCount, PlanVoidError, sendParts } from "./multipart.ts";
 import { backoff, once, openBody, retryingFetch, type RetryParts } from "./retry.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
 import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
-import { directoryOf, type FoundCopy, type PutOptions, type StorageTarget, type StoredCopy } from "./target.ts";
+import {
+  assertInside,
+  directoryOf,
+  type FoundCopy,
+  type PutOptions,
+  type StorageTarget,
+  type StoredCopy,
+} from "./target.ts";
 import { openJournal } from "./upload_journal.ts";
 
 const MAX_PLANS = 5;
@@ -37,10 +45,7 @@ export interface S3TargetOptions {
   readonly now?: () => number;
 }
 
-interface UploadPlan {
-  readonly uploadId: string;
-  readonly partBytes: number;
-}
+const planSchema = z.object({ uploadId: z.string().min(1), partBytes: z.int().positive() });
 
 type Signal = { readonly signal?: AbortSignal };
 
@@ -49,8 +54,10 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   const name = `s3:${bucket}`;
   const client = new AwsClient({ ...options, service: "s3", retries: 0 });
   const retrying = retryingFetch(retry);
-  const urlOf = (address: ArchiveAddress, query = "") =>
-    `${endpoint}/${address.repo}/${address.path.split("/").map(encodeURIComponent).join("/")}${query}`;
+  const urlOf = (address: ArchiveAddress, query = "") => {
+    assertInside(address, bucket);
+    return `${endpoint}/${address.repo}/${address.path.split("/").map(encodeURIComponent).join("/")}${query}`;
+  };
 
   /** What to add to this machine's clock to have the store's. */
   let clockOffsetMs = 0;
@@ -129,7 +136,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   }
 
   async function sendInParts(file: StagedFile, address: ArchiveAddress, put: PutOptions) {
-    const journal = openJournal<UploadPlan>(file, name);
+    const journal = openJournal(file, { target: name, parsePlan: (plan) => planSchema.safeParse(plan).data ?? null });
     let state = await journal.read();
     if (!state) {
       const plan = { uploadId: await beginUpload(file, address, put), partBytes: partBytesFor(file, partBytes) };

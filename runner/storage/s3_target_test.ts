@@ -2,6 +2,7 @@
 // refusal is named for what it is.
 
 import assert from "node:assert/strict";
+import { type Bend, bentFetch } from "../../dev/bent_fetch.ts";
 import { hasSwift, startS3, startSwift } from "../../dev/s3/s3.ts";
 import { createTestHub } from "../../dev/hub/test_hub.ts";
 import { sleep } from "./retry.ts";
@@ -15,9 +16,6 @@ const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789
 const PART = 1 << 18;
 const SIZE = 4 * PART + 1000;
 
-/** What an answer is bent into: a function of the request that may pass it on, or null to leave it alone. */
-type Bend = (request: Request, pass: () => Promise<Response>) => Promise<Response> | Response | null;
-
 const is = (request: Request, method: string, query: RegExp = /^$/) =>
   request.method === method && query.test(new URL(request.url).search);
 const PART_PUT = /partNumber=/;
@@ -29,30 +27,14 @@ const xml = (status: number, code: string, headers: HeadersInit = {}, message = 
     headers,
   });
 
-/** Bends the first `times` requests that the bend takes. */
-function bending(bend: Bend, times = 1) {
-  let left = times;
-  const sent: string[] = [];
-  const bent: typeof fetch = async (input, init) => {
-    const request = new Request(input, { ...init, body: undefined });
-    sent.push(`${request.method} ${new URL(request.url).search}`);
-    const pass = () => fetch(input, init);
-    const answer = left > 0 ? bend(request, pass) : null;
-    if (answer === null) return await pass();
-    left--;
-    return await answer;
-  };
-  return { fetch: bent, sent };
-}
-
 async function createBench(
   bend: Bend,
   options: { times?: number; start?: typeof startSwift } & Partial<S3TargetOptions> = {},
 ) {
-  const { times, start = startS3, ...rest } = options;
+  const { times = 1, start = startS3, ...rest } = options;
   const test = await createTestHub({ accounts: [] });
   const s3 = await start({ dir: `${test.dir}/s3`, bucket: "shelf" });
-  const { fetch, sent } = bending(bend, times);
+  const { fetch, sent } = bentFetch(bend, times);
   const target = createS3Target({
     endpoint: s3.url,
     bucket: "shelf",
@@ -155,7 +137,7 @@ for (
     const error = await refusalOf(bench.put());
     assert.equal(error.problem, problem);
     assert.match(error.message, told);
-    const bent = bench.sent.filter((line) => line.startsWith("POST ?uploads") || line.includes("partNumber"));
+    const bent = bench.sent.filter((line) => line.includes("?uploads") || line.includes("partNumber"));
     assert.ok(bent.length <= 4, `not repeated: ${bent}`); // one beginning, three part streams
     assert.equal(await bench.target.find(bench.address), null);
   });
@@ -198,7 +180,7 @@ Deno.test("s3: a refusal that is not about the clock is not asked again", async 
     times: 99,
   });
   assert.equal((await refusalOf(bench.put())).problem, "auth");
-  assert.deepEqual(bench.sent, ["HEAD "]);
+  assert.deepEqual(bench.sent.map((line) => line.split(" ")[0]), ["HEAD"]);
 });
 
 Deno.test("s3: no refusal repeats the request: neither key id nor signature", async () => {
@@ -241,5 +223,6 @@ Deno.test("s3: removeTitle touches nothing outside of the title, whatever the st
       : null;
   await using bench = await createBench(listing, { times: Infinity });
   await bench.target.removeTitle({ malId: 55825 });
-  assert.deepEqual(bench.sent.filter((line) => !line.startsWith("GET")), ["HEAD "], "the one below the title alone");
+  const touched = bench.sent.filter((line) => !line.startsWith("GET"));
+  assert.deepEqual(touched, ["HEAD /shelf/archive-55825/55825/ep1/ab.mp4"]);
 });

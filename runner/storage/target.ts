@@ -4,6 +4,7 @@
 import type { ArchiveAddress } from "../../core/archive_address.ts";
 import type { Slots } from "./slots.ts";
 import type { StagedFile } from "./staged_file.ts";
+import { StorageError } from "./storage_error.ts";
 
 /** What an archived file is the archive of; every target makes its own address of it. */
 export interface Archive {
@@ -87,4 +88,16 @@ export function directoryOf(target: StorageTarget, title: Title): { repo: string
   const { repo } = target.address({ malId: title.malId, episode: 1, fileKey: "0" });
   const directory = title.episode === undefined ? `${title.malId}/` : `${title.malId}/ep${title.episode}/`;
   return { repo, directory };
+}
+
+/** Throws for an address that does not lie below its owner: rows are believed in what they name, not in where it leads. */
+export function assertInside(address: ArchiveAddress, owner: string): void {
+  const [first, name = "", ...rest] = address.repo.split("/");
+  const repoIsPlain = first === owner && rest.length === 0 && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name);
+  // deno-lint-ignore no-control-regex -- what no file is called
+  const pathIsPlain = address.path.split("/").every((step) => !/^\.*$|[\\\u0000-\u001f\u007f]/.test(step));
+  if (repoIsPlain && pathIsPlain) return;
+  throw new StorageError("refused", `${address.repo}/${address.path} is no address of ${owner}`, {
+    code: "invalid_input",
+  });
 }

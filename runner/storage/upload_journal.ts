@@ -1,36 +1,45 @@
 // What a target has already confirmed of an upload, beside the staged file, so that a runner that was killed goes on from there.
 // Example: /work/x.mp4.hub-alice.upload – the plan on the first line, one confirmed part per further line. Runs on: Deno.
 
+import { z } from "zod";
+import type { StagedFile } from "./staged_file.ts";
+
+const MAX_JOURNAL_BYTES = 64 * 1024 * 1024;
+const firstLine = z.object({ sha256: z.string(), sizeBytes: z.number(), plan: z.unknown() });
+const partLine = z.object({ part: z.int().positive(), etag: z.string() });
+
 export interface UploadJournal<Plan> {
-  /** The plan and its confirmed parts, or null when there is none (or one of another file). */
+  /** The plan and its confirmed parts, or null when there is none (or one of another file, or of another release). */
   read(): Promise<{ plan: Plan; parts: Map<number, string> } | null>;
   begin(plan: Plan): Promise<void>;
   confirm(part: number, etag: string): Promise<void>;
   remove(): Promise<void>;
 }
 
-/** Addresses in a plan work without a token, so the journal is readable by its owner alone. */
+/**
+ * Addresses in a plan work without a token, so the journal is readable by its owner alone. `parsePlan` returns null for what is no
+ * plan for this file.
+ */
 export function openJournal<Plan>(
-  file: { path: string; sha256: string; sizeBytes: number },
-  target: string,
+  file: StagedFile,
+  options: { target: string; parsePlan: (value: unknown) => Plan | null },
 ): UploadJournal<Plan> {
-  const path = `${file.path}.${target.replace(/[^A-Za-z0-9.-]+/g, "-")}.upload`;
+  const path = `${file.path}.${options.target.replace(/[^A-Za-z0-9.-]+/g, "-")}.upload`;
   const head = { sha256: file.sha256, sizeBytes: file.sizeBytes };
   /** A full disk costs the ability to resume, not the upload. */
   const write = (text: string, { create }: { create: boolean }) =>
     Deno.writeTextFile(path, text, { append: true, create, mode: 0o600 }).catch(() => {});
   return {
     async read() {
-      const text = await Deno.readTextFile(path).catch(() => null); // none yet
-      const [first, ...rest] = (text ?? "").split("\n");
-      const start = parseLine(first) as (typeof head & { plan: Plan }) | null;
+      const { size } = await Deno.stat(path).catch(() => ({ size: 0 })); // none yet
+      if (size === 0 || size > MAX_JOURNAL_BYTES) return null;
+      const [first, ...rest] = (await Deno.readTextFile(path)).split("\n").map(parseLine);
+      const start = firstLine.safeParse(first).data;
       if (start?.sha256 !== head.sha256 || start.sizeBytes !== head.sizeBytes) return null;
-      const parts = new Map<number, string>();
-      for (const line of rest) {
-        const entry = parseLine(line) as { part: number; etag: string } | null;
-        if (entry) parts.set(entry.part, entry.etag);
-      }
-      return { plan: start.plan, parts };
+      const plan = options.parsePlan(start.plan);
+      if (plan === null) return null;
+      const confirmed = rest.flatMap((line) => partLine.safeParse(line).data ?? []);
+      return { plan, parts: new Map(confirmed.map(({ part, etag }) => [part, etag])) };
     },
     async begin(plan) {
       await Deno.remove(path).catch(() => {}); // none yet
@@ -42,9 +51,9 @@ export function openJournal<Plan>(
 }
 
 /** A line cut short by a crash counts as absent. */
-function parseLine(line: string | undefined): unknown {
+function parseLine(line: string): unknown {
   try {
-    return JSON.parse(line ?? "");
+    return JSON.parse(line);
   } catch {
     return null;
   }

@@ -1,0 +1,62 @@
+// How the Hub wants an object sent: one PUT, or one per part, each to an address that works for a while without a token.
+// What the Hub answers and what a journal kept of it pass the same checks. Runs on: Deno.
+
+import { z } from "zod";
+import { partCount } from "./multipart.ts";
+import { StorageError } from "./storage_error.ts";
+
+const MAX_PARTS = 10_000;
+
+export const planSchema = z.object({
+  href: z.url(),
+  /** null: one PUT to href. */
+  multipart: z.object({ partBytes: z.int().positive(), addresses: z.record(z.string(), z.url()) }).nullable(),
+  headers: z.record(z.string(), z.string()),
+  verifyHref: z.url().nullable(),
+  expiresAt: z.string().nullable(),
+});
+
+export type UploadPlan = z.infer<typeof planSchema>;
+
+export interface LfsAction {
+  readonly href: string;
+  readonly header?: Readonly<Record<string, string>> | undefined;
+  readonly expires_at?: string | undefined;
+}
+
+/** The plan that the Hub's actions amount to; `check` returns an address that may be followed, or throws. */
+export function uploadPlan(
+  actions: { upload: LfsAction; verify?: LfsAction | undefined },
+  object: { sizeBytes: number },
+  check: (address: string) => string,
+): UploadPlan {
+  const { chunk_size, ...rest } = actions.upload.header ?? {};
+  const addresses = Object.entries(rest).filter(([key]) => /^\d{1,5}$/.test(key))
+    .map(([key, url]) => [String(Number(key)), check(url)]);
+  const plan: UploadPlan = {
+    href: check(actions.upload.href),
+    multipart: chunk_size === undefined
+      ? null
+      : { partBytes: Number(chunk_size), addresses: Object.fromEntries(addresses) },
+    headers: chunk_size === undefined ? rest : {},
+    verifyHref: actions.verify ? check(actions.verify.href) : null,
+    expiresAt: actions.upload.expires_at ?? null,
+  };
+  if (coversFile(plan, object.sizeBytes)) return plan;
+  throw new StorageError("slow", "the Hub's upload addresses do not cover the file", { code: "storage_5xx" });
+}
+
+/** A plan that a journal kept, or null when it is none for this file: of another release, or not ours. */
+export function keptPlan(value: unknown, file: { sizeBytes: number }): UploadPlan | null {
+  const plan = planSchema.safeParse(value);
+  return plan.success && coversFile(plan.data, file.sizeBytes) ? plan.data : null;
+}
+
+/** Every part of the file has its address, and there are no others. */
+function coversFile({ multipart }: UploadPlan, sizeBytes: number): boolean {
+  if (multipart === null) return true;
+  const { partBytes, addresses } = multipart;
+  const count = Number.isSafeInteger(partBytes) && partBytes > 0 ? partCount(sizeBytes, partBytes) : Infinity;
+  if (count > MAX_PARTS || Object.keys(addresses).length !== count) return false;
+  return Array.from({ length: count }, (_, index) => index + 1).every((part) => addresses[part] !== undefined);
+}
