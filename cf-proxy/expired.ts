@@ -10,6 +10,14 @@ import type { Problem } from "./problem.ts";
 
 export type Episode = NonNullable<VerifiedLink["context"]["episode"]>;
 
+/**
+ * Names one address of one server in what is remembered. Two servers may name the same address, and a hostile one may give any
+ * file any mark: what is learnt about a server's addresses is never used for another's.
+ */
+export function memoName({ malId, episode, provider, server }: Episode, address: string): string {
+  return JSON.stringify([malId, episode, provider, server, address]);
+}
+
 /** What two answers have to share to be parts of one file. */
 export interface FileMark {
   readonly size: number;
@@ -18,6 +26,8 @@ export interface FileMark {
   readonly lastModified: string | null;
 }
 
+/** How long an answer of the public API counts: it does not read the source again for a minute either. */
+export const ANSWER_SECONDS = 60;
 const API_TIMEOUT_MS = 10_000;
 
 /** Whether a source's answer means that its address is no longer good. */

@@ -186,6 +186,24 @@ Deno.test("a server that moved to another file is asked for once a minute, and o
   assert.equal(apiCalls(proxy), 2);
 });
 
+Deno.test("where one server's file moved to is not where another's did, though both named one address", async () => {
+  await using proxy = await startProxyFixture(api);
+  await playFirst(proxy);
+  die(proxy, 403);
+  proxy.route("/new.mp4", media(FILE));
+  const other = { ...episode, server: "https://embed.test/e/2" };
+  answerWith(proxy, [
+    { url: EMBED, url_resolved: `${proxy.url}/new.mp4` },
+    { url: other.server, url_resolved: null },
+  ]);
+  const range = { headers: { range: "bytes=1000-1999" } };
+  const answer = await proxy.get("/old.mp4", { sign, ...range });
+  assert.deepEqual(await bytesOf(answer), FILE.slice(1000, 2000));
+  const others = await proxy.get("/old.mp4", { sign: { context: { episode: other } }, ...range });
+  assert.equal(others.status, 410);
+  await others.body?.cancel();
+});
+
 Deno.test("a link that was dead before it played: a whole GET begins at the fresh address, a range does not", async () => {
   await using proxy = await startProxyFixture(api);
   die(proxy, 403);

@@ -13,6 +13,7 @@ import {
 import { parseContentRange } from "../core/range.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import type { TargetPolicy } from "../core/target_policy.ts";
+import type { Invocation } from "./app.ts";
 import { CORS, extension, isOctetStream, mediaType } from "./headers.ts";
 import type { Problem } from "./problem.ts";
 import { badGateway, type Upstream } from "./upstream.ts";
@@ -72,6 +73,7 @@ export interface RewriteContext {
   readonly link: VerifiedLink;
   readonly keys: SigningKeys;
   readonly policy: TargetPolicy;
+  readonly invocation: Invocation;
 }
 
 /** A playlist's text rewritten into an answer. */

@@ -21,6 +21,7 @@ import {
 } from "./playlist.ts";
 import { type Problem, problem } from "./problem.ts";
 import { fetchServer } from "./server.ts";
+import { noteList } from "./segments.ts";
 import { fetchSource, type Target, withPlayerParameters } from "./source.ts";
 import { badGateway, type Upstream } from "./upstream.ts";
 
@@ -43,7 +44,7 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
   const upstream = await fetchTarget(request, { link: link.value, target, options, invocation });
   if (!upstream.ok) return problem(upstream.error);
   if (upstream.value.final) return upstream.value.response;
-  return await answer(request, upstream.value, { request, link: link.value, keys: config.keys, policy });
+  return await answer(request, upstream.value, { request, link: link.value, keys: config.keys, policy, invocation });
 }
 
 /** Media whose bytes the viewer can fetch as well: nothing to rewrite, to decrypt, or to send along. */
@@ -99,7 +100,11 @@ async function playlist(response: Response, url: URL, context: RewriteContext): 
   const text = await readText(response);
   if (text === null) return tooLarge();
   const rewritten = await playlistAnswer(text, url, context);
-  return rewritten.ok ? rewritten.value : problem(rewritten.error);
+  if (!rewritten.ok) return problem(rewritten.error);
+  const { episode } = context.link.context;
+  const waitUntil = (work: Promise<unknown>) => context.invocation.context.waitUntil(work);
+  if (episode !== undefined) waitUntil(noteList(text, url, { episode, waitUntil }));
+  return rewritten.value;
 }
 
 function tooLarge(): Response {
