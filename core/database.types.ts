@@ -171,19 +171,6 @@ export type Database = {
           },
         ];
       };
-      "video_leases": {
-        Row: {
-          "queue_id": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "queue_id": string;
-        };
-        Update: {
-          "queue_id"?: string;
-        };
-        Relationships: [];
-      };
       "video_queue": {
         Row: {
           "attempts": number;
@@ -703,6 +690,17 @@ export type Database = {
         }[];
       };
       "import_catalogue": { Args: { "dry_run"?: boolean; "entries": Json }; Returns: Json };
+      "leased_videos": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "claimed_by_event": number;
+          "id": string;
+          "lease_expires_at": string;
+          "lease_owner": string;
+          "run_at": string;
+          "status": string;
+        }[];
+      };
       "lift_takedown": { Args: { "dry_run"?: boolean; "episode"?: number; "mal_id": number }; Returns: boolean };
       "plan_replica_repairs": { Args: { "limit"?: number; "targets": (string)[] }; Returns: number };
       "promote_replica": {

@@ -43,8 +43,8 @@ comment on column public.video_queue.lease_epoch is 'Rises by one with every cla
 comment on column public.video_queue.lease_token is 'Fencing token of the current holder; every write of the job names it.';
 
 -- The claim walks this in order. A claim, a heartbeat and the move to uploading change nothing that any index of this
--- table holds, so they stay on their page (HOT) and write no index: the few jobs that are leased stay in here, and are
--- named in video_leases for those who look for them.
+-- table holds, so they stay on their page (HOT) and write no index: the few jobs that are leased stay in here, and who
+-- looks for them follows the last claims (public.leased_videos).
 create index video_queue_unfinished on public.video_queue (priority, run_at, id) where finished_at is null;
 create index video_queue_dead on public.video_queue (terminal_at) where terminal_at is not null;
 
@@ -78,21 +78,3 @@ end
 $$;
 comment on function keepstream.job_is_sound(public.video_queue) is 'True, or an error that names the rule the row breaks.';
 alter table public.video_queue add constraint video_queue_is_sound check (keepstream.job_is_sound(video_queue));
-
--- Who is leased, as a list of a few rows. The guard of every status keeps it.
-create table public.video_leases (
-  queue_id uuid primary key
-);
-comment on table public.video_leases is 'The jobs that are leased. No foreign key: its check would read the job once more with every claim; a deleted job''s row goes with it.';
-alter table public.video_leases enable row level security;
-
-create function keepstream.forget_lease() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  delete from public.video_leases l where l.queue_id = old.id;
-  return null;
-end
-$$;
-create trigger video_queue_forgets_lease after delete on public.video_queue
-  for each row when (old.lease_token is not null) execute function keepstream.forget_lease();

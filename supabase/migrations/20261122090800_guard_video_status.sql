@@ -29,12 +29,7 @@ begin
   end if;
 
   new.updated_at := moment;
-  if new.status = 'downloading' then
-    insert into public.video_leases (queue_id) values (new.id);
-  elsif new.status <> 'uploading' then
-    if old.lease_token is not null then
-      delete from public.video_leases l where l.queue_id = new.id;
-    end if;
+  if new.status in ('pending', 'failed', 'ready') then
     new.lease_token := null;
     new.lease_owner := null;
     new.lease_expires_at := null;

@@ -42,8 +42,6 @@ begin
     ), noted as (
       insert into keepstream.events (id, queue_id, at, kind, to_status, lease_epoch, worker, error_class, previous)
       select c.last_event, c.id, moment, 'claimed', c.status, c.lease_epoch, c.lease_owner, c.error_class, c.previous from claimed c
-    ), leased as (
-      insert into public.video_leases (queue_id) select c.id from claimed c
     )
     select c.id, c.mal_id::int, c.episode::int, c.provider::text, c.resolution::text, c.video_url::text, c.embed_url::text,
       c.status::text, c.priority::smallint, c.attempts::int, c.max_attempts::int, c.retry_count::int, c.error_class,

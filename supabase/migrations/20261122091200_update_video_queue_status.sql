@@ -152,8 +152,6 @@ begin
         jsonb_build_object('error', m.error_message, 'attempt', m.attempts, 'terminal', dead is not null)
       end, job.last_event
     from moved m
-  ), freed as (
-    delete from public.video_leases l where l.queue_id = job.id
   )
   select * into job from moved;
   return job;

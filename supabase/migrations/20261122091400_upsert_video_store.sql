@@ -91,11 +91,9 @@ begin
         lease_token = null, lease_owner = null, lease_expires_at = null, progress = null, candidates = null,
         last_event = nextval('keepstream.events_id_seq')
     where q.id = job.id returning q.last_event
-  ), noted as (
-    insert into keepstream.events (id, queue_id, at, kind, to_status, lease_epoch, worker, previous)
-    select m.last_event, job.id, moment, 'completed', 'ready', job.lease_epoch, job.lease_owner, job.last_event from moved m
   )
-  delete from public.video_leases l where l.queue_id = job.id;
+  insert into keepstream.events (id, queue_id, at, kind, to_status, lease_epoch, worker, previous)
+  select m.last_event, job.id, moment, 'completed', 'ready', job.lease_epoch, job.lease_owner, job.last_event from moved m;
   return archive;
 end
 $$;

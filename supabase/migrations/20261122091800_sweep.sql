@@ -1,3 +1,47 @@
+-- Which jobs are leased: those of the claims since the oldest lease. An index or a list of them would have every claim and
+-- every end of a lease write it; here the sweep alone moves a mark along the events.
+create table keepstream.lease_watch (
+  singleton boolean primary key default true,
+  from_event bigint not null default 0,
+  next_event bigint not null default 0,
+  next_xmax xid8 not null default '0',
+  constraint lease_watch_has_one_row check (singleton)
+);
+comment on table keepstream.lease_watch is 'No lease was claimed before from_event. It moves to next_event once every transaction below next_xmax has ended, so that none can appear behind it.';
+alter table keepstream.lease_watch enable row level security;
+insert into keepstream.lease_watch default values;
+
+create function public.leased_videos()
+returns table (id uuid, status text, lease_owner text, lease_expires_at timestamptz, run_at timestamptz, claimed_by_event bigint)
+language sql stable security definer set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+  select q.id, q.status::text, q.lease_owner, q.lease_expires_at, q.run_at, e.id
+  from keepstream.lease_watch w
+  join keepstream.events e on e.id >= w.from_event and e.kind = 'claimed'
+  join public.video_queue q on q.id = e.queue_id and q.lease_epoch = e.lease_epoch and q.lease_token is not null
+$$;
+comment on function public.leased_videos() is 'The jobs that are leased, by whom, and until when.';
+
+create function keepstream.move_lease_watch() returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  watch keepstream.lease_watch;
+  reached bigint;
+begin
+  select * into watch from keepstream.lease_watch w for update skip locked;
+  if not found or pg_snapshot_xmin(pg_current_snapshot()) < watch.next_xmax then
+    return;
+  end if;
+  -- First the number, then the transactions: whoever drew a lower number had begun by then.
+  select s.last_value + s.is_called::int into reached from keepstream.events_id_seq s;
+  update keepstream.lease_watch w
+  set from_event = least(watch.next_event, (select min(l.claimed_by_event) from public.leased_videos() l)),
+      next_event = reached, next_xmax = pg_snapshot_xmax(pg_current_snapshot())
+  where w.singleton;
+end
+$$;
+
 -- What time alone brings about: leases run out, wakes get lost, history grows old.
 create function public.sweep() returns jsonb
 language plpgsql security definer set search_path = ''
@@ -11,9 +55,10 @@ declare
   due boolean;
 begin
   with expired as materialized (
-    select q.id from public.video_leases l join public.video_queue q on q.id = l.queue_id
-    where q.lease_expires_at <= moment
-    order by q.id limit 1000 for update of q skip locked
+    select q.id from public.video_queue q
+    where q.id in (select l.id from public.leased_videos() l where l.lease_expires_at <= moment)
+      and q.lease_token is not null and q.lease_expires_at <= moment
+    order by q.id limit 1000 for update skip locked
   )
   update public.video_queue q
   set status = 'failed',
@@ -24,6 +69,7 @@ begin
         select e.base_seconds * (1 + 5 * random()) / 6 from keepstream.error_classes e where e.name = 'lease_expired'))
   from expired where q.id = expired.id;
   get diagnostics reaped = row_count;
+  perform keepstream.move_lease_watch();
 
   with expired as materialized (
     select r.id from public.video_replicas r

@@ -1,7 +1,7 @@
 -- How the queue is doing. Each count walks an index that holds just what it counts.
 create view public.operator with (security_invoker = true) as
-with held as (
-  select q.status, q.lease_expires_at, q.run_at from public.video_leases l join public.video_queue q on q.id = l.queue_id
+with held as materialized (
+  select l.status, l.lease_expires_at, l.run_at from public.leased_videos() l
 )
 select
   (select count(*) from public.video_queue q where q.finished_at is null and q.run_at <= now())

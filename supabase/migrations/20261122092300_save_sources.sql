@@ -53,7 +53,7 @@ begin
 
   queue_full := exists (
     select from public.video_queue q where q.finished_at is null
-    offset (select s.max_waiting_jobs from keepstream.settings s) + (select count(*) from public.video_leases) limit 1);
+    offset (select s.max_waiting_jobs from keepstream.settings s) limit 1);
   if servers is not null and not queue_full and not exists (
     select from keepstream.takedowns t
     where t.mal_id = save_sources.mal_id and (t.episode is null or t.episode = save_sources.episode)

@@ -6,7 +6,7 @@ revoke all on all sequences in schema public, keepstream from public, anon, auth
 revoke all on all functions in schema public, keepstream from public, anon, authenticated, service_role;
 
 grant usage on schema public to service_role;
-grant select on public.video_queue, public.video_candidates, public.video_store, public.video_replicas, public.video_leases, public.operator to service_role;
+grant select on public.video_queue, public.video_candidates, public.video_store, public.video_replicas, public.operator to service_role;
 grant update (status, retry_count) on public.video_queue to service_role;
 grant select, insert, update, delete on public.providers, public.catalogue, public.title_mappings, public.metadata_cache to service_role;
 
@@ -31,6 +31,7 @@ grant execute on function
   public.renew_resource_lease(text, int, bigint, int),
   public.release_resource_lease(text, int, bigint),
   public.sweep(),
+  public.leased_videos(),
   public.queue_counts(),
   public.apply_providers(jsonb, boolean),
   public.import_catalogue(jsonb, boolean),

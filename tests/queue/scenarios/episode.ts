@@ -468,7 +468,7 @@ export const EPISODE: readonly Scenario[] = [
         await queue.enqueue({ mal_id: 2 });
         const saved = await save(queue, { animasu: { servers: [server({ resolution: "480p" })] } });
         assert.deepEqual([saved["enqueued"], saved["queue_full"]], [0, true]);
-        await queue.claim(2);
+        await queue.update(await queue.claimOne(), "failed", { error_class: "drm" });
         assert.equal((await save(queue, { animasu: { servers: [server({ resolution: "480p" })] } }))["enqueued"], 1);
       } finally {
         await queue.sql`update keepstream.settings set max_waiting_jobs = 50000 where singleton`;
