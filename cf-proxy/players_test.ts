@@ -172,6 +172,64 @@ Deno.test("Chromium: a source that dies mid-play ends in 410, and the watch page
   assert.ok(proxy.seen.some((one) => one.target.includes("?refresh=1")), "the Worker asked for a fresh address first");
 });
 
+for (const to of ["archive", "fresh link"] as const) {
+  Deno.test(`Chromium: HLS whose segments die mid-play goes on where it stopped, with the ${to}, by the watch page itself`, async () => {
+    await using browser = await startBrowser();
+    await using served = await serve(SAMPLES.fMP4!, (originUrl) => ({ PUBLIC_API_URL: `${originUrl}/functions/v1` }));
+    const { proxy } = served;
+    const embed = "https://embed.test/e/1";
+    const context = {
+      headers: { referer: REFERER },
+      episode: { malId: 55825, episode: 1, provider: "animasu", server: embed },
+    };
+    const link = (path: string) => proxy.link(path, { scopeDirectories: 1, context });
+    // Without validators the Worker cannot show that the fresh segments are the old ones: it answers 410.
+    let dead = false;
+    for (const base of ["old", "new"]) {
+      proxy.route(`/${base}/`, async (request, response) => {
+        const name = request.target.slice(base.length + 2).split("?")[0]!;
+        if (base === "old" && name === "m2.m4s") dead = true;
+        if (base === "old" && dead) return send(response, 403, { "content-type": "text/plain" }, "token expired");
+        send(response, 200, { "content-type": typeOf(name) }, await Deno.readFile(`${served.dir}/v/${name}`));
+      });
+    }
+    const [live, fresh] = [await link("/old/m.m3u8"), await link("/new/m.m3u8")];
+    const archived = await link("/new/m.m3u8?archive");
+    proxy.route("/functions/", (_request, response) => {
+      const one = { url: embed, url_resolved: `${proxy.url}/new/m.m3u8`, kind: "hls", archived: false };
+      const servers = [
+        { ...one, provider: "other", stream: "http://127.0.0.1:1/proxy?url=x.m3u8" },
+        { ...one, provider: "720p", stream: dead ? fresh : live },
+        ...(dead && to === "archive" ? [{ ...one, provider: "Archive", stream: archived, archived: true }] : []),
+      ];
+      const headers = { "content-type": "application/json", "access-control-allow-origin": "*" };
+      send(
+        response,
+        200,
+        headers,
+        JSON.stringify({ success: true, data: { animasu: dead ? servers : servers.slice(1) } }),
+      );
+    });
+    const page = await browser.open(
+      `${proxy.worker.url}/?api=${encodeURIComponent(`${proxy.url}/functions/v1`)}&title=55825&episode=1`,
+    );
+    const seen = await page.evaluate(`new Promise((resolve) => {
+      const video = document.querySelector("video");
+      const times = [];
+      video.addEventListener("timeupdate", () => times.push(video.currentTime));
+      video.addEventListener("ended", () => resolve({ times, ended: video.currentTime, error: document.documentElement.dataset.error,
+        playing: document.querySelector("[aria-pressed=true]").textContent }));
+    })`) as { times: number[]; ended: number; error: string; playing: string };
+    assert.match(seen.error, /410/);
+    assert.equal(seen.playing, to === "archive" ? "Archive" : "720p");
+    assert.ok(seen.ended > SECONDS - 0.2, `ended at ${seen.ended}`);
+    const back = Math.max(...seen.times.slice(1).map((time, i) => seen.times[i]! - time));
+    assert.ok(back < 0.3, `jumped back by ${back} s: ${seen.times}`);
+    const asked = (path: string) => proxy.seen.filter((one) => one.target.startsWith(path)).length;
+    assert.deepEqual([asked("/old/m2.m4s"), asked("/new/m2.m4s")], [1, 1]);
+  });
+}
+
 interface Served extends AsyncDisposable {
   readonly dir: string;
   readonly proxy: ProxyFixture;

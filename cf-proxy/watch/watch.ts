@@ -1,5 +1,5 @@
 // The watch page: asks the public API for an episode, lists its servers, plays the chosen one; MP4 by the browser,
-// HLS by hls.js. When a server's source has expired it goes on with the archive at the same position.
+// HLS by hls.js. When a server's source has expired it goes on at the same position: with the archive, else with a fresh link.
 // Example: /?api=http://127.0.0.1:54321/functions/v1&title=55825&episode=1 · Runs on: browser.
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
@@ -18,6 +18,8 @@ const video = element("video") as HTMLVideoElement;
 const list = element("servers");
 const form = element("find") as HTMLFormElement;
 let hls: Hls | null = null;
+/** Links that played no more. */
+const failed = new Set<string>();
 
 const query = new URLSearchParams(location.search);
 for (const name of ["api", "title", "episode"]) input(name).value = query.get(name) ?? "";
@@ -39,8 +41,8 @@ form.addEventListener("submit", (event) => {
 
 async function find(): Promise<void> {
   say("Looking for servers…");
+  failed.clear();
   const servers = await readServers();
-  list.replaceChildren(...servers.map(button));
   const first = servers.find((server) => server.archived) ?? servers[0];
   if (first === undefined) return;
   play(first);
@@ -55,6 +57,7 @@ async function readServers(): Promise<Server[]> {
     const data = Object.values(body.data ?? {}) as (Server[] | null)[];
     const servers = data.flatMap((one) => one ?? []).filter((server) => server.stream !== null);
     say(servers.length === 0 ? "No server has this episode." : "");
+    list.replaceChildren(...servers.map(button));
     return servers;
   } catch (error) {
     say(`The servers could not be read: ${error instanceof Error ? error.message : error}`);
@@ -87,28 +90,32 @@ function play(server: Server, from = 0): void {
     video.src = address;
     video.currentTime = from;
   }
-  video.onerror = () => moveToArchive(server);
+  video.onerror = () => moveOn(server);
   video.play().catch(() => say("Press play."));
 }
 
 function playHls(server: Server, address: string, from: number): void {
   const player = hls = new Hls({ startPosition: from });
   player.on(Hls.Events.ERROR, (_event, data) => {
-    if (!data.fatal) return;
+    // hls.js would ask for half a minute more; the proxy has looked for what is gone already.
+    if (!data.fatal && data.response?.code !== 410) return;
     document.documentElement.dataset.error = `${data.details} ${data.response?.code ?? ""}`.trim();
-    moveToArchive(server);
+    moveOn(server);
   });
   player.loadSource(address);
   player.attachMedia(video);
 }
 
-/** The proxy answers 410 when the source's address has died: the archive's copy takes over where the picture stopped. */
-async function moveToArchive(failed: Server): Promise<void> {
+/** The proxy answers 410 when the source's address has died: the API knows better ones, to go on where the picture stopped. */
+async function moveOn(server: Server): Promise<void> {
   const position = video.currentTime;
-  if (failed.archived || !form.checkValidity()) return say("Playback failed.");
-  const archived = (await readServers()).find((server) => server.archived);
-  if (archived === undefined) return say("The source has gone, and the archive is not ready yet.");
-  play(archived, position);
+  if (server.stream !== null) failed.add(server.stream);
+  if (!form.checkValidity()) return say("Playback failed.");
+  const left = (await readServers()).filter(({ stream }) => stream !== null && !failed.has(stream));
+  const next = left.find(({ archived }) => archived) ?? left.find(({ provider }) => provider === server.provider) ??
+    left[0];
+  if (next === undefined) return say("The source has gone, and the archive is not ready yet.");
+  play(next, position);
 }
 
 function isHls(server: Server, address: string): boolean {
