@@ -41,7 +41,7 @@ Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on e
       }));
       assert.equal(
         found.filter((text) => text.startsWith(start!)).length,
-        1,
+        2,
         `${ending}\n${runner.lines.join("\n")}`,
       );
     }

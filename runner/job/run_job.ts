@@ -88,9 +88,8 @@ async function runInDir(
   const fetched = kept ?? await fetchJob(job, { dir, reservation, source, run }, tools);
   await keepFinal(dir, { source, fetched });
   const { copies, failures, replicaIds } = await upload(job, fetched, { run, tools });
-  const { target } = copies[0]!;
   if (tools.extras) {
-    await addExtras(job, { fetched, target, replicaId: replicaIds.get(target)!, dir: dir.path }, { run, tools });
+    await addExtras(job, { fetched, copies, replicaIds, dir: dir.path }, { run, tools });
   }
   dir.discard();
   tools.events.emit({
@@ -130,22 +129,29 @@ async function fetchJob(
 
 async function addExtras(
   job: Job,
-  what: { fetched: FetchedSource; target: string; replicaId: string; dir: string },
+  what: {
+    fetched: FetchedSource;
+    copies: readonly StoredCopy[];
+    replicaIds: ReadonlyMap<string, string>;
+    dir: string;
+  },
   { run, tools }: { run: JobRun; tools: JobTools },
 ): Promise<void> {
   const fileKeyOf = await fileKey({ ...job, salt: tools.fileSalt });
   await storeExtras({ path: what.fetched.final.path, durationSeconds: what.fetched.durationSeconds }, {
     archive: { malId: job.malId, episode: job.episode, fileKey: fileKeyOf },
-    target: tools.targets.find((target) => target.name === what.target)!,
+    targets: tools.targets.filter((target) => what.copies.some((copy) => copy.target === target.name)),
     dir: what.dir,
-    put: {
+    signal: run.signal,
+    put: (target) => ({
       signal: run.signal,
       slots: tools.slots,
       beforeCommit: async () => {
-        if (!await tools.queue.hasReplica(what.replicaId)) throw new LeaseLost("the archive was taken down meanwhile");
+        if (await tools.queue.hasReplica(what.replicaIds.get(target.name)!)) return;
+        throw new LeaseLost("the archive was taken down meanwhile");
       },
       ...(tools.lockRepo === undefined ? {} : { lockRepo: tools.lockRepo }),
-    },
+    }),
     onFailure: (message) => tools.events.emit({ event: "extras:failed", id: job.id, message }),
   });
 }

@@ -1,41 +1,39 @@
-/** Puts poster and sprite sheet beside the archive on the target that took it first. The episode is served with or without. Runs on: Deno. */
-import { KeepstreamError } from "../../core/errors.ts";
+/** Puts poster and sprite sheet beside every copy of the archive. The episode is served with or without. Runs on: Deno. */
 import { redactText } from "../../core/redact.ts";
-import { makeExtras } from "../media/extras.ts";
-import type { StagedFile } from "../storage/staged_file.ts";
+import { type Extra, makeExtras } from "../media/extras.ts";
+import { extraAddress } from "../storage/extras.ts";
+import { stageSmall } from "../storage/staged_file.ts";
 import type { Archive, PutOptions, StorageTarget } from "../storage/target.ts";
 
 export async function storeExtras(
   video: { path: string; durationSeconds: number },
   options: {
     archive: Archive;
-    target: StorageTarget;
+    targets: readonly StorageTarget[];
     dir: string;
-    put: PutOptions & { signal: AbortSignal };
+    put: (target: StorageTarget) => PutOptions;
+    signal: AbortSignal;
     onFailure: (message: string) => void;
   },
 ): Promise<void> {
-  const { archive, target, put } = options;
+  const { archive, targets, dir, signal } = options;
+  // A broken key frame or a full account costs a picture, never the episode; a stopping runner does without.
+  const tell = (error: unknown) =>
+    options.onFailure(redactText(error instanceof Error ? error.message : String(error)));
+  let extras: Extra[];
   try {
-    const extras = await makeExtras(video.path, { ...video, ...archive, dir: options.dir, signal: put.signal });
-    const address = target.address(archive);
-    for (const extra of extras) {
-      await target.put(
-        await stageSmall(extra.path),
-        { ...address, path: address.path.replace(/\.mp4$/, extra.ending) },
-        put,
-      );
-    }
+    extras = await makeExtras(video.path, { ...video, ...archive, dir, signal });
   } catch (error) {
-    // A broken key frame or a full account costs a picture, never the episode; a stopping runner does without.
-    const message = error instanceof KeepstreamError || error instanceof Error ? error.message : String(error);
-    options.onFailure(redactText(message));
+    return tell(error);
   }
-}
-
-/** A few kilobytes that were made here a moment ago. */
-async function stageSmall(path: string): Promise<StagedFile> {
-  const bytes = await Deno.readFile(path);
-  const digest = await crypto.subtle.digest("SHA-256", bytes);
-  return { path, sizeBytes: bytes.length, sha256: new Uint8Array(digest).toHex() };
+  const staged = await Promise.all(extras.map(async ({ ending, path }) => ({ ending, file: await stageSmall(path) })));
+  await Promise.all(targets.map(async (target) => {
+    try {
+      for (const { ending, file } of staged) {
+        await target.put(file, extraAddress(target.address(archive), ending), options.put(target));
+      }
+    } catch (error) {
+      tell(error);
+    }
+  }));
 }

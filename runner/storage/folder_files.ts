@@ -3,9 +3,10 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { parseRange, resolveRange } from "../../core/range.ts";
+import { contentTypeOf } from "./extras.ts";
 import { FilePart } from "./staged_file.ts";
 
-const ARCHIVED = /^\/[A-Za-z0-9._-]+\/\d+\/ep\d+\/[0-9a-f]+\.mp4$/;
+const ARCHIVED = /^\/[A-Za-z0-9._-]+\/\d+\/ep\d+\/[0-9a-f]+\.(mp4|poster\.jpg|sprite\.jpg|sprite\.vtt)$/;
 
 export interface FolderFilesOptions {
   readonly root: string;
@@ -26,7 +27,7 @@ export async function serveFolderFile(
 
   const etag = `"${(await Deno.readTextFile(`${path}.sha256`).catch(() => "")).trim() || stat.mtime?.getTime()}"`;
   const headers = new Headers({
-    "content-type": "video/mp4",
+    "content-type": contentTypeOf(path),
     "accept-ranges": "bytes",
     "cache-control": "private, max-age=3600",
     etag,

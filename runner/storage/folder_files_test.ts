@@ -14,6 +14,9 @@ async function withFolder(
   await Deno.writeFile(root + FILE, bytes);
   await Deno.writeTextFile(`${root}${FILE}.sha256`, "c0ffee\n");
   await Deno.writeTextFile(`${root}/secret.txt`, "secret");
+  for (const ending of [".poster.jpg", ".sprite.vtt", ".txt"]) {
+    await Deno.writeTextFile(root + FILE.replace(".mp4", ending), ending);
+  }
   const headers = { authorization: "Bearer token" };
   const ask = (path: string, init: RequestInit = {}) =>
     serveFolderFile(new Request("http://runner.test/archive" + path, { headers, ...init }), {
@@ -73,4 +76,15 @@ Deno.test("GET without the token → 401; of anything that is no archived file �
       "/none.mp4",
     ];
     for (const path of hidden) assert.equal((await ask(path)).status, 404, path);
+  }));
+
+Deno.test("GET of a picture beside an archive → 200 with its type; of any other file there → 404", () =>
+  withFolder(async (ask) => {
+    for (const [ending, type] of [[".poster.jpg", "image/jpeg"], [".sprite.vtt", "text/vtt; charset=utf-8"]] as const) {
+      const answer = await ask(FILE.replace(".mp4", ending));
+      assert.equal(answer.status, 200, ending);
+      assert.equal(answer.headers.get("content-type"), type);
+      assert.equal(await answer.text(), ending);
+    }
+    assert.equal((await ask(FILE.replace(".mp4", ".txt"))).status, 404);
   }));

@@ -116,7 +116,7 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
       const path = `${options.root}/${repo.slice(folderName.length + 1)}/${directory}`;
       const files = await filesBelow(path);
       await Deno.remove(path, { recursive: true }).catch(() => {}); // none there
-      return files.filter((file) => file.endsWith(".mp4")).length;
+      return files.filter((file) => !/\.(sha256|part)$/.test(file)).length;
     },
 
     async probe() {

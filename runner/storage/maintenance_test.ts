@@ -6,12 +6,13 @@ import { makeProjectKeys } from "../../dev/gateway/keys.ts";
 import { createTestHub, type TestHub } from "../../dev/hub/test_hub.ts";
 import { createTestDatabase, type TestDatabase } from "../../dev/test_database.ts";
 import { type ArchiveStore, createArchiveStore } from "./archive_store.ts";
+import { EXTRA_ENDINGS, extraAddress } from "./extras.ts";
 import { createHealthBook, probeTargets } from "./health.ts";
 import { startMaintenance } from "./maintenance.ts";
 import { repairOnce, type RepairTools } from "./repair.ts";
 import { replicate } from "./replicate.ts";
 import { createSlots } from "./slots.ts";
-import { stageFile } from "./staged_file.ts";
+import { stageFile, stageSmall } from "./staged_file.ts";
 import type { StorageTarget } from "./target.ts";
 import { storageTargetsFromEnv } from "./targets_from_env.ts";
 import { runStorageTask } from "./tasks.ts";
@@ -116,6 +117,54 @@ Deno.test("repair after an account was added → every archive has a copy there 
     "hub:carol": "verified",
   });
   assert.equal(bench.test.countCalls("cdn"), 1, "read once for all three");
+});
+
+Deno.test("repair after an account was added → the pictures beside an archive come along, and a takedown takes them all", async () => {
+  await using bench = await createBench();
+  const all = bench.targets(2);
+  const [alice, bob, folder] = [all[0]!, all[1]!, all[2]!];
+  await bench.archive([alice]);
+  const slots = createSlots(6);
+  const picture = `${bench.test.dir}/work/picture`;
+  for (const ending of EXTRA_ENDINGS) {
+    await Deno.writeTextFile(picture, `the picture ${ending}`);
+    await alice.put(await stageSmall(picture), extraAddress(alice.address(ADDRESSED), ending), { slots });
+  }
+  await bench.store.planRepairs([bob.name, folder.name]);
+  assert.equal((await repairOnce(bench.tools(all))).verified, 2);
+  for (const target of all) {
+    for (const ending of EXTRA_ENDINGS) {
+      const stored = await new Response(await target.read(extraAddress(target.address(ADDRESSED), ending))).text();
+      assert.equal(stored, `the picture ${ending}`, target.name);
+    }
+  }
+  const left = [...Deno.readDirSync(`${bench.test.dir}/work`)].map((entry) => entry.name).sort();
+  assert.deepEqual(left, ["1.mp4", "picture"], "nothing is left of the copying");
+  const lines: string[] = [];
+  const tools = { ...bench.tools(all), print: (line: string) => void lines.push(line) };
+  assert.equal(await runStorageTask(["takedown", "55825", "1"], tools), 0);
+  assert.deepEqual(lines, ["1 jobs and their rows removed, 12 files removed"]);
+  for (const target of all) {
+    for (const ending of EXTRA_ENDINGS) {
+      assert.equal(await target.find(extraAddress(target.address(ADDRESSED), ending)), null, target.name);
+    }
+  }
+  assert.equal(bench.test.hub.usedBytes("alice"), 0);
+});
+
+Deno.test("takedown of an archive under an earlier prefix → its copies and pictures are removed where their rows say", async () => {
+  await using bench = await createBench();
+  const earlier = storageTargetsFromEnv({ ...bench.test.env, HF_REPO_PREFIX: "before", HF_STORAGE_ACCOUNT_COUNT: "1" });
+  await bench.archive(earlier);
+  const [alice] = earlier;
+  const picture = `${bench.test.dir}/work/picture`;
+  await Deno.writeTextFile(picture, "a picture");
+  const address = extraAddress(alice!.address(ADDRESSED), ".poster.jpg");
+  await alice!.put(await stageSmall(picture), address, { slots: createSlots(6) });
+  const tools = { ...bench.tools(bench.targets(1)), print: () => {} };
+  assert.equal(await runStorageTask(["takedown", "55825"], tools), 0);
+  assert.equal(await alice!.find(alice!.address(ADDRESSED)), null);
+  assert.equal(await alice!.find(address), null);
 });
 
 Deno.test("repair of a copy that is there after all → recorded, nothing read and nothing sent", async () => {

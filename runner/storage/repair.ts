@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
 import type { ArchiveStore, Repair, RepairOutcome } from "./archive_store.ts";
+import { copyExtras, removeWithExtras } from "./extras.ts";
 import type { HealthBook } from "./health.ts";
 import type { Slots } from "./slots.ts";
 import type { StagedFile } from "./staged_file.ts";
@@ -61,6 +62,7 @@ async function repairArchive(repairs: readonly Repair[], tools: RepairTools): Pr
   try {
     return await Promise.all(repairs.map(async (repair) => {
       const outcome = await outcomeOf(repair, { tools, stage: () => staged ??= fetchCopy(repair, { path, tools }) });
+      if (outcome.state === "verified") await addExtras(repair, tools);
       const told = await tools.store.completeRepair(repair, outcome);
       if (told === "done") tools.onOutcome?.(repair, outcome);
       if (told === "gone" && outcome.state === "verified") await removeOrphan(repair, tools);
@@ -105,7 +107,24 @@ async function assertHeld(repair: Repair, { store }: RepairTools): Promise<void>
 /** Stored in the very moment of a takedown: nobody else would ever find it. */
 async function removeOrphan(repair: Repair, { targets, signal }: RepairTools): Promise<void> {
   const target = targets.find((candidate) => candidate.name === repair.target);
-  await target?.remove(target.address(repair.archive), { signal });
+  if (target) await removeWithExtras({ target, address: target.address(repair.archive) }, { signal });
+}
+
+/** The pictures beside the archive, where a copy has them. */
+async function addExtras(repair: Repair, tools: RepairTools): Promise<void> {
+  const placed = (name: string) => tools.targets.find((candidate) => candidate.name === name);
+  const target = placed(repair.target)!;
+  const sources = repair.sources.flatMap((address) => {
+    const source = placed(address.target);
+    return source && !tools.health.closedFor(source.name) ? [{ target: source, address }] : [];
+  });
+  try {
+    await copyExtras(sources, { target, address: target.address(repair.archive) }, {
+      ...tools,
+      dir: tools.workDir,
+      beforeCommit: () => assertHeld(repair, tools),
+    });
+  } catch { /* without its pictures a copy is whole all the same, and the Worker finds them on another target */ }
 }
 
 /** The copy may be there after all: its account was only away. */

@@ -4,6 +4,7 @@
 import { AwsClient } from "aws4fetch";
 import { z } from "zod";
 import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
+import { contentTypeOf } from "./extras.ts";
 import { partCount, PlanVoidError, sendParts } from "./multipart.ts";
 import { backoff, once, openBody, retryingFetch, type RetryParts } from "./retry.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
@@ -124,7 +125,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
 
   async function sendWhole(file: StagedFile, address: ArchiveAddress, put: PutOptions) {
     await put.beforeCommit?.();
-    const signed = await sign(urlOf(address), { method: "PUT", headers: storedHeaders(file) });
+    const signed = await sign(urlOf(address), { method: "PUT", headers: storedHeaders(file, address) });
     await sendParts({
       ...sending(file, put),
       partBytes: Math.max(1, file.sizeBytes),
@@ -205,7 +206,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   async function beginUpload(file: StagedFile, address: ArchiveAddress, { signal }: Signal): Promise<string> {
     const answer = await call("beginning an upload", urlOf(address, "?uploads="), {
       method: "POST",
-      headers: storedHeaders(file),
+      headers: storedHeaders(file, address),
       signal,
       safe: true,
     });
@@ -328,8 +329,8 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   return target;
 }
 
-function storedHeaders(file: StagedFile): Record<string, string> {
-  return { "content-type": "video/mp4", [SHA256_HEADER]: file.sha256 };
+function storedHeaders(file: StagedFile, address: ArchiveAddress): Record<string, string> {
+  return { "content-type": contentTypeOf(address.path), [SHA256_HEADER]: file.sha256 };
 }
 
 function holds(found: FoundCopy | null, file: StagedFile): boolean {

@@ -43,6 +43,12 @@ export async function stageFile(path: string, options: { signal?: AbortSignal } 
   return staged;
 }
 
+/** A few kilobytes that were made here a moment ago: pictures, and what they are indexed by. */
+export async function stageSmall(path: string): Promise<StagedFile> {
+  const bytes = await Deno.readFile(path);
+  return { path, sizeBytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
+}
+
 /** ISO/IEC 14496-12: the file starts with a box of type `ftyp`. A page or an archive under a .mp4 name does not. */
 function isMp4(head: Uint8Array): boolean {
   return new TextDecoder("latin1").decode(head.subarray(4, 8)) === "ftyp";

@@ -1,9 +1,11 @@
 // Takes a title or one of its episodes down: rows first, so that nothing new is stored, then the bytes on every target.
 // Can be repeated: what lies at the title's addresses is removed whether rows still name it or not. Runs on: Deno.
 
+import type { ArchiveAddress } from "../../core/archive_address.ts";
 import { redactText } from "../../core/redact.ts";
 import type { ArchiveStore } from "./archive_store.ts";
-import type { StorageTarget, Title } from "./target.ts";
+import { removeWithExtras } from "./extras.ts";
+import { directoryOf, type StorageTarget, type Title } from "./target.ts";
 
 export interface TakedownReport {
   readonly jobs: number;
@@ -23,9 +25,11 @@ export async function takeDown(
   for (const target of targets) {
     try {
       files += await target.removeTitle(title, { signal });
-      // Copies under an earlier name (another prefix, another salt) are removed by the address their rows had.
-      for (const copy of copies.filter((copy) => copy.target === target.name)) {
-        if (await target.remove(copy, { signal }) === "removed") files++;
+      // Copies under an earlier name (another prefix) are removed by the address their rows had.
+      const { repo, directory } = directoryOf(target, title);
+      const elsewhere = (copy: ArchiveAddress) => copy.repo !== repo || !copy.path.startsWith(directory);
+      for (const address of copies.filter((copy) => copy.target === target.name && elsewhere(copy))) {
+        if (await removeWithExtras({ target, address }, { signal }) === "removed") files++;
       }
     } catch (error) {
       signal?.throwIfAborted();
