@@ -15,7 +15,8 @@ Deno.test("an archive is read in ranges from the Hub, from S3 and from a folder,
   await using s3 = await startS3({ dir: `${bench.dir}/s3`, bucket: "shelf" });
   await Deno.mkdir(`${bench.dir}/folder`);
   const folder = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", FOLDER_SERVER, `${bench.dir}/folder`, "folder-token"],
+    args: ["run", "-A", "--no-check", FOLDER_SERVER, `${bench.dir}/folder`],
+    env: { FOLDER_TOKEN: "folder-token" },
     stdout: "piped",
     stdin: "piped",
   }).spawn();

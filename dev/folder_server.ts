@@ -1,9 +1,10 @@
-// Serves a storage folder the way a runner does, alone: `deno run -A dev/folder_server.ts <folder> <token>`.
+// Serves a storage folder the way a runner does, alone: `FOLDER_TOKEN=… deno run -A dev/folder_server.ts <folder>`.
 // Prints its address, and ends with its standard input. Runs on: Deno.
 
 import { serveFolderFile } from "../runner/storage/folder_files.ts";
 
-const [root = "", token = ""] = Deno.args;
+const [root = ""] = Deno.args;
+const token = Deno.env.get("FOLDER_TOKEN") ?? "";
 const server = Deno.serve({
   hostname: "127.0.0.1",
   port: 0,

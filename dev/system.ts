@@ -185,14 +185,13 @@ async function startDatabase(context: Context): Promise<Postgres> {
 
 async function startHubService(context: Context): Promise<{ url: string; cdnUrl: string }> {
   const { ports, folder } = context;
-  const users = folder.secrets.accounts.flatMap(({ name, token }) => ["--user", `${name}=${token}`]);
+  const users = folder.secrets.accounts.map(({ name, token }) => `${name}=${token}`);
   const hub = await startChild(context, {
     name: "hub",
     command: denoRun("dev/hub/main.ts", [
       ...["--dir", join(folder.dir, "hub"), "--port", `${ports.hub}`, "--cdn-port", `${ports.hubCdn}`],
-      ...users,
     ]),
-    env: {},
+    env: { HUB_USERS: users.join(",") },
     ready: { line: /^\{"url":/ },
   });
   return JSON.parse(hub.readyLine);

@@ -170,7 +170,7 @@ function bytesOf(calls: readonly HubCall[]): number {
 
 async function startHubProgram() {
   const program = new URL("../../dev/hub/main.ts", import.meta.url).pathname;
-  const users = ACCOUNTS.flatMap((name) => ["--user", `${name}=hf_${name}`]);
+  const HUB_USERS = ACCOUNTS.map((name) => `${name}=hf_${name}`).join(",");
   const args = [
     "run",
     "-A",
@@ -181,9 +181,8 @@ async function startHubProgram() {
     "--discard",
     "--chunk-bytes",
     `${PART_BYTES}`,
-    ...users,
   ];
-  const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
+  const child = new Deno.Command(Deno.execPath(), { args, env: { HUB_USERS }, stdout: "piped" }).spawn();
   const output = child.stdout.getReader();
   const { url } = JSON.parse(new TextDecoder().decode((await output.read()).value));
   const env: Record<string, string> = {

@@ -14,7 +14,16 @@ import {
   storedBytes,
   type TreeEntry,
 } from "./repos.ts";
-import { findReadable, findWritable, type HubContext, type HubEnv, type HubState, operation, refuse } from "./state.ts";
+import {
+  belongs,
+  findReadable,
+  findWritable,
+  type HubContext,
+  type HubEnv,
+  type HubState,
+  operation,
+  refuse,
+} from "./state.ts";
 
 const LFS_THRESHOLD_BYTES = 10 * 1024 * 1024;
 const LFS_SUFFIX = /\.(mp4|mkv|webm|ts|bin|zip|gz|parquet|safetensors)$/i;
@@ -29,6 +38,7 @@ export function apiRoutes(state: HubState): Hono<HubEnv> {
   api.post("/repos/create", op("create_repo"), (c) => createRepo(c, state));
   api.delete("/repos/delete", op("delete_repo"), (c) => deleteRepo(c, state));
   api.get("/settings/repositories", op("settings"), (c) => repositoriesOf(c, state));
+  api.get("/organizations/:org/settings/repositories", op("settings"), (c) => repositoriesOf(c, state));
   api.get("/:types{(?:models|datasets|spaces)}", op("list_repos"), (c) => listRepos(c, state));
 
   const repo = "/:types{(?:models|datasets|spaces)}/:namespace/:name";
@@ -71,7 +81,17 @@ function whoAmI(c: HubContext): Response {
     periodEnd: null,
     isPro: false,
     avatarUrl: "/avatars/0.svg",
-    orgs: [],
+    orgs: user.orgs.map((name) => ({
+      type: "org",
+      id: gitBlobOid(new TextEncoder().encode(name)).slice(0, 24),
+      name,
+      fullname: name,
+      email: null,
+      canPay: false,
+      periodEnd: null,
+      avatarUrl: "/avatars/0.svg",
+      roleInOrg: "write",
+    })),
     auth: { type: "access_token", accessToken: { displayName: "storage", role: user.role, createdAt: isoDate(0) } },
   });
 }
@@ -81,7 +101,7 @@ async function createRepo(c: HubContext, state: HubState): Promise<Response> {
   if (!user) return refuse(401, "Invalid username or password.");
   const wanted = await c.req.json();
   const namespace = wanted.organization ?? user.name;
-  if (namespace !== user.name || user.role !== "write") {
+  if (!belongs(user, namespace) || user.role !== "write") {
     return refuse(403, `You don't have the rights to create a ${wanted.type} under the namespace "${namespace}"`);
   }
   if (!/^[\w.-]{1,96}$/.test(String(wanted.name)) || /--|\.\./.test(wanted.name)) {
@@ -153,7 +173,9 @@ function removeObject(state: HubState, oid: string): Promise<void> {
 function repositoriesOf(c: HubContext, state: HubState): Response {
   const user = c.get("user");
   if (!user) return refuse(401, "Invalid username or password.");
-  const own = state.repos.all().filter((repo) => repo.namespace === user.name).map((repo) => ({
+  const namespace = c.req.param("org") ?? user.name;
+  if (!belongs(user, namespace)) return refuse(403, "You are not a member of this organization");
+  const own = state.repos.all().filter((repo) => repo.namespace === namespace).map((repo) => ({
     id: `${repo.namespace}/${repo.name}`,
     type: repo.type,
     visibility: repo.visibility,
@@ -169,7 +191,7 @@ function listRepos(c: HubContext, state: HubState): Response {
   const search = c.req.query("search") ?? "";
   const visible = state.repos.all().filter((repo) =>
     repo.type === typeOf(c) && (!author || repo.namespace === author) &&
-    (repo.visibility === "public" || repo.namespace === c.get("user")?.name) &&
+    (repo.visibility === "public" || belongs(c.get("user"), repo.namespace)) &&
     `${repo.namespace}/${repo.name}`.includes(search)
   );
   return page(c, state, visible.map(infoOf));

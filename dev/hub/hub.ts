@@ -61,7 +61,13 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const state: HubState = {
     repos: await Repos.open(options.dir),
     objects: await openObjectStore(options.dir, { discard: options.discardBytes ?? false }),
-    users: options.users.map((user) => ({ role: "write", quotaBytes: FREE_ACCOUNT_BYTES, state: "ok", ...user })),
+    users: options.users.map((user) => ({
+      role: "write",
+      orgs: [],
+      quotaBytes: FREE_ACCOUNT_BYTES,
+      state: "ok",
+      ...user,
+    })),
     failures,
     limiter: new RateLimiter(options.rateLimits ?? FREE_ACCOUNT_LIMITS),
     signer: addressSigner(crypto.getRandomValues(new Uint8Array(32))),

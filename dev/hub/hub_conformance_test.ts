@@ -390,3 +390,104 @@ Deno.test("a Space keeps secrets unread, shows variables, and pauses and restart
     assert.deepEqual((await ask("GET", "secrets")).body, {});
     assert.equal((await ask("POST", "pause", undefined, BOB)).status, 404);
   }));
+
+Deno.test("an organisation's repositories are its members': made, listed, counted and written by them alone", () =>
+  withHub(async (hub) => {
+    const member = hub.user("alice");
+    Object.assign(member, { orgs: ["studio"] });
+    const me = await client.whoAmI(as(hub));
+    assert.ok(me.type === "user");
+    assert.deepEqual(me.orgs.map((org) => org.name), ["studio"]);
+    const repo = { type: "dataset", name: "studio/archive-1" } as const;
+    await client.createRepo({ ...as(hub), repo, visibility: "private" });
+    assert.equal(await statusOf(client.createRepo({ ...as(hub, BOB), repo })), 403);
+    const data = bytes(20_000);
+    await client.uploadFile({ ...as(hub), repo, file: { path: PATH, content: new Blob([data]) }, useXet: false });
+    assert.equal(await client.fileExists({ ...as(hub), repo, path: PATH }), true);
+    assert.equal(await client.repoExists({ ...as(hub, BOB), repo }), false);
+    const names = [];
+    for await (const entry of client.listDatasets({ ...as(hub), search: { owner: "studio" } })) names.push(entry.name);
+    assert.deepEqual(names, ["studio/archive-1"]);
+    const settings = (user: typeof ALICE) =>
+      fetch(`${hub.url}/api/organizations/studio/settings/repositories`, {
+        headers: { authorization: `Bearer ${user.token}` },
+      });
+    const [entry] = await (await settings(ALICE)).json();
+    assert.deepEqual([entry.id, entry.storage, entry.visibility], ["studio/archive-1", 20_000, "private"]);
+    const stranger = await settings(BOB);
+    await stranger.body?.cancel();
+    assert.equal(stranger.status, 403);
+    await client.deleteRepo({ ...as(hub), repo });
+    assert.equal(await client.repoExists({ ...as(hub), repo }), false);
+  }));
+
+Deno.test("listFiles and listCommits of the client follow every page", () =>
+  withHub(async (hub) => {
+    await client.createRepo({ ...as(hub), repo: REPO });
+    const files = Array.from({ length: 130 }, (_, index) => ({
+      path: `1/ep${index}/a.txt`,
+      content: new Blob([`${index}`]),
+    }));
+    await client.uploadFiles({ ...as(hub), repo: REPO, files, useXet: false });
+    const paths: string[] = [];
+    for await (const entry of client.listFiles({ ...as(hub), repo: REPO, recursive: true })) {
+      if (entry.type === "file") paths.push(entry.path);
+    }
+    assert.equal(new Set(paths).size, 131); // .gitattributes is one of them
+    assert.ok(hub.calls.filter((call) => call.at === "tree").length > 1, "more than one page");
+    for (const path of [files[0]!.path, files[1]!.path, files[2]!.path]) {
+      await client.deleteFile({ ...as(hub), repo: REPO, path });
+    }
+    const titles: string[] = [];
+    for await (const commit of client.listCommits({ ...as(hub), repo: REPO, batchSize: 2 })) titles.push(commit.title);
+    assert.equal(titles.length, 5);
+    assert.equal(hub.calls.filter((call) => call.at === "commits").length, 3);
+  }));
+
+Deno.test("checkRepoAccess, datasetInfo and listSpaces tell what is public, private and not there", () =>
+  withHub(async (hub) => {
+    await client.createRepo({ ...as(hub), repo: REPO, visibility: "private" });
+    const open = { type: "space", name: "alice/runner" } as const;
+    await client.createRepo({ ...as(hub), repo: open, sdk: "docker", visibility: "public" });
+    await client.checkRepoAccess({ ...as(hub), repo: REPO });
+    await assert.rejects(client.checkRepoAccess({ ...as(hub, BOB), repo: REPO }));
+    await assert.rejects(client.checkRepoAccess({ hubUrl: hub.url, repo: REPO }));
+    await client.checkRepoAccess({ hubUrl: hub.url, repo: open });
+    const info = await client.datasetInfo({ ...as(hub), name: REPO.name });
+    assert.deepEqual([info.name, info.private], [REPO.name, true]);
+    const spaces: string[] = [];
+    for await (const space of client.listSpaces({ hubUrl: hub.url, search: { owner: "alice" } })) {
+      spaces.push(space.name);
+    }
+    assert.deepEqual(spaces, [open.name]);
+  }));
+
+Deno.test("fileDownloadInfo tells size and object of a private file, and nothing to a stranger", () =>
+  withHub(async (hub) => {
+    const data = bytes(5000);
+    await upload(hub, data);
+    const info = await client.fileDownloadInfo({ ...as(hub), repo: REPO, path: PATH });
+    assert.equal(info?.size, 5000);
+    assert.equal(info?.etag, `"${sha256(data)}"`);
+    const stranger = await client.fileDownloadInfo({ ...as(hub, BOB), repo: REPO, path: PATH }).catch(() => null);
+    assert.equal(stranger, null);
+  }));
+
+Deno.test("the hub as a program takes tokens by its environment; no argument shows one", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "hub-program-" });
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", new URL("./main.ts", import.meta.url).pathname, "--dir", dir],
+    env: { HUB_USERS: "alice=hf_alice,bob=hf_bob" },
+    stdout: "piped",
+  }).spawn();
+  const output = child.stdout.getReader();
+  const { url } = JSON.parse(new TextDecoder().decode((await output.read()).value));
+  assert.equal((await client.whoAmI({ hubUrl: url, accessToken: BOB.token })).name, "bob");
+  if (Deno.build.os === "linux") {
+    assert.doesNotMatch(await Deno.readTextFile(`/proc/${child.pid}/cmdline`), /hf_/);
+  }
+  child.kill("SIGTERM");
+  await output.cancel();
+  await child.status;
+  await Deno.remove(dir, { recursive: true });
+});

@@ -1,5 +1,5 @@
-// The hub as a program: `deno run -A dev/hub/main.ts --dir .keepstream/hub --port 5000 --user alice=hf_a [--user bob=hf_b]`.
-// Prints one JSON line with its addresses when it is ready. Runs on: Deno.
+// The hub as a program: `HUB_USERS=alice=hf_a,bob=hf_b deno run -A dev/hub/main.ts --dir .keepstream/hub --port 5000`; tokens come by the
+// environment, because everyone on the machine can read arguments. Prints one JSON line with its addresses when it is ready. Runs on: Deno.
 
 import { parseArgs } from "node:util";
 import { orEnd } from "../or_end.ts";
@@ -11,7 +11,6 @@ const { values } = parseArgs({
     dir: { type: "string" },
     port: { type: "string", default: "0" },
     "cdn-port": { type: "string", default: "0" },
-    user: { type: "string", multiple: true, default: [] },
     "chunk-bytes": { type: "string" },
     discard: { type: "boolean", default: false },
     breakable: { type: "boolean", default: false },
@@ -22,7 +21,7 @@ const hub = await orEnd(startHub({
   dir: values.dir,
   port: Number(values.port),
   cdnPort: Number(values["cdn-port"]),
-  users: values.user.map((entry) => {
+  users: (Deno.env.get("HUB_USERS") ?? "").split(",").filter(Boolean).map((entry) => {
     const [name = "", token = ""] = entry.split("=");
     return { name, token };
   }),

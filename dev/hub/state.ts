@@ -12,6 +12,8 @@ export interface HubUser {
   readonly name: string;
   token: string;
   role: "write" | "read";
+  /** Organisations whose repositories are this user's as well. */
+  orgs: readonly string[];
   /** Bytes this account may keep in private repositories. */
   quotaBytes: number;
   /** revoked: 401 to everything; flagged: 403 to everything; gone: connections break. */
@@ -109,7 +111,7 @@ export function refuse(status: number, error: string, code?: string): Response {
 /** The repository of the address when the asker may see it, else the refusal the Hub gives. */
 export function findReadable(c: HubContext, repo: Repo | undefined): Repo | Response {
   const user = c.get("user");
-  if (repo && (repo.visibility === "public" || user?.name === repo.namespace)) return repo;
+  if (repo && (repo.visibility === "public" || belongs(user, repo.namespace))) return repo;
   return user
     ? refuse(404, "Repository not found", "RepoNotFound")
     : refuse(401, "Invalid username or password.", "RepoNotFound");
@@ -120,10 +122,15 @@ export function findWritable(c: HubContext, repo: Repo | undefined): Repo | Resp
   if (readable instanceof Response) return readable;
   const user = c.get("user");
   if (!user) return refuse(401, "Invalid username or password.");
-  if (user.name !== readable.namespace || user.role !== "write") {
+  if (!belongs(user, readable.namespace) || user.role !== "write") {
     return refuse(403, "Forbidden: you must use a write token to upload to a repository.");
   }
   return readable;
+}
+
+/** Whether a namespace is the user's own, or an organisation's that they are a member of. */
+export function belongs(user: HubUser | null, namespace: string): boolean {
+  return user !== null && (user.name === namespace || user.orgs.includes(namespace));
 }
 
 function userOf(c: HubContext, state: HubState): HubUser | null {
