@@ -1,6 +1,7 @@
 // kill -9 at each step of an upload: the next run ends it, sends at most the parts that were in flight again, commits once.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import type { ReplicateOrder, Step } from "../../dev/hub/replicate_program.ts";
 import { createTestHub } from "../../dev/hub/test_hub.ts";
 
@@ -53,3 +54,34 @@ for (const [step, when, nth] of POINTS) {
     assert.deepEqual(new Uint8Array(await stored.arrayBuffer()), await Deno.readFile(path));
   });
 }
+
+Deno.test("kill -9 while a folder target copies → nothing to see; the next run goes on from there", async () => {
+  await using test = await createTestHub({ accounts: [] });
+  const root = `${test.dir}/folder`;
+  await Deno.mkdir(root);
+  const size = 256 * 1024 * 1024;
+  const { path, sha256 } = await test.file("a.mp4", size);
+  const order = {
+    path,
+    archive: ARCHIVE,
+    env: { STORAGE_FOLDER: root, STORAGE_FOLDER_URL: "http://x/archive", STORAGE_FOLDER_TOKEN: "t" },
+  };
+  const args = ["run", "-A", "--no-check", PROGRAM, JSON.stringify(order)];
+  const child = new Deno.Command(Deno.execPath(), { args, stdout: "null" }).spawn();
+  const copy = `${root}/keepstream-55825/55825/ep1/${ARCHIVE.fileKey}.mp4`;
+  const draft = `${copy}.${sha256.slice(0, 16)}.part`;
+  let copied = 0;
+  while (copied < 1 << 20) {
+    copied = (await Deno.stat(draft).catch(() => ({ size: 0 }))).size;
+    assert.equal(await Deno.stat(copy).catch(() => null), null, "not to see before it is whole");
+  }
+  child.kill("SIGKILL");
+  assert.equal((await child.status).signal, "SIGKILL");
+  const left = (await Deno.stat(draft)).size;
+  assert.ok(left < size, "killed in the middle");
+  const ended = await run(order);
+  assert.equal(ended.code, 0);
+  assert.equal(createHash("sha256").update(await Deno.readFile(copy)).digest("hex"), sha256);
+  assert.equal((await Deno.readTextFile(`${copy}.sha256`)).trim(), sha256);
+  await assert.rejects(Deno.stat(draft), Deno.errors.NotFound);
+});

@@ -141,10 +141,7 @@ export async function openBody(
   return new Response(body ?? null, { status: answer.status, headers: answer.headers });
 }
 
-/**
- * A signal of one's own that also aborts when the other does, until it is disposed of. AbortSignal.any would leave a trace of every
- * call in a signal that lives as long as the process.
- */
+/** A signal of one's own that also aborts when the other does, until it is disposed of. */
 export function follow(parent: AbortSignal | null | undefined): Disposable & Pick<AbortController, "abort" | "signal"> {
   const own = new AbortController();
   const abort = () => own.abort(parent?.reason);

@@ -203,6 +203,27 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     }
   }
 
+  /** The store shows the file; a part of it is taken away again, before a reader that falls over meets it. */
+  async function confirm(file: StagedFile, address: ArchiveAddress, { signal }: Signal): Promise<void> {
+    for (let attempt = 1;; attempt++) {
+      const found = await look(address, { signal });
+      if (holds(found, file)) return;
+      const failure = new StorageError(
+        "slow",
+        `${name}: the upload was accepted, but the file is not there, or not whole`,
+        {
+          code: "storage_5xx",
+        },
+      );
+      if (found?.sha256 === file.sha256) {
+        await target.remove(address, { signal });
+        throw new PlanVoidError(failure);
+      }
+      if (attempt >= retry.times.attempts) throw failure; // a store that is only eventually consistent had its chance
+      await retry.sleep(backoff(attempt, retry), signal);
+    }
+  }
+
   async function beginUpload(file: StagedFile, address: ArchiveAddress, { signal }: Signal): Promise<string> {
     const answer = await call("beginning an upload", urlOf(address, "?uploads="), {
       method: "POST",
@@ -274,22 +295,15 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
           await assertUnchanged(file);
           if (file.sizeBytes > partBytes) await sendInParts(file, address, put);
           else await sendWhole(file, address, put);
-          break;
+          await assertUnchanged(file);
+          await confirm(file, address, put);
+          return copyOf(file, address, false);
         } catch (error) {
           if (!(error instanceof PlanVoidError) || plan >= MAX_PLANS) throw error;
           if (error.problem === "auth" || error.problem === "quota") throw error;
         }
         await retry.sleep(backoff(plan, retry), put.signal);
       }
-      await assertUnchanged(file);
-      for (let attempt = 1;; attempt++) {
-        if (holds(await look(address, put), file)) return copyOf(file, address, false);
-        if (attempt >= retry.times.attempts) break; // a store that is only eventually consistent had its chance
-        await retry.sleep(backoff(attempt, retry), put.signal);
-      }
-      throw new StorageError("slow", `${name}: the upload was accepted, but the file is not there`, {
-        code: "storage_5xx",
-      });
     },
 
     find: look,

@@ -46,7 +46,7 @@ async function createBench(
     partBytes: PART,
     retry: {
       fetch,
-      times: { attempts: 3, silenceMs: 20_000, backoffMs: 1, maxWaitMs: 1000 },
+      times: { attempts: 3, silenceMs: 3000, backoffMs: 1, maxWaitMs: 1000 },
       sleep,
       random: Math.random,
     },
@@ -83,6 +83,21 @@ const SURVIVED: Record<string, Bend> = {
   "SlowDown (503) to the completion": (r) => is(r, "POST", COMPLETE) ? xml(503, "SlowDown") : null,
   "InternalError (500) to a part": (r) => is(r, "PUT", PART_PUT) ? xml(500, "InternalError") : null,
   "RequestTimeout (400) to a part": (r) => is(r, "PUT", PART_PUT) ? xml(400, "RequestTimeout") : null,
+  "429 with Retry-After to a part": (r) => is(r, "PUT", PART_PUT) ? xml(429, "TooMany", { "retry-after": "0" }) : null,
+  "a page (502) to a part": (r) =>
+    is(r, "PUT", PART_PUT) ? new Response("<html><h1>Bad Gateway</h1></html>", { status: 502 }) : null,
+  "a part that is never answered": (r) =>
+    is(r, "PUT", PART_PUT)
+      ? new Promise((_, reject) => r.signal.addEventListener("abort", () => reject(r.signal.reason)))
+      : null,
+  "a part of which half was kept": (r, pass) => {
+    if (!is(r, "PUT", PART_PUT)) return null;
+    const half = new Request(r, { body: new Uint8Array(PART / 2), method: "PUT" });
+    return fetch(half).then(async (answer) => {
+      await answer.body?.cancel();
+      return answer.ok ? answer : await pass(); // refused: its signature is for another length
+    });
+  },
   "a part without an ETag": (r, pass) =>
     is(r, "PUT", PART_PUT) ? pass().then((answer) => new Response(null, { status: answer.status })) : null,
   "a broken connection after a part": (r, pass) =>
@@ -143,6 +158,10 @@ for (
   });
 }
 
+function codeOf(text: string): string {
+  return /<Code>(\w+)</.exec(text)?.[1] ?? "";
+}
+
 /** Refuses what is signed more than a quarter of an hour off this machine's clock; s3rver itself does not look. */
 const skewed: Bend = (request, pass) => {
   const stamp = request.headers.get("x-amz-date") ?? "";
@@ -153,6 +172,50 @@ const skewed: Bend = (request, pass) => {
     ? new Response(null, { status: 403, headers })
     : xml(403, "RequestTimeTooSkewed", headers);
 };
+
+Deno.test("s3: put while its key is withdrawn → auth; with the key back it goes on without sending a part twice", async () => {
+  let withdrawn = false;
+  await using bench = await createBench(() => withdrawn ? xml(403, "InvalidAccessKeyId") : null, { times: Infinity });
+  const begun = () => bench.sent.filter((line) => line.includes("partNumber=")).length;
+  const running = bench.put({ slots: createSlots(1), onProgress: () => void (withdrawn = begun() === 2) });
+  assert.equal((await refusalOf(running)).problem, "auth");
+  withdrawn = false;
+  await bench.put();
+  assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
+});
+
+Deno.test("s3: put while its bucket is deleted → auth: a person has to look, nothing is marked as lost", async () => {
+  let gone = false;
+  await using bench = await createBench((r) => gone && is(r, "PUT", PART_PUT) ? xml(404, "NoSuchBucket") : null, {
+    times: Infinity,
+  });
+  const running = bench.put({ onProgress: (bytes) => void (gone = bytes > 0) });
+  const error = await refusalOf(running);
+  assert.deepEqual([error.problem, error.retryable], ["auth", true]);
+});
+
+Deno.test("s3: put where nobody answers → slow (network), after its attempts", async () => {
+  await using bench = await createBench(() => Promise.reject(new TypeError("connection refused")), { times: Infinity });
+  const error = await refusalOf(bench.put());
+  assert.deepEqual([error.problem, error.code], ["slow", "network"]);
+  assert.equal(bench.sent.length, 3);
+});
+
+for (
+  const [answer, problem] of [
+    [xml(403, "AccessDenied"), "auth"],
+    [xml(404, "NoSuchKey"), "missing"],
+    [xml(404, "NoSuchBucket"), "auth"],
+    [xml(416, "InvalidRange"), "refused"],
+    [xml(500, "InternalError"), "slow"],
+  ] as const
+) {
+  Deno.test(`s3: read that is answered ${answer.status} ${await answer.clone().text().then(codeOf)} → ${problem}`, async () => {
+    await using bench = await createBench((r) => is(r, "GET") ? answer.clone() : null, { times: Infinity });
+    assert.equal((await refusalOf(bench.target.read(bench.address))).problem, problem);
+    await answer.body?.cancel();
+  });
+}
 
 for (const [store, start, ignore] of [["s3rver", startS3, false], ["Swift", startSwift, !hasSwift()]] as const) {
   for (const hours of [1, -25]) {
