@@ -5,12 +5,14 @@ import { type Bend, bentFetch } from "../../dev/bent_fetch.ts";
 import { createTestHub } from "../../dev/hub/test_hub.ts";
 import { createFolderTarget } from "./folder_target.ts";
 import { createHubTarget } from "./hub_target.ts";
+import { replicate } from "./replicate.ts";
 import { sleep, waitAsked } from "./retry.ts";
 import { createS3Target } from "./s3_target.ts";
 import { createSlots } from "./slots.ts";
 import { stageFile } from "./staged_file.ts";
 import { StorageError } from "./storage_error.ts";
 import type { StorageTarget } from "./target.ts";
+import { storageTargetsFromEnv } from "./targets_from_env.ts";
 
 const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
 const PART = 1 << 18;
@@ -328,4 +330,28 @@ Deno.test("waitAsked tells whole seconds of a day at most, whatever a server ask
   assert.equal(waitAsked(new Headers({ "retry-after": new Date(now + 5000).toUTCString() }), now + 300), 5);
   assert.equal(asked({ "retry-after": "-5" }), null);
   assert.equal(asked({ "retry-after": "soon" }), null);
+});
+
+Deno.test("hub: a refusal that would write to an operator's terminal → told in plain text", async () => {
+  const text = "no \u001b[2J\u001b]0;owned\u0007\u009b31m more\r\nX: y";
+  await using bench = await createBench((request) =>
+    isBatch(request) ? Response.json({ error: text }, { status: 403 }) : null
+  );
+  const { message } = await refusalOf(bench.put());
+  assert.equal(message, "hub:alice: asking for upload addresses: 403 no [2J ]0;owned 31m more X: y");
+});
+
+Deno.test("hub: accounts whose names differ in a sign alone keep journals of their own", async () => {
+  const names = ["ann_b", "ann-b"];
+  await using test = await createTestHub({ accounts: names, chunkBytes: PART });
+  const size = 40 * PART;
+  const file = await stageFile((await test.file("a.mp4", size)).path);
+  const targets = storageTargetsFromEnv(test.env);
+  const stop = new AbortController();
+  const onProgress = (bytes: number) => void (bytes > size && stop.abort(new Error("stop")));
+  await assert.rejects(replicate(file, ARCHIVE, { targets, signal: stop.signal, onProgress }), /stop/);
+  const { copies } = await replicate(file, ARCHIVE, { targets });
+  assert.equal(copies.length, 2);
+  const resent = test.uploadedBytes() - 2 * size;
+  assert.ok(resent <= 6 * PART, `${resent / PART} parts were sent twice`);
 });

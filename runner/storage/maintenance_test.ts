@@ -262,6 +262,29 @@ Deno.test("verify and repair never touch the last copy", async () => {
   assert.deepEqual(await bench.states(), { "folder:folder": "verified", "hub:alice": "failed" });
 });
 
+Deno.test("verify and repair of a copy that never ends → damaged, read no further than it may be long", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(2);
+  const [alice, bob, folder] = [targets[0]!, targets[1]!, targets[2]!];
+  await bench.archive([alice, folder]);
+  let pulled = 0;
+  const endless = () => {
+    const stream = new ReadableStream<Uint8Array>({
+      pull: (controller) => ++pulled < 10_000 ? controller.enqueue(new Uint8Array(1 << 16)) : controller.close(),
+    });
+    return Promise.resolve(stream);
+  };
+  const liar = { ...folder, read: endless, remove: () => Promise.resolve("removed" as const) };
+  const tools = { ...bench.tools([alice, bob, liar]), print: () => {} };
+  await bench.database.admin`update public.video_replicas set verified_at = verified_at - interval '1 day'
+    where target = 'folder:folder'`;
+  await bench.store.planRepairs([bob.name]);
+  assert.equal((await repairOnce(tools)).verified, 1, "from the other copy");
+  await bench.database.admin`update public.video_replicas set state = 'verified' where target = 'folder:folder'`;
+  assert.equal(await runStorageTask(["verify"], tools), 1);
+  assert.ok(pulled < 100, `${pulled} pieces read`);
+});
+
 Deno.test("verify of copies without a recorded hash → read, recorded and told; one that contradicts it is told, not touched", async () => {
   await using bench = await createBench();
   const targets = bench.targets(2);

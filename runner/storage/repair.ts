@@ -151,7 +151,10 @@ async function fetchCopy(
     const target = tools.targets.find((candidate) => candidate.name === source.target);
     if (!target || tools.health.closedFor(target.name)) continue;
     try {
-      const staged = await download(await target.read(source, { signal: tools.signal }), path);
+      const staged = await download(await target.read(source, { signal: tools.signal }), {
+        path,
+        maxBytes: repair.sizeBytes ?? Infinity,
+      });
       if (repair.sha256 === null ? staged.sizeBytes === repair.sizeBytes : staged.sha256 === repair.sha256) {
         return staged;
       }
@@ -170,13 +173,17 @@ async function fetchCopy(
   throw failure;
 }
 
-async function download(body: ReadableStream<Uint8Array>, path: string): Promise<StagedFile> {
+async function download(
+  body: ReadableStream<Uint8Array>,
+  { path, maxBytes }: { path: string; maxBytes: number },
+): Promise<StagedFile> {
   const hash = createHash("sha256");
   let sizeBytes = 0;
   using file = await Deno.open(path, { create: true, truncate: true, write: true });
   for await (const chunk of body) {
     hash.update(chunk);
     sizeBytes += chunk.byteLength;
+    if (sizeBytes > maxBytes) break; // not what was archived, whatever follows
     for (let written = 0; written < chunk.byteLength;) written += await file.write(chunk.subarray(written));
   }
   return { path, sizeBytes, sha256: hash.digest("hex"), modifiedAtMs: (await file.stat()).mtime?.getTime() };

@@ -83,6 +83,7 @@ export function asStorageError(what: string, error: unknown): unknown {
 /** A page without its tags; of S3's XML the code and the message, because the rest repeats the request with its signature. */
 function shorten(text: string): string {
   const told = ["Code", "Message"].map((tag) => new RegExp(`<${tag}>([^<]*)</${tag}>`).exec(text)?.[1]);
-  const plain = (told[0] === undefined ? text : told.join(" ")).replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim();
+  const plain = (told[0] === undefined ? text : told.join(" ")).replace(/<[^>]*>/g, " ").replace(/[\s\p{Cc}]+/gu, " ")
+    .trim();
   return plain.length > 200 ? `${plain.slice(0, 200)}…` : plain;
 }

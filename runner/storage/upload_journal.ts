@@ -24,7 +24,7 @@ export function openJournal<Plan>(
   file: StagedFile,
   options: { target: string; parsePlan: (value: unknown) => Plan | null },
 ): UploadJournal<Plan> {
-  const path = `${file.path}.${options.target.replace(/[^A-Za-z0-9.-]+/g, "-")}.upload`;
+  const path = `${file.path}.${options.target.replace(/[^A-Za-z0-9._-]+/g, "-")}.upload`;
   const head = { sha256: file.sha256, sizeBytes: file.sizeBytes };
   /** A full disk costs the ability to resume, not the upload. */
   const write = (text: string, { create }: { create: boolean }) =>

@@ -50,7 +50,7 @@ export async function verifyCopies(tools: VerifyTools): Promise<Record<Verdict, 
 async function verdictOn(copy: RecordedCopy, target: StorageTarget, { store, signal }: VerifyTools): Promise<Verdict> {
   let held: { sha256: string; sizeBytes: number };
   try {
-    held = await hashOf(await target.read(copy.address, { signal }));
+    held = await hashOf(await target.read(copy.address, { signal }), copy.sizeBytes ?? Infinity);
   } catch (error) {
     signal?.throwIfAborted();
     return error instanceof StorageError && error.problem === "missing" ? "missing" : "unreachable";
@@ -60,12 +60,17 @@ async function verdictOn(copy: RecordedCopy, target: StorageTarget, { store, sig
   return await store.recordHash(copy.id, held) ? "hashed" : "damaged";
 }
 
-async function hashOf(body: ReadableStream<Uint8Array>): Promise<{ sha256: string; sizeBytes: number }> {
+/** Of a longer file only that it is longer: nobody reads on for the rest. */
+async function hashOf(
+  body: ReadableStream<Uint8Array>,
+  maxBytes: number,
+): Promise<{ sha256: string; sizeBytes: number }> {
   const hash = createHash("sha256");
   let sizeBytes = 0;
   for await (const chunk of body) {
     hash.update(chunk);
     sizeBytes += chunk.byteLength;
+    if (sizeBytes > maxBytes) break;
   }
   return { sha256: hash.digest("hex"), sizeBytes };
 }
