@@ -197,6 +197,7 @@ export type Database = {
           "retry_count": number;
           "revived_at": string | null;
           "run_at": string;
+          "settled_status": string;
           "started_at": string | null;
           "status": string;
           "terminal_at": string | null;
@@ -229,6 +230,7 @@ export type Database = {
           "retry_count"?: number;
           "revived_at"?: string | null;
           "run_at"?: string;
+          "settled_status"?: string;
           "started_at"?: string | null;
           "status"?: string;
           "terminal_at"?: string | null;
@@ -260,6 +262,7 @@ export type Database = {
           "retry_count"?: number;
           "revived_at"?: string | null;
           "run_at"?: string;
+          "settled_status"?: string;
           "started_at"?: string | null;
           "status"?: string;
           "terminal_at"?: string | null;
@@ -476,6 +479,7 @@ export type Database = {
           "retry_count": number;
           "revived_at": string | null;
           "run_at": string;
+          "settled_status": string;
           "started_at": string | null;
           "status": string;
           "terminal_at": string | null;
@@ -619,6 +623,7 @@ export type Database = {
           "retry_count": number;
           "revived_at": string | null;
           "run_at": string;
+          "settled_status": string;
           "started_at": string | null;
           "status": string;
           "terminal_at": string | null;
@@ -659,6 +664,7 @@ export type Database = {
           "retry_count": number;
           "revived_at": string | null;
           "run_at": string;
+          "settled_status": string;
           "started_at": string | null;
           "status": string;
           "terminal_at": string | null;
@@ -836,6 +842,7 @@ export type Database = {
           "retry_count": number;
           "revived_at": string | null;
           "run_at": string;
+          "settled_status": string;
           "started_at": string | null;
           "status": string;
           "terminal_at": string | null;

@@ -29,6 +29,7 @@ create table public.video_queue (
   finished_at timestamptz,
   candidates jsonb,
   last_event bigint,
+  settled_status keepstream.job_status not null default 'pending',
   constraint video_queue_one_job_per_video unique nulls not distinct (mal_id, episode, provider, resolution)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
 
@@ -51,6 +52,7 @@ create index video_queue_dead on public.video_queue (terminal_at) where terminal
 comment on column public.video_queue.finished_at is 'When it became ready or a dead letter; null while anything is left to do.';
 comment on column public.video_queue.candidates is 'What the next claim hands out: the live addresses, best first. Kept until it is finished.';
 comment on column public.video_queue.last_event is 'The last move in keepstream.events, which names the one before it.';
+comment on column public.video_queue.settled_status is 'The status that the other columns belong to. It differs only within a statement that writes a status by hand, until keepstream.settle_video_status has run.';
 comment on column public.video_queue.error_class is 'A name in keepstream.error_classes. No foreign key: its index would cost every failure a write for a table that never shrinks.';
 alter table public.video_queue enable row level security;
 
@@ -61,6 +63,7 @@ language plpgsql immutable set search_path = ''
 as $$
 declare
   broken text := case
+    when job.status <> job.settled_status then null -- a trigger settles it before the statement ends
     when job.attempts > job.max_attempts then 'attempts_are_bounded'
     when (job.status in ('downloading', 'uploading')) <> (job.lease_token is not null) then 'leased_iff_active'
     when (job.lease_token is null) <> (job.lease_expires_at is null) or (job.lease_token is null) <> (job.lease_owner is null) then 'lease_is_whole'

@@ -1,23 +1,14 @@
--- The state machine for whoever writes a status, an operator's UPDATE included: the same moves, the same derived columns,
--- the same event. The three moves of every job – claim, report, archive – write all of that in one statement of their own;
--- they are known by the event they put into last_event, which nobody but these functions may write. (Measured: through
--- this trigger a claim and its end cost 1.5 × as much.)
-create function keepstream.guard_video_status() returns trigger
+-- The state machine for whoever writes a status by hand, an operator's UPDATE included, and for the rarer functions: the
+-- same moves, the same derived columns, the same event. The moves of every job – claim, report, archive – write all of that
+-- in one statement of their own and say so in settled_status, which nobody but these functions may write. After and not
+-- before the row: a BEFORE trigger would read and lock every row once more, of heartbeats and claims too.
+create function keepstream.settle_video_status() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  job public.video_queue := new;
   moment timestamptz := clock_timestamp();
 begin
-  if tg_op = 'INSERT' then
-    if new.status <> 'pending' then
-      raise exception using errcode = 'PT422', message = format('a new job is pending, not %s', new.status);
-    end if;
-    return new;
-  end if;
-  if new.status = old.status then
-    return new;
-  end if;
-
   if (old.status, new.status) not in (
     ('pending', 'downloading'), ('pending', 'failed'),
     ('downloading', 'uploading'), ('downloading', 'failed'), ('downloading', 'pending'),
@@ -28,108 +19,110 @@ begin
     raise exception using errcode = 'PT422', message = format('a job cannot go from %s to %s', old.status, new.status);
   end if;
 
-  new.updated_at := moment;
-  if new.status in ('pending', 'failed', 'ready') then
-    new.lease_token := null;
-    new.lease_owner := null;
-    new.lease_expires_at := null;
-    new.cancel_requested_at := null;
-    new.progress := null;
-    new.candidates := null;
+  if job.status in ('pending', 'failed', 'ready') then
+    job.lease_token := null;
+    job.lease_owner := null;
+    job.lease_expires_at := null;
+    job.cancel_requested_at := null;
+    job.progress := null;
+    job.candidates := null;
   end if;
 
-  if new.status = 'pending' then
+  if job.status = 'pending' then
     if old.status in ('downloading', 'uploading') then
-      new.attempts := old.attempts - 1;
+      job.attempts := old.attempts - 1;
     else
-      if old.status = 'ready' or old.terminal_at is not null or new.retry_count = 0 then
-        new.attempts := 0;
-        new.retry_count := 0;
+      if old.status = 'ready' or old.terminal_at is not null or job.retry_count = 0 then
+        job.attempts := 0;
+        job.retry_count := 0;
       end if;
-      new.error_class := null;
-      new.error_message := null;
-      new.run_at := moment;
+      job.error_class := null;
+      job.error_message := null;
+      job.run_at := moment;
       -- Tried again by an operator, not for a new address: then every known one deserves it.
-      if not exists (select from public.video_candidates c where c.queue_id = new.id and c.state = 'live') then
-        update public.video_candidates c set state = 'live' where c.queue_id = new.id;
+      if not exists (select from public.video_candidates c where c.queue_id = job.id and c.state = 'live') then
+        update public.video_candidates c set state = 'live' where c.queue_id = job.id;
       end if;
       perform keepstream.request_wake();
     end if;
-    new.terminal_at := null;
-    new.finished_at := null;
-    if old.status = 'ready' then
-      -- The archive goes, and its going must not ask for this very move again.
-      perform set_config('keepstream.rearchiving', new.id::text, true);
-      delete from public.video_store s where s.queue_id = new.id;
-      perform set_config('keepstream.rearchiving', '', true);
-    end if;
-  elsif new.status = 'failed' then
-    new.error_class := coalesce(new.error_class, 'unknown');
+    job.terminal_at := null;
+    job.finished_at := null;
+  elsif job.status = 'failed' then
+    job.error_class := coalesce(job.error_class, 'unknown');
     if old.status in ('downloading', 'uploading') then
-      new.retry_count := old.retry_count + 1;
+      job.retry_count := old.retry_count + 1;
     end if;
-    if new.attempts >= new.max_attempts then
-      new.terminal_at := coalesce(new.terminal_at, moment);
+    if job.attempts >= job.max_attempts then
+      job.terminal_at := coalesce(job.terminal_at, moment);
     end if;
-    new.finished_at := new.terminal_at;
-  elsif new.status = 'ready' then
-    if not exists (select from public.video_store s where s.queue_id = new.id) then
+    job.finished_at := job.terminal_at;
+  elsif job.status = 'ready' then
+    if not exists (select from public.video_store s where s.queue_id = job.id) then
       raise exception using errcode = 'PT422', message = 'a job becomes ready by upsert_video_store alone';
     end if;
-    new.error_class := null;
-    new.error_message := null;
-    new.finished_at := moment;
+    job.error_class := null;
+    job.error_message := null;
+    job.finished_at := moment;
   end if;
-  if new.status in ('pending', 'failed') and new.finished_at is null then
-    new.candidates := keepstream.live_candidates(new.id);
+  if job.status in ('pending', 'failed') and job.finished_at is null then
+    job.candidates := keepstream.live_candidates(job.id);
   end if;
 
   insert into keepstream.events (queue_id, at, kind, to_status, lease_epoch, worker, error_class, detail, previous)
   values (
-    new.id,
+    job.id,
     moment,
     case
-      when new.status = 'downloading' then 'claimed'
-      when new.status = 'uploading' then 'uploading'
-      when new.status = 'ready' then 'completed'
-      when new.status = 'failed' and old.lease_token is null then 'cancelled'
-      when new.status = 'failed' and old.lease_expires_at <= moment then 'reaped'
-      when new.status = 'failed' then 'failed'
+      when job.status = 'downloading' then 'claimed'
+      when job.status = 'uploading' then 'uploading'
+      when job.status = 'ready' then 'completed'
+      when job.status = 'failed' and old.lease_token is null then 'cancelled'
+      when job.status = 'failed' and old.lease_expires_at <= moment then 'reaped'
+      when job.status = 'failed' then 'failed'
       when old.lease_token is not null then 'released'
       when old.status = 'ready' then 'rearchived'
       else 'revived'
     end,
-    new.status,
-    new.lease_epoch,
-    coalesce(new.lease_owner, old.lease_owner),
-    new.error_class,
+    job.status,
+    job.lease_epoch,
+    coalesce(job.lease_owner, old.lease_owner),
+    job.error_class,
     case
-      when new.status = 'failed' then
-        jsonb_build_object('error', new.error_message, 'attempt', new.attempts, 'terminal', new.terminal_at is not null)
-      when new.status = 'pending' and old.status = 'failed' then
-        jsonb_build_object('reset', new.attempts = 0 and new.retry_count = 0)
+      when job.status = 'failed' then
+        jsonb_build_object('error', job.error_message, 'attempt', job.attempts, 'terminal', job.terminal_at is not null)
+      when job.status = 'pending' and old.status = 'failed' then
+        jsonb_build_object('reset', job.attempts = 0 and job.retry_count = 0)
     end,
     old.last_event
   )
-  returning id into new.last_event;
-  return new;
+  returning id into job.last_event;
+
+  update public.video_queue q
+  set settled_status = job.status, updated_at = moment, attempts = job.attempts, retry_count = job.retry_count, run_at = job.run_at,
+      error_class = job.error_class, error_message = job.error_message, terminal_at = job.terminal_at, finished_at = job.finished_at,
+      lease_token = job.lease_token, lease_owner = job.lease_owner, lease_expires_at = job.lease_expires_at,
+      cancel_requested_at = job.cancel_requested_at, progress = job.progress, candidates = job.candidates, last_event = job.last_event
+  where q.id = job.id;
+  if old.status = 'ready' then
+    delete from public.video_store s where s.queue_id = job.id;
+  end if;
+  return null;
 end
 $$;
+create trigger video_queue_settles_status after update of status on public.video_queue
+  for each row when (new.status <> new.settled_status) execute function keepstream.settle_video_status();
 
 create function keepstream.record_new_job() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  if new.status <> 'pending' then
+    raise exception using errcode = 'PT422', message = format('a new job is pending, not %s', new.status);
+  end if;
   insert into keepstream.events (queue_id, kind, to_status) values (new.id, 'enqueued', 'pending');
   return null;
 end
 $$;
-
-create trigger video_queue_guards_insert before insert on public.video_queue
-  for each row execute function keepstream.guard_video_status();
-create trigger video_queue_guards_status before update of status on public.video_queue
-  for each row when (old.last_event is not distinct from new.last_event) execute function keepstream.guard_video_status();
--- After, since an insert that meets its own key is given up after the triggers before it.
 create trigger video_queue_records_insert after insert on public.video_queue
   for each row execute function keepstream.record_new_job();
 
@@ -157,9 +150,7 @@ create function keepstream.requeue_without_store() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  if current_setting('keepstream.rearchiving', true) is distinct from old.queue_id::text then
-    update public.video_queue q set status = 'pending' where q.id = old.queue_id and q.status = 'ready';
-  end if;
+  update public.video_queue q set status = 'pending' where q.id = old.queue_id and q.status = 'ready';
   return null;
 end
 $$;

@@ -102,8 +102,8 @@ begin
     update public.video_queue q
     set status = 'pending', revived_at = case when q.terminal_at is null then q.revived_at else clock_timestamp() end, video_url = enqueue.video_url, embed_url = page,
         run_at = least(q.run_at, clock_timestamp()), updated_at = clock_timestamp(), candidates = keepstream.live_candidates(q.id)
-    where q.id = job.id
-    returning * into job;
+    where q.id = job.id;
+    select * into job from public.video_queue q where q.id = job.id;
   elsif job.lease_token is not null then
     update public.video_queue q set candidates = keepstream.live_candidates(q.id) where q.id = job.id returning * into job;
   end if;

@@ -1,24 +1,4 @@
 -- What a holder says about its job. Only the current, unexpired token is heard.
-create function keepstream.switch_candidate(queue_id uuid, candidate_id uuid, error_class text, new_state text) returns public.video_candidates
-language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
-as $$
-declare
-  other public.video_candidates;
-begin
-  update public.video_candidates c
-  set fails = c.fails + 1, last_error_class = switch_candidate.error_class, state = coalesce(new_state, c.state)
-  where c.id = coalesce(
-    (select k.id from public.video_candidates k where k.id = candidate_id and k.queue_id = switch_candidate.queue_id),
-    (select k.id from public.video_candidates k
-      where k.queue_id = switch_candidate.queue_id and k.state = 'live' order by k.fails, k.rank limit 1));
-  select * into other from public.video_candidates c
-  where c.queue_id = switch_candidate.queue_id and c.state = 'live' order by c.fails, c.rank limit 1;
-  return other;
-end
-$$;
-comment on function keepstream.switch_candidate(uuid, uuid, text, text) is
-  'Notes a failure of one address (the one named, else the first live one) and returns the next live one, or null.';
-
 create function public.update_video_queue_status(
   id uuid, status text, error text default null, lease_token uuid default null, error_class text default null,
   progress jsonb default null, retry_after_seconds int default null, candidate_id uuid default null
@@ -28,14 +8,13 @@ as $$
 declare
   job public.video_queue;
   policy keepstream.error_classes;
-  next_source public.video_candidates;
-  moment timestamptz := clock_timestamp();
-  message text := keepstream.redact(error);
+  moment timestamptz;
+  message text;
   to_status text := status;
   due timestamptz;
   dead timestamptz;
   addresses jsonb;
-  switched boolean := false;
+  next_address jsonb;
 begin
   select * into job from public.video_queue q where q.id = update_video_queue_status.id for update;
   if not found then
@@ -62,17 +41,10 @@ begin
     return job;
   end if;
 
-  if job.cancel_requested_at is not null then
-    update public.video_queue q
-    set status = 'failed', error_class = 'cancelled', error_message = 'cancelled', terminal_at = moment
-    where q.id = job.id returning * into job;
-    return job;
-  end if;
-
-  if to_status = 'uploading' then
+  if to_status = 'uploading' and job.cancel_requested_at is null then
     with moved as (
       update public.video_queue q
-      set status = 'uploading', progress = coalesce(update_video_queue_status.progress, q.progress), updated_at = moment,
+      set status = 'uploading', settled_status = 'uploading', progress = coalesce(update_video_queue_status.progress, q.progress), updated_at = moment,
           last_event = nextval('keepstream.events_id_seq')
       where q.id = job.id returning *
     ), noted as (
@@ -84,36 +56,48 @@ begin
   end if;
 
   -- A class this schema does not know yet, and one that is not the holder's to say, count as unknown.
-  select * into policy from keepstream.error_classes e
-  where e.name = case when update_video_queue_status.error_class in ('lease_expired', 'cancelled') then 'unknown' else update_video_queue_status.error_class end;
-  if not found and to_status = 'failed' then
-    select * into policy from keepstream.error_classes e where e.name = 'unknown';
+  if job.cancel_requested_at is not null then
+    to_status := 'failed';
+    error := 'cancelled';
+    select * into policy from keepstream.error_classes e where e.name = 'cancelled';
+  elsif to_status = 'failed' or update_video_queue_status.error_class is not null then
+    select * into policy from keepstream.error_classes e
+    where e.name = case when update_video_queue_status.error_class in ('lease_expired', 'cancelled') then 'unknown' else update_video_queue_status.error_class end;
+    if not found and to_status = 'failed' then
+      select * into policy from keepstream.error_classes e where e.name = 'unknown';
+    end if;
   end if;
+
   addresses := job.candidates;
+  due := moment;
   if to_status = 'pending' then
-    due := moment + make_interval(secs => least(greatest(retry_after_seconds, 0), 21600) * (1 + 0.1 * random()));
+    if retry_after_seconds > 0 then
+      due := moment + make_interval(secs => least(retry_after_seconds, 21600) * (1 + 0.1 * random()));
+    end if;
   elsif policy.effect = 'release' then
     to_status := 'pending';
-    due := moment;
   elsif policy.effect = 'terminal' then
     dead := moment;
   else
     if policy.blames_source or policy.effect in ('next_source', 'terminal_source') then
-      switched := true;
-      next_source := keepstream.switch_candidate(job.id, candidate_id, policy.name,
-        case policy.effect when 'next_source' then 'expired' when 'terminal_source' then 'dead' end);
+      update public.video_candidates c
+      set fails = c.fails + 1, last_error_class = policy.name,
+          state = case policy.effect when 'next_source' then 'expired' when 'terminal_source' then 'dead' else c.state end
+      where c.id = coalesce(
+        (select k.id from public.video_candidates k where k.id = candidate_id and k.queue_id = job.id),
+        (select k.id from public.video_candidates k where k.queue_id = job.id and k.state = 'live' order by k.fails, k.rank limit 1));
+      addresses := keepstream.live_candidates(job.id);
+      next_address := addresses -> 0;
     end if;
-    if policy.effect = 'terminal_source' and next_source.id is null then
+    if policy.effect = 'terminal_source' and addresses is null then
       dead := moment;
-    elsif policy.effect in ('next_source', 'terminal_source') and next_source.id is not null then
-      due := moment;
-      if policy.effect = 'next_source' then
-        to_status := 'pending';
-      end if;
-    else
+    elsif policy.effect = 'next_source' and addresses is not null then
+      to_status := 'pending';
+    elsif policy.effect <> 'terminal_source' then
       if policy.effect = 'next_source' then
         -- All of them expired: their pages may name fresh addresses after the back-off.
         update public.video_candidates c set state = 'live' where c.queue_id = job.id and c.state = 'expired';
+        addresses := keepstream.live_candidates(job.id);
       end if;
       due := moment + case
         when retry_after_seconds > 0 then make_interval(secs => least(retry_after_seconds, 21600) * (1 + 0.1 * random()))
@@ -127,21 +111,23 @@ begin
   end if;
   if dead is not null then
     addresses := null;
-  elsif switched then
-    addresses := keepstream.live_candidates(job.id);
+  end if;
+  if error is not null then
+    message := keepstream.redact(error);
   end if;
 
   with moved as (
     update public.video_queue q
-    set status = to_status,
+    set status = to_status, settled_status = to_status,
         attempts = case when to_status = 'pending' then q.attempts - 1 else q.attempts end,
         retry_count = case when to_status = 'failed' then q.retry_count + 1 else q.retry_count end,
         error_class = coalesce(policy.name, q.error_class),
         error_message = coalesce(message, case when to_status = 'failed' then policy.about end, q.error_message),
-        run_at = coalesce(due, moment), terminal_at = dead, finished_at = dead, updated_at = moment,
-        video_url = coalesce(next_source.video_url, q.video_url),
-        embed_url = case when next_source.id is null then q.embed_url else next_source.embed_url end,
-        lease_token = null, lease_owner = null, lease_expires_at = null, progress = null, candidates = addresses,
+        run_at = due, terminal_at = dead, finished_at = dead, updated_at = moment,
+        video_url = coalesce(next_address ->> 'video_url', q.video_url),
+        embed_url = case when next_address is null then q.embed_url else next_address ->> 'embed_url' end,
+        lease_token = null, lease_owner = null, lease_expires_at = null, cancel_requested_at = null, progress = null,
+        candidates = addresses,
         last_event = nextval('keepstream.events_id_seq')
     where q.id = job.id returning *
   ), noted as (

@@ -26,7 +26,8 @@ begin
     update public.video_queue q
     set status = 'failed', error_class = 'cancelled', error_message = 'cancelled', terminal_at = moment, finished_at = moment, updated_at = moment,
         candidates = null, last_event = job.last_event
-    where q.id = job.id returning * into job;
+    where q.id = job.id;
+    select * into job from public.video_queue q where q.id = job.id;
   end if;
   return job;
 end
