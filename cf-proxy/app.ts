@@ -1,5 +1,6 @@
 // The Worker's routes.
 // Runs on: workerd.
+import { clientNetwork } from "../core/client_network.ts";
 import { redactText } from "../core/redact.ts";
 import { assetAnswer } from "./assets.ts";
 import type { Config, Env } from "./env.ts";
@@ -33,7 +34,7 @@ export async function handle(request: Request, invocation: Invocation): Promise<
 /** A refusal when one address asks too often; null to go on. The binding is optional. */
 async function limited(request: Request, { env }: Invocation): Promise<Response | null> {
   if (env.RATE_LIMIT === undefined) return null;
-  const key = request.headers.get("cf-connecting-ip") ?? "unknown";
+  const key = clientNetwork(request.headers.get("cf-connecting-ip") ?? "unknown");
   try {
     if ((await env.RATE_LIMIT.limit({ key })).success) return null;
   } catch (error) {

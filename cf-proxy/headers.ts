@@ -98,12 +98,13 @@ function setContentType(headers: HeaderRecord, status: number, url: URL): void {
     return;
   }
   const type = mediaType(headers["content-type"] ?? null);
-  if (isActive(type)) {
-    // Somebody else's page must not run with the proxy's origin.
-    headers["content-type"] = "text/plain; charset=utf-8";
-    headers["content-security-policy"] = "default-src 'none'; sandbox";
-  } else if (status < 300 && (type === "" || isOctetStream(type))) {
+  if (isActive(type)) headers["content-type"] = "text/plain; charset=utf-8";
+  else if (status < 300 && (type === "" || isOctetStream(type))) {
     headers["content-type"] = TYPE_BY_EXTENSION[extension(url)] ?? "application/octet-stream";
+  }
+  // Somebody else's page must not run with the proxy's origin: what a browser does not just play or show is sandboxed.
+  if (!/^(?:audio|video|image)\//.test(headers["content-type"] ?? "")) {
+    headers["content-security-policy"] = "default-src 'none'; sandbox";
   }
 }
 
@@ -139,9 +140,10 @@ export function isOctetStream(type: string): boolean {
   return type === "application/octet-stream" || type === "binary/octet-stream" || type === "application/force-download";
 }
 
-/** Types that a browser would run as a page. */
+/** Types that a browser would run as a page or as a page's script. */
 export function isActive(type: string): boolean {
-  return /^(?:text\/html|application\/xhtml\+xml|image\/svg\+xml|text\/xml|application\/xml)$/.test(type);
+  return /^(?:text\/html|application\/xhtml\+xml|image\/svg\+xml|(?:text|application)\/xml|multipart\/x-mixed-replace)$/
+    .test(type) || /^(?:text|application)\/(?:x-)?(?:java|ecma|j|live)script/.test(type);
 }
 
 /** `ts` of `/a/x.m3u8/seg1.TS?y=.mp4`: the last segment of the path decides. */

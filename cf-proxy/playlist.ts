@@ -16,7 +16,7 @@ import type { TargetPolicy } from "../core/target_policy.ts";
 import type { Invocation } from "./app.ts";
 import { CORS, extension, isOctetStream, mediaType } from "./headers.ts";
 import type { Problem } from "./problem.ts";
-import { badGateway, type Upstream } from "./upstream.ts";
+import { badGateway, sourceTimeout, type Upstream } from "./upstream.ts";
 
 export const MAX_PLAYLIST_BYTES = 4 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
@@ -124,8 +124,23 @@ export async function jsonAnswer(text: string, url: URL, context: RewriteContext
   return textAnswer(text, "application/json");
 }
 
-/** The whole body as text, or null when it is larger than a playlist may be. */
-export async function readText(response: Response): Promise<string | null> {
+/** The whole body as text. It is held back until it is there, so that, unlike media, it has to come in time. */
+export async function readText(response: Response, limitMs: number): Promise<Result<string, Problem>> {
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => late.resolve(undefined), limitMs);
+  try {
+    const text = await Promise.race([readWhole(response), late.promise]);
+    if (text === null) return err(badGateway("too_large", "the source's playlist is larger than 4 MiB"));
+    return text === undefined ? err(sourceTimeout(`the source sent no whole playlist in ${limitMs} ms`)) : ok(text);
+  } catch {
+    return err(badGateway("source_unreachable", "the source broke off in the middle of its playlist"));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Null when it is larger than a playlist may be. */
+async function readWhole(response: Response): Promise<string | null> {
   const length = response.headers.get("content-length");
   if (length !== null && !response.headers.has("content-encoding")) {
     // The runtime keeps a body to its length: one read, and no JavaScript per chunk.

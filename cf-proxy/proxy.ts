@@ -83,8 +83,8 @@ async function answer(request: Request, upstream: Upstream, context: RewriteCont
     return problem(badGateway("encoded_range", "the source answered with a part of a compressed body"));
   }
   if (kind === "json") {
-    const text = await readText(response);
-    return text === null ? tooLarge() : await jsonAnswer(text, url, context);
+    const text = await readText(response, context.invocation.config.headerTimeoutMs);
+    return text.ok ? await jsonAnswer(text.value, url, context) : problem(text.error);
   }
   const headers = answerHeaders(response, context.link.url);
   if (kind === "maybe" && response.body !== null) {
@@ -97,18 +97,14 @@ async function answer(request: Request, upstream: Upstream, context: RewriteCont
 }
 
 async function playlist(response: Response, url: URL, context: RewriteContext): Promise<Response> {
-  const text = await readText(response);
-  if (text === null) return tooLarge();
-  const rewritten = await playlistAnswer(text, url, context);
+  const text = await readText(response, context.invocation.config.headerTimeoutMs);
+  if (!text.ok) return problem(text.error);
+  const rewritten = await playlistAnswer(text.value, url, context);
   if (!rewritten.ok) return problem(rewritten.error);
   const { episode } = context.link.context;
   const waitUntil = (work: Promise<unknown>) => context.invocation.context.waitUntil(work);
-  if (episode !== undefined) waitUntil(noteList(text, url, { episode, waitUntil }));
+  if (episode !== undefined) waitUntil(noteList(text.value, url, { episode, waitUntil }));
   return rewritten.value;
-}
-
-function tooLarge(): Response {
-  return problem(badGateway("too_large", "the source's playlist is larger than 4 MiB"));
 }
 
 /** Hosts that block or rate-limit often answer 200 with a page; a player could make nothing of it. */

@@ -97,9 +97,12 @@ async function movedNames(
   const lists = await recall<readonly string[]>("lists", directory);
   const witnesses = await recall<readonly Witness[]>("witnesses", directory);
   if (lists === null || witnesses === null) return null;
-  for await (const { text, playlist } of playlistsBelow(fresh, target)) {
+  for await (const { text, url } of playlistsAt(fresh, target)) {
+    // A source can name long playlists: only the one is parsed.
     if (!lists.includes(await fingerprint(text))) continue;
-    const names = namesOf(playlist);
+    const playlist = parsePlaylist(text, url);
+    if (!playlist.ok || playlist.value.kind !== "media") continue;
+    const names = namesOf(playlist.value);
     if (!names.has(nameOf(target.link.url))) continue;
     for (const { name, mark } of witnesses) {
       const address = names.get(name);
@@ -116,39 +119,40 @@ async function movedNames(
 export async function playlistInPlace(fresh: URL, target: Target): Promise<URL | null> {
   const { url, scope } = target.link;
   const place = placeOf(url.href, scope ?? directoryOf(url));
-  const top = await readPlaylist(fresh, target);
-  if (top === null) return null;
-  const below = top.playlist.kind === "master" ? addressesBelow(top.playlist) : [];
+  const top = await readFresh(fresh, target);
+  const playlist = top === null ? null : parsePlaylist(top.text, top.url);
+  if (!playlist?.ok) return null;
+  const below = playlist.value.kind === "master" ? addressesBelow(playlist.value) : [];
   const alike = below.filter((address) => placeOf(address, directoryOf(fresh)) === place);
   if (alike.length === 1) return new URL(alike[0]!);
   return alike.length === 0 && !place.includes("/") ? fresh : null;
 }
 
-interface ReadPlaylist {
+interface FreshText {
   readonly text: string;
-  readonly playlist: Playlist;
+  /** After redirects. */
+  readonly url: URL;
 }
 
-async function* playlistsBelow(
-  fresh: URL,
-  target: Target,
-): AsyncGenerator<{ readonly text: string; readonly playlist: MediaPlaylist }> {
-  const top = await readPlaylist(fresh, target);
+/** The text at a fresh address, and what a master there names. */
+async function* playlistsAt(fresh: URL, target: Target): AsyncGenerator<FreshText> {
+  const top = await readFresh(fresh, target);
   if (top === null) return;
-  const { text, playlist } = top;
-  if (playlist.kind === "media") return yield { text, playlist };
-  for (const address of addressesBelow(playlist).slice(0, MAX_CANDIDATES)) {
-    const found = await readPlaylist(new URL(address), target);
-    if (found?.playlist.kind === "media") yield { text: found.text, playlist: found.playlist };
+  yield top;
+  if (!top.text.includes("#EXT-X-STREAM-INF")) return;
+  const master = parsePlaylist(top.text, top.url);
+  if (!master.ok || master.value.kind !== "master") return;
+  for (const address of addressesBelow(master.value).slice(0, MAX_CANDIDATES)) {
+    const below = await readFresh(new URL(address), target);
+    if (below !== null) yield below;
   }
 }
 
-async function readPlaylist(url: URL, { link, options }: Target): Promise<ReadPlaylist | null> {
+async function readFresh(url: URL, { link, options }: Target): Promise<FreshText | null> {
   const upstream = await fetchFresh(url.href, { link, options, range: null });
   if (upstream === null) return null;
-  const text = await readText(upstream.response);
-  const parsed = text === null ? null : parsePlaylist(text, upstream.url);
-  return text !== null && parsed?.ok ? { text, playlist: parsed.value } : null;
+  const text = await readText(upstream.response, options.headerTimeoutMs);
+  return text.ok ? { text: text.value, url: upstream.url } : null;
 }
 
 /** Whether a file at its new address has the mark of the one that was served. */

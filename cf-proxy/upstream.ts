@@ -72,7 +72,7 @@ export async function fetchOnce(
   } catch {
     // workerd's messages name the address; nothing of them is passed on.
     if (late) {
-      return err({ status: 504, code: "source_timeout", detail: `the source sent no answer in ${headerTimeoutMs} ms` });
+      return err(sourceTimeout(`the source sent no answer in ${headerTimeoutMs} ms`));
     }
     return err(badGateway("source_unreachable", "the source could not be reached"));
   } finally {
@@ -83,6 +83,10 @@ export async function fetchOnce(
 /** The Location of a redirect, or null for every other answer. */
 export function redirectLocation(response: Response): string | null {
   return [301, 302, 303, 307, 308].includes(response.status) ? response.headers.get("location") : null;
+}
+
+export function sourceTimeout(detail: string): Problem {
+  return { status: 504, code: "source_timeout", detail };
 }
 
 export function badGateway(code: string, detail: string): Problem {

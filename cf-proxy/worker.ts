@@ -1,5 +1,6 @@
 // The Cloudflare Worker: GET|HEAD /proxy?url=…, /health, OPTIONS, and the watch page.
 // Runs on: workerd.
+import { redactText } from "../core/redact.ts";
 import { handle } from "./app.ts";
 import { type Env, readConfig } from "./env.ts";
 import { problem } from "./problem.ts";
@@ -10,7 +11,7 @@ export default {
       return await handle(request, { env, config: readConfig(env), context });
     } catch (error) {
       // The boundary: the reason goes to the Worker's log, never to the viewer.
-      console.error(JSON.stringify({ event: "request:failed", error: String(error) }));
+      console.error(JSON.stringify({ event: "request:failed", error: redactText(String(error)) }));
       return problem({ status: 500, code: "internal", detail: "the proxy failed; its log says why" });
     }
   },

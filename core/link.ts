@@ -214,9 +214,13 @@ export function scopePrefix(url: URL, directories: number): string | null {
   return url.origin + path.slice(0, end + 1);
 }
 
-/** Whether a path holds `%2f`, `%5c` or `%2e`, or one of these encoded again, or a backslash. */
+/**
+ * Whether a path holds what some server takes for a separator or a dot: `%2f`, `%5c`, `%2e`, `%c0` and `%c1` (which only overlong
+ * UTF-8 begins with), one of these encoded again, a backslash, or `..;`.
+ */
 export function hasEncodedSeparator(path: string): boolean {
-  return path.includes("\\") || (path.includes("%") && /%(?:25)*(?:2f|5c|2e)/i.test(path));
+  return path.includes("\\") || path.includes("..;") ||
+    (path.includes("%") && /%(?:25)*(?:2f|5c|2e|c[01])/i.test(path));
 }
 
 /** What a right signature seals; null for a wrong one. */

@@ -57,7 +57,7 @@ function matchesHost(host: string, rule: string): boolean {
   return rule.startsWith(".") ? host.endsWith(rule) : host === rule;
 }
 
-const PRIVATE_SUFFIXES = [".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".onion"];
+const PRIVATE_SUFFIXES = [".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".onion", ".invalid"];
 
 /** Whether a normalised host name can only mean something inside a network: literal, local name, name without a dot. */
 export function isPrivateHost(host: string): boolean {

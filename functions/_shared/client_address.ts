@@ -1,5 +1,6 @@
 // Who is asking, for the rate limit: a keyed hash, so that no address is stored. IPv6 counts by its /64.
 // Example: await clientId(request, { secret, remoteAddress }) → "c1f0…". Runs on: Deno, edge runtime.
+import { clientNetwork } from "../../core/client_network.ts";
 
 /**
  * The address as the platform's own edge states it; a client can set x-forwarded-for, but not its last entry.
@@ -14,7 +15,7 @@ export function clientAddress(headers: Headers, header: string | null): string |
 /** A stable name of 32 hex digits for an address, or null when nothing is known. */
 export async function clientId(address: string | null, secret: string): Promise<string | null> {
   if (address === null || address === "") return null;
-  const text = new TextEncoder().encode(networkOf(address));
+  const text = new TextEncoder().encode(clientNetwork(address));
   const key = await crypto.subtle.importKey(
     "raw",
     new TextEncoder().encode(secret),
@@ -26,13 +27,4 @@ export async function clientId(address: string | null, secret: string): Promise<
   );
   const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, text));
   return [...mac.subarray(0, 16)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-function networkOf(address: string): string {
-  if (!address.includes(":")) return address;
-  const [head = "", tail] = address.split("::");
-  const left = head.split(":").filter((part) => part !== "");
-  const right = (tail ?? "").split(":").filter((part) => part !== "");
-  const zeros = tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length);
-  return [...left, ...Array<string>(zeros).fill("0"), ...right].slice(0, 4).map((part) => parseInt(part, 16)).join(":");
 }

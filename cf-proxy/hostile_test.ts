@@ -1,0 +1,101 @@
+// What a hostile source or viewer may try beyond the conformance list and the numbered inputs.
+import assert from "node:assert/strict";
+import { codeOf, startProxyFixture, text } from "../dev/proxy_fixture.ts";
+
+const scripts = ["text/javascript", "application/javascript", "application/x-javascript", "text/ecmascript"];
+for (const type of [...scripts, "multipart/x-mixed-replace; boundary=b"]) {
+  Deno.test(`a source's ${type} never runs with the proxy's origin: no script, no page`, async () => {
+    await using proxy = await startProxyFixture();
+    for (const status of [200, 404]) {
+      proxy.route("/a", text("alert(1)", type, status));
+      const answer = await proxy.get("/a.bin");
+      assert.ok([502, 404].includes(answer.status));
+      assert.match(answer.headers.get("content-type")!, /^(?:text\/plain|application\/problem\+json)/);
+      assert.equal(answer.headers.get("x-content-type-options"), "nosniff");
+      await answer.body?.cancel();
+    }
+  });
+}
+
+Deno.test("what a browser might render is sandboxed, what it plays is not", async () => {
+  await using proxy = await startProxyFixture();
+  const sandboxed = ["application/rss+xml", "application/ttml+xml", "text/css", "application/pdf"];
+  for (const type of sandboxed) {
+    proxy.route("/a", text("<x/>", type));
+    const answer = await proxy.get("/a.x");
+    assert.equal(answer.headers.get("content-type"), type);
+    assert.equal(answer.headers.get("content-security-policy"), "default-src 'none'; sandbox", type);
+    await answer.body?.cancel();
+  }
+  for (const type of ["video/mp4", "audio/aac", "image/png"]) {
+    proxy.route("/a", text("x", type));
+    const answer = await proxy.get("/a.x");
+    assert.equal(answer.headers.get("content-security-policy"), null, type);
+    await answer.body?.cancel();
+  }
+});
+
+Deno.test("a scope is not left by ..; or by overlong encodings of a dot or a slash, which some servers take for .. and /", async () => {
+  await using proxy = await startProxyFixture();
+  const link = new URL(await proxy.link("/a/b/m.m3u8", { scopeDirectories: 2 }));
+  for (const path of ["..;/secret", "..;x=1/secret", "%c0%ae%c0%ae/secret", "..%c0%afsecret", "%25c0%25ae/secret"]) {
+    link.searchParams.set("url", `${proxy.url}/a/b/${path}`);
+    const answer = await fetch(link);
+    assert.equal(answer.status, 403, path);
+    await answer.body?.cancel();
+  }
+  assert.deepEqual(proxy.seen, []);
+});
+
+for (const [what, length] of [["that says its length", "5000"], ["that does not", null]] as const) {
+  Deno.test(`a playlist ${what} and then comes a byte at a time → 504 once the time for it is over`, async () => {
+    await using proxy = await startProxyFixture({ vars: { HEADER_TIMEOUT_MS: "400" } });
+    proxy.route("/m.m3u8", (_request, response) => {
+      response.writeHead(200, {
+        "content-type": "application/vnd.apple.mpegurl",
+        ...(length !== null && { "content-length": length }),
+      });
+      response.write("#EXTM3U\n");
+    });
+    const answer = await proxy.get("/m.m3u8");
+    assert.equal(answer.status, 504);
+    assert.equal(await codeOf(answer), "source_timeout");
+  });
+}
+
+Deno.test("a playlist that breaks off → 502, not half a playlist", async () => {
+  await using proxy = await startProxyFixture();
+  proxy.route("/m.m3u8", (_request, response) => {
+    response.writeHead(200, { "content-type": "application/vnd.apple.mpegurl", "content-length": "5000" });
+    response.write("#EXTM3U\n#EXTINF:1,\na.ts\n", () => response.destroy());
+  });
+  const answer = await proxy.get("/m.m3u8");
+  assert.equal(answer.status, 502);
+  assert.equal(await codeOf(answer), "source_unreachable");
+});
+
+Deno.test("what the Worker remembers is at no address that a playlist can name", async () => {
+  await using proxy = await startProxyFixture();
+  proxy.route("/m.m3u8", text("#EXTM3U\n#EXTINF:1,\nhttps://memo.keepstream.invalid/resolved?x\n"));
+  const line = (await (await proxy.get("/m.m3u8")).text()).split("\n")[2]!;
+  assert.ok(!line.includes("sig="));
+  const answer = await fetch(line);
+  assert.equal(answer.status, 403);
+  await answer.body?.cancel();
+});
+
+Deno.test("one client is one /64 of IPv6 for the rate limit", async () => {
+  await using proxy = await startProxyFixture({ rateLimit: { limit: 2 } });
+  proxy.route("/a.mp4", text("x", "video/mp4"));
+  const ask = async (address: string) => {
+    const answer = await proxy.get("/a.mp4", { headers: { "cf-connecting-ip": address } });
+    await answer.body?.cancel();
+    return answer.status;
+  };
+  assert.deepEqual([await ask("2001:db8:1:2::1"), await ask("2001:db8:1:2:ffff::"), await ask("2001:db8:1:2::3")], [
+    200,
+    200,
+    429,
+  ]);
+  assert.deepEqual([await ask("2001:db8:1:3::1"), await ask("192.0.2.1")], [200, 200]);
+});
