@@ -8,8 +8,10 @@ export interface ClaimCost {
   readonly due: number;
   /** Shared buffers to find and lock the next job. */
   readonly lookupBuffers: readonly number[];
-  /** Shared buffers of the whole call: lookup, row, five index entries, event, candidates, wake. */
+  /** Shared buffers of the whole call: lookup, row, event. Nothing is leased. */
   readonly callBuffers: readonly number[];
+  /** The same while eight other jobs are leased, which the lookup passes by. */
+  readonly callBuffersWith8Held: readonly number[];
   readonly callMs: readonly number[];
 }
 
@@ -52,19 +54,28 @@ export async function measureLargeTable(database: TestDatabase, log: (line: stri
   return { finished: FINISHED, claims, heartbeats, sweepMs, sweepReaping50Ms, operatorViewMs };
 }
 
-/** As rows that have been through it all: ready, with store row and copy. Triggers off, so in a minute instead of an hour. */
+/** As rows that have been through it all: ready, with address, events and store row. Triggers off: a minute instead of an hour. */
 async function fill(admin: Sql): Promise<void> {
   await admin.begin(async (sql) => {
     await sql`set local session_replication_role = replica`;
     await sql`
-      insert into public.video_queue (mal_id, episode, provider, resolution, video_url, status, attempts, lease_epoch, finished_at, run_at)
-      select 1 + n / 500, 1 + n % 500, 'animasu', '720p', 'https://a.test/' || n, 'ready', 1, 1, now(), now() - interval '1 day'
+      insert into public.video_queue (mal_id, episode, provider, resolution, video_url, status, settled_status, attempts, lease_epoch, finished_at, run_at)
+      select 1 + n / 500, 1 + n % 500, 'animasu', '720p', 'https://a.test/' || n, 'ready', 'ready', 1, 1, now(), now() - interval '1 day'
       from generate_series(0, ${FINISHED - 1}) n`;
     await sql`
       insert into public.video_store (mal_id, episode, provider, resolution, file_key, hf_account, hf_repo, hf_path, hf_direct_url, queue_id, lease_token, sha256, size_bytes)
       select q.mal_id, q.episode, q.provider, q.resolution, md5(q.id::text), 1, 'user/media', '1/x.mp4', 'https://hub.test/x.mp4', q.id, gen_random_uuid(), md5(q.id::text) || md5(q.id::text), 4
       from public.video_queue q`;
+    await sql`insert into public.video_candidates (queue_id, rank, video_url) select id, 0, video_url from public.video_queue`;
+    await sql`
+      with claimed as (
+        insert into keepstream.events (queue_id, kind, to_status, lease_epoch)
+        select id, 'claimed', 'downloading', 1 from public.video_queue returning id, queue_id
+      ) insert into keepstream.events (queue_id, kind, to_status, lease_epoch, previous)
+      select queue_id, 'completed', 'ready', 1, id from claimed`;
   });
+  await admin`vacuum (analyze) public.video_candidates`;
+  await admin`vacuum (analyze) keepstream.events`;
   await admin`vacuum (analyze) public.video_queue`;
   await admin`vacuum (analyze) public.video_store`;
 }
@@ -74,34 +85,57 @@ async function addDue(admin: Sql, range: { from: number; to: number }): Promise<
     await sql`set local session_replication_role = replica`;
     await sql`
       with added as (
-        insert into public.video_queue (mal_id, episode, provider, resolution, video_url, run_at)
-        select 1000000 + n, 1, 'animasu', '720p', 'https://a.test/' || n, now() - make_interval(secs => ${range.to} - n)
+        insert into public.video_queue (mal_id, episode, provider, resolution, video_url, run_at, candidates)
+        select 1000000 + n, 1, 'animasu', '720p', 'https://a.test/' || n, now() - make_interval(secs => ${range.to} - n), jsonb_build_array(
+          jsonb_build_object('id', gen_random_uuid(), 'rank', 0, 'embed_url', null, 'video_url', 'https://a.test/' || n, 'kind', null,
+            'headers', '{}'::jsonb, 'expires_at', null, 'fails', 0))
         from generate_series(${range.from}::int, ${range.to - 1}::int) n returning id, video_url
       ) insert into public.video_candidates (queue_id, rank, video_url) select id, 0, video_url from added`;
   });
-  await admin`vacuum (analyze) public.video_queue`;
 }
 
-async function measureClaims({ sql, serviceRole }: TestDatabase, due: number): Promise<ClaimCost> {
-  const lookupBuffers: number[] = [];
+/** Jobs are finished as they are claimed: a queue at work, with as many leases as are said and no more. */
+async function measureClaims({ sql, admin, serviceRole }: TestDatabase, due: number): Promise<ClaimCost> {
+  const finish = () =>
+    sql`
+      select public.update_video_queue_status(l.id, 'failed', null, q.lease_token, 'unsupported')
+      from public.leased_videos() l join public.video_queue q on q.id = l.id where q.lease_owner = 'bench'`;
+  const claim = (worker = "bench") => serviceRole`select * from public.claim_pending_videos(1, ${worker})`;
+  const settle = async () => {
+    for (let sweep = 0; sweep < 2; sweep++) await serviceRole`select public.sweep()`; // the leases' mark, past what fill made
+    await admin`vacuum (analyze, index_cleanup on) public.video_queue`;
+    await times(20, () => claim().then(finish)); // plans and catalogue
+  };
   const callBuffers: number[] = [];
-  await times(20, () => serviceRole`select * from public.claim_pending_videos(1, 'bench')`); // warm
-  for (let n = 0; n < 20; n++) {
-    lookupBuffers.push(await buffers(sql, LOOKUP));
-    callBuffers.push(await buffers(sql, "select * from public.claim_pending_videos(1, 'bench')"));
+  const callBuffersWith8Held: number[] = [];
+  const lookupBuffers: number[] = [];
+  const measure = async (into: number[]) => {
+    for (let n = 0; n < 40; n++) {
+      lookupBuffers.push(await buffers(sql, LOOKUP));
+      into.push(await buffers(sql, "select * from public.claim_pending_videos(1, 'bench')"));
+      await finish();
+    }
+  };
+  await settle();
+  await measure(callBuffers);
+  const callMs: number[] = [];
+  for (let n = 0; n < 200; n++) {
+    callMs.push(...await times(1, () => claim()));
+    await finish();
   }
-  const callMs = await times(200, () => serviceRole`select * from public.claim_pending_videos(1, 'bench')`);
-  return { due, lookupBuffers, callBuffers, callMs };
+  await settle();
+  const lookups = lookupBuffers.length;
+  for (let n = 0; n < 8; n++) await claim("another");
+  await measure(callBuffersWith8Held);
+  await sql`update public.video_queue set status = 'failed', terminal_at = now() where lease_token is not null`;
+  return { due, lookupBuffers: lookupBuffers.slice(0, lookups), callBuffers, callBuffersWith8Held, callMs };
 }
 
 /** The `due` part of claim_pending_videos for one job. */
 const LOOKUP = `
-  select d.place from (values (0::smallint), (1), (2), (3)) as p (priority)
-  cross join lateral (
-    select q.ctid as place from public.video_queue q
-    where q.priority = p.priority and q.run_at <= clock_timestamp() and q.status in ('pending', 'failed') and q.terminal_at is null
-    order by q.run_at, q.id limit 1 for update skip locked
-  ) d limit 1`;
+  select q.ctid as place from public.video_queue q
+  where q.finished_at is null and q.run_at <= clock_timestamp() and q.lease_token is null
+  order by q.priority, q.run_at, q.id limit 1 for update skip locked`;
 
 async function buffers(sql: Sql, query: string): Promise<number> {
   const text = query.replace("clock_timestamp()", "now()");

@@ -1,6 +1,7 @@
 /**
- * `deno task bench:queue [throughput|large|wake]…`: the queue against graphile-worker, pg-boss and the least a queue can be, in one run on
- * one real Postgres that writes to disk; then its own costs at a million finished videos. Writes bench/results/queue.json and queue.svg.
+ * `deno task bench:queue [throughput|large|wake]…`: the queue against graphile-worker, pg-boss, the first release's unfenced shape and two
+ * bare updates, in one run on one real Postgres that writes to disk; then its own costs at a million finished videos. Writes
+ * bench/results/queue.json and queue.svg. `throughput:8` measures one number of clients and leaves the others' rounds as they are.
  */
 import { cpus, totalmem } from "node:os";
 import process from "node:process";
@@ -12,17 +13,18 @@ import { barCharts } from "./plot.ts";
 import { measureWake } from "./wake.ts";
 
 const RESULTS = new URL("../results/", import.meta.url);
-const VARIANTS = ["keepstream", "keepstream-release", "unfenced", "pg-boss", "graphile-worker"] as const;
+const VARIANTS = ["keepstream", "keepstream-release", "unfenced", "bare", "pg-boss", "graphile-worker"] as const;
 const LABELS: Readonly<Record<string, string>> = {
   keepstream: "keepstream, archive",
   "keepstream-release": "keepstream, status",
-  unfenced: "unfenced update",
+  unfenced: "unfenced, functions",
+  bare: "two bare updates",
   "pg-boss": "pg-boss 12.35",
   "graphile-worker": "graphile-worker 0.18",
 };
 const CLIENTS = [1, 4, 8];
 const ROUNDS = 5;
-const JOBS = 600;
+const JOBS = 1000;
 
 interface Round {
   readonly variant: string;
@@ -53,13 +55,24 @@ async function measure(): Promise<void> {
   const file = new URL("queue.json", RESULTS);
   const kept = await Deno.readTextFile(file).then(JSON.parse, () => ({}));
   const results: Record<string, unknown> = { ...kept, machine: machine() };
-  if (parts.includes("throughput")) {
-    const rounds = await throughput();
+  const asked = CLIENTS.filter((clients) => parts.includes("throughput") || parts.includes(`throughput:${clients}`));
+  if (asked.length > 0) {
+    const before = (results["throughput"] as { rounds?: Round[] } | undefined)?.rounds ?? [];
+    const rounds = [...before.filter((round) => !asked.includes(round.clients)), ...await throughput(asked)];
     const medians = Object.fromEntries(VARIANTS.map((variant) => [variant, {
       enqueue: CLIENTS.map((clients) => median(pick(rounds, variant, clients).map((round) => round.enqueue))),
       finish: CLIENTS.map((clients) => median(pick(rounds, variant, clients).map((round) => round.finish))),
     }]));
-    results["throughput"] = { unit: "jobs per second", jobs: JOBS, clients: CLIENTS, medians, rounds };
+    const most = CLIENTS.length - 1;
+    const fenced = medians["keepstream-release"]!.finish[most]!;
+    const against = (variant: string) => Number((fenced / medians[variant]!.finish[most]!).toFixed(2));
+    const fencedAgainst = {
+      clients: CLIENTS[most],
+      unfenced: against("unfenced"),
+      bare: against("bare"),
+      pgBoss: against("pg-boss"),
+    };
+    results["throughput"] = { unit: "jobs per second", jobs: JOBS, clients: CLIENTS, medians, fencedAgainst, rounds };
     await Deno.writeTextFile(new URL("queue.svg", RESULTS), plot(medians));
   }
   if (parts.includes("large")) {
@@ -71,6 +84,7 @@ async function measure(): Promise<void> {
           due: claim.due,
           lookupBuffers: median(claim.lookupBuffers),
           callBuffers: median(claim.callBuffers),
+          callBuffersWith8Held: median(claim.callBuffersWith8Held),
           callMsMedian: median(claim.callMs),
           callMs99th: quantile(claim.callMs, 0.99),
         })),
@@ -111,7 +125,7 @@ async function measure(): Promise<void> {
   console.log(
     JSON.stringify(
       {
-        throughput: (results["throughput"] as { medians?: unknown })?.medians,
+        throughput: { ...results["throughput"] as object, rounds: undefined },
         large: (results["large"] as { summary?: unknown })?.summary,
         wake: results["wake"] && { ...results["wake"] as object, idleMs: undefined, loadMs: undefined },
       },
@@ -122,11 +136,11 @@ async function measure(): Promise<void> {
 }
 
 /** Every variant in its own process on its own database; the order turns every round. */
-async function throughput(): Promise<Round[]> {
+async function throughput(numbersOfClients: readonly number[]): Promise<Round[]> {
   const rounds: Round[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const order = round % 2 === 0 ? VARIANTS : VARIANTS.toReversed();
-    for (const clients of CLIENTS) {
+    for (const clients of numbersOfClients) {
       for (const variant of order) {
         await using database = await createTestDatabase();
         const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {

@@ -6,8 +6,8 @@ export interface BarChart {
   readonly series: readonly { readonly name: string; readonly values: readonly number[] }[];
 }
 
-const COLOURS = ["#2563eb", "#7dd3fc", "#9ca3af", "#f59e0b", "#ef4444"];
-const WIDTH = 860, PANEL_HEIGHT = 300, LEFT = 60, TOP = 64, BAR_AREA = 180;
+const COLOURS = ["#2563eb", "#7dd3fc", "#6b7280", "#d1d5db", "#f59e0b", "#ef4444"];
+const WIDTH = 960, PANEL_HEIGHT = 300, LEFT = 60, TOP = 64, BAR_AREA = 180;
 
 export function barCharts(charts: readonly BarChart[]): string {
   const panels = charts.map((chart, index) => panel(chart, index * PANEL_HEIGHT)).join("\n");
@@ -43,8 +43,8 @@ function panel(chart: BarChart, y: number): string {
     ];
   });
   const legend = chart.series.map((series, s) =>
-    `<rect x="${LEFT + s * 158}" y="${y + 34}" width="10" height="10" fill="${COLOURS[s % COLOURS.length]}"/><text x="${
-      LEFT + s * 158 + 15
+    `<rect x="${LEFT + s * 148}" y="${y + 34}" width="10" height="10" fill="${COLOURS[s % COLOURS.length]}"/><text x="${
+      LEFT + s * 148 + 15
     }" y="${y + 43}">${series.name}</text>`
   );
   return [

@@ -22,6 +22,7 @@ export async function measureWake(database: TestDatabase): Promise<WakeLatency> 
     return new Response("{}");
   });
   try {
+    await sql`insert into public.providers (name, recipe, rights) values ('animasu', 'page', 'own work')`;
     await sql`select vault.create_secret(${`http://127.0.0.1:${server.addr.port}`}, 'runner_url')`;
     await sql`select vault.create_secret('whsec_YmVuY2htYXJr', 'runner_webhook_secret')`;
     const idleMs = await enqueueEvery(serviceRole, claimed, {

@@ -31,7 +31,9 @@ create table public.video_queue (
   last_event bigint,
   settled_status keepstream.job_status not null default 'pending',
   constraint video_queue_one_job_per_video unique nulls not distinct (mal_id, episode, provider, resolution)
-) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.005, autovacuum_vacuum_threshold = 500, vacuum_index_cleanup = on);
+-- Every claim begins at the low end of its index, where finished jobs leave dead entries, a page for each 185 of them: each
+-- vacuum is to remove them, also where Postgres would find too few to be worth it.
 
 comment on table public.video_queue is 'One job per video: pending → downloading → uploading → ready | failed.';
 comment on column public.video_queue.attempts is 'Claims since the last reset, less those given back.';

@@ -5,6 +5,7 @@ import { BAD_INPUT } from "./scenarios/bad_input.ts";
 import { CANDIDATES } from "./scenarios/candidates.ts";
 import { CONCURRENCY } from "./scenarios/concurrency.ts";
 import { EPISODE } from "./scenarios/episode.ts";
+import { LIMITS } from "./scenarios/limits.ts";
 import { TRANSITIONS } from "./scenarios/transitions.ts";
 import { UPKEEP } from "./scenarios/upkeep.ts";
 import { WAKE } from "./scenarios/wake.ts";
@@ -18,4 +19,5 @@ export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   episode: EPISODE,
   upkeep: UPKEEP,
   concurrency: CONCURRENCY,
+  limits: LIMITS,
 };

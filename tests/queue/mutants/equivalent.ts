@@ -26,10 +26,4 @@ export const EQUIVALENT: readonly EquivalentMutant[] = [
     source: /./,
     because: "the view asks with its reader's rights (security_invoker), and the tables under it refuse",
   },
-  {
-    name: /^video_queue_status_is_known$/,
-    change: /without the constraint/,
-    source: /./,
-    because: "the guard refuses every status it does not know before the constraint is asked",
-  },
 ];

@@ -107,6 +107,21 @@ export const CONCURRENCY: readonly Scenario[] = [
       await queue.travel(121);
       const [{ sweep } = {}] = await queue.rpc<{ sweep: Row }>("sweep");
       assert.equal(sweep!["reaped"], 2);
+      await slow`begin`;
+      const alone = await queue.enqueue();
+      await slow`select * from public.claim_pending_videos(1, 'slow')`;
+      for (let round = 0; round < 4; round++) {
+        await queue.enqueue();
+        await queue.rpc("sweep");
+      }
+      await slow`commit`;
+      assert.deepEqual(await leased(), [alone["id"]]);
+      await queue.sql`update public.video_queue set status = 'pending' where id = ${alone["id"] as string}`;
+      const other = queue.connect("postgres");
+      await other`begin`;
+      await other`select from keepstream.lease_watch for update`;
+      await queue.rpc("sweep"); // leaves the mark to the other
+      await other`rollback`;
       for (let round = 0; round < 3; round++) await queue.rpc("sweep");
       const [end] = await queue.sql`
         select from_event > (select max(id) from keepstream.events) as past from keepstream.lease_watch`;

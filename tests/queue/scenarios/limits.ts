@@ -1,0 +1,242 @@
+/** Limits at their very edge, notes that must not be in the way, and locks whose order keeps two calls from each other's throat. */
+import assert from "node:assert/strict";
+import type { Scenario } from "../queue_fixture.ts";
+import { archiveOf, outcome, type Row } from "../rpc.ts";
+
+const copy = (target: string, more: Row = {}) => ({
+  ...(archiveOf({ mal_id: 55825, episode: 1 })["replicas"] as Row[])[0]!,
+  target,
+  ...more,
+});
+
+export const LIMITS: readonly Scenario[] = [
+  {
+    name: "progress of 8192 bytes → kept, of 8193 → 400",
+    async run(queue) {
+      const job = await queue.downloading();
+      const progress = (bytes: number) => ({ x: "y".repeat(bytes - '{"x": ""}'.length) });
+      await queue.update(job, "downloading", { progress: progress(8192) });
+      const call = { id: job.id, status: "downloading", lease_token: job.lease_token, progress: progress(8193) };
+      assert.equal(await queue.refusal("update_video_queue_status", call), "PT400");
+    },
+  },
+  {
+    name: "a worker's name of 200 characters → the first 100, as of a claim so of a repair",
+    async run(queue) {
+      const worker = "w".repeat(200);
+      const job = await queue.uploading();
+      await queue.rpc(
+        "upsert_video_store",
+        archiveOf(job, { replicas: [copy("hf-1", { path: archiveOf(job)["hf_path"] })] }),
+      );
+      await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
+      await queue.rpc("claim_replica_repairs", { limit: 1, worker });
+      const [repair] = await queue.sql`select lease_owner from public.video_replicas where target = 'hf-2'`;
+      assert.equal(repair!["lease_owner"], "w".repeat(100));
+      await queue.enqueue();
+      const [claimed] = await queue.claim(1, worker);
+      assert.equal(claimed!["lease_owner"], "w".repeat(100));
+    },
+  },
+  {
+    name: "Retry-After of a repair is capped at six hours sharp; plan_replica_repairs adds at most 10,000 at once",
+    async run(queue) {
+      await queue.archived();
+      await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
+      const [repair] = await queue.rpc("claim_replica_repairs", { limit: 1 });
+      await queue.rpc("complete_replica", {
+        id: repair!["id"],
+        lease_token: repair!["lease_token"],
+        state: "failed",
+        error_class: "rate_limited",
+        retry_after_seconds: 1_000_000,
+      });
+      const [row] = await queue.sql`
+        select extract(epoch from run_at - updated_at)::float8 as seconds from public.video_replicas where target = 'hf-2'`;
+      assert.equal(row!["seconds"], 21_600);
+      const targets = Array.from({ length: 10_001 }, (_, n) => `t-${n}`);
+      const planned = await queue.rpc("plan_replica_repairs", { targets, limit: 20_000 });
+      assert.equal(planned[0]!["plan_replica_repairs"], 10_000);
+    },
+  },
+  {
+    name: "a wake that fails is noted once a second, another reason at once, and never waits for the note",
+    async run(queue) {
+      const note = async () => {
+        const [row] = await queue.sql`select failed_at, last_error from keepstream.wake_state`;
+        return [(row!["failed_at"] as Date).getTime(), row!["last_error"]] as const;
+      };
+      await queue.enqueue();
+      const first = await note();
+      await queue.enqueue();
+      assert.deepEqual(await note(), first);
+      await queue.travel(3);
+      await queue.enqueue();
+      assert.ok((await note())[0] >= first[0], "said again");
+      const [again] = await note();
+      await queue.sql`select vault.create_secret('not an address', 'runner_url')`;
+      await queue.sql`select vault.create_secret('whsec_dGVzdA==', 'runner_webhook_secret')`;
+      await queue.enqueue();
+      const [at, reason] = await note();
+      assert.ok(at >= again);
+      assert.match(String(reason), /not an http\(s\) address/);
+
+      const [holder, asker] = [queue.connect("postgres"), queue.connect("postgres")];
+      await asker`set lock_timeout = '3s'`;
+      await holder`begin`;
+      await holder`select from keepstream.wake_state for update`;
+      await asker`select public.enqueue_video(1, 1, 'animasu', 'https://a.test/')`;
+      await holder`rollback`;
+    },
+  },
+  {
+    name: "a source list from a clock that is ahead → zero seconds old",
+    async run(queue) {
+      await queue.rpc("save_sources", { mal_id: 1, episode: 1, lists: { animasu: { state: "ok", servers: [] } } });
+      await queue.sql`update keepstream.source_lists set fetched_at = now() + interval '1 hour' where true`;
+      const [row] = await queue.rpc<{ read_episode: Record<string, Record<string, Row>> }>("read_episode", {
+        mal_id: 1,
+        episode: 1,
+      });
+      assert.equal(row!.read_episode["source_lists"]!["animasu"]!["age_seconds"], 0);
+    },
+  },
+  {
+    name: "apply_providers with another config → that one",
+    async run(queue) {
+      const apply = (more: Row) =>
+        queue.rpc("apply_providers", { entries: [{ name: "animasu", recipe: "page", ...more }], dry_run: false });
+      await apply({ page: "/a/" });
+      await apply({ page: "/b/" });
+      const [row] = await queue.sql`select config from public.providers`;
+      assert.deepEqual(row!["config"], { page: "/b/" });
+    },
+  },
+  {
+    name:
+      "a promotion beside a report of the same copy → waits for the archive before it looks at the copy: no deadlock",
+    async run(queue) {
+      const job = await queue.uploading();
+      const path = archiveOf(job)["hf_path"];
+      const copies = [copy("hf-1", { path }), copy("hf-2", { path, repo: "user-2/media" })];
+      await queue.rpc("upsert_video_store", archiveOf(job, { replicas: copies }));
+      const [second] = await queue.sql<{ id: string }[]>`select id from public.video_replicas where target = 'hf-2'`;
+      const reporter = queue.connect("postgres");
+      await reporter`begin`;
+      await reporter`select from public.video_store for update`;
+      const promotion = outcome(queue.rpc("promote_replica", { replica_id: second!.id }));
+      for (let looks = 0; looks < 300; looks++) {
+        const [row] = await queue.database.admin`
+          select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+        if (row!["waiting"] > 0) break;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      assert.equal(await outcome(reporter`select public.report_replica_missing(${second!.id})`), "accepted");
+      await reporter`commit`;
+      assert.equal(await promotion, "PT422");
+    },
+  },
+  {
+    name:
+      "a status written by hand: failed → downloading wants a lease; ready wants an archive of its own, not another's",
+    async run(queue) {
+      await queue.archived();
+      const failed = await queue.downloading();
+      await queue.update(failed, "failed", { error_class: "network" });
+      const move = (id: string, status: string) =>
+        outcome(queue.sql`update public.video_queue set status = ${status} where id = ${id}`);
+      assert.equal(await move(failed.id, "downloading"), "23514");
+      const held = await queue.uploading();
+      assert.equal(await move(held.id, "ready"), "PT422");
+    },
+  },
+  {
+    name: "a store row that goes → its own video is in line again, no other",
+    async run(queue) {
+      const one = await queue.archived();
+      const other = await queue.archived();
+      await queue.sql`delete from public.video_store where id = ${one.store["id"] as string}`;
+      assert.equal((await queue.row(one.job.id))["status"], "pending");
+      assert.equal((await queue.row(other.job.id))["status"], "ready");
+    },
+  },
+  {
+    name: "read_episode → copies of the episode's own archives, verified ones alone",
+    async run(queue) {
+      const { job } = await queue.archived({ episode: 1 });
+      await queue.archived({ episode: 2 });
+      await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
+      const [row] = await queue.rpc<{ read_episode: { store: Row[] } }>("read_episode", {
+        mal_id: job.mal_id,
+        episode: 1,
+      });
+      const copies = row!.read_episode.store.map((store) => (store["replicas"] as Row[]).map((copy) => copy["target"]));
+      assert.deepEqual(copies, [["hf-1"]]);
+    },
+  },
+  {
+    name: "more addresses than the limit → a dead one makes room before a live one that failed more often",
+    async run(queue) {
+      for (let n = 0; n < 16; n++) await queue.enqueue({ episode: 1, video_url: `https://a.test/${n}` });
+      await queue.sql`update public.video_candidates set state = 'dead' where rank = 5`;
+      await queue.sql`update public.video_candidates set fails = 3 where rank = 6`;
+      await queue.enqueue({ episode: 1, video_url: "https://a.test/16" });
+      const rows = await queue.sql`select rank from public.video_candidates order by rank`;
+      assert.deepEqual(rows.map((row) => row["rank"]), [0, 1, 2, 3, 4, ...Array.from({ length: 11 }, (_, n) => n + 6)]);
+    },
+  },
+  {
+    name: "save_sources: an embed page of 4096 bytes → asked for, of 4097 → left out; a second look → its own time",
+    async run(queue) {
+      const page = (bytes: number) => `https://e.test/${"x".repeat(bytes - "https://e.test/".length)}`;
+      const server = (resolution: string, embed_url: string) => ({
+        resolution,
+        embed_url,
+        video_url: "https://a.test/v.mp4",
+      });
+      const servers = [server("720p", page(4096)), server("480p", page(4097))];
+      const save = () =>
+        queue.rpc("save_sources", { mal_id: 1, episode: 1, lists: { animasu: { state: "ok", servers } } });
+      await save();
+      const rows = await queue.sql`select resolution from public.video_queue`;
+      assert.deepEqual(rows.map((row) => row["resolution"]), ["720p"]);
+      await queue.sql`update keepstream.source_lists set fetched_at = now() - interval '1 day' where true`;
+      await save();
+      const [list] = await queue
+        .sql`select fetched_at > now() - interval '1 hour' as fresh from keepstream.source_lists`;
+      assert.equal(list!["fresh"], true);
+    },
+  },
+  {
+    name: "sweep takes back a thousand leases and drops a thousand old lists at once, the rest with the next",
+    async run(queue) {
+      await queue.sql`
+        insert into public.video_queue (mal_id, episode, provider, video_url)
+        select 1, n, 'animasu', 'https://a.test/' from generate_series(1, 1001) n`;
+      for (let left = 1001; left > 0; left -= 50) await queue.claim(50);
+      await queue.sql`
+        insert into keepstream.source_lists (mal_id, episode, provider, state, fetched_at)
+        select 1, n, 'animasu', 'ok', now() - interval '30 days' from generate_series(1, 1001) n`;
+      await queue.travel(121);
+      for (const [reaped, lists] of [[1000, 1], [1, 0]]) {
+        const [{ sweep } = {}] = await queue.rpc<{ sweep: Row }>("sweep");
+        const [row] = await queue.sql`select count(*)::int as lists from keepstream.source_lists`;
+        assert.deepEqual([sweep!["reaped"], row!["lists"]], [reaped, lists]);
+      }
+    },
+  },
+  {
+    name: "record_replica_hash of other bytes, or of another number of them → false",
+    async run(queue) {
+      await queue.archived();
+      const [copy] = await queue.sql<{ id: string; sha256: string }[]>`select id, sha256 from public.video_replicas`;
+      const record = async (sha256: string, size_bytes: number) =>
+        (await queue.rpc("record_replica_hash", { replica_id: copy!.id, sha256, size_bytes }))[0]![
+          "record_replica_hash"
+        ];
+      assert.equal(await record(copy!.sha256, 5), false);
+      assert.equal(await record("0".repeat(64), 4), false);
+      assert.equal(await record(copy!.sha256, 4), true);
+    },
+  },
+];
