@@ -178,6 +178,12 @@ const config :Workerd.Config = (
 `;
 }
 
+/** The Worker as it would be deployed, for another runtime than startWorker's. */
+export async function deployableWorker(): Promise<{ readonly script: string } & Compatibility> {
+  const { worker } = await built(new URL("cf-proxy/worker.ts", ROOT).pathname);
+  return { script: worker, ...await compatibility() };
+}
+
 interface Compatibility {
   readonly compatibilityDate: string;
   readonly compatibilityFlags: readonly string[];

@@ -1,0 +1,86 @@
+// The Worker on the services that Cloudflare publishes for local use (Miniflare: Cache API with HTTP's rules, rate limiter), which
+// dev/workerd.ts stands in for everywhere else.
+import assert from "node:assert/strict";
+import { signLink } from "../core/link.ts";
+import { EXPIRES_AT, KEY_TEXT, KEYS, media, pattern, send, startOrigin, text } from "../dev/proxy_fixture.ts";
+import { deployableWorker } from "../dev/workerd.ts";
+
+// Not imported by name: its types would put Cloudflare's Response in the place of everybody else's.
+const MINIFLARE: string = "miniflare";
+const { convertV4MiniflareOptions, Miniflare } = await import(MINIFLARE);
+
+interface Running extends AsyncDisposable {
+  link(url: string, context?: Parameters<typeof signLink>[0]["context"]): Promise<string>;
+  /** A new isolate: all that it held in memory is gone. */
+  restart(): Promise<void>;
+}
+
+async function startMiniflare(originUrl: string, limit: number): Promise<Running> {
+  const { script, compatibilityDate, compatibilityFlags } = await deployableWorker();
+  const options = (generation: number) =>
+    convertV4MiniflareOptions({
+      modules: true,
+      script,
+      compatibilityDate,
+      compatibilityFlags: [...compatibilityFlags],
+      bindings: {
+        STREAM_SIGNING_KEYS: KEY_TEXT,
+        PUBLIC_API_URL: `${originUrl}/functions/v1`,
+        DEV_ALLOWED_ORIGINS: originUrl,
+        GENERATION: String(generation),
+      },
+      ratelimits: { RATE_LIMIT: { namespace_id: "1", simple: { limit, period: 60 } } },
+    });
+  let generation = 0;
+  const miniflare = new Miniflare(options(generation));
+  let url = await miniflare.ready;
+  return {
+    link: (target, context = {}) =>
+      signLink({ proxyBaseUrl: url.origin, url: target, expiresAt: EXPIRES_AT, keys: KEYS, context }),
+    async restart() {
+      await miniflare.setOptions(options(++generation));
+      url = await miniflare.ready;
+    },
+    [Symbol.asyncDispose]: () => miniflare.dispose(),
+  };
+}
+
+Deno.test("Miniflare's Cache API: a new isolate knows from it what a link's file looked like, and goes on with the fresh address", async () => {
+  await using origin = await startOrigin();
+  await using worker = await startMiniflare(origin.url, 1000);
+  const file = pattern(50_000);
+  const episode = { malId: 1, episode: 1, provider: "animasu", server: "https://embed.test/1" };
+  const ask = async (start: number) => {
+    const range = `bytes=${start}-${start + 999}`;
+    return await fetch(await worker.link(`${origin.url}/old.mp4`, { episode }), { headers: { range } });
+  };
+  origin.route("/old.mp4", media(file));
+  assert.deepEqual(new Uint8Array(await (await ask(0)).arrayBuffer()), file.slice(0, 1000));
+  await worker.restart();
+  origin.route("/old.mp4", (_request, response) => send(response, 403, {}, "dead"));
+  origin.route("/new.mp4", media(file));
+  const servers = [{ url: episode.server, url_resolved: `${origin.url}/new.mp4` }];
+  origin.route(
+    "/functions/v1/",
+    text(JSON.stringify({ success: true, data: { animasu: servers } }), "application/json"),
+  );
+  const answer = await ask(1000);
+  assert.equal(answer.status, 206);
+  assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), file.slice(1000, 2000));
+});
+
+Deno.test("Miniflare's rate limiter: more than the limit → 429", async () => {
+  await using origin = await startOrigin();
+  await using worker = await startMiniflare(origin.url, 2);
+  origin.route("/a.mp4", media(pattern(10)));
+  const link = await worker.link(`${origin.url}/a.mp4`);
+  const statuses: number[] = [];
+  // Its windows begin with the minute: five requests may fall into two of them.
+  for (let i = 0; i < 5; i++) {
+    const answer = await fetch(link);
+    await answer.body?.cancel();
+    statuses.push(answer.status);
+  }
+  assert.deepEqual(statuses.slice(0, 2), [200, 200]);
+  assert.ok(statuses.includes(429), String(statuses));
+});
