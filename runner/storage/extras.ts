@@ -2,6 +2,7 @@
 // without them. A copy is a copy with or without. Runs on: Deno.
 
 import type { ArchiveAddress } from "../../core/archive_address.ts";
+import { readAll } from "./retry.ts";
 import type { Slots } from "./slots.ts";
 import { stageSmall } from "./staged_file.ts";
 import type { LockRepo, StorageTarget } from "./target.ts";
@@ -44,7 +45,8 @@ export async function copyExtras(
     if (source === null) return; // they are made together, in this order
     const path = await Deno.makeTempFile({ dir: options.dir, suffix: ending });
     try {
-      await Deno.writeFile(path, await source.target.read(extraAddress(source.address, ending), options));
+      const body = await source.target.read(extraAddress(source.address, ending), options);
+      await Deno.writeFile(path, (await readAll(body, MAX_EXTRA_BYTES)).stream());
       await to.target.put(await stageSmall(path), there, options);
     } finally {
       await Deno.remove(path);

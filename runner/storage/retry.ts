@@ -77,22 +77,23 @@ export async function once(
   onAlive?.(alive);
   try {
     const answer = await parts.fetch(input, { ...rest, redirect: "manual", signal: silence.signal });
-    const body = await readAll(answer.body);
+    const body = await readAll(answer.body, MAX_ANSWER_BYTES);
     return new Response(body.size > 0 ? body : null, { status: answer.status, headers: answer.headers });
   } finally {
     clearTimeout(timer);
   }
 }
 
-async function readAll(body: ReadableStream<Uint8Array<ArrayBuffer>> | null): Promise<Blob> {
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
+/** The whole body, which is small; throws for one that is not. */
+export async function readAll(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Blob> {
+  const chunks: BlobPart[] = [];
   let bytes = 0;
   for await (const chunk of body ?? []) {
     bytes += chunk.byteLength;
-    if (bytes > MAX_ANSWER_BYTES) {
+    if (bytes > maxBytes) {
       throw new StorageError("slow", "the answer is too long to be one", { code: "storage_5xx" });
     }
-    chunks.push(chunk);
+    chunks.push(chunk as Uint8Array<ArrayBuffer>);
   }
   return new Blob(chunks);
 }
