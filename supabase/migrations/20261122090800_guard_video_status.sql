@@ -109,14 +109,14 @@ begin
   return null;
 end
 $$;
-create trigger video_queue_settles_status after update of status on public.video_queue
+create trigger video_queue_settles_status after update of status, settled_status on public.video_queue
   for each row when (new.status <> new.settled_status) execute function keepstream.settle_video_status();
 
 create function keepstream.record_new_job() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  if new.status <> 'pending' then
+  if new.status <> 'pending' or new.settled_status <> 'pending' then
     raise exception using errcode = 'PT422', message = format('a new job is pending, not %s', new.status);
   end if;
   insert into keepstream.events (queue_id, kind, to_status) values (new.id, 'enqueued', 'pending');

@@ -6,8 +6,8 @@ create function public.update_video_queue_status(
 language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  job public.video_queue;
-  policy keepstream.error_classes;
+  job record;
+  blamed public.video_candidates;
   moment timestamptz;
   message text;
   to_status text := status;
@@ -16,7 +16,12 @@ declare
   addresses jsonb;
   next_address jsonb;
 begin
-  select * into job from public.video_queue q where q.id = update_video_queue_status.id for update;
+  -- With the policy of its class. One that is not the holder's to say counts as unknown.
+  select q.*, e.name as class, e.effect, e.base_seconds, e.blames_source, e.about into job
+  from public.video_queue q
+  left join keepstream.error_classes e
+    on e.name = case when update_video_queue_status.error_class in ('lease_expired', 'cancelled') then 'unknown' else update_video_queue_status.error_class end
+  where q.id = update_video_queue_status.id for update of q;
   if not found then
     raise exception using errcode = 'PT404', message = 'no such job';
   end if;
@@ -55,17 +60,15 @@ begin
     return job;
   end if;
 
-  -- A class this schema does not know yet, and one that is not the holder's to say, count as unknown.
   if job.cancel_requested_at is not null then
     to_status := 'failed';
     error := 'cancelled';
-    select * into policy from keepstream.error_classes e where e.name = 'cancelled';
-  elsif to_status = 'failed' or update_video_queue_status.error_class is not null then
-    select * into policy from keepstream.error_classes e
-    where e.name = case when update_video_queue_status.error_class in ('lease_expired', 'cancelled') then 'unknown' else update_video_queue_status.error_class end;
-    if not found and to_status = 'failed' then
-      select * into policy from keepstream.error_classes e where e.name = 'unknown';
-    end if;
+    job.class := 'cancelled';
+    job.effect := 'terminal';
+  elsif to_status = 'failed' and job.class is null then -- none was given, or one this schema does not know yet
+    select e.name, e.effect, e.base_seconds, e.blames_source, e.about
+    into job.class, job.effect, job.base_seconds, job.blames_source, job.about
+    from keepstream.error_classes e where e.name = 'unknown';
   end if;
 
   addresses := job.candidates;
@@ -74,34 +77,42 @@ begin
     if retry_after_seconds > 0 then
       due := moment + make_interval(secs => least(retry_after_seconds, 21600) * (1 + 0.1 * random()));
     end if;
-  elsif policy.effect = 'release' then
+  elsif job.effect = 'release' then
     to_status := 'pending';
-  elsif policy.effect = 'terminal' then
+  elsif job.effect = 'terminal' then
     dead := moment;
   else
-    if policy.blames_source or policy.effect in ('next_source', 'terminal_source') then
-      update public.video_candidates c
-      set fails = c.fails + 1, last_error_class = policy.name,
-          state = case policy.effect when 'next_source' then 'expired' when 'terminal_source' then 'dead' else c.state end
-      where c.id = coalesce(
-        (select k.id from public.video_candidates k where k.id = candidate_id and k.queue_id = job.id),
-        (select k.id from public.video_candidates k where k.queue_id = job.id and k.state = 'live' order by k.fails, k.rank limit 1));
-      addresses := keepstream.live_candidates(job.id);
+    if job.blames_source or job.effect in ('next_source', 'terminal_source') then
+      -- The one named, if it is this job's, else the one that was first in line.
+      loop
+        update public.video_candidates c
+        set fails = c.fails + 1, last_error_class = job.class,
+            state = case job.effect when 'next_source' then 'expired' when 'terminal_source' then 'dead' else c.state end
+        where c.id = coalesce(candidate_id, (job.candidates -> 0 ->> 'id')::uuid) and c.queue_id = job.id
+        returning c.* into blamed;
+        exit when found or candidate_id is null;
+        candidate_id := null;
+      end loop;
+      if blamed.state <> 'live' and jsonb_array_length(job.candidates) = 1 and (job.candidates -> 0 ->> 'id')::uuid = blamed.id then
+        addresses := null; -- it was the only one
+      else
+        addresses := keepstream.live_candidates(job.id);
+      end if;
       next_address := addresses -> 0;
     end if;
-    if policy.effect = 'terminal_source' and addresses is null then
+    if job.effect = 'terminal_source' and addresses is null then
       dead := moment;
-    elsif policy.effect = 'next_source' and addresses is not null then
+    elsif job.effect = 'next_source' and addresses is not null then
       to_status := 'pending';
-    elsif policy.effect <> 'terminal_source' then
-      if policy.effect = 'next_source' then
+    elsif job.effect <> 'terminal_source' then
+      if job.effect = 'next_source' then
         -- All of them expired: their pages may name fresh addresses after the back-off.
         update public.video_candidates c set state = 'live' where c.queue_id = job.id and c.state = 'expired';
         addresses := keepstream.live_candidates(job.id);
       end if;
       due := moment + case
         when retry_after_seconds > 0 then make_interval(secs => least(retry_after_seconds, 21600) * (1 + 0.1 * random()))
-        else keepstream.retry_delay(policy.base_seconds, job.attempts)
+        else keepstream.retry_delay(job.base_seconds, job.attempts)
       end;
     end if;
   end if;
@@ -121,8 +132,8 @@ begin
     set status = to_status, settled_status = to_status,
         attempts = case when to_status = 'pending' then q.attempts - 1 else q.attempts end,
         retry_count = case when to_status = 'failed' then q.retry_count + 1 else q.retry_count end,
-        error_class = coalesce(policy.name, q.error_class),
-        error_message = coalesce(message, case when to_status = 'failed' then policy.about end, q.error_message),
+        error_class = coalesce(job.class, q.error_class),
+        error_message = coalesce(message, case when to_status = 'failed' then job.about end, q.error_message),
         run_at = due, terminal_at = dead, finished_at = dead, updated_at = moment,
         video_url = coalesce(next_address ->> 'video_url', q.video_url),
         embed_url = case when next_address is null then q.embed_url else next_address ->> 'embed_url' end,

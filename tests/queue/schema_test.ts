@@ -48,6 +48,12 @@ Deno.test("service_role can read the queue but not write it past the functions",
   await using database = await createTestDatabase();
   await database.serviceRole`select * from public.video_queue`;
   await database.serviceRole`select * from public.operator`;
+  await database
+    .sql`insert into public.video_queue (mal_id, episode, provider, video_url) values (1, 1, 'a', 'https://a.test/')`;
+  await database.sql`update public.video_queue set status = 'failed', terminal_at = now(), attempts = 3 where true`;
+  await database.serviceRole`update public.video_queue set status = 'pending', retry_count = 0 where status = 'failed'`;
+  const [row] = await database.serviceRole`select status, attempts, terminal_at from public.video_queue`;
+  assert.deepEqual({ ...row }, { status: "pending", attempts: 0, terminal_at: null }, "the documented statement");
   for (
     const write of [
       "insert into public.video_queue (mal_id, episode, provider, video_url) values (1, 1, 'a', 'https://a.test/')",

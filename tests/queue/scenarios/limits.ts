@@ -148,6 +148,13 @@ export const LIMITS: readonly Scenario[] = [
       assert.equal(await move(failed.id, "downloading"), "23514");
       const held = await queue.uploading();
       assert.equal(await move(held.id, "ready"), "PT422");
+      assert.equal(
+        await outcome(queue.sql`update public.video_queue set settled_status = 'failed' where id = ${held.id}`),
+        "PT422",
+      );
+      const born = queue.sql`
+        insert into public.video_queue (mal_id, episode, provider, video_url, settled_status) values (9, 9, 'a', 'https://a.test/', 'ready')`;
+      assert.equal(await outcome(born), "PT422");
     },
   },
   {
