@@ -4,6 +4,7 @@ import { ARCHIVE } from "./scenarios/archive.ts";
 import { BAD_INPUT } from "./scenarios/bad_input.ts";
 import { CANDIDATES } from "./scenarios/candidates.ts";
 import { CONCURRENCY } from "./scenarios/concurrency.ts";
+import { DERIVED } from "./scenarios/derived.ts";
 import { EPISODE } from "./scenarios/episode.ts";
 import { LIMITS } from "./scenarios/limits.ts";
 import { TRANSITIONS } from "./scenarios/transitions.ts";
@@ -20,4 +21,5 @@ export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   upkeep: UPKEEP,
   concurrency: CONCURRENCY,
   limits: LIMITS,
+  derived: DERIVED,
 };

@@ -91,7 +91,8 @@ const CHECKS: Readonly<Record<string, readonly Check[]>> = Object.fromEntries(
 
 /** What noticed most of a function's mutants so far comes first, then what is quick: most mutants end with the first check. */
 function checksOf(name: string): Check[] {
-  const groups = ABOUT.find(([pattern]) => pattern.test(name))?.[1].concat("limits") ?? Object.keys(SCENARIOS);
+  const groups = ABOUT.find(([pattern]) => pattern.test(name))?.[1].concat("limits", "derived") ??
+    Object.keys(SCENARIOS);
   const worth = (check: Check) => check.kills.get(name) ?? 0;
   return groups.flatMap((group) => CHECKS[group]!).sort((a, b) => worth(b) - worth(a) || a.ms - b.ms);
 }

@@ -1,0 +1,206 @@
+/** What a move leaves behind in columns that no other scenario looks at, and that a question about one video is not answered with another's. */
+import assert from "node:assert/strict";
+import type { Scenario } from "../queue_fixture.ts";
+import { archiveOf, outcome, type Row, SHA256 } from "../rpc.ts";
+
+export const DERIVED: readonly Scenario[] = [
+  {
+    name: "finished – archived, cancelled, ended by hand – → no addresses, no progress, and when",
+    async run(queue) {
+      const { job } = await queue.archived();
+      const ready = await queue.row(job.id);
+      assert.deepEqual([ready["candidates"], ready["progress"], ready["updated_at"]], [
+        null,
+        null,
+        ready["finished_at"],
+      ]);
+      const failed = await queue.downloading();
+      await queue.update(failed, "failed", { error_class: "network" });
+      await queue.rpc("cancel_video", { id: failed.id });
+      assert.equal((await queue.row(failed.id))["candidates"], null);
+      const byHand = await queue.downloading();
+      await queue.update(byHand, "downloading", { progress: { bytes_done: 1 } });
+      await queue.sql`update public.video_queue set status = 'failed', terminal_at = now() where id = ${byHand.id}`;
+      const dead = await queue.row(byHand.id);
+      assert.deepEqual([dead["candidates"], dead["progress"], dead["lease_token"]], [null, null, null]);
+      assert.ok(dead["finished_at"]);
+    },
+  },
+  {
+    name: "moves by hand → the event says which, and of a revival alone whether attempts were reset",
+    async run(queue) {
+      const job = await queue.downloading();
+      const move = (status: string) => queue.sql`update public.video_queue set status = ${status} where id = ${job.id}`;
+      const last = async () => {
+        const [event] = await queue.sql`
+          select kind, to_status, detail from keepstream.events where queue_id = ${job.id} order by id desc limit 1`;
+        return { ...event };
+      };
+      await move("uploading");
+      assert.deepEqual(await last(), { kind: "uploading", to_status: "uploading", detail: null });
+      await move("pending");
+      assert.deepEqual(await last(), { kind: "released", to_status: "pending", detail: null });
+      await queue.claimOne();
+      await move("failed");
+      assert.equal((await queue.row(job.id))["retry_count"], 1);
+      await move("pending");
+      assert.deepEqual(await last(), { kind: "revived", to_status: "pending", detail: { reset: false } });
+      await queue.claimOne();
+      await move("uploading");
+      await move("failed");
+      assert.equal((await queue.row(job.id))["retry_count"], 2);
+    },
+  },
+  {
+    name: "a re-archive of a video that had failed once → attempts and failures start over",
+    async run(queue) {
+      const job = await queue.downloading();
+      await queue.update(job, "failed", { error_class: "network" });
+      await queue.travel(31);
+      const again = await queue.claimOne();
+      await queue.update(again, "uploading");
+      await queue.rpc("upsert_video_store", archiveOf(again));
+      await queue.sql`update public.video_queue set status = 'pending' where id = ${job.id}`;
+      const row = await queue.row(job.id);
+      assert.deepEqual([row["attempts"], row["retry_count"]], [0, 0]);
+    },
+  },
+  {
+    name: "an archive without a copy → 422 though another archive has one; under a cancel → 409 and still uploading",
+    async run(queue) {
+      await queue.archived();
+      const job = await queue.uploading();
+      assert.equal(await queue.refusal("upsert_video_store", archiveOf(job, { replicas: [] })), "PT422");
+      await queue.rpc("cancel_video", { id: job.id });
+      assert.equal(await queue.refusal("upsert_video_store", archiveOf(job)), "PT409");
+      assert.equal((await queue.row(job.id))["status"], "uploading");
+    },
+  },
+  {
+    name: "a failure that blames no address → the job's own addresses stay; 0 is no Retry-After of a release",
+    async run(queue) {
+      const job = await queue.downloading({ embed_url: "https://e.test/1" });
+      const row = await queue.update(job, "failed", { error_class: "disk_full" });
+      assert.deepEqual([row["embed_url"], row["video_url"]], ["https://e.test/1", "https://a.test/v.mp4"]);
+      const other = await queue.downloading();
+      await queue.update(other, "pending", { retry_after_seconds: 0 });
+      assert.equal((await queue.claimOne()).id, other.id);
+    },
+  },
+  {
+    name: "a new address for what waits → when; headers of 8192 bytes → kept, of 8193 → 400",
+    async run(queue) {
+      const job = await queue.enqueue({ episode: 1 });
+      await queue.sql`update public.video_queue set updated_at = now() - interval '1 day' where true`;
+      const again = await queue.enqueue({ episode: 1, video_url: "https://b.test/v.mp4" });
+      assert.equal(again["id"], job["id"]);
+      assert.ok((again["updated_at"] as Date).getTime() > Date.now() - 3_600_000);
+      const headers = (bytes: number) => ({ a: "x".repeat(bytes - '{"a": ""}'.length) });
+      await queue.enqueue({ headers: headers(8192) });
+      const more = { mal_id: 1, episode: 1, provider: "animasu", video_url: "https://a.test/", headers: headers(8193) };
+      assert.equal(await queue.refusal("enqueue_video", more), "PT400");
+    },
+  },
+  {
+    name: "read_episode and save_sources → the lists, archives and jobs of that episode of that title alone",
+    async run(queue) {
+      for (const [mal_id, episode] of [[1, 1], [1, 2], [2, 1]]) {
+        const servers = [{ video_url: "https://a.test/v.mp4", resolution: "480p" }];
+        const [saved] = await queue.rpc<{ save_sources: { queue: Row[] } }>("save_sources", {
+          mal_id,
+          episode,
+          lists: { [`p${mal_id}${episode}`]: { state: "ok", servers: [] }, animasu: { state: "ok", servers } },
+        });
+        assert.equal(saved!.save_sources.queue.length, 1);
+        const job = await queue.claimOne();
+        await queue.update(job, "uploading");
+        await queue.rpc("upsert_video_store", archiveOf(job));
+      }
+      const [row] = await queue.rpc<{ read_episode: Record<string, Row | Row[]> }>("read_episode", {
+        mal_id: 1,
+        episode: 1,
+      });
+      const { source_lists, store, queue: jobs } = row!.read_episode;
+      assert.deepEqual(Object.keys(source_lists!).sort(), ["animasu", "p11"]);
+      assert.equal((store as Row[]).length, 1);
+      assert.equal((jobs as Row[]).length, 1);
+    },
+  },
+  {
+    name: "save_sources: a direct address of 4096 bytes → asked for, of 4097 → left out",
+    async run(queue) {
+      const address = (bytes: number) => `https://a.test/${"x".repeat(bytes - "https://a.test/".length)}`;
+      const servers = [
+        { resolution: "720p", video_url: address(4096) },
+        { resolution: "480p", video_url: address(4097) },
+      ];
+      await queue.rpc("save_sources", { mal_id: 1, episode: 1, lists: { animasu: { state: "ok", servers } } });
+      const rows = await queue.sql`select resolution from public.video_queue`;
+      assert.deepEqual(rows.map((row) => row["resolution"]), ["720p"]);
+    },
+  },
+  {
+    name: "rights withdrawn → the row says why; a catalogue entry's new title → kept",
+    async run(queue) {
+      const job = await queue.enqueue();
+      await queue.rpc("apply_providers", { entries: [], dry_run: false });
+      assert.match(String((await queue.row(job["id"]))["error_message"]), /on what ground/);
+      const title = async (text: string) => {
+        const entries = [{ mal_id: 1, episode: 1, title: text, sources: [], rights: "own work" }];
+        await queue.rpc("import_catalogue", { entries, dry_run: false });
+        return (await queue.sql`select title from public.catalogue`)[0]!["title"];
+      };
+      assert.deepEqual([await title("first"), await title("second")], ["first", "second"]);
+    },
+  },
+  {
+    name: "redact looks at 8192 characters",
+    async run(queue) {
+      const text = `https://a.test/?${"x".repeat(8192 - "https://a.test/?".length)} tail`;
+      const [row] = await queue.sql`select keepstream.redact(${text}) as message`;
+      assert.equal(row!["message"], "https://a.test/?…");
+    },
+  },
+  {
+    name: "copies whose maker fell silent → failed, due in 5 to 30 seconds, and then the sweep wakes for them",
+    async run(queue) {
+      await queue.archived();
+      const targets = Array.from({ length: 50 }, (_, n) => `t-${n}`);
+      await queue.rpc("plan_replica_repairs", { targets });
+      await queue.rpc("claim_replica_repairs", { limit: 50, lease_seconds: 60 });
+      await queue.travel(61);
+      const sweep = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep;
+      assert.equal((await sweep())["replicas_reaped"], 50);
+      const [delays] = await queue.sql`
+        select min(run_at - updated_at) >= interval '5 seconds' and max(run_at - updated_at) <= interval '30 seconds' as fit
+        from public.video_replicas where state = 'failed'`;
+      assert.equal(delays!["fit"], true);
+      assert.equal((await sweep())["woken"], false);
+      await queue.travel(31);
+      assert.equal((await sweep())["woken"], true);
+    },
+  },
+  {
+    name: "record_replica_hash of a copy without one → copy and archive hold it, and an event says so; of none → 404",
+    async run(queue) {
+      const { job } = await queue.archived();
+      const other = await queue.archived();
+      await queue.sql`update public.video_replicas set sha256 = null, size_bytes = null where true`;
+      await queue.sql`update public.video_store set sha256 = null, size_bytes = null where true`;
+      const [copy] = await queue.sql<{ id: string }[]>`
+        select r.id from public.video_replicas r join public.video_store s on s.id = r.store_id where s.queue_id = ${job.id}`;
+      const args = { replica_id: copy!.id, sha256: SHA256.toUpperCase(), size_bytes: 4 };
+      assert.equal((await queue.rpc("record_replica_hash", args))[0]!["record_replica_hash"], true);
+      const rows = await queue.sql`
+        select s.queue_id, s.sha256, s.size_bytes::int, r.sha256 as copy_sha256, r.size_bytes::int as copy_bytes
+        from public.video_store s join public.video_replicas r on r.store_id = s.id order by s.queue_id = ${job.id} desc`;
+      assert.deepEqual(rows.map((row) => ({ ...row })), [
+        { queue_id: job.id, sha256: SHA256, size_bytes: 4, copy_sha256: SHA256, copy_bytes: 4 },
+        { queue_id: other.job.id, sha256: null, size_bytes: null, copy_sha256: null, copy_bytes: null },
+      ]);
+      assert.equal((await queue.events(job.id)).at(-1), "replica_hashed");
+      const nobody = { ...args, replica_id: crypto.randomUUID() };
+      assert.equal(await outcome(queue.rpc("record_replica_hash", nobody)), "PT404");
+    },
+  },
+];
