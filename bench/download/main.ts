@@ -1,111 +1,134 @@
 /**
- * `deno task bench:download [rounds]`: the runner beside sequential ffmpeg and plain aria2c on the same line, and beside what the
- * connections allow at best. Writes bench/results/download.json and bench/results/download.svg.
+ * `deno task bench:download [c1] [large] [sequential] [uncapped] [pieces] [--rounds=3]`: the runner beside sequential ffmpeg, plain aria2c and yt-dlp
+ * with 16 connections on the same line, and beside what the connections allow at best. A part that is measured again replaces its rounds
+ * in bench/results/download.json; bench/results/download.svg is drawn from all.
  */
 import os from "node:os";
+import { C1, startHost, UNCAPPED } from "./line.ts";
+import { residentBytes, untilIdle } from "./load.ts";
 import { limitSeconds, makeBenchMedia } from "./media.ts";
-import { plot, type Summary } from "./plot.ts";
+import { plot } from "./plot.ts";
+import { type PieceRound, ratios, type Round, summarise } from "./summary.ts";
 
-const C1 = { connectMs: 100, latencyMs: 50, bytesPerSecond: 4_000_000 };
-const UNCAPPED = { connectMs: 0, latencyMs: 0, bytesPerSecond: 0 };
-const rounds = Number(Deno.args[0] ?? 3);
+type Measured = Omit<Round, "how" | "name" | "round" | "busy_elsewhere" | "peak_mib_with_children">;
+type Results = { rounds: Record<string, Round[]>; pieces: PieceRound[] };
 
-type Round = {
-  line: string;
-  how: string;
-  name: string;
-  seconds: number;
-  cpu_seconds: number;
-  children_cpu_seconds: number;
-  peak_mib: number;
+const HLS = ["ts", "aes", "fmp4"];
+const PARTS = {
+  c1: { line: C1, plan: ways({ runner: [...HLS, "mp4"], "yt-dlp": HLS, aria2c: ["mp4"] }) },
+  large: { line: C1, plan: ways({ runner: ["large"], aria2c: ["large"] }) },
+  /** Once: it takes minutes and hardly varies. */
+  sequential: { line: C1, plan: ways({ ffmpeg: HLS }), rounds: 1 },
+  uncapped: {
+    line: UNCAPPED,
+    plan: ways({ runner: [...HLS, "mp4"], "yt-dlp": HLS, ffmpeg: HLS, aria2c: ["mp4"] }),
+  },
 };
+const MEMORY_SAMPLE_MS = 40;
+const resultsDir = new URL("../results/", import.meta.url);
+const asked = Deno.args.filter((arg) => !arg.startsWith("--"));
+const rounds = Number(Deno.args.find((arg) => arg.startsWith("--rounds="))?.slice(9) ?? 3);
+const isAsked = (part: string) => asked.length === 0 || asked.includes(part);
 
 await makeBenchMedia();
-const raw: Round[] = [];
-for (let round = 0; round < rounds; round++) {
-  for (const [line, settings] of Object.entries({ C1, uncapped: UNCAPPED })) {
-    const host = await startHost(settings);
-    const plan = [["runner", "ts"], ["runner", "aes"], ["runner", "fmp4"], ["runner", "mp4"], ["aria2c", "mp4"]];
-    // The slow ones once: they take minutes and hardly vary.
-    if (round === 0 || line === "uncapped") plan.push(["ffmpeg", "ts"], ["ffmpeg", "aes"]);
-    if (round % 2 === 1) plan.reverse();
-    for (const [how, name] of plan) {
-      const result = await measure(how!, name!, host.url);
-      raw.push({ line, how: how!, name: name!, ...result });
-      console.error(`${round + 1} ${line} ${how} ${name} ${result.seconds.toFixed(2)} s`);
+const kept: Results = JSON.parse(await Deno.readTextFile(new URL("download.json", resultsDir)).catch(() => "{}"));
+const results: Results = { rounds: Array.isArray(kept.rounds) ? {} : kept.rounds ?? {}, pieces: kept.pieces ?? [] };
+const limits = new Map<string, number>();
+for (const name of HLS) limits.set(name, await limitSeconds(name, C1, 16));
+for (const name of ["mp4", "large"]) limits.set(name, await limitSeconds(name, C1, 8));
+
+for (const [part, { line, plan, ...own }] of Object.entries(PARTS)) {
+  if (!isAsked(part)) continue;
+  const host = await startHost(line);
+  results.rounds[part] = [];
+  for (let round = 0; round < ("rounds" in own ? own.rounds : rounds); round++) {
+    for (const { how, name } of round % 2 === 0 ? plan : plan.toReversed()) {
+      const result = await measure([how, name, host.url], { itself: how === "runner" });
+      results.rounds[part].push({ how, name, round, ...result });
+      console.error(`${part} ${round + 1} ${how} ${name} ${result.seconds.toFixed(2)} s`);
     }
-    await host.stop();
   }
+  await host.stop();
+  await save();
 }
-const results = {
-  machine: {
-    cpus: os.cpus().length,
-    model: os.cpus()[0]?.model,
-    memory_gib: Math.round(os.totalmem() / 2 ** 30),
-    deno: Deno.version.deno,
-    /** Other work on the machine meanwhile; above the number of cores, seconds say little and ratios more. */
-    load_average: os.loadavg(),
-  },
-  scenario: { C1, uncapped: "loopback, no cap", media: "600 s, 150 segments", hls_connections: 16, mp4_connections: 8 },
-  note:
-    "seconds of the runner include verification of every track, the faststart rewrite and sha-256; peak_mib is the Deno process",
-  summary: await summarise(raw),
-  rounds: raw,
-};
-await Deno.mkdir(new URL("../results", import.meta.url), { recursive: true });
-await Deno.writeTextFile(new URL("../results/download.json", import.meta.url), `${JSON.stringify(results, null, 2)}\n`);
-await Deno.writeTextFile(new URL("../../bench/results/download.svg", import.meta.url), plot(results.summary));
-console.table(results.summary);
+if (isAsked("pieces")) {
+  results.pieces = [];
+  for (let round = 0; round < rounds; round++) {
+    for (const piece of ["mega", "proxy", "verify"]) {
+      const busy_elsewhere = await untilIdle();
+      results.pieces.push({
+        piece,
+        round,
+        busy_elsewhere,
+        ...await run<Omit<PieceRound, "piece" | "round" | "busy_elsewhere">>("pieces.ts", [piece]),
+      });
+    }
+  }
+  await save();
+}
+console.table(summary());
+console.table(ratios(results, limits));
 
-async function summarise(rounds: readonly Round[]): Promise<Summary[]> {
-  const keys = [...new Set(rounds.map((round) => `${round.line} ${round.how} ${round.name}`))];
-  return await Promise.all(keys.map(async (key) => {
-    const [line = "", how = "", name = ""] = key.split(" ");
-    const own = rounds.filter((round) => `${round.line} ${round.how} ${round.name}` === key);
-    const median = (pick: (round: Round) => number) => {
-      const sorted = own.map(pick).sort((a, b) => a - b);
-      const middle = sorted.slice(Math.floor((sorted.length - 1) / 2), Math.floor(sorted.length / 2) + 1);
-      return middle.reduce((sum, value) => sum + value, 0) / middle.length;
-    };
-    const limit = line === "C1" ? await limitSeconds(name, C1, name === "mp4" ? 8 : 16) : null;
-    const seconds = median((round) => round.seconds);
-    return {
-      line,
-      how,
-      name,
-      median_seconds: Number(seconds.toFixed(2)),
-      limit_seconds: limit === null ? null : Number(limit.toFixed(2)),
-      ratio_to_limit: limit === null ? null : Number((seconds / limit).toFixed(2)),
-      cpu_seconds: Number(median((round) => round.cpu_seconds + round.children_cpu_seconds).toFixed(2)),
-      peak_mib: Math.round(median((round) => round.peak_mib)),
-    };
-  }));
+function summary() {
+  return Object.entries(results.rounds).flatMap(([part, own]) => summarise(part, own, limits));
 }
 
-async function measure(how: string, name: string, origin: string): Promise<Omit<Round, "line" | "how" | "name">> {
-  const output = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", new URL("variant.ts", import.meta.url).pathname, how, name, origin],
+/** After every part: a long run that is ended keeps what it has. */
+async function save(): Promise<void> {
+  const content = {
+    machine: machine(),
+    scenario: scenario(),
+    goals: ratios(results, limits),
+    summary: summary(),
+    ...results,
+  };
+  await Deno.mkdir(resultsDir, { recursive: true });
+  await Deno.writeTextFile(new URL("download.json", resultsDir), `${JSON.stringify(content, null, 2)}\n`);
+  await Deno.writeTextFile(new URL("download.svg", resultsDir), plot(summary(), limits));
+}
+
+function ways(plan: Readonly<Record<string, readonly string[]>>) {
+  return Object.entries(plan).flatMap(([how, names]) => names.map((name) => ({ how, name })));
+}
+
+async function measure(
+  args: readonly string[],
+  options: { itself: boolean },
+): Promise<Omit<Round, "how" | "name" | "round">> {
+  const busy_elsewhere = await untilIdle();
+  let most = 0;
+  const result = await run<Measured>("variant.ts", args, (pid) => most = Math.max(most, residentBytes(pid, options)));
+  return { ...result, busy_elsewhere, peak_mib_with_children: Math.round(most / 2 ** 20) };
+}
+
+async function run<T>(program: string, args: readonly string[], sample?: (pid: number) => void): Promise<T> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "-A", new URL(program, import.meta.url).pathname, ...args],
     stdout: "piped",
     stderr: "piped",
-  }).output();
-  const text = new TextDecoder().decode(output.stdout);
-  if (!output.success) throw new Error(`${how} ${name}: ${text}${new TextDecoder().decode(output.stderr)}`);
+  }).spawn();
+  const timer = sample && setInterval(() => sample(child.pid), MEMORY_SAMPLE_MS);
+  const { success, stdout, stderr } = await child.output();
+  clearInterval(timer);
+  const text = new TextDecoder().decode(stdout);
+  if (!success) throw new Error(`${program} ${args.join(" ")}: ${text}${new TextDecoder().decode(stderr)}`);
   return JSON.parse(text);
 }
 
-async function startHost(line: typeof C1): Promise<{ url: string; stop: () => Promise<void> }> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", new URL("host.ts", import.meta.url).pathname, ...Object.values(line).map(String)],
-    stdout: "piped",
-  }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const { value } = await reader.read();
+function machine() {
+  const memory_gib = Math.round(os.totalmem() / 2 ** 30);
+  return { cpus: os.cpus().length, model: os.cpus()[0]?.model, memory_gib, deno: Deno.version.deno };
+}
+
+function scenario() {
   return {
-    url: `http://127.0.0.1:${value!.trim()}`,
-    stop: async () => {
-      child.kill("SIGKILL");
-      await reader.cancel();
-      await child.status;
-    },
+    C1,
+    media: "600 s in 150 segments, the same as one MP4; large: 2,240 s as one MP4 of 610 MB",
+    hls_connections: 16,
+    mp4_connections: 8,
+    seconds: "of the runner: until the file is verified, starts fast and is hashed; of the others: until they exit",
+    peak_mib:
+      "the Deno process at its peak; with_children: all processes at one moment, sampled every 40 ms, shared pages in each",
+    busy_elsewhere: "share of the processors that something else took in the second before",
   };
 }

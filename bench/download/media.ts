@@ -1,7 +1,13 @@
-/** What the benchmark downloads: 600 s of video at a constant rate, as HLS (clear, AES-128, fMP4) in 4 s segments and as MP4. Made once. */
-const VERSION = "1";
+/**
+ * What the benchmark downloads: 600 s of video at a constant rate, as HLS (clear, AES-128, fMP4) in 4 s segments and as MP4, and a longer
+ * MP4 of 610 MB. Made once.
+ */
+import type { LineSettings } from "./line.ts";
+
+const VERSION = "2";
 export const MEDIA_DIR = new URL("../../.keepstream/bench-download", import.meta.url).pathname;
 export const SECONDS = 600;
+export const LARGE_SECONDS = 2240;
 const LOOP_SECONDS = 20;
 
 export async function makeBenchMedia(): Promise<void> {
@@ -16,7 +22,8 @@ export async function makeBenchMedia(): Promise<void> {
     ...["-sc_threshold", "0", "-b:v", "2000k", "-minrate", "2000k", "-maxrate", "2000k", "-bufsize", "2000k"],
     ...["-x264-params", "nal-hrd=cbr:force-cfr=1", "-c:a", "aac", "-b:a", "128k", loop],
   ]);
-  const input = ["-stream_loop", `${SECONDS / LOOP_SECONDS - 1}`, "-i", loop, "-c", "copy"];
+  const looped = (seconds: number) => ["-stream_loop", `${seconds / LOOP_SECONDS - 1}`, "-i", loop, "-c", "copy"];
+  const input = looped(SECONDS);
   const hls = (dir: string, ending: string) =>
     ["-f", "hls", "-hls_time", "4", "-hls_playlist_type", "vod"]
       .concat(["-hls_segment_filename", `${MEDIA_DIR}/${dir}/s%d.${ending}`]);
@@ -34,18 +41,19 @@ export async function makeBenchMedia(): Promise<void> {
     ...[...input, ...hls("fmp4", "m4s"), "-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", "init.mp4"],
     `${MEDIA_DIR}/fmp4/v.m3u8`,
   ]);
-  await ffmpeg([...input, `${MEDIA_DIR}/video.mp4`]);
+  await ffmpeg([...input, `${MEDIA_DIR}/mp4.mp4`]);
+  await ffmpeg([...looped(LARGE_SECONDS), `${MEDIA_DIR}/large.mp4`]);
   await Deno.writeTextFile(`${MEDIA_DIR}/made`, VERSION);
 }
 
 /** Seconds that `connections` need at best: each answer costs latency and its bytes at the cap, each connection its set-up. */
 export async function limitSeconds(
   name: string,
-  line: { connectMs: number; latencyMs: number; bytesPerSecond: number },
+  line: LineSettings,
   connections: number,
 ): Promise<number> {
-  if (name === "mp4") {
-    const { size } = await Deno.stat(`${MEDIA_DIR}/video.mp4`);
+  if (name === "mp4" || name === "large") {
+    const { size } = await Deno.stat(`${MEDIA_DIR}/${name}.mp4`);
     return size / (connections * line.bytesPerSecond) + (line.connectMs + line.latencyMs) / 1000;
   }
   const sizes: number[] = [];

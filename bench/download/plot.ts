@@ -1,43 +1,71 @@
-/** Bars of seconds per way and format at C1, with the computed limit as a line across each. Pure. */
-export type Summary = {
-  line: string;
-  how: string;
-  name: string;
-  median_seconds: number;
-  limit_seconds: number | null;
-  ratio_to_limit: number | null;
-  cpu_seconds: number;
-  peak_mib: number;
+/** Bars per format at C1: how many times as long as the connections allow at best, with the seconds beside. Pure. */
+import type { Summary } from "./summary.ts";
+
+const BAR = 20;
+const LEFT = 200;
+const WIDTH = 760;
+const RIGHT = 140;
+/** Longer bars are broken off: sequential ffmpeg would make all others look alike. */
+const MOST = 2.4;
+const NAMES: Record<string, string> = {
+  ts: "HLS, MPEG-TS",
+  aes: "HLS, AES-128",
+  fmp4: "HLS, fMP4",
+  mp4: "MP4, 163 MB",
+  large: "MP4, 610 MB",
 };
 
-const BAR = 22;
-const LEFT = 150;
-const WIDTH = 760;
-
-export function plot(summary: readonly Summary[]): string {
-  const rows = summary.filter((row) => row.line === "C1").sort((a, b) =>
-    a.name.localeCompare(b.name) || a.median_seconds - b.median_seconds
-  );
-  const most = Math.max(...rows.map((row) => row.median_seconds));
-  const scale = (seconds: number) => Math.round((seconds / most) * (WIDTH - LEFT - 70));
-  const height = 70 + rows.length * (BAR + 10);
-  const bars = rows.map((row, i) => {
-    const y = 50 + i * (BAR + 10);
-    const limit = row.limit_seconds === null
-      ? ""
-      : `<line x1="${LEFT + scale(row.limit_seconds)}" x2="${LEFT + scale(row.limit_seconds)}" y1="${y - 3}" y2="${
-        y + BAR + 3
-      }" stroke="#b3261e" stroke-width="2"/>`;
-    return `<text x="${LEFT - 8}" y="${y + 16}" text-anchor="end">${row.how} · ${row.name}</text>` +
-      `<rect x="${LEFT}" y="${y}" width="${scale(row.median_seconds)}" height="${BAR}" rx="3" fill="${
-        row.how === "runner" ? "#2f5bd7" : "#9aa3b5"
-      }"/>` +
-      `<text x="${LEFT + scale(row.median_seconds) + 6}" y="${y + 16}">${row.median_seconds} s</text>${limit}`;
-  });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="13" role="img" aria-label="Seconds to archive 600 s of video on a line of 4 MB/s per connection">
+export function plot(summary: readonly Summary[], limits: ReadonlyMap<string, number>): string {
+  const scale = (ratio: number) => Math.round((Math.min(ratio, MOST) / MOST) * (WIDTH - LEFT - RIGHT));
+  const parts: string[] = [];
+  let y = 64;
+  for (const [name, title] of Object.entries(NAMES)) {
+    const rows = summary.filter((row) => row.name === name && row.line !== "uncapped" && row.ratio_to_limit !== null);
+    if (rows.length === 0) continue;
+    const limit = limits.get(name)!;
+    parts.push(text({ x: 12, y: y + 15, bold: true }, title));
+    parts.push(text({ x: 12, y: y + 31, grey: true }, `at best ${limit.toFixed(1)} s`));
+    const top = y;
+    for (const row of rows.sort((a, b) => a.median_seconds - b.median_seconds)) {
+      const width = scale(row.ratio_to_limit!);
+      const fill = row.how === "runner" ? "#2f5bd7" : "#9aa3b5";
+      parts.push(text({ x: LEFT - 8, y: y + 15, end: true }, row.how));
+      parts.push(`<rect x="${LEFT}" y="${y}" width="${width}" height="${BAR}" rx="2" fill="${fill}"/>`);
+      if (row.ratio_to_limit! > MOST) {
+        const x = LEFT + width - 14;
+        parts.push(`<path d="M${x} ${y + BAR + 2}l6 -${BAR + 4}" stroke="#fff" stroke-width="4"/>`);
+      }
+      parts.push(
+        text({ x: LEFT + width + 6, y: y + 15 }, `${row.median_seconds} s · ${row.ratio_to_limit!.toFixed(2)} ×`),
+      );
+      y += BAR + 6;
+    }
+    const at = LEFT + scale(1);
+    parts.push(`<line x1="${at}" x2="${at}" y1="${top - 3}" y2="${y - 3}" stroke="#b3261e" stroke-width="2"/>`);
+    y += 16;
+  }
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="13" role="img" aria-label="Time to archive a video, in multiples of what the connections allow">
 <rect width="100%" height="100%" fill="#fff"/>
-<text x="12" y="24" font-size="15" font-weight="600">Seconds for 600 s of video at 4 MB/s per connection, 50 ms latency (red: at best)</text>
-${bars.join("\n")}
+${
+    text(
+      { x: 12, y: 24, bold: true },
+      "Time on a line of 4 MB/s per connection, 50 ms latency, 100 ms per new connection",
+    )
+  }
+${
+    text(
+      { x: 12, y: 43, grey: true },
+      "red: what 16 (HLS) or 8 (MP4) connections allow at best; the runner verifies and hashes, the others only download",
+    )
+  }
+${parts.join("\n")}
 </svg>
 `;
+}
+
+function text(at: { x: number; y: number; bold?: boolean; grey?: boolean; end?: boolean }, content: string): string {
+  const weight = at.bold ? ' font-weight="600"' : "";
+  const fill = at.grey ? ' fill="#5b6472"' : "";
+  const anchor = at.end ? ' text-anchor="end"' : "";
+  return `<text x="${at.x}" y="${at.y}"${weight}${fill}${anchor}>${content}</text>`;
 }

@@ -1,4 +1,4 @@
-/** One measured download in a process of its own: `variant.ts runner|ffmpeg|aria2c NAME ORIGIN`. Prints one JSON line. */
+/** One measured download in a process of its own: `variant.ts runner|ffmpeg|aria2c|yt-dlp NAME ORIGIN`. Prints one JSON line. */
 import process from "node:process";
 import { createDiskBudget } from "../../runner/job/disk_budget.ts";
 import { fetchSource } from "../../runner/job/fetch_source.ts";
@@ -6,17 +6,22 @@ import { Progress } from "../../runner/job/progress.ts";
 import { openJobDir } from "../../runner/job/work_dir.ts";
 import { startForwardProxy } from "../../runner/network/forward_proxy.ts";
 import { createGuardedFetch } from "../../runner/network/guarded_fetch.ts";
+import { LARGE_SECONDS, SECONDS } from "./media.ts";
 
 const [how = "runner", name = "ts", origin = ""] = Deno.args;
-const url = `${origin}/${name === "mp4" ? "video.mp4" : `${name}/v.m3u8`}`;
+const progressive = name === "mp4" || name === "large";
+const url = `${origin}/${progressive ? `${name}.mp4` : `${name}/v.m3u8`}`;
+const expected = name === "large" ? LARGE_SECONDS : SECONDS;
+const phases: Record<string, number> = {};
 const dir = await Deno.makeTempDir({ prefix: "keepstream-bench-" });
 const startedAt = performance.now();
 const path = how === "runner" ? await runner() : await command();
 const seconds = (performance.now() - startedAt) / 1000;
 const duration = await probeDuration(path);
-console.log(JSON.stringify({ seconds, duration, bytes: (await Deno.stat(path)).size, ...cpu(), peak_mib: peakMib() }));
+const { size } = await Deno.stat(path);
+console.log(JSON.stringify({ seconds, phases, duration, bytes: size, ...cpu(), peak_mib: peakMib() }));
 await Deno.remove(dir, { recursive: true });
-Deno.exit(Math.abs(duration - 600) < 2 ? 0 : 1);
+Deno.exit(Math.abs(duration - expected) < 2 ? 0 : 1);
 
 async function runner(): Promise<string> {
   const policy = { allowedOrigins: [origin] };
@@ -25,7 +30,7 @@ async function runner(): Promise<string> {
   const progress = new Progress(() => performance.now());
   const jobDir = await openJobDir(dir, crypto.randomUUID());
   const { final } = await fetchSource({
-    candidate: { id: null, embedUrl: null, videoUrl: url, kind: name === "mp4" ? "mp4" : "hls", headers: {} },
+    candidate: { id: null, embedUrl: null, videoUrl: url, kind: progressive ? "mp4" : "hls", headers: {} },
     resolution: null,
     source: "bench",
   }, {
@@ -40,18 +45,20 @@ async function runner(): Promise<string> {
     hlsConnections: 16,
     mp4Connections: 8,
     onResumed: () => {},
-    onPhase: () => console.error(((performance.now() - startedAt) / 1000).toFixed(2), progress.phase),
+    onPhase: () => phases[progress.phase] = Number(((performance.now() - startedAt) / 1000).toFixed(2)),
   });
   return final.path;
 }
 
 async function command(): Promise<string> {
   const output = `${dir}/out.mp4`;
-  const [program, args] = how === "ffmpeg"
-    ? ["ffmpeg", ["-nostdin", "-v", "error", "-i", url, "-c", "copy", output]] as const
-    : ["aria2c", ["-q", "-x8", "-s8", "-k1M", "--file-allocation=none", "-d", dir, "-o", "out.mp4", url]] as const;
-  const { success } = await new Deno.Command(program, { args: [...args] }).output();
-  if (!success) throw new Error(`${program} failed`);
+  const commands: Record<string, string[]> = {
+    ffmpeg: ["-nostdin", "-v", "error", "-i", url, "-c", "copy", output],
+    aria2c: ["-q", "-x8", "-s8", "-k1M", "--file-allocation=none", "-d", dir, "-o", "out.mp4", url],
+    "yt-dlp": ["-q", "--no-warnings", "--no-config", "-N", "16", "-o", output, url],
+  };
+  const { success } = await new Deno.Command(how, { args: commands[how]! }).output();
+  if (!success) throw new Error(`${how} failed`);
   return output;
 }
 

@@ -8,7 +8,8 @@ import { redactText } from "../../core/redact.ts";
 import { CHILD_ENV, kill, readTail } from "../media/child.ts";
 import type { Line } from "../network/forward_proxy.ts";
 
-const POLL_MS = 100;
+/** Often when the end is near, seldom in a download of hours. */
+const POLL_MS = { least: 20, most: 250 };
 const START_TRIES = 100;
 const SIGINT_WAIT_MS = 1500;
 
@@ -146,10 +147,15 @@ async function download(
   for (;;) {
     options.signal.throwIfAborted();
     const status = await options.rpc("tellStatus", [gid, STATUS_KEYS]) as Status;
-    options.onProgress(Number(status.completedLength), Number(status.totalLength), Number(status.downloadSpeed));
+    const [done = 0, total = 0, speed = 0] = [status.completedLength, status.totalLength, status.downloadSpeed].map(
+      Number,
+    );
+    options.onProgress(done, total, speed);
     if (status.status === "complete") return;
     if (status.status === "error" || status.status === "removed") throw failure(status);
-    await new Promise((done) => setTimeout(done, POLL_MS));
+    const secondsLeft = total > 0 && speed > 0 ? (total - done) / speed : 0;
+    const wait = Math.min(POLL_MS.most, Math.max(POLL_MS.least, secondsLeft * 100));
+    await new Promise((next) => setTimeout(next, wait));
   }
 }
 

@@ -9,7 +9,7 @@ import type { MediaRequest } from "../network/guarded_fetch.ts";
 import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
 import type { MemoryBudget } from "./memory_budget.ts";
 import { DamagedSegment, readSegmentBody, type SegmentContainer } from "./segment_body.ts";
-import { fetchPiece } from "./segment_fetch.ts";
+import { fetchPiece, giveBack } from "./segment_fetch.ts";
 import { openSegmentJournal, type SegmentJournal } from "./segment_journal.ts";
 
 const TRIES = 5;
@@ -190,8 +190,10 @@ class HlsDownload {
       iv: segmentIv(segment),
       durationSeconds: segment.durationSeconds,
     });
+    if (key !== null) giveBack(bytes);
     await this.#map(segment, attempt);
     await this.#journal.store(task.file, body).catch(throwDiskFull);
+    giveBack(body.bytes);
     this.#storedNext.splice(0).forEach((wake) => wake());
     if (++this.#successes % (2 * this.#limit) === 0) this.#limit = Math.min(this.#limit + 1, this.#options.connections);
   }

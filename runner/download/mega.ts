@@ -5,7 +5,7 @@
 import { KeepstreamError } from "../../core/errors.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import { type Chunk, chunkMac, decryptAt, importMegaKey, macMatches, megaChunks, type MegaKey } from "./mega_crypto.ts";
-import { fetchPiece } from "./segment_fetch.ts";
+import { fetchPiece, giveBack } from "./segment_fetch.ts";
 
 const SPAN_BYTES = 4 * 1024 * 1024;
 const TRIES = 5;
@@ -48,11 +48,12 @@ export async function downloadMega(source: MegaSource, options: MegaOptions): Pr
       const clear = await fetchWithTries(span);
       const own = await Promise.all(
         span.chunks.map((chunk) =>
-          chunkMac(clear.slice(chunk.offset - span.offset, chunk.offset - span.offset + chunk.length), key)
+          chunkMac(clear.subarray(chunk.offset - span.offset, chunk.offset - span.offset + chunk.length), key)
         ),
       );
       await file.seek(span.offset, Deno.SeekMode.Start);
       for (let at = 0; at < clear.length;) at += await file.write(clear.subarray(at));
+      giveBack(clear);
       macs.set(span.offset, own);
       const line = JSON.stringify({ offset: span.offset, macs: own.map((mac) => mac.toHex()) });
       journal.writeSync(new TextEncoder().encode(`${line}\n`)); // one write: lines of two workers never mix
@@ -67,7 +68,9 @@ export async function downloadMega(source: MegaSource, options: MegaOptions): Pr
       try {
         const piece = { url, byteRange: { offset: span.offset, length: span.length } };
         const bytes = await fetchPiece(piece, { ...options, signal, dropSlow: attempt < TRIES - 1 });
-        return await decryptAt(bytes, span.offset, key as MegaKey);
+        const clear = await decryptAt(bytes, span.offset, key as MegaKey);
+        giveBack(bytes);
+        return clear;
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof KeepstreamError) || !error.retryable || attempt >= TRIES) throw error;

@@ -10,11 +10,13 @@ import type { FetchedSource, SourceTools } from "./source_tools.ts";
 
 const TEXT_SUBTITLES = new Set(["subrip", "ass", "ssa", "webvtt", "mov_text", "text"]);
 
+export type FinishTools = Pick<SourceTools, "dir" | "signal" | "progress" | "onPhase">;
+
 /** `input` is used up. */
 export async function finishFile(
   input: string,
   what: { format: ProbeFormat; expected: Expectation },
-  tools: SourceTools,
+  tools: FinishTools,
 ): Promise<FetchedSource> {
   tools.progress.enter("verifying");
   tools.onPhase();
@@ -29,7 +31,7 @@ export async function finishFile(
 async function verifyAndWrite(
   input: string,
   what: { format: ProbeFormat; expected: Expectation },
-  { dir, signal }: SourceTools,
+  { dir, signal }: FinishTools,
 ): Promise<{ probe: Probe; written: FastStart | null }> {
   const verifying = verifyMedia(input, { ...what, signal });
   const writing = what.format === "mov" ? writeFastStart(input, finalPath(dir), signal) : null;
@@ -41,7 +43,7 @@ async function verifyAndWrite(
 async function remux(
   input: string,
   what: { format: ProbeFormat; expected: Expectation; probe: Probe },
-  tools: SourceTools,
+  tools: FinishTools,
 ): Promise<FetchedSource> {
   const { dir, signal } = tools;
   const output = `${dir.path}/remuxed.mp4`;
@@ -59,13 +61,13 @@ async function remux(
 async function finished(
   { file, moved }: Extract<FastStart, { kind: "done" }>,
   probe: Probe,
-  { dir }: SourceTools,
+  { dir }: FinishTools,
 ): Promise<FetchedSource> {
   const path = finalPath(dir);
   if (!moved) await Deno.rename(file.path, path);
   return { final: { ...file, path }, durationSeconds: probe.durationSeconds };
 }
 
-function finalPath(dir: SourceTools["dir"]): string {
+function finalPath(dir: FinishTools["dir"]): string {
   return `${dir.path}/final.mp4`;
 }

@@ -1,0 +1,25 @@
+/** The lines that are downloaded over, and the host at their far end as a process of its own. */
+export type LineSettings = { readonly connectMs: number; readonly latencyMs: number; readonly bytesPerSecond: number };
+
+/** Bytes per second hold for each connection; a new connection costs `connectMs`, every answer `latencyMs`. */
+export const C1: LineSettings = { connectMs: 100, latencyMs: 50, bytesPerSecond: 4_000_000 };
+export const UNCAPPED: LineSettings = { connectMs: 0, latencyMs: 0, bytesPerSecond: 0 };
+
+export async function startHost(line: LineSettings): Promise<{ url: string; stop: () => Promise<void> }> {
+  const { connectMs, latencyMs, bytesPerSecond } = line;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "-A", new URL("host.ts", import.meta.url).pathname]
+      .concat([connectMs, latencyMs, bytesPerSecond].map(String)),
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const { value } = await reader.read();
+  return {
+    url: `http://127.0.0.1:${value!.trim()}`,
+    stop: async () => {
+      child.kill("SIGKILL");
+      await reader.cancel();
+      await child.status;
+    },
+  };
+}
