@@ -31,6 +31,8 @@ export type CatalogueListEntry = z.infer<typeof catalogueEntrySchema>;
 export interface CatalogueProblem {
   /** Place in the list from 0. */
   readonly index: number;
+  /** Of the entry's sources, the one that is meant. */
+  readonly source: number | null;
   readonly reasons: readonly string[];
 }
 
@@ -39,23 +41,23 @@ export type CheckedCatalogue =
   | { readonly ok: false; readonly error: readonly CatalogueProblem[] };
 
 /** Checks a whole list; every bad entry is reported, not the first alone. */
-export function checkCatalogue(list: unknown): CheckedCatalogue {
+export function checkCatalogue(list: unknown, maxEntries = MAX_CATALOGUE_ENTRIES): CheckedCatalogue {
   if (!Array.isArray(list)) return refused("the catalogue must be a JSON array of entries");
-  if (list.length > MAX_CATALOGUE_ENTRIES) return refused(`at most ${MAX_CATALOGUE_ENTRIES} entries at once`);
+  if (list.length > maxEntries) return refused(`at most ${maxEntries} entries at once`);
   const values: CatalogueListEntry[] = [];
   const problems: CatalogueProblem[] = [];
   const seen = new Set<string>();
   for (const [index, item] of list.entries()) {
     const parsed = catalogueEntrySchema.safeParse(item);
     if (!parsed.success) {
-      problems.push({
-        index,
-        reasons: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`),
-      });
+      for (const { path, message } of parsed.error.issues) {
+        const source = path[0] === "sources" && typeof path[1] === "number" ? path[1] : null;
+        problems.push({ index, source, reasons: [`${path.join(".") || "entry"}: ${message}`] });
+      }
       continue;
     }
     const name = `${parsed.data.mal_id}/${parsed.data.episode}`;
-    if (seen.has(name)) problems.push({ index, reasons: [`title ${name} stands in the list twice`] });
+    if (seen.has(name)) problems.push({ index, source: null, reasons: [`title ${name} stands in the list twice`] });
     seen.add(name);
     values.push(parsed.data);
   }
@@ -63,5 +65,5 @@ export function checkCatalogue(list: unknown): CheckedCatalogue {
 }
 
 function refused(reason: string): CheckedCatalogue {
-  return { ok: false, error: [{ index: 0, reasons: [reason] }] };
+  return { ok: false, error: [{ index: 0, source: null, reasons: [reason] }] };
 }

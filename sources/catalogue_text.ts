@@ -3,7 +3,7 @@
 // Example: "mal_id,episode,url\n55825,1,https://own.example/ep1.mp4". Runs on: Deno, edge runtime.
 import { parse } from "csv-parse/sync";
 import { type CatalogueListEntry, checkCatalogue } from "./catalogue_entry.ts";
-import { entryLines, syntaxProblem } from "./entry_lines.ts";
+import { entryLines, syntaxProblem, withoutByteOrderMark } from "./entry_lines.ts";
 
 export interface LineProblem {
   readonly line: number;
@@ -14,23 +14,40 @@ export type ParsedCatalogue =
   | { readonly ok: true; readonly entries: readonly CatalogueListEntry[] }
   | { readonly ok: false; readonly problems: readonly LineProblem[] };
 
-export function parseCatalogueText(text: string, format: "json" | "csv"): ParsedCatalogue {
-  const listed = format === "csv" ? fromCsv(text) : fromJson(text);
-  if ("problems" in listed) return { ok: false, problems: listed.problems };
-  const checked = checkCatalogue(listed.entries);
-  if (checked.ok) return { ok: true, entries: checked.value };
-  const problems = checked.error.map(({ index, reasons }) => ({ line: listed.lines[index] ?? 1, reasons }));
-  return { ok: false, problems };
+export interface CatalogueTextOptions {
+  /** 5,000 when left out: what one call of the operator function takes. */
+  readonly maxEntries?: number;
 }
 
-type Listed = { readonly entries: unknown; readonly lines: readonly number[] } | {
+export function parseCatalogueText(
+  text: string,
+  format: "json" | "csv",
+  { maxEntries }: CatalogueTextOptions = {},
+): ParsedCatalogue {
+  const listed = format === "csv" ? fromCsv(text) : fromJson(withoutByteOrderMark(text));
+  if ("problems" in listed) return { ok: false, problems: listed.problems };
+  const checked = checkCatalogue(listed.entries, maxEntries);
+  if (checked.ok) return { ok: true, entries: checked.value };
+  const byLine = new Map<number, string[]>();
+  for (const { index, source, reasons } of checked.error) {
+    const line = listed.lines[index]?.[source ?? 0] ?? listed.lines[index]?.[0] ?? 1;
+    byLine.set(line, [...byLine.get(line) ?? [], ...reasons]);
+  }
+  return {
+    ok: false,
+    problems: [...byLine].map(([line, reasons]) => ({ line, reasons })).sort((a, b) => a.line - b.line),
+  };
+}
+
+/** Of each entry, the lines on which its sources stand; one line where the format does not tell. */
+type Listed = { readonly entries: unknown; readonly lines: readonly (readonly number[])[] } | {
   readonly problems: readonly LineProblem[];
 };
 
 function fromJson(text: string): Listed {
   try {
     const entries: unknown = JSON.parse(text);
-    return { entries, lines: entryLines(text) };
+    return { entries, lines: entryLines(text).map((line) => [line]) };
   } catch (error) {
     return { problems: [syntaxProblem(text, error)] };
   }
@@ -66,10 +83,11 @@ function fromCsv(text: string): Listed {
 
 /** Rows of one episode become one entry; its title and rights are those of the first row that names them. */
 function groupRows(rows: readonly CsvRow[]): Listed {
-  const groups = new Map<string, { readonly line: number; readonly rows: Readonly<Record<string, string>>[] }>();
+  const groups = new Map<string, { readonly lines: number[]; readonly rows: Readonly<Record<string, string>>[] }>();
   for (const { record, info } of rows) {
     const name = `${record.mal_id}/${record.episode}`;
-    const group = groups.get(name) ?? { line: info.lines, rows: [] };
+    const group = groups.get(name) ?? { lines: [], rows: [] };
+    group.lines.push(info.lines);
     group.rows.push(record);
     groups.set(name, group);
   }
@@ -86,7 +104,7 @@ function groupRows(rows: readonly CsvRow[]): Listed {
       subtitles: subtitlesOf(row.subtitles ?? ""),
     })),
   }));
-  return { entries, lines: [...groups.values()].map(({ line }) => line) };
+  return { entries, lines: [...groups.values()].map(({ lines }) => lines) };
 }
 
 /** `en=https://own.example/en.vtt id=https://…` */

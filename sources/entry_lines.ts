@@ -42,3 +42,8 @@ export function syntaxProblem(
   const position = Number(/position (\d+)/.exec(message)?.[1] ?? 0);
   return { line: text.slice(0, position).split("\n").length, reasons: [`not JSON: ${message}`] };
 }
+
+/** What some editors put in front of a file; JSON.parse takes it for a mistake. */
+export function withoutByteOrderMark(text: string): string {
+  return text.startsWith("\ufeff") ? text.slice(1) : text;
+}

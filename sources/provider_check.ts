@@ -6,7 +6,7 @@ import { createPageClient } from "./page_client.ts";
 import { checkProviderList, commonConfigOf } from "./provider_entry.ts";
 import type { CatalogueEntry } from "./providers/recipe.ts";
 import { findRecipe } from "./providers/recipes.ts";
-import { toSourceError } from "./source_error.ts";
+import { type SourceCode, toSourceError } from "./source_error.ts";
 import type { SourceServer } from "./source_list.ts";
 
 export interface ProviderCheckStep {
@@ -25,7 +25,7 @@ export interface ProviderToCheck {
 }
 
 /** What to do about each code. */
-const ADVICE: Readonly<Record<string, string>> = {
+const ADVICE: Readonly<Record<SourceCode, string>> = {
   no_mapping: "map the title to its page, or set TITLE_API_URL so that it is looked for",
   empty: "the page lists nothing for this episode: check the page, the episode, and the entry's selectors",
   parse: "the page is not of the shape this recipe reads: another recipe, or other selectors in config",
@@ -35,6 +35,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   http_5xx: "the site is in trouble, try again later",
   timeout: "the site did not answer in time; config.budget_ms gives it longer",
   network: "the site cannot be reached from here",
+  too_large: "the page is larger, or nests deeper, than pages of this shape ever are: it is not the right one",
+  invalid_input: "an address of the page is none, or lacks a part",
+  cancelled: "the check took more than a minute in all",
   policy_denied: "an address is private, or not on config.hosts",
   not_permitted: "whoever published this does not permit copies",
   unsupported: "no resolver knows the player's page",
@@ -137,5 +140,5 @@ async function checkMedia(server: SourceServer, tools: CollectTools): Promise<Pr
 }
 
 function explain(code: string): string {
-  return ADVICE[code] === undefined ? code : `${code} – ${ADVICE[code]}`;
+  return code in ADVICE ? `${code} – ${ADVICE[code as SourceCode]}` : code;
 }

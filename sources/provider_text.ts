@@ -1,6 +1,6 @@
 // A provider list as JSON text → checked entries, or what is wrong on which line.
 // Example: parseProviderText('[{"name":"catalogue","recipe":"catalogue"}]'). Runs on: Deno, edge runtime.
-import { entryLines, syntaxProblem } from "./entry_lines.ts";
+import { entryLines, syntaxProblem, withoutByteOrderMark } from "./entry_lines.ts";
 import { checkProviderList, type ProviderListEntry } from "./provider_entry.ts";
 
 export interface ProviderLineProblem {
@@ -13,7 +13,8 @@ export type ParsedProviders =
   | { readonly ok: true; readonly entries: readonly ProviderListEntry[] }
   | { readonly ok: false; readonly problems: readonly ProviderLineProblem[] };
 
-export function parseProviderText(text: string): ParsedProviders {
+export function parseProviderText(file: string): ParsedProviders {
+  const text = withoutByteOrderMark(file);
   let list: unknown;
   try {
     list = JSON.parse(text);

@@ -1,5 +1,6 @@
 // The operator API from the command line: a deployed project by SUPABASE_URL and its secret key, else the `deno task dev`
 // that runs on this machine.
+import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { findRunningDev } from "./running_dev.ts";
 
 export interface OperatorApi {
@@ -15,9 +16,18 @@ export interface OperatorAnswer {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** What the operator has to do, in one line. */
+/** What the operator has to do, in one line: the command could not be carried out, and ends with exit code 2. */
 export class OperatorError extends Error {
   override readonly name = "OperatorError";
+}
+
+/** Options and what stands between them. @throws {OperatorError} for an option that does not exist: a mistyped --dry-run must not write. */
+export function parseOptions<T extends ParseArgsOptionsConfig>(args: readonly string[], options: T, usage: string) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true });
+  } catch (error) {
+    throw new OperatorError(`${(error as Error).message}\n${usage}`);
+  }
 }
 
 /** @throws {OperatorError} when there is no system to talk to. */
@@ -57,25 +67,41 @@ interface Target {
 }
 
 function targetOf(env: Readonly<Record<string, string>>): Target | null {
-  const keys = env.SUPABASE_SECRET_KEYS ? Object.values(JSON.parse(env.SUPABASE_SECRET_KEYS)) : [];
+  const keys = env.SUPABASE_SECRET_KEYS ? Object.values(parseKeys(env.SUPABASE_SECRET_KEYS)) : [];
   const key = keys[0] ?? env.SUPABASE_SERVICE_ROLE_KEY;
-  return env.SUPABASE_URL && typeof key === "string" ? { url: env.SUPABASE_URL, key, allowedOrigins: [] } : null;
+  if (!env.SUPABASE_URL || typeof key !== "string") return null;
+  return { url: env.SUPABASE_URL, key, allowedOrigins: allowedOriginsOf(env) };
+}
+
+function parseKeys(text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new OperatorError('SUPABASE_SECRET_KEYS must be JSON such as {"default":"sb_secret_…"}');
+  }
+}
+
+/** As in the functions: for development only, where the project is on this machine. */
+export function allowedOriginsOf(env: Readonly<Record<string, string>>): readonly string[] {
+  const url = env.SUPABASE_URL ?? "";
+  const local = URL.canParse(url) && ["127.0.0.1", "localhost", "[::1]"].includes(new URL(url).hostname);
+  return local ? (env.DEV_ALLOWED_ORIGINS ?? "").split(",").filter((origin) => origin !== "") : [];
 }
 
 async function runningTarget(env: Readonly<Record<string, string>>): Promise<Target | null> {
   const system = await findRunningDev(env);
   if (system === null) return null;
-  const allowedOrigins = (system.env.DEV_ALLOWED_ORIGINS ?? "").split(",").filter((origin) => origin !== "");
+  const allowedOrigins = allowedOriginsOf({ ...system.env, SUPABASE_URL: system.urls.gateway });
   return { url: system.urls.gateway, key: system.keys.secret, allowedOrigins };
 }
 
-/** Runs a command: its report on standard output, an OperatorError as one line and exit code 1. */
+/** Runs a command: its report on standard output; an OperatorError, or a file that is not there, as one line and exit code 2. */
 export async function runCommand(command: () => Promise<number>): Promise<void> {
   try {
     Deno.exit(await command());
   } catch (error) {
     if (!(error instanceof OperatorError) && !(error instanceof Deno.errors.NotFound)) throw error;
     console.error(error.message);
-    Deno.exit(1);
+    Deno.exit(2);
   }
 }

@@ -1,12 +1,17 @@
-// `deno task provider:check NAME --title 55825 [--episode 1] [--page /anime/x/] [--file providers.json]`: one entry of the
-// operator's list against a real page, and what was found, what was not, and why. Nothing is written or enqueued.
-import { parseArgs } from "node:util";
-import { checkProvider, plays } from "../../sources/provider_check.ts";
+// `deno task provider:check NAME --title 55825 [--episode 1] [--page /anime/x/] [--file providers.json] [--json]`: one entry of
+// the operator's list against a real page, and what was found, what was not, and why. Nothing is written or enqueued.
+// Exit code 0: something plays; 1: nothing does; 2: it could not be tried.
+import { createPageFinder } from "../../functions/streaming/page_finder.ts";
+import type { CollectTools } from "../../sources/collect.ts";
 import { createHostGate } from "../../sources/host_gate.ts";
+import { withoutByteOrderMark } from "../../sources/entry_lines.ts";
+import { checkProvider, plays } from "../../sources/provider_check.ts";
 import { checkPublicHost } from "../../sources/public_host.ts";
 import { createRobots } from "../../sources/robots.ts";
-import { findOperatorApi, OperatorError, runCommand } from "./operator_api.ts";
+import { allowedOriginsOf, findOperatorApi, OperatorError, parseOptions, runCommand } from "./operator_api.ts";
 
+const USAGE =
+  "usage: deno task provider:check NAME --title MAL_ID [--episode N] [--page PATH] [--media URL] [--file LIST] [--json]";
 const LIMIT_MS = 60_000;
 const MARK = { good: "ok  ", warning: "note", bad: "FAIL" } as const;
 
@@ -16,66 +21,100 @@ export async function providerCheckCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      title: { type: "string", default: "1" },
-      episode: { type: "string", default: "1" },
-      page: { type: "string" },
-      file: { type: "string" },
-      media: { type: "string" },
-    },
-  });
-  const name = positionals[0];
+  const { values, positionals } = parseOptions(args, {
+    title: { type: "string", default: "1" },
+    episode: { type: "string", default: "1" },
+    page: { type: "string" },
+    file: { type: "string" },
+    media: { type: "string" },
+    json: { type: "boolean", default: false },
+  }, USAGE);
+  const [name] = positionals;
   const [malId, episode] = [Number(values.title), Number(values.episode)];
-  if (name === undefined || !Number.isInteger(malId) || !Number.isInteger(episode)) {
-    throw new OperatorError(
-      "usage: deno task provider:check NAME --title MAL_ID [--episode N] [--page PATH] [--media URL] [--file LIST]",
-    );
+  if (name === undefined || ![malId, episode].every((number) => Number.isInteger(number) && number > 0)) {
+    throw new OperatorError(USAGE);
   }
-  const { list, allowedOrigins } = await readList(values.file, env);
+  const { list, allowedOrigins, pageOf } = await readList(values.file, env);
   const entry = list.find((one) => one.name === name);
   if (entry === undefined) {
-    throw new OperatorError(`there is no provider ${name}; known: ${list.map((one) => one.name).join(", ")}`);
+    throw new OperatorError(`there is no provider ${name}; known: ${list.map((one) => one.name).join(", ") || "none"}`);
   }
-  const policy = { allowedOrigins };
   const steps = await checkProvider({
     entry,
     malId,
     episode,
-    page: values.page ?? null,
+    page: values.page ?? await pageOf(malId, name),
     // An entry of the catalogue is tried with an address of its own, since the table is the operator's.
     catalogue: values.media === undefined ? null : { title: null, sources: [{ url: values.media }] },
-  }, {
+  }, checkTools(env, allowedOrigins));
+  const playable = plays(steps);
+  if (values.json) {
+    console.log(JSON.stringify({ provider: name, title: malId, episode, plays: playable, steps }, null, 2));
+  } else {
+    for (const { step, outcome, detail } of steps) console.log(`${MARK[outcome]}  ${step.padEnd(6)}  ${detail}`);
+    console.log(playable ? "this provider plays" : "nothing of this provider plays");
+  }
+  return playable ? 0 : 1;
+}
+
+/** As the functions have them, with nothing kept. */
+function checkTools(env: Readonly<Record<string, string>>, allowedOrigins: readonly string[]): CollectTools {
+  const policy = { allowedOrigins };
+  const store = {
+    readMetadata: () => Promise.resolve(null),
+    saveMetadata: () => Promise.resolve(),
+    saveMapping: () => Promise.resolve(),
+  };
+  return {
     fetch,
     now: Date.now,
     policy,
     signal: AbortSignal.timeout(LIMIT_MS),
     hosts: createHostGate(),
     robots: createRobots({ now: Date.now }),
+    findPage: createPageFinder({ store, titleApiUrl: env.TITLE_API_URL || null, onError: () => {} }),
     beforeRequest: (url, signal) =>
       checkPublicHost(url, { resolve: (host, type) => Deno.resolveDns(host, type, { signal }), policy, signal }),
     ...(env.MEGA_API_URL && { megaApiUrl: env.MEGA_API_URL }),
-  });
-  for (const { step, outcome, detail } of steps) console.log(`${MARK[outcome]}  ${step.padEnd(6)}  ${detail}`);
-  console.log(plays(steps) ? "this provider plays" : "nothing of this provider plays");
-  return plays(steps) ? 0 : 1;
+    ...(env.SOURCE_USER_AGENT && { userAgent: env.SOURCE_USER_AGENT }),
+  };
 }
 
 type Entry = Readonly<Record<string, unknown>>;
 
-async function readList(file: string | undefined, env: Readonly<Record<string, string>>) {
+interface ListToCheck {
+  readonly list: readonly Entry[];
+  readonly allowedOrigins: readonly string[];
+  /** Where the operator, or an earlier search, says that a title lives. */
+  readonly pageOf: (malId: number, provider: string) => Promise<string | null>;
+}
+
+async function readList(file: string | undefined, env: Readonly<Record<string, string>>): Promise<ListToCheck> {
   if (file !== undefined) {
-    const list: unknown = JSON.parse(await Deno.readTextFile(file));
-    if (!Array.isArray(list)) throw new OperatorError(`${file} is not a list of providers`);
-    return { list: list as readonly Entry[], allowedOrigins: [] };
+    const list = parseList(await Deno.readTextFile(file));
+    if (list === null) throw new OperatorError(`${file} is not a JSON list of providers`);
+    return { list, allowedOrigins: allowedOriginsOf(env), pageOf: () => Promise.resolve(null) };
   }
   const api = await findOperatorApi(env);
   const { status, body } = await api.call("GET", "/providers");
   if (status !== 200 || !Array.isArray(body.providers)) {
     throw new OperatorError(`the list cannot be read: ${body.detail ?? status}`);
   }
-  const list = body.providers.map(({ position: _position, ...entry }: Entry) => entry);
-  return { list, allowedOrigins: api.allowedOrigins };
+  return {
+    list: body.providers.map(({ position: _position, ...entry }: Entry) => entry),
+    allowedOrigins: api.allowedOrigins,
+    async pageOf(malId, provider) {
+      const { body } = await api.call("GET", `/mappings/${malId}/${provider}`);
+      return typeof body.page === "string" ? body.page : null;
+    },
+  };
+}
+
+function parseList(text: string): readonly Entry[] | null {
+  try {
+    const list: unknown = JSON.parse(withoutByteOrderMark(text));
+    return Array.isArray(list) && list.every((one) => typeof one === "object" && one !== null) ? list : null;
+  } catch {
+    return null;
+  }
 }

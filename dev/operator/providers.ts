@@ -2,7 +2,7 @@
 // `deno task providers list`: the list as it is, in the form that apply reads.
 import { parseProviderText } from "../../sources/provider_text.ts";
 import { providerDifference } from "./provider_difference.ts";
-import { findOperatorApi, type OperatorApi, OperatorError, runCommand } from "./operator_api.ts";
+import { findOperatorApi, type OperatorApi, OperatorError, parseOptions, runCommand } from "./operator_api.ts";
 
 const USAGE = "usage: deno task providers apply FILE [--dry-run] | deno task providers list";
 
@@ -12,8 +12,8 @@ export async function providersCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<number> {
-  const dryRun = args.includes("--dry-run");
-  const [verb, file] = args.filter((arg) => !arg.startsWith("--"));
+  const { values, positionals } = parseOptions(args, { "dry-run": { type: "boolean" } }, USAGE);
+  const [verb, file] = positionals;
   if (verb === "list") {
     console.log(JSON.stringify(await presentList(await findOperatorApi(env)), null, 2));
     return 0;
@@ -30,7 +30,7 @@ export async function providersCommand(
   const api = await findOperatorApi(env);
   const lines = providerDifference(await presentList(api), parsed.entries);
   console.log(lines.length === 0 ? `${api.address} has this list already` : lines.join("\n"));
-  if (dryRun || lines.length === 0) return 0;
+  if (values["dry-run"] || lines.length === 0) return 0;
   const answer = await api.call("POST", "/providers", { text, type: "application/json" });
   if (answer.status !== 200) throw new OperatorError(`not applied: ${answer.body.detail ?? answer.status}`);
   console.log(`applied to ${api.address}`);

@@ -1,5 +1,5 @@
 // Who is asking, for the rate limit: a keyed hash, so that no address is stored. IPv6 counts by its /64.
-// Example: await clientId(request, { secret, remoteAddress }) → "c1f0…". Runs on: Deno, edge runtime.
+// Example: await createClientId(secret)("192.0.2.1") → "c1f0…". Runs on: Deno, edge runtime.
 import { clientNetwork } from "../../core/client_network.ts";
 
 /**
@@ -12,19 +12,16 @@ export function clientAddress(headers: Headers, header: string | null): string |
   return headers.get("x-forwarded-for")?.split(",").at(-1)?.trim() ?? null;
 }
 
+export type ClientId = (address: string | null) => Promise<string | null>;
+
 /** A stable name of 32 hex digits for an address, or null when nothing is known. */
-export async function clientId(address: string | null, secret: string): Promise<string | null> {
-  if (address === null || address === "") return null;
-  const text = new TextEncoder().encode(clientNetwork(address));
-  const key = await crypto.subtle.importKey(
-    "raw",
-    new TextEncoder().encode(secret),
-    { name: "HMAC", hash: "SHA-256" },
-    false,
-    [
-      "sign",
-    ],
-  );
-  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, text));
-  return [...mac.subarray(0, 16)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+export function createClientId(secret: string): ClientId {
+  const raw = new TextEncoder().encode(secret);
+  const imported = crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  return async (address) => {
+    if (address === null || address === "") return null;
+    const text = new TextEncoder().encode(clientNetwork(address));
+    const mac = new Uint8Array(await crypto.subtle.sign("HMAC", await imported, text));
+    return [...mac.subarray(0, 16)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  };
 }

@@ -1,6 +1,7 @@
 // The OpenAPI 3.1 document of both functions. Schemas are zod's, so that tests hold real answers against the very same text.
 // Served at /streaming/openapi.json and /archive/openapi.json; docs/openapi.json is its copy. Runs on: Deno, edge runtime.
 import { z } from "zod";
+import { videoSchema } from "../archive/video.ts";
 import { chapterSchema, subtitleSchema } from "../../sources/source_list.ts";
 
 export const publicServerSchema = z.strictObject({
@@ -55,19 +56,67 @@ export const problemSchema = z.looseObject({
   code: z.string().describe("Stable, for programs."),
   success: z.literal(false),
   error: z.string().describe("The same as detail."),
+  request_id: z.string(),
 }).describe("RFC 9457 problem document.");
+
+const answered = z.strictObject({ success: z.literal(true) });
+const count = z.number().int();
+const names = z.array(z.string());
 
 const schemas = {
   Answer: publicAnswerSchema,
   Server: publicServerSchema,
   ProviderState: providerStateSchema,
   Problem: problemSchema,
+  Health: answered,
+  Counts: answered.extend({
+    counts: z.strictObject({
+      due: count,
+      delayed: count,
+      downloading: count,
+      uploading: count,
+      expired: count,
+      dead: count,
+      ready: count,
+      repairs: count,
+      oldest_due_at: z.string().nullable(),
+    }),
+  }),
+  Videos: answered.extend({ videos: z.array(videoSchema.strict()) }),
+  Video: answered.extend({ video: videoSchema.strict() }),
+  Retried: answered.extend({ retried: count }),
+  CatalogueReport: answered.extend({
+    report: z.strictObject({ added: count, changed: count, unchanged: count, dry_run: z.boolean() }),
+  }),
+  ProvidersReport: answered.extend({
+    report: z.strictObject({ added: names, changed: names, removed: names, unchanged: names, dry_run: z.boolean() }),
+  }),
+  Providers: answered.extend({ providers: z.array(z.looseObject({ name: z.string(), recipe: z.string() })) }),
+  Mapping: answered.extend({
+    mal_id: count,
+    provider: z.string(),
+    page: z.string().nullable().describe("null: looked for, and not there."),
+    by_operator: z.boolean().optional(),
+    expires_at: z.string().nullable().optional(),
+  }),
 };
 
-const problem = (description: string) => ({
+const header = (description: string) => ({ description, schema: { type: "string" } });
+const requestId = { "x-request-id": header("The caller's own, or a new one: the same stands in the log.") };
+const rateLimit = {
+  "ratelimit-policy": header('draft-ietf-httpapi-ratelimit-headers: `"client";q=120;w=60`'),
+  ratelimit: header('`"client";r=119;t=1`: requests left, and seconds until all are back'),
+};
+
+const problem = (description: string, headers: Readonly<Record<string, unknown>> = {}) => ({
   description,
+  headers: { ...requestId, ...headers },
   content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
 });
+
+const notAcceptable = problem("The caller accepts no JSON");
+const failed = problem("The request failed; it is logged under its id");
+const unavailable = problem("The database does not answer", { "retry-after": header("Seconds") });
 
 const episodeParameters = [
   { name: "malId", in: "path", required: true, schema: { type: "integer", minimum: 1, maximum: 2147483647 } },
@@ -87,28 +136,58 @@ const episodeOperation = (operationId: string) => ({
   responses: {
     200: {
       description: "Servers per provider. A provider that fails is null in `data` and explained in `providers`.",
+      headers: {
+        ...requestId,
+        ...rateLimit,
+        etag: header("Weak: the same while servers, their archives and the providers' states are the same."),
+        "server-timing": header("Time, and round trips to the database"),
+      },
       content: { "application/json": { schema: { $ref: "#/components/schemas/Answer" } } },
     },
+    304: { description: "As it was, by If-None-Match", headers: { ...requestId, ...rateLimit } },
     400: problem("A number is out of range"),
-    429: problem("Too many requests of this client; Retry-After says when"),
-    503: problem("The database does not answer"),
+    406: notAcceptable,
+    429: problem("Too many requests of this client", { "retry-after": header("Seconds"), ...rateLimit }),
+    500: failed,
+    503: unavailable,
   },
 });
 
-const json = (description: string) => ({
-  description,
-  content: { "application/json": { schema: { type: "object" } } },
+const json = (schema: keyof typeof schemas) => ({
+  description: "Done",
+  headers: requestId,
+  content: { "application/json": { schema: { $ref: `#/components/schemas/${schema}` } } },
 });
-const operatorProblems = { 400: problem("The input cannot be used"), 401: problem("No secret key") };
+const operatorProblems = {
+  401: problem("No secret key", { "www-authenticate": header("Bearer") }),
+  406: notAcceptable,
+  500: failed,
+  503: unavailable,
+};
+const badInput = { 400: problem("The input cannot be used; `problems` names lines") };
+const badBody = { ...badInput, 413: problem("More than 8 MB"), 415: problem("Neither JSON nor CSV") };
 const dryRun = { name: "dry_run", in: "query", schema: { enum: ["1", "true"] }, description: "Report, write nothing." };
+const mappingParameters = [episodeParameters[0], {
+  name: "provider",
+  in: "path",
+  required: true,
+  schema: { type: "string" },
+}];
 const idParameter = { name: "id", in: "path", required: true, schema: { type: "string", format: "uuid" } };
 
-const operator = (operationId: string, summary: string, more: Readonly<Record<string, unknown>> = {}) => ({
-  operationId,
-  summary,
+interface OperatorOperation {
+  readonly operationId: string;
+  readonly summary: string;
+  readonly answer: keyof typeof schemas;
+  readonly responses?: Readonly<Record<number, unknown>>;
+  readonly parameters?: readonly unknown[];
+  readonly requestBody?: unknown;
+}
+
+const operator = ({ answer, responses, ...operation }: OperatorOperation) => ({
+  ...operation,
   security: [{ secretKey: [] }, { bearer: [] }],
-  responses: { 200: json("Done"), ...operatorProblems },
-  ...more,
+  responses: { 200: json(answer), ...operatorProblems, ...responses },
 });
 
 const body = (...types: readonly string[]) => ({
@@ -118,7 +197,7 @@ const body = (...types: readonly string[]) => ({
 const health = (operationId: string) => ({
   operationId,
   summary: "Whether the function runs",
-  responses: { 200: json("It does") },
+  responses: { 200: json("Health"), 406: notAcceptable },
 });
 
 /** Plain data: what JSON.stringify makes of it is the document. */
@@ -134,9 +213,15 @@ export const openApiDocument = {
     "/streaming/health": { get: health("streamingHealth") },
     "/streaming/{malId}/{episode}": { get: episodeOperation("getEpisode"), post: episodeOperation("invokeEpisode") },
     "/archive/health": { get: health("archiveHealth") },
-    "/archive/counts": { get: operator("getCounts", "What waits, runs, is dead and is stored") },
+    "/archive/counts": {
+      get: operator({ operationId: "getCounts", summary: "What waits, runs, is dead and is stored", answer: "Counts" }),
+    },
     "/archive/videos": {
-      get: operator("listVideos", "Jobs, the last changed first", {
+      get: operator({
+        operationId: "listVideos",
+        summary: "Jobs, the last changed first",
+        answer: "Videos",
+        responses: badInput,
         parameters: [
           { name: "status", in: "query", schema: { enum: ["pending", "downloading", "uploading", "ready", "failed"] } },
           { name: "mal_id", in: "query", schema: { type: "integer" } },
@@ -144,40 +229,66 @@ export const openApiDocument = {
         ],
       }),
     },
-    "/archive/videos/retry": { post: operator("retryFailed", "Put every failed video back in the queue") },
+    "/archive/videos/retry": {
+      post: operator({
+        operationId: "retryFailed",
+        summary: "Put every failed video back in the queue",
+        answer: "Retried",
+      }),
+    },
     "/archive/videos/{id}/retry": {
-      post: operator("retryVideo", "Put one failed video back in the queue", {
+      post: operator({
+        operationId: "retryVideo",
+        summary: "Put one failed video back in the queue",
+        answer: "Video",
         parameters: [idParameter],
-        responses: { 200: json("Done"), ...operatorProblems, 409: problem("There is no failed video of this id") },
+        responses: { ...badInput, 409: problem("There is no failed video of this id") },
       }),
     },
     "/archive/videos/{id}/cancel": {
-      post: operator("cancelVideo", "Stop wanting a video", {
+      post: operator({
+        operationId: "cancelVideo",
+        summary: "Stop wanting a video",
+        answer: "Video",
         parameters: [idParameter],
-        responses: { 200: json("Done"), ...operatorProblems, 404: problem("No such video") },
+        responses: { ...badInput, 404: problem("No such video"), 422: problem("It is archived already") },
       }),
     },
     "/archive/catalogue": {
-      post: operator("importCatalogue", "Add or change episodes of one's own; JSON list or CSV", {
+      post: operator({
+        operationId: "importCatalogue",
+        summary: "Add or change episodes of one's own; JSON list or CSV, up to 5,000 at once",
+        answer: "CatalogueReport",
         parameters: [dryRun],
+        responses: badBody,
         ...body("application/json", "text/csv"),
       }),
     },
     "/archive/providers": {
-      get: operator("listProviders", "The provider list"),
-      post: operator("applyProviders", "Replace the provider list", {
+      get: operator({ operationId: "listProviders", summary: "The provider list", answer: "Providers" }),
+      post: operator({
+        operationId: "applyProviders",
+        summary: "Replace the provider list",
+        answer: "ProvidersReport",
         parameters: [dryRun],
+        responses: badBody,
         ...body("application/json"),
       }),
     },
     "/archive/mappings/{malId}/{provider}": {
-      put: operator("mapTitle", 'Say where a title lives at a provider; {"page": null} forgets it', {
-        parameters: [episodeParameters[0], {
-          name: "provider",
-          in: "path",
-          required: true,
-          schema: { type: "string" },
-        }],
+      get: operator({
+        operationId: "getMapping",
+        summary: "Where a title lives at a provider, as the operator says or a search found",
+        answer: "Mapping",
+        parameters: mappingParameters,
+        responses: { ...badInput, 404: problem("Nobody knows") },
+      }),
+      put: operator({
+        operationId: "mapTitle",
+        summary: 'Say where a title lives at a provider; {"page": null} forgets it',
+        answer: "Mapping",
+        parameters: mappingParameters,
+        responses: badBody,
         ...body("application/json"),
       }),
     },

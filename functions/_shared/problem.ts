@@ -3,7 +3,7 @@
 import type { Context } from "hono";
 
 export interface Problem {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 406 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
   readonly code: string;
   readonly detail: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -16,6 +16,7 @@ const TITLES: Readonly<Record<Problem["status"], string>> = {
   403: "Not allowed",
   404: "Not found",
   405: "Method not allowed",
+  406: "Not acceptable",
   409: "Conflict",
   413: "Too large",
   415: "Unsupported media type",
@@ -34,6 +35,7 @@ export function problem(c: Context, { status, code, detail, headers, more }: Pro
     detail,
     success: false,
     error: detail,
+    request_id: c.get("requestId"),
     ...more,
   };
   return c.body(JSON.stringify(body), status, {

@@ -7,6 +7,7 @@ import { parseCatalogueText } from "../../sources/catalogue_text.ts";
 import { parseProviderText } from "../../sources/provider_text.ts";
 import { isOperator } from "../_shared/operator_key.ts";
 import { openApiDocument } from "../_shared/openapi.ts";
+import { manners, noRoute } from "../_shared/manners.ts";
 import { type Problem, problem } from "../_shared/problem.ts";
 import { type ArchiveStore, DatabaseRefusal, type VideoFilter } from "./archive_store.ts";
 
@@ -14,8 +15,10 @@ const MAX_BODY_BYTES = 8 * 1024 * 1024;
 const MAX_LIST = 500;
 const STATUSES = ["pending", "downloading", "uploading", "ready", "failed"];
 
+const malIdSchema = z.string().regex(/^\d{1,10}$/).transform(Number).pipe(z.number().int().min(1).max(2 ** 31 - 1));
+
 const mappingSchema = z.object({
-  malId: z.string().regex(/^\d{1,10}$/).transform(Number).pipe(z.number().int().min(1).max(2 ** 31 - 1)),
+  malId: malIdSchema,
   provider: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,19}$/),
   // deno-lint-ignore no-control-regex
   page: z.string().min(1).max(4096).regex(/^[^\u0000-\u0020\u007f]+$/).nullable(),
@@ -24,18 +27,24 @@ const mappingSchema = z.object({
 export interface ArchiveAppTools {
   readonly store: ArchiveStore;
   readonly operatorKeys: readonly string[];
-  readonly onError: (event: "request:failed", error: unknown) => void;
+  readonly onError: (event: "request:failed", error: unknown, requestId: string) => void;
 }
 
 export function createArchiveApp({ store, operatorKeys, onError }: ArchiveAppTools): Hono {
   const app = new Hono();
+  app.use(manners);
   for (const base of ["/archive", "/api/v1/archive"]) {
     app.get(`${base}/openapi.json`, (c) => c.json(openApiDocument, 200, { "cache-control": "public, max-age=300" }));
     app.get(`${base}/health`, (c) => c.json({ success: true }, 200, { "cache-control": "no-store" }));
   }
   app.use(async (c, next) => {
     if (await isOperator(c.req.raw.headers, operatorKeys)) return await next();
-    return problem(c, { status: 401, code: "not_authenticated", detail: "send a secret key of the project as apikey" });
+    return problem(c, {
+      status: 401,
+      code: "not_authenticated",
+      detail: "send a secret key of the project as apikey",
+      headers: { "www-authenticate": 'Bearer realm="keepstream"' },
+    });
   });
   app.use(bodyLimit({
     maxSize: MAX_BODY_BYTES,
@@ -61,25 +70,35 @@ export function createArchiveApp({ store, operatorKeys, onError }: ArchiveAppToo
       return done(c, { video: await store.cancelVideo(c.req.param("id")) });
     });
     app.post(`${base}/catalogue`, async (c) => {
-      const format = c.req.header("content-type")?.includes("csv") ? "csv" : "json";
+      const format = bodyFormat(c);
+      if (format === null) return unsupported(c, "application/json or text/csv");
       const parsed = parseCatalogueText(await c.req.text(), format);
       if (!parsed.ok) return invalid(c, "the catalogue has lines that cannot be used", { problems: parsed.problems });
       return done(c, { report: await store.importCatalogue(parsed.entries, isDryRun(c)) });
     });
     app.get(`${base}/providers`, async (c) => done(c, { providers: await store.listProviders() }));
+    app.get(`${base}/mappings/:malId/:provider`, async (c) => {
+      const at = mappingSchema.omit({ page: true }).safeParse(c.req.param());
+      if (!at.success) return invalid(c, "ask for /mappings/{malId}/{provider}");
+      const mapping = await store.readMapping(at.data);
+      if (mapping !== null) return done(c, { mal_id: at.data.malId, provider: at.data.provider, ...mapping });
+      return problem(c, { status: 404, code: "not_found", detail: "the title is not mapped at this provider" });
+    });
     app.put(`${base}/mappings/:malId/:provider`, async (c) => {
+      if (bodyFormat(c) !== "json") return unsupported(c, "application/json");
       const mapping = mappingSchema.safeParse({ ...c.req.param(), ...bodyObject(await c.req.text()) });
       if (!mapping.success) return invalid(c, 'send {"page": "/anime/some-title/"}, or {"page": null} to forget it');
       await store.mapTitle(mapping.data, mapping.data.page);
       return done(c, { mal_id: mapping.data.malId, provider: mapping.data.provider, page: mapping.data.page });
     });
     app.post(`${base}/providers`, async (c) => {
+      if (bodyFormat(c) !== "json") return unsupported(c, "application/json");
       const parsed = parseProviderText(await c.req.text());
       if (!parsed.ok) return invalid(c, "the list has entries that cannot be used", { problems: parsed.problems });
       return done(c, { report: await store.applyProviders(parsed.entries, isDryRun(c)) });
     });
   }
-  app.notFound((c) => problem(c, { status: 404, code: "not_found", detail: "docs/api.md lists the routes" }));
+  app.notFound((c) => noRoute(c, app.routes, "docs/api.md lists the routes"));
   app.onError((error, c) => {
     const refusal = error instanceof DatabaseRefusal ? statusOf(error.status) : null;
     if (refusal === 503) {
@@ -87,10 +106,11 @@ export function createArchiveApp({ store, operatorKeys, onError }: ArchiveAppToo
         status: 503,
         code: "database_unavailable",
         detail: "the database does not answer, try again",
+        headers: { "retry-after": "5" },
       });
     }
     if (refusal !== null) return problem(c, { status: refusal, code: "refused", detail: error.message });
-    onError("request:failed", error);
+    onError("request:failed", error, c.get("requestId"));
     return problem(c, { status: 500, code: "internal", detail: "the request failed; it is logged" });
   });
   return app;
@@ -104,6 +124,17 @@ function invalid(c: Context, detail: string, more: Record<string, unknown> = {})
   return problem(c, { status: 400, code: "invalid_input", detail, more });
 }
 
+/** JSON unless it says CSV; what browsers send for a form is neither. */
+function bodyFormat(c: Context): "json" | "csv" | null {
+  const type = c.req.header("content-type")?.split(";")[0]?.trim().toLowerCase() ?? "";
+  if (type === "text/csv") return "csv";
+  return ["", "application/json", "text/plain"].includes(type) ? "json" : null;
+}
+
+function unsupported(c: Context, types: string): Response {
+  return problem(c, { status: 415, code: "unsupported_media_type", detail: `send ${types}` });
+}
+
 /** The statuses that the SQL functions use to refuse an operator's input; everything else is our failure. */
 function statusOf(status: number): Problem["status"] | null {
   return ([400, 404, 409, 422, 503] as const).find((known) => known === status) ?? null;
@@ -114,7 +145,7 @@ function parseFilter(c: Context): VideoFilter | null {
   const malId = c.req.query("mal_id") ?? null;
   const limit = Number(c.req.query("limit") ?? 100);
   if (status !== null && !STATUSES.includes(status)) return null;
-  if (malId !== null && !/^\d{1,9}$/.test(malId)) return null;
+  if (malId !== null && !malIdSchema.safeParse(malId).success) return null;
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIST) return null;
   return { status, malId: malId === null ? null : Number(malId), limit };
 }

@@ -1,6 +1,8 @@
 // What operators do with queue, catalogue and provider list: each one call of the database.
 // Runs on: Deno, edge runtime.
 import type { PostgrestError, SupabaseClient } from "@supabase/supabase-js";
+import { z } from "zod";
+import { type Video, videoSchema } from "./video.ts";
 import type { CatalogueListEntry } from "../../sources/catalogue_entry.ts";
 import type { ProviderListEntry } from "../../sources/provider_entry.ts";
 
@@ -22,23 +24,37 @@ export interface VideoFilter {
   readonly limit: number;
 }
 
+export interface TitleMapping {
+  /** null: looked for, and not there. */
+  readonly page: string | null;
+  readonly by_operator: boolean;
+  readonly expires_at: string | null;
+}
+
+const mappingRows = z.array(z.object({
+  mapping: z.looseObject({ page: z.string().optional() }),
+  by_operator: z.boolean(),
+  expires_at: z.string().nullable(),
+}));
+
 export interface ArchiveStore {
   counts(): Promise<unknown>;
-  listVideos(filter: VideoFilter): Promise<unknown>;
+  listVideos(filter: VideoFilter): Promise<readonly Video[]>;
   /** Puts a failed job back in the queue with fresh attempts; null when there is no such failed job. */
-  retryVideo(id: string): Promise<unknown>;
+  retryVideo(id: string): Promise<Video | null>;
   /** The documented statement for all failed jobs; returns how many. */
   retryFailed(): Promise<number>;
-  cancelVideo(id: string): Promise<unknown>;
+  cancelVideo(id: string): Promise<Video>;
   importCatalogue(entries: readonly CatalogueListEntry[], dryRun: boolean): Promise<unknown>;
   listProviders(): Promise<unknown>;
+  /** Where a title lives at a provider, and who said so; null: nobody knows. */
+  readMapping(at: { malId: number; provider: string }): Promise<TitleMapping | null>;
   /** Where a title lives at a provider, as the operator says; null forgets a mapping. */
   mapTitle(at: { malId: number; provider: string }, page: string | null): Promise<unknown>;
   applyProviders(entries: readonly ProviderListEntry[], dryRun: boolean): Promise<unknown>;
 }
 
-const VIDEO_COLUMNS = "id,mal_id,episode,provider,resolution,status,retry_count,attempts,error_class,error_message," +
-  "progress,run_at,terminal_at,created_at,updated_at";
+const VIDEO_COLUMNS = Object.keys(videoSchema.shape).join();
 
 export function createArchiveStore(supabase: SupabaseClient): ArchiveStore {
   const signal = () => AbortSignal.timeout(CALL_TIMEOUT_MS);
@@ -51,19 +67,27 @@ export function createArchiveStore(supabase: SupabaseClient): ArchiveStore {
       let query = supabase.from("video_queue").select(VIDEO_COLUMNS);
       if (status !== null) query = query.eq("status", status);
       if (malId !== null) query = query.eq("mal_id", malId);
-      return dataOf(await query.order("updated_at", { ascending: false }).limit(limit).abortSignal(signal()));
+      const answer = await query.order("updated_at", { ascending: false }).limit(limit).abortSignal(signal());
+      return z.array(videoSchema).parse(dataOf(answer));
     },
     async retryVideo(id) {
       if (await rpc("retry_videos", { ids: [id] }) === 0) return null;
       const query = supabase.from("video_queue").select(VIDEO_COLUMNS).eq("id", id);
-      return (dataOf(await query.abortSignal(signal())) as unknown[])[0] ?? null;
+      return z.array(videoSchema).parse(dataOf(await query.abortSignal(signal())))[0] ?? null;
     },
     retryFailed: async () => Number(await rpc("retry_videos", {})),
-    cancelVideo: (id) => rpc("cancel_video", { id }),
+    cancelVideo: async (id) => videoSchema.parse(await rpc("cancel_video", { id })),
     importCatalogue: (entries, dryRun) => rpc("import_catalogue", { entries, dry_run: dryRun }),
     async listProviders() {
       const query = supabase.from("providers").select("name,recipe,base_url,rights,config,enabled,position");
       return dataOf(await query.order("position").abortSignal(signal()));
+    },
+    async readMapping({ malId, provider }) {
+      const query = supabase.from("title_mappings").select("mapping,by_operator,expires_at");
+      const rows = dataOf(await query.eq("mal_id", malId).eq("provider", provider).limit(1).abortSignal(signal()));
+      const [row] = mappingRows.parse(rows);
+      if (row === undefined) return null;
+      return { page: row.mapping.page ?? null, by_operator: row.by_operator, expires_at: row.expires_at };
     },
     async mapTitle({ malId, provider }, page) {
       if (page !== null) {

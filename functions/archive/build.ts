@@ -13,6 +13,6 @@ export function buildArchiveApp(variables: Readonly<Record<string, string>>): Ho
   return createArchiveApp({
     store: createArchiveStore(supabase),
     operatorKeys: env.serviceKeys,
-    onError: (event, error) => logEvent(event, { error: String(error) }),
+    onError: (event, error, requestId) => logEvent(event, { request_id: requestId, error: String(error) }),
   });
 }

@@ -1,18 +1,20 @@
 // The public API: GET /streaming/:malId/:episode, the same below /api/v1, and both as POST (functions.invoke sends that).
 // Runs on: Deno, edge runtime.
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import { openApiDocument } from "../_shared/openapi.ts";
+import { manners, noRoute } from "../_shared/manners.ts";
 import { problem } from "../_shared/problem.ts";
+import { entityTag, matchesTag } from "./entity_tag.ts";
 import { parseEpisodeKey } from "./episode_key.ts";
 import type { EpisodeOutcome, EpisodeService } from "./episode_service.ts";
-import type { EpisodeKey } from "./episode_store.ts";
+import type { EpisodeKey, RateLimit } from "./episode_store.ts";
 
 export interface StreamingAppTools {
   readonly episodes: EpisodeService;
   /** A name for whoever asks, for the rate limit. */
   readonly clientOf: (request: Request, key: EpisodeKey) => Promise<string | null>;
-  readonly onError: (event: "request:failed", error: unknown) => void;
+  readonly onError: (event: "request:failed", error: unknown, requestId: string) => void;
 }
 
 export function createStreamingApp(tools: StreamingAppTools): Hono {
@@ -20,10 +22,11 @@ export function createStreamingApp(tools: StreamingAppTools): Hono {
   app.use(cors({
     origin: "*",
     allowMethods: ["GET", "POST", "HEAD", "OPTIONS"],
-    allowHeaders: ["apikey", "authorization", "content-type", "x-client-info"],
-    exposeHeaders: ["retry-after", "server-timing"],
+    allowHeaders: ["apikey", "authorization", "content-type", "if-none-match", "x-client-info", "x-request-id"],
+    exposeHeaders: ["etag", "ratelimit", "ratelimit-policy", "retry-after", "server-timing", "x-request-id"],
     maxAge: 86_400,
   }));
+  app.use(manners);
   for (const base of ["/streaming", "/api/v1/streaming"]) {
     app.get(`${base}/health`, (c) => c.json({ success: true }, 200, { "cache-control": "no-store" }));
     app.get(`${base}/openapi.json`, (c) => c.json(openApiDocument, 200, { "cache-control": "public, max-age=300" }));
@@ -36,27 +39,34 @@ export function createStreamingApp(tools: StreamingAppTools): Hono {
       return respond(c, outcome, performance.now() - startedAt);
     });
   }
-  app.notFound((c) => problem(c, { status: 404, code: "not_found", detail: "ask for /streaming/{mal_id}/{episode}" }));
+  app.notFound((c) => noRoute(c, app.routes, "ask for /streaming/{mal_id}/{episode}"));
   app.onError((error, c) => {
-    tools.onError("request:failed", error);
+    tools.onError("request:failed", error, c.get("requestId"));
     return problem(c, { status: 500, code: "internal", detail: "the request failed; it is logged" });
   });
   return app;
 }
 
-function respond(c: Parameters<typeof problem>[0], outcome: EpisodeOutcome, tookMs: number): Response {
+function respond(c: Context, outcome: EpisodeOutcome, tookMs: number): Response {
   switch (outcome.kind) {
-    case "answer":
-      return c.json(outcome.answer, 200, {
-        "cache-control": "no-store",
+    case "answer": {
+      const etag = entityTag(outcome.answer);
+      const headers = {
+        etag,
+        // Kept by nobody but the caller, and not used again without asking: links run out, and archives get ready.
+        "cache-control": "private, no-cache",
         "server-timing": `total;dur=${tookMs.toFixed(1)}, db;desc="${outcome.roundTrips} round trips"`,
-      });
+        ...limitFields(outcome.limit),
+      };
+      if (matchesTag(c.req.header("if-none-match"), etag)) return c.body(null, 304, headers);
+      return c.json(outcome.answer, 200, headers);
+    }
     case "rate_limited":
       return problem(c, {
         status: 429,
         code: "rate_limited",
         detail: `too many requests, try again in ${outcome.resetSeconds} s`,
-        headers: { "retry-after": String(outcome.resetSeconds) },
+        headers: { "retry-after": String(outcome.resetSeconds), ...limitFields(outcome.limit) },
       });
     case "unavailable":
       return problem(c, {
@@ -66,4 +76,13 @@ function respond(c: Parameters<typeof problem>[0], outcome: EpisodeOutcome, took
         headers: { "retry-after": "5" },
       });
   }
+}
+
+/** draft-ietf-httpapi-ratelimit-headers-10: how many requests there are in all, how many are left, when all are back. */
+function limitFields(limit: RateLimit | null | undefined): Record<string, string> {
+  if (!limit) return {};
+  return {
+    "ratelimit-policy": `"client";q=${limit.limit};w=60`,
+    ratelimit: `"client";r=${limit.remaining};t=${limit.reset_seconds}`,
+  };
 }

@@ -8,7 +8,7 @@ import { checkPublicHost } from "../../sources/public_host.ts";
 import { createRobots } from "../../sources/robots.ts";
 import type { ResolveTools } from "../../sources/resolve.ts";
 import { createHostGate } from "../../sources/host_gate.ts";
-import { clientAddress, clientId } from "../_shared/client_address.ts";
+import { clientAddress, createClientId } from "../_shared/client_address.ts";
 import { logEvent, resolveName, runInBackground } from "../_shared/runtime.ts";
 import { createStreamingApp } from "./app.ts";
 import { dueSeconds } from "./due.ts";
@@ -67,6 +67,7 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
     background: runInBackground,
     onError,
   });
+  const clientId = createClientId(env.serviceKeys[0]);
   return createStreamingApp({
     episodes,
     async clientOf(request, key) {
@@ -74,8 +75,8 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
       // Our Worker's refreshes are counted by what they are about: it shares its addresses with all of Cloudflare.
       const isOwn = await verifyRefresh(query, key, { keys: env.STREAM_SIGNING_KEYS, now: now() / 1000 });
       if (isOwn) return `refresh ${key.malId}/${key.episode}`;
-      return await clientId(clientAddress(request.headers, env.CLIENT_ADDRESS_HEADER ?? null), env.serviceKeys[0]);
+      return await clientId(clientAddress(request.headers, env.CLIENT_ADDRESS_HEADER ?? null));
     },
-    onError,
+    onError: (event, error, requestId) => logEvent(event, { request_id: requestId, error: String(error) }),
   });
 }

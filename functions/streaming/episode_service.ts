@@ -5,7 +5,15 @@ import { failedList } from "../../sources/collect.ts";
 import type { SourceList } from "../../sources/source_list.ts";
 import { type Plan, planFor } from "./due.ts";
 import { createMemory } from "./memory.ts";
-import type { CachedList, Episode, EpisodeKey, EpisodeProvider, EpisodeStore, ReadOptions } from "./episode_store.ts";
+import type {
+  CachedList,
+  Episode,
+  EpisodeKey,
+  EpisodeProvider,
+  EpisodeStore,
+  RateLimit,
+  ReadOptions,
+} from "./episode_store.ts";
 import type { Gatherer } from "./gather.ts";
 import {
   type AnswerTools,
@@ -31,9 +39,9 @@ export type EpisodeOutcome =
     readonly kind: "answer";
     readonly answer: PublicAnswer;
     readonly roundTrips: number;
-    readonly limit: Episode["rate_limit"];
+    readonly limit: RateLimit | null;
   }
-  | { readonly kind: "rate_limited"; readonly resetSeconds: number }
+  | { readonly kind: "rate_limited"; readonly resetSeconds: number; readonly limit: RateLimit }
   | { readonly kind: "unavailable" };
 
 export interface EpisodeService {
@@ -62,9 +70,8 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
       const found = await read(key, options);
       if (found === null) return { kind: "unavailable" };
       const { known, live } = found;
-      if (live && known.rate_limit?.allowed === false) {
-        return { kind: "rate_limited", resetSeconds: Math.ceil(known.rate_limit.reset_seconds ?? 60) };
-      }
+      const limit = live ? known.rate_limit ?? null : null;
+      if (limit?.allowed === false) return { kind: "rate_limited", resetSeconds: limit.reset_seconds, limit };
       const { refresh } = options;
       const planned = known.providers.map((provider) => ({
         plan: live ? planFor(provider.name, known, { ...tools, refresh }) : "answer",
@@ -90,7 +97,7 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
       }
       const queue = gathered?.queue ?? known.queue;
       const answer = await publicAnswer({ key, known, queue, gathered: lists }, tools);
-      return { kind: "answer", answer, roundTrips: 1 + (gathered?.roundTrips ?? 0), limit: known.rate_limit };
+      return { kind: "answer", answer, roundTrips: 1 + (gathered?.roundTrips ?? 0), limit };
     },
   };
 }

@@ -52,6 +52,15 @@ const cachedListSchema = sourceListSchema.extend({ age_seconds: z.number(), due_
 
 const troubleSchema = z.object({ code: z.string(), age_seconds: z.number(), due_in_seconds: z.number() });
 
+const limitSchema = z.object({
+  allowed: z.boolean(),
+  /** Requests a minute. */
+  limit: z.number(),
+  remaining: z.number(),
+  /** Until the allowance is whole again; of a refused request, until one more is allowed. */
+  reset_seconds: z.number(),
+});
+
 const episodeSchema = z.object({
   providers: z.array(z.object({
     name: z.string(),
@@ -69,16 +78,13 @@ const episodeSchema = z.object({
   trouble: z.record(z.string(), troubleSchema),
   store: z.array(storedSchema),
   queue: z.array(queuedSchema),
-  rate_limit: z.object({
-    allowed: z.boolean(),
-    remaining: z.number().nullish(),
-    reset_seconds: z.number().nullish(),
-  }).nullish(),
+  rate_limit: limitSchema.nullish(),
 });
 
 const savedSchema = z.object({ queue: z.array(queuedSchema).default([]) });
 
 export type Episode = z.infer<typeof episodeSchema>;
+export type RateLimit = z.infer<typeof limitSchema>;
 export type CachedList = z.infer<typeof cachedListSchema>;
 export type EpisodeProvider = Episode["providers"][number];
 export type StoredVideo = z.infer<typeof storedSchema>;

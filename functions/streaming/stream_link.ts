@@ -4,6 +4,8 @@ import { KeepstreamError } from "../../core/errors.ts";
 import { directoryCount, hasEncodedSeparator, type LinkContext, type SigningKeys, signLink } from "../../core/link.ts";
 
 const MAX_SCOPE_DIRECTORIES = 8;
+/** Signing is three calls of WebCrypto; the links of one answer stay the same for a quarter of their lifetime. */
+const MAX_REMEMBERED = 2_000;
 
 export interface StreamLinkInput {
   readonly url: string;
@@ -23,22 +25,34 @@ export interface StreamLinks {
 }
 
 export function createStreamLinks(options: { proxyBaseUrl: string; keys: SigningKeys }): StreamLinks {
+  const signed = new Map<string, string | null>();
+
+  async function sign({ url, kind, expiresAt, headers, megaKey, archive, episode }: StreamLinkInput) {
+    const scopeDirectories = kind === "hls" ? playlistScope(new URL(url)) : null;
+    const context = {
+      ...(headers && { headers }),
+      ...(megaKey && { megaKey }),
+      ...(archive && { archive }),
+      episode,
+    };
+    const scope = scopeDirectories !== null && { scopeDirectories };
+    try {
+      return await signLink({ ...options, url, expiresAt, ...scope, context });
+    } catch (error) {
+      if (error instanceof KeepstreamError && error.code === "too_large") return null;
+      throw error;
+    }
+  }
+
   return {
-    async sign({ url, kind, expiresAt, headers, megaKey, archive, episode }) {
-      const scopeDirectories = kind === "hls" ? playlistScope(new URL(url)) : null;
-      const context = {
-        ...(headers && { headers }),
-        ...(megaKey && { megaKey }),
-        ...(archive && { archive }),
-        episode,
-      };
-      const scope = scopeDirectories !== null && { scopeDirectories };
-      try {
-        return await signLink({ ...options, url, expiresAt, ...scope, context });
-      } catch (error) {
-        if (error instanceof KeepstreamError && error.code === "too_large") return null;
-        throw error;
-      }
+    async sign(input) {
+      const name = JSON.stringify(input);
+      const known = signed.get(name);
+      if (known !== undefined) return known;
+      const link = await sign(input);
+      if (signed.size >= MAX_REMEMBERED) signed.delete(signed.keys().next().value!);
+      signed.set(name, link);
+      return link;
     },
   };
 }

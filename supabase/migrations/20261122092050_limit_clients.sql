@@ -13,21 +13,22 @@ as $$
 declare
   bucket text := encode(sha256(convert_to(client, 'UTF8')), 'base64');
   moment timestamptz := clock_timestamp();
+  allowance int;
   step interval;
   full_at timestamptz;
 begin
-  select interval '1 minute' / s.client_requests_per_minute into step from keepstream.settings s;
+  select s.client_requests_per_minute, interval '1 minute' / s.client_requests_per_minute into allowance, step from keepstream.settings s;
   insert into keepstream.client_limits as c (client, full_at) values (bucket, moment + step)
   on conflict on constraint client_limits_pkey do update
     set full_at = greatest(c.full_at, moment) + step
     where greatest(c.full_at, moment) + step <= moment + interval '1 minute'
   returning c.full_at into full_at;
   if found then
-    return jsonb_build_object('allowed', true,
+    return jsonb_build_object('allowed', true, 'limit', allowance,
       'remaining', floor(extract(epoch from moment + interval '1 minute' - full_at) / extract(epoch from step))::int,
       'reset_seconds', ceil(extract(epoch from full_at - moment))::int);
   end if;
-  return jsonb_build_object('allowed', false, 'remaining', 0, 'reset_seconds', ceil(extract(epoch from step))::int);
+  return jsonb_build_object('allowed', false, 'limit', allowance, 'remaining', 0, 'reset_seconds', ceil(extract(epoch from step))::int);
 end
 $$;
-comment on function keepstream.take_request(text) is 'Counts one request: {allowed, remaining, reset_seconds}. A refused request costs nothing.';
+comment on function keepstream.take_request(text) is 'Counts one request: {allowed, limit, remaining, reset_seconds}. A refused request costs nothing.';

@@ -15,7 +15,12 @@ begin
   if client is not null then
     rate_limit := keepstream.take_request(client);
   end if;
-  if reader_seconds > 0 and coalesce((rate_limit ->> 'allowed')::boolean, true) then
+  -- A warm answer ends here: no provider without a list, none whose list is due.
+  if reader_seconds > 0 and coalesce((rate_limit ->> 'allowed')::boolean, true) and (refresh or exists (
+    select from public.providers p
+    left join keepstream.source_lists l on l.mal_id = read_episode.mal_id and l.episode = read_episode.episode and l.provider = p.name
+    where p.enabled and (l.provider is null or l.fetched_at + make_interval(secs => l.due_seconds) <= moment)
+  )) then
     readings := keepstream.claim_readings(read_episode.mal_id, read_episode.episode, least(reader_seconds, 60), refresh);
   end if;
   return jsonb_build_object(
