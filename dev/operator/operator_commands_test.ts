@@ -1,33 +1,11 @@
 // The operator's commands against the operator function behind the real gateway and database.
 import assert from "node:assert/strict";
-import { buildArchiveApp } from "../../functions/archive/build.ts";
-import { createFunctionRig } from "../function_rig.ts";
-import { serveSite } from "../sites/serve.ts";
 import { catalogueCommand } from "./catalogue.ts";
 import { OperatorError } from "./operator_api.ts";
+import { createOperatorRig } from "./operator_rig.ts";
 import { providerDifference } from "./provider_difference.ts";
 import { providersCommand } from "./providers.ts";
 import { videosCommand } from "./videos.ts";
-
-async function setUp() {
-  const rig = await createFunctionRig();
-  const app = buildArchiveApp(rig.env);
-  const served = serveSite((request) => app.fetch(request));
-  rig.setFunction("archive", served.url);
-  const dir = await Deno.makeTempDir();
-  return {
-    rig,
-    async write(name: string, text: string) {
-      await Deno.writeTextFile(`${dir}/${name}`, text);
-      return `${dir}/${name}`;
-    },
-    async [Symbol.asyncDispose]() {
-      await served[Symbol.asyncDispose]();
-      await rig[Symbol.asyncDispose]();
-      await Deno.remove(dir, { recursive: true });
-    },
-  };
-}
 
 /** What a command prints, both streams together. */
 async function printed(command: () => Promise<number>): Promise<readonly [number, string]> {
@@ -42,7 +20,7 @@ async function printed(command: () => Promise<number>): Promise<readonly [number
 }
 
 Deno.test("providers apply: shows the difference, applies it, and says so when there is none", async () => {
-  await using set = await setUp();
+  await using set = await createOperatorRig();
   await set.rig.database.sql`delete from public.providers`;
   const file = new URL("../../providers.example.json", import.meta.url).pathname;
   const [code, text] = await printed(() => providersCommand(["apply", file, "--dry-run"], set.rig.env));
@@ -60,40 +38,8 @@ Deno.test("providers apply: shows the difference, applies it, and says so when t
   assert.match((await printed(() => providersCommand(["apply", file], set.rig.env)))[1], /has this list already/);
 });
 
-Deno.test("providers apply: a bad entry is named with file, line and reason, and nothing is asked of the system", async () => {
-  await using set = await setUp();
-  const file = await set.write(
-    "bad.json",
-    '[\n  {"name":"ok","recipe":"catalogue"},\n  {"name":"x","recipe":"admin-ajax"}\n]',
-  );
-  const [code, text] = await printed(() => providersCommand(["apply", file], set.rig.env));
-  assert.deepEqual([code, text], [1, `${file}:3: x: base_url: the recipe admin-ajax needs the site's address`]);
-  assert.deepEqual(set.rig.calls, []);
-});
-
-Deno.test("catalogue import: a dry run, then the rows; a bad line is named", async () => {
-  await using set = await setUp();
-  const good = await set.write(
-    "own.csv",
-    "mal_id,episode,rights,url\n9,1,own work,https://own.test/1.mp4\n9,2,own work,https://own.test/2.mp4\n",
-  );
-  assert.deepEqual(await printed(() => catalogueCommand(["import", good, "--dry-run"], set.rig.env)), [
-    0,
-    "would write: 2 new, 0 changed, 0 as they were",
-  ]);
-  assert.deepEqual(await printed(() => catalogueCommand(["import", good], set.rig.env)), [
-    0,
-    "wrote: 2 new, 0 changed, 0 as they were",
-  ]);
-  assert.equal((await set.rig.database.sql`select from public.catalogue where mal_id = 9`).length, 2);
-  const bad = await set.write("bad.csv", "mal_id,episode,url\n9,1,https://own.test/1.mp4\n9,x,ftp://own.test/2.mp4\n");
-  const [code, text] = await printed(() => catalogueCommand(["import", bad], set.rig.env));
-  assert.equal(code, 1);
-  assert.match(text, /bad\.csv:3: episode: .*\n.*bad\.csv:3: sources\.0\.url: must be an http or https address/);
-});
-
 Deno.test("videos: a table and JSON of what the queue holds; counts, retry and cancel", async () => {
-  await using set = await setUp();
+  await using set = await createOperatorRig();
   const { serviceRole: sql } = set.rig.database;
   const run = (...args: string[]) => printed(() => videosCommand(args, set.rig.env));
   assert.deepEqual(await run(), [0, "no video"]);

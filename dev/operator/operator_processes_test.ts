@@ -1,7 +1,6 @@
 // The operator's commands as they are typed: programs of their own, what they print where, and how they end.
 import assert from "node:assert/strict";
-import { buildArchiveApp } from "../../functions/archive/build.ts";
-import { createFunctionRig } from "../function_rig.ts";
+import { createOperatorRig } from "./operator_rig.ts";
 import { base64, episodeListPage, mirrorPage } from "../sites/select_base64_site.ts";
 import { type ServedSite, serveSite } from "../sites/serve.ts";
 import { CHALLENGE_PAGE, hangs, htmlResponse, type Site } from "../sites/sites.ts";
@@ -29,28 +28,6 @@ async function run(
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, out: text(stdout), err: text(stderr) };
-}
-
-async function setUp() {
-  const rig = await createFunctionRig();
-  const app = buildArchiveApp(rig.env);
-  const served = serveSite((request) => app.fetch(request));
-  rig.setFunction("archive", served.url);
-  const dir = await Deno.makeTempDir();
-  return {
-    rig,
-    /** Of a shell that talks to this system. */
-    env: { SUPABASE_URL: rig.env.SUPABASE_URL!, SUPABASE_SECRET_KEYS: rig.env.SUPABASE_SECRET_KEYS! },
-    async write(name: string, text: string) {
-      await Deno.writeTextFile(`${dir}/${name}`, text);
-      return `${dir}/${name}`;
-    },
-    async [Symbol.asyncDispose]() {
-      await served[Symbol.asyncDispose]();
-      await rig[Symbol.asyncDispose]();
-      await Deno.remove(dir, { recursive: true });
-    },
-  };
 }
 
 const none = { KEEPSTREAM_DATA_DIR: "/nonexistent" };
@@ -102,7 +79,7 @@ const entryOf = (site: ServedSite, more: Record<string, unknown> = {}) => ({
 });
 
 Deno.test("provider:check of an entry that plays → what was found, exit code 0; nothing is written, nothing enqueued", async () => {
-  await using set = await setUp();
+  await using set = await createOperatorRig();
   await using site = serveSite(troubledSite(() => site.url));
   const { rig } = set;
   await rig.database.sql`select public.apply_providers(${JSON.stringify([entryOf(site)])}::text::jsonb, false)`;
@@ -143,14 +120,14 @@ Deno.test("provider:check of an entry that plays → what was found, exit code 0
 });
 
 Deno.test("provider:check of a provider without rights, or switched off → said so, and it may still play", async () => {
-  await using set = await setUp();
+  await using set = await createOperatorRig();
   await using site = serveSite(troubledSite(() => site.url));
   const file = await set.write("list.json", JSON.stringify([entryOf(site, { rights: null, enabled: false })]));
   const env = { ...set.env, DEV_ALLOWED_ORIGINS: site.url };
   const { code, out } = await run("provider_check", ["animasu", "--file", file, "--page", "/good/"], env);
   assert.equal(code, 0);
-  assert.match(out, /^note  rights  no rights are stated: servers are streamed, nothing is archived$/m);
-  assert.match(out, /^note  entry   the entry is switched off/m);
+  assert.match(out, /^note {2}rights {2}no rights are stated: servers are streamed, nothing is archived$/m);
+  assert.match(out, /^note {2}entry {3}the entry is switched off/m);
 });
 
 for (
@@ -188,7 +165,7 @@ for (
 }
 
 Deno.test("provider:check: a site that cannot be reached → network; private ones are not asked without leave", async () => {
-  await using set = await setUp();
+  await using set = await createOperatorRig();
   const file = await set.write(
     "list.json",
     JSON.stringify([
@@ -216,7 +193,7 @@ Deno.test("provider:check: a site that cannot be reached → network; private on
 });
 
 Deno.test("commands that cannot be carried out → one line on stderr, nothing on stdout, exit code 2", async () => {
-  await using set = await setUp();
+  await using set = await createOperatorRig();
   await set.rig.database.sql`select public.apply_providers('[{"name":"own","recipe":"catalogue"}]', false)`;
   const text = await set.write("text.json", "no list");
   const csv = await set.write("own.csv", "mal_id,episode,url\n1,1,https://own.test/1.mp4\n");
@@ -267,7 +244,7 @@ Deno.test("commands that cannot be carried out → one line on stderr, nothing o
 });
 
 Deno.test("providers apply: dry run, difference, application, what list prints is what apply reads; bad entries by line, exit code 1", async () => {
-  await using set = await setUp();
+  await using set = await createOperatorRig();
   await set.rig.database.sql`delete from public.providers where true`;
   const list = await set.write(
     "list.json",
@@ -300,7 +277,7 @@ Deno.test("providers apply: dry run, difference, application, what list prints i
 });
 
 Deno.test("catalogue import: BOM, CRLF, quotes, line breaks within quotes; each bad row by its own line and reason", async () => {
-  await using set = await setUp();
+  await using set = await createOperatorRig();
   const rows = async () =>
     (await set.rig.database
       .sql`select episode, title, jsonb_array_length(sources) as sources from public.catalogue order by episode`)
@@ -378,7 +355,7 @@ Deno.test("catalogue import: BOM, CRLF, quotes, line breaks within quotes; each 
 });
 
 Deno.test("catalogue import of 100,000 lines → in pieces with progress, every row there; once more, nothing changes", async () => {
-  await using set = await setUp();
+  await using set = await createOperatorRig();
   const lines = Array.from(
     { length: 100_000 },
     (_, index) =>
