@@ -54,3 +54,30 @@ export async function createFunctionRig(more: Readonly<Record<string, string>> =
     },
   };
 }
+
+/** What the runner does, by the same SQL functions; returns where the copy is. */
+export async function archiveVideo(rig: FunctionRig, resolution: string): Promise<string> {
+  const sql = rig.database.serviceRole;
+  const jobs = await sql`select * from public.claim_pending_videos(10, 'test')`;
+  const job = jobs.find((one) => one.resolution === resolution)!;
+  await sql`select public.update_video_queue_status(${job.id}, 'uploading', null, ${job.lease_token})`;
+  const path = "1/ep1/0123456789abcdef0123456789abcdef.mp4";
+  const address = `https://hub.test/datasets/ana/anime-1/resolve/main/${path}`;
+  const sha = "a".repeat(64);
+  const replicas = [{
+    target: "hf-1",
+    account: 1,
+    repo: "ana/anime-1",
+    path,
+    commit_oid: "b".repeat(40),
+    sha256: sha,
+    size_bytes: 5,
+    state: "verified",
+    direct_url: address,
+  }];
+  await sql`select public.upsert_video_store(1, 1, ${job.provider}, ${resolution}, ${"0123456789abcdef0123456789abcdef"}, 1,
+    'ana/anime-1', ${path}, ${address}, null, ${job.lease_token}, ${sha}, 5, 1.5, ${
+    JSON.stringify(replicas)
+  }::text::jsonb)`;
+  return address;
+}

@@ -1,7 +1,7 @@
 // docs/openapi.json against what the functions really answer: every status, its media type, its headers and its body.
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { createFunctionRig, type FunctionRig } from "../dev/function_rig.ts";
+import { archiveVideo, createFunctionRig, type FunctionRig } from "../dev/function_rig.ts";
 import { buildArchiveApp } from "./archive/build.ts";
 import { createArchiveApp } from "./archive/app.ts";
 import type { ArchiveStore } from "./archive/archive_store.ts";
@@ -184,8 +184,7 @@ Deno.test("every answer of both functions is one that docs/openapi.json promises
   assert.equal(await status("POST", "/archive/videos/retry"), 200);
   for (const verb of ["retry", "cancel"]) assert.equal(await status("POST", `/archive/videos/x/${verb}`), 400);
   assert.equal(await status("POST", `/archive/videos/${crypto.randomUUID()}/cancel`), 404);
-  await rig.database.admin`alter table public.video_queue disable trigger user`;
-  await rig.database.admin`update public.video_queue set status = 'ready' where true`;
+  await archiveVideo(rig, "720p");
   assert.equal(await status("POST", `/archive/videos/${video.id}/cancel`), 422);
   assert.equal(await status("GET", "/archive/providers"), 200);
 

@@ -13,7 +13,8 @@ import { type SourceCode, SourceError, toSourceError } from "./source_error.ts";
 import type { SourceList, SourceServer } from "./source_list.ts";
 
 export const MAX_SERVERS = 40;
-const PRODUCT = "keepstream";
+/** What robots.txt files call us. */
+export const PRODUCT = "keepstream";
 
 export interface CollectTools extends ResolveTools {
   readonly robots?: Robots;
@@ -41,7 +42,7 @@ export async function collectSources(request: EpisodeRequest, tools: CollectTool
     }
     const resolved = await Promise.all(listed.slice(0, MAX_SERVERS).map((one) => resolveListed(one, own)));
     const refused = foreign.map(({ label }): ListFailure => ({ label, code: "policy_denied" }));
-    return { state: "ok", code: null, servers: resolved, failures: [...failures, ...refused] };
+    return { state: "ok", code: null, servers: resolved, failures: [...failures, ...refused].slice(0, MAX_SERVERS) };
   } catch (thrown) {
     const { reason, retryAfterSeconds } = toSourceError(thrown, tools.signal);
     return { ...failedList(reason), ...(retryAfterSeconds && { retry_after_seconds: Math.ceil(retryAfterSeconds) }) };
@@ -79,12 +80,14 @@ function toolsOf(request: EpisodeRequest, config: CommonConfig, tools: CollectTo
   const site = request.provider.base_url;
   const { robots } = tools;
   if (robots === undefined || site === null || config.robots === "ignore") return own;
-  const pages = createPageClient(own); // without the check below, which asks for robots.txt itself
+  // Without the check below, which asks for robots.txt itself, and past the gate: the pages that wait for it hold its places.
+  const { hosts: _gate, ...ungated } = own;
+  const pages = createPageClient(ungated);
   return {
     ...own,
     async beforeRequest(url, signal) {
       await tools.beforeRequest?.(url, signal);
-      if (url.origin === new URL(site).origin) await robots.check(url, { pages, product: PRODUCT });
+      if (url.origin === new URL(site).origin) await robots.check(url, pages);
     },
   };
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { selectBase64Site } from "../dev/sites/select_base64_site.ts";
+import { base64, selectBase64Site } from "../dev/sites/select_base64_site.ts";
 import { createSites, hangs, htmlResponse, pages, type Site } from "../dev/sites/sites.ts";
-import { collectSources, type CollectTools, MAX_SERVERS } from "./collect.ts";
+import { collectSources, type CollectTools, MAX_SERVERS, PRODUCT } from "./collect.ts";
+import { createHostGate } from "./host_gate.ts";
 import type { EpisodeRequest } from "./providers/recipe.ts";
 import { createRobots, isAllowed } from "./robots.ts";
 import { checkPublicHost } from "./public_host.ts";
@@ -126,7 +127,7 @@ Deno.test("robots.txt of the provider's site is honoured, read once an hour, and
   });
   const both: Site = (request, url) =>
     url.pathname === "/robots.txt" ? site(request, url) : selectBase64Site()(request, url);
-  const robots = createRobots({ now: () => 0 });
+  const robots = createRobots({ now: () => 0, product: PRODUCT });
   for (let turn = 0; turn < 2; turn++) {
     assert.equal((await collect({ "site.test": both }, {}, { robots }).list).code, "robots");
   }
@@ -134,11 +135,12 @@ Deno.test("robots.txt of the provider's site is honoured, read once an hour, and
   const ignoring = await collect({ ...ALL_PLAYERS, "site.test": both }, withConfig({ robots: "ignore" }), { robots })
     .list;
   assert.equal(ignoring.state, "ok");
-  const none = await collect(ALL_PLAYERS, {}, { robots: createRobots({ now: () => 0 }) }).list; // 404: everything is allowed
+  const none = await collect(ALL_PLAYERS, {}, { robots: createRobots({ now: () => 0, product: PRODUCT }) }).list; // 404: everything is allowed
   assert.equal(none.state, "ok");
   const broken: Site = () => new Response("", { status: 500 });
   assert.equal(
-    (await collect({ "site.test": broken }, {}, { robots: createRobots({ now: () => 0 }) }).list).code,
+    (await collect({ "site.test": broken }, {}, { robots: createRobots({ now: () => 0, product: PRODUCT }) }).list)
+      .code,
     "http_5xx",
   );
 });
@@ -203,4 +205,53 @@ Deno.test("input 18: the look-up comes before every hop of a redirect", async ()
   });
   assert.equal((await list).code, "policy_denied");
   assert.deepEqual([checked, requests.length], [["site.test", "inside.test"], 1]);
+});
+
+Deno.test("robots.txt is read past the cap of requests: pages that wait for it hold all of the host's places", async () => {
+  for (const limit of [1, 4]) {
+    const site = selectBase64Site();
+    const sites = {
+      "site.test": (request: Request, url: URL) =>
+        url.pathname === "/robots.txt" ? new Response("") : site(request, url),
+    };
+    const { fetch } = createSites(sites);
+    const tools = {
+      fetch,
+      signal: new AbortController().signal,
+      now: Date.now,
+      hosts: createHostGate(),
+      robots: createRobots({ now: Date.now, product: PRODUCT }),
+    };
+    const request = { ...BASE, ...withConfig({ requests_per_host: limit }) };
+    const lists = await Promise.all(Array.from({ length: limit }, () => collectSources(request, tools)));
+    for (const list of lists) assert.deepEqual([list.state, list.servers.length], ["ok", 5]);
+  }
+});
+
+Deno.test("the cap of requests per host holds across concurrent requests for different episodes", async () => {
+  let [running, most] = [0, 0];
+  const site = selectBase64Site();
+  const slow: Site = async (request, url) => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    running--;
+    return await site(request, url);
+  };
+  const { fetch } = createSites({ ...ALL_PLAYERS, "site.test": slow });
+  const tools = { fetch, signal: new AbortController().signal, now: Date.now, hosts: createHostGate() };
+  const requests = Array.from({ length: 12 }, (_, index) => ({ ...BASE, malId: index + 1, episode: 1 + index % 2 }));
+  await Promise.all(requests.map((request) => collectSources(request, tools)));
+  assert.equal(most, 4);
+});
+
+Deno.test("of a page with thousands of options that lead nowhere a bounded number is told", async () => {
+  const options = Array.from(
+    { length: 3_000 },
+    (_, index) => ({
+      label: `${index}`,
+      value: index === 0 ? base64(`<iframe src="https://plain.test/e"></iframe>`) : "!",
+    }),
+  );
+  const list = await collect({ ...ALL_PLAYERS, "site.test": selectBase64Site(options) }).list;
+  assert.deepEqual([list.servers.length, list.failures.length], [1, MAX_SERVERS]);
 });

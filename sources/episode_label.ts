@@ -12,8 +12,13 @@ const RANGE = String.raw`${NUMBER}(?:\s*[-–—~]\s*${NUMBER})?`;
 const NAMED = new RegExp(String.raw`(?:episodes?|eps?|ep\.)[\s.:#_-]*${RANGE}(?!\d)`, "i");
 const BARE = new RegExp(String.raw`^#?${RANGE}$`);
 
+const MAX_LABEL = 500;
+
 export function parseEpisodeLabel(label: string): EpisodeLabel {
-  const text = label.replace(/[[(]\s*(?:end|tamat|final|batch|v\d)\s*[\])]/gi, " ").replace(/\s+/g, " ").trim();
+  const text = label.slice(0, MAX_LABEL).replace(/[[(]\s*(?:end|tamat|final|batch|v\d)\s*[\])]/gi, " ").replace(
+    /\s+/g,
+    " ",
+  ).trim();
   const match = NAMED.exec(text) ?? BARE.exec(text.replace(/\s*\bend\b\.?$/i, ""));
   if (match !== null) {
     const from = Number(match[1]);

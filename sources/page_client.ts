@@ -80,7 +80,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
     let body = request.body;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
       const target = allowedTarget(url, options.policy);
-      await options.beforeRequest?.(target, signal);
+      if (options.beforeRequest) await orAborted(options.beforeRequest(target, signal), signal);
       const response = await options.fetch(target.href, {
         method,
         body: body?.() ?? null,
@@ -246,6 +246,18 @@ function charsetOf(contentType: string | null): string {
     return new TextDecoder(charset).encoding;
   } catch {
     return "utf-8"; // an unknown charset label: browsers fall back too
+  }
+}
+
+/** A look-up may hang and know nothing of signals. */
+async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -220,3 +220,35 @@ Deno.test("whoever waits for a host leaves the queue when no longer wanted, and 
   await first;
   assert.equal(await third, "third");
 });
+
+Deno.test("a look-up of the name that hangs, and knows no signal, ends with the request's time, and gives the place back", async () => {
+  const hosts = createHostGate(1);
+  const { pages, requests } = client({ "a.test": () => htmlResponse("x") }, {
+    hosts,
+    timeoutMs: 20,
+    beforeRequest: () => new Promise(() => {}),
+  });
+  await assert.rejects(pages.read("https://a.test/"), refusedAs("timeout"));
+  assert.deepEqual(requests, []);
+  assert.equal(
+    await hosts.run("a.test", { signal: new AbortController().signal }, () => Promise.resolve("free")),
+    "free",
+  );
+});
+
+Deno.test("a body that drips ends with the request's time, in the middle of it", async () => {
+  const drip: Site = (request) => {
+    const body = new ReadableStream({
+      async pull(controller) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        if (request.signal.aborted) return controller.error(request.signal.reason);
+        controller.enqueue(new Uint8Array([60]));
+      },
+    });
+    return new Response(body);
+  };
+  await assert.rejects(
+    client({ "a.test": drip }, { timeoutMs: 50 }).pages.read("https://a.test/"),
+    refusedAs("timeout"),
+  );
+});

@@ -9,6 +9,8 @@ export const MAX_PARSED_PAGE_BYTES = 512 * 1024;
 /** Characters, plus NODE_WEIGHT for every element and attribute: some 0.6 s at the worst. */
 const ANSWER_WEIGHT = 1536 * 1024;
 const NODE_WEIGHT = 8;
+/** `<<<<` becomes a piece of text for each, and costs more than tags do: half a megabyte took six seconds. */
+const BRACKET_WEIGHT = 32;
 /** Pages nest a few dozen deep, and browsers stop at 512; a descendant selector walks all of it for every element. */
 const MAX_DEPTH = 256;
 
@@ -32,6 +34,11 @@ export function chargeParse(html: string, budget: ParseBudget): void {
   const counts = new Map<string, number>();
   const count = (name: string, by: number) => counts.set(name, (counts.get(name) ?? 0) + by);
   for (const { name, attributes } of tags(html)) {
+    if (weight > budget.left) break;
+    if (name === "") {
+      weight += BRACKET_WEIGHT;
+      continue;
+    }
     if (name.startsWith("/")) {
       const closed = name.slice(1);
       if (!counts.get(closed)) continue; // closes nothing
@@ -42,7 +49,6 @@ export function chargeParse(html: string, budget: ParseBudget): void {
       continue;
     }
     weight += NODE_WEIGHT * (1 + attributes.size);
-    if (weight > budget.left) throw new SourceError("too_large", "the pages of this answer are too large to be parsed");
     if (VOID.has(name) || (ENDED_BY_NEXT.has(name) && open.at(-1) === name)) continue;
     if (open.push(name) > MAX_DEPTH) throw new SourceError("too_large", `the page nests deeper than ${MAX_DEPTH}`);
     count(name, 1);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { selectBase64Site } from "../dev/sites/select_base64_site.ts";
 import { createSites, htmlResponse, type Site } from "../dev/sites/sites.ts";
+import { PRODUCT } from "./collect.ts";
 import { checkProvider, plays } from "./provider_check.ts";
 import { createRobots } from "./robots.ts";
 
@@ -9,7 +10,12 @@ const player = (media: string): Site => () => htmlResponse(`<script>p.setup({fil
 
 function check(entry: unknown, page: string | null, sites: Readonly<Record<string, Site>>) {
   const { fetch } = createSites(sites);
-  const tools = { fetch, signal: new AbortController().signal, now: Date.now, robots: createRobots({ now: Date.now }) };
+  const tools = {
+    fetch,
+    signal: new AbortController().signal,
+    now: Date.now,
+    robots: createRobots({ now: Date.now, product: PRODUCT }),
+  };
   return checkProvider({ entry, malId: 1, episode: 1, page, catalogue: null }, tools);
 }
 

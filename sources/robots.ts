@@ -6,32 +6,32 @@ import { SourceError } from "./source_error.ts";
 
 const KEEP_MS = 60 * 60_000;
 const MAX_BYTES = 512 * 1024;
-const MAX_SITES = 500;
+/** At half a megabyte each, that is 16 MB at the very most. */
+const MAX_SITES = 32;
 
 export interface Robots {
   /** @throws {SourceError} `robots` where the site does not want this page read. */
-  check(url: URL, options: { readonly pages: PageClient; readonly product: string }): Promise<void>;
+  check(url: URL, pages: PageClient): Promise<void>;
 }
 
-export function createRobots({ now }: { readonly now: () => number }): Robots {
-  const sites = new Map<string, { readonly text: Promise<string>; readonly until: number }>();
+export function createRobots({ now, product }: { readonly now: () => number; readonly product: string }): Robots {
+  const sites = new Map<string, { readonly rules: Promise<readonly Rule[]>; readonly until: number }>();
 
-  function textOf(origin: string, pages: PageClient): Promise<string> {
+  function rulesOf(origin: string, pages: PageClient): Promise<readonly Rule[]> {
     const known = sites.get(origin);
-    if (known !== undefined && known.until > now()) return known.text;
-    const text = readRobots(origin, pages);
+    if (known !== undefined && known.until > now()) return known.rules;
+    const rules = readRobots(origin, pages).then((text) => rulesFor(text, product));
     sites.delete(origin);
-    sites.set(origin, { text, until: now() + KEEP_MS });
+    sites.set(origin, { rules, until: now() + KEEP_MS });
     if (sites.size > MAX_SITES) sites.delete(sites.keys().next().value!);
-    text.catch(() => sites.delete(origin));
-    return text;
+    rules.catch(() => sites.delete(origin));
+    return rules;
   }
 
   return {
-    async check(url, { pages, product }) {
+    async check(url, pages) {
       if (url.pathname === "/robots.txt") return;
-      const text = await textOf(url.origin, pages);
-      if (!isAllowed(text, url, product)) {
+      if (!allows(await rulesOf(url.origin, pages), url)) {
         throw new SourceError("robots", "the site's robots.txt does not want this read");
       }
     },
@@ -49,9 +49,13 @@ async function readRobots(origin: string, pages: PageClient): Promise<string> {
 }
 
 export function isAllowed(text: string, url: URL, product: string): boolean {
+  return allows(rulesFor(text, product), url);
+}
+
+function allows(rules: readonly Rule[], url: URL): boolean {
   const path = url.pathname + url.search;
   let best = { length: -1, allow: true };
-  for (const rule of rulesFor(text, product.toLowerCase())) {
+  for (const rule of rules) {
     if (rule.path.length < best.length || !matches(rule.path, path)) continue;
     if (rule.path.length > best.length || rule.allow) best = { length: rule.path.length, allow: rule.allow };
   }
@@ -80,7 +84,7 @@ function rulesFor(text: string, product: string): readonly Rule[] {
       if (value.trim() !== "") groups.at(-1)?.rules.push({ allow: field === "allow", path: value.trim() });
     }
   }
-  const own = groups.filter(({ agents }) => agents.includes(product));
+  const own = groups.filter(({ agents }) => agents.includes(product.toLowerCase()));
   return (own.length > 0 ? own : groups.filter(({ agents }) => agents.includes("*"))).flatMap(({ rules }) => rules);
 }
 

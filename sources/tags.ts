@@ -3,7 +3,7 @@
 // Comments, scripts and style sheets are passed over. Runs on: Deno, edge runtime.
 
 export interface Tag {
-  /** Lower case; `/video` is an end tag. */
+  /** Lower case; `/video` is an end tag; empty: an angle bracket in the text, which is none. */
   readonly name: string;
   /** Names in lower case, the first of two wins, values with their character references replaced. */
   readonly attributes: ReadonlyMap<string, string>;
@@ -11,6 +11,8 @@ export interface Tag {
 
 const RAW_TEXT = new Set(["script", "style", "textarea", "title", "xmp"]);
 const REFERENCES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\xa0" };
+
+const BRACKET: Tag = { name: "", attributes: new Map() };
 
 export function* tags(html: string): Generator<Tag> {
   let at = html.indexOf("<");
@@ -23,6 +25,7 @@ export function* tags(html: string): Generator<Tag> {
     }
     const name = matchAt(/\/?[a-z][^\s/>]*/iy, html, at + 1)?.toLowerCase();
     if (name === undefined) {
+      yield BRACKET;
       at = html.indexOf("<", at + 1);
       continue;
     }

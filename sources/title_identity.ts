@@ -19,8 +19,11 @@ const ORDINAL_WORDS = Object.keys(ORDINAL).join("|");
 const DECORATION =
   /\b(?:sub(?:title)?s?\s+(?:indo(?:nesia)?|english)|subbed|dub(?:bed)?|batch|bd|blu-?ray|tv|complete|nonton|anime|streaming|uncensored)\b/g;
 
+/** Longer ones are no titles; and the expressions below look back over blanks, which a site may send by the megabyte. */
+const MAX_TITLE = 300;
+
 export function titleIdentity(title: string): TitleIdentity {
-  let rest = title.normalize("NFKC").toLowerCase().replace(/[\u2018\u2019\u02bc`']/g, "");
+  let rest = title.slice(0, MAX_TITLE).normalize("NFKC").toLowerCase().replace(/[\u2018\u2019\u02bc`']/g, "");
   const take = (pattern: RegExp): RegExpExecArray | null => {
     const match = pattern.exec(rest);
     if (match !== null) rest = rest.slice(0, match.index) + " " + rest.slice(match.index + match[0].length);

@@ -2,7 +2,7 @@
 // the operator's list against a real page, and what was found, what was not, and why. Nothing is written or enqueued.
 // Exit code 0: something plays; 1: nothing does; 2: it could not be tried.
 import { createPageFinder } from "../../functions/streaming/page_finder.ts";
-import type { CollectTools } from "../../sources/collect.ts";
+import { type CollectTools, PRODUCT } from "../../sources/collect.ts";
 import { createHostGate } from "../../sources/host_gate.ts";
 import { withoutByteOrderMark } from "../../sources/entry_lines.ts";
 import { checkProvider, plays } from "../../sources/provider_check.ts";
@@ -71,7 +71,7 @@ function checkTools(env: Readonly<Record<string, string>>, allowedOrigins: reado
     policy,
     signal: AbortSignal.timeout(LIMIT_MS),
     hosts: createHostGate(),
-    robots: createRobots({ now: Date.now }),
+    robots: createRobots({ now: Date.now, product: PRODUCT }),
     findPage: createPageFinder({ store, titleApiUrl: env.TITLE_API_URL || null, onError: () => {} }),
     beforeRequest: (url, signal) =>
       checkPublicHost(url, { resolve: (host, type) => Deno.resolveDns(host, type, { signal }), policy, signal }),

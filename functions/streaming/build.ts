@@ -1,7 +1,7 @@
 // Puts the streaming app together from an environment. Runs on: Deno, edge runtime.
 import { createClient } from "@supabase/supabase-js";
 import type { Hono } from "hono";
-import { collectSources } from "../../sources/collect.ts";
+import { collectSources, PRODUCT } from "../../sources/collect.ts";
 import { verifyRefresh } from "../../core/refresh_request.ts";
 import { commonConfigOf } from "../../sources/provider_entry.ts";
 import { checkPublicHost } from "../../sources/public_host.ts";
@@ -31,7 +31,7 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
   const supabase = createClient(env.SUPABASE_URL, env.serviceKeys[0], { auth: { persistSession: false } });
   const store = createEpisodeStore(supabase);
 
-  const robots = createRobots({ now });
+  const robots = createRobots({ now, product: PRODUCT });
   const findPage = createPageFinder({ store, titleApiUrl: env.TITLE_API_URL ?? null, onError });
   const web: Omit<ResolveTools, "signal"> = {
     fetch,

@@ -50,7 +50,7 @@ export interface EpisodeService {
 }
 
 export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService {
-  const memory = createMemory<Episode>({ now: tools.now, keepSeconds: tools.staleSeconds });
+  const memory = createMemory<Episode>({ now: tools.now, keepSeconds: tools.staleSeconds, weigh: weightOf });
 
   async function read(key: EpisodeKey, options: ReadOptions): Promise<{ known: Episode; live: boolean } | null> {
     const name = `${key.malId}/${key.episode}`;
@@ -100,6 +100,18 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
       return { kind: "answer", answer, roundTrips: 1 + (gathered?.roundTrips ?? 0), limit };
     },
   };
+}
+
+/** What sites may fill is counted by the letter, the rest by the row. */
+function weightOf(known: Episode): number {
+  const rows = known.providers.length + known.store.length + known.queue.length;
+  const servers = Object.values(known.source_lists).flatMap((list) => list?.servers ?? []);
+  return 1000 * (1 + rows + servers.length) + servers.reduce((sum, server) => sum + lettersOf(server), 0);
+}
+
+function lettersOf({ embed_url, video_url, subtitles, chapters = [] }: CachedList["servers"][number]): number {
+  const extras = [...subtitles.map(({ url }) => url), ...chapters.map(({ title }) => title)];
+  return [embed_url, video_url ?? "", ...extras].reduce((sum, text) => sum + text.length, 0);
 }
 
 function episodeRequest(key: EpisodeKey, provider: EpisodeProvider, known: Episode): EpisodeRequest {

@@ -1,6 +1,6 @@
 // The streaming function as deployed, against a real Postgres and the REST gateway; only the providers' sites are synthetic.
 import assert from "node:assert/strict";
-import { createFunctionRig, type FunctionRig, SIGNING_KEYS } from "../../dev/function_rig.ts";
+import { archiveVideo, createFunctionRig, type FunctionRig, SIGNING_KEYS } from "../../dev/function_rig.ts";
 import { base64, episodeListPage, mirrorPage } from "../../dev/sites/select_base64_site.ts";
 import { serveSite } from "../../dev/sites/serve.ts";
 import { htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
@@ -234,7 +234,7 @@ Deno.test("an archived video → its stream leads to the archive, also when its 
   await mapTitle(rig, "animasu");
   const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url, HF_ENDPOINT: "https://hub.test" });
   await get();
-  const address = await archive(rig, "720p");
+  const address = await archiveVideo(rig, "720p");
 
   const { body } = await get();
   const [hd, sd] = servers(body, "animasu");
@@ -266,7 +266,7 @@ Deno.test("an archive where the Worker cannot read it leaves the live server; an
     return [hd?.archived, hd?.url_resolved];
   };
   const [, live] = await answerWith({});
-  await archive(rig, "720p");
+  await archiveVideo(rig, "720p");
   assert.deepEqual(await answerWith({}), [false, live]); // recorded on hub.test, which nobody named
 
   const folder = "http://10.0.0.5:7860/archive";
@@ -276,33 +276,6 @@ Deno.test("an archive where the Worker cannot read it leaves the live server; an
   assert.deepEqual(await answerWith(hub), [false, live]);
   assert.deepEqual(await answerWith({ ...hub, STORAGE_FOLDER_URL: folder }), [true, `${folder}/a.mp4`]);
 });
-
-/** What the runner does, by the same SQL functions. */
-async function archive(rig: FunctionRig, resolution: string): Promise<string> {
-  const sql = rig.database.serviceRole;
-  const jobs = await sql`select * from public.claim_pending_videos(10, 'test')`;
-  const job = jobs.find((one) => one.resolution === resolution)!;
-  await sql`select public.update_video_queue_status(${job.id}, 'uploading', null, ${job.lease_token})`;
-  const path = "1/ep1/0123456789abcdef0123456789abcdef.mp4";
-  const address = `https://hub.test/datasets/ana/anime-1/resolve/main/${path}`;
-  const sha = "a".repeat(64);
-  const replicas = [{
-    target: "hf-1",
-    account: 1,
-    repo: "ana/anime-1",
-    path,
-    commit_oid: "b".repeat(40),
-    sha256: sha,
-    size_bytes: 5,
-    state: "verified",
-    direct_url: address,
-  }];
-  await sql`select public.upsert_video_store(1, 1, ${job.provider}, ${resolution}, ${"0123456789abcdef0123456789abcdef"}, 1,
-    'ana/anime-1', ${path}, ${address}, null, ${job.lease_token}, ${sha}, 5, 1.5, ${
-    JSON.stringify(replicas)
-  }::text::jsonb)`;
-  return address;
-}
 
 Deno.test("a stale list is answered at once and renewed behind; an old one, or refresh=1, is read again first", async () => {
   await using rig = await createFunctionRig();

@@ -1,0 +1,58 @@
+// Pages made to cost: each is refused or read, and none of the readers goes over its text again and again. A reader that did
+// would take hours on these, not seconds: a test that does not end is the failure. bench/streaming measures how they grow.
+import assert from "node:assert/strict";
+import { HOSTILE_PAGES } from "../dev/sites/hostile_pages.ts";
+import { createSites, htmlResponse } from "../dev/sites/sites.ts";
+import { collectSources } from "./collect.ts";
+import { parseEpisodeLabel } from "./episode_label.ts";
+import { createPageClient } from "./page_client.ts";
+import { RECIPE_NAMES } from "./providers/recipes.ts";
+import { resolveServer } from "./resolve.ts";
+import { SourceError } from "./source_error.ts";
+import { tags } from "./tags.ts";
+import { titleIdentity } from "./title_identity.ts";
+
+const HALF_A_MEGABYTE = 512 * 1024;
+
+for (const [name, make] of Object.entries(HOSTILE_PAGES)) {
+  Deno.test(`a page of ${name}, half a megabyte of it → every recipe and every resolver ends, with a code or a server`, async () => {
+    const html = make(HALF_A_MEGABYTE).slice(0, HALF_A_MEGABYTE);
+    const { fetch } = createSites({ "a.test": () => htmlResponse(html) });
+    const tools = { fetch, signal: new AbortController().signal, now: Date.now };
+    for (const recipe of RECIPE_NAMES) {
+      const provider = { name: "p", recipe, base_url: "https://a.test", config: {} };
+      const list = await collectSources({ malId: 1, episode: 1, provider, page: "/x", catalogue: null }, tools);
+      assert.ok(list.state === "ok" || list.code !== null);
+    }
+    await resolveServer({ embedUrl: "https://a.test/e" }, tools).catch((error) =>
+      assert.ok(error instanceof SourceError)
+    );
+  });
+}
+
+Deno.test("elements with attributes, a depth of 100,000, a hundred thousand stray brackets → too_large, before they become a tree", async () => {
+  for (const name of ["elements with attributes", "depth", "iframes", "angle brackets"] as const) {
+    const { fetch } = createSites({ "a.test": () => htmlResponse(HOSTILE_PAGES[name](HALF_A_MEGABYTE)) });
+    const pages = createPageClient({ fetch, signal: new AbortController().signal });
+    await assert.rejects(
+      pages.document("https://a.test/"),
+      (error) => error instanceof SourceError && error.reason === "too_large",
+      name,
+    );
+  }
+});
+
+Deno.test("what never ends – a comment, a quote, a tag, a script – holds no tags after it, and all before it", () => {
+  for (const end of ["<!-- <a href=1>", '<a href="<b>', "<a <b", "<script><a href=1>"]) {
+    assert.deepEqual([...tags(`<i>${end}${"<p>".repeat(3)}`.slice(0, 40))].map((tag) => tag.name).slice(0, 1), ["i"]);
+    assert.ok(![...tags(`<i>${end}`)].some((tag) => tag.name === "b"));
+  }
+});
+
+Deno.test("a title or a label with a megabyte of blanks, brackets or digits is looked at by its beginning", () => {
+  for (const filling of [" ", "2", "(", " 2", "season ", "[end", "ep "]) {
+    const text = "Some Title" + filling.repeat(1_000_000 / filling.length) + "x";
+    assert.ok(titleIdentity(text).words.length < 400);
+    assert.ok(["episodes", "special", "unknown"].includes(parseEpisodeLabel(text).kind));
+  }
+});
