@@ -7,6 +7,7 @@ import { startFunction } from "../../dev/function_process.ts";
 import { createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
 import { startGuard } from "../../dev/guard.ts";
 import { startPostgres } from "../../dev/postgres.ts";
+import { HOSTILE_PAGES } from "../../dev/sites/hostile_pages.ts";
 import { adversarialPages, expansionBomb } from "../../dev/sites/packed_page.ts";
 import { base64, episodeListPage, mirrorPage } from "../../dev/sites/select_base64_site.ts";
 import { serveSite } from "../../dev/sites/serve.ts";
@@ -23,6 +24,7 @@ const CLIENTS = 8;
 const COLD_EPISODES = 7;
 const LATENCY_MS = 100;
 const SERVERS = 10;
+const HOSTILE_KILOBYTES = [128, 256, 512];
 const RESULTS = new URL("../results/", import.meta.url);
 
 const dataDir = await Deno.makeTempDir({ prefix: "keepstream-bench-" });
@@ -39,6 +41,7 @@ const report = {
   cold: await measureCold(rig),
   parse: await measureParse(),
   adversarial: measureAdversarial(),
+  hostilePages: await measureHostilePages(),
 };
 await rig[Symbol.asyncDispose]();
 await postgres.stop();
@@ -234,6 +237,30 @@ function measureAdversarial() {
     quantile(timesOf(15, () => void [unpackScripts(html), scriptMedia(html, "https://a.test/")]), 0.5)
   );
   return { bytes: 40_000, inputs: inputs.length, slowestMedianMs: Math.max(...slowest), goalMs: 50 };
+}
+
+/** What is parsed grows with the page, and what would not is refused before: both must stay far below the edge's 2 s of CPU. */
+async function measureHostilePages() {
+  const rows = [];
+  for (const [name, make] of Object.entries(HOSTILE_PAGES)) {
+    const milliseconds: number[] = [];
+    let outcome = "parsed";
+    for (const kilobytes of HOSTILE_KILOBYTES) {
+      const html = make(kilobytes * 1024).slice(0, kilobytes * 1024);
+      const times: number[] = [];
+      for (let turn = 0; turn < 3; turn++) {
+        const startedAt = performance.now();
+        outcome = await parseHtml(html).then(
+          (document) => [...document.querySelectorAll("select.mirror option[value]")].length >= 0 ? "parsed" : "",
+          (error) => error.reason,
+        );
+        times.push(performance.now() - startedAt);
+      }
+      milliseconds.push(quantile(times, 0.5));
+    }
+    rows.push({ name, outcome, milliseconds });
+  }
+  return { kilobytes: HOSTILE_KILOBYTES, slowestMs: Math.max(...rows.flatMap((row) => row.milliseconds)), rows };
 }
 
 function timesOf(turns: number, run: () => void): number[] {

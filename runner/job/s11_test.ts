@@ -1,0 +1,48 @@
+/** S11, the host that serves and misserves: what the runner's look and download make of each of its items. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readClip } from "../../dev/origin/clip.ts";
+import { startFetchRig } from "../../dev/origin/fetch_rig.ts";
+import { S11_FILES, S11_PLAYLISTS, s11Host } from "../../dev/sites/s11_media_host.ts";
+
+const host = await s11Host(await readClip());
+
+const WHOLE = {
+  "206, 200, 416": S11_FILES.range,
+  "HEAD refused": S11_FILES.noHead,
+  "no length": S11_FILES.noLength,
+  "slow drip": S11_FILES.drip,
+  "HLS with KEY": S11_PLAYLISTS.key,
+  "HLS with MAP": S11_PLAYLISTS.map,
+  "HLS with MEDIA": S11_PLAYLISTS.media,
+  "HLS with BYTERANGE": S11_PLAYLISTS.byteRange,
+  "HLS with query tokens": S11_PLAYLISTS.query,
+  "HLS with %25 in the path": S11_PLAYLISTS.percent,
+} as const;
+
+for (const [what, path] of Object.entries(WHOLE)) {
+  Deno.test(`S11, ${what}: ${path} → a whole file, hashed as it lies on the disk`, async () => {
+    await using rig = await startFetchRig(host);
+    const { durationSeconds, final } = await rig.fetch(path);
+    assert.ok(Math.abs(durationSeconds - 12) < 0.2, `${durationSeconds} s`);
+    assert.equal(createHash("sha256").update(await Deno.readFile(final.path)).digest("hex"), final.sha256);
+  });
+}
+
+const REFUSED = {
+  "cut at 50 %": [S11_FILES.cut, "network"],
+  "HTML saying 200": [S11_FILES.html, "unsupported"],
+  "redirect to a private address": [S11_FILES.toPrivate, "policy_denied"],
+  "loop": [S11_FILES.loop, "unsupported"],
+  "HLS without ENDLIST": [S11_PLAYLISTS.noEnd, "unsupported"],
+} as const;
+
+for (const [what, [path, code]] of Object.entries(REFUSED)) {
+  Deno.test(`S11, ${what}: ${path} → ${code}, and no file`, async () => {
+    await using rig = await startFetchRig(host);
+    await assert.rejects(rig.fetch(path), (error) => {
+      assert.equal((error as { code?: string }).code, code, String(error));
+      return true;
+    });
+  });
+}
