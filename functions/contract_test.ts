@@ -157,7 +157,7 @@ Deno.test("every answer of both functions is one that docs/openapi.json promises
     const same = await ask(method, "/streaming/1/1", {
       headers: { ...headers, "if-none-match": again.headers.get("etag")! },
     });
-    assert.equal(same.status, 304);
+    assert.equal(same.status, method === "GET" ? 304 : 200);
     assert.equal(await status(method, "/streaming/1/2", { headers }), 200);
     assert.equal(await status(method, "/streaming/1/1", { headers }), 429);
     assert.equal(await status(method, "/streaming/0/1"), 400);

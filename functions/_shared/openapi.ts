@@ -129,7 +129,9 @@ const episodeParameters = [
   },
 ];
 
-const episodeOperation = (operationId: string) => ({
+const unchanged = { 304: { description: "As it was, by If-None-Match", headers: { ...requestId, ...rateLimit } } };
+
+const episodeOperation = (operationId: string, more: Readonly<Record<number, unknown>> = {}) => ({
   operationId,
   summary: "Where an episode plays, now",
   parameters: episodeParameters,
@@ -144,7 +146,7 @@ const episodeOperation = (operationId: string) => ({
       },
       content: { "application/json": { schema: { $ref: "#/components/schemas/Answer" } } },
     },
-    304: { description: "As it was, by If-None-Match", headers: { ...requestId, ...rateLimit } },
+    ...more,
     400: problem("A number is out of range"),
     406: notAcceptable,
     429: problem("Too many requests of this client", { "retry-after": header("Seconds"), ...rateLimit }),
@@ -211,7 +213,10 @@ export const openApiDocument = {
   },
   paths: {
     "/streaming/health": { get: health("streamingHealth") },
-    "/streaming/{malId}/{episode}": { get: episodeOperation("getEpisode"), post: episodeOperation("invokeEpisode") },
+    "/streaming/{malId}/{episode}": {
+      get: episodeOperation("getEpisode", unchanged),
+      post: episodeOperation("invokeEpisode"),
+    },
     "/archive/health": { get: health("archiveHealth") },
     "/archive/counts": {
       get: operator({ operationId: "getCounts", summary: "What waits, runs, is dead and is stored", answer: "Counts" }),

@@ -58,7 +58,9 @@ function respond(c: Context, outcome: EpisodeOutcome, tookMs: number): Response 
         "server-timing": `total;dur=${tookMs.toFixed(1)}, db;desc="${outcome.roundTrips} round trips"`,
         ...limitFields(outcome.limit),
       };
-      if (matchesTag(c.req.header("if-none-match"), etag)) return c.body(null, 304, headers);
+      // A conditional POST would be 412 (RFC 9110, 13.1.2), of which no caller of functions.invoke has any use.
+      const conditional = c.req.method === "POST" ? undefined : c.req.header("if-none-match");
+      if (matchesTag(conditional, etag)) return c.body(null, 304, headers);
       return c.json(outcome.answer, 200, headers);
     }
     case "rate_limited":

@@ -153,6 +153,27 @@ Deno.test("POST, as functions.invoke sends it, answers like GET; a preflight is 
   assert.match(preflight.headers.get("access-control-allow-headers") ?? "", /apikey/);
 });
 
+Deno.test("what the operator calls keepstream towards sites is what they are sent; a provider's own name goes before it", async () => {
+  await using rig = await createFunctionRig();
+  const seen = new Map<string, Set<string | null>>();
+  const asked = (name: string) => seen.get(name) ?? new Set();
+  const noting = (name: string, site: Site): Site => (request, url) => {
+    seen.set(name, asked(name).add(request.headers.get("user-agent")));
+    return site(request, url);
+  };
+  await using one = serveSite(noting("one", (request, url) => animeSite(() => one.url)(request, url)));
+  await using two = serveSite(noting("two", (request, url) => animeSite(() => two.url)(request, url)));
+  await addProviders(rig, { name: "one", base_url: one.url }, {
+    name: "two",
+    base_url: two.url,
+    config: { user_agent: "own/1" },
+  });
+  for (const name of ["one", "two"]) await mapTitle(rig, name);
+  const origins = { DEV_ALLOWED_ORIGINS: `${one.url},${two.url}` };
+  await startApp(rig, { ...origins, SOURCE_USER_AGENT: "operator/2 (+https://operator.test)" }).get();
+  assert.deepEqual([[...asked("one")], [...asked("two")]], [["operator/2 (+https://operator.test)"], ["own/1"]]);
+});
+
 Deno.test("without a rights ground a provider is streamed and nothing is enqueued", async () => {
   await using rig = await createFunctionRig();
   await using site = serveSite(animeSite(() => site.url));
