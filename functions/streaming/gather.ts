@@ -116,6 +116,7 @@ function fly(key: EpisodeKey, readings: readonly Reading[], tools: GatherTools) 
   async function followed(reading: Reading): Promise<SourceList | null> {
     for (;;) {
       await pause(FOLLOW_MS, flight.signal);
+      if (budgetUsed) return failedList("timeout"); // nobody waits any more, and the other isolate saves what it reads
       roundTrips++;
       const seen = await tools.look(reading);
       if (seen.kind === "ours") return null;

@@ -20,6 +20,7 @@ function rig(options: { budgetMs?: number; saveFails?: boolean; refuses?: string
   const background: Promise<unknown>[] = [];
   const errors: string[] = [];
   const looks = [...options.seen ?? []];
+  let lookCount = 0;
   const store: EpisodeStore = {
     readEpisode: () => Promise.reject(new Error("not asked here")),
     saveSources(_key, lists) {
@@ -40,7 +41,10 @@ function rig(options: { budgetMs?: number; saveFails?: boolean; refuses?: string
       answers.set(provider.name, answer);
       return answer.promise;
     },
-    look: () => Promise.resolve(looks.shift() ?? { kind: "elsewhere" }),
+    look() {
+      lookCount++;
+      return Promise.resolve(looks.shift() ?? { kind: "elsewhere" });
+    },
     dueSeconds: () => 7,
     budgetMs: () => options.budgetMs ?? 60_000,
     limitMs: 120_000,
@@ -49,7 +53,7 @@ function rig(options: { budgetMs?: number; saveFails?: boolean; refuses?: string
     onError: (event) => void errors.push(event),
   });
   const answer = (name: string) => answers.get(name)!.resolve(LIST);
-  return { gatherer, answer, started, saved, errors, settled: () => Promise.all(background) };
+  return { gatherer, answer, started, saved, errors, looked: () => lookCount, settled: () => Promise.all(background) };
 }
 
 Deno.test("a hundred requests at once → each provider is read once and saved with one call", async () => {
@@ -134,6 +138,15 @@ Deno.test("what another isolate reads is waited for, taken as that has saved it,
   assert.deepEqual([gathered.lists.get("a")?.list, gathered.queue, gathered.roundTrips], [LIST, queue, 2]);
   assert.deepEqual([started, saved], [[], []]);
   await settled();
+});
+
+Deno.test("what another isolate reads for longer than the budget is no longer looked for once nobody waits", async () => {
+  const { gatherer, looked, settled } = rig({ budgetMs: 400 });
+  assert.equal((await gatherer.gather(KEY, [{ ...request("a"), elsewhere: true }])).lists.size, 0);
+  const looks = looked();
+  assert.ok(looks >= 1);
+  await settled(); // the timers of the test runner would tell of one that goes on
+  assert.equal(looked(), looks);
 });
 
 Deno.test("what another isolate began and never saved is read here", async () => {
