@@ -67,63 +67,94 @@ export interface PageClient {
   head(url: string, request?: PageRequest): Promise<Omit<Page, "text">>;
 }
 
+interface Hop {
+  readonly url: string;
+  readonly method: NonNullable<PageRequest["method"]>;
+  readonly body: PageRequest["body"];
+}
+
+interface HopTools<T> {
+  readonly signal: AbortSignal;
+  readonly use: (response: Response) => Promise<T>;
+}
+
+interface Read<T> extends Omit<Page, "text"> {
+  readonly used: T;
+}
+
 export function createPageClient(options: PageClientOptions): PageClient {
   const budget = options.parseBudget ?? createParseBudget();
 
-  async function send(
-    address: string,
+  /** One request of a chain of redirects: where it leads on to, or what was made of its answer. */
+  async function hop<T>(
+    { url, method, body }: Hop,
     request: PageRequest,
-    signal: AbortSignal,
-  ): Promise<{ response: Response; url: string }> {
-    let url = address;
-    let method = request.method ?? "GET";
-    let body = request.body;
-    for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
-      const target = allowedTarget(url, options.policy);
-      if (options.beforeRequest) await orAborted(options.beforeRequest(target, signal), signal);
-      const response = await options.fetch(target.href, {
-        method,
-        body: body?.() ?? null,
-        redirect: "manual",
-        signal,
-        headers: {
-          "user-agent": options.userAgent ?? DEFAULT_USER_AGENT,
-          accept: "text/html,application/json;q=0.9,*/*;q=0.8",
-          ...options.headers,
-          ...request.headers,
-        },
-      });
-      const location = redirectOf(response);
-      if (location === null) return { response, url: target.href };
+    { signal, use }: HopTools<T>,
+  ): Promise<Hop | Read<T>> {
+    const target = allowedTarget(url, options.policy);
+    if (options.beforeRequest) await orAborted(options.beforeRequest(target, signal), signal);
+    const response = await options.fetch(target.href, {
+      method,
+      body: body?.() ?? null,
+      redirect: "manual",
+      signal,
+      headers: {
+        "user-agent": options.userAgent ?? DEFAULT_USER_AGENT,
+        accept: "text/html,application/json;q=0.9,*/*;q=0.8",
+        ...options.headers,
+        ...request.headers,
+      },
+    });
+    const { status, headers } = response;
+    const location = redirectOf(response);
+    if (location !== null) {
       await response.body?.cancel();
-      url = absolute(location, target.href);
+      const next = absolute(location, target.href);
       // RFC 9110 section 15.4: 303 always becomes GET, 301 and 302 do in practice; 307 and 308 keep the method.
-      if (response.status === 303 || (response.status < 303 && method === "POST")) [method, body] = ["GET", undefined];
+      const becomesGet = status === 303 || (status < 303 && method === "POST");
+      return becomesGet ? { url: next, method: "GET", body: undefined } : { url: next, method, body };
     }
-    throw new SourceError("http_5xx", `more than ${MAX_REDIRECTS} redirects`, { again: false });
+    if (response.ok) return { url: target.href, status, headers, used: await use(response) };
+    const start = await readStart(response);
+    if (!request.acceptBody?.(status, start)) throw refusal(response, start);
+    return { url: target.href, status, headers, used: await use(new Response(start)) };
   }
 
-  async function once<T>(address: string, request: PageRequest, use: (response: Response) => Promise<T>) {
+  async function once<T>(
+    address: string,
+    request: PageRequest,
+    use: (response: Response) => Promise<T>,
+  ): Promise<Read<T>> {
     const deadline = new AbortController();
     const signal = AbortSignal.any([options.signal, deadline.signal]);
-    const run = async () => {
+    const { hosts: gate, requestsPerHost: limit } = options;
+    let leftMs = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
+
+    /** What waits for a place of its host is not counted. */
+    const timed = async (next: Hop) => {
+      const startedAt = performance.now();
       const late = () => deadline.abort(new DOMException("the request took too long", "TimeoutError"));
-      const timer = setTimeout(late, options.timeoutMs ?? REQUEST_TIMEOUT_MS);
+      const timer = setTimeout(late, Math.max(0, leftMs));
       try {
-        const { response, url } = await send(address, request, signal);
-        const { status, headers } = response;
-        if (response.ok) return { url, status, headers, used: await use(response) };
-        const start = await readStart(response);
-        if (request.acceptBody?.(status, start)) return { url, status, headers, used: await use(new Response(start)) };
-        throw refusal(response, start);
+        return await hop(next, request, { signal, use });
       } catch (thrown) {
         throw toSourceError(thrown, signal);
       } finally {
         clearTimeout(timer);
+        leftMs -= performance.now() - startedAt;
       }
     };
-    const { hosts: gate, requestsPerHost: limit } = options;
-    return gate ? await gate.run(hostOf(address), { signal: options.signal, limit }, run) : await run();
+
+    let next: Hop = { url: address, method: request.method ?? "GET", body: request.body };
+    for (let count = 0; count <= MAX_REDIRECTS; count++) {
+      const at = next;
+      const result = gate
+        ? await gate.run(hostOf(at.url), { signal: options.signal, limit }, () => timed(at))
+        : await timed(at);
+      if ("used" in result) return result;
+      next = result;
+    }
+    throw new SourceError("http_5xx", `more than ${MAX_REDIRECTS} redirects`, { again: false });
   }
 
   async function withTries<T>(address: string, request: PageRequest, use: (response: Response) => Promise<T>) {

@@ -203,6 +203,32 @@ Deno.test("a host is asked no more than its share at a time, other hosts are not
   assert.equal(most, 2);
 });
 
+Deno.test("a host that others redirect to is asked no more than its share, and whoever waits there holds no place elsewhere", async () => {
+  let [running, most] = [0, 0];
+  const slow: Site = async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    running--;
+    return htmlResponse("x");
+  };
+  const hosts = createHostGate(1);
+  const { pages } = client({
+    "a.test": redirect("https://c.test/"),
+    "b.test": redirect("https://c.test/"),
+    "c.test": slow,
+  }, { hosts });
+  const all = Promise.all(["a", "b", "a", "b"].map((name) => pages.read(`https://${name}.test/`)));
+  assert.deepEqual((await all).map(({ url }) => url), Array(4).fill("https://c.test/"));
+  assert.equal(most, 1);
+  const cross = (other: string): Site => (_request, url) =>
+    url.pathname === "/" ? Response.redirect(`https://${other}.test/end`) : htmlResponse(other);
+  const crossed = client({ "a.test": cross("b"), "b.test": cross("a") }, { hosts }).pages;
+  const texts = await Promise.all(
+    ["a", "b", "a", "b"].map(async (name) => (await crossed.read(`https://${name}.test/`)).text),
+  );
+  assert.deepEqual(texts, ["a", "b", "a", "b"]);
+});
+
 Deno.test("whoever waits for a host leaves the queue when no longer wanted, and the next one gets the place", async () => {
   const gate = createHostGate(1);
   let release = () => {};
