@@ -32,6 +32,7 @@ const schema = z.object({
   RUNNER_LEASE_SECONDS: z.coerce.number().int().min(10).max(3600).default(120),
   RUNNER_POLL_SECONDS: z.coerce.number().min(0.1).max(3600).default(10),
   RUNNER_STOP_SECONDS: z.coerce.number().min(0).max(600).default(8),
+  RUNNER_TIDY_SECONDS: z.coerce.number().min(1).max(86400).default(3600),
   RUNNER_MAX_BYTES: z.coerce.number().int().min(1).default(16 * GIB),
   RUNNER_HLS_CONNECTIONS: z.coerce.number().int().min(1).max(32).default(16),
   RUNNER_MP4_CONNECTIONS: z.coerce.number().int().min(1).max(16).default(8),
@@ -60,6 +61,8 @@ export type RunnerEnv = {
   readonly leaseSeconds: number;
   readonly pollSeconds: number;
   readonly stopSeconds: number;
+  /** How often leftovers in the work directory are looked for. */
+  readonly tidySeconds: number;
   readonly maxBytes: number;
   readonly hlsConnections: number;
   readonly mp4Connections: number;
@@ -93,6 +96,7 @@ export function parseEnv(variables: Readonly<Record<string, string>>): RunnerEnv
     leaseSeconds: env.RUNNER_LEASE_SECONDS,
     pollSeconds: env.RUNNER_POLL_SECONDS,
     stopSeconds: env.RUNNER_STOP_SECONDS,
+    tidySeconds: env.RUNNER_TIDY_SECONDS,
     maxBytes: env.RUNNER_MAX_BYTES,
     hlsConnections: env.RUNNER_HLS_CONNECTIONS,
     mp4Connections: env.RUNNER_MP4_CONNECTIONS,

@@ -15,6 +15,8 @@ export type RunnerEvent =
   | { readonly event: "wake:received"; readonly by: "webhook" | "bearer" }
   | { readonly event: "wake:rejected"; readonly reason: string }
   | { readonly event: "queue:unavailable"; readonly during: string; readonly message: string }
+  /** Nothing is claimed until there is room again. */
+  | { readonly event: "disk:full" }
   | JobRef & {
     readonly event: "job:claimed";
     readonly malId: number;

@@ -1,5 +1,6 @@
 /**
- * The runner: `deno run -A runner/main.ts` serves until SIGTERM, `… runner/main.ts run-once` drains the queue and exits.
+ * The runner: `deno run -A runner/main.ts` serves until SIGTERM, `… runner/main.ts run-once` drains the queue and exits: 0 when all was
+ * archived, 2 when a video failed. 1: it could not start or reach the queue. 130: interrupted.
  * Runs on: Deno with aria2c, ffmpeg and ffprobe on PATH.
  */
 import { parseEnv } from "./env.ts";
@@ -9,24 +10,34 @@ import { showBars } from "./progress_bars.ts";
 import { startRunner } from "./service.ts";
 
 const once = Deno.args[0] === "run-once";
+const failed = new Set<string>();
+let asked: string | null = null;
+let stop = () => {};
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  Deno.addSignalListener(signal, () => {
+    if (asked !== null) Deno.exit(130); // the second time means now
+    asked = signal;
+    stop();
+  });
+}
 try {
   hideFromChildren();
   const env = parseEnv(Deno.env.toObject());
   const runner = await startRunner(env, {
     once,
-    onEvents: (events) =>
-      once && Deno.stdout.isTerminal() ? showBars(events) : logEvents(events, console.log, () => new Date()),
+    onEvents: (events) => {
+      events.on((event) => {
+        if (event.event === "job:failed") failed.add(event.id);
+        if (event.event === "job:finished") failed.delete(event.id); // another of its addresses was good
+      });
+      if (once && Deno.stdout.isTerminal()) showBars(events);
+      else logEvents(events, console.log, () => new Date());
+    },
   });
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    let asked = false;
-    Deno.addSignalListener(signal, () => {
-      if (asked) Deno.exit(130); // the second time means now
-      asked = true;
-      runner.stop(signal);
-    });
-  }
+  stop = () => runner.stop(asked!);
+  if (asked !== null) stop();
   await runner.finished;
-  Deno.exit(0);
+  Deno.exit(!once ? 0 : asked !== null ? 130 : failed.size > 0 ? 2 : 0);
 } catch (error) {
   console.error(error instanceof Error ? error.message : String(error));
   Deno.exit(1);

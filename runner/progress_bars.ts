@@ -21,8 +21,14 @@ export function showBars(events: Events, bars: Bars = createBars()): void {
     const job = open.get(id);
     if (job === undefined) return;
     open.delete(id);
-    bars.remove(job.bar as never);
     bars.log(`${job.name}: ${outcome}\n`);
+    bars.remove(job.bar); // draws, and so writes the line: what is only noted when the bars stop is never seen
+  }
+
+  /** Without a bar nothing draws, and a note for the next drawing would be lost. */
+  function say(line: string): void {
+    if (open.size > 0) bars.log(`${line}\n`);
+    else console.error(line);
   }
 
   events.on((event) => {
@@ -46,7 +52,10 @@ export function showBars(events: Events, bars: Bars = createBars()): void {
       case "job:lost":
         return close(event.id, `${event.event.slice("job:".length)}: ${event.reason}`);
       case "queue:unavailable":
-        bars.log(`the queue cannot be reached (${event.during}): ${event.message}\n`);
+        say(`the queue cannot be reached (${event.during}): ${event.message}`);
+        break;
+      case "disk:full":
+        say("the work directory's disk is full: nothing is claimed");
         break;
       case "runner:stopped":
         bars.stop();

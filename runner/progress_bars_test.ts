@@ -43,8 +43,8 @@ Deno.test("showBars: a bar per claimed job that follows its bytes, and a line fo
     'create {"name":"animasu 5/2 720p","phase":"resolving","speed":"","eta":""}',
     "total 10000000",
     'at 5000000 {"phase":"downloading","speed":"2.5 MB/s","eta":"2 s left"}',
-    "remove",
     "animasu 5/2 720p: archived, 2 copies, 4.2 s",
+    "remove",
     "stop",
   ]);
 });

@@ -26,7 +26,7 @@ import { folderFromEnv, storageTargetsFromEnv } from "./storage/targets_from_env
 const LEFTOVER_MAX_AGE_MS = 24 * 3600 * 1000;
 const SEGMENT_MEMORY_BYTES = 512 * 1024 * 1024;
 const COUNTS_MS = 10_000;
-const TIDY_EVERY_MS = 3600 * 1000;
+const SHUTDOWN_MS = 2000;
 
 export type Runner = {
   readonly url: string;
@@ -43,18 +43,20 @@ export async function startRunner(
   const events = createEvents();
   options.onEvents?.(events);
   const targets = storageTargetsFromEnv(env.storage);
-  const tidy = async () => {
-    const removed = await removeLeftovers(env.workDir, { maxAgeMs: LEFTOVER_MAX_AGE_MS, now: Date.now });
-    if (removed > 0) events.emit({ event: "work_dir:removed", entries: removed });
-  };
-  await tidy();
-  const tidying = setInterval(() => void tidy().catch(() => {}), TIDY_EVERY_MS); // what cannot be removed now is tried again
   const queue = createQueue({
     url: env.supabaseUrl,
     key: env.supabaseKey,
     worker: env.name,
     leaseSeconds: env.leaseSeconds,
   });
+  const tidy = async () => {
+    const over = (ids: readonly string[]) => queue.overJobs(ids).catch(() => new Set<string>()); // away: by their age alone
+    const removed = await removeLeftovers(env.workDir, { maxAgeMs: LEFTOVER_MAX_AGE_MS, now: Date.now, over });
+    if (removed > 0) events.emit({ event: "work_dir:removed", entries: removed });
+  };
+  await Deno.mkdir(env.workDir, { recursive: true });
+  let tidied = tidy().catch(() => {}); // what cannot be removed now is tried again
+  const tidying = setInterval(() => tidied = tidy().catch(() => {}), env.tidySeconds * 1000);
   const proxy = startForwardProxy();
   const tools = {
     ...env,
@@ -74,6 +76,7 @@ export async function startRunner(
     queue,
     events,
     once: options.once,
+    room: tools.disk.room,
     runJob: (job, run) => runJob(job, run, tools),
   });
   const maintenance = options.once ? null : startMaintenance({
@@ -116,7 +119,10 @@ export async function startRunner(
     void maintenance?.stop();
     void loop.stop(env.stopSeconds);
   };
-  const finished = shutDown({ loop, maintenance, server, proxy, events }).finally(() => clearInterval(tidying));
+  const finished = shutDown({ loop, maintenance, server, proxy, events }).finally(async () => {
+    clearInterval(tidying);
+    await tidied;
+  });
   return { url: `http://127.0.0.1:${port}`, events, finished, stop };
 }
 
@@ -134,10 +140,17 @@ async function shutDown(
     await parts.loop.drained;
   } finally {
     await parts.maintenance?.stop();
-    await parts.server?.shutdown();
+    await settled(parts.server?.shutdown(), SHUTDOWN_MS); // a slow client is not waited for
     await parts.proxy[Symbol.asyncDispose]();
     parts.events.emit({ event: "runner:stopped" });
   }
+}
+
+/** Waits until the promise has settled, or for so long. */
+async function settled(promise: Promise<unknown> | undefined, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([promise, new Promise((done) => timer = setTimeout(done, ms))]);
+  clearTimeout(timer);
 }
 
 /** The same answer for a while: whoever asks the open status page must not be able to keep the database busy. */

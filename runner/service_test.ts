@@ -147,7 +147,7 @@ Deno.test("runner: a hostile address in the queue → dead with policy_denied, n
 Deno.test("runner run-once: drains the queue and exits 0, without a server", async () => {
   await using rig = await startRunnerRig();
   const id = await rig.enqueue({ ...await video(rig, "hls"), episode: 11 });
-  const runner = rig.spawn("once", {}, ["run-once"]);
+  const runner = rig.spawn("once", { args: ["run-once"] });
   assert.equal((await runner.ended).code, 0);
   assert.equal((await rig.job(id)).status, "ready");
 });

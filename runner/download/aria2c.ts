@@ -171,7 +171,9 @@ type Status = {
 
 function failure(status: Status): Error {
   const message = `aria2c: ${redactText(status.errorMessage ?? "stopped")} (${status.errorCode ?? "?"})`;
-  if (status.errorCode === "8") return new CannotResume(message);
+  // Unspecified, and nothing of what is on disk was taken over: its control file is damaged, by a full disk or a power cut.
+  const unread = status.errorCode === "1" && Number(status.completedLength) === 0;
+  if (status.errorCode === "8" || unread) return new CannotResume(message);
   return new KeepstreamError(ERROR_CLASS[status.errorCode ?? ""] ?? "network", message);
 }
 

@@ -174,3 +174,11 @@ Deno.test("POST /trigger for what the queue refuses → its status and reason; a
   assert.equal(answer.status, 503);
   assert.doesNotMatch(await answer.text(), /10\.0\.0\.1/);
 });
+
+Deno.test("POST /trigger whose body never ends → 408 in time, nobody waits for it", async () => {
+  const reader = createTriggerReader({ secret: SECRET, now: () => NOW, bodyTimeoutMs: 50 });
+  const { app } = makeApp({ readTrigger: reader });
+  const endless = new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode("{")) });
+  const answer = await app.request("/trigger", { method: "POST", body: endless, headers: bearer("").headers! });
+  assert.equal(answer.status, 408);
+});

@@ -7,6 +7,8 @@ import { err, ok, type Result } from "../../core/result.ts";
 import { verifyWebhook, WEBHOOK_TOLERANCE_SECONDS } from "../../core/webhook.ts";
 
 export const MAX_TRIGGER_BYTES = 64 * 1024;
+/** Whoever is slower holds a connection open that a stopping runner would wait for. */
+const BODY_TIMEOUT_MS = 10_000;
 
 const videoSchema = z.strictObject({
   mal_id: z.number().int().min(1).max(2 ** 31 - 1),
@@ -23,12 +25,14 @@ export type Trigger =
   | { readonly by: "webhook"; readonly replay: boolean }
   | { readonly by: "bearer"; readonly video: TriggerVideo | null };
 
-export type TriggerRefusal = { readonly status: 400 | 401 | 413; readonly reason: string };
+export type TriggerRefusal = { readonly status: 400 | 401 | 408 | 413; readonly reason: string };
 
 export type TriggerReader = (request: Request) => Promise<Result<Trigger, TriggerRefusal>>;
 
 /** `now` in unix seconds. */
-export function createTriggerReader(options: { secret: string; now: () => number }): TriggerReader {
+export function createTriggerReader(
+  options: { secret: string; now: () => number; bodyTimeoutMs?: number },
+): TriggerReader {
   const seen = new Map<string, number>();
 
   function isReplay(id: string): boolean {
@@ -40,8 +44,9 @@ export function createTriggerReader(options: { secret: string; now: () => number
   }
 
   return async (request) => {
-    const body = await readBody(request);
-    if (body === null) return refuse(413, `a trigger has at most ${MAX_TRIGGER_BYTES} bytes`);
+    const read = await readBody(request, options.bodyTimeoutMs ?? BODY_TIMEOUT_MS);
+    if (!read.ok) return read;
+    const body = read.value;
     if (/^Bearer /i.test(request.headers.get("authorization") ?? "")) {
       if (!await isBearer(request, options.secret)) return refuse(401, "the bearer secret is wrong");
       return parseVideo(body);
@@ -81,20 +86,34 @@ function parseVideo(body: string): Result<Trigger, TriggerRefusal> {
   return refuse(400, issues.join("; ").slice(0, 500));
 }
 
-async function readBody(request: Request): Promise<string | null> {
+async function readBody(request: Request, timeoutMs: number): Promise<Result<string, TriggerRefusal>> {
+  const tooLarge = { status: 413, reason: `a trigger has at most ${MAX_TRIGGER_BYTES} bytes` } as const;
   if (Number(request.headers.get("content-length") ?? 0) > MAX_TRIGGER_BYTES) {
     await request.body?.cancel();
-    return null;
+    return err(tooLarge);
   }
-  let text = "";
+  const reader = request.body?.getReader();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    reader?.cancel().catch(() => {}); // whoever sends it is gone already
+  }, timeoutMs);
   const decoder = new TextDecoder();
+  let text = "";
   let bytes = 0;
-  for await (const piece of request.body ?? []) {
-    bytes += piece.length;
-    if (bytes > MAX_TRIGGER_BYTES) return null; // leaving the loop cancels the rest
-    text += decoder.decode(piece, { stream: true });
+  try {
+    for (let piece = await reader?.read(); piece?.value !== undefined; piece = await reader?.read()) {
+      bytes += piece.value.length;
+      if (bytes > MAX_TRIGGER_BYTES) {
+        await reader?.cancel();
+        return err(tooLarge);
+      }
+      text += decoder.decode(piece.value, { stream: true });
+    }
+  } finally {
+    clearTimeout(timer);
   }
-  return text + decoder.decode();
+  return late ? err({ status: 408, reason: "the body did not arrive in time" }) : ok(text + decoder.decode());
 }
 
 /** Compares digests, so that neither length nor a common beginning shows in the time it takes. */

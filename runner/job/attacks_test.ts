@@ -187,15 +187,117 @@ Deno.test("a newline in an address of aria2c's list names another file; the runn
   await assert.rejects(rig.fetch(evil), { code: "invalid_input" });
 });
 
-Deno.test("a newline in a header: aria2c's options are not reached, the header is dropped", async () => {
-  let referer: string | null = "unset";
+Deno.test("a newline in a referer: aria2c runs the program it names; the runner drops the header, and nothing runs", async () => {
+  await using dir = await tempDir();
+  const program = `${dir.path}/program`;
+  await Deno.writeTextFile(program, `#!/bin/sh\ntouch ${dir.path}/ran\n`, { mode: 0o755 });
+  const referer = `http://a.test/\non-download-complete=${program}`;
+  const ran = () => Deno.stat(`${dir.path}/ran`).then(() => true, () => false);
+  const seen: (string | null)[] = [];
   await using rig = await startFetchRig((_, request) => {
-    referer = request.headers.get("referer");
+    seen.push(request.headers.get("referer"));
     return ranged(request, clip.mp4);
   });
-  await rig.fetch("/a.mp4", { headers: { referer: "http://a.test/\r\nx-evil: 1", "x-own": "dropped" } });
-  assert.equal(referer, null);
+  await naive("aria2c", ["-q", `--referer=${referer}`, `${rig.url}/a.mp4`], { cwd: dir.path });
+  assert.equal(await ran(), true, "a stranger's words ran a program");
+  await Deno.remove(`${dir.path}/ran`);
+  seen.length = 0;
+  await rig.fetch("/a.mp4", { headers: { referer, "x-own": "dropped" } });
+  assert.equal(await ran(), false);
+  assert.deepEqual(new Set(seen), new Set([null]));
 });
+
+Deno.test("a torrent content type: aria2c joins what it names; the runner does not, and refuses it", async () => {
+  await using canary = startCanary();
+  const info = `d6:lengthi16384e4:name5:m.bin12:piece lengthi16384e6:pieces20:${"x".repeat(20)}e`;
+  const announce = `${canary.url}/announce`;
+  const torrent = `d8:announce${announce.length}:${announce}4:info${info}e`;
+  const host: Host = (_, request) =>
+    request.headers.get("range") === "bytes=0-16383"
+      ? ranged(request, clip.mp4)
+      : new Response(torrent, { headers: { "content-type": "application/x-bittorrent" } });
+  await using rig = await startFetchRig(host);
+  await using dir = await tempDir();
+  await naive("aria2c", ["-q", "--enable-dht=false", `${rig.url}/a.mp4`], { cwd: dir.path, seconds: 4 });
+  assert.ok(canary.hits() > 0, "the ordinary command line asked the tracker");
+  const before = canary.hits();
+  await assert.rejects(rig.fetch("/a.mp4"));
+  assert.equal(canary.hits(), before);
+});
+
+Deno.test("another file under the same name: aria2c -c glues both together with exit 0; the runner starts over", async () => {
+  await using dir = await tempDir();
+  let version = 1;
+  await using rig = await startFetchRig((_, request) =>
+    ranged(request, version === 1 ? clip.mp4 : clip.otherMp4, { etag: `"v${version}"` })
+  );
+  const half = Math.floor(clip.mp4.length / 2 / 16384) * 16384; // aria2 goes on at whole pieces
+  const sameBytes = (a: Uint8Array, b: Uint8Array) => a.length === b.length && a.every((byte, i) => byte === b[i]);
+  await Deno.writeFile(`${dir.path}/a.mp4`, clip.mp4.subarray(0, half)); // what a download that was broken off left
+  version = 2;
+  assert.equal((await naive("aria2c", ["-q", "-c", `${rig.url}/a.mp4`], { cwd: dir.path })).code, 0);
+  const glued = await Deno.readFile(`${dir.path}/a.mp4`);
+  assert.ok(sameBytes(glued.subarray(0, half), clip.mp4.subarray(0, half)), "the head of one");
+  assert.ok(sameBytes(glued.subarray(half), clip.otherMp4.subarray(half)), "the tail of the other");
+  const id = crypto.randomUUID();
+  await Deno.mkdir(`${rig.dir}/job-${id}`);
+  await Deno.writeFile(`${rig.dir}/job-${id}/media.bin`, clip.mp4.subarray(0, half));
+  const result = await rig.fetch("/a.mp4", { id });
+  await using whole = await startFetchRig((_, request) => ranged(request, clip.otherMp4));
+  assert.equal(result.final.sha256, (await whole.fetch("/a.mp4")).final.sha256);
+});
+
+Deno.test("a segment that stalls for ever: ffmpeg waits for ever; the runner fetches it again and has the video", async () => {
+  let stalls = true;
+  await using rig = await startFetchRig((path, request) => {
+    if (path !== "/s2.ts" || !stalls) return hlsHost(() => playlistOf(names))(path, request);
+    const body = new ReadableStream({ start: (controller) => controller.enqueue(clip.ts[2]!.slice(0, 188)) });
+    return new Response(body, { headers: { "content-length": String(clip.ts[2]!.length) } });
+  });
+  await using dir = await tempDir();
+  const run = await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
+    cwd: dir.path,
+    seconds: 6,
+  });
+  assert.notEqual(run.code, 0, "it had to be killed");
+  rig.asked.length = 0;
+  const fetching = rig.fetch("/v.m3u8");
+  while (!rig.asked.includes("/s2.ts")) await new Promise((next) => setTimeout(next, 20));
+  stalls = false;
+  assert.ok(Math.abs((await fetching).durationSeconds - 12) < 0.2);
+});
+
+for (const missing of ["its playlist", "all but its first segment"]) {
+  Deno.test(`audio without ${missing}: ffmpeg exits 0 with a film that is silent or falls silent; the runner refuses`, async () => {
+    const master = [
+      "#EXTM3U",
+      '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="Deutsch",LANGUAGE="de",DEFAULT=YES,URI="/a.m3u8"',
+      '#EXT-X-STREAM-INF:BANDWIDTH=500000,RESOLUTION=320x180,AUDIO="a"',
+      "/video.m3u8",
+    ].join("\n");
+    const rubbish = crypto.getRandomValues(new Uint8Array(1880));
+    await using rig = await startFetchRig((path) => {
+      if (path === "/v.m3u8") return new Response(master);
+      if (path === "/video.m3u8") return new Response(playlistOf(names.map((name) => `/v${name}`)));
+      if (path === "/a.m3u8" && missing === "its playlist") return new Response(null, { status: 404 });
+      if (path === "/a.m3u8") return new Response(playlistOf(names.map((name) => `/a${name}`)));
+      const index = Number(/(\d)\.ts$/.exec(path)![1]);
+      if (path.startsWith("/v/")) return new Response(clip.videoTs[index]!);
+      return new Response(index === 0 ? clip.audioTs[0]! : rubbish);
+    });
+    await using dir = await tempDir();
+    const run = await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
+      cwd: dir.path,
+    });
+    assert.equal(run.code, 0, run.stderr);
+    const { stdout } = await new Deno.Command("ffprobe", {
+      args: ["-v", "error", "-show_entries", "stream=codec_type,duration", "-of", "csv=p=0", `${dir.path}/out.mp4`],
+    }).output();
+    const audio = Number(/^audio,([\d.]+)$/m.exec(new TextDecoder().decode(stdout))?.[1] ?? 0);
+    assert.ok(audio < 3, `${audio} s of sound for 12 s of film`);
+    await assert.rejects(rig.fetch("/v.m3u8"), { message: /a\.m3u8 answered 404|of audio/ });
+  });
+}
 
 Deno.test("a metalink content type: aria2c fetches what it names; the runner does not", async () => {
   await using canary = startCanary();

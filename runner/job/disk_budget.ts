@@ -5,6 +5,8 @@
 import { statfs } from "node:fs/promises";
 import { KeepstreamError } from "../../core/errors.ts";
 
+/** Promised to a job before anything is known of its size. */
+export const FIRST_RESERVATION_BYTES = 64 * 1024 * 1024;
 /** Left for everybody else on the disk. */
 const MARGIN_BYTES = 256 * 1024 * 1024;
 
@@ -15,7 +17,11 @@ export type Reservation = Disposable & {
   readonly wrote: (bytes: number) => void;
 };
 
-export type DiskBudget = { readonly reserve: (bytes: number) => Promise<Reservation> };
+export type DiskBudget = {
+  readonly reserve: (bytes: number) => Promise<Reservation>;
+  /** How many more jobs the disk can take: one that takes none would only spend an attempt of every job that is due. */
+  readonly room: () => Promise<number>;
+};
 
 export function createDiskBudget(dir: string, options: { freeBytes?: () => Promise<number> } = {}): DiskBudget {
   const freeBytes = options.freeBytes ?? (async () => {
@@ -26,16 +32,20 @@ export function createDiskBudget(dir: string, options: { freeBytes?: () => Promi
   let queue: Promise<unknown> = Promise.resolve();
   const outstanding = ({ total, written }: { total: number; written: number }) => Math.max(0, total - written);
 
+  async function left(own?: symbol): Promise<number> {
+    const others = [...promised].reduce((sum, [other, size]) => other === own ? sum : sum + outstanding(size), 0);
+    return await freeBytes() - MARGIN_BYTES - others;
+  }
+
   /** One decision after the other, so that two cannot be promised the same bytes. */
   function decide(id: symbol, total: number): Promise<void> {
     const decision = queue.then(async () => {
-      const others = [...promised].reduce((sum, [other, size]) => other === id ? sum : sum + outstanding(size), 0);
       const own = { total, written: promised.get(id)?.written ?? 0 };
-      const left = await freeBytes() - MARGIN_BYTES - others;
-      if (outstanding(own) > left) {
+      const free = await left(id);
+      if (outstanding(own) > free) {
         throw new KeepstreamError(
           "disk_full",
-          `the job needs ${mebibytes(outstanding(own))} of disk, ${mebibytes(left)} are left`,
+          `the job needs ${mebibytes(outstanding(own))} of disk, ${mebibytes(free)} are left`,
         );
       }
       promised.set(id, own);
@@ -45,6 +55,7 @@ export function createDiskBudget(dir: string, options: { freeBytes?: () => Promi
   }
 
   return {
+    room: async () => Math.max(0, Math.floor(await left() / FIRST_RESERVATION_BYTES)),
     reserve: async (bytes) => {
       const id = Symbol("reservation");
       await decide(id, bytes);

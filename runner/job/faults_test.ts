@@ -41,7 +41,7 @@ Deno.test("a segment cut by the connection, then whole → retried, the video is
     const body = new ReadableStream({
       start(controller) {
         controller.enqueue(half);
-        controller.error(new Error("cut"));
+        controller.close(); // before Content-Length is reached: the server breaks the connection
       },
     });
     return new Response(body, { headers: { "content-length": String(clip.ts[2]!.length) } });
@@ -255,24 +255,34 @@ Deno.test("MP4 changed on the host between two runs (other ETag) → started ove
   assert.equal(await videoWidth(result.final.path), 320);
 });
 
-Deno.test("MP4 broken off, same ETag → resumed; control file lost → started over", async () => {
+Deno.test("MP4 broken off, same ETag → resumed; control file lost, cut short or overwritten → started over", async () => {
   let slow = true;
   await using rig = await startFetchRig((_, request) => {
     const answer = ranged(request, clip.mp4, { etag: '"same"' });
     return slow && request.headers.get("range") !== "bytes=0-16383" ? slowly(answer) : answer;
   });
-  for (const loseControlFile of [false, true]) {
+  const damages: Record<string, (path: string) => Promise<void>> = {
+    none: () => Promise.resolve(),
+    lost: (path) => Deno.remove(path),
+    "cut short": (path) => Deno.truncate(path, 20), // as a full disk leaves it
+    empty: (path) => Deno.truncate(path),
+    overwritten: async (path) => Deno.writeFile(path, new Uint8Array((await Deno.stat(path)).size)), // as a power cut does
+  };
+  for (const [what, damage] of Object.entries(damages)) {
     slow = true;
     const id = crypto.randomUUID();
     const cut = new AbortController();
     await assert.rejects(
       rig.fetch("/a.mp4", { id, signal: cut.signal, onProgress: (done) => done > 100_000 && cut.abort() }),
     );
-    if (loseControlFile) await Deno.remove(`${rig.dir}/job-${id}/media.bin.aria2`);
+    await damage(`${rig.dir}/job-${id}/media.bin.aria2`);
     slow = false;
-    const before = rig.resumed.length;
+    const before = rig.asked.length;
     await assertWhole(await rig.fetch("/a.mp4", { id }));
-    assert.equal(rig.resumed.length - before, loseControlFile ? 0 : 1);
+    assert.ok(rig.asked.length > before, what);
+    if (what === "none" || what === "lost") {
+      assert.equal(rig.resumed.filter((resumed) => resumed.from === "aria2").length, 1, what);
+    }
   }
 });
 
@@ -295,6 +305,56 @@ Deno.test("HLS broken off → the segments on disk are not fetched again", async
   const again = rig.asked.slice(before).filter((path) => path.startsWith("/s"));
   assert.ok(again.length > 0 && again.length < names.length, `${again}`);
   assert.equal(rig.resumed.length, 1);
+});
+
+Deno.test("MP4 from a host that bears one connection → fewer connections, whole", async () => {
+  let open = 0;
+  let refused = 0;
+  const big = new Uint8Array(clip.mp4.length + 8 + 6_000_000); // aria2 splits from 2 MB on; a free box changes nothing else
+  big.set(clip.mp4);
+  new DataView(big.buffer).setUint32(clip.mp4.length, 8 + 6_000_000);
+  big.set(new TextEncoder().encode("free"), clip.mp4.length + 4);
+  await using rig = await startFetchRig(async (_, request) => {
+    if (request.headers.get("range") === "bytes=0-16383") return ranged(request, big, { etag: '"1"' });
+    if (open >= 1) {
+      refused++;
+      return new Response(null, { status: 503 });
+    }
+    open++;
+    await new Promise((done) => setTimeout(done, 300));
+    open--;
+    return ranged(request, big, { etag: '"1"' });
+  });
+  await assertWhole(await rig.fetch("/a.mp4"));
+  assert.ok(refused > 0);
+});
+
+Deno.test("MP4 whose address runs out on the way → resolved again at its page, whole", async () => {
+  let token = 1;
+  await using rig = await startFetchRig((path, request) => {
+    if (path === "/embed") {
+      const page = `<script>setup({ file: "${rig.url}/t${token}/a.mp4" })</script>`;
+      return new Response(page, { headers: { "content-type": "text/html" } });
+    }
+    if (path !== `/t${token}/a.mp4`) return new Response(null, { status: 403 });
+    if (token === 1 && request.headers.get("range") !== "bytes=0-16383") {
+      token = 2;
+      return new Response(null, { status: 403 });
+    }
+    return ranged(request, clip.mp4, { etag: '"1"' });
+  });
+  await assertWhole(await rig.fetch(`${rig.url}/t1/a.mp4`, { embedUrl: `${rig.url}/embed` }));
+  assert.ok(rig.asked.includes("/t2/a.mp4"));
+});
+
+Deno.test("a child that floods stderr (40 MB) → its last words alone are kept, and its exit code counts", async () => {
+  const { runChild } = await import("../media/child.ts");
+  const before = Deno.memoryUsage().rss;
+  const flood = "yes a-line-of-noise | head -c 40000000 >&2; echo the end >&2; exit 3";
+  const { code, stderr } = await runChild("sh", ["-c", flood], { signal: new AbortController().signal });
+  assert.equal(code, 3);
+  assert.ok(stderr.length <= 4096 && stderr.endsWith("the end\n"));
+  assert.ok(Deno.memoryUsage().rss - before < 30_000_000, "forty megabytes are not kept");
 });
 
 async function tracksOf(path: string): Promise<string[]> {

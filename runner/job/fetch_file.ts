@@ -60,7 +60,7 @@ async function download(resolved: Resolved, file: FileSource & { path: string },
       await startOver(file.path);
     } catch (error) {
       if (error instanceof CannotResume) await startOver(file.path);
-      else if (!(error instanceof KeepstreamError && error.retryable) || rung === CONNECTION_LADDER.length - 1) {
+      else if (!mayGoBetterWithFewer(error) || rung === CONNECTION_LADDER.length - 1) {
         throw error;
       } else if (error.code === "source_expired") source = await resolveCandidate(file.job.candidate, tools);
       looked = await look(source.url, mediaRequest(source, tools));
@@ -68,6 +68,11 @@ async function download(resolved: Resolved, file: FileSource & { path: string },
     await pin(looked, file, tools);
   }
   throw new KeepstreamError("network", "the file changed on the host during every try");
+}
+
+/** Fewer connections help where the host is the trouble; they make no room on a disk. */
+function mayGoBetterWithFewer(error: unknown): error is KeepstreamError {
+  return error instanceof KeepstreamError && error.retryable && error.code !== "disk_full";
 }
 
 async function transfer(aria: Aria2c, source: Resolved, connections: number, tools: SourceTools): Promise<void> {

@@ -16,14 +16,13 @@ import { replicate, type Replication, replicationError, type TargetFailure } fro
 import type { Slots } from "../storage/slots.ts";
 import type { LockRepo, StorageTarget, StoredCopy } from "../storage/target.ts";
 import type { FinalFile } from "../media/fast_start.ts";
-import type { DiskBudget } from "./disk_budget.ts";
+import { type DiskBudget, FIRST_RESERVATION_BYTES } from "./disk_budget.ts";
 import { fetchSource } from "./fetch_source.ts";
 import type { Progress } from "./progress.ts";
 import type { FetchedSource } from "./source_tools.ts";
 import { storeExtras } from "./store_extras.ts";
 import { emptyJobDir, type JobDir, openJobDir } from "./work_dir.ts";
 
-const FIRST_RESERVATION_BYTES = 64 * 1024 * 1024;
 const REPLICA_LEASE_EVERY_MS = 120_000;
 const GIVE_UP_MS = 10_000;
 const RETRY_MS = 500;

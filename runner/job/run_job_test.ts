@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { readClip } from "../../dev/origin/clip.ts";
+import { ranged } from "../../dev/origin/fetch_rig.ts";
 import { KeepstreamError } from "../../core/errors.ts";
 import { createEvents } from "../events.ts";
 import type { Job } from "../loop/queue.ts";
+import { Cancelled } from "../loop/stop_reasons.ts";
 import { createHealthBook } from "../storage/health.ts";
 import { createSlots } from "../storage/slots.ts";
 import type { StagedFile } from "../storage/staged_file.ts";
@@ -9,6 +12,7 @@ import type { PutOptions, StorageTarget } from "../storage/target.ts";
 import { createDiskBudget } from "./disk_budget.ts";
 import { Progress } from "./progress.ts";
 import { type JobRun, type JobTools, runJob } from "./run_job.ts";
+import { startForwardProxy } from "../network/forward_proxy.ts";
 import { openJobDir } from "./work_dir.ts";
 
 const SHA = "ab".repeat(32);
@@ -132,4 +136,79 @@ Deno.test("runJob: a storage failure keeps the finished file, and the next run u
   assert.equal(stored, "yes");
   assert.deepEqual([...Deno.readDirSync(workDir)], [], "nothing is left when it is done");
   await Deno.remove(workDir);
+});
+
+for (const there of [true, false]) {
+  const title = there
+    ? "runJob: the archive stands → poster, sprite sheet and its index are put beside it"
+    : "runJob: a takedown while the pictures are made → none of them is put beside an archive that is no more";
+  Deno.test(title, async () => {
+    const workDir = await Deno.makeTempDir();
+    {
+      await using dir = await openJobDir(workDir, job.id);
+      const clip = await readClip();
+      await Deno.writeFile(`${dir.path}/final.mp4`, clip.mp4);
+      const final = { sizeBytes: clip.mp4.length, sha256: SHA, durationSeconds: 12 };
+      await dir.writeState({ source: "any", final });
+    }
+    const committed: string[] = [];
+    const works = target("hub:a", 1, async (options) => await options.beforeCommit?.());
+    const put = works.put.bind(works);
+    Object.assign(works, {
+      put: async (file: StagedFile, address: { repo: string; path: string }, options: PutOptions) => {
+        const copy = await put(file, address, options);
+        committed.push(address.path);
+        return copy;
+      },
+    });
+    const queue = {
+      report: () => Promise.resolve("uploading"),
+      record: () => Promise.resolve(new Map([["hub:a", "ra"]])),
+      hasReplica: (id: string) => Promise.resolve(id === "ra" && there),
+    };
+    const events: string[] = [];
+    const parts = { ...tools(workDir, { queue, targets: [works] }), extras: true };
+    parts.events.on((event) => void events.push(event.event));
+    await runJob(job, run(), parts);
+    const pictures = ["1/ep1/k.poster.jpg", "1/ep1/k.sprite.jpg", "1/ep1/k.sprite.vtt"];
+    assert.deepEqual(committed, ["1/ep1/k.mp4", ...there ? pictures : []]);
+    assert.equal(events.includes("extras:failed"), !there);
+    assert.ok(events.includes("job:finished"), "the episode is archived all the same");
+    await Deno.remove(workDir, { recursive: true });
+  });
+}
+
+/** Runs a job whose source is answered by `host`. Answers what is left of it on disk, by name. */
+async function leftAfter(host: (request: Request) => Response, options: { cancel?: boolean } = {}) {
+  const workDir = await Deno.makeTempDir();
+  const abort = new AbortController();
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
+    if (options.cancel && request.headers.get("range") !== "bytes=0-16383") abort.abort(new Cancelled());
+    return host(request);
+  });
+  await using proxy = startForwardProxy();
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const candidates = [{ ...job.candidates[0]!, videoUrl: `${url}/a.mp4` }];
+  const parts = { ...tools(workDir, { queue: {}, targets: [] }), proxy, policy: { allowedOrigins: [url] } };
+  const error = await runJob({ ...job, candidates }, { ...run(), signal: abort.signal }, parts).then(
+    () => null,
+    (error) => error as Error & { code?: string },
+  );
+  const dir = `${workDir}/job-${job.id}`;
+  const left = await Array.fromAsync(Deno.readDir(dir)).then((all) => all.map((entry) => entry.name), () => null);
+  await Deno.remove(workDir, { recursive: true });
+  return { code: error?.code ?? error?.name, left };
+}
+
+Deno.test("runJob: refused for good → its directory goes; a failure that is retried → its bytes stay; cancelled → they go", async () => {
+  const clip = await readClip();
+  const page = () => new Response("<!doctype html><title>no video</title>");
+  assert.deepEqual(await leftAfter(page), { code: "unsupported", left: null });
+  const broken = (request: Request) =>
+    request.headers.get("range") === "bytes=0-16383" ? ranged(request, clip.mp4) : new Response(null, { status: 503 });
+  const kept = await leftAfter(broken);
+  assert.equal(kept.code, "upstream_5xx");
+  assert.ok(kept.left?.includes("state.json"), String(kept.left));
+  const cancelled = await leftAfter((request) => ranged(request, clip.mp4), { cancel: true });
+  assert.equal(cancelled.left, null, "nobody comes back for a cancelled job");
 });

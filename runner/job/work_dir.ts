@@ -28,10 +28,8 @@ export type JobState = {
 /** @throws {KeepstreamError} when another process on this machine is at the same job. */
 export async function openJobDir(root: string, id: string): Promise<JobDir> {
   const path = `${root}/job-${id}`;
-  await Deno.mkdir(path, { recursive: true });
-  const lock = await Deno.open(`${path}/lock`, { create: true, write: true });
-  if (!await lock.tryLock(true)) {
-    lock.close();
+  const lock = await lockDir(path);
+  if (lock === null) {
     // Given back, but not to be claimed again at once: the holder may be a runner that is just stopping.
     throw new KeepstreamError("shutdown", "another runner on this machine holds the job's directory", {
       retryAfterSeconds: BUSY_RETRY_SECONDS,
@@ -54,6 +52,25 @@ export async function openJobDir(root: string, id: string): Promise<JobDir> {
   };
 }
 
+/** The open lock file, or null when somebody else holds it. */
+async function lockDir(path: string): Promise<Deno.FsFile | null> {
+  for (;;) {
+    await Deno.mkdir(path, { recursive: true });
+    const lock = await Deno.open(`${path}/lock`, { create: true, write: true }).catch((error) => {
+      if (error instanceof Deno.errors.NotFound) return null;
+      throw error;
+    });
+    if (lock === null) continue; // the directory was removed between the two lines above
+    if (!await lock.tryLock(true)) {
+      lock.close();
+      return null;
+    }
+    const there = await Deno.stat(`${path}/lock`).catch(() => null);
+    if (there !== null && there.ino === (await lock.stat()).ino) return lock;
+    lock.close(); // what is locked was removed by a clean-up that had it before
+  }
+}
+
 /** Empties a job's directory but for its lock: another source, or bytes that cannot be trusted. */
 export async function emptyJobDir(path: string): Promise<void> {
   for await (const entry of Deno.readDir(path)) {
@@ -61,18 +78,32 @@ export async function emptyJobDir(path: string): Promise<void> {
   }
 }
 
-/** Removes leftovers older than `maxAgeMs` that nobody holds; younger ones may still be resumed. Returns how many went. */
-export async function removeLeftovers(root: string, options: { maxAgeMs: number; now: () => number }): Promise<number> {
+export type LeftoverRules = {
+  readonly maxAgeMs: number;
+  readonly now: () => number;
+  /** Which of these jobs are over for good: what is left of them goes at once, whatever its age. */
+  readonly over: (ids: readonly string[]) => Promise<ReadonlySet<string>>;
+};
+
+/** Removes what nobody holds and nobody will come back for. Returns how many entries went. */
+export async function removeLeftovers(root: string, rules: LeftoverRules): Promise<number> {
   await Deno.mkdir(root, { recursive: true });
+  const entries = await Array.fromAsync(Deno.readDir(root));
+  const jobs = entries.filter((entry) => entry.isDirectory && JOB_DIR.test(entry.name)).map(({ name }) => name);
+  const repairs = entries.filter((entry) => entry.isFile && REPAIR_FILE.test(entry.name)).map(({ name }) => name);
+  const over = jobs.length === 0 ? new Set() : await rules.over(jobs.map((name) => name.slice("job-".length)));
+  const isOld = async (name: string) => {
+    const info = await Deno.stat(`${root}/${name}`).catch(() => null);
+    return info !== null && rules.now() - (info.mtime?.getTime() ?? 0) >= rules.maxAgeMs;
+  };
   let removed = 0;
-  for await (const entry of Deno.readDir(root)) {
-    const isRepair = entry.isFile && REPAIR_FILE.test(entry.name);
-    if (!isRepair && !(entry.isDirectory && JOB_DIR.test(entry.name))) continue; // not ours: leave it alone
-    const path = `${root}/${entry.name}`;
-    const info = await Deno.stat(path).catch(() => null);
-    if (info === null || options.now() - (info.mtime?.getTime() ?? 0) < options.maxAgeMs) continue;
+  for (const name of jobs) {
+    if (!over.has(name.slice("job-".length)) && !await isOld(name)) continue;
+    if (await removeUnlocked(`${root}/${name}`)) removed++;
+  }
+  for (const name of repairs) {
     // A repair in progress writes its file all the time; one that was not touched for so long has no writer.
-    if (isRepair ? await Deno.remove(path).then(() => true, () => false) : await removeUnlocked(path)) removed++;
+    if (await isOld(name) && await Deno.remove(`${root}/${name}`).then(() => true, () => false)) removed++;
   }
   return removed;
 }

@@ -5,6 +5,7 @@ import { openJobDir, removeLeftovers } from "./work_dir.ts";
 
 const DAY = 24 * 3600 * 1000;
 const id = () => crypto.randomUUID();
+const none = () => Promise.resolve(new Set<string>());
 
 Deno.test("openJobDir: held by another → shutdown with Retry-After, so that the job is not claimed again at once", async () => {
   const root = await Deno.makeTempDir();
@@ -22,7 +23,7 @@ Deno.test("openJobDir: held by another → shutdown with Retry-After, so that th
   await reader.read();
   await assert.rejects(openJobDir(root, job), { code: "shutdown", retryAfterSeconds: 15 });
   assert.equal(
-    await removeLeftovers(root, { maxAgeMs: 0, now: () => Date.now() + DAY }),
+    await removeLeftovers(root, { maxAgeMs: 0, now: () => Date.now() + DAY, over: none }),
     0,
     "the work of a live job stays",
   );
@@ -36,8 +37,8 @@ Deno.test("removeLeftovers: old directories and repairs without a holder go; you
   const root = await Deno.makeTempDir();
   for (const name of [`job-${id()}`, `job-${id()}`, "somebody-elses"]) await Deno.mkdir(`${root}/${name}`);
   for (const name of [`repair-${id()}.mp4`, "notes.txt"]) await Deno.writeTextFile(`${root}/${name}`, "x");
-  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: Date.now }), 0);
-  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: () => Date.now() + DAY + 1000 }), 3);
+  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: Date.now, over: none }), 0);
+  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: () => Date.now() + DAY + 1000, over: none }), 3);
   assert.deepEqual([...Deno.readDirSync(root)].map((entry) => entry.name).sort(), ["notes.txt", "somebody-elses"]);
   await Deno.remove(root, { recursive: true });
 });
@@ -72,6 +73,9 @@ Deno.test("createDiskBudget: two jobs that each fit must fit together; what is w
   free += 60;
   await second.resize(100);
   await budget.reserve(0);
+  assert.equal(await budget.room(), 0);
+  free += 3 * 64 * MIB;
+  assert.equal(await budget.room(), 3);
 });
 
 Deno.test("createMemoryBudget: who does not fit waits, a larger one goes alone, an abort ends the wait", async () => {

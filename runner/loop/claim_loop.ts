@@ -25,8 +25,8 @@ const RENEW_AT = 1 / 3;
 const LEASE_MARGIN_MS = 2000;
 const REPORT_RETRY_MS = 1000;
 const RENEW_RETRY_MS = 300;
-/** A run-once whose queue does not answer ends after so many claims. */
-const MAX_UNHEARD_CLAIMS = 5;
+/** A run-once that can claim nothing, because the queue does not answer or the disk is full, ends after so many tries. */
+const MAX_FAILED_CLAIMS = 5;
 
 export type ActiveJob = {
   readonly job: Job;
@@ -51,6 +51,8 @@ export type LoopOptions = {
   readonly concurrency: number;
   readonly leaseSeconds: number;
   readonly pollSeconds: number;
+  /** How many more jobs the disk can take. */
+  readonly room?: () => Promise<number>;
   /** true: stop when nothing is due. */
   readonly once?: boolean;
 };
@@ -75,9 +77,12 @@ export function startClaimLoop(options: LoopOptions): ClaimLoop {
 
 class Loop {
   readonly #options: LoopOptions;
+  /** By lease: a job whose lease was lost may be claimed again here while the run that lost it still winds down. */
   readonly #running = new Map<string, Running>();
   /** Their end could not be told: they wait for their lease, for at once they would only end the same way. */
   readonly #untold: Job[] = [];
+  /** Why the last claim failed. */
+  #trouble: unknown = null;
   #stopping = false;
   #woken = false;
   #wakeUp: () => void = () => {};
@@ -91,17 +96,15 @@ class Loop {
   async run(): Promise<void> {
     const timer = setInterval(() => void this.#tick(), TICK_MS);
     try {
-      for (let unheard = 0; !this.#stopping;) {
+      for (let failed = 0; !this.#stopping;) {
         this.#woken = false;
         const claimed = await this.#claim();
         if (claimed !== null && claimed > 0) continue; // a slot may be left, and so may work
-        const heard = claimed !== null && await this.#giveBackStrays();
-        unheard = heard ? 0 : unheard + 1;
+        const asked = claimed !== null && await this.#giveBackStrays();
+        failed = asked ? 0 : failed + 1;
         if (this.#options.once && this.#running.size === 0 && !this.#woken) {
-          if (heard) return;
-          if (unheard >= MAX_UNHEARD_CLAIMS) {
-            throw new QueueUnavailable("the queue does not answer: nothing was drained");
-          }
+          if (asked) return;
+          if (failed >= MAX_FAILED_CLAIMS) throw this.#trouble;
         }
         await this.#rest();
       }
@@ -128,7 +131,7 @@ class Loop {
   async stop(seconds: number): Promise<void> {
     this.#stopping = true;
     this.#wakeUp();
-    const nearlyDone = (running: Running) => running.progress.phase === "uploading";
+    const nearlyDone = ({ progress }: Running) => progress.phase === "uploading" || progress.phase === "replicating";
     for (const running of this.#running.values()) if (!nearlyDone(running)) running.abort.abort(new Stopped());
     let timer: ReturnType<typeof setTimeout> | undefined;
     const budget = new Promise<void>((over) => timer = setTimeout(over, seconds * 1000));
@@ -142,15 +145,22 @@ class Loop {
     await Promise.all([...this.#running.values()].map((running) => running.done));
   }
 
-  /** How many jobs were claimed; null when the queue did not answer. */
+  /** How many jobs were claimed; null when none could be asked for. */
   async #claim(): Promise<number | null> {
     const free = this.#options.concurrency - this.#running.size;
     if (free <= 0) return 0;
+    const room = await this.#options.room?.() ?? free;
+    if (room <= 0) {
+      this.#trouble = new KeepstreamError("disk_full", "the work directory's disk has no room for a job");
+      this.#options.events.emit({ event: "disk:full" });
+      return null;
+    }
     const askedAt = performance.now();
     let jobs: Job[];
     try {
-      jobs = await this.#options.queue.claim(free);
+      jobs = await this.#options.queue.claim(Math.min(free, room));
     } catch (error) {
+      this.#trouble = error;
       this.#unavailable("claim", error);
       return null;
     }
@@ -167,6 +177,7 @@ class Loop {
       return true;
     } catch (error) {
       if (error instanceof LeaseLost) return true; // it ran out meanwhile
+      this.#trouble = error;
       this.#unavailable("claim", error);
       return false;
     }
@@ -187,11 +198,11 @@ class Loop {
       recorded: false,
       done: Promise.resolve(),
     };
-    this.#running.set(job.id, running);
+    this.#running.set(job.leaseToken, running);
     const { id, malId, episode, provider, resolution, attempt } = job;
     events.emit({ event: "job:claimed", id, malId, episode, provider, resolution, attempt });
     running.done = this.#runToEnd(running).finally(() => {
-      this.#running.delete(id);
+      this.#running.delete(job.leaseToken);
       this.wake(); // a slot is free: ask for the next job now
     });
   }
@@ -283,7 +294,7 @@ class Loop {
       const states = await this.#options.queue.heartbeat(held.map((running) => running.job), progress);
       for (const running of changed) running.sent = JSON.stringify(running.row);
       for (const state of states) {
-        const running = this.#running.get(state.id);
+        const running = held.find(({ job }) => job.id === state.id);
         if (running === undefined || running.recorded === true) continue; // ended while the heartbeat was under way
         if (state.lost) void this.#lost(running, new LeaseLost("somebody else holds the job"));
         else if (state.cancel_requested) running.abort.abort(new Cancelled());

@@ -83,3 +83,84 @@ Deno.test("a heartbeat that finds the lease gone while the record fails → the 
   await loop.drained;
   assert.ok(seen.includes("job:lost"));
 });
+
+Deno.test("a disk without room → nothing is claimed, no attempt of any job is spent; run-once ends with disk_full", async () => {
+  let claims = 0;
+  const queue: Partial<Queue> = {
+    claim: () => Promise.resolve((claims++, [])),
+    giveBackStrays: () => Promise.resolve(0),
+  };
+  let room = 0;
+  const seen: RunnerEvent["event"][] = [];
+  const start = () => {
+    const events = createEvents();
+    events.on((event) => void seen.push(event.event));
+    return startClaimLoop({
+      queue: queue as Queue,
+      events,
+      concurrency: 2,
+      leaseSeconds: 120,
+      pollSeconds: 0.01,
+      once: true,
+      room: () => Promise.resolve(room),
+      runJob: () => Promise.resolve(),
+    });
+  };
+  await assert.rejects(start().drained, { code: "disk_full" });
+  assert.deepEqual([claims, new Set(seen)], [0, new Set(["disk:full"])]);
+  room = 1;
+  await start().drained;
+  assert.equal(claims, 1);
+});
+
+Deno.test("a job lost and claimed again while its old run winds down → the new run keeps its heartbeat and is no stray", async () => {
+  const again: Job = { ...JOB, leaseToken: crypto.randomUUID() };
+  const claims = [[JOB], [again]];
+  const beaten = new Set<string>();
+  const strays: string[] = [];
+  let lost = false;
+  const queue: Partial<Queue> = {
+    claim: () => Promise.resolve(lost || claims.length === 2 ? claims.shift() ?? [] : []),
+    giveBackStrays(known) {
+      if (claims.length === 0 && !over) strays.push(...known.some((job) => job === again) ? [] : [again.leaseToken]);
+      return Promise.resolve(0);
+    },
+    heartbeat: (jobs) => {
+      lost = true;
+      for (const job of jobs) beaten.add(job.leaseToken);
+      return Promise.resolve(jobs.map(({ id, leaseToken }) => ({
+        id,
+        cancel_requested: false,
+        lost: leaseToken === JOB.leaseToken,
+      })));
+    },
+  };
+  const oldEnded = Promise.withResolvers<void>();
+  let over = false;
+  const loop = startClaimLoop({
+    queue: queue as Queue,
+    events: createEvents(),
+    concurrency: 2,
+    leaseSeconds: 120,
+    pollSeconds: 0.02,
+    once: true,
+    async runJob(job, run) {
+      run.progress.enter("downloading");
+      if (job === JOB) {
+        await new Promise((done) => run.signal.addEventListener("abort", done));
+        while (!loop.active().some((active) => active.job === again)) await new Promise((next) => setTimeout(next, 5));
+        return oldEnded.resolve();
+      }
+      await oldEnded.promise;
+      beaten.clear();
+      for (let done = 1; !beaten.has(again.leaseToken) && done < 100; done++) {
+        run.progress.set(done);
+        await new Promise((next) => setTimeout(next, 50));
+      }
+      over = true;
+    },
+  });
+  await loop.drained;
+  assert.ok(beaten.has(again.leaseToken), "its lease was renewed after the old run had ended");
+  assert.deepEqual(strays, []);
+});

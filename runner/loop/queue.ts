@@ -26,7 +26,7 @@ const candidateSchema = z.object({
 }));
 
 const jobSchema = z.object({
-  id: z.string(),
+  id: z.uuid(), // names a directory
   mal_id: z.number(),
   episode: z.number(),
   provider: z.string(),
@@ -118,7 +118,7 @@ export function createQueue(options: { url: string; key: string; worker: string;
      */
     async giveBackStrays(known: readonly Job[]): Promise<number> {
       const { data, error, status } = await client.from("video_queue").select("id,lease_token")
-        .eq("lease_owner", owner).not("lease_token", "is", null);
+        .is("finished_at", null).eq("lease_owner", owner); // the unfinished ones have an index
       if (error !== null) throw rpcError("video_queue", { status, message: error.message, code: error.code });
       const tokens = new Set(known.map((job) => job.leaseToken));
       const strays = z.array(z.object({ id: z.string(), lease_token: z.string() })).parse(data)
@@ -220,6 +220,15 @@ export function createQueue(options: { url: string; key: string; worker: string;
       return z.object({ id: z.string(), status: z.string() }).parse(await call("enqueue_video", video));
     },
 
+    /** Which of these jobs nobody will work on again, as things are: archived, dead or gone. */
+    async overJobs(ids: readonly string[]): Promise<ReadonlySet<string>> {
+      const { data, error, status } = await client.from("video_queue").select("id").in("id", [...ids])
+        .neq("status", "ready").is("terminal_at", null).abortSignal(AbortSignal.timeout(RPC_TIMEOUT_MS));
+      if (error !== null) throw rpcError("video_queue", { status, message: error.message, code: error.code });
+      const alive = new Set(z.array(z.object({ id: z.string() })).parse(data).map((row) => row.id));
+      return new Set(ids.filter((id) => !alive.has(id)));
+    },
+
     async counts(): Promise<unknown> {
       return await call("queue_counts", {});
     },
@@ -236,9 +245,10 @@ export class QueueRefusal extends Error {
   }
 }
 
-function rpcError(name: string, answer: { status: number; message: string; code: string }): Error {
+/** What stands between runner and queue answers as it likes: an error of a proxy has no code. */
+function rpcError(name: string, answer: { status: number; message: string; code?: string | undefined }): Error {
   const message = `${name}: ${redactText(answer.message)}`;
-  const missingFunction = answer.code.startsWith("PGRST");
+  const missingFunction = answer.code?.startsWith("PGRST") ?? false;
   if (answer.status === 409 || (answer.status === 404 && !missingFunction)) return new LeaseLost(message);
   if (answer.status === 0 || answer.status >= 500 || answer.status === 429) return new QueueUnavailable(message);
   return new QueueRefusal(answer.status, message);
