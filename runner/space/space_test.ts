@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { parseEnv } from "../env.ts";
 import { startRunnerRig } from "../../dev/runner_rig.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -81,6 +82,74 @@ Deno.test("README front matter, Dockerfile and compose agree on port 7860 and a 
   assert.match(dockerfile!, /\nUSER runner\n/);
   assert.match(dockerfile!, /EXPOSE 7860/);
   assert.match(compose!, /"7860:7860"/);
+});
+
+Deno.test("the image holds every file that the runner loads, no test, and nothing else of the repository", async () => {
+  const output = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", `${ROOT}runner/main.ts`],
+    stdout: "piped",
+  }).output();
+  const { modules } = JSON.parse(new TextDecoder().decode(output.stdout)) as { modules: { local?: string }[] };
+  const loaded = modules.map((module) => module.local ?? "").filter((path) => path.startsWith(ROOT))
+    .map((path) => path.slice(ROOT.length)).filter((path) => !path.startsWith("node_modules/"));
+  loaded.push("runner/http/dashboard.html", "deno.json", "deno.lock", "import_map.json");
+  assert.ok(loaded.length > 60, String(loaded.length));
+  const dockerfile = await Deno.readTextFile(new URL("Dockerfile", import.meta.url));
+  const copied = [...dockerfile.matchAll(/^COPY --chown=runner (.+) \S+$/gm)].flatMap((match) => match[1]!.split(" "));
+  const ignore = (await Deno.readTextFile(`${ROOT}.dockerignore`)).split("\n").filter((line) => !/^(#|$)/.test(line));
+  const sent = ignore.filter((line) => line.startsWith("!")).map((line) => line.slice(1));
+  assert.deepEqual(ignore[0], "*", "what is not named is not sent: .env, .git, node_modules");
+  assert.deepEqual([...sent].sort(), [...copied].sort(), "what is sent is what is copied");
+  assert.ok(ignore.indexOf("**/*_test.ts") > ignore.indexOf("!runner"), "the last rule that fits counts");
+  for (const path of loaded) {
+    assert.ok(copied.some((place) => path === place || path.startsWith(`${place}/`)), `${path} is not in the image`);
+    assert.ok(!path.endsWith("_test.ts") && !path.startsWith("runner/space/"), `${path} is left out of it`);
+  }
+});
+
+Deno.test("every name that the runner, its README and its compose file read or set is explained in .env.example", async () => {
+  const read = (path: string) => Deno.readTextFile(`${ROOT}${path}`);
+  const example = await read(".env.example");
+  const explained = new Set([...example.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm)].map((match) => match[1]!));
+  const names = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => match[1]!);
+  const used = [
+    ...names(await read("runner/env.ts"), /^ {2}([A-Z][A-Z0-9_]+): /gm),
+    ...names(await read("runner/storage/targets_from_env.ts"), /\b((?:HF|S3|STORAGE)_[A-Z0-9_]*[A-Z0-9])\b/g),
+    ...names(await read("runner/space/compose.yaml"), /^ {6}([A-Z][A-Z0-9_]+): /gm),
+    ...names(await read("runner/space/README.md"), /`([A-Z][A-Z0-9]*_[A-Z0-9_]+?)(?:_?1…N)?`/g),
+  ].map((name) => /^HF_(TOKEN_STORAGE|STORAGE_USERNAME)$/.test(name) ? `${name}_1` : name);
+  assert.ok(used.length > 25, used.join());
+  assert.deepEqual(used.filter((name) => !explained.has(name)), []);
+  assert.match(await read("runner/space/compose.yaml"), /env_file: \.\.\/\.\.\/\.env\n/);
+});
+
+Deno.test("compose: a stop is waited for longer than the runner's own phases last, and PID 1 hands signals on", async () => {
+  const compose = await Deno.readTextFile(new URL("compose.yaml", import.meta.url));
+  const dockerfile = await Deno.readTextFile(new URL("Dockerfile", import.meta.url));
+  const grace = Number(/stop_grace_period: (\d+)s/.exec(compose)![1]);
+  const { stopSeconds } = parseEnv({
+    SUPABASE_URL: "https://project.supabase.co",
+    SUPABASE_SECRET_KEYS: '{"default":"k"}',
+    HF_FILE_SALT: "salt-of-the-test",
+  });
+  assert.ok(grace > stopSeconds + 15, "uploads, then the last calls to the queue");
+  assert.match(dockerfile, /apt-get install .*\btini\b/);
+  assert.match(dockerfile, /\nENTRYPOINT \["tini", "--"\]\n/);
+  assert.match(dockerfile, /\nHEALTHCHECK [^]*\/health/);
+});
+
+Deno.test("README front matter: only what the Hub's configuration reference knows, in the values it takes", async () => {
+  const readme = await Deno.readTextFile(new URL("README.md", import.meta.url));
+  const [, yaml] = /^---\n([^]*?)\n---\n/.exec(readme)!;
+  const fields = Object.fromEntries(yaml!.split("\n").map((line) => line.split(/: (.*)/).slice(0, 2)));
+  const colours = ["red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"];
+  assert.deepEqual(Object.keys(fields).sort(), [
+    ...["app_port", "colorFrom", "colorTo", "emoji", "license", "pinned", "sdk", "short_description", "title"],
+  ]);
+  assert.ok(colours.includes(fields.colorFrom!) && colours.includes(fields.colorTo!));
+  assert.deepEqual([fields.sdk, fields.app_port, fields.pinned], ["docker", "7860", "false"]);
+  assert.match(fields.emoji!, /^\p{Emoji_Presentation}$/u);
+  assert.ok(fields.short_description!.length <= 60);
 });
 
 async function containerCommand(): Promise<string[]> {
