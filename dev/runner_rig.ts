@@ -5,7 +5,7 @@
  */
 import { type Gateway, startGateway } from "./gateway/gateway.ts";
 import { makeProjectKeys } from "./gateway/keys.ts";
-import { type Hub, startHub } from "./hub/hub.ts";
+import { type Hub, type HubOptions, startHub } from "./hub/hub.ts";
 import { type Line, type Origin, startOrigin } from "./origin/origin.ts";
 import { createTestDatabase, type TestDatabase } from "./test_database.ts";
 
@@ -16,6 +16,16 @@ export type RigOptions = {
   readonly line?: Line;
   readonly accounts?: number;
   readonly env?: Readonly<Record<string, string>>;
+  /** Another cluster than the one of `deno task test`. */
+  readonly cluster?: string;
+  readonly hub?: Partial<HubOptions>;
+};
+
+export type SpawnOptions = {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly args?: readonly string[];
+  /** Put before the command line. */
+  readonly enter?: readonly string[];
 };
 
 export type RunnerProcess = {
@@ -34,7 +44,7 @@ export type RunnerRig = AsyncDisposable & {
   readonly origin: Origin;
   readonly workDir: string;
   readonly env: Readonly<Record<string, string>>;
-  readonly spawn: (name?: string, env?: Readonly<Record<string, string>>, args?: readonly string[]) => RunnerProcess;
+  readonly spawn: (name?: string, options?: SpawnOptions) => RunnerProcess;
   readonly enqueue: (video: Readonly<Record<string, unknown>>) => Promise<string>;
   readonly job: (id: string) => Promise<QueueRow>;
   /** Waits until the job's row satisfies `done`; asks ten times a second, and tells what it last saw when time is over. */
@@ -56,7 +66,9 @@ export async function startRunnerRig(options: RigOptions = {}): Promise<RunnerRi
   await using stack = new AsyncDisposableStack();
   const dir = await Deno.makeTempDir({ prefix: "keepstream-rig-" });
   stack.defer(() => Deno.remove(dir, { recursive: true }));
-  const database = stack.use(await createTestDatabase());
+  const database = stack.use(
+    await createTestDatabase(options.cluster === undefined ? {} : { cluster: options.cluster }),
+  );
   const keys = makeProjectKeys();
   const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });
   stack.defer(() => gateway.stop());
@@ -64,7 +76,7 @@ export async function startRunnerRig(options: RigOptions = {}): Promise<RunnerRi
     { length: options.accounts ?? 2 },
     (_, i) => ({ name: `user${i + 1}`, token: `hf_token${i + 1}` }),
   );
-  const hub = await startHub({ dir: `${dir}/hub`, users });
+  const hub = await startHub({ dir: `${dir}/hub`, users, ...options.hub });
   stack.defer(() => hub.stop());
   const origin = await startOrigin({
     port: 0,
@@ -108,8 +120,8 @@ export async function startRunnerRig(options: RigOptions = {}): Promise<RunnerRi
     origin,
     workDir,
     env,
-    spawn: (name = "r1", more: Readonly<Record<string, string>> = {}, args: readonly string[] = []) => {
-      const runner = spawnRunner({ ...env, RUNNER_NAME: name, ...more }, { name, args });
+    spawn: (name = "r1", more: SpawnOptions = {}) => {
+      const runner = spawnRunner(name, { ...more, env: { ...env, RUNNER_NAME: name, ...more.env } });
       runners.push(runner);
       return runner;
     },
@@ -138,12 +150,10 @@ export async function startRunnerRig(options: RigOptions = {}): Promise<RunnerRi
   return { ...rig, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-function spawnRunner(
-  env: Readonly<Record<string, string>>,
-  options: { name: string; args: readonly string[] },
-): RunnerProcess {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", `${ROOT}runner/main.ts`, ...options.args],
+function spawnRunner(name: string, { env = {}, args = [], enter = [] }: SpawnOptions): RunnerProcess {
+  const [program, ...rest] = [...enter, Deno.execPath(), "run", "--quiet", "-A", `${ROOT}runner/main.ts`, ...args];
+  const child = new Deno.Command(program!, {
+    args: rest,
     env: { ...env },
     stdin: "null",
     stdout: "piped",
@@ -185,7 +195,7 @@ function spawnRunner(
       listeners.add(look);
       look();
     });
-  return { child, name: options.name, lines, saw, ended };
+  return { child, name, lines, saw, ended };
 }
 
 function parseLine(line: string): Record<string, unknown> | null {

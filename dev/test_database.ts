@@ -29,9 +29,13 @@ export interface TestDatabase extends AsyncDisposable {
   connect(role: TestRole, options?: Options<Record<string, PostgresType>>): Sql;
 }
 
-/** Needs `--allow-env` and a cluster: run tests with `deno task test`. */
-export async function createTestDatabase(): Promise<TestDatabase> {
-  const cluster = Deno.env.get(CLUSTER_VARIABLE);
+/**
+ * Needs `--allow-env` and a cluster: run tests with `deno task test`.
+ *
+ * @param options.cluster another cluster than the one of `deno task test`: an address as its superuser
+ */
+export async function createTestDatabase(options: { cluster?: string } = {}): Promise<TestDatabase> {
+  const cluster = options.cluster ?? Deno.env.get(CLUSTER_VARIABLE);
   if (!cluster) throw new Error(`${CLUSTER_VARIABLE} is not set: run tests with \`deno task test [files…]\``);
   const name = `test_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
   await onCluster(cluster, (sql) => sql.unsafe(`create database ${name} template postgres owner postgres`));

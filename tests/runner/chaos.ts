@@ -1,364 +1,503 @@
 /**
- * Three real runners over real Postgres and the hub emulator, struck at every point where a job can be torn: at the end every job is
- * ready and every archive's bytes hash to what the store says. Example: `await runChaos({ seed: 1, passes: 1, jobs: 4 })`. Runs on: Deno.
+ * Three real runners over a Postgres of their own and the hub emulator, struck by every fault at every point of a job's life: at the end
+ * every job is ready, no job was begun more often than a fault took it away, and every archive's bytes hash to what the store says.
+ * Example: `await runChaos({ seed: 1, cells: everyCell(), measured: true })`. Runs on: Deno.
+ *
+ * A runner holds two jobs; a fault that takes jobs away strikes only while none of its jobs was taken away twice before. Time is moved on
+ * for back-offs and for the leases of processes that are dead, never for a runner that lives – but for SIGSTOP, whose lease is ended at
+ * once (once in a full run it sleeps for longer than its real lease).
  */
-import { createHash } from "node:crypto";
-import { type RunnerProcess, type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
-import { Armed, type FlakyGateway, startFlakyGateway, type Strike } from "./flaky_gateway.ts";
+import type { Sql } from "postgres";
+import { startRunnerRig } from "../../dev/runner_rig.ts";
+import { createTransactionPool, type TransactionPool } from "../../dev/transaction.ts";
+import { checkArchives } from "./chaos_checks.ts";
+import { type Crew, type Member, type Side, startCrew, type Stint } from "./crew.ts";
+import { type Cell, type Coverage, createPlan, type Fault, type Point } from "./fault_plan.ts";
+import type { Call, Verdict } from "./front.ts";
+import { startMediaHost } from "./media_host.ts";
+import { startOwnCluster } from "./own_cluster.ts";
+import { mountSmallDisk } from "./small_disk.ts";
 
 const RUNNERS = 3;
-const STRIKE_SECONDS = 12;
-const DRAIN_SECONDS = 120;
+const SLOTS = 2;
+/** The runner whose disk can be filled. */
+const SMALL_DISK_RUNNER = 2;
+/** What the runner leaves free, two first reservations, and some room to work in. */
+const SMALL_DISK_MIB = 256 + 2 * 64 + 60;
 const LEASE_SECONDS = 10;
-/** So many that strikes spread: a job that eight runners died of is dead by rule. */
-const MIN_OPEN_JOBS = 6;
-const MAX_ATTEMPTS = 8;
+const SWEEP_MS = 300;
+const MEASURED_SWEEP_MS = 1000;
+const OPEN_JOBS = 10;
+const STRIKE_GAP_MS = 250;
+const CRASH_GAP_MS = 4000;
+const RELEASE_GAP_MS = 2500;
+const STRIKING_SECONDS = 170;
+export const DRAIN_SECONDS = 60;
+export const MAX_RUNS = 3;
+const MAX_TAKEN = MAX_RUNS - 1;
+const UTILISATION_JOBS = 24;
+
+/** Faults that take the jobs of a runner away from it; the others must not cost a job anything but time. */
+const TAKING: ReadonlySet<Fault> = new Set(["SIGKILL", "SIGSTOP beyond the lease", "SIGTERM", "no space left"]);
 
 export type ChaosOptions = {
   readonly seed: number;
-  /** Times that all points are struck. */
-  readonly passes: number;
-  /** Jobs that are added for each pass. */
-  readonly jobs: number;
-  readonly points?: readonly string[];
+  readonly cells: readonly Cell[];
+  /** Also measures, before the first fault, how busy the slots are and how soon a killed runner's jobs are handed on. */
+  readonly measured: boolean;
   readonly log?: (line: string) => void;
 };
 
 export type ChaosReport = {
+  readonly seed: number;
+  readonly seconds: number;
   readonly jobs: number;
-  readonly struck: Readonly<Record<string, number>>;
-  readonly missed: readonly string[];
   readonly copies: number;
-  /** Jobs that ended as dead letters because every attempt was killed. */
-  readonly exhausted: number;
-  /** Claims per job, most first. */
-  readonly runs: readonly number[];
+  readonly coverage: Coverage;
+  readonly missed: readonly Cell[];
+  /** Why there is no full disk here. */
+  readonly noSmallDisk: string | null;
+  /** How many jobs were begun once, twice, three times. */
+  readonly runs: Readonly<Record<number, number>>;
+  /** How many were taken away never, once, twice. */
+  readonly taken: Readonly<Record<number, number>>;
+  /** Jobs given back because the disk was full. */
+  readonly diskFull: number;
   readonly drainSeconds: number;
+  readonly postgresAwayMs: readonly number[];
+  readonly slotsInUse: number | null;
+  /** From SIGKILL to the sweep that hands the job on. */
+  readonly handedOnSeconds: readonly number[];
   readonly problems: readonly string[];
 };
 
-type Context = { readonly rig: RunnerRig; readonly armed: Armed; readonly crew: Crew };
-
-/** The points of the queue's notes at which a runner is killed, a request or a reply lost. */
-const STRIKES: Readonly<Record<string, Strike>> = {
-  "killed before claim": { rpc: "claim_pending_videos", when: "before", effect: "kill" },
-  "claim committed, reply lost": {
-    rpc: "claim_pending_videos",
-    when: "after",
-    effect: "lose",
-    where: (text) => text.length > 5,
-  },
-  "killed in mid-download": {
-    rpc: "extend_video_lease",
-    when: "before",
-    effect: "kill",
-    where: (text) => text.includes('"downloading"'),
-  },
-  "killed after the download": {
-    rpc: "update_video_queue_status",
-    when: "before",
-    effect: "kill",
-    where: (text) => text.includes('"uploading"'),
-  },
-  "killed after uploading was reported": {
-    rpc: "update_video_queue_status",
-    when: "after",
-    effect: "kill",
-    where: (text) => text.includes('"uploading"'),
-  },
-  "killed in the upload, before the commit": { rpc: "acquire_resource_lease", when: "before", effect: "kill" },
-  "killed with the commit landed, unrecorded": { rpc: "upsert_video_store", when: "before", effect: "kill" },
-  "store recorded, reply lost": { rpc: "upsert_video_store", when: "after", effect: "lose" },
-  "killed with the store recorded": { rpc: "upsert_video_store", when: "after", effect: "kill" },
-  "killed between replicas": { rpc: "complete_replica", when: "before", effect: "kill" },
-  "killed in a heartbeat": {
-    rpc: "extend_video_lease",
-    when: "after",
-    effect: "kill",
-    where: (text) => text.length > 5,
-  },
-  "heartbeat refused": { rpc: "extend_video_lease", when: "before", effect: "refuse" },
-};
-
-/** What strikes from outside. */
-const SCENES: Readonly<Record<string, (context: Context) => Promise<void>>> = {
-  "SIGTERM": async ({ crew }) => {
-    crew.signalBusy("SIGTERM");
-    await pause(500);
-  },
-  "killed in a release": async ({ crew, armed }) => {
-    const struck = armed.next({
-      rpc: "update_video_queue_status",
-      when: "before",
-      effect: "kill",
-      where: (text) => text.includes('"pending"'),
-    });
-    crew.signalBusy("SIGTERM");
-    await struck;
-  },
-  "SIGSTOP for longer than the lease": async ({ crew, rig }) => {
-    const name = crew.signalBusy("SIGSTOP");
-    await pause(300);
-    await expire(rig, [name]); // what a lease's length would bring about
-    await pause(1500);
-    crew.signalNamed(name, "SIGCONT");
-  },
-  "killed in a sweep, connections cut": async ({ rig }) => {
-    await rig.database.admin`
-      select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and pid <> pg_backend_pid()`;
-  },
-};
-
-export const POINTS: readonly string[] = [...Object.keys(STRIKES), ...Object.keys(SCENES)];
-
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+  const startedAt = performance.now();
   const log = options.log ?? (() => {});
   const random = mulberry32(options.seed);
+  await using cluster = await startOwnCluster();
+  await using media = await startMediaHost({ seconds: 2 });
+  const mounted = await mountSmallDisk(SMALL_DISK_MIB);
+  const disk = "unavailable" in mounted ? null : mounted;
+  await using _disk = disk;
   await using rig = await startRunnerRig({
-    line: { connectMs: 5, latencyMs: 10, bytesPerSecond: 700_000 },
-    env: { RUNNER_LEASE_SECONDS: `${LEASE_SECONDS}`, RUNNER_EXTRAS: "off", RUNNER_STOP_SECONDS: "2" },
+    cluster: cluster.url,
+    env: {
+      RUNNER_LEASE_SECONDS: `${LEASE_SECONDS}`,
+      RUNNER_EXTRAS: "off",
+      RUNNER_STOP_SECONDS: "2",
+      RUNNER_CONCURRENCY: `${SLOTS}`,
+      DEV_ALLOWED_ORIGINS: media.url,
+    },
+    hub: {
+      multipartThresholdBytes: 512 * 1024,
+      chunkBytes: 256 * 1024,
+      rateLimits: { api: 100_000, resolvers: 100_000, windowSeconds: 300 },
+    },
   });
-  const armed = new Armed();
-  let rate = 0.02;
-  await using crew = new Crew({ rig, armed, rate: () => rate, random });
-  crew.start();
-  rig.hub.chaos({ seed: options.seed, rate: 0.05 });
-  const sweeper = startSweeper(rig, crew);
-  const ids: string[] = [];
-  const struck: Record<string, number> = {};
-  const missed: string[] = [];
-  for (let pass = 0; pass < options.passes; pass++) {
-    for (const point of shuffle(options.points ?? POINTS, random)) {
-      if (await openJobs(rig) < MIN_OPEN_JOBS) ids.push(...await addJobs(rig, ids.length, options.jobs));
-      const scene = SCENES[point];
-      const strike = scene ? scene({ rig, armed, crew }) : armed.next(STRIKES[point]!);
-      const done = await Promise.race([strike.then(() => true), pause(STRIKE_SECONDS * 1000).then(() => false)]);
-      armed.disarm();
-      log(`${done ? "struck" : "missed"}: ${point}`);
-      if (done) struck[point] = (struck[point] ?? 0) + 1;
-      else missed.push(point);
+  await rig.database.admin`checkpoint`; // a copied database's first crash must not find it half in memory
+  await using pool = poolOf(rig.database.url);
+  const ask = <T>(run: (sql: Sql) => PromiseLike<T>) => heard(pool, run);
+  const cells = options.cells.filter(([, fault]) => disk !== null || fault !== "no space left");
+  const plan = createPlan(cells, random);
+  const takenLeases = new Map<string, string>();
+  const postgresAwayMs: number[] = [];
+  const now = () => performance.now();
+  let striking = false;
+  let lastStrike = 0;
+  let lastCrash = 0;
+  let crashing: Promise<unknown> = Promise.resolve();
+  let isCrashing = false;
+  let full = false;
+  let conflict = 409;
+
+  const stints = (): Stint[] => crew.members.flatMap((member) => member.stints);
+  /** How often a fault took this job from its runner: a dead or sleeping holder's lease, a release for a stop, a full disk. */
+  const taken = (id: string) =>
+    [...takenLeases.values()].filter((job) => job === id).length +
+    stints().filter((stint) =>
+      stint.job === id && /^released: the runner is stopping|^failed: disk_full/.test(stint.end)
+    )
+      .length;
+  const spare = (member: Member) => [...member.leased].some((id) => taken(id) >= MAX_TAKEN);
+
+  function fits(fault: Fault, member: Member): boolean {
+    if (TAKING.has(fault) && spare(member)) return false;
+    switch (fault) {
+      case "no space left":
+        return member.index === SMALL_DISK_RUNNER && !full;
+      case "Postgres crash":
+        return now() - lastCrash > CRASH_GAP_MS;
+      case "storage 409/412":
+        return member.nextCommit === null;
+      default:
+        return member.nextCall === null;
     }
   }
-  rate = 0;
-  rig.hub.clearFailures();
-  const startedAt = performance.now();
-  const problems = await drain(rig, ids, log);
-  const drainSeconds = (performance.now() - startedAt) / 1000;
-  await sweeper.stop();
-  const checked = await checkArchives(rig, ids);
-  const attempts = await rig.database.sql<{ attempts: number }[]>`
-    select lease_epoch as attempts from public.video_queue order by lease_epoch desc`;
+
+  /** The fault whose turn it is at this point, if it may strike now. */
+  function turn(point: Point, member: Member): Fault | null {
+    if (!striking || isCrashing || now() - lastStrike < STRIKE_GAP_MS) return null;
+    if (!member.calm && point !== "in a release") return null; // a stopping runner is struck only while it releases
+    const fault = plan.take(point, (fault) => fits(fault, member));
+    if (fault !== null) lastStrike = now();
+    return fault;
+  }
+
+  async function strike(
+    fault: Fault,
+    at: { point: Point; member: Member; when: Call["when"] | "beside" },
+  ): Promise<Verdict> {
+    const { point, member, when } = at;
+    const hit = () => {
+      plan.hit(point, fault);
+      log(`${fault} – ${point} – ${member.name}`);
+    };
+    const onNextCall = (verdict: Verdict): Verdict => {
+      member.nextCall = () => (hit(), verdict);
+      return "pass";
+    };
+    const onThisCall = (verdict: Verdict): Verdict => (hit(), verdict);
+    switch (fault) {
+      case "SIGKILL":
+      case "SIGTERM":
+        member.calm = false;
+        member.signal(fault);
+        return onThisCall(fault === "SIGKILL" ? "lose" : "pass");
+      case "SIGSTOP beyond the lease":
+        await freeze(member, { real: options.measured && point === "mid-download" });
+        return onThisCall("pass");
+      case "request lost":
+        return when === "before" ? onThisCall("lose") : onNextCall("lose");
+      case "reply lost":
+        return when === "beside" ? onNextCall("lose_reply") : onThisCall("lose_reply");
+      case "5xx":
+        return when === "beside" ? onNextCall(AWAY) : onThisCall(AWAY);
+      case "storage 409/412":
+        member.nextCommit = () => (hit(), refusedCommit(conflict = conflict === 409 ? 412 : 409));
+        return "pass";
+      case "Postgres crash":
+        await crash();
+        return onThisCall("pass");
+      case "no space left":
+        full = true;
+        await disk!.fill();
+        setTimeout(() => disk!.free().then(() => full = false), 1500);
+        return onThisCall("pass");
+    }
+  }
+
+  async function crash(): Promise<void> {
+    isCrashing = true;
+    lastCrash = now();
+    const { up } = await cluster.crash();
+    crashing = up.then((ms) => {
+      postgresAwayMs.push(ms);
+      isCrashing = false;
+    });
+  }
+
+  /** Asleep until somebody else has the jobs; what it was about to write arrives after that. */
+  async function freeze(member: Member, { real }: { real: boolean }): Promise<void> {
+    const { name } = member;
+    member.signal("SIGSTOP");
+    await pause(200); // what it had sent has arrived
+    await noteTaken([name]);
+    if (real) await pause((LEASE_SECONDS + 2) * 1000);
+    else await expire([name]);
+    await pause(1500);
+    member.signal("SIGCONT");
+  }
+
+  /** Every lease of these processes counts once as taken away. */
+  async function noteTaken(names: readonly string[]): Promise<void> {
+    const rows = await ask((sql) =>
+      sql<{ id: string; lease_token: string }[]>`
+        select id, lease_token from public.video_queue
+        where split_part(lease_owner, '#', 1) = any(string_to_array(${names.join()}, ',')) and lease_token is not null`
+    );
+    for (const { id, lease_token } of rows) takenLeases.set(lease_token, id);
+  }
+
+  /** Moves time on for these processes: their leases are over. */
+  async function expire(names: readonly string[]): Promise<void> {
+    await noteTaken(names);
+    await ask((sql) =>
+      sql`
+        update public.video_queue set lease_expires_at = now() - interval '1 second'
+        where split_part(lease_owner, '#', 1) = any(string_to_array(${names.join()}, ',')) and lease_token is not null`
+    );
+    await ask((sql) =>
+      sql`
+        update public.video_replicas set lease_expires_at = now() - interval '1 second'
+        where split_part(lease_owner, '#', 1) = any(string_to_array(${names.join()}, ',')) and lease_token is not null`
+    );
+    await ask((sql) =>
+      sql`delete from keepstream.resource_leases where split_part(holder, '#', 1) = any(string_to_array(${names.join()}, ','))`
+    );
+  }
+
+  async function onCall(member: Member, side: Side, call: Call): Promise<Verdict> {
+    if (side === "hub" && call.name === "commit" && call.when === "before" && member.nextCommit) {
+      const verdict = member.nextCommit();
+      member.nextCommit = null;
+      return verdict;
+    }
+    if (side === "queue" && call.when === "before" && member.nextCall) {
+      const verdict = member.nextCall();
+      member.nextCall = null;
+      return verdict;
+    }
+    if (side === "queue" && call.when === "after") noteLeases(member, call);
+    const point = pointOf(side, call);
+    const fault = point === null ? null : turn(point, member);
+    return fault === null ? "pass" : await strike(fault, { point: point!, member, when: call.when });
+  }
+
+  await using crew: Crew = startCrew({
+    rig,
+    size: RUNNERS,
+    spawnOptions: (index) =>
+      index === SMALL_DISK_RUNNER && disk !== null ? { enter: disk.enter, env: { RUNNER_WORK_DIR: disk.path } } : {},
+    strike: onCall,
+  });
+
+  /** pg_cron's sweep; a fault may strike while it holds its rows. */
+  const sweeping = { every: SWEEP_MS, moveTime: !options.measured, over: false };
+  async function sweepOnce(): Promise<void> {
+    if (sweeping.moveTime) {
+      await expire([...crew.dead]);
+      await ask((sql) =>
+        sql`
+          update public.video_queue set run_at = now()
+          where status = 'failed' and terminal_at is null and run_at > now() and updated_at < now() - interval '2 seconds'`
+      );
+      await ask((sql) =>
+        sql`update public.video_replicas set run_at = now() where lease_token is null and run_at > now()`
+      );
+    }
+    await pool.transaction({ readOnly: false }, async (sql) => {
+      await sql`select public.sweep()`;
+      const member = crew.members.find((member) => member.calm && member.leased.size > 0);
+      const fault = member === undefined ? null : turn("in a sweep", member);
+      if (fault !== null) await strike(fault, { point: "in a sweep", member: member!, when: "beside" });
+    });
+  }
+  const sweeper = (async () => {
+    while (!sweeping.over) {
+      await sweepOnce().catch((error) => log(`no sweep: ${error.message}`)); // Postgres crashed: the next one does it
+      await pause(sweeping.every);
+    }
+  })();
+
+  let added = 0;
+  const add = async (count: number) => {
+    for (let i = 0; i < count; i++, added++) {
+      const n = added;
+      const video = { mal_id: 1 + n % 5, episode: 1 + n, provider: "catalogue", ...media.video(n) };
+      await ask((sql) => sql`select id from public.enqueue_videos(${JSON.stringify([video])}::text::jsonb)`);
+    }
+  };
+  const open = async () => {
+    const [row] = await ask((sql) =>
+      sql<{ open: number }[]>`
+        select count(*)::int as open from public.video_queue where status <> 'ready' and terminal_at is null`
+    );
+    return row!.open;
+  };
+
+  let slotsInUse: number | null = null;
+  const handedOnSeconds: number[] = [];
+  if (options.measured) {
+    await add(UTILISATION_JOBS);
+    while (await open() > 0) await pause(200);
+    slotsInUse = utilisation(crew.members);
+    log(`slots in use while work waits: ${(100 * slotsInUse).toFixed(1)} %`);
+    sweeping.every = MEASURED_SWEEP_MS;
+    for (const member of crew.members.slice(0, 2)) {
+      await add(6);
+      while (member.leased.size < SLOTS) await pause(50);
+      await pause(1200); // in mid-download, with a heartbeat behind it
+      const held = [...member.leased];
+      await noteTaken([member.name]);
+      const killedAt = new Date();
+      member.signal("SIGKILL");
+      const seconds = await Promise.all(held.map((id) => untilReaped(id, killedAt)));
+      handedOnSeconds.push(...seconds);
+      log(`handed on after ${seconds.map((s) => s.toFixed(1))} s`);
+    }
+    sweeping.every = SWEEP_MS;
+    sweeping.moveTime = true;
+  }
+
+  async function untilReaped(id: string, since: Date): Promise<number> {
+    for (;;) {
+      const [event] = await ask((sql) =>
+        sql<{ at: Date }[]>`
+          select at from keepstream.events where queue_id = ${id} and kind = 'reaped' and at > ${since} order by id limit 1`
+      );
+      if (event) return (event.at.getTime() - since.getTime()) / 1000;
+      await pause(100);
+    }
+  }
+
+  striking = true;
+  const strikingEnd = now() + STRIKING_SECONDS * 1000;
+  let lastRelease = 0;
+  while (plan.missed().length > 0 && now() < strikingEnd) {
+    if (!isCrashing && await open() < OPEN_JOBS) await add(4);
+    const idle = crew.members.find((member) => member.calm && member.leased.size > 0 && !spare(member));
+    if (idle !== undefined && plan.waits("in a release") && now() - lastRelease > RELEASE_GAP_MS) {
+      lastRelease = now();
+      idle.calm = false;
+      idle.signal("SIGTERM");
+    }
+    await pause(100);
+  }
+  striking = false;
+  for (const member of crew.members) member.nextCall = member.nextCommit = null;
+  await crashing;
+  await disk?.free();
+
+  const problems: string[] = [];
+  const drainStartedAt = now();
+  while (await open() > 0) {
+    if (now() - drainStartedAt > DRAIN_SECONDS * 1000) {
+      problems.push(`${await open()} jobs did not end within ${DRAIN_SECONDS} s after the faults stopped`);
+      break;
+    }
+    await pause(200);
+  }
+  const drainSeconds = (now() - drainStartedAt) / 1000;
+  sweeping.over = true;
+  await sweeper;
+  await crew[Symbol.asyncDispose]();
+  const checked = await checkArchives(rig);
+  problems.push(...checked.problems, ...await leftFiles());
+
+  /** A runner that starts takes away what killed ones left of jobs that are over. */
+  async function leftFiles(): Promise<string[]> {
+    await rig.spawn("tidy", { args: ["run-once"] }).ended;
+    const left = [...Deno.readDirSync(rig.workDir)].map((entry) => entry.name);
+    if (disk !== null) {
+      const env = { RUNNER_WORK_DIR: disk.path };
+      await rig.spawn("tidy-small", { enter: disk.enter, env, args: ["run-once"] }).ended;
+      left.push(...await disk.entries());
+    }
+    return left.map((name) => `${name} was left in a work directory`);
+  }
+
+  const jobs = await ask((sql) => sql<{ id: string }[]>`select id from public.video_queue`);
+  const runs = new Map(jobs.map(({ id }) => [id, stints().filter((stint) => stint.job === id && stint.worked).length]));
+  for (const [id, count] of runs) {
+    const story = () => stints().filter((stint) => stint.job === id).map((stint) => stint.end).join("; ");
+    if (count > MAX_RUNS) problems.push(`${id} was begun ${count} times: ${story()}`);
+    if (count > 1 + taken(id)) {
+      problems.push(`${id} was begun ${count} times, taken away ${taken(id)} times: ${story()}`);
+    }
+  }
   return {
-    jobs: ids.length,
-    struck,
-    missed,
+    seed: options.seed,
+    seconds: Math.round((now() - startedAt) / 1000),
+    jobs: jobs.length,
     copies: checked.copies,
-    exhausted: checked.exhausted,
-    runs: attempts.map((row) => row.attempts),
-    drainSeconds,
-    problems: [...problems, ...checked.problems],
+    coverage: plan.coverage(),
+    missed: plan.missed(),
+    noSmallDisk: "unavailable" in mounted ? mounted.unavailable : null,
+    runs: histogram(runs.values()),
+    taken: histogram(jobs.map(({ id }) => taken(id))),
+    diskFull: stints().filter((stint) => stint.end === "failed: disk_full").length,
+    drainSeconds: Math.round(drainSeconds * 10) / 10,
+    postgresAwayMs,
+    slotsInUse: slotsInUse === null ? null : Math.round(slotsInUse * 1000) / 1000,
+    handedOnSeconds: handedOnSeconds.map((seconds) => Math.round(seconds * 10) / 10),
+    problems,
   };
 }
 
-/** Runners that are started again whenever they end, as a container's restart policy does. */
-class Crew implements AsyncDisposable {
-  readonly #options: { rig: RunnerRig; armed: Armed; rate: () => number; random: () => number };
-  readonly #gateways: FlakyGateway[] = [];
-  readonly #current: (RunnerProcess | null)[] = [];
-  readonly #lives: Promise<void>[] = [];
-  readonly dead = new Set<string>();
-  #over = false;
+const AWAY: Verdict = { status: 503, body: '{"code":"PGRST001","message":"chaos"}' };
 
-  constructor(options: { rig: RunnerRig; armed: Armed; rate: () => number; random: () => number }) {
-    this.#options = options;
-  }
+function refusedCommit(status: number): Verdict {
+  const error = status === 409
+    ? "Another commit operation is in progress for this repository"
+    : "A commit has happened since. Please refresh and try again.";
+  return { status, body: JSON.stringify({ error }) };
+}
 
-  start(): void {
-    for (let i = 0; i < RUNNERS; i++) this.#lives.push(this.#live(i));
-  }
-
-  /** Sends a signal to a runner that holds a job, else to any. Answers its name. */
-  signalBusy(signal: Deno.Signal): string {
-    const alive = this.#current.filter((runner) => runner !== null);
-    const busy = alive.find((runner) => holds(runner)) ?? alive[0];
-    if (busy !== undefined) kill(busy, signal);
-    return busy?.name ?? "";
-  }
-
-  signalNamed(name: string, signal: Deno.Signal): void {
-    const runner = this.#current.find((runner) => runner?.name === name);
-    if (runner) kill(runner, signal);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#over = true;
-    for (const runner of this.#current) if (runner !== null) (kill(runner, "SIGCONT"), kill(runner, "SIGKILL"));
-    await Promise.all(this.#lives);
-    for (const gateway of this.#gateways) await gateway[Symbol.asyncDispose]();
-  }
-
-  async #live(i: number): Promise<void> {
-    const { rig, armed, rate, random } = this.#options;
-    const gateway = startFlakyGateway({
-      upstream: rig.gateway.url,
-      armed,
-      rate,
-      random,
-      kill: () => this.#current[i] && kill(this.#current[i]!, "SIGKILL"),
-    });
-    this.#gateways.push(gateway);
-    for (let life = 1; !this.#over; life++) {
-      const name = `runner${i}-${life}`;
-      this.#current[i] = rig.spawn(name, { SUPABASE_URL: gateway.url });
-      await this.#current[i]!.ended;
-      this.dead.add(name);
-    }
+/** Where in a job's life this call stands. */
+function pointOf(side: Side, { name, when, text }: Call): Point | null {
+  if (side === "cdn") return when === "before" && name === "part 2" ? "mid-upload" : null;
+  if (side !== "queue") return null;
+  const before = when === "before";
+  switch (name) {
+    case "claim_pending_videos":
+      if (before) return "before claim";
+      return text.length > 5 ? "claim committed, reply not heard" : null;
+    case "extend_video_lease":
+      if (!before) return text.length > 5 ? "in a heartbeat" : null;
+      return /"phase":"downloading","bytes_done":[1-9]/.test(text) ? "mid-download" : null;
+    case "update_video_queue_status":
+      if (before && text.includes('"status":"pending"')) return "in a release";
+      if (!text.includes('"status":"uploading"')) return null;
+      return before ? "after download" : "after uploading";
+    case "upsert_video_store":
+      return before ? "commit landed, unrecorded" : "store written, reply not heard";
+    case "complete_replica":
+      return before ? "between replicas" : null;
+    default:
+      return null;
   }
 }
 
-function holds(runner: RunnerProcess): boolean {
-  const count = (event: string) => runner.lines.filter((line) => line.includes(`"event":"${event}"`)).length;
-  const ended = ["job:finished", "job:failed", "job:released", "job:lost"].reduce(
-    (sum, event) => sum + count(event),
+function noteLeases(member: Member, { name, text }: Call): void {
+  if (name === "claim_pending_videos" && text.startsWith("[")) {
+    for (const row of JSON.parse(text) as { id: string }[]) member.leased.add(row.id);
+  }
+  if (name === "update_video_queue_status" && text.startsWith("{")) {
+    const row = JSON.parse(text) as { id?: string; status?: string };
+    if (row.id !== undefined && row.status === "pending") member.leased.delete(row.id);
+  }
+}
+
+/** The share of all slots' time in which a job was at work, from when all were taken first until the last job was claimed. */
+function utilisation(members: readonly Member[]): number {
+  const from = Math.max(
+    ...members.map((member) => member.stints.map((stint) => stint.from).sort()[SLOTS - 1] ?? Infinity),
+  );
+  const all = members.flatMap((member) => member.stints);
+  const to = Math.max(...all.map((stint) => stint.from));
+  const busy = all.reduce(
+    (sum, stint) => sum + Math.max(0, Math.min(stint.to ?? to, to) - Math.max(stint.from, from)),
     0,
   );
-  return count("job:claimed") > ended;
+  return busy / ((to - from) * members.length * SLOTS);
 }
 
-function kill(runner: RunnerProcess, signal: Deno.Signal): void {
-  try {
-    runner.child.kill(signal);
-  } catch {
-    // it has ended
-  }
+function histogram(values: Iterable<number>): Record<number, number> {
+  const counts: Record<number, number> = {};
+  for (const value of values) counts[value] = (counts[value] ?? 0) + 1;
+  return counts;
 }
 
-/** pg_cron's sweep, with time moved on for leases of the dead and for back-offs. */
-function startSweeper(rig: RunnerRig, crew: Crew) {
-  let over = false;
-  const loop = (async () => {
-    while (!over) {
-      try {
-        if (crew.dead.size > 0) await expire(rig, [...crew.dead]);
-        await rig.database.sql`select public.sweep()`;
-        await rig.database
-          .sql`update public.video_queue set run_at = now() where status = 'failed' and terminal_at is null and run_at > now()`;
-      } catch {
-        // its connection was cut: the next one does it
-      }
-      await pause(300);
-    }
-  })();
-  return { stop: async () => (over = true, await loop) };
+function poolOf(url: string): TransactionPool & AsyncDisposable {
+  const pool = createTransactionPool(url, { size: 4, name: "chaos" });
+  return { ...pool, [Symbol.asyncDispose]: pool.end };
 }
 
-async function expire(rig: RunnerRig, owners: string[]): Promise<void> {
-  await rig.database.sql`
-    update public.video_queue set lease_expires_at = now() - interval '1 second'
-    where split_part(lease_owner, '#', 1) = any(${owners}) and lease_token is not null`;
-  await rig.database.sql`
-    delete from keepstream.resource_leases where split_part(holder, '#', 1) = any(${owners})`;
-}
-
-async function addJobs(rig: RunnerRig, from: number, count: number): Promise<string[]> {
-  const added = [];
-  for (let i = 0; i < count; i++) {
-    const medium = rig.origin.media[(from + i) % rig.origin.media.length]!;
-    added.push(
-      await again(async () =>
-        rig.enqueue({
-          mal_id: 1 + ((from + i) % 3),
-          episode: from + i + 1,
-          provider: "catalogue",
-          video_url: await medium.url(),
-          embed_url: medium.embedUrl,
-          resolution: medium.resolution,
-        })
-      ),
-    );
-  }
-  return added;
-}
-
-async function openJobs(rig: RunnerRig): Promise<number> {
-  const [row] = await again(() =>
-    rig.database.sql<{ open: number }[]>`
-      select count(*)::int as open from public.video_queue where status <> 'ready' and terminal_at is null`
-  );
-  return row!.open;
-}
-
-async function drain(rig: RunnerRig, ids: readonly string[], log: (line: string) => void): Promise<string[]> {
-  const end = Date.now() + DRAIN_SECONDS * 1000;
-  for (;;) {
-    const open = await openJobs(rig);
-    log(`open: ${open} of ${ids.length}`);
-    if (open === 0) return [];
-    if (Date.now() > end) return [`${open} jobs did not end within ${DRAIN_SECONDS} s after the faults stopped`];
-    await pause(1000);
-  }
-}
-
-async function checkArchives(
-  rig: RunnerRig,
-  ids: readonly string[],
-): Promise<{ copies: number; exhausted: number; problems: string[] }> {
-  const problems: string[] = [];
-  let copies = 0;
-  let exhausted = 0;
-  for (const id of ids) {
-    const row = await rig.job(id);
-    if (row.error_class === "lease_expired" && row.terminal_at !== null && row.attempts >= MAX_ATTEMPTS) {
-      exhausted++;
-      continue;
-    }
-    if (row.status !== "ready") {
-      problems.push(`${id} ended as ${row.status}: ${row.error_class} ${row.error_message}`);
-      continue;
-    }
-    const replicas = await rig.database.sql<{ repo: string; path: string; sha256: string }[]>`
-      select r.repo, r.path, s.sha256 from public.video_store s join public.video_replicas r on r.store_id = s.id
-      where s.queue_id = ${id} and r.state = 'verified'`;
-    if (replicas.length === 0) problems.push(`${id} is ready without a verified copy`);
-    for (const replica of replicas) {
-      const owner = replica.repo.split("/")[0]!;
-      const response = await fetch(`${rig.hub.url}/datasets/${replica.repo}/resolve/main/${replica.path}`, {
-        headers: { authorization: `Bearer hf_token${owner.slice("user".length)}` },
-      });
-      const hash = createHash("sha256").update(await response.bytes()).digest("hex");
-      if (hash !== replica.sha256) {
-        problems.push(`${replica.repo}/${replica.path} holds other bytes than the store says`);
-      }
-      copies++;
-    }
-  }
-  return { copies, exhausted, problems };
-}
-
-/** For statements of the test itself, whose connection a scene may have cut. */
-async function again<T>(run: () => PromiseLike<T>): Promise<T> {
+/** Statements of the test itself, whose connection a crash may cut: repeated until they are heard. */
+async function heard<T>(pool: TransactionPool, run: (sql: Sql) => PromiseLike<T>): Promise<T> {
   for (let i = 0;; i++) {
     try {
-      return await run();
+      return await pool.transaction({ readOnly: false }, async (sql) => await run(sql));
     } catch (error) {
-      if (i === 5) throw error;
-      await pause(200);
+      if (i === 40) throw error;
+      await pause(250);
     }
   }
 }
 
 function pause(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms));
-}
-
-function shuffle<T>(items: readonly T[], random: () => number): T[] {
-  const out = [...items];
-  for (let i = out.length - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
-    [out[i], out[j]] = [out[j]!, out[i]!];
-  }
-  return out;
 }
 
 function mulberry32(seed: number): () => number {

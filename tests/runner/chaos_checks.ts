@@ -1,0 +1,70 @@
+/**
+ * What must hold when the faults are over: every job ready, every copy's bytes those that were recorded, nothing on the hub that no row
+ * names, no invariant of the queue broken. Example: `const { problems, copies } = await checkArchives(rig)`. Runs on: Deno.
+ */
+import { createHash } from "node:crypto";
+import type { RunnerRig } from "../../dev/runner_rig.ts";
+import { brokenInvariants } from "../queue/model/invariants.ts";
+
+type Copy = { repo: string; path: string; sha256: string };
+
+export async function checkArchives(rig: RunnerRig): Promise<{ copies: number; problems: string[] }> {
+  const { sql, admin } = rig.database;
+  const problems = (await brokenInvariants(admin)).map((name) => `invariant broken – ${name}`);
+  const unfinished = await sql<{ id: string; status: string; error_class: string; error_message: string }[]>`
+    select id, status, error_class, error_message from public.video_queue where status <> 'ready'`;
+  for (const row of unfinished) {
+    const events = await sql`select kind, detail from keepstream.events where queue_id = ${row.id} order by id`;
+    const story = events.map(({ kind, detail }) => [kind, detail?.error].filter(Boolean).join(": ")).join("; ");
+    problems.push(`${row.id} ended as ${row.status}: ${row.error_class} ${row.error_message} (${story})`);
+  }
+  const verified = await sql<Copy[]>`
+    select r.repo, r.path, s.sha256 from public.video_store s join public.video_replicas r on r.store_id = s.id
+    where r.state = 'verified'`;
+  for (const copy of verified) {
+    const hash = createHash("sha256").update(await readCopy(rig, copy)).digest("hex");
+    if (hash !== copy.sha256) problems.push(`${copy.repo}/${copy.path} holds other bytes than the store says`);
+  }
+  const named = await sql<Copy[]>`select repo, path, '' as sha256 from public.video_replicas where repo is not null`;
+  const known = new Set(named.map((copy) => `${copy.repo}/${copy.path}`));
+  for (const file of await filesOnHub(rig)) {
+    if (!known.has(file)) problems.push(`${file} lies on the hub, and no row names it`);
+  }
+  return { copies: verified.length, problems };
+}
+
+async function readCopy(rig: RunnerRig, { repo, path }: Copy): Promise<Uint8Array> {
+  const response = await fetch(`${rig.hub.url}/datasets/${repo}/resolve/main/${path}`, { headers: tokenOf(repo) });
+  return await response.bytes();
+}
+
+/** Every video in every repository: `user1/archive-1/1/ep1/….mp4`. */
+async function filesOnHub(rig: RunnerRig): Promise<string[]> {
+  const files: string[] = [];
+  for (let n = 1; rig.env[`HF_STORAGE_USERNAME_${n}`]; n++) {
+    const user = rig.env[`HF_STORAGE_USERNAME_${n}`]!;
+    const repos = await listing<{ id: string }>(`${rig.hub.url}/api/datasets?author=${user}`, user);
+    for (const { id } of repos) {
+      const tree = await listing<{ type: string; path: string }>(
+        `${rig.hub.url}/api/datasets/${id}/tree/main?recursive=true`,
+        user,
+      );
+      files.push(...tree.filter((entry) => entry.path.endsWith(".mp4")).map((entry) => `${id}/${entry.path}`));
+    }
+  }
+  return files;
+}
+
+async function listing<T>(first: string, user: string): Promise<T[]> {
+  const all: T[] = [];
+  for (let url: string | undefined = first; url !== undefined;) {
+    const response: Response = await fetch(url, { headers: tokenOf(user) });
+    all.push(...await response.json() as T[]);
+    url = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get("link") ?? "")?.[1];
+  }
+  return all;
+}
+
+function tokenOf(repo: string): Record<string, string> {
+  return { authorization: `Bearer hf_token${repo.split("/")[0]!.slice("user".length)}` };
+}

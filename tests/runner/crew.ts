@@ -1,0 +1,156 @@
+/**
+ * Runners that are started again whenever they end, as a container's restart policy does; each sees database and hub through fronts of
+ * its own. Keeps what they said about their jobs. Example: `const crew = startCrew({ rig, size: 3, … })`. Runs on: Deno.
+ */
+import type { RunnerProcess, RunnerRig, SpawnOptions } from "../../dev/runner_rig.ts";
+import { type Call, type Front, startFront, type Verdict } from "./front.ts";
+
+export type Side = "queue" | "hub" | "cdn";
+
+/** One stretch of work on one job, by the runner's own log. */
+export type Stint = { readonly job: string; readonly from: number; to: number | null; worked: boolean; end: string };
+
+export type CrewOptions = {
+  readonly rig: RunnerRig;
+  readonly size: number;
+  readonly spawnOptions: (index: number) => SpawnOptions;
+  readonly strike: (member: Member, side: Side, call: Call) => Verdict | Promise<Verdict>;
+};
+
+const RESTART_MS = 100;
+const ENDS = new Set(["job:finished", "job:failed", "job:released", "job:lost", "job:cut_short"]);
+const WORK = new Set(["job:phase", "job:resumed"]);
+
+export class Member {
+  readonly index: number;
+  readonly stints: Stint[] = [];
+  /** Leases given to the process that runs now, as its front saw them; an end in its log takes one off. */
+  readonly leased = new Set<string>();
+  runner: RunnerProcess | null = null;
+  /** Nothing is being done to it. */
+  calm = true;
+  /** Strikes its next call to the queue. */
+  nextCall: (() => Verdict) | null = null;
+  /** Answers its next commit. */
+  nextCommit: (() => Verdict) | null = null;
+  #read = 0;
+
+  constructor(index: number) {
+    this.index = index;
+  }
+
+  get name(): string {
+    return this.runner?.name ?? "";
+  }
+
+  signal(signal: Deno.Signal): void {
+    try {
+      this.runner?.child.kill(signal);
+    } catch {
+      // it has ended
+    }
+  }
+
+  /** Reads on in the log. */
+  look(): void {
+    const lines = this.runner?.lines ?? [];
+    for (; this.#read < lines.length; this.#read++) this.#note(parseLine(lines[this.#read]!));
+  }
+
+  begin(runner: RunnerProcess): void {
+    this.runner = runner;
+    this.#read = 0;
+    this.leased.clear();
+    this.calm = true;
+  }
+
+  #note(line: { event: string; id: string; at: string; reason?: string; code?: string } | null): void {
+    if (line === null) return;
+    const at = Date.parse(line.at);
+    if (line.event === "job:claimed") {
+      this.stints.push({ job: line.id, from: at, to: null, worked: false, end: "killed" });
+      return;
+    }
+    const stint = this.stints.findLast((stint) => stint.job === line.id);
+    if (stint === undefined) return;
+    if (WORK.has(line.event)) stint.worked = true;
+    if (!ENDS.has(line.event) || stint.to !== null) return;
+    stint.to = at;
+    stint.end = [line.event.slice("job:".length), line.code ?? line.reason].filter(Boolean).join(": ");
+    this.leased.delete(line.id);
+  }
+}
+
+export type Crew = AsyncDisposable & {
+  readonly members: readonly Member[];
+  /** Names of processes that have ended. */
+  readonly dead: ReadonlySet<string>;
+};
+
+export function startCrew(options: CrewOptions): Crew {
+  const members = Array.from({ length: options.size }, (_, i) => new Member(i));
+  const fronts: Front[] = [];
+  const dead = new Set<string>();
+  let over = false;
+
+  function frontsOf(member: Member): Readonly<Record<string, string>> {
+    const { gateway, hub } = options.rig;
+    const strike = (side: Side) => (call: Call) => options.strike(member, side, call);
+    const queue = startFront({
+      upstream: gateway.url,
+      nameOf: (_, path) => path.split("/").at(-1)!,
+      strike: strike("queue"),
+    });
+    const cdn = startFront({ upstream: hub.cdnUrl, nameOf: partOf, strike: strike("cdn") });
+    const api: Front = startFront({
+      upstream: hub.url,
+      nameOf: (_, path) => path.includes("/commit/") ? "commit" : "other",
+      strike: strike("hub"),
+      rewrite: (text) => text.replaceAll(hub.cdnUrl, cdn.url).replaceAll(hub.url, api.url),
+    });
+    fronts.push(queue, cdn, api);
+    return { SUPABASE_URL: queue.url, HF_ENDPOINT: api.url };
+  }
+
+  const lives = members.map(async (member) => {
+    const own = frontsOf(member);
+    const { env, ...more } = options.spawnOptions(member.index);
+    for (let life = 1; !over; life++) {
+      const name = `runner${member.index}-${life}`;
+      member.begin(options.rig.spawn(name, { ...more, env: { ...env, ...own } }));
+      await member.runner!.ended;
+      member.look();
+      dead.add(name);
+      await new Promise((done) => setTimeout(done, RESTART_MS));
+    }
+  });
+  const looking = setInterval(() => members.forEach((member) => member.look()), 50);
+  return {
+    members,
+    dead,
+    async [Symbol.asyncDispose]() {
+      if (over) return;
+      over = true;
+      for (const member of members) (member.signal("SIGCONT"), member.signal("SIGTERM"));
+      const force = setTimeout(() => members.forEach((member) => member.signal("SIGKILL")), 5000);
+      await Promise.all(lives);
+      clearTimeout(force);
+      clearInterval(looking);
+      await Promise.all(fronts.map((front) => front[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+/** `PUT /upload/<id>/3` is the third part of a file. */
+function partOf(method: string, path: string): string {
+  const part = /^\/upload\/[^/]+\/(\d+)$/.exec(path)?.[1];
+  return method === "PUT" ? `part ${part ?? 1}` : "read";
+}
+
+function parseLine(line: string): { event: string; id: string; at: string } | null {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Which fault still has to strike at which point, and which did: twelve points of a job's life by nine faults. Pure.
+ * Example: `plan.take("mid-download", (fault) => fault !== "no space left")` → "SIGKILL". Runs on: Deno.
+ */
+export const FAULTS = [
+  "SIGKILL",
+  "SIGSTOP beyond the lease",
+  "SIGTERM",
+  "request lost",
+  "reply lost",
+  "5xx",
+  "storage 409/412",
+  "Postgres crash",
+  "no space left",
+] as const;
+export type Fault = typeof FAULTS[number];
+
+export const POINTS = [
+  "before claim",
+  "claim committed, reply not heard",
+  "mid-download",
+  "after download",
+  "after uploading",
+  "mid-upload",
+  "commit landed, unrecorded",
+  "store written, reply not heard",
+  "between replicas",
+  "in a heartbeat",
+  "in a release",
+  "in a sweep",
+] as const;
+export type Point = typeof POINTS[number];
+
+export type Cell = readonly [Point, Fault];
+/** How often each fault struck at each point. */
+export type Coverage = Readonly<Record<Point, Readonly<Partial<Record<Fault, number>>>>>;
+
+export type FaultPlan = {
+  /** The next fault for this point that fits now, taken off the plan; null when there is none. */
+  readonly take: (point: Point, fits: (fault: Fault) => boolean) => Fault | null;
+  readonly waits: (point: Point) => boolean;
+  readonly hit: (point: Point, fault: Fault) => void;
+  /** What was planned and did not strike. */
+  readonly missed: () => Cell[];
+  readonly coverage: () => Coverage;
+};
+
+export function createPlan(cells: readonly Cell[], random: () => number): FaultPlan {
+  const waiting = shuffle(cells, random);
+  const counts = Object.fromEntries(POINTS.map((point) => [point, {}])) as Record<
+    Point,
+    Partial<Record<Fault, number>>
+  >;
+  return {
+    take(point, fits) {
+      const index = waiting.findIndex(([where, fault]) => where === point && fits(fault));
+      return index === -1 ? null : waiting.splice(index, 1)[0]![1];
+    },
+    waits: (point) => waiting.some(([where]) => where === point),
+    hit: (point, fault) => void (counts[point][fault] = (counts[point][fault] ?? 0) + 1),
+    missed: () => cells.filter(([point, fault]) => counts[point][fault] === undefined),
+    coverage: () => counts,
+  };
+}
+
+export function everyCell(faults: readonly Fault[] = FAULTS): Cell[] {
+  return POINTS.flatMap((point) => faults.map((fault): Cell => [point, fault]));
+}
+
+/** A table for people: a row per point, a column per fault. */
+export function coverageTable(coverage: Coverage): string {
+  const rows = POINTS.map((point) =>
+    `| ${point} | ${FAULTS.map((fault) => coverage[point][fault] ?? "–").join(" | ")} |`
+  );
+  return [`| | ${FAULTS.join(" | ")} |`, `|---|${FAULTS.map(() => "---").join("|")}|`, ...rows].join("\n");
+}
+
+export function shuffle<T>(items: readonly T[], random: () => number): T[] {
+  const out = [...items];
+  for (let i = out.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [out[i], out[j]] = [out[j]!, out[i]!];
+  }
+  return out;
+}

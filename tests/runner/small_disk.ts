@@ -1,0 +1,84 @@
+/**
+ * A disk so small that it can be filled: a tmpfs in a mount namespace of its own, which needs no root where user namespaces are allowed.
+ * Example: `const disk = await mountSmallDisk(440)`; a program started behind `disk.enter` sees it. Runs on: Deno on Linux.
+ */
+export type SmallDisk = AsyncDisposable & {
+  readonly path: string;
+  /** Put before a command line: inside, `path` is the disk. */
+  readonly enter: readonly string[];
+  /** Takes all but `leaveBytes` of the room: from then on writes end with ENOSPC. */
+  readonly fill: (leaveBytes?: number) => Promise<void>;
+  /** Takes all but so many of the names: from then on no file can be made, though there is room. */
+  readonly fillNames: (leave: number) => Promise<void>;
+  /** Gives back what `fill` and `fillNames` took. */
+  readonly free: () => Promise<void>;
+  readonly entries: () => Promise<string[]>;
+};
+
+const MAX_NAMES = 400;
+/** With a user namespace for everybody; without one for a root that may not have any. */
+const WAYS = [
+  { make: ["unshare", "--user", "--map-root-user", "--mount"], join: ["--user", "--preserve-credentials", "--mount"] },
+  { make: ["unshare", "--mount"], join: ["--mount"] },
+];
+
+/** Where it cannot be had, the reason. */
+export async function mountSmallDisk(megabytes: number): Promise<SmallDisk | { readonly unavailable: string }> {
+  if (Deno.build.os !== "linux") return { unavailable: "a disk of its own needs Linux" };
+  let reason = "";
+  for (const way of WAYS) {
+    const path = await Deno.makeTempDir({ prefix: "keepstream-disk-" });
+    const mount = `mount -t tmpfs -o size=${megabytes}m,nr_inodes=${MAX_NAMES} tmpfs "$1" && echo mounted && exec cat`;
+    const keeper = new Deno.Command(way.make[0]!, {
+      args: [...way.make.slice(1), "sh", "-c", mount, "sh", path],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const reader = keeper.stdout.getReader();
+    const { value } = await reader.read();
+    const close = async () => {
+      await keeper.stdin.close(); // the keeper ends, and with its namespace the disk
+      await reader.cancel();
+      await keeper.status;
+      await Deno.remove(path, { recursive: true });
+    };
+    if (value === undefined) {
+      reason = (await new Response(keeper.stderr).text()).trim();
+      await close();
+      continue;
+    }
+    await keeper.stderr.cancel();
+    return diskOf(path, { enter: ["nsenter", "--target", `${keeper.pid}`, ...way.join, "--"], close });
+  }
+  return { unavailable: `no mount namespace here: ${reason}` };
+}
+
+function diskOf(path: string, { enter, close }: { enter: string[]; close: () => Promise<void> }): SmallDisk {
+  const run = async (script: string, ...args: string[]): Promise<string> => {
+    const output = await new Deno.Command(enter[0]!, {
+      args: [...enter.slice(1), "sh", "-c", script, "sh", path, ...args],
+      stdin: "null",
+    }).output();
+    if (!output.success) throw new Error(new TextDecoder().decode(output.stderr));
+    return new TextDecoder().decode(output.stdout);
+  };
+  return {
+    path,
+    enter,
+    fill: async (leaveBytes = 0) => {
+      const size = `$(( $(df --output=avail -B1 "$1" | tail -1) - $2 ))`;
+      await run(
+        `[ ${size} -le 0 ] || fallocate -l ${size} "$1/hog" || cat /dev/zero > "$1/hog" || true`,
+        `${Math.round(leaveBytes)}`,
+      );
+    },
+    fillNames: async (leave) => {
+      const count = `$(( $(df --output=iavail "$1" | tail -1) - $2 ))`;
+      await run(`mkdir -p "$1/hogs" && cd "$1/hogs" && seq ${count} | xargs -r touch 2>/dev/null; true`, `${leave}`);
+    },
+    free: async () => void await run(`rm -rf "$1/hog" "$1/hogs"`),
+    entries: async () => (await run(`ls "$1"`)).split("\n").filter(Boolean),
+    [Symbol.asyncDispose]: close,
+  };
+}

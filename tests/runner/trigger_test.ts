@@ -1,0 +1,137 @@
+/** What strangers may send to a running runner, over real HTTP: nothing they say is believed, shown or stored. */
+import assert from "node:assert/strict";
+import { signWebhook } from "../../core/webhook.ts";
+import { type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
+
+async function startWithHttp(rig: RunnerRig) {
+  const runner = rig.spawn("r1", { env: { RUNNER_EXTRAS: "off" } });
+  const { port } = await runner.saw("runner:started");
+  const url = `http://127.0.0.1:${port}`;
+  const secret = rig.env.RUNNER_WEBHOOK_SECRET!;
+  const post = (
+    body: string | ReadableStream,
+    headers: Record<string, string> = { authorization: `Bearer ${secret}` },
+  ) => fetch(`${url}/trigger`, { method: "POST", body, headers });
+  return { runner, url, secret, post };
+}
+
+const VIDEO = { mal_id: 1, episode: 1, provider: "catalogue", resolution: "720p" };
+
+Deno.test("POST /trigger with a hostile video_url → queued as data, checked like any: dead, nothing asked, nothing stored", async () => {
+  await using rig = await startRunnerRig({ accounts: 1 });
+  const { post } = await startWithHttp(rig);
+  let asked = 0;
+  await using canary = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {
+    asked++;
+    return new Response("secret of the private network");
+  });
+  const hostile = [
+    "http://169.254.169.254/latest/meta-data",
+    `http://127.0.0.1:${canary.addr.port}/private`,
+    "http://[::ffff:127.0.0.1]/",
+    "http://0x7f.1/",
+    `http://user:pass@localhost:${canary.addr.port}/`,
+  ];
+  for (const [i, video_url] of hostile.entries()) {
+    const answer = await post(JSON.stringify({ ...VIDEO, episode: i + 1, video_url }));
+    assert.equal(answer.status, 202, await answer.clone().text());
+    const { job } = await answer.json();
+    const row = await rig.until(job.id, (row) => row.terminal_at !== null);
+    assert.equal(row.error_class, "policy_denied", video_url);
+    assert.ok(!/pass@/.test(row.error_message ?? ""), row.error_message!);
+  }
+  assert.equal(asked, 0);
+  for (
+    const video_url of ["--all-proxy=http://x", "javascript:alert(1)", "file:///etc/passwd", "http://a.test/\n  out=x"]
+  ) {
+    const answer = await post(JSON.stringify({ ...VIDEO, video_url }));
+    assert.equal(answer.status, 400, video_url);
+    await answer.body?.cancel();
+  }
+});
+
+Deno.test("a zip, a page and a cut file under a .mp4 name → never uploaded", async () => {
+  await using rig = await startRunnerRig({ accounts: 1 });
+  const bodies: Record<string, BodyInit> = {
+    "/zip.mp4": new Uint8Array([0x50, 0x4b, 3, 4, ...new Uint8Array(4000)]),
+    "/page.mp4": "<!doctype html><title>Just a moment…</title>",
+    "/cut.mp4": (await Deno.readFile(rig.origin.media[0]!.path)).slice(0, 300_000),
+  };
+  await using host = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
+    return new Response(bodies[new URL(request.url).pathname]!, { headers: { "content-type": "video/mp4" } });
+  });
+  rig.spawn("r1", { env: { DEV_ALLOWED_ORIGINS: `http://127.0.0.1:${host.addr.port}` } });
+  for (const [i, path] of Object.keys(bodies).entries()) {
+    const id = await rig.enqueue({ ...VIDEO, episode: i + 1, video_url: `http://127.0.0.1:${host.addr.port}${path}` });
+    const row = await rig.until(id, (row) => row.terminal_at !== null);
+    assert.equal(row.error_class, "unsupported", path);
+  }
+  assert.deepEqual(rig.hub.calls.filter((call) => call.at === "commit" || call.at.startsWith("upload")), []);
+});
+
+Deno.test("POST /trigger, 1 MB with and without a length, not JSON, __proto__, unsigned, old, of the future, replayed", async () => {
+  await using rig = await startRunnerRig({ accounts: 1 });
+  const { post, secret } = await startWithHttp(rig);
+  const status = async (answer: Promise<Response>) => {
+    const { status, body } = await answer;
+    await body?.cancel();
+    return status;
+  };
+  const megabyte = new Uint8Array(1 << 20).fill(0x20);
+  assert.equal(await status(post(" ".repeat(1 << 20))), 413);
+  assert.equal(await status(post(new Response(megabyte).body!)), 413);
+  assert.equal(await status(post("{")), 400);
+  assert.equal(await status(post('{"__proto__":{"admin":true},"mal_id":1}')), 400);
+  assert.equal(await status(post("{}", {})), 401);
+  const signed = async (timestamp: number, id: string = crypto.randomUUID(), body = "{}") => ({
+    "webhook-id": id,
+    "webhook-timestamp": String(timestamp),
+    "webhook-signature": await signWebhook({ id, timestamp, body }, secret),
+  });
+  const now = Math.floor(Date.now() / 1000);
+  assert.equal(await status(post("{}", await signed(now - 400))), 401);
+  assert.equal(await status(post("{}", await signed(now + 400))), 401);
+  assert.equal(await status(post("[]", await signed(now))), 401, "signed for another body");
+  const once = await signed(now, "msg_once");
+  assert.equal(await status(post("{}", once)), 202);
+  assert.equal(await status(post("{}", once)), 200);
+  const [queue] = await rig.database.sql`select count(*)::int as rows from public.video_queue`;
+  assert.equal(queue!.rows, 0);
+});
+
+Deno.test("/status, /metrics, /health, / and the log hold no token, no key, no signed address, whatever went wrong", async () => {
+  await using rig = await startRunnerRig({ accounts: 2 });
+  rig.hub.fail("abuse", { times: 100 });
+  const { runner, url, secret } = await startWithHttp(rig);
+  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
+  const signed = await medium.url();
+  const stored = await rig.enqueue({ ...VIDEO, episode: 1, video_url: signed });
+  const refused = await rig.enqueue({
+    ...VIDEO,
+    episode: 2,
+    video_url: `${rig.origin.url}/files/nothing.mp4?token=source-token-of-the-test&x=hf_abcdefghijklmnop`,
+  });
+  await rig.until(stored, (row) => row.status === "failed");
+  await rig.until(refused, (row) => row.status === "failed");
+  const secrets = [
+    ...Object.entries(rig.env).filter(([name]) => /TOKEN|SECRET|SALT|KEY/.test(name)).map(([, value]) => value),
+    JSON.parse(rig.env.SUPABASE_SECRET_KEYS!).default as string,
+    "source-token-of-the-test",
+    "hf_abcdefghijklmnop",
+    new URL(signed).searchParams.get("token")!,
+  ];
+  assert.ok(secrets.length >= 9);
+  const texts = [runner.lines.join("\n")];
+  for (const path of ["/", "/health", "/status", "/metrics", "/nothing"]) {
+    for (const authorization of ["", `Bearer ${secret}`, "Bearer wrong"]) {
+      texts.push(await (await fetch(`${url}${path}`, { headers: { authorization } })).text());
+    }
+  }
+  const operator = texts.find((text) => text.includes('"message"'))!;
+  assert.ok(operator.includes("flagged"), "an operator reads why");
+  const open = await (await fetch(`${url}/status`)).text();
+  assert.ok(!open.includes("flagged") && !open.includes("hub:user1"), "nobody else does");
+  for (const text of texts) {
+    for (const one of secrets) assert.ok(!text.includes(one), `${one} in ${text.slice(0, 500)}`);
+  }
+});

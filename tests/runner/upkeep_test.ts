@@ -1,0 +1,41 @@
+/** The clean-up that a running runner does every hour (here: every second): what is left of jobs that are over goes, the rest stays. */
+import assert from "node:assert/strict";
+import { startRunnerRig } from "../../dev/runner_rig.ts";
+
+const SLOW = { connectMs: 0, latencyMs: 5, bytesPerSecond: 150_000 };
+
+Deno.test("the hourly clean-up: leftovers of archived, dead and unknown jobs go, those of waiting and live jobs stay", async () => {
+  await using rig = await startRunnerRig({ line: SLOW, accounts: 1 });
+  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
+  const video = { mal_id: 1, provider: "catalogue", resolution: "720p", video_url: await medium.url() };
+  const enqueue = (episode: number) => rig.enqueue({ ...video, episode });
+  const [live, waiting, dead] = [await enqueue(1), await enqueue(2), await enqueue(3)];
+  await rig.database.sql`update public.video_queue set run_at = now() + interval '1 hour' where id = ${waiting}`;
+  await rig.database.serviceRole`select public.cancel_video(${dead})`;
+
+  const runner = rig.spawn("r1", { env: { RUNNER_TIDY_SECONDS: "1", RUNNER_CONCURRENCY: "1" } });
+  await rig.until(live, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
+  const left = [waiting, dead, crypto.randomUUID()];
+  for (const id of left) {
+    await Deno.mkdir(`${rig.workDir}/job-${id}`);
+    await Deno.writeTextFile(`${rig.workDir}/job-${id}/media.bin`, "half a video");
+  }
+  await Deno.writeTextFile(`${rig.workDir}/notes.txt`, "not ours");
+  await runner.saw("work_dir:removed");
+  assert.deepEqual(
+    [...Deno.readDirSync(rig.workDir)].map((entry) => entry.name).sort(),
+    [`job-${live}`, `job-${waiting}`, "notes.txt"].sort(),
+  );
+  assert.equal(await Deno.readTextFile(`${rig.workDir}/job-${waiting}/media.bin`), "half a video");
+  await rig.until(live, (row) => row.status === "ready");
+  assert.ok(!runner.lines.some((line) => line.includes('"job:failed"')), "the live job was not disturbed");
+});
+
+Deno.test("a queue that is away while the work directory is cleaned → nothing young is removed", async () => {
+  await using rig = await startRunnerRig({ accounts: 1 });
+  const name = `job-${crypto.randomUUID()}`;
+  await Deno.mkdir(`${rig.workDir}/${name}`, { recursive: true });
+  const runner = rig.spawn("away", { args: ["run-once"], env: { SUPABASE_URL: "http://127.0.0.1:1" } });
+  assert.equal((await runner.ended).code, 1);
+  assert.deepEqual([...Deno.readDirSync(rig.workDir)].map((entry) => entry.name), [name]);
+});
