@@ -11,6 +11,7 @@ import { Cancelled } from "../loop/stop_reasons.ts";
 import { type Job, LeaseLost, type Queue, QueueUnavailable, type ReplicaRow } from "../loop/queue.ts";
 import type { ForwardProxy } from "../network/forward_proxy.ts";
 import { createGuardedFetch } from "../network/guarded_fetch.ts";
+import { removeWithExtras } from "../storage/extras.ts";
 import type { HealthBook } from "../storage/health.ts";
 import { replicate, type Replication, replicationError, type TargetFailure } from "../storage/replicate.ts";
 import type { Slots } from "../storage/slots.ts";
@@ -26,6 +27,7 @@ import { emptyJobDir, type JobDir, openJobDir } from "./work_dir.ts";
 const REPLICA_LEASE_EVERY_MS = 120_000;
 const GIVE_UP_MS = 10_000;
 const RETRY_MS = 500;
+const REMOVE_TIMEOUT_MS = 30_000;
 
 export type JobTools = {
   readonly queue: Queue;
@@ -86,10 +88,9 @@ async function runInDir(
   }
   const fetched = kept ?? await fetchJob(job, { dir, reservation, source, run }, tools);
   await keepFinal(dir, { source, fetched });
-  const { copies, failures, replicaIds } = await upload(job, fetched, { run, tools });
-  if (tools.extras) {
-    await addExtras(job, { fetched, copies, replicaIds, dir: dir.path }, { run, tools });
-  }
+  const { copies, failures } = await store(job, { fetched, dir: dir.path }, { run, tools }).finally(() =>
+    removeIfTakenDown(job, tools)
+  );
   dir.discard();
   tools.events.emit({
     event: "job:finished",
@@ -124,6 +125,29 @@ async function fetchJob(
   } finally {
     line.close();
   }
+}
+
+async function store(
+  job: Job,
+  { fetched, dir }: { fetched: FetchedSource; dir: string },
+  { run, tools }: { run: JobRun; tools: JobTools },
+): Promise<Replication> {
+  const { replicaIds, ...result } = await upload(job, fetched, { run, tools });
+  if (tools.extras) await addExtras(job, { fetched, copies: result.copies, replicaIds, dir }, { run, tools });
+  return result;
+}
+
+/** Every commit asks right before it; what a takedown in the middle of one leaves is asked for here, when all of them are over. */
+async function removeIfTakenDown(job: Job, tools: JobTools): Promise<void> {
+  if (await tools.queue.hasJob(job.id).catch(() => true)) return; // not to be known: nothing is removed on a guess
+  const archive = { malId: job.malId, episode: job.episode, fileKey: await fileKey({ ...job, salt: tools.fileSalt }) };
+  const signal = AbortSignal.timeout(REMOVE_TIMEOUT_MS);
+  const left = await Promise.all(
+    tools.targets.map((target) =>
+      removeWithExtras({ target, address: target.address(archive) }, { signal }).then(() => null, () => target.name)
+    ),
+  );
+  tools.events.emit({ event: "job:taken_down", id: job.id, left: left.filter((name) => name !== null) });
 }
 
 async function addExtras(

@@ -8,6 +8,8 @@ import type { ErrorClass } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
 
 const RPC_TIMEOUT_MS = 15_000;
+/** For a question whose answer a stopping runner waits for. */
+const LOOK_TIMEOUT_MS = 3000;
 
 const headers = z.record(z.string(), z.string()).catch({});
 
@@ -198,6 +200,14 @@ export function createQueue(options: { url: string; key: string; worker: string;
     async hasReplica(id: string): Promise<boolean> {
       const { data, error, status } = await client.from("video_replicas").select("id").eq("id", id);
       if (error !== null) throw rpcError("video_replicas", { status, message: error.message, code: error.code });
+      return z.array(z.unknown()).parse(data).length > 0;
+    },
+
+    /** Whether there still is such a job: a takedown removes its row. */
+    async hasJob(id: string): Promise<boolean> {
+      const { data, error, status } = await client.from("video_queue").select("id").eq("id", id)
+        .abortSignal(AbortSignal.timeout(LOOK_TIMEOUT_MS));
+      if (error !== null) throw rpcError("video_queue", { status, message: error.message, code: error.code });
       return z.array(z.unknown()).parse(data).length > 0;
     },
 

@@ -38,8 +38,8 @@ async function readCopy(rig: RunnerRig, { repo, path }: Copy): Promise<Uint8Arra
   return await response.bytes();
 }
 
-/** Every video in every repository: `user1/archive-1/1/ep1/….mp4`. */
-async function filesOnHub(rig: RunnerRig): Promise<string[]> {
+/** Every video in every repository: `user1/archive-1/1/ep1/….mp4`; or every file of an episode whose path fits. */
+export async function filesOnHub(rig: RunnerRig, fits = /\.mp4$/): Promise<string[]> {
   const files: string[] = [];
   for (let n = 1; rig.env[`HF_STORAGE_USERNAME_${n}`]; n++) {
     const user = rig.env[`HF_STORAGE_USERNAME_${n}`]!;
@@ -49,7 +49,8 @@ async function filesOnHub(rig: RunnerRig): Promise<string[]> {
         `${rig.hub.url}/api/datasets/${id}/tree/main?recursive=true`,
         user,
       );
-      files.push(...tree.filter((entry) => entry.path.endsWith(".mp4")).map((entry) => `${id}/${entry.path}`));
+      const ours = tree.filter((entry) => entry.type === "file" && entry.path.includes("/ep") && fits.test(entry.path));
+      files.push(...ours.map((entry) => `${id}/${entry.path}`));
     }
   }
   return files;

@@ -1,0 +1,38 @@
+/** A takedown in the worst moment, while a commit lands: nothing of the title stays on the hub, whatever the runner had in its hands. */
+import assert from "node:assert/strict";
+import { startRunnerRig } from "../../dev/runner_rig.ts";
+import { filesOnHub } from "./chaos_checks.ts";
+import { type Front, startFront, type Verdict } from "./front.ts";
+import { startMediaHost } from "./media_host.ts";
+
+/** The n-th commit lands, and is answered only when the title has been taken down. */
+async function takeDownDuringCommit(n: number) {
+  await using media = await startMediaHost({ seconds: 0.3 });
+  await using rig = await startRunnerRig({ accounts: 2 });
+  let commits = 0;
+  let left = "";
+  await using front: Front = startFront({
+    upstream: rig.hub.url,
+    rewrite: (text) => text.replaceAll(rig.hub.url, front.url),
+    nameOf: (_, path) => path.includes("/commit/") ? "commit" : "other",
+    async strike({ name, when }): Promise<Verdict> {
+      if (name !== "commit" || when !== "after" || ++commits !== n) return "pass";
+      left = (await filesOnHub(rig)).join();
+      await rig.database.serviceRole`select public.takedown(1, 1)`;
+      return "pass";
+    },
+  });
+  const runner = rig.spawn("r1", { env: { HF_ENDPOINT: front.url, DEV_ALLOWED_ORIGINS: media.url } });
+  await rig.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...media.video(0) });
+  const told = await runner.saw("job:taken_down");
+  return { seen: left, told, files: await filesOnHub(rig, /./), lines: runner.lines };
+}
+
+for (const [what, n] of [["the first copy", 1], ["the second copy", 2], ["the poster", 3]] as const) {
+  Deno.test(`a takedown while ${what} is committed → it is removed again, with all that landed before`, async () => {
+    const { seen, told, files, lines } = await takeDownDuringCommit(n);
+    assert.match(seen, /ep1\/.*\.mp4/, "it had landed");
+    assert.deepEqual(told.left, []);
+    assert.deepEqual(files, [], lines.join("\n"));
+  });
+}
