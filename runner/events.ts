@@ -15,8 +15,8 @@ export type RunnerEvent =
   | { readonly event: "wake:received"; readonly by: "webhook" | "bearer" }
   | { readonly event: "wake:rejected"; readonly reason: string }
   | { readonly event: "queue:unavailable"; readonly during: string; readonly message: string }
-  /** Nothing is claimed until there is room again. */
-  | { readonly event: "disk:full" }
+  /** Nothing is claimed while no job could come to an end here: the disk is full, or no storage target open. */
+  | { readonly event: "claims:paused"; readonly reason: string }
   | JobRef & {
     readonly event: "job:claimed";
     readonly malId: number;

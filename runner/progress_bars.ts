@@ -54,8 +54,8 @@ export function showBars(events: Events, bars: Bars = createBars()): void {
       case "queue:unavailable":
         say(`the queue cannot be reached (${event.during}): ${event.message}`);
         break;
-      case "disk:full":
-        say("the work directory's disk is full: nothing is claimed");
+      case "claims:paused":
+        say(`nothing is claimed: ${event.reason}`);
         break;
       case "runner:stopped":
         bars.stop();

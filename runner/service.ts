@@ -76,7 +76,10 @@ export async function startRunner(
     queue,
     events,
     once: options.once,
-    room: tools.disk.room,
+    room: async () => {
+      const closed = targets.every((target) => tools.health.closedFor(target.name) !== null);
+      return closed ? { jobs: 0, missing: "storage_5xx" } : { jobs: await tools.disk.room(), missing: "disk_full" };
+    },
     runJob: (job, run) => runJob(job, run, tools),
   });
   const maintenance = options.once ? null : startMaintenance({

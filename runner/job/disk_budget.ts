@@ -19,7 +19,7 @@ export type Reservation = Disposable & {
 
 export type DiskBudget = {
   readonly reserve: (bytes: number) => Promise<Reservation>;
-  /** How many more jobs the disk can take: one that takes none would only spend an attempt of every job that is due. */
+  /** How many more jobs the disk can take. */
   readonly room: () => Promise<number>;
 };
 

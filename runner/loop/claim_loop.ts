@@ -25,6 +25,8 @@ const RENEW_AT = 1 / 3;
 const LEASE_MARGIN_MS = 2000;
 const REPORT_RETRY_MS = 1000;
 const RENEW_RETRY_MS = 300;
+/** How long a stopping runner tries to give a job back to a queue that does not answer; after that the lease tells. */
+const RELEASE_SECONDS = 10;
 /** A run-once that can claim nothing, because the queue does not answer or the disk is full, ends after so many tries. */
 const MAX_FAILED_CLAIMS = 5;
 
@@ -44,6 +46,14 @@ export type ClaimLoop = {
   readonly drained: Promise<void>;
 };
 
+/** How many more jobs can come to an end here; what is missing where that is none. */
+export type Room = { readonly jobs: number; readonly missing: "disk_full" | "storage_5xx" };
+
+const MISSING: Readonly<Record<Room["missing"], string>> = {
+  disk_full: "the work directory's disk has no room for a job",
+  storage_5xx: "no storage target can be written to now",
+};
+
 export type LoopOptions = {
   readonly queue: Queue;
   readonly events: Events;
@@ -51,8 +61,8 @@ export type LoopOptions = {
   readonly concurrency: number;
   readonly leaseSeconds: number;
   readonly pollSeconds: number;
-  /** How many more jobs the disk can take. */
-  readonly room?: () => Promise<number>;
+  readonly releaseSeconds?: number;
+  readonly room?: () => Promise<Room>;
   /** true: stop when nothing is due. */
   readonly once?: boolean;
 };
@@ -149,16 +159,17 @@ class Loop {
   async #claim(): Promise<number | null> {
     const free = this.#options.concurrency - this.#running.size;
     if (free <= 0) return 0;
-    const room = await this.#options.room?.() ?? free;
-    if (room <= 0) {
-      this.#trouble = new KeepstreamError("disk_full", "the work directory's disk has no room for a job");
-      this.#options.events.emit({ event: "disk:full" });
+    const room = await this.#options.room?.();
+    if (room !== undefined && room.jobs <= 0) {
+      // A job that cannot end well would only spend one of its attempts, and so would every other that is due.
+      this.#trouble = new KeepstreamError(room.missing, MISSING[room.missing]);
+      this.#options.events.emit({ event: "claims:paused", reason: MISSING[room.missing] });
       return null;
     }
     const askedAt = performance.now();
     let jobs: Job[];
     try {
-      jobs = await this.#options.queue.claim(Math.min(free, room));
+      jobs = await this.#options.queue.claim(Math.min(free, room?.jobs ?? free));
     } catch (error) {
       this.#trouble = error;
       this.#unavailable("claim", error);
@@ -248,8 +259,9 @@ class Loop {
     else events.emit({ event: "job:failed", id: job.id, code: failure.code, message: failure.message });
   }
 
-  /** Repeats until the queue answered or the lease is over; a report that arrived twice is refused the second time, harmlessly. */
+  /** Repeats until the queue answered or the lease is over, while stopping for a few seconds only; a report that arrived twice is refused the second time, harmlessly. */
   async #tell(running: Running, report: () => Promise<unknown>): Promise<boolean> {
+    const since = performance.now();
     for (;;) {
       try {
         await report();
@@ -262,6 +274,8 @@ class Loop {
         }
         this.#unavailable("report", error);
         if (this.#leaseLeft(running) < REPORT_RETRY_MS) return false;
+        const patience = this.#options.releaseSeconds ?? RELEASE_SECONDS;
+        if (this.#stopping && performance.now() - since > patience * 1000) return false;
         await new Promise((done) => setTimeout(done, REPORT_RETRY_MS));
       }
     }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createEvents, type RunnerEvent } from "../events.ts";
 import { startClaimLoop } from "./claim_loop.ts";
-import type { Job, Queue } from "./queue.ts";
+import { type Job, type Queue, QueueUnavailable } from "./queue.ts";
 
 const JOB: Job = {
   id: "4ff4e4b2-b80d-4133-a8f6-8967071db4e0",
@@ -102,12 +102,12 @@ Deno.test("a disk without room → nothing is claimed, no attempt of any job is 
       leaseSeconds: 120,
       pollSeconds: 0.01,
       once: true,
-      room: () => Promise.resolve(room),
+      room: () => Promise.resolve({ jobs: room, missing: "disk_full" }),
       runJob: () => Promise.resolve(),
     });
   };
   await assert.rejects(start().drained, { code: "disk_full" });
-  assert.deepEqual([claims, new Set(seen)], [0, new Set(["disk:full"])]);
+  assert.deepEqual([claims, new Set(seen)], [0, new Set(["claims:paused"])]);
   room = 1;
   await start().drained;
   assert.equal(claims, 1);
@@ -163,4 +163,36 @@ Deno.test("a job lost and claimed again while its old run winds down → the new
   await loop.drained;
   assert.ok(beaten.has(again.leaseToken), "its lease was renewed after the old run had ended");
   assert.deepEqual(strays, []);
+});
+
+Deno.test("stop while the queue does not answer → the job is tried to be given back for a while, then the loop ends", async () => {
+  const jobs = [JOB];
+  let reports = 0;
+  const queue: Partial<Queue> = {
+    claim: () => Promise.resolve(jobs.splice(0)),
+    giveBackStrays: () => Promise.resolve(0),
+    heartbeat: () => Promise.reject(new QueueUnavailable("away")),
+    report: () => (reports++, Promise.reject(new QueueUnavailable("away"))),
+  };
+  const events = createEvents();
+  const seen: RunnerEvent["event"][] = [];
+  events.on((event) => void seen.push(event.event));
+  const begun = Promise.withResolvers<void>();
+  const loop = startClaimLoop({
+    queue: queue as Queue,
+    events,
+    concurrency: 1,
+    leaseSeconds: 3600,
+    pollSeconds: 0.05,
+    releaseSeconds: 1.5,
+    runJob: (_job, run) => {
+      begun.resolve();
+      return new Promise((_, reject) => run.signal.addEventListener("abort", () => reject(run.signal.reason)));
+    },
+  });
+  await begun.promise;
+  await loop.stop(0);
+  await loop.drained;
+  assert.ok(reports >= 2, `${reports} tries`);
+  assert.ok(seen.includes("job:lost"));
 });

@@ -39,3 +39,20 @@ Deno.test("a queue that is away while the work directory is cleaned → nothing 
   assert.equal((await runner.ended).code, 1);
   assert.deepEqual([...Deno.readDirSync(rig.workDir)].map((entry) => entry.name), [name]);
 });
+
+Deno.test("no storage account takes anything → one job finds out, the others are not even claimed and lose no attempt", async () => {
+  await using rig = await startRunnerRig({ accounts: 2 });
+  rig.hub.fail("abuse", { times: 1000 });
+  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
+  const video = { mal_id: 1, provider: "catalogue", resolution: "720p", video_url: await medium.url() };
+  const first = await rig.enqueue({ ...video, episode: 1 });
+  const runner = rig.spawn("r1", { env: { RUNNER_CONCURRENCY: "1" } });
+  await rig.until(first, (row) => row.status === "failed");
+  const second = await rig.enqueue({ ...video, episode: 2 });
+  await runner.saw("claims:paused", (line) => String(line.reason).includes("storage"));
+  await new Promise((next) => setTimeout(next, 1000)); // three polls
+  const row = await rig.job(second);
+  assert.deepEqual([row.status, row.attempts], ["pending", 0]);
+  runner.child.kill("SIGTERM");
+  assert.equal((await runner.ended).code, 0);
+});
