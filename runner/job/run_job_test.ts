@@ -206,9 +206,9 @@ Deno.test("runJob: refused for good → its directory goes; a failure that is re
   const page = () => new Response("<!doctype html><title>no video</title>");
   assert.deepEqual(await leftAfter(page), { code: "unsupported", left: null });
   const broken = (request: Request) =>
-    request.headers.get("range") === "bytes=0-16383" ? ranged(request, clip.mp4) : new Response(null, { status: 503 });
+    request.headers.get("range") === "bytes=0-16383" ? ranged(request, clip.mp4) : new Response(null, { status: 404 });
   const kept = await leftAfter(broken);
-  assert.equal(kept.code, "upstream_5xx");
+  assert.equal(kept.code, "source_expired");
   assert.ok(kept.left?.includes("state.json"), String(kept.left));
   const cancelled = await leftAfter((request) => ranged(request, clip.mp4), { cancel: true });
   assert.equal(cancelled.left, null, "nobody comes back for a cancelled job");
