@@ -24,9 +24,9 @@ const SLOTS = 2;
 const SMALL_DISK_RUNNER = 2;
 /** What the runner leaves free, two first reservations, and some room to work in. */
 const SMALL_DISK_MIB = 256 + 2 * 64 + 60;
-const LEASE_SECONDS = 10;
+export const LEASE_SECONDS = 10;
 const SWEEP_MS = 300;
-const MEASURED_SWEEP_MS = 1000;
+export const MEASURED_SWEEP_MS = 1000;
 const OPEN_JOBS = 10;
 const STRIKE_GAP_MS = 250;
 const CRASH_GAP_MS = 4000;
@@ -39,6 +39,8 @@ const UTILISATION_JOBS = 24;
 
 /** Faults that take the jobs of a runner away from it; the others must not cost a job anything but time. */
 const TAKING: ReadonlySet<Fault> = new Set(["SIGKILL", "SIGSTOP beyond the lease", "SIGTERM", "no space left"]);
+
+const TAKEN = /^released: the runner is stopping|^failed: disk_full/;
 
 export type ChaosOptions = {
   readonly seed: number;
@@ -115,10 +117,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   /** How often a fault took this job from its runner: a dead or sleeping holder's lease, a release for a stop, a full disk. */
   const taken = (id: string) =>
     [...takenLeases.values()].filter((job) => job === id).length +
-    stints().filter((stint) =>
-      stint.job === id && /^released: the runner is stopping|^failed: disk_full/.test(stint.end)
-    )
-      .length;
+    stints().filter((stint) => stint.job === id && TAKEN.test(stint.end)).length;
   const spare = (member: Member) => [...member.leased].some((id) => taken(id) >= MAX_TAKEN);
 
   function fits(fault: Fault, member: Member): boolean {
