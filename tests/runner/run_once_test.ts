@@ -57,6 +57,8 @@ Deno.test("run-once in a terminal → a bar that fills while it downloads, a lin
   });
   await rig.enqueue(await video(rig));
   const command = `${Deno.execPath()} run --quiet -A ${RUNNER} run-once`;
+  const terminal = await new Deno.Command("script", { args: ["--version"] }).output().catch(() => null);
+  if (terminal === null) return console.log("skipped: `script` is not installed");
   const output = await new Deno.Command("script", {
     args: Deno.build.os === "darwin" ? ["-q", "/dev/null", "sh", "-c", command] : ["-qec", command, "/dev/null"],
     env: { ...rig.env, TERM: "xterm" },

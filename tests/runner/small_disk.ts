@@ -29,12 +29,8 @@ export async function mountSmallDisk(megabytes: number): Promise<SmallDisk | { r
   for (const way of WAYS) {
     const path = await Deno.makeTempDir({ prefix: "keepstream-disk-" });
     const mount = `mount -t tmpfs -o size=${megabytes}m,nr_inodes=${MAX_NAMES} tmpfs "$1" && echo mounted && exec cat`;
-    const keeper = new Deno.Command(way.make[0]!, {
-      args: [...way.make.slice(1), "sh", "-c", mount, "sh", path],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+    const keeper = start(way.make[0]!, [...way.make.slice(1), "sh", "-c", mount, "sh", path]);
+    if (keeper === null) return { unavailable: `${way.make[0]} is not installed` };
     const reader = keeper.stdout.getReader();
     const { value } = await reader.read();
     const close = async () => {
@@ -52,6 +48,15 @@ export async function mountSmallDisk(megabytes: number): Promise<SmallDisk | { r
     return diskOf(path, { enter: ["nsenter", "--target", `${keeper.pid}`, ...way.join, "--"], close });
   }
   return { unavailable: `no mount namespace here: ${reason}` };
+}
+
+function start(program: string, args: string[]): Deno.ChildProcess | null {
+  try {
+    return new Deno.Command(program, { args, stdin: "piped", stdout: "piped", stderr: "piped" }).spawn();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
 }
 
 function diskOf(path: string, { enter, close }: { enter: string[]; close: () => Promise<void> }): SmallDisk {
