@@ -23,8 +23,8 @@ const LABELS: Readonly<Record<string, string>> = {
   "graphile-worker": "graphile-worker 0.18",
 };
 const CLIENTS = [1, 4, 8];
-const ROUNDS = 5;
-const JOBS = 1000;
+const ROUNDS = 3;
+const JOBS = 600;
 
 interface Round {
   readonly variant: string;

@@ -204,7 +204,7 @@ function createWorkbench(): Workbench {
       database = await createTestDatabase();
       // A mutant may wait for ever: its statements end, and with them the check. Before the first connection that is used.
       const setUp = database.connect("supabase_admin", { max: 1 });
-      for (const [name, value] of [["statement_timeout", "10s"], ["idle_in_transaction_session_timeout", "30s"]]) {
+      for (const [name, value] of [["statement_timeout", "10s"], ["idle_in_transaction_session_timeout", "5min"]]) {
         await setUp.unsafe(`alter database ${database.name} set ${name} = '${value}'`);
       }
       await setUp.end();
