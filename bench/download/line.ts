@@ -5,7 +5,9 @@ export type LineSettings = { readonly connectMs: number; readonly latencyMs: num
 export const C1: LineSettings = { connectMs: 100, latencyMs: 50, bytesPerSecond: 4_000_000 };
 export const UNCAPPED: LineSettings = { connectMs: 0, latencyMs: 0, bytesPerSecond: 0 };
 
-export async function startHost(line: LineSettings): Promise<{ url: string; stop: () => Promise<void> }> {
+export type Host = { readonly url: string; readonly pid: number; readonly stop: () => Promise<void> };
+
+export async function startHost(line: LineSettings): Promise<Host> {
   const { connectMs, latencyMs, bytesPerSecond } = line;
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "-A", new URL("host.ts", import.meta.url).pathname]
@@ -16,6 +18,7 @@ export async function startHost(line: LineSettings): Promise<{ url: string; stop
   const { value } = await reader.read();
   return {
     url: `http://127.0.0.1:${value!.trim()}`,
+    pid: child.pid,
     stop: async () => {
       child.kill("SIGKILL");
       await reader.cancel();

@@ -1,15 +1,31 @@
 /** What the machine and a process tree are doing, from /proc. Runs on: Deno on Linux. */
 const PAGE_BYTES = 4096;
+const TICKS_PER_SECOND = 100;
 
-/** Waits until the processors idle for a second, at most `seconds`; returns the share that something else took at last. */
-export async function untilIdle(seconds = 15): Promise<number> {
-  for (let waited = 1;; waited++) {
-    const before = times();
+/** Waits until the processors idle for a second, at most `seconds`. */
+export async function untilIdle(seconds: number): Promise<void> {
+  for (let waited = 0; waited < seconds; waited++) {
+    const busy = watchBusy();
     await new Promise((done) => setTimeout(done, 1000));
-    const after = times();
-    const busy = 1 - (after.idle - before.idle) / (after.all - before.all);
-    if (busy < 0.1 || waited >= seconds) return Number(busy.toFixed(2));
+    if (busy(0) < 0.1) return;
   }
+}
+
+/** Tells later which share of the processors went to others than those who are known to have used `ownSeconds` meanwhile. */
+export function watchBusy(): (ownSeconds: number) => number {
+  const before = times();
+  return (ownSeconds) => {
+    const after = times();
+    const own = ownSeconds * TICKS_PER_SECOND;
+    const busy = (after.all - before.all - (after.idle - before.idle) - own) / (after.all - before.all);
+    return Number(Math.max(0, busy).toFixed(2));
+  };
+}
+
+/** Of a process, without its children. */
+export function processorSeconds(pid: number): number {
+  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1]!.split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 /** Resident bytes of the processes below `pid`, and of itself where asked; shared pages count in each. */

@@ -1,11 +1,11 @@
 /**
- * `deno task bench:download [c1] [large] [sequential] [uncapped] [pieces] [--rounds=3]`: the runner beside sequential ffmpeg, plain aria2c and yt-dlp
+ * `deno task bench:download [c1] [large] [sequential] [uncapped] [pieces] [--rounds=3] [--wait=60]`: the runner beside sequential ffmpeg, plain aria2c and yt-dlp
  * with 16 connections on the same line, and beside what the connections allow at best. A part that is measured again replaces its rounds
  * in bench/results/download.json; bench/results/download.svg is drawn from all.
  */
 import os from "node:os";
-import { C1, startHost, UNCAPPED } from "./line.ts";
-import { residentBytes, untilIdle } from "./load.ts";
+import { C1, type Host, startHost, UNCAPPED } from "./line.ts";
+import { processorSeconds, residentBytes, untilIdle, watchBusy } from "./load.ts";
 import { limitSeconds, makeBenchMedia } from "./media.ts";
 import { plot } from "./plot.ts";
 import { type PieceRound, ratios, type Round, summarise } from "./summary.ts";
@@ -28,6 +28,8 @@ const MEMORY_SAMPLE_MS = 40;
 const resultsDir = new URL("../results/", import.meta.url);
 const asked = Deno.args.filter((arg) => !arg.startsWith("--"));
 const rounds = Number(Deno.args.find((arg) => arg.startsWith("--rounds="))?.slice(9) ?? 3);
+/** Seconds at most that an idle machine is waited for before each download. */
+const wait = Number(Deno.args.find((arg) => arg.startsWith("--wait="))?.slice(7) ?? 60);
 const isAsked = (part: string) => asked.length === 0 || asked.includes(part);
 
 await makeBenchMedia();
@@ -43,7 +45,7 @@ for (const [part, { line, plan, ...own }] of Object.entries(PARTS)) {
   results.rounds[part] = [];
   for (let round = 0; round < ("rounds" in own ? own.rounds : rounds); round++) {
     for (const { how, name } of round % 2 === 0 ? plan : plan.toReversed()) {
-      const result = await measure([how, name, host.url], { itself: how === "runner" });
+      const result = await measure({ how, name, host });
       results.rounds[part].push({ how, name, round, ...result });
       console.error(`${part} ${round + 1} ${how} ${name} ${result.seconds.toFixed(2)} s`);
     }
@@ -55,17 +57,12 @@ if (isAsked("pieces")) {
   results.pieces = [];
   for (let round = 0; round < rounds; round++) {
     for (const piece of ["mega", "proxy", "verify"]) {
-      const busy_elsewhere = await untilIdle();
-      results.pieces.push({
-        piece,
-        round,
-        busy_elsewhere,
-        ...await run<Omit<PieceRound, "piece" | "round" | "busy_elsewhere">>("pieces.ts", [piece]),
-      });
+      await untilIdle(wait);
+      results.pieces.push({ piece, round, ...await run<Omit<PieceRound, "piece" | "round">>("pieces.ts", [piece]) });
     }
   }
-  await save();
 }
+await save();
 console.table(summary());
 console.table(ratios(results, limits));
 
@@ -92,13 +89,17 @@ function ways(plan: Readonly<Record<string, readonly string[]>>) {
 }
 
 async function measure(
-  args: readonly string[],
-  options: { itself: boolean },
+  { how, name, host }: { how: string; name: string; host: Host },
 ): Promise<Omit<Round, "how" | "name" | "round">> {
-  const busy_elsewhere = await untilIdle();
+  await untilIdle(wait);
   let most = 0;
-  const result = await run<Measured>("variant.ts", args, (pid) => most = Math.max(most, residentBytes(pid, options)));
-  return { ...result, busy_elsewhere, peak_mib_with_children: Math.round(most / 2 ** 20) };
+  const busy = watchBusy();
+  const hostBefore = processorSeconds(host.pid);
+  const result = await run<Measured>("variant.ts", [how, name, host.url], (pid) => {
+    most = Math.max(most, residentBytes(pid, { itself: how === "runner" }));
+  });
+  const own = result.cpu_seconds + result.children_cpu_seconds + processorSeconds(host.pid) - hostBefore;
+  return { ...result, busy_elsewhere: busy(own), peak_mib_with_children: Math.round(most / 2 ** 20) };
 }
 
 async function run<T>(program: string, args: readonly string[], sample?: (pid: number) => void): Promise<T> {
@@ -129,6 +130,7 @@ function scenario() {
     seconds: "of the runner: until the file is verified, starts fast and is hashed; of the others: until they exit",
     peak_mib:
       "the Deno process at its peak; with_children: all processes at one moment, sampled every 40 ms, shared pages in each",
-    busy_elsewhere: "share of the processors that something else took in the second before",
+    busy_elsewhere:
+      "share of the processors that went to something else meanwhile; medians are of the rounds up to 0.2 where there are any",
   };
 }

@@ -1,4 +1,6 @@
 /** Medians and ratios of the raw rounds. Pure. */
+const MOST_ELSEWHERE = 0.2;
+
 export type Round = {
   readonly how: string;
   readonly name: string;
@@ -14,7 +16,6 @@ export type Round = {
 export type PieceRound = {
   readonly piece: string;
   readonly round: number;
-  readonly busy_elsewhere: number;
   readonly seconds?: number;
   readonly megabytes_per_second?: number | Readonly<Record<string, readonly number[]>>;
 };
@@ -33,7 +34,7 @@ export type Summary = {
 export function summarise(line: string, rounds: readonly Round[], limits: ReadonlyMap<string, number>): Summary[] {
   const ways = new Set(rounds.map(({ how, name }) => `${how} ${name}`));
   return [...ways].map((way) => {
-    const own = rounds.filter(({ how, name }) => `${how} ${name}` === way);
+    const own = undisturbed(rounds.filter(({ how, name }) => `${how} ${name}` === way));
     const { how, name } = own[0]!;
     const seconds = median(own.map((round) => round.seconds));
     return {
@@ -55,7 +56,7 @@ export function ratios(
   limits: ReadonlyMap<string, number>,
 ): { goal: string; wanted: string; measured: string }[] {
   const seconds = (part: string, how: string, name: string) =>
-    median((rounds[part] ?? []).filter((r) => r.how === how && r.name === name).map((r) => r.seconds));
+    median(undisturbed((rounds[part] ?? []).filter((r) => r.how === how && r.name === name)).map((r) => r.seconds));
   const runner = (name: string) => seconds("c1", "runner", name);
   const speeds = (way: string) =>
     median(pieces.flatMap(({ megabytes_per_second: speed }) => typeof speed === "object" ? speed[way] ?? [] : []));
@@ -96,6 +97,12 @@ export function ratios(
     wanted,
     measured: /NaN|Infinity/.test(measured) ? "not measured" : measured,
   }));
+}
+
+/** On a machine that others work on, the rounds in which they mostly did not; all where there is none. */
+function undisturbed(rounds: readonly Round[]): readonly Round[] {
+  const calm = rounds.filter((round) => round.busy_elsewhere <= MOST_ELSEWHERE);
+  return calm.length > 0 ? calm : rounds;
 }
 
 function median(values: readonly number[]): number {
