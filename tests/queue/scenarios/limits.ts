@@ -230,6 +230,18 @@ export const LIMITS: readonly Scenario[] = [
         const [row] = await queue.sql`select count(*)::int as lists from keepstream.source_lists`;
         assert.deepEqual([sweep!["reaped"], row!["lists"]], [reaped, lists]);
       }
+      const [delays] = await queue.sql`
+        select min(run_at - updated_at) >= interval '4.99 seconds' and max(run_at - updated_at) <= interval '30 seconds' as fit
+        from public.video_queue`;
+      assert.equal(delays!["fit"], true, "each due again in 5 to 30 seconds");
+    },
+  },
+  {
+    name: "retry_delay → never more than six hours, in 200,000 draws",
+    async run(queue) {
+      const [row] = await queue.sql`
+        select max(keepstream.retry_delay(21600, 5)) <= interval '6 hours' as capped from generate_series(1, 200000)`;
+      assert.equal(row!["capped"], true);
     },
   },
   {
