@@ -7,7 +7,9 @@ export const DERIVED: readonly Scenario[] = [
   {
     name: "finished – archived, cancelled, ended by hand – → no addresses, no progress, and when",
     async run(queue) {
-      const { job } = await queue.archived();
+      const job = await queue.uploading();
+      await queue.update(job, "uploading", { progress: { bytes_done: 1 } });
+      await queue.rpc("upsert_video_store", archiveOf(job));
       const ready = await queue.row(job.id);
       assert.deepEqual([ready["candidates"], ready["progress"], ready["updated_at"]], [
         null,
@@ -40,6 +42,9 @@ export const DERIVED: readonly Scenario[] = [
       assert.deepEqual(await last(), { kind: "uploading", to_status: "uploading", detail: null });
       await move("pending");
       assert.deepEqual(await last(), { kind: "released", to_status: "pending", detail: null });
+      await queue.claimOne();
+      await move("pending");
+      assert.equal((await queue.row(job.id))["attempts"], 0);
       await queue.claimOne();
       await move("failed");
       assert.equal((await queue.row(job.id))["retry_count"], 1);
@@ -85,6 +90,27 @@ export const DERIVED: readonly Scenario[] = [
       const other = await queue.downloading();
       await queue.update(other, "pending", { retry_after_seconds: 0 });
       assert.equal((await queue.claimOne()).id, other.id);
+      const third = await queue.downloading();
+      await queue.update(third, "pending", { retry_after_seconds: 1 });
+      const [later] = await queue.sql`
+        select run_at - updated_at >= interval '1 second' as later from public.video_queue where id = ${third.id}`;
+      assert.equal(later!["later"], true);
+    },
+  },
+  {
+    name: "a failure of an address that was dead already → the one still alive is next; a cancel → the row says so",
+    async run(queue) {
+      await queue.enqueue({ episode: 1, video_url: "https://a.test/1" });
+      await queue.enqueue({ episode: 1, video_url: "https://a.test/2" });
+      const first = await queue.claimOne();
+      await queue.update(first, "failed", { error_class: "drm" });
+      const second = await queue.claimOne();
+      const row = await queue.update(second, "failed", { error_class: "drm", candidate_id: first.candidates[0]!.id });
+      assert.deepEqual([row["terminal_at"], row["video_url"]], [null, "https://a.test/2"]);
+      const third = await queue.claimOne();
+      await queue.rpc("cancel_video", { id: third.id });
+      const ended = await queue.update(third, "failed", { error_class: "network", error: "reset" });
+      assert.equal(ended["error_message"], "cancelled");
     },
   },
   {
