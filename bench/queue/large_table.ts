@@ -100,8 +100,8 @@ async function addDue(admin: Sql, range: { from: number; to: number }): Promise<
 async function measureClaims({ sql, admin, serviceRole }: TestDatabase, due: number): Promise<ClaimCost> {
   const finish = () =>
     sql`
-      select public.update_video_queue_status(l.id, 'failed', null, q.lease_token, 'unsupported')
-      from public.leased_videos() l join public.video_queue q on q.id = l.id where q.lease_owner = 'bench'`;
+      select public.update_video_queue_status(q.id, 'failed', null, q.lease_token, 'unsupported') from public.video_queue q
+      where q.id = any (array(select l.id from public.leased_videos() l where l.lease_owner = 'bench'))`;
   const claim = (worker = "bench") => serviceRole`select * from public.claim_pending_videos(1, ${worker})`;
   const settle = async () => {
     for (let sweep = 0; sweep < 2; sweep++) await serviceRole`select public.sweep()`; // the leases' mark, past what fill made
