@@ -101,9 +101,10 @@ async function playlist(response: Response, url: URL, context: RewriteContext): 
   if (!text.ok) return problem(text.error);
   const rewritten = await playlistAnswer(text.value, url, context);
   if (!rewritten.ok) return problem(rewritten.error);
-  const { episode } = context.link.context;
+  const { link } = context;
+  const { episode } = link.context;
   const waitUntil = (work: Promise<unknown>) => context.invocation.context.waitUntil(work);
-  if (episode !== undefined) waitUntil(noteList(text.value, url, { episode, waitUntil }));
+  if (episode !== undefined) waitUntil(noteList(text.value, url, { link, episode, waitUntil }));
   return rewritten.value;
 }
 

@@ -2,12 +2,12 @@
 // Example: /old-token/seg-7.ts answers 403 → the API names /new-token/m.m3u8 → its list is the one that was served, its seg-3.ts
 // is the file that was served → seg-7.ts from there. Anything less than that proves nothing: 410.
 // Runs on: workerd. Which lists a directory's segments stood in and what some of them look like is remembered (memo.ts).
-import { encodeBase64Url } from "../core/base64url.ts";
-import { type MediaPlaylist, parsePlaylist, type Playlist } from "../core/hls.ts";
-import { utf8 } from "../core/link.ts";
+import { parsePlaylist, type Playlist } from "../core/hls.ts";
+import { directoryCount, MAX_SCOPE_DIRECTORIES, type VerifiedLink } from "../core/link.ts";
 import { checkTarget } from "../core/target_policy.ts";
 import { ANSWER_SECONDS, type Episode, type FileMark, isSameFile, markOf, memoName } from "./expired.ts";
 import { sourceRequestHeaders } from "./headers.ts";
+import { directoryOf, groupOf, isMaster, type ListedFiles, listedFiles, listMark, nameOf } from "./list_mark.ts";
 import { peek, recall, remember } from "./memo.ts";
 import { readText } from "./playlist.ts";
 import type { Target } from "./source.ts";
@@ -16,14 +16,18 @@ import { fetchUpstream } from "./upstream.ts";
 const REMEMBER_SECONDS = 6 * 3600;
 /** Variants and renditions may lie in one directory. */
 const MAX_LISTS = 16;
-/** Enough for a picture, a sound, and the first segments of both. */
-const MAX_WITNESSES = 4;
+/** Enough for a picture, a sound, their initialisation sections, and a segment or two of both. */
+const MAX_WITNESSES = 6;
 /** Playlists below a fresh master that are read to find the one. */
 const MAX_CANDIDATES = 12;
 
-/** Directory of dead addresses → name → address. Kept by the isolate: a long playlist's would be a megabyte in the cache. */
-const moves = new Map<string, ReadonlyMap<string, string>>();
-const MAX_MOVES = 4;
+/** What a playlist's address has given: a list of segments, known by its mark, or a master. */
+interface Noted {
+  readonly list: string;
+  /** Where it came from, after redirects and moves. */
+  readonly base: string;
+}
+const MASTER = "master";
 
 /** A segment that was served, and what it looked like. */
 interface Witness {
@@ -31,38 +35,60 @@ interface Witness {
   readonly mark: FileMark;
 }
 
-/** Keeps which list was served for the segments of a directory. A list that is still growing is never the same again. */
+interface Move {
+  /** The server's fresh address, below which the names were found. */
+  readonly fresh: string;
+  /** Name → address. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** Group of dead addresses → where they are now. Kept by the isolate: a long playlist's would be a megabyte in the cache. */
+const moves = new Map<string, Move>();
+const MAX_MOVES = 4;
+
+/** What came of reading the fresh playlists for a group: the name was found, all were read, or none proved to be the one. */
+type Searched = "found" | "all" | "none";
+
+/** Keeps what a playlist's address has given, and which lists were served for the segments of a group. */
 export async function noteList(
   text: string,
   base: URL,
-  { episode, waitUntil }: { readonly episode: Episode; readonly waitUntil: (work: Promise<unknown>) => void },
+  { link, episode, waitUntil }: {
+    readonly link: VerifiedLink;
+    readonly episode: Episode;
+    readonly waitUntil: (work: Promise<unknown>) => void;
+  },
 ): Promise<void> {
-  const noted = memoName(episode, base.href);
-  if (peek("noted", noted) !== null || !text.slice(-1000).includes("#EXT-X-ENDLIST")) return;
-  const first = /^[^#\s].*/m.exec(text)?.[0].trim();
-  if (first === undefined || !URL.canParse(first, base.href)) return;
-  const directory = memoName(episode, directoryOf(new URL(first, base)));
-  const lists = await recall<readonly string[]>("lists", directory) ?? [];
-  const list = await fingerprint(text);
-  waitUntil(remember("noted", noted, true, REMEMBER_SECONDS));
+  const name = memoName(episode, link.url.href);
+  if (peek<Noted>("noted", name)?.base === base.href) return;
+  const list = isMaster(text) ? MASTER : await listMark(text);
+  if (list === null) return;
+  const noted: Noted = { list, base: base.href };
+  waitUntil(remember("noted", name, noted, REMEMBER_SECONDS));
+  const first = /(?:^|\n)([^#\s][^\n]*)/.exec(text)?.[1]?.trim();
+  if (list === MASTER || first === undefined || !URL.canParse(first, base.href)) return;
+  const group = memoName(episode, groupOf(new URL(first, base)));
+  await recall("lists", group);
+  // Picture and sound are noted at the same time: nothing may come between reading and writing.
+  const lists = peek<readonly string[]>("lists", group) ?? [];
   if (lists.includes(list) || lists.length >= MAX_LISTS) return;
-  waitUntil(remember("lists", directory, [...lists, list], REMEMBER_SECONDS));
+  waitUntil(remember("lists", group, [...lists, list], REMEMBER_SECONDS));
 }
 
-/** Keeps what the first segments of a directory look like. */
+/** Keeps what the first files of a group look like. */
 export function noteWitness(response: Response, { link, invocation }: Target, episode: Episode): void {
-  const directory = memoName(episode, directoryOf(link.url));
-  const known = peek<readonly Witness[]>("witnesses", directory) ?? [];
+  const group = memoName(episode, groupOf(link.url));
+  const known = peek<readonly Witness[]>("witnesses", group) ?? [];
   const name = nameOf(link.url);
   if (known.length >= MAX_WITNESSES || known.some((one) => one.name === name)) return;
   const mark = markOf(response);
   if (mark === null) return;
-  invocation.context.waitUntil(remember("witnesses", directory, [...known, { name, mark }], REMEMBER_SECONDS));
+  invocation.context.waitUntil(remember("witnesses", group, [...known, { name, mark }], REMEMBER_SECONDS));
 }
 
 /** Where a segment of a list that has moved lies now, if this isolate knows. */
 export function movedSegment({ link, options }: Target, episode: Episode): URL | null {
-  const address = moves.get(memoName(episode, directoryOf(link.url)))?.get(nameOf(link.url));
+  const address = moves.get(memoName(episode, groupOf(link.url)))?.names.get(nameOf(link.url));
   const url = address === undefined ? null : checkTarget(address, options.policy);
   return url?.ok ? url.value : null;
 }
@@ -70,62 +96,83 @@ export function movedSegment({ link, options }: Target, episode: Episode): URL |
 /** Where the segment lies by the server's fresh playlist; null unless it provably is the playlist that was served. */
 export async function findMovedSegment(fresh: URL, target: Target, episode: Episode): Promise<URL | null> {
   const { link, invocation } = target;
-  const directory = memoName(episode, directoryOf(link.url));
-  const attempt = `${directory} ${fresh.href}`;
-  // One that was in vain is not made for every segment.
-  if (peek("unproven", attempt) !== null) return null;
-  const names = await movedNames(fresh, target, directory);
-  if (names === null) {
-    invocation.context.waitUntil(remember("unproven", attempt, true, ANSWER_SECONDS));
-    return null;
+  const group = memoName(episode, groupOf(link.url));
+  const attempt = `${group} ${fresh.href}`;
+  const move = moves.get(group);
+  const known = move?.fresh === fresh.href ? move.names : new Map<string, string>();
+  // The fresh playlists are not read again for every segment: neither for one that is missing there, too, nor for a name in none.
+  const searched = peek<Searched>("searched", attempt);
+  const isKnown = known.has(nameOf(link.url));
+  if (searched === "none" || (searched === "all" && known.size > 0) || (searched === "found" && isKnown)) {
+    return movedSegment(target, episode);
   }
+  const names = await provenNames(fresh, target, group);
+  const came: Searched = names.has(nameOf(link.url)) ? "found" : names.size > 0 ? "all" : "none";
+  invocation.context.waitUntil(remember("searched", attempt, came, ANSWER_SECONDS));
+  if (names.size === 0) return null;
+  moves.delete(group);
   if (moves.size >= MAX_MOVES) moves.delete(moves.keys().next().value!);
   // A picture and its sound may lie in one directory, in lists of their own.
-  moves.set(directory, new Map([...moves.get(directory) ?? [], ...names]));
+  moves.set(group, { fresh: fresh.href, names: new Map([...known, ...names]) });
   return movedSegment(target, episode);
 }
 
 /**
- * Where every name of the dead link's playlist lies now, when one of the playlists at or below the server's fresh address is
- * provably the one that was served: the same list, and in it, at its new address, a file that was served. Null for anything less.
+ * Where the names of the group's playlists lie now, by those at or below the server's fresh address that are provably the ones
+ * that were served: the same list, and in it, at their new addresses, the segments that were served. Up to the one that has the link's name.
  */
-async function movedNames(
-  fresh: URL,
-  target: Target,
-  directory: string,
-): Promise<ReadonlyMap<string, string> | null> {
-  const lists = await recall<readonly string[]>("lists", directory);
-  const witnesses = await recall<readonly Witness[]>("witnesses", directory);
-  if (lists === null || witnesses === null) return null;
+async function provenNames(fresh: URL, target: Target, group: string): Promise<ReadonlyMap<string, string>> {
+  const proven = new Map<string, string>();
+  const lists = await recall<readonly string[]>("lists", group);
+  const witnesses = await recall<readonly Witness[]>("witnesses", group);
+  if (lists === null || witnesses === null) return proven;
   for await (const { text, url } of playlistsAt(fresh, target)) {
     // A source can name long playlists: only the one is parsed.
-    if (!lists.includes(await fingerprint(text))) continue;
+    const list = await listMark(text);
+    if (list === null || !lists.includes(list)) continue;
     const playlist = parsePlaylist(text, url);
     if (!playlist.ok || playlist.value.kind !== "media") continue;
-    const names = namesOf(playlist.value);
-    if (!names.has(nameOf(target.link.url))) continue;
-    for (const { name, mark } of witnesses) {
-      const address = names.get(name);
-      if (address !== undefined && await looksLike(mark, address, target)) return names;
-    }
+    const files = listedFiles(playlist.value);
+    if (!await isProven(files, witnesses, target)) continue;
+    for (const [name, address] of files.all) proven.set(name, address);
+    if (files.all.has(nameOf(target.link.url))) break;
   }
-  return null;
+  return proven;
+}
+
+/** Whether the segments that were served are in the list, and look there as they did. */
+async function isProven(files: ListedFiles, witnesses: readonly Witness[], target: Target): Promise<boolean> {
+  let seen = 0;
+  for (const { name, mark } of witnesses) {
+    const address = files.segments.has(name) ? files.all.get(name) : undefined;
+    if (address === undefined) continue;
+    if (!await looksLike(mark, address, target)) return false;
+    seen++;
+  }
+  return seen > 0;
 }
 
 /**
  * The address that stands at or below the server's fresh one where a playlist's dead address stood: variants lie below their
- * master as they did. Null when none does, or more than one.
+ * master as they did. Null when none does, or more than one; and a master is nobody's variant.
  */
-export async function playlistInPlace(fresh: URL, target: Target): Promise<URL | null> {
+export async function playlistInPlace(fresh: URL, target: Target, episode: Episode): Promise<URL | null> {
   const { url, scope } = target.link;
-  const place = placeOf(url.href, scope ?? directoryOf(url));
+  const noted = await recall<Noted>("noted", memoName(episode, url.href));
+  if (noted?.list === MASTER) return fresh;
   const top = await readFresh(fresh, target);
   const playlist = top === null ? null : parsePlaylist(top.text, top.url);
-  if (!playlist?.ok) return null;
+  if (top === null || !playlist?.ok) return null;
   const below = playlist.value.kind === "master" ? addressesBelow(playlist.value) : [];
-  const alike = below.filter((address) => placeOf(address, directoryOf(fresh)) === place);
-  if (alike.length === 1) return new URL(alike[0]!);
-  return alike.length === 0 && !place.includes("/") ? fresh : null;
+  const place = placeOf(url.href, scope ?? directoryOf(url));
+  // A scope has so many directories at most: below it, the master's own cannot be told from the variant's.
+  const isCut = scope !== null && directoryCount(new URL(scope)) === MAX_SCOPE_DIRECTORIES;
+  const isPlace = (one: string) => one === place || (isCut && place.endsWith(`/${one}`));
+  const alike = below.filter((address) => isPlace(placeOf(address, directoryOf(fresh))));
+  if (alike.length > 0) return alike.length === 1 ? new URL(alike[0]!) : null;
+  if (noted !== null && playlist.value.kind === "master") return null;
+  if (isPlace(nameOf(fresh))) return fresh;
+  return noted !== null && noted.list === await listMark(top.text) ? fresh : null;
 }
 
 interface FreshText {
@@ -139,7 +186,7 @@ async function* playlistsAt(fresh: URL, target: Target): AsyncGenerator<FreshTex
   const top = await readFresh(fresh, target);
   if (top === null) return;
   yield top;
-  if (!top.text.includes("#EXT-X-STREAM-INF")) return;
+  if (!isMaster(top.text)) return;
   const master = parsePlaylist(top.text, top.url);
   if (!master.ok || master.value.kind !== "master") return;
   for (const address of addressesBelow(master.value).slice(0, MAX_CANDIDATES)) {
@@ -179,29 +226,6 @@ async function fetchFresh(
   return null;
 }
 
-/** What stays of a playlist when its addresses move: everything but directories and queries. */
-async function fingerprint(text: string): Promise<string> {
-  const moved = text.replace(/\r/g, "").replace(/\?[^\s"]*/g, "").replace(/^[^#\n][^\n]*\//gm, "")
-    .replace(/URI="[^"\n]*\//g, 'URI="');
-  return encodeBase64Url(new Uint8Array(await crypto.subtle.digest("SHA-256", utf8(moved))));
-}
-
-/** Name → address of every segment, initialisation section and key; a name that stands for two addresses is left out. */
-function namesOf({ segments }: MediaPlaylist): ReadonlyMap<string, string> {
-  const names = new Map<string, string>();
-  const ambiguous = new Set<string>();
-  for (const { url, key, map } of segments) {
-    for (const address of [url, key?.url, map?.url]) {
-      if (address === undefined) continue;
-      const name = nameOf(new URL(address));
-      if ((names.get(name) ?? address) !== address) ambiguous.add(name);
-      names.set(name, address);
-    }
-  }
-  for (const name of ambiguous) names.delete(name);
-  return names;
-}
-
 function addressesBelow(master: Extract<Playlist, { readonly kind: "master" }>): readonly string[] {
   return [...new Set([...master.variants, ...master.renditions].flatMap(({ url }) => url ?? []))];
 }
@@ -210,12 +234,4 @@ function addressesBelow(master: Extract<Playlist, { readonly kind: "master" }>):
 function placeOf(href: string, directory: string): string {
   const path = href.split("?", 1)[0]!;
   return path.startsWith(directory) ? path.slice(directory.length) : path.slice(path.lastIndexOf("/") + 1);
-}
-
-function directoryOf(url: URL): string {
-  return url.origin + url.pathname.slice(0, url.pathname.lastIndexOf("/") + 1);
-}
-
-function nameOf(url: URL): string {
-  return url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
 }

@@ -219,3 +219,152 @@ Deno.test("a segment with a signature of its own is never answered with the fres
     await answer.body?.cancel();
   }
 });
+
+/** Two rungs in one directory, told apart by nothing but their query. */
+function serveByQuery(proxy: ProxyFixture, base: string): void {
+  const rungs = ["480", "720"];
+  const master = rungs.map((rung) => `#EXT-X-STREAM-INF:BANDWIDTH=${rung}000\nindex.m3u8?q=${rung}\n`);
+  proxy.route(`/${base}/`, (request, response) => {
+    const { pathname, searchParams } = new URL(request.target, proxy.url);
+    const rung = searchParams.get("q")!;
+    if (pathname.endsWith("master.m3u8")) return text(`#EXTM3U\n${master.join("")}`)(request, response);
+    if (pathname.endsWith(".m3u8")) return text(list().replaceAll("t=TOKEN", `q=${rung}`))(request, response);
+    const i = Number(/seg-(\d)/.exec(pathname)![1]);
+    return media(segment(rung, i), { etag: `"${rung}-${i}"` })(request, response);
+  });
+}
+
+for (const witnesses of [["720"], ["720", "480"]]) {
+  Deno.test(`two rungs told apart by their query, of which ${witnesses.join(" and ")} played: a segment is of its own rung, or 410`, async () => {
+    await using proxy = await start();
+    serveByQuery(proxy, "old");
+    const rungs = await links(await proxy.link("/old/master.m3u8", sign));
+    const segments = { "480": await links(rungs[0]!), "720": await links(rungs[1]!) };
+    for (const rung of witnesses as ("480" | "720")[]) {
+      assert.deepEqual(await bytesOf(await fetch(segments[rung][0]!)), segment(rung, 0));
+    }
+    proxy.route("/old/", (_request, response) => send(response, 403, {}, "dead"));
+    serveByQuery(proxy, "new");
+    answerWith(proxy, "/new/master.m3u8");
+    for (const rung of ["720", "480"] as const) {
+      for (const i of [2, 3]) {
+        const answer = await fetch(segments[rung][i]!);
+        if (witnesses.includes(rung)) assert.deepEqual(await bytesOf(answer), segment(rung, i));
+        else assert.equal(await codeOf(answer), "source_expired");
+      }
+    }
+  });
+}
+
+Deno.test("an initialisation section, which rungs may share, proves no list", async () => {
+  await using proxy = await start();
+  const withInit = (base: string) => list('#EXT-X-MAP:URI="init.mp4"\n').replaceAll("TOKEN", base);
+  for (const base of ["old", "new"]) {
+    proxy.route(`/${base}/m.m3u8`, text(withInit(base)));
+    proxy.route(`/${base}/init.mp4`, media(pattern(100)));
+    for (let i = 0; i < COUNT; i++) {
+      proxy.route(`/${base}/seg-${i}.ts`, media(segment(base === "old" ? "720" : "480", i)));
+    }
+  }
+  const playlist = await (await proxy.get("/old/m.m3u8", { sign })).text();
+  const init = /URI="([^"]+)"/.exec(playlist)![1]!;
+  const segments = playlist.split("\n").filter((line) => line.startsWith("http"));
+  assert.deepEqual(await bytesOf(await fetch(init)), pattern(100));
+  for (let i = 0; i < COUNT; i++) proxy.route(`/old/seg-${i}.ts`, (_request, response) => send(response, 403, {}));
+  answerWith(proxy, "/new/m.m3u8");
+  assert.equal(await codeOf(await fetch(segments[3]!)), "source_expired");
+});
+
+Deno.test("names that are in no list are looked for once, and keep nobody from the segments that are", async () => {
+  await using proxy = await start();
+  serve(proxy, "old");
+  const segments = await play(proxy);
+  die(proxy, 403);
+  proxy.route("/old/720/", (_request, response) => send(response, 403, {}));
+  serve(proxy, "new");
+  answerWith(proxy, "/new/master.m3u8");
+  for (const name of ["seg-77", "seg-78", "seg-79"]) {
+    assert.equal(await codeOf(await fetch(segments[3]!.replace("seg-3", name))), "source_expired");
+  }
+  assert.equal(count(proxy, "/new/master.m3u8"), 1);
+  assert.deepEqual(await bytesOf(await fetch(segments[3]!)), segment("720", 3));
+});
+
+Deno.test("a sound that nothing proves does not keep the picture in its directory from going on", async () => {
+  await using proxy = await start();
+  const sound = (base: string) => list().replaceAll("seg-", "sound-").replaceAll("TOKEN", base);
+  for (const base of ["old", "new"]) {
+    serve(proxy, base);
+    const media = '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",URI="720/sound.m3u8"\n';
+    const variant = `#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="a"\n720/index.m3u8?t=${base}\n`;
+    proxy.route(`/${base}/master.m3u8`, text(`#EXTM3U\n${media}${variant}`));
+    proxy.route(`/${base}/720/sound.m3u8`, text(sound(base)));
+  }
+  const segments = await play(proxy);
+  const sounds = await links(segments[0]!.replace(/seg-0.*/, "sound.m3u8"));
+  die(proxy, 403);
+  proxy.route("/old/720/", (_request, response) => send(response, 403, {}));
+  answerWith(proxy, "/new/master.m3u8");
+  assert.equal(await codeOf(await fetch(sounds[1]!)), "source_expired");
+  assert.deepEqual(await bytesOf(await fetch(segments[3]!)), segment("720", 3));
+});
+
+Deno.test("segments that are missing at their fresh addresses, too, have the fresh playlists read once", async () => {
+  await using proxy = await start();
+  serve(proxy, "old");
+  const segments = await play(proxy);
+  die(proxy, 404);
+  serve(proxy, "new");
+  for (const i of [3, 4]) proxy.route(`/new/720/seg-${i}.ts`, (_request, response) => send(response, 404, {}));
+  answerWith(proxy, "/new/master.m3u8");
+  for (const i of [3, 3, 4, 3, 4]) {
+    const answer = await fetch(segments[i]!);
+    assert.equal(answer.status, 404);
+    await answer.body?.cancel();
+  }
+  assert.deepEqual([count(proxy, "/new/master.m3u8"), count(proxy, "/new/720/index.m3u8")], [1, 1]);
+  assert.deepEqual(await bytesOf(await fetch(segments[2]!)), segment("720", 2));
+});
+
+Deno.test("a variant beside its master that the fresh master no longer names → 410, not the master in its place", async () => {
+  await using proxy = await start();
+  for (const [base, name] of [["old", "720"], ["new", "1080"]] as const) {
+    for (const master of ["master", "720"]) {
+      proxy.route(`/${base}/${master}.m3u8`, text(`#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n${name}.m3u8\n`));
+    }
+  }
+  proxy.route("/old/720.m3u8", text(list()));
+  const [rung] = await links(await proxy.link("/old/master.m3u8", sign));
+  await links(rung!);
+  proxy.route("/old/720.m3u8", (_request, response) => send(response, 403, {}));
+  for (const fresh of ["/new/master.m3u8", "/new/720.m3u8"]) {
+    answerWith(proxy, fresh);
+    assert.equal(await codeOf(await fetch(rung!)), "source_expired", fresh);
+  }
+});
+
+Deno.test("a playlist whose file has another name now is known by what it was: a master, or the same list", async () => {
+  for (const top of ["#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720/index.m3u8\n", list()]) {
+    await using proxy = await start();
+    proxy.route("/old/1a2b.m3u8", text(top));
+    const link = await proxy.link("/old/1a2b.m3u8", sign);
+    const target = (address: string) => new URL(address).searchParams.get("url")!;
+    const before = (await links(link)).map(target);
+    proxy.route("/old/1a2b.m3u8", (_request, response) => send(response, 403, {}));
+    proxy.route("/new/3c4d.m3u8", text(top));
+    answerWith(proxy, "/new/3c4d.m3u8");
+    assert.deepEqual((await links(link)).map(target), before.map((one) => one.replace("/old/", "/new/")));
+  }
+});
+
+Deno.test("a playlist that was never read, below more directories than a scope has, is found by its place, too", async () => {
+  await using proxy = await start();
+  const deep = "/d".repeat(40);
+  proxy.route("/new/master.m3u8", text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720/index.m3u8\n"));
+  proxy.route("/new/720/index.m3u8", text(list()));
+  answerWith(proxy, "/new/master.m3u8");
+  proxy.route("/d/", (_request, response) => send(response, 403, {}));
+  const options = { ...sign, scopeDirectories: 32 };
+  assert.equal((await links(await proxy.link(`${deep}/master.m3u8`, options))).length, 1);
+  assert.equal((await links(await proxy.link(`${deep}/720/index.m3u8`, options))).length, COUNT);
+});

@@ -50,7 +50,9 @@ export async function fetchServer(
   const remembered = known === null ? null : await fetchSame(request, target, { url: new URL(known), name });
   if (remembered !== null) return remembered;
   const server = await freshAddress(episode, { ...target, publicApiUrl });
-  const fresh = server !== null && isPlaylistAddress(link.url) ? await playlistInPlace(server, target) : server;
+  const fresh = server !== null && isPlaylistAddress(link.url)
+    ? await playlistInPlace(server, target, episode)
+    : server;
   if (fresh === null || fresh.href === link.url.href || fresh.href === moved) return gone;
   const again = await fetchSame(request, target, { url: fresh, name });
   if (again === null) return gone;
