@@ -1,6 +1,7 @@
 // `deno run -A bench/proxy/run.ts [--quick]`: what the proxy costs against a Worker that only says `return fetch(url)`.
 // Every variant is a workerd process of its own; rounds alternate; what counts is the CPU time of that process
-// (/proc/PID/task/*/schedstat), wall time stands beside it. Writes bench/results/proxy.json and proxy.svg.
+// (/proc/PID/task/*/schedstat), wall time stands beside it. Writes bench/results/proxy.json, proxy.svg and the table of
+// docs/proxy.md; about three minutes.
 // Runs on: Deno, Linux.
 import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
@@ -15,6 +16,7 @@ import { createTestHub } from "../../dev/hub/test_hub.ts";
 import { type RunningWorker, startWorker } from "../../dev/workerd.ts";
 import { MEBIBYTE, SEGMENTS, type Spelling } from "./origin.ts";
 import { plot } from "./plot.ts";
+import { writeTable } from "./table.ts";
 
 const HERE = new URL("./", import.meta.url).pathname;
 const RESULTS = new URL("../results/", import.meta.url);
@@ -54,6 +56,15 @@ export interface Measurement {
   }[];
 }
 
+/** bench/results/proxy.json */
+export interface Result {
+  readonly machine: string;
+  readonly measured_at: string;
+  readonly workerd: string;
+  readonly measurements: readonly Measurement[];
+  readonly ranges: { readonly ranges: number; readonly resolves: number; readonly cdn: number };
+}
+
 interface Variant {
   readonly name: string;
   readonly worker: RunningWorker;
@@ -71,8 +82,8 @@ async function main(): Promise<void> {
   try {
     const areas: Record<string, () => Promise<readonly Measurement[]>> = {
       body: async () => [await body(origin.url, { rounds: quick ? 3 : 5, size: quick ? 64 << 20 : 512 << 20 })],
-      small: async () => [await small(origin.url, { rounds: quick ? 4 : 7, requests: quick ? 300 : 1000 })],
-      playlists: () => playlists(origin.url, { rounds: quick ? 3 : 7, requests: quick ? 5 : 10 }),
+      small: async () => [await small(origin.url, { rounds: quick ? 4 : 7, requests: quick ? 300 : 800 })],
+      playlists: () => playlists(origin.url, { rounds: quick ? 3 : 5, requests: quick ? 5 : 10 }),
       decryption:
         async () => [await decryption(origin.url, { rounds: quick ? 3 : 5, size: quick ? 32 << 20 : 256 << 20 })],
     };
@@ -83,19 +94,19 @@ async function main(): Promise<void> {
     print(measurements);
     // Parts of a measurement are for trying things out: they leave the committed results alone.
     if (only !== undefined || quick) return;
-    const ranges = await hubRanges(quick ? 20 : 200);
+    const ranges = await hubRanges(200);
     const machine = `${cpus()[0]?.model.trim()}, ${cpus().length} cores, ${Deno.build.os} ${Deno.osRelease()}`;
-    const result = {
+    const result: Result = {
       machine,
       measured_at: new Date().toISOString(),
       workerd: "1.20261023.1",
-      quick,
       measurements,
       ranges,
     };
     await Deno.mkdir(RESULTS, { recursive: true });
     await Deno.writeTextFile(new URL("proxy.json", RESULTS), JSON.stringify(result, null, 1) + "\n");
     await Deno.writeTextFile(new URL("proxy.svg", RESULTS), plot(measurements, machine));
+    await writeTable();
     console.log(
       `${ranges.ranges} ranges of an archived file: ${ranges.resolves} Hub resolve, ${ranges.cdn} CDN requests`,
     );
