@@ -26,7 +26,8 @@ export function plot(measurements: readonly Measurement[], machine: string): str
       parts.push(`<rect x="${LABEL}" y="${y}" width="${(x(median_cpu_ms) - LABEL).toFixed(1)}" height="${BAR}"/>`);
       for (const { cpu_ms } of rounds) parts.push(`<circle cx="${x(cpu_ms).toFixed(1)}" cy="${y + BAR / 2}" r="2"/>`);
       const right = Math.max(...rounds.map(({ cpu_ms }) => x(cpu_ms)), x(median_cpu_ms));
-      parts.push(text(right + 8, y + 13, format(median_cpu_ms), "label"));
+      const cut = median_cpu_ms * scale > WIDTH - LABEL - 110 + 1 ? " (cut)" : "";
+      parts.push(text(right + 8, y + 13, format(median_cpu_ms) + cut, "label"));
       y += BAR + GAP;
     }
     for (const limit of limits.slice(0, 1)) {
@@ -44,7 +45,14 @@ export function plot(measurements: readonly Measurement[], machine: string): str
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="12">
 <style>text{fill:#333}.title{font-weight:600;font-size:13px}rect{fill:#8fb8de}circle{fill:#1d4e79}line{stroke:#c0392b;stroke-dasharray:4 3}
 @media (prefers-color-scheme:dark){text{fill:#ddd}rect{fill:#41719c}circle{fill:#cfe4f7}}</style>
-${text(16, 22, `workerd, ${escape(machine)}; bar: median, dot: one round, dashed: goal`, "label")}
+${
+    text(
+      16,
+      22,
+      `workerd, ${escape(machine)}; bar: median, dot: one round, dashed: goal, cut: too long for the picture`,
+      "label",
+    )
+  }
 ${parts.join("\n")}
 </svg>
 `;
