@@ -40,7 +40,7 @@ const UTILISATION_JOBS = 24;
 /** Faults that take the jobs of a runner away from it; the others must not cost a job anything but time. */
 const TAKING: ReadonlySet<Fault> = new Set(["SIGKILL", "SIGSTOP beyond the lease", "SIGTERM", "no space left"]);
 
-const TAKEN = /^released: the runner is stopping|^failed: disk_full/;
+const TAKEN = /^killed|^released: the runner is stopping|^failed: disk_full/;
 
 export type ChaosOptions = {
   readonly seed: number;
@@ -102,7 +102,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const ask = <T>(run: (sql: Sql) => PromiseLike<T>) => heard(pool, run);
   const cells = options.cells.filter(([, fault]) => disk !== null || fault !== "no space left");
   const plan = createPlan(cells, random);
-  const takenLeases = new Map<string, string>();
+  /** Jobs by the leases that ended while their holder slept. */
+  const sleptOver = new Map<string, string>();
   const postgresAwayMs: number[] = [];
   const now = () => performance.now();
   let striking = false;
@@ -114,9 +115,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   let conflict = 409;
 
   const stints = (): Stint[] => crew.members.flatMap((member) => member.stints);
-  /** How often a fault took this job from its runner: a dead or sleeping holder's lease, a release for a stop, a full disk. */
+  /** How often a fault took this job from its runner: killed, asleep for too long, released for a stop, the disk full. */
   const taken = (id: string) =>
-    [...takenLeases.values()].filter((job) => job === id).length +
+    [...sleptOver.values()].filter((job) => job === id).length +
     stints().filter((stint) => stint.job === id && TAKEN.test(stint.end)).length;
   const spare = (member: Member) => [...member.leased].some((id) => taken(id) >= MAX_TAKEN);
 
@@ -201,26 +202,24 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     const { name } = member;
     member.signal("SIGSTOP");
     await pause(200); // what it had sent has arrived
-    await noteTaken([name]);
+    await noteSleeper(name);
     if (real) await pause((LEASE_SECONDS + 2) * 1000);
     else await expire([name]);
     await pause(1500);
     member.signal("SIGCONT");
   }
 
-  /** Every lease of these processes counts once as taken away. */
-  async function noteTaken(names: readonly string[]): Promise<void> {
+  async function noteSleeper(name: string): Promise<void> {
     const rows = await ask((sql) =>
       sql<{ id: string; lease_token: string }[]>`
         select id, lease_token from public.video_queue
-        where split_part(lease_owner, '#', 1) = any(string_to_array(${names.join()}, ',')) and lease_token is not null`
+        where split_part(lease_owner, '#', 1) = ${name} and lease_token is not null`
     );
-    for (const { id, lease_token } of rows) takenLeases.set(lease_token, id);
+    for (const { id, lease_token } of rows) sleptOver.set(lease_token, id);
   }
 
   /** Moves time on for these processes: their leases are over. */
   async function expire(names: readonly string[]): Promise<void> {
-    await noteTaken(names);
     await ask((sql) =>
       sql`
         update public.video_queue set lease_expires_at = now() - interval '1 second'
@@ -318,7 +317,6 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       while (member.leased.size < SLOTS) await pause(50);
       await pause(1200); // in mid-download, with a heartbeat behind it
       const held = [...member.leased];
-      await noteTaken([member.name]);
       const killedAt = new Date();
       member.signal("SIGKILL");
       const seconds = await Promise.all(held.map((id) => untilReaped(id, killedAt)));

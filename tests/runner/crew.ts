@@ -57,6 +57,12 @@ export class Member {
     for (; this.#read < lines.length; this.#read++) this.#note(parseLine(lines[this.#read]!));
   }
 
+  /** Its process is gone: what it had not ended, it left. */
+  bury(): void {
+    this.look();
+    for (const stint of this.stints) if (stint.to === null) Object.assign(stint, { to: Date.now(), end: "killed" });
+  }
+
   begin(runner: RunnerProcess): void {
     this.runner = runner;
     this.#read = 0;
@@ -68,7 +74,7 @@ export class Member {
     if (line === null) return;
     const at = Date.parse(line.at);
     if (line.event === "job:claimed") {
-      this.stints.push({ job: line.id, from: at, to: null, worked: false, end: "killed" });
+      this.stints.push({ job: line.id, from: at, to: null, worked: false, end: "running" });
       return;
     }
     const stint = this.stints.findLast((stint) => stint.job === line.id);
@@ -119,7 +125,7 @@ export function startCrew(options: CrewOptions): Crew {
       const name = `runner${member.index}-${life}`;
       member.begin(options.rig.spawn(name, { ...more, env: { ...env, ...own } }));
       await member.runner!.ended;
-      member.look();
+      member.bury();
       dead.add(name);
       await new Promise((done) => setTimeout(done, RESTART_MS));
     }
