@@ -13,12 +13,17 @@ insert into keepstream.lease_watch default values;
 
 create function public.leased_videos()
 returns table (id uuid, status text, lease_owner text, lease_expires_at timestamptz, run_at timestamptz, claimed_by_event bigint)
-language sql stable security definer set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+language sql stable security definer set search_path = '' set enable_seqscan = off set enable_bitmapscan = off
 as $$
-  select q.id, q.status::text, q.lease_owner, q.lease_expires_at, q.run_at, e.id
-  from keepstream.lease_watch w
-  join keepstream.events e on e.id >= w.from_event and e.kind = 'claimed'
-  join public.video_queue q on q.id = e.queue_id and q.lease_epoch = e.lease_epoch and q.lease_token is not null
+  -- Said in this order, and held to it: the few claims behind the mark, then the job of each by its key.
+  with claims as materialized (
+    select e.id, e.queue_id, e.lease_epoch from keepstream.events e
+    where e.id >= (select w.from_event from keepstream.lease_watch w) and e.kind = 'claimed'
+  )
+  select q.id, q.status::text, q.lease_owner, q.lease_expires_at, q.run_at, c.id
+  from claims c
+  cross join lateral (select j.* from public.video_queue j where j.id = c.queue_id offset 0) q
+  where q.lease_epoch = c.lease_epoch and q.lease_token is not null
 $$;
 comment on function public.leased_videos() is 'The jobs that are leased, by whom, and until when.';
 
