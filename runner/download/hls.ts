@@ -56,7 +56,7 @@ export async function downloadHls(plan: HlsPlan, options: HlsDownloadOptions): P
   await using journal = await openSegmentJournal(options.dir, plan);
   const download = new HlsDownload(plan, journal, options);
   await download.run();
-  return await Promise.all(plan.renditions.map((rendition, r) => download.collect(rendition, r)));
+  return await download.collect();
 }
 
 class HlsDownload {
@@ -118,7 +118,12 @@ class HlsDownload {
     if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
   }
 
-  async collect(rendition: PlannedRendition, r: number): Promise<DownloadedRendition> {
+  /** By the plan as it is now: the addresses of the first one may have expired. */
+  async collect(): Promise<DownloadedRendition[]> {
+    return await Promise.all(this.#plan.renditions.map((rendition, r) => this.#collect(rendition, r)));
+  }
+
+  async #collect(rendition: PlannedRendition, r: number): Promise<DownloadedRendition> {
     const stored = rendition.segments.map((_, i) => this.#journal.done.get(`${r}-${i}`)!);
     const container = stored[0]!.container;
     const other = stored.findIndex((segment) => segment.container !== container);
@@ -241,7 +246,7 @@ class HlsDownload {
       if (this.#generation >= MAX_REFRESHES) return; // the segment itself is gone: let the tries run out
       const fresh = await this.#options.planAgain();
       const same = fresh.renditions.length === this.#plan.renditions.length &&
-        fresh.renditions.every((r, i) => r.segments.length === this.#plan.renditions[i]!.segments.length);
+        fresh.renditions.every((r, i) => timelineOf(r) === timelineOf(this.#plan.renditions[i]!));
       if (!same) throw new KeepstreamError("source_expired", "the source changed while it was downloaded");
       this.#plan = fresh;
       this.#keys.clear();
@@ -303,6 +308,11 @@ function interleave(plan: HlsPlan): Task[] {
     }))
   );
   return tasks.sort((a, b) => a.at - b.at);
+}
+
+/** Where the cuts are: another encoding of the same video rarely has the same. */
+function timelineOf({ segments }: PlannedRendition): string {
+  return segments.map(({ durationSeconds }) => durationSeconds).join(" ");
 }
 
 async function once<T>(cache: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {

@@ -18,6 +18,7 @@ function hlsHost(segments: readonly Bytes[], fault: Host = () => new Response(nu
     return index === -1 ? new Response(null, { status: 404 }) : new Response(segments[index]!);
   };
 }
+const FREE_BOX = [0, 0, 0, 8, 0x66, 0x72, 0x65, 0x65];
 const pass = () => new Response(null, { status: 599 });
 
 async function assertWhole(result: FetchedSource): Promise<void> {
@@ -127,6 +128,46 @@ Deno.test("the token runs out on the way → resolved again, the download goes o
   const firsts = rig.asked.filter((path) => path === "/t2/s0.ts").length;
   assert.equal(firsts, 0, "what was there is not fetched twice");
 });
+
+for (
+  const [by, change, expected] of [
+    ["with the same bytes", {}, null],
+    ["with other cuts", { cuts: true }, /changed while/],
+    ["with another init section", { init: true }, /init section changed while/],
+  ] as [string, { cuts?: true; init?: true }, RegExp | null][]
+) {
+  Deno.test(`fragmented MP4 whose token runs out, then there again ${by} → ${expected ? "refused" : "whole"}`, async () => {
+    let token = 1;
+    const gotInit = Promise.withResolvers<void>();
+    await using rig = await startFetchRig(async (path) => {
+      if (path === "/embed") {
+        return new Response(`<script>setup({ file: "${rig.url}/t${token}/v.m3u8" })</script>`, {
+          headers: { "content-type": "text/html" },
+        });
+      }
+      const [, given, name = ""] = /^\/t(\d+)\/(.+)$/.exec(path) ?? [];
+      if (Number(given) !== token) return new Response(null, { status: 403 });
+      const changed = token === 2 ? change : {};
+      if (name === "v.m3u8") {
+        const list = playlistOf(clip.m4s.map((_, i) => `${i}.m4s`), { head: ['#EXT-X-MAP:URI="init.mp4"'] });
+        return new Response(changed.cuts ? list.replace("#EXTINF:2.0,", "#EXTINF:2.1,") : list);
+      }
+      if (name === "init.mp4") {
+        gotInit.resolve();
+        return new Response(new Uint8Array([...clip.init, ...changed.init ? FREE_BOX : []]));
+      }
+      if (token === 1 && Number(name[0]) > 2) {
+        await gotInit.promise;
+        token = 2;
+        return new Response(null, { status: 403 });
+      }
+      return new Response(clip.m4s[Number(name[0])]!);
+    });
+    const running = rig.fetch(`${rig.url}/t1/v.m3u8`, { embedUrl: `${rig.url}/embed` });
+    if (expected === null) return await assertWhole(await running);
+    await assert.rejects(running, { code: "source_expired", message: expected });
+  });
+}
 
 Deno.test("AES-128 with the sequence number as IV, and byte ranges of one file → whole", async () => {
   const key = crypto.getRandomValues(new Uint8Array(16));

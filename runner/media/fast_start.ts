@@ -3,10 +3,9 @@
  * taken while the bytes are written. Example: ftyp, mdat, moov → ftyp, moov (chunk offsets moved), mdat. Runs on: Deno.
  */
 import { createHash } from "node:crypto";
-import { childBoxes, readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
+import { childBoxes, MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
 
 const COPY_BYTES = 1 << 20;
-const MAX_MOOV_BYTES = 256 * 1024 * 1024;
 const MAX_DEPTH = 8;
 const CONTAINERS = new Set(["moov", "trak", "mdia", "minf", "stbl", "edts"]);
 

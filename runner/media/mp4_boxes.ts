@@ -4,6 +4,8 @@
  */
 export type Box = { readonly type: string; readonly offset: number; readonly size: number };
 
+/** An index larger than this is read by ffmpeg alone: 64 MiB hold more than a day of video. */
+export const MAX_MOOV_BYTES = 64 * 1024 * 1024;
 const MAX_TOP_LEVEL_BOXES = 200_000;
 
 /** The boxes in order, or null where they do not add up to the file. */

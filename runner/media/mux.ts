@@ -3,6 +3,7 @@
  * playlists that were written here, of files that were written here. Runs on: Deno with ffmpeg on PATH.
  * Example: one MPEG-TS rendition → its segments into ffmpeg's stdin in order, while the later ones are still on their way.
  */
+import { Buffer } from "node:buffer";
 import { KeepstreamError } from "../../core/errors.ts";
 import type { DownloadedRendition, PlacedSegment } from "../download/hls.ts";
 import { tsStartSeconds } from "../download/ts_span.ts";
@@ -49,13 +50,21 @@ export async function muxAlongside(
         return true;
       };
       if (map !== null && !await copy(map)) return;
+      const init = map === null ? null : await Deno.readFile(map);
       for (let next: IteratorResult<PlacedSegment> = first; !next.done; next = await iterator.next()) {
         if (next.value.container !== container) throw new KeepstreamError("unsupported", "segments of two formats");
+        if (next.value.map !== map && !await holds(next.value.map, init)) {
+          throw new KeepstreamError("source_expired", "the init section changed while the source was downloaded");
+        }
         if (!await copy(next.value.path)) return;
       }
     },
   });
   return { audioTracks, subtitleTracks: 0 };
+}
+
+async function holds(path: string | null, bytes: Uint8Array | null): Promise<boolean> {
+  return path !== null && bytes !== null && Buffer.compare(await Deno.readFile(path), bytes) === 0;
 }
 
 /** Muxes what is on disk. */

@@ -5,8 +5,8 @@
  */
 import { childBoxes } from "./mp4_boxes.ts";
 
-/** Two days at 60 pictures a second. */
-const MAX_SAMPLES = 10_000_000;
+/** Eighteen hours at 60 pictures a second. */
+const MAX_SAMPLES = 4_000_000;
 
 export type SampleTimes = {
   readonly samples: number;
@@ -46,8 +46,12 @@ export function readSampleTimes(moov: Uint8Array): (SampleTimes | null)[] {
 function measure(mdhd: DataView | null, stts: DataView | null, ctts: DataView | null): SampleTimes | null {
   if (mdhd === null || stts === null) return null;
   const ticksPerSecond = mdhd.getUint32(mdhd.getUint8(0) === 1 ? 20 : 12);
-  const samples = runs(stts).reduce((sum, [count]) => sum + count, 0);
-  if (ticksPerSecond === 0 || samples > MAX_SAMPLES) return null;
+  let samples = 0;
+  for (const [count] of runs(stts)) {
+    samples += count;
+    if (samples > MAX_SAMPLES) return null;
+  }
+  if (ticksPerSecond === 0) return null;
   const shown = new Float64Array(samples);
   let [at, time] = [0, 0];
   for (const [count, delta] of runs(stts)) {
@@ -69,9 +73,9 @@ function measure(mdhd: DataView | null, stts: DataView | null, ctts: DataView | 
   };
 }
 
-/** Pairs of 32 bits behind version, flags and count. */
-function runs(table: DataView): [count: number, value: number][] {
+/** Pairs of 32 bits behind version, flags and count; one at a time, for a hostile table has millions. */
+function* runs(table: DataView): Generator<readonly [count: number, value: number]> {
   const entries = table.getUint32(4);
   if (8 + entries * 8 > table.byteLength) throw new RangeError("the table is cut");
-  return Array.from({ length: entries }, (_, i) => [table.getUint32(8 + i * 8), table.getUint32(12 + i * 8)]);
+  for (let at = 8; at < 8 + entries * 8; at += 8) yield [table.getUint32(at), table.getUint32(at + 4)];
 }

@@ -5,7 +5,7 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { lastLines, runChildForText } from "./child.ts";
-import { readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
+import { MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
 import { readSampleTimes, type SampleTimes } from "./sample_times.ts";
 
 const MAX_GAP_SECONDS = 0.5;
@@ -74,7 +74,7 @@ async function readMoov(path: string): Promise<Uint8Array> {
   using file = await Deno.open(path);
   const boxes = await readTopLevelBoxes(file, (await file.stat()).size);
   const moov = boxes?.find((box) => box.type === "moov");
-  const bytes = moov === undefined ? null : await readAt(file, moov.offset, moov.size);
+  const bytes = moov === undefined || moov.size > MAX_MOOV_BYTES ? null : await readAt(file, moov.offset, moov.size);
   return bytes ?? new Uint8Array(0);
 }
 

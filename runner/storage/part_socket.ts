@@ -109,7 +109,7 @@ function lost(what: string, cause: unknown): ConnectionLost {
   return new ConnectionLost(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
 }
 
-/** Calls back once nothing has reset it for a while. Resetting costs next to nothing: it happens for every piece that is sent. */
+/** Calls back once nothing has reset it for a while. Resetting costs next to nothing: it happens with every write. */
 class Silence implements Disposable {
   readonly #timer: ReturnType<typeof setInterval>;
   #heardAt = performance.now();
@@ -150,16 +150,18 @@ async function writeRange(
   for (let left = range.end - range.start; left > 0;) {
     const count = await file.read(buffer.subarray(0, Math.min(left, buffer.length)));
     if (count === null) throw new Deno.errors.UnexpectedEof("the file became shorter");
-    await write(conn, buffer.subarray(0, count));
-    options.silence.reset();
+    await write(conn, buffer.subarray(0, count), () => options.silence.reset());
     options.onBytes(count);
     left -= count;
   }
 }
 
-async function write(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
+async function write(conn: Deno.Conn, bytes: Uint8Array, onWritten?: () => void): Promise<void> {
   try {
-    for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+    for (let at = 0; at < bytes.length;) {
+      at += await conn.write(bytes.subarray(at));
+      onWritten?.();
+    }
   } catch (cause) {
     throw lost("the connection broke while a part was sent", cause);
   }

@@ -140,6 +140,24 @@ Deno.test("PartSocket.put to a server that says nothing → TimeoutError; aborte
   await assert.rejects(running, reason);
 });
 
+Deno.test("PartSocket.put over a slow line → goes on as long as bytes leave, however long a piece takes", async () => {
+  const size = 14_000_000; // far more than the kernel keeps on both sides
+  await using raw = await startRaw(async (conn) => {
+    const buffer = new Uint8Array(1 << 18);
+    for (let left = size; left > 0;) {
+      const count = await conn.read(buffer);
+      if (count === null) return;
+      left -= count;
+      await new Promise((next) => setTimeout(next, 150));
+    }
+    await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  });
+  await Deno.truncate(raw.path, size);
+  using socket = new PartSocket();
+  const slow = options({ buffer: new Uint8Array(size), silenceMs: 3000 });
+  assert.equal((await socket.put(raw.url, { path: raw.path, start: 0, end: size }, slow)).status, 200);
+});
+
 Deno.test("PartSocket.put to a server whose answer drips for ever → TimeoutError all the same", async () => {
   await using raw = await startRaw(async (conn) => {
     await readRequest(conn);

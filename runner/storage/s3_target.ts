@@ -101,9 +101,19 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   async function look(address: ArchiveAddress, { signal }: Signal = {}): Promise<FoundCopy | null> {
     const answer = await call("looking", urlOf(address), { method: "HEAD", signal, safe: true, absentIsFine: true });
     if (answer === null) return null;
+    const size = answer.headers.get("content-length");
+    if (size === null) {
+      throw new StorageError(
+        "slow",
+        `${name}: the store does not say how large a copy is (HEAD without Content-Length)`,
+        {
+          code: "storage_5xx",
+        },
+      );
+    }
     return {
       sha256: answer.headers.get(SHA256_HEADER),
-      sizeBytes: Number(answer.headers.get("content-length")),
+      sizeBytes: Number(size),
       commitOid: null,
     };
   }

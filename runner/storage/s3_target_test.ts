@@ -289,3 +289,19 @@ Deno.test("s3: removeTitle touches nothing outside of the title, whatever the st
   const touched = bench.sent.filter((line) => !line.startsWith("GET"));
   assert.deepEqual(touched, ["HEAD /shelf/archive-55825/55825/ep1/ab.mp4"]);
 });
+
+Deno.test("s3: a gateway that leaves Content-Length out of a look → told so, and no copy is taken away", async () => {
+  const unsized: Bend = (request, pass) =>
+    is(request, "HEAD")
+      ? pass().then(({ status, headers }) => {
+        const kept = new Headers(headers);
+        kept.delete("content-length");
+        return new Response(null, { status, headers: kept });
+      })
+      : null;
+  await using bench = await createBench(unsized, { times: Infinity });
+  const error = await refusalOf(bench.put());
+  assert.deepEqual([error.problem, error.code], ["slow", "storage_5xx"]);
+  assert.match(error.message, /HEAD without Content-Length/);
+  assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
+});
