@@ -1,6 +1,6 @@
 // Decrypts mega files on the way: AES-128-CTR, so any byte can be decrypted from its position alone.
 // Example: Range: bytes=100-199 goes to the source as it is; its 206 says where it starts, and that sets the counter.
-// Runs on: workerd. The only place where JavaScript touches media bytes: 2 MiB at a time, straight into a fixed-length stream.
+// Runs on: workerd. The only place where JavaScript touches media bytes: 1 MiB at a time, straight into a fixed-length stream.
 import { decodeBase64 } from "../core/base64url.ts";
 import { parseContentRange } from "../core/range.ts";
 import { err, ok, type Result } from "../core/result.ts";
@@ -8,7 +8,7 @@ import type { Problem } from "./problem.ts";
 import { badGateway } from "./upstream.ts";
 
 /** Every piece costs a quarter of a millisecond beyond its bytes; the first are small, so that a slow source begins to play. */
-const [FIRST_PIECE_BYTES, PIECE_BYTES] = [64 * 1024, 2 * 1024 * 1024];
+const [FIRST_PIECE_BYTES, PIECE_BYTES] = [64 * 1024, 1024 * 1024];
 const BLOCK_BYTES = 16;
 
 export interface MegaKey {

@@ -1,14 +1,15 @@
 // Small facts that outlive a request: in this isolate's memory first, then in the data centre's cache.
 // Example: remember("moved", href, newHref, 1200) … recall("moved", href). Losing one costs a request, never correctness.
 // Runs on: workerd.
+import { BoundedMemory } from "./bounded_memory.ts";
 
 interface Entry {
   readonly value: unknown;
   readonly expiresAt: number;
 }
 
-const MAX_ENTRIES = 2000;
-const entries = new Map<string, Entry>();
+/** Of an isolate's 128 MiB. */
+const entries = new BoundedMemory<Entry>(8 * 1024 * 1024);
 
 /** What this isolate knows by itself, without asking the cache. */
 export function peek<T>(kind: string, key: string): T | null {
@@ -22,32 +23,29 @@ export async function recall<T>(kind: string, key: string): Promise<T | null> {
   const name = nameOf(kind, key);
   const cached = await caches.default.match(name).catch(() => undefined);
   if (cached === undefined) return null;
-  const entry = await cached.json<Entry>();
+  const text = await cached.text();
+  const entry: Entry = JSON.parse(text);
   if (!(entry.expiresAt > Date.now())) return null;
-  keep(name, entry);
+  entries.set(name, entry, text.length);
   return entry.value as T;
 }
 
 export async function remember(kind: string, key: string, value: unknown, seconds: number): Promise<void> {
   const name = nameOf(kind, key);
   const entry = { value, expiresAt: Date.now() + 1000 * seconds };
-  keep(name, entry);
+  const text = JSON.stringify(entry);
+  entries.set(name, entry, text.length);
   const headers = {
     "Cache-Control": `max-age=${Math.max(1, Math.floor(seconds))}`,
     "Content-Type": "application/json",
   };
   // A cache that refuses leaves the memory.
-  await caches.default.put(name, new Response(JSON.stringify(entry), { headers })).catch(() => {});
+  await caches.default.put(name, new Response(text, { headers })).catch(() => {});
 }
 
 export async function forget(kind: string, key: string): Promise<void> {
   entries.delete(nameOf(kind, key));
   await caches.default.delete(nameOf(kind, key)).catch(() => false);
-}
-
-function keep(name: string, entry: Entry): void {
-  if (entries.size >= MAX_ENTRIES) entries.delete(entries.keys().next().value!);
-  entries.set(name, entry);
 }
 
 /** An address nobody can ask the Worker for. */

@@ -172,6 +172,38 @@ Deno.test("Chromium: a source that dies mid-play ends in 410, and the watch page
   assert.ok(proxy.seen.some((one) => one.target.includes("?refresh=1")), "the Worker asked for a fresh address first");
 });
 
+Deno.test("Chromium: two failures of one stream (picture and sound) make the watch page look for another once", async () => {
+  await using browser = await startBrowser();
+  await using proxy = await startProxyFixture();
+  const headers = { "content-type": "application/json", "access-control-allow-origin": "*" };
+  const server = { provider: "720p", stream: `${proxy.url}/gone.mp4`, archived: false, kind: "mp4" };
+  const asked = () => proxy.seen.filter((one) => one.target.startsWith("/functions/")).length;
+  proxy.route("/functions/", (_request, response) => {
+    send(response, 200, headers, JSON.stringify({ success: true, data: { animasu: asked() > 1 ? [] : [server] } }));
+  });
+  // Never answered: the page fails when the test says so.
+  proxy.route("/gone.mp4", () => {});
+  const api = encodeURIComponent(`${proxy.url}/functions/v1`);
+  const page = await browser.open(`${proxy.worker.url}/?api=${api}&title=1&episode=1`);
+  await page.evaluate(`new Promise((resolve) => {
+    const status = document.querySelector("#status");
+    const done = () => /archive is not ready/.test(status.textContent) && setTimeout(resolve, 0);
+    new MutationObserver(done).observe(status, { childList: true, characterData: true, subtree: true });
+    const video = document.querySelector("video");
+    const begin = () => video.onerror ? [1, 2].forEach(() => video.dispatchEvent(new Event("error"))) : setTimeout(begin, 10);
+    begin();
+  })`);
+  await page.evaluate(`fetch(${JSON.stringify(`${proxy.url}/functions/last`)}).then(() => {})`);
+  assert.deepEqual(
+    proxy.seen.map(({ target }) => target.split("?")[0]).filter((one) => one!.startsWith("/functions/")),
+    [
+      "/functions/v1/streaming/1/1",
+      "/functions/v1/streaming/1/1",
+      "/functions/last",
+    ],
+  );
+});
+
 for (const to of ["archive", "fresh link"] as const) {
   Deno.test(`Chromium: HLS whose segments die mid-play goes on where it stopped, with the ${to}, by the watch page itself`, async () => {
     await using browser = await startBrowser();

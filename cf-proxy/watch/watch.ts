@@ -79,6 +79,7 @@ function button(server: Server): HTMLElement {
 function play(server: Server, from = 0): void {
   const address = server.stream;
   if (address === null || !/^https?:/.test(address)) return say("This server has nothing playable.");
+  failed.delete(address);
   hls?.destroy();
   hls = null;
   for (const choose of list.querySelectorAll("button")) {
@@ -108,8 +109,10 @@ function playHls(server: Server, address: string, from: number): void {
 
 /** The proxy answers 410 when the source's address has died: the API knows better ones, to go on where the picture stopped. */
 async function moveOn(server: Server): Promise<void> {
+  // Picture and sound fail one after the other.
+  if (server.stream === null || failed.has(server.stream)) return;
   const position = video.currentTime;
-  if (server.stream !== null) failed.add(server.stream);
+  failed.add(server.stream);
   if (!form.checkValidity()) return say("Playback failed.");
   const left = (await readServers()).filter(({ stream }) => stream !== null && !failed.has(stream));
   const next = left.find(({ archived }) => archived) ?? left.find(({ provider }) => provider === server.provider) ??
