@@ -368,3 +368,34 @@ Deno.test("a playlist that was never read, below more directories than a scope h
   assert.equal((await links(await proxy.link(`${deep}/master.m3u8`, options))).length, 1);
   assert.equal((await links(await proxy.link(`${deep}/720/index.m3u8`, options))).length, COUNT);
 });
+
+Deno.test("a directory that is looked up again takes no other's place in what is known", async () => {
+  await using proxy = await start();
+  const sound = list().replaceAll("seg-", "sound-");
+  const playlists = ["1/m", "2/m", "3/m", "4/m", "4/sound"];
+  for (const base of ["old", "new"]) {
+    const variants = playlists.map((one) => `#EXT-X-STREAM-INF:BANDWIDTH=1\n${one}.m3u8\n`);
+    proxy.route(`/${base}/master.m3u8`, text(`#EXTM3U\n${variants.join("")}`));
+    for (const one of playlists) {
+      proxy.route(`/${base}/${one}.m3u8`, text(one === "4/sound" ? sound : list()));
+      const files = `/${base}/${one.replace("/m", "/seg")}`;
+      for (let i = 0; i < COUNT; i++) {
+        proxy.route(`${files}-${i}.ts`, media(segment(one[0]!, i), { etag: `"${one}${i}"` }));
+      }
+    }
+  }
+  const rungs = await links(await proxy.link("/old/master.m3u8", sign));
+  const segments = await Promise.all(rungs.map(links));
+  for (const one of segments) await bytesOf(await fetch(one[0]!));
+  for (const one of playlists) {
+    const files = `/old/${one.replace("/m", "/seg")}`;
+    for (let i = 0; i < COUNT; i++) proxy.route(`${files}-${i}.ts`, (_request, response) => send(response, 403, {}));
+  }
+  answerWith(proxy, "/new/master.m3u8");
+  for (const [i, one] of segments.entries()) {
+    assert.deepEqual(await bytesOf(await fetch(one[2]!)), segment(playlists[i]![0]!, 2));
+  }
+  assert.deepEqual(await bytesOf(await fetch(segments[0]![3]!)), segment("1", 3));
+  // Where the first directory is now is still known: its dead address is not tried.
+  assert.deepEqual([count(proxy, "/old/1/seg-2.ts"), count(proxy, "/old/1/seg-3.ts")], [1, 0]);
+});
