@@ -3,25 +3,29 @@
 
 export const REQUESTS_PER_HOST = 4;
 
+export interface TurnOptions {
+  readonly signal: AbortSignal;
+  readonly limit?: number | undefined;
+  /** Called when there is no free place. */
+  readonly onWait?: () => void;
+}
+
 export interface HostGate {
   /** Runs the task when the host has a free place; rejects with the signal's reason while it waits. */
-  run<T>(
-    host: string,
-    options: { signal: AbortSignal; limit?: number | undefined },
-    task: () => Promise<T>,
-  ): Promise<T>;
+  run<T>(host: string, options: TurnOptions, task: () => Promise<T>): Promise<T>;
 }
 
 export function createHostGate(standard = REQUESTS_PER_HOST): HostGate {
   const hosts = new Map<string, { running: number; waiting: (() => void)[] }>();
 
-  async function enter(host: string, signal: AbortSignal, limit: number): Promise<void> {
+  async function enter(host: string, { signal, limit = standard, onWait }: TurnOptions): Promise<void> {
     const state = hosts.get(host) ?? { running: 0, waiting: [] };
     hosts.set(host, state);
     if (state.running < limit) {
       state.running++;
       return;
     }
+    onWait?.();
     await new Promise<void>((resolve, reject) => {
       const wake = () => (signal.removeEventListener("abort", onAbort), resolve());
       const onAbort = () => {
@@ -41,9 +45,9 @@ export function createHostGate(standard = REQUESTS_PER_HOST): HostGate {
   }
 
   return {
-    async run(host, { signal, limit = standard }, task) {
-      signal.throwIfAborted();
-      await enter(host, signal, limit);
+    async run(host, options, task) {
+      options.signal.throwIfAborted();
+      await enter(host, options);
       try {
         return await task();
       } finally {

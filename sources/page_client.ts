@@ -84,6 +84,15 @@ interface Read<T> extends Omit<Page, "text"> {
 
 export function createPageClient(options: PageClientOptions): PageClient {
   const budget = options.parseBudget ?? createParseBudget();
+  let waited = false;
+
+  /** What has waited for its turn and is then cut off from outside says nothing about the site. */
+  function failureOf(thrown: unknown): SourceError {
+    const error = toSourceError(thrown, options.signal);
+    const cutOff = error !== thrown && error.reason === "timeout" && options.signal.aborted;
+    if (!cutOff || !waited) return error;
+    return new SourceError("busy", "too many pages of the site's host were wanted at once", { cause: thrown });
+  }
 
   /** One request of a chain of redirects: where it leads on to, or what was made of its answer. */
   async function hop<T>(
@@ -127,7 +136,8 @@ export function createPageClient(options: PageClientOptions): PageClient {
   ): Promise<Read<T>> {
     const deadline = new AbortController();
     const signal = AbortSignal.any([options.signal, deadline.signal]);
-    const { hosts: gate, requestsPerHost: limit } = options;
+    const { hosts: gate, requestsPerHost } = options;
+    const turn = { signal: options.signal, limit: requestsPerHost, onWait: () => void (waited = true) };
     let leftMs = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
 
     /** What waits for a place of its host is not counted. */
@@ -138,7 +148,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
       try {
         return await hop(next, request, { signal, use });
       } catch (thrown) {
-        throw toSourceError(thrown, signal);
+        throw deadline.signal.aborted ? toSourceError(thrown, signal) : failureOf(thrown);
       } finally {
         clearTimeout(timer);
         leftMs -= performance.now() - startedAt;
@@ -148,9 +158,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
     let next: Hop = { url: address, method: request.method ?? "GET", body: request.body };
     for (let count = 0; count <= MAX_REDIRECTS; count++) {
       const at = next;
-      const result = gate
-        ? await gate.run(hostOf(at.url), { signal: options.signal, limit }, () => timed(at))
-        : await timed(at);
+      const result = gate ? await gate.run(hostOf(at.url), turn, () => timed(at)) : await timed(at);
       if ("used" in result) return result;
       next = result;
     }
@@ -162,7 +170,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
       try {
         return await once(address, request, use);
       } catch (cause) {
-        const error = toSourceError(cause, options.signal);
+        const error = failureOf(cause);
         if (!error.again || attempt >= MAX_TRIES) throw error;
         const wait = Math.min((error.retryAfterSeconds ?? 0) * 1000 || RETRY_PAUSE_MS * attempt, MAX_RETRY_AFTER_MS);
         await pause(wait, options.signal);

@@ -278,3 +278,48 @@ Deno.test("a body that drips ends with the request's time, in the middle of it",
     refusedAs("timeout"),
   );
 });
+
+const timedOut = () => new DOMException("given up", "TimeoutError");
+
+Deno.test("a reading that is given up while it waits for its turn at a host → busy, and a time-out of nobody's", async () => {
+  const hosts = createHostGate(1);
+  const held = Promise.withResolvers<void>();
+  const holding = hosts.run("a.test", { signal: new AbortController().signal }, () => held.promise);
+  const limit = new AbortController();
+  const { pages, requests } = client({ "a.test": hangs }, { hosts, signal: limit.signal });
+  const waiting = pages.read("https://a.test/");
+  limit.abort(timedOut());
+  await assert.rejects(waiting, refusedAs("busy"));
+  assert.deepEqual(requests, []);
+  held.resolve();
+  await holding;
+});
+
+Deno.test("a request that began late, after its turn, and is cut off before its own time is up → busy; after that → timeout", async () => {
+  for (const [timeoutMs, code] of [[60_000, "busy"], [20, "timeout"]] as const) {
+    const hosts = createHostGate(1);
+    const held = Promise.withResolvers<void>();
+    const holding = hosts.run("a.test", { signal: new AbortController().signal }, () => held.promise);
+    const limit = new AbortController();
+    const asked = Promise.withResolvers<void>();
+    const site: Site = (request) => (asked.resolve(), hangs(request));
+    const { pages } = client({ "a.test": site }, { hosts, signal: limit.signal, timeoutMs });
+    const reading = assert.rejects(pages.read("https://a.test/"), refusedAs(code));
+    held.resolve();
+    await holding;
+    await asked.promise;
+    if (code === "busy") limit.abort(timedOut());
+    await reading;
+  }
+});
+
+Deno.test("a request that had its turn at once and is cut off by the reading's limit → timeout", async () => {
+  const limit = new AbortController();
+  const asked = Promise.withResolvers<void>();
+  const site: Site = (request) => (asked.resolve(), hangs(request));
+  const { pages } = client({ "a.test": site }, { hosts: createHostGate(1), signal: limit.signal });
+  const reading = assert.rejects(pages.read("https://a.test/"), refusedAs("timeout"));
+  await asked.promise;
+  limit.abort(timedOut());
+  await reading;
+});

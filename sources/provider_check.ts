@@ -34,6 +34,7 @@ const ADVICE: Readonly<Record<SourceCode, string>> = {
   http_4xx: "the site does not have this address (any more)",
   http_5xx: "the site is in trouble, try again later",
   timeout: "the site did not answer in time; config.budget_ms gives it longer",
+  busy: "the pages it takes did not get their turn in time; config.requests_per_host allows more at a time",
   network: "the site cannot be reached from here",
   too_large: "the page is larger, or nests deeper, than pages of this shape ever are: it is not the right one",
   invalid_input: "an address of the page is none, or lacks a part",

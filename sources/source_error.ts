@@ -11,6 +11,7 @@ const CLASS_OF = {
   http_5xx: "upstream_5xx",
   blocked: "rate_limited",
   timeout: "timeout",
+  busy: "rate_limited",
   network: "network",
   parse: "unsupported",
   too_large: "too_large",

@@ -277,7 +277,7 @@ export const EPISODE: readonly Scenario[] = [
       assert.ok((await trouble())["animasu"], "nothing was asked of the site");
       await fail(5, "http_4xx");
       assert.deepEqual(await trouble(), {}, "it answers");
-      for (const code of ["parse", "too_large", "policy_denied"]) await fail(6, code);
+      for (const code of ["parse", "too_large", "policy_denied", "busy", "busy", "busy"]) await fail(6, code);
       assert.deepEqual(await trouble(), {});
       for (const episode of [1, 2, 3]) await fail(episode);
       await queue.rpc("save_sources", { mal_id: 1, episode: 4, lists: { animasu: { state: "ok" } } });
