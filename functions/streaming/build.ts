@@ -14,12 +14,13 @@ import { createStreamingApp } from "./app.ts";
 import { dueSeconds } from "./due.ts";
 import { archiveBases, parseStreamingEnv } from "./env.ts";
 import { createEpisodeService } from "./episode_service.ts";
-import { createEpisodeStore } from "./episode_store.ts";
+import { createEpisodeStore, READER_SECONDS } from "./episode_store.ts";
 import { createPageFinder } from "./page_finder.ts";
-import { createGatherer, lookAgain } from "./gather.ts";
+import { createGatherer } from "./gather.ts";
 import { createStreamLinks } from "./stream_link.ts";
 
-const BACKGROUND_LIMIT_MS = 60_000;
+/** Given up, and saved, while it is still this isolate's. */
+const READING_LIMIT_MS = (READER_SECONDS - 5) * 1000;
 
 /** @throws {Error} naming everything the environment lacks. */
 export function buildStreamingApp(variables: Readonly<Record<string, string>>): Hono {
@@ -45,12 +46,11 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
 
   const gatherer = createGatherer({
     collect: (request, flight) => collectSources(request, { ...web, ...flight, robots, findPage }),
-    look: (reading) => lookAgain(reading, store),
     dueSeconds: (list) =>
       dueSeconds(list, { freshSeconds: env.SOURCE_FRESH_SECONDS, failureSeconds: env.SOURCE_FAILURE_SECONDS, now }),
     store,
     budgetMs: ({ provider }) => commonConfigOf(provider.config).budget_ms ?? env.PROVIDER_BUDGET_MS,
-    limitMs: BACKGROUND_LIMIT_MS,
+    limitMs: READING_LIMIT_MS,
     now,
     background: runInBackground,
     onError,

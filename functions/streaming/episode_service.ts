@@ -1,19 +1,11 @@
 // An episode's answer: one read of the database, the providers only where its cache has nothing, the store always fresh.
 // Runs on: Deno, edge runtime.
-import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
 import { failedList } from "../../sources/collect.ts";
 import type { SourceList } from "../../sources/source_list.ts";
 import { type Plan, planFor } from "./due.ts";
+import { episodeRequest } from "./episode_request.ts";
 import { createMemory } from "./memory.ts";
-import type {
-  CachedList,
-  Episode,
-  EpisodeKey,
-  EpisodeProvider,
-  EpisodeStore,
-  RateLimit,
-  ReadOptions,
-} from "./episode_store.ts";
+import type { CachedList, Episode, EpisodeKey, EpisodeStore, RateLimit, ReadOptions } from "./episode_store.ts";
 import type { Gatherer } from "./gather.ts";
 import {
   type AnswerTools,
@@ -112,12 +104,6 @@ function weightOf(known: Episode): number {
 function lettersOf({ embed_url, video_url, subtitles, chapters = [] }: CachedList["servers"][number]): number {
   const extras = [...subtitles.map(({ url }) => url), ...chapters.map(({ title }) => title)];
   return [embed_url, video_url ?? "", ...extras].reduce((sum, text) => sum + text.length, 0);
-}
-
-function episodeRequest(key: EpisodeKey, provider: EpisodeProvider, known: Episode): EpisodeRequest {
-  const mapping = known.mappings[provider.name];
-  const page = typeof mapping?.page === "string" ? mapping.page : null;
-  return { ...key, provider, page, absent: mapping !== undefined && page === null, catalogue: known.catalogue };
 }
 
 /** From the cache. A site in trouble says why where nothing is known of this episode, or nothing good. */

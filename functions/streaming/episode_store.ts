@@ -6,8 +6,8 @@ import { wellFormed } from "../../core/well_formed.ts";
 import { type SourceList, sourceListSchema, subtitleSchema } from "../../sources/source_list.ts";
 
 const CALL_TIMEOUT_MS = 10_000;
-/** How long a reading that this isolate was given is its own: as long as answers wait for one, and a little more. */
-const READER_SECONDS = 20;
+/** How long a reading that this isolate was given is its own: longer than any goes on, so that none is done twice. */
+export const READER_SECONDS = 60;
 
 const replicaSchema = z.object({
   target: z.string().nullish(),

@@ -5,9 +5,11 @@ import { failedList } from "../../sources/collect.ts";
 import { createParseBudget, type ParseBudget } from "../../sources/parse_budget.ts";
 import { pause } from "../../sources/pause.ts";
 import type { SourceList } from "../../sources/source_list.ts";
+import { episodeRequest } from "./episode_request.ts";
 import { type EpisodeKey, type EpisodeStore, type ListToSave, type QueuedVideo, StoreError } from "./episode_store.ts";
 
-const FOLLOW_MS = 150;
+const FIRST_LOOK_MS = 150;
+const MAX_LOOK_MS = 2_000;
 
 export interface Gathered {
   /** Lists that arrived within the budget; the others are still being read. */
@@ -26,15 +28,9 @@ export interface Reading {
   readonly refresh?: boolean;
 }
 
-/** What another isolate's reading has come to; `ours`: it has ended without a list, and is this isolate's to do. */
-export type Seen =
-  | { readonly kind: "list"; readonly list: SourceList; readonly queue: readonly QueuedVideo[] }
-  | { readonly kind: "elsewhere" | "ours" };
-
 export interface GatherTools {
   /** Reads one provider. Never throws. */
   readonly collect: (request: EpisodeRequest, flight: Flight) => Promise<ListToSave>;
-  readonly look: (reading: Reading) => Promise<Seen>;
   readonly store: EpisodeStore;
   /** When a list is worth another look. */
   readonly dueSeconds: (list: SourceList) => number;
@@ -60,24 +56,42 @@ export interface Gatherer {
   gather(key: EpisodeKey, readings: readonly Reading[]): Promise<Gathered>;
 }
 
-export function createGatherer(tools: GatherTools): Gatherer {
-  const flights = new Map<string, Promise<Gathered>>();
+interface Flying {
+  /** What has arrived within the budget. */
+  readonly first: Promise<Gathered>;
+  /** The claim of a provider that is waited for in the database is this isolate's now: it is read here. */
+  takeOver(provider: string): void;
+  /** By provider: when it is read and saved. Never rejects. */
+  readonly ended: ReadonlyMap<string, Promise<unknown>>;
+}
 
-  function start(key: EpisodeKey, readings: readonly Reading[]): Promise<Gathered> {
-    const names = readings.map((reading) => flightName(key, reading));
-    const flight = fly(key, readings, tools);
-    for (const name of names) flights.set(name, flight.first);
-    const done = flight.all.finally(() => names.forEach((name) => flights.delete(name)));
-    tools.background(done);
-    return flight.first;
+export function createGatherer(tools: GatherTools): Gatherer {
+  const flights = new Map<string, Flying>();
+
+  function start(key: EpisodeKey, readings: readonly Reading[]): Flying {
+    const flying = fly(key, readings, { ...tools, claimed: (request) => void read(key, { request }) });
+    for (const [provider, ended] of flying.ended) {
+      const name = flightName(key, provider);
+      flights.set(name, flying);
+      tools.background(ended.then(() => flights.delete(name)));
+    }
+    return flying;
+  }
+
+  /** A claim is given once, and whoever waits for another isolate's reading is told of it. */
+  function read(key: EpisodeKey, reading: Reading): Flying {
+    const provider = reading.request.provider.name;
+    const flying = flights.get(flightName(key, provider));
+    if (!reading.elsewhere) flying?.takeOver(provider);
+    return flying ?? start(key, [reading]);
   }
 
   return {
     async gather(key, readings) {
-      const joined = readings.flatMap((reading) => flights.get(flightName(key, reading)) ?? []);
-      const missing = readings.filter((reading) => !flights.has(flightName(key, reading)));
-      const started = missing.length > 0 ? [start(key, missing)] : [];
-      const results = await Promise.all([...new Set([...joined, ...started])]);
+      const missing = readings.filter(({ request }) => !flights.has(flightName(key, request.provider.name)));
+      if (missing.length > 0) start(key, missing);
+      const joined = new Set(readings.map((reading) => read(key, reading).first));
+      const results = await Promise.all(joined);
       return {
         lists: new Map(results.flatMap((result) => [...result.lists])),
         queue: results.findLast((result) => result.queue !== null)?.queue ?? null,
@@ -87,52 +101,71 @@ export function createGatherer(tools: GatherTools): Gatherer {
   };
 }
 
-/** What another isolate's reading has come to, as the database knows it. */
-export async function lookAgain({ request, refresh = false }: Reading, store: EpisodeStore): Promise<Seen> {
-  const { name } = request.provider;
-  const known = await store.readEpisode(request, { client: null, refresh });
-  const claimed = known.readings[name];
-  if (claimed !== undefined) return { kind: claimed ? "ours" : "elsewhere" };
-  return { kind: "list", list: known.source_lists[name] ?? failedList("timeout"), queue: known.queue };
+function flightName({ malId, episode }: EpisodeKey, provider: string): string {
+  return `${malId}/${episode}/${provider}`;
 }
 
-function flightName({ malId, episode }: EpisodeKey, { request }: Reading): string {
-  return `${malId}/${episode}/${request.provider.name}`;
+interface FlyTools extends GatherTools {
+  /** A look has claimed this reading for this isolate. */
+  readonly claimed: (request: EpisodeRequest) => void;
 }
 
-function fly(key: EpisodeKey, readings: readonly Reading[], tools: GatherTools) {
+function fly(key: EpisodeKey, readings: readonly Reading[], tools: FlyTools): Flying {
   const startedAt = tools.now();
   const lists = new Map<string, { list: SourceList; tookMs: number }>();
   const own: Record<string, ListToSave> = {};
-  const limit = new AbortController();
-  const limitTimer = setTimeout(() => limit.abort(new DOMException("given up", "TimeoutError")), tools.limitMs);
-  const flight = { signal: limit.signal, parseBudget: createParseBudget() };
-  let budgetUsed = false;
+  const parseBudget = createParseBudget();
+  const answered = new AbortController();
   let roundTrips = 0;
   let seenQueue: readonly QueuedVideo[] | null = null;
-  const late: Promise<unknown>[] = [];
+  const followed = readings.filter(({ elsewhere }) => elsewhere);
+  const followers = new Map(
+    followed.map(({ request }) => [request.provider.name, Promise.withResolvers<SourceList | null>()]),
+  );
 
-  /** The list another isolate has saved, or null where it is to be read here. */
-  async function followed(reading: Reading): Promise<SourceList | null> {
-    for (;;) {
-      await pause(FOLLOW_MS, flight.signal);
-      if (budgetUsed) return failedList("timeout"); // nobody waits any more, and the other isolate saves what it reads
+  /** Ends the wait for a provider: with the list another isolate has saved, or null where it is to be read here. */
+  function settle(provider: string, list: SourceList | null): void {
+    followers.get(provider)?.resolve(list);
+    followers.delete(provider);
+  }
+
+  /** Looks whether others have saved what they read, until nobody waits any more. A look claims all that is due. */
+  async function follow(): Promise<void> {
+    const refresh = followed.some((reading) => reading.refresh);
+    for (let waitMs = FIRST_LOOK_MS; followers.size > 0; waitMs = Math.min(waitMs * 1.5, MAX_LOOK_MS)) {
+      await pause(waitMs, answered.signal);
+      if (followers.size === 0) return;
       roundTrips++;
-      const seen = await tools.look(reading);
-      if (seen.kind === "ours") return null;
-      if (seen.kind === "list") {
-        seenQueue = seen.queue;
-        return seen.list;
+      const known = await tools.store.readEpisode(key, { client: null, refresh });
+      for (const provider of known.providers) {
+        if (known.readings[provider.name]) tools.claimed(episodeRequest(key, provider, known));
+      }
+      for (const name of followers.keys()) {
+        if (known.readings[name] !== undefined) continue;
+        seenQueue = known.queue;
+        settle(name, known.source_lists[name] ?? failedList("timeout"));
       }
     }
   }
 
-  async function read(reading: Reading): Promise<void> {
-    const { name } = reading.request.provider;
-    const theirs = reading.elsewhere ? await followed(reading).catch(() => failedList("timeout")) : null;
-    const list = theirs ?? await tools.collect(reading.request, flight).catch(() => failedList("network"));
-    if (theirs === null && budgetUsed) late.push(save({ [name]: list }));
-    if (budgetUsed) return;
+  async function collect(request: EpisodeRequest): Promise<ListToSave> {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(new DOMException("given up", "TimeoutError")), tools.limitMs);
+    try {
+      return await tools.collect(request, { signal: limit.signal, parseBudget });
+    } catch {
+      return failedList("network"); // it never throws
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async function read({ request }: Reading): Promise<void> {
+    const { name } = request.provider;
+    const follower = followers.get(name);
+    const theirs = follower ? await follower.promise : null;
+    const list = theirs ?? await collect(request);
+    if (answered.signal.aborted) return void (theirs === null && await save({ [name]: list }));
     if (theirs === null) own[name] = list;
     lists.set(name, { list, tookMs: tools.now() - startedAt });
   }
@@ -157,12 +190,17 @@ function fly(key: EpisodeKey, readings: readonly Reading[], tools: GatherTools) 
   const reads = readings.map(read);
   const waits = readings.map(({ request }, index) => withinBudget(reads[index]!, tools.budgetMs(request)));
   const first = Promise.all(waits).then(async () => {
-    budgetUsed = true;
+    answered.abort();
     const queue = await save(own) ?? seenQueue;
     return { lists: new Map(lists), queue, roundTrips };
   });
-  const all = Promise.all([first, ...reads]).then(() => Promise.all(late)).finally(() => clearTimeout(limitTimer));
-  return { first, all };
+  // Without an answer of the database, or once nobody waits: the other isolate saves what it reads.
+  const abandon = () => [...followers.keys()].forEach((provider) => settle(provider, failedList("timeout")));
+  tools.background(follow().catch(abandon));
+  const ended = new Map(readings.map(({ request: { provider: { name } } }, index) => {
+    return [name, reads[index]!.then(() => Object.hasOwn(own, name) ? first : null)];
+  }));
+  return { first, takeOver: (provider) => settle(provider, null), ended };
 }
 
 function withinBudget(work: Promise<unknown>, budgetMs: number): Promise<void> {

@@ -128,6 +128,49 @@ Deno.test("an isolate that is killed while it reads → another reads once the c
   assert.equal(countOf(site, "/anime/title/"), 2);
 });
 
+Deno.test("an isolate that is killed while it reads four providers → another reads all four once the claims have run out", async () => {
+  await using rig = await createFunctionRig();
+  const first = Promise.withResolvers<void>();
+  const names = ["one", "two", "three", "four"];
+  const sites: ServedSite[] = names.map((_, index) =>
+    serveSite(goodSite(() => sites[index]!.url, () => first.promise))
+  );
+  await addProviders(rig, names.map((name, index) => ({ name, site: sites[index]! })));
+  const looks = () => rig.calls.filter((one) => one.endsWith("/read_episode")).length;
+  {
+    await using set = await startIsolates(rig, 2, sites);
+    const lost = set.get(0).catch(() => null);
+    await eventually(() => sites.every((site) => countOf(site, "/anime/title/") === 1));
+    const waiting = set.get(1);
+    await eventually(() => looks() > 3); // it looks again and again
+    await set.isolates[0]!.kill();
+    assert.equal(await lost, null);
+    first.resolve();
+    await rig.database.admin`update keepstream.source_reads set until = now() where true`;
+    const { data } = await waiting;
+    assert.deepEqual(names.map((name) => data[name]?.length), names.map(() => PLAYERS));
+    assert.deepEqual(sites.map((site) => countOf(site, "/anime/title/")), [2, 2, 2, 2]);
+  }
+  for (const site of sites) await site[Symbol.asyncDispose]();
+});
+
+Deno.test("a site that takes half a minute is still its first reader's: nobody else begins to read it", async () => {
+  await using rig = await createFunctionRig();
+  const first = Promise.withResolvers<void>();
+  await using site = serveSite(goodSite(() => site.url, () => first.promise));
+  await addProviders(rig, [{ name: "animasu", site }]);
+  await using set = await startIsolates(rig, 2, [site]);
+  const reading = set.get(0);
+  await eventually(() => countOf(site, "/anime/title/") === 1);
+  await rig.database.admin`update keepstream.source_reads set until = until - interval '30 seconds' where true`;
+  const waiting = set.get(1);
+  const looks = () => rig.calls.filter((one) => one.endsWith("/read_episode")).length;
+  await eventually(() => looks() > 3 || countOf(site, "/anime/title/") > 1);
+  first.resolve();
+  for (const answer of [await reading, await waiting]) assert.equal(answer.data.animasu?.length, PLAYERS);
+  assert.equal(countOf(site, "/anime/title/"), 1);
+});
+
 Deno.test("a failure is answered at once with its age and when to ask again, read again behind when due, and then over", async () => {
   await using rig = await createFunctionRig();
   let up = false;
