@@ -699,10 +699,10 @@ export type Database = {
       "leased_videos": {
         Args: Record<PropertyKey, never>;
         Returns: {
-          "claimed_by_event": number;
           "id": string;
           "lease_expires_at": string;
           "lease_owner": string;
+          "lease_token": string;
           "run_at": string;
           "status": string;
         }[];

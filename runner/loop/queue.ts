@@ -119,9 +119,10 @@ export function createQueue(options: { url: string; key: string; worker: string;
      * Answers how many.
      */
     async giveBackStrays(known: readonly Job[]): Promise<number> {
-      const { data, error, status } = await client.from("video_queue").select("id,lease_token")
-        .is("finished_at", null).eq("lease_owner", owner); // the unfinished ones have an index
-      if (error !== null) throw rpcError("video_queue", { status, message: error.message, code: error.code });
+      const { data, error, status } = await client.rpc("leased_videos").eq("lease_owner", owner).select(
+        "id,lease_token",
+      );
+      if (error !== null) throw rpcError("leased_videos", { status, message: error.message, code: error.code });
       const tokens = new Set(known.map((job) => job.leaseToken));
       const strays = z.array(z.object({ id: z.string(), lease_token: z.string() })).parse(data)
         .filter((row) => !tokens.has(row.lease_token));

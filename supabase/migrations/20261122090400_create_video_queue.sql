@@ -46,8 +46,8 @@ comment on column public.video_queue.lease_epoch is 'Rises by one with every cla
 comment on column public.video_queue.lease_token is 'Fencing token of the current holder; every write of the job names it.';
 
 -- The claim walks this in order. A claim, a heartbeat and the move to uploading change nothing that any index of this
--- table holds, so they stay on their page (HOT) and write no index: the few jobs that are leased stay in here, and who
--- looks for them follows the last claims (public.leased_videos).
+-- table holds, so they stay on their page (HOT) and write no index: the few jobs that are leased stay in here, and
+-- keepstream.video_leases lists them for who looks for them.
 create index video_queue_unfinished on public.video_queue (priority, run_at, id) where finished_at is null;
 create index video_queue_dead on public.video_queue (terminal_at) where terminal_at is not null;
 
@@ -83,3 +83,22 @@ end
 $$;
 comment on function keepstream.job_is_sound(public.video_queue) is 'True, or an error that names the rule the row breaks.';
 alter table public.video_queue add constraint video_queue_is_sound check (keepstream.job_is_sound(video_queue));
+
+-- Which jobs are leased, for the sweep and the counts: a partial index would have every claim write all indexes of the queue.
+-- No foreign key: its check would read the job once more with every claim.
+create table keepstream.video_leases (
+  queue_id uuid primary key
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+comment on table keepstream.video_leases is 'The jobs that are leased: a claim adds its own, whatever ends a lease removes it.';
+alter table keepstream.video_leases enable row level security;
+
+create function keepstream.forget_lease() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from keepstream.video_leases l where l.queue_id = old.id;
+  return null;
+end
+$$;
+create trigger video_queue_forgets_lease after delete on public.video_queue
+  for each row when (old.lease_token is not null) execute function keepstream.forget_lease();

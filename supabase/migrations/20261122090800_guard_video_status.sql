@@ -19,7 +19,29 @@ begin
     raise exception using errcode = 'PT422', message = format('a job cannot go from %s to %s', old.status, new.status);
   end if;
 
-  if job.status in ('pending', 'failed', 'ready') then
+  if (job.status = 'pending' or (job.status = 'failed' and job.terminal_at is null)) and not keepstream.may_keep(job.mal_id, job.episode, job.provider) then
+    if exists (select from public.video_store s where s.queue_id = job.id) then
+      raise exception using errcode = 'PT403', message = 'nothing says on what ground this may be archived again: the archive stays';
+    end if;
+    job.status := 'failed';
+    job.retry_count := old.retry_count;
+    job.error_class := 'policy_denied';
+    job.error_message := keepstream.no_ground();
+    job.terminal_at := moment;
+  end if;
+  if old.cancel_requested_at is not null and job.status in ('pending', 'failed') then
+    job.status := 'failed';
+    job.error_class := 'cancelled';
+    job.error_message := 'cancelled';
+    job.terminal_at := moment;
+  end if;
+
+  if job.status = 'downloading' then
+    insert into keepstream.video_leases (queue_id) values (job.id) on conflict do nothing;
+  elsif job.status in ('pending', 'failed', 'ready') then
+    if old.lease_token is not null then
+      delete from keepstream.video_leases l where l.queue_id = job.id;
+    end if;
     job.lease_token := null;
     job.lease_owner := null;
     job.lease_expires_at := null;
@@ -98,7 +120,7 @@ begin
   returning id into job.last_event;
 
   update public.video_queue q
-  set settled_status = job.status, updated_at = moment, attempts = job.attempts, retry_count = job.retry_count, run_at = job.run_at,
+  set status = job.status, settled_status = job.status, updated_at = moment, attempts = job.attempts, retry_count = job.retry_count, run_at = job.run_at,
       error_class = job.error_class, error_message = job.error_message, terminal_at = job.terminal_at, finished_at = job.finished_at,
       lease_token = job.lease_token, lease_owner = job.lease_owner, lease_expires_at = job.lease_expires_at,
       cancel_requested_at = job.cancel_requested_at, progress = job.progress, candidates = job.candidates, last_event = job.last_event

@@ -33,13 +33,14 @@ begin
     raise exception using errcode = 'PT400', message = 'priority must be 0, 1, 2 or 3';
   end if;
 
+  perform keepstream.hold_off_takedown(enqueue.mal_id);
   if exists (
     select from keepstream.takedowns t
     where t.mal_id = enqueue.mal_id and (t.episode is null or t.episode = enqueue.episode)
   ) then
     raise exception using errcode = 'PT451', message = 'this episode was taken down', hint = 'lift_takedown allows it again';
   elsif not keepstream.may_keep(enqueue.mal_id, enqueue.episode, enqueue.provider) then
-    raise exception using errcode = 'PT403', message = 'nothing says on what ground copies of this may be kept',
+    raise exception using errcode = 'PT403', message = keepstream.no_ground(),
       hint = 'the provider''s entry does, or for a catalogue the entry of the episode: deno task providers, deno task catalogue';
   end if;
 
@@ -85,7 +86,7 @@ begin
   if known >= (select s.max_candidates from keepstream.settings s) then
     delete from public.video_candidates c where c.id = (
       select w.id from public.video_candidates w where w.queue_id = job.id
-      order by w.state = 'live', w.fails desc, w.rank limit 1);
+      order by w.state = 'live', w.fails desc, w.rank desc limit 1);
   end if;
   insert into public.video_candidates (id, queue_id, rank, embed_url, video_url, kind, headers, expires_at)
   select source.id, job.id, coalesce(max(c.rank), -1) + 1, page, source.video_url, source.kind, source.headers, source.expires_at
@@ -142,7 +143,7 @@ begin
       mal_id int, episode int, provider text, video_url text, resolution text,
       embed_url text, kind text, headers jsonb, expires_at timestamptz, priority int)) with ordinality
       as v (mal_id, episode, provider, video_url, resolution, embed_url, kind, headers, expires_at, priority, place)
-    order by v.mal_id, v.episode, v.provider, v.resolution, v.place
+    order by v.mal_id, v.episode, v.provider, nullif(v.resolution, ''), v.place
   loop
     return next keepstream.enqueue(item.mal_id, item.episode, item.provider, item.video_url, item.resolution,
       item.embed_url, item.kind, item.headers, item.expires_at, item.priority);

@@ -9,7 +9,7 @@ returns table (
   lease_token uuid, lease_epoch int, lease_owner text, lease_expires_at timestamptz, created_at timestamptz, candidates jsonb
 )
 language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -17,28 +17,34 @@ declare
   holder constant text := left(coalesce(nullif(trim(worker), ''), 'runner'), 100);
   seconds constant int := least(greatest(coalesce(lease_seconds, 120), 10), 3600);
   moment timestamptz;
+  places tid[];
+  moves bigint[];
   claimed int;
 begin
   while wanted > 0 loop
     moment := clock_timestamp();
-    return query
-    with due as materialized (
+    -- Locked by a statement of its own: a row that was updated just before has moved, and only the next one sees where to.
+    select array_agg(d.place), array_agg(d.previous) into places, moves from (
       select q.ctid as place, q.last_event as previous from public.video_queue q
-      where q.finished_at is null and q.run_at <= moment and q.lease_token is null
+      where q.finished_at is null and q.run_at <= moment and q.lease_token is null and q.attempts < q.max_attempts
       order by q.priority, q.run_at, q.id
       limit wanted
       for update skip locked
-    ), claimed as (
+    ) d;
+    return query
+    with claimed as (
       update public.video_queue q
       set status = 'downloading', settled_status = 'downloading', attempts = q.attempts + 1, updated_at = moment,
           lease_token = gen_random_uuid(), lease_epoch = q.lease_epoch + 1, lease_owner = holder,
           lease_expires_at = moment + make_interval(secs => seconds),
           started_at = coalesce(q.started_at, moment), progress = null,
           last_event = nextval('keepstream.events_id_seq')
-      from due where q.ctid = due.place
+      from unnest(places, moves) as due (place, previous) where q.ctid = due.place
       returning q.id, q.mal_id, q.episode, q.provider, q.resolution, q.video_url, q.embed_url, q.status, q.priority, q.attempts,
         q.max_attempts, q.retry_count, q.error_class, q.lease_token, q.lease_epoch, q.lease_owner, q.lease_expires_at, q.created_at,
         q.candidates, q.last_event, due.previous
+    ), listed as (
+      insert into keepstream.video_leases (queue_id) select c.id from claimed c
     ), noted as (
       insert into keepstream.events (id, queue_id, at, kind, to_status, lease_epoch, worker, error_class, previous)
       select c.last_event, c.id, moment, 'claimed', c.status, c.lease_epoch, c.lease_owner, c.error_class, c.previous from claimed c

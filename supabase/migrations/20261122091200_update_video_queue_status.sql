@@ -83,16 +83,12 @@ begin
     dead := moment;
   else
     if job.blames_source or job.effect in ('next_source', 'terminal_source') then
-      -- The one named, if it is this job's, else the one that was first in line.
-      loop
-        update public.video_candidates c
-        set fails = c.fails + 1, last_error_class = job.class,
-            state = case job.effect when 'next_source' then 'expired' when 'terminal_source' then 'dead' else c.state end
-        where c.id = coalesce(candidate_id, (job.candidates -> 0 ->> 'id')::uuid) and c.queue_id = job.id
-        returning c.* into blamed;
-        exit when found or candidate_id is null;
-        candidate_id := null;
-      end loop;
+      -- The one named, while this job has it; where none is named, the one that was first in line.
+      update public.video_candidates c
+      set fails = c.fails + 1, last_error_class = job.class,
+          state = case job.effect when 'next_source' then 'expired' when 'terminal_source' then 'dead' else c.state end
+      where c.id = coalesce(candidate_id, (job.candidates -> 0 ->> 'id')::uuid) and c.queue_id = job.id
+      returning c.* into blamed;
       if blamed.state <> 'live' and jsonb_array_length(job.candidates) = 1 and (job.candidates -> 0 ->> 'id')::uuid = blamed.id then
         addresses := null; -- it was the only one
       else
@@ -120,6 +116,12 @@ begin
   if to_status = 'failed' and job.attempts >= job.max_attempts then
     dead := moment;
   end if;
+  if dead is null and not keepstream.may_keep(job.mal_id, job.episode, job.provider) then
+    to_status := 'failed';
+    dead := moment;
+    error := keepstream.no_ground();
+    job.class := 'policy_denied';
+  end if;
   if dead is not null then
     addresses := null;
   end if;
@@ -127,6 +129,7 @@ begin
     message := keepstream.redact(error);
   end if;
 
+  delete from keepstream.video_leases l where l.queue_id = job.id;
   with moved as (
     update public.video_queue q
     set status = to_status, settled_status = to_status,

@@ -12,9 +12,12 @@ begin
     raise exception using errcode = 'PT400', message = 'ids and lease_tokens must have the same length';
   elsif cardinality(ids) > 200 then
     raise exception using errcode = 'PT400', message = 'at most 200 leases at once';
+  elsif exists (select from unnest(ids) as i (id) where octet_length((extend_video_lease.progress -> i.id::text)::text) > 8192) then
+    raise exception using errcode = 'PT400', message = 'progress is at most 8192 bytes';
   end if;
-  -- In the order of ids: two heartbeats must not wait for each other.
-  perform from public.video_queue q where q.id = any (ids) and q.lease_token = any (lease_tokens) order by q.id for no key update;
+  -- In the order of their keys, as whoever locks several jobs: two of them must not wait for each other.
+  perform from public.video_queue q where q.id = any (ids) and q.lease_token = any (lease_tokens)
+  order by q.mal_id, q.episode, q.provider, q.resolution for no key update;
   moment := clock_timestamp();
   return query
   with named as materialized (

@@ -41,6 +41,8 @@ begin
     raise exception using errcode = 'PT422', message = format('a job cannot go from %s to ready', job.status), hint = 'report uploading first';
   elsif jsonb_typeof(replicas) not in ('array', 'null') then
     raise exception using errcode = 'PT400', message = 'replicas must be an array';
+  elsif not keepstream.may_keep(job.mal_id, job.episode, job.provider) then
+    raise exception using errcode = 'PT403', message = keepstream.no_ground(), hint = 'report it as failed';
   end if;
 
   insert into public.video_store (
@@ -85,6 +87,7 @@ begin
     raise exception using errcode = 'PT422', message = 'hf_repo and hf_path must name a verified replica';
   end if;
 
+  delete from keepstream.video_leases l where l.queue_id = job.id;
   with moved as (
     update public.video_queue q
     set status = 'ready', settled_status = 'ready', finished_at = moment, updated_at = moment, error_class = null, error_message = null,

@@ -41,36 +41,30 @@ create function public.takedown(mal_id int, episode int default null) returns js
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  removed jsonb;
+  doomed uuid[];
+  copies jsonb;
 begin
   if takedown.mal_id is null then
     raise exception using errcode = 'PT400', message = 'mal_id is required';
   end if;
+  -- Whoever asks for this title is through before, or waits and is refused.
+  perform pg_advisory_xact_lock(keepstream.takedown_locks(), takedown.mal_id);
   insert into keepstream.takedowns (mal_id, episode) values (takedown.mal_id, takedown.episode) on conflict do nothing;
-  with doomed as (
+  -- Locked by a statement of its own: what a holder recorded while this one waited is seen by the next.
+  doomed := array(
     select q.id from public.video_queue q
     where q.mal_id = takedown.mal_id and (takedown.episode is null or q.episode = takedown.episode)
-    order by q.id for update
-  ), copies as (
-    select coalesce(jsonb_agg(jsonb_build_object('target', r.target, 'account', r.account, 'repo', r.repo, 'path', r.path)), '[]') as list
-    from doomed d join public.video_store s on s.queue_id = d.id join public.video_replicas r on r.store_id = s.id
-    where r.repo is not null
-  ), noted as (
-    insert into keepstream.events (queue_id, kind, detail)
-    select d.id, 'taken_down', jsonb_build_object('mal_id', takedown.mal_id, 'episode', takedown.episode) from doomed d
-    returning queue_id
-  )
-  select jsonb_build_object('jobs', (select count(*) from noted), 'copies', c.list,
-    'ids', (select coalesce(jsonb_agg(n.queue_id), '[]') from noted n))
-  into removed from copies c;
-  if (removed ->> 'jobs')::int = 0 then
-    insert into keepstream.events (kind, detail)
-    values ('taken_down', jsonb_build_object('mal_id', takedown.mal_id, 'episode', takedown.episode));
-  end if;
-  delete from public.video_queue q where q.id in (select (i.id)::uuid from jsonb_array_elements_text(removed -> 'ids') as i (id));
+    order by q.mal_id, q.episode, q.provider, q.resolution for update);
+  select coalesce(jsonb_agg(jsonb_build_object('target', r.target, 'account', r.account, 'repo', r.repo, 'path', r.path)), '[]') into copies
+  from public.video_store s join public.video_replicas r on r.store_id = s.id
+  where s.queue_id = any (doomed) and r.repo is not null;
+  insert into keepstream.events (queue_id, kind, detail)
+  select d.id, 'taken_down', jsonb_build_object('mal_id', takedown.mal_id, 'episode', takedown.episode)
+  from unnest(case doomed when '{}' then array[null::uuid] else doomed end) as d (id);
+  delete from public.video_queue q where q.id = any (doomed);
   delete from keepstream.source_lists l
   where l.mal_id = takedown.mal_id and (takedown.episode is null or l.episode = takedown.episode);
-  return removed - 'ids';
+  return jsonb_build_object('jobs', cardinality(doomed), 'copies', copies);
 end
 $$;
 comment on function public.takedown(int, int) is

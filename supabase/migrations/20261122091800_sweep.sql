@@ -1,80 +1,45 @@
--- Which jobs are leased: those of the claims since the oldest lease. An index or a list of them would have every claim and
--- every end of a lease write it; here the sweep alone moves a mark along the events.
-create table keepstream.lease_watch (
-  singleton boolean primary key default true,
-  from_event bigint not null default 0,
-  next_event bigint not null default 0,
-  next_xmax xid8 not null default '0',
-  constraint lease_watch_has_one_row check (singleton)
-);
-comment on table keepstream.lease_watch is 'No lease was claimed before from_event. It moves to next_event once every transaction below next_xmax has ended, so that none can appear behind it.';
-alter table keepstream.lease_watch enable row level security;
-insert into keepstream.lease_watch default values;
-
+-- From the list to the queue by primary key, held to that order: the planner knows neither how short the list is nor how long
+-- the queue. One place for whoever looks for leases.
 create function public.leased_videos()
-returns table (id uuid, status text, lease_owner text, lease_expires_at timestamptz, run_at timestamptz, claimed_by_event bigint)
-language sql stable security definer set search_path = '' set enable_seqscan = off set enable_bitmapscan = off
+returns table (id uuid, status text, lease_owner text, lease_token uuid, lease_expires_at timestamptz, run_at timestamptz)
+language sql stable security definer set search_path = ''
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
-  -- Said in this order, and held to it: the few claims behind the mark, then the job of each by its key.
-  with claims as materialized (
-    select e.id, e.queue_id, e.lease_epoch from keepstream.events e
-    where e.id >= (select w.from_event from keepstream.lease_watch w) and e.kind = 'claimed'
-  )
-  select q.id, q.status::text, q.lease_owner, q.lease_expires_at, q.run_at, c.id
-  from claims c
-  cross join lateral (select j.* from public.video_queue j where j.id = c.queue_id offset 0) q
-  where q.lease_epoch = c.lease_epoch and q.lease_token is not null
+  select q.* from keepstream.video_leases l cross join lateral (
+    select j.id, j.status::text, j.lease_owner, j.lease_token, j.lease_expires_at, j.run_at
+    from public.video_queue j where j.id = l.queue_id offset 0
+  ) q
 $$;
-comment on function public.leased_videos() is 'The jobs that are leased, by whom, and until when.';
-
-create function keepstream.move_lease_watch() returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  watch keepstream.lease_watch;
-  reached bigint;
-begin
-  select * into watch from keepstream.lease_watch w for update skip locked;
-  if not found or pg_snapshot_xmin(pg_current_snapshot()) < watch.next_xmax then
-    return;
-  end if;
-  -- First the number, then the transactions: whoever drew a lower number had begun by then.
-  select s.last_value + s.is_called::int into reached from keepstream.events_id_seq s;
-  update keepstream.lease_watch w
-  set from_event = least(watch.next_event, (select min(l.claimed_by_event) from public.leased_videos() l)),
-      next_event = reached, next_xmax = pg_snapshot_xmax(pg_current_snapshot())
-  where w.singleton;
-end
-$$;
+comment on function public.leased_videos() is 'The jobs that are leased, by whom, with which token, and until when.';
 
 -- What time alone brings about: leases run out, wakes get lost, history grows old.
 create function public.sweep() returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off
 as $$
 declare
   moment timestamptz := clock_timestamp();
+  expired uuid[];
   reaped int;
   copies int;
   pruned int := 0;
-  upto bigint;
   due boolean;
 begin
-  with expired as materialized (
+  expired := array(select l.id from public.leased_videos() l where l.lease_expires_at <= moment limit 1000);
+  expired := array(
     select q.id from public.video_queue q
-    where q.id in (select l.id from public.leased_videos() l where l.lease_expires_at <= moment)
-      and q.lease_token is not null and q.lease_expires_at <= moment
-    order by q.id limit 1000 for update skip locked
-  )
+    where q.id = any (expired) and q.lease_token is not null and q.lease_expires_at <= moment for update skip locked);
+  -- Of a job that was to be cancelled the status' trigger makes a cancelled one.
   update public.video_queue q
-  set status = 'failed',
-      error_class = case when q.cancel_requested_at is null then 'lease_expired' else 'cancelled' end,
-      error_message = case when q.cancel_requested_at is null then 'no heartbeat from ' || q.lease_owner else 'cancelled' end,
-      terminal_at = case when q.cancel_requested_at is not null then moment end,
-      run_at = moment + make_interval(secs => (
-        select e.base_seconds * (1 + 5 * random()) / 6 from keepstream.error_classes e where e.name = 'lease_expired'))
-  from expired where q.id = expired.id;
+  set status = 'failed', error_class = 'lease_expired', error_message = 'no heartbeat from ' || q.lease_owner,
+      run_at = moment + make_interval(secs => (1 + 5 * random()) / 6 * coalesce(
+        (select e.base_seconds from keepstream.error_classes e where e.name = 'lease_expired'), 30))
+  where q.id = any (expired);
   get diagnostics reaped = row_count;
-  perform keepstream.move_lease_watch();
+
+  -- What an enqueue or a report under way at the time left waiting, and what was changed by hand.
+  if (select r.changed_at > moment - interval '10 minutes' from keepstream.rights_review r) then
+    perform keepstream.end_jobs_without_rights();
+  end if;
 
   with expired as materialized (
     select r.id from public.video_replicas r
@@ -94,7 +59,7 @@ begin
 
   due := exists (
     select from public.video_queue q
-    where q.finished_at is null and q.run_at <= moment and q.lease_token is null
+    where q.finished_at is null and q.run_at <= moment and q.lease_token is null and q.attempts < q.max_attempts
   ) or exists (
     select from public.video_replicas r
     where r.state in ('pending', 'failed', 'missing') and r.run_at <= moment and r.attempts < r.max_attempts

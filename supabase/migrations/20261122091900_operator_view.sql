@@ -19,6 +19,6 @@ select
 comment on view public.operator is 'Counts of the queue, for an operator and for /status.';
 
 create function public.queue_counts() returns jsonb
-language sql stable security definer set search_path = ''
+language sql stable security definer set search_path = '' set enable_seqscan = off set jit = off
 as $$ select pg_catalog.to_jsonb(o) from public.operator o $$;
 comment on function public.queue_counts() is 'The operator view as one object: due, delayed, downloading, uploading, expired, dead, ready, repairs, oldest_due_at.';

@@ -108,15 +108,53 @@ $$;
 comment on function keepstream.may_keep(int, int, text) is
   'Whether the provider''s entry – of a catalogue the episode''s – is enabled and says on what ground copies may be kept.';
 
+create function keepstream.no_ground() returns text
+language sql immutable parallel safe set search_path = ''
+as $$ select 'nothing says on what ground copies of this may be kept' $$;
+
+-- The rule of may_keep for all waiting jobs at once.
 create function keepstream.end_jobs_without_rights() returns void
-language sql security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
+declare
+  denied uuid[];
+begin
+  denied := array(
+    select q.id from public.video_queue q
+    left join public.providers p on p.name = q.provider and p.enabled
+    left join public.catalogue c on p.recipe = 'catalogue' and c.mal_id = q.mal_id and c.episode = q.episode
+    where q.finished_at is null and q.lease_token is null
+      and nullif(trim(case when p.recipe = 'catalogue' then c.rights else p.rights end), '') is null
+    order by q.mal_id, q.episode, q.provider, q.resolution for update of q);
   update public.video_queue q
-  set status = 'failed', error_class = 'policy_denied', error_message = 'nothing says on what ground copies of this may be kept',
-      terminal_at = pg_catalog.clock_timestamp(), finished_at = pg_catalog.clock_timestamp(), candidates = null
-  where q.finished_at is null and q.lease_token is null and not keepstream.may_keep(q.mal_id, q.episode, q.provider)
+  set status = 'failed', error_class = 'policy_denied', error_message = keepstream.no_ground(),
+      terminal_at = clock_timestamp(), finished_at = clock_timestamp(), candidates = null
+  where q.id = any (denied);
+end
 $$;
 comment on function keepstream.end_jobs_without_rights() is 'Makes waiting jobs that no declared right covers (any more) dead letters.';
+
+create table keepstream.rights_review (
+  singleton boolean primary key default true,
+  changed_at timestamptz not null default now(),
+  constraint rights_review_has_one_row check (singleton)
+);
+comment on table keepstream.rights_review is 'When an entry last changed: for ten minutes after that, each sweep looks for jobs without a right.';
+alter table keepstream.rights_review enable row level security;
+insert into keepstream.rights_review default values;
+
+create function keepstream.review_rights() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update keepstream.rights_review r set changed_at = clock_timestamp() where r.singleton;
+  return null;
+end
+$$;
+create trigger providers_have_rights_reviewed after update or delete or truncate on public.providers
+  for each statement execute function keepstream.review_rights();
+create trigger catalogue_has_rights_reviewed after update or delete or truncate on public.catalogue
+  for each statement execute function keepstream.review_rights();
 
 create function public.apply_providers(entries jsonb, dry_run boolean default true) returns jsonb
 language plpgsql security definer set search_path = ''

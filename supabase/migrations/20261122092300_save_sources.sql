@@ -16,6 +16,7 @@ begin
     raise exception using errcode = 'PT400', message = 'lists must be {"<provider>": {"state", "code", "servers": […]}}';
   end if;
 
+  perform keepstream.hold_off_takedown(save_sources.mal_id);
   insert into keepstream.source_lists (mal_id, episode, provider, state, code, servers, fetched_at, failures, due_seconds)
   select save_sources.mal_id, save_sources.episode, l.key, l.state, l.value ->> 'code', l.servers, clock_timestamp(), l.failures,
     case when l.state = 'ok' then coalesce((l.value -> 'due_seconds')::int, 1200)
@@ -35,12 +36,11 @@ begin
         servers = case when excluded.state in ('ok', 'empty') then excluded.servers else source_lists.servers end;
   perform keepstream.end_readings(save_sources.mal_id, save_sources.episode, lists);
 
-  -- What plays and may be kept. A server this schema would refuse is left out, not the others with it.
-  select jsonb_agg(jsonb_build_object(
+  -- What plays and may be kept. A server this schema would refuse is left out, not the others with it; so is what exceeds a batch.
+  select jsonb_agg(s.server) into servers from (select jsonb_build_object(
     'mal_id', save_sources.mal_id, 'episode', save_sources.episode, 'provider', l.key, 'video_url', v.value ->> 'video_url',
     'embed_url', v.value ->> 'embed_url', 'resolution', v.value ->> 'resolution', 'kind', v.value ->> 'kind',
-    'headers', v.value -> 'headers', 'expires_at', case when pg_input_is_valid(v.value ->> 'expires_at', 'timestamptz') then v.value ->> 'expires_at' end) order by l.key, v.ordinality)
-  into servers
+    'headers', v.value -> 'headers', 'expires_at', case when pg_input_is_valid(v.value ->> 'expires_at', 'timestamptz') then v.value ->> 'expires_at' end) as server
   from jsonb_each(lists) as l
   cross join jsonb_array_elements(case when jsonb_typeof(l.value -> 'servers') = 'array' then l.value -> 'servers' else '[]' end) with ordinality as v
   where keepstream.may_keep(save_sources.mal_id, save_sources.episode, l.key)
@@ -49,7 +49,8 @@ begin
     and coalesce(octet_length(v.value ->> 'embed_url') <= 4096 and v.value ->> 'embed_url' ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$', v.value ->> 'embed_url' is null)
     and coalesce(v.value ->> 'resolution' ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$', true)
     and coalesce(v.value ->> 'kind' ~ '^[a-z0-9_-]{1,20}$', true)
-    and coalesce(jsonb_typeof(v.value -> 'headers') in ('object', 'null'), true);
+    and coalesce(jsonb_typeof(v.value -> 'headers') in ('object', 'null') and octet_length((v.value -> 'headers')::text) <= 8192, true)
+  order by v.ordinality, l.key limit 500) as s;
 
   queue_full := exists (
     select from public.video_queue q where q.finished_at is null

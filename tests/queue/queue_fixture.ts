@@ -45,7 +45,16 @@ export interface QueueFixture {
 const EMPTY_ALL = [
   ...["video_replicas", "video_store", "video_candidates", "video_queue"].map((table) => `public.${table}`),
   ...["providers", "catalogue", "title_mappings", "metadata_cache"].map((table) => `public.${table}`),
-  ...["events", "takedowns", "resource_leases", "source_lists", "source_reads", "provider_trouble", "client_limits"]
+  ...[
+    "video_leases",
+    "events",
+    "takedowns",
+    "resource_leases",
+    "source_lists",
+    "source_reads",
+    "provider_trouble",
+    "client_limits",
+  ]
     .map((table) => `keepstream.${table}`),
   ...["net.http_request_queue", "vault.secrets"],
 ].map((table) => `delete from ${table} where true`).join("; ");

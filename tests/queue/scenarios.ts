@@ -6,7 +6,10 @@ import { CANDIDATES } from "./scenarios/candidates.ts";
 import { CONCURRENCY } from "./scenarios/concurrency.ts";
 import { DERIVED } from "./scenarios/derived.ts";
 import { EPISODE } from "./scenarios/episode.ts";
+import { LEASES } from "./scenarios/leases.ts";
 import { LIMITS } from "./scenarios/limits.ts";
+import { RACES } from "./scenarios/races.ts";
+import { RIGHTS } from "./scenarios/rights.ts";
 import { TRANSITIONS } from "./scenarios/transitions.ts";
 import { UPKEEP } from "./scenarios/upkeep.ts";
 import { WAKE } from "./scenarios/wake.ts";
@@ -22,4 +25,7 @@ export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   concurrency: CONCURRENCY,
   limits: LIMITS,
   derived: DERIVED,
+  leases: LEASES,
+  rights: RIGHTS,
+  races: RACES,
 };

@@ -48,6 +48,7 @@ Deno.test("service_role can read the queue but not write it past the functions",
   await using database = await createTestDatabase();
   await database.serviceRole`select * from public.video_queue`;
   await database.serviceRole`select * from public.operator`;
+  await database.sql`insert into public.providers (name, recipe, rights) values ('a', 'page', 'own work')`;
   await database
     .sql`insert into public.video_queue (mal_id, episode, provider, video_url) values (1, 1, 'a', 'https://a.test/')`;
   await database.sql`update public.video_queue set status = 'failed', terminal_at = now(), attempts = 3 where true`;

@@ -12,9 +12,9 @@ const CHECKS: Readonly<Record<string, string>> = {
   "3: lease if and only if active": `
     select 1 from public.video_queue where (status in ('downloading', 'uploading')) <> (lease_token is not null)
       or (lease_token is null) <> (lease_expires_at is null)`,
-  "3: leased_videos names the leased jobs": `
+  "3: the list of leases names the leased jobs": `
     select 1 from (select q.id from public.video_queue q where q.lease_token is not null) q
-    full join public.leased_videos() l on l.id = q.id where q.id is null or l.id is null`,
+    full join keepstream.video_leases l on l.queue_id = q.id where q.id is null or l.queue_id is null`,
   "7: ready if and only if there is a store row": `
     select 1 from public.video_queue q full join public.video_store s on s.queue_id = q.id
     where coalesce(q.status = 'ready', false) <> (s.id is not null)`,

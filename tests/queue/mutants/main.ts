@@ -51,9 +51,18 @@ interface Result extends Omit<Candidate, "sql"> {
 /** The groups of scenarios that are about a part; a mutant is shown to those. Whatever no line names is shown to all. */
 const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
   [/wake|webhook/, ["wake", "upkeep", "concurrency"]],
-  [/enqueue|candidate/, ["candidates", "transitions", "bad input", "wake", "episode", "archive", "concurrency"]],
-  [/upsert|replica|takedown|store|requeue/, ["archive", "bad input", "upkeep", "concurrency"]],
-  [/redact|delay|settle|record|sound|claim_pending|update_video|extend|cancel|retry|history|leased|lease_watch/, [
+  [/enqueue|candidate/, [
+    "candidates",
+    "transitions",
+    "bad input",
+    "wake",
+    "episode",
+    "archive",
+    "concurrency",
+    "races",
+  ]],
+  [/upsert|replica|takedown|store|requeue/, ["archive", "bad input", "upkeep", "concurrency", "rights", "races"]],
+  [/redact|delay|settle|record|sound|claim_pending|update_video|extend|cancel|retry|history|leased|forget_lease/, [
     "transitions",
     "candidates",
     "archive",
@@ -61,18 +70,31 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "bad input",
     "upkeep",
     "concurrency",
+    "leases",
+    "rights",
+    "races",
   ]],
-  [/resource|sweep|prune|operator|counts/, ["upkeep", "transitions", "wake", "archive", "concurrency"]],
+  [/resource|sweep|prune|operator|counts/, [
+    "upkeep",
+    "transitions",
+    "wake",
+    "archive",
+    "concurrency",
+    "leases",
+    "rights",
+  ]],
   [/episode|sources|source_lists|readings|back_off|providers|catalogue|mapping|metadata|take_request|may_keep|rights/, [
     "episode",
     "upkeep",
     "archive",
     "bad input",
+    "rights",
+    "races",
   ]],
 ];
 /** Parts that the random operations go through. */
 const MODELLED =
-  /^keepstream\.(settle|record|enqueue|drop|requeue|job_is|live_|describe|history|move_lease)|^public\.(enqueue|claim|update|extend|upsert|cancel|report|complete|promote|sweep|leased)/;
+  /^keepstream\.(settle|record|enqueue|drop|requeue|job_is|live_|describe|history|forget_lease)|^public\.(enqueue|claim|update|extend|upsert|cancel|report|complete|promote|sweep|leased)/;
 
 interface Check {
   readonly name: string;

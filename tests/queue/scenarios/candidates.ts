@@ -50,7 +50,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "source_expired of a named candidate → that one; of a foreign one → the first",
+    name: "source_expired of a named candidate → that one; of a foreign one → none",
     async run(queue) {
       const job = await claimedWith(queue, [A, B]);
       const row = await queue.update(job, "failed", {
@@ -69,7 +69,7 @@ export const CANDIDATES: readonly Scenario[] = [
       const [own] = await queue.sql`select fails, last_error_class from public.video_candidates where id = ${
         again.candidates[0]!.id
       }`;
-      assert.deepEqual({ ...own }, { fails: 1, last_error_class: "network" });
+      assert.deepEqual({ ...own }, { fails: 0, last_error_class: null });
     },
   },
   {
@@ -151,6 +151,19 @@ export const CANDIDATES: readonly Scenario[] = [
       assert.equal(rows.length, 16);
       assert.ok(!rows.some((row) => row["video_url"] === "https://a.test/3"));
       assert.equal(rows.at(-1)!["video_url"], "https://a.test/16");
+    },
+  },
+  {
+    name: "the address that was tried made room meanwhile → no other is blamed; the one in use makes room last",
+    async run(queue) {
+      const addresses = Array.from({ length: 16 }, (_, n) => `https://a.test/${n}`);
+      const job = await claimedWith(queue, addresses);
+      await queue.enqueue({ episode: 1, video_url: "https://a.test/16" });
+      const left = await queue.sql`select video_url from public.video_candidates order by rank`;
+      assert.deepEqual(left.map((row) => row["video_url"]), [...addresses.slice(0, 15), "https://a.test/16"]);
+      await queue.update(job, "failed", { error_class: "unsupported", candidate_id: job.candidates[15]!.id });
+      const states = await queue.sql`select distinct state, fails from public.video_candidates`;
+      assert.deepEqual(states.map((row) => ({ ...row })), [{ state: "live", fails: 0 }]);
     },
   },
   {

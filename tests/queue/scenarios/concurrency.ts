@@ -86,49 +86,6 @@ export const CONCURRENCY: readonly Scenario[] = [
   },
 
   {
-    name: "leases that are old, or whose claim was not committed when the sweep looked → found by later sweeps",
-    async run(queue) {
-      const leased = async () => (await queue.rpc("leased_videos")).map((row) => row["id"]);
-      const old = await queue.downloading();
-      const slow = queue.connect("postgres");
-      const late = await queue.enqueue();
-      await slow`begin`;
-      await slow`select * from public.claim_pending_videos(1, 'slow')`;
-      for (let round = 0; round < 4; round++) {
-        await queue.update(await queue.downloading(), "failed", { error_class: "drm" });
-        await queue.rpc("sweep");
-        assert.deepEqual(await leased(), [old.id]);
-      }
-      await slow`commit`;
-      for (let round = 0; round < 4; round++) await queue.rpc("sweep");
-      assert.deepEqual(new Set(await leased()), new Set([old.id, late["id"]]));
-      const [watch] = await queue.sql`select from_event > 0 as moved from keepstream.lease_watch`;
-      assert.equal(watch!["moved"], true);
-      await queue.travel(121);
-      const [{ sweep } = {}] = await queue.rpc<{ sweep: Row }>("sweep");
-      assert.equal(sweep!["reaped"], 2);
-      await slow`begin`;
-      const alone = await queue.enqueue();
-      await slow`select * from public.claim_pending_videos(1, 'slow')`;
-      for (let round = 0; round < 4; round++) {
-        await queue.enqueue();
-        await queue.rpc("sweep");
-      }
-      await slow`commit`;
-      assert.deepEqual(await leased(), [alone["id"]]);
-      await queue.sql`update public.video_queue set status = 'pending' where id = ${alone["id"] as string}`;
-      const other = queue.connect("postgres");
-      await other`begin`;
-      await other`select from keepstream.lease_watch for update`;
-      await queue.rpc("sweep"); // leaves the mark to the other
-      await other`rollback`;
-      for (let round = 0; round < 3; round++) await queue.rpc("sweep");
-      const [end] = await queue.sql`
-        select from_event > (select max(id) from keepstream.events) as past from keepstream.lease_watch`;
-      assert.equal(end!["past"], true, "nothing is leased: nothing is looked at");
-    },
-  },
-  {
     name: "a zombie's completion and its successor's at the same moment → one wins, the other hears 409",
     async run(queue) {
       const database = queue.database;

@@ -408,6 +408,7 @@ export const EPISODE: readonly Scenario[] = [
         server({ resolution: "<script>" }),
         server({ kind: "a b" }),
         server({ headers: "x" }),
+        server({ headers: { cookie: "x".repeat(8192) } }),
         "nonsense",
         null,
         7,
@@ -430,6 +431,21 @@ export const EPISODE: readonly Scenario[] = [
       assert.deepEqual((saved["queue"] as Row[]).map((row) => row["resolution"]).sort(), ["1080p", "480p"]);
       const [row] = await queue.sql`select expires_at from public.video_candidates where embed_url is null`;
       assert.deepEqual(row!["expires_at"], new Date("2027-01-01T00:00:00Z"));
+    },
+  },
+  {
+    name: "save_sources of more servers than a batch takes → cached, the first of each list asked for",
+    async run(queue) {
+      await apply(queue, [ANIMASU, { ...SAMEHADAKU, rights: "own work" }]);
+      const many = Array.from({ length: 501 }, (_, n) => server({ resolution: `${n}p`, embed_url: null }));
+      const lists = { animasu: { state: "ok", servers: many }, samehadaku: { state: "ok", servers: [server()] } };
+      const saved = await save(queue, lists);
+      assert.equal(saved["enqueued"], 500);
+      const [other] = await queue.sql`select from public.video_queue where provider = 'samehadaku'`;
+      assert.ok(other, "a long list does not push out another");
+      const [list] = await queue.sql`
+        select jsonb_array_length(servers) as servers from keepstream.source_lists where provider = 'animasu'`;
+      assert.equal(list!["servers"], 501);
     },
   },
   {

@@ -18,6 +18,13 @@ export const LIMITS: readonly Scenario[] = [
       await queue.update(job, "downloading", { progress: progress(8192) });
       const call = { id: job.id, status: "downloading", lease_token: job.lease_token, progress: progress(8193) };
       assert.equal(await queue.refusal("update_video_queue_status", call), "PT400");
+      const beat = (bytes: number) => ({
+        ids: [job.id],
+        lease_tokens: [job.lease_token],
+        progress: { [job.id]: progress(bytes) },
+      });
+      assert.equal(await queue.refusal("extend_video_lease", beat(8193)), "PT400");
+      await queue.rpc("extend_video_lease", beat(8192));
     },
   },
   {

@@ -667,7 +667,8 @@ export const TRANSITIONS: readonly Scenario[] = [
       await queue.update(dead, "failed", { error_class: "drm" });
       const failed = await queue.downloading();
       await queue.update(failed, "failed", { error_class: "network" });
-      await queue.sql`update public.video_queue set status = 'pending', retry_count = 0 where status = 'failed'`;
+      await queue.database
+        .serviceRole`update public.video_queue set status = 'pending', retry_count = 0 where status = 'failed'`;
       for (const { id } of [dead, failed]) {
         const row = await queue.row(id);
         assert.deepEqual([
@@ -846,6 +847,25 @@ export const TRANSITIONS: readonly Scenario[] = [
         assert.ok(row["terminal_at"]);
         assert.deepEqual((await queue.events(job.id)).slice(-2), ["cancel_requested", "failed"]);
       }
+    },
+  },
+  {
+    name: "a cancel of a held job that an operator takes back or fails by hand → cancelled, dead",
+    async run(queue) {
+      for (const status of ["pending", "failed"]) {
+        const job = await queue.downloading();
+        await queue.rpc("cancel_video", { id: job.id });
+        await queue.sql`update public.video_queue set status = ${status} where id = ${job.id}`;
+        const row = await queue.row(job.id);
+        assert.deepEqual([row["status"], row["error_class"], row["error_message"], row["retry_count"]], [
+          "failed",
+          "cancelled",
+          "cancelled",
+          1,
+        ]);
+        assert.ok(row["terminal_at"]);
+      }
+      assert.equal((await queue.claim(50)).length, 0);
     },
   },
   {

@@ -1,0 +1,94 @@
+/** A right that is withdrawn holds for what is under way, too: nothing more is archived, and what ends does not wait again. */
+import assert from "node:assert/strict";
+import { brokenInvariants } from "../model/invariants.ts";
+import type { QueueFixture, Scenario } from "../queue_fixture.ts";
+import { archiveOf, outcome } from "../rpc.ts";
+
+const declare = (queue: QueueFixture, rights: string | null) =>
+  queue.rpc("apply_providers", { entries: [{ name: "animasu", recipe: "page", rights }], dry_run: false });
+
+async function assertDenied(queue: QueueFixture, id: unknown, message = ""): Promise<void> {
+  const row = await queue.row(id);
+  assert.deepEqual(
+    [row["status"], row["error_class"], row["terminal_at"] !== null, row["lease_token"], row["candidates"]],
+    ["failed", "policy_denied", true, null, null],
+    message,
+  );
+}
+
+export const RIGHTS: readonly Scenario[] = [
+  {
+    name: "a job held while its right is withdrawn → its archive is refused with 403, whatever its end it is dead",
+    async run(queue) {
+      const uploading = await queue.uploading();
+      const failing = await queue.downloading();
+      const released = await queue.downloading();
+      const taken = await queue.downloading();
+      const dying = await queue.downloading();
+      await declare(queue, null);
+      assert.equal(await queue.refusal("upsert_video_store", archiveOf(uploading)), "PT403");
+      await queue.update(uploading, "failed", { error_class: "unknown" });
+      await queue.update(failing, "failed", { error_class: "network" });
+      await queue.update(released, "pending");
+      await queue.sql`update public.video_queue set status = 'pending' where id = ${taken.id}`;
+      await queue.travel(121);
+      await queue.sql`update keepstream.rights_review set changed_at = now() - interval '1 hour' where true`;
+      await queue.rpc("sweep");
+      for (const { id } of [uploading, failing, released, taken, dying]) await assertDenied(queue, id);
+      assert.equal((await queue.events(dying.id)).at(-1), "reaped");
+      await queue.travel(100_000);
+      assert.equal((await queue.claim(50)).length, 0);
+      assert.deepEqual(await brokenInvariants(queue.sql), []);
+    },
+  },
+  {
+    name: "neither retry_videos nor an operator's UPDATE revives what may not be kept, until it may",
+    async run(queue) {
+      const job = await queue.enqueue();
+      const retry = async (args = {}) => (await queue.rpc("retry_videos", args))[0]!["retry_videos"];
+      await declare(queue, null);
+      assert.equal(await retry(), 0);
+      assert.equal(await retry({ ids: [job["id"]] }), 0);
+      await queue.database
+        .serviceRole`update public.video_queue set status = 'pending', retry_count = 0 where status = 'failed'`;
+      await assertDenied(queue, job["id"]);
+      assert.deepEqual(await brokenInvariants(queue.sql), []);
+      await declare(queue, "own work");
+      assert.equal(await retry(), 1);
+      assert.equal((await queue.claimOne()).id, job["id"]);
+    },
+  },
+  {
+    name: "a ready video whose right is withdrawn → no re-archive by hand, its archive stays; once lost, it is dead",
+    async run(queue) {
+      const { job } = await queue.archived();
+      await declare(queue, null);
+      const again = queue.sql`update public.video_queue set status = 'pending' where id = ${job.id}`;
+      assert.equal(await outcome(again), "PT403");
+      assert.equal((await queue.row(job.id))["status"], "ready");
+      assert.equal((await queue.sql`select from public.video_store`).length, 1);
+      await queue.sql`delete from public.video_store where true`;
+      await assertDenied(queue, job.id);
+      assert.deepEqual(await brokenInvariants(queue.sql), []);
+    },
+  },
+  {
+    name: "an enqueue under way while rights are withdrawn, and an entry changed by hand → ended by the next sweep",
+    async run(queue) {
+      const other = queue.connect("postgres");
+      await other`begin`;
+      const [late] = await other`select (public.enqueue_video(1, 1, 'animasu', 'https://a.test/')).id`;
+      await declare(queue, null);
+      await other`commit`;
+      assert.equal((await queue.row(late!["id"]))["status"], "pending");
+      await queue.rpc("sweep");
+      await assertDenied(queue, late!["id"]);
+      await declare(queue, "own work");
+      const job = await queue.enqueue();
+      await queue.sql`update keepstream.rights_review set changed_at = now() - interval '1 hour' where true`;
+      await queue.database.serviceRole`update public.providers set rights = ' ' where name = 'animasu'`;
+      await queue.rpc("sweep");
+      await assertDenied(queue, job["id"]);
+    },
+  },
+];
