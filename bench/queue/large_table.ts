@@ -74,9 +74,6 @@ async function fill(admin: Sql): Promise<void> {
       ) insert into keepstream.events (queue_id, kind, to_status, lease_epoch, previous)
       select queue_id, 'completed', 'ready', 1, id from claimed`;
   });
-  // Where the sweeps of that time would have brought it.
-  await admin`
-    update keepstream.lease_watch set (from_event, next_event) = (select max(id) + 1, max(id) + 1 from keepstream.events) where true`;
   await admin`vacuum (analyze) public.video_candidates`;
   await admin`vacuum (analyze) keepstream.events`;
   await admin`vacuum (analyze) public.video_queue`;

@@ -15,6 +15,7 @@ declare
   dead timestamptz;
   addresses jsonb;
   next_address jsonb;
+  may_go_on boolean;
 begin
   -- With the policy of its class. One that is not the holder's to say counts as unknown.
   select q.*, e.name as class, e.effect, e.base_seconds, e.blames_source, e.about into job
@@ -46,7 +47,8 @@ begin
     return job;
   end if;
 
-  if to_status = 'uploading' and job.cancel_requested_at is null then
+  may_go_on := keepstream.may_keep(job.mal_id, job.episode, job.provider);
+  if to_status = 'uploading' and job.cancel_requested_at is null and may_go_on then
     with moved as (
       update public.video_queue q
       set status = 'uploading', settled_status = 'uploading', progress = coalesce(update_video_queue_status.progress, q.progress), updated_at = moment,
@@ -64,6 +66,11 @@ begin
     to_status := 'failed';
     error := 'cancelled';
     job.class := 'cancelled';
+    job.effect := 'terminal';
+  elsif not may_go_on then
+    to_status := 'failed';
+    error := keepstream.no_ground();
+    job.class := 'policy_denied';
     job.effect := 'terminal';
   elsif to_status = 'failed' and job.class is null then -- none was given, or one this schema does not know yet
     select e.name, e.effect, e.base_seconds, e.blames_source, e.about
@@ -116,12 +123,6 @@ begin
   if to_status = 'failed' and job.attempts >= job.max_attempts then
     dead := moment;
   end if;
-  if dead is null and not keepstream.may_keep(job.mal_id, job.episode, job.provider) then
-    to_status := 'failed';
-    dead := moment;
-    error := keepstream.no_ground();
-    job.class := 'policy_denied';
-  end if;
   if dead is not null then
     addresses := null;
   end if;
@@ -159,4 +160,4 @@ end
 $$;
 comment on function public.update_video_queue_status(uuid, text, text, uuid, text, jsonb, int, uuid) is
   'Moves a held job: its own status (progress), uploading, failed with a class, or pending (given back, attempt not consumed). '
-  '404 unknown, 409 stale lease, 422 forbidden move. Look at the status that comes back: a cancel turns any move into failed.';
+  '404 unknown, 409 stale lease, 422 forbidden move. Look at the status that comes back: a cancel turns any move into failed, and so does a right to keep it that was withdrawn.';

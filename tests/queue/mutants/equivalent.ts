@@ -38,10 +38,4 @@ export const EQUIVALENT: readonly EquivalentMutant[] = [
     source: /^if retry_after_seconds > 0 then$/,
     because: "due zero seconds later is due now",
   },
-  {
-    name: /^keepstream\.move_lease_watch$/,
-    change: /^< → <=$/,
-    source: /pg_snapshot_xmin/,
-    because: "the mark waits for one transaction more, which ends as well",
-  },
 ];

@@ -21,6 +21,7 @@ export const RIGHTS: readonly Scenario[] = [
     name: "a job held while its right is withdrawn → its archive is refused with 403, whatever its end it is dead",
     async run(queue) {
       const uploading = await queue.uploading();
+      const downloaded = await queue.downloading();
       const failing = await queue.downloading();
       const released = await queue.downloading();
       const taken = await queue.downloading();
@@ -28,13 +29,14 @@ export const RIGHTS: readonly Scenario[] = [
       await declare(queue, null);
       assert.equal(await queue.refusal("upsert_video_store", archiveOf(uploading)), "PT403");
       await queue.update(uploading, "failed", { error_class: "unknown" });
+      assert.equal((await queue.update(downloaded, "uploading"))["status"], "failed", "and nothing is uploaded");
       await queue.update(failing, "failed", { error_class: "network" });
       await queue.update(released, "pending");
       await queue.sql`update public.video_queue set status = 'pending' where id = ${taken.id}`;
       await queue.travel(121);
       await queue.sql`update keepstream.rights_review set changed_at = now() - interval '1 hour' where true`;
       await queue.rpc("sweep");
-      for (const { id } of [uploading, failing, released, taken, dying]) await assertDenied(queue, id);
+      for (const { id } of [uploading, downloaded, failing, released, taken, dying]) await assertDenied(queue, id);
       assert.equal((await queue.events(dying.id)).at(-1), "reaped");
       await queue.travel(100_000);
       assert.equal((await queue.claim(50)).length, 0);
