@@ -103,7 +103,8 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
     } catch (error) {
       if (signal.aborted) return null;
       const failure = failureOf(target, error);
-      if (failure.problem !== "closed") health?.failed(target.name, failure.problem, failure.error);
+      // A lease that was lost, or a queue that is away at the commit, says nothing about the target.
+      if (error instanceof StorageError) health?.failed(target.name, error.problem, error);
       return failure;
     }
   }

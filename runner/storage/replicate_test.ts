@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { createTestHub, type TestHub } from "../../dev/hub/test_hub.ts";
 import { startS3 } from "../../dev/s3/s3.ts";
+import { createHealthBook } from "./health.ts";
 import { replicate, replicationError } from "./replicate.ts";
 import { stageFile } from "./staged_file.ts";
 import type { StoredCopy } from "./target.ts";
@@ -40,6 +41,21 @@ Deno.test("replicate stores one file on every account and tells the first copy o
     const stored = await new Response(await target.read(target.address(ARCHIVE))).arrayBuffer();
     assert.deepEqual(new Uint8Array(stored), await Deno.readFile(path));
   }
+});
+
+Deno.test("replicate whose commits are not allowed (lease lost, queue away) → a failure, and no target is closed for it", async () => {
+  await using hub = await createTestHub({ accounts: ["alice"] });
+  const health = createHealthBook({ now: Date.now });
+  for (let i = 0; i < 4; i++) {
+    const file = await stageFile((await hub.file(`${i}.mp4`, SIZE + i)).path);
+    const { failures } = await replicate(file, { ...ARCHIVE, episode: i + 1 }, {
+      targets: targetsOf(hub),
+      health,
+      beforeCommit: () => Promise.reject(new Error("the lease is lost")),
+    });
+    assert.equal(failures.length, 1);
+  }
+  assert.equal(health.closedFor(targetsOf(hub)[0]!.name), null);
 });
 
 Deno.test("replicate of a finished file makes one call per account, no upload and no commit", async () => {
