@@ -1,6 +1,6 @@
 /**
  * What an answer costs: warm through the real gateway and Postgres beside a bare route with one call; cold with ten servers on
- * hosts 100 ms away beside the longest chain of requests that depend on each other; parsing; adversarial scripts.
+ * hosts 100 ms away beside the longest chain of requests that depend on each other; parsing; adversarial scripts, and pages made to cost.
  * `deno task bench:streaming` writes bench/results/streaming.json and streaming.svg.
  */
 import { startFunction } from "../../dev/function_process.ts";
