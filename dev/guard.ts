@@ -1,17 +1,20 @@
 /**
  * Ends the process groups this process started if it dies without a chance to end them itself (kill -9, a crash, a
- * closed container): a small shell in its own session waits for the other end of a pipe to vanish.
+ * closed container): a small shell in its own session waits for the other end of a pipe to vanish. What it has to end
+ * stands in a file, written before anything else can happen: a line still on its way would be lost with its sender.
  */
 
 const SCRIPT = `
 trap '' INT TERM HUP
+cat > /dev/null
 groups=''
 while read -r verb signal group; do
   kept=''
   for entry in $groups; do [ "\${entry#*:}" = "$group" ] || kept="$kept $entry"; done
   groups=$kept
   [ "$verb" = add ] && groups="$groups $signal:$group"
-done
+done < "$1"
+rm -f "$1"
 [ -n "$groups" ] || exit 0
 for entry in $groups; do kill -"\${entry%%:*}" -"\${entry#*:}"; done
 tries=0
@@ -35,27 +38,25 @@ export interface Guard {
 }
 
 export function startGuard(): Guard {
+  const list = Deno.makeTempFileSync({ prefix: "keepstream-guard-" });
   const shell = new Deno.Command("/bin/sh", {
-    args: ["-c", SCRIPT],
+    args: ["-c", SCRIPT, "guard", list],
     stdin: "piped",
     stdout: "null",
     stderr: "null",
     detached: true,
   }).spawn();
-  const status = shell.status;
-  const writer = shell.stdin.getWriter();
-  const encoder = new TextEncoder();
-  let last: Promise<void> = Promise.resolve();
-  const send = (line: string) => {
-    last = writer.write(encoder.encode(line + "\n")).catch(() => {}); // a guard that died guards nothing
+  const note = (line: string) => {
+    try {
+      Deno.writeTextFileSync(list, line + "\n", { append: true, create: false });
+    } catch { /* the guard has ended: it guards nothing */ }
   };
   return {
-    add: (group, signal = "TERM") => send(`add ${signal} ${group}`),
-    remove: (group) => send(`remove - ${group}`),
+    add: (group, signal = "TERM") => note(`add ${signal} ${group}`),
+    remove: (group) => note(`remove - ${group}`),
     async close() {
-      await last;
-      await writer.close().catch(() => {});
-      await status;
+      await shell.stdin.close().catch(() => {});
+      await shell.status;
     },
   };
 }

@@ -221,7 +221,10 @@ Deno.test("deno task dev: Ctrl-C while it starts → exit 130, nothing left runn
   assert.equal((await first.child.status).code, 130);
   const { stdout } = await first.output;
   assert.equal(stdout.includes("keepstream is ready"), false);
-  while ((await namedIn(data.dir)).length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  for (let tries = 0; tries < 600 && (await namedIn(data.dir)).length > 0; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.deepEqual(await namedIn(data.dir), []);
 
   const second = runMain(data.dir);
   const running = await runningOf(second, data.dir);
