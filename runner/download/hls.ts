@@ -70,6 +70,8 @@ class HlsDownload {
   #storedNext: (() => void)[] = [];
   readonly #keys = new Map<string, Promise<CryptoKey>>();
   readonly #maps = new Map<string, Promise<string>>();
+  /** By segment, what it was fetched with: a refreshed plan may name another. */
+  readonly #mapOf = new Map<string, string | null>();
   readonly #journal: SegmentJournal;
   readonly #options: HlsDownloadOptions;
   readonly #stop = new AbortController();
@@ -130,7 +132,7 @@ class HlsDownload {
     if (other !== -1) {
       throw new KeepstreamError("unsupported", `segment ${other + 1} is of another format than the first`);
     }
-    const maps = await Promise.all(rendition.segments.map((segment) => this.#map(segment)));
+    const maps = await Promise.all(rendition.segments.map((_, i) => this.#mapBehind(r, i)));
     const files = stored.map((segment) => this.#journal.path(segment));
     return { ...rendition, container, files, maps };
   }
@@ -139,9 +141,14 @@ class HlsDownload {
     for (let i = 0; i < this.#plan.renditions[r]!.segments.length; i++) {
       let stored = this.#journal.done.get(`${r}-${i}`);
       for (; stored === undefined; stored = this.#journal.done.get(`${r}-${i}`)) await this.#nextStored();
-      const map = await this.#map(this.#plan.renditions[r]!.segments[i]!);
+      const map = await this.#mapBehind(r, i);
       yield { path: this.#journal.path(stored), container: stored.container, map };
     }
+  }
+
+  /** The init section that a stored segment came with; of one that an earlier run stored, the plan's. */
+  async #mapBehind(r: number, i: number): Promise<string | null> {
+    return this.#mapOf.get(`${r}-${i}`) ?? await this.#map(this.#plan.renditions[r]!.segments[i]!);
   }
 
   async #nextStored(): Promise<void> {
@@ -196,7 +203,7 @@ class HlsDownload {
       durationSeconds: segment.durationSeconds,
     });
     if (key !== null) giveBack(bytes);
-    await this.#map(segment, attempt);
+    this.#mapOf.set(task.file, await this.#map(segment, attempt));
     await this.#journal.store(task.file, body).catch(throwDiskFull);
     giveBack(body.bytes);
     this.#storedNext.splice(0).forEach((wake) => wake());

@@ -141,14 +141,16 @@ Deno.test("PartSocket.put to a server that says nothing → TimeoutError; aborte
 });
 
 Deno.test("PartSocket.put over a slow line → goes on as long as bytes leave, however long a piece takes", async () => {
-  const size = 14_000_000; // far more than the kernel keeps on both sides
+  const size = 24_000_000; // far more than the kernel keeps on both sides
   await using raw = await startRaw(async (conn) => {
     const buffer = new Uint8Array(1 << 18);
-    for (let left = size; left > 0;) {
+    for (let read = 0, paused = 0; read < size;) {
       const count = await conn.read(buffer);
       if (count === null) return;
-      left -= count;
-      await new Promise((next) => setTimeout(next, 150));
+      read += count;
+      if (read < paused + 1_000_000) continue;
+      paused = read;
+      await new Promise((next) => setTimeout(next, 300));
     }
     await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
   });
