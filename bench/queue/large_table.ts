@@ -58,6 +58,9 @@ export async function measureLargeTable(database: TestDatabase, log: (line: stri
 async function fill(admin: Sql): Promise<void> {
   await admin.begin(async (sql) => {
     await sql`set local session_replication_role = replica`;
+    await sql`insert into public.providers (name, recipe, base_url, rights) values ('animasu', 'select-base64', 'https://a.test', 'own work')
+      on conflict (name) do update set rights = excluded.rights, enabled = true`;
+    await sql`update keepstream.rights_review set changed_at = now() - interval '1 hour'`;
     await sql`
       insert into public.video_queue (mal_id, episode, provider, resolution, video_url, status, settled_status, attempts, lease_epoch, finished_at, run_at)
       select 1 + n / 500, 1 + n % 500, 'animasu', '720p', 'https://a.test/' || n, 'ready', 'ready', 1, 1, now(), now() - interval '1 day'

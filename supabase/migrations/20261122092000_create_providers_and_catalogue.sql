@@ -125,14 +125,14 @@ begin
     left join public.catalogue c on p.recipe = 'catalogue' and c.mal_id = q.mal_id and c.episode = q.episode
     where q.finished_at is null and q.lease_token is null
       and nullif(trim(case when p.recipe = 'catalogue' then c.rights else p.rights end), '') is null
-    order by q.mal_id, q.episode, q.provider, q.resolution for update of q);
+    order by q.mal_id, q.episode, q.provider, q.resolution limit 5000 for update of q);
   update public.video_queue q
   set status = 'failed', error_class = 'policy_denied', error_message = keepstream.no_ground(),
       terminal_at = clock_timestamp(), finished_at = clock_timestamp(), candidates = null
   where q.id = any (denied);
 end
 $$;
-comment on function keepstream.end_jobs_without_rights() is 'Makes waiting jobs that no declared right covers (any more) dead letters.';
+comment on function keepstream.end_jobs_without_rights() is 'Makes waiting jobs that no declared right covers (any more) dead letters: 5000 at a time, the sweeps of the next minutes end the rest.';
 
 create table keepstream.rights_review (
   singleton boolean primary key default true,
