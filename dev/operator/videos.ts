@@ -2,6 +2,7 @@
 // Example: `deno task videos --status failed --title 55825`.
 import { parseArgs } from "node:util";
 import { z } from "zod";
+import { videoSchema } from "../../functions/archive/video.ts";
 import { findOperatorApi, type OperatorApi, OperatorError, runCommand } from "./operator_api.ts";
 
 const USAGE = `usage:
@@ -12,17 +13,7 @@ const USAGE = `usage:
 
 const MAX_REASON_CHARACTERS = 60;
 
-const videosSchema = z.array(z.object({
-  id: z.string(),
-  mal_id: z.number(),
-  episode: z.number(),
-  provider: z.string(),
-  resolution: z.string().nullable(),
-  status: z.string(),
-  attempts: z.number(),
-  error_class: z.string().nullable(),
-  error_message: z.string().nullable(),
-  terminal_at: z.string().nullable(),
+const videosSchema = z.array(videoSchema.extend({
   progress: z.object({
     phase: z.string().optional(),
     bytes_done: z.number().optional(),
