@@ -41,15 +41,16 @@ export async function runChild(program: string, args: readonly string[], options
   }
 }
 
-/** Like runChild, but an exit code other than 0 throws with the last words of stderr. */
+/** Like runChild, but an exit code other than 0 throws with the last words of stderr, and a full disk throws `disk_full` whatever the code. */
 export async function runChildOrThrow(
   program: string,
   args: readonly string[],
   options: ChildOptions,
 ): Promise<string> {
   const { code, stderr } = await runChild(program, args, options);
-  if (code === 0) return stderr;
+  // First of all: ffmpeg exits 0 where there was no room for the index of its output.
   if (/No space left on device/i.test(stderr)) throw new KeepstreamError("disk_full", `${program}: no space left`);
+  if (code === 0) return stderr;
   throw new KeepstreamError("unsupported", `${program} failed (${code}): ${lastLines(stderr)}`);
 }
 

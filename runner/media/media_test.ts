@@ -8,6 +8,7 @@ import { mp4Language } from "./language.ts";
 import { readSampleTimes } from "./sample_times.ts";
 import { findProblem, parseProbe, probeMedia, verifyMedia } from "./verify.ts";
 import { joinWebVtt } from "./web_vtt.ts";
+import { runChildOrThrow } from "./child.ts";
 
 const signal = new AbortController().signal;
 
@@ -183,3 +184,9 @@ async function packetHash(path: string): Promise<string> {
 async function ffmpeg(args: readonly string[]): Promise<void> {
   await new Deno.Command("ffmpeg", { args: ["-nostdin", "-v", "error", "-y", ...args] }).output();
 }
+
+Deno.test("runChildOrThrow: a program that had no room and exits 0, as ffmpeg does where the index did not fit → disk_full", async () => {
+  const words = "Error writing trailer of file:/o.mp4: No space left on device";
+  await assert.rejects(runChildOrThrow("sh", ["-c", `echo '${words}' >&2`], { signal }), { code: "disk_full" });
+  assert.equal(await runChildOrThrow("sh", ["-c", "echo fine >&2"], { signal }), "fine\n");
+});

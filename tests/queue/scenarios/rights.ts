@@ -44,6 +44,19 @@ export const RIGHTS: readonly Scenario[] = [
     },
   },
   {
+    name: "a right withdrawn from more jobs than one call ends → 5000 at once, the rest by the next sweep",
+    async run(queue) {
+      await queue.sql`
+        select public.enqueue_video(n, 1, 'animasu', 'https://a.test/' || n, '720p') from generate_series(1, 5010) n`;
+      const waiting = async () =>
+        (await queue.sql`select count(*)::int as count from public.video_queue where status = 'pending'`)[0]!["count"];
+      await declare(queue, null);
+      assert.equal(await waiting(), 10);
+      await queue.rpc("sweep");
+      assert.equal(await waiting(), 0);
+    },
+  },
+  {
     name: "neither retry_videos nor an operator's UPDATE revives what may not be kept, until it may",
     async run(queue) {
       const job = await queue.enqueue();
