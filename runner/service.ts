@@ -50,8 +50,13 @@ export async function startRunner(
     leaseSeconds: env.leaseSeconds,
   });
   const tidy = async () => {
-    const over = (ids: readonly string[]) => queue.overJobs(ids).catch(() => new Set<string>()); // away: by their age alone
-    const removed = await removeLeftovers(env.workDir, { maxAgeMs: LEFTOVER_MAX_AGE_MS, now: Date.now, over });
+    const none = () => new Set<string>(); // the queue is away: by their age alone
+    const removed = await removeLeftovers(env.workDir, {
+      maxAgeMs: LEFTOVER_MAX_AGE_MS,
+      now: Date.now,
+      overJobs: (ids) => queue.overJobs(ids).catch(none),
+      overRepairs: (ids) => queue.overRepairs(ids).catch(none),
+    });
     if (removed > 0) events.emit({ event: "work_dir:removed", entries: removed });
   };
   await Deno.mkdir(env.workDir, { recursive: true });

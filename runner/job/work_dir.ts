@@ -1,11 +1,14 @@
 /**
- * A directory per job that outlives the process: a killed job goes on from it, a live one is never touched. The lock is the kernel's,
- * so it ends with its holder, however that ended. Example: `await using dir = await openJobDir(root, { id, source })`. Runs on: Deno.
+ * A directory per job, and per archive that is repaired, that outlives the process: a killed job goes on from it, a live one is never
+ * touched. The lock is the kernel's, so it ends with its holder, however that ended.
+ * Example: `await using dir = await openJobDir(root, id)`. Runs on: Deno.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 
 const JOB_DIR = /^job-[0-9a-f-]{36}$/;
-const REPAIR_FILE = /^repair-[0-9a-f-]{36}\.mp4$/;
+const REPAIR_DIR = /^repair-[0-9a-f-]{36}$/;
+/** What a target has confirmed of an upload. */
+const UPLOAD_JOURNAL = /\.upload$/;
 const BUSY_RETRY_SECONDS = 15;
 
 export type JobDir = AsyncDisposable & {
@@ -52,6 +55,39 @@ export async function openJobDir(root: string, id: string): Promise<JobDir> {
   };
 }
 
+export type RepairDir = AsyncDisposable & {
+  readonly path: string;
+  /** Takes the directory away when every copy is there; without it, what targets have confirmed is kept for the next try. */
+  readonly discard: () => void;
+};
+
+/** Where an archive lies while it is put elsewhere. @throws {KeepstreamError} when another process on this machine is at it. */
+export async function openRepairDir(root: string, storeId: string): Promise<RepairDir> {
+  const path = `${root}/repair-${storeId}`;
+  const lock = await lockDir(path);
+  if (lock === null) {
+    throw new KeepstreamError("shutdown", "another process on this machine repairs the archive", {
+      retryAfterSeconds: BUSY_RETRY_SECONDS,
+    });
+  }
+  let discarded = false;
+  return {
+    path,
+    discard: () => discarded = true,
+    [Symbol.asyncDispose]: async () => {
+      await (discarded ? Deno.remove(path, { recursive: true }) : keepJournals(path)).catch(() => {}); // tried again by the clean-up
+      lock.close();
+    },
+  };
+}
+
+/** A repair begins by reading the archive again; only a journal saves it something, and saves the target a second upload. */
+async function keepJournals(path: string): Promise<void> {
+  for await (const { name } of Deno.readDir(path)) {
+    if (name !== "lock" && !UPLOAD_JOURNAL.test(name)) await Deno.remove(`${path}/${name}`, { recursive: true });
+  }
+}
+
 /** The open lock file, or null when somebody else holds it. */
 async function lockDir(path: string): Promise<Deno.FsFile | null> {
   for (;;) {
@@ -82,38 +118,55 @@ export type LeftoverRules = {
   readonly maxAgeMs: number;
   readonly now: () => number;
   /** Which of these jobs are over for good: what is left of them goes at once, whatever its age. */
-  readonly over: (ids: readonly string[]) => Promise<ReadonlySet<string>>;
+  readonly overJobs: (ids: readonly string[]) => Promise<ReadonlySet<string>>;
+  /** Which of these archives have all their copies, or are gone. */
+  readonly overRepairs: (storeIds: readonly string[]) => Promise<ReadonlySet<string>>;
 };
 
-/** Removes what nobody holds and nobody will come back for. Returns how many entries went. */
+/** Removes what nobody holds and nobody will come back for. Returns how many directories went. */
 export async function removeLeftovers(root: string, rules: LeftoverRules): Promise<number> {
   await Deno.mkdir(root, { recursive: true });
   const entries = await Array.fromAsync(Deno.readDir(root));
-  const jobs = entries.filter((entry) => entry.isDirectory && JOB_DIR.test(entry.name)).map(({ name }) => name);
-  const repairs = entries.filter((entry) => entry.isFile && REPAIR_FILE.test(entry.name)).map(({ name }) => name);
-  const over = jobs.length === 0 ? new Set() : await rules.over(jobs.map((name) => name.slice("job-".length)));
-  const isOld = async (name: string) => {
-    const info = await Deno.stat(`${root}/${name}`).catch(() => null);
-    return info !== null && rules.now() - (info.mtime?.getTime() ?? 0) >= rules.maxAgeMs;
-  };
+  const named = (pattern: RegExp) =>
+    entries.filter((entry) => entry.isDirectory && pattern.test(entry.name)).map(({ name }) => name);
+  const [jobs, repairs] = [named(JOB_DIR), named(REPAIR_DIR)];
+  const over = new Set([
+    ...await namesOf("job-", { of: jobs, over: rules.overJobs }),
+    ...await namesOf("repair-", { of: repairs, over: rules.overRepairs }),
+  ]);
   let removed = 0;
-  for (const name of jobs) {
-    if (!over.has(name.slice("job-".length)) && !await isOld(name)) continue;
-    if (await removeUnlocked(`${root}/${name}`)) removed++;
-  }
-  for (const name of repairs) {
-    // A repair in progress writes its file all the time; one that was not touched for so long has no writer.
-    if (await isOld(name) && await Deno.remove(`${root}/${name}`).then(() => true, () => false)) removed++;
+  for (const name of [...jobs, ...repairs]) {
+    const path = `${root}/${name}`;
+    if (over.has(name) || await isOlder(path, rules)) {
+      if (await unlessHeld(path, () => Deno.remove(path, { recursive: true }))) removed++;
+    } else if (REPAIR_DIR.test(name)) {
+      await unlessHeld(path, () => keepJournals(path));
+    }
   }
   return removed;
 }
 
-async function removeUnlocked(path: string): Promise<boolean> {
+/** Those of the directories `<prefix><id>` whose ids are over. */
+async function namesOf(
+  prefix: string,
+  { of: names, over }: { of: readonly string[]; over: LeftoverRules["overJobs"] },
+): Promise<string[]> {
+  if (names.length === 0) return [];
+  return [...await over(names.map((name) => name.slice(prefix.length)))].map((id) => prefix + id);
+}
+
+async function isOlder(path: string, { maxAgeMs, now }: LeftoverRules): Promise<boolean> {
+  const info = await Deno.stat(path).catch(() => null);
+  return info !== null && now() - (info.mtime?.getTime() ?? 0) >= maxAgeMs;
+}
+
+/** Answers whether it was done: a directory that somebody holds is left alone. */
+async function unlessHeld(path: string, act: () => Promise<void>): Promise<boolean> {
   const lock = await Deno.open(`${path}/lock`, { create: true, write: true }).catch(() => null);
   if (lock === null) return false;
   try {
     if (!await lock.tryLock(true)) return false;
-    await Deno.remove(path, { recursive: true });
+    await act();
     return true;
   } finally {
     lock.close();

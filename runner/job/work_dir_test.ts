@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { createMemoryBudget } from "../download/memory_budget.ts";
 import { createDiskBudget } from "./disk_budget.ts";
-import { openJobDir, removeLeftovers } from "./work_dir.ts";
+import { openJobDir, openRepairDir, removeLeftovers } from "./work_dir.ts";
 
 const DAY = 24 * 3600 * 1000;
 const id = () => crypto.randomUUID();
 const none = () => Promise.resolve(new Set<string>());
+const nobody = { overJobs: none, overRepairs: none };
 
 Deno.test("openJobDir: held by another → shutdown with Retry-After, so that the job is not claimed again at once", async () => {
   const root = await Deno.makeTempDir();
@@ -23,7 +24,7 @@ Deno.test("openJobDir: held by another → shutdown with Retry-After, so that th
   await reader.read();
   await assert.rejects(openJobDir(root, job), { code: "shutdown", retryAfterSeconds: 15 });
   assert.equal(
-    await removeLeftovers(root, { maxAgeMs: 0, now: () => Date.now() + DAY, over: none }),
+    await removeLeftovers(root, { maxAgeMs: 0, now: () => Date.now() + DAY, ...nobody }),
     0,
     "the work of a live job stays",
   );
@@ -33,13 +34,38 @@ Deno.test("openJobDir: held by another → shutdown with Retry-After, so that th
   await using _dir = await openJobDir(root, job);
 });
 
-Deno.test("removeLeftovers: old directories and repairs without a holder go; young ones and strangers' files stay", async () => {
+Deno.test("removeLeftovers: old directories without a holder go; young ones and strangers' files stay", async () => {
   const root = await Deno.makeTempDir();
-  for (const name of [`job-${id()}`, `job-${id()}`, "somebody-elses"]) await Deno.mkdir(`${root}/${name}`);
-  for (const name of [`repair-${id()}.mp4`, "notes.txt"]) await Deno.writeTextFile(`${root}/${name}`, "x");
-  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: Date.now, over: none }), 0);
-  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: () => Date.now() + DAY + 1000, over: none }), 3);
+  for (const name of [`job-${id()}`, `job-${id()}`, `repair-${id()}`, "somebody-elses"]) {
+    await Deno.mkdir(`${root}/${name}`);
+  }
+  await Deno.writeTextFile(`${root}/notes.txt`, "x");
+  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: Date.now, ...nobody }), 0);
+  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: () => Date.now() + DAY + 1000, ...nobody }), 3);
   assert.deepEqual([...Deno.readDirSync(root)].map((entry) => entry.name).sort(), ["notes.txt", "somebody-elses"]);
+  await Deno.remove(root, { recursive: true });
+});
+
+Deno.test("removeLeftovers: what a killed repair left goes at once, all of it when the archive is whole, else all but the journals", async () => {
+  const root = await Deno.makeTempDir();
+  const [whole, waiting, held] = [id(), id(), id()];
+  const holder = await openRepairDir(root, held);
+  for (const store of [whole, waiting, held]) {
+    await Deno.mkdir(`${root}/repair-${store}`, { recursive: true });
+    for (const name of ["copy.mp4", "x.poster.jpg", "copy.mp4.hub-alice.upload"]) {
+      await Deno.writeTextFile(`${root}/repair-${store}/${name}`, "x");
+    }
+  }
+  const namesIn = (store: string) => [...Deno.readDirSync(`${root}/repair-${store}`)].map(({ name }) => name).sort();
+  const overRepairs = (ids: readonly string[]) => Promise.resolve(new Set(ids.filter((store) => store !== waiting)));
+  const rules = { maxAgeMs: DAY, now: Date.now, overJobs: none, overRepairs };
+  assert.equal(await removeLeftovers(root, rules), 1);
+  await assert.rejects(Deno.stat(`${root}/repair-${whole}`), Deno.errors.NotFound);
+  assert.deepEqual(namesIn(waiting), ["copy.mp4.hub-alice.upload", "lock"]);
+  assert.deepEqual(namesIn(held), ["copy.mp4", "copy.mp4.hub-alice.upload", "lock", "x.poster.jpg"]);
+  holder.discard();
+  await holder[Symbol.asyncDispose]();
+  assert.deepEqual([...Deno.readDirSync(root)].map(({ name }) => name), [`repair-${waiting}`]);
   await Deno.remove(root, { recursive: true });
 });
 

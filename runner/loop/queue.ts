@@ -240,6 +240,17 @@ export function createQueue(options: { url: string; key: string; worker: string;
       return new Set(ids.filter((id) => !alive.has(id)));
     },
 
+    /** Which of these archives have all their copies, or are gone: nothing is left to repair. */
+    async overRepairs(storeIds: readonly string[]): Promise<ReadonlySet<string>> {
+      const { data, error, status } = await client.from("video_replicas").select("store_id").in("store_id", [
+        ...storeIds,
+      ])
+        .neq("state", "verified").abortSignal(AbortSignal.timeout(RPC_TIMEOUT_MS));
+      if (error !== null) throw rpcError("video_replicas", { status, message: error.message, code: error.code });
+      const open = new Set(z.array(z.object({ store_id: z.string() })).parse(data).map((row) => row.store_id));
+      return new Set(storeIds.filter((id) => !open.has(id)));
+    },
+
     async counts(): Promise<unknown> {
       return await call("queue_counts", {});
     },

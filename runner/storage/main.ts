@@ -1,6 +1,7 @@
 // `deno task storage …`: the operator's storage tasks, with the runner's own environment. Runs on: Deno.
 
 import { parseEnv } from "../env.ts";
+import { createDiskBudget } from "../job/disk_budget.ts";
 import { createArchiveStore } from "./archive_store.ts";
 import { createHealthBook } from "./health.ts";
 import { PART_STREAMS } from "./replicate.ts";
@@ -17,6 +18,7 @@ try {
     slots: createSlots(PART_STREAMS),
     health: createHealthBook({ now: Date.now }),
     workDir: env.workDir,
+    disk: createDiskBudget(env.workDir),
     print: console.log,
   });
   Deno.exit(code);

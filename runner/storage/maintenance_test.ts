@@ -5,6 +5,8 @@ import { startGateway } from "../../dev/gateway/gateway.ts";
 import { makeProjectKeys } from "../../dev/gateway/keys.ts";
 import { createTestHub, type TestHub } from "../../dev/hub/test_hub.ts";
 import { createTestDatabase, type TestDatabase } from "../../dev/test_database.ts";
+import { createDiskBudget } from "../job/disk_budget.ts";
+import { openRepairDir } from "../job/work_dir.ts";
 import { type ArchiveStore, createArchiveStore } from "./archive_store.ts";
 import { EXTRA_ENDINGS, extraAddress } from "./extras.ts";
 import { createHealthBook, probeTargets } from "./health.ts";
@@ -41,6 +43,7 @@ async function createBench(): Promise<Bench> {
   const store = createArchiveStore({ url: gateway.url, key: keys.secret, worker: "test" });
   await Deno.mkdir(`${test.dir}/folder`);
   const health = createHealthBook({ now: Date.now });
+  const workDir = `${test.dir}/work`;
   const { serviceRole } = database;
 
   await serviceRole`insert into public.providers (name, recipe, rights) values ('animasu', 'page', 'own work')`;
@@ -56,7 +59,7 @@ async function createBench(): Promise<Bench> {
         STORAGE_FOLDER_URL: "http://127.0.0.1:7860/archive",
         STORAGE_FOLDER_TOKEN: "secret",
       }, { times: { attempts: 2, backoffMs: 1, silenceMs: 20_000 } }),
-    tools: (targets) => ({ store, targets, health, slots: createSlots(6), workDir: `${test.dir}/work` }),
+    tools: (targets) => ({ store, targets, health, slots: createSlots(6), workDir, disk: createDiskBudget(workDir) }),
     async archive(targets, episode = 1) {
       const file = await stageFile((await test.file(`${episode}.mp4`, SIZE, episode)).path);
       const { copies } = await replicate(file, { malId: 55825, episode, fileKey: KEY }, { targets });
@@ -227,6 +230,40 @@ Deno.test("repair with no living copy left → nothing stored, and the video is 
   assert.equal(bench.test.uploadedBytes("bob"), 0);
   const [job] = await bench.database.admin`select status from public.video_queue`;
   assert.notEqual(job!.status, "ready");
+});
+
+Deno.test("repair without room for the archive → not begun, it comes back as disk_full", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(2);
+  await bench.archive(targets.slice(0, 1));
+  await bench.store.planRepairs(["hub:bob"]);
+  const tools = bench.tools(targets);
+  const freeBytes = () => Promise.resolve(256 * 1024 * 1024 + SIZE - 1); // what is left to others, and one byte too few
+  const disk = createDiskBudget(tools.workDir, { freeBytes });
+  assert.equal((await repairOnce({ ...tools, disk })).failed, 1);
+  assert.equal(bench.test.countCalls("cdn"), 0, "nothing was read");
+  const [copy] = await bench.database.admin`select error_class from public.video_replicas where target = 'hub:bob'`;
+  assert.equal(copy!.error_class, "disk_full");
+});
+
+Deno.test("repair while another process on this machine is at the same archive → given back, nothing of the other's touched", async () => {
+  await using bench = await createBench();
+  const targets = bench.targets(2);
+  await bench.archive(targets.slice(0, 1));
+  await bench.store.planRepairs(["hub:bob"]);
+  const tools = bench.tools(targets);
+  const [row] = await bench.database.admin`select id from public.video_store`;
+  {
+    await using held = await openRepairDir(tools.workDir, row!.id);
+    await Deno.writeTextFile(`${held.path}/copy.mp4`, "the other's");
+    assert.equal((await repairOnce(tools)).verified, 0);
+    assert.equal(await Deno.readTextFile(`${held.path}/copy.mp4`), "the other's");
+  }
+  const [copy] = await bench.database.admin`select attempts from public.video_replicas where target = 'hub:bob'`;
+  assert.equal(copy!.attempts, 0, "it was no attempt");
+  await bench.database.admin`update public.video_replicas set run_at = now()`;
+  assert.equal((await repairOnce(tools)).verified, 1);
+  assert.deepEqual([...Deno.readDirSync(tools.workDir)].map(({ name }) => name), ["1.mp4"], "nothing is left of it");
 });
 
 Deno.test("repair while the title is taken down → no copy is left behind", async () => {

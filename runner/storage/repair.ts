@@ -4,6 +4,8 @@
 import { createHash } from "node:crypto";
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
+import { type DiskBudget, FIRST_RESERVATION_BYTES, type Reservation } from "../job/disk_budget.ts";
+import { openRepairDir } from "../job/work_dir.ts";
 import type { ArchiveStore, Repair, RepairOutcome } from "./archive_store.ts";
 import { copyExtras, removeWithExtras } from "./extras.ts";
 import type { HealthBook } from "./health.ts";
@@ -22,8 +24,10 @@ export interface RepairTools {
   readonly targets: readonly StorageTarget[];
   readonly slots: Slots;
   readonly health: HealthBook;
-  /** Where a copy is kept while it is put elsewhere. */
+  /** Where archives lie while they are put elsewhere, a directory each. */
   readonly workDir: string;
+  /** Of that directory's disk, shared with the jobs of the process. */
+  readonly disk: DiskBudget;
   readonly lockRepo?: LockRepo;
   readonly signal?: AbortSignal;
   readonly onOutcome?: (repair: Repair, outcome: RepairOutcome) => void;
@@ -57,20 +61,22 @@ export async function repairOnce(tools: RepairTools): Promise<Repaired> {
 }
 
 async function repairArchive(repairs: readonly Repair[], tools: RepairTools): Promise<RepairOutcome["state"][]> {
+  const opening = openRepairDir(tools.workDir, repairs[0]!.storeId);
+  await using dir = await opening.catch(() => null); // only who needs it fails, and tells why
   let staged: Promise<StagedFile> | null = null;
-  const path = `${tools.workDir}/repair-${repairs[0]!.storeId}.mp4`;
-  try {
-    return await Promise.all(repairs.map(async (repair) => {
-      const outcome = await outcomeOf(repair, { tools, stage: () => staged ??= fetchCopy(repair, { path, tools }) });
-      if (outcome.state === "verified") await addExtras(repair, tools);
-      const told = await tools.store.completeRepair(repair, outcome);
-      if (told === "done") tools.onOutcome?.(repair, outcome);
-      if (told === "gone" && outcome.state === "verified") await removeOrphan(repair, tools);
-      return outcome.state;
-    }));
-  } finally {
-    await Deno.remove(path).catch(() => {}); // nothing was needed from another target
-  }
+  const states = await Promise.all(repairs.map(async (repair) => {
+    const outcome = await outcomeOf(repair, {
+      tools,
+      stage: () => staged ??= opening.then(({ path }) => fetchCopy(repair, { path: `${path}/copy.mp4`, tools })),
+    });
+    if (outcome.state === "verified" && dir !== null) await addExtras(repair, { dir: dir.path, tools });
+    const told = await tools.store.completeRepair(repair, outcome);
+    if (told === "done") tools.onOutcome?.(repair, outcome);
+    if (told === "gone" && outcome.state === "verified") await removeOrphan(repair, tools);
+    return outcome.state;
+  }));
+  if (states.every((state) => state === "verified")) dir?.discard();
+  return states;
 }
 
 async function outcomeOf(
@@ -111,7 +117,7 @@ async function removeOrphan(repair: Repair, { targets, signal }: RepairTools): P
 }
 
 /** The pictures beside the archive, where a copy has them. */
-async function addExtras(repair: Repair, tools: RepairTools): Promise<void> {
+async function addExtras(repair: Repair, { dir, tools }: { dir: string; tools: RepairTools }): Promise<void> {
   const placed = (name: string) => tools.targets.find((candidate) => candidate.name === name);
   const target = placed(repair.target)!;
   const sources = repair.sources.flatMap((address) => {
@@ -121,7 +127,7 @@ async function addExtras(repair: Repair, tools: RepairTools): Promise<void> {
   try {
     await copyExtras(sources, { target, address: target.address(repair.archive) }, {
       ...tools,
-      dir: tools.workDir,
+      dir,
       beforeCommit: () => assertHeld(repair, tools),
     });
   } catch { /* without its pictures a copy is whole all the same, and the Worker finds them on another target */ }
@@ -146,6 +152,7 @@ async function fetchCopy(
   repair: Repair,
   { path, tools }: { path: string; tools: RepairTools },
 ): Promise<StagedFile> {
+  using space = await tools.disk.reserve(repair.sizeBytes ?? FIRST_RESERVATION_BYTES);
   let failure: unknown = new KeepstreamError("storage_5xx", "no verified copy is left to repair from");
   for (const source of repair.sources) {
     const target = tools.targets.find((candidate) => candidate.name === source.target);
@@ -154,6 +161,7 @@ async function fetchCopy(
       const staged = await download(await target.read(source, { signal: tools.signal }), {
         path,
         maxBytes: repair.sizeBytes ?? Infinity,
+        space,
       });
       if (repair.sha256 === null ? staged.sizeBytes === repair.sizeBytes : staged.sha256 === repair.sha256) {
         return staged;
@@ -175,7 +183,7 @@ async function fetchCopy(
 
 async function download(
   body: ReadableStream<Uint8Array>,
-  { path, maxBytes }: { path: string; maxBytes: number },
+  { path, maxBytes, space }: { path: string; maxBytes: number; space: Reservation },
 ): Promise<StagedFile> {
   const hash = createHash("sha256");
   let sizeBytes = 0;
@@ -185,6 +193,7 @@ async function download(
     sizeBytes += chunk.byteLength;
     if (sizeBytes > maxBytes) break; // not what was archived, whatever follows
     for (let written = 0; written < chunk.byteLength;) written += await file.write(chunk.subarray(written));
+    space.wrote(sizeBytes);
   }
   return { path, sizeBytes, sha256: hash.digest("hex"), modifiedAtMs: (await file.stat()).mtime?.getTime() };
 }

@@ -31,6 +31,47 @@ Deno.test("the hourly clean-up: leftovers of archived, dead and unknown jobs go,
   assert.ok(!runner.lines.some((line) => line.includes('"job:failed"')), "the live job was not disturbed");
 });
 
+Deno.test("SIGKILL in a repair → the next runner here removes what it left, but what the target confirmed only when the archive is whole", async () => {
+  await using rig = await startRunnerRig({ hub: { multipartThresholdBytes: 1 << 18, chunkBytes: 1 << 18 } });
+  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
+  const id = await rig.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", video_url: await medium.url() });
+  const once = async (name: string, env: Record<string, string> = {}) =>
+    assert.equal((await rig.spawn(name, { args: ["run-once"], env }).ended).code, 0);
+  await once("one-account", { HF_STORAGE_ACCOUNT_COUNT: "1" });
+  assert.equal((await rig.job(id)).status, "ready");
+
+  rig.hub.fail({ at: "upload_part", effect: { do: "hang" }, after: 1, times: 1000 });
+  const killed = rig.spawn("killed");
+  await waitFor(() => filesIn(rig.workDir).some((path) => path.endsWith(".upload")));
+  killed.child.kill("SIGKILL");
+  await killed.ended;
+  rig.hub.clearFailures();
+  assert.ok(filesIn(rig.workDir).some((path) => path.endsWith(".mp4")), "killed with the copy on its disk");
+  await once("back");
+  assert.deepEqual(filesIn(rig.workDir).map(ending).sort(), ["lock", "upload"], "the copy is gone");
+
+  await rig.database.admin`
+    update public.video_replicas set lease_expires_at = now() - interval '1 second' where lease_token is not null`;
+  await rig.database.serviceRole`select public.sweep()`;
+  await rig.database.admin`update public.video_replicas set run_at = now()`;
+  const elsewhere = rig.spawn("elsewhere", { env: { RUNNER_WORK_DIR: `${rig.workDir}-2` } });
+  assert.equal((await elsewhere.saw("replica:repaired")).state, "verified");
+  await once("here");
+  assert.deepEqual(filesIn(rig.workDir), []);
+});
+
+function filesIn(dir: string): string[] {
+  return [...Deno.readDirSync(dir)].flatMap(({ name, isDirectory }) =>
+    isDirectory ? filesIn(`${dir}/${name}`) : [`${dir}/${name}`]
+  ).sort();
+}
+
+const ending = (path: string) => path.split(/[./]/).at(-1)!;
+
+async function waitFor(done: () => boolean): Promise<void> {
+  while (!done()) await new Promise((next) => setTimeout(next, 20));
+}
+
 Deno.test("a queue that is away while the work directory is cleaned → nothing young is removed", async () => {
   await using rig = await startRunnerRig({ accounts: 1 });
   const name = `job-${crypto.randomUUID()}`;
