@@ -37,6 +37,8 @@ export interface QueueFixture {
   travel(seconds: number): Promise<void>;
   /** Runs `first` in a transaction, has `second` run into it, commits; what came of the second. */
   collide(first: (sql: Sql) => PromiseLike<unknown>, second: () => Promise<unknown>): Promise<unknown>;
+  /** Returns once so many statements wait for a lock. */
+  untilWaiting(count: number): Promise<void>;
   /** Changes with every change of the queue. */
   digest(): Promise<string>;
   reset(): Promise<void>;
@@ -155,14 +157,18 @@ export function createQueueFixture(database: TestDatabase): QueueFixture {
       await other`begin`;
       await first(other);
       const result = second().then((value) => value, (error) => error);
+      await fixture.untilWaiting(1).catch(() => undefined); // some need not wait: what comes of it says whether they should have
+      await other`commit`;
+      return await result;
+    },
+    async untilWaiting(count) {
       for (let looks = 0; looks < 500; looks++) {
         const [row] = await database.admin`
           select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-        if (row!["waiting"] > 0) break;
+        if (row!["waiting"] >= count) return;
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
-      await other`commit`;
-      return await result;
+      assert.fail(`${count} were to wait`);
     },
     async digest() {
       const [row] = await sql<{ digest: string }[]>`

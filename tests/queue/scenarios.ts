@@ -9,6 +9,7 @@ import { EPISODE } from "./scenarios/episode.ts";
 import { LEASES } from "./scenarios/leases.ts";
 import { LIMITS } from "./scenarios/limits.ts";
 import { RACES } from "./scenarios/races.ts";
+import { READINGS } from "./scenarios/readings.ts";
 import { RIGHTS } from "./scenarios/rights.ts";
 import { TRANSITIONS } from "./scenarios/transitions.ts";
 import { UPKEEP } from "./scenarios/upkeep.ts";
@@ -21,6 +22,7 @@ export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   wake: WAKE,
   "bad input": BAD_INPUT,
   episode: EPISODE,
+  readings: READINGS,
   upkeep: UPKEEP,
   concurrency: CONCURRENCY,
   limits: LIMITS,

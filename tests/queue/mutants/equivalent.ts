@@ -38,4 +38,16 @@ export const EQUIVALENT: readonly EquivalentMutant[] = [
     source: /^if retry_after_seconds > 0 then$/,
     because: "due zero seconds later is due now",
   },
+  {
+    name: /^keepstream\.back_off_seconds$/,
+    change: /^20 → 21$/,
+    source: /least\(900, /,
+    because: "a base of one second doubled twenty times is beyond the 900 as well",
+  },
+  {
+    name: /^keepstream\.settle_video_status$/,
+    change: /^'uploading' → 'downloading'$/,
+    source: /'uploading', 'ready'/,
+    because: "ready by hand is refused with 422 by a rule of its own as well",
+  },
 ];

@@ -88,10 +88,12 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "archive",
     "concurrency",
     "leases",
+    "readings",
     "rights",
   ]],
   [/episode|sources|source_lists|readings|back_off|providers|catalogue|mapping|metadata|take_request|may_keep|rights/, [
     "episode",
+    "readings",
     "upkeep",
     "archive",
     "bad input",

@@ -211,10 +211,12 @@ export const DERIVED: readonly Scenario[] = [
     async run(queue) {
       const { job } = await queue.archived();
       const other = await queue.archived();
-      await queue.sql`update public.video_replicas set sha256 = null, size_bytes = null where true`;
+      await queue
+        .sql`update public.video_replicas set sha256 = null, size_bytes = null, target = 'hf-' || id where true`;
       await queue.sql`update public.video_store set sha256 = null, size_bytes = null where true`;
-      const [copy] = await queue.sql<{ id: string }[]>`
-        select r.id from public.video_replicas r join public.video_store s on s.id = r.store_id where s.queue_id = ${job.id}`;
+      const [copy] = await queue.sql<{ id: string; target: string }[]>`
+        select r.id, r.target from public.video_replicas r join public.video_store s on s.id = r.store_id
+        where s.queue_id = ${job.id}`;
       const args = { replica_id: copy!.id, sha256: SHA256.toUpperCase(), size_bytes: 4 };
       assert.equal((await queue.rpc("record_replica_hash", args))[0]!["record_replica_hash"], true);
       const rows = await queue.sql`
@@ -224,9 +226,62 @@ export const DERIVED: readonly Scenario[] = [
         { queue_id: job.id, sha256: SHA256, size_bytes: 4, copy_sha256: SHA256, copy_bytes: 4 },
         { queue_id: other.job.id, sha256: null, size_bytes: null, copy_sha256: null, copy_bytes: null },
       ]);
-      assert.equal((await queue.events(job.id)).at(-1), "replica_hashed");
+      const noted = await queue.sql`select queue_id, detail from keepstream.events where kind = 'replica_hashed'`;
+      assert.deepEqual(noted.map((event) => ({ ...event })), [{ queue_id: job.id, detail: { target: copy!.target } }]);
       const nobody = { ...args, replica_id: crypto.randomUUID() };
       assert.equal(await outcome(queue.rpc("record_replica_hash", nobody)), "PT404");
+    },
+  },
+  {
+    name: "takedown → names the title's own copies that are somewhere; an archive without an account → 0",
+    async run(queue) {
+      const other = await queue.archived({ mal_id: 2, episode: 1 });
+      const job = await queue.uploading({ mal_id: 1, episode: 1 });
+      await queue.rpc("upsert_video_store", archiveOf(job, { hf_account: null }));
+      const stores = await queue.sql`select mal_id, hf_account from public.video_store order by mal_id`;
+      assert.deepEqual(stores.map((row) => [row["mal_id"], row["hf_account"]]), [[1, 0], [2, 1]]);
+      await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
+      const [taken] = await queue.rpc<{ takedown: { copies: Row[] } }>("takedown", { mal_id: 1 });
+      assert.deepEqual(taken!.takedown.copies, [
+        { target: "hf-1", account: 1, repo: "user-1/media", path: archiveOf(job)["hf_path"] },
+      ]);
+      assert.equal((await queue.row(other.job.id))["status"], "ready");
+    },
+  },
+  {
+    name: "ended by hand while nothing declares a right → for the reason that the hand gave",
+    async run(queue) {
+      const job = await queue.downloading();
+      await queue.sql`update public.providers set rights = null where true`;
+      await queue.sql`
+        update public.video_queue set status = 'failed', error_class = 'drm', terminal_at = now() where id = ${job.id}`;
+      assert.equal((await queue.row(job.id))["error_class"], "drm");
+    },
+  },
+  {
+    name: "a move to uploading says when",
+    async run(queue) {
+      const job = await queue.downloading();
+      await queue.sql`update public.video_queue set updated_at = now() - interval '1 hour' where true`;
+      const moved = await queue.update(job, "uploading");
+      assert.ok((moved["updated_at"] as Date).getTime() > Date.now() - 1_800_000);
+    },
+  },
+  {
+    name:
+      "import_catalogue of what is there → unchanged, in a dry run too, where the last of two equal keys is the one",
+    async run(queue) {
+      const entry = (title: string) => ({ mal_id: 1, episode: 1, title, sources: [], rights: "CC BY" });
+      const imported = async (titles: readonly string[], dry_run: boolean) => {
+        const [row] = await queue.rpc("import_catalogue", { entries: titles.map(entry), dry_run });
+        const { changed, unchanged } = row!["import_catalogue"] as Row;
+        return [changed, unchanged];
+      };
+      await imported(["B"], false);
+      for (const dry_run of [true, false]) {
+        assert.deepEqual(await imported(["A", "B"], dry_run), [0, 1]);
+        assert.deepEqual(await imported(["B", "A"], true), [1, 0]);
+      }
     },
   },
 ];

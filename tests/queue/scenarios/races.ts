@@ -10,16 +10,6 @@ const ENQUEUE = (sql: Sql) =>
 const takedown = async (queue: QueueFixture) =>
   (await queue.rpc<{ takedown: { jobs: number; copies: Row[] } }>("takedown", { mal_id: 1 }))[0]!.takedown;
 
-async function untilWaiting(queue: QueueFixture, count: number): Promise<void> {
-  for (let looks = 0; looks < 500; looks++) {
-    const [row] = await queue.database.admin`
-      select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-    if (row!["waiting"] >= count) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  assert.fail(`${count} were to wait`);
-}
-
 /** While the first job in the order of keys is locked, the call waits for it, and holds no other that it will lock. */
 async function assertInKeyOrder(
   queue: QueueFixture,
@@ -30,7 +20,7 @@ async function assertInKeyOrder(
   await other`begin`;
   await other`select from public.video_queue where id = ${first as string} for update`;
   const done = outcome(call());
-  await untilWaiting(queue, 1);
+  await queue.untilWaiting(1);
   const free = await outcome(other`select from public.video_queue where id = ${second as string} for update nowait`);
   await other`rollback`;
   assert.equal(free, "accepted", "the second job is locked before the first");
@@ -96,9 +86,9 @@ export const RACES: readonly Scenario[] = [
       const saved = outcome(
         queue.rpc("save_sources", { mal_id: 1, episode: 1, lists: { animasu: { state: "ok", servers } } }),
       );
-      await untilWaiting(queue, 1);
+      await queue.untilWaiting(1);
       const taken = outcome(takedown(queue));
-      await untilWaiting(queue, 2);
+      await queue.untilWaiting(2);
       await other`rollback`;
       assert.deepEqual([await saved, await taken], ["accepted", "accepted"]);
       assert.equal((await queue.sql`select from public.video_queue`).length, 0);

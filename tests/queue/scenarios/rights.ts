@@ -100,10 +100,26 @@ export const RIGHTS: readonly Scenario[] = [
       await assertDenied(queue, late!["id"]);
       await declare(queue, "own work");
       const job = await queue.enqueue();
-      await queue.sql`update keepstream.rights_review set changed_at = now() - interval '1 hour' where true`;
+      await queue.sql`
+        insert into public.providers (name, recipe) values ('catalogue', 'catalogue');
+        insert into public.catalogue (mal_id, episode, sources, rights)
+        values (1, 2, '[]', 'CC BY'), (1, 3, '[]', null), (2, 2, '[]', null)`.simple();
+      const listed = await queue.enqueue({ mal_id: 1, episode: 2, provider: "catalogue" });
+      const reviewed = () =>
+        queue.sql`update keepstream.rights_review set changed_at = now() - interval '1 hour' where true`;
+      await reviewed();
       await queue.database.serviceRole`update public.providers set rights = ' ' where name = 'animasu'`;
       await queue.rpc("sweep");
       await assertDenied(queue, job["id"]);
+      assert.equal(
+        (await queue.row(listed["id"]))["status"],
+        "pending",
+        "another entry's missing right is not its own",
+      );
+      await reviewed();
+      await queue.database.serviceRole`update public.catalogue set rights = null where true`;
+      await queue.rpc("sweep");
+      await assertDenied(queue, listed["id"]);
     },
   },
 ];

@@ -46,6 +46,9 @@ export const UPKEEP: readonly Scenario[] = [
       assert.equal(await call("renew_resource_lease", second), null, "it ran out");
       const third = (await acquire({ holder: "c", slots: 2 }))!;
       assert.equal(third["slot"], 2);
+      const holders = await queue.sql`
+        select holder from keepstream.resource_leases where resource = 'hf:user/repo' order by slot`;
+      assert.deepEqual(holders.map((row) => row["holder"]), ["a", "c"]);
       assert.equal(await call("release_resource_lease", second), false, "the late holder frees nothing");
       assert.equal(await call("renew_resource_lease", { ...third, epoch: first["epoch"] }), null);
       assert.equal(await call("release_resource_lease", first), true);
