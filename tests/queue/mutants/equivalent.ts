@@ -50,4 +50,34 @@ export const EQUIVALENT: readonly EquivalentMutant[] = [
     source: /'uploading', 'ready'/,
     because: "ready by hand is refused with 422 by a rule of its own as well",
   },
+  {
+    name: /^keepstream\.takedown_locks$/,
+    change: /./,
+    source: /1802204019/,
+    because: "any number names the same lock, as long as it is the only place that says it",
+  },
+  {
+    name: /^public\.claim_replica_repairs$/,
+    change: /^<= → <$/,
+    source: /^if wanted <= 0 then$/,
+    because: "a limit of zero finds nothing either way",
+  },
+  {
+    name: /^public\.report_replica_missing$/,
+    change: /^1 → 2$/,
+    source: /limit 1;$/,
+    because: "select into takes the first of two",
+  },
+  {
+    name: /^public\.read_episode$/,
+    change: /^(and → or|\+ → -)$/,
+    source: /^where p\.enabled and \(l\.provider is null or/,
+    because: "only spares a warm answer a call that would find nothing due",
+  },
+  {
+    name: /^public\.upsert_video_store$/,
+    change: /^and → or$/,
+    source: /^if not exists \(select from public\.video_replicas r where r\.store_id = archive\.id/,
+    because: "the rule after next refuses the same archive with another message",
+  },
 ];

@@ -47,6 +47,7 @@ export const DERIVED: readonly Scenario[] = [
       assert.equal((await queue.row(job.id))["attempts"], 0);
       await queue.claimOne();
       await move("failed");
+      assert.equal((await last()).kind, "failed");
       assert.equal((await queue.row(job.id))["retry_count"], 1);
       await move("pending");
       assert.deepEqual(await last(), { kind: "revived", to_status: "pending", detail: { reset: false } });
@@ -271,7 +272,8 @@ export const DERIVED: readonly Scenario[] = [
     name:
       "import_catalogue of what is there → unchanged, in a dry run too, where the last of two equal keys is the one",
     async run(queue) {
-      const entry = (title: string) => ({ mal_id: 1, episode: 1, title, sources: [], rights: "CC BY" });
+      const sources = (url: string) => [{ url: `https://o.test/${url}` }];
+      const entry = (title: string) => ({ mal_id: 1, episode: 1, title, sources: sources(title), rights: "CC BY" });
       const imported = async (titles: readonly string[], dry_run: boolean) => {
         const [row] = await queue.rpc("import_catalogue", { entries: titles.map(entry), dry_run });
         const { changed, unchanged } = row!["import_catalogue"] as Row;
@@ -282,6 +284,64 @@ export const DERIVED: readonly Scenario[] = [
         assert.deepEqual(await imported(["A", "B"], dry_run), [0, 1]);
         assert.deepEqual(await imported(["B", "A"], true), [1, 0]);
       }
+      await imported(["C"], false);
+      const [row] = await queue.sql`select title, sources from public.catalogue`;
+      assert.deepEqual({ ...row }, { title: "C", sources: sources("C") });
+    },
+  },
+  {
+    name: "a job and its addresses begin where they should: priority 1, ranks from 0, no progress of an earlier run",
+    async run(queue) {
+      const job = await queue.enqueue();
+      assert.equal(job["priority"], 1);
+      await queue.enqueue({ episode: job["episode"], video_url: "https://b.test/v.mp4" });
+      const ranks = await queue.sql`select rank from public.video_candidates order by rank`;
+      assert.deepEqual(ranks.map((row) => row["rank"]), [0, 1]);
+      await queue.sql`update public.video_queue set progress = '{"phase": "upload"}' where true`;
+      await queue.claimOne();
+      assert.equal((await queue.row(job["id"]))["progress"], null);
+    },
+  },
+  {
+    name: "a repair that failed and then succeeds → due when the target said, then no word of the failure is left",
+    async run(queue) {
+      await queue.archived();
+      await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
+      const end = async (more: Row) => {
+        const [{ id, lease_token } = {}] = await queue.rpc("claim_replica_repairs", { limit: 1 });
+        return (await queue.rpc("complete_replica", { id, lease_token, ...more }))[0]!;
+      };
+      const failed = await end({ state: "failed", error: "no", error_class: "storage_5xx", retry_after_seconds: 1 });
+      assert.equal(failed["error_message"], "no");
+      assert.equal((failed["run_at"] as Date).getTime() - (failed["updated_at"] as Date).getTime(), 1000);
+      await queue.travel(2);
+      const place = { repo: "user-2/media", path: "p.mp4", commit_oid: "c", account: 2 };
+      const done = await end({ state: "verified", ...place, sha256: SHA256, size_bytes: 4 });
+      assert.deepEqual(
+        [done["state"], done["account"], Number(done["size_bytes"]), done["error_message"], done["error_class"]],
+        ["verified", 2, 4, null, null],
+      );
+    },
+  },
+  {
+    name: "a copy that is missing and was not served first → repaired from the start, and what is served stays",
+    async run(queue) {
+      const job = await queue.uploading();
+      const copies = ["hf-1", "hf-2", "hf-3"].map((target, n) => ({
+        ...(archiveOf(job)["replicas"] as Row[])[0]!,
+        target,
+        repo: `user-${n + 1}/media`,
+      }));
+      await queue.rpc("upsert_video_store", archiveOf(job, { replicas: copies }));
+      const ids = Object.fromEntries(
+        (await queue.sql`select target, id from public.video_replicas`).map((row) => [row["target"], row["id"]]),
+      );
+      await queue.rpc("promote_replica", { replica_id: ids["hf-3"] });
+      await queue.sql`update public.video_replicas set attempts = 3 where target = 'hf-2'`;
+      const [missing] = await queue.rpc("report_replica_missing", { replica_id: ids["hf-2"] });
+      assert.deepEqual([missing!["state"], missing!["attempts"]], ["missing", 0]);
+      const [served] = await queue.sql`select hf_repo from public.video_store`;
+      assert.equal(served!["hf_repo"], "user-3/media");
     },
   },
 ];

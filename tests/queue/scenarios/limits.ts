@@ -195,7 +195,8 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "save_sources: an embed page of 4096 bytes → asked for, of 4097 → left out; a second look → its own time",
+    name:
+      "save_sources: an embed page of 4096 bytes, headers of 8192 → asked for, one more → left out; a second look → its own time",
     async run(queue) {
       const page = (bytes: number) => `https://e.test/${"x".repeat(bytes - "https://e.test/".length)}`;
       const server = (resolution: string, embed_url: string) => ({
@@ -203,12 +204,18 @@ export const LIMITS: readonly Scenario[] = [
         embed_url,
         video_url: "https://a.test/v.mp4",
       });
-      const servers = [server("720p", page(4096)), server("480p", page(4097))];
+      const headers = (bytes: number) => ({ "x": "y".repeat(bytes - '{"x": ""}'.length) });
+      const servers = [
+        server("720p", page(4096)),
+        server("480p", page(4097)),
+        { ...server("360p", page(100)), headers: headers(8192) },
+        { ...server("240p", page(101)), headers: headers(8193) },
+      ];
       const save = () =>
         queue.rpc("save_sources", { mal_id: 1, episode: 1, lists: { animasu: { state: "ok", servers } } });
       await save();
-      const rows = await queue.sql`select resolution from public.video_queue`;
-      assert.deepEqual(rows.map((row) => row["resolution"]), ["720p"]);
+      const rows = await queue.sql`select resolution from public.video_queue order by resolution`;
+      assert.deepEqual(rows.map((row) => row["resolution"]), ["360p", "720p"]);
       await queue.sql`update keepstream.source_lists set fetched_at = now() - interval '1 day' where true`;
       await save();
       const [list] = await queue

@@ -23,15 +23,37 @@ const apply = (queue: QueueFixture, entries: readonly Row[]) =>
 
 export const READINGS: readonly Scenario[] = [
   {
-    name: "another title's list of the same episode is no list of this one",
+    name: "another title's, episode's or provider's list is no list of this one; an old one is due",
     async run(queue) {
+      await save(queue, "stranger", { state: "ok" });
+      assert.deepEqual((await read(queue)).readings, { animasu: true, samehadaku: true });
       for (const { name } of PROVIDERS) await save(queue, name, { state: "ok" });
       assert.deepEqual((await read(queue)).readings, {});
+      assert.deepEqual((await read(queue, { episode: 2 })).readings, { animasu: true, samehadaku: true });
       assert.deepEqual((await read(queue, { mal_id: 2, reader_seconds: 0 })).readings, {});
       assert.deepEqual((await read(queue, { mal_id: 2, reader_seconds: 1 })).readings, {
         animasu: true,
         samehadaku: true,
       });
+    },
+  },
+  {
+    name:
+      "a list is due when its time is over, and says in how long that is; a site's trouble is as old as its last failure",
+    async run(queue) {
+      await fail(queue, "animasu", 3);
+      await save(queue, "samehadaku", { state: "ok" });
+      const age = (minutes: number) =>
+        queue.sql`update keepstream.source_lists set fetched_at = now() - make_interval(mins => ${minutes}) where true`;
+      await age(19);
+      const early = await read(queue);
+      assert.deepEqual(early.readings, {});
+      assert.ok(Math.abs((early.source_lists["samehadaku"]!["due_in_seconds"] as number) - 60) < 30);
+      await age(21);
+      assert.deepEqual((await read(queue)).readings, { samehadaku: true });
+      await queue.sql`update keepstream.provider_trouble set failed_at = now() - interval '1 hour' where true`;
+      await fail(queue, "animasu", 1);
+      assert.ok(((await read(queue)).trouble["animasu"]!["age_seconds"] as number) < 600);
     },
   },
   {
