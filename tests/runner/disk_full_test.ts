@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { type RunnerProcess, type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
-import { checkArchives } from "./chaos_checks.ts";
+import { checkArchives } from "./chaos/checks.ts";
 import { type MediaHost, startMediaHost } from "./media_host.ts";
 import { mountSmallDisk, type SmallDisk } from "./small_disk.ts";
 

@@ -1,7 +1,7 @@
 /** A takedown in the worst moment, while a commit lands: nothing of the title stays on the hub, whatever the runner had in its hands. */
 import assert from "node:assert/strict";
 import { startRunnerRig } from "../../dev/runner_rig.ts";
-import { filesOnHub } from "./chaos_checks.ts";
+import { filesOnHub } from "./chaos/checks.ts";
 import { type Front, startFront, type Verdict } from "./front.ts";
 import { startMediaHost } from "./media_host.ts";
 

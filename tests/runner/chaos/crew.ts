@@ -1,9 +1,10 @@
 /**
  * Runners that are started again whenever they end, as a container's restart policy does; each sees database and hub through fronts of
- * its own. Keeps what they said about their jobs. Example: `const crew = startCrew({ rig, size: 3, … })`. Runs on: Deno.
+ * its own. Keeps what they said about their jobs. Example: `await using crew = startCrew({ rig, members: newMembers(3), … })`.
+ * Runs on: Deno.
  */
-import type { RunnerProcess, RunnerRig, SpawnOptions } from "../../dev/runner_rig.ts";
-import { type Call, type Front, startFront, type Verdict } from "./front.ts";
+import type { RunnerProcess, RunnerRig, SpawnOptions } from "../../../dev/runner_rig.ts";
+import { type Call, type Front, startFront, type Verdict } from "../front.ts";
 
 export type Side = "queue" | "hub" | "cdn";
 
@@ -12,7 +13,7 @@ export type Stint = { readonly job: string; readonly from: number; to: number | 
 
 export type CrewOptions = {
   readonly rig: RunnerRig;
-  readonly size: number;
+  readonly members: readonly Member[];
   readonly spawnOptions: (index: number) => SpawnOptions;
   readonly strike: (member: Member, side: Side, call: Call) => Verdict | Promise<Verdict>;
 };
@@ -33,6 +34,8 @@ export class Member {
   nextCall: (() => Verdict) | null = null;
   /** Answers its next commit. */
   nextCommit: (() => Verdict) | null = null;
+  /** What its processes said, by their names. */
+  readonly logs = new Map<string, readonly string[]>();
   #read = 0;
 
   constructor(index: number) {
@@ -51,6 +54,33 @@ export class Member {
     }
   }
 
+  /** What an earlier fault left for this call. */
+  owes(side: Side, { name, when }: Call): Verdict | null {
+    if (when !== "before") return null;
+    if (side === "hub" && name === "commit" && this.nextCommit !== null) {
+      const verdict = this.nextCommit();
+      this.nextCommit = null;
+      return verdict;
+    }
+    if (side === "queue" && this.nextCall !== null) {
+      const verdict = this.nextCall();
+      this.nextCall = null;
+      return verdict;
+    }
+    return null;
+  }
+
+  /** Reads in an answer of the queue what it gave, or took back. */
+  noteLeases({ name, text }: Call): void {
+    if (name === "claim_pending_videos" && text.startsWith("[")) {
+      for (const row of JSON.parse(text) as { id: string }[]) this.leased.add(row.id);
+    }
+    if (name === "update_video_queue_status" && text.startsWith("{")) {
+      const row = JSON.parse(text) as { id?: string; status?: string };
+      if (row.id !== undefined && row.status === "pending") this.leased.delete(row.id);
+    }
+  }
+
   /** Reads on in the log. */
   look(): void {
     const lines = this.runner?.lines ?? [];
@@ -65,6 +95,7 @@ export class Member {
 
   begin(runner: RunnerProcess): void {
     this.runner = runner;
+    this.logs.set(runner.name, runner.lines);
     this.#read = 0;
     this.leased.clear();
     this.calm = true;
@@ -88,13 +119,16 @@ export class Member {
 }
 
 export type Crew = AsyncDisposable & {
-  readonly members: readonly Member[];
   /** Names of processes that have ended. */
   readonly dead: ReadonlySet<string>;
 };
 
+export function newMembers(size: number): Member[] {
+  return Array.from({ length: size }, (_, index) => new Member(index));
+}
+
 export function startCrew(options: CrewOptions): Crew {
-  const members = Array.from({ length: options.size }, (_, i) => new Member(i));
+  const { members } = options;
   const fronts: Front[] = [];
   const dead = new Set<string>();
   let over = false;
@@ -132,7 +166,6 @@ export function startCrew(options: CrewOptions): Crew {
   });
   const looking = setInterval(() => members.forEach((member) => member.look()), 50);
   return {
-    members,
     dead,
     async [Symbol.asyncDispose]() {
       if (over) return;

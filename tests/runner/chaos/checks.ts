@@ -3,8 +3,12 @@
  * names, no invariant of the queue broken. Example: `const { problems, copies } = await checkArchives(rig)`. Runs on: Deno.
  */
 import { createHash } from "node:crypto";
-import type { RunnerRig } from "../../dev/runner_rig.ts";
-import { brokenInvariants } from "../queue/model/invariants.ts";
+import type { RunnerRig } from "../../../dev/runner_rig.ts";
+import { brokenInvariants } from "../../queue/model/invariants.ts";
+import type { Stage } from "./stage.ts";
+import { moveTimeOn } from "./sweeper.ts";
+
+const STORAGE_TASKS = new URL("../../../runner/storage/main.ts", import.meta.url).pathname;
 
 type Copy = { repo: string; path: string; sha256: string };
 
@@ -31,6 +35,35 @@ export async function checkArchives(rig: RunnerRig): Promise<{ copies: number; p
     if (!known.has(file)) problems.push(`${file} lies on the hub, and no row names it`);
   }
   return { copies: verified.length, problems };
+}
+
+/** What was cut short is repair work, which a runner looks for once a minute: the operator's command does it now. Tells what it could not. */
+export async function makeMissingCopies(
+  { rig, ask }: Pick<Stage, "rig" | "ask">,
+  { dead }: { dead: ReadonlySet<string> },
+): Promise<string[]> {
+  await moveTimeOn(ask, dead);
+  await ask((sql) => sql`select public.sweep()`);
+  await moveTimeOn(ask, dead); // the back-offs of what the sweep found
+  const args = ["run", "-A", STORAGE_TASKS, "repair"];
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, env: { ...rig.env } }).output();
+  const open = await ask((sql) =>
+    sql<{ target: string; state: string }[]>`select target, state from public.video_replicas where state <> 'verified'`
+  );
+  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  return open.map(({ target, state }) => `a copy on ${target} is ${state} after a repair: ${said}`);
+}
+
+/** A runner that starts takes away what killed ones left of jobs and repairs that are over. */
+export async function leftInWorkDirs({ rig, disk }: Pick<Stage, "rig" | "disk">): Promise<string[]> {
+  await rig.spawn("tidy", { args: ["run-once"] }).ended;
+  const left = [...Deno.readDirSync(rig.workDir)].map((entry) => entry.name);
+  if (disk !== null) {
+    const env = { RUNNER_WORK_DIR: disk.path };
+    await rig.spawn("tidy-small", { enter: disk.enter, env, args: ["run-once"] }).ended;
+    left.push(...await disk.entries());
+  }
+  return left.map((name) => `${name} was left in a work directory`);
 }
 
 async function readCopy(rig: RunnerRig, { repo, path }: Copy): Promise<Uint8Array> {

@@ -2,6 +2,8 @@
  * Which fault still has to strike at which point, and which did: twelve points of a job's life by nine faults. Pure.
  * Example: `plan.take("mid-download", (fault) => fault !== "no space left")` → "SIGKILL". Runs on: Deno.
  */
+import type { Random } from "../../queue/model/random.ts";
+
 export const FAULTS = [
   "SIGKILL",
   "SIGSTOP beyond the lease",
@@ -36,27 +38,31 @@ export type Cell = readonly [Point, Fault];
 export type Coverage = Readonly<Record<Point, Readonly<Partial<Record<Fault, number>>>>>;
 
 export type FaultPlan = {
+  /** The faults that have not been taken for this point. */
+  readonly waiting: (point: Point) => readonly Fault[];
   /** The next fault for this point that fits now, taken off the plan; null when there is none. */
   readonly take: (point: Point, fits: (fault: Fault) => boolean) => Fault | null;
-  readonly waits: (point: Point) => boolean;
+  /** What was taken and could not be done. */
+  readonly putBack: (point: Point, fault: Fault) => void;
   readonly hit: (point: Point, fault: Fault) => void;
   /** What was planned and did not strike. */
   readonly missed: () => Cell[];
   readonly coverage: () => Coverage;
 };
 
-export function createPlan(cells: readonly Cell[], random: () => number): FaultPlan {
+export function createPlan(cells: readonly Cell[], random: Random): FaultPlan {
   const waiting = shuffle(cells, random);
   const counts = Object.fromEntries(POINTS.map((point) => [point, {}])) as Record<
     Point,
     Partial<Record<Fault, number>>
   >;
   return {
+    waiting: (point) => waiting.filter(([where]) => where === point).map(([, fault]) => fault),
     take(point, fits) {
       const index = waiting.findIndex(([where, fault]) => where === point && fits(fault));
       return index === -1 ? null : waiting.splice(index, 1)[0]![1];
     },
-    waits: (point) => waiting.some(([where]) => where === point),
+    putBack: (point, fault) => void waiting.push([point, fault]),
     hit: (point, fault) => void (counts[point][fault] = (counts[point][fault] ?? 0) + 1),
     missed: () => cells.filter(([point, fault]) => counts[point][fault] === undefined),
     coverage: () => counts,
@@ -75,10 +81,10 @@ export function coverageTable(coverage: Coverage): string {
   return [`| | ${FAULTS.join(" | ")} |`, `|---|${FAULTS.map(() => "---").join("|")}|`, ...rows].join("\n");
 }
 
-export function shuffle<T>(items: readonly T[], random: () => number): T[] {
+function shuffle<T>(items: readonly T[], random: Random): T[] {
   const out = [...items];
   for (let i = out.length - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
+    const j = random.below(i + 1);
     [out[i], out[j]] = [out[j]!, out[i]!];
   }
   return out;

@@ -1,0 +1,208 @@
+/**
+ * Strikes runners: sees every call of theirs, and when the plan has a fault for where that call stands, and the fault may be borne now,
+ * does it. Example: `const faults = new Faults({ stage, plan, takings, … }); startCrew({ strike: faults.onCall, … })`. Runs on: Deno.
+ */
+import type { Call, Verdict } from "../front.ts";
+import type { Member, Side } from "./crew.ts";
+import type { Fault, FaultPlan, Point } from "./fault_plan.ts";
+import { pointOf } from "./points.ts";
+import { LEASE_SECONDS, pause, type Stage } from "./stage.ts";
+import { endLeases } from "./sweeper.ts";
+import type { Takings } from "./takings.ts";
+
+/** The runner whose disk can be filled. */
+export const SMALL_DISK_RUNNER = 2;
+const STRIKE_GAP_MS = 250;
+const CRASH_GAP_MS = 4000;
+const FULL_DISK_MS = 1500;
+
+/** Faults that take the jobs of a runner away from it; the others must not cost a job anything but time. */
+const TAKING: ReadonlySet<Fault> = new Set(["SIGKILL", "SIGSTOP beyond the lease", "SIGTERM", "no space left"]);
+const AWAY: Verdict = { status: 503, body: '{"code":"PGRST001","message":"chaos"}' };
+
+/** beside: no call is under way; what strikes calls strikes the next one. */
+type When = Call["when"] | "beside";
+
+export type FaultsOptions = {
+  readonly stage: Pick<Stage, "ask" | "cluster" | "disk">;
+  readonly plan: FaultPlan;
+  readonly takings: Takings;
+  /** Once, in mid-download, the lease of a sleeper really runs out. */
+  readonly sleepsForReal: boolean;
+  readonly log: (line: string) => void;
+};
+
+export class Faults {
+  readonly #options: FaultsOptions;
+  readonly #postgresAwayMs: number[] = [];
+  #striking = false;
+  #lastStrikeAt = -Infinity;
+  #lastCrashAt = -Infinity;
+  #crash: Promise<void> | null = null;
+  #fullDisk: Promise<void> | null = null;
+  #conflict = 412;
+
+  constructor(options: FaultsOptions) {
+    this.#options = options;
+  }
+
+  begin(): void {
+    this.#striking = true;
+  }
+
+  /** Nothing strikes any more, and what is broken is whole again. */
+  async end(members: readonly Member[]): Promise<void> {
+    this.#striking = false;
+    for (const member of members) member.nextCall = member.nextCommit = null;
+    await this.#crash;
+    await this.#fullDisk;
+  }
+
+  get postgresIsAway(): boolean {
+    return this.#crash !== null;
+  }
+
+  get postgresAwayMs(): readonly number[] {
+    return this.#postgresAwayMs;
+  }
+
+  readonly onCall = async (member: Member, side: Side, call: Call): Promise<Verdict> => {
+    const owed = member.owes(side, call);
+    if (owed !== null) return owed;
+    if (side === "queue" && call.when === "after") member.noteLeases(call);
+    const point = pointOf(side, call);
+    return point === null ? "pass" : await this.strikeAt(point, { member, when: call.when });
+  };
+
+  /** Whether a fault waits for this point that this runner can bear now. */
+  mayStrike(point: Point, member: Member): boolean {
+    return this.#isTime(point, member) && this.#options.plan.waiting(point).some((fault) => this.#fits(fault, member));
+  }
+
+  /** Does the fault whose turn it is here, if there is one. */
+  async strikeAt(point: Point, at: { member: Member; when: When }): Promise<Verdict> {
+    const { plan, log } = this.#options;
+    const fault = this.#isTime(point, at.member) ? plan.take(point, (fault) => this.#fits(fault, at.member)) : null;
+    if (fault === null) return "pass";
+    this.#lastStrikeAt = performance.now();
+    const { name } = at.member;
+    const hit = () => {
+      plan.hit(point, fault);
+      log(`${fault} – ${point} – ${name}`);
+    };
+    try {
+      return await this.#strike(fault, { ...at, hit, real: this.#options.sleepsForReal && point === "mid-download" });
+    } catch (error) {
+      plan.putBack(point, fault);
+      log(`${fault} – ${point} – ${name}: could not be done: ${error}`);
+      return "pass";
+    }
+  }
+
+  /** One thing after the other. A runner that stops is struck only while it releases, and that moment is not let pass. */
+  #isTime(point: Point, member: Member): boolean {
+    if (!this.#striking || this.postgresIsAway) return false;
+    if (point === "in a release") return true;
+    return member.calm && performance.now() - this.#lastStrikeAt > STRIKE_GAP_MS;
+  }
+
+  #fits(fault: Fault, member: Member): boolean {
+    if (TAKING.has(fault) && this.#options.takings.spares(member)) return false;
+    switch (fault) {
+      case "no space left":
+        return member.index === SMALL_DISK_RUNNER && this.#fullDisk === null;
+      case "Postgres crash":
+        return performance.now() - this.#lastCrashAt > CRASH_GAP_MS;
+      case "storage 409/412":
+        return member.nextCommit === null;
+      default:
+        return member.nextCall === null;
+    }
+  }
+
+  async #strike(
+    fault: Fault,
+    { member, when, hit, real }: { member: Member; when: When; hit: () => void; real: boolean },
+  ): Promise<Verdict> {
+    const onNextCall = (verdict: Verdict): Verdict => {
+      member.nextCall = () => (hit(), verdict);
+      return "pass";
+    };
+    const onThisCall = (verdict: Verdict): Verdict => (hit(), verdict);
+    switch (fault) {
+      case "SIGKILL":
+      case "SIGTERM":
+        member.calm = false;
+        member.signal(fault);
+        return onThisCall(fault === "SIGKILL" ? "lose" : "pass");
+      case "SIGSTOP beyond the lease":
+        await this.#sleep(member, { real });
+        return onThisCall("pass");
+      case "request lost":
+        return when === "before" ? onThisCall("lose") : onNextCall("lose");
+      case "reply lost":
+        return when === "beside" ? onNextCall("lose_reply") : onThisCall("lose_reply");
+      case "5xx":
+        return when === "beside" ? onNextCall(AWAY) : onThisCall(AWAY);
+      case "storage 409/412":
+        member.nextCommit = () => (hit(), this.#refusedCommit());
+        return "pass";
+      case "Postgres crash":
+        await this.#crashPostgres();
+        return onThisCall("pass");
+      case "no space left":
+        await this.#fillDisk();
+        return onThisCall("pass");
+    }
+  }
+
+  /** Asleep until somebody else has the jobs; what it was about to write arrives after that. */
+  async #sleep(member: Member, { real }: { real: boolean }): Promise<void> {
+    const { ask } = this.#options.stage;
+    const { name } = member;
+    const wasCalm = member.calm;
+    member.calm = false;
+    member.signal("SIGSTOP");
+    try {
+      await pause(200); // what it had sent has arrived
+      const leases = await ask((sql) =>
+        sql<{ id: string; lease_token: string }[]>`
+          select id, lease_token from public.video_queue
+          where split_part(lease_owner, '#', 1) = ${name} and lease_token is not null`
+      );
+      leases.forEach(this.#options.takings.sleptOver);
+      if (real) await pause((LEASE_SECONDS + 2) * 1000);
+      else await endLeases(ask, [name]);
+      await pause(1500);
+    } finally {
+      member.signal("SIGCONT");
+      if (member.name === name) member.calm = wasCalm;
+    }
+  }
+
+  async #crashPostgres(): Promise<void> {
+    this.#lastCrashAt = performance.now();
+    const crashed = this.#options.stage.cluster.crash();
+    this.#crash = crashed.then(({ up }) => up).then((ms) => {
+      this.#postgresAwayMs.push(ms);
+      this.#crash = null;
+    });
+    await crashed;
+  }
+
+  async #fillDisk(): Promise<void> {
+    const disk = this.#options.stage.disk!;
+    const filled = disk.fill();
+    this.#fullDisk = filled.then(() => pause(FULL_DISK_MS)).then(disk.free).then(() => void (this.#fullDisk = null));
+    await filled;
+  }
+
+  /** 409 and 412 in turn. */
+  #refusedCommit(): Verdict {
+    this.#conflict = this.#conflict === 409 ? 412 : 409;
+    const error = this.#conflict === 409
+      ? "Another commit operation is in progress for this repository"
+      : "A commit has happened since. Please refresh and try again.";
+    return { status: this.#conflict, body: JSON.stringify({ error }) };
+  }
+}

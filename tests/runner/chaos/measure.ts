@@ -1,0 +1,73 @@
+/**
+ * What is measured before the first fault: how busy the slots are while work waits, and how soon a killed runner's jobs are handed on.
+ * Time is not moved on meanwhile. Example: `const { slotsInUse } = await measure({ jobs, members, … })`. Runs on: Deno.
+ */
+import type { Member } from "./crew.ts";
+import type { Jobs } from "./jobs.ts";
+import { type Ask, pause, SLOTS } from "./stage.ts";
+import type { Sweeper } from "./sweeper.ts";
+
+export const MEASURED_SWEEP_MS = 1000;
+const UTILISATION_JOBS = 24;
+
+export type Measured = {
+  /** 0 to 1. */
+  readonly slotsInUse: number | null;
+  /** From SIGKILL to the sweep that hands the job on. */
+  readonly handedOnSeconds: readonly number[];
+};
+
+export const NOT_MEASURED: Measured = { slotsInUse: null, handedOnSeconds: [] };
+
+export async function measure(
+  on: { jobs: Jobs; members: readonly Member[]; sweeper: Sweeper; ask: Ask; log: (line: string) => void },
+): Promise<Measured> {
+  const { jobs, members, sweeper, ask, log } = on;
+  await jobs.add(UTILISATION_JOBS);
+  await jobs.allEnded();
+  const slotsInUse = utilisation(members);
+  log(`slots in use while work waits: ${(100 * slotsInUse).toFixed(1)} %`);
+  sweeper.everyMs = MEASURED_SWEEP_MS;
+  const handedOnSeconds: number[] = [];
+  for (const member of members.slice(0, 2)) {
+    await jobs.add(6);
+    while (member.leased.size < SLOTS) await pause(50);
+    await pause(1200); // in mid-download, with a heartbeat behind it
+    const held = [...member.leased];
+    const killedAt = new Date();
+    member.signal("SIGKILL");
+    const seconds = await Promise.all(held.map((id) => secondsUntilReaped(ask, { id, since: killedAt })));
+    log(`handed on after ${seconds.map((s) => s.toFixed(1))} s`);
+    handedOnSeconds.push(...seconds);
+  }
+  return { slotsInUse: round(slotsInUse, 3), handedOnSeconds: handedOnSeconds.map((seconds) => round(seconds, 1)) };
+}
+
+export function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}
+
+async function secondsUntilReaped(ask: Ask, { id, since }: { id: string; since: Date }): Promise<number> {
+  for (;;) {
+    const [event] = await ask((sql) =>
+      sql<{ at: Date }[]>`
+        select at from keepstream.events where queue_id = ${id} and kind = 'reaped' and at > ${since} order by id limit 1`
+    );
+    if (event) return (event.at.getTime() - since.getTime()) / 1000;
+    await pause(100);
+  }
+}
+
+/** The share of all slots' time in which a job was at work, from when all were taken first until the last job was claimed. */
+function utilisation(members: readonly Member[]): number {
+  const from = Math.max(
+    ...members.map((member) => member.stints.map((stint) => stint.from).sort((a, b) => a - b)[SLOTS - 1] ?? Infinity),
+  );
+  const all = members.flatMap((member) => member.stints);
+  const to = Math.max(...all.map((stint) => stint.from));
+  const busy = all.reduce(
+    (sum, stint) => sum + Math.max(0, Math.min(stint.to ?? to, to) - Math.max(stint.from, from)),
+    0,
+  );
+  return busy / ((to - from) * members.length * SLOTS);
+}

@@ -1,0 +1,28 @@
+/** Where in a job's life a call of its runner stands. Example: `pointOf("queue", call)` → "mid-download". Pure. */
+import type { Side } from "./crew.ts";
+import type { Point } from "./fault_plan.ts";
+import type { Call } from "../front.ts";
+
+export function pointOf(side: Side, { name, when, text }: Call): Point | null {
+  if (side === "cdn") return when === "before" && name === "part 2" ? "mid-upload" : null;
+  if (side !== "queue") return null;
+  const before = when === "before";
+  switch (name) {
+    case "claim_pending_videos":
+      if (before) return "before claim";
+      return text.length > 5 ? "claim committed, reply not heard" : null;
+    case "extend_video_lease":
+      if (!before) return text.length > 5 ? "in a heartbeat" : null;
+      return /"phase":"downloading","bytes_done":[1-9]/.test(text) ? "mid-download" : null;
+    case "update_video_queue_status":
+      if (before && text.includes('"status":"pending"')) return "in a release";
+      if (!text.includes('"status":"uploading"')) return null;
+      return before ? "after download" : "after uploading";
+    case "upsert_video_store":
+      return before ? "commit landed, unrecorded" : "store written, reply not heard";
+    case "complete_replica":
+      return before ? "between replicas" : null;
+    default:
+      return null;
+  }
+}
