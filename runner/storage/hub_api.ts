@@ -207,7 +207,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
         const answer = value.objects.find((candidate) => candidate.oid === object.sha256);
         if (answer && !answer.error) {
           const { upload, verify } = answer.actions ?? {};
-          return upload ? uploadPlan({ upload, verify }, object, foreign) : null;
+          return upload ? uploadPlan({ upload, verify }, object, { endpoint, check: foreign }) : null;
         }
         const error = answer?.error ?? { code: 502, message: "the answer does not name the object" };
         const failure = storageErrorOf(`${name}: ${what}`, { status: error.code, text: error.message });

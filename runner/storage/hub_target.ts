@@ -54,7 +54,8 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
     address: (archive) => archiveAddress({ username, prefix: options.repoPrefix, ...archive }),
 
     async put(file, address, put) {
-      const journal = openJournal(file, { target: name, parsePlan: (plan) => keptPlan(plan, file) });
+      const here = { sizeBytes: file.sizeBytes, endpoint };
+      const journal = openJournal(file, { target: name, parsePlan: (plan) => keptPlan(plan, here) });
       let look = await api.look(address, put);
       const found = holds(look, file);
       if (found) {

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { FailureName } from "../../dev/hub/failures.ts";
+import { startHub } from "../../dev/hub/hub.ts";
 import { createTestHub, type TestHub } from "../../dev/hub/test_hub.ts";
 import { createHubTarget } from "./hub_target.ts";
 import type { RetryTimes, Sleep } from "./retry.ts";
@@ -18,6 +19,7 @@ const SIZE = 4 * PART + 1000;
 interface Bench extends AsyncDisposable {
   readonly test: TestHub;
   readonly target: StorageTarget;
+  readonly targetAt: (endpoint: string) => StorageTarget;
   readonly file: StagedFile;
   /** Waits that were asked for, in ms; nothing is slept. */
   readonly waits: number[];
@@ -36,25 +38,28 @@ async function createBench(times: Partial<RetryTimes> = {}, options: { chunkByte
     signal?.throwIfAborted();
     return new Promise((resolve) => setTimeout(resolve));
   };
-  const target = createHubTarget({
-    endpoint: test.hub.url,
-    username: "alice",
-    token: "hf_aliceToken",
-    repoPrefix: "archive",
-    account: 1,
-    retry: {
-      fetch,
-      sockets: true,
-      times: { attempts: 4, silenceMs: 20_000, backoffMs: 100, maxWaitMs: 60_000, ...times },
-      sleep,
-      random: () => 1,
-    },
-  });
+  const targetAt = (endpoint: string) =>
+    createHubTarget({
+      endpoint,
+      username: "alice",
+      token: "hf_aliceToken",
+      repoPrefix: "archive",
+      account: 1,
+      retry: {
+        fetch,
+        sockets: true,
+        times: { attempts: 4, silenceMs: 20_000, backoffMs: 100, maxWaitMs: 60_000, ...times },
+        sleep,
+        random: () => 1,
+      },
+    });
+  const target = targetAt(test.hub.url);
   const file = await stageFile((await test.file("a.mp4", options.size ?? SIZE)).path);
   const slots = createSlots(6);
   const bench: Bench = {
     test,
     target,
+    targetAt,
     file,
     waits,
     put: (extra) => target.put(file, target.address(ARCHIVE), { slots, ...extra }),
@@ -229,6 +234,24 @@ Deno.test("put with a token that expires mid-job → auth; with a new token it g
   bench.test.hub.clearFailures();
   await bench.put();
   await assertStored(bench);
+});
+
+Deno.test("put that was cut short, then HF_ENDPOINT names another place → addresses of that place, stored", async () => {
+  await using bench = await createBench();
+  const { test, file, target } = bench;
+  const cut = new AbortController();
+  const half = bench.put({
+    signal: cut.signal,
+    onProgress: (bytes) => bytes > PART && cut.abort(new Error("cut short")),
+  });
+  await assert.rejects(half, { message: "cut short" });
+  const users = [{ name: "alice", token: "hf_aliceToken" }];
+  const other = await startHub({ dir: `${test.dir}/hub`, users, multipartThresholdBytes: PART, chunkBytes: PART });
+  const there = bench.targetAt(other.url);
+  const copy = await there.put(file, there.address(ARCHIVE), { slots: createSlots(6) });
+  assert.equal((await there.find(target.address(ARCHIVE)))?.sha256, file.sha256);
+  assert.ok(copy.directUrl.startsWith(other.url));
+  await other.stop();
 });
 
 Deno.test("put to an account that is dead → slow (network), after its attempts", async () => {

@@ -8,6 +8,8 @@ import { StorageError } from "./storage_error.ts";
 const MAX_PARTS = 10_000;
 
 export const planSchema = z.object({
+  /** Where it was asked for: its addresses are of no use to who asks elsewhere. */
+  endpoint: z.url(),
   href: z.url(),
   /** null: one PUT to href. */
   multipart: z.object({ partBytes: z.int().positive(), addresses: z.record(z.string(), z.url()) }).nullable(),
@@ -24,16 +26,17 @@ export interface LfsAction {
   readonly expires_at?: string | undefined;
 }
 
-/** The plan that the Hub's actions amount to; `check` returns an address that may be followed, or throws. */
+/** The plan that the actions of the Hub at `endpoint` amount to; `check` returns an address that may be followed, or throws. */
 export function uploadPlan(
   actions: { upload: LfsAction; verify?: LfsAction | undefined },
   object: { sizeBytes: number },
-  check: (address: string) => string,
+  { endpoint, check }: { endpoint: string; check: (address: string) => string },
 ): UploadPlan {
   const { chunk_size, ...rest } = actions.upload.header ?? {};
   const addresses = Object.entries(rest).filter(([key]) => /^\d{1,5}$/.test(key))
     .map(([key, url]) => [String(Number(key)), check(url)]);
   const plan: UploadPlan = {
+    endpoint,
     href: check(actions.upload.href),
     multipart: chunk_size === undefined
       ? null
@@ -46,10 +49,10 @@ export function uploadPlan(
   throw new StorageError("slow", "the Hub's upload addresses do not cover the file", { code: "storage_5xx" });
 }
 
-/** A plan that a journal kept, or null when it is none for this file: of another release, or not ours. */
-export function keptPlan(value: unknown, file: { sizeBytes: number }): UploadPlan | null {
-  const plan = planSchema.safeParse(value);
-  return plan.success && coversFile(plan.data, file.sizeBytes) ? plan.data : null;
+/** A plan that a journal kept, or null when it is none for this file here: of another release or endpoint, or not ours. */
+export function keptPlan(value: unknown, here: { sizeBytes: number; endpoint: string }): UploadPlan | null {
+  const plan = planSchema.safeParse(value).data;
+  return plan?.endpoint === here.endpoint && coversFile(plan, here.sizeBytes) ? plan : null;
 }
 
 /** Every part of the file has its address, and there are no others. */
