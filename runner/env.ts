@@ -34,7 +34,7 @@ const schema = z.object({
   RUNNER_STOP_SECONDS: z.coerce.number().min(0).max(600).default(8),
   RUNNER_TIDY_SECONDS: z.coerce.number().min(1).max(86400).default(3600),
   RUNNER_MAX_BYTES: z.coerce.number().int().min(1).default(16 * GIB),
-  RUNNER_HLS_CONNECTIONS: z.coerce.number().int().min(1).max(32).default(16),
+  RUNNER_HLS_CONNECTIONS: z.coerce.number().int().min(1).max(32).default(32),
   RUNNER_MP4_CONNECTIONS: z.coerce.number().int().min(1).max(16).default(8),
   RUNNER_EXTRAS: z.enum(["on", "off"]).default("on"),
   MEGA_API_URL: z.url().optional(),

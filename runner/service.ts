@@ -3,7 +3,6 @@
  * Example: `const runner = await startRunner(parseEnv(Deno.env.toObject()), { once: false })`. Runs on: Deno.
  */
 import type { RunnerEnv } from "./env.ts";
-import { createMemoryBudget } from "./download/memory_budget.ts";
 import { createEvents, type Events } from "./events.ts";
 import { createApp } from "./http/app.ts";
 import { keepHistory } from "./http/history.ts";
@@ -24,7 +23,6 @@ import { folderFromEnv, storageTargetsFromEnv } from "./storage/targets_from_env
 
 /** A killed job is claimed again within minutes; what nobody came back for in a day is rubbish. */
 const LEFTOVER_MAX_AGE_MS = 24 * 3600 * 1000;
-const SEGMENT_MEMORY_BYTES = 512 * 1024 * 1024;
 const COUNTS_MS = 10_000;
 const SHUTDOWN_MS = 2000;
 
@@ -71,7 +69,6 @@ export async function startRunner(
     targets,
     policy: { allowedOrigins: env.allowedOrigins },
     disk: createDiskBudget(env.workDir),
-    memory: createMemoryBudget(SEGMENT_MEMORY_BYTES),
     slots: createSlots(PART_STREAMS),
     health: createHealthBook({ now: Date.now }),
     lockRepo: createRepoLock(queue),

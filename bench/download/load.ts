@@ -28,16 +28,24 @@ export function processorSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** Resident bytes of the processes below `pid`, and of itself where asked; shared pages count in each. */
+/**
+ * Resident bytes of the processes below `pid`, and of itself where asked; shared pages count in each. A child that was just forked and
+ * has not begun its own program yet is its parent a second time, and does not count.
+ */
 export function residentBytes(pid: number, options: { itself: boolean }): number {
   let sum = 0;
-  const below = [{ pid, counts: options.itself }];
+  const below = [{ pid, counts: options.itself, parent: "" }];
   for (let next = below.pop(); next !== undefined; next = below.pop()) {
     try {
-      if (next.counts) sum += Number(Deno.readTextFileSync(`/proc/${next.pid}/statm`).split(" ")[1]) * PAGE_BYTES;
+      const program = Deno.readLinkSync(`/proc/${next.pid}/exe`);
+      if (next.counts && program !== next.parent) {
+        sum += Number(Deno.readTextFileSync(`/proc/${next.pid}/statm`).split(" ")[1]) * PAGE_BYTES;
+      }
       for (const task of Deno.readDirSync(`/proc/${next.pid}/task`)) {
         const children = Deno.readTextFileSync(`/proc/${next.pid}/task/${task.name}/children`);
-        for (const child of children.split(" ")) if (child !== "") below.push({ pid: Number(child), counts: true });
+        for (const child of children.split(" ")) {
+          if (child !== "") below.push({ pid: Number(child), counts: true, parent: program });
+        }
       }
     } catch {
       // it ended meanwhile

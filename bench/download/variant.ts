@@ -42,7 +42,7 @@ async function runner(): Promise<string> {
     progress,
     reservation: await createDiskBudget(dir).reserve(0),
     maxBytes: 4e9,
-    hlsConnections: 16,
+    hlsConnections: 32,
     mp4Connections: 8,
     onResumed: () => {},
     onPhase: () => phases[progress.phase] = Number(((performance.now() - startedAt) / 1000).toFixed(2)),

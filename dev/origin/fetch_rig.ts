@@ -20,6 +20,7 @@ export type FetchOptions = {
   readonly headers?: Readonly<Record<string, string>>;
   readonly maxBytes?: number;
   readonly freeBytes?: number;
+  readonly hlsConnections?: number;
   readonly signal?: AbortSignal;
   /** Keeps the job's directory under this id between two calls. */
   readonly id?: string;
@@ -80,7 +81,7 @@ export async function startFetchRig(host: Host): Promise<FetchRig> {
         progress,
         reservation,
         maxBytes: options.maxBytes ?? 1e9,
-        hlsConnections: 8,
+        hlsConnections: options.hlsConnections ?? 16,
         mp4Connections: 8,
         onResumed: (bytes, from) => resumed.push({ bytes, from }),
         onPhase: () => {},

@@ -1,23 +1,26 @@
 /**
  * Downloads every segment of a plan in parallel: journalled, retried with jitter, decrypted, checked; an address that expired on the
- * way is resolved again and the download goes on by position. Example: `await downloadHls(plan, { dir, connections: 16, … })`.
+ * way is resolved again and the download goes on by position. Example: `await downloadHls(plan, { dir, connections: 32, … })`.
  * Runs on: Deno.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { type Segment, segmentIv } from "../../core/hls.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
-import type { MemoryBudget } from "./memory_budget.ts";
-import { DamagedSegment, readSegmentBody, type SegmentContainer } from "./segment_body.ts";
-import { fetchPiece, giveBack } from "./segment_fetch.ts";
+import { ConnectionLimit } from "./connection_limit.ts";
+import { DamagedSegment, SegmentBody, type SegmentBodyOptions, type SegmentContainer } from "./segment_body.ts";
+import { fetchPiece, type Piece, streamPiece, type Transfer } from "./segment_fetch.ts";
 import { openSegmentJournal, type SegmentJournal } from "./segment_journal.ts";
 
 const TRIES = 5;
 const RETRY_BASE_MS = 300;
-const MIN_CONNECTIONS = 4;
+const MAX_KEY_BYTES = 1 << 20;
 const MAX_REFRESHES = 3;
 /** Codes that another try may cure. */
 const TRANSIENT = new Set(["network", "timeout", "upstream_5xx", "rate_limited", "source_expired"]);
+
+/** Codes of a host that bears fewer connections: of itself, or of what stands before it. */
+const REFUSALS = new Set(["network", "upstream_5xx", "rate_limited"]);
 
 export type DownloadedRendition = PlannedRendition & {
   readonly container: SegmentContainer;
@@ -37,6 +40,7 @@ export type PlacedSegment = {
 
 export type HlsDownloadOptions = MediaRequest & {
   readonly dir: string;
+  /** At most; it begins with half of them. */
   readonly connections: number;
   /** Resolves the source again and plans it anew; called when addresses have expired. */
   readonly planAgain: () => Promise<HlsPlan>;
@@ -46,10 +50,9 @@ export type HlsDownloadOptions = MediaRequest & {
   /** Runs beside the download with the first rendition's segments, each as soon as all before it are on disk; its failure ends both. */
   readonly alongside?: ((segments: AsyncIterable<PlacedSegment>) => Promise<void>) | undefined;
   readonly random?: () => number;
-  /** Shared by all jobs of the process. */
-  readonly memory?: MemoryBudget | undefined;
 };
 
+type PieceRequest = Parameters<typeof streamPiece>[1];
 type Task = { readonly rendition: number; readonly index: number; readonly file: string };
 
 export async function downloadHls(plan: HlsPlan, options: HlsDownloadOptions): Promise<DownloadedRendition[]> {
@@ -63,10 +66,7 @@ class HlsDownload {
   #plan: HlsPlan;
   #generation = 0;
   #refreshing: Promise<void> | null = null;
-  #limit: number;
-  #active = 0;
-  #successes = 0;
-  #waiting: (() => void)[] = [];
+  readonly #connections: ConnectionLimit;
   #storedNext: (() => void)[] = [];
   readonly #keys = new Map<string, Promise<CryptoKey>>();
   readonly #maps = new Map<string, Promise<string>>();
@@ -81,12 +81,9 @@ class HlsDownload {
     this.#plan = plan;
     this.#journal = journal;
     this.#options = options;
-    this.#limit = options.connections;
+    this.#connections = new ConnectionLimit(options.connections);
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
-    this.#signal.addEventListener("abort", () => {
-      this.#waiting.splice(0).forEach((wake) => wake());
-      this.#storedNext.splice(0).forEach((wake) => wake());
-    });
+    this.#signal.addEventListener("abort", () => this.#storedNext.splice(0).forEach((wake) => wake()));
   }
 
   async run(): Promise<void> {
@@ -97,13 +94,7 @@ class HlsDownload {
     let next = 0;
     const worker = async () => {
       while (next < todo.length) {
-        const task = todo[next++]!;
-        await this.#take();
-        try {
-          await this.#fetchWithTries(task);
-        } finally {
-          this.#give();
-        }
+        await this.#fetchWithTries(todo[next++]!);
         report();
       }
     };
@@ -159,55 +150,62 @@ class HlsDownload {
 
   async #fetchWithTries(task: Task): Promise<void> {
     for (let attempt = 1;; attempt++) {
+      const round = await this.#connections.take(this.#signal);
       const generation = this.#generation;
+      let failure: KeepstreamError;
       try {
-        return await this.#fetchSegment(task, attempt);
+        this.#connections.came(round, await this.#fetchSegment(task, attempt));
+        return;
       } catch (error) {
         this.#signal.throwIfAborted();
-        const failure = this.#judge(error, task, attempt);
-        if (failure !== null) throw failure;
-        const code = (error as KeepstreamError).code;
-        if (code === "source_expired") await this.#refresh(generation);
-        if (code === "rate_limited" || code === "upstream_5xx") {
-          this.#limit = Math.max(MIN_CONNECTIONS, this.#limit >> 1);
-        }
-        await this.#pause(attempt, error);
+        failure = this.#judge(error, task, attempt);
+      } finally {
+        this.#connections.give(); // who pauses holds no connection
       }
+      if (REFUSALS.has(failure.code) && !(failure instanceof DamagedSegment)) this.#connections.refused(round);
+      else this.#connections.failed(round);
+      if (failure.code === "source_expired") await this.#refresh(generation);
+      await this.#pause(attempt, failure);
     }
   }
 
-  /** null: try again. Otherwise the error that ends the download, naming the segment. */
-  #judge(error: unknown, task: Task, attempt: number): KeepstreamError | null {
+  /** The error, where another try may cure it; throws it with the segment's name where none will. */
+  #judge(error: unknown, task: Task, attempt: number): KeepstreamError {
     if (!(error instanceof KeepstreamError)) throw error;
-    if (TRANSIENT.has(error.code) && attempt < TRIES) return null;
+    if (TRANSIENT.has(error.code) && attempt < TRIES) return error;
     const place = `segment ${task.index + 1} of ${this.#plan.renditions[task.rendition]!.role}`;
     const code = error instanceof DamagedSegment ? "unsupported" : error.code;
-    return new KeepstreamError(code, `${place}: ${error.message}`, { cause: error });
+    throw new KeepstreamError(code, `${place}: ${error.message}`, { cause: error });
   }
 
-  async #fetchSegment(task: Task, attempt: number): Promise<void> {
+  async #fetchSegment(task: Task, attempt: number): Promise<Transfer> {
     const segment = this.#plan.renditions[task.rendition]!.segments[task.index]!;
-    using held = this.#options.memory?.hold();
-    const request = {
-      ...this.#request(attempt),
-      ...(this.#options.onBytes ? { onBytes: this.#options.onBytes } : {}),
-      need: held && ((bytes: number) => held.need(bytes, this.#signal)),
-    };
-    const [key, bytes] = await Promise.all([
-      segment.key === null ? null : this.#key(segment.key.url, attempt),
-      fetchPiece(segment, request),
-    ]);
-    const body = await readSegmentBody(bytes, {
-      key,
-      iv: segmentIv(segment),
-      durationSeconds: segment.durationSeconds,
+    const key = segment.key === null ? null : this.#key(segment.key.url, attempt);
+    const map = this.#map(segment, attempt);
+    map.catch(() => {}); // met below
+    const request = { ...this.#request(attempt), ...(this.#options.onBytes ? { onBytes: this.#options.onBytes } : {}) };
+    const body = { key, iv: segmentIv(segment), durationSeconds: segment.durationSeconds };
+    const transfer = await this.#place({ file: task.file, piece: segment, body }, request, async () => {
+      this.#mapOf.set(task.file, await map);
     });
-    if (key !== null) giveBack(bytes);
-    this.#mapOf.set(task.file, await this.#map(segment, attempt));
-    await this.#journal.store(task.file, body).catch(throwDiskFull);
-    giveBack(body.bytes);
     this.#storedNext.splice(0).forEach((wake) => wake());
-    if (++this.#successes % (2 * this.#limit) === 0) this.#limit = Math.min(this.#limit + 1, this.#options.connections);
+    return transfer;
+  }
+
+  /** From the host through decryption and checks to the disk, a block at a time. `before` what is whole is taken over. */
+  async #place(
+    what: { file: string; piece: Piece; body: Omit<SegmentBodyOptions, "write"> },
+    request: PieceRequest,
+    before: (container: SegmentContainer) => Promise<void> | void,
+  ): Promise<Transfer> {
+    what.body.key?.catch(() => {}); // met when the first block is there
+    using output = await this.#journal.begin(what.file).catch(throwDiskFull);
+    using body = new SegmentBody({ ...what.body, write: (clear) => output.write(clear).catch(throwDiskFull) });
+    const transfer = await streamPiece(what.piece, request, (bytes) => body.push(bytes));
+    const container = await body.end();
+    await before(container);
+    await output.commit(container).catch(throwDiskFull);
+    return transfer;
   }
 
   #request(attempt: number) {
@@ -216,9 +214,10 @@ class HlsDownload {
 
   #key(url: string, attempt = 1): Promise<CryptoKey> {
     return once(this.#keys, url, async () => {
-      const bytes = await fetchPiece({ url, byteRange: null }, this.#request(attempt));
+      const request = { ...this.#request(attempt), maxBytes: MAX_KEY_BYTES };
+      const bytes = await fetchPiece({ url, byteRange: null }, request);
       if (bytes.length !== 16) throw new DamagedSegment(`the key has ${bytes.length} bytes instead of 16`);
-      return await crypto.subtle.importKey("raw", bytes, "AES-CBC", false, ["decrypt"]);
+      return await crypto.subtle.importKey("raw", bytes, "AES-CBC", false, ["decrypt", "encrypt"]);
     });
   }
 
@@ -233,15 +232,14 @@ class HlsDownload {
       const file = `map-${digest.toHex().slice(0, 16)}`;
       const kept = this.#journal.done.get(file);
       if (kept !== undefined) return this.#journal.path(kept);
-      const key = map.key === null ? null : await this.#key(map.key.url, attempt);
       if (map.key !== null && map.key.iv === null) {
         throw new KeepstreamError("unsupported", "an encrypted init section without IV");
       }
-      const bytes = await fetchPiece(map, this.#request(attempt));
-      const iv = map.key?.iv ?? new Uint8Array(16);
-      const body = await readSegmentBody(bytes, { key, iv, durationSeconds: 0 });
-      if (body.container !== "fmp4") throw new KeepstreamError("unsupported", "an init section that is no MP4");
-      await this.#journal.store(file, body).catch(throwDiskFull);
+      const key = map.key === null ? null : this.#key(map.key.url, attempt);
+      const body = { key, iv: map.key?.iv ?? new Uint8Array(16), durationSeconds: 0 };
+      await this.#place({ file, piece: map, body }, this.#request(attempt), (container) => {
+        if (container !== "fmp4") throw new KeepstreamError("unsupported", "an init section that is no MP4");
+      });
       return this.#journal.path(this.#journal.done.get(file)!);
     });
   }
@@ -280,20 +278,6 @@ class HlsDownload {
       this.#signal.addEventListener("abort", finish);
     });
     this.#signal.throwIfAborted();
-  }
-
-  async #take(): Promise<void> {
-    while (this.#active >= this.#limit) {
-      this.#signal.throwIfAborted();
-      await new Promise<void>((wake) => this.#waiting.push(wake));
-    }
-    this.#signal.throwIfAborted();
-    this.#active++;
-  }
-
-  #give(): void {
-    this.#active--;
-    this.#waiting.shift()?.();
   }
 
   #report(segments: number): void {

@@ -1,11 +1,16 @@
 /**
- * From the bytes a host sent to the bytes of a segment: decrypt, take off the image that some hosts put in front, and refuse what is
- * not whole. Example: `await readSegmentBody(bytes, { key, iv, durationSeconds: 4 })` → { container: "ts", bytes }. Runs on: Deno.
+ * From the bytes a host sends to the bytes of a segment, a block at a time: decrypt, take off the image that some hosts put in front,
+ * and refuse what is not whole. Example: `await body.push(received)` for each piece, then `await body.end()` → "ts". Runs on: Deno.
  */
 import { KeepstreamError } from "../../core/errors.ts";
+import { BoxWalk } from "./box_walk.ts";
+import { giveBack } from "./segment_fetch.ts";
 import { isTransportStream } from "./sniff.ts";
-import { tsSpanSeconds } from "./ts_span.ts";
+import { TsSpan } from "./ts_span.ts";
 
+/** What a connection holds in memory, however large its segment: whole cipher blocks, and more than a disguise. */
+export const BLOCK_BYTES = 96 * 1024;
+const CIPHER_BYTES = 16;
 /** Where to look for the first TS packet behind a disguise; the images in use are a few hundred bytes. */
 const MAX_DISGUISE_BYTES = 64 * 1024;
 /** A segment may hold less than its EXTINF (the last one, audio priming); half of it is no rounding. */
@@ -13,19 +18,15 @@ const MIN_SPAN_RATIO = 0.55;
 const MIN_CHECKED_SECONDS = 1;
 
 export type SegmentContainer = "ts" | "fmp4" | "vtt" | "audio";
-export type SegmentBody = { readonly container: SegmentContainer; readonly bytes: Uint8Array<ArrayBuffer> };
 
-export async function readSegmentBody(
-  received: Uint8Array<ArrayBuffer>,
-  options: { key: CryptoKey | null; iv: Uint8Array<ArrayBuffer>; durationSeconds: number },
-): Promise<SegmentBody> {
-  if (received.length === 0) throw damaged("is empty");
-  const clear = options.key === null ? received : await decrypt(received, options.key, options.iv);
-  const body = classify(clear);
-  if (body.container === "ts") checkTransportStream(body.bytes, options.durationSeconds);
-  if (body.container === "fmp4") checkBoxes(body.bytes);
-  return body;
-}
+export type SegmentBodyOptions = {
+  /** For AES-CBC, and good for both directions; awaited when the first block is there. */
+  readonly key: Promise<CryptoKey> | null;
+  readonly iv: Uint8Array<ArrayBuffer>;
+  readonly durationSeconds: number;
+  /** The bytes are gone when it has settled. */
+  readonly write: (clear: Uint8Array<ArrayBuffer>) => Promise<void>;
+};
 
 /** A fault of this one transfer: worth another try. */
 export class DamagedSegment extends KeepstreamError {
@@ -34,35 +35,97 @@ export class DamagedSegment extends KeepstreamError {
   }
 }
 
+export class SegmentBody implements Disposable {
+  readonly #options: SegmentBodyOptions;
+  /** With room for the cipher block that closes a piece which is not the last. */
+  readonly #block = new Uint8Array(BLOCK_BYTES + CIPHER_BYTES);
+  #filled = 0;
+  #iv: Uint8Array<ArrayBuffer>;
+  #container: SegmentContainer | null = null;
+  readonly #span = new TsSpan();
+  readonly #boxes = new BoxWalk();
+
+  constructor(options: SegmentBodyOptions) {
+    this.#options = options;
+    this.#iv = options.iv;
+  }
+
+  async push(received: Uint8Array): Promise<void> {
+    for (let at = 0; at < received.length;) {
+      // A full block waits for what comes behind it: the last one is decrypted in another way.
+      if (this.#filled === BLOCK_BYTES) await this.#flush({ last: false });
+      const piece = received.subarray(at, at + BLOCK_BYTES - this.#filled);
+      this.#block.set(piece, this.#filled);
+      this.#filled += piece.length;
+      at += piece.length;
+    }
+  }
+
+  /** Throws DamagedSegment where what came is not whole. */
+  async end(): Promise<SegmentContainer> {
+    if (this.#filled === 0) throw damaged("is empty");
+    await this.#flush({ last: true });
+    if (this.#container === "ts") checkSpan(this.#span, this.#options.durationSeconds);
+    const problem = this.#container === "fmp4" ? this.#boxes.problem() : null;
+    if (problem !== null) throw damaged(problem);
+    return this.#container!;
+  }
+
+  [Symbol.dispose](): void {
+    giveBack(this.#block);
+  }
+
+  async #flush({ last }: { last: boolean }): Promise<void> {
+    const received = this.#block.subarray(0, this.#filled);
+    const clear = this.#options.key === null ? received : await this.#decrypt(await this.#options.key, last);
+    this.#filled = 0;
+    let body = clear;
+    if (this.#container === null) {
+      const { container, start } = classify(clear);
+      this.#container = container;
+      body = clear.subarray(start);
+    }
+    if (this.#container === "ts") this.#span.push(body);
+    if (this.#container === "fmp4") this.#boxes.push(body);
+    await this.#options.write(body);
+    if (clear !== received) giveBack(clear);
+  }
+
+  /** WebCrypto insists on padding, which the last block alone has: behind the others goes one that decrypts to nothing but padding. */
+  async #decrypt(key: CryptoKey, last: boolean): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#filled % CIPHER_BYTES !== 0) throw damaged("is not a whole number of cipher blocks");
+    const iv = this.#iv;
+    let end = this.#filled;
+    if (!last) {
+      this.#iv = this.#block.slice(end - CIPHER_BYTES, end);
+      const padding = await crypto.subtle.encrypt({ name: "AES-CBC", iv: this.#iv }, key, new Uint8Array(0));
+      this.#block.set(new Uint8Array(padding), end);
+      end += CIPHER_BYTES;
+    }
+    try {
+      return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-CBC", iv }, key, this.#block.subarray(0, end)));
+    } catch {
+      throw damaged("cannot be decrypted: it is cut, or the key or IV is wrong");
+    }
+  }
+}
+
 function damaged(reason: string): DamagedSegment {
   return new DamagedSegment(`the segment ${reason}`);
 }
 
-async function decrypt(
-  bytes: Uint8Array<ArrayBuffer>,
-  key: CryptoKey,
-  iv: Uint8Array<ArrayBuffer>,
-): Promise<Uint8Array<ArrayBuffer>> {
-  if (bytes.length % 16 !== 0) throw damaged("is not a whole number of cipher blocks");
-  try {
-    return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-CBC", iv }, key, bytes));
-  } catch {
-    throw damaged("cannot be decrypted: it is cut, or the key or IV is wrong");
-  }
-}
-
-function classify(bytes: Uint8Array<ArrayBuffer>): SegmentBody {
-  if (isTransportStream(bytes)) return { container: "ts", bytes };
+function classify(bytes: Uint8Array): { container: SegmentContainer; start: number } {
+  if (isTransportStream(bytes)) return { container: "ts", start: 0 };
   const text = new TextDecoder("latin1").decode(bytes.subarray(0, 16));
   if (/^(?:ftyp|styp|moof|sidx|moov|emsg|prft|mdat|free|skip|uuid)$/.test(text.slice(4, 8))) {
-    return { container: "fmp4", bytes };
+    return { container: "fmp4", start: 0 };
   }
-  if (/^(?:\xEF\xBB\xBF)?WEBVTT/.test(text)) return { container: "vtt", bytes };
+  if (/^(?:\xEF\xBB\xBF)?WEBVTT/.test(text)) return { container: "vtt", start: 0 };
   if (text.startsWith("ID3") || (bytes[0] === 0xff && (bytes[1]! & 0xe0) === 0xe0)) {
-    return { container: "audio", bytes };
+    return { container: "audio", start: 0 };
   }
   const start = disguisedStart(bytes);
-  if (start !== -1) return { container: "ts", bytes: bytes.slice(start) };
+  if (start !== -1) return { container: "ts", start };
   throw damaged(/^\s*</.test(text) ? "is an HTML page" : "is neither MPEG-TS nor fragmented MP4");
 }
 
@@ -76,25 +139,11 @@ function disguisedStart(bytes: Uint8Array): number {
   return -1;
 }
 
-function checkTransportStream(bytes: Uint8Array, durationSeconds: number): void {
-  if (bytes.length % 188 !== 0) throw damaged("ends inside a TS packet");
-  const span = tsSpanSeconds(bytes);
+function checkSpan(stream: TsSpan, durationSeconds: number): void {
+  if (!stream.whole) throw damaged("ends inside a TS packet");
+  const span = stream.seconds();
   if (span === null || durationSeconds < MIN_CHECKED_SECONDS) return;
   if (span < durationSeconds * MIN_SPAN_RATIO) {
     throw damaged(`covers ${span.toFixed(1)} s of the ${durationSeconds.toFixed(1)} s it was announced with`);
   }
-}
-
-/** Boxes must end exactly where the bytes do. */
-function checkBoxes(bytes: Uint8Array): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let at = 0;
-  while (at + 8 <= bytes.length) {
-    const short = view.getUint32(at);
-    if (short === 0) return; // "to the end"
-    const size = short === 1 ? (at + 16 <= bytes.length ? Number(view.getBigUint64(at + 8)) : NaN) : short;
-    if (!(size >= 8)) throw damaged("holds a box of no length");
-    at += size;
-  }
-  if (at !== bytes.length) throw damaged("ends inside an MP4 box");
 }

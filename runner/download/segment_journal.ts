@@ -7,12 +7,18 @@ import type { SegmentContainer } from "./segment_body.ts";
 
 export type Stored = { readonly file: string; readonly bytes: number; readonly container: SegmentContainer };
 
+/** What is not committed is written over by the next try. */
+export type SegmentWriter = Disposable & {
+  readonly write: (bytes: Uint8Array) => Promise<void>;
+  /** Moves the file into place, then writes the line. */
+  readonly commit: (container: SegmentContainer) => Promise<void>;
+};
+
 export type SegmentJournal = AsyncDisposable & {
   readonly done: ReadonlyMap<string, Stored>;
   /** Sum over `done`. */
   readonly bytes: () => number;
-  /** Writes the bytes, then the line. */
-  readonly store: (file: string, body: { bytes: Uint8Array; container: SegmentContainer }) => Promise<void>;
+  readonly begin: (file: string) => Promise<SegmentWriter>;
   readonly path: (stored: Stored) => string;
 };
 
@@ -42,21 +48,37 @@ export async function openSegmentJournal(dir: string, plan: HlsPlan): Promise<Se
   await queue;
   let bytes = [...done.values()].reduce((sum, stored) => sum + stored.bytes, 0);
 
-  async function store(file: string, body: { bytes: Uint8Array; container: SegmentContainer }): Promise<void> {
-    const stored = { file, bytes: body.bytes.length, container: body.container };
-    const place = path(dir, stored);
-    await Deno.writeFile(`${place}.part`, body.bytes);
-    await Deno.rename(`${place}.part`, place);
-    done.set(file, stored);
-    bytes += stored.bytes;
-    queue = queue.then(() => write(stored)); // one line after the other, whoever finishes first
-    await queue;
+  async function begin(file: string): Promise<SegmentWriter> {
+    const part = `${dir}/${file}.part`;
+    const output = await Deno.open(part, { create: true, write: true, truncate: true });
+    let size = 0;
+    let open = true;
+    const close = () => {
+      if (open) output.close();
+      open = false;
+    };
+    return {
+      write: async (piece) => {
+        for (let at = 0; at < piece.length;) at += await output.write(piece.subarray(at));
+        size += piece.length;
+      },
+      commit: async (container) => {
+        close();
+        const stored = { file, bytes: size, container };
+        await Deno.rename(part, path(dir, stored));
+        done.set(file, stored);
+        bytes += size;
+        queue = queue.then(() => write(stored)); // one line after the other, whoever finishes first
+        await queue;
+      },
+      [Symbol.dispose]: close,
+    };
   }
 
   return {
     done,
     bytes: () => bytes,
-    store,
+    begin,
     path: (stored) => path(dir, stored),
     [Symbol.asyncDispose]: async () => {
       await queue.catch(() => {});

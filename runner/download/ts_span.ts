@@ -1,31 +1,56 @@
 /**
  * How much time a piece of MPEG-TS covers, read from the PES time stamps alone: a body that was cut tells on itself here although
- * every length header agreed. Pure. Example: `tsSpanSeconds(segment)` → 3.96. ISO/IEC 13818-1 §2.4.3. Runs on: Deno.
+ * every length header agreed. Pure. Example: `span.push(piece)` for each, then `span.seconds()` → 3.96. ISO/IEC 13818-1 §2.4.3. Runs on: Deno.
  */
 const PACKET = 188;
 const PTS_WRAP = 2 ** 33;
 const PTS_PER_SECOND = 90_000;
 
-/** Seconds between the first and the last PTS of the stream that covers most, or null where nothing carries a time stamp. */
-export function tsSpanSeconds(bytes: Uint8Array): number | null {
-  const seen = new Map<number, { first: number; min: number; max: number }>();
-  for (let at = 0; at + PACKET <= bytes.length; at += PACKET) {
-    if (bytes[at] !== 0x47 || (bytes[at + 1]! & 0x40) === 0) continue;
+/** What the packets of a stream that arrives in pieces of any length cover. */
+export class TsSpan {
+  readonly #seen = new Map<number, { first: number; min: number; max: number }>();
+  /** The start of a packet whose end is in the next piece. */
+  #begun = new Uint8Array(0);
+
+  push(piece: Uint8Array): void {
+    const missing = this.#begun.length === 0 ? 0 : PACKET - this.#begun.length;
+    if (missing > 0) {
+      const packet = new Uint8Array([...this.#begun, ...piece.subarray(0, missing)]);
+      this.#begun = packet;
+      if (packet.length < PACKET) return;
+      this.#see(packet, 0);
+    }
+    let at = missing;
+    for (; at + PACKET <= piece.length; at += PACKET) this.#see(piece, at);
+    this.#begun = piece.slice(at);
+  }
+
+  /** Whether the last packet came to its end. */
+  get whole(): boolean {
+    return this.#begun.length === 0;
+  }
+
+  /** Seconds between the first and the last PTS of the stream that covers most, or null where nothing carries a time stamp. */
+  seconds(): number | null {
+    if (this.#seen.size === 0) return null;
+    return Math.max(...[...this.#seen.values()].map((span) => span.max - span.min)) / PTS_PER_SECOND;
+  }
+
+  #see(bytes: Uint8Array, at: number): void {
+    if (bytes[at] !== 0x47 || (bytes[at + 1]! & 0x40) === 0) return;
     const pts = packetPts(bytes, at);
-    if (pts === null) continue;
+    if (pts === null) return;
     const pid = ((bytes[at + 1]! & 0x1f) << 8) | bytes[at + 2]!;
-    const span = seen.get(pid);
+    const span = this.#seen.get(pid);
     if (span === undefined) {
-      seen.set(pid, { first: pts, min: 0, max: 0 });
-      continue;
+      this.#seen.set(pid, { first: pts, min: 0, max: 0 });
+      return;
     }
     // Relative to the first, so that a wrap inside the segment is a small step and not 26 hours.
     const step = ((pts - span.first + PTS_WRAP * 1.5) % PTS_WRAP) - PTS_WRAP / 2;
     span.min = Math.min(span.min, step);
     span.max = Math.max(span.max, step);
   }
-  if (seen.size === 0) return null;
-  return Math.max(...[...seen.values()].map((span) => span.max - span.min)) / PTS_PER_SECOND;
 }
 
 /** The earliest PTS, in seconds; null where nothing carries a time stamp. */

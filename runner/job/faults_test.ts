@@ -88,27 +88,57 @@ Deno.test("segments disguised as PNG → the archive is the same, byte for byte"
   assert.equal((await rig.fetch("/v.m3u8")).final.sha256, (await plain.fetch("/v.m3u8")).final.sha256);
 });
 
-Deno.test("a host that bears four connections → completes with fewer", async () => {
+/** Answers `status` to whoever comes while `bears` segments are on their way; counts what it saw. */
+function busyHost(bears: number, status: number) {
+  const seen = { most: 0, refused: 0 };
   let open = 0;
-  let refused = 0;
-  await using rig = await startFetchRig(hlsHost(clip.ts, async (path) => {
+  const host = hlsHost(clip.ts, async (path) => {
     if (!path.startsWith("/s")) return pass();
-    if (open >= 4) {
-      refused++;
-      return new Response(null, { status: 429 });
+    if (open >= bears) {
+      seen.refused++;
+      return new Response(null, { status });
     }
-    open++;
+    seen.most = Math.max(seen.most, ++open);
     await new Promise((done) => setTimeout(done, 150));
     open--;
     return pass();
-  }));
-  await assertWhole(await rig.fetch("/v.m3u8"));
-  assert.ok(refused > 0);
+  });
+  return { host, seen };
+}
+
+for (const status of [429, 503]) {
+  Deno.test(`a host that bears four connections and answers ${status} to more → completes with fewer`, async () => {
+    const { host, seen } = busyHost(4, status);
+    await using rig = await startFetchRig(host);
+    await assertWhole(await rig.fetch("/v.m3u8"));
+    assert.ok(seen.refused > 0);
+  });
+}
+
+for (const status of [429, 403]) {
+  Deno.test(`a host that answers ${status} to the connections that are added on the way → completes with those of the start`, async () => {
+    const { host, seen } = busyHost(2, status);
+    await using rig = await startFetchRig(host);
+    await assertWhole(await rig.fetch("/v.m3u8", { hlsConnections: 4 }));
+    assert.ok(seen.refused > 0);
+  });
+}
+
+Deno.test("a host that bears many connections → half of what is allowed at first, then all of it, never more", async () => {
+  const { host, seen } = busyHost(100, 429);
+  const asked: number[] = [];
+  await using rig = await startFetchRig((path, request) => {
+    if (path.startsWith("/s")) asked.push(seen.most);
+    return host(path, request);
+  });
+  await assertWhole(await rig.fetch("/v.m3u8", { hlsConnections: 4 }));
+  assert.equal(asked[2], 2, "the third is asked for after two were open");
+  assert.equal(seen.most, 4);
 });
 
 Deno.test("the token runs out on the way → resolved again, the download goes on by position", async () => {
   let token = 1;
-  let served = 0;
+  const served: string[] = [];
   await using rig = await startFetchRig((path) => {
     if (path === "/embed") {
       return new Response(`<script>setup({ file: "/t${token}/v.m3u8" })</script>`.replace("/t", `${rig.url}/t`), {
@@ -118,15 +148,16 @@ Deno.test("the token runs out on the way → resolved again, the download goes o
     const [, given, name] = /^\/t(\d+)\/(.+)$/.exec(path) ?? [];
     if (Number(given) !== token) return new Response(null, { status: 403 });
     if (name === "v.m3u8") return new Response(playlistOf(names.map((segment) => segment.slice(1))));
-    if (token === 1 && ++served > 3) {
+    if (token === 1 && served.length === 3) {
       token = 2;
       return new Response(null, { status: 403 });
     }
+    if (token === 1) served.push(`/t2/${name}`);
     return new Response(clip.ts[names.indexOf(`/${name}`)]!);
   });
   await assertWhole(await rig.fetch(`${rig.url}/t1/v.m3u8`, { embedUrl: `${rig.url}/embed` }));
-  const firsts = rig.asked.filter((path) => path === "/t2/s0.ts").length;
-  assert.equal(firsts, 0, "what was there is not fetched twice");
+  assert.equal(served.length, 3);
+  assert.ok(!rig.asked.some((path) => served.includes(path)), "what was there is not fetched twice");
 });
 
 for (

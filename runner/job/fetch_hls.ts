@@ -34,7 +34,6 @@ export async function fetchHls(resolved: Resolved, job: SourceJob, tools: Source
     signal,
     dir: `${dir.path}/segments`,
     connections: tools.hlsConnections,
-    memory: tools.memory,
     alongside: isOneStream(plan)
       ? async (segments) => {
         tracks = await muxAlongside(segments, muxing);

@@ -5,7 +5,6 @@
 import { KeepstreamError } from "../../core/errors.ts";
 import { fileKey } from "../../core/file_key.ts";
 import type { TargetPolicy } from "../../core/target_policy.ts";
-import type { MemoryBudget } from "../download/memory_budget.ts";
 import type { Events } from "../events.ts";
 import { Cancelled } from "../loop/stop_reasons.ts";
 import { type Job, LeaseLost, type Queue, QueueUnavailable, type ReplicaRow } from "../loop/queue.ts";
@@ -46,7 +45,6 @@ export type JobTools = {
   readonly maxBytes: number;
   readonly hlsConnections: number;
   readonly mp4Connections: number;
-  readonly memory?: MemoryBudget | undefined;
   readonly megaApiUrl?: string | undefined;
 };
 

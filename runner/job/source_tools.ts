@@ -1,7 +1,6 @@
 /** What every way of fetching a source is handed, and the media request made of it. Runs on: Deno. */
 import type { TargetPolicy } from "../../core/target_policy.ts";
 import { type Resolved, resolveServer } from "../../sources/resolve.ts";
-import type { MemoryBudget } from "../download/memory_budget.ts";
 import type { Candidate } from "../loop/queue.ts";
 import type { FinalFile } from "../media/fast_start.ts";
 import type { Line } from "../network/forward_proxy.ts";
@@ -35,7 +34,6 @@ export type SourceTools = {
   readonly maxBytes: number;
   readonly hlsConnections: number;
   readonly mp4Connections: number;
-  readonly memory?: MemoryBudget | undefined;
   readonly megaApiUrl?: string | undefined;
   readonly onResumed: (bytes: number, from: string) => void;
   readonly onPhase: () => void;

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { createMemoryBudget } from "../download/memory_budget.ts";
 import { createDiskBudget } from "./disk_budget.ts";
 import { openJobDir, openRepairDir, removeLeftovers } from "./work_dir.ts";
 
@@ -102,21 +101,4 @@ Deno.test("createDiskBudget: two jobs that each fit must fit together; what is w
   assert.equal(await budget.room(), 0);
   free += 3 * 64 * MIB;
   assert.equal(await budget.room(), 3);
-});
-
-Deno.test("createMemoryBudget: who does not fit waits, a larger one goes alone, an abort ends the wait", async () => {
-  const budget = createMemoryBudget(100);
-  const signal = new AbortController().signal;
-  const order: string[] = [];
-  const [a, b, c] = [budget.hold(), budget.hold(), budget.hold()];
-  await a.need(80, signal);
-  const later = b.need(500, signal).then(() => order.push("b"));
-  const cut = new AbortController();
-  const aborted = c.need(50, cut.signal);
-  cut.abort(new Error("stop"));
-  await assert.rejects(aborted, { message: "stop" });
-  order.push("a gone");
-  a[Symbol.dispose]();
-  await later;
-  assert.deepEqual(order, ["a gone", "b"]);
 });

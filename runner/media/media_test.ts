@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readClip } from "../../dev/origin/clip.ts";
-import { tsSpanSeconds, tsStartSeconds } from "../download/ts_span.ts";
+import { tsStartSeconds } from "../download/ts_span.ts";
 import { spriteInterval, spriteVtt } from "./extras.ts";
 import { moveChunks, writeFastStart } from "./fast_start.ts";
 import { mp4Language } from "./language.ts";
@@ -130,13 +130,8 @@ Deno.test("parseProbe: streams listed twice, N/A → one track each, null", () =
   ]);
 });
 
-Deno.test("tsSpanSeconds, tsStartSeconds: a 2 s segment covers 2 s, half of it less than 1.1 s; random bytes → null", async () => {
-  const clip = await readClip();
-  const segment = clip.ts[1]!;
-  assert.ok(Math.abs(tsSpanSeconds(segment)! - 2) < 0.15);
-  assert.ok(tsSpanSeconds(segment.slice(0, Math.floor(segment.length / 376) * 188))! < 1.3);
-  assert.equal(tsSpanSeconds(new Uint8Array(1880)), null);
-  assert.ok(Math.abs(tsStartSeconds(clip.ts[0]!)! - 1.4) < 0.1);
+Deno.test("tsStartSeconds: the clip starts at 1.4 s, as ffmpeg wrote it", async () => {
+  assert.ok(Math.abs(tsStartSeconds((await readClip()).ts[0]!)! - 1.4) < 0.1);
 });
 
 Deno.test("joinWebVtt: clock of the video, cues on a cut once, notes and rubbish left out", () => {

@@ -13,7 +13,7 @@ import { probeMedia } from "./verify.ts";
 import { joinWebVtt } from "./web_vtt.ts";
 
 const QUIET = ["-nostdin", "-v", "error", "-nostats", "-y"];
-const READ_BYTES = 1 << 20;
+const READ_BYTES = 1 << 18;
 
 export type MuxOptions = { readonly dir: string; readonly output: string; readonly signal: AbortSignal };
 

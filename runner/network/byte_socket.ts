@@ -3,7 +3,7 @@
  * Example: `const head = await socket.readHead()`; `await socket.copyTo(other, 1000, count)`. Runs on: Deno.
  */
 const MAX_HEAD_BYTES = 128 * 1024;
-const BUFFER_BYTES = 256 * 1024;
+const BUFFER_BYTES = 64 * 1024;
 
 export class ByteSocket {
   readonly #conn: Deno.TcpConn | Deno.Conn;

@@ -1,0 +1,44 @@
+/**
+ * Follows the top-level boxes of an MP4 that arrives in pieces: they must end exactly where the bytes do.
+ * Example: `walk.push(piece)` for each, then `walk.problem()` → "ends inside an MP4 box" or null. Pure. ISO/IEC 14496-12 §4.2.
+ */
+export class BoxWalk {
+  readonly #head = new Uint8Array(16);
+  #filled = 0;
+  /** Bytes until the next head; Infinity: the last box says "to the end". */
+  #left = 0;
+  #empty = false;
+
+  push(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length && !this.#empty;) {
+      if (this.#left > 0) {
+        const skipped = Math.min(this.#left, bytes.length - at);
+        this.#left -= skipped;
+        at += skipped;
+        continue;
+      }
+      this.#head[this.#filled++] = bytes[at++]!;
+      const size = this.#size();
+      if (size === null) continue;
+      this.#empty = size < this.#filled;
+      this.#left = size - this.#filled;
+      this.#filled = 0;
+    }
+  }
+
+  problem(): string | null {
+    if (this.#empty) return "holds a box of no length";
+    if (this.#left === Infinity) return null;
+    return this.#left > 0 || this.#filled > 0 ? "ends inside an MP4 box" : null;
+  }
+
+  /** null: more of the head is needed. */
+  #size(): number | null {
+    if (this.#filled < 8) return null;
+    const view = new DataView(this.#head.buffer);
+    const short = view.getUint32(0);
+    if (short === 0) return Infinity;
+    if (short !== 1) return short;
+    return this.#filled < 16 ? null : Number(view.getBigUint64(8));
+  }
+}
