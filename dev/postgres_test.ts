@@ -4,6 +4,7 @@ import createClient from "postgres";
 import { type Guard, startGuard } from "./guard.ts";
 import { installPostgres } from "./postgres/binaries.ts";
 import { clusterHome } from "./postgres/home.ts";
+import type { Migration } from "./postgres/migrate.ts";
 import { type Postgres, startPostgres } from "./postgres.ts";
 import type { SetupErrorCode } from "./setup_error.ts";
 
@@ -17,12 +18,12 @@ interface World extends AsyncDisposable {
   servers(): Promise<number[]>;
 }
 
-async function createWorld(): Promise<World> {
+async function createWorld(options: { migrations?: Migration[] } = {}): Promise<World> {
   const dir = await Deno.makeTempDir({ prefix: "keepstream-postgres-" });
   await Deno.chmod(dir, 0o755);
   const guard: Guard = startGuard();
   const { dir: cluster } = await clusterHome(join(dir, "pg"));
-  const start = (port = 0) => startPostgres({ dataDir: join(dir, "pg"), port, guard, durable: false });
+  const start = (port = 0) => startPostgres({ dataDir: join(dir, "pg"), port, guard, durable: false, ...options });
   const servers = () => serversIn(cluster);
   return {
     dir,
@@ -206,6 +207,14 @@ Deno.test({
       await new Deno.Command("umount", { args: [join(world.dir, "pg")] }).output();
     }
   },
+});
+
+Deno.test("startPostgres on a disk that fills up during a migration → one line", async () => {
+  const sql = `do $$ begin
+    raise exception using errcode = '53100', message = 'could not extend file "base/5/16492": No space left on device';
+  end $$`;
+  await using world = await createWorld({ migrations: [{ version: "1", name: "large", sql }] });
+  await world.refuses("disk_full", /^no space left for Postgres in .*: free some/);
 });
 
 Deno.test({

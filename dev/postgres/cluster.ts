@@ -29,6 +29,8 @@ export interface Cluster {
   readonly pid: number;
   /** Settles when the server has ended, whoever ended it; the text says how. */
   readonly ended: Promise<string>;
+  /** The disk was full for the server at some time: what then failed, failed for that. */
+  readonly trouble: () => SetupError | undefined;
   stop(): Promise<void>;
 }
 
@@ -111,9 +113,11 @@ async function startServer(binaries: PostgresBinaries, options: ClusterOptions):
   child.ref();
   options.guard.add(child.pid, "INT");
   const tail: string[] = [];
+  let diskFull = false;
   const ready = Promise.withResolvers<boolean>();
   const drained = readLines(child.stderr, (line) => {
     tail.push(line);
+    diskFull ||= DISK_FULL.test(line);
     if (tail.length > 20) tail.shift();
     if (line.includes(READY_LINE)) ready.resolve(true);
     if (isWorthShowing(line)) options.log(line.replace(/^\S+ \S+ UTC \[\d+\] /, ""));
@@ -125,7 +129,8 @@ async function startServer(binaries: PostgresBinaries, options: ClusterOptions):
     return status.signal === null ? `exit code ${status.code}` : status.signal;
   });
   if (!await ready.promise) throw startError(tail, { what: "postgres", dir: options.dir, port });
-  return { port, pid: child.pid, ended, stop: () => stopChild(child, ended) };
+  const trouble = () => diskFull ? diskFullError(options.dir) : undefined;
+  return { port, pid: child.pid, ended, trouble, stop: () => stopChild(child, ended) };
 }
 
 async function stopChild(child: Deno.ChildProcess, ended: Promise<string>): Promise<void> {
@@ -181,6 +186,12 @@ async function checkCluster(data: string, found: Deno.FileInfo, options: Cluster
   }
 }
 
+const DISK_FULL = /No space left on device|could not (write|extend|resize).*space/i;
+
+function diskFullError(dir: string, cause?: Error): SetupError {
+  return new SetupError("disk_full", `no space left for Postgres in ${dir}: free some, then start again`, { cause });
+}
+
 function startError(lines: readonly string[], context: { what: string; dir: string; port: number }): SetupError {
   const text = lines.join("\n");
   const cause = new Error(text);
@@ -191,11 +202,7 @@ function startError(lines: readonly string[], context: { what: string; dir: stri
       { cause },
     );
   }
-  if (/No space left on device|could not (write|extend|resize).*space/i.test(text)) {
-    return new SetupError("disk_full", `no space left for Postgres in ${context.dir}: free some, then start again`, {
-      cause,
-    });
-  }
+  if (DISK_FULL.test(text)) return diskFullError(context.dir, cause);
   if (/error while loading shared libraries: (\S+)/.test(text)) {
     return new SetupError(
       "missing_program",

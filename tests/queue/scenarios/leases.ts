@@ -7,11 +7,15 @@ import type { Row } from "../rpc.ts";
 const leased = async (queue: QueueFixture) => new Set((await queue.rpc("leased_videos")).map((row) => row["id"]));
 const sweep = async (queue: QueueFixture) => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep;
 
-/** Shared buffers of a statement, functions included. */
+/** Shared buffers of a statement, functions included: the least of three, since the first may also read the catalogue. */
 async function buffers(queue: QueueFixture, query: string): Promise<number> {
-  const [row] = await queue.database.serviceRole.unsafe(`explain (analyze, buffers, format json) ${query}`);
-  const plan = row!["QUERY PLAN"][0]["Plan"];
-  return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
+  const counts: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    const [row] = await queue.database.serviceRole.unsafe(`explain (analyze, buffers, format json) ${query}`);
+    const plan = row!["QUERY PLAN"][0]["Plan"];
+    counts.push(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]);
+  }
+  return Math.min(...counts);
 }
 
 export const LEASES: readonly Scenario[] = [
