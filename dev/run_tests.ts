@@ -47,8 +47,11 @@ async function testWithPostgres(args: readonly string[], guard: Guard): Promise<
 
 async function denoTest(args: readonly string[], context: { guard: Guard; clusterUrl: string }): Promise<number> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--no-prompt", ...args],
-    env: { [CLUSTER_VARIABLE]: context.clusterUrl },
+    args: ["test", "-A", "--no-prompt", "--parallel", ...args],
+    env: {
+      [CLUSTER_VARIABLE]: context.clusterUrl,
+      DENO_JOBS: Deno.env.get("DENO_JOBS") ?? String(navigator.hardwareConcurrency + 1), // most tests wait for something
+    },
     stdin: "null",
   }).spawn();
   const stop = () => child.kill("SIGINT"); // deno test prints what was running, then ends
