@@ -67,8 +67,20 @@ Deno.test("videos: a table and JSON of what the queue holds; counts, retry and c
   await assert.rejects(run("retry", first!.id), /no failed video of this id/);
   assert.deepEqual(await run("cancel", first!.id), [0, "cancelled      1"]);
   await assert.rejects(run("cancel"), OperatorError);
-  await assert.rejects(run("--limit", "many"), /not understood/);
+  await assert.rejects(run("--limit", "many"), /--limit is a whole number from 1 on/);
+  await assert.rejects(run("--status", "nonsense"), /not understood/);
   await assert.rejects(run("--nonsense"), OperatorError);
+});
+
+Deno.test("videos --limit: more than the API answers at once → all of them, once", async () => {
+  await using set = await createOperatorRig();
+  await set.rig.database.sql`
+    insert into public.video_queue (mal_id, episode, provider, video_url)
+    select 7, n, 'own', 'https://own.test/' from generate_series(1, 1203) n`;
+  const list = async (limit: string) =>
+    JSON.parse((await printed(() => videosCommand(["--json", "--limit", limit], set.rig.env)))[1]) as { id: string }[];
+  assert.equal(new Set((await list("5000")).map((video) => video.id)).size, 1203);
+  assert.equal((await list("501")).length, 501);
 });
 
 Deno.test("a command without a system to talk to ends in one line", async () => {

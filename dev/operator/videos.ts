@@ -12,6 +12,8 @@ const USAGE = `usage:
   deno task videos cancel ID… [--json]                                       stop wanting these`;
 
 const MAX_REASON_CHARACTERS = 60;
+/** What the API answers at most at once. */
+const MAX_PAGE = 500;
 
 const videosSchema = z.array(videoSchema.extend({
   progress: z.object({
@@ -22,6 +24,8 @@ const videosSchema = z.array(videoSchema.extend({
 }));
 
 type Video = z.infer<typeof videosSchema>[number];
+
+const pageSchema = z.object({ videos: z.array(z.unknown()), next: z.string().nullable() });
 
 if (import.meta.main) await runCommand(() => videosCommand(Deno.args, Deno.env.toObject()));
 
@@ -62,12 +66,8 @@ async function ask(
   },
 ): Promise<unknown> {
   switch (verb) {
-    case "list": {
-      const query = new URLSearchParams({ limit: values.limit ?? "50" });
-      if (values.status !== undefined) query.set("status", values.status);
-      if (values.title !== undefined) query.set("mal_id", values.title);
-      return (await call(api, "GET", `/videos?${query}`)).videos;
-    }
+    case "list":
+      return await list(api, values);
     case "counts":
       return (await call(api, "GET", "/counts")).counts;
     case "retry":
@@ -77,6 +77,26 @@ async function ask(
       return { cancelled: await each(api, ids, "cancel") };
     default:
       throw new OperatorError(USAGE);
+  }
+}
+
+/** As many as were asked for, page by page. */
+async function list(
+  api: OperatorApi,
+  { limit = "50", status, title }: { readonly limit?: string; readonly status?: string; readonly title?: string },
+): Promise<unknown[]> {
+  const wanted = Number(limit);
+  if (!Number.isInteger(wanted) || wanted < 1) throw new OperatorError(`--limit is a whole number from 1 on\n${USAGE}`);
+  const query = new URLSearchParams();
+  if (status !== undefined) query.set("status", status);
+  if (title !== undefined) query.set("mal_id", title);
+  const videos: unknown[] = [];
+  for (;;) {
+    query.set("limit", String(Math.min(wanted - videos.length, MAX_PAGE)));
+    const page = pageSchema.parse(await call(api, "GET", `/videos?${query}`));
+    videos.push(...page.videos);
+    if (page.next === null || videos.length >= wanted) return videos;
+    query.set("cursor", page.next);
   }
 }
 

@@ -82,7 +82,7 @@ const schemas = {
       oldest_due_at: z.string().nullable(),
     }),
   }),
-  Videos: answered.extend({ videos: z.array(videoSchema.strict()) }),
+  Videos: answered.extend({ videos: z.array(videoSchema.strict()), next: z.string().nullable() }),
   Video: answered.extend({ video: videoSchema.strict() }),
   Retried: answered.extend({ retried: count }),
   CatalogueReport: answered.extend({
@@ -231,6 +231,7 @@ export const openApiDocument = {
           { name: "status", in: "query", schema: { enum: ["pending", "downloading", "uploading", "ready", "failed"] } },
           { name: "mal_id", in: "query", schema: { type: "integer" } },
           { name: "limit", in: "query", schema: { type: "integer", minimum: 1, maximum: 500, default: 100 } },
+          { name: "cursor", in: "query", description: "`next` of the answer before", schema: { type: "string" } },
         ],
       }),
     },

@@ -10,6 +10,7 @@ import { openApiDocument } from "../_shared/openapi.ts";
 import { manners, noRoute } from "../_shared/manners.ts";
 import { type Problem, problem } from "../_shared/problem.ts";
 import { type ArchiveStore, DatabaseRefusal, type VideoFilter } from "./archive_store.ts";
+import type { Video } from "./video.ts";
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 const MAX_LIST = 500;
@@ -55,8 +56,9 @@ export function createArchiveApp({ store, operatorKeys, onError }: ArchiveAppToo
     app.get(`${base}/counts`, async (c) => done(c, { counts: await store.counts() }));
     app.get(`${base}/videos`, async (c) => {
       const filter = parseFilter(c);
-      if (filter === null) return invalid(c, "status, mal_id or limit is not understood");
-      return done(c, { videos: await store.listVideos(filter) });
+      if (filter === null) return invalid(c, "status, mal_id, limit or cursor is not understood");
+      const videos = await store.listVideos(filter);
+      return done(c, { videos, next: videos.length < filter.limit ? null : cursorOf(videos.at(-1)!) });
     });
     app.post(`${base}/videos/retry`, async (c) => done(c, { retried: await store.retryFailed() }));
     app.post(`${base}/videos/:id/retry`, async (c) => {
@@ -147,7 +149,26 @@ function parseFilter(c: Context): VideoFilter | null {
   if (status !== null && !STATUSES.includes(status)) return null;
   if (malId !== null && !malIdSchema.safeParse(malId).success) return null;
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIST) return null;
-  return { status, malId: malId === null ? null : Number(malId), limit };
+  const after = parseCursor(c.req.query("cursor"));
+  if (after === undefined) return null;
+  return { status, malId: malId === null ? null : Number(malId), limit, after };
+}
+
+const cursorSchema = z.object({ updated_at: z.iso.datetime({ offset: true }), id: z.uuid() });
+
+function cursorOf({ updated_at, id }: Video): string {
+  return btoa(`${updated_at} ${id}`);
+}
+
+/** null: none was sent; undefined: it is none of ours. */
+function parseCursor(text: string | undefined): VideoFilter["after"] | undefined {
+  if (text === undefined) return null;
+  try {
+    const [updated_at, id] = atob(text).split(" ");
+    return cursorSchema.safeParse({ updated_at, id }).data;
+  } catch {
+    return undefined; // no base64
+  }
 }
 
 function bodyObject(text: string): Readonly<Record<string, unknown>> {

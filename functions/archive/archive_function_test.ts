@@ -146,6 +146,30 @@ Deno.test("counts, list, retry and cancel", async () => {
   }
 });
 
+Deno.test("list, page by page → every job once, the last changed first, also where many changed at one moment", async () => {
+  await using rig = await createFunctionRig();
+  const ask = operator(rig);
+  await rig.database.sql`
+    insert into public.video_queue (mal_id, episode, provider, video_url, updated_at)
+    select 7, n, 'own', 'https://own.test/', timestamptz '2026-01-01 00:00:00.123456Z' + make_interval(secs => n / 3)
+    from generate_series(1, 10) n`;
+  const episodes: number[] = [];
+  let query = "";
+  for (let pages = 0; pages < 4; pages++) {
+    const { videos, next } = (await ask("GET", `/archive/videos?mal_id=7&limit=4${query}`)).body;
+    episodes.push(...videos.map((video: { episode: number }) => video.episode));
+    if (next === null) break;
+    query = `&cursor=${encodeURIComponent(next)}`;
+  }
+  assert.deepEqual(episodes.map((episode) => Math.floor(episode / 3)), [3, 3, 2, 2, 2, 1, 1, 1, 0, 0]);
+  assert.equal(new Set(episodes).size, 10);
+  assert.equal((await ask("GET", "/archive/videos?mal_id=7&limit=10")).body.videos.length, 10);
+  const forged = btoa(`2026-01-01T00:00:00Z ${crypto.randomUUID()},status.eq.ready`);
+  for (const cursor of ["x", "%F0", btoa("2026 x"), forged]) {
+    assert.equal((await ask("GET", `/archive/videos?cursor=${encodeURIComponent(cursor)}`)).status, 400, cursor);
+  }
+});
+
 Deno.test("input 46: a body over the limit → 413", async () => {
   await using rig = await createFunctionRig();
   const { status, body } = await operator(rig)("POST", "/archive/catalogue", "x".repeat(9 * 1024 * 1024));

@@ -22,6 +22,8 @@ export interface VideoFilter {
   readonly status: string | null;
   readonly malId: number | null;
   readonly limit: number;
+  /** Go on after this one; null: from the start. */
+  readonly after: Pick<Video, "id" | "updated_at"> | null;
 }
 
 export interface TitleMapping {
@@ -39,6 +41,7 @@ const mappingRows = z.array(z.object({
 
 export interface ArchiveStore {
   counts(): Promise<unknown>;
+  /** The last changed first. */
   listVideos(filter: VideoFilter): Promise<readonly Video[]>;
   /** Puts a failed job back in the queue with fresh attempts; null when there is no such failed job. */
   retryVideo(id: string): Promise<Video | null>;
@@ -63,11 +66,16 @@ export function createArchiveStore(supabase: SupabaseClient): ArchiveStore {
 
   return {
     counts: () => rpc("queue_counts", {}),
-    async listVideos({ status, malId, limit }) {
+    async listVideos({ status, malId, limit, after }) {
       let query = supabase.from("video_queue").select(VIDEO_COLUMNS);
       if (status !== null) query = query.eq("status", status);
       if (malId !== null) query = query.eq("mal_id", malId);
-      const answer = await query.order("updated_at", { ascending: false }).limit(limit).abortSignal(signal());
+      if (after !== null) {
+        const at = `"${after.updated_at}"`;
+        query = query.or(`updated_at.lt.${at},and(updated_at.eq.${at},id.gt.${after.id})`);
+      }
+      const sorted = query.order("updated_at", { ascending: false }).order("id").limit(limit);
+      const answer = await sorted.abortSignal(signal());
       return z.array(videoSchema).parse(dataOf(answer));
     },
     async retryVideo(id) {
