@@ -52,7 +52,7 @@ create index video_queue_unfinished on public.video_queue (priority, run_at, id)
 create index video_queue_dead on public.video_queue (terminal_at) where terminal_at is not null;
 
 comment on column public.video_queue.finished_at is 'When it became ready or a dead letter; null while anything is left to do.';
-comment on column public.video_queue.candidates is 'What the next claim hands out: the live addresses, best first. Kept until it is finished.';
+comment on column public.video_queue.candidates is 'What the next claim hands out: the live addresses, best first. Of a leased job the first is the one in use. Kept until it is finished.';
 comment on column public.video_queue.last_event is 'The last move in keepstream.events, which names the one before it.';
 comment on column public.video_queue.settled_status is 'The status that the other columns belong to. It differs only within a statement that writes a status by hand, until keepstream.settle_video_status has run.';
 comment on column public.video_queue.error_class is 'A name in keepstream.error_classes. No foreign key: its index would cost every failure a write for a table that never shrinks.';

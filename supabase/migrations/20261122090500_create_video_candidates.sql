@@ -30,13 +30,13 @@ begin
 end
 $$;
 
-create function keepstream.live_candidates(queue_id uuid) returns jsonb
+create function keepstream.live_candidates(queue_id uuid, in_use uuid default null) returns jsonb
 language plpgsql stable set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 begin
   return (
-    select jsonb_agg(keepstream.describe_candidate(c) order by c.fails, c.rank)
+    select jsonb_agg(keepstream.describe_candidate(c) order by c.id is distinct from in_use, c.fails, c.rank)
     from public.video_candidates c where c.queue_id = live_candidates.queue_id and c.state = 'live');
 end
 $$;
-comment on function keepstream.live_candidates(uuid) is 'The addresses a claim hands out, best first; null when none is live.';
+comment on function keepstream.live_candidates(uuid, uuid) is 'The addresses a claim hands out: the one in use, the others best first; null when none is live.';

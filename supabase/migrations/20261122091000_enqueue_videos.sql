@@ -1,4 +1,5 @@
--- Ask for a video. Asking twice is free; asking with an address not known yet is news.
+-- Ask for a video. Asking twice is free; asking with an address not known yet is news. Null: nothing says on what ground it may
+-- be kept.
 create function keepstream.enqueue(
   mal_id int, episode int, provider text, video_url text, resolution text,
   embed_url text, kind text, headers jsonb, expires_at timestamptz, priority int
@@ -12,6 +13,7 @@ declare
   job public.video_queue;
   source public.video_candidates;
   known int;
+  in_use uuid;
 begin
   if enqueue.mal_id is null or enqueue.mal_id <= 0 then
     raise exception using errcode = 'PT400', message = 'mal_id must be a positive number';
@@ -40,8 +42,7 @@ begin
   ) then
     raise exception using errcode = 'PT451', message = 'this episode was taken down', hint = 'lift_takedown allows it again';
   elsif not keepstream.may_keep(enqueue.mal_id, enqueue.episode, enqueue.provider) then
-    raise exception using errcode = 'PT403', message = keepstream.no_ground(),
-      hint = 'the provider''s entry does, or for a catalogue the entry of the episode: deno task providers, deno task catalogue';
+    return null;
   end if;
 
   source.id := gen_random_uuid();
@@ -82,10 +83,13 @@ begin
   if not found then
     raise exception using errcode = 'PT409', message = 'the job was deleted meanwhile: ask again';
   end if;
+  if job.lease_token is not null then
+    in_use := (job.candidates -> 0 ->> 'id')::uuid;
+  end if;
   select count(*) into known from public.video_candidates c where c.queue_id = job.id;
   if known >= (select s.max_candidates from keepstream.settings s) then
     delete from public.video_candidates c where c.id = (
-      select w.id from public.video_candidates w where w.queue_id = job.id
+      select w.id from public.video_candidates w where w.queue_id = job.id and w.id is distinct from in_use
       order by w.state = 'live', w.fails desc, w.rank desc limit 1);
   end if;
   insert into public.video_candidates (id, queue_id, rank, embed_url, video_url, kind, headers, expires_at)
@@ -106,7 +110,40 @@ begin
     where q.id = job.id;
     select * into job from public.video_queue q where q.id = job.id;
   elsif job.lease_token is not null then
-    update public.video_queue q set candidates = keepstream.live_candidates(q.id) where q.id = job.id returning * into job;
+    update public.video_queue q set candidates = keepstream.live_candidates(q.id, in_use) where q.id = job.id returning * into job;
+  end if;
+  return job;
+end
+$$;
+
+create function keepstream.enqueue_in_order(videos jsonb) returns setof public.video_queue
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  item record;
+begin
+  -- In the order of their keys, so that two answers with the same videos cannot wait for each other.
+  for item in
+    select v.* from rows from (jsonb_to_recordset(videos) as (
+      mal_id int, episode int, provider text, video_url text, resolution text,
+      embed_url text, kind text, headers jsonb, expires_at timestamptz, priority int)) with ordinality
+      as v (mal_id, episode, provider, video_url, resolution, embed_url, kind, headers, expires_at, priority, place)
+    order by v.mal_id, v.episode, v.provider, nullif(v.resolution, ''), v.place
+  loop
+    return next keepstream.enqueue(item.mal_id, item.episode, item.provider, item.video_url, item.resolution,
+      item.embed_url, item.kind, item.headers, item.expires_at, item.priority);
+  end loop;
+end
+$$;
+comment on function keepstream.enqueue_in_order(jsonb) is 'Asks for videos in the order of their keys; a row of nulls for each that may not be kept.';
+
+create function keepstream.with_ground(job public.video_queue) returns public.video_queue
+language plpgsql set search_path = ''
+as $$
+begin
+  if job.id is null then
+    raise exception using errcode = 'PT403', message = keepstream.no_ground(),
+      hint = 'the provider''s entry does, or for a catalogue the entry of the episode: deno task providers, deno task catalogue';
   end if;
   return job;
 end
@@ -120,7 +157,8 @@ create function public.enqueue_video(
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return keepstream.enqueue(mal_id, episode, provider, video_url, resolution, embed_url, kind, headers, expires_at, priority);
+  return keepstream.with_ground(
+    keepstream.enqueue(mal_id, episode, provider, video_url, resolution, embed_url, kind, headers, expires_at, priority));
 end
 $$;
 comment on function public.enqueue_video(int, int, text, text, text, text, text, jsonb, timestamptz, int) is
@@ -129,25 +167,13 @@ comment on function public.enqueue_video(int, int, text, text, text, text, text,
 create function public.enqueue_videos(videos jsonb) returns setof public.video_queue
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  item record;
 begin
   if videos is null or jsonb_typeof(videos) <> 'array' then
     raise exception using errcode = 'PT400', message = 'videos must be an array';
   elsif jsonb_array_length(videos) > 500 then
     raise exception using errcode = 'PT400', message = 'at most 500 videos at once';
   end if;
-  -- In the order of their keys, so that two answers with the same videos cannot wait for each other.
-  for item in
-    select v.* from rows from (jsonb_to_recordset(videos) as (
-      mal_id int, episode int, provider text, video_url text, resolution text,
-      embed_url text, kind text, headers jsonb, expires_at timestamptz, priority int)) with ordinality
-      as v (mal_id, episode, provider, video_url, resolution, embed_url, kind, headers, expires_at, priority, place)
-    order by v.mal_id, v.episode, v.provider, nullif(v.resolution, ''), v.place
-  loop
-    return next keepstream.enqueue(item.mal_id, item.episode, item.provider, item.video_url, item.resolution,
-      item.embed_url, item.kind, item.headers, item.expires_at, item.priority);
-  end loop;
+  return query select g.* from keepstream.enqueue_in_order(videos) e cross join lateral keepstream.with_ground(e) g;
 end
 $$;
 comment on function public.enqueue_videos(jsonb) is

@@ -50,6 +50,9 @@ begin
   -- Whoever asks for this title is through before, or waits and is refused.
   perform pg_advisory_xact_lock(keepstream.takedown_locks(), takedown.mal_id);
   insert into keepstream.takedowns (mal_id, episode) values (takedown.mal_id, takedown.episode) on conflict do nothing;
+  -- Before any job, as whoever saves lists.
+  delete from keepstream.source_lists l
+  where l.mal_id = takedown.mal_id and (takedown.episode is null or l.episode = takedown.episode);
   -- Locked by a statement of its own: what a holder recorded while this one waited is seen by the next.
   doomed := array(
     select q.id from public.video_queue q
@@ -62,8 +65,6 @@ begin
   select d.id, 'taken_down', jsonb_build_object('mal_id', takedown.mal_id, 'episode', takedown.episode)
   from unnest(case doomed when '{}' then array[null::uuid] else doomed end) as d (id);
   delete from public.video_queue q where q.id = any (doomed);
-  delete from keepstream.source_lists l
-  where l.mal_id = takedown.mal_id and (takedown.episode is null or l.episode = takedown.episode);
   return jsonb_build_object('jobs', cardinality(doomed), 'copies', copies);
 end
 $$;

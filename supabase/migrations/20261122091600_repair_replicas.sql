@@ -53,17 +53,24 @@ begin
   if cardinality(ids) is distinct from cardinality(lease_tokens) then
     raise exception using errcode = 'PT400', message = 'ids and lease_tokens must have the same length';
   end if;
+  -- Waits for nobody: what someone else holds keeps its lease as it is, and the next heartbeat tells what became of it.
   return query
-  with extended as (
+  with held as materialized (
+    select r.id, r.lease_token, r.lease_expires_at from public.video_replicas r
+    where (r.id, r.lease_token) in (select n.id, n.token from unnest(ids, lease_tokens) as n (id, token)) and r.lease_expires_at > moment
+  ), free as materialized (
+    select r.id from held h join public.video_replicas r on r.id = h.id and r.lease_token = h.lease_token
+    where r.lease_expires_at > moment for no key update of r skip locked
+  ), extended as (
     update public.video_replicas r
     set lease_expires_at = greatest(r.lease_expires_at, moment + make_interval(secs => seconds)), updated_at = moment
-    from unnest(ids, lease_tokens) as n (replica_id, token)
-    where r.id = n.replica_id and r.lease_token = n.token and r.lease_expires_at > moment
+    from free where r.id = free.id
     returning r.id, r.lease_expires_at
   )
-  select n.replica_id, e.lease_expires_at, e.id is null
+  select n.replica_id, coalesce(e.lease_expires_at, h.lease_expires_at), h.id is null
   from unnest(ids, lease_tokens) with ordinality as n (replica_id, token, place)
-  left join extended e on e.id = n.replica_id
+  left join held h on h.id = n.replica_id and h.lease_token = n.token
+  left join extended e on e.id = h.id
   order by n.place;
 end
 $$;
@@ -83,6 +90,9 @@ declare
   policy keepstream.error_classes;
   moment timestamptz;
 begin
+  -- The archive first: one that loses its last copy meanwhile is gone with this one, or sees it.
+  select s.* into archive from public.video_replicas r join public.video_store s on s.id = r.store_id
+  where r.id = complete_replica.id for share of s;
   select * into copy from public.video_replicas r where r.id = complete_replica.id for update;
   if not found then
     raise exception using errcode = 'PT404', message = 'no such replica';
@@ -91,7 +101,6 @@ begin
   if copy.lease_token is null or copy.lease_token is distinct from complete_replica.lease_token or copy.lease_expires_at <= moment then
     raise exception using errcode = 'PT409', message = 'the lease of this replica is not yours, or no longer', hint = 'stop working on it';
   end if;
-  select * into archive from public.video_store s where s.id = copy.store_id;
 
   if complete_replica.state = 'verified' then
     if archive.sha256 is distinct from lower(complete_replica.sha256) or archive.size_bytes is distinct from complete_replica.size_bytes then
@@ -172,11 +181,15 @@ declare
   archive public.video_store;
   heir uuid;
 begin
-  select r.store_id into copy.store_id from public.video_replicas r where r.id = report_replica_missing.replica_id;
+  -- Job, archive, copy, as a takedown: the loss of the last copy goes the way back up.
+  perform from public.video_queue q where q.id = (
+    select s.queue_id from public.video_replicas r join public.video_store s on s.id = r.store_id
+    where r.id = report_replica_missing.replica_id) for no key update;
+  select s.* into archive from public.video_store s join public.video_replicas r on r.store_id = s.id
+  where r.id = report_replica_missing.replica_id for update of s;
   if not found then
     raise exception using errcode = 'PT404', message = 'no such replica';
   end if;
-  select * into archive from public.video_store s where s.id = copy.store_id for update;
   update public.video_replicas r
   set state = 'missing', run_at = clock_timestamp(), attempts = 0, error_message = keepstream.redact(error), updated_at = clock_timestamp()
   where r.id = report_replica_missing.replica_id and r.state = 'verified'
@@ -237,12 +250,15 @@ as $$
 declare
   planned int;
 begin
+  -- An archive that someone is changing is left for the next call; two calls meet in the same order.
   insert into public.video_replicas (store_id, target)
   select m.store_id, m.target from (
     select s.id as store_id, t.target
     from public.video_store s cross join (select distinct unnest(targets) as target) t
     where not exists (select from public.video_replicas r where r.store_id = s.id and r.target = t.target)
+    order by s.id, t.target
     limit least(greatest(coalesce("limit", 0), 0), 10000)
+    for key share of s skip locked
   ) m
   on conflict do nothing;
   get diagnostics planned = row_count;

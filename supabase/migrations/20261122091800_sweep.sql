@@ -12,7 +12,7 @@ as $$
 $$;
 comment on function public.leased_videos() is 'The jobs that are leased, by whom, with which token, and until when.';
 
--- What time alone brings about: leases run out, wakes get lost, history grows old.
+-- What time alone brings about: leases run out, wakes get lost, history grows old. It waits for nobody.
 create function public.sweep() returns jsonb
 language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off
 as $$
@@ -23,23 +23,44 @@ declare
   copies int;
   pruned int := 0;
   due boolean;
+  trouble text;
 begin
   expired := array(select l.id from public.leased_videos() l where l.lease_expires_at <= moment limit 1000);
   expired := array(
     select q.id from public.video_queue q
     where q.id = any (expired) and q.lease_token is not null and q.lease_expires_at <= moment for update skip locked);
-  -- Of a job that was to be cancelled the status' trigger makes a cancelled one.
-  update public.video_queue q
-  set status = 'failed', error_class = 'lease_expired', error_message = 'no heartbeat from ' || q.lease_owner,
-      run_at = moment + make_interval(secs => (1 + 5 * random()) / 6 * coalesce(
-        (select e.base_seconds from keepstream.error_classes e where e.name = 'lease_expired'), 30))
-  where q.id = any (expired);
-  get diagnostics reaped = row_count;
-
-  -- What an enqueue or a report under way at the time left waiting, and what was changed by hand.
-  if (select r.changed_at > moment - interval '10 minutes' from keepstream.rights_review r) then
-    perform keepstream.end_jobs_without_rights();
-  end if;
+  with policy as materialized (
+    select coalesce((select e.base_seconds from keepstream.error_classes e where e.name = 'lease_expired'), 30) as base_seconds
+  ), lost as materialized (
+    select q.id, q.lease_owner, q.last_event, c.class,
+      case when c.class <> 'lease_expired' or q.attempts >= q.max_attempts then moment end as dead_at
+    from public.video_queue q cross join lateral (select case
+        when q.cancel_requested_at is not null then 'cancelled'
+        when not keepstream.may_keep(q.mal_id, q.episode, q.provider) then 'policy_denied'
+        else 'lease_expired'
+      end as class offset 0) c
+    where q.id = any (expired)
+  ), moved as (
+    update public.video_queue q
+    set status = 'failed', settled_status = 'failed', retry_count = q.retry_count + 1, error_class = l.class,
+        error_message = case l.class
+          when 'cancelled' then 'cancelled' when 'policy_denied' then keepstream.no_ground() else 'no heartbeat from ' || l.lease_owner end,
+        run_at = moment + make_interval(secs => (1 + 5 * random()) / 6 * p.base_seconds),
+        terminal_at = l.dead_at, finished_at = l.dead_at, candidates = case when l.dead_at is null then q.candidates end,
+        lease_token = null, lease_owner = null, lease_expires_at = null, cancel_requested_at = null, progress = null, updated_at = moment,
+        last_event = nextval('keepstream.events_id_seq')
+    from lost l, policy p
+    where q.id = l.id
+    returning q.*, l.lease_owner as holder, l.last_event as previous
+  ), unlisted as (
+    delete from keepstream.video_leases v using moved m where v.queue_id = m.id
+  ), noted as (
+    insert into keepstream.events (id, queue_id, at, kind, to_status, lease_epoch, worker, error_class, detail, previous)
+    select m.last_event, m.id, moment, 'reaped', 'failed', m.lease_epoch, m.holder, m.error_class,
+      jsonb_build_object('error', m.error_message, 'attempt', m.attempts, 'terminal', m.terminal_at is not null), m.previous
+    from moved m
+  )
+  select count(*) into reaped from moved;
 
   with expired as materialized (
     select r.id from public.video_replicas r
@@ -53,9 +74,26 @@ begin
   from expired where r.id = expired.id;
   get diagnostics copies = row_count;
 
-  delete from keepstream.resource_leases l where l.expires_at < moment - interval '1 hour';
-  pruned := keepstream.prune_events(1000);
-  perform keepstream.prune_caches(1000);
+  -- Clearing up is a courtesy: that it fails, or takes longer than it may, must not keep a lease from being reaped.
+  begin
+    -- What an enqueue or a report under way at the time left waiting, and what was changed by hand.
+    if (select r.changed_at > moment - interval '10 minutes' from keepstream.rights_review r) then
+      perform keepstream.end_jobs_without_rights();
+    end if;
+    delete from keepstream.resource_leases l where (l.resource, l.slot) in (
+      select o.resource, o.slot from keepstream.resource_leases o where o.expires_at < moment - interval '1 hour' for update skip locked);
+    pruned := keepstream.prune_events(1000);
+    perform keepstream.prune_caches(1000);
+  exception when query_canceled or others then
+    raise warning 'keepstream: the sweep could not clear up: %', sqlerrm;
+    trouble := left(sqlerrm, 500);
+    pruned := 0;
+  end;
+  update keepstream.event_retention r
+  set last_error = trouble, failed_at = case when trouble is not null then moment end
+  where r.singleton = (
+    select s.singleton from keepstream.event_retention s
+    where trouble is not null or s.last_error is not null for update skip locked);
 
   due := exists (
     select from public.video_queue q

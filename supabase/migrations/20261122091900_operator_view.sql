@@ -20,5 +20,9 @@ comment on view public.operator is 'Counts of the queue, for an operator and for
 
 create function public.queue_counts() returns jsonb
 language sql stable security definer set search_path = '' set enable_seqscan = off set jit = off
-as $$ select pg_catalog.to_jsonb(o) from public.operator o $$;
-comment on function public.queue_counts() is 'The operator view as one object: due, delayed, downloading, uploading, expired, dead, ready, repairs, oldest_due_at.';
+as $$
+  select pg_catalog.to_jsonb(o) || pg_catalog.jsonb_build_object('clearing_error', (select r.last_error from keepstream.event_retention r))
+  from public.operator o
+$$;
+comment on function public.queue_counts() is
+  'The operator view as one object: due, delayed, downloading, uploading, expired, dead, ready, repairs, oldest_due_at; and why the last sweep could not clear up, or null.';

@@ -125,14 +125,14 @@ begin
     left join public.catalogue c on p.recipe = 'catalogue' and c.mal_id = q.mal_id and c.episode = q.episode
     where q.finished_at is null and q.lease_token is null
       and nullif(trim(case when p.recipe = 'catalogue' then c.rights else p.rights end), '') is null
-    order by q.mal_id, q.episode, q.provider, q.resolution limit 5000 for update of q);
+    limit 5000 for update of q skip locked);
   update public.video_queue q
   set status = 'failed', error_class = 'policy_denied', error_message = keepstream.no_ground(),
       terminal_at = clock_timestamp(), finished_at = clock_timestamp(), candidates = null
   where q.id = any (denied);
 end
 $$;
-comment on function keepstream.end_jobs_without_rights() is 'Makes waiting jobs that no declared right covers (any more) dead letters: 5000 at a time, the sweeps of the next minutes end the rest.';
+comment on function keepstream.end_jobs_without_rights() is 'Makes waiting jobs that no declared right covers (any more) dead letters: 5000 at a time and none that someone else holds; the sweeps of the next minutes end the rest.';
 
 create table keepstream.rights_review (
   singleton boolean primary key default true,
@@ -175,6 +175,9 @@ begin
   if (select count(*) from jsonb_object_keys(wanted)) <> jsonb_array_length(entries) then
     raise exception using errcode = 'PT400', message = 'two entries have the same name';
   end if;
+  if dry_run is false then
+    lock table public.providers in share row exclusive mode; -- two lists that each leave out the other's entry
+  end if;
 
   with present as (
     select p.name::text as name, jsonb_build_object('recipe', p.recipe, 'base_url', p.base_url, 'rights', p.rights,
@@ -190,9 +193,9 @@ begin
     'changed', coalesce(jsonb_agg(c.name order by c.name) filter (where c.change = 'changed'), '[]'),
     'removed', coalesce(jsonb_agg(c.name order by c.name) filter (where c.change = 'removed'), '[]'),
     'unchanged', coalesce(jsonb_agg(c.name order by c.name) filter (where c.change = 'unchanged'), '[]'),
-    'dry_run', dry_run)
+    'dry_run', dry_run is not false)
   into difference from compared c;
-  if dry_run then
+  if dry_run is not false then
     return difference;
   end if;
 
@@ -230,10 +233,10 @@ begin
     'added', count(*) filter (where c.mal_id is null),
     'changed', count(*) filter (where (c.title, c.sources, c.rights) is distinct from (w.title, w.sources, w.rights) and c.mal_id is not null),
     'unchanged', count(*) filter (where (c.title, c.sources, c.rights) is not distinct from (w.title, w.sources, w.rights) and c.mal_id is not null),
-    'dry_run', dry_run)
+    'dry_run', dry_run is not false)
   into difference
   from wanted w left join public.catalogue c on c.mal_id = w.mal_id and c.episode = w.episode;
-  if dry_run then
+  if dry_run is not false then
     return difference;
   end if;
 

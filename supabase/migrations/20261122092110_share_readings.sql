@@ -79,6 +79,8 @@ comment on function keepstream.claim_readings(int, int, int, boolean) is
 create function keepstream.end_readings(mal_id int, episode int, lists jsonb) returns void
 language plpgsql set search_path = ''
 as $$
+declare
+  list record;
 begin
   -- In the order in which they are claimed: two transactions never wait for each other.
   perform from keepstream.source_reads r
@@ -87,18 +89,17 @@ begin
   delete from keepstream.source_reads r
   where r.provider in (select jsonb_object_keys(lists)) and (r.mal_id, r.episode) in ((end_readings.mal_id, end_readings.episode), (0, 0));
 
-  insert into keepstream.provider_trouble as t (provider, code, failures, failed_at, due_at)
-  select l.key, l.value ->> 'code', 1, clock_timestamp(), clock_timestamp()
-  from jsonb_each(lists) l
-  where l.value ->> 'code' in ('timeout', 'network', 'http_5xx', 'blocked')
-  order by l.key
-  on conflict on constraint provider_trouble_pkey do update
-    set code = excluded.code, failures = least(t.failures + 1, 30), failed_at = excluded.failed_at,
-        due_at = clock_timestamp() + make_interval(secs => keepstream.back_off_seconds(30, t.failures - 1));
-  -- The site answered, whatever it said.
-  delete from keepstream.provider_trouble t
-  using jsonb_each(lists) l
-  where t.provider = l.key and (l.value ->> 'state' = 'ok' or l.value ->> 'code' in ('empty', 'http_4xx'));
+  for list in select l.key as provider, l.value ->> 'state' as state, l.value ->> 'code' as code from jsonb_each(lists) l order by l.key loop
+    if list.state = 'ok' or list.code in ('empty', 'http_4xx') then -- the site answered, whatever it said
+      delete from keepstream.provider_trouble t where t.provider = list.provider;
+    elsif list.code in ('timeout', 'network', 'http_5xx', 'blocked') then
+      insert into keepstream.provider_trouble as t (provider, code, failures, failed_at, due_at)
+      values (list.provider, list.code, 1, clock_timestamp(), clock_timestamp())
+      on conflict on constraint provider_trouble_pkey do update
+        set code = excluded.code, failures = least(t.failures + 1, 30), failed_at = excluded.failed_at,
+            due_at = clock_timestamp() + make_interval(secs => keepstream.back_off_seconds(30, t.failures - 1));
+    end if;
+  end loop;
 end
 $$;
 comment on function keepstream.end_readings(int, int, jsonb) is
@@ -110,13 +111,14 @@ as $$
   delete from keepstream.source_lists l where l.ctid in (
     select o.ctid from keepstream.source_lists o, keepstream.settings s
     where o.fetched_at < pg_catalog.now() - pg_catalog.make_interval(days => s.source_list_retention_days)
-    limit batch);
+    limit batch for update of o skip locked);
   delete from public.title_mappings m where m.ctid in (
-    select o.ctid from public.title_mappings o where o.expires_at < pg_catalog.now() and not o.by_operator limit batch);
+    select o.ctid from public.title_mappings o where o.expires_at < pg_catalog.now() and not o.by_operator limit batch for update skip locked);
   delete from public.metadata_cache m where m.ctid in (
-    select o.ctid from public.metadata_cache o where o.expires_at < pg_catalog.now() limit batch);
+    select o.ctid from public.metadata_cache o where o.expires_at < pg_catalog.now() limit batch for update skip locked);
   delete from keepstream.source_reads r where r.ctid in (
-    select o.ctid from keepstream.source_reads o where o.until < pg_catalog.now() limit batch);
+    select o.ctid from keepstream.source_reads o where o.until < pg_catalog.now() limit batch for update skip locked);
   delete from keepstream.client_limits c where c.ctid in (
-    select o.ctid from keepstream.client_limits o where o.full_at < pg_catalog.now() limit batch);
+    select o.ctid from keepstream.client_limits o where o.full_at < pg_catalog.now() limit batch for update skip locked);
 $$;
+comment on function keepstream.prune_caches(int) is 'Drops what is past its time, and passes by what someone holds: the sweep waits for nobody.';

@@ -3,17 +3,23 @@ create function keepstream.forget_source_lists() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  -- None waits for a list that is being saved at this moment, which its reader might as well have saved right after this: who
+  -- saves several would wait for the other one.
   case tg_table_name
     when 'providers' then
-      delete from keepstream.source_lists l where l.provider = old.name;
-      delete from keepstream.provider_trouble t where t.provider = old.name;
+      delete from keepstream.source_lists l where (l.mal_id, l.episode, l.provider) in (
+        select o.mal_id, o.episode, o.provider from keepstream.source_lists o where o.provider = old.name for update skip locked);
+      delete from keepstream.provider_trouble t where t.provider in (
+        select o.provider from keepstream.provider_trouble o where o.provider = old.name for update skip locked);
     when 'title_mappings' then
-      delete from keepstream.source_lists l
-      where l.mal_id = coalesce(new.mal_id, old.mal_id) and l.provider = coalesce(new.provider, old.provider);
+      delete from keepstream.source_lists l where (l.mal_id, l.episode, l.provider) in (
+        select o.mal_id, o.episode, o.provider from keepstream.source_lists o
+        where o.mal_id = coalesce(new.mal_id, old.mal_id) and o.provider = coalesce(new.provider, old.provider) for update skip locked);
     when 'catalogue' then
-      delete from keepstream.source_lists l using public.providers p
-      where l.mal_id = coalesce(new.mal_id, old.mal_id) and l.episode = coalesce(new.episode, old.episode)
-        and l.provider = p.name and p.recipe = 'catalogue';
+      delete from keepstream.source_lists l where (l.mal_id, l.episode, l.provider) in (
+        select o.mal_id, o.episode, o.provider from keepstream.source_lists o
+        where o.mal_id = coalesce(new.mal_id, old.mal_id) and o.episode = coalesce(new.episode, old.episode)
+          and o.provider in (select p.name from public.providers p where p.recipe = 'catalogue') for update of o skip locked);
   end case;
   return null;
 end

@@ -36,15 +36,14 @@ begin
         servers = case when excluded.state in ('ok', 'empty') then excluded.servers else source_lists.servers end;
   perform keepstream.end_readings(save_sources.mal_id, save_sources.episode, lists);
 
-  -- What plays and may be kept. A server this schema would refuse is left out, not the others with it; so is what exceeds a batch.
+  -- What plays. A server this schema would refuse is left out, not the others with it; so is what exceeds a batch.
   select jsonb_agg(s.server) into servers from (select jsonb_build_object(
     'mal_id', save_sources.mal_id, 'episode', save_sources.episode, 'provider', l.key, 'video_url', v.value ->> 'video_url',
     'embed_url', v.value ->> 'embed_url', 'resolution', v.value ->> 'resolution', 'kind', v.value ->> 'kind',
     'headers', v.value -> 'headers', 'expires_at', case when pg_input_is_valid(v.value ->> 'expires_at', 'timestamptz') then v.value ->> 'expires_at' end) as server
   from jsonb_each(lists) as l
   cross join jsonb_array_elements(case when jsonb_typeof(l.value -> 'servers') = 'array' then l.value -> 'servers' else '[]' end) with ordinality as v
-  where keepstream.may_keep(save_sources.mal_id, save_sources.episode, l.key)
-    and jsonb_typeof(v.value) = 'object'
+  where jsonb_typeof(v.value) = 'object'
     and octet_length(v.value ->> 'video_url') <= 4096 and v.value ->> 'video_url' ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$'
     and coalesce(octet_length(v.value ->> 'embed_url') <= 4096 and v.value ->> 'embed_url' ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$', v.value ->> 'embed_url' is null)
     and coalesce(v.value ->> 'resolution' ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$', true)
@@ -59,7 +58,7 @@ begin
     select from keepstream.takedowns t
     where t.mal_id = save_sources.mal_id and (t.episode is null or t.episode = save_sources.episode)
   ) then
-    select count(distinct e.id) into enqueued from public.enqueue_videos(servers) e;
+    select count(distinct e.id) into enqueued from keepstream.enqueue_in_order(servers) e;
   end if;
 
   return jsonb_build_object(

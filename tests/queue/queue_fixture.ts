@@ -194,7 +194,7 @@ export function createQueueFixture(database: TestDatabase): QueueFixture {
       await sql`
         update keepstream.wake_state set woken_at = null, answered_at = null, wakes = 0, failed_at = null, last_error = null
         where true`;
-      await sql`update keepstream.event_retention set pruned_through = 0 where true`;
+      await sql`update keepstream.event_retention set pruned_through = 0, failed_at = null, last_error = null where true`;
     },
   };
   return fixture;

@@ -3,7 +3,9 @@ import type { Scenario } from "./queue_fixture.ts";
 import { ARCHIVE } from "./scenarios/archive.ts";
 import { BAD_INPUT } from "./scenarios/bad_input.ts";
 import { CANDIDATES } from "./scenarios/candidates.ts";
+import { CLAIM_RACES } from "./scenarios/claim_races.ts";
 import { CONCURRENCY } from "./scenarios/concurrency.ts";
+import { DEADLOCKS, STORM } from "./scenarios/deadlocks.ts";
 import { DERIVED } from "./scenarios/derived.ts";
 import { EPISODE } from "./scenarios/episode.ts";
 import { LEASES } from "./scenarios/leases.ts";
@@ -30,4 +32,7 @@ export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   leases: LEASES,
   rights: RIGHTS,
   races: RACES,
+  "claim races": CLAIM_RACES,
+  deadlocks: DEADLOCKS,
+  storm: STORM,
 };

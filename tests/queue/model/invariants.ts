@@ -45,7 +45,8 @@ const CHECKS: Readonly<Record<string, string>> = {
         count(*) filter (where e.kind in ('completed', 'failed', 'released', 'reaped')) as ends
       from keepstream.events e group by e.queue_id
     ) c left join public.video_queue q on q.id = c.queue_id
-    where c.claims <> c.ends + (q.lease_token is not null)::int`,
+    where c.claims <> c.ends + (q.lease_token is not null)::int
+      and not (q.id is null and c.claims = c.ends + 1)`, // taken down while it was held
   "21: the event log folds to the status": `
     select 1 from public.video_queue q
     where q.status is distinct from (
@@ -56,7 +57,8 @@ const CHECKS: Readonly<Record<string, string>> = {
     where (select array_agg(e.id order by e.id) from keepstream.events e where e.queue_id = q.id)
       is distinct from (select array_agg(h.id) from keepstream.history(q.id) h)`,
   "15: a row that can still be claimed carries its live addresses": `
-    select 1 from public.video_queue q where q.finished_at is null and q.candidates is distinct from keepstream.live_candidates(q.id)`,
+    select 1 from public.video_queue q where q.finished_at is null and q.candidates is distinct from
+      keepstream.live_candidates(q.id, (q.candidates -> 0 ->> 'id')::uuid)`,
   "22: ready has no error text": `
     select 1 from public.video_queue where status = 'ready' and (error_message is not null or error_class is not null)`,
   "23: a cancel waits only on a held job": `

@@ -24,6 +24,8 @@ export interface ModelJob {
   token: string | null;
   cancelRequested: boolean;
   candidates: Candidate[];
+  /** Address of the candidate in use, which stays first until it is blamed. */
+  inUse: string | null;
   /** Every token ever handed out for the job. */
   readonly tokens: string[];
   completions: number;
@@ -48,8 +50,9 @@ export const isActive = (job: ModelJob) => job.status === "downloading" || job.s
 export const isClaimable = (job: ModelJob) => (job.status === "pending" || job.status === "failed") && !job.terminal;
 
 export function liveCandidates(job: ModelJob): Candidate[] {
+  const used = (candidate: Candidate) => Number(candidate.address === job.inUse);
   return job.candidates.filter((candidate) => candidate.state === "live").sort((a, b) =>
-    a.fails - b.fails || a.rank - b.rank
+    used(b) - used(a) || a.fails - b.fails || a.rank - b.rank
   );
 }
 
@@ -67,6 +70,7 @@ export function newJob(id: string, key: string, options: { priority: number; add
     token: null,
     cancelRequested: false,
     candidates: [{ address: options.address, rank: 0, fails: 0, state: "live" }],
+    inUse: null,
     tokens: [],
     completions: 0,
     archive: null,
@@ -80,6 +84,7 @@ export function enqueueAgain(job: ModelJob, address: string, mayRevive: boolean)
   if (job.candidates.some((candidate) => candidate.address === address)) return false;
   const rank = Math.max(-1, ...job.candidates.map((candidate) => candidate.rank)) + 1;
   job.candidates.push({ address, rank, fails: 0, state: "live" });
+  if (job.status === "pending") job.inUse = null;
   if (job.status === "failed" && (!job.terminal || mayRevive)) revive(job, job.terminal);
   return true;
 }
@@ -93,6 +98,7 @@ export function revive(job: ModelJob, resetAttempts: boolean): void {
   job.terminal = false;
   job.errorClass = null;
   job.revivable = true;
+  job.inUse = null;
   if (liveCandidates(job).length === 0) { for (const candidate of job.candidates) candidate.state = "live"; }
 }
 
@@ -102,6 +108,7 @@ export function claim(job: ModelJob, token: string): void {
   job.epoch += 1;
   job.token = token;
   job.tokens.push(token);
+  job.inUse = liveCandidates(job)[0]?.address ?? null;
 }
 
 function leave(job: ModelJob): void {
@@ -174,6 +181,7 @@ function fail(job: ModelJob, errorClass: string): void {
     tried.fails += 1;
     if (errorClass === "source_expired") tried.state = "expired";
     if (TERMINAL_SOURCE.has(errorClass)) tried.state = "dead";
+    job.inUse = null;
   }
   const others = liveCandidates(job).length > 0;
   if (errorClass === "source_expired") {

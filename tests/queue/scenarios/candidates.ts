@@ -167,6 +167,41 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
+    name: "an address in use never makes room, however often it failed, and stays first until it is blamed",
+    async run(queue) {
+      await claimedWith(queue, [A]).then((job) => queue.update(job, "failed", { error_class: "network" }));
+      await queue.travel(61);
+      const job = await queue.claimOne();
+      for (let n = 0; n < 40; n++) await queue.enqueue({ episode: 1, video_url: `https://new.test/${n}` });
+      const known = await queue.sql`select video_url, fails from public.video_candidates order by rank`;
+      assert.equal(known.length, 16);
+      assert.deepEqual({ ...known[0] }, { video_url: A, fails: 1 });
+      assert.equal(known.at(-1)!["video_url"], "https://new.test/39");
+      await queue.update(job, "pending");
+      const again = await queue.claimOne();
+      assert.deepEqual(urls(again).slice(0, 2), [A, "https://new.test/0"], "what was begun goes on");
+      await queue.update(again, "failed", { error_class: "network" });
+      const [blamed] = await queue.sql`select fails from public.video_candidates where video_url = ${A}`;
+      assert.equal(blamed!["fails"], 2, "and no other, though none was named");
+      await queue.travel(200);
+      assert.equal(urls(await queue.claimOne())[0], "https://new.test/0");
+    },
+  },
+  {
+    name: "an address of a job that nobody holds makes room like any other",
+    async run(queue) {
+      const job = await claimedWith(queue, [A]);
+      await queue.update(job, "failed", { error_class: "network" });
+      for (let n = 0; n < 16; n++) await queue.enqueue({ episode: 1, video_url: `https://new.test/${n}` });
+      assert.equal((await queue.sql`select from public.video_candidates where video_url = ${A}`).length, 0);
+      await queue.enqueue({ episode: 2 });
+      for (let n = 0; n < 16; n++) await queue.enqueue({ episode: 2, video_url: `https://new.test/${n}` });
+      const [first] = await queue.sql`
+        select q.candidates -> 0 ->> 'video_url' as url from public.video_queue q where q.episode = 2`;
+      assert.equal(first!["url"], A, "none failed: the last one makes room");
+    },
+  },
+  {
     name: "a job put in by hand, without candidates → claimed with its own address",
     async run(queue) {
       await queue

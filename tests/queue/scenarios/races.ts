@@ -4,6 +4,7 @@ import type { Sql } from "postgres";
 import { brokenInvariants } from "../model/invariants.ts";
 import type { QueueFixture, Scenario } from "../queue_fixture.ts";
 import { archiveOf, outcome, type Row } from "../rpc.ts";
+import { untilWaiting } from "./waiting.ts";
 
 const ENQUEUE = (sql: Sql) =>
   sql`select public.enqueue_video(1, 1, 'animasu', 'https://a.test/v.mp4', '720p', embed_url => 'https://new.test/')`;
@@ -96,15 +97,11 @@ export const RACES: readonly Scenario[] = [
     },
   },
   {
-    name: "retry_videos, apply_providers and takedown lock jobs in the order of their keys",
+    name: "retry_videos and takedown lock jobs in the order of their keys",
     async run(queue) {
       const [first, second] = await twoJobs(queue);
       const ids = [first["id"], second["id"]] as const;
-      await assertInKeyOrder(
-        queue,
-        ids,
-        () => queue.rpc("apply_providers", { entries: [{ name: "samehadaku", recipe: "page" }], dry_run: false }),
-      );
+      await queue.rpc("apply_providers", { entries: [{ name: "samehadaku", recipe: "page" }], dry_run: false });
       await queue
         .sql`insert into public.providers (name, recipe, rights) values ('animasu', 'page', 'own work')`;
       await assertInKeyOrder(queue, ids, () => queue.rpc("retry_videos"));
@@ -127,6 +124,29 @@ export const RACES: readonly Scenario[] = [
           lease_tokens: jobs.map((job) => job.lease_token),
         }));
       assert.deepEqual(await brokenInvariants(queue.sql), []);
+    },
+  },
+  {
+    name: "a right that goes in the middle of save_sources → that server is left out, the others are asked for",
+    async run(queue) {
+      const server = (video_url: string) => ({ state: "ok", servers: [{ video_url, resolution: "720p" }] });
+      await queue.enqueue({ mal_id: 1, episode: 1, provider: "animasu" });
+      const [row] = await queue.collide(
+        async (sql) => {
+          await sql`select from public.video_queue for update`;
+          await sql`update public.providers set rights = null where name = 'samehadaku'`;
+        },
+        () =>
+          queue.rpc("save_sources", {
+            mal_id: 1,
+            episode: 1,
+            lists: { animasu: server("https://new.test/a.mp4"), samehadaku: server("https://new.test/b.mp4") },
+          }),
+      ) as { save_sources: { enqueued: number } }[];
+      assert.equal(row!.save_sources.enqueued, 1);
+      const jobs = await queue.sql`select provider, jsonb_array_length(candidates) as known from public.video_queue`;
+      assert.deepEqual(jobs.map((job) => ({ ...job })), [{ provider: "animasu", known: 2 }]);
+      assert.equal((await queue.sql`select from keepstream.source_lists`).length, 2);
     },
   },
 ];

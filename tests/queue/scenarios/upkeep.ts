@@ -153,6 +153,43 @@ export const UPKEEP: readonly Scenario[] = [
     },
   },
   {
+    name: "sweep reaps and wakes though it cannot clear up, and queue_counts says why until it can again",
+    async run(queue) {
+      await queue.sql`
+        create function keepstream.refuse_to_clear() returns trigger language plpgsql as
+        $$ begin if old.holder = 'slow' then perform pg_sleep(60); end if; raise exception 'the disk is broken'; end $$`;
+      await queue.sql`
+        create trigger refuses before delete on keepstream.resource_leases for each row execute function keepstream.refuse_to_clear()`;
+      try {
+        const job = await queue.downloading();
+        await queue.enqueue();
+        await age(queue, "kind = 'enqueued'");
+        await queue.travel(121);
+        await queue.sql`insert into keepstream.resource_leases values ('r', 1, 'h', 0, now() - interval '2 hours')`;
+        const sweep = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep;
+        const first = await sweep();
+        assert.deepEqual([first["reaped"], first["events_pruned"], first["woken"]], [1, 0, true]);
+        assert.equal((await queue.row(job.id))["error_class"], "lease_expired");
+        assert.equal((await counts(queue))["clearing_error"], "the disk is broken");
+        // Something in its way for longer than the session's limit: the same.
+        await queue.sql`update keepstream.resource_leases set holder = 'slow' where true`;
+        const sql = queue.connect("postgres");
+        await sql`set statement_timeout = 500`;
+        assert.equal((await sql<{ sweep: Row }[]>`select public.sweep()`)[0]!.sweep["woken"], true);
+        assert.match((await counts(queue))["clearing_error"] as string, /statement timeout/);
+        const [state] = await queue
+          .sql`select failed_at > now() - interval '1 minute' as lately from keepstream.event_retention`;
+        assert.equal(state!["lately"], true);
+      } finally {
+        await queue.sql`drop function keepstream.refuse_to_clear cascade`;
+      }
+      const [{ sweep: last } = {}] = await queue.rpc<{ sweep: Row }>("sweep");
+      assert.equal(last!["events_pruned"], 1);
+      const [state] = await queue.sql`select failed_at, last_error from keepstream.event_retention`;
+      assert.deepEqual({ ...state }, { failed_at: null, last_error: null });
+    },
+  },
+  {
     name: "sweep drops resource leases an hour after they ran out",
     async run(queue) {
       await queue.rpc("acquire_resource_lease", { resource: "r", holder: "h", lease_seconds: 60 });
@@ -189,6 +226,7 @@ export const UPKEEP: readonly Scenario[] = [
         dead: 1,
         ready: 1,
         repairs: 1,
+        clearing_error: null,
       });
       const [view] = await queue.database
         .serviceRole`select *, extract(epoch from oldest_due_at) as seconds from public.operator`;
