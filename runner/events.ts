@@ -47,6 +47,8 @@ export type RunnerEvent =
   | JobRef & { readonly event: "job:lost"; readonly reason: string }
   /** Taken down while it was stored: what had landed by then was removed again, but on the targets in `left`; repeat the takedown. */
   | JobRef & { readonly event: "job:taken_down"; readonly left: readonly string[] }
+  /** The right to keep it was withdrawn while it was stored, and it was not recorded: removed again, but on the targets in `left`. */
+  | JobRef & { readonly event: "job:withdrawn"; readonly left: readonly string[] }
   /** Ready, with fewer copies than wanted: the others are repair work. */
   | JobRef & { readonly event: "job:cut_short"; readonly reason: string }
   | JobRef & {

@@ -7,7 +7,7 @@ import { fileKey } from "../../core/file_key.ts";
 import type { TargetPolicy } from "../../core/target_policy.ts";
 import type { Events } from "../events.ts";
 import { Cancelled } from "../loop/stop_reasons.ts";
-import { type Job, LeaseLost, type Queue, QueueUnavailable, type ReplicaRow } from "../loop/queue.ts";
+import { type Job, LeaseLost, type Queue, QueueRefusal, QueueUnavailable, type ReplicaRow } from "../loop/queue.ts";
 import type { ForwardProxy } from "../network/forward_proxy.ts";
 import { createGuardedFetch } from "../network/guarded_fetch.ts";
 import { removeWithExtras } from "../storage/extras.ts";
@@ -71,7 +71,7 @@ export async function runJob(job: Job, run: JobRun, tools: JobTools): Promise<vo
 /** Whether nobody will come back for what is on disk: the source is refused for good, or the job was cancelled. */
 function isOver(error: unknown, signal: AbortSignal): boolean {
   if (signal.aborted) return signal.reason instanceof Cancelled;
-  return error instanceof KeepstreamError && !error.retryable;
+  return isWithdrawn(error) || error instanceof KeepstreamError && !error.retryable;
 }
 
 async function runInDir(
@@ -86,9 +86,14 @@ async function runInDir(
   }
   const fetched = kept ?? await fetchJob(job, { dir, reservation, source, run }, tools);
   await keepFinal(dir, { source, fetched });
-  const { copies, failures } = await store(job, { fetched, dir: dir.path }, { run, tools }).finally(() =>
-    removeIfTakenDown(job, tools)
-  );
+  const { copies, failures } = await store(job, { fetched, dir: dir.path }, { run, tools }).then(async (stored) => {
+    await removeIfTakenDown(job, tools);
+    return stored;
+  }, async (error) => {
+    if (isWithdrawn(error)) await removeWhatLanded(job, tools, "job:withdrawn");
+    else await removeIfTakenDown(job, tools);
+    throw error;
+  });
   dir.discard();
   tools.events.emit({
     event: "job:finished",
@@ -138,6 +143,15 @@ async function store(
 /** Every commit asks right before it; what a takedown in the middle of one leaves is asked for here, when all of them are over. */
 async function removeIfTakenDown(job: Job, tools: JobTools): Promise<void> {
   if (await tools.queue.hasJob(job.id).catch(() => true)) return; // not to be known: nothing is removed on a guess
+  await removeWhatLanded(job, tools, "job:taken_down");
+}
+
+/** The right to keep it went while it was uploaded: the queue refused to record it, and the lease, still ours, lets nobody else store it. */
+function isWithdrawn(error: unknown): boolean {
+  return error instanceof QueueRefusal && error.code === "PT403";
+}
+
+async function removeWhatLanded(job: Job, tools: JobTools, event: "job:taken_down" | "job:withdrawn"): Promise<void> {
   const archive = { malId: job.malId, episode: job.episode, fileKey: await fileKey({ ...job, salt: tools.fileSalt }) };
   const signal = AbortSignal.timeout(REMOVE_TIMEOUT_MS);
   const left = await Promise.all(
@@ -145,7 +159,7 @@ async function removeIfTakenDown(job: Job, tools: JobTools): Promise<void> {
       removeWithExtras({ target, address: target.address(archive) }, { signal }).then(() => null, () => target.name)
     ),
   );
-  tools.events.emit({ event: "job:taken_down", id: job.id, left: left.filter((name) => name !== null) });
+  tools.events.emit({ event, id: job.id, left: left.filter((name) => name !== null) });
 }
 
 async function addExtras(

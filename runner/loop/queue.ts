@@ -261,9 +261,11 @@ export function createQueue(options: { url: string; key: string; worker: string;
 export class QueueRefusal extends Error {
   override readonly name = "QueueRefusal";
   readonly status: number;
-  constructor(status: number, message: string) {
+  readonly code: string | undefined;
+  constructor(status: number, message: string, code?: string) {
     super(message);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -273,5 +275,5 @@ function rpcError(name: string, answer: { status: number; message: string; code?
   const missingFunction = answer.code?.startsWith("PGRST") ?? false;
   if (answer.status === 409 || (answer.status === 404 && !missingFunction)) return new LeaseLost(message);
   if (answer.status === 0 || answer.status >= 500 || answer.status === 429) return new QueueUnavailable(message);
-  return new QueueRefusal(answer.status, message);
+  return new QueueRefusal(answer.status, message, answer.code);
 }

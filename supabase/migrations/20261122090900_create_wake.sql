@@ -97,8 +97,8 @@ begin
   exception when others then
     -- A wake is a courtesy: no address, a broken one, or no pg_net must never fail the enqueue.
     update keepstream.wake_state w
-    set failed_at = moment, last_error = left(sqlerrm, 500)
-    where (w.failed_at is null or w.failed_at < moment - interval '1 second' or w.last_error is distinct from left(sqlerrm, 500))
+    set failed_at = moment, last_error = left(keepstream.redact(sqlerrm), 500)
+    where (w.failed_at is null or w.failed_at < moment - interval '1 second' or w.last_error is distinct from left(keepstream.redact(sqlerrm), 500))
       and w.singleton = (select s.singleton from keepstream.wake_state s where s.singleton for update skip locked);
   end;
 end

@@ -71,8 +71,8 @@ begin
     end if;
   end loop;
 
-  -- Nothing new: write nothing. And an operator's cancel holds until an operator lifts it.
-  if (job.terminal_at is not null and job.error_class = 'cancelled') or exists (
+  -- Nothing new: write nothing.
+  if exists (
     select from public.video_candidates c
     where c.queue_id = job.id and c.address_hash = md5(coalesce(page, enqueue.video_url))
   ) then
@@ -82,6 +82,8 @@ begin
   select * into job from public.video_queue q where q.id = job.id for update;
   if not found then
     raise exception using errcode = 'PT409', message = 'the job was deleted meanwhile: ask again';
+  elsif job.terminal_at is not null and job.error_class = 'cancelled' then
+    return job; -- an operator's cancel holds until an operator lifts it
   end if;
   if job.lease_token is not null then
     in_use := (job.candidates -> 0 ->> 'id')::uuid;

@@ -219,6 +219,9 @@ as $$
 declare
   archive public.video_store;
 begin
+  if record_replica_hash.sha256 is null or record_replica_hash.size_bytes is null then
+    raise exception using errcode = 'PT400', message = 'sha256 and size_bytes are required';
+  end if;
   select s.* into archive from public.video_store s join public.video_replicas r on r.store_id = s.id
   where r.id = record_replica_hash.replica_id for update of s;
   if not found then

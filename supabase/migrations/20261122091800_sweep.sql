@@ -86,7 +86,7 @@ begin
     perform keepstream.prune_caches(1000);
   exception when query_canceled or others then
     raise warning 'keepstream: the sweep could not clear up: %', sqlerrm;
-    trouble := left(sqlerrm, 500);
+    trouble := left(keepstream.redact(sqlerrm), 500);
     pruned := 0;
   end;
   update keepstream.event_retention r

@@ -1,12 +1,19 @@
-/** A takedown in the worst moment, while a commit lands: nothing of the title stays on the hub, whatever the runner had in its hands. */
+/**
+ * A takedown, or the loss of the right to keep it, in the worst moment, while a commit lands: nothing of the title stays on the
+ * hub, whatever the runner had in its hands.
+ */
 import assert from "node:assert/strict";
-import { startRunnerRig } from "../../dev/runner_rig.ts";
+import { type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
 import { filesOnHub } from "./chaos/checks.ts";
 import { type Front, startFront, type Verdict } from "./front.ts";
 import { startMediaHost } from "./media_host.ts";
 
-/** The n-th commit lands, and is answered only when the title has been taken down. */
-async function takeDownDuringCommit(n: number) {
+/** The n-th commit lands, and is answered only when this was done. */
+async function duringCommit(
+  n: number,
+  act: (rig: RunnerRig) => PromiseLike<unknown>,
+  until: "job:taken_down" | "job:failed",
+) {
   await using media = await startMediaHost({ seconds: 0.3 });
   await using rig = await startRunnerRig({ accounts: 2 });
   let commits = 0;
@@ -18,21 +25,43 @@ async function takeDownDuringCommit(n: number) {
     async strike({ name, when }): Promise<Verdict> {
       if (name !== "commit" || when !== "after" || ++commits !== n) return "pass";
       left = (await filesOnHub(rig)).join();
-      await rig.database.serviceRole`select public.takedown(1, 1)`;
+      await act(rig);
       return "pass";
     },
   });
   const runner = rig.spawn("r1", { env: { HF_ENDPOINT: front.url, DEV_ALLOWED_ORIGINS: media.url } });
   await rig.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...media.video(0) });
-  const told = await runner.saw("job:taken_down");
-  return { seen: left, told, files: await filesOnHub(rig, /./), lines: runner.lines };
+  const told = await runner.saw(until);
+  const [row] = await rig.database.sql`select status, error_class, terminal_at from public.video_queue`;
+  return { seen: left, told, row, files: await filesOnHub(rig, /./), lines: runner.lines };
 }
 
 for (const [what, n] of [["the first copy", 1], ["the second copy", 2], ["the poster", 3]] as const) {
   Deno.test(`a takedown while ${what} is committed → it is removed again, with all that landed before`, async () => {
-    const { seen, told, files, lines } = await takeDownDuringCommit(n);
+    const { seen, told, files, lines } = await duringCommit(
+      n,
+      (rig) => rig.database.serviceRole`select public.takedown(1, 1)`,
+      "job:taken_down",
+    );
     assert.match(seen, /ep1\/.*\.mp4/, "it had landed");
     assert.deepEqual(told.left, []);
     assert.deepEqual(files, [], lines.join("\n"));
   });
 }
+
+Deno.test("the right to keep it is withdrawn while the first copy is committed → it is removed again, the job is dead", async () => {
+  const { seen, row, files, lines } = await duringCommit(
+    1,
+    (rig) => rig.database.serviceRole`update public.providers set rights = null, recipe = 'page' where true`,
+    "job:failed",
+  );
+  assert.match(seen, /ep1\/.*\.mp4/, "it had landed");
+  assert.deepEqual([row!["status"], row!["error_class"], row!["terminal_at"] !== null], [
+    "failed",
+    "policy_denied",
+    true,
+  ]);
+  assert.deepEqual(files, [], lines.join("\n"));
+  const withdrawn = lines.map((line) => JSON.parse(line)).find((line) => line.event === "job:withdrawn");
+  assert.deepEqual(withdrawn?.left, []);
+});

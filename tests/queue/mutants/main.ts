@@ -68,7 +68,15 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "concurrency",
     "races",
   ]],
-  [/upsert|replica|takedown|store|requeue/, ["archive", "bad input", "upkeep", "concurrency", "rights", "races"]],
+  [/upsert|replica|takedown|store|requeue/, [
+    "archive",
+    "bad input",
+    "upkeep",
+    "concurrency",
+    "rights",
+    "races",
+    "deadlocks",
+  ]],
   [/redact|delay|settle|record|sound|claim_pending|update_video|extend|cancel|retry|history|leased|forget_lease/, [
     "transitions",
     "candidates",
@@ -80,6 +88,7 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "leases",
     "rights",
     "races",
+    "claim races",
   ]],
   [/resource|sweep|prune|operator|counts/, [
     "upkeep",
@@ -90,6 +99,7 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "leases",
     "readings",
     "rights",
+    "deadlocks",
   ]],
   [/episode|sources|source_lists|readings|back_off|providers|catalogue|mapping|metadata|take_request|may_keep|rights/, [
     "episode",
@@ -99,6 +109,7 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "bad input",
     "rights",
     "races",
+    "deadlocks",
   ]],
 ];
 /** Parts that the random operations go through. */

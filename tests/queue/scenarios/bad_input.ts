@@ -1,7 +1,7 @@
 /** What callers should not send, by its number in the list of bad inputs. */
 import assert from "node:assert/strict";
 import type { Scenario } from "../queue_fixture.ts";
-import { archiveOf, outcome, type Row } from "../rpc.ts";
+import { archiveOf, outcome, type Row, SHA256 } from "../rpc.ts";
 
 const VIDEO = { mal_id: 55825, episode: 1, provider: "animasu", video_url: "https://a.test/v.mp4", resolution: "720p" };
 
@@ -247,6 +247,31 @@ export const BAD_INPUT: readonly Scenario[] = [
         [],
         "no function takes a moment of the caller's clock for a lease",
       );
+    },
+  },
+  {
+    name: "record_replica_hash without a hash or a size → 400, and what was known stays known",
+    async run(queue) {
+      await queue.archived();
+      const [copy] = await queue.sql<{ id: string }[]>`select id from public.video_replicas`;
+      for (const held of [{ sha256: null, size_bytes: 4 }, { sha256: SHA256, size_bytes: null }]) {
+        assert.equal(await queue.refusal("record_replica_hash", { replica_id: copy!.id, ...held }), "PT400");
+      }
+    },
+  },
+  {
+    name: "apply_providers and import_catalogue with neither yes nor no to a dry run → a dry run, and they say so",
+    async run(queue) {
+      const applied = await queue.rpc<{ apply_providers: Row }>("apply_providers", { entries: [], dry_run: null });
+      assert.deepEqual([applied[0]!.apply_providers["removed"], applied[0]!.apply_providers["dry_run"]], [
+        ["animasu", "samehadaku"],
+        true,
+      ]);
+      assert.equal((await queue.sql`select from public.providers`).length, 2);
+      const entries = [{ mal_id: 1, episode: 1, sources: [] }];
+      const imported = await queue.rpc<{ import_catalogue: Row }>("import_catalogue", { entries, dry_run: null });
+      assert.deepEqual([imported[0]!.import_catalogue["added"], imported[0]!.import_catalogue["dry_run"]], [1, true]);
+      assert.equal((await queue.sql`select from public.catalogue`).length, 0);
     },
   },
 ];

@@ -187,6 +187,19 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
   {
+    name: "a new address that ran into a cancel → the cancel holds, and nothing is added",
+    async run(queue) {
+      const { id } = await queue.enqueue({ episode: 1 });
+      const enqueued = await queue.collide(
+        (sql) => sql`select public.cancel_video(${id as string})`,
+        () => queue.enqueue({ episode: 1, video_url: "https://b.test/v.mp4" }),
+      ) as Row;
+      assert.deepEqual([enqueued["status"], enqueued["error_class"]], ["failed", "cancelled"]);
+      assert.equal((await queue.row(id))["error_class"], "cancelled");
+      assert.equal((await queue.sql`select from public.video_candidates`).length, 1);
+    },
+  },
+  {
     name: "an enqueue that ran into the same enqueue → one job; into its deletion → 409 or a new job",
     async run(queue) {
       const again = await queue.collide(
