@@ -7,7 +7,6 @@ import type { Sql } from "postgres";
 import { brokenInvariants } from "../model/invariants.ts";
 import type { QueueFixture, Scenario } from "../queue_fixture.ts";
 import { type ClaimedJob, type Row, rpc } from "../rpc.ts";
-import { untilWaiting } from "./waiting.ts";
 
 const GATE = 4711;
 
@@ -34,7 +33,7 @@ async function overtaken(queue: QueueFixture, meanwhile: (sql: Sql) => PromiseLi
     await gate`select pg_advisory_lock(${GATE})`;
     const claim = rpc<ClaimedJob>(queue.connect("service_role"), "claim_pending_videos", { limit: 2, worker: "late" });
     const claimed = claim.then((jobs) => jobs, (error) => error as Error);
-    await untilWaiting(queue, 1);
+    await queue.untilWaiting(1);
     await meanwhile(queue.sql);
     await gate`select pg_advisory_unlock(${GATE})`;
     const jobs = await claimed;

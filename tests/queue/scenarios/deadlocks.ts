@@ -8,7 +8,6 @@ import { brokenInvariants } from "../model/invariants.ts";
 import { createRandom, type Random } from "../model/random.ts";
 import type { QueueFixture, Scenario } from "../queue_fixture.ts";
 import { archiveOf, codeOf, outcome, type Row, rpc, SHA256 } from "../rpc.ts";
-import { untilWaiting } from "./waiting.ts";
 
 /** `first` and `second` in one transaction, with the call between them: what came of `second` and of the call. */
 async function cross(
@@ -23,7 +22,7 @@ async function cross(
   await other`begin`;
   await first(other);
   const called = outcome(call());
-  await Promise.race([called, untilWaiting(queue, 1)]);
+  await Promise.race([called, queue.untilWaiting(1)]);
   const crossed = await outcome(second(other));
   if (crossed === "accepted") await other`commit`;
   else await other`rollback`;
@@ -205,7 +204,7 @@ export const DEADLOCKS: readonly Scenario[] = [
       await other`begin`;
       await other`select from keepstream.provider_trouble where provider = 'animasu' for update`;
       const one = outcome(queue.rpc("save_sources", list({ animasu: "ok", samehadaku: "stale" }, 2)));
-      await untilWaiting(queue, 1);
+      await queue.untilWaiting(1);
       const free = await outcome(
         other`select from keepstream.provider_trouble where provider = 'samehadaku' for update nowait`,
       );
