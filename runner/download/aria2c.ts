@@ -9,7 +9,7 @@ import { CHILD_ENV, kill, readTail } from "../media/child.ts";
 import type { Line } from "../network/forward_proxy.ts";
 
 /** Often when the end is near, seldom in a download of hours. */
-const POLL_MS = { least: 20, most: 250 };
+const POLL_MS = { least: 5, most: 250 };
 const START_TRIES = 100;
 const SIGINT_WAIT_MS = 1500;
 
@@ -24,6 +24,8 @@ export type Aria2cDownload = {
 
 export type Aria2c = AsyncDisposable & {
   readonly download: (url: string, options: Aria2cDownload) => Promise<void>;
+  /** Nobody will go on with what is on disk: it may leave without saving. */
+  readonly forget: () => void;
 };
 
 /** aria2's own exit codes, where they say more than "failed". */
@@ -59,12 +61,11 @@ export async function startAria2c(options: { dir: string; line: Line; signal: Ab
   }).spawn();
   const stderr = readTail(child.stderr);
   let exited = false;
-  let completed = false;
+  let saved = false;
   const exit = child.status.then(() => exited = true);
   const rpc = createRpc(port, secret);
   const stop = async () => {
-    // "complete" is said after the file was closed: nothing is left to save, and leaving in order takes aria2 a second.
-    if (completed) kill(child, "SIGKILL");
+    if (saved) kill(child, "SIGKILL");
     kill(child, "SIGINT"); // the first writes the control file, the second leaves at once, the third cannot be refused
     const timers = [
       setTimeout(() => kill(child, "SIGINT"), SIGINT_WAIT_MS),
@@ -83,10 +84,11 @@ export async function startAria2c(options: { dir: string; line: Line; signal: Ab
   }
   return {
     download: async (url, request) => {
-      completed = false;
+      saved = false;
       await download(url, { ...request, dir: options.dir, rpc });
-      completed = true;
+      saved = true; // "complete" is said after the file was closed, and leaving in order takes aria2 a second
     },
+    forget: () => saved = true,
     [Symbol.asyncDispose]: stop,
   };
 }
@@ -207,7 +209,7 @@ async function untilReady(rpc: Rpc, options: { signal: AbortSignal; exited: () =
       await rpc("getVersion", []);
       return;
     } catch {
-      await new Promise((done) => setTimeout(done, 10 + i)); // not listening yet
+      await new Promise((done) => setTimeout(done, 2 + i)); // not listening yet
     }
   }
   throw new KeepstreamError("unknown", "aria2c did not start: is aria2 installed?");

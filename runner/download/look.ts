@@ -9,6 +9,7 @@ import { sniff, type Sniffed } from "./sniff.ts";
 
 const LOOK_BYTES = 16 * 1024;
 const FIRST_BYTES_TIMEOUT_MS = 15_000;
+const ONCE_MORE_MS = 500;
 
 export type Look = {
   readonly url: string;
@@ -30,6 +31,18 @@ export async function look(address: string, request: MediaRequest): Promise<Look
     etag: strongEtag(response.headers.get("etag")),
     ranges: response.status === 206,
   };
+}
+
+/** Where a host may still count a connection that has just ended: a refusal is asked about once more. */
+export async function lookAgain(address: string, request: MediaRequest): Promise<Look> {
+  try {
+    return await look(address, request);
+  } catch (error) {
+    if (!(error instanceof KeepstreamError && error.retryable)) throw error;
+    await new Promise((done) => setTimeout(done, ONCE_MORE_MS));
+    request.signal.throwIfAborted();
+    return await look(address, request);
+  }
 }
 
 async function readStart(response: Response, signal: AbortSignal): Promise<Uint8Array> {

@@ -392,7 +392,19 @@ Deno.test("an endless body, and a Content-Length that lies → too_large by the 
 Deno.test("no room on the disk → disk_full before a byte of the video is fetched", async () => {
   await using rig = await startFetchRig((_, request) => ranged(request, clip.mp4));
   await assert.rejects(rig.fetch("/a.mp4", { freeBytes: 260 * 1024 * 1024 }), { code: "disk_full" });
-  assert.equal(rig.asked.length, 1, "only the look");
+  assert.equal(rig.asked.length, 0);
+});
+
+Deno.test("room for the first bytes and not for the file that the look finds → disk_full", async () => {
+  await using rig = await startFetchRig((_, request) => {
+    const answer = ranged(request, clip.mp4);
+    answer.headers.set("content-range", "bytes 0-16383/900000000");
+    return answer;
+  });
+  const freeBytes = (256 + 100) * 1024 * 1024;
+  await assert.rejects(rig.fetch("/a.mp4", { freeBytes }), { code: "disk_full" });
+  await assert.rejects(rig.fetch("/a.mkv", { freeBytes, kind: "mkv" }), { code: "disk_full" });
+  assert.equal(rig.asked.filter((path) => path === "/a.mkv").length, 1, "of another kind than mp4, only the look");
 });
 
 Deno.test("a public name with a private address, and one that changes its mind → the private host is never dialled", async () => {

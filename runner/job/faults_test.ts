@@ -401,6 +401,68 @@ Deno.test("MP4 from a host that bears one connection → fewer connections, whol
   assert.ok(refused > 0);
 });
 
+Deno.test("MP4: begins while it is looked at → the look may wait for it", async () => {
+  const begun = Promise.withResolvers<void>();
+  await using rig = await startFetchRig(async (_, request) => {
+    if (request.headers.get("range") === "bytes=0-16383") await begun.promise;
+    else begun.resolve();
+    return ranged(request, clip.mp4, { etag: '"1"' });
+  });
+  await assertWhole(await rig.fetch("/a.mp4"));
+  assert.equal(rig.resumed.length, 0);
+});
+
+Deno.test("an address that is called MP4 and is a page, or a playlist → nothing of what came meanwhile is left, or used", async () => {
+  const id = crypto.randomUUID();
+  const began = Promise.withResolvers<void>();
+  let page = true;
+  await using rig = await startFetchRig(async (path, request) => {
+    if (path !== "/a.mp4") return hlsHost(clip.ts)(path, request);
+    if (request.headers.get("range") === "bytes=0-16383") await began.promise;
+    else setTimeout(began.resolve, 100); // so that it is on disk
+    return new Response(page ? "<!doctype html><title>no</title>" : playlistOf(names));
+  });
+  await assert.rejects(rig.fetch("/a.mp4", { id }), { code: "unsupported" });
+  const left = (await Array.fromAsync(Deno.readDir(`${rig.dir}/job-${id}`))).map(({ name }) => name).sort();
+  assert.deepEqual(left, ["lock", "state.json"]);
+  page = false;
+  await assertWhole(await rig.fetch("/a.mp4", { id }));
+});
+
+Deno.test("MP4 from a host that bears one connection and counts the look → looked at again alone, whole", async () => {
+  let open = 0;
+  let refusedLooks = 0;
+  await using rig = await startFetchRig(async (_, request) => {
+    const look = request.headers.get("range") === "bytes=0-16383";
+    if (look && refusedLooks === 0) { while (open === 0) await new Promise((done) => setTimeout(done, 5)); }
+    if (open >= 1) {
+      if (look) refusedLooks++;
+      return new Response(null, { status: 503 });
+    }
+    open++;
+    await new Promise((done) => setTimeout(done, 200));
+    open--;
+    return ranged(request, clip.mp4, { etag: '"1"' });
+  });
+  await assertWhole(await rig.fetch("/a.mp4"));
+  assert.ok(refusedLooks > 0);
+});
+
+Deno.test("MP4 that the host changes while it is downloaded → what came is thrown away, the new one is whole", async () => {
+  let etag = '"1"';
+  let downloads = 0;
+  await using rig = await startFetchRig((_, request) => {
+    const bytes = etag === '"1"' ? clip.mp4 : clip.otherMp4;
+    const answer = ranged(request, bytes, { etag });
+    if (request.headers.get("range") === "bytes=0-16383") return answer;
+    downloads++;
+    if (downloads === 1) etag = '"2"'; // after the first answer of the download
+    return answer;
+  });
+  assert.equal(await videoWidth((await rig.fetch("/a.mp4")).final.path), 320);
+  assert.ok(downloads >= 2);
+});
+
 Deno.test("MP4 whose address runs out on the way → resolved again at its page, whole", async () => {
   let token = 1;
   await using rig = await startFetchRig((path, request) => {

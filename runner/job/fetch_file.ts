@@ -5,8 +5,10 @@
 import { KeepstreamError } from "../../core/errors.ts";
 import type { Resolved } from "../../sources/resolve.ts";
 import { type Aria2c, CannotResume, startAria2c } from "../download/aria2c.ts";
-import { type Look, look } from "../download/look.ts";
+import { type Look, look, lookAgain } from "../download/look.ts";
+import type { Sniffed } from "../download/sniff.ts";
 import type { ProbeFormat } from "../media/verify.ts";
+import { FIRST_RESERVATION_BYTES } from "./disk_budget.ts";
 import { finishFile } from "./finish_file.ts";
 import {
   type FetchedSource,
@@ -19,55 +21,117 @@ import {
 const DISK_FACTOR = 2.2;
 /** Shares of the configured connections, one after the other. */
 const CONNECTION_LADDER = [1, 0.5, 0.125];
+const MEDIA_NAME = "media.bin";
+/** Of a file nothing is known but that it must be whole. */
+const NOTHING_PROMISED = { durationSeconds: null, audioTracks: null, subtitleTracks: null };
 const FORMAT = { mp4: "mov", matroska: "matroska", ts: "mpegts" } as const satisfies Record<string, ProbeFormat>;
 
-export type FileSource = { readonly job: SourceJob; readonly looked: Look; readonly container: keyof typeof FORMAT };
-
-export async function fetchFile(resolved: Resolved, file: FileSource, tools: SourceTools): Promise<FetchedSource> {
-  const { dir, progress } = tools;
-  if (file.looked.sizeBytes !== null) {
-    if (file.looked.sizeBytes > tools.maxBytes) {
-      throw new KeepstreamError(
-        "too_large",
-        `the file has ${file.looked.sizeBytes} bytes, ${tools.maxBytes} are allowed`,
-      );
-    }
-    const kept = await Deno.stat(`${dir.path}/media.bin`).catch(() => null);
-    tools.reservation.wrote((kept?.blocks ?? 0) * 512); // a file of aria2c has holes: its length says nothing
-    await tools.reservation.resize(file.looked.sizeBytes * DISK_FACTOR);
-  }
-  progress.enter("downloading", file.looked.sizeBytes);
-  tools.onPhase();
-  const path = `${dir.path}/media.bin`;
-  await download(resolved, { ...file, path }, tools);
-  const expected = { durationSeconds: null, audioTracks: null, subtitleTracks: null };
-  return await finishFile(path, { format: FORMAT[file.container], expected }, tools);
+export function isFile(sniffed: Sniffed): sniffed is keyof typeof FORMAT {
+  return sniffed in FORMAT;
 }
 
-async function download(resolved: Resolved, file: FileSource & { path: string }, tools: SourceTools): Promise<void> {
-  const { dir } = tools;
+export type FileSource = {
+  readonly job: SourceJob;
+  readonly looked: Look;
+  readonly container: keyof typeof FORMAT;
+  readonly begun: BegunFile | null;
+};
+
+/** aria2c, and its first transfer where that began beside the look. */
+export type BegunFile = AsyncDisposable & {
+  readonly aria: Promise<Aria2c>;
+  readonly transferred: Promise<void> | null;
+  /** Ends it and leaves nothing of it. */
+  readonly drop: () => Promise<void>;
+};
+
+/**
+ * Starts to download what is most likely a file while it is looked at, which saves the time of an answer. Nothing is on disk yet that
+ * another file could be glued to, there is room for the first bytes, and none of them is used before the look approved of them.
+ */
+export async function beginFile(resolved: Resolved, job: SourceJob, tools: SourceTools): Promise<BegunFile | null> {
+  const onDisk = await Deno.stat(mediaPath(tools)).then(() => true, () => false);
+  if (resolved.kind !== "mp4" || onDisk) return null;
+  await tools.reservation.resize(FIRST_RESERVATION_BYTES);
+  await tools.dir.writeState({ source: job.source }); // what comes now is not what an earlier run knew
+  return begin(resolved, tools);
+}
+
+export async function fetchFile(resolved: Resolved, file: FileSource, tools: SourceTools): Promise<FetchedSource> {
+  const { sizeBytes } = file.looked;
+  if (sizeBytes !== null) {
+    if (sizeBytes > tools.maxBytes) {
+      throw new KeepstreamError("too_large", `the file has ${sizeBytes} bytes, ${tools.maxBytes} are allowed`);
+    }
+    const kept = await Deno.stat(mediaPath(tools)).catch(() => null);
+    tools.reservation.wrote((kept?.blocks ?? 0) * 512); // a file of aria2c has holes: its length says nothing
+    await tools.reservation.resize(sizeBytes * DISK_FACTOR);
+  }
   let source = resolved;
-  let looked = file.looked;
-  await pin(looked, file, tools);
-  await using aria = await startAria2c({ dir: dir.path, line: tools.line, signal: tools.signal });
+  let { looked } = file;
+  await using begun = file.begun ?? begin(null, tools);
+  if (begun.transferred === null) await pin(looked, file, tools);
+  else await writePin(looked, file, tools);
   for (const [rung, share] of CONNECTION_LADDER.entries()) {
-    const connections = Math.max(1, Math.round(tools.mp4Connections * share));
+    tools.progress.enter("downloading", looked.sizeBytes);
+    tools.onPhase();
     try {
-      await transfer(aria, source, connections, tools);
-      const after = await look(source.url, mediaRequest(source, tools));
-      if (same(looked, after)) return await checkSize(file.path, looked);
-      looked = after; // the host put another file there meanwhile
-      await startOver(file.path);
+      if (rung === 0 && begun.transferred !== null) await begun.transferred;
+      else await transfer(await begun.aria, { source, connections: tools.mp4Connections * share }, tools);
+      await checkSize(looked, tools);
     } catch (error) {
-      if (error instanceof CannotResume) await startOver(file.path);
+      if (error instanceof CannotResume) await startOver(tools);
       else if (!mayGoBetterWithFewer(error) || rung === CONNECTION_LADDER.length - 1) {
         throw error;
       } else if (error.code === "source_expired") source = await resolveCandidate(file.job.candidate, tools);
       looked = await look(source.url, mediaRequest(source, tools));
+      await pin(looked, file, tools);
+      continue;
     }
+    // Whether the host put another file there meanwhile is asked while this one is read.
+    const [after, finished] = await Promise.allSettled([
+      lookAgain(source.url, mediaRequest(source, tools)),
+      finishFile(mediaPath(tools), { format: FORMAT[file.container], expected: NOTHING_PROMISED }, tools),
+    ]);
+    tools.signal.throwIfAborted();
+    if (after.status === "rejected") throw after.reason;
+    if (same(looked, after.value)) {
+      if (finished.status === "rejected") throw finished.reason;
+      return finished.value;
+    }
+    looked = after.value;
+    await startOver(tools);
     await pin(looked, file, tools);
   }
   throw new KeepstreamError("network", "the file changed on the host during every try");
+}
+
+/** aria2c, with a first transfer where there is something to transfer. */
+function begin(source: Resolved | null, tools: SourceTools): BegunFile {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([tools.signal, stop.signal]);
+  const aria = startAria2c({ dir: tools.dir.path, line: tools.line, signal });
+  const transferred = source === null
+    ? null
+    : aria.then((aria) => transfer(aria, { source, connections: tools.mp4Connections }, { ...tools, signal }));
+  let ended: Promise<void> | undefined;
+  const end = async () => {
+    stop.abort();
+    await Promise.allSettled([aria.then((aria) => aria[Symbol.asyncDispose]()), transferred]);
+  };
+  // Met by whoever needs the file.
+  aria.catch(() => {});
+  transferred?.catch(() => {});
+  return {
+    aria,
+    transferred,
+    drop: async () => {
+      aria.then((aria) => aria.forget(), () => {});
+      await (ended ??= end());
+      await startOver(tools);
+    },
+    [Symbol.asyncDispose]: () => ended ??= end(),
+  };
 }
 
 /** Fewer connections help where the host is the trouble; they make no room on a disk. */
@@ -75,11 +139,15 @@ function mayGoBetterWithFewer(error: unknown): error is KeepstreamError {
   return error instanceof KeepstreamError && error.retryable && error.code !== "disk_full";
 }
 
-async function transfer(aria: Aria2c, source: Resolved, connections: number, tools: SourceTools): Promise<void> {
+async function transfer(
+  aria: Aria2c,
+  { source, connections }: { source: Resolved; connections: number },
+  tools: SourceTools,
+): Promise<void> {
   await aria.download(source.url, {
-    out: "media.bin",
+    out: MEDIA_NAME,
     headers: source.headers,
-    connections,
+    connections: Math.max(1, Math.round(connections)),
     signal: tools.signal,
     onProgress: (done, total) => {
       tools.progress.set(done, total || null);
@@ -89,31 +157,39 @@ async function transfer(aria: Aria2c, source: Resolved, connections: number, too
 }
 
 /** What is on disk may be gone on with only if it is of the very file that the host has now. */
-async function pin(looked: Look, file: FileSource & { path: string }, tools: SourceTools): Promise<void> {
+async function pin(looked: Look, file: FileSource, tools: SourceTools): Promise<void> {
   const { dir } = tools;
   const state = await dir.readState();
-  const bytes = (await Deno.stat(file.path).catch(() => null))?.size ?? 0;
-  const control = await Deno.stat(`${file.path}.aria2`).then(() => true, () => false);
+  const bytes = (await Deno.stat(mediaPath(tools)).catch(() => null))?.size ?? 0;
+  const control = await Deno.stat(`${mediaPath(tools)}.aria2`).then(() => true, () => false);
   const known = looked.etag !== null || looked.sizeBytes !== null;
   const kept = state?.pin !== undefined && same(state.pin, looked) && known && looked.ranges;
   // Without its control file a sparse file looks finished up to its length: nothing in it can be trusted.
-  if (bytes > 0 && !(kept && control)) await startOver(file.path);
+  if (bytes > 0 && !(kept && control)) await startOver(tools);
   else if (bytes > 0) tools.onResumed(bytes, "aria2");
-  await dir.writeState({ source: file.job.source, pin: { sizeBytes: looked.sizeBytes, etag: looked.etag } });
+  await writePin(looked, file, tools);
+}
+
+async function writePin({ sizeBytes, etag }: Look, { job }: FileSource, { dir }: SourceTools): Promise<void> {
+  await dir.writeState({ source: job.source, pin: { sizeBytes, etag } });
 }
 
 function same(a: Pick<Look, "sizeBytes" | "etag">, b: Pick<Look, "sizeBytes" | "etag">): boolean {
   return a.sizeBytes === b.sizeBytes && a.etag === b.etag;
 }
 
-async function startOver(path: string): Promise<void> {
-  await Deno.remove(path).catch(() => {});
-  await Deno.remove(`${path}.aria2`).catch(() => {});
+async function startOver(tools: SourceTools): Promise<void> {
+  await Deno.remove(mediaPath(tools)).catch(() => {});
+  await Deno.remove(`${mediaPath(tools)}.aria2`).catch(() => {});
 }
 
-async function checkSize(path: string, looked: Look): Promise<void> {
-  const { size } = await Deno.stat(path);
+async function checkSize(looked: Look, tools: SourceTools): Promise<void> {
+  const { size } = await Deno.stat(mediaPath(tools));
   if (looked.sizeBytes === null || size === looked.sizeBytes) return;
-  await startOver(path);
+  await startOver(tools);
   throw new KeepstreamError("network", `${size} of ${looked.sizeBytes} bytes arrived`);
+}
+
+function mediaPath({ dir }: SourceTools): string {
+  return `${dir.path}/${MEDIA_NAME}`;
 }
