@@ -9,7 +9,15 @@ import { type Call, type Front, startFront, type Verdict } from "../front.ts";
 export type Side = "queue" | "hub" | "cdn";
 
 /** One stretch of work on one job, by the runner's own log. */
-export type Stint = { readonly job: string; readonly from: number; to: number | null; worked: boolean; end: string };
+export type Stint = {
+  readonly job: string;
+  readonly from: number;
+  to: number | null;
+  worked: boolean;
+  /** Its lease ended while the runner slept. */
+  sleptOver: boolean;
+  end: string;
+};
 
 export type CrewOptions = {
   readonly rig: RunnerRig;
@@ -37,6 +45,9 @@ export class Member {
   /** What its processes said, by their names. */
   readonly logs = new Map<string, readonly string[]>();
   #read = 0;
+  #stopping = false;
+  /** Leases that ended in its sleep, of jobs that it had not said it has. */
+  readonly #sleptOver = new Set<string>();
 
   constructor(index: number) {
     this.index = index;
@@ -93,7 +104,17 @@ export class Member {
     for (const stint of this.stints) if (stint.to === null) Object.assign(stint, { to: Date.now(), end: "killed" });
   }
 
+  /** The lease of this job ended while it slept. */
+  sleptOver(job: string): void {
+    this.look();
+    const stint = this.stints.findLast((stint) => stint.job === job && stint.to === null);
+    if (stint === undefined) this.#sleptOver.add(job);
+    else stint.sleptOver = true;
+  }
+
   begin(runner: RunnerProcess): void {
+    this.#stopping = false;
+    this.#sleptOver.clear();
     this.runner = runner;
     this.logs.set(runner.name, runner.lines);
     this.#read = 0;
@@ -104,8 +125,10 @@ export class Member {
   #note(line: { event: string; id: string; at: string; reason?: string; code?: string } | null): void {
     if (line === null) return;
     const at = Date.parse(line.at);
+    if (line.event === "runner:stopping") this.#stopping = true;
     if (line.event === "job:claimed") {
-      this.stints.push({ job: line.id, from: at, to: null, worked: false, end: "running" });
+      const sleptOver = this.#sleptOver.delete(line.id);
+      this.stints.push({ job: line.id, from: at, to: null, worked: false, sleptOver, end: "running" });
       return;
     }
     const stint = this.stints.findLast((stint) => stint.job === line.id);
@@ -113,7 +136,8 @@ export class Member {
     if (WORK.has(line.event)) stint.worked = true;
     if (!ENDS.has(line.event) || stint.to !== null) return;
     stint.to = at;
-    stint.end = [line.event.slice("job:".length), line.code ?? line.reason].filter(Boolean).join(": ");
+    const what = line.event.slice("job:".length) + (this.#stopping ? " while stopping" : "");
+    stint.end = [what, line.code ?? line.reason].filter(Boolean).join(": ");
     this.leased.delete(line.id);
   }
 }

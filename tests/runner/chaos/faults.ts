@@ -165,12 +165,12 @@ export class Faults {
     member.signal("SIGSTOP");
     try {
       await pause(200); // what it had sent has arrived
-      const leases = await ask((sql) =>
-        sql<{ id: string; lease_token: string }[]>`
-          select id, lease_token from public.video_queue
+      const leased = await ask((sql) =>
+        sql<{ id: string }[]>`
+          select id from public.video_queue
           where split_part(lease_owner, '#', 1) = ${name} and lease_token is not null`
       );
-      leases.forEach(this.#options.takings.sleptOver);
+      for (const { id } of leased) member.sleptOver(id);
       if (real) await pause((LEASE_SECONDS + 2) * 1000);
       else await endLeases(ask, [name]);
       await pause(1500);

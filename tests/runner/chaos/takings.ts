@@ -5,32 +5,33 @@
 import type { Member, Stint } from "./crew.ts";
 
 export const MAX_RUNS = 3;
-const TAKEN = /^killed|^released: the runner is stopping|^failed: disk_full/;
+/** A runner that is told to stop may not hear any more that its release arrived. */
+const TAKEN =
+  /^killed|^released while stopping: the runner is stopping|^lost while stopping|^failed( while stopping)?: disk_full/;
 
 export type Takings = {
   readonly of: (id: string) => number;
   readonly begun: (id: string) => number;
   /** Whether one of its jobs must not be taken away once more: then it would be begun too often by the test's own doing. */
   readonly spares: (member: Member) => boolean;
-  /** This lease ended while its holder slept. */
-  readonly sleptOver: (lease: { readonly id: string; readonly lease_token: string }) => void;
   readonly diskFull: () => number;
   /** Which of these jobs were begun more often than they may be. */
   readonly problems: (ids: readonly string[]) => string[];
 };
 
 export function createTakings(members: readonly Member[]): Takings {
-  const jobOfLease = new Map<string, string>();
   const stintsOf = (id: string): Stint[] =>
     members.flatMap((member) => member.stints.filter((stint) => stint.job === id));
+  /** Taken from these already, only they have not said so yet. */
+  const heldElsewhere = (id: string, holder: Member): number =>
+    members.filter((member) => member !== holder).flatMap(({ stints }) => stints)
+      .filter((stint) => stint.job === id && stint.to === null && !stint.sleptOver).length;
   const takings: Takings = {
-    of: (id) =>
-      [...jobOfLease.values()].filter((job) => job === id).length +
-      stintsOf(id).filter((stint) => TAKEN.test(stint.end)).length,
+    of: (id) => stintsOf(id).filter((stint) => stint.sleptOver || TAKEN.test(stint.end)).length,
     begun: (id) => stintsOf(id).filter((stint) => stint.worked).length,
-    spares: (member) => [...member.leased].some((id) => takings.of(id) >= MAX_RUNS - 1),
-    sleptOver: ({ id, lease_token }) => void jobOfLease.set(lease_token, id),
-    diskFull: () => members.flatMap(({ stints }) => stints).filter(({ end }) => end === "failed: disk_full").length,
+    spares: (member) => [...member.leased].some((id) => takings.of(id) + heldElsewhere(id, member) >= MAX_RUNS - 1),
+    diskFull: () =>
+      members.flatMap(({ stints }) => stints).filter(({ end }) => /^failed.*: disk_full/.test(end)).length,
     problems: (ids) =>
       ids.flatMap((id) => {
         const [begun, taken] = [takings.begun(id), takings.of(id)];
