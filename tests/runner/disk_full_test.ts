@@ -48,7 +48,8 @@ async function finishAll({ rig, disk, runner }: Scene): Promise<void> {
   const ids = await rig.database.sql<{ id: string }[]>`
     update public.video_queue set run_at = now() where status = 'failed' returning id`;
   for (const { id } of ids) await rig.until(id, (row) => row.status === "ready");
-  await rig.database.sql`select pg_sleep(0.5)`; // copies and extras of the last one
+  const ready = await rig.database.sql<{ id: string }[]>`select id from public.video_queue`;
+  for (const { id } of ready) await runner.saw("job:finished", (line) => line.id === id); // with copies and extras
   assert.deepEqual((await checkArchives(rig)).problems, []);
   runner.child.kill("SIGTERM");
   await runner.ended;

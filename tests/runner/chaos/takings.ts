@@ -27,7 +27,7 @@ export function createTakings(members: readonly Member[]): Takings {
     members.filter((member) => member !== holder).flatMap(({ stints }) => stints)
       .filter((stint) => stint.job === id && stint.to === null && !stint.sleptOver).length;
   const takings: Takings = {
-    of: (id) => stintsOf(id).filter((stint) => stint.sleptOver || TAKEN.test(stint.end)).length,
+    of: (id) => stintsOf(id).filter((stint) => stint.worked && (stint.sleptOver || TAKEN.test(stint.end))).length,
     begun: (id) => stintsOf(id).filter((stint) => stint.worked).length,
     spares: (member) => [...member.leased].some((id) => takings.of(id) + heldElsewhere(id, member) >= MAX_RUNS - 1),
     diskFull: () =>
