@@ -14,10 +14,13 @@ const GATE = 4711;
 async function overtaken(queue: QueueFixture, meanwhile: (sql: Sql) => PromiseLike<unknown>): Promise<ClaimedJob[]> {
   const { admin, name } = queue.database;
   const owner = `owner_of_${name}`;
+  // Both changes lock all four tables before any of their rows in the catalogue, which a vacuum under way would wait for.
+  const tables = "public.video_queue, keepstream.events, keepstream.video_leases, keepstream.wake_state";
   await admin.unsafe(`
+    lock table ${tables} in access exclusive mode;
     create role ${owner};
     grant usage on schema public, keepstream to ${owner};
-    grant all on all tables in schema public, keepstream to ${owner};
+    grant all on ${tables} to ${owner};
     grant all on all sequences in schema keepstream to ${owner};
     grant execute on all functions in schema keepstream to ${owner};
     create function public.pass_gate() returns boolean language plpgsql volatile as
@@ -42,6 +45,7 @@ async function overtaken(queue: QueueFixture, meanwhile: (sql: Sql) => PromiseLi
   } finally {
     await gate`select pg_advisory_unlock_all()`;
     await admin.unsafe(`
+      lock table ${tables} in access exclusive mode;
       alter function public.claim_pending_videos(int, text, int) owner to postgres;
       drop owned by ${owner};
       drop function public.pass_gate();
