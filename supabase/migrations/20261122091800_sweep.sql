@@ -21,7 +21,7 @@ declare
   expired uuid[];
   reaped int;
   copies int;
-  pruned int := 0;
+  pruned int;
   due boolean;
   trouble text;
 begin

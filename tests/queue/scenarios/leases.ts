@@ -130,4 +130,61 @@ export const LEASES: readonly Scenario[] = [
       assert.equal((await queue.row(job.id))["status"], "failed");
     },
   },
+  {
+    name: "a reaped job → its row and its event say whether it is dead, and nothing of its holder is left",
+    async run(queue) {
+      const job = await queue.downloading();
+      const last = await queue.downloading();
+      for (const { id, lease_token } of [job, last]) {
+        await queue.update({ id, lease_token }, "downloading", { progress: { phase: "downloading" } });
+      }
+      await queue.sql`update public.video_queue set attempts = max_attempts where id = ${last.id}`;
+      const before = await queue.row(job.id);
+      await queue.travel(121);
+      assert.equal((await sweep(queue))["reaped"], 2);
+      for (const [{ id }, terminal] of [[job, false], [last, true]] as const) {
+        const row = await queue.row(id);
+        assert.deepEqual(
+          [row["status"], row["progress"], row["lease_owner"], row["terminal_at"] !== null, row["error_message"]],
+          ["failed", null, null, terminal, "no heartbeat from runner-a"],
+        );
+        assert.ok(row["updated_at"]! > before["updated_at"]!);
+        const [event] = await queue.sql`
+          select worker, error_class, detail from keepstream.events where queue_id = ${id} and kind = 'reaped'`;
+        assert.deepEqual({ ...event }, {
+          worker: "runner-a",
+          error_class: "lease_expired",
+          detail: { error: "no heartbeat from runner-a", attempt: row["attempts"], terminal },
+        });
+      }
+    },
+  },
+  {
+    name: "a reaped job is due in 5 to 30 seconds, by the session's own chance, also when the class is gone",
+    async run(queue) {
+      const sql = queue.connect("postgres");
+      const waits = async () => {
+        const job = await queue.downloading();
+        await queue.travel(121);
+        await sql`select setseed(0.25)`;
+        await sql`select public.sweep()`;
+        const [row] = await queue.sql`
+          select extract(epoch from run_at - updated_at)::float as seconds from public.video_queue where id = ${job.id}`;
+        await queue.rpc("cancel_video", { id: job.id });
+        return row!["seconds"] as number;
+      };
+      await sql`select setseed(0.25)`;
+      const [chance] = await sql`select random() as chance`;
+      const expected = (1 + 5 * (chance!["chance"] as number)) / 6 * 30;
+      assert.ok(Math.abs(await waits() - expected) < 0.001);
+      await queue.sql`delete from keepstream.error_classes where name = 'lease_expired'`;
+      try {
+        assert.ok(Math.abs(await waits() - expected) < 0.001);
+      } finally {
+        await queue.sql`
+          insert into keepstream.error_classes (name, base_seconds, effect, blames_source, about)
+          values ('lease_expired', 30, 'flat', false, 'the runner stopped sending heartbeats')`;
+      }
+    },
+  },
 ];

@@ -155,38 +155,54 @@ export const UPKEEP: readonly Scenario[] = [
   {
     name: "sweep reaps and wakes though it cannot clear up, and queue_counts says why until it can again",
     async run(queue) {
+      // The last thing that is cleared up, so that the rest had been.
       await queue.sql`
         create function keepstream.refuse_to_clear() returns trigger language plpgsql as
-        $$ begin if old.holder = 'slow' then perform pg_sleep(60); end if; raise exception 'the disk is broken'; end $$`;
+        $$ begin if old.client = 'slow' then perform pg_sleep(60); end if; raise exception '%', rpad('the disk is broken', 600, '.'); end $$`;
       await queue.sql`
-        create trigger refuses before delete on keepstream.resource_leases for each row execute function keepstream.refuse_to_clear()`;
+        create trigger refuses before delete on keepstream.client_limits for each row execute function keepstream.refuse_to_clear()`;
+      const state = async () => (await queue.sql`select failed_at, last_error from keepstream.event_retention`)[0]!;
       try {
         const job = await queue.downloading();
         await queue.enqueue();
         await age(queue, "kind = 'enqueued'");
         await queue.travel(121);
-        await queue.sql`insert into keepstream.resource_leases values ('r', 1, 'h', 0, now() - interval '2 hours')`;
-        const sweep = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep;
-        const first = await sweep();
+        await queue.sql`insert into keepstream.client_limits values ('fast', now() - interval '1 minute')`;
+        const first = (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep;
         assert.deepEqual([first["reaped"], first["events_pruned"], first["woken"]], [1, 0, true]);
         assert.equal((await queue.row(job.id))["error_class"], "lease_expired");
-        assert.equal((await counts(queue))["clearing_error"], "the disk is broken");
-        // Something in its way for longer than the session's limit: the same.
-        await queue.sql`update keepstream.resource_leases set holder = 'slow' where true`;
+        assert.equal((await counts(queue))["clearing_error"], "the disk is broken".padEnd(500, "."));
+        const before = await state();
+        assert.ok(before["failed_at"]);
+        // Something in its way for longer than the session's limit, while another sweep is at it: the same, but for the note.
+        await queue.sql`update keepstream.client_limits set client = 'slow' where true`;
+        const other = queue.connect("postgres");
+        await other`begin`;
+        await other`select from keepstream.event_retention for update`;
         const sql = queue.connect("postgres");
         await sql`set statement_timeout = 500`;
         assert.equal((await sql<{ sweep: Row }[]>`select public.sweep()`)[0]!.sweep["woken"], true);
-        assert.match((await counts(queue))["clearing_error"] as string, /statement timeout/);
-        const [state] = await queue
-          .sql`select failed_at > now() - interval '1 minute' as lately from keepstream.event_retention`;
-        assert.equal(state!["lately"], true);
+        assert.deepEqual(await state(), before);
+        await other`rollback`;
+        assert.equal((await sql<{ sweep: Row }[]>`select public.sweep()`)[0]!.sweep["woken"], true);
+        assert.match((await state())["last_error"] as string, /statement timeout/);
       } finally {
         await queue.sql`drop function keepstream.refuse_to_clear cascade`;
       }
-      const [{ sweep: last } = {}] = await queue.rpc<{ sweep: Row }>("sweep");
-      assert.equal(last!["events_pruned"], 1);
-      const [state] = await queue.sql`select failed_at, last_error from keepstream.event_retention`;
-      assert.deepEqual({ ...state }, { failed_at: null, last_error: null });
+      assert.equal(await prune(queue), 1);
+      assert.deepEqual({ ...await state() }, { failed_at: null, last_error: null });
+    },
+  },
+  {
+    name: "sweep takes back a thousand copies at a time",
+    async run(queue) {
+      await queue.archived();
+      await queue.sql`
+        insert into public.video_replicas (store_id, target, state, attempts, lease_token, lease_owner, lease_expires_at)
+        select s.id, 'hf-' || n, 'uploading', 1, gen_random_uuid(), 'w', now() - interval '1 second'
+        from public.video_store s, generate_series(2, 1002) n`;
+      const copies = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep["replicas_reaped"];
+      assert.deepEqual([await copies(), await copies(), await copies()], [1000, 1, 0]);
     },
   },
   {
