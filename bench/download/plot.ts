@@ -55,7 +55,7 @@ ${
 ${
     text(
       { x: 12, y: 43, grey: true },
-      "red: what 16 (HLS) or 8 (MP4) connections allow at best; the runner verifies and hashes, the others only download",
+      "red: what 16 (HLS) or 8 (MP4) connections allow at best; the runner grows to 32 (HLS), verifies and hashes, the others only download",
     )
   }
 ${parts.join("\n")}

@@ -54,6 +54,7 @@ export function summarise(line: string, rounds: readonly Round[], limits: Readon
 export function ratios(
   { rounds, pieces }: { rounds: Readonly<Record<string, readonly Round[]>>; pieces: readonly PieceRound[] },
   limits: ReadonlyMap<string, number>,
+  limitsOfAll: ReadonlyMap<string, number>,
 ): { goal: string; wanted: string; measured: string }[] {
   const seconds = (part: string, how: string, name: string) =>
     median(undisturbed((rounds[part] ?? []).filter((r) => r.how === how && r.name === name)).map((r) => r.seconds));
@@ -70,6 +71,11 @@ export function ratios(
       "HLS, times the limit of 16 connections",
       "≤ 1.25",
       each(["ts", "aes", "fmp4"], (n) => runner(n) / limits.get(n)!),
+    ],
+    [
+      "HLS, times the limit of the 32 connections that it grows to",
+      "≤ 1.25",
+      each(["ts", "aes", "fmp4"], (n) => runner(n) / limitsOfAll.get(n)!),
     ],
     ["HLS, part of yt-dlp -N 16", "≤ 0.6", each(["ts", "aes", "fmp4"], (n) => runner(n) / seconds("c1", "yt-dlp", n))],
     [

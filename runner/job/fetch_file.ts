@@ -37,10 +37,9 @@ export type FileSource = {
   readonly begun: BegunFile | null;
 };
 
-/** aria2c, and its first transfer where that began beside the look. */
+/** aria2c with its transfer. */
 export type BegunFile = AsyncDisposable & {
-  readonly aria: Promise<Aria2c>;
-  readonly transferred: Promise<void> | null;
+  readonly transferred: Promise<void>;
   /** Ends it and leaves nothing of it. */
   readonly drop: () => Promise<void>;
 };
@@ -54,7 +53,7 @@ export async function beginFile(resolved: Resolved, job: SourceJob, tools: Sourc
   if (resolved.kind !== "mp4" || onDisk) return null;
   await tools.reservation.resize(FIRST_RESERVATION_BYTES);
   await tools.dir.writeState({ source: job.source }); // what comes now is not what an earlier run knew
-  return begin(resolved, tools);
+  return begin({ source: resolved, connections: tools.mp4Connections }, tools);
 }
 
 export async function fetchFile(resolved: Resolved, file: FileSource, tools: SourceTools): Promise<FetchedSource> {
@@ -69,29 +68,29 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
   }
   let source = resolved;
   let { looked } = file;
-  await using begun = file.begun ?? begin(null, tools);
-  if (begun.transferred === null) await pin(looked, file, tools);
-  else await writePin(looked, file, tools);
   for (const [rung, share] of CONNECTION_LADDER.entries()) {
     tools.progress.enter("downloading", looked.sizeBytes);
     tools.onPhase();
+    const first = rung === 0 ? file.begun : null;
+    if (first === null) await removeOthers(looked, tools);
+    await writePin(looked, file, tools);
+    await using begun = first ?? begin({ source, connections: tools.mp4Connections * share }, tools);
     try {
-      if (rung === 0 && begun.transferred !== null) await begun.transferred;
-      else await transfer(await begun.aria, { source, connections: tools.mp4Connections * share }, tools);
+      await begun.transferred;
       await checkSize(looked, tools);
     } catch (error) {
-      if (error instanceof CannotResume) await startOver(tools);
+      if (error instanceof CannotResume) await begun.drop();
       else if (!mayGoBetterWithFewer(error) || rung === CONNECTION_LADDER.length - 1) {
         throw error;
       } else if (error.code === "source_expired") source = await resolveCandidate(file.job.candidate, tools);
       looked = await look(source.url, mediaRequest(source, tools));
-      await pin(looked, file, tools);
       continue;
     }
     // Whether the host put another file there meanwhile is asked while this one is read.
     const [after, finished] = await Promise.allSettled([
       lookAgain(source.url, mediaRequest(source, tools)),
       finishFile(mediaPath(tools), { format: FORMAT[file.container], expected: NOTHING_PROMISED }, tools),
+      begun[Symbol.asyncDispose](),
     ]);
     tools.signal.throwIfAborted();
     if (after.status === "rejected") throw after.reason;
@@ -101,29 +100,22 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
     }
     looked = after.value;
     await startOver(tools);
-    await pin(looked, file, tools);
   }
   throw new KeepstreamError("network", "the file changed on the host during every try");
 }
 
-/** aria2c, with a first transfer where there is something to transfer. */
-function begin(source: Resolved | null, tools: SourceTools): BegunFile {
+function begin(what: { source: Resolved; connections: number }, tools: SourceTools): BegunFile {
   const stop = new AbortController();
   const signal = AbortSignal.any([tools.signal, stop.signal]);
   const aria = startAria2c({ dir: tools.dir.path, line: tools.line, signal });
-  const transferred = source === null
-    ? null
-    : aria.then((aria) => transfer(aria, { source, connections: tools.mp4Connections }, { ...tools, signal }));
+  const transferred = aria.then((aria) => transfer(aria, what, { ...tools, signal }));
+  transferred.catch(() => {}); // met by whoever needs the file
   let ended: Promise<void> | undefined;
   const end = async () => {
     stop.abort();
     await Promise.allSettled([aria.then((aria) => aria[Symbol.asyncDispose]()), transferred]);
   };
-  // Met by whoever needs the file.
-  aria.catch(() => {});
-  transferred?.catch(() => {});
   return {
-    aria,
     transferred,
     drop: async () => {
       aria.then((aria) => aria.forget(), () => {});
@@ -157,9 +149,8 @@ async function transfer(
 }
 
 /** What is on disk may be gone on with only if it is of the very file that the host has now. */
-async function pin(looked: Look, file: FileSource, tools: SourceTools): Promise<void> {
-  const { dir } = tools;
-  const state = await dir.readState();
+async function removeOthers(looked: Look, tools: SourceTools): Promise<void> {
+  const state = await tools.dir.readState();
   const bytes = (await Deno.stat(mediaPath(tools)).catch(() => null))?.size ?? 0;
   const control = await Deno.stat(`${mediaPath(tools)}.aria2`).then(() => true, () => false);
   const known = looked.etag !== null || looked.sizeBytes !== null;
@@ -167,7 +158,6 @@ async function pin(looked: Look, file: FileSource, tools: SourceTools): Promise<
   // Without its control file a sparse file looks finished up to its length: nothing in it can be trusted.
   if (bytes > 0 && !(kept && control)) await startOver(tools);
   else if (bytes > 0) tools.onResumed(bytes, "aria2");
-  await writePin(looked, file, tools);
 }
 
 async function writePin({ sizeBytes, etag }: Look, { job }: FileSource, { dir }: SourceTools): Promise<void> {
