@@ -53,6 +53,7 @@ begin
   if job.status = 'pending' then
     if old.status in ('downloading', 'uploading') then
       job.attempts := old.attempts - 1;
+      job.retry_count := old.retry_count;
     else
       if old.status = 'ready' or old.terminal_at is not null or job.retry_count = 0 then
         job.attempts := 0;

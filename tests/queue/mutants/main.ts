@@ -67,8 +67,9 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "archive",
     "concurrency",
     "races",
+    "deadlocks",
   ]],
-  [/upsert|replica|takedown|store|requeue/, [
+  [/upsert|replica|takedown|store|requeue|drop_/, [
     "archive",
     "bad input",
     "upkeep",

@@ -1,5 +1,6 @@
 /** What a move leaves behind in columns that no other scenario looks at, and that a question about one video is not answered with another's. */
 import assert from "node:assert/strict";
+import { brokenInvariants } from "../model/invariants.ts";
 import type { Scenario } from "../queue_fixture.ts";
 import { archiveOf, outcome, type Row, SHA256 } from "../rpc.ts";
 
@@ -342,6 +343,19 @@ export const DERIVED: readonly Scenario[] = [
       assert.deepEqual([missing!["state"], missing!["attempts"]], ["missing", 0]);
       const [served] = await queue.sql`select hf_repo from public.video_store`;
       assert.equal(served!["hf_repo"], "user-3/media");
+    },
+  },
+  {
+    name: "the documented retry by hand of a job that is held → given back, and its failures stay counted",
+    async run(queue) {
+      const { id } = await queue.downloading();
+      await queue.update(await queue.row(id), "failed", { error_class: "network" });
+      await queue.travel(3600);
+      await queue.claimOne();
+      await queue.sql`update public.video_queue set status = 'pending', retry_count = 0 where id = ${id}`;
+      const row = await queue.row(id);
+      assert.deepEqual([row["status"], row["attempts"], row["retry_count"]], ["pending", 1, 1]);
+      assert.deepEqual(await brokenInvariants(queue.sql), []);
     },
   },
 ];
