@@ -678,4 +678,26 @@ export const ARCHIVE: readonly Scenario[] = [
       assert.equal(await outcome(queue.enqueue({ episode: 1 })), "PT451");
     },
   },
+  {
+    name: "a heartbeat of copies that share their job's token → a row for each one named, and no other is extended",
+    async run(queue) {
+      const job = await queue.uploading();
+      const [copy] = archiveOf(job)["replicas"] as Row[];
+      const replicas = [copy, ...["hf-2", "hf-3"].map((target) => ({ target, state: "uploading" }))];
+      await queue.rpc("upsert_video_store", archiveOf(job, { replicas }));
+      const held = () =>
+        queue.sql<{ id: string; lease_expires_at: Date }[]>`
+          select id, lease_expires_at from public.video_replicas where lease_token is not null order by target`;
+      const before = await held();
+      const beat = (ids: readonly string[]) =>
+        queue.rpc("extend_replica_lease", { ids, lease_tokens: ids.map(() => job.lease_token), lease_seconds: 3600 });
+      const [one, other] = before;
+      assert.deepEqual((await beat([one!.id])).map((row) => [row["id"], row["lost"]]), [[one!.id, false]]);
+      const [extended, untouched] = await held();
+      assert.ok(extended!.lease_expires_at > one!.lease_expires_at);
+      assert.deepEqual(untouched, other);
+      const ids = [other!.id, one!.id];
+      assert.deepEqual((await beat(ids)).map((row) => [row["id"], row["lost"]]), ids.map((id) => [id, false]));
+    },
+  },
 ];
