@@ -85,7 +85,7 @@ async function save(): Promise<void> {
   };
   await Deno.mkdir(resultsDir, { recursive: true });
   await Deno.writeTextFile(new URL("download.json", resultsDir), `${JSON.stringify(content, null, 2)}\n`);
-  await Deno.writeTextFile(new URL("download.svg", resultsDir), plot(summary(), limits));
+  await Deno.writeTextFile(new URL("download.svg", resultsDir), plot(summary(), limits, limitsOfAll));
 }
 
 function ways(plan: Readonly<Record<string, readonly string[]>>) {

@@ -15,17 +15,22 @@ const NAMES: Record<string, string> = {
   large: "MP4, 610 MB",
 };
 
-export function plot(summary: readonly Summary[], limits: ReadonlyMap<string, number>): string {
+export function plot(
+  summary: readonly Summary[],
+  limits: ReadonlyMap<string, number>,
+  limitsOfAll: ReadonlyMap<string, number>,
+): string {
   const scale = (ratio: number) => Math.round((Math.min(ratio, MOST) / MOST) * (WIDTH - LEFT - RIGHT));
   const parts: string[] = [];
-  let y = 64;
+  let y = 80;
   for (const [name, title] of Object.entries(NAMES)) {
     const rows = summary.filter((row) => row.name === name && row.line !== "uncapped" && row.ratio_to_limit !== null);
     if (rows.length === 0) continue;
     const limit = limits.get(name)!;
     parts.push(text({ x: 12, y: y + 15, bold: true }, title));
-    parts.push(text({ x: 12, y: y + 31, grey: true }, `at best ${limit.toFixed(1)} s`));
+    parts.push(text({ x: 12, y: y + 31, grey: true }, `red: ${limit.toFixed(1)} s`));
     const top = y;
+    const at = LEFT + scale(1);
     for (const row of rows.sort((a, b) => a.median_seconds - b.median_seconds)) {
       const width = scale(row.ratio_to_limit!);
       const fill = row.how === "runner" ? "#2f5bd7" : "#9aa3b5";
@@ -35,13 +40,24 @@ export function plot(summary: readonly Summary[], limits: ReadonlyMap<string, nu
         const x = LEFT + width - 14;
         parts.push(`<path d="M${x} ${y + BAR + 2}l6 -${BAR + 4}" stroke="#fff" stroke-width="4"/>`);
       }
+      const end = LEFT + width + 6;
       parts.push(
-        text({ x: LEFT + width + 6, y: y + 15 }, `${row.median_seconds} s · ${row.ratio_to_limit!.toFixed(2)} ×`),
+        text(
+          { x: end < at ? Math.max(end, at + 6) : end, y: y + 15 },
+          `${row.median_seconds} s · ${row.ratio_to_limit!.toFixed(2)} ×`,
+        ),
       );
       y += BAR + 6;
     }
-    const at = LEFT + scale(1);
-    parts.push(`<line x1="${at}" x2="${at}" y1="${top - 3}" y2="${y - 3}" stroke="#b3261e" stroke-width="2"/>`);
+    const all = limitsOfAll.get(name);
+    const lines = [{ x: at, dash: "" }, ...all === undefined ? [] : [{ x: LEFT + scale(all / limit), dash: "4 3" }]];
+    for (const { x, dash } of lines) {
+      parts.push(
+        `<line x1="${x}" x2="${x}" y1="${top - 3}" y2="${
+          y - 3
+        }" stroke="#b3261e" stroke-width="2" stroke-dasharray="${dash}"/>`,
+      );
+    }
     y += 16;
   }
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="13" role="img" aria-label="Time to archive a video, in multiples of what the connections allow">
@@ -55,9 +71,10 @@ ${
 ${
     text(
       { x: 12, y: 43, grey: true },
-      "red: what 16 (HLS) or 8 (MP4) connections allow at best; the runner grows to 32 (HLS), verifies and hashes, the others only download",
+      "the runner verifies and hashes, the others only download; the runner grows to 32 connections (HLS)",
     )
   }
+${text({ x: 12, y: 60, grey: true }, "red: what 16 (HLS) or 8 (MP4) connections allow at best; dashed: what 32 allow")}
 ${parts.join("\n")}
 </svg>
 `;
