@@ -180,6 +180,8 @@ export const DEADLOCKS: readonly Scenario[] = [
       await other`select from public.video_queue where id = ${held["id"] as string} for update`;
       const [{ sweep } = {}] = await rpc<{ sweep: Row }>(await impatient(queue), "sweep");
       assert.equal(sweep!["reaped"], 1);
+      const [{ queue_counts } = {}] = await queue.rpc<{ queue_counts: Row }>("queue_counts");
+      assert.equal(queue_counts!["clearing_error"], null, "it waited, and gave up");
       await other`rollback`;
       assert.equal((await queue.row(dying.id))["error_class"], "policy_denied");
       assert.equal((await queue.row(held["id"]))["status"], "pending");
@@ -265,9 +267,11 @@ export const DEADLOCKS: readonly Scenario[] = [
       assert.deepEqual(result, ["accepted", "accepted"]);
       await queue.rpc("lift_takedown", { mal_id: 1 });
       await queue.rpc("save_sources", { mal_id: 1, episode: 1, lists: { animasu: { state: "ok" } } });
+      await queue.sql`insert into keepstream.provider_trouble values ('animasu', 'timeout', 3, now(), now())`;
       const other = queue.connect("postgres");
       await other`begin`;
       await other`select from keepstream.source_lists for update`;
+      await other`select from keepstream.provider_trouble for update`;
       const operator = await impatient(queue, "postgres");
       await operator`update public.providers set base_url = 'https://new.test/' where name = 'animasu'`;
       await other`rollback`;

@@ -48,7 +48,7 @@ export const DERIVED: readonly Scenario[] = [
       assert.equal((await queue.row(job.id))["attempts"], 0);
       await queue.claimOne();
       await move("failed");
-      assert.equal((await last()).kind, "failed");
+      assert.deepEqual([(await last()).kind, (await last()).detail.terminal], ["failed", false]);
       assert.equal((await queue.row(job.id))["retry_count"], 1);
       await move("pending");
       assert.deepEqual(await last(), { kind: "revived", to_status: "pending", detail: { reset: false } });
@@ -84,7 +84,7 @@ export const DERIVED: readonly Scenario[] = [
     },
   },
   {
-    name: "a failure that blames no address → the job's own addresses stay; 0 is no Retry-After of a release",
+    name: "a failure that blames no address → the job's own addresses stay; Retry-After: 0 is none, 1 second is one",
     async run(queue) {
       const job = await queue.downloading({ embed_url: "https://e.test/1" });
       const row = await queue.update(job, "failed", { error_class: "disk_full" });
@@ -97,6 +97,11 @@ export const DERIVED: readonly Scenario[] = [
       const [later] = await queue.sql`
         select run_at - updated_at >= interval '1 second' as later from public.video_queue where id = ${third.id}`;
       assert.equal(later!["later"], true);
+      const fourth = await queue.downloading();
+      await queue.update(fourth, "failed", { error_class: "network", retry_after_seconds: 1 });
+      const [soon] = await queue.sql`
+        select run_at - updated_at < interval '10 seconds' as soon from public.video_queue where id = ${fourth.id}`;
+      assert.equal(soon!["soon"], true);
     },
   },
   {
@@ -261,12 +266,17 @@ export const DERIVED: readonly Scenario[] = [
     },
   },
   {
-    name: "a move to uploading says when",
+    name: "a claim, a move to uploading and a move by hand say when",
     async run(queue) {
-      const job = await queue.downloading();
-      await queue.sql`update public.video_queue set updated_at = now() - interval '1 hour' where true`;
-      const moved = await queue.update(job, "uploading");
-      assert.ok((moved["updated_at"] as Date).getTime() > Date.now() - 1_800_000);
+      const { id } = await queue.enqueue();
+      const isNew = async (move: () => Promise<unknown>) => {
+        await queue.sql`update public.video_queue set updated_at = now() - interval '1 hour' where true`;
+        await move();
+        assert.ok(((await queue.row(id))["updated_at"] as Date).getTime() > Date.now() - 1_800_000);
+      };
+      await isNew(() => queue.claim());
+      await isNew(async () => queue.update(await queue.row(id), "uploading"));
+      await isNew(() => queue.sql`update public.video_queue set status = 'pending' where true`);
     },
   },
   {

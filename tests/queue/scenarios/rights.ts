@@ -14,6 +14,7 @@ async function assertDenied(queue: QueueFixture, id: unknown, message = ""): Pro
     ["failed", "policy_denied", true, null, null],
     message,
   );
+  assert.match(String(row["error_message"]), /^nothing says on what ground/);
 }
 
 export const RIGHTS: readonly Scenario[] = [
@@ -30,7 +31,7 @@ export const RIGHTS: readonly Scenario[] = [
       assert.equal(await queue.refusal("upsert_video_store", archiveOf(uploading)), "PT403");
       await queue.update(uploading, "failed", { error_class: "unknown" });
       assert.equal((await queue.update(downloaded, "uploading"))["status"], "failed", "and nothing is uploaded");
-      await queue.update(failing, "failed", { error_class: "network" });
+      await queue.update(failing, "failed", { error_class: "network", error: "reset" });
       await queue.update(released, "pending");
       await queue.sql`update public.video_queue set status = 'pending' where id = ${taken.id}`;
       await queue.travel(121);
