@@ -80,6 +80,7 @@ const schemas = {
       ready: count,
       repairs: count,
       oldest_due_at: z.string().nullable(),
+      clearing_error: z.string().nullable().meta({ description: "Why the last sweep could not drop what is old" }),
     }),
   }),
   Videos: answered.extend({ videos: z.array(videoSchema.strict()), next: z.string().nullable() }),
