@@ -9,10 +9,12 @@ declare
   job public.video_queue := new;
   moment timestamptz := clock_timestamp();
 begin
-  if (old.status, new.status) not in (
+  if new.status = 'ready' then
+    raise exception using errcode = 'PT422', message = 'a job becomes ready by upsert_video_store alone';
+  elsif (old.status, new.status) not in (
     ('pending', 'downloading'), ('pending', 'failed'),
     ('downloading', 'uploading'), ('downloading', 'failed'), ('downloading', 'pending'),
-    ('uploading', 'ready'), ('uploading', 'failed'), ('uploading', 'pending'),
+    ('uploading', 'failed'), ('uploading', 'pending'),
     ('failed', 'downloading'), ('failed', 'pending'),
     ('ready', 'pending')
   ) then
@@ -38,7 +40,7 @@ begin
 
   if job.status = 'downloading' then
     insert into keepstream.video_leases (queue_id) values (job.id) on conflict do nothing;
-  elsif job.status in ('pending', 'failed', 'ready') then
+  elsif job.status in ('pending', 'failed') then
     if old.lease_token is not null then
       delete from keepstream.video_leases l where l.queue_id = job.id;
     end if;
@@ -79,13 +81,6 @@ begin
       job.terminal_at := coalesce(job.terminal_at, moment);
     end if;
     job.finished_at := job.terminal_at;
-  elsif job.status = 'ready' then
-    if not exists (select from public.video_store s where s.queue_id = job.id) then
-      raise exception using errcode = 'PT422', message = 'a job becomes ready by upsert_video_store alone';
-    end if;
-    job.error_class := null;
-    job.error_message := null;
-    job.finished_at := moment;
   end if;
   if job.status in ('pending', 'failed') and job.finished_at is null then
     job.candidates := keepstream.live_candidates(job.id);
@@ -98,7 +93,6 @@ begin
     case
       when job.status = 'downloading' then 'claimed'
       when job.status = 'uploading' then 'uploading'
-      when job.status = 'ready' then 'completed'
       when job.status = 'failed' and old.lease_token is null then 'cancelled'
       when job.status = 'failed' and old.lease_expires_at <= moment then 'reaped'
       when job.status = 'failed' then 'failed'

@@ -45,12 +45,6 @@ export const EQUIVALENT: readonly EquivalentMutant[] = [
     because: "a base of one second doubled twenty times is beyond the 900 as well",
   },
   {
-    name: /^keepstream\.settle_video_status$/,
-    change: /^'uploading' → 'downloading'$/,
-    source: /'uploading', 'ready'/,
-    because: "ready by hand is refused with 422 by a rule of its own as well",
-  },
-  {
     name: /^keepstream\.takedown_locks$/,
     change: /./,
     source: /1802204019/,
@@ -85,5 +79,17 @@ export const EQUIVALENT: readonly EquivalentMutant[] = [
     change: /^= → <>$/,
     source: /q\.id = any \(ids\) and q\.lease_token = any \(lease_tokens\)/,
     because: "of two ids one differs, so the tokens choose the same rows; a single row has no order",
+  },
+  {
+    name: /^keepstream\.retry_delay$/,
+    change: /^20 → 21$/,
+    source: /least\(21600, /,
+    because: "a base of one second doubled twenty times is beyond six hours as well",
+  },
+  {
+    name: /^public\.claim_pending_videos$/,
+    change: /^> → >=$/,
+    source: /^while wanted > 0 loop$/,
+    because: "a limit of zero finds nothing either way",
   },
 ];

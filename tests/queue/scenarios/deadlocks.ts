@@ -274,6 +274,7 @@ export const DEADLOCKS: readonly Scenario[] = [
       await other`select from keepstream.provider_trouble for update`;
       const operator = await impatient(queue, "postgres");
       await operator`update public.providers set base_url = 'https://new.test/' where name = 'animasu'`;
+      await operator`select public.save_title_mapping(1, 'animasu', '{}', by_operator => true)`;
       await other`rollback`;
     },
   },

@@ -56,6 +56,12 @@ export const DERIVED: readonly Scenario[] = [
       await move("uploading");
       await move("failed");
       assert.equal((await queue.row(job.id))["retry_count"], 2);
+      assert.deepEqual(await brokenInvariants(queue.sql), []);
+      await queue.travel(3600);
+      await queue.claimOne();
+      await queue.travel(121);
+      await move("failed");
+      assert.equal((await last()).kind, "reaped", "its lease had run out");
     },
   },
   {
@@ -361,11 +367,33 @@ export const DERIVED: readonly Scenario[] = [
       const { id } = await queue.downloading();
       await queue.update(await queue.row(id), "failed", { error_class: "network" });
       await queue.travel(3600);
-      await queue.claimOne();
-      await queue.sql`update public.video_queue set status = 'pending', retry_count = 0 where id = ${id}`;
-      const row = await queue.row(id);
-      assert.deepEqual([row["status"], row["attempts"], row["retry_count"]], ["pending", 1, 1]);
+      for (const status of ["downloading", "uploading"]) {
+        await queue.claimOne();
+        await queue.update(await queue.row(id), status);
+        await queue.sql`update public.video_queue set status = 'pending', retry_count = 0 where id = ${id}`;
+        const row = await queue.row(id);
+        assert.deepEqual([row["status"], row["attempts"], row["retry_count"]], ["pending", 1, 1]);
+        assert.deepEqual(await brokenInvariants(queue.sql), []);
+      }
+    },
+  },
+  {
+    name:
+      "an address that is the last and expires → its class stands at it, the row keeps it; a cancel's event has its class",
+    async run(queue) {
+      const job = await queue.downloading({ embed_url: "https://e.test/1" });
+      await queue.sql`update public.video_queue set updated_at = now() - interval '1 hour' where true`;
+      const row = await queue.update(job, "failed", { error_class: "source_expired" });
+      assert.equal(row["embed_url"], "https://e.test/1");
+      assert.ok((row["updated_at"] as Date).getTime() > Date.now() - 1_800_000);
+      const [address] = await queue.sql`select last_error_class from public.video_candidates`;
+      assert.equal(address!["last_error_class"], "source_expired");
+      assert.deepEqual([row["attempts"], row["retry_count"]], [1, 1]);
+      await queue.sql`update public.video_queue set status = 'pending' where true`;
       assert.deepEqual(await brokenInvariants(queue.sql), []);
+      await queue.rpc("cancel_video", { id: job.id });
+      const [event] = await queue.sql`select error_class from keepstream.events where kind = 'cancelled'`;
+      assert.equal(event!["error_class"], "cancelled");
     },
   },
 ];

@@ -269,4 +269,21 @@ export const LIMITS: readonly Scenario[] = [
       assert.equal(await record(copy!.sha256, 4), true);
     },
   },
+  {
+    name:
+      "a heartbeat for 200 jobs → taken, for 201 → 400; a resource lease takes one slot, and one is what there is by default",
+    async run(queue) {
+      const beat = (count: number) => {
+        const ids = Array.from({ length: count }, () => crypto.randomUUID());
+        return outcome(queue.rpc("extend_video_lease", { ids, lease_tokens: ids }));
+      };
+      assert.deepEqual([await beat(200), await beat(201)], ["accepted", "PT400"]);
+      const acquire = (slots: number | null) =>
+        queue.rpc("acquire_resource_lease", { resource: `r${slots}`, holder: "a", lease_seconds: 60, slots });
+      assert.equal((await acquire(3)).length, 1);
+      assert.equal((await queue.sql`select from keepstream.resource_leases`).length, 1);
+      assert.equal((await acquire(null)).length, 1);
+      assert.equal((await acquire(null)).length, 0);
+    },
+  },
 ];
