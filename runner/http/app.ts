@@ -23,7 +23,7 @@ export type AppOptions = {
   readonly wake: () => void;
   readonly readTrigger: TriggerReader;
   readonly enqueue: (video: TriggerVideo) => Promise<{ id: string; status: string }>;
-  readonly queueCounts: () => Promise<unknown>;
+  readonly queueCounts: () => Promise<Readonly<Record<string, unknown>>>;
   /** Whoever holds the secret sees messages and names; everybody else codes. */
   readonly isOperator: (request: Request) => Promise<boolean>;
   /** How the storage targets are. */
@@ -84,6 +84,8 @@ async function trigger(c: Context, options: AppOptions): Promise<Response> {
 
 async function status(options: AppOptions, operator: boolean) {
   const now = options.now();
+  // A queue that is away is a fact to show, not a reason to fail.
+  const counts = await options.queueCounts().catch(() => null);
   return {
     status: options.stopping() ? "stopping" : "ok",
     worker: options.worker,
@@ -108,7 +110,6 @@ async function status(options: AppOptions, operator: boolean) {
       used_bytes: usedBytes,
       ...(operator ? { message } : {}),
     })),
-    // A queue that is away is a fact to show, not a reason to fail.
-    queue: await options.queueCounts().catch(() => null),
+    queue: counts && (operator ? counts : { ...counts, clearing_error: undefined }),
   };
 }

@@ -153,12 +153,13 @@ Deno.test("GET /status without the secret → codes; with it → messages and th
       usedBytes: 5,
       message: "alice",
     }],
+    queueCounts: () => Promise.resolve({ due: 3, clearing_error: "permission denied for private" }),
   });
   const open = await (await app.request("/status")).text();
   assert.doesNotMatch(open, /private|alice/);
   assert.match(open, /"code":"unsupported"/);
   const full = await (await app.request("/status", { headers: { authorization: `Bearer ${SECRET}` } })).text();
-  assert.match(full, /private[^]*hub:alice/);
+  assert.match(full, /private[^]*hub:alice[^]*denied for private/);
 });
 
 Deno.test("POST /trigger for what the queue refuses → its status and reason; a queue that is away → 503", async () => {

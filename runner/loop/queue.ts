@@ -251,8 +251,8 @@ export function createQueue(options: { url: string; key: string; worker: string;
       return new Set(storeIds.filter((id) => !open.has(id)));
     },
 
-    async counts(): Promise<unknown> {
-      return await call("queue_counts", {});
+    async counts(): Promise<Readonly<Record<string, unknown>>> {
+      return z.record(z.string(), z.unknown()).parse(await call("queue_counts", {}));
     },
   };
 }
