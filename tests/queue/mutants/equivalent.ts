@@ -75,12 +75,6 @@ export const EQUIVALENT: readonly EquivalentMutant[] = [
     because: "the rule after next refuses the same archive with another message",
   },
   {
-    name: /^public\.extend_video_lease$/,
-    change: /^= → <>$/,
-    source: /q\.id = any \(ids\) and q\.lease_token = any \(lease_tokens\)/,
-    because: "of two ids one differs, so the tokens choose the same rows; a single row has no order",
-  },
-  {
     name: /^keepstream\.retry_delay$/,
     change: /^20 → 21$/,
     source: /least\(21600, /,

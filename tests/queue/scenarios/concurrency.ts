@@ -290,6 +290,22 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
   {
+    name: "a lease that ran out while its heartbeat waited → lost, and not longer than it was",
+    async run(queue) {
+      const job = await queue.downloading();
+      const other = queue.connect("postgres");
+      await other`begin`;
+      await other`
+        update public.video_queue set lease_expires_at = clock_timestamp() + interval '200 ms' where id = ${job.id}`;
+      const beat = queue.rpc("extend_video_lease", { ids: [job.id], lease_tokens: [job.lease_token] });
+      await Promise.race([beat, queue.untilWaiting(1)]);
+      await other`select pg_sleep(0.25)`;
+      await other`commit`;
+      assert.equal((await beat)[0]!["lost"], true);
+      assert.ok((await queue.row(job.id))["lease_expires_at"]! < new Date());
+    },
+  },
+  {
     name: "two copies of an archive reported missing at once → the video is in line again, once",
     async run(queue) {
       const database = queue.database;
