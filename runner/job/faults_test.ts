@@ -481,6 +481,29 @@ Deno.test("MP4 whose address runs out on the way → resolved again at its page,
   assert.ok(rig.asked.includes("/t2/a.mp4"));
 });
 
+Deno.test("MP4 whose address runs out with its last byte → asked for at its page whether it changed, not downloaded again", async () => {
+  let token = 1;
+  let downloads = 0;
+  await using rig = await startFetchRig((path, request) => {
+    if (path === "/embed") {
+      const page = `<script>setup({ file: "${rig.url}/t${token}/a.mp4" })</script>`;
+      return new Response(page, { headers: { "content-type": "text/html" } });
+    }
+    if (path !== `/t${token}/a.mp4`) return new Response(null, { status: 403 });
+    const looks = request.headers.get("range") === "bytes=0-16383";
+    if (looks && token === 1) looked.resolve();
+    if (looks) return ranged(request, clip.mp4, { etag: '"1"' });
+    downloads++;
+    return looked.promise.then(() => {
+      token = 2;
+      return ranged(request, clip.mp4, { etag: '"1"' });
+    });
+  });
+  const looked = Promise.withResolvers<void>();
+  await assertWhole(await rig.fetch(`${rig.url}/t1/a.mp4`, { embedUrl: `${rig.url}/embed` }));
+  assert.equal(downloads, 1);
+});
+
 Deno.test("a child that floods stderr (40 MB) → its last words alone are kept, and its exit code counts", async () => {
   const { runChild } = await import("../media/child.ts");
   const before = Deno.memoryUsage().rss;

@@ -88,17 +88,17 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
     }
     // Whether the host put another file there meanwhile is asked while this one is read.
     const [after, finished] = await Promise.allSettled([
-      lookAgain(source.url, mediaRequest(source, tools)),
+      lookAfter(source, file, tools),
       finishFile(mediaPath(tools), { format: FORMAT[file.container], expected: NOTHING_PROMISED }, tools),
       begun[Symbol.asyncDispose](),
     ]);
     tools.signal.throwIfAborted();
     if (after.status === "rejected") throw after.reason;
-    if (same(looked, after.value)) {
+    if (same(looked, after.value.looked)) {
       if (finished.status === "rejected") throw finished.reason;
       return finished.value;
     }
-    looked = after.value;
+    ({ source, looked } = after.value);
     await startOver(tools);
   }
   throw new KeepstreamError("network", "the file changed on the host during every try");
@@ -124,6 +124,21 @@ function begin(what: { source: Resolved; connections: number }, tools: SourceToo
     },
     [Symbol.asyncDispose]: () => ended ??= end(),
   };
+}
+
+/** An address often ends before what was begun from it: then its page names another, and the file behind that one must be the same. */
+async function lookAfter(
+  source: Resolved,
+  { job }: FileSource,
+  tools: SourceTools,
+): Promise<{ source: Resolved; looked: Look }> {
+  try {
+    return { source, looked: await lookAgain(source.url, mediaRequest(source, tools)) };
+  } catch (error) {
+    if (!(error instanceof KeepstreamError) || error.code !== "source_expired") throw error;
+    const fresh = await resolveCandidate(job.candidate, tools);
+    return { source: fresh, looked: await look(fresh.url, mediaRequest(fresh, tools)) };
+  }
 }
 
 /** Fewer connections help where the host is the trouble; they make no room on a disk. */
