@@ -42,11 +42,11 @@ Deno.test("ConnectionLimit: refused → half, once for all that were asked for t
   await fill(limit, 4e6);
   const rounds = await Promise.all(Array.from({ length: 32 }, () => limit.take(signal)));
   for (const round of rounds) {
-    limit.refused(round);
+    limit.refused(round, { least: 1 });
     limit.give();
   }
   assert.equal(limit.now, 16);
-  limit.refused(await limit.take(signal));
+  limit.refused(await limit.take(signal), { least: 1 });
   limit.give();
   assert.equal(limit.now, 8);
   for (let next = 9; next <= 16; next++) {
@@ -57,15 +57,41 @@ Deno.test("ConnectionLimit: refused → half, once for all that were asked for t
   assert.equal(limit.now, 16);
 });
 
-Deno.test("ConnectionLimit: refused again and again → four, or what is allowed where that is less", async () => {
-  for (const [most, least] of [[32, 4], [3, 2], [1, 1]] as const) {
+Deno.test("ConnectionLimit: refused again and again → the least, or what is allowed where that is less", async () => {
+  for (const [most, least, end] of [[32, 4, 4], [32, 1, 1], [3, 4, 2], [1, 1, 1]] as const) {
     const limit = new ConnectionLimit(most);
     for (let i = 0; i < 9; i++) {
-      limit.refused(await limit.take(signal));
+      limit.refused(await limit.take(signal), { least });
       limit.give();
     }
-    assert.equal(limit.now, least);
+    assert.equal(limit.now, end);
   }
+});
+
+Deno.test("ConnectionLimit: refused → says whether fewer are open from now on, then it was no try of the segment", async () => {
+  const limit = new ConnectionLimit(4);
+  const [first, second] = [await limit.take(signal), await limit.take(signal)];
+  assert.equal(limit.refused(first, { least: 1 }), true);
+  assert.equal(limit.refused(second, { least: 1 }), true, "asked for with the first");
+  limit.give();
+  limit.give();
+  assert.equal(limit.refused(await limit.take(signal), { least: 1 }), false, "with the only one");
+});
+
+Deno.test("ConnectionLimit: a host that bears three → three, and a fourth is tried more and more seldom", async () => {
+  const limit = new ConnectionLimit(8);
+  limit.refused(await limit.take(signal), { least: 1 });
+  limit.give();
+  const seen: number[] = [];
+  for (let i = 0; i < 20; i++) {
+    seen.push(limit.now);
+    if (limit.now <= 3) await fill(limit, 4e6);
+    else {
+      limit.refused(await limit.take(signal), { least: 1 });
+      limit.give();
+    }
+  }
+  assert.deepEqual(seen, [2, 3, 4, 3, 3, 4, 3, 3, 3, 3, 4, 3, 3, 3, 3, 3, 3, 3, 3, 4]);
 });
 
 Deno.test("ConnectionLimit: a failure that may have another reason → back to half where there were more, else nothing", async () => {
@@ -94,4 +120,27 @@ Deno.test("ConnectionLimit: who finds all connections taken waits for one, in or
   cut.abort();
   await second;
   assert.deepEqual(order, ["first", "aborted"]);
+});
+
+Deno.test("ConnectionLimit: who is aborted leaves alone, those behind go on waiting, and what was free for it is the next one's", async () => {
+  const limit = new ConnectionLimit(2);
+  await limit.take(signal);
+  const order: string[] = [];
+  const cut = new AbortController();
+  const first = limit.take(signal).then(() => order.push("first"));
+  const second = limit.take(cut.signal).catch(() => order.push("second left"));
+  const third = limit.take(signal).then(() => order.push("third"));
+  cut.abort();
+  await second;
+  limit.give();
+  await first;
+  const late = new AbortController();
+  const fourth = limit.take(late.signal).catch(() => order.push("fourth left"));
+  limit.give();
+  await third;
+  limit.give();
+  late.abort(); // woken, and gone in the same moment
+  await fourth;
+  await limit.take(signal);
+  assert.deepEqual(order, ["second left", "first", "third", "fourth left"]);
 });

@@ -3,7 +3,7 @@
  * way is resolved again and the download goes on by position. Example: `await downloadHls(plan, { dir, connections: 32, … })`.
  * Runs on: Deno.
  */
-import { KeepstreamError } from "../../core/errors.ts";
+import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
 import { type Segment, segmentIv } from "../../core/hls.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
@@ -19,8 +19,12 @@ const MAX_REFRESHES = 3;
 /** Codes that another try may cure. */
 const TRANSIENT = new Set(["network", "timeout", "upstream_5xx", "rate_limited", "source_expired"]);
 
-/** Codes of a host that bears fewer connections: of itself, or of what stands before it. */
-const REFUSALS = new Set(["network", "upstream_5xx", "rate_limited"]);
+/** Codes of a host that bears fewer connections, of itself or of what stands before it, and how few; a line may break by chance. */
+const LEAST_CONNECTIONS: Readonly<Partial<Record<ErrorClass, number>>> = {
+  network: 4,
+  upstream_5xx: 1,
+  rate_limited: 1,
+};
 
 export type DownloadedRendition = PlannedRendition & {
   readonly container: SegmentContainer;
@@ -158,15 +162,23 @@ class HlsDownload {
         return;
       } catch (error) {
         this.#signal.throwIfAborted();
+        if (this.#tooMany(error, round)) attempt--;
         failure = this.#judge(error, task, attempt);
       } finally {
         this.#connections.give(); // who pauses holds no connection
       }
-      if (REFUSALS.has(failure.code) && !(failure instanceof DamagedSegment)) this.#connections.refused(round);
-      else this.#connections.failed(round);
       if (failure.code === "source_expired") await this.#refresh(generation);
       await this.#pause(attempt, failure);
     }
+  }
+
+  /** Whether it was asked for over more connections than the host bears, as is known now: that is no fault of the segment. */
+  #tooMany(error: unknown, round: number): boolean {
+    const refusal = error instanceof KeepstreamError && !(error instanceof DamagedSegment);
+    const least = refusal ? LEAST_CONNECTIONS[error.code] : undefined;
+    if (least !== undefined) return this.#connections.refused(round, { least });
+    this.#connections.failed(round);
+    return false;
   }
 
   /** The error, where another try may cure it; throws it with the segment's name where none will. */
@@ -267,7 +279,7 @@ class HlsDownload {
   async #pause(attempt: number, error: unknown): Promise<void> {
     const random = this.#options.random ?? Math.random;
     const asked = error instanceof KeepstreamError ? Math.min((error.retryAfterSeconds ?? 0) * 1000, 10_000) : 0;
-    const ms = Math.max(asked, RETRY_BASE_MS * 2 ** (attempt - 1) * (0.5 + random()));
+    const ms = Math.max(asked, RETRY_BASE_MS * 2 ** Math.max(0, attempt - 1) * (0.5 + random()));
     await new Promise<void>((done) => {
       const finish = () => {
         clearTimeout(timer);

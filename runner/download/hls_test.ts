@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { playlistOf, readClip } from "../../dev/origin/clip.ts";
+import { startForwardProxy } from "../network/forward_proxy.ts";
+import { createGuardedFetch } from "../network/guarded_fetch.ts";
+import { downloadHls } from "./hls.ts";
+import { planHls } from "./hls_plan.ts";
+
+const SEGMENTS = 40;
+
+for (const status of [429, 503]) {
+  Deno.test(`downloadHls: a host that bears one connection and answers ${status} to more → every segment arrives`, async () => {
+    const segment = (await readClip()).ts[3]!;
+    let open = 0;
+    let refused = 0;
+    const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
+      if (request.url.endsWith(".m3u8")) {
+        return new Response(playlistOf(Array.from({ length: SEGMENTS }, (_, i) => `/s${i}.ts`)));
+      }
+      if (open > 0) {
+        refused++;
+        return new Response(null, { status });
+      }
+      open++;
+      await new Promise((done) => setTimeout(done, 50));
+      open--;
+      return new Response(segment);
+    });
+    const url = `http://127.0.0.1:${server.addr.port}`;
+    const policy = { allowedOrigins: [url] };
+    await using proxy = startForwardProxy();
+    const line = proxy.openLine({ policy, maxBytes: 1e9 });
+    const dir = await Deno.makeTempDir();
+    const request = { fetch: createGuardedFetch(line), policy, headers: {}, signal: new AbortController().signal };
+    try {
+      const plan = await planHls(`${url}/v.m3u8`, { ...request, wanted: null });
+      const [video] = await downloadHls(plan, {
+        ...request,
+        dir: `${dir}/segments`,
+        connections: 32,
+        planAgain: () => Promise.resolve(plan),
+        onProgress: () => {},
+      });
+      const sizes = await Promise.all(video!.files.map(async (file) => (await Deno.stat(file)).size));
+      assert.deepEqual(sizes, sizes.map(() => segment.length));
+      assert.equal(sizes.length, SEGMENTS);
+      assert.ok(refused > 0);
+    } finally {
+      line.close();
+      await server.shutdown();
+      await Deno.remove(dir, { recursive: true });
+    }
+  });
+}
