@@ -52,6 +52,11 @@ export async function streamPiece(
     headersTimeoutMs: HEADERS_TIMEOUT_MS,
     range: span === null ? undefined : { start: span.offset, end: span.offset + span.length - 1 },
   });
+  const other = otherPart(response, span);
+  if (other !== null) {
+    await response.body?.cancel();
+    throw new KeepstreamError("network", `${redactUrl(url)} ${other}`);
+  }
   // A host that ignores Range sends the whole resource: skip to the place and stop behind it.
   const skip = span !== null && response.status === 200 ? span.offset : 0;
   const startedAt = performance.now();
@@ -61,6 +66,16 @@ export async function streamPiece(
     throw new KeepstreamError("network", `${redactUrl(url)} sent ${bytes} of ${span.length} bytes`);
   }
   return { bytes, seconds: (performance.now() - startedAt) / 1000 };
+}
+
+/** What is wrong with the part that a 206 says it holds: a cache that mixes ranges up sends bytes of the right number and format. */
+function otherPart(response: Response, span: ByteSpan | null): string | null {
+  const part = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
+  if (response.status !== 206 || part === null) return null;
+  const [first, last, size] = part.slice(1).map(Number) as [number, number, number];
+  const wanted = span?.offset ?? 0;
+  if (first !== wanted) return `sent from byte ${first} on instead of ${wanted}`;
+  return span === null && last + 1 < size ? `sent up to byte ${last} of ${size}` : null;
 }
 
 type BodyOptions = {
