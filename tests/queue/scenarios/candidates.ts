@@ -1,7 +1,8 @@
 /** Several addresses for one video: which is tried next, and when there is none left. */
 import assert from "node:assert/strict";
+import { brokenInvariants } from "../model/invariants.ts";
 import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import type { ClaimedJob } from "../rpc.ts";
+import type { ClaimedJob, Row } from "../rpc.ts";
 
 const A = "https://a.test/v.mp4", B = "https://b.test/v.mp4", C = "https://c.test/v.mp4";
 
@@ -199,6 +200,37 @@ export const CANDIDATES: readonly Scenario[] = [
       const [first] = await queue.sql`
         select q.candidates -> 0 ->> 'video_url' as url from public.video_queue q where q.episode = 2`;
       assert.equal(first!["url"], A, "none failed: the last one makes room");
+    },
+  },
+  {
+    name: "a new address for a held job that was put in by hand → not blamed for the job's own, and tried after it",
+    async run(queue) {
+      const byHand = async (episode: number, embed_url: string | null) => {
+        await queue.sql`
+          insert into public.video_queue (mal_id, episode, provider, video_url, embed_url) values (1, ${episode}, 'animasu', ${A}, ${embed_url})`;
+        return await queue.claimOne();
+      };
+      const add = (episode: number, address: Row) =>
+        queue.enqueue({ mal_id: 1, episode, resolution: null, ...address });
+      for (const [episode, page] of [[1, null], [2, "https://own.test/"]] as const) {
+        const job = await byHand(episode, page);
+        await add(episode, { video_url: B });
+        assert.deepEqual(await brokenInvariants(queue.sql), []);
+        const row = await queue.update(job, "failed", { error_class: "unsupported" });
+        assert.equal(row["terminal_at"], null, "the new address was never tried");
+        assert.deepEqual(urls(await queue.claimOne()), [B]);
+        const known = await queue.sql`
+          select video_url, embed_url, state, rank from public.video_candidates where queue_id = ${job.id} order by rank`;
+        assert.deepEqual(known.map((one) => ({ ...one })), [
+          { video_url: A, embed_url: page, state: "dead", rank: 0 },
+          { video_url: B, embed_url: null, state: "live", rank: 1 },
+        ]);
+      }
+      const again = await byHand(3, null);
+      await add(3, { video_url: A });
+      assert.deepEqual(await brokenInvariants(queue.sql), []);
+      const row = await queue.update(again, "failed", { error_class: "unsupported" });
+      assert.ok(row["terminal_at"], "it is the only address, and its own");
     },
   },
   {
