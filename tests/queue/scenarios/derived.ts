@@ -396,4 +396,15 @@ export const DERIVED: readonly Scenario[] = [
       assert.equal(event!["error_class"], "cancelled");
     },
   },
+  {
+    name: "retry_videos of one that waits for its back-off → due now, its attempts and failures start over",
+    async run(queue) {
+      const job = await queue.downloading();
+      await queue.update(job, "failed", { error_class: "network" });
+      assert.equal((await queue.rpc("retry_videos", { ids: [job.id] }))[0]!["retry_videos"], 1);
+      const row = await queue.row(job.id);
+      assert.deepEqual([row["status"], row["attempts"], row["retry_count"]], ["pending", 0, 0]);
+      assert.equal((await queue.claimOne()).id, job.id);
+    },
+  },
 ];

@@ -26,6 +26,7 @@ export const RIGHTS: readonly Scenario[] = [
       const failing = await queue.downloading();
       const released = await queue.downloading();
       const taken = await queue.downloading();
+      const ended = await queue.downloading();
       const dying = await queue.downloading();
       await declare(queue, null);
       assert.equal(await queue.refusal("upsert_video_store", archiveOf(uploading)), "PT403");
@@ -34,10 +35,13 @@ export const RIGHTS: readonly Scenario[] = [
       await queue.update(failing, "failed", { error_class: "network", error: "reset" });
       await queue.update(released, "pending");
       await queue.sql`update public.video_queue set status = 'pending' where id = ${taken.id}`;
+      await queue.sql`update public.video_queue set status = 'failed' where id = ${ended.id}`;
       await queue.travel(121);
       await queue.sql`update keepstream.rights_review set changed_at = now() - interval '1 hour' where true`;
       await queue.rpc("sweep");
-      for (const { id } of [uploading, downloaded, failing, released, taken, dying]) await assertDenied(queue, id);
+      for (const { id } of [uploading, downloaded, failing, released, taken, ended, dying]) {
+        await assertDenied(queue, id);
+      }
       assert.equal((await queue.events(dying.id)).at(-1), "reaped");
       await queue.travel(100_000);
       assert.equal((await queue.claim(50)).length, 0);
