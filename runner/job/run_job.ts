@@ -27,6 +27,8 @@ const REPLICA_LEASE_EVERY_MS = 120_000;
 const GIVE_UP_MS = 10_000;
 const RETRY_MS = 500;
 const REMOVE_TIMEOUT_MS = 30_000;
+/** A commit whose request was given up may land this much later. */
+const LANDING_MS = 3_000;
 
 export type JobTools = {
   readonly queue: Queue;
@@ -87,11 +89,15 @@ async function runInDir(
   const fetched = kept ?? await fetchJob(job, { dir, reservation, source, run }, tools);
   await keepFinal(dir, { source, fetched });
   const { copies, failures } = await store(job, { fetched, dir: dir.path }, { run, tools }).then(async (stored) => {
-    await removeIfTakenDown(job, tools);
+    if (await isTakenDown(job, tools)) await removeWhatLanded(job, tools, "job:taken_down");
     return stored;
   }, async (error) => {
-    if (isWithdrawn(error)) await removeWhatLanded(job, tools, "job:withdrawn");
-    else await removeIfTakenDown(job, tools);
+    const event = isWithdrawn(error) ? "job:withdrawn" : await isTakenDown(job, tools) ? "job:taken_down" : null;
+    if (event !== null) {
+      await removeFromTargets(job, tools);
+      await new Promise((landed) => setTimeout(landed, LANDING_MS));
+      await removeWhatLanded(job, tools, event);
+    }
     throw error;
   });
   dir.discard();
@@ -141,9 +147,8 @@ async function store(
 }
 
 /** Every commit asks right before it; what a takedown in the middle of one leaves is asked for here, when all of them are over. */
-async function removeIfTakenDown(job: Job, tools: JobTools): Promise<void> {
-  if (await tools.queue.hasJob(job.id).catch(() => true)) return; // not to be known: nothing is removed on a guess
-  await removeWhatLanded(job, tools, "job:taken_down");
+async function isTakenDown(job: Job, tools: JobTools): Promise<boolean> {
+  return !await tools.queue.hasJob(job.id).catch(() => true); // not to be known: nothing is removed on a guess
 }
 
 /** The right to keep it went while it was uploaded: the queue refused to record it, and the lease, still ours, lets nobody else store it. */
@@ -152,6 +157,11 @@ function isWithdrawn(error: unknown): boolean {
 }
 
 async function removeWhatLanded(job: Job, tools: JobTools, event: "job:taken_down" | "job:withdrawn"): Promise<void> {
+  tools.events.emit({ event, id: job.id, left: await removeFromTargets(job, tools) });
+}
+
+/** Names the targets that would not. */
+async function removeFromTargets(job: Job, tools: JobTools): Promise<string[]> {
   const archive = { malId: job.malId, episode: job.episode, fileKey: await fileKey({ ...job, salt: tools.fileSalt }) };
   const signal = AbortSignal.timeout(REMOVE_TIMEOUT_MS);
   const left = await Promise.all(
@@ -159,7 +169,7 @@ async function removeWhatLanded(job: Job, tools: JobTools, event: "job:taken_dow
       removeWithExtras({ target, address: target.address(archive) }, { signal }).then(() => null, () => target.name)
     ),
   );
-  tools.events.emit({ event, id: job.id, left: left.filter((name) => name !== null) });
+  return left.filter((name) => name !== null);
 }
 
 async function addExtras(

@@ -3,7 +3,7 @@ import { readClip } from "../../dev/origin/clip.ts";
 import { ranged } from "../../dev/origin/fetch_rig.ts";
 import { KeepstreamError } from "../../core/errors.ts";
 import { createEvents } from "../events.ts";
-import type { Job } from "../loop/queue.ts";
+import { type Job, QueueRefusal } from "../loop/queue.ts";
 import { Cancelled } from "../loop/stop_reasons.ts";
 import { createHealthBook } from "../storage/health.ts";
 import { createSlots } from "../storage/slots.ts";
@@ -120,6 +120,47 @@ Deno.test("runJob: a takedown between the first copy and the second → the seco
   assert.equal(committed, false);
   assert.deepEqual(asked, [["rb"], job.leaseToken]);
   assert.deepEqual(completed, [["rb", "failed"]]);
+  await Deno.remove(workDir, { recursive: true });
+});
+
+Deno.test("runJob: the right goes while another target's commit is under way, which lands though it was given up → removed as well", async () => {
+  const workDir = await readyToUpload();
+  const committing = Promise.withResolvers<void>();
+  const landed = Promise.withResolvers<void>();
+  const archives = new Set<string>();
+  const removable = (name: string, account: number, put: (options: PutOptions) => Promise<void>): StorageTarget => ({
+    ...target(name, account, put),
+    remove: ({ path }) => Promise.resolve(path.endsWith(".mp4") && archives.delete(name) ? "removed" : "absent"),
+  });
+  const ending = runJob(
+    job,
+    run(),
+    tools(workDir, {
+      queue: {
+        report: () => Promise.resolve("uploading"),
+        record: () => committing.promise.then(() => Promise.reject(new QueueRefusal(403, "no ground", "PT403"))),
+      },
+      targets: [
+        removable("hub:a", 1, async (options) => {
+          await options.beforeCommit?.();
+          archives.add("hub:a");
+        }),
+        removable("hub:b", 2, async (options) => {
+          await options.beforeCommit?.();
+          committing.resolve();
+          await new Promise((_, reject) =>
+            options.signal!.addEventListener("abort", () => {
+              setTimeout(() => (archives.add("hub:b"), landed.resolve()), 300);
+              reject(options.signal!.reason);
+            })
+          );
+        }),
+      ],
+    }),
+  );
+  await assert.rejects(ending, QueueRefusal);
+  await landed.promise;
+  assert.deepEqual([...archives], []);
   await Deno.remove(workDir, { recursive: true });
 });
 
