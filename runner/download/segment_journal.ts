@@ -38,14 +38,15 @@ export async function openSegmentJournal(dir: string, plan: HlsPlan): Promise<Se
     await Deno.remove(dir, { recursive: true }).catch(() => {});
     await Deno.mkdir(dir, { recursive: true });
   }
-  const journal = await Deno.open(journalPath, { create: true, write: true, truncate: true });
-  const write = async (line: unknown) => {
-    const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+  // In place of the old one once it is whole: killed or out of space before that, the next run still knows its segments.
+  await Deno.writeTextFile(`${journalPath}.part`, [{ plan: fingerprint }, ...done.values()].map(lineOf).join(""));
+  await Deno.rename(`${journalPath}.part`, journalPath);
+  const journal = await Deno.open(journalPath, { append: true });
+  const write = async (stored: Stored) => {
+    const bytes = new TextEncoder().encode(lineOf(stored));
     for (let at = 0; at < bytes.length;) at += await journal.write(bytes.subarray(at));
   };
-  let queue = write({ plan: fingerprint });
-  for (const stored of done.values()) queue = queue.then(() => write(stored));
-  await queue;
+  let queue = Promise.resolve();
   let bytes = [...done.values()].reduce((sum, stored) => sum + stored.bytes, 0);
 
   async function begin(file: string): Promise<SegmentWriter> {
@@ -105,6 +106,10 @@ async function planFingerprint(plan: HlsPlan): Promise<string> {
   ).join("\n\n");
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return new Uint8Array(digest).toHex();
+}
+
+function lineOf(entry: unknown): string {
+  return `${JSON.stringify(entry)}\n`;
 }
 
 async function readLines(path: string): Promise<string[]> {

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import type { HlsPlan } from "./hls_plan.ts";
+import { openSegmentJournal } from "./segment_journal.ts";
+
+const plan = {
+  renditions: [{
+    role: "video",
+    segments: [0, 1].map((sequence) => ({
+      sequence,
+      durationSeconds: 2,
+      url: `https://cdn.test/${sequence}.ts`,
+      byteRange: null,
+    })),
+  }],
+} as unknown as HlsPlan;
+
+Deno.test("openSegmentJournal: what was committed is there again, what was only begun is not", async () => {
+  const dir = await Deno.makeTempDir();
+  {
+    await using journal = await openSegmentJournal(dir, plan);
+    using first = await journal.begin("0-0");
+    await first.write(new Uint8Array(10));
+    await first.commit("ts");
+    using second = await journal.begin("0-1");
+    await second.write(new Uint8Array(20));
+  }
+  await using again = await openSegmentJournal(dir, plan);
+  assert.deepEqual([...again.done.values()], [{ file: "0-0", bytes: 10, container: "ts" }]);
+  assert.equal(again.bytes(), 10);
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("openSegmentJournal: no room to write it anew → the old one stands, and no segment is fetched again", async () => {
+  const dir = await Deno.makeTempDir();
+  {
+    await using journal = await openSegmentJournal(dir, plan);
+    using first = await journal.begin("0-0");
+    await first.write(new Uint8Array(10));
+    await first.commit("ts");
+  }
+  await Deno.symlink("/dev/full", `${dir}/journal.ndjson.part`);
+  await assert.rejects(openSegmentJournal(dir, plan));
+  await Deno.remove(`${dir}/journal.ndjson.part`);
+  await using again = await openSegmentJournal(dir, plan);
+  assert.deepEqual([...again.done.keys()], ["0-0"]);
+  await Deno.remove(dir, { recursive: true });
+});
