@@ -145,10 +145,10 @@ async function download(
     split: String(options.connections),
     "max-connection-per-server": String(options.connections),
     "min-split-size": "1M",
-  }]) as string;
+  }], options.signal) as string;
   for (;;) {
     options.signal.throwIfAborted();
-    const status = await options.rpc("tellStatus", [gid, STATUS_KEYS]) as Status;
+    const status = await options.rpc("tellStatus", [gid, STATUS_KEYS], options.signal) as Status;
     const [done = 0, total = 0, speed = 0] = [status.completedLength, status.totalLength, status.downloadSpeed].map(
       Number,
     );
@@ -179,12 +179,13 @@ function failure(status: Status): Error {
   return new KeepstreamError(ERROR_CLASS[status.errorCode ?? ""] ?? "network", message);
 }
 
-type Rpc = (method: string, params: readonly unknown[]) => Promise<unknown>;
+type Rpc = (method: string, params: readonly unknown[], signal: AbortSignal) => Promise<unknown>;
 
 function createRpc(port: number, secret: string): Rpc {
-  return async (method, params) => {
+  return async (method, params, signal) => {
     const response = await fetch(`http://127.0.0.1:${port}/jsonrpc`, {
       method: "POST",
+      signal, // an aria2c that waits for its disk does not answer
       headers: { "content-type": "application/json" },
       body: JSON.stringify({
         jsonrpc: "2.0",
@@ -206,7 +207,7 @@ async function untilReady(rpc: Rpc, options: { signal: AbortSignal; exited: () =
     options.signal.throwIfAborted();
     if (options.exited()) break;
     try {
-      await rpc("getVersion", []);
+      await rpc("getVersion", [], options.signal);
       return;
     } catch {
       await new Promise((done) => setTimeout(done, 2 + i)); // not listening yet

@@ -504,6 +504,27 @@ Deno.test("MP4 whose address runs out with its last byte → asked for at its pa
   assert.equal(downloads, 1);
 });
 
+Deno.test("MP4: an aria2c that answers no more → a stop ends the job all the same", async () => {
+  const stop = new AbortController();
+  await using rig = await startFetchRig((_, request) => {
+    if (request.headers.get("range") === "bytes=0-16383") return ranged(request, clip.mp4, { etag: '"1"' });
+    const body = new ReadableStream({ start: (controller) => controller.enqueue(clip.mp4.slice(0, 20_000)) });
+    return new Response(body, { headers: { "content-length": String(clip.mp4.length), etag: '"1"' } });
+  });
+  let stopped = false;
+  const fetching = rig.fetch("/a.mp4", {
+    signal: stop.signal,
+    onProgress: (done) => {
+      if (done === 0 || stopped) return;
+      stopped = true;
+      const found = new Deno.Command("pgrep", { args: ["-f", `aria2c --conf-path=${rig.dir}/`] }).outputSync();
+      Deno.kill(Number(new TextDecoder().decode(found.stdout)), "SIGSTOP");
+      setTimeout(() => stop.abort(new Error("stopped")), 500);
+    },
+  });
+  await assert.rejects(fetching, /stopped/);
+});
+
 Deno.test("a child that floods stderr (40 MB) → its last words alone are kept, and its exit code counts", async () => {
   const { runChild } = await import("../media/child.ts");
   const before = Deno.memoryUsage().rss;
