@@ -504,6 +504,25 @@ Deno.test("MP4 whose address runs out with its last byte → asked for at its pa
   assert.equal(downloads, 1);
 });
 
+Deno.test("MP4 that turns out too large for the disk → what came meanwhile, which nobody could go on with, does not stay on it", async () => {
+  const id = crypto.randomUUID();
+  const began = Promise.withResolvers<void>();
+  const size = 100_000_000;
+  await using rig = await startFetchRig(async (_, request) => {
+    if (request.headers.get("range") === "bytes=0-16383") {
+      await began.promise;
+      const headers = { "content-range": `bytes 0-16383/${size}`, etag: '"1"' };
+      return new Response(clip.mp4.slice(0, 16384), { status: 206, headers });
+    }
+    setTimeout(began.resolve, 100); // so that it is on disk
+    const body = new ReadableStream({ start: (controller) => controller.enqueue(clip.mp4.slice(0, 20_000)) });
+    return new Response(body, { headers: { "content-length": String(size), etag: '"1"' } });
+  });
+  await assert.rejects(rig.fetch("/a.mp4", { id, freeBytes: 400 * 1024 * 1024 }), { code: "disk_full" });
+  const left = (await Array.fromAsync(Deno.readDir(`${rig.dir}/job-${id}`))).map(({ name }) => name).sort();
+  assert.deepEqual(left, ["lock", "state.json"]);
+});
+
 Deno.test("MP4: an aria2c that answers no more → a stop ends the job all the same", async () => {
   const stop = new AbortController();
   await using rig = await startFetchRig((_, request) => {

@@ -64,7 +64,10 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
     }
     const kept = await Deno.stat(mediaPath(tools)).catch(() => null);
     tools.reservation.wrote((kept?.blocks ?? 0) * 512); // a file of aria2c has holes: its length says nothing
-    await tools.reservation.resize(sizeBytes * DISK_FACTOR);
+    await tools.reservation.resize(sizeBytes * DISK_FACTOR).catch(async (error) => {
+      await file.begun?.drop(); // without a pin nobody can go on with it
+      throw error;
+    });
   }
   let source = resolved;
   let { looked } = file;
