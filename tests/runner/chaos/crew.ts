@@ -33,7 +33,7 @@ const WORK = new Set(["job:phase", "job:resumed"]);
 export class Member {
   readonly index: number;
   readonly stints: Stint[] = [];
-  /** Leases given to the process that runs now, as its front saw them; an end in its log takes one off. */
+  /** Leases given to the process that runs now, as its front or its log says; an end in its log takes one off. */
   readonly leased = new Set<string>();
   runner: RunnerProcess | null = null;
   /** Nothing is being done to it. */
@@ -127,6 +127,7 @@ export class Member {
     const at = Date.parse(line.at);
     if (line.event === "runner:stopping") this.#stopping = true;
     if (line.event === "job:claimed") {
+      this.leased.add(line.id); // again, where the end of an earlier stretch is read after this claim's answer was seen
       const sleptOver = this.#sleptOver.delete(line.id);
       this.stints.push({ job: line.id, from: at, to: null, worked: false, sleptOver, end: "running" });
       return;

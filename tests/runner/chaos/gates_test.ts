@@ -1,6 +1,7 @@
 /** That the gates of a chaos run can be missed: how runs and takings are counted from what runners say, and what is told of a report. */
 import assert from "node:assert/strict";
 import type { RunnerProcess } from "../../../dev/runner_rig.ts";
+import type { Call } from "../front.ts";
 import { type Member, newMembers } from "./crew.ts";
 import { POINTS } from "./fault_plan.ts";
 import { type ChaosReport, missedGates } from "./report.ts";
@@ -58,6 +59,17 @@ Deno.test("takings of a job whose lease ended in a sleep → one, however it end
   const members = newMembers(1);
   live(members[0]!, [], { thenSleeps: true, rest: [CLAIMED, BEGUN, lost] });
   assert.equal(createTakings(members).of("a"), 1);
+});
+
+Deno.test("a job that is lost and claimed again by the same process, heard of after the claim was seen → still leased", () => {
+  const [member] = newMembers(1);
+  const at = new Date(0).toISOString();
+  const events = ["job:claimed", "job:phase", "job:lost", "job:claimed", "job:phase"];
+  const lines = events.map((event) => JSON.stringify({ at, event, id: "a" }));
+  member!.begin({ name: "r", lines } as unknown as RunnerProcess);
+  member!.noteLeases({ name: "claim_pending_videos", text: '[{"id":"a"}]' } as Call);
+  member!.look();
+  assert.deepEqual([...member!.leased], ["a"]);
 });
 
 Deno.test("takings of a job begun a fourth time → a problem in any case", () => {
