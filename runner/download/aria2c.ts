@@ -35,6 +35,10 @@ const ERROR_CLASS: Readonly<Record<string, ConstructorParameters<typeof Keepstre
   "5": "timeout",
   "6": "network",
   "9": "disk_full",
+  // A file cannot be opened, made or written: no name is left for it, or its disk is broken. Never the host's doing.
+  "15": "disk_full",
+  "16": "disk_full",
+  "17": "disk_full",
   "19": "network",
   "22": "source_expired",
   "23": "unsupported",
