@@ -85,8 +85,8 @@ begin
     pruned := keepstream.prune_events(1000);
     perform keepstream.prune_caches(1000);
   exception when query_canceled or others then
-    raise warning 'keepstream: the sweep could not clear up: %', sqlerrm;
     trouble := left(keepstream.redact(sqlerrm), 500);
+    raise warning 'keepstream: the sweep could not clear up: %', trouble;
     pruned := 0;
   end;
   update keepstream.event_retention r

@@ -158,9 +158,10 @@ export const UPKEEP: readonly Scenario[] = [
       // The last thing that is cleared up, so that the rest had been.
       await queue.sql`
         create function keepstream.refuse_to_clear() returns trigger language plpgsql as
-        $$ begin if old.client = 'slow' then perform pg_sleep(60); end if; raise exception '%', rpad('the disk is broken', 600, '.'); end $$`;
+        $$ begin if old.client = 'slow' then perform pg_sleep(60); end if; raise exception '%', rpad('broken at https://a.test/v.mp4?sig=secret ', 600, '.'); end $$`;
       await queue.sql`
         create trigger refuses before delete on keepstream.client_limits for each row execute function keepstream.refuse_to_clear()`;
+      const WHY = "broken at https://a.test/v.mp4?… ".padEnd(500, ".");
       const state = async () => (await queue.sql`select failed_at, last_error from keepstream.event_retention`)[0]!;
       try {
         const job = await queue.downloading();
@@ -171,7 +172,7 @@ export const UPKEEP: readonly Scenario[] = [
         const first = (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep;
         assert.deepEqual([first["reaped"], first["events_pruned"], first["woken"]], [1, 0, true]);
         assert.equal((await queue.row(job.id))["error_class"], "lease_expired");
-        assert.equal((await counts(queue))["clearing_error"], "the disk is broken".padEnd(500, "."));
+        assert.equal((await counts(queue))["clearing_error"], WHY);
         const before = await state();
         assert.ok(before["failed_at"]);
         // Something in its way for longer than the session's limit, while another sweep is at it: the same, but for the note.
