@@ -282,7 +282,10 @@ async function derive(key: SigningKey): Promise<NonNullable<SigningKey["derived"
 }
 
 /** An HMAC key of its own for every purpose, so that no signature is good for another one. */
-export async function deriveMacKey(key: SigningKey, purpose: "mac" | "nonce" | "refresh"): Promise<CryptoKey> {
+export async function deriveMacKey(
+  key: SigningKey,
+  purpose: "mac" | "nonce" | "refresh" | "deny-list",
+): Promise<CryptoKey> {
   const bits = await deriveBits(key, purpose);
   return await crypto.subtle.importKey("raw", bits, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
 }
