@@ -428,12 +428,15 @@ export type Database = {
     Views: {
       "operator": {
         Row: {
+          "archived": number | null;
           "dead": number | null;
           "delayed": number | null;
           "downloading": number | null;
           "due": number | null;
           "expired": number | null;
+          "failed": number | null;
           "oldest_due_at": string | null;
+          "pending": number | null;
           "ready": number | null;
           "repairs": number | null;
           "uploading": number | null;
@@ -452,6 +455,7 @@ export type Database = {
         }[];
       };
       "apply_providers": { Args: { "dry_run"?: boolean; "entries": Json }; Returns: Json };
+      "archive_totals": { Args: Record<PropertyKey, never>; Returns: Record<string, unknown> };
       "cancel_video": {
         Args: { "id": string };
         Returns: {

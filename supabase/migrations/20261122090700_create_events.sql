@@ -48,10 +48,11 @@ create trigger events_are_append_only before update on keepstream.events
 create table keepstream.event_retention (
   singleton boolean primary key default true,
   pruned_through bigint not null default 0,
+  swept_at timestamptz,
   failed_at timestamptz,
   last_error text,
   constraint event_retention_has_one_row check (singleton)
 );
-comment on table keepstream.event_retention is 'How far the sweep has looked for events to drop; when and why it last could not clear up.';
+comment on table keepstream.event_retention is 'When the sweep last ran, how far it has looked for events to drop; when and why it last could not clear up.';
 alter table keepstream.event_retention enable row level security;
 insert into keepstream.event_retention default values;

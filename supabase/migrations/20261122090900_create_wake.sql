@@ -129,6 +129,29 @@ begin
 end
 $$;
 
+-- pg_net's tables are another extension's: whatever is wrong with them is what is told.
+create function keepstream.last_notification() returns jsonb
+language plpgsql volatile security definer set search_path = '' set lock_timeout = '80ms'
+as $$
+declare
+  wake keepstream.wake_state;
+  outcome jsonb;
+begin
+  select * into wake from keepstream.wake_state;
+  if wake.last_error is not null then
+    return jsonb_build_object('at', wake.failed_at, 'status_code', null, 'error', wake.last_error);
+  elsif wake.woken_at is null then
+    return null;
+  end if;
+  select jsonb_build_object('at', r.created, 'status_code', r.status_code, 'error', r.error_msg) into outcome
+  from net._http_response r where r.id = wake.request_id;
+  return coalesce(outcome, jsonb_build_object('at', wake.woken_at, 'status_code', null, 'error', null));
+exception when query_canceled or assert_failure or others then
+  return jsonb_build_object('at', wake.woken_at, 'status_code', null, 'error', 'pg_net cannot be read: ' || sqlerrm);
+end
+$$;
+comment on function keepstream.last_notification() is 'What came of the last wake: {at, status_code, error}; null when there was none.';
+
 create function keepstream.wake_for_new_jobs() returns trigger
 language plpgsql security definer set search_path = ''
 as $$

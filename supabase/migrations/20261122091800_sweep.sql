@@ -84,16 +84,15 @@ begin
       select o.resource, o.slot from keepstream.resource_leases o where o.expires_at < moment - interval '1 hour' for update skip locked);
     pruned := keepstream.prune_events(1000);
     perform keepstream.prune_caches(1000);
+    perform keepstream.add_up_counts(10000);
   exception when query_canceled or others then
     trouble := left(keepstream.redact(sqlerrm), 500);
     raise warning 'keepstream: the sweep could not clear up: %', trouble;
     pruned := 0;
   end;
   update keepstream.event_retention r
-  set last_error = trouble, failed_at = case when trouble is not null then moment end
-  where r.singleton = (
-    select s.singleton from keepstream.event_retention s
-    where trouble is not null or s.last_error is not null for update skip locked);
+  set swept_at = moment, last_error = trouble, failed_at = case when trouble is not null then moment end
+  where r.singleton = (select s.singleton from keepstream.event_retention s for update skip locked);
 
   due := exists (
     select from public.video_queue q

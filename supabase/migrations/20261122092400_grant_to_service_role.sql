@@ -33,6 +33,7 @@ grant execute on function
   public.release_resource_lease(text, int, bigint),
   public.sweep(),
   public.leased_videos(),
+  public.archive_totals(),
   public.queue_counts(),
   public.apply_providers(jsonb, boolean),
   public.import_catalogue(jsonb, boolean),

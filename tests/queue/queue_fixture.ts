@@ -49,6 +49,7 @@ const EMPTY_ALL = [
   ...["providers", "catalogue", "title_mappings", "metadata_cache"].map((table) => `public.${table}`),
   ...[
     "video_leases",
+    "count_deltas",
     "events",
     "takedowns",
     "resource_leases",
@@ -58,7 +59,7 @@ const EMPTY_ALL = [
     "client_limits",
   ]
     .map((table) => `keepstream.${table}`),
-  ...["net.http_request_queue", "vault.secrets"],
+  ...["net.http_request_queue", "net._http_response", "vault.secrets"],
 ].map((table) => `delete from ${table} where true`).join("; ");
 
 export function createQueueFixture(database: TestDatabase): QueueFixture {
@@ -194,7 +195,7 @@ export function createQueueFixture(database: TestDatabase): QueueFixture {
       await sql`
         update keepstream.wake_state set woken_at = null, answered_at = null, wakes = 0, failed_at = null, last_error = null
         where true`;
-      await sql`update keepstream.event_retention set pruned_through = 0, failed_at = null, last_error = null where true`;
+      await sql`update keepstream.event_retention set pruned_through = 0, swept_at = null, failed_at = null, last_error = null where true`;
     },
   };
   return fixture;

@@ -1,0 +1,65 @@
+-- How many jobs are ready and how many archives there are, without reading a million rows: every change adds a row, and their
+-- sum is the count. A counter that is updated would have two transactions that archive wait for each other; these wait for
+-- nothing, and a snapshot sees just the rows of what it sees. The sweep adds them up.
+create table keepstream.count_deltas (
+  id bigint generated always as identity primary key,
+  counted text not null,
+  delta bigint not null,
+  constraint count_deltas_are_of_something_known check (counted in ('ready', 'archived'))
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+comment on table keepstream.count_deltas is 'The sum of delta is how many jobs are ready, and how many rows video_store has.';
+alter table keepstream.count_deltas enable row level security;
+
+create function keepstream.note_count() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into keepstream.count_deltas (counted, delta) values (tg_argv[0], tg_argv[1]::int);
+  return null;
+end
+$$;
+create trigger video_queue_counts_ready after update of status on public.video_queue
+  for each row when (old.status <> 'ready' and new.status = 'ready') execute function keepstream.note_count('ready', '1');
+create trigger video_queue_counts_not_ready after update of status on public.video_queue
+  for each row when (old.status = 'ready' and new.status <> 'ready') execute function keepstream.note_count('ready', '-1');
+create trigger video_queue_counts_deleted after delete on public.video_queue
+  for each row when (old.status = 'ready') execute function keepstream.note_count('ready', '-1');
+create trigger video_store_counts_inserted after insert on public.video_store
+  for each row execute function keepstream.note_count('archived', '1');
+create trigger video_store_counts_deleted after delete on public.video_store
+  for each row execute function keepstream.note_count('archived', '-1');
+
+create function keepstream.forget_counts() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from keepstream.count_deltas d where d.counted = tg_argv[0];
+  return null;
+end
+$$;
+create trigger video_queue_counts_truncated after truncate on public.video_queue
+  for each statement execute function keepstream.forget_counts('ready');
+create trigger video_store_counts_truncated after truncate on public.video_store
+  for each statement execute function keepstream.forget_counts('archived');
+
+create function keepstream.add_up_counts(batch int) returns void
+language sql security definer set search_path = ''
+as $$
+  with added as (
+    delete from keepstream.count_deltas d
+    where d.ctid in (select o.ctid from keepstream.count_deltas o limit batch for update skip locked)
+      and (select count(*) from (select from keepstream.count_deltas limit 100) few) = 100
+    returning d.counted, d.delta
+  )
+  insert into keepstream.count_deltas (counted, delta)
+  select a.counted, sum(a.delta) from added a group by a.counted having sum(a.delta) <> 0
+$$;
+comment on function keepstream.add_up_counts(int) is 'Replaces many rows by their sums, once there are a hundred.';
+
+create function public.archive_totals(out ready bigint, out archived bigint)
+language sql stable security definer set search_path = ''
+as $$
+  select coalesce(sum(d.delta) filter (where d.counted = 'ready'), 0), coalesce(sum(d.delta) filter (where d.counted = 'archived'), 0)
+  from keepstream.count_deltas d
+$$;
+comment on function public.archive_totals() is 'How many jobs are ready, and how many rows video_store has.';
