@@ -2,11 +2,13 @@
 // "rights": "own work", "sources": [{ "url": "https://own.example/ep1.mp4", "resolution": "720p" }] }.
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
+import { parseHttpUrl } from "../core/http_url.ts";
 import { subtitleSchema } from "./source_list.ts";
 
 export const MAX_CATALOGUE_ENTRIES = 5_000;
 
 const webAddress = z.url({ protocol: /^https?$/, message: "must be an http or https address" }).max(4096)
+  .refine((text) => parseHttpUrl(text) !== null, "must not hold user information or control characters")
   // deno-lint-ignore no-control-regex
   .refine((text) => !/[\u0000-\u0020\u007f]/.test(text), "must not hold blanks or control characters");
 

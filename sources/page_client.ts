@@ -1,5 +1,6 @@
 // Reads a page politely and within limits: redirects re-checked hop by hop, a cap on the bytes, a bounded number of tries,
 // a few requests at a time per host. Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
+import { type HttpUrl, parseHttpUrl } from "../core/http_url.ts";
 import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
 import type { HostGate } from "./host_gate.ts";
 import { type HtmlDocument, parseHtml } from "./html.ts";
@@ -50,7 +51,7 @@ export interface PageRequest {
 
 export interface Page {
   /** The address that answered, after redirects. */
-  readonly url: string;
+  readonly url: HttpUrl;
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
@@ -101,6 +102,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
     { signal, use }: HopTools<T>,
   ): Promise<Hop | Read<T>> {
     const target = allowedTarget(url, options.policy);
+    const at = absolute(target.href);
     if (options.beforeRequest) await orAborted(options.beforeRequest(target, signal), signal);
     const response = await options.fetch(target.href, {
       method,
@@ -118,15 +120,15 @@ export function createPageClient(options: PageClientOptions): PageClient {
     const location = redirectOf(response);
     if (location !== null) {
       await response.body?.cancel();
-      const next = absolute(location, target.href);
+      const next = absolute(location, at);
       // RFC 9110 section 15.4: 303 always becomes GET, 301 and 302 do in practice; 307 and 308 keep the method.
       const becomesGet = status === 303 || (status < 303 && method === "POST");
       return becomesGet ? { url: next, method: "GET", body: undefined } : { url: next, method, body };
     }
-    if (response.ok) return { url: target.href, status, headers, used: await use(response) };
+    if (response.ok) return { url: at, status, headers, used: await use(response) };
     const start = await readStart(response);
     if (!request.acceptBody?.(status, start)) throw refusal(response, start);
-    return { url: target.href, status, headers, used: await use(new Response(start)) };
+    return { url: at, status, headers, used: await use(new Response(start)) };
   }
 
   async function once<T>(
@@ -232,13 +234,11 @@ export async function readText(response: Response, maxBytes: number): Promise<st
   }
 }
 
-/** An address found in a page, made absolute. @throws {SourceError} `parse` when it is none. */
-export function absolute(reference: string, base: string): string {
-  try {
-    return new URL(reference.trim(), base).href;
-  } catch (cause) {
-    throw new SourceError("parse", "the page names an address that cannot be read", { cause });
-  }
+/** A URL to ask for, made absolute. @throws {SourceError} `invalid_input` when it is not http or https. */
+export function absolute(reference: string, base?: string): HttpUrl {
+  const url = parseHttpUrl(reference, base);
+  if (url !== null) return url;
+  throw new SourceError("invalid_input", "a URL that is not http or https, or cannot be parsed");
 }
 
 function allowedTarget(url: string, policy: TargetPolicy | undefined): URL {

@@ -1,6 +1,7 @@
 // Embed page → playable address: the resolver is chosen by what the page is, not by its host.
 // Example: await resolveServer({ embedUrl: "https://player.test/e/1" }, { fetch, signal, now }) → { url, kind: "hls", … }.
 // Runs on: Deno, edge runtime.
+import { parseHttpUrl } from "../core/http_url.ts";
 import type { TargetPolicy } from "../core/target_policy.ts";
 import type { HostGate } from "./host_gate.ts";
 import { pause } from "./pause.ts";
@@ -83,12 +84,13 @@ export async function resolveServer(server: ServerToResolve, tools: ResolveTools
 const FINAL = new Set(["gone", "cancelled", "policy_denied", "invalid_input", "subscription"]);
 
 function knownMedia({ embedUrl, videoUrl, kind }: ServerToResolve): Resolved | null {
-  if (videoUrl === null || videoUrl === undefined) return null;
+  const url = parseHttpUrl(videoUrl ?? "");
+  if (url === null) return null;
   if (kind === "mega") {
     const key = parseMegaLink(embedUrl ?? "")?.key; // without it the bytes are noise
-    return key === undefined ? null : { ...directMedia(videoUrl, kind), megaKey: key };
+    return key === undefined ? null : { ...directMedia(url, kind), megaKey: key };
   }
-  return isMediaKind(kind) ? directMedia(videoUrl, kind) : resolveDirect(videoUrl);
+  return isMediaKind(kind) ? directMedia(url, kind) : resolveDirect(url);
 }
 
 async function resolveEmbed(embedUrl: string, tools: ResolveTools): Promise<Resolved> {

@@ -2,6 +2,7 @@
 // Example: { state: "ok", servers: [{ label: "Vidhidepro 720p", embed_url: "https://…", video_url: "https://…", … }] }.
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
+import type { HttpUrl } from "../core/http_url.ts";
 
 export const subtitleSchema = z.object({
   url: z.string(),
@@ -36,6 +37,11 @@ export const sourceListSchema = z.object({
 });
 
 export type Subtitle = z.infer<typeof subtitleSchema>;
+/** A subtitle as a recipe or resolver reports it. */
+export interface FoundSubtitle extends Subtitle {
+  readonly url: HttpUrl;
+}
+
 export type Chapter = z.infer<typeof chapterSchema>;
 export type SourceServer = z.infer<typeof sourceServerSchema>;
 export type SourceList = z.infer<typeof sourceListSchema>;

@@ -8,7 +8,7 @@ import { resolutionOf, serverLabel } from "../resolution.ts";
 import { SourceError, toSourceError } from "../source_error.ts";
 import { askForPlayer } from "./ajax_player.ts";
 import { readEpisodePage } from "./episode_list.ts";
-import type { ListedServer, ListFailure, Recipe } from "./recipe.ts";
+import { type ListedServer, type ListFailure, type Recipe, splitListing } from "./recipe.ts";
 import { searchConfig, searchSite } from "./site_search.ts";
 
 const MAX_OPTIONS = 40;
@@ -60,11 +60,4 @@ export function optionFields(option: HtmlElement): Readonly<Record<"post" | "num
     throw new SourceError("parse", "the server option lacks data-post, data-nume or data-type");
   }
   return { post, nume, type };
-}
-
-export function splitListing(asked: readonly (ListedServer | ListFailure)[]) {
-  return {
-    servers: asked.flatMap((one) => "embedUrl" in one ? [one] : []),
-    failures: asked.flatMap((one) => "code" in one ? [one] : []),
-  };
 }

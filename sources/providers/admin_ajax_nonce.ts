@@ -8,10 +8,9 @@ import { absolute, type PageClient } from "../page_client.ts";
 import { resolutionOf, serverLabel } from "../resolution.ts";
 import { propertyStrings } from "../resolvers/script_strings.ts";
 import { SourceError, toSourceError } from "../source_error.ts";
-import { splitListing } from "./admin_ajax.ts";
 import { askForPlayer, NonceExpired } from "./ajax_player.ts";
 import { readEpisodePage } from "./episode_list.ts";
-import type { ListedServer, ListFailure, Recipe } from "./recipe.ts";
+import { type ListedServer, type ListFailure, type Recipe, splitListing } from "./recipe.ts";
 import { searchConfig, searchSite } from "./site_search.ts";
 
 const MAX_OPTIONS = 40;

@@ -1,4 +1,5 @@
 // The request by which two recipes ask a site for the iframe of one server option. Runs on: Deno, edge runtime.
+import type { HttpUrl } from "../../core/http_url.ts";
 import { iframeAddress } from "../iframe.ts";
 import type { PageClient } from "../page_client.ts";
 import { SourceError } from "../source_error.ts";
@@ -16,7 +17,7 @@ export class NonceExpired extends Error {
 }
 
 /** The embed address of the option. @throws {SourceError | NonceExpired} */
-export async function askForPlayer(request: AjaxPlayerRequest, pages: PageClient): Promise<string> {
+export async function askForPlayer(request: AjaxPlayerRequest, pages: PageClient): Promise<HttpUrl> {
   const { pageUrl, ajaxUrl, fields } = request;
   const answer = await pages.read(ajaxUrl, {
     method: "POST",

@@ -1,7 +1,7 @@
 // A title's page → its episodes, as the recipes for web pages read them. Runs on: Deno, edge runtime.
+import { parseHttpUrl } from "../../core/http_url.ts";
 import { findEpisodePage, type LabelledPage, parseEpisodeLabel } from "../episode_label.ts";
 import { attribute, type HtmlDocument, textOf } from "../html.ts";
-import { webAddress } from "../iframe.ts";
 import { absolute, type Page, type PageClient } from "../page_client.ts";
 import { SourceError } from "../source_error.ts";
 import type { EpisodeRequest } from "./recipe.ts";
@@ -41,7 +41,7 @@ export function listEpisodes(
   const seen = new Set<string>();
   for (const item of document.querySelectorAll(selectors.item)) {
     const link = selectors.link === null ? item : item.querySelector(selectors.link);
-    const page = webAddress(link === null ? "" : attribute(link, "href") ?? "", base);
+    const page = parseHttpUrl(link === null ? "" : attribute(link, "href") ?? "", base);
     if (page === null || page === base) continue;
     const number = selectors.number === null ? "" : textOf(item.querySelector(selectors.number));
     const label = labelOf([number, textOf(link)]);

@@ -2,11 +2,12 @@
 // An item without a licence address is refused: nobody has said that it may be copied. All numbers there are strings.
 // Example: page "my_open_film" → GET {base_url}/metadata/my_open_film. Runs on: Deno, edge runtime.
 import { z } from "zod";
+import type { HttpUrl } from "../../core/http_url.ts";
 import { findEpisodePage, parseEpisodeLabel } from "../episode_label.ts";
 import { mediaKind } from "../media_kind.ts";
 import { absolute } from "../page_client.ts";
 import { SourceError } from "../source_error.ts";
-import type { Subtitle } from "../source_list.ts";
+import type { FoundSubtitle } from "../source_list.ts";
 import type { ListedServer, Recipe } from "./recipe.ts";
 
 const MAX_FILES = 2_000;
@@ -14,7 +15,7 @@ const MAX_FILES = 2_000;
 const numeric = z.union([z.string(), z.number()]).transform(Number).pipe(z.number()).catch(0).optional();
 
 const fileSchema = z.object({
-  name: z.string(),
+  name: z.string().refine((name) => name.isWellFormed()), // half a surrogate pair has no percent-encoding
   source: z.string().optional(),
   original: z.union([z.string(), z.array(z.string())]).optional(),
   format: z.string().optional(),
@@ -53,7 +54,7 @@ export const internetArchiveRecipe: Recipe = {
     const addressOf = (name: string) =>
       absolute(`/download/${[identifier, ...name.split("/")].map(encodeURIComponent).join("/")}`, base);
     const subtitles = known.filter((file) => wanted.some((video) => isSubtitleOf(file, video)))
-      .map((file): Subtitle => ({ url: addressOf(file.name), label: file.name }));
+      .map((file): FoundSubtitle => ({ url: addressOf(file.name), label: file.name }));
     return { servers: wanted.map((file) => toServer(file, addressOf(file.name), subtitles)), failures: [] };
   },
 };
@@ -69,13 +70,13 @@ function filesOfEpisode(videos: readonly ItemFile[], episode: number): readonly 
   return name === null ? [] : videos.filter((file) => file.name === name || originalOf(file) === name);
 }
 
-function toServer(file: ItemFile, address: string, subtitles: readonly Subtitle[]): ListedServer {
+function toServer(file: ItemFile, embedUrl: HttpUrl, subtitles: readonly FoundSubtitle[]): ListedServer {
   const resolution = file.height ? `${file.height}p` : null;
   return {
     label: [file.format ?? "File", resolution].filter(Boolean).join(" "),
-    embedUrl: address,
+    embedUrl,
     resolution,
-    direct: { kind: mediaKind(address) ?? "mp4" },
+    direct: { kind: mediaKind(embedUrl) ?? "mp4" },
     subtitles,
   };
 }

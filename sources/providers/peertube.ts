@@ -1,10 +1,11 @@
 // Recipe `peertube`: a PeerTube instance's API. The title's page is a video's id, or `playlist:` and a playlist's id,
 // whose elements are the episodes. A video whose owner switched off downloads is refused. Runs on: Deno, edge runtime.
 import { z } from "zod";
+import { parseHttpUrl } from "../../core/http_url.ts";
 import { absolute, type PageClient } from "../page_client.ts";
 import { SourceError } from "../source_error.ts";
-import type { Chapter, Subtitle } from "../source_list.ts";
-import type { ListedServer, Recipe } from "./recipe.ts";
+import type { Chapter, FoundSubtitle } from "../source_list.ts";
+import { type ListedServer, type ListFailure, type Listing, type Recipe, splitListing } from "./recipe.ts";
 
 const fileSchema = z.object({
   resolution: z.object({ id: z.number(), label: z.string().optional() }),
@@ -66,24 +67,24 @@ export const peertubeRecipe: Recipe = {
         `the video's licence (${video.licence?.label ?? "none"}) is not on the list`,
       );
     }
-    const servers = listFiles(video).map((server) => ({ ...server, subtitles, chapters }));
-    return { servers, failures: [] };
+    const { servers, failures } = listFiles(video, base);
+    return { servers: servers.map((server) => ({ ...server, subtitles, chapters })), failures };
   },
 };
 
 /** Whole files first; where an instance splits audio from video, only its playlist has both. */
-function listFiles(video: z.infer<typeof videoSchema>): readonly ListedServer[] {
-  const whole = video.files.filter(isWhole);
-  if (whole.length > 0) return whole.map(fileServer);
-  return video.streamingPlaylists.flatMap((playlist): readonly ListedServer[] => {
+function listFiles(video: z.infer<typeof videoSchema>, base: string): Listing {
+  const whole = splitListing(video.files.filter(isWhole).map((file) => fileServer(file, base)));
+  if (whole.servers.length > 0) return whole;
+  const listed = video.streamingPlaylists.flatMap((playlist) => {
     const withBoth = playlist.files.filter(isWhole);
     const split = playlist.files.some((file) => file.hasAudio === false || file.hasVideo === false);
-    if (!split && withBoth.length > 0) return withBoth.map(fileServer);
+    if (!split && withBoth.length > 0) return withBoth.map((file) => fileServer(file, base));
     const height = Math.max(0, ...playlist.files.map((file) => file.resolution.id));
-    const resolution = height > 0 ? `${height}p` : null;
-    const label = ["PeerTube", resolution].filter(Boolean).join(" ");
-    return [{ label, embedUrl: playlist.playlistUrl, resolution, direct: { kind: "hls" } }];
+    return [toServer({ url: playlist.playlistUrl, height, kind: "hls" }, base)];
   });
+  const { servers, failures } = splitListing(listed);
+  return { servers, failures: [...whole.failures, ...failures] };
 }
 
 /** Resolution 0 is audio alone. */
@@ -91,9 +92,18 @@ function isWhole(file: VideoFile): boolean {
   return file.resolution.id > 0 && file.hasAudio !== false && file.hasVideo !== false;
 }
 
-function fileServer(file: VideoFile): ListedServer {
-  const resolution = `${file.resolution.id}p`;
-  return { label: `PeerTube ${resolution}`, embedUrl: file.fileUrl, resolution, direct: { kind: "mp4" } };
+function fileServer(file: VideoFile, base: string): ListedServer | ListFailure {
+  return toServer({ url: file.fileUrl, height: file.resolution.id, kind: "mp4" }, base);
+}
+
+function toServer(
+  { url, height, kind }: { url: string; height: number; kind: string },
+  base: string,
+): ListedServer | ListFailure {
+  const resolution = height > 0 ? `${height}p` : null;
+  const label = ["PeerTube", resolution].filter(Boolean).join(" ");
+  const embedUrl = parseHttpUrl(url, base);
+  return embedUrl === null ? { label, code: "parse" } : { label, embedUrl, resolution, direct: { kind } };
 }
 
 async function videoId(page: string, episode: number, { base, pages }: { base: string; pages: PageClient }) {
@@ -116,12 +126,12 @@ async function readJson<T>(schema: z.ZodType<T>, address: string, pages: PageCli
 }
 
 /** Captions and chapters are extras: a video without them, or an old instance, plays all the same. */
-async function readCaptions(address: string, base: string, pages: PageClient): Promise<readonly Subtitle[]> {
+async function readCaptions(address: string, base: string, pages: PageClient): Promise<readonly FoundSubtitle[]> {
   try {
     const { data } = await readJson(captionsSchema, address, pages);
     return data.flatMap(({ language, fileUrl, captionPath }) => {
-      const path = fileUrl ?? captionPath;
-      return path ? [{ url: absolute(path, base), language: language.id, label: language.label ?? null }] : [];
+      const url = parseHttpUrl(fileUrl ?? "", base) ?? parseHttpUrl(captionPath ?? "", base);
+      return url === null ? [] : [{ url, language: language.id, label: language.label ?? null }];
     });
   } catch {
     return [];

@@ -1,9 +1,10 @@
 // What every provider recipe is: from an episode of a title to the servers that a provider's page lists for it.
 // Runs on: Deno, edge runtime.
 import type { z } from "zod";
+import type { HttpUrl } from "../../core/http_url.ts";
 import type { PageClient } from "../page_client.ts";
 import type { SourceCode } from "../source_error.ts";
-import type { Chapter, Subtitle } from "../source_list.ts";
+import type { Chapter, FoundSubtitle, Subtitle } from "../source_list.ts";
 
 /** One entry of the operator's provider list, as the table `providers` holds it. */
 export interface ProviderEntry {
@@ -41,10 +42,10 @@ export interface EpisodeRequest {
 /** A server that a provider lists; `direct` where the address already is media. */
 export interface ListedServer {
   readonly label: string;
-  readonly embedUrl: string;
+  readonly embedUrl: HttpUrl;
   readonly resolution: string | null;
   readonly direct?: { readonly kind: string; readonly headers?: Readonly<Record<string, string>> };
-  readonly subtitles?: readonly Subtitle[];
+  readonly subtitles?: readonly FoundSubtitle[];
   readonly chapters?: readonly Chapter[];
 }
 
@@ -74,4 +75,12 @@ export interface Recipe {
   listServers(request: EpisodeRequest, pages: PageClient): Promise<Listing>;
   /** The provider's own search, for discovery. */
   search?(provider: ProviderEntry, query: string, pages: PageClient): Promise<readonly SearchHit[]>;
+}
+
+/** One outcome per option → the listing. */
+export function splitListing(listed: readonly (ListedServer | ListFailure)[]): Listing {
+  return {
+    servers: listed.flatMap((one) => "embedUrl" in one ? [one] : []),
+    failures: listed.flatMap((one) => "code" in one ? [one] : []),
+  };
 }

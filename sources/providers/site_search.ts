@@ -1,7 +1,7 @@
 // A site's own search page → titles and their pages, for discovery. Runs on: Deno, edge runtime.
 import { z } from "zod";
+import { parseHttpUrl } from "../../core/http_url.ts";
 import { attribute, textOf } from "../html.ts";
-import { webAddress } from "../iframe.ts";
 import { absolute, type PageClient } from "../page_client.ts";
 import type { ProviderEntry, SearchHit } from "./recipe.ts";
 
@@ -28,7 +28,7 @@ export async function searchSite(
   const page = await pages.document(absolute(path, provider.base_url ?? ""));
   const hits = new Map<string, SearchHit>();
   for (const link of page.document.querySelectorAll(config.results)) {
-    const address = webAddress(attribute(link, "href") ?? "", page.url);
+    const address = parseHttpUrl(attribute(link, "href") ?? "", page.url);
     const title = attribute(link, "title")?.trim() || textOf(link);
     if (address !== null && title !== "" && !hits.has(address)) hits.set(address, { title, page: address });
     if (hits.size === MAX_HITS) break;

@@ -1,8 +1,8 @@
 // Resolver `inertia-page`: a page whose state is JSON in an attribute, `data-page="{&quot;props&quot;:{&quot;url&quot;:…}}"`.
 // Example: props.url = "https://cdn.test/v.mp4?X-Amz-Date=…&X-Amz-Expires=3600". Runs on: Deno, edge runtime.
 import { z } from "zod";
+import { parseHttpUrl } from "../../core/http_url.ts";
 import { mediaKind } from "../media_kind.ts";
-import { absolute } from "../page_client.ts";
 import { SourceError } from "../source_error.ts";
 import { tags } from "../tags.ts";
 import { directMedia } from "./direct.ts";
@@ -20,7 +20,8 @@ export function resolveInertiaPage({ html, url }: EmbedPage): Resolved | null {
   if (address === undefined) return null; // such a page, but no player
   // Such a page keeps its address for subscribers: it says null where anybody else asks.
   if (!address) throw new SourceError("subscription", "the page has no address for visitors");
-  const media = absolute(address, url);
+  const media = parseHttpUrl(address, url);
+  if (media === null) throw new SourceError("parse", "the page's state names a URL that is not http or https");
   return directMedia(media, mediaKind(media) ?? "mp4", url);
 }
 

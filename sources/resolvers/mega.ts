@@ -3,6 +3,7 @@
 // Example: POST {api}/cs [{"a":"g","g":1,"p":"node"}] → [{"g":"https://…","s":1234,"at":"…"}] or [-9]. Runs on: Deno, edge.
 import { z } from "zod";
 import { decodeBase64 } from "../../core/base64url.ts";
+import { parseHttpUrl } from "../../core/http_url.ts";
 import type { PageClient } from "../page_client.ts";
 import { SourceError } from "../source_error.ts";
 import type { Resolved } from "./resolver.ts";
@@ -65,8 +66,10 @@ async function ask(node: string, apiUrl: string, pages: PageClient) {
 }
 
 function resolvedFrom({ g, s }: { g?: string | undefined; s: number }, link: MegaLink): Resolved {
-  if (!g || !URL.canParse(g)) throw new SourceError("quota", "the API names no address for the file");
-  return { url: g, kind: "mega", headers: {}, expiresAt: null, subtitles: [], megaKey: link.key, sizeBytes: s };
+  if (!g) throw new SourceError("quota", "the API names no address for the file");
+  const url = parseHttpUrl(g);
+  if (url === null) throw new SourceError("parse", "the API names a URL that is not http or https");
+  return { url, kind: "mega", headers: {}, expiresAt: null, subtitles: [], megaKey: link.key, sizeBytes: s };
 }
 
 /** Codes of the API's error table. */

@@ -1,8 +1,8 @@
 // Resolver `packed-player`: the player's set-up is a packed script that names HLS addresses.
 // Example, unpacked: links = { "hls2": "https://cdn.test/…/master.m3u8?t=…", "hls4": "/stream/…/master.m3u8" }.
 // The address is good for the network it was made for: whoever downloads resolves again. Runs on: Deno, edge runtime.
+import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
 import { expiryOf } from "../expiry.ts";
-import { webAddress } from "../iframe.ts";
 import { mediaKind } from "../media_kind.ts";
 import { SourceError } from "../source_error.ts";
 import { directMedia } from "./direct.ts";
@@ -27,7 +27,7 @@ export function resolvePackedPlayer({ html, url }: EmbedPage): Resolved | null {
 }
 
 function preferredLink(script: string, base: string): Resolved | null {
-  const links = new Map(propertyStrings(script, LINKS).map(({ name, value }) => [name, webAddress(value, base)]));
+  const links = new Map(propertyStrings(script, LINKS).map(({ name, value }) => [name, parseHttpUrl(value, base)]));
   for (const name of LINKS) {
     const address = links.get(name);
     if (address) return hls(address, base);
@@ -44,6 +44,6 @@ function firstMedia(script: string, base: string): Resolved | null {
 }
 
 /** The master playlist as it is: which variant is taken is the player's and the runner's choice. */
-function hls(address: string, base: string): Resolved {
+function hls(address: HttpUrl, base: string): Resolved {
   return { ...directMedia(address, "hls", base), expiresAt: expiryOf(address) };
 }

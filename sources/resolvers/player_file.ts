@@ -1,6 +1,6 @@
 // Resolver `player-file`: a page whose script or <video> element names its media: `file: "…"`, `player.src({ src: "…" })`.
 // Example: <script>jwplayer().setup({ file: "https://cdn.test/ep1.mp4?t=1" })</script>. Runs on: Deno, edge runtime.
-import { webAddress } from "../iframe.ts";
+import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
 import { type MediaKind, mediaKind, mediaKindOfType } from "../media_kind.ts";
 import type { PageClient } from "../page_client.ts";
 import { tags } from "../tags.ts";
@@ -25,13 +25,13 @@ export async function resolvePlayerFile(page: EmbedPage, pages: PageClient): Pro
   return null;
 }
 
-function elementAddresses({ html, url }: EmbedPage): readonly string[] {
-  const addresses: string[] = [];
+function elementAddresses({ html, url }: EmbedPage): readonly HttpUrl[] {
+  const addresses: HttpUrl[] = [];
   let inVideo = false;
   for (const { name, attributes } of tags(html)) {
     if (name === "video" || name === "/video") inVideo = name === "video";
     if (name !== "video" && !(name === "source" && inVideo)) continue;
-    const address = webAddress(attributes.get("src") ?? "", url);
+    const address = parseHttpUrl(attributes.get("src") ?? "", url);
     if (address !== null) addresses.push(address);
   }
   return addresses;

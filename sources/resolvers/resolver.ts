@@ -1,17 +1,18 @@
 // What every resolver is: it looks at an embed page and either says "not mine" (null) or names the media behind it.
 // Runs on: Deno, edge runtime.
+import type { HttpUrl } from "../../core/http_url.ts";
 import type { MediaKind } from "../media_kind.ts";
 import type { PageClient } from "../page_client.ts";
-import type { Subtitle } from "../source_list.ts";
+import type { FoundSubtitle } from "../source_list.ts";
 
 export interface Resolved {
-  readonly url: string;
+  readonly url: HttpUrl;
   readonly kind: MediaKind;
   /** What the media host wants to see, such as a Referer. */
   readonly headers: Readonly<Record<string, string>>;
   /** Unix seconds, null where nothing says so. */
   readonly expiresAt: number | null;
-  readonly subtitles: readonly Subtitle[];
+  readonly subtitles: readonly FoundSubtitle[];
   /** `mega`: 32 bytes (base64url, as in the link's fragment) from which key, counter and MAC follow; the bytes are encrypted. */
   readonly megaKey?: string;
   readonly sizeBytes?: number;

@@ -1,7 +1,7 @@
 // Media and subtitles that a player's script names. Example: `tracks: [{ file: "/en.vtt", label: "English" }]`.
 // Runs on: Deno, edge runtime.
-import { webAddress } from "../iframe.ts";
-import type { Subtitle } from "../source_list.ts";
+import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
+import type { FoundSubtitle } from "../source_list.ts";
 import { propertyStrings } from "./script_strings.ts";
 
 const SUBTITLE = /\.(?:vtt|srt|ass)$/i;
@@ -10,13 +10,13 @@ const MAX_LABEL_DISTANCE = 200;
 
 export interface ScriptMedia {
   /** `file` and `src` values that are no subtitles, in the order of the script. */
-  readonly addresses: readonly string[];
-  readonly subtitles: readonly Subtitle[];
+  readonly addresses: readonly HttpUrl[];
+  readonly subtitles: readonly FoundSubtitle[];
 }
 
 export function scriptMedia(script: string, base: string): ScriptMedia {
-  const addresses = new Set<string>();
-  const subtitles = new Map<string, Subtitle>();
+  const addresses = new Set<HttpUrl>();
+  const subtitles = new Map<string, FoundSubtitle>();
   let last: { readonly url: string; readonly end: number } | null = null;
   for (const { name, value, at } of propertyStrings(script, ["file", "src", "label", "srclang"])) {
     if (name === "label" || name === "srclang") {
@@ -24,7 +24,7 @@ export function scriptMedia(script: string, base: string): ScriptMedia {
       if (subtitle) subtitles.set(subtitle.url, { ...subtitle, [name === "label" ? "label" : "language"]: value });
       continue;
     }
-    const url = webAddress(value, base);
+    const url = parseHttpUrl(value, base);
     if (url === null) continue;
     if (!isSubtitle(url)) addresses.add(url);
     else if (!subtitles.has(url)) subtitles.set(url, { url });
