@@ -69,15 +69,15 @@ async function listServers(request: EpisodeRequest, own: ResolveTools, tools: Co
 
 /** The tools with what the provider's entry says about politeness. */
 function toolsOf(request: EpisodeRequest, config: CommonConfig, tools: CollectTools): ResolveTools {
+  const site = request.provider.base_url;
   const own: ResolveTools = {
     ...tools,
     parseBudget: tools.parseBudget ?? createParseBudget(),
     userAgent: config.user_agent ?? tools.userAgent ?? DEFAULT_USER_AGENT,
-    headers: { ...tools.headers, ...config.headers },
+    ...(site !== null && config.headers && { siteHeaders: { origin: new URL(site).origin, headers: config.headers } }),
     ...(config.requests_per_host !== undefined && { requestsPerHost: config.requests_per_host }),
     ...(config.resolvers !== undefined && { resolverOfHost: config.resolvers }),
   };
-  const site = request.provider.base_url;
   const { robots } = tools;
   if (robots === undefined || site === null || config.robots === "ignore") return own;
   // Without the check below, which asks for robots.txt itself, and past the gate: the pages that wait for it hold its places.

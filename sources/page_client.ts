@@ -19,6 +19,12 @@ const MAX_RETRY_AFTER_MS = 2_000;
 
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
 
+/** Headers that may hold a cookie or a credential: only requests to this very origin carry them. */
+export interface SiteHeaders {
+  readonly origin: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 export interface PageClientOptions {
   readonly fetch: Fetch;
   readonly signal: AbortSignal;
@@ -31,7 +37,7 @@ export interface PageClientOptions {
   readonly timeoutMs?: number;
   /** Called with every address before it is asked for; throws to refuse (robots.txt, private name). */
   readonly beforeRequest?: (url: URL, signal: AbortSignal) => Promise<void>;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly siteHeaders?: SiteHeaders;
   readonly maxBytes?: number;
   /** What may be parsed for this answer, in all. */
   readonly parseBudget?: ParseBudget;
@@ -112,7 +118,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
       headers: {
         "user-agent": options.userAgent ?? DEFAULT_USER_AGENT,
         accept: "text/html,application/json;q=0.9,*/*;q=0.8",
-        ...options.headers,
+        ...(options.siteHeaders?.origin === target.origin && options.siteHeaders.headers),
         ...request.headers,
       },
     });

@@ -2,6 +2,7 @@
 // Example: { "name": "animasu", "recipe": "select-base64", "base_url": "https://site.example", "rights": "…" }.
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
+import { parseHttpUrl } from "../core/http_url.ts";
 import { findRecipe, RECIPE_NAMES } from "./providers/recipes.ts";
 import { RESOLVER_NAMES } from "./resolve.ts";
 
@@ -10,6 +11,7 @@ const host = z.string().regex(/^\.?[a-z0-9][a-z0-9.-]*(:\d+)?$/, "must be a host
 /** Keys of `config` that every recipe understands; a recipe adds its own. */
 const commonConfig = z.looseObject({
   user_agent: z.string().min(1).max(300).optional(),
+  /** Sent to the origin of `base_url` and nowhere else. */
   headers: z.record(z.string().regex(/^[a-z0-9-]+$/, "header names are lower case"), z.string().max(1000)).optional(),
   robots: z.enum(["respect", "ignore"]).optional(),
   requests_per_host: z.number().int().min(1).max(16).optional(),
@@ -30,7 +32,8 @@ export function commonConfigOf(config: Readonly<Record<string, unknown>>): Commo
 export const providerEntrySchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,19}$/, "1 to 20 of a-z 0-9 _ -, starting with a letter or digit"),
   recipe: z.string(),
-  base_url: z.url({ protocol: /^https?$/ }).nullish(),
+  base_url: z.url({ protocol: /^https?$/ })
+    .refine((text) => parseHttpUrl(text) !== null, "must not hold user information or control characters").nullish(),
   /** On what ground copies may be kept ("own work", "CC BY 4.0", a contract's name); without it nothing is archived. */
   rights: z.string().min(1).max(500).nullish(),
   config: z.record(z.string(), z.unknown()).default({}),
@@ -47,6 +50,13 @@ export const providerEntrySchema = z.strictObject({
       code: "custom",
       path: ["base_url"],
       message: `the recipe ${recipe.name} needs the site's address`,
+    });
+  }
+  if (entry.config.headers !== undefined && !entry.base_url) {
+    context.addIssue({
+      code: "custom",
+      path: ["config", "headers"],
+      message: "are sent to base_url only: set base_url",
     });
   }
   for (const schema of [commonConfig, recipe.config]) {

@@ -8,7 +8,7 @@ import { pause } from "./pause.ts";
 import { MEDIA_KINDS, type MediaKind, mediaKindOfType } from "./media_kind.ts";
 import { frameAddress } from "./iframe.ts";
 import type { ParseBudget } from "./parse_budget.ts";
-import { createPageClient, type Fetch, type PageClient } from "./page_client.ts";
+import { createPageClient, type Fetch, type PageClient, type SiteHeaders } from "./page_client.ts";
 import { directMedia, resolveDirect } from "./resolvers/direct.ts";
 import { resolveInertiaPage } from "./resolvers/inertia_page.ts";
 import { parseMegaLink, resolveMega } from "./resolvers/mega.ts";
@@ -39,7 +39,7 @@ export interface ResolveTools {
   readonly megaApiUrl?: string;
   /** Hosts whose pages only the named resolver may read. */
   readonly resolverOfHost?: Readonly<Record<string, string>>;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly siteHeaders?: SiteHeaders;
   readonly requestsPerHost?: number;
   readonly beforeRequest?: (url: URL, signal: AbortSignal) => Promise<void>;
   readonly parseBudget?: ParseBudget;

@@ -48,7 +48,7 @@ export function createPageFinder({ store, titleApiUrl, onError }: PageFinderOpti
     const { malId, provider } = request;
     if (titleApiUrl === null || !findRecipe(provider.recipe)?.search) return null;
     // The metadata API's operator gets the same limits, but nothing that is meant for the provider's site.
-    const { headers: _headers, requestsPerHost: _requestsPerHost, ...plain } = tools;
+    const { siteHeaders: _siteHeaders, requestsPerHost: _requestsPerHost, ...plain } = tools;
     const wanted = await namesOf(malId, titleApiUrl, { ...plain, requestsPerHost: 1 }).catch((error) => {
       if (error instanceof SourceError && error.reason === "no_mapping") return null;
       throw error; // the API's trouble says nothing about the title: not kept

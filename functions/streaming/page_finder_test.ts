@@ -23,7 +23,8 @@ function setUp(sites: Readonly<Record<string, Site>>) {
   const { store, mappings } = memoryStore();
   const finder = createPageFinder({ store, titleApiUrl: "https://titles.test/v4", onError: () => {} });
   const provider = { name: "p", recipe: "select-base64", base_url: "https://site.test", config: {} };
-  const tools = { fetch, signal: new AbortController().signal, now: Date.now };
+  const siteHeaders = { origin: "https://site.test", headers: { cookie: "secret" } };
+  const tools = { fetch, signal: new AbortController().signal, now: Date.now, siteHeaders };
   const find = (name = "p") =>
     finder({ malId: 1, episode: 1, provider: { ...provider, name }, page: null, catalogue: null }, tools);
   return { find, mappings, requests };
@@ -38,6 +39,20 @@ Deno.test("S5: the page of the right season is found and kept", async () => {
   const page = `https://site.test/anime/${encodeURIComponent("Some Title Season 2")}/`;
   assert.equal(await find(), page);
   assert.deepEqual(mappings, [["p", { page, title: "Some Title Season 2", score: 1 }, FOUND_SECONDS]]);
+});
+
+Deno.test("config.headers: the site's search gets them, the title API does not", async () => {
+  const sent: (string | null)[] = [];
+  const watched = (site: Site): Site => (request, url) => {
+    sent.push(`${url.host} ${request.headers.get("cookie")}`);
+    return site(request, url);
+  };
+  const { find } = setUp({
+    "titles.test": watched(titleApi({ title: "Some Title" }).site),
+    "site.test": watched(searchSite(["Some Title"]).site),
+  });
+  await find();
+  assert.deepEqual(sent, ["titles.test null", "site.test secret"]);
 });
 
 Deno.test("S5: a title the provider does not have is kept as absent for hours, after a bounded number of searches", async () => {

@@ -10,8 +10,11 @@ import type { Progress } from "./progress.ts";
 import type { JobDir } from "./work_dir.ts";
 
 const RESOLVE_TIMEOUT_MS = 30_000;
-/** All that a source may ask to be sent along; everything else is ours. */
-const HEADER_NAMES = new Set(["referer", "origin", "user-agent", "accept", "accept-language", "cookie"]);
+/**
+ * All that a source may ask to be sent along, as in the proxy; everything else is ours. No cookie: the
+ * host of every redirect and every segment would get it.
+ */
+const HEADER_NAMES = new Set(["referer", "origin", "user-agent", "accept", "accept-language"]);
 // deno-lint-ignore no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f]/;
 

@@ -1,0 +1,144 @@
+// A provider's config.headers may hold a cookie or a credential: the origin of base_url gets them, nobody else.
+import assert from "node:assert/strict";
+import { nonceSite } from "../dev/sites/admin_ajax_site.ts";
+import { base64, selectBase64Site } from "../dev/sites/select_base64_site.ts";
+import { createSites, htmlResponse, type Site } from "../dev/sites/sites.ts";
+import { collectSources, PRODUCT } from "./collect.ts";
+import { checkProviderList } from "./provider_entry.ts";
+import type { ProviderEntry } from "./providers/recipe.ts";
+import { createRobots } from "./robots.ts";
+
+const SECRETS = { cookie: "session=secret", authorization: "Bearer secret", "x-own": "secret" };
+const NAMES = Object.keys(SECRETS);
+
+/** Reads an episode; answers which origins were asked with all of the headers, which with none, and the list. */
+async function read(
+  sites: Readonly<Record<string, Site>>,
+  provider: Partial<ProviderEntry> = {},
+) {
+  const { fetch } = createSites(sites);
+  const sent = new Map<string, boolean>();
+  const watched = (input: string, init?: RequestInit) => {
+    const headers = new Headers(init?.headers);
+    const secrets = NAMES.filter((name) => headers.get(name)?.includes("secret"));
+    const { origin } = new URL(input);
+    assert.ok(secrets.length === 0 || secrets.length === NAMES.length);
+    assert.ok((sent.get(origin) ?? secrets.length > 0) === secrets.length > 0, `${origin} was asked both ways`);
+    sent.set(origin, secrets.length > 0);
+    return fetch(input, init);
+  };
+  const entry = {
+    name: "p",
+    recipe: "select-base64",
+    base_url: "https://site.test",
+    config: { headers: SECRETS },
+    ...provider,
+  };
+  const request = { malId: 1, episode: 1, provider: entry, page: "/anime/some-title/", catalogue: null };
+  const list = await collectSources(request, {
+    fetch: watched,
+    signal: new AbortController().signal,
+    now: Date.now,
+    robots: createRobots({ now: Date.now, product: PRODUCT }),
+    megaApiUrl: "https://api.test",
+  });
+  const origins = (own: boolean) => [...sent].filter(([, told]) => told === own).map(([origin]) => origin).sort();
+  return { list, told: origins(true), untold: origins(false) };
+}
+
+const options = (...links: readonly string[]) =>
+  links.map((link, index) => ({ label: `${index}`, value: base64(`<iframe src="${link}"></iframe>`) }));
+const redirect = (location: string): Site => () => new Response(null, { status: 302, headers: { location } });
+
+Deno.test("config.headers: the site's pages get them, embed hosts do not", async () => {
+  const { list, told, untold } = await read({
+    "site.test": (request, url) =>
+      url.pathname === "/e/own"
+        ? htmlResponse(`<script>p.setup({file:"/stream"})</script>`)
+        : url.pathname === "/stream"
+        ? new Response("#EXTM3U", { headers: { "content-type": "application/vnd.apple.mpegurl" } })
+        : selectBase64Site(options(
+          "https://embed.test/e",
+          "https://sub.site.test/e",
+          "http://site.test/e",
+          "https://site.test:8080/e",
+          "https://site.test/e/own",
+          "https://mega.test/embed/AbCdEf12#AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+        ))(request, url),
+    "embed.test": () => htmlResponse(`<script>p.setup({file:"https://cdn.test/stream"})</script>`),
+    "cdn.test": () => new Response("x", { headers: { "content-type": "video/mp4" } }),
+  });
+  assert.deepEqual(told, ["https://site.test"]);
+  assert.deepEqual(untold, [
+    "http://site.test",
+    "https://api.test",
+    "https://cdn.test",
+    "https://embed.test",
+    "https://site.test:8080",
+    "https://sub.site.test",
+  ]);
+  // What the media's host gets, from players, the Worker and the runner alike, is stored with the server.
+  for (const { headers } of list.servers) {
+    assert.deepEqual(Object.keys(headers).filter((name) => name !== "referer"), []);
+  }
+  assert.ok(!JSON.stringify(list).includes("secret"));
+});
+
+Deno.test("config.headers: a redirect that leaves the origin goes without", async () => {
+  for (
+    const elsewhere of ["https://other.test", "https://www.site.test", "http://site.test", "https://site.test:8080"]
+  ) {
+    const { told, untold } = await read({
+      "site.test": redirect(`${elsewhere}/x`),
+      [new URL(elsewhere).host]: (_, url) =>
+        url.origin === "https://site.test" ? redirect(`${elsewhere}/x`)(_, url) : htmlResponse("moved"),
+    });
+    assert.deepEqual([told, untold], [["https://site.test"], [elsewhere]]);
+  }
+});
+
+Deno.test("config.headers: an http base_url → not to https of the host", async () => {
+  const site: Site = (request, url) =>
+    url.protocol === "http:" ? redirect(`https://site.test${url.pathname}`)(request, url) : htmlResponse("moved");
+  const { told, untold } = await read({ "site.test": site }, { base_url: "http://site.test/path" });
+  assert.deepEqual([told, untold], [["http://site.test"], ["https://site.test"]]);
+});
+
+Deno.test("config.headers: a redirect back to the origin carries them again", async () => {
+  const site = selectBase64Site();
+  const { told, untold, list } = await read({
+    "site.test": (request, url) =>
+      url.pathname === "/anime/some-title/" && url.search === ""
+        ? redirect("https://other.test/login")(request, url)
+        : site(request, url),
+    "other.test": redirect("https://site.test/anime/some-title/?back=1"),
+  });
+  assert.equal(list.state, "ok");
+  assert.ok(told.includes("https://site.test") && untold.includes("https://other.test"));
+});
+
+Deno.test("config.headers: robots.txt that redirects elsewhere goes without", async () => {
+  const site = selectBase64Site(options("https://site.test/a.mp4"));
+  const { told, untold } = await read({
+    "site.test": (request, url) =>
+      url.pathname === "/robots.txt" ? redirect("https://robots.test/r")(request, url) : site(request, url),
+    "robots.test": () => new Response(""),
+  });
+  assert.deepEqual([told, untold], [["https://site.test"], ["https://robots.test"]]);
+});
+
+Deno.test("config.headers: admin-ajax requests get them, its players do not", async () => {
+  const { told, untold } = await read({
+    "ajax.test": nonceSite({ nonces: ["n"], validNonce: "n" }),
+    "player.test": () => htmlResponse("x"),
+  }, { recipe: "admin-ajax-nonce", base_url: "https://ajax.test" });
+  assert.deepEqual([told, untold], [["https://ajax.test"], ["https://player.test"]]);
+});
+
+Deno.test("config.headers without base_url → refused, and sent nowhere", async () => {
+  const entry = { name: "own", recipe: "catalogue", config: { headers: SECRETS } };
+  assert.equal(checkProviderList([entry]).ok, false);
+  assert.equal(checkProviderList([{ ...entry, base_url: "https://own.test" }]).ok, true);
+  const { told } = await read({ "site.test": selectBase64Site() }, { base_url: null });
+  assert.deepEqual(told, []);
+});
