@@ -1,4 +1,5 @@
 /** One log of all services: `runner   | {"event":"job:claimed"}`, each name in its colour on a terminal. */
+import { terminalText } from "../core/terminal_text.ts";
 
 const WIDTH = 9;
 const COLOURS = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
@@ -12,6 +13,7 @@ export function createLogStream(write: (text: string) => void, options: { colour
     if (!seen.includes(service)) seen.push(service);
     const name = service.padEnd(WIDTH);
     const colour = COLOURS[seen.indexOf(service) % COLOURS.length];
-    write(options.colour ? `\x1b[${colour}m${name} |\x1b[0m ${line}` : `${name} | ${line}`);
+    const text = terminalText(line); // what a service logs may hold words of others
+    write(options.colour ? `\x1b[${colour}m${name} |\x1b[0m ${text}` : `${name} | ${text}`);
   };
 }

@@ -3,6 +3,7 @@
  * Example: `events.on((event) => console.log(JSON.stringify(event)))`. Runs on: Deno.
  */
 import type { ErrorClass } from "../core/errors.ts";
+import { terminalJson } from "../core/terminal_text.ts";
 
 export type Phase = "resolving" | "downloading" | "verifying" | "finalising" | "uploading" | "replicating";
 
@@ -83,6 +84,6 @@ export function logEvents(events: Events, write: (line: string) => void, now: ()
   events.on((event) => {
     if (event.event === "job:progress") return;
     const { event: name, ...rest } = event;
-    write(JSON.stringify({ at: now().toISOString(), event: name, ...rest }));
+    write(terminalJson({ at: now().toISOString(), event: name, ...rest }));
   });
 }

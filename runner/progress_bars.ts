@@ -3,6 +3,7 @@
  * Example: `showBars(events)`. Runs on: Deno.
  */
 import cliProgress from "cli-progress";
+import { terminalText } from "../core/terminal_text.ts";
 import type { Events, RunnerEvent } from "./events.ts";
 
 export type Bars = {
@@ -21,12 +22,13 @@ export function showBars(events: Events, bars: Bars = createBars()): void {
     const job = open.get(id);
     if (job === undefined) return;
     open.delete(id);
-    bars.log(`${job.name}: ${outcome}\n`);
+    bars.log(`${job.name}: ${terminalText(outcome)}\n`);
     bars.remove(job.bar); // draws, and so writes the line: what is only noted when the bars stop is never seen
   }
 
   /** Without a bar nothing draws, and a note for the next drawing would be lost. */
-  function say(line: string): void {
+  function say(text: string): void {
+    const line = terminalText(text);
     if (open.size > 0) bars.log(`${line}\n`);
     else console.error(line);
   }
@@ -34,7 +36,8 @@ export function showBars(events: Events, bars: Bars = createBars()): void {
   events.on((event) => {
     switch (event.event) {
       case "job:claimed": {
-        const name = `${event.provider} ${event.malId}/${event.episode} ${event.resolution ?? ""}`.trimEnd();
+        const { provider, malId, episode, resolution } = event;
+        const name = terminalText(`${provider} ${malId}/${episode} ${resolution ?? ""}`.trimEnd());
         open.set(event.id, { name, bar: bars.create(1, 0, { name, phase: "resolving", speed: "", eta: "" }) });
         break;
       }

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { createEvents } from "./events.ts";
+import { createEvents, logEvents } from "./events.ts";
 import { type Bars, showBars } from "./progress_bars.ts";
 
-Deno.test("showBars: a bar per claimed job that follows its bytes, and a line for how it ended", () => {
+function recordingBars() {
   const said: string[] = [];
   const bars: Bars = {
     create: (_total, _start, payload) => {
@@ -16,6 +16,11 @@ Deno.test("showBars: a bar per claimed job that follows its bytes, and a line fo
     log: (line) => said.push(line.trim()),
     stop: () => said.push("stop"),
   };
+  return { said, bars };
+}
+
+Deno.test("showBars: a bar per claimed job that follows its bytes, and a line for how it ended", () => {
+  const { said, bars } = recordingBars();
   const events = createEvents();
   showBars(events, bars);
   events.emit({
@@ -47,4 +52,33 @@ Deno.test("showBars: a bar per claimed job that follows its bytes, and a line fo
     "remove",
     "stop",
   ]);
+});
+
+const ESCAPES = "\u001b]0;owned\u0007\u001b[2J\u009b31m\u202e\r\nok";
+
+Deno.test("showBars: foreign text in names and reasons → no terminal escapes", () => {
+  const { said, bars } = recordingBars();
+  const events = createEvents();
+  showBars(events, bars);
+  const claimed = { event: "job:claimed", malId: 5, episode: 2, resolution: ESCAPES, attempt: 1 } as const;
+  events.emit({ ...claimed, id: "1", provider: ESCAPES });
+  events.emit({ event: "queue:unavailable", during: "claim", message: ESCAPES });
+  events.emit({ event: "job:failed", id: "1", code: "unsupported", message: ESCAPES });
+  const name = "]0;owned[2J31m ok 5/2 ]0;owned[2J31m ok";
+  assert.deepEqual(said, [
+    `create ${JSON.stringify({ name, phase: "resolving", speed: "", eta: "" })}`,
+    "the queue cannot be reached (claim): ]0;owned[2J31m ok",
+    `${name}: failed (unsupported): ]0;owned[2J31m ok`,
+    "remove",
+  ]);
+});
+
+Deno.test("logEvents: foreign text in a line → escaped, the value unchanged", () => {
+  const lines: string[] = [];
+  const events = createEvents();
+  logEvents(events, (line) => lines.push(line), () => new Date(0));
+  events.emit({ event: "job:failed", id: "1", code: "unsupported", message: ESCAPES });
+  assert.equal(JSON.parse(lines[0]!).message, ESCAPES);
+  // deno-lint-ignore no-control-regex
+  assert.doesNotMatch(lines[0]!, /[\u0000-\u001f\u007f-\u009f\u202e]/);
 });

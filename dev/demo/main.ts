@@ -2,6 +2,7 @@
  * `deno task demo`: the main job on real video, told step by step. Uses the system of a running `deno task dev`, else starts one of
  * its own on free ports and stops it at the end. Exit code 0 only if every step held; `--json` prints one document for machines.
  */
+import { terminalJson, terminalLines } from "../../core/terminal_text.ts";
 import { createTeller, seconds } from "./teller.ts";
 import { connect, type Connection } from "./connect.ts";
 import * as story from "./story.ts";
@@ -38,10 +39,12 @@ async function main(args: readonly string[]): Promise<number> {
     await tell(teller, { signal, onFailure: (reason) => interrupted.abort(reason) });
     ok = true;
   } catch (error) {
-    if (!teller.steps.some((step) => !step.ok)) console.error(error instanceof Error ? error.message : String(error));
+    if (!teller.steps.some((step) => !step.ok)) {
+      console.error(terminalLines(error instanceof Error ? error.message : String(error)));
+    }
   }
   const ms = Math.round(performance.now() - startedAt);
-  if (json) console.log(JSON.stringify({ ok, ms, steps: teller.steps }, null, 2));
+  if (json) console.log(terminalJson({ ok, ms, steps: teller.steps }, 2));
   teller.say(ok ? `\nEvery step held, in ${seconds(ms)}.` : "\nThe demo failed at the step marked ✗.");
   return ok ? 0 : 1;
 }
@@ -60,7 +63,7 @@ async function tell(
     await tellEpisode(teller, { system, sql, signal });
   } catch (error) {
     const tail = connection.logTail();
-    if (tail.length > 0) console.error(`\nWhat the services said last:\n${tail.join("\n")}`);
+    if (tail.length > 0) console.error(terminalLines(`\nWhat the services said last:\n${tail.join("\n")}`));
     throw error;
   }
 }

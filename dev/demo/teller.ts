@@ -3,6 +3,7 @@
  * Example: `const asked = await teller.step("ask", "the episode is asked for", () => askEpisode(…), (a) => "answered in …")`.
  */
 import cliProgress from "cli-progress";
+import { terminalLines, terminalText } from "../../core/terminal_text.ts";
 import type { Job } from "./story.ts";
 
 export interface StepReport {
@@ -23,7 +24,7 @@ export interface Teller {
 
 export function createTeller(options: { json: boolean; terminal: boolean }): Teller {
   const steps: StepReport[] = [];
-  const say = (line: string) => options.json ? undefined : console.log(line);
+  const say = (line: string) => options.json ? undefined : console.log(terminalLines(line));
   const showJobs = options.json ? () => {} : options.terminal ? jobBars() : jobLines(say);
   return {
     steps,
@@ -34,7 +35,7 @@ export function createTeller(options: { json: boolean; terminal: boolean }): Tel
       const report = (ok: boolean, text: string) => {
         const ms = Math.round(performance.now() - startedAt);
         steps.push({ step, ok, ms, detail: text });
-        say(`${ok ? "✓" : "✗"} ${step.padEnd(12)} ${text}  (${seconds(ms)})`);
+        say(`${ok ? "✓" : "✗"} ${step.padEnd(12)} ${terminalText(text)}  (${seconds(ms)})`);
       };
       try {
         const value = await run();
@@ -53,7 +54,7 @@ export function seconds(ms: number): string {
 }
 
 function nameOf(job: Job): string {
-  return `${job.provider} ${job.resolution ?? "–"}`;
+  return terminalText(`${job.provider} ${job.resolution ?? "–"}`);
 }
 
 /** Percent of the phase the job is in; null while a total is not known. */
@@ -64,7 +65,8 @@ function percentOf(job: Job): number | null {
 }
 
 function phaseOf(job: Job): string {
-  return job.status === "ready" || job.status === "failed" ? job.status : job.progress.phase ?? job.status;
+  if (job.status === "ready" || job.status === "failed") return job.status;
+  return terminalText(job.progress.phase ?? job.status);
 }
 
 function jobBars(): (jobs: readonly Job[]) => void {
