@@ -49,6 +49,10 @@ export interface PageRequest {
   /** Called for every try: a FormData body cannot be sent twice. */
   readonly body?: () => BodyInit;
   readonly maxBytes?: number;
+  /** What becomes of a body beyond `maxBytes`; of one that is cut, the lines that are whole are read. @default "refuse" */
+  readonly overlong?: "refuse" | "cut";
+  /** Instead of the one that the answer names. */
+  readonly charset?: string;
   /** Whether the body is left unread (media behind a page's address): the text is then empty. */
   readonly skipBody?: (headers: Headers) => boolean;
   /** Whether an answer that is no 2xx is one all the same, judged by the start of its body. */
@@ -76,6 +80,8 @@ export interface PageClient {
 
 interface Hop {
   readonly url: string;
+  /** Of the redirect that led there. */
+  readonly status?: number;
   readonly method: NonNullable<PageRequest["method"]>;
   readonly body: PageRequest["body"];
 }
@@ -129,7 +135,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
       const next = absolute(location, at);
       // RFC 9110 section 15.4: 303 always becomes GET, 301 and 302 do in practice; 307 and 308 keep the method.
       const becomesGet = status === 303 || (status < 303 && method === "POST");
-      return becomesGet ? { url: next, method: "GET", body: undefined } : { url: next, method, body };
+      return becomesGet ? { url: next, status, method: "GET", body: undefined } : { url: next, status, method, body };
     }
     if (response.ok) return { url: at, status, headers, used: await use(response) };
     const start = await readStart(response);
@@ -170,7 +176,11 @@ export function createPageClient(options: PageClientOptions): PageClient {
       if ("used" in result) return result;
       next = result;
     }
-    throw new SourceError("http_5xx", `more than ${MAX_REDIRECTS} redirects`, { again: false });
+    const { status } = next;
+    throw new SourceError("http_5xx", `more than ${MAX_REDIRECTS} redirects`, {
+      again: false,
+      ...(status && { status }),
+    });
   }
 
   async function withTries<T>(address: string, request: PageRequest, use: (response: Response) => Promise<T>) {
@@ -189,7 +199,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
   async function read(url: string, request: PageRequest = {}): Promise<Page> {
     const limit = request.maxBytes ?? options.maxBytes ?? MAX_PAGE_BYTES;
     const { used, ...page } = await withTries(url, request, async (response) => {
-      if (!request.skipBody?.(response.headers)) return await readText(response, limit);
+      if (!request.skipBody?.(response.headers)) return await readText(response, limit, request);
       await response.body?.cancel();
       return "";
     });
@@ -221,10 +231,14 @@ export function createPageClient(options: PageClientOptions): PageClient {
   };
 }
 
-/** Reads a body as text, refusing it as soon as it passes the limit, whatever Content-Length says. */
-export async function readText(response: Response, maxBytes: number): Promise<string> {
+/** Reads a body as text, refusing or cutting it as soon as it passes the limit, whatever Content-Length says. */
+async function readText(
+  response: Response,
+  maxBytes: number,
+  { overlong, charset }: Pick<PageRequest, "overlong" | "charset">,
+): Promise<string> {
   if (!response.body) return "";
-  const decoder = new TextDecoder(charsetOf(response.headers.get("content-type")));
+  const decoder = new TextDecoder(charset ?? charsetOf(response.headers.get("content-type")));
   const reader = response.body.getReader();
   let text = "";
   let received = 0;
@@ -234,6 +248,10 @@ export async function readText(response: Response, maxBytes: number): Promise<st
     received += value.byteLength;
     if (received > maxBytes) {
       await reader.cancel();
+      if (overlong === "cut") {
+        const kept = text + decoder.decode(value.subarray(0, value.byteLength - received + maxBytes));
+        return kept.slice(0, Math.max(kept.lastIndexOf("\n"), kept.lastIndexOf("\r")) + 1);
+      }
       throw new SourceError("too_large", `the page is larger than ${maxBytes} bytes`);
     }
     text += decoder.decode(value, { stream: true });

@@ -1,0 +1,128 @@
+// What a robots.txt says about a URL, as RFC 9309 reads it: the group of our product token or of *, the longest rule decides.
+// Example: isAllowed("User-agent: *\nDisallow: /private", new URL("https://a.test/private/x"), "keepstream") → false.
+// Runs on: Deno, edge runtime.
+
+/** Rules times characters of a path: a file made to cost time is not evaluated, and nothing is read then. */
+const MAX_COMPARISONS = 4_000_000;
+
+/** An `Allow` or `Disallow` line of the groups that count. */
+export interface RobotsRule {
+  readonly allow: boolean;
+  /** In octets, once normalised: the longest rule decides. */
+  readonly length: number;
+  /** `$` at the end: the path has to end there. */
+  readonly anchored: boolean;
+  /** What stands between the `*`. */
+  readonly parts: readonly string[];
+  /** The same of a rule with a query, its reserved characters encoded. */
+  readonly encodedParts: readonly string[] | null;
+}
+
+export function isAllowed(text: string, url: URL, product: string): boolean {
+  return allows(rulesFor(text, product), url);
+}
+
+/** Rules of the groups that name the product, else of those for everybody. */
+export function rulesFor(text: string, product: string): readonly RobotsRule[] {
+  const groups: { agents: string[]; lines: { allow: boolean; path: string }[] }[] = [];
+  let readsAgents = false;
+  for (const line of text.split(/\r\n?|\n/)) {
+    const [, name, value] = /^\s*([A-Za-z-]+)\s*:\s*([^#]*)/.exec(line) ?? [];
+    if (name === undefined || value === undefined) continue;
+    const field = name.toLowerCase();
+    if (field === "user-agent") {
+      if (!readsAgents) groups.push({ agents: [], lines: [] });
+      readsAgents = true;
+      groups.at(-1)!.agents.push(agentOf(value));
+    } else if (field === "allow" || field === "disallow") {
+      readsAgents = false;
+      if (value.trim() !== "") groups.at(-1)?.lines.push({ allow: field === "allow", path: value.trim() });
+    } // other records, such as Sitemap, neither begin nor end a group
+  }
+  const own = groups.filter(({ agents }) => agents.includes(product.toLowerCase()));
+  const counting = own.length > 0 ? own : groups.filter(({ agents }) => agents.includes("*"));
+  return counting.flatMap(({ lines }) => lines.map(({ allow, path }) => toRule(allow, path)));
+}
+
+/**
+ * A rule and a path are compared in two ways, either of which is enough: section 2.2.2 wants reserved characters encoded and gives
+ * `https://` in a query as its example; those of the path are kept, or `/a%2Fb` would mean `/a/b`.
+ */
+export function allows(rules: readonly RobotsRule[], { pathname, search }: URL): boolean {
+  if (pathname === "/robots.txt") return true;
+  const path = normalise(pathname + search, { wildcards: false, encodeQuery: false });
+  const encodedPath = normalise(pathname + search, { wildcards: false, encodeQuery: true });
+  if (rules.length * path.length > MAX_COMPARISONS) return false;
+  let best = { length: -1, allow: true };
+  for (const { length, allow, anchored, parts, encodedParts } of rules) {
+    if (length < best.length || (length === best.length && !allow)) continue;
+    const matching = matches(parts, path, anchored) ||
+      (encodedParts !== null && matches(encodedParts, encodedPath, anchored));
+    if (matching) best = { length, allow };
+  }
+  return best.allow;
+}
+
+/** The product token (section 2.2.1) with which a User-agent line begins: `keepstream/1.0 (x)` → `keepstream`. */
+function agentOf(value: string): string {
+  return /^(?:\*(?=\s|$)|[A-Za-z_-]+)/.exec(value)?.[0].toLowerCase() ?? "";
+}
+
+function toRule(allow: boolean, text: string): RobotsRule {
+  const anchored = text.endsWith("$");
+  const path = anchored ? text.slice(0, -1) : text;
+  const kept = normalise(path, { wildcards: true, encodeQuery: false });
+  const encoded = path.includes("?") ? normalise(path, { wildcards: true, encodeQuery: true }) : null;
+  return {
+    allow,
+    length: kept.length + (anchored ? 1 : 0),
+    anchored,
+    parts: kept.split("*"),
+    encodedParts: encoded?.split("*") ?? null,
+  };
+}
+
+interface NormaliseOptions {
+  /** `*` is a wildcard, as in rules; else it is the character, as in URLs. */
+  readonly wildcards: boolean;
+  readonly encodeQuery: boolean;
+}
+
+/** Without `*` and `$`, whose literal form is the encoded one (section 2.2.3). */
+const RESERVED = ":/?#[]@!&'()+,;=";
+// deno-lint-ignore no-control-regex
+const TO_NORMALISE = /%[0-9A-Fa-f]{2}|[^\u0000-\u007f]+|[^A-Za-z0-9._~-]/g;
+
+/** Section 2.2.2: unreserved characters decoded, the hex digits of others in upper case, everything else encoded. */
+function normalise(path: string, { wildcards, encodeQuery }: NormaliseOptions): string {
+  let inQuery = false;
+  return path.toWellFormed().replace(TO_NORMALISE, (piece) => {
+    if (piece > "\u007f") return encodeURIComponent(piece);
+    if (piece.length === 3) {
+      const character = String.fromCharCode(parseInt(piece.slice(1), 16));
+      return /[A-Za-z0-9._~-]/.test(character) ? character : piece.toUpperCase();
+    }
+    if (piece === "*" && wildcards) return piece;
+    if (piece === "?" && !inQuery) {
+      inQuery = true;
+      return piece;
+    }
+    if (RESERVED.includes(piece) && !(encodeQuery && inQuery && !"&=".includes(piece))) return piece;
+    return `%${piece.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
+  });
+}
+
+/** Greedy and without going back. */
+function matches(parts: readonly string[], path: string, anchored: boolean): boolean {
+  const [first = ""] = parts;
+  if (!path.startsWith(first)) return false;
+  let at = first.length;
+  for (let index = 1; index < parts.length; index++) {
+    const part = parts[index]!;
+    if (anchored && index === parts.length - 1) return path.length - part.length >= at && path.endsWith(part);
+    const found = path.indexOf(part, at);
+    if (found === -1) return false;
+    at = found + part.length;
+  }
+  return !anchored || at === path.length;
+}
