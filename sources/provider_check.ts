@@ -29,7 +29,8 @@ const ADVICE: Readonly<Record<SourceCode, string>> = {
   no_mapping: "map the title to its page, or set TITLE_API_URL so that it is looked for",
   empty: "the page lists nothing for this episode: check the page, the episode, and the entry's selectors",
   parse: "the page is not of the shape this recipe reads: another recipe, or other selectors in config",
-  blocked: "the site wants a browser: ask its owner for access, or set config.user_agent",
+  blocked:
+    "the site wants a browser: ask its owner for access, or set config.user_agent; a proof of work of MEGA is the runner's",
   robots: "the site's robots.txt excludes this; config.robots = \"ignore\" is the operator's decision",
   http_4xx: "the site does not have this address (any more)",
   http_5xx: "the site is in trouble, try again later",

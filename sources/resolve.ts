@@ -12,6 +12,7 @@ import { createPageClient, type Fetch, type PageClient, type SiteHeaders } from 
 import { directMedia, resolveDirect } from "./resolvers/direct.ts";
 import { resolveInertiaPage } from "./resolvers/inertia_page.ts";
 import { parseMegaLink, resolveMega } from "./resolvers/mega.ts";
+import type { SolveMegaChallenge } from "./resolvers/mega_challenge.ts";
 import { resolvePackedPlayer } from "./resolvers/packed_player.ts";
 import { resolvePlayerFile } from "./resolvers/player_file.ts";
 import type { PageResolver, Resolved } from "./resolvers/resolver.ts";
@@ -37,6 +38,8 @@ export interface ResolveTools {
   readonly userAgent?: string;
   /** Address of the MEGA API; without it such links are not resolved. */
   readonly megaApiUrl?: string;
+  /** Where there is time for a proof of work (the runner, not the edge). */
+  readonly solveMegaChallenge?: SolveMegaChallenge;
   /** Hosts whose pages only the named resolver may read. */
   readonly resolverOfHost?: Readonly<Record<string, string>>;
   readonly siteHeaders?: SiteHeaders;
@@ -87,6 +90,7 @@ function knownMedia({ embedUrl, videoUrl, kind }: ServerToResolve): Resolved | n
   const url = parseHttpUrl(videoUrl ?? "");
   if (url === null) return null;
   if (kind === "mega") {
+    if (parseMegaLink(url) !== null) return null; // the link, not the file's address
     const key = parseMegaLink(embedUrl ?? "")?.key; // without it the bytes are noise
     return key === undefined ? null : { ...directMedia(url, kind), megaKey: key };
   }
@@ -100,7 +104,13 @@ async function resolveEmbed(embedUrl: string, tools: ResolveTools): Promise<Reso
   const mega = parseMegaLink(embedUrl);
   if (mega !== null) {
     if (!tools.megaApiUrl) throw new SourceError("unsupported", "MEGA_API_URL is not set");
-    return await resolveMega(mega, { apiUrl: tools.megaApiUrl, pages, pause: (ms) => pause(ms, tools.signal) });
+    const { megaApiUrl: apiUrl, solveMegaChallenge: solve, signal } = tools;
+    return await resolveMega(mega, {
+      apiUrl,
+      pages,
+      pause: (ms) => pause(ms, signal),
+      ...(solve && { solve: (challenge) => solve(challenge, signal) }),
+    });
   }
   return await resolvePage(embedUrl, { pages, pins: tools.resolverOfHost ?? {}, framesLeft: MAX_FRAMES });
 }

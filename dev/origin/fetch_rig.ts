@@ -22,6 +22,7 @@ export type FetchOptions = {
   readonly freeBytes?: number;
   readonly hlsConnections?: number;
   readonly signal?: AbortSignal;
+  readonly megaApiUrl?: string;
   /** Keeps the job's directory under this id between two calls. */
   readonly id?: string;
   readonly onLine?: (line: Line) => void;
@@ -83,6 +84,7 @@ export async function startFetchRig(host: Host): Promise<FetchRig> {
         maxBytes: options.maxBytes ?? 1e9,
         hlsConnections: options.hlsConnections ?? 16,
         mp4Connections: 8,
+        megaApiUrl: options.megaApiUrl,
         onResumed: (bytes, from) => resumed.push({ bytes, from }),
         onPhase: () => {},
       });

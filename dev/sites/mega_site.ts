@@ -23,3 +23,50 @@ export function megaApi(...answers: readonly unknown[]): MegaSite {
     },
   };
 }
+
+export interface GuardedMegaSite {
+  readonly site: Site;
+  /** What each request brought: a proof that is right, one that is wrong, none. */
+  readonly proofs: readonly ("right" | "wrong" | "none")[];
+}
+
+export interface GuardOptions {
+  /** 192 is what the API asks for; 255 is solved in two passes. */
+  readonly easiness: number;
+  /** Where the challenge is put: X-Hashcash of a 402, or JSON behind -27. */
+  readonly form: "header" | "json";
+  /** Of 64 characters. */
+  readonly token?: string;
+}
+
+const TOKEN = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj9AQUJDREVGR0hJSktMTU5P";
+
+/** The API behind a proof of work, which it checks as the real one does: over the whole 12.6 MB. */
+export function guardedMegaApi(api: Site, { easiness, form, token = TOKEN }: GuardOptions): GuardedMegaSite {
+  const proofs: ("right" | "wrong" | "none")[] = [];
+  const challenge = `1:${easiness}:1765000000:${token}`;
+  return {
+    proofs,
+    async site(request, url) {
+      const proof = request.headers.get("x-hashcash");
+      const right = proof !== null && await isProof(proof, { easiness, token });
+      proofs.push(proof === null ? "none" : right ? "right" : "wrong");
+      if (right) return await api(request, url);
+      await request.body?.cancel();
+      return form === "json"
+        ? Response.json([-27, challenge])
+        : new Response("-27", { status: 402, headers: { "x-hashcash": challenge } });
+    },
+  };
+}
+
+async function isProof(proof: string, { easiness, token }: { easiness: number; token: string }): Promise<boolean> {
+  const [version, sameToken, prefix = ""] = proof.split(":");
+  if (version !== "1" || sameToken !== token) return false;
+  const bytes = new Uint8Array(4 + 262_144 * 48);
+  bytes.set(Uint8Array.fromBase64(prefix, { alphabet: "base64url" }));
+  const tokenBytes = Uint8Array.fromBase64(token, { alphabet: "base64url" });
+  for (let at = 4; at < bytes.length; at += 48) bytes.set(tokenBytes, at);
+  const digest = new DataView(await crypto.subtle.digest("SHA-256", bytes));
+  return digest.getUint32(0) <= (((easiness & 63) << 1) + 1) * 2 ** ((easiness >> 6) * 7 + 3);
+}

@@ -1,25 +1,7 @@
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
-import type { Transform } from "node:stream";
-import * as megajs from "megajs";
+import { encryptLikeMega } from "../../dev/sites/mega_file.ts";
 import { downloadMega, type MegaOptions } from "./mega.ts";
 import { importMegaKey, macMatches, megaChunks } from "./mega_crypto.ts";
-
-/** What megajs makes of clear bytes: the cipher text and the key with the MAC in it. */
-async function encryptLikeMega(clear: Uint8Array): Promise<{ cipher: Uint8Array<ArrayBuffer>; key: string }> {
-  // megajs' own types point at addresses on the web: spelled out here what is used of them.
-  const encrypt = megajs.encrypt as unknown as (key: Buffer) => Transform & { key: Uint8Array };
-  const stream = encrypt(Buffer.from(Uint8Array.from({ length: 24 }, (_, i) => i)));
-  const pieces: Uint8Array[] = [];
-  stream.on("data", (piece: Uint8Array) => pieces.push(piece));
-  const ended = new Promise((done) => stream.on("end", done));
-  stream.end(Buffer.from(clear));
-  await ended;
-  const { key } = stream;
-  const cipher = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  pieces.reduce((at, piece) => (cipher.set(piece, at), at + piece.length), 0);
-  return { cipher, key: new Uint8Array(key).toBase64({ alphabet: "base64url", omitPadding: true }) };
-}
 
 function randomBytes(length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);

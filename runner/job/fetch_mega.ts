@@ -1,6 +1,7 @@
 /** A mega link's file: decrypted while it arrives, then judged like any other. Runs on: Deno. */
 import { KeepstreamError } from "../../core/errors.ts";
 import type { Resolved } from "../../sources/resolve.ts";
+import { look } from "../download/look.ts";
 import { downloadMega } from "../download/mega.ts";
 import { sniff } from "../download/sniff.ts";
 import type { ProbeFormat } from "../media/verify.ts";
@@ -17,10 +18,11 @@ const DISK_FACTOR = 2.2;
 
 export async function fetchMega(resolved: Resolved, job: SourceJob, tools: SourceTools): Promise<FetchedSource> {
   const { dir, progress, signal } = tools;
-  const { megaKey: key, sizeBytes } = resolved;
-  if (key === undefined || sizeBytes === undefined) {
-    throw new KeepstreamError("invalid_input", "the mega link has no key");
-  }
+  const { megaKey: key } = resolved;
+  if (key === undefined) throw new KeepstreamError("invalid_input", "the mega link has no key");
+  // While the API does not answer, the address that was known before is tried: the host knows its size.
+  const sizeBytes = resolved.sizeBytes ?? (await look(resolved.url, mediaRequest(resolved, tools))).sizeBytes;
+  if (sizeBytes === null) throw new KeepstreamError("network", "the host does not say how large the file is");
   if (sizeBytes > tools.maxBytes) throw new KeepstreamError("too_large", `the file has ${sizeBytes} bytes`);
   await tools.reservation.resize(sizeBytes * DISK_FACTOR);
   progress.enter("downloading", sizeBytes);

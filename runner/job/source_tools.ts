@@ -1,6 +1,8 @@
 /** What every way of fetching a source is handed, and the media request made of it. Runs on: Deno. */
 import type { TargetPolicy } from "../../core/target_policy.ts";
 import { type Resolved, resolveServer } from "../../sources/resolve.ts";
+import { parseMegaLink } from "../../sources/resolvers/mega.ts";
+import { solveMegaChallenge } from "../download/mega_proof.ts";
 import type { Candidate } from "../loop/queue.ts";
 import type { FinalFile } from "../media/fast_start.ts";
 import type { Line } from "../network/forward_proxy.ts";
@@ -10,6 +12,8 @@ import type { Progress } from "./progress.ts";
 import type { JobDir } from "./work_dir.ts";
 
 const RESOLVE_TIMEOUT_MS = 30_000;
+/** With a proof of work, which has a limit of its own. */
+const MEGA_RESOLVE_TIMEOUT_MS = 300_000;
 /**
  * All that a source may ask to be sent along, as in the proxy; everything else is ours. No cookie: the
  * host of every redirect and every segment would get it.
@@ -46,14 +50,17 @@ export type FetchedSource = { readonly final: FinalFile; readonly durationSecond
 
 /** Reads the embed page again where the bytes are fetched: an address may be bound to whoever asked for it. */
 export async function resolveCandidate(candidate: Candidate, tools: SourceTools): Promise<Resolved> {
+  // Without a page the address itself is looked at: it may be media or a page, whatever it is called.
+  const embedUrl = candidate.embedUrl ?? candidate.videoUrl;
+  const limitMs = parseMegaLink(embedUrl ?? "") === null ? RESOLVE_TIMEOUT_MS : MEGA_RESOLVE_TIMEOUT_MS;
   const resolved = await resolveServer(
-    // Without a page the address itself is looked at: it may be media or a page, whatever it is called.
-    { embedUrl: candidate.embedUrl ?? candidate.videoUrl, videoUrl: candidate.videoUrl, kind: candidate.kind },
+    { embedUrl, videoUrl: candidate.videoUrl, kind: candidate.kind },
     {
       fetch: tools.fetch,
-      signal: AbortSignal.any([tools.signal, AbortSignal.timeout(RESOLVE_TIMEOUT_MS)]),
+      signal: AbortSignal.any([tools.signal, AbortSignal.timeout(limitMs)]),
       now: Date.now,
       policy: tools.policy,
+      solveMegaChallenge,
       ...(tools.megaApiUrl === undefined ? {} : { megaApiUrl: tools.megaApiUrl }),
     },
   );

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { MEGA_KEY, MEGA_LINK, MEGA_NODE, megaApi } from "../../dev/sites/mega_site.ts";
+import { guardedMegaApi, MEGA_KEY, MEGA_LINK, MEGA_NODE, megaApi } from "../../dev/sites/mega_site.ts";
 import { createSites } from "../../dev/sites/sites.ts";
 import { createPageClient } from "../page_client.ts";
 import { SourceError } from "../source_error.ts";
-import { parseMegaLink, resolveMega } from "./mega.ts";
+import { type MegaOptions, parseMegaLink, resolveMega } from "./mega.ts";
+import type { MegaChallenge } from "./mega_challenge.ts";
 
 function resolve(answers: readonly unknown[], key = MEGA_KEY) {
   const api = megaApi(...answers);
@@ -82,4 +83,73 @@ Deno.test("input 59: an answer of the wrong types → parse", async () => {
 
 Deno.test("S9: a file without an address is over its quota", async () => {
   await assert.rejects(resolve([[{ s: 5 }]]).result, refusedAs("quota"));
+});
+
+/** `solve` answers whatever it is asked with the given prefixes, in turn; the API refuses what is wrong. */
+function resolveGuarded(guard: Parameters<typeof guardedMegaApi>[1], solve?: MegaOptions["solve"]) {
+  const { site, proofs } = guardedMegaApi(megaApi([FILE]).site, guard);
+  const { fetch } = createSites({ "api.test": site });
+  const result = resolveMega({ node: MEGA_NODE, key: MEGA_KEY }, {
+    apiUrl: "https://api.test/",
+    pages: createPageClient({ fetch, signal: new AbortController().signal }),
+    pause: () => Promise.reject(new Error("not expected")),
+    ...(solve && { solve }),
+  });
+  return { result, proofs };
+}
+
+/** Of the emulator's own token at easiness 255. */
+const SOLVED = "AAAAAA";
+
+for (const form of ["header", "json"] as const) {
+  Deno.test(`mega: a proof of work in ${form} form → solved, then the file`, async () => {
+    const asked: MegaChallenge[] = [];
+    const { result, proofs } = resolveGuarded(
+      { easiness: 255, form },
+      (challenge) => (asked.push(challenge), Promise.resolve(SOLVED)),
+    );
+    assert.equal((await result).url, FILE.g);
+    assert.deepEqual([proofs, asked.map(({ threshold }) => threshold)], [["none", "right"], [127 * 2 ** 24]]);
+  });
+
+  Deno.test(`mega: a proof of work in ${form} form, nobody to solve it → blocked`, async () => {
+    const { result, proofs } = resolveGuarded({ easiness: 192, form });
+    await assert.rejects(result, (error) => {
+      assert.ok(error instanceof SourceError && error.retryable);
+      assert.deepEqual([error.reason, error.code, error.retryAfterSeconds], ["blocked", "rate_limited", 60]);
+      assert.match(error.message, /wants a proof of work: only the runner/);
+      return true;
+    });
+    assert.deepEqual(proofs, ["none"]);
+  });
+
+  Deno.test(`mega: proofs of work in ${form} form without end → blocked`, async () => {
+    const { result, proofs } = resolveGuarded({ easiness: 192, form }, () => Promise.resolve("_____w"));
+    await assert.rejects(
+      result,
+      (error) => refusedAs("blocked")(error) && /one proof of work after the other/.test((error as Error).message),
+    );
+    assert.deepEqual(proofs, ["none", "wrong", "wrong"]);
+  });
+
+  Deno.test(`mega: a hostile challenge in ${form} form → blocked, never solved`, async () => {
+    const never = () => Promise.reject(new Error("not expected"));
+    for (const easiness of [0, 63, 128, 140, 256, 1e9, NaN]) {
+      await assert.rejects(resolveGuarded({ easiness, form }, never).result, refusedAs("blocked"), `${easiness}`);
+    }
+    for (const token of ["", "A", "!".repeat(64), "A".repeat(1000)]) {
+      await assert.rejects(resolveGuarded({ easiness: 192, form, token }, never).result, refusedAs("blocked"), token);
+    }
+  });
+}
+
+Deno.test("mega: -27 or 402 without a challenge → blocked", async () => {
+  for (const answer of [-27, [-27], [-27, 5], [-27, {}]]) {
+    const refused = answer instanceof Array && typeof answer[1] === "object" ? "parse" : "blocked";
+    await assert.rejects(resolve([answer]).result, refusedAs(refused), JSON.stringify(answer));
+  }
+  const { fetch } = createSites({ "api.test": () => new Response("", { status: 402 }) });
+  const pages = createPageClient({ fetch, signal: new AbortController().signal });
+  const options = { apiUrl: "https://api.test", pages, pause: () => Promise.resolve() };
+  await assert.rejects(resolveMega({ node: MEGA_NODE, key: MEGA_KEY }, options), refusedAs("blocked"));
 });
