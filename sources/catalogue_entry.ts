@@ -3,6 +3,7 @@
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { parseHttpUrl } from "../core/http_url.ts";
+import { declaredRights } from "../core/rights.ts";
 import { subtitleSchema } from "./source_list.ts";
 
 export const MAX_CATALOGUE_ENTRIES = 5_000;
@@ -18,7 +19,7 @@ export const catalogueEntrySchema = z.strictObject({
   mal_id: z.number().int().min(1).max(2 ** 31 - 1),
   episode: z.number().int().min(1).max(100_000),
   title: z.string().max(500).nullish(),
-  rights: z.string().min(1).max(500).nullish(),
+  rights: z.string().max(500).nullish().transform(declaredRights),
   sources: z.array(z.strictObject({
     url: webAddress,
     resolution: resolution.nullish(),

@@ -3,6 +3,7 @@
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { parseHttpUrl } from "../core/http_url.ts";
+import { declaredRights } from "../core/rights.ts";
 import { findRecipe, RECIPE_NAMES } from "./providers/recipes.ts";
 import { RESOLVER_NAMES } from "./resolve.ts";
 
@@ -35,7 +36,7 @@ export const providerEntrySchema = z.strictObject({
   base_url: z.url({ protocol: /^https?$/ })
     .refine((text) => parseHttpUrl(text) !== null, "must not hold user information or control characters").nullish(),
   /** On what ground copies may be kept ("own work", "CC BY 4.0", a contract's name); without it nothing is archived. */
-  rights: z.string().min(1).max(500).nullish(),
+  rights: z.string().max(500).nullish().transform(declaredRights),
   config: z.record(z.string(), z.unknown()).default({}),
   enabled: z.boolean().default(true),
   position: z.number().int().min(0).max(10_000).optional(),

@@ -14,7 +14,7 @@ create table public.providers (
   constraint providers_config_is_an_object check (jsonb_typeof(config) = 'object')
 );
 comment on table public.providers is 'The operator''s provider list; nothing is archived for an entry without rights.';
-comment on column public.providers.rights is 'On what ground the operator may keep copies. Null or blank: streamed, never archived.';
+comment on column public.providers.rights is 'On what ground the operator may keep copies. Null, or nothing that can be seen: streamed, never archived.';
 alter table public.providers enable row level security;
 
 create table public.catalogue (
@@ -91,6 +91,20 @@ as $$
 $$;
 comment on function public.read_metadata(text) is 'A kept answer, or null.';
 
+-- A right is declared by text that somebody can see: not by white space, controls, format characters, or what is drawn as
+-- nothing (Unicode's White_Space, Cc, Cf and Default_Ignorable_Code_Point, and Braille's blank). core/rights.ts says the same.
+create function keepstream.declared_rights(rights text) returns text
+language plpgsql immutable parallel safe set search_path = ''
+as $$
+declare
+  invisible constant text := '[\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u115f-\u1160\u1680\u17b4-\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f'
+    '\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+';
+begin
+  return nullif(regexp_replace(rights, '^' || invisible || '|' || invisible || '$', '', 'g'), '');
+end
+$$;
+comment on function keepstream.declared_rights(text) is 'The text without invisible ends; null when nothing is left, and no right is declared.';
+
 -- The one place that says what may be archived: what a declared right covers, and nothing else, whoever asks for it.
 create function keepstream.may_keep(mal_id int, episode int, provider text) returns boolean
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
@@ -98,11 +112,11 @@ as $$
 begin
   return exists (
     select from public.providers p
-    where p.name = may_keep.provider and p.enabled and nullif(trim(case
+    where p.name = may_keep.provider and p.enabled and keepstream.declared_rights(case
       when p.recipe = 'catalogue' then (
         select c.rights from public.catalogue c where c.mal_id = may_keep.mal_id and c.episode = may_keep.episode)
       else p.rights
-    end), '') is not null);
+    end) is not null);
 end
 $$;
 comment on function keepstream.may_keep(int, int, text) is
@@ -124,7 +138,7 @@ begin
     left join public.providers p on p.name = q.provider and p.enabled
     left join public.catalogue c on p.recipe = 'catalogue' and c.mal_id = q.mal_id and c.episode = q.episode
     where q.finished_at is null and q.lease_token is null
-      and nullif(trim(case when p.recipe = 'catalogue' then c.rights else p.rights end), '') is null
+      and keepstream.declared_rights(case when p.recipe = 'catalogue' then c.rights else p.rights end) is null
     limit 5000 for update of q skip locked);
   update public.video_queue q
   set status = 'failed', error_class = 'policy_denied', error_message = keepstream.no_ground(),
@@ -167,7 +181,7 @@ begin
     raise exception using errcode = 'PT400', message = 'entries must be an array';
   end if;
   select jsonb_object_agg(e.value ->> 'name', jsonb_build_object(
-    'recipe', e.value ->> 'recipe', 'base_url', e.value ->> 'base_url', 'rights', nullif(trim(e.value ->> 'rights'), ''),
+    'recipe', e.value ->> 'recipe', 'base_url', e.value ->> 'base_url', 'rights', keepstream.declared_rights(e.value ->> 'rights'),
     'enabled', coalesce((e.value ->> 'enabled')::boolean, true), 'position', (e.ordinality - 1)::int,
     'config', coalesce(e.value -> 'config', '{}') || (e.value - '{name,recipe,base_url,rights,enabled,position,config}'::text[])))
   into wanted from jsonb_array_elements(entries) with ordinality as e;
@@ -224,7 +238,7 @@ begin
     raise exception using errcode = 'PT400', message = 'entries must be an array';
   end if;
   with wanted as (
-    select distinct on (e.mal_id, e.episode) e.mal_id, e.episode, e.title, coalesce(e.sources, '[]') as sources, nullif(trim(e.rights), '') as rights
+    select distinct on (e.mal_id, e.episode) e.mal_id, e.episode, e.title, coalesce(e.sources, '[]') as sources, keepstream.declared_rights(e.rights) as rights
     from rows from (jsonb_to_recordset(entries) as (mal_id int, episode int, title text, sources jsonb, rights text)) with ordinality
       as e (mal_id, episode, title, sources, rights, place)
     order by e.mal_id, e.episode, e.place desc
@@ -241,7 +255,7 @@ begin
   end if;
 
   insert into public.catalogue as c (mal_id, episode, title, sources, rights)
-  select distinct on (e.mal_id, e.episode) e.mal_id, e.episode, e.title, coalesce(e.sources, '[]'), nullif(trim(e.rights), '')
+  select distinct on (e.mal_id, e.episode) e.mal_id, e.episode, e.title, coalesce(e.sources, '[]'), keepstream.declared_rights(e.rights)
   from rows from (jsonb_to_recordset(entries) as (mal_id int, episode int, title text, sources jsonb, rights text)) with ordinality
     as e (mal_id, episode, title, sources, rights, place)
   order by e.mal_id, e.episode, e.place desc

@@ -1,5 +1,6 @@
 /** A right that is withdrawn holds for what is under way, too: nothing more is archived, and what ends does not wait again. */
 import assert from "node:assert/strict";
+import { declaredRights } from "../../../core/rights.ts";
 import { brokenInvariants } from "../model/invariants.ts";
 import type { QueueFixture, Scenario } from "../queue_fixture.ts";
 import { archiveOf, outcome } from "../rpc.ts";
@@ -17,7 +18,70 @@ async function assertDenied(queue: QueueFixture, id: unknown, message = ""): Pro
   assert.match(String(row["error_message"]), /^nothing says on what ground/);
 }
 
+/** Every character that is drawn as nothing, by V8's own tables. */
+const INVISIBLE = Array.from({ length: 0x10ffff }, (_, n) => n + 1)
+  .filter((n) => n < 0xd800 || n > 0xdfff)
+  .map((n) => String.fromCodePoint(n))
+  .filter((char) => declaredRights(char) === null);
+
 export const RIGHTS: readonly Scenario[] = [
+  {
+    name: "rights of invisible characters alone → no declared rights, by the same characters in SQL as at the edge",
+    async run(queue) {
+      for (
+        const char of [
+          "\t",
+          "\n",
+          "\u00a0",
+          "\u200b",
+          "\ufeff",
+          "\u00ad",
+          "\u2060",
+          "\u3164",
+          "\u202e",
+          "\u061c",
+          "\u{e0041}",
+        ]
+      ) {
+        assert.ok(INVISIBLE.includes(char), `U+${char.codePointAt(0)!.toString(16)}`);
+      }
+      assert.ok(INVISIBLE.length > 4000 && INVISIBLE.length < 5000, `${INVISIBLE.length}`);
+      const [row] = await queue.sql`
+        select array(select n from generate_series(1, 1114111) n where (n < 55296 or n > 57343)
+          and keepstream.declared_rights(chr(n)) is null) as invisible`;
+      assert.deepEqual(row!["invisible"], INVISIBLE.map((char) => char.codePointAt(0)));
+      for (const text of [" own work", "\u200bCC BY 4.0\u00a0", "自作", "©", "\u3164x\u3164"]) {
+        const [declared] = await queue.sql`select keepstream.declared_rights(${text}) as rights`;
+        assert.equal(declared!["rights"], declaredRights(text));
+        assert.equal(declaredRights(text), text.replaceAll(/[ \u200b\u00a0\u3164]+$|^[ \u200b\u3164]+/g, ""));
+      }
+    },
+  },
+  {
+    name: "invisible rights of a provider or a catalogue entry, also of rows that are there → nothing is enqueued",
+    async run(queue) {
+      const blank = "\t\n\u00a0\u200b\ufeff\u00ad\u2060\u3164\u202e";
+      const video = { provider: "animasu", video_url: "https://a.test/v.mp4" };
+      await declare(queue, blank);
+      const [provider] = await queue.sql`select rights from public.providers`;
+      assert.equal(provider!["rights"], null);
+      assert.equal(await queue.refusal("enqueue_video", { mal_id: 1, episode: 1, ...video }), "PT403");
+      await declare(queue, `\u200b own work\n`);
+      const job = await queue.enqueue();
+      await queue.sql`update public.providers set rights = ${blank} where true`;
+      assert.equal(await queue.refusal("enqueue_video", { mal_id: 1, episode: 1, ...video }), "PT403");
+      await queue.rpc("sweep");
+      await assertDenied(queue, job["id"]);
+      await queue.rpc("apply_providers", { entries: [{ name: "animasu", recipe: "catalogue" }], dry_run: false });
+      const entry = { mal_id: 1, episode: 1, sources: [] };
+      await queue.rpc("import_catalogue", { entries: [{ ...entry, rights: blank }], dry_run: false });
+      assert.equal(await queue.refusal("enqueue_video", { mal_id: 1, episode: 1, ...video }), "PT403");
+      await queue.sql`update public.catalogue set rights = ${blank} where true`;
+      assert.equal(await queue.refusal("enqueue_video", { mal_id: 1, episode: 1, ...video }), "PT403");
+      await queue.rpc("import_catalogue", { entries: [{ ...entry, rights: `${blank}own work` }], dry_run: false });
+      assert.equal((await queue.enqueue({ mal_id: 1, episode: 1 }))["status"], "pending");
+    },
+  },
   {
     name: "a job held while its right is withdrawn → its archive is refused with 403, whatever its end it is dead",
     async run(queue) {
