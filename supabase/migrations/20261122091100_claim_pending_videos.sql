@@ -64,3 +64,13 @@ end
 $$;
 comment on function public.claim_pending_videos(int, text, int) is
   'Leases up to limit (at most 50) due jobs to worker, best first, with the addresses to try.';
+
+create function keepstream.refuse_without_token() returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'PT409', message = 'lease_token is missing: only the holder of a lease may write its job',
+    hint = 'claim_pending_videos returns the lease_token of each job that it hands out: pass it on with every call';
+end
+$$;
+comment on function keepstream.refuse_without_token() is 'Raises: the caller named no lease.';

@@ -6,7 +6,13 @@ create function public.update_video_queue_status(
 language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  job record;
+  held record; -- the job as it was, with the policy of its class
+  job public.video_queue;
+  class text;
+  effect text;
+  base_seconds int;
+  blames_source boolean;
+  about text;
   blamed public.video_candidates;
   moment timestamptz;
   message text;
@@ -18,7 +24,7 @@ declare
   may_go_on boolean;
 begin
   -- With the policy of its class. One that is not the holder's to say counts as unknown.
-  select q.*, e.name as class, e.effect, e.base_seconds, e.blames_source, e.about into job
+  select q.*, e.name as class, e.effect, e.base_seconds, e.blames_source, e.about into held
   from public.video_queue q
   left join keepstream.error_classes e
     on e.name = case when update_video_queue_status.error_class in ('lease_expired', 'cancelled') then 'unknown' else update_video_queue_status.error_class end
@@ -27,100 +33,106 @@ begin
     raise exception using errcode = 'PT404', message = 'no such job';
   end if;
   moment := clock_timestamp();
-  if job.lease_token is null or job.lease_token is distinct from update_video_queue_status.lease_token or job.lease_expires_at <= moment then
+  class := held.class;
+  effect := held.effect;
+  base_seconds := held.base_seconds;
+  blames_source := held.blames_source;
+  about := held.about;
+  if update_video_queue_status.lease_token is null then
+    perform keepstream.refuse_without_token();
+  elsif held.lease_token is null or held.lease_token is distinct from update_video_queue_status.lease_token or held.lease_expires_at <= moment then
     raise exception using errcode = 'PT409', message = 'the lease of this job is not yours, or no longer', hint = 'stop working on it';
   end if;
   if to_status is null or to_status not in ('downloading', 'uploading', 'failed', 'pending')
-    or (job.status = 'uploading' and to_status = 'downloading') then
+    or (held.status = 'uploading' and to_status = 'downloading') then
     raise exception using errcode = 'PT422',
-      message = format('a holder cannot take a job from %s to %s', job.status, coalesce(to_status, 'nothing')),
+      message = format('a holder cannot take a job from %s to %s', held.status, coalesce(to_status, 'nothing')),
       hint = 'moves are in docs/queue.md; upsert_video_store makes a job ready';
   end if;
   if octet_length(update_video_queue_status.progress::text) > 8192 then
     raise exception using errcode = 'PT400', message = 'progress is at most 8192 bytes';
   end if;
 
-  if to_status = job.status then
+  if to_status = held.status then
     update public.video_queue q
     set progress = coalesce(update_video_queue_status.progress, q.progress), updated_at = moment
-    where q.id = job.id returning * into job;
+    where q.id = held.id returning * into job;
     return job;
   end if;
 
-  may_go_on := keepstream.may_keep(job.mal_id, job.episode, job.provider);
-  if to_status = 'uploading' and job.cancel_requested_at is null and may_go_on then
+  may_go_on := keepstream.may_keep(held.mal_id, held.episode, held.provider);
+  if to_status = 'uploading' and held.cancel_requested_at is null and may_go_on then
     with moved as (
       update public.video_queue q
       set status = 'uploading', settled_status = 'uploading', progress = coalesce(update_video_queue_status.progress, q.progress), updated_at = moment,
           last_event = nextval('keepstream.events_id_seq')
-      where q.id = job.id returning *
+      where q.id = held.id returning *
     ), noted as (
       insert into keepstream.events (id, queue_id, at, kind, to_status, lease_epoch, worker, error_class, previous)
-      select m.last_event, m.id, moment, 'uploading', m.status, m.lease_epoch, m.lease_owner, m.error_class, job.last_event from moved m
+      select m.last_event, m.id, moment, 'uploading', m.status, m.lease_epoch, m.lease_owner, m.error_class, held.last_event from moved m
     )
     select * into job from moved;
     return job;
   end if;
 
-  if job.cancel_requested_at is not null then
+  if held.cancel_requested_at is not null then
     to_status := 'failed';
     error := 'cancelled';
-    job.class := 'cancelled';
-    job.effect := 'terminal';
+    class := 'cancelled';
+    effect := 'terminal';
   elsif not may_go_on then
     to_status := 'failed';
     error := keepstream.no_ground();
-    job.class := 'policy_denied';
-    job.effect := 'terminal';
-  elsif to_status = 'failed' and job.class is null then -- none was given, or one this schema does not know yet
-    select e.name, e.effect, e.base_seconds, e.blames_source, e.about
-    into job.class, job.effect, job.base_seconds, job.blames_source, job.about
+    class := 'policy_denied';
+    effect := 'terminal';
+  elsif to_status = 'failed' and class is null then -- none was given, or one this schema does not know yet
+    select e.name, e.effect, e.base_seconds, e.blames_source, e.about into class, effect, base_seconds, blames_source, about
     from keepstream.error_classes e where e.name = 'unknown';
   end if;
 
-  addresses := job.candidates;
+  addresses := held.candidates;
   due := moment;
   if to_status = 'pending' then
     if retry_after_seconds > 0 then
       due := moment + make_interval(secs => least(retry_after_seconds, 21600) * (1 + 0.1 * random()));
     end if;
-  elsif job.effect = 'release' then
+  elsif effect = 'release' then
     to_status := 'pending';
-  elsif job.effect = 'terminal' then
+  elsif effect = 'terminal' then
     dead := moment;
   else
-    if job.blames_source or job.effect in ('next_source', 'terminal_source') then
+    if blames_source or effect in ('next_source', 'terminal_source') then
       -- The one named, while this job has it; where none is named, the one that was first in line.
       update public.video_candidates c
-      set fails = c.fails + 1, last_error_class = job.class,
-          state = case job.effect when 'next_source' then 'expired' when 'terminal_source' then 'dead' else c.state end
-      where c.id = coalesce(candidate_id, (job.candidates -> 0 ->> 'id')::uuid) and c.queue_id = job.id
+      set fails = c.fails + 1, last_error_class = class,
+          state = case effect when 'next_source' then 'expired' when 'terminal_source' then 'dead' else c.state end
+      where c.id = coalesce(candidate_id, (held.candidates -> 0 ->> 'id')::uuid) and c.queue_id = held.id
       returning c.* into blamed;
-      if blamed.state <> 'live' and jsonb_array_length(job.candidates) = 1 and (job.candidates -> 0 ->> 'id')::uuid = blamed.id then
+      if blamed.state <> 'live' and jsonb_array_length(held.candidates) = 1 and (held.candidates -> 0 ->> 'id')::uuid = blamed.id then
         addresses := null; -- it was the only one
       else
-        addresses := keepstream.live_candidates(job.id);
+        addresses := keepstream.live_candidates(held.id);
       end if;
       next_address := addresses -> 0;
     end if;
-    if job.effect = 'terminal_source' and addresses is null then
+    if effect = 'terminal_source' and addresses is null then
       dead := moment;
-    elsif job.effect = 'next_source' and addresses is not null then
+    elsif effect = 'next_source' and addresses is not null then
       to_status := 'pending';
-    elsif job.effect <> 'terminal_source' then
-      if job.effect = 'next_source' then
+    elsif effect <> 'terminal_source' then
+      if effect = 'next_source' then
         -- All of them expired: their pages may name fresh addresses after the back-off.
-        update public.video_candidates c set state = 'live' where c.queue_id = job.id and c.state = 'expired';
-        addresses := keepstream.live_candidates(job.id);
+        update public.video_candidates c set state = 'live' where c.queue_id = held.id and c.state = 'expired';
+        addresses := keepstream.live_candidates(held.id);
       end if;
       due := moment + case
         when retry_after_seconds > 0 then make_interval(secs => least(retry_after_seconds, 21600) * (1 + 0.1 * random()))
-        else keepstream.retry_delay(job.base_seconds, job.attempts)
+        else keepstream.retry_delay(base_seconds, held.attempts)
       end;
     end if;
   end if;
 
-  if to_status = 'failed' and job.attempts >= job.max_attempts then
+  if to_status = 'failed' and held.attempts >= held.max_attempts then
     dead := moment;
   end if;
   if dead is not null then
@@ -130,28 +142,28 @@ begin
     message := keepstream.redact(error);
   end if;
 
-  delete from keepstream.video_leases l where l.queue_id = job.id;
+  delete from keepstream.video_leases l where l.queue_id = held.id;
   with moved as (
     update public.video_queue q
     set status = to_status, settled_status = to_status,
         attempts = case when to_status = 'pending' then q.attempts - 1 else q.attempts end,
         retry_count = case when to_status = 'failed' then q.retry_count + 1 else q.retry_count end,
-        error_class = coalesce(job.class, q.error_class),
-        error_message = coalesce(message, case when to_status = 'failed' then job.about end, q.error_message),
+        error_class = coalesce(class, q.error_class),
+        error_message = coalesce(message, case when to_status = 'failed' then about end, q.error_message),
         run_at = due, terminal_at = dead, finished_at = dead, updated_at = moment,
         video_url = coalesce(next_address ->> 'video_url', q.video_url),
         embed_url = case when next_address is null then q.embed_url else next_address ->> 'embed_url' end,
         lease_token = null, lease_owner = null, lease_expires_at = null, cancel_requested_at = null, progress = null,
         candidates = addresses,
         last_event = nextval('keepstream.events_id_seq')
-    where q.id = job.id returning *
+    where q.id = held.id returning *
   ), noted as (
     insert into keepstream.events (id, queue_id, at, kind, to_status, lease_epoch, worker, error_class, detail, previous)
     select m.last_event, m.id, moment, case to_status when 'failed' then 'failed' else 'released' end, to_status, m.lease_epoch,
-      job.lease_owner, m.error_class,
+      held.lease_owner, m.error_class,
       case to_status when 'failed' then
         jsonb_build_object('error', m.error_message, 'attempt', m.attempts, 'terminal', dead is not null)
-      end, job.last_event
+      end, held.last_event
     from moved m
   )
   select * into job from moved;

@@ -33,7 +33,9 @@ begin
       return archive;
     end if;
   end if;
-  if job.lease_token is null or job.lease_token is distinct from token or job.lease_expires_at <= moment then
+  if token is null then
+    perform keepstream.refuse_without_token();
+  elsif job.lease_token is null or job.lease_token is distinct from token or job.lease_expires_at <= moment then
     raise exception using errcode = 'PT409', message = 'the lease of this job is not yours, or no longer', hint = 'stop working on it';
   elsif job.cancel_requested_at is not null then
     raise exception using errcode = 'PT409', message = 'the job was cancelled', hint = 'report it as failed';

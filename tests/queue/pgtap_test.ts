@@ -20,6 +20,9 @@ for await (const { name: file } of Deno.readDir(TESTS)) {
       await database.connect("supabase_admin", { max: 1 }).unsafe(`set search_path = extensions; ${await readPgtap()}`)
         .simple();
       const sql = database.connect("postgres", { max: 1 });
+      // As in a project that is in use: such a provider is there, without rights, and so is a video.
+      await sql`insert into public.providers (name, recipe, rights) values ('animasu', 'catalogue', null), ('own', 'page', 'own work')`;
+      await sql`select public.enqueue_video(7, 1, 'own', 'https://a.test/v.mp4')`;
       const results = await sql.unsafe(await Deno.readTextFile(new URL(file, TESTS))).simple();
       const lines = results.flat().flatMap((row) => Object.values(row as object)).filter((value) =>
         typeof value === "string"

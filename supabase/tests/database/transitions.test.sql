@@ -1,9 +1,13 @@
 -- One video from enqueue to ready, every refusal on its way, and the statements of an operator.
 begin;
 set local search_path = public, extensions;
-select plan(43);
+select plan(44);
 
-insert into providers (name, recipe, rights) values ('animasu', 'page', 'own work');
+-- Whatever is there: all of this is rolled back.
+delete from video_queue where true;
+delete from keepstream.events where true;
+insert into providers (name, recipe, rights) values ('animasu', 'page', 'own work')
+on conflict (name) do update set recipe = excluded.recipe, rights = excluded.rights, enabled = true;
 create temporary table held (token uuid, id uuid) on commit drop;
 create function pg_temp.call(status text, token uuid, class text default null) returns text language sql
 as $$ select (public.update_video_queue_status((select id from held), status, 'text', token, class)).status $$;
@@ -26,7 +30,7 @@ select is((select (status, attempts, lease_epoch, lease_owner)::text from video_
 select is_empty('select * from public.claim_pending_videos(50)', 'a held job is not claimed');
 
 select throws_ok($$ select pg_temp.call('uploading', gen_random_uuid()) $$, 'PT409', null, 'another''s token');
-select throws_ok($$ select pg_temp.call('uploading', null) $$, 'PT409', null, 'no token');
+select throws_like($$ select pg_temp.call('uploading', null) $$, 'lease_token is missing%', 'no token');
 select throws_ok($$ select public.update_video_queue_status(gen_random_uuid(), 'failed') $$, 'PT404', null, 'unknown job');
 select throws_ok($$ select pg_temp.call('ready', token) from held $$, 'PT422', null, 'ready is not the holder''s to say');
 select throws_ok($$ select pg_temp.call('lost', token) from held $$, 'PT422', null, 'unknown status');
@@ -39,6 +43,7 @@ create function pg_temp.archive(token uuid, sha text, copies jsonb default null)
   select (public.upsert_video_store(55825, 1, 'animasu', '720p', repeat('ab', 16), 1, 'user/media', '55825/ep1/x.mp4',
     'https://hub.test/x.mp4', null, token, sha, 4, 1.5, copies)).id $$;
 select throws_ok($$ select pg_temp.archive(gen_random_uuid(), repeat('ab', 32)) $$, 'PT409', null, 'archive under another''s lease');
+select throws_like($$ select pg_temp.archive(null, repeat('ab', 32)) $$, 'lease_token is missing%', 'archive without a token');
 select throws_ok($$ select pg_temp.archive(token, repeat('ab', 32), '[]') from held $$, 'PT422', null, 'archive without a copy');
 select lives_ok($$ select pg_temp.archive(token, repeat('ab', 32)) from held $$, 'archive');
 select is((select (status, lease_token, error_message)::text from video_queue), '(ready,,)', 'is ready');

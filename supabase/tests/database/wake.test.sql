@@ -5,7 +5,11 @@ select plan(5);
 
 select is(keepstream.sign_webhook('msg_p5jXN8AQM9LWM0D4loKWxJek', to_timestamp(1614265330), '{"test": 2432232314}', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'),
   'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=', 'the specification''s test vector');
-insert into providers (name, recipe, rights) values ('animasu', 'page', 'own work');
+-- Whatever is there: all of this is rolled back.
+delete from video_queue where true;
+update keepstream.wake_state set woken_at = null, request_id = null, last_error = null where true;
+insert into providers (name, recipe, rights) values ('animasu', 'page', 'own work')
+on conflict (name) do update set recipe = excluded.recipe, rights = excluded.rights, enabled = true;
 delete from vault.secrets where name in ('runner_url', 'runner_webhook_secret');
 select lives_ok($$ select public.enqueue_video(55825, 1, 'animasu', 'https://a.test/v.mp4') $$, 'an enqueue without an address in Vault');
 select vault.create_secret('not an address', 'runner_url');
