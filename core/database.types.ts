@@ -809,6 +809,7 @@ export type Database = {
         Returns: boolean;
       };
       "sweep": { Args: Record<PropertyKey, never>; Returns: Json };
+      "sweep_if_overdue": { Args: { "seconds"?: number }; Returns: Json };
       "takedown": { Args: { "episode"?: number; "mal_id": number }; Returns: Json };
       "update_video_queue_status": {
         Args: {

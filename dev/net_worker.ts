@@ -86,10 +86,7 @@ type Answer =
   | { readonly status: number; readonly headers: Headers; readonly text: string }
   | { readonly error: string; readonly timedOut: boolean };
 
-/**
- * The requests leave the queue in the statement that stores their answers, so that a batch that is cut short is sent again;
- * the real worker holds one transaction open for the same effect.
- */
+/** One transaction over the whole batch, as the real worker's: a batch that is cut short is sent again. */
 async function sendBatch(sql: Sql, stopping: AbortSignal): Promise<{ consumed: number; expired: number }> {
   const [installed] = await sql`select to_regclass('net.http_request_queue') is not null as yes`;
   if (!installed?.yes) return { consumed: 0, expired: 0 };
@@ -98,23 +95,26 @@ async function sendBatch(sql: Sql, stopping: AbortSignal): Promise<{ consumed: n
       select ctid from net._http_response where created < now() - ${RESPONSE_TTL}::interval order by created limit ${BATCH_SIZE}
     )
     delete from net._http_response r using rows where r.ctid = rows.ctid`;
-  const requests = await sql<QueuedRequest[]>`
-    select id, method, url, timeout_milliseconds, body,
-      (select coalesce(jsonb_agg(jsonb_build_array(key, value)), '[]') from jsonb_each_text(headers)) as headers
-    from net.http_request_queue order by id limit ${BATCH_SIZE}`;
-  if (requests.length === 0) return { consumed: 0, expired };
-  const answers = await Promise.all(requests.map(async (request) => toRow(request, await send(request, stopping))));
-  if (stopping.aborted) return { consumed: 0, expired }; // answers cut short are none: the next worker sends again
-  await sql`
-    with answers as (
-      select * from jsonb_to_recordset(${JSON.stringify(answers)}::text::jsonb) as _(
-        id bigint, status_code int, content text, headers jsonb, content_type text, timed_out bool, error_msg text)
-    ), consumed as (
-      delete from net.http_request_queue q using answers a where q.id = a.id
-    )
-    insert into net._http_response (id, status_code, content, headers, content_type, timed_out, error_msg)
-    select id, status_code, content, headers, content_type, timed_out, error_msg from answers`;
-  return { consumed: requests.length, expired };
+  const consumed = await sql.begin(async (transaction) => {
+    const requests = await transaction<QueuedRequest[]>`
+      with taken as (
+        delete from net.http_request_queue
+        where id in (select id from net.http_request_queue order by id limit ${BATCH_SIZE}) returning *
+      )
+      select id, method, url, timeout_milliseconds, body,
+        (select coalesce(jsonb_agg(jsonb_build_array(key, value)), '[]') from jsonb_each_text(headers)) as headers
+      from taken order by id`;
+    if (requests.length === 0) return 0;
+    const answers = await Promise.all(requests.map(async (request) => toRow(request, await send(request, stopping))));
+    stopping.throwIfAborted(); // answers cut short are none: the next worker sends again
+    await transaction`
+      insert into net._http_response (id, status_code, content, headers, content_type, timed_out, error_msg)
+      select id, status_code, content, headers, content_type, timed_out, error_msg
+      from jsonb_to_recordset(${JSON.stringify(answers)}::text::jsonb) as _(
+        id bigint, status_code int, content text, headers jsonb, content_type text, timed_out bool, error_msg text)`;
+    return requests.length;
+  });
+  return { consumed, expired };
 }
 
 /** A row of `net._http_response`. */
@@ -147,9 +147,11 @@ async function fetchFollowing(request: QueuedRequest, signal: AbortSignal): Prom
   let url = request.url;
   let method = request.method.toUpperCase();
   let body = request.body;
+  let crossedHosts = false;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     const headers = new Headers(request.headers.map(([name, value]): [string, string] => [name, value]));
     headers.set("user-agent", `pg_net/${VERSION}`);
+    if (crossedHosts) headers.delete("authorization"); // as libcurl does
     const response = await fetch(url, {
       method,
       headers,
@@ -162,7 +164,9 @@ async function fetchFollowing(request: QueuedRequest, signal: AbortSignal): Prom
       return { status: response.status, headers: response.headers, text: await response.text() };
     }
     await response.body?.cancel();
-    url = new URL(location, url).href;
+    const next = new URL(location, url);
+    crossedHosts ||= next.host !== new URL(url).host;
+    url = next.href;
     if (response.status <= 303 && method === "POST") [method, body] = ["GET", null];
   }
   throw new Error("Number of redirects hit maximum amount");

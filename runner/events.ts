@@ -16,6 +16,8 @@ export type RunnerEvent =
   | { readonly event: "wake:received"; readonly by: "webhook" | "bearer" }
   | { readonly event: "wake:rejected"; readonly reason: string }
   | { readonly event: "queue:unavailable"; readonly during: string; readonly message: string }
+  /** The last sweep was overdue, so this runner swept: pg_cron does not run, or its job is gone. */
+  | { readonly event: "queue:swept"; readonly reclaimed: number }
   /** Nothing is claimed while no job could come to an end here: the disk is full, or no storage target open. */
   | { readonly event: "claims:paused"; readonly reason: string }
   | JobRef & {

@@ -115,7 +115,9 @@ async function call(api: OperatorApi, method: string, path: string, about?: stri
 
 function present(verb: string, answer: unknown): string {
   if (verb !== "list") {
-    return Object.entries(Object(answer)).map(([name, value]) => `${name.padEnd(14)} ${value ?? "–"}`).join("\n");
+    const rows = Object.entries(Object(answer));
+    const width = Math.max(14, ...rows.map(([name]) => name.length));
+    return rows.map(([name, value]) => `${name.padEnd(width)} ${textOf(value)}`).join("\n");
   }
   const videos = videosSchema.parse(answer);
   if (videos.length === 0) return "no video";
@@ -131,6 +133,21 @@ function present(verb: string, answer: unknown): string {
   const head = ["id", "episode", "provider", "res", "state", "tries", "reason"];
   const widths = head.map((name, at) => Math.max(name.length, ...rows.map((row) => row[at]!.length)));
   return [head, ...rows].map((row) => row.map((cell, at) => cell.padEnd(widths[at]!)).join("  ").trimEnd()).join("\n");
+}
+
+const notificationSchema = z.object({
+  at: z.string(),
+  status_code: z.number().nullable(),
+  error: z.string().nullable(),
+});
+
+function textOf(value: unknown): string {
+  const notification = notificationSchema.safeParse(value).data;
+  if (notification === undefined) return String(value ?? "–");
+  const { at, status_code, error } = notification;
+  return [status_code ?? (error === null ? "sent" : "failed"), error, `(${at})`].filter((part) => part !== null).join(
+    " ",
+  );
 }
 
 function stateOf({ status, terminal_at, progress }: Video): string {

@@ -110,6 +110,12 @@ async function status(options: AppOptions, operator: boolean) {
       used_bytes: usedBytes,
       ...(operator ? { message } : {}),
     })),
-    queue: counts && (operator ? counts : { ...counts, clearing_error: undefined }),
+    queue: counts && (operator ? counts : publicCounts(counts)),
   };
+}
+
+/** The counts without the database's words. */
+function publicCounts(counts: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const { clearing_error: _, notification, ...rest } = counts;
+  return { ...rest, notification: notification && { ...notification, error: undefined } };
 }

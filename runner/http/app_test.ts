@@ -92,6 +92,21 @@ Deno.test("POST /trigger unsigned, wrongly signed, altered, older than 300 s, fr
   assert.equal(seen.wakes, 0);
 });
 
+Deno.test("POST /trigger signed, with the Hub's bearer for a private Space → the signature counts", async () => {
+  const { app, seen } = makeApp();
+  const withBearer = async (request: Promise<RequestInit>, bearer: string) => {
+    const { headers, ...rest } = await request;
+    return { ...rest, headers: { ...headers as Record<string, string>, authorization: `Bearer ${bearer}` } };
+  };
+  const good = await withBearer(signed("{}"), "hf_token");
+  assert.equal((await app.request("/trigger", good)).status, 202);
+  const forged = await withBearer(signed("{}", { secret: "another-secret" }), "hf_token");
+  assert.equal((await app.request("/trigger", forged)).status, 401);
+  const both = await withBearer(signed(JSON.stringify(VIDEO), { secret: "another-secret" }), SECRET);
+  assert.equal((await app.request("/trigger", both)).status, 401, "a bad signature is not mended by a bearer");
+  assert.deepEqual([seen.wakes, seen.videos], [1, []]);
+});
+
 Deno.test("POST /trigger with bearer and the documented body → 202, enqueued and woken; without a body → woken", async () => {
   const { app, seen } = makeApp();
   const answer = await app.request("/trigger", bearer(JSON.stringify(VIDEO)));
@@ -153,11 +168,17 @@ Deno.test("GET /status without the secret → codes; with it → messages and th
       usedBytes: 5,
       message: "alice",
     }],
-    queueCounts: () => Promise.resolve({ due: 3, clearing_error: "permission denied for private" }),
+    queueCounts: () =>
+      Promise.resolve({
+        due: 3,
+        clearing_error: "permission denied for private",
+        notification: { at: "2026-01-01T00:00:00Z", status_code: 401, error: "private words" },
+      }),
   });
   const open = await (await app.request("/status")).text();
   assert.doesNotMatch(open, /private|alice/);
   assert.match(open, /"code":"unsupported"/);
+  assert.match(open, /"status_code":401/);
   const full = await (await app.request("/status", { headers: { authorization: `Bearer ${SECRET}` } })).text();
   assert.match(full, /private[^]*hub:alice[^]*denied for private/);
 });

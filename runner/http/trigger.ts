@@ -47,7 +47,9 @@ export function createTriggerReader(
     const read = await readBody(request, options.bodyTimeoutMs ?? BODY_TIMEOUT_MS);
     if (!read.ok) return read;
     const body = read.value;
-    if (/^Bearer /i.test(request.headers.get("authorization") ?? "")) {
+    // A signed nudge may carry a bearer too: the Hub's, for its proxy in front of a private Space.
+    const signed = request.headers.has("webhook-signature");
+    if (!signed && /^Bearer /i.test(request.headers.get("authorization") ?? "")) {
       if (!await isBearer(request, options.secret)) return refuse(401, "the bearer secret is wrong");
       return parseVideo(body);
     }

@@ -27,6 +27,8 @@ const REPORT_RETRY_MS = 1000;
 const RENEW_RETRY_MS = 300;
 /** How long a stopping runner tries to give a job back to a queue that does not answer; after that the lease tells. */
 const RELEASE_SECONDS = 10;
+/** How often a runner asks whether the sweep is overdue, at most. */
+const SWEEP_CHECK_MS = 10_000;
 /** A run-once that can claim nothing, because the queue does not answer or the disk is full, ends after so many tries. */
 const MAX_FAILED_CLAIMS = 5;
 
@@ -98,6 +100,7 @@ class Loop {
   #wakeUp: () => void = () => {};
   #heartbeat: Promise<void> = Promise.resolve();
   #beating = false;
+  #sweepAskedAt = -Infinity;
 
   constructor(options: LoopOptions) {
     this.#options = options;
@@ -111,6 +114,7 @@ class Loop {
         const claimed = await this.#claim();
         if (claimed !== null && claimed > 0) continue; // a slot may be left, and so may work
         const asked = claimed !== null && await this.#giveBackStrays();
+        await this.#sweepIfOverdue();
         failed = asked ? 0 : failed + 1;
         if (this.#options.once && this.#running.size === 0 && !this.#woken) {
           if (asked) return;
@@ -191,6 +195,18 @@ class Loop {
       this.#trouble = error;
       this.#unavailable("claim", error);
       return false;
+    }
+  }
+
+  /** Without pg_cron nobody else would reclaim the leases of a runner that was killed. */
+  async #sweepIfOverdue(): Promise<void> {
+    if (performance.now() - this.#sweepAskedAt < SWEEP_CHECK_MS) return;
+    this.#sweepAskedAt = performance.now();
+    try {
+      const reclaimed = await this.#options.queue.sweepIfOverdue();
+      if (reclaimed !== null) this.#options.events.emit({ event: "queue:swept", reclaimed });
+    } catch (error) {
+      if (!(error instanceof QueueUnavailable)) this.#unavailable("sweep", error); // else the claim has said so
     }
   }
 

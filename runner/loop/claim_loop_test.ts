@@ -21,6 +21,7 @@ function queueOfOne(state: { ready: boolean; heartbeatReply?: Promise<void> }): 
   const queue: Partial<Queue> = {
     claim: () => Promise.resolve(jobs.splice(0)),
     giveBackStrays: () => Promise.resolve(0),
+    sweepIfOverdue: () => Promise.resolve(null),
     async heartbeat() {
       await state.heartbeatReply;
       return [{ id: JOB.id, cancel_requested: false, lost: state.ready }];
@@ -89,6 +90,7 @@ Deno.test("a disk without room → nothing is claimed, no attempt of any job is 
   const queue: Partial<Queue> = {
     claim: () => Promise.resolve((claims++, [])),
     giveBackStrays: () => Promise.resolve(0),
+    sweepIfOverdue: () => Promise.resolve(null),
   };
   let room = 0;
   const seen: RunnerEvent["event"][] = [];
@@ -125,6 +127,7 @@ Deno.test("a job lost and claimed again while its old run winds down → the new
       if (claims.length === 0 && !over) strays.push(...known.some((job) => job === again) ? [] : [again.leaseToken]);
       return Promise.resolve(0);
     },
+    sweepIfOverdue: () => Promise.resolve(null),
     heartbeat: (jobs) => {
       lost = true;
       for (const job of jobs) beaten.add(job.leaseToken);
@@ -171,6 +174,7 @@ Deno.test("stop while the queue does not answer → the job is tried to be given
   const queue: Partial<Queue> = {
     claim: () => Promise.resolve(jobs.splice(0)),
     giveBackStrays: () => Promise.resolve(0),
+    sweepIfOverdue: () => Promise.resolve(null),
     heartbeat: () => Promise.reject(new QueueUnavailable("away")),
     report: () => (reports++, Promise.reject(new QueueUnavailable("away"))),
   };

@@ -10,6 +10,8 @@ import { redactText } from "../../core/redact.ts";
 const RPC_TIMEOUT_MS = 15_000;
 /** For a question whose answer a stopping runner waits for. */
 const LOOK_TIMEOUT_MS = 3000;
+/** pg_cron sweeps every 30 s; two runs that were missed are one too many. */
+const SWEEP_OVERDUE_SECONDS = 75;
 
 const headers = z.record(z.string(), z.string()).catch({});
 
@@ -249,6 +251,12 @@ export function createQueue(options: { url: string; key: string; worker: string;
       if (error !== null) throw rpcError("video_replicas", { status, message: error.message, code: error.code });
       const open = new Set(z.array(z.object({ store_id: z.string() })).parse(data).map((row) => row.store_id));
       return new Set(storeIds.filter((id) => !open.has(id)));
+    },
+
+    /** Does what pg_cron should. Answers how many leases were reclaimed; null: the last sweep is recent, or another runner is at it. */
+    async sweepIfOverdue(): Promise<number | null> {
+      const swept = await call("sweep_if_overdue", { seconds: SWEEP_OVERDUE_SECONDS });
+      return z.object({ reaped: z.number() }).nullable().parse(swept)?.reaped ?? null;
     },
 
     async counts(): Promise<Readonly<Record<string, unknown>>> {

@@ -34,7 +34,7 @@ begin
             left(message, 8192),
             '(https?://)[^/@[:space:]]*@', '\1', 'gi'),
           '(https?://[^[:space:]?#"''<>]*)[?#][^[:space:]"''<>]*', '\1?…', 'gi'),
-        '\mhf_[A-Za-z0-9]{4,}', 'hf_…', 'g'),
+        '\mhf_(?!token_)[A-Za-z0-9]{4,}', 'hf_…', 'g'),
       '\m(bearer|basic|token)([[:space:]:=]+)[A-Za-z0-9._~+/=-]{8,}', '\1\2…', 'gi'),
     2000);
 end

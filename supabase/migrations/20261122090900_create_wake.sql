@@ -8,9 +8,13 @@ create table keepstream.wake_state (
   wakes bigint not null default 0,
   failed_at timestamptz,
   last_error text,
+  responded_at timestamptz,
+  status_code int,
+  response_error text,
   constraint wake_state_has_one_row check (singleton)
 ) with (fillfactor = 20);
 comment on table keepstream.wake_state is 'The last wake, and whether a claim has followed it (answered_at).';
+comment on column keepstream.wake_state.responded_at is 'The last response that pg_net kept; what it was is in status_code and response_error.';
 alter table keepstream.wake_state enable row level security;
 insert into keepstream.wake_state default values;
 
@@ -30,112 +34,178 @@ $$;
 comment on function keepstream.sign_webhook(text, timestamptz, text, text) is
   'Standard Webhooks v1 signature. whsec_<base64> is the base64''s bytes, any other secret its UTF-8 bytes.';
 
--- Raises when the address or the secret is missing or wrong; keepstream.request_wake turns that into a note.
+-- Raises when the address or a secret is missing or wrong; keepstream.request_wake turns that into a note.
 create function keepstream.send_wake() returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 declare
   runner_url text;
   secret text;
+  hub_token text;
   message_id text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
   sent_at timestamptz := clock_timestamp();
   body jsonb := jsonb_build_object('type', 'video_queue.waiting', 'timestamp', to_char(sent_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
+  headers jsonb;
 begin
-  select nullif(trim(s.decrypted_secret), '') into runner_url from vault.decrypted_secrets s where s.name = 'runner_url';
-  select nullif(s.decrypted_secret, '') into secret from vault.decrypted_secrets s where s.name = 'runner_webhook_secret';
+  select max(nullif(trim(s.decrypted_secret), '')) filter (where s.name = 'runner_url'),
+    max(nullif(s.decrypted_secret, '')) filter (where s.name = 'runner_webhook_secret'),
+    max(nullif(trim(s.decrypted_secret), '')) filter (where s.name = 'hf_token_worker')
+  into runner_url, secret, hub_token
+  from vault.decrypted_secrets s where s.name in ('runner_url', 'runner_webhook_secret', 'hf_token_worker');
   if runner_url is null or secret is null then
     raise exception using errcode = 'PT424', message = 'no wake: put runner_url and runner_webhook_secret into Vault';
   end if;
   if runner_url !~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$' then
     raise exception using errcode = 'PT424', message = 'no wake: runner_url in Vault is not an http(s) address';
   end if;
+  headers := jsonb_build_object(
+    'content-type', 'application/json',
+    'webhook-id', message_id,
+    'webhook-timestamp', floor(extract(epoch from sent_at))::bigint::text,
+    'webhook-signature', keepstream.sign_webhook(message_id, sent_at, body::text, secret)
+  );
+  -- The Hub's proxy in front of a private Space wants a token of its own. No other host ever sees it.
+  if hub_token is not null and runner_url ~* '^https://([a-z0-9-]+\.)+hf\.space(:443)?(/[^?#\\]*)?$' then
+    if hub_token !~ '^hf_[A-Za-z0-9_]+$' then
+      raise exception using errcode = 'PT424', message = 'no wake: hf_token_worker in Vault is no Hub token (hf_…): set it again, or delete it when the Space is public';
+    end if;
+    headers := headers || jsonb_build_object('authorization', 'Bearer ' || hub_token);
+  end if;
   return net.http_post(
     url := regexp_replace(runner_url, '/+$', '') || '/trigger',
     body := body,
     params := '{}'::jsonb,
-    headers := jsonb_build_object(
-      'content-type', 'application/json',
-      'webhook-id', message_id,
-      'webhook-timestamp', floor(extract(epoch from sent_at))::bigint::text,
-      'webhook-signature', keepstream.sign_webhook(message_id, sent_at, body::text, secret)
-    ),
+    headers := headers,
     timeout_milliseconds := 5000
   );
 end
 $$;
 
--- Debounced: while a wake is under way that no claim has answered, another says nothing new. Whoever keeps silent
--- holds the lock below, shared, until commit; a claim that would answer the wake takes it alone, so it cannot answer
--- for a job it could not see yet (see keepstream.answer_wake).
+-- pg_net deletes a request in the transaction in which it sends it, so while that is under way the row has a deleter.
+create function keepstream.is_unsent(request bigint) returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+begin
+  return exists (
+    select from net.http_request_queue r
+    where r.id = request and (r.xmax = 0 or not exists (select from pg_catalog.pg_locks l where l.transactionid = r.xmax)));
+end
+$$;
+comment on function keepstream.is_unsent(bigint) is 'Whether pg_net has not begun to send the request.';
+
+create function keepstream.without_hosts(message text) returns text
+language sql immutable strict parallel safe set search_path = ''
+as $$
+  select pg_catalog.regexp_replace(pg_catalog.regexp_replace(keepstream.redact(message),
+    '[a-z]+://[^[:space:]]+', '…', 'gi'), '\m([a-z0-9-]+\.)+[a-z0-9-]*[a-z][a-z0-9-]*\M(:[0-9]+)?|\m[0-9]+(\.[0-9]+){3}\M(:[0-9]+)?', '…', 'gi')
+$$;
+comment on function keepstream.without_hosts(text) is 'keepstream.redact, and no address at all: for what /status shows to everybody.';
+
+-- Of every wake that is followed by a sweep: pg_net drops its responses after hours, and the next wake has another number.
+create function keepstream.keep_response() returns void
+language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
+as $$
+begin
+  update keepstream.wake_state w
+  set responded_at = r.created, status_code = r.status_code,
+      response_error = case when r.timed_out then 'no response within 5 seconds' else left(keepstream.without_hosts(r.error_msg), 500) end
+  from net._http_response r
+  where r.id = w.request_id and r.created is distinct from w.responded_at
+    and w.singleton = (select s.singleton from keepstream.wake_state s for update skip locked);
+end
+$$;
+
+-- Debounced: while a wake is under way that no claim has answered, or that pg_net has not sent, another says nothing new.
+-- Whoever keeps silent holds the lock below, shared, until commit; a claim that would answer the wake takes it alone, so it
+-- cannot answer for a job it could not see yet (see keepstream.answer_wake).
+-- A wake is best effort: whatever is missing, broken or locked must neither fail nor delay the transaction that asks for it.
+-- Three waits at most follow one another – the lock or a table, and the note – so that all of it takes less than 250 ms.
 create function keepstream.request_wake(force boolean default false) returns void
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
 declare
   lock_key constant bigint := 5531467712004901;
   moment timestamptz := clock_timestamp();
+  wake record; -- of keepstream.wake_state, whose type cannot be read while the table is locked
   request bigint;
+  failure text;
 begin
   if not force then
     if current_setting('keepstream.woken_in', true) = pg_current_xact_id()::text then
       return;
     end if;
     perform set_config('keepstream.woken_in', pg_current_xact_id()::text, true);
-    perform pg_advisory_xact_lock_shared(lock_key);
-    if exists (
-      select from keepstream.wake_state w
-      where w.answered_at is null and w.woken_at between moment - interval '5 seconds' and moment
-    ) then
-      return;
-    end if;
   end if;
   begin
+    if not force then
+      perform pg_advisory_xact_lock_shared(lock_key);
+    end if;
+    select * into wake from keepstream.wake_state;
+    if not force and wake.answered_at is null and wake.woken_at between moment - interval '5 seconds' and moment then
+      return;
+    elsif keepstream.is_unsent(wake.request_id) then
+      if force and to_regprocedure('net.wake()') is not null then
+        execute 'select net.wake()'; -- its worker may have missed it
+      end if;
+      return;
+    end if;
     request := keepstream.send_wake();
     -- Someone else is noting a wake of their own: ours is sent, and not worth waiting for.
     update keepstream.wake_state w
     set woken_at = moment, answered_at = null, request_id = request, wakes = w.wakes + 1, last_error = null
     where w.singleton = (select s.singleton from keepstream.wake_state s where s.singleton for update skip locked);
-  exception when others then
-    -- A wake is a courtesy: no address, a broken one, or no pg_net must never fail the enqueue.
+    return;
+  exception when query_canceled or assert_failure or others then
+    failure := case when sqlstate in ('55P03', '57014') then 'no wake: pg_net, Vault or the note of the last wake is locked'
+      else left(keepstream.without_hosts(sqlerrm), 500) end;
+  end;
+  begin
     update keepstream.wake_state w
-    set failed_at = moment, last_error = left(keepstream.redact(sqlerrm), 500)
-    where (w.failed_at is null or w.failed_at < moment - interval '1 second' or w.last_error is distinct from left(keepstream.redact(sqlerrm), 500))
+    set failed_at = moment, last_error = failure
+    where (w.failed_at is null or w.failed_at < moment - interval '1 second' or w.last_error is distinct from failure)
       and w.singleton = (select s.singleton from keepstream.wake_state s where s.singleton for update skip locked);
+  exception when query_canceled or assert_failure or others then
+    raise warning 'keepstream: %', failure;
   end;
 end
 $$;
-comment on function keepstream.request_wake(boolean) is 'Tells the runner that work waits, once per burst. Never raises.';
+comment on function keepstream.request_wake(boolean) is 'Tells the runner that work waits, once per burst. Never raises, and waits less than 250 ms for locks.';
 
 -- Called by a claim that came up short: whoever takes all it asked for has not seen the end of the queue, and comes
 -- again. True: the wake is answered as of now, so look once more, at what is newer than the answer.
 create function keepstream.answer_wake() returns boolean
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
 declare
   lock_key constant bigint := 5531467712004901;
-  outstanding timestamptz;
+  wake record;
 begin
-  select w.woken_at into outstanding from keepstream.wake_state w where w.woken_at is not null and w.answered_at is null;
-  if outstanding is null then
+  select * into wake from keepstream.wake_state;
+  if wake.woken_at is null or wake.answered_at is not null or keepstream.is_unsent(wake.request_id) then
     return false;
   end if;
   if pg_try_advisory_xact_lock(lock_key) then
-    update keepstream.wake_state w set answered_at = clock_timestamp() where w.answered_at is null;
-    return true;
-  elsif outstanding < clock_timestamp() - interval '1 second' then
+    update keepstream.wake_state w set answered_at = clock_timestamp()
+    where w.answered_at is null and w.singleton = (select s.singleton from keepstream.wake_state s for update skip locked);
+    return found;
+  elsif wake.woken_at < clock_timestamp() - interval '1 second' then
     -- A long enqueue is still uncommitted and has kept silent: have the runner come again.
     perform keepstream.request_wake(force := true);
   end if;
   return false;
+exception when query_canceled or assert_failure or others then
+  return false; -- a claim needs no wake
 end
 $$;
 
--- pg_net's tables are another extension's: whatever is wrong with them is what is told.
+-- pg_net's tables are another extension's: that they are missing or locked is something to show, too.
 create function keepstream.last_notification() returns jsonb
 language plpgsql volatile security definer set search_path = '' set lock_timeout = '80ms'
 as $$
 declare
-  wake keepstream.wake_state;
-  outcome jsonb;
+  wake record;
+  response record;
+  error text;
 begin
   select * into wake from keepstream.wake_state;
   if wake.last_error is not null then
@@ -143,14 +213,26 @@ begin
   elsif wake.woken_at is null then
     return null;
   end if;
-  select jsonb_build_object('at', r.created, 'status_code', r.status_code, 'error', r.error_msg) into outcome
-  from net._http_response r where r.id = wake.request_id;
-  return coalesce(outcome, jsonb_build_object('at', wake.woken_at, 'status_code', null, 'error', null));
+  select r.created as at, r.status_code, case when r.timed_out then 'no response within 5 seconds' else keepstream.without_hosts(r.error_msg) end as error
+  into response from net._http_response r where r.id = wake.request_id;
+  if not found then
+    if wake.woken_at < clock_timestamp() - interval '10 seconds' and keepstream.is_unsent(wake.request_id) then
+      return jsonb_build_object('at', wake.woken_at, 'status_code', null, 'error', 'pg_net has not sent it: its worker is stuck or down');
+    end if;
+    select coalesce(wake.responded_at, wake.woken_at) as at, wake.status_code, wake.response_error as error into response;
+  end if;
+  error := case
+    when response.error is not null then response.error
+    when response.status_code in (401, 403) then 'refused: runner_webhook_secret in Vault is not the runner''s, or hf_token_worker is not valid'
+    when response.status_code = 404 then 'nothing there: runner_url in Vault is wrong, or names a private Space that hf_token_worker may not read'
+    when response.status_code not between 200 and 299 then 'the runner could not take it'
+  end;
+  return jsonb_build_object('at', response.at, 'status_code', response.status_code, 'error', error);
 exception when query_canceled or assert_failure or others then
-  return jsonb_build_object('at', wake.woken_at, 'status_code', null, 'error', 'pg_net cannot be read: ' || sqlerrm);
+  return jsonb_build_object('at', clock_timestamp(), 'status_code', null, 'error', 'cannot be read: ' || keepstream.without_hosts(sqlerrm));
 end
 $$;
-comment on function keepstream.last_notification() is 'What came of the last wake: {at, status_code, error}; null when there was none.';
+comment on function keepstream.last_notification() is 'What came of the last wake: {at, status_code, error}, without an address; null when there was none.';
 
 create function keepstream.wake_for_new_jobs() returns trigger
 language plpgsql security definer set search_path = ''

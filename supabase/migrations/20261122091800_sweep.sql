@@ -74,25 +74,30 @@ begin
   from expired where r.id = expired.id;
   get diagnostics copies = row_count;
 
-  -- Clearing up is a courtesy: that it fails, or takes longer than it may, must not keep a lease from being reaped.
+  -- All that follows is best effort: that it fails, waits, or takes longer than it may, must not keep a lease from being reaped.
   begin
-    -- What an enqueue or a report under way at the time left waiting, and what was changed by hand.
-    if (select r.changed_at > moment - interval '10 minutes' from keepstream.rights_review r) then
-      perform keepstream.end_jobs_without_rights();
-    end if;
-    delete from keepstream.resource_leases l where (l.resource, l.slot) in (
-      select o.resource, o.slot from keepstream.resource_leases o where o.expires_at < moment - interval '1 hour' for update skip locked);
-    pruned := keepstream.prune_events(1000);
-    perform keepstream.prune_caches(1000);
-    perform keepstream.add_up_counts(10000);
-  exception when query_canceled or others then
+    pruned := keepstream.clear_up(moment);
+  exception when query_canceled or assert_failure or others then
     trouble := left(keepstream.redact(sqlerrm), 500);
     raise warning 'keepstream: the sweep could not clear up: %', trouble;
     pruned := 0;
   end;
-  update keepstream.event_retention r
-  set swept_at = moment, last_error = trouble, failed_at = case when trouble is not null then moment end
-  where r.singleton = (select s.singleton from keepstream.event_retention s for update skip locked);
+  begin
+    perform keepstream.keep_response();
+  exception when query_canceled or assert_failure or others then
+    null; -- keepstream.last_notification says that it cannot be read
+  end;
+  begin
+    perform keepstream.schedule_jobs();
+  exception when query_canceled or assert_failure or others then
+    trouble := coalesce(trouble, left('pg_cron: ' || keepstream.redact(sqlerrm), 500));
+    raise warning 'keepstream: the sweep could not schedule itself with pg_cron: %', keepstream.redact(sqlerrm);
+  end;
+  begin
+    perform keepstream.note_sweep(moment, trouble);
+  exception when query_canceled or assert_failure or others then
+    raise warning 'keepstream: the sweep could not be noted: %', keepstream.redact(sqlerrm);
+  end;
 
   due := exists (
     select from public.video_queue q
@@ -107,7 +112,80 @@ begin
   return jsonb_build_object('reaped', reaped, 'replicas_reaped', copies, 'events_pruned', pruned, 'woken', due);
 end
 $$;
-comment on function public.sweep() is 'Reaps dead leases, repeats the wake while work is due, drops what is older than its retention. Safe to run at any time, twice at once.';
+comment on function public.sweep() is 'Reaps dead leases, repeats the wake while work is due, drops what is older than its retention, schedules itself with pg_cron. Safe to run at any time, twice at once.';
+
+create function keepstream.clear_up(moment timestamptz) returns int
+language plpgsql security definer set search_path = '' set lock_timeout = '250ms'
+as $$
+declare
+  pruned int;
+begin
+  -- What an enqueue or a report under way at the time left waiting, and what was changed by hand.
+  if (select r.changed_at > moment - interval '10 minutes' from keepstream.rights_review r) then
+    perform keepstream.end_jobs_without_rights();
+  end if;
+  delete from keepstream.resource_leases l where (l.resource, l.slot) in (
+    select o.resource, o.slot from keepstream.resource_leases o where o.expires_at < moment - interval '1 hour' for update skip locked);
+  pruned := keepstream.prune_events(1000);
+  perform keepstream.prune_caches(1000);
+  perform keepstream.add_up_counts(10000);
+  return pruned;
+end
+$$;
+comment on function keepstream.clear_up(timestamptz) is 'Ends jobs whose right went and drops what is past its time; returns how many events.';
+
+create function keepstream.note_sweep(moment timestamptz, trouble text) returns void
+language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
+as $$
+begin
+  update keepstream.event_retention r
+  set swept_at = moment, last_error = trouble, failed_at = case when trouble is not null then moment end
+  where r.singleton = (select s.singleton from keepstream.event_retention s for update skip locked);
+end
+$$;
+
+-- Jobs of pg_cron go with the extension, or by hand. One that is there is left as it is, also when an operator switched it off.
+create function keepstream.schedule_jobs() returns void
+language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
+as $$
+declare
+  job record;
+begin
+  if to_regclass('cron.job') is null then
+    return;
+  end if;
+  for job in select * from (values
+    ('keepstream-sweep', '30 seconds', 'select public.sweep()'),
+    -- pg_cron keeps a row per run for ever; a sweep every 30 s makes a million of them a year.
+    ('keepstream-cron-history', '17 3 * * *', $cron$delete from cron.job_run_details where end_time < now() - interval '3 days'$cron$)
+  ) as j (name, schedule, command)
+  where not exists (select from cron.job c where c.jobname = j.name) loop
+    perform cron.schedule(job.name, job.schedule, job.command);
+  end loop;
+end
+$$;
+comment on function keepstream.schedule_jobs() is 'Schedules with pg_cron what is not scheduled yet.';
+select keepstream.schedule_jobs();
+
+-- For runners: where pg_cron does not sweep, one of them does.
+create function public.sweep_if_overdue(seconds int default 60) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  lock_key constant bigint := 5531467712004902;
+  overdue constant interval := make_interval(secs => greatest(coalesce(seconds, 60), 1));
+begin
+  if exists (select from keepstream.event_retention r where r.swept_at > clock_timestamp() - overdue) then
+    return null;
+  elsif not pg_try_advisory_xact_lock(lock_key) then
+    return null;
+  elsif exists (select from keepstream.event_retention r where r.swept_at > clock_timestamp() - overdue) then
+    return null; -- somebody else did, between the two
+  end if;
+  return public.sweep();
+end
+$$;
+comment on function public.sweep_if_overdue(int) is 'sweep() when the last one is longer ago than that and nobody else is at it; null when there was nothing to do.';
 
 -- Keeps a job's last move, so that its history still folds to its status, and every takedown.
 create function keepstream.prune_events(batch int) returns int
@@ -140,8 +218,3 @@ begin
   return pruned;
 end
 $$;
-
-select cron.schedule('keepstream-sweep', '30 seconds', 'select public.sweep()');
--- pg_cron keeps a row per run for ever; a sweep every 30 s makes a million of them a year.
-select cron.schedule('keepstream-cron-history', '17 3 * * *',
-  $$delete from cron.job_run_details where end_time < now() - interval '3 days'$$);

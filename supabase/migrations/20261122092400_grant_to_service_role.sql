@@ -32,6 +32,7 @@ grant execute on function
   public.renew_resource_lease(text, int, bigint, int),
   public.release_resource_lease(text, int, bigint),
   public.sweep(),
+  public.sweep_if_overdue(int),
   public.leased_videos(),
   public.archive_totals(),
   public.queue_counts(),

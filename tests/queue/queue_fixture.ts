@@ -193,7 +193,8 @@ export function createQueueFixture(database: TestDatabase): QueueFixture {
       await sql`
         insert into public.providers (name, recipe, rights) values ('animasu', 'page', 'own work'), ('samehadaku', 'page', 'own work')`;
       await sql`
-        update keepstream.wake_state set woken_at = null, answered_at = null, wakes = 0, failed_at = null, last_error = null
+        update keepstream.wake_state set woken_at = null, answered_at = null, request_id = null, wakes = 0, failed_at = null, last_error = null,
+          responded_at = null, status_code = null, response_error = null
         where true`;
       await sql`update keepstream.event_retention set pruned_through = 0, swept_at = null, failed_at = null, last_error = null where true`;
     },

@@ -59,6 +59,26 @@ Deno.test("SIGKILL in a repair → the next runner here removes what it left, bu
   assert.deepEqual(filesIn(rig.workDir), []);
 });
 
+Deno.test("no pg_cron: a killed runner's job → reclaimed by another runner", async () => {
+  await using rig = await startRunnerRig({ accounts: 1 });
+  const { sql, admin, serviceRole } = rig.database;
+  await admin`delete from cron.job where true`;
+  await sql`update keepstream.error_classes set base_seconds = 1 where name = 'lease_expired'`;
+  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
+  const id = await rig.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", video_url: await medium.url() });
+  await serviceRole`select from public.claim_pending_videos(1, 'killed')`;
+  await admin`update public.video_queue set lease_expires_at = now() - interval '1 second' where id = ${id}`;
+  await admin`update keepstream.event_retention set swept_at = now() - interval '1 hour' where true`;
+  const runner = rig.spawn("r1");
+  await rig.until(id, (row) => row.status === "ready");
+  assert.equal((await runner.saw("queue:swept")).reclaimed, 1);
+  const jobs = await sql`select jobname from cron.job order by jobname`;
+  assert.deepEqual(jobs.map((job) => job["jobname"]), ["keepstream-cron-history", "keepstream-sweep"]);
+  const answer = await fetch(`http://127.0.0.1:${(await runner.saw("runner:started")).port}/status`);
+  const { queue } = await answer.json();
+  assert.ok(queue.sweep_age_seconds < 60, `${queue.sweep_age_seconds}`);
+});
+
 function filesIn(dir: string): string[] {
   return [...Deno.readDirSync(dir)].flatMap(({ name, isDirectory }) =>
     isDirectory ? filesIn(`${dir}/${name}`) : [`${dir}/${name}`]

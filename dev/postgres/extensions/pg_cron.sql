@@ -112,14 +112,20 @@ end
 $$;
 revoke execute on function cron.schedule_in_database(text, text, text, text, text, boolean) from public;
 
-create function cron.schedule(job_name text, schedule text, command text) returns bigint language sql strict security definer
+-- In C the caller is the current user; here a definer's function is told who that is.
+create function cron._schedule_as(owner text, job_name text, schedule text, command text) returns bigint language sql security definer
 set search_path = pg_catalog as $$
-  select cron.schedule_in_database(job_name, schedule, command, current_database()::text)
+  select cron.schedule_in_database(job_name, schedule, command, current_database()::text, owner)
 $$;
 
-create function cron.schedule(schedule text, command text) returns bigint language sql strict security definer
+create function cron.schedule(job_name text, schedule text, command text) returns bigint language sql strict
 set search_path = pg_catalog as $$
-  select cron.schedule_in_database(null, schedule, command, current_database()::text)
+  select cron._schedule_as(current_user::text, job_name, schedule, command)
+$$;
+
+create function cron.schedule(schedule text, command text) returns bigint language sql strict
+set search_path = pg_catalog as $$
+  select cron._schedule_as(current_user::text, null, schedule, command)
 $$;
 
 create function cron.unschedule(job_id bigint) returns bool language plpgsql strict security definer
