@@ -2,9 +2,8 @@
 // Runs on: workerd.
 import { clientNetwork } from "../core/client_network.ts";
 import { redactText } from "../core/redact.ts";
-import { assetAnswer } from "./assets.ts";
 import type { Config, Env } from "./env.ts";
-import { CORS, PREFLIGHT } from "./headers.ts";
+import { COMMON_HEADERS, PREFLIGHT } from "./headers.ts";
 import { problem } from "./problem.ts";
 import { proxy } from "./proxy.ts";
 
@@ -25,9 +24,9 @@ export async function handle(request: Request, invocation: Invocation): Promise<
     case "/proxy":
       return await limited(request, invocation) ?? await proxy(request, url, invocation);
     case "/health":
-      return Response.json({ status: "ok" }, { headers: { ...CORS, "Cache-Control": "no-store" } });
+      return Response.json({ status: "ok" }, { headers: { ...COMMON_HEADERS, "Cache-Control": "no-store" } });
     default:
-      return await assetAnswer(request, invocation.env);
+      return problem({ status: 404, code: "not_found", detail: "there is nothing at this address" });
   }
 }
 

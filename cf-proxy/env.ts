@@ -19,7 +19,6 @@ export interface Env {
   readonly DEV_ALLOWED_ORIGINS?: string;
   readonly HEADER_TIMEOUT_MS?: string;
   readonly RATE_LIMIT?: { limit(options: { key: string }): Promise<{ success: boolean }> };
-  readonly ASSETS?: { fetch(request: Request): Promise<Response> };
   /** The other storage targets, as the runner names them; read access is enough here. */
   readonly S3_ENDPOINT?: string;
   readonly S3_BUCKET?: string;

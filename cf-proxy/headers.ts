@@ -1,14 +1,23 @@
-// Which headers go to a source and which of its headers come back: allow-lists, CORS, content types.
+// Which headers go to a source and which of its headers come back: allow-lists, CORS, content policy.
 // Example: `Set-Cookie`, `Alt-Svc`, `Connection` and everything else not named here never reaches the viewer.
 // Runs on: workerd.
+import { servedType } from "./media_type.ts";
 
-export const CORS: Readonly<Record<string, string>> = {
+/** On every response. CORS, and nothing that anybody serves through the proxy runs with its origin. */
+export const COMMON_HEADERS: Readonly<Record<string, string>> = {
   "access-control-allow-origin": "*",
   "access-control-expose-headers":
     "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Content-Type, ETag, Last-Modified, Retry-After",
   // Pages that isolate themselves (COEP) may embed what the proxy serves.
   "cross-origin-resource-policy": "cross-origin",
+  "content-security-policy": "default-src 'none'; sandbox",
+  // A copy that a player got is not one to show as a page.
+  vary: "Sec-Fetch-Dest",
+  "x-content-type-options": "nosniff",
 };
+
+/** For a video opened in a tab: the browser makes a page around the response, which then loads the same link as its video. */
+export const TAB_POLICY = "default-src 'none'; media-src 'self'; sandbox";
 
 export const PREFLIGHT: Readonly<Record<string, string>> = {
   "Access-Control-Allow-Origin": "*",
@@ -68,7 +77,7 @@ export type HeaderRecord = Record<string, string>;
 
 /** Headers of the answer, from the source's. `url` decides the type where the source names none. */
 export function answerHeaders(source: Response, url: URL): HeaderRecord {
-  const headers: HeaderRecord = { ...CORS, "x-content-type-options": "nosniff" };
+  const headers: HeaderRecord = { ...COMMON_HEADERS };
   let decoded = false;
   for (const [name, value] of source.headers) {
     if (FROM_SOURCE.has(name)) headers[name] = value;
@@ -88,7 +97,12 @@ export function answerHeaders(source: Response, url: URL): HeaderRecord {
 
 /** Sends the viewer to the source itself; the address is not kept by anybody on the way. */
 export function redirectAnswer(location: string): Response {
-  const headers = { ...CORS, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", Location: location };
+  const headers = {
+    ...COMMON_HEADERS,
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    Location: location,
+  };
   return new Response(null, { status: 302, headers });
 }
 
@@ -97,15 +111,8 @@ function setContentType(headers: HeaderRecord, status: number, url: URL): void {
     delete headers["content-type"];
     return;
   }
-  const type = mediaType(headers["content-type"] ?? null);
-  if (isActive(type)) headers["content-type"] = "text/plain; charset=utf-8";
-  else if (status < 300 && (type === "" || isOctetStream(type))) {
-    headers["content-type"] = TYPE_BY_EXTENSION[extension(url)] ?? "application/octet-stream";
-  }
-  // Somebody else's page must not run with the proxy's origin: what a browser does not just play or show is sandboxed.
-  if (!/^(?:audio|video|image)\//.test(headers["content-type"] ?? "")) {
-    headers["content-security-policy"] = "default-src 'none'; sandbox";
-  }
+  const guess = status < 300 ? TYPE_BY_EXTENSION[extension(url)] : undefined;
+  headers["content-type"] = servedType(headers["content-type"] ?? null, guess ?? "application/octet-stream");
 }
 
 const TYPE_BY_EXTENSION: Readonly<Record<string, string>> = {
@@ -130,21 +137,6 @@ const TYPE_BY_EXTENSION: Readonly<Record<string, string>> = {
   webm: "video/webm",
   webp: "image/webp",
 };
-
-/** `video/mp4` of `Video/MP4; codecs=…`. */
-export function mediaType(header: string | null): string {
-  return (header ?? "").split(";", 1)[0]!.trim().toLowerCase();
-}
-
-export function isOctetStream(type: string): boolean {
-  return type === "application/octet-stream" || type === "binary/octet-stream" || type === "application/force-download";
-}
-
-/** Types that a browser would run as a page or as a page's script. */
-export function isActive(type: string): boolean {
-  return /^(?:text\/html|application\/xhtml\+xml|image\/svg\+xml|(?:text|application)\/xml|multipart\/x-mixed-replace)$/
-    .test(type) || /^(?:text|application)\/(?:x-)?(?:java|ecma|j|live)script/.test(type);
-}
 
 /** `ts` of `/a/x.m3u8/seg1.TS?y=.mp4`: the last segment of the path decides. */
 export function extension(url: URL): string {

@@ -2,39 +2,6 @@
 import assert from "node:assert/strict";
 import { codeOf, startProxyFixture, text } from "../dev/proxy_fixture.ts";
 
-const scripts = ["text/javascript", "application/javascript", "application/x-javascript", "text/ecmascript"];
-for (const type of [...scripts, "multipart/x-mixed-replace; boundary=b"]) {
-  Deno.test(`a source's ${type} never runs with the proxy's origin: no script, no page`, async () => {
-    await using proxy = await startProxyFixture();
-    for (const status of [200, 404]) {
-      proxy.route("/a", text("alert(1)", type, status));
-      const answer = await proxy.get("/a.bin");
-      assert.ok([502, 404].includes(answer.status));
-      assert.match(answer.headers.get("content-type")!, /^(?:text\/plain|application\/problem\+json)/);
-      assert.equal(answer.headers.get("x-content-type-options"), "nosniff");
-      await answer.body?.cancel();
-    }
-  });
-}
-
-Deno.test("what a browser might render is sandboxed, what it plays is not", async () => {
-  await using proxy = await startProxyFixture();
-  const sandboxed = ["application/rss+xml", "application/ttml+xml", "text/css", "application/pdf"];
-  for (const type of sandboxed) {
-    proxy.route("/a", text("<x/>", type));
-    const answer = await proxy.get("/a.x");
-    assert.equal(answer.headers.get("content-type"), type);
-    assert.equal(answer.headers.get("content-security-policy"), "default-src 'none'; sandbox", type);
-    await answer.body?.cancel();
-  }
-  for (const type of ["video/mp4", "audio/aac", "image/png"]) {
-    proxy.route("/a", text("x", type));
-    const answer = await proxy.get("/a.x");
-    assert.equal(answer.headers.get("content-security-policy"), null, type);
-    await answer.body?.cancel();
-  }
-});
-
 Deno.test("a scope is not left by ..; or by overlong encodings of a dot or a slash, which some servers take for .. and /", async () => {
   await using proxy = await startProxyFixture();
   const link = new URL(await proxy.link("/a/b/m.m3u8", { scopeDirectories: 2 }));

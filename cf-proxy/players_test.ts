@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { startBrowser, type TestBrowser } from "../dev/browser.ts";
 import { type FixtureOptions, media, type ProxyFixture, send, startProxyFixture } from "../dev/proxy_fixture.ts";
+import { startWorker } from "../dev/workerd.ts";
 
 const SECONDS = 3;
 const VIDEO = ["-f", "lavfi", "-i", `testsrc2=s=160x90:r=25:d=${SECONDS}`];
@@ -85,10 +86,11 @@ for (const [name, sample] of Object.entries(SAMPLES)) {
 
 Deno.test("Chromium plays every format through the proxy to the last frame: MP4 by itself, HLS with hls.js", async (test) => {
   await using browser = await startBrowser();
+  await using web = await startWorker({ worker: "web" });
   for (const [name, sample] of Object.entries(SAMPLES)) {
     await test.step(name, async () => {
       await using served = await serve(sample);
-      const { lastFrame, duration, error } = await playToEnd(browser, served.proxy, await served.link());
+      const { lastFrame, duration, error } = await playToEnd(browser, web.url, await served.link());
       assert.equal(error, null);
       assert.ok(Math.abs(duration - SECONDS) < 0.2, `duration ${duration}`);
       // mediaTime of the last frame that was shown: 25 frames a second, so the last one begins 40 ms before the end.
@@ -101,6 +103,7 @@ Deno.test("Chromium plays every format through the proxy to the last frame: MP4 
 
 Deno.test("Chromium: a source that dies mid-play ends in 410, and the watch page goes on with the archive where it stopped", async () => {
   await using browser = await startBrowser();
+  await using web = await startWorker({ worker: "web" });
   await using served = await serve(SAMPLES.MP4!, (originUrl) => ({ PUBLIC_API_URL: `${originUrl}/functions/v1` }));
   const { proxy } = served;
   const bytes = await Deno.readFile(`${served.dir}/v/m.mp4`);
@@ -148,7 +151,7 @@ Deno.test("Chromium: a source that dies mid-play ends in 410, and the watch page
     });
   });
   const page = await browser.open(
-    `${proxy.worker.url}/?api=${encodeURIComponent(`${proxy.url}/functions/v1`)}&title=55825&episode=1`,
+    `${web.url}/?api=${encodeURIComponent(`${proxy.url}/functions/v1`)}&title=55825&episode=1`,
   );
   const inArchive = `decodeURIComponent(video.currentSrc).includes("/archive.mp4")`;
   const end = page.evaluate(`new Promise((resolve) => {
@@ -174,6 +177,7 @@ Deno.test("Chromium: a source that dies mid-play ends in 410, and the watch page
 
 Deno.test("Chromium: two failures of one stream (picture and sound) make the watch page look for another once", async () => {
   await using browser = await startBrowser();
+  await using web = await startWorker({ worker: "web" });
   await using proxy = await startProxyFixture();
   const headers = { "content-type": "application/json", "access-control-allow-origin": "*" };
   const server = { provider: "720p", stream: `${proxy.url}/gone.mp4`, archived: false, kind: "mp4" };
@@ -184,7 +188,7 @@ Deno.test("Chromium: two failures of one stream (picture and sound) make the wat
   // Never answered: the page fails when the test says so.
   proxy.route("/gone.mp4", () => {});
   const api = encodeURIComponent(`${proxy.url}/functions/v1`);
-  const page = await browser.open(`${proxy.worker.url}/?api=${api}&title=1&episode=1`);
+  const page = await browser.open(`${web.url}/?api=${api}&title=1&episode=1`);
   await page.evaluate(`new Promise((resolve) => {
     const status = document.querySelector("#status");
     const done = () => /archive is not ready/.test(status.textContent) && setTimeout(resolve, 0);
@@ -207,6 +211,7 @@ Deno.test("Chromium: two failures of one stream (picture and sound) make the wat
 for (const to of ["archive", "fresh link"] as const) {
   Deno.test(`Chromium: HLS whose segments die mid-play goes on where it stopped, with the ${to}, by the watch page itself`, async () => {
     await using browser = await startBrowser();
+    await using web = await startWorker({ worker: "web" });
     await using served = await serve(SAMPLES.fMP4!, (originUrl) => ({ PUBLIC_API_URL: `${originUrl}/functions/v1` }));
     const { proxy } = served;
     const embed = "https://embed.test/e/1";
@@ -243,7 +248,7 @@ for (const to of ["archive", "fresh link"] as const) {
       );
     });
     const page = await browser.open(
-      `${proxy.worker.url}/?api=${encodeURIComponent(`${proxy.url}/functions/v1`)}&title=55825&episode=1`,
+      `${web.url}/?api=${encodeURIComponent(`${proxy.url}/functions/v1`)}&title=55825&episode=1`,
     );
     const seen = await page.evaluate(`new Promise((resolve) => {
       const video = document.querySelector("video");
@@ -329,10 +334,10 @@ async function ffmpeg(args: readonly string[], cwd?: string): Promise<string> {
 
 async function playToEnd(
   browser: TestBrowser,
-  proxy: ProxyFixture,
+  webUrl: string,
   link: string,
 ): Promise<{ lastFrame: number; duration: number; error: string | null }> {
-  const page = await browser.open(`${proxy.worker.url}/?stream=${encodeURIComponent(link)}`);
+  const page = await browser.open(`${webUrl}/?stream=${encodeURIComponent(link)}`);
   try {
     return await page.evaluate(`new Promise((resolve) => {
       const video = document.querySelector("video");

@@ -14,13 +14,13 @@ import { parseContentRange } from "../core/range.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import type { TargetPolicy } from "../core/target_policy.ts";
 import type { Invocation } from "./app.ts";
-import { CORS, extension, isOctetStream, mediaType } from "./headers.ts";
+import { COMMON_HEADERS, extension } from "./headers.ts";
+import { isOctetStream, isPlaylistType, mediaType, PLAYLIST_TYPE } from "./media_type.ts";
 import type { Problem } from "./problem.ts";
 import { badGateway, sourceTimeout, type Upstream } from "./upstream.ts";
 
 export const MAX_PLAYLIST_BYTES = 4 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
-const PLAYLIST_TYPE = "application/vnd.apple.mpegurl";
 
 /** Whether the address alone says playlist: then no Range and no condition goes to the source. */
 export function isPlaylistAddress(url: URL): boolean {
@@ -35,12 +35,7 @@ export function kindOf(upstream: Upstream, request: Request, signed: URL): Kind 
   const { response, url } = upstream;
   if (response.status !== 200 && response.status !== 206) return "other";
   const type = mediaType(response.headers.get("content-type"));
-  if (
-    type === PLAYLIST_TYPE || type === "application/x-mpegurl" || type === "audio/mpegurl" || type === "audio/x-mpegurl"
-  ) {
-    return "playlist";
-  }
-  if (isPlaylistAddress(signed)) return "playlist";
+  if (isPlaylistType(type) || isPlaylistAddress(signed)) return "playlist";
   if (!isWhole(response) || (request.headers.has("range") && !/^bytes=0-$/.test(request.headers.get("range")!))) {
     return "other";
   }
@@ -202,7 +197,7 @@ function decode(chunks: readonly Uint8Array[]): string {
 
 function textAnswer(text: string, type: string): Response {
   return new Response(text, {
-    headers: { ...CORS, "Content-Type": type, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff" },
+    headers: { ...COMMON_HEADERS, "Content-Type": type, "Cache-Control": "no-store" },
   });
 }
 

@@ -1,7 +1,10 @@
 // Error answers: RFC 9457 problem+json that also carries `success: false` and `error`, as the public API does.
 // Example: 403 {"type":"about:blank","title":"Forbidden","status":403,"code":"expired","detail":"…","success":false,…}
 // Runs on: workerd.
-import { CORS } from "./headers.ts";
+import { COMMON_HEADERS } from "./headers.ts";
+
+/** No source's response is served as this one. */
+export const PROBLEM_TYPE = "application/problem+json";
 
 const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
@@ -35,10 +38,9 @@ export function problem({ status, code, detail, headers, extra }: Problem): Resp
   return new Response(JSON.stringify(body), {
     status,
     headers: {
-      ...CORS,
-      "Content-Type": "application/problem+json",
+      ...COMMON_HEADERS,
+      "Content-Type": PROBLEM_TYPE,
       "Cache-Control": "no-store",
-      "X-Content-Type-Options": "nosniff",
       ...headers,
     },
   });

@@ -7,7 +7,9 @@ import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../core/targe
 import type { Invocation } from "./app.ts";
 import { archivedFileOf, fetchArchived } from "./archive.ts";
 import type { Config } from "./env.ts";
-import { answerHeaders, extension, isActive, mediaType, redirectAnswer } from "./headers.ts";
+import { destinationOf } from "./fetch_destination.ts";
+import { answerHeaders, extension, redirectAnswer, TAB_POLICY } from "./headers.ts";
+import { isActive, isPlayable, mediaType } from "./media_type.ts";
 import { decryptAnswer } from "./mega.ts";
 import {
   jsonAnswer,
@@ -19,7 +21,7 @@ import {
   type RewriteContext,
   sniff,
 } from "./playlist.ts";
-import { type Problem, problem } from "./problem.ts";
+import { type Problem, problem, PROBLEM_TYPE } from "./problem.ts";
 import { fetchServer } from "./server.ts";
 import { noteList } from "./segments.ts";
 import { fetchSource, type Target, withPlayerParameters } from "./source.ts";
@@ -27,6 +29,8 @@ import { badGateway, type Upstream } from "./upstream.ts";
 
 export async function proxy(request: Request, requestUrl: URL, invocation: Invocation): Promise<Response> {
   const { config } = invocation;
+  const destination = destinationOf(request.headers);
+  if (destination === "code") return problem(notMediaDestination(403));
   const address = requestUrl.searchParams.get("url");
   const refused = checkAddress(address, targetPolicy(requestUrl, config, { archive: true }));
   if (refused !== null) return problem(refused);
@@ -44,7 +48,24 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
   const upstream = await fetchTarget(request, { link: link.value, target, options, invocation });
   if (!upstream.ok) return problem(upstream.error);
   if (upstream.value.final) return upstream.value.response;
-  return await answer(request, upstream.value, { request, link: link.value, keys: config.keys, policy, invocation });
+  const context = { request, link: link.value, keys: config.keys, policy, invocation };
+  const response = await answer(request, upstream.value, context);
+  return destination === "page" ? await playableOnly(response) : response;
+}
+
+/** What a browser shows by itself has to be audio, video, a picture or a playlist, or a problem of our own. */
+async function playableOnly(response: Response): Promise<Response> {
+  const type = mediaType(response.headers.get("content-type"));
+  if (isPlayable(type)) response.headers.set("content-security-policy", TAB_POLICY);
+  if (response.status === 304 || isPlayable(type) || type === PROBLEM_TYPE) return response;
+  await response.body?.cancel();
+  return problem(notMediaDestination(response.status < 400 ? 403 : response.status));
+}
+
+function notMediaDestination(status: number): Problem {
+  const detail =
+    "only audio, video, pictures and playlists open in a browser; anything else is for players and programs";
+  return { status, code: "destination_refused", detail };
 }
 
 /** Media whose bytes the viewer can fetch as well: nothing to rewrite, to decrypt, or to send along. */

@@ -1,4 +1,4 @@
-// The Cloudflare Worker: GET|HEAD /proxy?url=…, /health, OPTIONS, and the watch page.
+// The Cloudflare Worker: GET|HEAD /proxy?url=…, /health, OPTIONS. It serves no page (see ../web).
 // Runs on: workerd.
 import { redactText } from "../core/redact.ts";
 import { handle } from "./app.ts";

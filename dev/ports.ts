@@ -4,12 +4,13 @@ import { SetupError } from "./setup_error.ts";
 
 const PORTS_FILE = "ports.json";
 
-/** Gateway and Postgres as with the Supabase CLI, the runner as in a Space, the proxy as with wrangler. */
+/** Gateway and Postgres as with the Supabase CLI, the runner as in a Space, the proxy as with wrangler, the watch page beside it. */
 export const FIXED_PORTS = {
   gateway: 54321,
   postgres: 54322,
   runner: 7860,
   proxy: 8787,
+  web: 8788,
   hub: 54331,
   hubCdn: 54332,
   origin: 54333,

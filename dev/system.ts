@@ -29,7 +29,7 @@ const RUNNER_STOP_MS = 30_000;
 const REPO_PREFIX = "keepstream";
 const STOP_PHASES = [
   ["runner"], // gives its leases back through the gateway
-  ["streaming", "archive", "proxy", "pg_cron", "pg_net"],
+  ["streaming", "archive", "proxy", "web", "pg_cron", "pg_net"],
   ["gateway"],
   ["origin", "hub", "postgres"],
   ["guard"],
@@ -54,11 +54,13 @@ export interface SystemUrls {
   readonly postgres: string;
   readonly runner: string;
   readonly proxy: string;
+  /** The watch page. */
+  readonly web: string;
   readonly hub: string;
   readonly origin: string;
   /** The demo episode's public answer. */
   readonly episode: string;
-  /** The watch page with the demo episode. */
+  /** The watch page, with the demo episode. */
   readonly watch: string;
 }
 
@@ -142,11 +144,12 @@ async function startParts(context: Context): Promise<RunningSystem> {
   const allowedOrigins = [origin.url, hub.url, hub.cdnUrl];
   const platform = { gateway: gateway.url, postgres: postgres.url, hub: hub.url, origin: origin.url };
   const platformEnv = { ...platformVariables({ ...platform, secrets, allowedOrigins }), ...context.env };
-  const [proxy, runner] = await settleAll([
+  const [proxy, web, runner] = await settleAll([
     startProxy(context, { env: platformEnv, allowedOrigins }),
+    startWeb(context, platformEnv),
     startRunner(context, platformEnv),
   ]);
-  const urls = { ...platform, proxy, runner, ...demoUrls({ gateway: gateway.url, proxy }) };
+  const urls = { ...platform, proxy, web, runner, ...demoUrls({ gateway: gateway.url, web }) };
   const env = { ...platformEnv, CLOUDFLARE_WORKERS_URL: proxy, ...context.env };
   await settleAll([
     seed(postgres.url, {
@@ -161,6 +164,7 @@ async function startParts(context: Context): Promise<RunningSystem> {
     postgres: postgres.port,
     runner: portOf(runner),
     proxy: portOf(proxy),
+    web: portOf(web),
     hub: portOf(hub.url),
     hubCdn: portOf(hub.cdnUrl),
     origin: portOf(origin.url),
@@ -247,14 +251,25 @@ async function startProxy(
 ): Promise<string> {
   const proxy = await startChild(context, {
     name: "proxy",
-    command: denoRun("dev/workerd_main.ts", [`${context.ports.proxy}`]),
+    command: denoRun("dev/workerd_main.ts", ["cf-proxy", `${context.ports.proxy}`]),
     env: {
       WORKER_VARS: JSON.stringify(pick(options.env, PROXY_VARIABLES)),
       WORKER_ALLOWED_ORIGINS: options.allowedOrigins.join(","),
     },
-    ready: { line: /"event":"proxy:ready"/ },
+    ready: { line: /"event":"worker:ready"/ },
   });
   return (JSON.parse(proxy.readyLine) as { url: string }).url;
+}
+
+/** Returns the watch page's address. */
+async function startWeb(context: Context, env: Readonly<Record<string, string>>): Promise<string> {
+  const web = await startChild(context, {
+    name: "web",
+    command: denoRun("dev/workerd_main.ts", ["web", `${context.ports.web}`]),
+    env: { WORKER_VARS: JSON.stringify(pick(env, /^PUBLIC_API_URL$/)) },
+    ready: { line: /"event":"worker:ready"/ },
+  });
+  return (JSON.parse(web.readyLine) as { url: string }).url;
 }
 
 /** Returns the runner's address. */
@@ -312,10 +327,10 @@ function platformVariables(
   };
 }
 
-function demoUrls({ gateway, proxy }: { gateway: string; proxy: string }): { episode: string; watch: string } {
+function demoUrls({ gateway, web }: { gateway: string; web: string }): { episode: string; watch: string } {
   const { malId, episode } = DEMO_EPISODE;
   const query = new URLSearchParams({ api: `${gateway}/functions/v1`, title: `${malId}`, episode: `${episode}` });
-  return { episode: `${gateway}/functions/v1/streaming/${malId}/${episode}`, watch: `${proxy}/?${query}` };
+  return { episode: `${gateway}/functions/v1/streaming/${malId}/${episode}`, watch: `${web}/?${query}` };
 }
 
 function portOf(url: string): number {

@@ -85,7 +85,10 @@ Deno.test("startSystem: every part answers, one system per folder, and nothing i
     await t.step("each address answers", async () => {
       const { urls } = system;
       for (
-        const url of [urls.episode, urls.watch, `${urls.proxy}/health`, `${urls.runner}/health`, urls.origin, urls.hub]
+        const url of [
+          ...[urls.episode, urls.watch, `${urls.web}/config.json`],
+          ...[`${urls.proxy}/health`, `${urls.runner}/health`, urls.origin, urls.hub],
+        ]
       ) {
         const response = await fetch(url);
         await response.body?.cancel();

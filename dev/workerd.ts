@@ -1,12 +1,14 @@
 /**
- * Runs cf-proxy on this machine in real workerd: the Worker as it is deployed, a Cache API in memory, the watch page.
+ * Runs cf-proxy or web on this machine in real workerd: the Worker as it is deployed, a Cache API in memory, static files.
  * `await using worker = await startWorker({ vars: { STREAM_SIGNING_KEYS: "k1:…" } })`
  */
 import { build, stop as stopEsbuild } from "esbuild";
 import workerd from "workerd";
-import { buildAssets } from "../cf-proxy/assets_build.ts";
+import { buildAssets } from "../web/assets_build.ts";
 
 export interface WorkerOptions {
+  /** @default "cf-proxy" */
+  readonly worker?: WorkerName;
   /** 0, the default: any free port. */
   readonly port?: number;
   /** Variables and secrets of the Worker. */
@@ -15,13 +17,17 @@ export interface WorkerOptions {
   readonly allowedOrigins?: readonly string[];
   /** Answers of the rate limiter; without it the Worker has none. Tests only. */
   readonly rateLimit?: { readonly limit: number };
-  /** Another Worker than cf-proxy/worker.ts, for measurements. */
+  /** Another program than the Worker's own, for measurements. */
   readonly entry?: string;
+  /** A bundle that is already built, instead. */
+  readonly script?: string;
   /** Networks that workerd itself may dial; the second wall behind the target policy. */
   readonly allowNetworks?: readonly string[];
   /** Told of everything workerd and the Worker write. */
   readonly onOutput?: (text: string) => void;
 }
+
+export type WorkerName = "cf-proxy" | "web";
 
 export interface RunningWorker extends AsyncDisposable {
   /** `http://127.0.0.1:PORT` */
@@ -50,7 +56,9 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
 }
 
 async function start(dir: string, options: WorkerOptions): Promise<RunningWorker> {
-  const { worker, assets } = await built(options.entry ?? new URL("cf-proxy/worker.ts", ROOT).pathname);
+  const name = options.worker ?? "cf-proxy";
+  const worker = options.script ?? await bundleOf(options.entry ?? entryOf(name));
+  const assets = name === "web" ? await webAssets() : new Map<string, Uint8Array>();
   await Deno.mkdir(`${dir}/assets`);
   for (const [name, bytes] of assets) await Deno.writeFile(`${dir}/assets/${name}`, bytes);
   await Promise.all([
@@ -89,41 +97,50 @@ async function start(dir: string, options: WorkerOptions): Promise<RunningWorker
   };
 }
 
-interface Built {
-  readonly worker: string;
-  readonly assets: ReadonlyMap<string, Uint8Array>;
-}
-
-const builds = new Map<string, Promise<Built>>();
+const builds = new Map<string, Promise<unknown>>();
 let lastBuild: Promise<unknown> = Promise.resolve();
 
-/**
- * Worker and page as they would be deployed, bundled once per process. One build at a time: esbuild is one child of this
- * process, and stopping it would break off the build of another caller.
- */
-function built(entry: string): Promise<Built> {
-  let found = builds.get(entry);
-  if (found === undefined) {
-    builds.set(entry, found = lastBuild.then(() => buildBoth(entry)));
-    lastBuild = found.catch(() => builds.delete(entry));
-  }
-  return found;
+/** The Worker as it would be deployed. */
+function bundleOf(entry: string): Promise<string> {
+  return buildOnce(entry, async (dir) => {
+    await bundle(entry, `${dir}/worker.js`);
+    return await Deno.readTextFile(`${dir}/worker.js`);
+  });
 }
 
-async function buildBoth(entry: string): Promise<Built> {
-  const dir = await Deno.makeTempDir({ prefix: "keepstream-build-" });
-  try {
-    await bundle(entry, `${dir}/worker.js`);
-    await buildAssets(`${dir}/assets`);
+/** What web/ serves beside its Worker. */
+function webAssets(): Promise<ReadonlyMap<string, Uint8Array>> {
+  return buildOnce("assets", async (dir) => {
+    await buildAssets(dir);
     const assets = new Map<string, Uint8Array>();
-    for await (const { name } of Deno.readDir(`${dir}/assets`)) {
-      assets.set(name, await Deno.readFile(`${dir}/assets/${name}`));
+    for await (const { name } of Deno.readDir(dir)) assets.set(name, await Deno.readFile(`${dir}/${name}`));
+    return assets;
+  });
+}
+
+/**
+ * Builds once per process, one at a time: esbuild is one child of this process, and stopping it would break off the build of another
+ * caller.
+ */
+function buildOnce<T>(name: string, build: (dir: string) => Promise<T>): Promise<T> {
+  const found = builds.get(name) as Promise<T> | undefined;
+  if (found !== undefined) return found;
+  const built = lastBuild.then(async () => {
+    const dir = await Deno.makeTempDir({ prefix: "keepstream-build-" });
+    try {
+      return await build(dir);
+    } finally {
+      await stopEsbuild();
+      await Deno.remove(dir, { recursive: true });
     }
-    return { worker: await Deno.readTextFile(`${dir}/worker.js`), assets };
-  } finally {
-    await stopEsbuild();
-    await Deno.remove(dir, { recursive: true });
-  }
+  });
+  builds.set(name, built);
+  lastBuild = built.catch(() => builds.delete(name));
+  return built;
+}
+
+function entryOf(name: WorkerName): string {
+  return new URL(`${name}/worker.ts`, ROOT).pathname;
 }
 
 async function bundle(entry: string, outfile: string): Promise<void> {
@@ -141,13 +158,13 @@ async function bundle(entry: string, outfile: string): Promise<void> {
 
 /** Reads the compatibility date and flags from wrangler.jsonc, so that here and there are the same runtime. */
 async function config(options: WorkerOptions): Promise<string> {
-  const { compatibilityDate, compatibilityFlags } = await compatibility();
+  const { compatibilityDate, compatibilityFlags } = await compatibility(options.worker ?? "cf-proxy");
   const vars = {
     ...options.vars,
     ...(options.allowedOrigins ? { DEV_ALLOWED_ORIGINS: options.allowedOrigins.join(",") } : {}),
   };
   const bindings = Object.entries(vars).map(([name, text]) => `(name = ${quote(name)}, text = ${quote(text)})`);
-  bindings.push(`(name = "ASSETS", service = "assets")`);
+  if (options.worker === "web") bindings.push(`(name = "ASSETS", service = "assets")`);
   if (options.rateLimit) bindings.push(`(name = "RATE_LIMIT", service = (name = "limiter", entrypoint = "Limiter"))`);
   const networks = options.allowNetworks ?? ["public", "127.0.0.0/8", "::1/128"];
   const common = `compatibilityDate = ${quote(compatibilityDate)}, compatibilityFlags = [${
@@ -178,10 +195,9 @@ const config :Workerd.Config = (
 `;
 }
 
-/** The Worker as it would be deployed, for another runtime than startWorker's. */
+/** The proxy as it would be deployed, for another runtime than startWorker's. */
 export async function deployableWorker(): Promise<{ readonly script: string } & Compatibility> {
-  const { worker } = await built(new URL("cf-proxy/worker.ts", ROOT).pathname);
-  return { script: worker, ...await compatibility() };
+  return { script: await bundleOf(entryOf("cf-proxy")), ...await compatibility("cf-proxy") };
 }
 
 interface Compatibility {
@@ -189,11 +205,11 @@ interface Compatibility {
   readonly compatibilityFlags: readonly string[];
 }
 
-async function compatibility(): Promise<Compatibility> {
-  const text = await Deno.readTextFile(new URL("cf-proxy/wrangler.jsonc", ROOT));
+async function compatibility(name: WorkerName): Promise<Compatibility> {
+  const text = await Deno.readTextFile(new URL(`${name}/wrangler.jsonc`, ROOT));
   const date = /"compatibility_date":\s*"([\d-]+)"/.exec(text)?.[1];
   const flags = /"compatibility_flags":\s*\[([^\]]*)\]/.exec(text)?.[1] ?? "";
-  if (date === undefined) throw new Error("cf-proxy/wrangler.jsonc has no compatibility_date");
+  if (date === undefined) throw new Error(`${name}/wrangler.jsonc has no compatibility_date`);
   return { compatibilityDate: date, compatibilityFlags: [...flags.matchAll(/"([^"]+)"/g)].map((match) => match[1]!) };
 }
 

@@ -12,11 +12,12 @@ export const ROOM_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   functions: ["core", "sources"],
   runner: ["core", "sources"],
   "cf-proxy": ["core"],
+  web: ["core"],
 };
 
 /** Rooms that nothing in production may import; a test beside its file may use `dev`. */
 const FREE_ROOMS = ["dev", "tests", "bench"];
-const WORKER_ROOMS = ["core", "cf-proxy"];
+const WORKER_ROOMS = ["core", "cf-proxy", "web"];
 
 const ROOT = new URL("../../", import.meta.url);
 

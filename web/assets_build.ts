@@ -1,4 +1,4 @@
-// Puts the watch page and hls.js side by side: `deno run -A cf-proxy/assets_build.ts` before a deployment
+// Puts the watch page and hls.js side by side: `deno run -A web/assets_build.ts` before a deployment
 // (wrangler.jsonc does it), dev/workerd.ts for every local run. Runs on: Deno.
 import { build } from "esbuild";
 

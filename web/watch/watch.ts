@@ -23,6 +23,7 @@ const failed = new Set<string>();
 
 const query = new URLSearchParams(location.search);
 for (const name of ["api", "title", "episode"]) input(name).value = query.get(name) ?? "";
+if (input("api").value === "") input("api").value = await configuredApi();
 // A link to one stream: /?stream=…; for a server list: /?api=…&title=…&episode=…
 const stream = query.get("stream");
 if (stream !== null) play({ provider: "link", resolution: null, stream });
@@ -38,6 +39,12 @@ form.addEventListener("submit", (event) => {
   history.replaceState(null, "", `?${chosen}`);
   find();
 });
+
+/** The API that this page was deployed with. */
+async function configuredApi(): Promise<string> {
+  const response = await fetch("config.json").catch(() => null);
+  return response?.ok ? (await response.json()).api_url ?? "" : "";
+}
 
 async function find(): Promise<void> {
   say("Looking for servers…");
