@@ -21,7 +21,8 @@ export interface ProviderToCheck {
   readonly malId: number;
   readonly episode: number;
   readonly page: string | null;
-  readonly catalogue: CatalogueEntry | null;
+  /** The row of the episode; without `rights` an address that is only tried. */
+  readonly catalogue: CatalogueEntry & { readonly rights?: string | null } | null;
 }
 
 /** What to do about each code. */
@@ -48,6 +49,8 @@ const ADVICE: Readonly<Record<SourceCode, string>> = {
   quota: "the host's quota is used up for now",
 };
 
+const NO_ROW = "the catalogue has no such episode: import it (deno task catalogue), or try an address with --media";
+
 /** Never throws: whatever goes wrong is a step of the report. */
 export async function checkProvider(
   check: ProviderToCheck,
@@ -64,8 +67,11 @@ export async function checkProvider(
   }
   const entry = checked.value[0]!;
   add("entry", "good", `${entry.name} reads ${entry.base_url ?? "the catalogue"} by the recipe ${entry.recipe}`);
-  if (entry.rights) add("rights", "good", `copies are kept on the ground: ${entry.rights}`);
-  else add("rights", "warning", "no rights are stated: servers are streamed, nothing is archived");
+  // Of a catalogue the episode's row says it, not the entry.
+  const isCatalogue = entry.recipe === "catalogue";
+  const rights = isCatalogue ? check.catalogue?.rights : entry.rights ?? null;
+  if (rights) add("rights", "good", `copies are kept on the ground: ${rights}`);
+  else if (rights === null) add("rights", "warning", "no rights are stated: servers are streamed, nothing is archived");
   if (!entry.enabled) add("entry", "warning", "the entry is switched off (enabled: false)");
 
   const provider = { name: entry.name, recipe: entry.recipe, base_url: entry.base_url ?? null, config: entry.config };
@@ -79,7 +85,8 @@ export async function checkProvider(
   }
   const list = await collectSources({ malId, episode, provider, page, catalogue }, tools);
   if (list.state !== "ok") {
-    add("list", "bad", explain(list.code ?? "parse"));
+    const code = list.code ?? "parse";
+    add("list", "bad", isCatalogue && code === "no_mapping" ? `${code} – ${NO_ROW}` : explain(code));
     return steps;
   }
   add("list", "good", `${list.servers.length} servers for episode ${episode}`);

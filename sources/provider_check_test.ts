@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { selectBase64Site } from "../dev/sites/select_base64_site.ts";
 import { createSites, htmlResponse, type Site } from "../dev/sites/sites.ts";
 import { PRODUCT } from "./collect.ts";
-import { checkProvider, plays } from "./provider_check.ts";
+import { checkProvider, plays, type ProviderToCheck } from "./provider_check.ts";
 import { createRobots } from "./robots.ts";
 
 const ENTRY = { name: "animasu", recipe: "select-base64", base_url: "https://site.test", rights: "own work" };
@@ -68,4 +68,37 @@ Deno.test("provider:check of a site whose robots.txt excludes it says so", async
   assert.match(steps.at(-1)?.detail ?? "", /^robots – /);
   const ignoring = await check({ ...ENTRY, config: { robots: "ignore" } }, "/anime/x/", { "site.test": site });
   assert.match(ignoring.at(-1)?.detail ?? "", /^empty – /);
+});
+
+Deno.test("provider:check of a catalogue: the episode's row, its rights, and none", async () => {
+  const { fetch } = createSites({
+    "own.test": () => new Response("ab", { status: 206, headers: { "content-type": "video/mp4" } }),
+  });
+  const tools = { fetch, signal: new AbortController().signal, now: Date.now };
+  const tell = async (catalogue: ProviderToCheck["catalogue"]) => {
+    const entry = { name: "own", recipe: "catalogue", rights: "of the entry" };
+    const steps = await checkProvider({ entry, malId: 1, episode: 1, page: null, catalogue }, tools);
+    return [plays(steps), ...steps.slice(1).map(({ step, outcome, detail }) => `${step} ${outcome}: ${detail}`)];
+  };
+  const row = { title: null, sources: [{ url: "https://own.test/1.mp4" }] };
+  const found = [
+    "list good: 1 servers for episode 1",
+    "server good: Own: mp4 at own.test",
+    "media good: Own: video/mp4",
+  ];
+  assert.deepEqual(await tell({ ...row, rights: "own work" }), [
+    true,
+    "rights good: copies are kept on the ground: own work",
+    ...found,
+  ]);
+  assert.deepEqual(await tell({ ...row, rights: null }), [
+    true,
+    "rights warning: no rights are stated: servers are streamed, nothing is archived",
+    ...found,
+  ]);
+  assert.deepEqual(await tell(row), [true, ...found]);
+  assert.deepEqual(await tell(null), [
+    false,
+    "list bad: no_mapping – the catalogue has no such episode: import it (deno task catalogue), or try an address with --media",
+  ]);
 });
