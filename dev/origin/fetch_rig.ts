@@ -128,6 +128,24 @@ export function ranged(
   });
 }
 
+/** The same answer at about 200 kB/s. */
+export async function slowly(answer: Response): Promise<Response> {
+  const bytes = await answer.bytes();
+  const headers = new Headers(answer.headers);
+  headers.set("content-length", String(bytes.length));
+  const body = new Response(bytes).body!.pipeThrough(
+    new TransformStream({
+      async transform(piece: Uint8Array, controller) {
+        for (let at = 0; at < piece.length; at += 20_000) {
+          controller.enqueue(piece.slice(at, at + 20_000));
+          await new Promise((done) => setTimeout(done, 100));
+        }
+      },
+    }),
+  );
+  return new Response(body, { status: answer.status, headers });
+}
+
 /** A listener on loopback that a download must never reach; counts who does. */
 export function startCanary() {
   let hits = 0;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { type Bytes, playlistOf, readClip } from "../../dev/origin/clip.ts";
-import { type Host, ranged, startFetchRig } from "../../dev/origin/fetch_rig.ts";
+import { type Host, ranged, slowly, startFetchRig } from "../../dev/origin/fetch_rig.ts";
 import type { FetchedSource } from "./source_tools.ts";
 
 const clip = await readClip();
@@ -580,22 +580,4 @@ async function ffprobe(path: string, entries: string): Promise<{ streams: unknow
     stdout: "piped",
   }).output();
   return JSON.parse(new TextDecoder().decode(stdout));
-}
-
-/** The same answer at about 200 kB/s. */
-async function slowly(answer: Response): Promise<Response> {
-  const bytes = await answer.bytes();
-  const headers = new Headers(answer.headers);
-  headers.set("content-length", String(bytes.length));
-  const body = new Response(bytes).body!.pipeThrough(
-    new TransformStream({
-      async transform(piece: Uint8Array, controller) {
-        for (let at = 0; at < piece.length; at += 20_000) {
-          controller.enqueue(piece.slice(at, at + 20_000));
-          await new Promise((done) => setTimeout(done, 100));
-        }
-      },
-    }),
-  );
-  return new Response(body, { status: answer.status, headers });
 }

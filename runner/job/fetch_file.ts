@@ -1,11 +1,13 @@
 /**
- * A progressive file by aria2c: size and ETag pinned, so that a resume never glues two files together; fewer connections where a host
- * refuses many. Runs on: Deno with aria2c on PATH.
+ * A progressive file by aria2c: size and ETag pinned, so that a resume never glues two files together (where the ETag alone differs,
+ * bytes decide); fewer connections where a host refuses many. Runs on: Deno with aria2c on PATH.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import type { Resolved } from "../../sources/resolve.ts";
+import { completedSpans } from "../download/aria2_control.ts";
 import { type Aria2c, CannotResume, startAria2c } from "../download/aria2c.ts";
 import { type Look, look, lookAgain } from "../download/look.ts";
+import { hostHas, readSamples, type Sample, sampleSpans } from "../download/samples.ts";
 import type { Sniffed } from "../download/sniff.ts";
 import type { ProbeFormat } from "../media/verify.ts";
 import { FIRST_RESERVATION_BYTES } from "./disk_budget.ts";
@@ -75,7 +77,7 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
     tools.progress.enter("downloading", looked.sizeBytes);
     tools.onPhase();
     const first = rung === 0 ? file.begun : null;
-    if (first === null) await removeOthers(looked, tools);
+    if (first === null) await removeOthers({ source, looked }, tools);
     await writePin(looked, file, tools);
     await using begun = first ?? begin({ source, connections: tools.mp4Connections * share }, tools);
     try {
@@ -89,15 +91,16 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
       looked = await look(source.url, mediaRequest(source, tools));
       continue;
     }
+    const samples = await samplesOf(looked, tools);
     // Whether the host put another file there meanwhile is asked while this one is read.
     const [after, finished] = await Promise.allSettled([
-      lookAfter(source, file, tools),
+      lookAfter({ source, looked, samples }, file, tools),
       finishFile(mediaPath(tools), { format: FORMAT[file.container], expected: NOTHING_PROMISED }, tools),
       begun[Symbol.asyncDispose](),
     ]);
     tools.signal.throwIfAborted();
     if (after.status === "rejected") throw after.reason;
-    if (same(looked, after.value.looked)) {
+    if (after.value.unchanged) {
       if (finished.status === "rejected") throw finished.reason;
       return finished.value;
     }
@@ -131,17 +134,23 @@ function begin(what: { source: Resolved; connections: number }, tools: SourceToo
 
 /** An address often ends before what was begun from it: then its page names another, and the file behind that one must be the same. */
 async function lookAfter(
-  source: Resolved,
+  before: { source: Resolved; looked: Look; samples: readonly Sample[] },
   { job }: FileSource,
   tools: SourceTools,
-): Promise<{ source: Resolved; looked: Look }> {
+): Promise<{ source: Resolved; looked: Look; unchanged: boolean }> {
+  let { source } = before;
+  let looked: Look;
   try {
-    return { source, looked: await lookAgain(source.url, mediaRequest(source, tools)) };
+    looked = await lookAgain(source.url, mediaRequest(source, tools));
   } catch (error) {
     if (!(error instanceof KeepstreamError) || error.code !== "source_expired") throw error;
-    const fresh = await resolveCandidate(job.candidate, tools);
-    return { source: fresh, looked: await look(fresh.url, mediaRequest(fresh, tools)) };
+    source = await resolveCandidate(job.candidate, tools);
+    looked = await look(source.url, mediaRequest(source, tools));
   }
+  const sameEtag = before.looked.etag === looked.etag;
+  const unchanged = before.looked.sizeBytes === looked.sizeBytes &&
+    (sameEtag || await hostHas(before.samples, source.url, mediaRequest(source, tools)));
+  return { source, looked, unchanged };
 }
 
 /** Fewer connections help where the host is the trouble; they make no room on a disk. */
@@ -167,23 +176,36 @@ async function transfer(
 }
 
 /** What is on disk may be gone on with only if it is of the very file that the host has now. */
-async function removeOthers(looked: Look, tools: SourceTools): Promise<void> {
-  const state = await tools.dir.readState();
+async function removeOthers(host: { source: Resolved; looked: Look }, tools: SourceTools): Promise<void> {
   const bytes = (await Deno.stat(mediaPath(tools)).catch(() => null))?.size ?? 0;
-  const control = await Deno.stat(`${mediaPath(tools)}.aria2`).then(() => true, () => false);
-  const known = looked.etag !== null || looked.sizeBytes !== null;
-  const kept = state?.pin !== undefined && same(state.pin, looked) && known && looked.ranges;
+  if (bytes === 0) return;
+  if (await isOfHost(host, tools)) tools.onResumed(bytes, "aria2");
+  else await startOver(tools);
+}
+
+/** By its size and its ETag; where that is missing or another, by the bytes. */
+async function isOfHost({ source, looked }: { source: Resolved; looked: Look }, tools: SourceTools): Promise<boolean> {
+  const pin = (await tools.dir.readState())?.pin;
+  if (pin === undefined || pin.sizeBytes !== looked.sizeBytes || !looked.ranges) return false;
   // Without its control file a sparse file looks finished up to its length: nothing in it can be trusted.
-  if (bytes > 0 && !(kept && control)) await startOver(tools);
-  else if (bytes > 0) tools.onResumed(bytes, "aria2");
+  const control = await Deno.readFile(`${mediaPath(tools)}.aria2`).catch(() => null);
+  if (control === null) return false;
+  if (pin.etag !== null && pin.etag === looked.etag) return true;
+  const spans = completedSpans(control);
+  if (looked.sizeBytes === null || spans === null) return false;
+  const samples = await readSamples(mediaPath(tools), sampleSpans(spans));
+  return await hostHas(samples, source.url, mediaRequest(source, tools));
+}
+
+/** Of the whole file; its beginning alone where the host sends no other part. */
+async function samplesOf({ ranges }: Look, tools: SourceTools): Promise<Sample[]> {
+  const { size } = await Deno.stat(mediaPath(tools));
+  const spans = sampleSpans([{ offset: 0, length: size }]);
+  return await readSamples(mediaPath(tools), ranges ? spans : spans.slice(0, 1));
 }
 
 async function writePin({ sizeBytes, etag }: Look, { job }: FileSource, { dir }: SourceTools): Promise<void> {
   await dir.writeState({ source: job.source, pin: { sizeBytes, etag } });
-}
-
-function same(a: Pick<Look, "sizeBytes" | "etag">, b: Pick<Look, "sizeBytes" | "etag">): boolean {
-  return a.sizeBytes === b.sizeBytes && a.etag === b.etag;
 }
 
 async function startOver(tools: SourceTools): Promise<void> {

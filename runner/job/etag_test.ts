@@ -1,0 +1,149 @@
+/** ETags that say nothing, because the host makes one for every response, and changes that no ETag tells of. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readClip } from "../../dev/origin/clip.ts";
+import { type FetchRig, ranged, slowly, startFetchRig } from "../../dev/origin/fetch_rig.ts";
+import { completedSpans } from "../download/aria2_control.ts";
+import { sampleSpans } from "../download/samples.ts";
+
+const clip = await readClip();
+const LOOK = "bytes=0-16383";
+
+/** A host of `bytes`, whose ETag is another each time; what follows the look is slow while `slow`. */
+function rotatingHost(headers: Record<string, string> = {}) {
+  const state = { bytes: clip.mp4, slow: false, downloads: 0 };
+  let count = 0;
+  const host = (_path: string, request: Request) => {
+    const answer = ranged(request, state.bytes, { etag: `"${count++}"`, ...headers });
+    const range = request.headers.get("range");
+    if (range === null || range === "bytes=0-") state.downloads++;
+    return state.slow && range !== LOOK ? slowly(answer) : answer;
+  };
+  return { state, host };
+}
+
+async function sha256(path: string): Promise<string> {
+  return createHash("sha256").update(await Deno.readFile(path)).digest("hex");
+}
+
+/** What a download of these bytes ends as. */
+async function archived(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  await using rig = await startFetchRig((_, request) => ranged(request, bytes, { etag: '"1"' }));
+  return (await rig.fetch("/a.mp4")).final.sha256;
+}
+
+async function breakOff(rig: FetchRig, id: string): Promise<void> {
+  const cut = new AbortController();
+  const onProgress = (done: number) => done > 2_500_000 && cut.abort();
+  await assert.rejects(rig.fetch("/a.mp4", { id, signal: cut.signal, onProgress }));
+  assert.ok((await Deno.stat(`${rig.dir}/job-${id}/media.bin`)).size > 0, "something is left to go on with");
+}
+
+for (const [what, headers] of [["", {}], [", Last-Modified", { "last-modified": "Sat, 01 Nov 2025 00:00:00 GMT" }]]) {
+  Deno.test(`MP4, another ETag each time${what} → downloaded once, whole`, async () => {
+    const { state, host } = rotatingHost(headers as Record<string, string>);
+    await using rig = await startFetchRig(host);
+    const { final } = await rig.fetch("/a.mp4");
+    assert.equal(final.sha256, await archived(clip.mp4));
+    assert.equal(state.downloads, 1);
+  });
+}
+
+Deno.test("MP4, another ETag each time, broken off → resumed, whole", async () => {
+  const { state, host } = rotatingHost();
+  await using rig = await startFetchRig(host);
+  const id = crypto.randomUUID();
+  state.slow = true;
+  await breakOff(rig, id);
+  state.slow = false;
+  const { final } = await rig.fetch("/a.mp4", { id });
+  assert.equal(rig.resumed.length, 1);
+  assert.equal(final.sha256, await archived(clip.mp4));
+  assert.equal(await sha256(final.path), final.sha256);
+});
+
+Deno.test("MP4, another ETag each time, another file meanwhile → started over", async () => {
+  const { state, host } = rotatingHost({ "last-modified": "Sat, 01 Nov 2025 00:00:00 GMT" });
+  await using rig = await startFetchRig(host);
+  const id = crypto.randomUUID();
+  state.slow = true;
+  await breakOff(rig, id);
+  Object.assign(state, { slow: false, bytes: clip.otherMp4 });
+  const { final } = await rig.fetch("/a.mp4", { id });
+  assert.equal(rig.resumed.length, 0);
+  assert.equal(final.sha256, await archived(clip.otherMp4));
+});
+
+Deno.test("MP4 without ETag, another file of its size meanwhile → started over", async () => {
+  let [bytes, slow] = [clip.mp4, true];
+  await using rig = await startFetchRig((_, request) => {
+    const answer = ranged(request, bytes);
+    return slow && request.headers.get("range") !== LOOK ? slowly(answer) : answer;
+  });
+  const id = crypto.randomUUID();
+  await breakOff(rig, id);
+  [bytes, slow] = [clip.otherMp4, false];
+  assert.equal((await rig.fetch("/a.mp4", { id })).final.sha256, await archived(clip.otherMp4));
+  assert.equal(rig.resumed.length, 0);
+});
+
+Deno.test("MP4 that changes once it was downloaded, another ETag → the new one, whole", async () => {
+  const { state, host } = rotatingHost();
+  let looks = 0;
+  await using rig = await startFetchRig((path, request) => {
+    if (request.headers.get("range") === LOOK && ++looks === 2) state.bytes = clip.otherMp4;
+    return host(path, request);
+  });
+  assert.equal((await rig.fetch("/a.mp4")).final.sha256, await archived(clip.otherMp4));
+  assert.equal(state.downloads, 2);
+});
+
+Deno.test("MP4 of a host without ranges, another ETag each time → whole", async () => {
+  let count = 0;
+  await using rig = await startFetchRig(() =>
+    new Response(clip.mp4, { headers: { etag: `"${count++}"`, "content-length": `${clip.mp4.length}` } })
+  );
+  assert.equal((await rig.fetch("/a.mp4")).final.sha256, await archived(clip.mp4));
+});
+
+Deno.test("sampleSpans: both ends of what is kept, and between them", () => {
+  const span = (offset: number, length: number) => ({ offset, length });
+  assert.deepEqual(sampleSpans([span(0, 10_000)]).map(({ offset }) => offset), [0, 1988, 3976, 5964, 7952]);
+  assert.deepEqual(sampleSpans([span(1000, 4096), span(90_000, 4096)]), [
+    span(1000, 2048),
+    span(2536, 2048),
+    span(3048, 2048),
+    span(90_512, 2048),
+    span(92_048, 2048),
+  ]);
+  assert.deepEqual(sampleSpans([span(5, 100)]), [span(5, 100)]);
+  assert.deepEqual(sampleSpans([]), []);
+});
+
+Deno.test("completedSpans: the bits of a control file; one that is damaged → null", () => {
+  const control = (bits: readonly number[], { version = 1, total = 2_600_000 } = {}) => {
+    const bytes = new Uint8Array(10 + 24 + bits.length + 4);
+    const view = new DataView(bytes.buffer);
+    view.setUint16(0, version);
+    view.setUint32(10, 1_000_000);
+    view.setBigUint64(14, BigInt(total));
+    view.setUint32(30, bits.length);
+    bytes.set(bits, 34);
+    return bytes;
+  };
+  assert.deepEqual(completedSpans(control([0b11100000])), [{ offset: 0, length: 2_600_000 }]);
+  assert.deepEqual(completedSpans(control([0b10100000])), [
+    { offset: 0, length: 1_000_000 },
+    { offset: 2_000_000, length: 600_000 },
+  ]);
+  assert.deepEqual(completedSpans(control([0])), []);
+  const damaged = [
+    new Uint8Array(0),
+    new Uint8Array(100),
+    control([0xff, 0xff]),
+    control([]),
+    control([0xff], { version: 0 }),
+    control([0xff]).subarray(0, 20),
+  ];
+  for (const bytes of damaged) assert.equal(completedSpans(bytes), null);
+});
