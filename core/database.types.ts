@@ -762,6 +762,10 @@ export type Database = {
         Args: { "epoch": number; "lease_seconds"?: number; "resource": string; "slot": number };
         Returns: string;
       };
+      "renew_source_reads": {
+        Args: { "episode": number; "mal_id": number; "providers": (string)[]; "reader_seconds": number };
+        Returns: number;
+      };
       "report_replica_missing": {
         Args: { "error"?: string; "replica_id": string };
         Returns: {

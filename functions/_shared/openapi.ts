@@ -27,9 +27,9 @@ export const publicServerSchema = z.strictObject({
 });
 
 export const providerStateSchema = z.strictObject({
-  state: z.enum(["ok", "empty", "failed", "timeout"]),
+  state: z.enum(["ok", "empty", "failed", "timeout", "unknown"]).describe("unknown: nothing was read (`not_read`)."),
   code: z.string().optional().describe(
-    "no_mapping, empty, http_4xx, http_5xx, blocked, robots, provider_timeout, parse, …",
+    "no_mapping, empty, http_4xx, http_5xx, blocked, robots, provider_timeout, parse, not_read, …",
   ),
   took_ms: z.number().int(),
   cached: z.boolean(),
@@ -44,6 +44,9 @@ export const publicAnswerSchema = z.strictObject({
   mal_id: z.number().int(),
   episode: z.number().int(),
   title: z.string().nullable(),
+  detail: z.string().optional().describe(
+    "Why this is not more: `read-only: …` while the database accepts no writes, is slow or locked.",
+  ),
   data: z.record(z.string(), z.array(publicServerSchema).nullable()),
   providers: z.record(z.string(), providerStateSchema),
 });

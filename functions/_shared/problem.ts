@@ -3,7 +3,7 @@
 import type { Context } from "hono";
 
 export interface Problem {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 406 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 406 | 409 | 413 | 415 | 422 | 429 | 451 | 500 | 503;
   readonly code: string;
   readonly detail: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -22,6 +22,7 @@ const TITLES: Readonly<Record<Problem["status"], string>> = {
   415: "Unsupported media type",
   422: "Cannot be processed",
   429: "Too many requests",
+  451: "Unavailable for legal reasons",
   500: "Internal error",
   503: "Not available",
 };

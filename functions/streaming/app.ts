@@ -35,7 +35,11 @@ export function createStreamingApp(tools: StreamingAppTools): Hono {
       const key = parseEpisodeKey(c.req.param());
       if (!key.ok) return problem(c, { status: 400, code: "invalid_input", detail: key.error });
       const client = await tools.clientOf(c.req.raw, key.value);
-      const outcome = await tools.episodes.answer(key.value, { client, refresh: c.req.query("refresh") === "1" });
+      const outcome = await tools.episodes.answer(key.value, {
+        client,
+        refresh: c.req.query("refresh") === "1",
+        peek: isPeek(c),
+      });
       return respond(c, outcome, performance.now() - startedAt);
     });
   }
@@ -74,10 +78,19 @@ function respond(c: Context, outcome: EpisodeOutcome, tookMs: number): Response 
       return problem(c, {
         status: 503,
         code: "database_unavailable",
-        detail: "the database does not answer, try again",
+        detail: outcome.detail,
         headers: { "retry-after": "5" },
       });
+    case "taken_down":
+      return problem(c, { status: 451, code: "taken_down", detail: "this title or episode has been taken down" });
   }
+}
+
+/** HEAD, and what a browser asks for before anybody wants it (RFC 9110, 9.2.1: safe methods; Fetch: Sec-Purpose). */
+function isPeek(c: Context): boolean {
+  const purposes = ["sec-purpose", "purpose", "x-purpose", "x-moz"].map((name) => c.req.header(name) ?? "");
+  return c.req.method === "HEAD" || c.req.query("peek") === "1" ||
+    purposes.some((purpose) => /\b(?:prefetch|prerender|preview)\b/i.test(purpose));
 }
 
 /** draft-ietf-httpapi-ratelimit-headers-10: how many requests there are in all, how many are left, when all are back. */

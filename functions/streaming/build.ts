@@ -3,6 +3,7 @@ import { createClient } from "@supabase/supabase-js";
 import type { Hono } from "hono";
 import { collectSources, PRODUCT } from "../../sources/collect.ts";
 import { verifyRefresh } from "../../core/refresh_request.ts";
+import { pause } from "../../sources/pause.ts";
 import { commonConfigOf } from "../../sources/provider_entry.ts";
 import { checkPublicHost } from "../../sources/public_host.ts";
 import { createRobots } from "../../sources/robots.ts";
@@ -14,13 +15,14 @@ import { createStreamingApp } from "./app.ts";
 import { dueSeconds } from "./due.ts";
 import { archiveBases, parseStreamingEnv } from "./env.ts";
 import { createEpisodeService } from "./episode_service.ts";
-import { createEpisodeStore, READER_SECONDS } from "./episode_store.ts";
-import { createPageFinder } from "./page_finder.ts";
+import { createEpisodeStore } from "./episode_store.ts";
 import { createGatherer } from "./gather.ts";
+import { createListSaver } from "./list_saver.ts";
+import { createPageFinder } from "./page_finder.ts";
 import { createStreamLinks } from "./stream_link.ts";
 
-/** Given up, and saved, while it is still this isolate's. */
-const READING_LIMIT_MS = (READER_SECONDS - 5) * 1000;
+/** When a read that goes on in the background is given up. */
+const READING_LIMIT_MS = 55_000;
 
 /** @throws {Error} naming everything the environment lacks. */
 export function buildStreamingApp(variables: Readonly<Record<string, string>>): Hono {
@@ -46,14 +48,20 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
 
   const gatherer = createGatherer({
     collect: (request, flight) => collectSources(request, { ...web, ...flight, robots, findPage }),
-    dueSeconds: (list) =>
-      dueSeconds(list, { freshSeconds: env.SOURCE_FRESH_SECONDS, failureSeconds: env.SOURCE_FAILURE_SECONDS, now }),
     store,
+    save: createListSaver({
+      store,
+      dueSeconds: (list) =>
+        dueSeconds(list, { freshSeconds: env.SOURCE_FRESH_SECONDS, failureSeconds: env.SOURCE_FAILURE_SECONDS, now }),
+      now,
+      pause,
+      onError,
+    }),
     budgetMs: ({ provider }) => commonConfigOf(provider.config).budget_ms ?? env.PROVIDER_BUDGET_MS,
     limitMs: READING_LIMIT_MS,
     now,
+    pause,
     background: runInBackground,
-    onError,
   });
   const episodes = createEpisodeService({
     store,

@@ -7,7 +7,10 @@ import type { CachedList, Episode } from "./episode_store.ts";
 /** A page may name an address that has expired already: reading it again at once would find the same. */
 const MIN_AGE_SECONDS = 60;
 
-/** `answer`: as it is. `renew`: as it is, and read behind. `read`, `follow`: wait for our reading, or another isolate's. */
+/**
+ * `answer`: as it is. `renew`: as it is, and read behind. `read`: wait for our reading. `follow`: give
+ * another isolate's a moment first.
+ */
 export type Plan = "answer" | "renew" | "read" | "follow";
 
 export interface PlanOptions {

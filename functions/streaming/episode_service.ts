@@ -5,7 +5,14 @@ import type { SourceList } from "../../sources/source_list.ts";
 import { type Plan, planFor } from "./due.ts";
 import { episodeRequest } from "./episode_request.ts";
 import { createMemory } from "./memory.ts";
-import type { CachedList, Episode, EpisodeKey, EpisodeStore, RateLimit, ReadOptions } from "./episode_store.ts";
+import {
+  type CachedList,
+  type Episode,
+  type EpisodeKey,
+  type EpisodeStore,
+  type RateLimit,
+  StoreError,
+} from "./episode_store.ts";
 import type { Gatherer } from "./gather.ts";
 import {
   type AnswerTools,
@@ -23,7 +30,16 @@ export interface EpisodeServiceTools extends AnswerTools {
   readonly gatherer: Gatherer;
   readonly background: (work: Promise<unknown>) => void;
   readonly staleSeconds: number;
-  readonly onError: (event: "episode:read:failed", error: unknown) => void;
+  readonly onError: (event: "episode:read:failed" | "episode:read:degraded", error: unknown) => void;
+}
+
+export interface EpisodeOptions {
+  /** Counted against the rate limit; null: not counted. */
+  readonly client: string | null;
+  /** The caller met a dead address; lists older than a minute are read again. */
+  readonly refresh: boolean;
+  /** Only what is known already: nothing is read, claimed or enqueued. */
+  readonly peek: boolean;
 }
 
 export type EpisodeOutcome =
@@ -34,39 +50,59 @@ export type EpisodeOutcome =
     readonly limit: RateLimit | null;
   }
   | { readonly kind: "rate_limited"; readonly resetSeconds: number; readonly limit: RateLimit }
-  | { readonly kind: "unavailable" };
+  | { readonly kind: "taken_down" }
+  | { readonly kind: "unavailable"; readonly detail: string };
 
 export interface EpisodeService {
-  /** `refresh`: the caller met a dead address; lists older than a minute are read again. */
-  answer(key: EpisodeKey, options: ReadOptions): Promise<EpisodeOutcome>;
+  answer(key: EpisodeKey, options: EpisodeOptions): Promise<EpisodeOutcome>;
 }
+
+/** `detail`: why it is not more, for the caller. */
+type Found = { readonly known: Episode | null; readonly roundTrips: number; readonly detail: string | null };
 
 export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService {
   const memory = createMemory<Episode>({ now: tools.now, keepSeconds: tools.staleSeconds, weigh: weightOf });
 
-  async function read(key: EpisodeKey, options: ReadOptions): Promise<{ known: Episode; live: boolean } | null> {
+  async function read(key: EpisodeKey, { client, refresh, peek }: EpisodeOptions): Promise<Found> {
     const name = `${key.malId}/${key.episode}`;
     try {
-      const known = await tools.store.readEpisode(key, options);
+      const known = await tools.store.readEpisode(key, { client, refresh, claim: !peek });
       memory.put(name, known);
-      return { known, live: true };
+      return { known, roundTrips: 1, detail: null };
     } catch (error) {
+      if (error instanceof StoreError && error.readOnly) return await readOnly(key, error);
       tools.onError("episode:read:failed", error);
       const known = memory.get(name); // a database that restarts is no reason to stop a film
-      return known === null ? null : { known, live: false };
+      return { known, roundTrips: 1, detail: "the database does not answer, try again" };
+    }
+  }
+
+  /** Counting and claiming must not fail a response. */
+  async function readOnly(key: EpisodeKey, reason: StoreError): Promise<Found> {
+    const detail = `read-only: ${READ_ONLY[reason.code]} (${reason.code}), so nothing was counted, read or enqueued`;
+    tools.onError("episode:read:degraded", new Error(detail, { cause: reason }));
+    const name = `${key.malId}/${key.episode}`;
+    try {
+      const known = await tools.store.readEpisode(key, { client: null, refresh: false, claim: false });
+      memory.put(name, known);
+      return { known, roundTrips: 2, detail };
+    } catch (error) {
+      tools.onError("episode:read:failed", error);
+      return { known: memory.get(name), roundTrips: 2, detail };
     }
   }
 
   return {
     async answer(key, options) {
-      const found = await read(key, options);
-      if (found === null) return { kind: "unavailable" };
-      const { known, live } = found;
-      const limit = live ? known.rate_limit ?? null : null;
+      const { known, roundTrips, detail } = await read(key, options);
+      if (known === null) return { kind: "unavailable", detail: detail! };
+      if (known.taken_down) return { kind: "taken_down" };
+      const limit = detail === null ? known.rate_limit ?? null : null;
       if (limit?.allowed === false) return { kind: "rate_limited", resetSeconds: limit.reset_seconds, limit };
       const { refresh } = options;
+      const mayRead = detail === null && !options.peek;
       const planned = known.providers.map((provider) => ({
-        plan: live ? planFor(provider.name, known, { ...tools, refresh }) : "answer",
+        plan: mayRead ? planFor(provider.name, known, { ...tools, refresh }) : "answer",
         name: provider.name,
         request: episodeRequest(key, provider, known),
       }));
@@ -88,11 +124,17 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
         else lists.set(name, knownList(old, known.trouble[name]));
       }
       const queue = gathered?.queue ?? known.queue;
-      const answer = await publicAnswer({ key, known, queue, gathered: lists }, tools);
-      return { kind: "answer", answer, roundTrips: 1 + (gathered?.roundTrips ?? 0), limit };
+      const answer = await publicAnswer({ key, known, queue, gathered: lists, detail }, tools);
+      return { kind: "answer", answer, roundTrips: roundTrips + (gathered?.roundTrips ?? 0), limit };
     },
   };
 }
+
+const READ_ONLY: Readonly<Record<string, string>> = {
+  "25006": "the database accepts no writes",
+  "57014": "the database took too long to write",
+  "55P03": "a table of the database is locked",
+};
 
 /** What sites may fill is counted by the letter, the rest by the row. */
 function weightOf(known: Episode): number {
@@ -108,6 +150,7 @@ function lettersOf({ embed_url, video_url, subtitles, chapters = [] }: CachedLis
 
 /** From the cache. A site in trouble says why where nothing is known of this episode, or nothing good. */
 function knownList(old: CachedList | null, trouble: Episode["trouble"][string] | undefined): GatheredList {
+  if (old === null && trouble === undefined) return { list: NOT_READ, state: stateOf(NOT_READ, 0) };
   const from = old ?? { ...failedList(trouble?.code ?? "timeout"), age_seconds: 0, due_in_seconds: 0, ...trouble };
   const wait = Math.max(from.due_in_seconds, trouble?.due_in_seconds ?? 0);
   const retry = from.state !== "ok" && { retry_after_seconds: wait > 0 ? wait : RENEWED_IN_SECONDS };
@@ -129,6 +172,8 @@ function lateList(old: CachedList | null, waitedMs: number): GatheredList {
     state: { ...state, ...(old && ageOf(old)), retry_after_seconds: RENEWED_IN_SECONDS },
   };
 }
+
+const NOT_READ: SourceList = { state: "unknown", code: "not_read", servers: [] };
 
 function ageOf(list: { readonly age_seconds: number }) {
   return { cached: true, age_seconds: Math.round(list.age_seconds) };

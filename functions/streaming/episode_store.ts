@@ -6,8 +6,10 @@ import { wellFormed } from "../../core/well_formed.ts";
 import { type SourceList, sourceListSchema, subtitleSchema } from "../../sources/source_list.ts";
 
 const CALL_TIMEOUT_MS = 10_000;
-/** How long a reading that this isolate was given is its own: longer than any goes on, so that none is done twice. */
-export const READER_SECONDS = 60;
+/** Nobody waits longer for what may fail without harm. */
+const BEST_EFFORT_TIMEOUT_MS = 2_000;
+/** An isolate that is ended while it reads leaves its claims for so long. */
+const CLAIM_SECONDS = 5;
 
 const replicaSchema = z.object({
   target: z.string().nullish(),
@@ -78,6 +80,7 @@ const episodeSchema = z.object({
   trouble: z.record(z.string(), troubleSchema),
   store: z.array(storedSchema),
   queue: z.array(queuedSchema),
+  taken_down: z.boolean().default(false),
   rate_limit: limitSchema.nullish(),
 });
 
@@ -95,13 +98,23 @@ export interface EpisodeKey {
   readonly episode: number;
 }
 
-/** The database did not do it. `refused`: because of what it was given, so that less of it may be taken. */
+/** read_only_sql_transaction, query_canceled (a statement's or the role's timeout), lock_not_available. */
+const READ_ONLY_CODES = ["25006", "57014", "55P03"];
+
+/** The database did not do it. */
 export class StoreError extends Error {
   override readonly name = "StoreError";
+  /** SQLSTATE, or PostgREST's own. */
+  readonly code: string;
+  /** Because of what it was given, so that less of it may be taken. */
   readonly refused: boolean;
+  /** It may still answer a call that writes nothing. */
+  readonly readOnly: boolean;
 
   constructor(message: string, code: string) {
     super(message);
+    this.code = code;
+    this.readOnly = READ_ONLY_CODES.includes(code);
     this.refused = /^(?:22|23|PT4|PGRST1)/.test(code); // SQLSTATE classes data exception and violated rule
   }
 }
@@ -119,43 +132,53 @@ export interface ReadOptions {
   readonly client: string | null;
   /** Lists older than a minute are due. */
   readonly refresh: boolean;
+  /** Whether what is due is claimed for this isolate. */
+  readonly claim: boolean;
 }
 
 /** A list, and when it is worth another look: after a failure later and later, counted by the database. */
 export interface ListToSave extends SourceList {
   readonly due_seconds?: number;
+  /** Since its read began. */
+  readonly age_seconds?: number;
   /** What the site asked for. */
   readonly retry_after_seconds?: number;
 }
 
 export interface EpisodeStore {
-  /** Claims what is due. @throws {Error} when the database does not answer, or not in this shape. */
+  /** @throws {Error} when the database does not answer, or not in this shape. */
   readEpisode(key: EpisodeKey, options: ReadOptions): Promise<Episode>;
   /** Caches the lists and enqueues every playable server of them; returns the queue of the episode. */
   saveSources(key: EpisodeKey, lists: Readonly<Record<string, ListToSave>>): Promise<readonly QueuedVideo[]>;
+  /** Keeps this isolate's claims while it reads. */
+  renewReads(key: EpisodeKey, providers: readonly string[]): Promise<void>;
 }
 
 export function createEpisodeStore(supabase: SupabaseClient): EpisodeStore & DiscoveryStore {
-  async function call(name: string, args: Record<string, unknown>): Promise<unknown> {
-    const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
+  async function call(name: string, args: Record<string, unknown>, timeoutMs = CALL_TIMEOUT_MS): Promise<unknown> {
+    const signal = AbortSignal.timeout(timeoutMs);
     const { data, error } = await supabase.rpc(name, wellFormed(args)).abortSignal(signal);
     if (error) throw new StoreError(`${name}: ${error.code} ${error.message}`, error.code ?? "");
     return data;
   }
+  const tryCall = (name: string, args: Record<string, unknown>) => call(name, args, BEST_EFFORT_TIMEOUT_MS);
   return {
-    async readEpisode({ malId, episode }, { client, refresh }) {
-      const args = { mal_id: malId, episode, client, reader_seconds: READER_SECONDS, refresh };
+    async readEpisode({ malId, episode }, { client, refresh, claim }) {
+      const args = { mal_id: malId, episode, client, reader_seconds: claim ? CLAIM_SECONDS : 0, refresh };
       return episodeSchema.parse(await call("read_episode", args));
     },
     async saveSources({ malId, episode }, lists) {
       return savedSchema.parse(await call("save_sources", { mal_id: malId, episode, lists })).queue;
     },
-    readMetadata: (key) => call("read_metadata", { key }),
+    async renewReads({ malId, episode }, providers) {
+      await tryCall("renew_source_reads", { mal_id: malId, episode, providers, reader_seconds: CLAIM_SECONDS });
+    },
+    readMetadata: (key) => tryCall("read_metadata", { key }),
     async saveMetadata(key, value, ttlSeconds) {
-      await call("save_metadata", { key, value, ttl_seconds: ttlSeconds });
+      await tryCall("save_metadata", { key, value, ttl_seconds: ttlSeconds });
     },
     async saveMapping({ malId, provider }, mapping, ttlSeconds) {
-      await call("save_title_mapping", { mal_id: malId, provider, mapping, ttl_seconds: ttlSeconds });
+      await tryCall("save_title_mapping", { mal_id: malId, provider, mapping, ttl_seconds: ttlSeconds });
     },
   };
 }

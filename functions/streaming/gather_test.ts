@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
 import type { SourceList } from "../../sources/source_list.ts";
 import { type Episode, type EpisodeStore, StoreError } from "./episode_store.ts";
-import { createGatherer, type Reading } from "./gather.ts";
+import type { Reading } from "./episode_read.ts";
+import { createGatherer } from "./gather.ts";
+import { createListSaver } from "./list_saver.ts";
 
 const KEY = { malId: 1, episode: 1 };
 const LIST: SourceList = { state: "ok", code: null, servers: [] };
@@ -23,36 +25,71 @@ const ALL_ELSEWHERE: Look = { readings: { a: false, b: false, c: false, d: false
 function episodeOf(look: Look): Episode {
   const names = new Set(["a", "b", "c", "d", ...Object.keys(look.readings)]);
   return {
-    ...{ providers: [...names].map(providerOf), catalogue: null, mappings: {}, trouble: {}, store: [] },
+    ...{
+      providers: [...names].map(providerOf),
+      catalogue: null,
+      mappings: {},
+      trouble: {},
+      store: [],
+      taken_down: false,
+    },
     ...{ source_lists: {}, queue: [], ...look },
   };
 }
 
-/** Providers answer when the test says so; saves and background work are recorded. */
-function rig(options: { budgetMs?: number; saveFails?: boolean; refuses?: string; looks?: readonly Look[] } = {}) {
+interface RigOptions {
+  readonly budgetMs?: number;
+  /** How many saves fail, from the first on. */
+  readonly failingSaves?: number;
+  readonly refuses?: string;
+  readonly beforeSave?: Promise<void>;
+  readonly looks?: readonly Look[];
+}
+
+/** Providers answer, and time passes, when the test says so; saves, renewals and background work are recorded. */
+function rig(options: RigOptions = {}) {
   const answers = new Map<string, PromiseWithResolvers<SourceList>>();
   const started: string[] = [];
   const saved: string[][] = [];
+  const ages: number[] = [];
+  const renewed: string[][] = [];
   const background: Promise<unknown>[] = [];
   const errors: string[] = [];
   const looks = [...options.looks ?? []];
+  const pauses: { readonly ms: number; readonly end: () => void }[] = [];
+  let failingSaves = options.failingSaves ?? 0;
   let lookCount = 0;
+  let clock = 0;
+  const pause = (ms: number, signal: AbortSignal) =>
+    new Promise<void>((resolve, reject) => {
+      pauses.push({ ms, end: resolve });
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
   const store: EpisodeStore = {
     readEpisode() {
       lookCount++;
       return Promise.resolve(episodeOf(looks.shift() ?? ALL_ELSEWHERE));
     },
-    saveSources(_key, lists) {
+    async saveSources(_key, lists) {
+      await options.beforeSave;
       saved.push(Object.keys(lists));
+      ages.push(...Object.values(lists).map((list) => list.age_seconds!));
       if (options.refuses !== undefined && options.refuses in lists) {
-        return Promise.reject(new StoreError("save_sources: unsupported Unicode escape sequence", "22P05"));
+        throw new StoreError("save_sources: unsupported Unicode escape sequence", "22P05");
       }
-      if (options.saveFails) return Promise.reject(new Error("database is down"));
-      return Promise.resolve([{ provider: "a", resolution: null, status: "pending" }]);
+      if (failingSaves-- > 0) throw new Error("database is down");
+      return [{ provider: "a", resolution: null, status: "pending" }];
+    },
+    renewReads(_key, providers) {
+      renewed.push([...providers]);
+      return Promise.resolve();
     },
   };
+  const now = () => clock;
+  const onError = (event: string) => void errors.push(event);
   const gatherer = createGatherer({
     store,
+    save: createListSaver({ store, dueSeconds: () => 7, now, pause, onError }),
     collect({ provider }, { signal }) {
       started.push(provider.name);
       const answer = Promise.withResolvers<SourceList>();
@@ -60,25 +97,39 @@ function rig(options: { budgetMs?: number; saveFails?: boolean; refuses?: string
       answers.set(provider.name, answer);
       return answer.promise;
     },
-    dueSeconds: () => 7,
     budgetMs: () => options.budgetMs ?? 60_000,
     limitMs: 120_000,
-    now: () => 0,
+    now,
+    pause,
     background: (work) => void background.push(work),
-    onError: (event) => void errors.push(event),
   });
   const answer = (name: string) => answers.get(name)!.resolve(LIST);
-  const begun = async (...names: string[]) => {
-    for (let turn = 0; !names.every((name) => started.includes(name)); turn++) {
-      assert.ok(turn < 1000, `begun: ${started}`);
-      await new Promise((resolve) => setTimeout(resolve, 10));
+  const until = async (check: () => boolean, what: string) => {
+    for (let turn = 0; !check(); turn++) {
+      assert.ok(turn < 1000, what);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  };
+  const begun = (...names: string[]) =>
+    until(() => names.every((name) => started.includes(name)), `begun: ${started} of ${names}`);
+  /** Lets the pauses of so many milliseconds end. */
+  const pass = async (ms: number) => {
+    await until(() => pauses.some((one) => one.ms === ms), `${ms} among ${pauses.map((one) => one.ms)}`);
+    clock += ms;
+    for (const one of pauses.filter((one) => one.ms === ms)) {
+      pauses.splice(pauses.indexOf(one), 1);
+      one.end();
     }
   };
   const settled = async () => {
     for (let seen = -1; seen < background.length;) await Promise.all(background.slice(0, seen = background.length));
   };
-  return { gatherer, answer, begun, started, saved, errors, looked: () => lookCount, settled };
+  return { gatherer, answer, begun, pass, started, saved, ages, renewed, errors, looked: () => lookCount, settled };
 }
+
+/** How long another isolate's read is waited for. */
+const WAIT_MS = 3_000;
+const RENEW_MS = 2_000;
 
 Deno.test("a hundred requests at once → each provider is read once and saved with one call", async () => {
   const { gatherer, answer, started, saved, settled } = rig();
@@ -132,14 +183,30 @@ Deno.test("once a reading has ended, the next request reads again", async () => 
   assert.deepEqual(started, ["a", "a"]);
 });
 
-Deno.test("when saving fails the answer is given all the same, and the failure is reported", async () => {
-  const { gatherer, answer, errors, settled } = rig({ saveFails: true });
+Deno.test("gather: the save fails → answered with the list, saved later, kept until then", async () => {
+  const { gatherer, answer, pass, started, saved, ages, errors, settled } = rig({ failingSaves: 2 });
   const gathering = gatherer.gather(KEY, [request("a")]);
   answer("a");
   const { lists, queue } = await gathering;
-  assert.deepEqual([lists.size, queue], [1, null]);
-  assert.deepEqual(errors, ["sources:save:failed"]);
+  assert.deepEqual([lists.size, queue, errors], [1, null, ["sources:save:failed"]]);
+  assert.equal((await gatherer.gather(KEY, [request("a")])).lists.size, 1);
+  await pass(500);
+  await pass(1_000);
   await settled();
+  assert.deepEqual([started, saved, ages], [["a"], [["a"], ["a"], ["a"]], [0, 0.5, 1.5]]);
+});
+
+Deno.test("gather: the save hangs → answered without its queue, saved behind", async () => {
+  const release = Promise.withResolvers<void>();
+  const { gatherer, answer, pass, saved, settled } = rig({ beforeSave: release.promise });
+  const gathering = gatherer.gather(KEY, [request("a")]);
+  answer("a");
+  await pass(1_500);
+  const { lists, queue } = await gathering;
+  assert.deepEqual([lists.size, queue, saved], [1, null, []]);
+  release.resolve();
+  await settled();
+  assert.deepEqual(saved, [["a"]]);
 });
 
 Deno.test("a list that the database refuses does not cost the others theirs", async () => {
@@ -153,80 +220,49 @@ Deno.test("a list that the database refuses does not cost the others theirs", as
   await settled();
 });
 
-Deno.test("what another isolate reads is waited for, taken as that has saved it, and neither read nor saved again", async () => {
+Deno.test("gather: another isolate saves its list within the wait → taken, neither read nor saved", async () => {
   const queue = [{ provider: "a", resolution: null, status: "ready" }];
   const list = { ...LIST, age_seconds: 0, due_in_seconds: 9 };
-  const { gatherer, started, saved, settled } = rig({
-    looks: [{ readings: { a: false } }, { readings: {}, source_lists: { a: list }, queue }],
+  const { gatherer, pass, started, saved, settled } = rig({
+    looks: [{ readings: {}, source_lists: { a: list }, queue }],
   });
-  const gathered = await gatherer.gather(KEY, [elsewhere("a")]);
-  assert.deepEqual([gathered.lists.get("a")?.list, gathered.queue, gathered.roundTrips], [list, queue, 2]);
+  const gathering = gatherer.gather(KEY, [elsewhere("a")]);
+  await pass(WAIT_MS);
+  const gathered = await gathering;
+  assert.deepEqual([gathered.lists.get("a")?.list, gathered.queue, gathered.roundTrips], [list, queue, 1]);
   assert.deepEqual([started, saved], [[], []]);
   await settled();
 });
 
-Deno.test("what another isolate reads for longer than the budget is no longer looked for once nobody waits", async () => {
-  const { gatherer, looked, settled } = rig({ budgetMs: 400 });
-  assert.equal((await gatherer.gather(KEY, [elsewhere("a")])).lists.size, 0);
-  const looks = looked();
-  assert.ok(looks >= 1);
-  await settled(); // the timers of the test runner would tell of one that goes on
-  assert.equal(looked(), looks);
-});
-
-Deno.test("four providers that others read are looked for with one call, and less and less often", async () => {
-  const { gatherer, looked, settled } = rig({ budgetMs: 1_400 });
-  await gatherer.gather(KEY, ["a", "b", "c", "d"].map(elsewhere));
-  assert.ok(looked() >= 1 && looked() <= 4, `${looked()} looks`); // after 150, 375, 712, 1219 ms
-  await settled();
-});
-
-Deno.test("what another isolate began and never saved is read here: every claim that one look brings", async () => {
-  const { gatherer, answer, begun, looked, started, saved, settled } = rig({
-    looks: [ALL_ELSEWHERE, { readings: { a: true, b: true, c: true, d: true } }],
-  });
+Deno.test("gather: another isolate is still reading after the wait → read here, one look for all", async () => {
+  const { gatherer, answer, begun, pass, looked, saved, settled } = rig();
   const gathering = gatherer.gather(KEY, ["a", "b", "c", "d"].map(elsewhere));
+  await pass(WAIT_MS);
   await begun("a", "b", "c", "d");
-  for (const name of started) answer(name);
+  for (const name of ["a", "b", "c", "d"]) answer(name);
   assert.equal((await gathering).lists.size, 4);
-  assert.deepEqual([looked(), saved], [2, [["a", "b", "c", "d"]]]);
+  assert.deepEqual([looked(), saved], [1, [["a", "b", "c", "d"]]]);
   await settled();
 });
 
-Deno.test("a claim that a look brings of a provider nobody waits for → read behind the answer, and saved", async () => {
-  const list = { ...LIST, age_seconds: 0, due_in_seconds: 9 };
-  const { gatherer, answer, begun, saved, settled } = rig({
-    looks: [{ readings: { other: true }, source_lists: { a: list } }],
-  });
-  assert.deepEqual([...(await gatherer.gather(KEY, [elsewhere("a")])).lists.keys()], ["a"]);
-  await begun("other");
-  answer("other");
-  await settled();
-  assert.deepEqual(saved, [["other"]]);
-});
-
-Deno.test("a claim that one request is given while another waits for that provider → read for both", async () => {
-  const { gatherer, answer, begun, saved, settled } = rig();
-  const waiting = gatherer.gather(KEY, [elsewhere("a"), elsewhere("b")]);
-  const given = gatherer.gather(KEY, [request("a"), request("b")]);
-  await begun("a", "b");
+Deno.test("gather: a short budget → half of it is left for reading here", async () => {
+  const { gatherer, answer, begun, pass, settled } = rig({ budgetMs: 1_000 });
+  const gathering = gatherer.gather(KEY, [elsewhere("a")]);
+  await pass(500);
+  await begun("a");
   answer("a");
+  assert.equal((await gathering).lists.size, 1);
+  await settled();
+});
+
+Deno.test("gather: claims are renewed for what is still being read, until all is", async () => {
+  const { gatherer, answer, pass, renewed, settled } = rig();
+  const gathering = gatherer.gather(KEY, [request("a"), request("b")]);
+  await pass(RENEW_MS);
+  answer("a");
+  await pass(RENEW_MS);
   answer("b");
-  for (const { lists } of await Promise.all([waiting, given])) assert.deepEqual([...lists.keys()], ["a", "b"]);
-  assert.deepEqual(saved, [["a", "b"]]);
+  await gathering;
   await settled();
-});
-
-Deno.test("a claim that comes while another of the answer's providers is still being read → read at once", async () => {
-  const { gatherer, answer, begun, started, saved, settled } = rig({ budgetMs: 30 });
-  const first = gatherer.gather(KEY, [request("a"), request("slow"), elsewhere("b")]);
-  answer("a");
-  await first; // slow goes on
-  await new Promise((resolve) => setTimeout(resolve));
-  void gatherer.gather(KEY, [request("a"), request("b")]);
-  await begun("b");
-  assert.deepEqual(started, ["a", "slow", "a", "b"]);
-  for (const name of ["a", "b", "slow"]) answer(name);
-  await settled();
-  assert.equal(saved.flat().length, 4);
+  assert.deepEqual(renewed, [["a", "b"], ["b"]]);
 });

@@ -109,26 +109,7 @@ Deno.test("a stale list, asked for in two isolates → answered at once, and ren
   assert.equal(countOf(site, "/e/1/"), 2);
 });
 
-Deno.test("an isolate that is killed while it reads → another reads once the claim has run out", async () => {
-  await using rig = await createFunctionRig();
-  const first = Promise.withResolvers<void>();
-  await using site = serveSite(goodSite(() => site.url, () => first.promise));
-  await addProviders(rig, [{ name: "animasu", site }]);
-  await using set = await startIsolates(rig, 2, [site]);
-  const lost = set.get(0).catch(() => null);
-  await eventually(() => countOf(site, "/anime/title/") === 1);
-  const waiting = set.get(1);
-  await eventually(() => rig.calls.filter((one) => one.endsWith("/read_episode")).length > 3); // it looks again and again
-  assert.equal(countOf(site, "/anime/title/"), 1);
-  await set.isolates[0]!.kill();
-  assert.equal(await lost, null);
-  first.resolve();
-  await rig.database.admin`update keepstream.source_reads set until = now() where true`;
-  assert.equal((await waiting).data.animasu?.length, PLAYERS);
-  assert.equal(countOf(site, "/anime/title/"), 2);
-});
-
-Deno.test("an isolate that is killed while it reads four providers → another reads all four once the claims have run out", async () => {
+Deno.test("isolates: one is killed while it reads → another reads within the viewer's wait", async () => {
   await using rig = await createFunctionRig();
   const first = Promise.withResolvers<void>();
   const names = ["one", "two", "three", "four"];
@@ -136,39 +117,85 @@ Deno.test("an isolate that is killed while it reads four providers → another r
     serveSite(goodSite(() => sites[index]!.url, () => first.promise))
   );
   await addProviders(rig, names.map((name, index) => ({ name, site: sites[index]! })));
-  const looks = () => rig.calls.filter((one) => one.endsWith("/read_episode")).length;
   {
     await using set = await startIsolates(rig, 2, sites);
     const lost = set.get(0).catch(() => null);
     await eventually(() => sites.every((site) => countOf(site, "/anime/title/") === 1));
     const waiting = set.get(1);
-    await eventually(() => looks() > 3); // it looks again and again
+    await eventually(() => rig.calls.filter((one) => one.endsWith("/read_episode")).length === 2);
     await set.isolates[0]!.kill();
     assert.equal(await lost, null);
     first.resolve();
-    await rig.database.admin`update keepstream.source_reads set until = now() where true`;
     const { data } = await waiting;
     assert.deepEqual(names.map((name) => data[name]?.length), names.map(() => PLAYERS));
     assert.deepEqual(sites.map((site) => countOf(site, "/anime/title/")), [2, 2, 2, 2]);
+    assert.equal(rig.calls.filter((one) => one.endsWith("/read_episode")).length, 3, "one look, no polling");
   }
   for (const site of sites) await site[Symbol.asyncDispose]();
 });
 
-Deno.test("a site that takes half a minute is still its first reader's: nobody else begins to read it", async () => {
+Deno.test("isolates: a read that goes on keeps its claim → nobody else begins a second one", async () => {
   await using rig = await createFunctionRig();
-  const first = Promise.withResolvers<void>();
-  await using site = serveSite(goodSite(() => site.url, () => first.promise));
+  let gate: Promise<unknown> = Promise.resolve();
+  await using site = serveSite(goodSite(() => site.url, () => gate));
   await addProviders(rig, [{ name: "animasu", site }]);
   await using set = await startIsolates(rig, 2, [site]);
-  const reading = set.get(0);
-  await eventually(() => countOf(site, "/anime/title/") === 1);
-  await rig.database.admin`update keepstream.source_reads set until = until - interval '30 seconds' where true`;
-  const waiting = set.get(1);
-  const looks = () => rig.calls.filter((one) => one.endsWith("/read_episode")).length;
-  await eventually(() => looks() > 3 || countOf(site, "/anime/title/") > 1);
-  first.resolve();
-  for (const answer of [await reading, await waiting]) assert.equal(answer.data.animasu?.length, PLAYERS);
-  assert.equal(countOf(site, "/anime/title/"), 1);
+  await set.get(0);
+  await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '25 minutes' where true`;
+  const release = Promise.withResolvers<void>();
+  gate = release.promise;
+  await set.get(0); // renews behind
+  await eventually(() => countOf(site, "/anime/title/") === 2);
+  const claimedUntil = async () =>
+    (await rig.database.admin`select until from keepstream.source_reads`)[0]!["until"] as Date;
+  const given = await claimedUntil();
+  await eventually(async () => await claimedUntil() > given);
+  assert.equal((await set.get(1)).providers.animasu?.cached, true);
+  assert.equal(countOf(site, "/anime/title/"), 2);
+  release.resolve();
+  await eventually(async () => (await rig.database.admin`select from keepstream.source_reads`).length === 0);
+});
+
+Deno.test("isolates: a save fails → every viewer gets the servers, and it is saved once that works", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(goodSite(() => site.url));
+  await addProviders(rig, [{ name: "animasu", site }]);
+  await using set = await startIsolates(rig, 2, [site]);
+  await rig.database.sql.unsafe(`
+    create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'no space left' using errcode = '53100'; end $$;
+    create trigger refuse before insert or update on keepstream.source_lists execute function public.refuse();`);
+  for (const isolate of [0, 0, 1]) assert.equal((await set.get(isolate)).data.animasu?.length, PLAYERS);
+  assert.equal(countOf(site, "/anime/title/"), 2, "each isolate keeps its list while it tries again");
+  await rig.database.sql`drop trigger refuse on keepstream.source_lists`;
+  await eventually(async () => (await rig.database.admin`select from keepstream.source_lists`).length === 1);
+  assert.deepEqual((await set.get(1)).data.animasu?.map((server) => server.archive?.state), [
+    "pending",
+    "pending",
+    "pending",
+  ]);
+});
+
+Deno.test("isolates: a read that began earlier fails later → the younger list stays", async () => {
+  await using rig = await createFunctionRig();
+  let requests = 0;
+  const failing = Promise.withResolvers<void>();
+  const good = goodSite(() => site.url);
+  await using site = serveSite(async (request, url) => {
+    if (url.pathname !== "/anime/title/" || requests++ > 0) return good(request, url);
+    await failing.promise;
+    return new Response("", { status: 503 });
+  });
+  await addProviders(rig, [{ name: "animasu", site, config: { budget_ms: 4_000 } }]);
+  await using set = await startIsolates(rig, 2, [site]);
+  const early = set.get(0);
+  await eventually(() => requests === 1);
+  const [late] = await Promise.all([set.get(1), early]);
+  assert.equal(late.data.animasu?.length, PLAYERS);
+  failing.resolve();
+  await eventually(() => rig.calls.filter((one) => one.endsWith("/save_sources")).length === 2);
+  const { providers, data } = await set.get(1);
+  assert.deepEqual([pick({ providers }).state, data.animasu?.length], ["ok", PLAYERS]);
+  assert.equal((await rig.database.admin`select from keepstream.provider_trouble`).length, 0);
 });
 
 Deno.test("a failure is answered at once with its age and when to ask again, read again behind when due, and then over", async () => {
@@ -301,7 +328,7 @@ Deno.test("ten providers that hang, drip, loop, send without end or refuse, all 
   for (const { site } of served) await site[Symbol.asyncDispose]();
 });
 
-function pick({ providers }: PublicAnswer) {
+function pick({ providers }: Pick<PublicAnswer, "providers">) {
   const { state, code, cached } = providers.animasu!;
   return { state, code, cached };
 }

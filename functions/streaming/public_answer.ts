@@ -36,6 +36,8 @@ export interface PublicAnswer {
   readonly mal_id: number;
   readonly episode: number;
   readonly title: string | null;
+  /** Why this is not more. */
+  readonly detail?: string;
   readonly data: Readonly<Record<string, readonly PublicServer[] | null>>;
   readonly providers: Readonly<Record<string, ProviderState>>;
 }
@@ -50,6 +52,7 @@ export interface AnswerInput {
   readonly known: Episode;
   readonly queue: readonly QueuedVideo[];
   readonly gathered: ReadonlyMap<string, GatheredList>;
+  readonly detail: string | null;
 }
 
 export interface AnswerTools {
@@ -73,6 +76,7 @@ export async function publicAnswer(input: AnswerInput, tools: AnswerTools): Prom
     mal_id: key.malId,
     episode: key.episode,
     title: known.catalogue?.title ?? null,
+    ...(input.detail !== null && { detail: input.detail }),
     data: Object.fromEntries(data),
     providers: Object.fromEntries([...gathered].map(([name, { state }]) => [name, state])),
   };

@@ -76,6 +76,26 @@ $$;
 comment on function keepstream.claim_readings(int, int, int, boolean) is
   '{"<provider>": true} for what this caller is to read, false for what another is reading; what is not due is left out.';
 
+-- Best-effort: a claim that somebody else holds at this moment is renewed the next time.
+create function public.renew_source_reads(mal_id int, episode int, providers text[], reader_seconds int) returns int
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  renewed int;
+begin
+  update keepstream.source_reads r
+  set until = greatest(r.until, clock_timestamp() + make_interval(secs => least(reader_seconds, 60)))
+  where (r.provider, r.mal_id, r.episode) in (
+    select o.provider, o.mal_id, o.episode from keepstream.source_reads o
+    where o.provider = any (providers) and (o.mal_id, o.episode) in ((renew_source_reads.mal_id, renew_source_reads.episode), (0, 0))
+    for update skip locked);
+  get diagnostics renewed = row_count;
+  return renewed;
+end
+$$;
+comment on function public.renew_source_reads(int, int, text[], int) is
+  'Keeps the claims of reads that are still under way; never shortens one, never makes one, waits for no lock. Returns how many.';
+
 create function keepstream.end_readings(mal_id int, episode int, lists jsonb) returns void
 language plpgsql set search_path = ''
 as $$

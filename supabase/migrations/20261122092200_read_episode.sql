@@ -3,9 +3,13 @@ create function public.read_episode(
   mal_id int, episode int, client text default null, reader_seconds int default 0, refresh boolean default false
 ) returns jsonb
 language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan
+set lock_timeout = '1s' -- the caller then asks again without counting and claiming
 as $$
 declare
   moment timestamptz := clock_timestamp();
+  taken_down boolean := exists (
+    select from keepstream.takedowns t
+    where t.mal_id = read_episode.mal_id and (t.episode is null or t.episode = read_episode.episode));
   rate_limit jsonb;
   readings jsonb := '{}';
 begin
@@ -16,7 +20,7 @@ begin
     rate_limit := keepstream.take_request(client);
   end if;
   -- A warm answer ends here: no provider without a list, none whose list is due.
-  if reader_seconds > 0 and coalesce((rate_limit ->> 'allowed')::boolean, true) and (refresh or exists (
+  if reader_seconds > 0 and not taken_down and coalesce((rate_limit ->> 'allowed')::boolean, true) and (refresh or exists (
     select from public.providers p
     left join keepstream.source_lists l on l.mal_id = read_episode.mal_id and l.episode = read_episode.episode and l.provider = p.name
     where p.enabled and (l.provider is null or l.fetched_at + make_interval(secs => l.due_seconds) <= moment)
@@ -61,12 +65,10 @@ begin
       select coalesce(jsonb_agg(jsonb_build_object('id', q.id, 'provider', q.provider, 'resolution', q.resolution, 'status', q.status,
         'progress', q.progress, 'error_class', q.error_class, 'terminal_at', q.terminal_at) order by q.provider, q.resolution), '[]')
       from public.video_queue q where q.mal_id = read_episode.mal_id and q.episode = read_episode.episode),
-    'taken_down', exists (
-      select from keepstream.takedowns t
-      where t.mal_id = read_episode.mal_id and (t.episode is null or t.episode = read_episode.episode)),
+    'taken_down', taken_down,
     'rate_limit', rate_limit
   );
 end
 $$;
 comment on function public.read_episode(int, int, text, int, boolean) is
-  '{providers, catalogue, mappings, source_lists, readings, trouble, store, queue, taken_down, rate_limit} of an episode. With client, the request is counted; with reader_seconds, what is due is claimed for so long.';
+  '{providers, catalogue, mappings, source_lists, readings, trouble, store, queue, taken_down, rate_limit} of an episode. With client, the request is counted; with reader_seconds, what is due is claimed for so long, except where it is taken down. Without both, nothing is written.';

@@ -3,6 +3,7 @@ create function public.save_sources(mal_id int, episode int, lists jsonb) return
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  kept text[];
   servers jsonb;
   queue_full boolean;
   enqueued int := 0;
@@ -17,23 +18,37 @@ begin
   end if;
 
   perform keepstream.hold_off_takedown(save_sources.mal_id);
-  insert into keepstream.source_lists (mal_id, episode, provider, state, code, servers, fetched_at, failures, due_seconds)
-  select save_sources.mal_id, save_sources.episode, l.key, l.state, l.value ->> 'code', l.servers, clock_timestamp(), l.failures,
-    case when l.state = 'ok' then coalesce((l.value -> 'due_seconds')::int, 1200)
-      else keepstream.back_off_seconds(coalesce((l.value -> 'due_seconds')::int, 30), l.failures, (l.value -> 'retry_after_seconds')::int) end
-  from (
-    select e.key, e.value, s.state, case when s.state = 'ok' then 0 else least(coalesce(o.failures, 0) + 1, 30) end as failures,
-      case when jsonb_typeof(e.value -> 'servers') = 'array' then e.value -> 'servers' else '[]' end as servers
-    from jsonb_each(lists) as e
-    cross join lateral (select coalesce(e.value ->> 'state', 'ok') as state) as s
-    left join keepstream.source_lists o on o.mal_id = save_sources.mal_id and o.episode = save_sources.episode and o.provider = e.key
-  ) as l
-  order by l.key
-  on conflict on constraint source_lists_pkey do update
-    set state = excluded.state, code = excluded.code, fetched_at = excluded.fetched_at, failures = excluded.failures,
-        due_seconds = excluded.due_seconds,
-        -- A failed look says nothing of the servers that were there.
-        servers = case when excluded.state in ('ok', 'empty') then excluded.servers else source_lists.servers end;
+  if exists (
+    select from keepstream.takedowns t
+    where t.mal_id = save_sources.mal_id and (t.episode is null or t.episode = save_sources.episode)
+  ) then
+    return jsonb_build_object('enqueued', 0, 'queue_full', false, 'queue', '[]'::jsonb);
+  end if;
+  with saved as (
+    insert into keepstream.source_lists (mal_id, episode, provider, state, code, servers, fetched_at, failures, due_seconds)
+    select save_sources.mal_id, save_sources.episode, l.key, l.state, l.value ->> 'code', l.servers,
+      clock_timestamp() - make_interval(secs => greatest(0, least(3600, coalesce((l.value -> 'age_seconds')::float8, 0)))), l.failures,
+      case when l.state = 'ok' then coalesce((l.value -> 'due_seconds')::int, 1200)
+        else keepstream.back_off_seconds(coalesce((l.value -> 'due_seconds')::int, 30), l.failures, (l.value -> 'retry_after_seconds')::int) end
+    from (
+      select e.key, e.value, s.state, case when s.state = 'ok' then 0 else least(coalesce(o.failures, 0) + 1, 30) end as failures,
+        case when jsonb_typeof(e.value -> 'servers') = 'array' then e.value -> 'servers' else '[]' end as servers
+      from jsonb_each(lists) as e
+      cross join lateral (select coalesce(e.value ->> 'state', 'ok') as state) as s
+      left join keepstream.source_lists o on o.mal_id = save_sources.mal_id and o.episode = save_sources.episode and o.provider = e.key
+    ) as l
+    order by l.key
+    on conflict on constraint source_lists_pkey do update
+      set state = excluded.state, code = excluded.code, fetched_at = excluded.fetched_at, failures = excluded.failures,
+          due_seconds = excluded.due_seconds,
+          -- A failed look says nothing of the servers that were there.
+          servers = case when excluded.state in ('ok', 'empty') then excluded.servers else source_lists.servers end
+      -- A read that began earlier and ends later says nothing against a younger list, unless that one is a failure.
+      where excluded.fetched_at >= source_lists.fetched_at or (excluded.state = 'ok' and source_lists.state <> 'ok')
+    returning source_lists.provider
+  )
+  select array_agg(s.provider) into kept from saved s;
+  lists := (select coalesce(jsonb_object_agg(l.key, l.value), '{}') from jsonb_each(lists) l where l.key = any (kept));
   perform keepstream.end_readings(save_sources.mal_id, save_sources.episode, lists);
 
   -- What plays. A server this schema would refuse is left out, not the others with it; so is what exceeds a batch.
@@ -54,10 +69,7 @@ begin
   queue_full := exists (
     select from public.video_queue q where q.finished_at is null
     offset (select s.max_waiting_jobs from keepstream.settings s) limit 1);
-  if servers is not null and not queue_full and not exists (
-    select from keepstream.takedowns t
-    where t.mal_id = save_sources.mal_id and (t.episode is null or t.episode = save_sources.episode)
-  ) then
+  if servers is not null and not queue_full then
     select count(distinct e.id) into enqueued from keepstream.enqueue_in_order(servers) e;
   end if;
 
@@ -71,4 +83,4 @@ begin
 end
 $$;
 comment on function public.save_sources(int, int, jsonb) is
-  'Caches the lists and enqueues every playable server of providers with declared rights: {enqueued, queue_full, queue}.';
+  'Caches the lists and enqueues every playable server of providers with declared rights: {enqueued, queue_full, queue}. A list''s age_seconds says how long ago its read began; one that is older than the list that is kept changes nothing. Nothing is kept of what is taken down.';

@@ -42,6 +42,7 @@ grant execute on function
   public.save_metadata(text, jsonb, int),
   public.read_metadata(text),
   public.read_episode(int, int, text, int, boolean),
+  public.renew_source_reads(int, int, text[], int),
   public.save_sources(int, int, jsonb)
 to service_role;
 

@@ -137,4 +137,90 @@ export const READINGS: readonly Scenario[] = [
       assert.deepEqual(left.map((row) => row["provider"]), ["samehadaku"]);
     },
   },
+  {
+    name: "renew_source_reads keeps claims, those on sites in trouble too; it never shortens or makes one",
+    async run(queue) {
+      await fail(queue, "samehadaku", 3);
+      await queue.sql`update keepstream.provider_trouble set due_at = now() - interval '1 second' where true`;
+      const renew = async (more: Row = {}) => {
+        const args = { mal_id: 1, episode: 9, providers: ["animasu", "samehadaku"], reader_seconds: 5, ...more };
+        return (await queue.rpc("renew_source_reads", args))[0]!["renew_source_reads"];
+      };
+      const left = async () =>
+        (await queue.sql`
+          select provider, round(extract(epoch from until - now()) / 10)::int as tens from keepstream.source_reads order by provider`)
+          .map((row) => [row["provider"], row["tens"]]);
+      assert.equal(await renew(), 0);
+      assert.deepEqual(await left(), []);
+      await read(queue, { episode: 9, reader_seconds: 5 });
+      await queue.sql`update keepstream.source_reads set until = now() + interval '1 second' where true`;
+      assert.equal(await renew({ episode: 8, providers: ["animasu"] }), 0, "another episode's");
+      assert.equal(await renew({ reader_seconds: 30 }), 2);
+      assert.deepEqual(await left(), [["animasu", 3], ["samehadaku", 3]]);
+      assert.equal(await renew({ reader_seconds: 1, providers: ["animasu"] }), 1);
+      assert.equal(await renew({ reader_seconds: 9999, providers: ["samehadaku"] }), 1);
+      assert.deepEqual(await left(), [["animasu", 3], ["samehadaku", 6]]);
+    },
+  },
+  {
+    name: "renew_source_reads waits for nobody",
+    async run(queue) {
+      await read(queue);
+      const other = queue.connect("postgres");
+      await other`begin`;
+      await other`select from keepstream.source_reads where provider = 'animasu' for update`;
+      const args = { mal_id: 1, episode: 1, providers: ["animasu", "samehadaku"], reader_seconds: 5 };
+      assert.equal((await queue.rpc("renew_source_reads", args))[0]!["renew_source_reads"], 1);
+      await other`rollback`;
+    },
+  },
+  {
+    name:
+      "a read that began before the list that is kept: its failure or list changes nothing, neither claims nor trouble",
+    async run(queue) {
+      const server = (host: string) => ({
+        embed_url: `https://${host}.test/`,
+        video_url: `https://${host}.test/v.mp4`,
+      });
+      const kept = async () => {
+        const { source_lists, trouble } = await read(queue, { reader_seconds: 0 });
+        const { state, servers } = source_lists["animasu"]!;
+        return [state, (servers as Row[]).map((one) => one["embed_url"]), Object.keys(trouble)];
+      };
+      const jobs = async () => (await queue.sql`select from public.video_queue`).length;
+      await save(queue, "animasu", { state: "ok", servers: [server("young")] });
+      await read(queue, { refresh: true });
+      const young = ["ok", ["https://young.test/"], []];
+      await queue.sql`insert into keepstream.source_reads values ('animasu', 1, 1, now() + interval '5 seconds')`;
+      for (const state of ["failed", "timeout", "empty"]) {
+        await save(queue, "animasu", { state, code: "timeout", age_seconds: 20 });
+      }
+      assert.deepEqual(await kept(), young);
+      await save(queue, "animasu", { state: "ok", servers: [server("old")], age_seconds: 20 });
+      assert.deepEqual([await kept(), await jobs()], [young, 1]);
+      assert.equal((await queue.sql`select from keepstream.source_reads where provider = 'animasu'`).length, 1);
+      assert.equal((await queue.sql`select from keepstream.provider_trouble`).length, 0);
+
+      await save(queue, "animasu", { state: "failed", code: "timeout" });
+      assert.deepEqual(await kept(), ["failed", ["https://young.test/"], []], "a younger failure counts");
+      await save(queue, "animasu", { state: "ok", servers: [server("old")], age_seconds: 20 });
+      assert.deepEqual(await kept(), ["ok", ["https://old.test/"], []], "a list is better than any failure");
+      const list = (await read(queue, { reader_seconds: 0 })).source_lists["animasu"]!;
+      assert.ok(
+        (list["age_seconds"] as number) >= 20 && (list["due_in_seconds"] as number) <= 1180,
+        "as old as its read",
+      );
+    },
+  },
+  {
+    name: "what is taken down is neither claimed nor kept",
+    async run(queue) {
+      await queue.rpc("takedown", { mal_id: 1, episode: 1 });
+      const taken = await read(queue) as Answer & { taken_down: boolean };
+      assert.deepEqual([taken.taken_down, taken.readings], [true, {}]);
+      await save(queue, "animasu", { state: "ok" });
+      assert.deepEqual((await read(queue)).source_lists, {});
+      assert.deepEqual((await read(queue, { episode: 2 })).readings, { animasu: true, samehadaku: true });
+    },
+  },
 ];

@@ -1,0 +1,121 @@
+// A database that accepts no writes, is slow or locked: what is known is answered, nothing is counted, claimed or enqueued.
+import assert from "node:assert/strict";
+import { archiveVideo, createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
+import { serveSite } from "../../dev/sites/serve.ts";
+import { buildStreamingApp } from "./build.ts";
+import { publicAnswerSchema } from "../_shared/openapi.ts";
+import type { PublicAnswer } from "./public_answer.ts";
+
+const ADDRESS = { "x-forwarded-for": "192.0.2.1" };
+
+/** An episode of the operator's own with a list and an archived copy. */
+async function addEpisode(rig: FunctionRig, app: ReturnType<typeof buildStreamingApp>): Promise<string> {
+  await rig.database.sql`insert into public.providers (name, recipe) values ('own', 'catalogue')`;
+  const sources = [{ url: "https://own.test/1.mp4", resolution: "720p" }];
+  await rig.database.sql`insert into public.catalogue (mal_id, episode, sources, rights)
+    values (1, 1, ${JSON.stringify(sources)}::text::jsonb, 'own work')`;
+  await app.request("/streaming/1/1");
+  return await archiveVideo(rig, "720p");
+}
+
+async function ask(app: ReturnType<typeof buildStreamingApp>, path: string): Promise<PublicAnswer> {
+  const response = await app.request(path, { headers: ADDRESS });
+  assert.equal(response.status, 200);
+  return publicAnswerSchema.parse(await response.json()) as PublicAnswer;
+}
+
+/** What the function logs while `run` goes on. */
+async function logged(run: () => Promise<unknown>): Promise<string> {
+  const lines: string[] = [];
+  const log = console.log;
+  console.log = (line: string) => void lines.push(line);
+  try {
+    await run();
+  } finally {
+    console.log = log;
+  }
+  return lines.join("\n");
+}
+
+const counted = (rig: FunctionRig) =>
+  rig.database.admin`select from keepstream.client_limits`.then((rows) => rows.length);
+
+/** The gateway's connections take on what the database's defaults have become. */
+async function reconnect(rig: FunctionRig): Promise<void> {
+  await rig.database.admin`
+    select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'gateway'`;
+}
+
+async function eventuallyAsks(app: ReturnType<typeof buildStreamingApp>, code: string): Promise<PublicAnswer> {
+  for (let turn = 0; turn < 200; turn++) {
+    const answer = await ask(app, "/streaming/1/1");
+    if (answer.detail?.includes(code)) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(`${code} never came`);
+}
+
+Deno.test("a read-only database: archives and cached lists are answered, with the reason", async () => {
+  await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
+  const app = buildStreamingApp(rig.env);
+  const archive = await addEpisode(rig, app);
+  await rig.database.admin.unsafe(`alter database ${rig.database.name} set default_transaction_read_only = on`);
+  await reconnect(rig);
+  const log = await logged(async () => {
+    const { data, detail } = await eventuallyAsks(app, "25006");
+    assert.match(detail!, /^read-only: /);
+    assert.deepEqual(data.own?.map((server) => [server.archived, server.url_resolved]), [[true, archive]]);
+    const other = await ask(buildStreamingApp(rig.env), "/streaming/1/2");
+    assert.deepEqual(other.providers.own, { state: "unknown", code: "not_read", took_ms: 0, cached: false });
+  });
+  assert.match(log, /"episode:read:degraded".*read-only/);
+  assert.equal(await counted(rig), 0);
+  assert.equal((await rig.database.admin`select from keepstream.source_reads`).length, 0);
+});
+
+for (const table of ["keepstream.client_limits", "keepstream.source_reads"]) {
+  Deno.test(`${table} is locked → answered without it, as read-only`, async () => {
+    await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
+    const app = buildStreamingApp(rig.env);
+    const archive = await addEpisode(rig, app);
+    await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '25 minutes' where true`;
+    const other = rig.database.connect("supabase_admin", { max: 1 });
+    await other`begin`;
+    await other.unsafe(`lock table ${table} in access exclusive mode`);
+    const { data, detail } = await ask(app, "/streaming/1/1");
+    assert.deepEqual(data.own?.map((server) => [server.archived, server.url_resolved]), [[true, archive]]);
+    assert.match(detail!, /^read-only: .*55P03/);
+    await other`rollback`;
+    await rig.database.admin`update keepstream.source_lists set fetched_at = now() where true`;
+    assert.equal((await ask(app, "/streaming/1/1")).detail, undefined);
+  });
+}
+
+Deno.test("a statement that takes too long → answered without counting, as read-only", async () => {
+  await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
+  const app = buildStreamingApp(rig.env);
+  const archive = await addEpisode(rig, app);
+  await rig.database.admin.unsafe(
+    `alter role authenticator in database ${rig.database.name} set statement_timeout = '700ms'`,
+  );
+  await reconnect(rig);
+  const other = rig.database.connect("supabase_admin", { max: 1 });
+  await other`begin`;
+  await other`lock table keepstream.client_limits in access exclusive mode`;
+  const { data } = await eventuallyAsks(app, "57014");
+  assert.deepEqual(data.own?.map((server) => [server.archived, server.url_resolved]), [[true, archive]]);
+  await other`rollback`;
+});
+
+Deno.test("a read-only database that does not even answer → 503 says read-only", async () => {
+  await using rig = await createFunctionRig();
+  const app = buildStreamingApp(rig.env);
+  const other = rig.database.connect("supabase_admin", { max: 1 });
+  await other`begin`;
+  await other`lock table public.video_queue in access exclusive mode`;
+  const response = await app.request("/streaming/1/1", { headers: ADDRESS });
+  const body = await response.json();
+  assert.deepEqual([response.status, body.code], [503, "database_unavailable"]);
+  assert.match(body.detail, /^read-only: /);
+  await other`rollback`;
+});
