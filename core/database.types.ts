@@ -712,6 +712,7 @@ export type Database = {
         }[];
       };
       "lift_takedown": { Args: { "dry_run"?: boolean; "episode"?: number; "mal_id": number }; Returns: boolean };
+      "list_takedowns": { Args: Record<PropertyKey, never>; Returns: Json };
       "plan_replica_repairs": { Args: { "limit"?: number; "targets": (string)[] }; Returns: number };
       "promote_replica": {
         Args: { "replica_id": string; "stream_url"?: string };

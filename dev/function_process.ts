@@ -7,9 +7,15 @@ const POLL_MS = 25;
 
 export interface FunctionProgram {
   readonly entry: string;
-  /** The function's own deno.json when left out; a path from the root otherwise. */
+  /** The deno.json beside the entry when left out. */
   readonly config?: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Where entry and config are; the repository when left out. */
+  readonly dir?: string;
+  /** Another Deno than this one. */
+  readonly deno?: string;
+  /** `deno serve` in place of `deno run`. */
+  readonly serve?: boolean;
 }
 
 export interface FunctionProcess extends AsyncDisposable {
@@ -18,16 +24,19 @@ export interface FunctionProcess extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
-export function spawnFunction({ entry, config, env }: FunctionProgram): Deno.ChildProcess {
-  const settings = config ?? entry.replace(/[^/]+$/, "deno.json");
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--no-lock", "--allow-net", "--allow-env", "--config", settings, entry],
-    cwd: ROOT,
+export function spawnFunction(program: FunctionProgram, port = 0): Deno.ChildProcess {
+  const { entry, config = entry.replace(/[^/]+$/, "deno.json"), env, dir = ROOT, deno = Deno.execPath(), serve } =
+    program;
+  const command = serve ? ["serve", "--host", "127.0.0.1", "--port", `${port}`] : ["run"];
+  return new Deno.Command(deno, {
+    args: [...command, "--quiet", "--frozen", "--allow-net", "--allow-env", "--config", config, entry],
+    cwd: dir,
     clearEnv: true,
     env: {
       PATH: Deno.env.get("PATH") ?? "",
       HOME: Deno.env.get("HOME") ?? "",
       ...(Deno.env.has("DENO_DIR") && { DENO_DIR: Deno.env.get("DENO_DIR")! }),
+      ...(!serve && { DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}` }),
       ...env,
     },
     stdout: "piped",
@@ -38,7 +47,7 @@ export function spawnFunction({ entry, config, env }: FunctionProgram): Deno.Chi
 /** Resolves when it answers; throws with its own words when it ends instead. */
 export async function startFunction(program: FunctionProgram): Promise<FunctionProcess> {
   const port = freePort();
-  const child = spawnFunction({ ...program, env: { ...program.env, DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}` } });
+  const child = spawnFunction(program, port);
   const url = `http://127.0.0.1:${port}`;
   const words = new Response(child.stderr).text();
   const out = child.stdout.pipeTo(new WritableStream()); // an unread pipe fills up, and the program stands still

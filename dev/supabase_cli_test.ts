@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import createClient from "postgres";
+import { EDGE_DENO, edgeDeno } from "./edge_deno.ts";
+import { startFunction } from "./function_process.ts";
+import { createFunctionRig } from "./function_rig.ts";
 import { startGuard } from "./guard.ts";
 import { startPostgres } from "./postgres.ts";
-import { freePort } from "./free_port.ts";
 import { createTestDatabase } from "./test_database.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -61,20 +63,45 @@ Deno.test("supabase db push after our own migration runner finds nothing to do",
 
 Deno.test("supabase functions deploy: what is uploaded is complete, holds no secret, and runs", async (t) => {
   await using uploads = await deployFunctions();
-  for (const name of ["streaming", "archive"]) {
-    await t.step(name, async () => {
-      const upload = uploads.functions.get(name);
+  await using rig = await createFunctionRig();
+  for (const [name, answers] of [["streaming", ["health", "1/1"]], ["archive", ["health", "counts"]]] as const) {
+    const upload = uploads.functions.get(name)!;
+    await t.step(name, () => {
       assert.ok(upload, `${name} was not uploaded`);
       assert.equal(upload.metadata.verify_jwt, false);
       assert.equal(upload.metadata.entrypoint_path, `functions/${name}/index.ts`);
       assert.equal(upload.metadata.import_map_path, `functions/${name}/deno.json`);
-      const strangers = upload.files.filter((file) => !/^(core|sources|functions)\/[\w/]+\.(ts|json)$/.test(file));
+      const strangers = upload.files.filter((file) => !/^(core|sources|functions)\/[\w/]+\.(ts|json|lock)$/.test(file));
       assert.deepEqual(strangers, []);
       assert.deepEqual(upload.files.filter((file) => file.includes("_test.")), []);
-      assert.equal(await healthOf(upload.dir, name), 200);
+      assert.ok(upload.files.includes(`functions/${name}/deno.lock`));
     });
+    const entry = `functions/${name}/index.ts`;
+    await Deno.writeTextFile(join(upload.dir, "edge.ts"), asEdgeRuntime(`./${entry}`));
+    const programs = [
+      { by: "this Deno", entry, deno: Deno.execPath() },
+      { by: EDGE_DENO, entry: "edge.ts", config: `functions/${name}/deno.json`, deno: await edgeDeno() },
+    ];
+    for (const { by, ...program } of programs) {
+      await t.step(`${name} runs by itself, by ${by}`, async () => {
+        await using running = await startFunction({ ...program, env: rig.env, dir: upload.dir });
+        for (const path of answers) {
+          const response = await fetch(`${running.url}/${name}/${path}`, { headers: { apikey: rig.secretKey } });
+          assert.deepEqual([response.status, (await response.json()).success], [200, true], path);
+        }
+      });
+    }
   }
 });
+
+/** The edge runtime says where Deno.serve listens; its Deno does not know DENO_SERVE_ADDRESS yet. */
+function asEdgeRuntime(entry: string): string {
+  return `const { serve } = Deno;
+const port = Number(Deno.env.get("DENO_SERVE_ADDRESS")!.split(":").at(-1));
+Deno.serve = ((handler: Deno.ServeHandler) => serve({ hostname: "127.0.0.1", port }, handler)) as typeof Deno.serve;
+await import(${JSON.stringify(entry)});
+`;
+}
 
 interface Upload {
   readonly dir: string;
@@ -135,43 +162,4 @@ async function keepUpload(dir: string, form: FormData): Promise<Upload> {
     }
   }
   return { dir, files, metadata };
-}
-
-/** Starts the uploaded files alone, without the repository around them. */
-async function healthOf(dir: string, name: string): Promise<number> {
-  const port = freePort();
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "-A",
-      "--config",
-      join(dir, `functions/${name}/deno.json`),
-      join(dir, `functions/${name}/index.ts`),
-    ],
-    env: {
-      DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}`,
-      SUPABASE_URL: "https://project.supabase.test",
-      SUPABASE_SECRET_KEYS: '{"default":"sb_secret_test"}',
-      CLOUDFLARE_WORKERS_URL: "https://worker.test",
-      STREAM_SIGNING_KEYS: `k1:${"A".repeat(43)}`,
-    },
-    stdin: "null",
-  }).spawn();
-  let ended = false;
-  const status = child.status.then(() => ended = true);
-  try {
-    while (!ended) {
-      // The operator's function has no open route: its refusal is as good a sign of life.
-      const url = `http://127.0.0.1:${port}/${name}/${name === "archive" ? "counts" : "health"}`;
-      const response = await fetch(url).catch(() => null);
-      await response?.body?.cancel();
-      if (response) return response.status === 401 && name === "archive" ? 200 : response.status;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    return 0;
-  } finally {
-    if (!ended) child.kill("SIGTERM");
-    await status;
-  }
 }

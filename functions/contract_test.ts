@@ -167,10 +167,12 @@ Deno.test("every answer of both functions is one that docs/openapi.json promises
     (await ask("GET", "/streaming/1/1", { headers: address })).headers.get("ratelimit")?.startsWith('"client";r=0;t='),
     true,
   );
-  for (const path of ["/streaming/health", "/archive/health"]) {
+  for (const path of ["/streaming/health", "/streaming/takedowns", "/archive/health"]) {
     assert.equal(await status("GET", path), 200);
     assert.equal(await status("GET", path, html), 406);
   }
+  await rig.database.serviceRole`select public.takedown(9)`;
+  for (const method of ["GET", "POST"]) assert.equal(await status(method, "/streaming/9/1"), 451);
 
   // The queue.
   assert.equal((await ask("GET", "/archive/counts")).status, 200);
@@ -217,6 +219,10 @@ Deno.test("every answer of both functions is one that docs/openapi.json promises
   }
   rig.setDatabaseUp(false);
   for (const method of ["GET", "POST"]) assert.equal(await status(method, "/streaming/5/5"), 503);
+  const later = client(rig); // what the first ones keep for seconds is not there
+  for (const path of ["/streaming/health", "/streaming/takedowns", "/archive/health"]) {
+    assert.equal((await later("GET", path)).status, 503);
+  }
 
   const promised = Object.values(openapi.paths).flatMap((methods) => Object.values(methods))
     .flatMap(({ operationId, responses }) => Object.keys(responses).map((code) => `${operationId} ${code}`));
@@ -226,7 +232,10 @@ Deno.test("every answer of both functions is one that docs/openapi.json promises
 Deno.test("a failure of our own → 500 as promised, without its words, with the id that stands in the log", async () => {
   const logged: unknown[] = [];
   const store = new Proxy({}, { get: () => () => Promise.reject(new Error("secret words")) }) as ArchiveStore;
-  const app = createArchiveApp({ store, operatorKeys: ["k"], onError: (_event, _error, id) => void logged.push(id) });
+  const app = createArchiveApp({
+    ...{ store, operatorKeys: ["k"], health: () => Promise.resolve(null) },
+    onError: (_event, _error, id) => void logged.push(id),
+  });
   const response = await app.request("/archive/counts", { headers: { apikey: "k", "x-request-id": "caller-0001" } });
   assert.equal(response.headers.get("x-request-id"), "caller-0001");
   const body = await assertDocumented(operationOf("GET", "/archive/counts")!, response, "GET /archive/counts") as {

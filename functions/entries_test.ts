@@ -28,6 +28,35 @@ for (const { entry, config, answers } of ENTRIES) {
   });
 }
 
+for (const serve of [false, true]) {
+  Deno.test(`functions/main.ts by deno ${serve ? "serve" : "run"}, with the documented environment → answers both`, async () => {
+    await using rig = await createFunctionRig();
+    const documented = await Deno.readTextFile(new URL("../.env.example", import.meta.url));
+    for (const name of Object.keys(rig.env)) assert.match(documented, new RegExp(`^(# )?${name}=`, "m"));
+    await using program = await startFunction({ entry: "functions/main.ts", config: "deno.json", env: rig.env, serve });
+    for (const path of ["streaming/health", "streaming/1/1", "archive/health", "archive/counts"]) {
+      const response = await fetch(`${program.url}/api/v1/${path}`, { headers: { apikey: rig.secretKey } });
+      assert.deepEqual([response.status, (await response.json()).success], [200, true], path);
+    }
+  });
+
+  Deno.test(`rate limit of deno ${serve ? "serve" : "run"} functions/main.ts: a spoofed or wrong header changes nothing`, async () => {
+    await using rig = await createFunctionRig();
+    await rig.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
+    const env = { ...rig.env, DENO_DEPLOYMENT_ID: "x", CLIENT_ADDRESS_HEADER: "cf-connecting-ip" };
+    await using program = await startFunction({ entry: "functions/main.ts", config: "deno.json", env, serve });
+    const statuses = [];
+    for (let turn = 1; turn <= 4; turn++) {
+      const spoofed = `198.51.100.${turn}`;
+      const headers = { "x-forwarded-for": spoofed, "cf-connecting-ip": spoofed, "x-real-ip": spoofed };
+      const response = await fetch(`${program.url}/api/v1/streaming/1/1`, { headers });
+      await response.body?.cancel();
+      statuses.push(response.status);
+    }
+    assert.deepEqual(statuses, [200, 200, 200, 429]);
+  });
+}
+
 Deno.test("a function without its environment ends at once and names what is missing", async () => {
   const { code, stderr } = await spawnFunction({ ...ENTRIES[0], env: {} }).output();
   const text = new TextDecoder().decode(stderr);

@@ -36,4 +36,12 @@ for (const slug of slugs) {
     const imports = await readImports(`functions/${slug}/deno.json`);
     for (const [name, specifier] of Object.entries(imports)) assert.ok(!name.endsWith("/"), `${name}: ${specifier}`);
   });
+
+  Deno.test(`functions/${slug}/deno.lock is the edge's version 4, for the imports of deno.json`, async () => {
+    const lock = JSON.parse(await Deno.readTextFile(new URL(`functions/${slug}/deno.lock`, root)));
+    const imports = Object.values(await readImports(`functions/${slug}/deno.json`));
+    const packages = [...new Set(imports.map((one) => `npm:${packageOf(one).join("@")}`))];
+    assert.equal(lock.version, "4");
+    assert.deepEqual(Object.keys(lock.specifiers).sort(), packages.sort());
+  });
 }

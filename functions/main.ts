@@ -1,18 +1,23 @@
-// Both functions as one program, for Deno Deploy: /api/v1/streaming/… and /api/v1/archive/…. Runs on: Deno Deploy, Deno.
+// Both functions as one program: /api/v1/streaming/… and /api/v1/archive/…, by `deno run` and by `deno serve`.
+// Runs on: Deno Deploy, Deno.
 import { Hono } from "hono";
+import { handlerOf } from "./_shared/serve.ts";
 import { buildArchiveApp } from "./archive/build.ts";
 import { buildStreamingApp } from "./streaming/build.ts";
 
 const env = Deno.env.toObject();
-const streaming = buildStreamingApp(env);
+const streaming = buildStreamingApp(env, { behindGateway: false });
 const archive = buildArchiveApp(env);
 const isArchive = (path: string) => /^\/(api\/v1\/)?archive(\/|$)/.test(path);
 
-const app = new Hono().all("*", (c) => (isArchive(c.req.path) ? archive : streaming).fetch(c.req.raw));
+const app = new Hono().all("*", (c) => (isArchive(c.req.path) ? archive : streaming).fetch(c.req.raw, c.env));
+const fetch = handlerOf(app);
 
-Deno.serve((request, info) => {
-  // Nothing stands between Deno Deploy's edge and this program: the connection's own address is the client's.
-  const headers = new Headers(request.headers);
-  headers.set("x-forwarded-for", "hostname" in info.remoteAddr ? info.remoteAddr.hostname : "");
-  return app.fetch(new Request(request, { headers }));
-});
+let isServed = false;
+const onListen = (address: Deno.Addr) => {
+  isServed = true;
+  if ("hostname" in address) console.log(`Listening on http://${address.hostname}:${address.port}/`);
+};
+export default { fetch, onListen } satisfies Deno.ServeDefaultExport;
+// `deno serve` has called onListen by now; `deno run` looks at no export.
+setTimeout(() => isServed || Deno.serve({ onListen }, fetch));

@@ -7,8 +7,15 @@ import { createStreamingApp } from "./streaming/app.ts";
 
 const unused = () => Promise.reject(new Error("not called here"));
 const store = new Proxy({}, { get: () => unused }) as ArchiveStore;
-const streaming = createStreamingApp({ episodes: { answer: unused }, clientOf: unused, onError: () => {} });
-const archive = createArchiveApp({ store, operatorKeys: ["k"], onError: () => {} });
+const streaming = createStreamingApp({
+  episodes: { answer: unused },
+  clientOf: unused,
+  health: unused,
+  deepHealth: unused,
+  takedowns: unused,
+  onError: () => {},
+});
+const archive = createArchiveApp({ store, operatorKeys: ["k"], health: unused, onError: () => {} });
 
 const documented = Object.entries(openApiDocument.paths).flatMap(([path, operations]) =>
   Object.keys(operations).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ":$1")}`)

@@ -1,5 +1,5 @@
 /**
- * What a Supabase project answers at its address, on this machine: `/rest/v1/*` and `/functions/v1/*`.
+ * What a Supabase project answers at its address, on this machine: `/rest/v1/*` and `/functions/v1/*`; besides, `/api/v1/*` as on Deno Deploy.
  * supabase-js cannot tell it from the real one in what keepstream uses of it.
  */
 import createClient from "postgres";
@@ -9,6 +9,8 @@ import type { ProjectKeys } from "./keys.ts";
 import { startRestApi } from "./rest.ts";
 
 const POOL_SIZE = 10;
+/** Supabase's, and Deno Deploy's. */
+const FUNCTION_BASES = ["/functions/v1", "/api/v1"];
 const CORS = {
   "access-control-allow-origin": "*",
   "access-control-allow-methods": "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD",
@@ -53,8 +55,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     { hostname: "127.0.0.1", port: options.port, onListen: () => {} },
     async (request, info) => {
       const { pathname } = new URL(request.url);
-      if (pathname.startsWith("/functions/v1/")) {
-        const path = pathname.slice("/functions/v1".length);
+      const functionsBase = FUNCTION_BASES.find((base) => pathname.startsWith(`${base}/`));
+      if (functionsBase !== undefined) {
+        const path = pathname.slice(functionsBase.length);
         return await proxyFunction(request, { path, functions, clientAddress: info.remoteAddr.hostname });
       }
       if (pathname === "/health") return Response.json({ status: "ok" });

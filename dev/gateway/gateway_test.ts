@@ -458,6 +458,7 @@ Deno.test("functions: method, path, query, body and headers reach the function, 
     forwarded: "127.0.0.1",
     apikey: true,
   });
+  assert.equal((await world.request("/api/v1/echo/page")).status, 200);
   const page = await world.request("/functions/v1/echo/page");
   assert.deepEqual([page.headers.get("content-type"), await page.text()], ["text/plain", "<b>"]);
   const away = await world.request("/functions/v1/echo/away", { redirect: "manual" });

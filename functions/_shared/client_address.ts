@@ -1,15 +1,68 @@
-// Who is asking, for the rate limit: a keyed hash, so that no address is stored. IPv6 counts by its /64.
-// Example: await createClientId(secret)("192.0.2.1") → "c1f0…". Runs on: Deno, edge runtime.
+// Who is asking, for the rate limit: a keyed hash of the address that the platform states, so that no address is stored. IPv6 counts
+// by its /64. Example: clientAddress(headers, "203.0.113.7") → "198.51.100.1". Runs on: Deno, edge runtime.
 import { clientNetwork } from "../../core/client_network.ts";
 
+const APPENDED = "x-forwarded-for";
+
+export interface AddressSource {
+  /** Headers that this platform's edge sets whatever the client sent; the first with an address counts. */
+  readonly headers: readonly string[];
+  /** CLIENT_ADDRESS_HEADER is set where the platform already says who is asking. */
+  readonly ignored: string | null;
+}
+
 /**
- * The address as the platform's own edge states it; a client can set x-forwarded-for, but not its last entry.
- *
- * @param header The one header that the operator's edge sets, whatever the client sent; no other is believed.
+ * @param env SB_… is set on hosted Supabase, which stands behind Cloudflare; DENO_DEPLOY… on Deno Deploy.
+ * @param behindGateway Whether a gateway appends the client's address to x-forwarded-for, as Supabase's does.
  */
-export function clientAddress(headers: Headers, header: string | null): string | null {
-  if (header !== null) return headers.get(header);
-  return headers.get("x-forwarded-for")?.split(",").at(-1)?.trim() ?? null;
+export function addressSource(env: Readonly<Record<string, string>>, behindGateway: boolean): AddressSource {
+  const configured = env.CLIENT_ADDRESS_HEADER?.toLowerCase() || null;
+  const appended = behindGateway ? [APPENDED] : [];
+  if (env.SB_REGION || env.SB_EXECUTION_ID) {
+    const ignored = configured === "cf-connecting-ip" ? null : configured;
+    return { headers: ["cf-connecting-ip", ...appended], ignored };
+  }
+  if (!behindGateway && (env.DENO_DEPLOY || env.DENO_DEPLOYMENT_ID)) return { headers: [], ignored: configured };
+  return { headers: configured === null ? appended : [configured, ...appended], ignored: null };
+}
+
+export type AddressWarning = "client_address:header:ignored" | "client_address:header:missing";
+export type ClientAddress = (headers: Headers, connection: string | null) => string | null;
+
+/** Where no header has an address the connection's own one counts, so that a wrong name never switches the limit off. */
+export function createClientAddress(
+  { headers: names, ignored }: AddressSource,
+  warn: (event: AddressWarning, header: string) => void,
+): ClientAddress {
+  let hasWarned = false;
+  if (ignored !== null) warn("client_address:header:ignored", ignored);
+  return (headers, connection) => {
+    for (const name of names) {
+      const address = lastAddress(headers.get(name) ?? "");
+      if (address !== null) return address;
+      if (hasWarned || name === APPENDED) continue;
+      hasWarned = true;
+      warn("client_address:header:missing", name);
+    }
+    return connection;
+  };
+}
+
+/** A client can write the entries before the last, which the edge appends. Also reads Forwarded (RFC 7239). */
+function lastAddress(text: string): string | null {
+  const entry = text.split(",").at(-1)!;
+  const forwarded = /(?:^|;)\s*for=("[^"]*"|[^;\s]*)/i.exec(entry)?.[1];
+  const node = (forwarded ?? entry).trim().replace(/^"|"$/g, "");
+  return ipAddress(/^\[([^\]]*)\](?::\d+)?$/.exec(node)?.[1] ?? /^([\d.]+):\d+$/.exec(node)?.[1] ?? node);
+}
+
+function ipAddress(text: string): string | null {
+  if (/^\d{1,3}(?:\.\d{1,3}){3}$/.test(text)) {
+    const octets = text.split(".").map(Number);
+    return octets.every((octet) => octet <= 255) ? octets.join(".") : null;
+  }
+  const plain = text.replace(/%.*$/, "");
+  return plain.includes(":") && URL.canParse(`http://[${plain}]/`) ? plain : null;
 }
 
 export type ClientId = (address: string | null) => Promise<string | null>;

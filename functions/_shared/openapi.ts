@@ -22,7 +22,7 @@ export const publicServerSchema = z.strictObject({
   subtitles: z.array(subtitleSchema),
   chapters: z.array(chapterSchema).optional(),
   code: z.string().optional().describe(
-    "Why there is no `stream`: http_4xx, blocked, timeout, gone, quota, subscription, …",
+    "Why there is no `stream`: http_4xx, blocked, timeout, gone, quota, subscription, taken_down, …",
   ),
 });
 
@@ -72,6 +72,12 @@ const schemas = {
   ProviderState: providerStateSchema,
   Problem: problemSchema,
   Health: answered,
+  DenyList: z.strictObject({
+    payload: z.string().describe(
+      'JSON: {"issued_at": unix seconds, "titles": [mal_id], "episodes": [[mal_id, episode]]}',
+    ),
+    sig: z.string().describe("kid.mac over the payload's bytes"),
+  }),
   Counts: answered.extend({
     counts: z.strictObject({
       pending: count,
@@ -142,6 +148,14 @@ const episodeParameters = [
     schema: { enum: ["1"] },
     description: "The caller met a dead address: lists older than a minute are read again before the answer.",
   },
+  {
+    name: "peek",
+    in: "query",
+    schema: { enum: ["1"] },
+    description:
+      "What is known already: no provider is read and nothing is enqueued. So is HEAD, and a GET that says " +
+      "`Sec-Purpose: prefetch`, `Purpose: prefetch` or `X-Purpose: preview`.",
+  },
 ];
 
 const unchanged = { 304: { description: "As it was, by If-None-Match", headers: { ...requestId, ...rateLimit } } };
@@ -165,6 +179,7 @@ const episodeOperation = (operationId: string, more: Readonly<Record<number, unk
     400: problem("A number is out of range"),
     406: notAcceptable,
     429: problem("Too many requests of this client", { "retry-after": header("Seconds"), ...rateLimit }),
+    451: problem("The title or the episode has been taken down"),
     500: failed,
     503: unavailable,
   },
@@ -211,11 +226,22 @@ const body = (...types: readonly string[]) => ({
   requestBody: { required: true, content: Object.fromEntries(types.map((type) => [type, { schema: {} }])) },
 });
 
-const health = (operationId: string) => ({
+const health = (operationId: string, parameters: readonly unknown[] = []) => ({
   operationId,
-  summary: "Whether the function runs",
-  responses: { 200: json("Health"), 406: notAcceptable },
+  summary: "Whether the function can work: the database answers its key. Kept for 5 s.",
+  parameters,
+  responses: {
+    200: json("Health"),
+    406: notAcceptable,
+    503: problem("It cannot; `detail` says why and what to do", { "retry-after": header("Seconds") }),
+  },
 });
+const deepParameter = {
+  name: "deep",
+  in: "query",
+  schema: { enum: ["1"] },
+  description: "The Worker is asked, too: whether it answers, and knows the signing key.",
+};
 
 /** Plain data: what JSON.stringify makes of it is the document. */
 export const openApiDocument = {
@@ -227,7 +253,19 @@ export const openApiDocument = {
     license: { name: "MIT", identifier: "MIT" },
   },
   paths: {
-    "/streaming/health": { get: health("streamingHealth") },
+    "/streaming/health": { get: health("streamingHealth", [deepParameter]) },
+    "/streaming/takedowns": {
+      get: {
+        operationId: "listTakedowns",
+        summary: "What is taken down, signed with STREAM_SIGNING_KEYS; the Worker obeys it",
+        responses: {
+          200: { ...json("DenyList"), headers: { ...requestId, "cache-control": header("public, for seconds") } },
+          406: notAcceptable,
+          500: failed,
+          503: unavailable,
+        },
+      },
+    },
     "/streaming/{malId}/{episode}": {
       get: episodeOperation("getEpisode", unchanged),
       post: episodeOperation("invokeEpisode"),

@@ -45,3 +45,9 @@ export function problem(c: Context, { status, code, detail, headers, more }: Pro
     ...headers,
   });
 }
+
+/** @param reason Null: healthy. */
+export function respondHealth(c: Context, reason: string | null): Response {
+  if (reason === null) return c.json({ success: true }, 200, { "cache-control": "no-store" });
+  return problem(c, { status: 503, code: "unhealthy", detail: reason, headers: { "retry-after": "5" } });
+}

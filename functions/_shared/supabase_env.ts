@@ -2,9 +2,13 @@
 // Example: parseSupabaseEnv({ SUPABASE_URL, SUPABASE_SECRET_KEYS: '{"default":"sb_secret_…"}' }). Runs on: Deno, edge runtime.
 import { z } from "zod";
 
+export const httpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https address" });
+/** Headers take nothing else, and placeholders hold an ellipsis. */
+const apiKey = z.string().regex(/^[\x21-\x7e]+$/, "is no key of the project");
+
 const keySet = z.string().transform((text, context): string[] => {
   try {
-    return z.array(z.string().min(1)).min(1).parse(Object.values(JSON.parse(text)));
+    return z.array(apiKey).min(1).parse(Object.values(JSON.parse(text)));
   } catch {
     context.addIssue('must be JSON such as {"default":"sb_secret_…"}');
     return z.NEVER;
@@ -12,9 +16,9 @@ const keySet = z.string().transform((text, context): string[] => {
 });
 
 export const supabaseEnvSchema = z.object({
-  SUPABASE_URL: z.url(),
+  SUPABASE_URL: httpUrl,
   SUPABASE_SECRET_KEYS: keySet.optional(),
-  SUPABASE_SERVICE_ROLE_KEY: z.string().min(1).optional(),
+  SUPABASE_SERVICE_ROLE_KEY: apiKey.optional(),
 }).refine((env) => env.SUPABASE_SECRET_KEYS ?? env.SUPABASE_SERVICE_ROLE_KEY, {
   message: "SUPABASE_SECRET_KEYS (or the legacy SUPABASE_SERVICE_ROLE_KEY) is missing",
 });

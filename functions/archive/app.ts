@@ -7,9 +7,12 @@ import { parseCatalogueText } from "../../sources/catalogue_text.ts";
 import { parseProviderText } from "../../sources/provider_text.ts";
 import { isOperator } from "../_shared/operator_key.ts";
 import { openApiDocument } from "../_shared/openapi.ts";
+import { allowAllOrigins } from "../_shared/cors.ts";
+import type { HealthCheck } from "../_shared/health.ts";
 import { manners, noRoute } from "../_shared/manners.ts";
-import { type Problem, problem } from "../_shared/problem.ts";
+import { type Problem, problem, respondHealth } from "../_shared/problem.ts";
 import { type ArchiveStore, DatabaseRefusal, type VideoFilter } from "./archive_store.ts";
+import { readOnlyReason } from "../_shared/read_only.ts";
 import type { Video } from "./video.ts";
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
@@ -28,15 +31,17 @@ const mappingSchema = z.object({
 export interface ArchiveAppTools {
   readonly store: ArchiveStore;
   readonly operatorKeys: readonly string[];
+  readonly health: HealthCheck;
   readonly onError: (event: "request:failed", error: unknown, requestId: string) => void;
 }
 
-export function createArchiveApp({ store, operatorKeys, onError }: ArchiveAppTools): Hono {
+export function createArchiveApp({ store, operatorKeys, health, onError }: ArchiveAppTools): Hono {
   const app = new Hono();
+  app.use(allowAllOrigins);
   app.use(manners);
   for (const base of ["/archive", "/api/v1/archive"]) {
     app.get(`${base}/openapi.json`, (c) => c.json(openApiDocument, 200, { "cache-control": "public, max-age=300" }));
-    app.get(`${base}/health`, (c) => c.json({ success: true }, 200, { "cache-control": "no-store" }));
+    app.get(`${base}/health`, async (c) => respondHealth(c, await health()));
   }
   app.use(async (c, next) => {
     if (await isOperator(c.req.raw.headers, operatorKeys)) return await next();
@@ -103,19 +108,21 @@ export function createArchiveApp({ store, operatorKeys, onError }: ArchiveAppToo
   app.notFound((c) => noRoute(c, app.routes, "docs/api.md lists the routes"));
   app.onError((error, c) => {
     const refusal = error instanceof DatabaseRefusal ? statusOf(error.status) : null;
-    if (refusal === 503) {
-      return problem(c, {
-        status: 503,
-        code: "database_unavailable",
-        detail: "the database does not answer, try again",
-        headers: { "retry-after": "5" },
-      });
+    const readOnly = error instanceof DatabaseRefusal ? readOnlyReason(error.code) : null;
+    if (readOnly !== null) {
+      onError("request:failed", `${readOnly}: ${error.message}`, c.get("requestId"));
+      return unavailable(c, "database_read_only", `${readOnly}, so nothing was changed; try again later`);
     }
+    if (refusal === 503) return unavailable(c, "database_unavailable", "the database does not answer, try again");
     if (refusal !== null) return problem(c, { status: refusal, code: "refused", detail: error.message });
     onError("request:failed", error, c.get("requestId"));
     return problem(c, { status: 500, code: "internal", detail: "the request failed; it is logged" });
   });
   return app;
+}
+
+function unavailable(c: Context, code: string, detail: string): Response {
+  return problem(c, { status: 503, code, detail, headers: { "retry-after": "5" } });
 }
 
 function done(c: Context, body: Readonly<Record<string, unknown>>): Response {
@@ -139,6 +146,7 @@ function unsupported(c: Context, types: string): Response {
 
 /** The statuses that the SQL functions use to refuse an operator's input; everything else is our failure. */
 function statusOf(status: number): Problem["status"] | null {
+  if (status === 0) return 503; // no answer at all
   return ([400, 404, 409, 422, 503] as const).find((known) => known === status) ?? null;
 }
 

@@ -30,6 +30,7 @@ Deno.test("every route but health wants a secret key of the project", async () =
   await using rig = await createFunctionRig();
   const app = buildArchiveApp(rig.env);
   assert.equal((await app.request("/archive/health")).status, 200);
+  rig.calls.length = 0;
   for (
     const headers of [{}, { apikey: "sb_publishable_x" }, { apikey: `${rig.secretKey}x` }, {
       authorization: "Bearer no",
@@ -197,4 +198,33 @@ Deno.test("PUT /archive/mappings: an operator's mapping wins over what was found
     "no",
   ]];
   for (const [path, body] of bad) assert.equal((await ask("PUT", `/archive/mappings/${path}`, body)).status, 400, path);
+});
+
+Deno.test("a read-only database: reads are answered, a write → 503 database_read_only", async () => {
+  await using rig = await createFunctionRig();
+  const ask = operator(rig);
+  await rig.database.admin.unsafe(`alter database ${rig.database.name} set default_transaction_read_only = on`);
+  await rig.database.admin`
+    select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'gateway'`;
+  let retried = await ask("POST", "/archive/videos/retry");
+  for (let turn = 0; turn < 100 && retried.body.code !== "database_read_only"; turn++) {
+    retried = await ask("POST", "/archive/videos/retry");
+  }
+  assert.deepEqual([retried.status, retried.body.code], [503, "database_read_only"]);
+  assert.match(retried.body.detail, /^read-only: .*25006/);
+  const writes = [
+    await ask("POST", "/archive/catalogue", JSON.stringify(CATALOGUE)),
+    await ask("PUT", "/archive/mappings/1/site", JSON.stringify({ page: "/x/" })),
+    await ask("PUT", "/archive/mappings/1/site", JSON.stringify({ page: null })),
+    await ask("POST", "/archive/providers", "[]"),
+    await ask("POST", `/archive/videos/${crypto.randomUUID()}/retry`),
+  ];
+  assert.deepEqual(
+    writes.map(({ status, body }) => [status, body.code]),
+    writes.map(() => [503, "database_read_only"]),
+  );
+  for (const path of ["counts", "videos", "providers", "health"]) {
+    assert.equal((await ask("GET", `/archive/${path}`)).status, 200, path);
+  }
+  assert.equal((await ask("POST", "/archive/catalogue?dry_run=1", JSON.stringify(CATALOGUE))).status, 200);
 });

@@ -12,9 +12,12 @@ const CALL_TIMEOUT_MS = 30_000;
 export class DatabaseRefusal extends Error {
   override readonly name = "DatabaseRefusal";
   readonly status: number;
+  /** SQLSTATE, or PostgREST's own. */
+  readonly code: string;
   constructor(error: PostgrestError, status: number) {
     super(error.message, { cause: error });
     this.status = status;
+    this.code = error.code ?? "";
   }
 }
 

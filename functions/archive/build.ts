@@ -1,6 +1,7 @@
 // Puts the operator app together from an environment. Runs on: Deno, edge runtime.
 import { createClient } from "@supabase/supabase-js";
 import type { Hono } from "hono";
+import { cachedHealth, checkDatabase } from "../_shared/health.ts";
 import { logEvent } from "../_shared/runtime.ts";
 import { createArchiveApp } from "./app.ts";
 import { createArchiveStore } from "./archive_store.ts";
@@ -13,6 +14,7 @@ export function buildArchiveApp(variables: Readonly<Record<string, string>>): Ho
   return createArchiveApp({
     store: createArchiveStore(supabase),
     operatorKeys: env.serviceKeys,
+    health: cachedHealth(() => checkDatabase(supabase), Date.now),
     onError: (event, error, requestId) => logEvent(event, { request_id: requestId, error: String(error) }),
   });
 }

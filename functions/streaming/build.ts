@@ -9,7 +9,8 @@ import { checkPublicHost } from "../../sources/public_host.ts";
 import { createRobots } from "../../sources/robots.ts";
 import type { ResolveTools } from "../../sources/resolve.ts";
 import { createHostGate } from "../../sources/host_gate.ts";
-import { clientAddress, createClientId } from "../_shared/client_address.ts";
+import { addressSource, createClientAddress, createClientId } from "../_shared/client_address.ts";
+import { cachedHealth, checkDatabase } from "../_shared/health.ts";
 import { logEvent, resolveName, runInBackground } from "../_shared/runtime.ts";
 import { createStreamingApp } from "./app.ts";
 import { dueSeconds } from "./due.ts";
@@ -20,12 +21,20 @@ import { createGatherer } from "./gather.ts";
 import { createListSaver } from "./list_saver.ts";
 import { createPageFinder } from "./page_finder.ts";
 import { createStreamLinks } from "./stream_link.ts";
+import { createTakedownList } from "./takedown_list.ts";
+import { checkWorker } from "./worker_probe.ts";
 
 /** When a read that goes on in the background is given up. */
 const READING_LIMIT_MS = 55_000;
 
-/** @throws {Error} naming everything the environment lacks. */
-export function buildStreamingApp(variables: Readonly<Record<string, string>>): Hono {
+/**
+ * @param options.behindGateway Whether a gateway appends the client's address to x-forwarded-for, as Supabase's does.
+ * @throws {Error} naming everything the environment lacks.
+ */
+export function buildStreamingApp(
+  variables: Readonly<Record<string, string>>,
+  { behindGateway = true }: { readonly behindGateway?: boolean } = {},
+): Hono {
   const env = parseStreamingEnv(variables);
   const now = Date.now;
   const hosts = createHostGate();
@@ -63,10 +72,12 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
     pause,
     background: runInBackground,
   });
+  const takedowns = createTakedownList({ store, keys: env.STREAM_SIGNING_KEYS, now });
   const episodes = createEpisodeService({
     store,
     gatherer,
     links: createStreamLinks({ proxyBaseUrl: env.CLOUDFLARE_WORKERS_URL, keys: env.STREAM_SIGNING_KEYS }),
+    isTakenDown: takedowns.names,
     hubEndpoint: env.HF_ENDPOINT,
     archiveBases: archiveBases(env),
     linkTtlSeconds: env.STREAM_LINK_TTL_SECONDS,
@@ -76,14 +87,32 @@ export function buildStreamingApp(variables: Readonly<Record<string, string>>): 
     onError,
   });
   const clientId = createClientId(env.serviceKeys[0]);
+  const clientAddress = createClientAddress(
+    addressSource(variables, behindGateway),
+    (event, header) => logEvent(event, { header }),
+  );
+  const health = cachedHealth(() => checkDatabase(supabase), now);
+  const workerHealth = cachedHealth(
+    () =>
+      checkWorker({
+        proxyBaseUrl: env.CLOUDFLARE_WORKERS_URL,
+        keys: env.STREAM_SIGNING_KEYS,
+        hubEndpoint: env.HF_ENDPOINT,
+        fetch,
+      }),
+    now,
+  );
   return createStreamingApp({
     episodes,
-    async clientOf(request, key) {
+    takedowns: takedowns.signed,
+    health,
+    deepHealth: async () => await health() ?? await workerHealth(),
+    async clientOf(request, key, connection) {
       const query = new URL(request.url).searchParams;
       // Our Worker's refreshes are counted by what they are about: it shares its addresses with all of Cloudflare.
       const isOwn = await verifyRefresh(query, key, { keys: env.STREAM_SIGNING_KEYS, now: now() / 1000 });
       if (isOwn) return `refresh ${key.malId}/${key.episode}`;
-      return await clientId(clientAddress(request.headers, env.CLIENT_ADDRESS_HEADER ?? null));
+      return await clientId(clientAddress(request.headers, connection));
     },
     onError: (event, error, requestId) => logEvent(event, { request_id: requestId, error: String(error) }),
   });

@@ -2,33 +2,33 @@
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { parseSigningKeys } from "../../core/link.ts";
-import { envProblems, serviceKeys, supabaseEnvSchema } from "../_shared/supabase_env.ts";
+import { envProblems, httpUrl, serviceKeys, supabaseEnvSchema } from "../_shared/supabase_env.ts";
 
 const seconds = (fallback: number) => z.coerce.number().int().min(0).default(fallback);
 
 const schema = z.intersection(
   supabaseEnvSchema,
   z.object({
-    CLOUDFLARE_WORKERS_URL: z.url(),
+    CLOUDFLARE_WORKERS_URL: httpUrl.refine((url) => !/[?#]/.test(url), "must have no query and no fragment"),
     STREAM_SIGNING_KEYS: z.string().transform((text, context) => {
       const keys = parseSigningKeys(text);
       if (keys.ok) return keys.value;
       context.addIssue(keys.error);
       return z.NEVER;
     }),
-    HF_ENDPOINT: z.url().default("https://huggingface.co"),
+    HF_ENDPOINT: httpUrl.default("https://huggingface.co"),
     STREAM_LINK_TTL_SECONDS: z.coerce.number().int().min(60).max(7 * 86_400).default(6 * 3600),
     PROVIDER_BUDGET_MS: z.coerce.number().int().min(100).max(60_000).default(8_000),
     SOURCE_FRESH_SECONDS: seconds(20 * 60),
     SOURCE_STALE_SECONDS: seconds(6 * 3600),
     SOURCE_FAILURE_SECONDS: seconds(30),
     SOURCE_USER_AGENT: z.string().min(1).optional(),
-    TITLE_API_URL: z.url().optional(),
-    MEGA_API_URL: z.url().optional(),
+    TITLE_API_URL: httpUrl.optional(),
+    MEGA_API_URL: httpUrl.optional(),
     CLIENT_ADDRESS_HEADER: z.string().regex(/^[\w-]+$/).optional(),
-    S3_ENDPOINT: z.url().optional(),
+    S3_ENDPOINT: httpUrl.optional(),
     S3_BUCKET: z.string().optional(),
-    STORAGE_FOLDER_URL: z.url().optional(),
+    STORAGE_FOLDER_URL: httpUrl.optional(),
     DEV_ALLOWED_ORIGINS: z.string().default("").transform((text) =>
       text.split(",").map((one) => one.trim()).filter(Boolean)
     ),

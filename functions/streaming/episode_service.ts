@@ -70,7 +70,7 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
       memory.put(name, known);
       return { known, roundTrips: 1, detail: null };
     } catch (error) {
-      if (error instanceof StoreError && error.readOnly) return await readOnly(key, error);
+      if (error instanceof StoreError && error.readOnly !== null) return await readOnly(key, error.readOnly);
       tools.onError("episode:read:failed", error);
       const known = memory.get(name); // a database that restarts is no reason to stop a film
       return { known, roundTrips: 1, detail: "the database does not answer, try again" };
@@ -78,9 +78,9 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
   }
 
   /** Counting and claiming must not fail a response. */
-  async function readOnly(key: EpisodeKey, reason: StoreError): Promise<Found> {
-    const detail = `read-only: ${READ_ONLY[reason.code]} (${reason.code}), so nothing was counted, read or enqueued`;
-    tools.onError("episode:read:degraded", new Error(detail, { cause: reason }));
+  async function readOnly(key: EpisodeKey, reason: string): Promise<Found> {
+    const detail = `${reason}, so nothing was counted, read or enqueued`;
+    tools.onError("episode:read:degraded", detail);
     const name = `${key.malId}/${key.episode}`;
     try {
       const known = await tools.store.readEpisode(key, { client: null, refresh: false, claim: false });
@@ -129,12 +129,6 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
     },
   };
 }
-
-const READ_ONLY: Readonly<Record<string, string>> = {
-  "25006": "the database accepts no writes",
-  "57014": "the database took too long to write",
-  "55P03": "a table of the database is locked",
-};
 
 /** What sites may fill is counted by the letter, the rest by the row. */
 function weightOf(known: Episode): number {

@@ -2,6 +2,7 @@
 // Runs on: Deno, edge runtime.
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
+import { readOnlyReason } from "../_shared/read_only.ts";
 import { wellFormed } from "../../core/well_formed.ts";
 import { type SourceList, sourceListSchema, subtitleSchema } from "../../sources/source_list.ts";
 
@@ -84,9 +85,12 @@ const episodeSchema = z.object({
   rate_limit: limitSchema.nullish(),
 });
 
+const takedownsSchema = z.object({ titles: z.array(z.number()), episodes: z.array(z.tuple([z.number(), z.number()])) });
+
 const savedSchema = z.object({ queue: z.array(queuedSchema).default([]) });
 
 export type Episode = z.infer<typeof episodeSchema>;
+export type Takedowns = z.infer<typeof takedownsSchema>;
 export type RateLimit = z.infer<typeof limitSchema>;
 export type CachedList = z.infer<typeof cachedListSchema>;
 export type EpisodeProvider = Episode["providers"][number];
@@ -98,23 +102,17 @@ export interface EpisodeKey {
   readonly episode: number;
 }
 
-/** read_only_sql_transaction, query_canceled (a statement's or the role's timeout), lock_not_available. */
-const READ_ONLY_CODES = ["25006", "57014", "55P03"];
-
 /** The database did not do it. */
 export class StoreError extends Error {
   override readonly name = "StoreError";
-  /** SQLSTATE, or PostgREST's own. */
-  readonly code: string;
   /** Because of what it was given, so that less of it may be taken. */
   readonly refused: boolean;
-  /** It may still answer a call that writes nothing. */
-  readonly readOnly: boolean;
+  /** Why a call that writes nothing may still be answered; null: no such reason. */
+  readonly readOnly: string | null;
 
   constructor(message: string, code: string) {
     super(message);
-    this.code = code;
-    this.readOnly = READ_ONLY_CODES.includes(code);
+    this.readOnly = readOnlyReason(code);
     this.refused = /^(?:22|23|PT4|PGRST1)/.test(code); // SQLSTATE classes data exception and violated rule
   }
 }
@@ -150,6 +148,8 @@ export interface EpisodeStore {
   readEpisode(key: EpisodeKey, options: ReadOptions): Promise<Episode>;
   /** Caches the lists and enqueues every playable server of them; returns the queue of the episode. */
   saveSources(key: EpisodeKey, lists: Readonly<Record<string, ListToSave>>): Promise<readonly QueuedVideo[]>;
+  /** What is taken down. @throws {StoreError} */
+  listTakedowns(): Promise<Takedowns>;
   /** Keeps this isolate's claims while it reads. */
   renewReads(key: EpisodeKey, providers: readonly string[]): Promise<void>;
 }
@@ -169,6 +169,9 @@ export function createEpisodeStore(supabase: SupabaseClient): EpisodeStore & Dis
     },
     async saveSources({ malId, episode }, lists) {
       return savedSchema.parse(await call("save_sources", { mal_id: malId, episode, lists })).queue;
+    },
+    async listTakedowns() {
+      return takedownsSchema.parse(await tryCall("list_takedowns", {}));
     },
     async renewReads({ malId, episode }, providers) {
       await tryCall("renew_source_reads", { mal_id: malId, episode, providers, reader_seconds: CLAIM_SECONDS });

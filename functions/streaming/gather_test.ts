@@ -80,6 +80,7 @@ function rig(options: RigOptions = {}) {
       if (failingSaves-- > 0) throw new Error("database is down");
       return [{ provider: "a", resolution: null, status: "pending" }];
     },
+    listTakedowns: () => Promise.resolve({ titles: [], episodes: [] }),
     renewReads(_key, providers) {
       renewed.push([...providers]);
       return Promise.resolve();

@@ -60,6 +60,8 @@ export interface AnswerTools {
   readonly hubEndpoint: string;
   /** What the addresses of copies begin with that the Worker can read. */
   readonly archiveBases: readonly string[];
+  /** Whether an episode is taken down; asked only of one that another episode's answer would lead to. */
+  readonly isTakenDown: (at: EpisodeKey) => Promise<boolean>;
   readonly linkTtlSeconds: number;
   /** Unix milliseconds. */
   readonly now: () => number;
@@ -103,7 +105,8 @@ async function liveServer(provider: string, server: SourceServer, input: AnswerI
   const nowSeconds = Math.floor(tools.now() / 1000);
   const goodUntil = server.expires_at === null ? Infinity : Date.parse(server.expires_at) / 1000;
   const usable = server.video_url !== null && goodUntil > nowSeconds;
-  const url = usable ? server.video_url : null;
+  const isTakenDown = server.video_url !== null && await leadsToTakenDown(server.video_url, input, tools);
+  const url = usable && !isTakenDown ? server.video_url : null;
   // The link may outlive its source: the Worker asks this API for the fresh address when the old one dies.
   const expiresAt = linkExpiry(nowSeconds, tools.linkTtlSeconds);
   const queued = input.queue.find((one) => one.provider === provider && one.resolution === server.resolution);
@@ -126,7 +129,7 @@ async function liveServer(provider: string, server: SourceServer, input: AnswerI
     expires_at: url === null ? null : isoTime(expiresAt),
     subtitles: server.subtitles,
     ...(server.chapters && { chapters: server.chapters }),
-    ...(server.code && { code: server.code }),
+    ...(isTakenDown ? { code: "taken_down" } : server.code && { code: server.code }),
   } satisfies PublicServer;
 }
 
@@ -137,14 +140,15 @@ async function archivedServer(
   tools: AnswerTools,
 ) {
   const { url } = copy;
+  const isTakenDown = await leadsToTakenDown(url, input, tools);
   const expiresAt = linkExpiry(Math.floor(tools.now() / 1000), tools.linkTtlSeconds);
   const embed = server?.embed_url ?? url;
   return {
     provider: server?.label ?? ["Archive", copy.resolution].filter(Boolean).join(" "),
     url: embed,
-    url_resolved: url,
+    url_resolved: isTakenDown ? null : url,
     resolution: copy.resolution,
-    stream: await tools.links.sign({
+    stream: isTakenDown ? null : await tools.links.sign({
       url,
       kind: "mp4",
       expiresAt,
@@ -154,10 +158,20 @@ async function archivedServer(
     kind: "mp4",
     archived: true,
     archive: { state: "ready", progress: 1 },
-    expires_at: isoTime(expiresAt),
+    expires_at: isTakenDown ? null : isoTime(expiresAt),
     subtitles: server?.subtitles ?? [],
     ...(server?.chapters && { chapters: server.chapters }),
+    ...(isTakenDown && { code: "taken_down" }),
   } satisfies PublicServer;
+}
+
+/** An archive of another episode, which a row or a catalogue may name: `{malId}/ep{episode}/{fileKey}.mp4`. */
+async function leadsToTakenDown(url: string, { key }: AnswerInput, tools: AnswerTools): Promise<boolean> {
+  if (!tools.archiveBases.some((base) => url.startsWith(base))) return false;
+  const [, malId, episode] = /\/(\d{1,10})\/ep(\d{1,6})\/[0-9a-f]{32}\b[^/]*$/.exec(url.split(/[?#]/)[0]!) ?? [];
+  const at = { malId: Number(malId), episode: Number(episode) };
+  if (malId === undefined || (at.malId === key.malId && at.episode === key.episode)) return false;
+  return await tools.isTakenDown(at);
 }
 
 /** The recorded address while its copy lives, else the first copy that does; of those that the Worker can read. */

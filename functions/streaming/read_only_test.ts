@@ -1,7 +1,6 @@
 // A database that accepts no writes, is slow or locked: what is known is answered, nothing is counted, claimed or enqueued.
 import assert from "node:assert/strict";
 import { archiveVideo, createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
-import { serveSite } from "../../dev/sites/serve.ts";
 import { buildStreamingApp } from "./build.ts";
 import { publicAnswerSchema } from "../_shared/openapi.ts";
 import type { PublicAnswer } from "./public_answer.ts";

@@ -24,3 +24,20 @@ begin
 end
 $$;
 comment on function keepstream.hold_off_takedown(int) is 'Until the transaction ends, no takedown of the title begins; waits for one under way.';
+
+create function public.list_takedowns() returns jsonb
+language sql stable security definer set search_path = ''
+as $$
+  with newest as (
+    select t.mal_id, t.episode from keepstream.takedowns t
+    where t.episode is null or not exists (select from keepstream.takedowns o where o.mal_id = t.mal_id and o.episode is null)
+    order by t.id desc limit 20000
+  )
+  select pg_catalog.jsonb_build_object(
+    'titles', coalesce(pg_catalog.jsonb_agg(n.mal_id order by n.mal_id) filter (where n.episode is null), '[]'),
+    'episodes', coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(n.mal_id, n.episode) order by n.mal_id, n.episode)
+      filter (where n.episode is not null), '[]'))
+  from newest n
+$$;
+comment on function public.list_takedowns() is
+  '{titles, episodes}: what is taken down, the newest 20,000 entries. An older one needs no list: links signed before it have expired.';

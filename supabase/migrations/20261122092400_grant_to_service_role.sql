@@ -21,6 +21,7 @@ grant execute on function
   public.cancel_video(uuid),
   public.takedown(int, int),
   public.lift_takedown(int, int, boolean),
+  public.list_takedowns(),
   public.claim_replica_repairs(int, text, int),
   public.extend_replica_lease(uuid[], uuid[], int),
   public.complete_replica(uuid, uuid, text, text, text, text, text, int, text, bigint, text, text, int),

@@ -1,0 +1,14 @@
+/** `deno task functions:lock`: writes each function's deno.lock anew, by the Deno of Supabase's edge runtime: no newer one writes version 4. */
+import { edgeDeno } from "./edge_deno.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname;
+
+for (const name of ["streaming", "archive"]) {
+  const dir = `${ROOT}functions/${name}`;
+  await Deno.remove(`${dir}/deno.lock`).catch(() => {});
+  const { success } = await new Deno.Command(await edgeDeno(), {
+    args: ["cache", "--quiet", "--config", `${dir}/deno.json`, `${dir}/index.ts`],
+  }).spawn().status;
+  if (!success) Deno.exit(1);
+  console.log(`wrote functions/${name}/deno.lock`);
+}

@@ -1,0 +1,64 @@
+// Safe requests: whoever only looks reads no provider, claims nothing and enqueues nothing.
+import assert from "node:assert/strict";
+import { createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
+import { publicAnswerSchema } from "../_shared/openapi.ts";
+import { buildStreamingApp } from "./build.ts";
+
+const LOOKS: Readonly<Record<string, RequestInit & { readonly query?: string }>> = {
+  HEAD: { method: "HEAD" },
+  "?peek=1": { query: "?peek=1" },
+  "?peek=1&refresh=1": { query: "?peek=1&refresh=1" },
+  "POST ?peek=1": { method: "POST", query: "?peek=1" },
+  "Sec-Purpose: prefetch": { headers: { "sec-purpose": "prefetch" } },
+  "Sec-Purpose: prefetch;prerender": { headers: { "sec-purpose": "prefetch;prerender" } },
+  "Purpose: prefetch": { headers: { purpose: "prefetch" } },
+  "X-Purpose: preview": { headers: { "x-purpose": "preview" } },
+  "X-Moz: prefetch": { headers: { "x-moz": "prefetch" } },
+};
+
+async function addEpisode(rig: FunctionRig): Promise<void> {
+  await rig.database.sql`insert into public.providers (name, recipe) values ('own', 'catalogue')`;
+  await rig.database.sql`insert into public.catalogue (mal_id, episode, sources, rights)
+    values (1, 1, '[{"url":"https://own.test/1.mp4","resolution":"720p"}]', 'own work')`;
+}
+
+async function written(rig: FunctionRig): Promise<number> {
+  const [row] = await rig.database.admin<{ count: number }[]>`select (
+    (select count(*) from public.video_queue) + (select count(*) from keepstream.source_lists) +
+    (select count(*) from keepstream.source_reads))::int as count`;
+  return row!.count;
+}
+
+for (const [name, { query = "", ...init }] of Object.entries(LOOKS)) {
+  Deno.test(`${name}: an unknown episode → 200, nothing read, claimed or enqueued`, async () => {
+    await using rig = await createFunctionRig();
+    await addEpisode(rig);
+    const app = buildStreamingApp(rig.env);
+    const response = await app.request(`/streaming/1/1${query}`, init);
+    const text = await response.text();
+    assert.equal(response.status, 200);
+    assert.deepEqual([rig.calls, await written(rig)], [["/rest/v1/rpc/read_episode"], 0]);
+    if (init.method === "HEAD") return assert.equal(text, "");
+    const { data, providers } = publicAnswerSchema.parse(JSON.parse(text));
+    assert.deepEqual([data.own, providers.own?.state, providers.own?.code], [null, "unknown", "not_read"]);
+  });
+}
+
+Deno.test("peek: a known, stale list → its servers, not renewed; then GET renews and enqueues", async () => {
+  await using rig = await createFunctionRig();
+  await addEpisode(rig);
+  const app = buildStreamingApp(rig.env);
+  const servers = [{
+    label: "own",
+    embed_url: "https://own.test/1.mp4",
+    video_url: "https://own.test/1.mp4",
+    kind: "mp4",
+  }];
+  await rig.database.admin`insert into keepstream.source_lists (mal_id, episode, provider, state, servers, fetched_at)
+    values (1, 1, 'own', 'ok', ${JSON.stringify(servers)}::text::jsonb, now() - interval '10 hours')`;
+  const { data } = publicAnswerSchema.parse(await (await app.request("/streaming/1/1?peek=1")).json());
+  assert.ok(data.own?.[0]?.stream);
+  assert.equal((await rig.database.admin`select from public.video_queue`).length, 0);
+  assert.equal((await app.request("/streaming/1/1")).status, 200);
+  assert.equal((await rig.database.admin`select from public.video_queue`).length, 1);
+});

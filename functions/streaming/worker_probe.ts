@@ -1,0 +1,31 @@
+// Whether links made here play: the Worker is reached, and knows the signing key. Runs on: Deno, edge runtime.
+import { type SigningKeys, signLink } from "../../core/link.ts";
+
+const TIMEOUT_MS = 3_000;
+/** Unix seconds. Of an expired link the Worker verifies the signature, and fetches nothing. */
+const EXPIRED_AT = 1;
+
+export interface WorkerProbeOptions {
+  readonly proxyBaseUrl: string;
+  readonly keys: SigningKeys;
+  /** An address that every Worker may be asked for. */
+  readonly hubEndpoint: string;
+  readonly fetch: typeof fetch;
+}
+
+/** Null, or what is wrong and what to do. Never rejects. */
+export async function checkWorker(options: WorkerProbeOptions): Promise<string | null> {
+  const { proxyBaseUrl, keys, hubEndpoint } = options;
+  const link = await signLink({ proxyBaseUrl, keys, url: hubEndpoint, expiresAt: EXPIRED_AT });
+  try {
+    const response = await options.fetch(link, { signal: AbortSignal.timeout(TIMEOUT_MS), redirect: "manual" });
+    const { code } = await response.json() as { code?: unknown };
+    if (code === "expired") return null;
+    if (code === "unknown_key" || code === "bad_signature") {
+      return `the Worker does not know this function's signing key (${code}): set the same STREAM_SIGNING_KEYS in both`;
+    }
+    return `what answers at CLOUDFLARE_WORKERS_URL is not the Worker (${response.status})`;
+  } catch {
+    return "the Worker does not answer: check CLOUDFLARE_WORKERS_URL";
+  }
+}
