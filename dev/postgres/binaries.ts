@@ -72,7 +72,8 @@ async function findPackage(packageDir: string): Promise<{ native: string; versio
   return { native: await Deno.realPath(native), version };
 }
 
-async function readExtensions(): Promise<{ name: string; text: string }[]> {
+/** Control files and scripts of what is emulated, for `share/…/extension`. */
+export async function readExtensions(): Promise<{ name: string; text: string }[]> {
   const files = [];
   for (const { name, version, control } of EMULATED_EXTENSIONS) {
     const comment = `comment = 'emulation of ${name} for development'`;

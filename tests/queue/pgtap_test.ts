@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createTestDatabase } from "../../dev/test_database.ts";
+import { findPackage, HAS_APT, unpack } from "./debian_package.ts";
 
 const TESTS = new URL("../../supabase/tests/database/", import.meta.url);
 const CACHE = new URL("../../.keepstream/pgtap/", import.meta.url).pathname;
-const HAS_APT = await exists("/usr/bin/apt-get");
 
 for await (const { name: file } of Deno.readDir(TESTS)) {
   if (!file.endsWith(".test.sql")) continue;
@@ -43,18 +43,8 @@ async function readPgtap(): Promise<string> {
 }
 
 async function download(): Promise<string> {
-  await Deno.mkdir(CACHE, { recursive: true, mode: 0o755 });
-  let list = await run(["apt-cache", "search", "--names-only", "^postgresql-[0-9]+-pgtap$"]);
-  if (list === "") {
-    await run(Deno.uid() === 0 ? ["apt-get", "-q", "update"] : ["sudo", "-n", "apt-get", "-q", "update"]);
-    list = await run(["apt-cache", "search", "--names-only", "^postgresql-[0-9]+-pgtap$"]);
-  }
-  const [name] = list.split(" ");
-  assert.ok(name, "no pgTAP package in this system's package lists");
-  await run(["apt-get", "-q", "download", name]);
-  for await (const entry of Deno.readDir(CACHE)) {
-    if (entry.name.endsWith(".deb")) await run(["dpkg-deb", "-x", entry.name, "."]);
-  }
+  const name = await findPackage("^postgresql-[0-9]+-pgtap$");
+  await unpack([name], CACHE);
   const script = await findScript(CACHE);
   assert.ok(script, `${name} has no pgtap--x.y.z.sql`);
   return script;
@@ -68,18 +58,6 @@ async function findScript(folder: string): Promise<string | undefined> {
     const inside = entry.isDirectory ? await findScript(path) : undefined;
     if (inside) return inside;
   }
-}
-
-async function run(command: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await new Deno.Command(command[0]!, {
-    args: command.slice(1),
-    cwd: CACHE,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).output();
-  if (code !== 0) throw new Error(`${command.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-  return new TextDecoder().decode(stdout);
 }
 
 async function exists(path: string): Promise<boolean> {
