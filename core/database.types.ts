@@ -497,6 +497,15 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "claim_obsolete_copies": {
+        Args: { "limit"?: number; "targets": (string)[] };
+        Returns: {
+          "id": string;
+          "path": string;
+          "repo": string;
+          "target": string;
+        }[];
+      };
       "claim_pending_videos": {
         Args: { "lease_seconds"?: number; "limit": number; "worker"?: string };
         Returns: {
@@ -699,6 +708,7 @@ export type Database = {
           "lost": boolean;
         }[];
       };
+      "forget_obsolete_copy": { Args: { "id": string }; Returns: boolean };
       "import_catalogue": { Args: { "dry_run"?: boolean; "entries": Json }; Returns: Json };
       "leased_videos": {
         Args: Record<PropertyKey, never>;

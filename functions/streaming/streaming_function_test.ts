@@ -268,6 +268,10 @@ Deno.test("an archived video → its stream leads to the archive, also when its 
   assert.equal(new URL(hd!.stream!).searchParams.get("url"), address);
   assert.equal(sd?.archived, false);
 
+  await rig.database.sql`update public.video_queue set status = 'pending' where status = 'ready'`;
+  const [again] = servers((await get()).body, "animasu");
+  assert.deepEqual([again?.archived, again?.url_resolved], [true, address], "served while it is archived again");
+
   await rig.database.sql`delete from public.providers`;
   const after = servers((await get()).body, "animasu");
   assert.deepEqual(after.map((one) => [one.archived, one.provider, one.url_resolved]), [[

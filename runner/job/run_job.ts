@@ -160,15 +160,20 @@ async function removeWhatLanded(job: Job, tools: JobTools, event: "job:taken_dow
   tools.events.emit({ event, id: job.id, left: await removeFromTargets(job, tools) });
 }
 
-/** Names the targets that would not. */
+/** Names the targets that would not. What an archive that stays has there is not touched. */
 async function removeFromTargets(job: Job, tools: JobTools): Promise<string[]> {
   const archive = { malId: job.malId, episode: job.episode, fileKey: await fileKey({ ...job, salt: tools.fileSalt }) };
   const signal = AbortSignal.timeout(REMOVE_TIMEOUT_MS);
-  const left = await Promise.all(
-    tools.targets.map((target) =>
-      removeWithExtras({ target, address: target.address(archive) }, { signal }).then(() => null, () => target.name)
-    ),
-  );
+  const recorded = await tools.queue.recordedCopies(job.id).catch(() => null);
+  if (recorded === null) return tools.targets.map((target) => target.name); // nothing is removed on a guess
+  const left = await Promise.all(tools.targets.map(async (target) => {
+    const address = target.address(archive);
+    const stays = recorded.some(({ target: name, repo, path }) =>
+      name === target.name && repo === address.repo && path === address.path
+    );
+    if (stays) return null;
+    return await removeWithExtras({ target, address }, { signal }).then(() => null, () => target.name);
+  }));
   return left.filter((name) => name !== null);
 }
 

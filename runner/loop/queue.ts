@@ -206,6 +206,24 @@ export function createQueue(options: { url: string; key: string; worker: string;
       return z.array(z.unknown()).parse(data).length > 0;
     },
 
+    /** Where the archive that a job is to replace has copies; none when there is no archive. */
+    async recordedCopies(
+      jobId: string,
+    ): Promise<readonly { target: string; repo: string | null; path: string | null }[]> {
+      const store = await client.from("video_store").select("id").eq("queue_id", jobId);
+      if (store.error !== null) throw rpcError("video_store", { status: store.status, ...store.error });
+      const ids = z.array(z.object({ id: z.string() })).parse(store.data).map((row) => row.id);
+      if (ids.length === 0) return [];
+      const { data, error, status } = await client.from("video_replicas").select("target,repo,path").in(
+        "store_id",
+        ids,
+      );
+      if (error !== null) throw rpcError("video_replicas", { status, message: error.message, code: error.code });
+      return z.array(z.object({ target: z.string(), repo: z.string().nullable(), path: z.string().nullable() })).parse(
+        data,
+      );
+    },
+
     /** Whether there still is such a job: a takedown removes its row. */
     async hasJob(id: string): Promise<boolean> {
       const { data, error, status } = await client.from("video_queue").select("id").eq("id", id)

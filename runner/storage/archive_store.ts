@@ -45,6 +45,13 @@ const copyRows = z.array(
     sizeBytes: row.size_bytes,
   })),
 );
+const obsoleteRows = z.array(
+  z.object({ id: z.string(), target: z.string(), repo: z.string(), path: z.string() }).transform((row) => ({
+    id: row.id,
+    target: row.target,
+    address: { repo: row.repo, path: row.path },
+  })),
+);
 const takedownAnswer = z.object({
   jobs: z.number(),
   copies: z.array(z.object({ target: z.string(), repo: z.string(), path: z.string() })),
@@ -52,6 +59,7 @@ const takedownAnswer = z.object({
 
 export type Repair = z.output<typeof repairRows>[number];
 export type RecordedCopy = z.output<typeof copyRows>[number];
+export type ObsoleteCopy = z.output<typeof obsoleteRows>[number];
 export type TakenDown = z.output<typeof takedownAnswer>;
 
 export type RepairOutcome =
@@ -127,6 +135,15 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
         if (error instanceof RpcError && error.status === 409) return "lost";
         throw error;
       }
+    },
+
+    /** Copies that a new archive has replaced and that nothing refers to any more. */
+    async claimObsolete(targets: readonly string[]): Promise<ObsoleteCopy[]> {
+      return obsoleteRows.parse(await call("claim_obsolete_copies", { targets }));
+    },
+
+    async forgetObsolete(id: string): Promise<void> {
+      await call("forget_obsolete_copy", { id });
     },
 
     /** How many sound copies an archive has besides this one. */

@@ -3,6 +3,7 @@
 
 import { repairOnce, type RepairTools } from "./repair.ts";
 import { probeTargets } from "./health.ts";
+import { removeObsolete } from "./obsolete.ts";
 import { sleep } from "./retry.ts";
 
 const REPAIR_EVERY_MS = 60_000;
@@ -34,6 +35,7 @@ export function startMaintenance(tools: MaintenanceTools): Maintenance {
         if (!planned) await tools.store.planRepairs(tools.targets.map((target) => target.name));
         planned = true;
         while (!signal.aborted && (await repairOnce({ ...tools, signal })).verified > 0);
+        await removeObsolete({ ...tools, signal });
       } catch (error) {
         if (!signal.aborted) tools.onError(error);
       }

@@ -59,3 +59,34 @@ comment on table public.video_replicas is 'One row per archived video and storag
 create index video_replicas_repairable on public.video_replicas (run_at, id) where state in ('pending', 'failed', 'missing');
 create index video_replicas_held on public.video_replicas (id) where lease_token is not null;
 alter table public.video_replicas enable row level security;
+
+-- What a new archive of the same video has replaced, where it lies at another address: the runner's to remove.
+create table keepstream.obsolete_copies (
+  id uuid primary key default gen_random_uuid(),
+  queue_id uuid not null,
+  mal_id keepstream.positive_int not null,
+  episode keepstream.positive_int not null,
+  target keepstream.target_name not null,
+  account keepstream.account_number,
+  repo keepstream.repo_name not null,
+  path keepstream.repo_path not null,
+  run_at timestamptz not null default now(),
+  created_at timestamptz not null default now(),
+  constraint obsolete_copies_one_per_address unique (target, repo, path)
+);
+comment on table keepstream.obsolete_copies is 'Copies of archives that were replaced, at addresses that their videos no longer use: to be removed.';
+create index obsolete_copies_removable on keepstream.obsolete_copies (run_at);
+create index obsolete_copies_of_title on keepstream.obsolete_copies (mal_id, episode);
+alter table keepstream.obsolete_copies enable row level security;
+
+create function keepstream.failure_text(message text, job uuid) returns text
+language plpgsql stable set search_path = '' set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if coalesce(message, '') not like 'the old archive stays: %' and exists (select from public.video_store s where s.queue_id = job) then
+    return 'the old archive stays: ' || coalesce(message, 'the new one failed');
+  end if;
+  return message;
+end
+$$;
+comment on function keepstream.failure_text(text, uuid) is 'Why a job failed; of a re-archive also that what was there is still served.';

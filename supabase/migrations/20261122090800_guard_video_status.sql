@@ -22,7 +22,7 @@ begin
   end if;
 
   if (job.status = 'pending' or (job.status = 'failed' and job.terminal_at is null)) and not keepstream.may_keep(job.mal_id, job.episode, job.provider) then
-    if exists (select from public.video_store s where s.queue_id = job.id) then
+    if old.status = 'ready' and exists (select from public.video_store s where s.queue_id = job.id) then
       raise exception using errcode = 'PT403', message = 'nothing says on what ground this may be archived again: the archive stays';
     end if;
     job.status := 'failed';
@@ -80,6 +80,7 @@ begin
     if job.attempts >= job.max_attempts then
       job.terminal_at := coalesce(job.terminal_at, moment);
     end if;
+    job.error_message := keepstream.failure_text(job.error_message, job.id);
     job.finished_at := job.terminal_at;
   end if;
   if job.status in ('pending', 'failed') and job.finished_at is null then
@@ -120,9 +121,6 @@ begin
       lease_token = job.lease_token, lease_owner = job.lease_owner, lease_expires_at = job.lease_expires_at,
       cancel_requested_at = job.cancel_requested_at, progress = job.progress, candidates = job.candidates, last_event = job.last_event
   where q.id = job.id;
-  if old.status = 'ready' then
-    delete from public.video_store s where s.queue_id = job.id;
-  end if;
   return null;
 end
 $$;
@@ -143,8 +141,8 @@ $$;
 create trigger video_queue_records_insert after insert on public.video_queue
   for each row execute function keepstream.record_new_job();
 
--- A store row without a verified copy, or a ready job without a store row, would be a link that leads nowhere:
--- losing the last copy, or the row, puts the video back in line.
+-- A store row without a verified copy, or a ready job without a store row, would be a link that leads nowhere: losing the last
+-- copy, or the row, puts the video back in line; also one whose re-archive is a dead letter, unless an operator cancelled it.
 create function keepstream.drop_store_without_copies() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -167,7 +165,10 @@ create function keepstream.requeue_without_store() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  update public.video_queue q set status = 'pending' where q.id = old.queue_id and q.status = 'ready';
+  update public.video_queue q set status = 'pending'
+  where q.id = old.queue_id and (q.status = 'ready' or (q.terminal_at is not null and q.error_class is distinct from 'cancelled'));
+  update public.video_queue q set error_message = substr(q.error_message, length('the old archive stays: ') + 1)
+  where q.id = old.queue_id and q.error_message like 'the old archive stays: %';
   return null;
 end
 $$;

@@ -149,7 +149,8 @@ begin
         attempts = case when to_status = 'pending' then q.attempts - 1 else q.attempts end,
         retry_count = case when to_status = 'failed' then q.retry_count + 1 else q.retry_count end,
         error_class = coalesce(class, q.error_class),
-        error_message = coalesce(message, case when to_status = 'failed' then about end, q.error_message),
+        error_message = case when to_status = 'failed' then keepstream.failure_text(coalesce(message, about, q.error_message), q.id)
+          else coalesce(message, q.error_message) end,
         run_at = due, terminal_at = dead, finished_at = dead, updated_at = moment,
         video_url = coalesce(next_address ->> 'video_url', q.video_url),
         embed_url = case when next_address is null then q.embed_url else next_address ->> 'embed_url' end,

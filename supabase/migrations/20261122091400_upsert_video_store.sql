@@ -1,4 +1,6 @@
--- The only way to ready: archive, copies and status in one transaction, under the lease that did the work.
+-- The only way to ready: archive, copies and status in one transaction, under the lease that did the work. An archive that is
+-- there – the video was to be archived again – is served until here, and replaced: its row keeps its id, and so do the rows of
+-- copies on the same targets, so that a repair under way finds its lease gone and not its row.
 create function public.upsert_video_store(
   mal_id int, episode int, provider text, resolution text, file_key text,
   hf_account int, hf_repo text, hf_path text, hf_direct_url text, stream_url text default null,
@@ -14,6 +16,7 @@ declare
   digest text := lower(upsert_video_store.sha256);
   job public.video_queue;
   archive public.video_store;
+  old_copies public.video_replicas[];
   moment timestamptz;
 begin
   select * into job from public.video_queue q
@@ -47,32 +50,51 @@ begin
     raise exception using errcode = 'PT403', message = keepstream.no_ground(), hint = 'report it as failed';
   end if;
 
-  insert into public.video_store (
+  insert into public.video_store as s (
     mal_id, episode, provider, resolution, file_key, hf_account, hf_repo, hf_path, hf_direct_url, stream_url,
     queue_id, lease_token, sha256, size_bytes, duration_seconds)
   values (
     job.mal_id, job.episode, job.provider, job.resolution, upsert_video_store.file_key, coalesce(upsert_video_store.hf_account, 0),
     upsert_video_store.hf_repo, upsert_video_store.hf_path, upsert_video_store.hf_direct_url, upsert_video_store.stream_url,
     job.id, token, digest, upsert_video_store.size_bytes, upsert_video_store.duration_seconds)
+  on conflict on constraint video_store_one_archive_per_job do update
+    set file_key = excluded.file_key, hf_account = excluded.hf_account, hf_repo = excluded.hf_repo, hf_path = excluded.hf_path,
+        hf_direct_url = excluded.hf_direct_url, stream_url = excluded.stream_url, created_at = moment, lease_token = excluded.lease_token,
+        sha256 = excluded.sha256, size_bytes = excluded.size_bytes, duration_seconds = excluded.duration_seconds
   returning * into archive;
+  old_copies := array(select r from public.video_replicas r where r.store_id = archive.id);
 
   -- A caller that knows of no replicas stored one copy: the one it names.
   insert into public.video_replicas (
     store_id, target, account, repo, path, direct_url, commit_oid, sha256, size_bytes, state, attempts,
-    lease_token, lease_owner, lease_expires_at, verified_at)
+    lease_token, lease_owner, lease_expires_at, verified_at, updated_at)
   select
     archive.id, r.target, r.account, r.repo, r.path, r.direct_url, r.commit_oid, lower(r.sha256), r.size_bytes, r.state,
     case r.state when 'uploading' then 1 else 0 end,
     case r.state when 'uploading' then token end,
     case r.state when 'uploading' then job.lease_owner end,
     case r.state when 'uploading' then moment + interval '10 minutes' end,
-    case r.state when 'verified' then moment end
+    case r.state when 'verified' then moment end,
+    moment
   from jsonb_to_recordset(
     case when jsonb_typeof(replicas) = 'array' then replicas else jsonb_build_array(jsonb_build_object(
       'target', 'hub:' || split_part(archive.hf_repo, '/', 1), 'account', archive.hf_account, 'repo', archive.hf_repo, 'path', archive.hf_path,
       'direct_url', archive.hf_direct_url, 'sha256', archive.sha256, 'size_bytes', archive.size_bytes, 'state', 'verified'))
     end
-  ) as r (target text, account int, repo text, path text, direct_url text, commit_oid text, sha256 text, size_bytes bigint, state text);
+  ) as r (target text, account int, repo text, path text, direct_url text, commit_oid text, sha256 text, size_bytes bigint, state text)
+  on conflict on constraint video_replicas_one_per_target do update
+    set account = excluded.account, repo = excluded.repo, path = excluded.path, direct_url = excluded.direct_url,
+        commit_oid = excluded.commit_oid, sha256 = excluded.sha256, size_bytes = excluded.size_bytes, state = excluded.state,
+        attempts = excluded.attempts, run_at = moment, error_class = null, error_message = null, lease_token = excluded.lease_token,
+        lease_owner = excluded.lease_owner, lease_expires_at = excluded.lease_expires_at, verified_at = excluded.verified_at, updated_at = moment;
+  if old_copies <> '{}' then
+    delete from public.video_replicas r where r.store_id = archive.id and r.updated_at <> moment;
+    insert into keepstream.obsolete_copies (queue_id, mal_id, episode, target, account, repo, path)
+    select job.id, job.mal_id, job.episode, o.target, o.account, o.repo, o.path from unnest(old_copies) o
+    where o.repo is not null and o.path is not null and not exists (
+      select from public.video_replicas r where r.store_id = archive.id and (r.target, r.repo, r.path) = (o.target, o.repo, o.path))
+    on conflict do nothing;
+  end if;
 
   if not exists (select from public.video_replicas r where r.store_id = archive.id and r.state = 'verified') then
     raise exception using errcode = 'PT422', message = 'an archive needs at least one verified replica';
@@ -103,4 +125,4 @@ begin
 end
 $$;
 comment on function public.upsert_video_store(int, int, text, text, text, int, text, text, text, text, uuid, text, bigint, double precision, jsonb) is
-  'Records the archive and its copies and makes the job ready. A replay by the same lease with the same sha256 returns the row.';
+  'Records the archive and its copies and makes the job ready; an archive that was there is replaced. A replay by the same lease with the same sha256 returns the row.';

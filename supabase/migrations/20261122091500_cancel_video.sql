@@ -24,7 +24,8 @@ begin
       returning events.id into job.last_event;
     end if;
     update public.video_queue q
-    set status = 'failed', error_class = 'cancelled', error_message = 'cancelled', terminal_at = moment, finished_at = moment, updated_at = moment,
+    set status = 'failed', error_class = 'cancelled', terminal_at = moment, finished_at = moment, updated_at = moment,
+        error_message = case when job.status = 'failed' then keepstream.failure_text('cancelled', q.id) else 'cancelled' end,
         candidates = null, last_event = job.last_event
     where q.id = job.id;
     select * into job from public.video_queue q where q.id = job.id;
@@ -43,6 +44,7 @@ as $$
 declare
   doomed uuid[];
   copies jsonb;
+  obsolete jsonb;
 begin
   if takedown.mal_id is null then
     raise exception using errcode = 'PT400', message = 'mal_id is required';
@@ -61,11 +63,16 @@ begin
   select coalesce(jsonb_agg(jsonb_build_object('target', r.target, 'account', r.account, 'repo', r.repo, 'path', r.path)), '[]') into copies
   from public.video_store s join public.video_replicas r on r.store_id = s.id
   where s.queue_id = any (doomed) and r.repo is not null;
+  with gone as (
+    delete from keepstream.obsolete_copies o
+    where o.mal_id = takedown.mal_id and (takedown.episode is null or o.episode = takedown.episode) returning *
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('target', g.target, 'account', g.account, 'repo', g.repo, 'path', g.path)), '[]') into obsolete from gone g;
   insert into keepstream.events (queue_id, kind, detail)
   select d.id, 'taken_down', jsonb_build_object('mal_id', takedown.mal_id, 'episode', takedown.episode)
   from unnest(case doomed when '{}' then array[null::uuid] else doomed end) as d (id);
   delete from public.video_queue q where q.id = any (doomed);
-  return jsonb_build_object('jobs', cardinality(doomed), 'copies', copies);
+  return jsonb_build_object('jobs', cardinality(doomed), 'copies', copies || obsolete);
 end
 $$;
 comment on function public.takedown(int, int) is

@@ -20,6 +20,9 @@ begin
   with due as materialized (
     select r.id from public.video_replicas r
     where r.state in ('pending', 'failed', 'missing') and r.run_at <= moment and r.attempts < r.max_attempts
+      -- An archive that is being replaced: old bytes must not land on the new ones.
+      and not exists (
+        select from public.video_store s join keepstream.video_leases l on l.queue_id = s.queue_id where s.id = r.store_id)
     order by r.run_at, r.id limit wanted
     for update skip locked
   ), claimed as (
@@ -270,3 +273,42 @@ end
 $$;
 comment on function public.plan_replica_repairs(text[], int) is
   'Adds a pending copy for every archive that lacks one on a target (a new account, say); returns how many.';
+
+create function public.claim_obsolete_copies(targets text[], "limit" int default 10)
+returns table (id uuid, target text, repo text, path text)
+language plpgsql security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  moment timestamptz := clock_timestamp();
+begin
+  return query
+  with due as materialized (
+    select o.id from keepstream.obsolete_copies o
+    where o.run_at <= moment and o.target = any (targets)
+      -- Not what a job is writing, and not what a video has come to use again.
+      and not exists (select from keepstream.video_leases l where l.queue_id = o.queue_id)
+      and not exists (
+        select from public.video_replicas r join public.video_store s on s.id = r.store_id
+        where r.target = o.target and s.mal_id = o.mal_id and s.episode = o.episode
+          and (r.path is null or (r.repo, r.path) = (o.repo, o.path)))
+    order by o.run_at, o.id limit least(greatest(coalesce("limit", 0), 0), 100)
+    for update skip locked
+  )
+  update keepstream.obsolete_copies o set run_at = moment + interval '10 minutes'
+  from due where o.id = due.id
+  returning o.id, o.target::text, o.repo::text, o.path::text;
+end
+$$;
+comment on function public.claim_obsolete_copies(text[], int) is
+  'Copies on these targets that a new archive has replaced, to be removed and then forgotten; what is not is handed out again after ten minutes.';
+
+create function public.forget_obsolete_copy(id uuid) returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from keepstream.obsolete_copies o where o.id = forget_obsolete_copy.id;
+  return found;
+end
+$$;
+comment on function public.forget_obsolete_copy(uuid) is 'An obsolete copy was removed; false when a takedown took its row before.';

@@ -43,8 +43,8 @@ begin
   ), moved as (
     update public.video_queue q
     set status = 'failed', settled_status = 'failed', retry_count = q.retry_count + 1, error_class = l.class,
-        error_message = case l.class
-          when 'cancelled' then 'cancelled' when 'policy_denied' then keepstream.no_ground() else 'no heartbeat from ' || l.lease_owner end,
+        error_message = keepstream.failure_text(case l.class
+          when 'cancelled' then 'cancelled' when 'policy_denied' then keepstream.no_ground() else 'no heartbeat from ' || l.lease_owner end, q.id),
         run_at = moment + make_interval(secs => (1 + 5 * random()) / 6 * p.base_seconds),
         terminal_at = l.dead_at, finished_at = l.dead_at, candidates = case when l.dead_at is null then q.candidates end,
         lease_token = null, lease_owner = null, lease_expires_at = null, cancel_requested_at = null, progress = null, updated_at = moment,

@@ -29,6 +29,8 @@ grant execute on function
   public.report_replica_missing(uuid, text),
   public.record_replica_hash(uuid, text, bigint),
   public.plan_replica_repairs(text[], int),
+  public.claim_obsolete_copies(text[], int),
+  public.forget_obsolete_copy(uuid),
   public.acquire_resource_lease(text, text, int, int),
   public.renew_resource_lease(text, int, bigint, int),
   public.release_resource_lease(text, int, bigint),

@@ -50,6 +50,7 @@ const EMPTY_ALL = [
   ...[
     "video_leases",
     "count_deltas",
+    "obsolete_copies",
     "events",
     "takedowns",
     "resource_leases",

@@ -12,6 +12,7 @@ import { LEASES } from "./scenarios/leases.ts";
 import { LIMITS } from "./scenarios/limits.ts";
 import { RACES } from "./scenarios/races.ts";
 import { READINGS } from "./scenarios/readings.ts";
+import { REARCHIVE } from "./scenarios/rearchive.ts";
 import { RIGHTS } from "./scenarios/rights.ts";
 import { TRANSITIONS } from "./scenarios/transitions.ts";
 import { UPKEEP } from "./scenarios/upkeep.ts";
@@ -21,6 +22,7 @@ export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   transitions: TRANSITIONS,
   candidates: CANDIDATES,
   archive: ARCHIVE,
+  rearchive: REARCHIVE,
   wake: WAKE,
   "bad input": BAD_INPUT,
   episode: EPISODE,

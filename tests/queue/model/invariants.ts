@@ -15,9 +15,20 @@ const CHECKS: Readonly<Record<string, string>> = {
   "3: the list of leases names the leased jobs": `
     select 1 from (select q.id from public.video_queue q where q.lease_token is not null) q
     full join keepstream.video_leases l on l.queue_id = q.id where q.id is null or l.queue_id is null`,
-  "7: ready if and only if there is a store row": `
-    select 1 from public.video_queue q full join public.video_store s on s.queue_id = q.id
-    where coalesce(q.status = 'ready', false) <> (s.id is not null)`,
+  "7: a ready job has a store row": `
+    select 1 from public.video_queue q left join public.video_store s on s.queue_id = q.id
+    where q.status = 'ready' and s.id is null`,
+  "7: the counts are what they say": `
+    select 1 from public.archive_totals() t
+    where t.ready <> (select count(*) from public.video_queue q where q.status = 'ready')
+      or t.archived <> (select count(*) from public.video_store)`,
+  "7: a failed re-archive says that the old archive stays": `
+    select 1 from public.video_queue q join public.video_store s on s.queue_id = q.id
+    where q.status = 'failed' and q.error_message not like 'the old archive stays: %'`,
+  "7: no obsolete copy is one that is served": `
+    select 1 from keepstream.obsolete_copies o join public.video_replicas r using (target, repo, path)
+    where r.state = 'verified' and not exists (
+      select from public.video_store s where s.id = r.store_id and s.queue_id = o.queue_id)`,
   "7: the store row carries the job's key": `
     select 1 from public.video_queue q join public.video_store s on s.queue_id = q.id
     where (q.mal_id, q.episode, q.provider, q.resolution) is distinct from (s.mal_id, s.episode, s.provider, s.resolution)`,

@@ -229,18 +229,23 @@ export function reap(job: ModelJob): void {
   else failForNow(job, "lease_expired");
 }
 
-/** An operator's UPDATE … SET status = 'pending', retry_count = 0. */
+/** An operator's UPDATE … SET status = 'pending', retry_count = 0; of a ready job it is archived again. */
 export function retryByOperator(job: ModelJob): void {
   if (job.status === "failed") revive(job, true);
 }
 
+/** What is archived stays until the new archive is recorded. */
 export function rearchive(job: ModelJob): void {
-  job.archive = null;
   revive(job, true);
+}
+
+export function loseArchive(job: ModelJob): void {
+  job.archive = null;
+  if (job.status === "ready" || (job.terminal && job.errorClass !== "cancelled")) revive(job, true);
 }
 
 export function loseCopy(job: ModelJob): void {
   const archive = job.archive!;
   archive.copies -= 1;
-  if (archive.copies === 0) rearchive(job);
+  if (archive.copies === 0) loseArchive(job);
 }

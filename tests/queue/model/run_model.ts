@@ -330,7 +330,7 @@ class ModelRun {
 
   private async replay(): Promise<string | undefined> {
     const job = this.preferred((other) => other.status === "ready");
-    if (!job?.archive) return;
+    if (!job?.archive || job.status !== "ready") return;
     const before = await this.queue.digest();
     const code = await this.call("upsert_video_store", this.archive(job, job.archive.token, job.archive.sha256));
     assert.equal(code, "accepted", "18: a replay was refused");
@@ -387,18 +387,19 @@ class ModelRun {
   private async rearchive(): Promise<string | undefined> {
     const job = [...this.jobs.values()].find((other) => other.status === "ready");
     if (!job) return;
-    if (this.random.chance(0.5)) {
-      await this.queue.sql`update public.video_queue set status = 'pending' where id = ${job.id}`;
-    } else {
-      await this.queue.sql`delete from public.video_store where queue_id = ${job.id}`;
-    }
+    await this.queue.sql`update public.video_queue set status = 'pending' where id = ${job.id}`;
     model.rearchive(job);
     return job.key;
   }
 
   private async loseCopy(): Promise<string | undefined> {
-    const job = this.preferred((other) => other.status === "ready");
+    const job = this.preferred((other) => other.archive !== null);
     if (!job?.archive) return;
+    if (this.random.chance(0.1)) {
+      await this.queue.sql`delete from public.video_store where queue_id = ${job.id}`;
+      model.loseArchive(job);
+      return `${job.key}, all of them`;
+    }
     const copies = await this.queue.sql<{ id: string }[]>`
       select r.id from public.video_replicas r join public.video_store s on s.id = r.store_id
       where s.queue_id = ${job.id} and r.state = 'verified' order by r.target`;

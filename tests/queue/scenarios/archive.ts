@@ -261,28 +261,6 @@ export const ARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name: "an operator's re-archive (ready → pending) → store and copies go, attempts start over",
-    async run(queue) {
-      const { job } = await queue.archived();
-      await queue.sql`update public.video_queue set status = 'pending' where status = 'ready'`;
-      const row = await queue.row(job.id);
-      assert.deepEqual([row["status"], row["attempts"], row["retry_count"], row["finished_at"]], [
-        "pending",
-        0,
-        0,
-        null,
-      ]);
-      assert.equal((await queue.events(job.id)).at(-1), "rearchived");
-      const [{ count } = {}] = await queue
-        .sql`select (select count(*) from public.video_store) + (select count(*) from public.video_replicas) as count`;
-      assert.equal(Number(count), 0);
-      const again = await queue.claimOne();
-      await queue.update(again, "uploading");
-      await queue.rpc("upsert_video_store", archiveOf(again));
-      assert.equal((await queue.row(job.id))["status"], "ready");
-    },
-  },
-  {
     name: "a deleted store row, or a deleted last copy → the video is in line again",
     async run(queue) {
       const one = await queue.archived();
