@@ -8,10 +8,11 @@ import { subtitleSchema } from "./source_list.ts";
 
 export const MAX_CATALOGUE_ENTRIES = 5_000;
 
-const webAddress = z.url({ protocol: /^https?$/, message: "must be an http or https address" }).max(4096)
-  .refine((text) => parseHttpUrl(text) !== null, "must not hold user information or control characters")
-  // deno-lint-ignore no-control-regex
-  .refine((text) => !/[\u0000-\u0020\u007f]/.test(text), "must not hold blanks or control characters");
+const webAddress = z.url({ protocol: /^https?$/, message: "must be an http or https address", abort: true }).max(4096)
+  .refine(
+    (text) => parseHttpUrl(text) !== null && !text.includes(" "),
+    "must not hold blanks, control characters or user information",
+  );
 
 const resolution = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$/, "must look like 720p");
 

@@ -90,7 +90,8 @@ Deno.test("catalogue: a source or subtitle at another scheme → left out", asyn
       episode: 1,
       sources: [{ url, subtitles: [{ url: subtitle }] }],
     }];
-    assert.equal(checkCatalogue(entry(bad, "https://own.test/en.vtt")).ok, false);
+    const refused = checkCatalogue(entry(bad, "https://own.test/en.vtt"));
+    assert.equal(refused.ok ? 0 : refused.error.length, 1, "one reason for one URL");
     assert.equal(checkCatalogue(entry("https://own.test/1.mp4", bad)).ok, false);
     assert.equal(checkProviderList([{ name: "p", recipe: "peertube", base_url: bad }]).ok, false);
   }

@@ -33,7 +33,7 @@ export function commonConfigOf(config: Readonly<Record<string, unknown>>): Commo
 export const providerEntrySchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,19}$/, "1 to 20 of a-z 0-9 _ -, starting with a letter or digit"),
   recipe: z.string(),
-  base_url: z.url({ protocol: /^https?$/ })
+  base_url: z.url({ protocol: /^https?$/, abort: true })
     .refine((text) => parseHttpUrl(text) !== null, "must not hold user information or control characters").nullish(),
   /** On what ground copies may be kept ("own work", "CC BY 4.0", a contract's name); without it nothing is archived. */
   rights: z.string().max(500).nullish().transform(declaredRights),
