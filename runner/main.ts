@@ -3,6 +3,7 @@
  * archived, 2 when a video failed. 1: it could not start or reach the queue. 130: interrupted.
  * Runs on: Deno with aria2c, ffmpeg and ffprobe on PATH.
  */
+import { terminalLines } from "../core/terminal_text.ts";
 import { parseEnv } from "./env.ts";
 import { logEvents } from "./events.ts";
 import { hideFromChildren } from "./harden.ts";
@@ -39,6 +40,6 @@ try {
   await runner.finished;
   Deno.exit(!once ? 0 : asked !== null ? 130 : failed.size > 0 ? 2 : 0);
 } catch (error) {
-  console.error(error instanceof Error ? error.message : String(error));
+  console.error(terminalLines(error instanceof Error ? error.message : String(error)));
   Deno.exit(1);
 }

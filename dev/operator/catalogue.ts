@@ -2,6 +2,7 @@
 // written in pieces, each all or nothing. Run again after a failure: what is there already counts as unchanged.
 import type { CatalogueListEntry } from "../../sources/catalogue_entry.ts";
 import { parseCatalogueText } from "../../sources/catalogue_text.ts";
+import { print, printError, terminalText } from "../print.ts";
 import { findOperatorApi, type OperatorApi, OperatorError, parseOptions, runCommand } from "./operator_api.ts";
 
 const USAGE = "usage: deno task catalogue import FILE.json|FILE.csv [--dry-run]";
@@ -24,13 +25,13 @@ export async function catalogueCommand(
   const parsed = parseCatalogueText(text, format, { maxEntries: Infinity });
   if (!parsed.ok) {
     const lines = parsed.problems.flatMap(({ line, reasons }) => reasons.map((reason) => `${file}:${line}: ${reason}`));
-    for (const line of lines.slice(0, MAX_PROBLEMS)) console.error(line);
+    for (const line of lines.slice(0, MAX_PROBLEMS)) printError(terminalText(line));
     if (lines.length > MAX_PROBLEMS) console.error(`… and ${lines.length - MAX_PROBLEMS} more`);
     console.error(`${parsed.problems.length} entries cannot be used; nothing was written`);
     return 1;
   }
   const { added, changed, unchanged } = await send(parsed.entries, { api: await findOperatorApi(env), dryRun });
-  console.log(`${dryRun ? "would write" : "wrote"}: ${added} new, ${changed} changed, ${unchanged} as they were`);
+  print(`${dryRun ? "would write" : "wrote"}: ${added} new, ${changed} changed, ${unchanged} as they were`);
   return 0;
 }
 

@@ -1,6 +1,9 @@
 // The operator API from the command line: a deployed project by SUPABASE_URL and its secret key, else the `deno task dev`
 // that runs on this machine.
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import type { ProviderToCheck } from "../../sources/provider_check.ts";
+import { printError } from "../print.ts";
+import { readCatalogueRow } from "./catalogue_row.ts";
 import { findRunningDev } from "./running_dev.ts";
 
 export interface OperatorApi {
@@ -9,6 +12,8 @@ export interface OperatorApi {
   /** Origins that only a system on this machine may read. */
   readonly allowedOrigins: readonly string[];
   call(method: string, path: string, body?: { readonly text: string; readonly type: string }): Promise<OperatorAnswer>;
+  /** The catalogue's row of an episode; null when there is none. */
+  readCatalogue(malId: number, episode: number): Promise<ProviderToCheck["catalogue"]>;
 }
 
 export interface OperatorAnswer {
@@ -57,6 +62,7 @@ export async function findOperatorApi(env: Readonly<Record<string, string>>): Pr
       const answer: unknown = await response.json().catch(() => ({}));
       return { status: response.status, body: typeof answer === "object" && answer !== null ? { ...answer } : {} };
     },
+    readCatalogue: (malId, episode) => readCatalogueRow(target, { malId, episode }),
   };
 }
 
@@ -101,7 +107,7 @@ export async function runCommand(command: () => Promise<number>): Promise<void> 
     Deno.exit(await command());
   } catch (error) {
     if (!(error instanceof OperatorError) && !(error instanceof Deno.errors.NotFound)) throw error;
-    console.error(error.message);
+    printError(error.message);
     Deno.exit(2);
   }
 }

@@ -119,6 +119,54 @@ Deno.test("provider:check of an entry that plays → what was found, exit code 0
   ]);
 });
 
+Deno.test("provider:check of a catalogue → its row is read and plays, exit code 0", async () => {
+  await using set = await createOperatorRig();
+  await using site = serveSite(troubledSite(() => site.url));
+  const { sql } = set.rig.database;
+  await sql`select public.apply_providers('[{"name":"own","recipe":"catalogue"}]', false)`;
+  const entry = { mal_id: 7, episode: 2, rights: "own work", sources: [{ url: `${site.url}/media/1.mp4` }] };
+  await sql`select public.import_catalogue(${JSON.stringify([entry])}::text::jsonb, false)`;
+  const env = { ...set.env, DEV_ALLOWED_ORIGINS: site.url };
+  const { code, out } = await run("provider_check", ["own", "--title", "7", "--episode", "2"], env);
+  assert.deepEqual([code, out.split("\n").slice(1)], [0, [
+    "ok    rights  copies are kept on the ground: own work",
+    "ok    list    1 servers for episode 2",
+    `ok    server  127.0.0.1: mp4 at ${new URL(site.url).host}`,
+    "ok    media   127.0.0.1: video/mp4",
+    "this provider plays",
+    "",
+  ]]);
+  const absent = await run("provider_check", ["own", "--title", "7", "--episode", "3"], env);
+  assert.equal(absent.code, 1);
+  assert.match(absent.out, /^FAIL {2}list {4}no_mapping – the catalogue has no such episode: import it/m);
+});
+
+Deno.test("provider:check of a site with terminal escapes in its labels → none is printed", async () => {
+  await using set = await createOperatorRig();
+  const label = "Evil \u001b]0;owned\u0007\u001b[2J\u009b31m\u202egp\u2066 720p";
+  await using site = serveSite((_request, url) =>
+    url.pathname === "/good/"
+      ? htmlResponse(episodeListPage([{ label: "Episode 1", href: "/episode/" }]))
+      : url.pathname === "/episode/"
+      ? htmlResponse(mirrorPage([{ label, value: base64(`<iframe src="${site.url}/e"></iframe>`) }, {
+        label,
+        value: "not base64",
+      }]))
+      : new Response("", { status: 404 })
+  );
+  const file = await set.write("list.json", JSON.stringify([entryOf(site, { rights: label })]));
+  const env = { ...set.env, DEV_ALLOWED_ORIGINS: site.url };
+  const args = ["animasu", "--file", file, "--page", "/good/"];
+  const { out } = await run("provider_check", args, env);
+  assert.match(out, /^FAIL {2}server {2}Evil \]0;owned\[2J31mgp 720p, 720p: http_4xx/m);
+  assert.match(out, /^note {2}list {4}Evil \]0;owned\[2J31mgp 720p: parse/m);
+  const json = (await run("provider_check", [...args, "--json"], env)).out;
+  // deno-lint-ignore no-control-regex
+  const commands = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
+  for (const printed of [out, json]) assert.doesNotMatch(printed, commands);
+  assert.ok(JSON.parse(json).steps.some(({ detail }: { detail: string }) => detail.includes(label)));
+});
+
 Deno.test("provider:check of a provider without rights, or switched off → said so, and it may still play", async () => {
   await using set = await createOperatorRig();
   await using site = serveSite(troubledSite(() => site.url));

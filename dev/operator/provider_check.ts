@@ -5,9 +5,10 @@ import { createPageFinder } from "../../functions/streaming/page_finder.ts";
 import { type CollectTools, PRODUCT } from "../../sources/collect.ts";
 import { createHostGate } from "../../sources/host_gate.ts";
 import { withoutByteOrderMark } from "../../sources/entry_lines.ts";
-import { checkProvider, plays } from "../../sources/provider_check.ts";
+import { checkProvider, plays, type ProviderToCheck } from "../../sources/provider_check.ts";
 import { checkPublicHost } from "../../sources/public_host.ts";
 import { createRobots } from "../../sources/robots.ts";
+import { print, printJson, terminalText } from "../print.ts";
 import { allowedOriginsOf, findOperatorApi, OperatorError, parseOptions, runCommand } from "./operator_api.ts";
 
 const USAGE =
@@ -34,7 +35,7 @@ export async function providerCheckCommand(
   if (name === undefined || ![malId, episode].every((number) => Number.isInteger(number) && number > 0)) {
     throw new OperatorError(USAGE);
   }
-  const { list, allowedOrigins, pageOf } = await readList(values.file, env);
+  const { list, allowedOrigins, pageOf, catalogueOf } = await readList(values.file, env);
   const entry = list.find((one) => one.name === name);
   if (entry === undefined) {
     throw new OperatorError(`there is no provider ${name}; known: ${list.map((one) => one.name).join(", ") || "none"}`);
@@ -44,15 +45,18 @@ export async function providerCheckCommand(
     malId,
     episode,
     page: values.page ?? await pageOf(malId, name),
-    // An entry of the catalogue is tried with an address of its own, since the table is the operator's.
-    catalogue: values.media === undefined ? null : { title: null, sources: [{ url: values.media }] },
+    catalogue: values.media === undefined
+      ? await catalogueOf(malId, episode)
+      : { title: null, sources: [{ url: values.media }] },
   }, checkTools(env, allowedOrigins));
   const playable = plays(steps);
   if (values.json) {
-    console.log(JSON.stringify({ provider: name, title: malId, episode, plays: playable, steps }, null, 2));
+    printJson({ provider: name, title: malId, episode, plays: playable, steps });
   } else {
-    for (const { step, outcome, detail } of steps) console.log(`${MARK[outcome]}  ${step.padEnd(6)}  ${detail}`);
-    console.log(playable ? "this provider plays" : "nothing of this provider plays");
+    for (const { step, outcome, detail } of steps) {
+      print(`${MARK[outcome]}  ${step.padEnd(6)}  ${terminalText(detail)}`);
+    }
+    print(playable ? "this provider plays" : "nothing of this provider plays");
   }
   return playable ? 0 : 1;
 }
@@ -87,13 +91,20 @@ interface ListToCheck {
   readonly allowedOrigins: readonly string[];
   /** Where the operator, or an earlier search, says that a title lives. */
   readonly pageOf: (malId: number, provider: string) => Promise<string | null>;
+  /** The row of an episode; null where there is none, or no system. */
+  readonly catalogueOf: (malId: number, episode: number) => Promise<ProviderToCheck["catalogue"]>;
 }
 
 async function readList(file: string | undefined, env: Readonly<Record<string, string>>): Promise<ListToCheck> {
   if (file !== undefined) {
     const list = parseList(await Deno.readTextFile(file));
     if (list === null) throw new OperatorError(`${file} is not a JSON list of providers`);
-    return { list, allowedOrigins: allowedOriginsOf(env), pageOf: () => Promise.resolve(null) };
+    return {
+      list,
+      allowedOrigins: allowedOriginsOf(env),
+      pageOf: () => Promise.resolve(null),
+      catalogueOf: () => Promise.resolve(null),
+    };
   }
   const api = await findOperatorApi(env);
   const { status, body } = await api.call("GET", "/providers");
@@ -107,6 +118,7 @@ async function readList(file: string | undefined, env: Readonly<Record<string, s
       const { body } = await api.call("GET", `/mappings/${malId}/${provider}`);
       return typeof body.page === "string" ? body.page : null;
     },
+    catalogueOf: api.readCatalogue,
   };
 }
 

@@ -1,6 +1,7 @@
 // `deno task providers apply FILE [--dry-run]`: checks the list, shows the difference, applies it.
 // `deno task providers list`: the list as it is, in the form that apply reads.
 import { parseProviderText } from "../../sources/provider_text.ts";
+import { print, printError, printJson, terminalText } from "../print.ts";
 import { providerDifference } from "./provider_difference.ts";
 import { findOperatorApi, type OperatorApi, OperatorError, parseOptions, runCommand } from "./operator_api.ts";
 
@@ -15,7 +16,7 @@ export async function providersCommand(
   const { values, positionals } = parseOptions(args, { "dry-run": { type: "boolean" } }, USAGE);
   const [verb, file] = positionals;
   if (verb === "list") {
-    console.log(JSON.stringify(await presentList(await findOperatorApi(env)), null, 2));
+    printJson(await presentList(await findOperatorApi(env)));
     return 0;
   }
   if (verb !== "apply" || file === undefined) throw new OperatorError(USAGE);
@@ -23,17 +24,17 @@ export async function providersCommand(
   const parsed = parseProviderText(text);
   if (!parsed.ok) {
     for (const { line, name, reasons } of parsed.problems) {
-      for (const reason of reasons) console.error(`${file}:${line}: ${name ?? "entry"}: ${reason}`);
+      for (const reason of reasons) printError(terminalText(`${file}:${line}: ${name ?? "entry"}: ${reason}`));
     }
     return 1;
   }
   const api = await findOperatorApi(env);
   const lines = providerDifference(await presentList(api), parsed.entries);
-  console.log(lines.length === 0 ? `${api.address} has this list already` : lines.join("\n"));
+  print(lines.length === 0 ? `${api.address} has this list already` : lines.map(terminalText).join("\n"));
   if (values["dry-run"] || lines.length === 0) return 0;
   const answer = await api.call("POST", "/providers", { text, type: "application/json" });
   if (answer.status !== 200) throw new OperatorError(`not applied: ${answer.body.detail ?? answer.status}`);
-  console.log(`applied to ${api.address}`);
+  print(`applied to ${api.address}`);
   return 0;
 }
 

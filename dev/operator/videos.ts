@@ -3,6 +3,7 @@
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { videoSchema } from "../../functions/archive/video.ts";
+import { print, printJson, terminalText } from "../print.ts";
 import { findOperatorApi, type OperatorApi, OperatorError, runCommand } from "./operator_api.ts";
 
 const USAGE = `usage:
@@ -36,7 +37,8 @@ export async function videosCommand(args: readonly string[], env: Readonly<Recor
   if (verb === "cancel" ? ids.length === 0 : verb !== "retry" && ids.length > 0) throw new OperatorError(USAGE);
   const api = await findOperatorApi(env);
   const answer = await ask(api, { verb, ids, values });
-  console.log(values.json ? JSON.stringify(answer, null, 2) : present(verb, answer));
+  if (values.json) printJson(answer);
+  else print(present(verb, answer));
   return 0;
 }
 
@@ -121,15 +123,17 @@ function present(verb: string, answer: unknown): string {
   }
   const videos = videosSchema.parse(answer);
   if (videos.length === 0) return "no video";
-  const rows = videos.map((video) => [
-    video.id,
-    `${video.mal_id}/${video.episode}`,
-    video.provider,
-    video.resolution ?? "–",
-    stateOf(video),
-    `${video.attempts}`,
-    reasonOf(video),
-  ]);
+  const rows = videos.map((video) =>
+    [
+      video.id,
+      `${video.mal_id}/${video.episode}`,
+      video.provider,
+      video.resolution ?? "–",
+      stateOf(video),
+      `${video.attempts}`,
+      reasonOf(video),
+    ].map(terminalText)
+  );
   const head = ["id", "episode", "provider", "res", "state", "tries", "reason"];
   const widths = head.map((name, at) => Math.max(name.length, ...rows.map((row) => row[at]!.length)));
   return [head, ...rows].map((row) => row.map((cell, at) => cell.padEnd(widths[at]!)).join("  ").trimEnd()).join("\n");
@@ -159,7 +163,6 @@ function stateOf({ status, terminal_at, progress }: Video): string {
 
 function reasonOf({ error_class, error_message }: Video): string {
   if (error_class === null) return "";
-  // deno-lint-ignore no-control-regex
-  const text = (error_message ?? "").replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
+  const text = terminalText(error_message ?? "");
   return `${error_class}: ${text.length > MAX_REASON_CHARACTERS ? `${text.slice(0, MAX_REASON_CHARACTERS)}…` : text}`;
 }

@@ -1,5 +1,6 @@
 // `deno task storage …`: the operator's storage tasks, with the runner's own environment. Runs on: Deno.
 
+import { terminalLines } from "../../core/terminal_text.ts";
 import { parseEnv } from "../env.ts";
 import { createDiskBudget } from "../job/disk_budget.ts";
 import { createArchiveStore } from "./archive_store.ts";
@@ -19,10 +20,10 @@ try {
     health: createHealthBook({ now: Date.now }),
     workDir: env.workDir,
     disk: createDiskBudget(env.workDir),
-    print: console.log,
+    print: (line) => console.log(terminalLines(line)),
   });
   Deno.exit(code);
 } catch (error) {
-  console.error(error instanceof Error ? error.message : String(error));
+  console.error(terminalLines(error instanceof Error ? error.message : String(error)));
   Deno.exit(1);
 }
