@@ -5,13 +5,15 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
-import { CHILD_ENV, kill, readTail } from "../media/child.ts";
+import { CHILD_ENV, kill, lastLines, machineFailure, readTail } from "../media/child.ts";
 import type { Line } from "../network/forward_proxy.ts";
 
 /** Often when the end is near, seldom in a download of hours. */
 const POLL_MS = { least: 5, most: 250 };
 const START_TRIES = 100;
 const SIGINT_WAIT_MS = 1500;
+/** How long after a broken connection its process may take to be seen as ended. */
+const GONE_WAIT_MS = 2000;
 
 export type Aria2cDownload = {
   readonly out: string;
@@ -64,10 +66,17 @@ export async function startAria2c(options: { dir: string; line: Line; signal: Ab
     stderr: "piped",
   }).spawn();
   const stderr = readTail(child.stderr);
-  let exited = false;
   let saved = false;
-  const exit = child.status.then(() => exited = true);
+  let status: Deno.CommandStatus | null = null;
+  const exit = child.status.then((ended) => status = ended);
   const rpc = createRpc(port, secret);
+  const whyGone = async (cause: unknown): Promise<KeepstreamError> => {
+    await within(GONE_WAIT_MS, exit);
+    if (status === null) return new KeepstreamError("unknown", "aria2c does not answer", { cause });
+    const words = await stderr;
+    return machineFailure("aria2c", status, words) ??
+      new KeepstreamError("unknown", `aria2c ended by itself (${status.code}): ${lastLines(words)}`, { cause });
+  };
   const stop = async () => {
     if (saved) kill(child, "SIGKILL");
     kill(child, "SIGINT"); // the first writes the control file, the second leaves at once, the third cannot be refused
@@ -81,15 +90,20 @@ export async function startAria2c(options: { dir: string; line: Line; signal: Ab
     await Deno.remove(config).catch(() => {});
   };
   try {
-    await untilReady(rpc, { signal: options.signal, exited: () => exited });
+    await untilReady(rpc, { signal: options.signal, exited: () => status !== null });
   } catch (error) {
+    const failure = status === null || options.signal.aborted ? error : await whyGone(error);
     await stop();
-    throw error;
+    throw failure;
   }
   return {
     download: async (url, request) => {
       saved = false;
-      await download(url, { ...request, dir: options.dir, rpc });
+      await download(url, { ...request, dir: options.dir, rpc }).catch(async (error) => {
+        request.signal.throwIfAborted();
+        // Of aria2c's own words and of ours the class is known; everything else is a connection that broke.
+        throw error instanceof KeepstreamError || error instanceof CannotResume ? error : await whyGone(error);
+      });
       saved = true; // "complete" is said after the file was closed, and leaving in order takes aria2 a second
     },
     forget: () => saved = true,
@@ -218,6 +232,13 @@ async function untilReady(rpc: Rpc, options: { signal: AbortSignal; exited: () =
     }
   }
   throw new KeepstreamError("unknown", "aria2c did not start: is aria2 installed?");
+}
+
+/** Waits for the promise, but not longer than that. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([promise, new Promise((over) => timer = setTimeout(over, ms))]);
+  clearTimeout(timer);
 }
 
 function freePort(): number {

@@ -4,6 +4,7 @@
  * Runs on: Deno.
  */
 import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
+import { saysDiskFull } from "../disk_words.ts";
 import { type Segment, segmentIv } from "../../core/hls.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
@@ -332,7 +333,7 @@ async function once<T>(cache: Map<string, Promise<T>>, key: string, make: () => 
 }
 
 function throwDiskFull(error: unknown): never {
-  const full = error instanceof Error && /No space left|os error 28|ENOSPC/i.test(error.message);
+  const full = error instanceof Error && saysDiskFull(error.message);
   if (full) throw new KeepstreamError("disk_full", "no space left in the work directory", { cause: error });
   throw error;
 }

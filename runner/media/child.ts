@@ -4,10 +4,14 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
+import { saysDiskFull } from "../disk_words.ts";
 
 const STDERR_TAIL_BYTES = 4096;
 const MAX_TEXT = 1 << 20;
 const FORCE_KILL_MS = 3000;
+/** ffmpeg catches SIGINT and SIGTERM, and ends with these. */
+const FFMPEG_INTERRUPTED = [255, 123];
+const MACHINE_WORDS = /Cannot allocate memory|Resource temporarily unavailable|Too many open files/i;
 /** All a child sees: no secret of ours is in it. */
 export const CHILD_ENV = { PATH: "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin", LC_ALL: "C" };
 
@@ -22,7 +26,10 @@ export type ChildOptions = {
 
 export type ChildResult = { readonly code: number; readonly stderr: string };
 
-/** Resolves with the exit code, whatever it is; throws the signal's reason when it was stopped by it. */
+/**
+ * Resolves with the exit code, whatever it is. Throws the signal's reason when it was stopped by it, and what says nothing about the
+ * video: a full disk, a child that somebody else killed, a machine without memory.
+ */
 export async function runChild(program: string, args: readonly string[], options: ChildOptions): Promise<ChildResult> {
   options.signal.throwIfAborted();
   const child = spawn(program, args, options);
@@ -35,23 +42,44 @@ export async function runChild(program: string, args: readonly string[], options
       options.feed ? feed(child, options.feed) : Promise.resolve(),
     ]);
     options.signal.throwIfAborted();
+    const failure = machineFailure(program, status, stderr);
+    if (failure !== null) throw failure;
     return { code: status.code, stderr };
   } finally {
     stop();
   }
 }
 
-/** Like runChild, but an exit code other than 0 throws with the last words of stderr, and a full disk throws `disk_full` whatever the code. */
+/** Like runChild, but an exit code other than 0 throws with the last words of stderr. */
 export async function runChildOrThrow(
   program: string,
   args: readonly string[],
   options: ChildOptions,
 ): Promise<string> {
   const { code, stderr } = await runChild(program, args, options);
-  // First of all: ffmpeg exits 0 where there was no room for the index of its output.
-  if (/No space left on device/i.test(stderr)) throw new KeepstreamError("disk_full", `${program}: no space left`);
   if (code === 0) return stderr;
   throw new KeepstreamError("unsupported", `${program} failed (${code}): ${lastLines(stderr)}`);
+}
+
+/** What went wrong with the machine and not with the input; null when the exit code is the program's own. */
+export function machineFailure(
+  program: string,
+  { code, signal }: Deno.CommandStatus,
+  stderr: string,
+): KeepstreamError | null {
+  // First of all: ffmpeg exits 0 where there was no room for the index of its output.
+  if (saysDiskFull(stderr)) return new KeepstreamError("disk_full", `${program}: no space left`);
+  if (signal !== null) {
+    const hint = signal === "SIGKILL" ? "; did it run out of memory? (mem_limit)" : "";
+    return new KeepstreamError("unknown", `${program} was killed by ${signal}${hint}`);
+  }
+  if (program === "ffmpeg" && FFMPEG_INTERRUPTED.includes(code)) {
+    return new KeepstreamError("unknown", `ffmpeg was stopped by a signal (exit code ${code})`);
+  }
+  if (code !== 0 && MACHINE_WORDS.test(stderr)) {
+    return new KeepstreamError("unknown", `${program} lacked resources (${code}): ${lastLines(stderr)}`);
+  }
+  return null;
 }
 
 /** Like runChild, with what it printed; for answers of a few kilobytes. */
@@ -67,6 +95,12 @@ export async function runChildForText(
   };
   const result = await runChild(program, args, { ...options, onStdout });
   return { ...result, stdout };
+}
+
+/** The failure of a child that did not end by itself. */
+export function killedBy(program: string, signal: Deno.Signal): KeepstreamError {
+  const hint = signal === "SIGKILL" ? "; was memory short? (see mem_limit in docs/runner.md)" : "";
+  return new KeepstreamError("unknown", `${program} was killed by ${signal}${hint}`);
 }
 
 export function lastLines(stderr: string): string {

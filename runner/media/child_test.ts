@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { KeepstreamError } from "../../core/errors.ts";
+import { runChildForText, runChildOrThrow } from "./child.ts";
+import { probeMedia } from "./verify.ts";
+
+const { signal } = new AbortController();
+
+/** The process id of this process's child of that name, once it runs. */
+async function childPid(program: string): Promise<number> {
+  for (;;) {
+    const { stdout } = await new Deno.Command("pgrep", { args: ["-P", String(Deno.pid), "-x", program] }).output();
+    const pid = Number(new TextDecoder().decode(stdout));
+    if (pid > 0) return pid;
+  }
+}
+
+/** Reads stdin until it ends. */
+const waiting = ["-nostats", "-v", "error", "-f", "mpegts", "-i", "pipe:0", "-f", "null", "-"];
+
+function assertRetryable(error: unknown, message: RegExp): true {
+  assert.ok(error instanceof KeepstreamError, String(error));
+  assert.deepEqual([error.code, error.retryable], ["unknown", true], error.message);
+  assert.match(error.message, message);
+  return true;
+}
+
+for (const name of ["SIGKILL", "SIGTERM", "SIGINT", "SIGSEGV"] as const) {
+  Deno.test(`child: ffmpeg is ended by ${name} → retryable, the message says so`, async () => {
+    const feed = async () => {
+      Deno.kill(await childPid("ffmpeg"), name);
+    };
+    const run = runChildOrThrow("ffmpeg", waiting, { signal, feed });
+    await assert.rejects(run, (error) => assertRetryable(error, /ffmpeg was (killed by|stopped by a) /));
+  });
+}
+
+Deno.test("child: ffprobe is killed while it reads a file → retryable, not unsupported", async () => {
+  const dir = await Deno.makeTempDir();
+  const fifo = `${dir}/a.mp4`; // what reads it waits for a writer
+  await new Deno.Command("mkfifo", { args: [fifo] }).output();
+  const probing = probeMedia(fifo, { format: "mov", signal });
+  probing.catch(() => {});
+  Deno.kill(await childPid("ffprobe"), "SIGKILL");
+  await assert.rejects(probing, (error) => assertRetryable(error, /ffprobe was killed by SIGKILL/));
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("child: it cannot allocate memory → retryable; it exits by itself → unsupported", async () => {
+  const say = (text: string, code: number) =>
+    runChildOrThrow("sh", ["-c", `echo "$0" >&2; exit ${code}`, text], { signal });
+  await assert.rejects(
+    say("Error opening input: Cannot allocate memory", 1),
+    (error) => assertRetryable(error, /memory/),
+  );
+  await assert.rejects(say("Invalid data found when processing input", 1), { code: "unsupported" });
+  assert.match(await say("Cannot allocate memory", 0), /memory/);
+});
+
+Deno.test("child: a full, read-only or overdrawn disk → disk_full, whatever the exit code", async () => {
+  for (const text of ["No space left on device", "Read-only file system", "Disk quota exceeded"]) {
+    for (const code of [0, 1]) {
+      const run = runChildForText("sh", ["-c", `echo "av_write: $0" >&2; exit ${code}`, text], { signal });
+      await assert.rejects(run, { code: "disk_full" }, text);
+    }
+  }
+});
