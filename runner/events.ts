@@ -20,6 +20,7 @@ export type RunnerEvent =
   | { readonly event: "queue:swept"; readonly reclaimed: number }
   /** Nothing is claimed while no job could come to an end here: the disk is full, or no storage target open. */
   | { readonly event: "claims:paused"; readonly reason: string }
+  | { readonly event: "claims:resumed" }
   | JobRef & {
     readonly event: "job:claimed";
     readonly malId: number;

@@ -60,6 +60,9 @@ export function showBars(events: Events, bars: Bars = createBars()): void {
       case "claims:paused":
         say(`nothing is claimed: ${event.reason}`);
         break;
+      case "claims:resumed":
+        say("claiming again");
+        break;
       case "runner:stopped":
         bars.stop();
     }

@@ -13,6 +13,7 @@ import { removeLeftovers } from "./job/work_dir.ts";
 import { type ClaimLoop, startClaimLoop } from "./loop/claim_loop.ts";
 import { createQueue } from "./loop/queue.ts";
 import { createRepoLock } from "./loop/repo_lock.ts";
+import { createRoom } from "./loop/room.ts";
 import { type ForwardProxy, startForwardProxy } from "./network/forward_proxy.ts";
 import { createArchiveStore } from "./storage/archive_store.ts";
 import { createHealthBook } from "./storage/health.ts";
@@ -47,10 +48,10 @@ export async function startRunner(
     worker: env.name,
     leaseSeconds: env.leaseSeconds,
   });
-  const tidy = async () => {
+  const tidy = async (maxAgeMs = LEFTOVER_MAX_AGE_MS) => {
     const none = () => new Set<string>(); // the queue is away: by their age alone
     const removed = await removeLeftovers(env.workDir, {
-      maxAgeMs: LEFTOVER_MAX_AGE_MS,
+      maxAgeMs,
       now: Date.now,
       overJobs: (ids) => queue.overJobs(ids).catch(none),
       overRepairs: (ids) => queue.overRepairs(ids).catch(none),
@@ -73,15 +74,17 @@ export async function startRunner(
     health: createHealthBook({ now: Date.now }),
     lockRepo: createRepoLock(queue),
   };
-  const loop = startClaimLoop({
+  const loop: ClaimLoop = startClaimLoop({
     ...env,
     queue,
     events,
     once: options.once,
-    room: async () => {
-      const closed = targets.every((target) => tools.health.closedFor(target.name) !== null);
-      return closed ? { jobs: 0, missing: "storage_5xx" } : { jobs: await tools.disk.room(), missing: "disk_full" };
-    },
+    room: createRoom({
+      ...tools,
+      running: () => loop.active().length,
+      removeKept: () => tidy(0).catch(() => {}),
+      now: Date.now,
+    }),
     runJob: (job, run) => runJob(job, run, tools),
   });
   const maintenance = options.once ? null : startMaintenance({

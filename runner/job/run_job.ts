@@ -16,7 +16,7 @@ import { replicate, type Replication, replicationError, type TargetFailure } fro
 import type { Slots } from "../storage/slots.ts";
 import type { LockRepo, StorageTarget, StoredCopy } from "../storage/target.ts";
 import type { FinalFile } from "../media/fast_start.ts";
-import { type DiskBudget, FIRST_RESERVATION_BYTES } from "./disk_budget.ts";
+import { type DiskBudget, DiskFull, FIRST_RESERVATION_BYTES, isDiskError } from "./disk_budget.ts";
 import { fetchSource } from "./fetch_source.ts";
 import type { Progress } from "./progress.ts";
 import type { FetchedSource } from "./source_tools.ts";
@@ -60,14 +60,27 @@ export type JobRun = {
 };
 
 export async function runJob(job: Job, run: JobRun, tools: JobTools): Promise<void> {
-  const startedAt = performance.now();
-  await using dir = await openJobDir(tools.workDir, job.id);
   try {
-    await runInDir(job, { dir, run, tools, startedAt });
+    const startedAt = performance.now();
+    await using dir = await openJobDir(tools.workDir, job.id);
+    try {
+      await runInDir(job, { dir, run, tools, startedAt });
+    } catch (error) {
+      if (isOver(error, run.signal)) dir.discard();
+      throw await isGone(dir.path)
+        ? new KeepstreamError("disk_full", "the work directory is gone", { cause: error })
+        : error;
+    }
   } catch (error) {
-    if (isOver(error, run.signal)) dir.discard();
-    throw error;
+    if (!isDiskError(error)) throw error;
+    const neededBytes = error instanceof DiskFull ? error.neededBytes : 0;
+    if (neededBytes === null || !tools.disk.ranOut(neededBytes)) throw new DiskFull(error.message, null);
+    throw error instanceof KeepstreamError ? error : new KeepstreamError("disk_full", error.message, { cause: error });
   }
+}
+
+async function isGone(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => false, (error) => error instanceof Deno.errors.NotFound);
 }
 
 /** Whether nobody will come back for what is on disk: the source is refused for good, or the job was cancelled. */

@@ -87,7 +87,8 @@ Deno.test("openJobDir: a discarded directory is gone, a kept one keeps its state
 Deno.test("createDiskBudget: two jobs that each fit must fit together; what is written no longer counts as missing", async () => {
   const MIB = 1024 * 1024;
   let free = 256 * MIB + 100;
-  const budget = createDiskBudget("/", { freeBytes: () => Promise.resolve(free) });
+  const dir = await Deno.makeTempDir();
+  const budget = createDiskBudget(dir, { freeBytes: () => Promise.resolve(free) });
   const first = await budget.reserve(60);
   await assert.rejects(budget.reserve(50), { code: "disk_full" });
   free -= 60;
@@ -101,4 +102,51 @@ Deno.test("createDiskBudget: two jobs that each fit must fit together; what is w
   assert.equal(await budget.room(), 0);
   free += 3 * 64 * MIB;
   assert.equal(await budget.room(), 3);
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("createDiskBudget: a job ran out → no room until what it needed is free, then at once", async () => {
+  const MIB = 1024 * 1024;
+  const dir = await Deno.makeTempDir();
+  let free = (256 + 100) * MIB;
+  const budget = createDiskBudget(dir, {
+    freeBytes: () => Promise.resolve(free),
+    totalBytes: () => Promise.resolve(1e9),
+  });
+  await assert.rejects(budget.reserve(200 * MIB), { code: "disk_full", neededBytes: 200 * MIB });
+  assert.equal(await budget.room(), 1, "a repair that does not fit stops no job");
+  assert.equal(budget.ranOut(200 * MIB), true);
+  assert.equal(await budget.room(), 0);
+  assert.match((await budget.problem())!, /needs 200 MiB for a job, 100 MiB are left/);
+  free += 100 * MIB;
+  assert.equal(await budget.problem(), null);
+  assert.equal(await budget.room(), 3);
+  await assert.rejects(budget.reserve(1e9), { code: "disk_full", neededBytes: null }, "the disk is too small for ever");
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("createDiskBudget: jobs run out although the disk shows room → waits grow, then in vain", async () => {
+  const dir = await Deno.makeTempDir();
+  let now = 0;
+  const budget = createDiskBudget(dir, { freeBytes: () => Promise.resolve(1e12), now: () => now });
+  assert.equal(budget.ranOut(0), true);
+  assert.ok(await budget.room() > 0, "room that came meanwhile");
+  for (const seconds of [10, 20, 40, 80]) {
+    assert.equal(budget.ranOut(0), true);
+    now += seconds * 1000 - 1;
+    assert.equal(await budget.room(), 0, `${seconds} s`);
+    now++;
+    assert.ok(await budget.room() > 0, `${seconds} s`);
+  }
+  assert.equal(budget.ranOut(0), false);
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("createDiskBudget: the directory is not there and cannot be made → a problem, no room", async () => {
+  const dir = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${dir}/file`, "");
+  const budget = createDiskBudget(`${dir}/file/work`);
+  assert.match((await budget.problem())!, /cannot be written to/);
+  assert.equal(await budget.room(), 0);
+  await Deno.remove(dir, { recursive: true });
 });

@@ -2,9 +2,10 @@
  * Claims a job for every free slot, keeps all leases alive with one call, and lets every job end in one way: finished, failed, released
  * or lost. Example: `const loop = startClaimLoop({ queue, runJob, … })`; `loop.wake()`; `await loop.stop(8)`. Runs on: Deno.
  */
-import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
+import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
 import type { Events } from "../events.ts";
+import { DiskFull } from "../job/disk_budget.ts";
 import { Progress, type ProgressRow } from "../job/progress.ts";
 import type { JobRun } from "../job/run_job.ts";
 import {
@@ -16,6 +17,7 @@ import {
   QueueRefusal,
   QueueUnavailable,
 } from "./queue.ts";
+import type { Room } from "./room.ts";
 import { Cancelled, Stopped } from "./stop_reasons.ts";
 
 const TICK_MS = 1000;
@@ -29,6 +31,8 @@ const RENEW_RETRY_MS = 300;
 const RELEASE_SECONDS = 10;
 /** How often a runner asks whether the sweep is overdue, at most. */
 const SWEEP_CHECK_MS = 10_000;
+/** How often a runner that claims nothing looks whether it could again. */
+const PAUSED_POLL_SECONDS = 10;
 /** A run-once that can claim nothing, because the queue does not answer or the disk is full, ends after so many tries. */
 const MAX_FAILED_CLAIMS = 5;
 
@@ -46,14 +50,6 @@ export type ClaimLoop = {
   readonly stop: (seconds: number) => Promise<void>;
   /** Resolves when the queue had nothing due and no job is running (run-once), or stop has ended. Rejects when run-once hears no queue. */
   readonly drained: Promise<void>;
-};
-
-/** How many more jobs can come to an end here; what is missing where that is none. */
-export type Room = { readonly jobs: number; readonly missing: "disk_full" | "storage_5xx" };
-
-const MISSING: Readonly<Record<Room["missing"], string>> = {
-  disk_full: "the work directory's disk has no room for a job",
-  storage_5xx: "no storage target can be written to now",
 };
 
 export type LoopOptions = {
@@ -95,6 +91,8 @@ class Loop {
   readonly #untold: Job[] = [];
   /** Why the last claim failed. */
   #trouble: unknown = null;
+  /** Why nothing is claimed now. */
+  #paused: string | null = null;
   #stopping = false;
   #woken = false;
   #wakeUp: () => void = () => {};
@@ -164,10 +162,11 @@ class Loop {
     const free = this.#options.concurrency - this.#running.size;
     if (free <= 0) return 0;
     const room = await this.#options.room?.();
-    if (room !== undefined && room.jobs <= 0) {
-      // A job that cannot end well would only spend one of its attempts, and so would every other that is due.
-      this.#trouble = new KeepstreamError(room.missing, MISSING[room.missing]);
-      this.#options.events.emit({ event: "claims:paused", reason: MISSING[room.missing] });
+    const paused = room === undefined || room.jobs > 0 ? null : room.missing ?? null;
+    this.#pause(paused?.reason ?? null);
+    if (paused !== null) {
+      // A job that cannot end well would only be claimed and given back, and so would every other that is due.
+      this.#trouble = new KeepstreamError(paused.code, paused.reason);
       return null;
     }
     const askedAt = performance.now();
@@ -181,6 +180,13 @@ class Loop {
     }
     for (const job of jobs) this.#start(job, askedAt);
     return jobs.length;
+  }
+
+  /** Tells once why nothing is claimed, and once that claims go on. */
+  #pause(reason: string | null): void {
+    if (reason === this.#paused) return;
+    this.#paused = reason;
+    this.#options.events.emit(reason === null ? { event: "claims:resumed" } : { event: "claims:paused", reason });
   }
 
   /** Answers whether the queue was heard. What was given back is due again, and claimed in the next round. */
@@ -262,17 +268,18 @@ class Loop {
       return events.emit({ event: "job:lost", id: job.id, reason: redactText(error.message) });
     }
     const failure = toFailure(error, job);
-    const release = error instanceof Stopped || failure.code === "shutdown";
-    const report = release
-      ? () => queue.report(job, "pending", { ...failure, code: "shutdown" })
+    const report = isRelease(error, failure)
+      ? () => queue.report(job, "pending", failure)
       : () => queue.report(job, "failed", failure);
     const told = await this.#tell(running, report);
     if (!told) {
       this.#untold.push(job);
       return events.emit({ event: "job:lost", id: job.id, reason: "the queue could not be told in time" });
     }
-    if (release) events.emit({ event: "job:released", id: job.id, reason: failure.message });
-    else events.emit({ event: "job:failed", id: job.id, code: failure.code, message: failure.message });
+    const { code, message } = failure;
+    if (isRelease(error, failure)) {
+      events.emit({ event: "job:released", id: job.id, reason: code === "shutdown" ? message : `${code}: ${message}` });
+    } else events.emit({ event: "job:failed", id: job.id, code, message });
   }
 
   /** Repeats until the queue answered or the lease is over, while stopping for a few seconds only; a report that arrived twice is refused the second time, harmlessly. */
@@ -385,7 +392,8 @@ class Loop {
     let timer: ReturnType<typeof setTimeout> | undefined;
     await new Promise<void>((done) => {
       this.#wakeUp = done;
-      timer = setTimeout(done, this.#options.pollSeconds * 1000);
+      const seconds = this.#options.pollSeconds;
+      timer = setTimeout(done, 1000 * (this.#paused === null ? seconds : Math.min(seconds, PAUSED_POLL_SECONDS)));
     });
     this.#wakeUp = () => {};
     clearTimeout(timer);
@@ -427,11 +435,11 @@ function toFailure(error: unknown, job: Job): Failure {
     return { code, message: redactText(error.message), retryAfterSeconds, candidateId };
   }
   const message = redactText(error instanceof Error ? error.message : String(error));
-  return { code: classOf(error, message), message, candidateId };
+  return { code: error instanceof QueueUnavailable ? "network" : "unknown", message, candidateId };
 }
 
-function classOf(error: unknown, message: string): ErrorClass {
-  if (error instanceof QueueUnavailable) return "network";
-  if (/No space left on device|os error 28|ENOSPC/i.test(message)) return "disk_full";
-  return "unknown";
+/** Not the job's doing: it is given back, and costs no attempt. A disk that is too small for the job will stay so. */
+function isRelease(error: unknown, failure: Failure): boolean {
+  if (failure.code === "disk_full") return !(error instanceof DiskFull && error.neededBytes === null);
+  return failure.code === "shutdown";
 }

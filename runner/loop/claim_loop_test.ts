@@ -104,7 +104,7 @@ Deno.test("a disk without room → nothing is claimed, no attempt of any job is 
       leaseSeconds: 120,
       pollSeconds: 0.01,
       once: true,
-      room: () => Promise.resolve({ jobs: room, missing: "disk_full" }),
+      room: () => Promise.resolve({ jobs: room, missing: { code: "disk_full", reason: "the work directory is full" } }),
       runJob: () => Promise.resolve(),
     });
   };

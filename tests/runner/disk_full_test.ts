@@ -1,8 +1,10 @@
 /**
- * A disk that is really full (ENOSPC), at every moment of a job: what cannot be written ends as `disk_full`, the job goes back into the
- * queue, nothing of it is served, and with room again it is archived whole.
+ * A disk that is really full (ENOSPC), at every moment of a job: the job goes back into the queue as `disk_full` and loses no attempt,
+ * nothing of it is served, nothing is claimed until there is room, and then it is archived whole.
  */
 import assert from "node:assert/strict";
+import { readClip } from "../../dev/origin/clip.ts";
+import { ranged } from "../../dev/origin/fetch_rig.ts";
 import { type RunnerProcess, type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
 import { checkArchives } from "./chaos/checks.ts";
 import { type MediaHost, startMediaHost } from "./media_host.ts";
@@ -19,24 +21,27 @@ type Scene = {
   readonly runner: RunnerProcess;
 };
 
-async function onSmallDisk(run: (scene: Scene) => Promise<void>): Promise<void> {
-  const disk = await mountSmallDisk(DISK_MIB);
+async function onSmallDisk(
+  run: (scene: Scene) => Promise<void>,
+  { mib = DISK_MIB, env = {} }: { mib?: number; env?: Record<string, string> } = {},
+): Promise<void> {
+  const disk = await mountSmallDisk(mib);
   if ("unavailable" in disk) return console.log(`skipped: ${disk.unavailable}`);
   await using _disk = disk;
   await using media = await startMediaHost({ seconds: 0.7 });
-  await using rig = await startRunnerRig({ env: { DEV_ALLOWED_ORIGINS: media.url, RUNNER_CONCURRENCY: "1" } });
+  await using rig = await startRunnerRig({ env: { DEV_ALLOWED_ORIGINS: media.url, RUNNER_CONCURRENCY: "1", ...env } });
   const runner = rig.spawn("small", { enter: disk.enter, env: { RUNNER_WORK_DIR: disk.path } });
   await run({ disk, rig, media, runner });
 }
 
-/** Runs video `n` with `strike` once its download has begun. Answers how the run ended: ready, or the class of its failure. */
+/** Runs video `n` with `strike` once its download has begun. Answers how the run ended: ready, or the class it was given back with. */
 async function runStruck({ rig, media, runner }: Scene, n: number, strike: () => Promise<void>): Promise<string> {
   const id = await rig.enqueue({ mal_id: 1, episode: n + 1, provider: "catalogue", ...media.video(n) });
   await runner.saw("job:phase", (line) => line.id === id && line.phase === "downloading");
   await strike();
-  const row = await rig.until(id, (row) => ["ready", "failed"].includes(row.status));
+  const row = await rig.until(id, (row) => row.status === "ready" || row.error_class !== null);
   if (row.status === "ready") return "ready";
-  assert.equal(row.terminal_at, null, `${row.error_class}: ${row.error_message}`);
+  assert.notEqual(row.status, "failed", row.error_message!);
   const commits = rig.hub.calls.filter((call) => call.at === "commit").length;
   const [stored] = await rig.database.sql`select count(*)::int as n from public.video_store where queue_id = ${id}`;
   assert.equal(stored!.n, 0, `served although it failed; ${commits} commits`);
@@ -45,11 +50,11 @@ async function runStruck({ rig, media, runner }: Scene, n: number, strike: () =>
 
 async function finishAll({ rig, disk, runner }: Scene): Promise<void> {
   await disk.free();
-  const ids = await rig.database.sql<{ id: string }[]>`
-    update public.video_queue set run_at = now() where status = 'failed' returning id`;
+  const ids = await rig.database.sql<{ id: string }[]>`select id from public.video_queue`;
   for (const { id } of ids) await rig.until(id, (row) => row.status === "ready");
-  const ready = await rig.database.sql<{ id: string }[]>`select id from public.video_queue`;
-  for (const { id } of ready) await runner.saw("job:finished", (line) => line.id === id); // with copies and extras
+  for (const { id } of ids) await runner.saw("job:finished", (line) => line.id === id); // with copies and extras
+  const rows = await rig.database.sql`select attempts, retry_count from public.video_queue`;
+  for (const row of rows) assert.deepEqual([row.attempts, row.retry_count], [1, 0], "no attempt was lost");
   assert.deepEqual((await checkArchives(rig)).problems, []);
   runner.child.kill("SIGTERM");
   await runner.ended;
@@ -77,6 +82,105 @@ Deno.test("no more files can be made, from the first to the last that a job make
       await scene.disk.free();
     }
     assert.deepEqual(new Set(outcomes), new Set(["disk_full", "ready"]), outcomes.join());
+    await finishAll(scene);
+  });
+});
+
+Deno.test("a full disk → /health 503, nothing is claimed however often it is woken; with room it goes on at once", async () => {
+  await onSmallDisk(async (scene) => {
+    const { rig, media, disk, runner } = scene;
+    const { port } = await runner.saw("runner:started");
+    assert.equal(await runStruck(scene, 0, () => disk.fill()), "disk_full");
+    await runner.saw("claims:paused", (line) => String(line.reason).includes("work directory"));
+    const waiting = await rig.enqueue({ mal_id: 1, episode: 2, provider: "catalogue", ...media.video(1) });
+    const authorization = `Bearer ${rig.env.RUNNER_WEBHOOK_SECRET}`;
+    for (let i = 0; i < 5; i++) {
+      const woken = await fetch(`http://127.0.0.1:${port}/trigger`, { method: "POST", headers: { authorization } });
+      assert.equal((await woken.json()).success, true);
+      const health = await fetch(`http://127.0.0.1:${port}/health`);
+      assert.equal(health.status, 503);
+      assert.match((await health.json()).reason, /^disk: the work directory/);
+    }
+    const live = await fetch(`http://127.0.0.1:${port}/health/live`);
+    assert.deepEqual([live.status, await live.json()], [200, { status: "ok" }]);
+    const row = await rig.job(waiting);
+    assert.deepEqual([row.status, row.attempts, row.lease_owner], ["pending", 0, null]);
+    assert.equal(runner.lines.filter((line) => line.includes('"job:claimed"')).length, 1);
+    await finishAll(scene); // its poll is an hour away, and nobody wakes it
+    await runner.saw("claims:resumed");
+  }, { env: { RUNNER_POLL_SECONDS: "3600" } });
+});
+
+Deno.test("a video that needs more than is free → no attempt, not claimed again until as much is free", async () => {
+  const clip = await Deno.readFile(`${(await readClip()).dir}/other.mp4`);
+  const padding = new Uint8Array(60 * MIB);
+  new DataView(padding.buffer).setUint32(0, padding.length);
+  padding.set(new TextEncoder().encode("free"), 4);
+  const video = new Uint8Array([...clip, ...padding]);
+  const host = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => ranged(request, video));
+  const url = `http://127.0.0.1:${host.addr.port}`;
+  await onSmallDisk(async (scene) => {
+    const { rig, disk, runner } = scene;
+    const { port } = await runner.saw("runner:started");
+    await disk.fill((256 + 64 + 30) * MIB); // room for a job of which nothing is known yet
+    const video = { mal_id: 1, episode: 1, provider: "catalogue", video_url: `${url}/large.mp4`, kind: "mp4" };
+    const id = await rig.enqueue(video);
+    const row = await rig.until(id, (row) => row.error_class !== null);
+    assert.deepEqual([row.status, row.error_class, row.attempts], ["pending", "disk_full", 0]);
+    await runner.saw("claims:paused", (line) => /needs \d+ MiB/.test(String(line.reason)));
+    const authorization = `Bearer ${rig.env.RUNNER_WEBHOOK_SECRET}`;
+    for (let i = 0; i < 5; i++) {
+      await (await fetch(`http://127.0.0.1:${port}/trigger`, { method: "POST", headers: { authorization } })).text();
+      assert.equal((await rig.job(id)).lease_owner, null);
+    }
+    assert.equal(runner.lines.filter((line) => line.includes('"job:claimed"')).length, 1);
+    await finishAll(scene);
+  }, { mib: 256 + 200, env: { DEV_ALLOWED_ORIGINS: url, RUNNER_POLL_SECONDS: "0.1" } });
+  await host.shutdown();
+});
+
+Deno.test("a video larger than the whole disk → failed as disk_full, other videos are archived", async () => {
+  const host = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+    const clip = await Deno.readFile(`${(await readClip()).dir}/other.mp4`);
+    if (new URL(request.url).pathname === "/small.mp4") return ranged(request, clip);
+    const headers = { "content-range": `bytes 0-15/${2 ** 32}`, "content-type": "video/mp4", "accept-ranges": "bytes" };
+    return new Response(clip.slice(0, 16), { status: 206, headers });
+  });
+  const url = `http://127.0.0.1:${host.addr.port}`;
+  await onSmallDisk(async ({ rig }) => {
+    const video = { mal_id: 1, provider: "catalogue", kind: "mp4" };
+    const large = await rig.enqueue({ ...video, episode: 1, video_url: `${url}/large.mp4` });
+    const row = await rig.until(large, (row) => row.error_class !== null);
+    assert.deepEqual([row.status, row.error_class, row.attempts], ["failed", "disk_full", 1], row.error_message!);
+    const small = await rig.enqueue({ ...video, episode: 2, video_url: `${url}/small.mp4` });
+    await rig.until(small, (row) => row.status === "ready");
+  }, { env: { DEV_ALLOWED_ORIGINS: url } });
+  await host.shutdown();
+});
+
+Deno.test("the work directory is read-only → nothing is claimed, /health 503; writable again → archived", async () => {
+  await onSmallDisk(async (scene) => {
+    const { rig, media, disk, runner } = scene;
+    const { port } = await runner.saw("runner:started");
+    await disk.remount("ro");
+    const id = await rig.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...media.video(0) });
+    await runner.saw("claims:paused", (line) => String(line.reason).includes("read-only"));
+    assert.match((await (await fetch(`http://127.0.0.1:${port}/health`)).json()).reason, /^disk: /);
+    assert.deepEqual([(await rig.job(id)).status, (await rig.job(id)).attempts], ["pending", 0]);
+    await disk.remount("rw");
+    await rig.until(id, (row) => row.status === "ready");
+  });
+});
+
+Deno.test("the work directory is removed under a download → no attempt, made again, archived", async () => {
+  await onSmallDisk(async (scene) => {
+    const { disk } = scene;
+    for (const n of [0, 1]) {
+      const outcome = await runStruck(scene, n, async () => {
+        for (const entry of await disk.entries()) await disk.remove(entry);
+      });
+      assert.ok(["disk_full", "ready"].includes(outcome), outcome);
+    }
     await finishAll(scene);
   });
 });

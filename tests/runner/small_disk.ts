@@ -12,7 +12,10 @@ export type SmallDisk = AsyncDisposable & {
   readonly fillNames: (leave: number) => Promise<void>;
   /** Gives back what `fill` and `fillNames` took. */
   readonly free: () => Promise<void>;
+  /** Makes it read-only, or writable again. */
+  readonly remount: (mode: "ro" | "rw") => Promise<void>;
   readonly entries: () => Promise<string[]>;
+  readonly remove: (entry: string) => Promise<void>;
 };
 
 const MAX_NAMES = 400;
@@ -83,6 +86,8 @@ function diskOf(path: string, { enter, close }: { enter: string[]; close: () => 
       await run(`mkdir -p "$1/hogs" && cd "$1/hogs" && seq ${count} | xargs -r touch 2>/dev/null; true`, `${leave}`);
     },
     free: async () => void await run(`rm -rf "$1/hog" "$1/hogs"`),
+    remount: async (mode) => void await run(`mount -o "remount,$2" "$1"`, mode),
+    remove: async (entry) => void await run(`rm -rf "$1/$2"`, entry),
     entries: async () => (await run(`ls "$1"`)).split("\n").filter(Boolean),
     [Symbol.asyncDispose]: close,
   };

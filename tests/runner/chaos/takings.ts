@@ -6,8 +6,10 @@ import type { Member, Stint } from "./crew.ts";
 
 export const MAX_RUNS = 3;
 /** A runner that is told to stop may not hear any more that its release arrived. */
-const TAKEN =
-  /^killed|^released while stopping: the runner is stopping|^lost while stopping|^failed( while stopping)?: disk_full/;
+const DISK_FULL = /^released( while stopping)?: disk_full/;
+const TAKEN = new RegExp(
+  `^killed|^released while stopping: the runner is stopping|^lost while stopping|${DISK_FULL.source}`,
+);
 
 export type Takings = {
   readonly of: (id: string) => number;
@@ -30,8 +32,7 @@ export function createTakings(members: readonly Member[]): Takings {
     of: (id) => stintsOf(id).filter((stint) => stint.worked && (stint.sleptOver || TAKEN.test(stint.end))).length,
     begun: (id) => stintsOf(id).filter((stint) => stint.worked).length,
     spares: (member) => [...member.leased].some((id) => takings.of(id) + heldElsewhere(id, member) >= MAX_RUNS - 1),
-    diskFull: () =>
-      members.flatMap(({ stints }) => stints).filter(({ end }) => /^failed.*: disk_full/.test(end)).length,
+    diskFull: () => members.flatMap(({ stints }) => stints).filter(({ end }) => DISK_FULL.test(end)).length,
     problems: (ids) =>
       ids.flatMap((id) => {
         const [begun, taken] = [takings.begun(id), takings.of(id)];

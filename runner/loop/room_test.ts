@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { createRoom } from "./room.ts";
+
+function makeRoom(more: { closed?: boolean; kept?: boolean } = {}) {
+  const state = { jobs: 2, running: 0, now: 0, removed: 0 };
+  const room = createRoom({
+    targets: [{ name: "hub:alice" }],
+    health: { closedFor: () => more.closed ? new Error("closed") as never : null },
+    disk: {
+      room: () => Promise.resolve(state.jobs),
+      problem: () => Promise.resolve(state.jobs > 0 ? null : "the work directory is full or read-only"),
+    },
+    running: () => state.running,
+    removeKept: () => {
+      state.removed++;
+      if (more.kept) state.jobs = 3;
+      return Promise.resolve();
+    },
+    now: () => state.now,
+  });
+  return { room, state };
+}
+
+Deno.test("room: as the disk has; no target open → none, with the reason", async () => {
+  assert.deepEqual(await makeRoom().room(), { jobs: 2 });
+  const { jobs, missing } = await makeRoom({ closed: true }).room();
+  assert.deepEqual([jobs, missing?.code], [0, "storage_5xx"]);
+});
+
+Deno.test("room: full for a minute while nothing runs → what is kept for other jobs is removed", async () => {
+  const { room, state } = makeRoom({ kept: true });
+  state.jobs = 0;
+  assert.equal((await room()).missing?.code, "disk_full");
+  state.now = 59_999;
+  assert.equal((await room()).jobs, 0);
+  assert.equal(state.removed, 0);
+  state.now = 60_000;
+  assert.deepEqual([await room(), state.removed], [{ jobs: 3 }, 1]);
+});
+
+Deno.test("room: full beside a job that runs, however long → nothing is removed", async () => {
+  const { room, state } = makeRoom({ kept: true });
+  Object.assign(state, { jobs: 0, running: 1 });
+  for (state.now = 0; state.now < 600_000; state.now += 10_000) assert.equal((await room()).jobs, 0);
+  assert.equal(state.removed, 0);
+});
