@@ -26,6 +26,8 @@ export type SpawnOptions = {
   readonly args?: readonly string[];
   /** Put before the command line. */
   readonly enter?: readonly string[];
+  /** Another command line than `deno run -A runner/main.ts`, started in the repository's root. */
+  readonly command?: readonly string[];
 };
 
 export type RunnerProcess = {
@@ -40,6 +42,8 @@ export type RunnerProcess = {
 export type RunnerRig = AsyncDisposable & {
   readonly database: TestDatabase;
   readonly gateway: Gateway;
+  /** A key that the queue refuses. */
+  readonly publishableKey: string;
   readonly hub: Hub;
   readonly origin: Origin;
   readonly workDir: string;
@@ -116,6 +120,7 @@ export async function startRunnerRig(options: RigOptions = {}): Promise<RunnerRi
   const rig = {
     database,
     gateway,
+    publishableKey: keys.publishable,
     hub,
     origin,
     workDir,
@@ -150,10 +155,16 @@ export async function startRunnerRig(options: RigOptions = {}): Promise<RunnerRi
   return { ...rig, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-function spawnRunner(name: string, { env = {}, args = [], enter = [] }: SpawnOptions): RunnerProcess {
-  const [program, ...rest] = [...enter, Deno.execPath(), "run", "--quiet", "-A", `${ROOT}runner/main.ts`, ...args];
+const COMMAND = [Deno.execPath(), "run", "--quiet", "-A", `${ROOT}runner/main.ts`];
+
+function spawnRunner(
+  name: string,
+  { env = {}, args = [], enter = [], command = COMMAND }: SpawnOptions,
+): RunnerProcess {
+  const [program, ...rest] = [...enter, ...command, ...args];
   const child = new Deno.Command(program!, {
     args: rest,
+    cwd: ROOT,
     env: { ...env },
     stdin: "null",
     stdout: "piped",

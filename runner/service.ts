@@ -5,7 +5,10 @@
 import type { RunnerEnv } from "./env.ts";
 import { createEvents, type Events } from "./events.ts";
 import { createApp } from "./http/app.ts";
+import { createHealthCheck } from "./http/health.ts";
 import { keepHistory } from "./http/history.ts";
+import { type HttpServer, listen } from "./http/server.ts";
+import { shareFor } from "./http/share.ts";
 import { createTriggerReader, isBearer } from "./http/trigger.ts";
 import { createDiskBudget } from "./job/disk_budget.ts";
 import { runJob } from "./job/run_job.ts";
@@ -24,7 +27,7 @@ import { folderFromEnv, storageTargetsFromEnv } from "./storage/targets_from_env
 
 /** A killed job is claimed again within minutes; what nobody came back for in a day is rubbish. */
 const LEFTOVER_MAX_AGE_MS = 24 * 3600 * 1000;
-const COUNTS_MS = 10_000;
+const COUNTS_MS = 5000;
 const SHUTDOWN_MS = 2000;
 
 export type Runner = {
@@ -58,7 +61,7 @@ export async function startRunner(
     });
     if (removed > 0) events.emit({ event: "work_dir:removed", entries: removed });
   };
-  await Deno.mkdir(env.workDir, { recursive: true });
+  await makeWorkDir(env.workDir);
   let tidied = tidy().catch(() => {}); // what cannot be removed now is tried again
   const tidying = setInterval(() => tidied = tidy().catch(() => {}), env.tidySeconds * 1000);
   const proxy = startForwardProxy();
@@ -95,6 +98,7 @@ export async function startRunner(
       events.emit({ event: "queue:unavailable", during: "repair", message: (error as Error).message }),
   });
   let stopping = false;
+  const queueCounts = shareFor(COUNTS_MS, () => queue.counts());
   const history = keepHistory(events, () => new Date());
   const app = createApp({
     ...history,
@@ -108,17 +112,16 @@ export async function startRunner(
     wake: loop.wake,
     readTrigger: createTriggerReader({ secret: env.webhookSecret, now: () => Math.floor(Date.now() / 1000) }),
     enqueue: (video) => queue.enqueue(video),
-    queueCounts: remember(() => queue.counts(), COUNTS_MS),
+    queueCounts,
+    storageAccounts: targets.length,
+    checkHealth: createHealthCheck({ queue: queueCounts, targets, book: tools.health, disk: tools.disk.problem }),
     isOperator: (request) => isBearer(request, env.webhookSecret),
     targets: () => tools.health.all(),
     folder: folderFromEnv(env.storage),
     dashboard: await Deno.readTextFile(new URL("./http/dashboard.html", import.meta.url)),
   });
-  const server = options.once ? null : Deno.serve(
-    { hostname: env.hostname, port: env.port, onListen: () => {} },
-    app.fetch,
-  );
-  const port = server?.addr.port ?? 0;
+  const server = options.once ? null : await listen(app.fetch, env);
+  const port = server?.port ?? 0;
   events.emit({ event: "runner:started", worker: env.name, port, concurrency: env.concurrency });
   const stop = (reason: string) => {
     if (stopping) return;
@@ -139,7 +142,7 @@ async function shutDown(
   parts: {
     loop: ClaimLoop;
     maintenance: Maintenance | null;
-    server: Deno.HttpServer | null;
+    server: HttpServer | null;
     proxy: ForwardProxy;
     events: Events;
   },
@@ -148,24 +151,18 @@ async function shutDown(
     await parts.loop.drained;
   } finally {
     await parts.maintenance?.stop();
-    await settled(parts.server?.shutdown(), SHUTDOWN_MS); // a slow client is not waited for
+    await parts.server?.stop(SHUTDOWN_MS); // a slow client is not waited for
     await parts.proxy[Symbol.asyncDispose]();
     parts.events.emit({ event: "runner:stopped" });
   }
 }
 
-/** Waits until the promise has settled, or for so long. */
-async function settled(promise: Promise<unknown> | undefined, ms: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  await Promise.race([promise, new Promise((done) => timer = setTimeout(done, ms))]);
-  clearTimeout(timer);
-}
-
-/** The same answer for a while: whoever asks the open status page must not be able to keep the database busy. */
-function remember<T>(read: () => Promise<T>, ms: number): () => Promise<T> {
-  let kept: { at: number; answer: Promise<T> } | null = null;
-  return () => {
-    if (kept === null || Date.now() - kept.at > ms) kept = { at: Date.now(), answer: read() };
-    return kept.answer;
-  };
+/** @throws {Error} that names the variable, where this user may not make it. */
+async function makeWorkDir(path: string): Promise<void> {
+  await Deno.mkdir(path, { recursive: true }).catch((cause) => {
+    throw new Error(
+      `RUNNER_WORK_DIR: ${path} cannot be made (${cause.message}); set it to a directory that this user may write to`,
+      { cause },
+    );
+  });
 }

@@ -1,6 +1,6 @@
 /**
- * The runner's HTTP side: is it well, what is it doing, wake up. Nothing here shows an address, a token or a path.
- * Example: `app.request("/health")` → 200 { status: "ok" }. Runs on: Deno.
+ * The runner's HTTP side: can it work, what is it doing, wake up. Nothing here shows an address, a token or a path.
+ * Example: `app.request("/health")` → 200 { status: "ok", worker: "r1", storage_accounts: 2 }. Runs on: Deno.
  */
 import { type Context, Hono } from "hono";
 import type { Events } from "../events.ts";
@@ -24,6 +24,10 @@ export type AppOptions = {
   readonly readTrigger: TriggerReader;
   readonly enqueue: (video: TriggerVideo) => Promise<{ id: string; status: string }>;
   readonly queueCounts: () => Promise<Readonly<Record<string, unknown>>>;
+  /** How many storage targets are configured. */
+  readonly storageAccounts: number;
+  /** Why the runner cannot work; none when it can. */
+  readonly checkHealth: () => Promise<readonly string[]>;
   /** Whoever holds the secret sees messages and names; everybody else codes. */
   readonly isOperator: (request: Request) => Promise<boolean>;
   /** How the storage targets are. */
@@ -41,10 +45,8 @@ const CONTENT_SECURITY_POLICY =
 export function createApp(options: AppOptions): Hono {
   const app = new Hono();
   app.get("/", (c) => c.html(options.dashboard, 200, { "content-security-policy": CONTENT_SECURITY_POLICY }));
-  app.get(
-    "/health",
-    (c) => options.stopping() ? c.json({ status: "stopping" }, 503) : c.json({ status: "ok", worker: options.worker }),
-  );
+  app.get("/health", (c) => health(c, options));
+  app.get("/health/live", (c) => c.json({ status: "ok" }));
   app.get("/status", async (c) => c.json(await status(options, await options.isOperator(c.req.raw))));
   app.get("/metrics", (c) => c.text(renderMetrics({ active: options.active(), totals: options.totals() })));
   const { folder } = options;
@@ -82,6 +84,17 @@ async function trigger(c: Context, options: AppOptions): Promise<Response> {
   return c.json({ success: true, ...(job === null ? {} : { job }) }, 202);
 }
 
+/** Whether it can work. Whether it runs at all is /health/live: a restart helps against a dead process, not against a full disk. */
+async function health(c: Context, options: AppOptions): Promise<Response> {
+  const { worker, storageAccounts: storage_accounts } = options;
+  if (options.stopping()) {
+    return c.json({ status: "stopping", reason: "it is stopping", worker, storage_accounts }, 503);
+  }
+  const reasons = await options.checkHealth();
+  if (reasons.length === 0) return c.json({ status: "ok", worker, storage_accounts });
+  return c.json({ status: "unavailable", reason: reasons.join("; "), worker, storage_accounts }, 503);
+}
+
 async function status(options: AppOptions, operator: boolean) {
   const now = options.now();
   // A queue that is away is a fact to show, not a reason to fail.
@@ -110,8 +123,15 @@ async function status(options: AppOptions, operator: boolean) {
       used_bytes: usedBytes,
       ...(operator ? { message } : {}),
     })),
-    queue: counts && (operator ? counts : publicCounts(counts)),
+    ...queueStatus(counts, operator),
   };
+}
+
+/** `archived` stands beside the counts by status, where existing monitors read it. */
+function queueStatus(counts: Readonly<Record<string, unknown>> | null, operator: boolean) {
+  if (counts === null) return { queue: null, archived: null };
+  const { archived, ...queue } = operator ? counts : publicCounts(counts);
+  return { queue, archived };
 }
 
 /** The counts without the database's words. */

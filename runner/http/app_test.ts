@@ -27,6 +27,8 @@ function makeApp(more: Partial<AppOptions> = {}) {
       return Promise.resolve({ id: "1", status: "pending" });
     },
     queueCounts: () => Promise.resolve({ due: 3 }),
+    storageAccounts: 2,
+    checkHealth: () => Promise.resolve([]),
     isOperator: (request) => isBearer(request, SECRET),
     targets: () => [],
     folder: null,
@@ -141,7 +143,8 @@ Deno.test("POST /trigger with bearer and a bad body → 400 with the field; 1 MB
 
 Deno.test("GET /health, /status, /metrics, / → well, in the documented shape, with a strict content policy", async () => {
   const { app } = makeApp();
-  assert.deepEqual(await (await app.request("/health")).json(), { status: "ok", worker: "r1" });
+  const health = await (await app.request("/health")).json();
+  assert.deepEqual(health, { status: "ok", worker: "r1", storage_accounts: 2 });
   const status = await (await app.request("/status")).json();
   assert.deepEqual([status.status, status.uptime_seconds, status.active, status.queue], ["ok", 61, [], { due: 3 }]);
   assert.match(await (await app.request("/metrics")).text(), /keepstream_runner_jobs_total\{outcome="finished"\} 1/);
@@ -155,6 +158,30 @@ Deno.test("a stopping runner: /health → 503, /trigger → 503; a queue that is
   assert.equal((await app.request("/health")).status, 503);
   assert.equal((await app.request("/trigger", bearer(""))).status, 503);
   assert.equal((await (await app.request("/status")).json()).queue, null);
+});
+
+Deno.test("GET /health: the runner cannot work → 503 with every reason; /health/live → 200", async () => {
+  const reasons = ["queue: it cannot be reached", "disk: the work directory is full or read-only"];
+  const { app } = makeApp({ checkHealth: () => Promise.resolve(reasons) });
+  const answer = await app.request("/health");
+  assert.equal(answer.status, 503);
+  assert.deepEqual(await answer.json(), {
+    status: "unavailable",
+    reason: reasons.join("; "),
+    worker: "r1",
+    storage_accounts: 2,
+  });
+  const live = await app.request("/health/live");
+  assert.deepEqual([live.status, await live.json()], [200, { status: "ok" }]);
+});
+
+Deno.test("GET /status: the contract's counts by status, archived beside them, the older counts kept", async () => {
+  const byStatus = { pending: 1, downloading: 2, uploading: 3, ready: 4, failed: 5 };
+  const { app } = makeApp({
+    queueCounts: () => Promise.resolve({ ...byStatus, archived: 6, due: 1, dead: 2, clearing_error: null }),
+  });
+  const { queue, archived } = await (await app.request("/status")).json();
+  assert.deepEqual([queue, archived], [{ ...byStatus, due: 1, dead: 2 }, 6]);
 });
 
 Deno.test("GET /status without the secret → codes; with it → messages and the targets' names", async () => {

@@ -42,6 +42,8 @@ async function servePage() {
     readTrigger: () => Promise.reject(new Error("not used")),
     enqueue: () => Promise.reject(new Error("not used")),
     queueCounts: () => Promise.resolve({ due: 3, delayed: 1, dead: 0, ready: 12 }),
+    storageAccounts: 2,
+    checkHealth: () => Promise.resolve([]),
     isOperator: () => Promise.resolve(true),
     targets: () => [],
     folder: null,

@@ -12,6 +12,8 @@ const RPC_TIMEOUT_MS = 15_000;
 const LOOK_TIMEOUT_MS = 3000;
 /** pg_cron sweeps every 30 s; two runs that were missed are one too many. */
 const SWEEP_OVERDUE_SECONDS = 75;
+/** A monitor that asks for them waits no longer than that. */
+const COUNTS_TIMEOUT_MS = 4000;
 
 const headers = z.record(z.string(), z.string()).catch({});
 
@@ -103,8 +105,8 @@ export function createQueue(options: { url: string; key: string; worker: string;
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
   });
 
-  async function call(name: string, args: Record<string, unknown>): Promise<unknown> {
-    const { data, error, status } = await client.rpc(name, args).abortSignal(AbortSignal.timeout(RPC_TIMEOUT_MS));
+  async function call(name: string, args: Record<string, unknown>, ms = RPC_TIMEOUT_MS): Promise<unknown> {
+    const { data, error, status } = await client.rpc(name, args).abortSignal(AbortSignal.timeout(ms));
     if (error === null) return data;
     throw rpcError(name, { status, message: error.message, code: error.code });
   }
@@ -278,7 +280,7 @@ export function createQueue(options: { url: string; key: string; worker: string;
     },
 
     async counts(): Promise<Readonly<Record<string, unknown>>> {
-      return z.record(z.string(), z.unknown()).parse(await call("queue_counts", {}));
+      return z.record(z.string(), z.unknown()).parse(await call("queue_counts", {}, COUNTS_TIMEOUT_MS));
     },
   };
 }

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { QueueRefusal, QueueUnavailable } from "../loop/queue.ts";
+import { createHealthBook } from "../storage/health.ts";
+import { StorageError } from "../storage/storage_error.ts";
+import { createHealthCheck, type HealthOptions } from "./health.ts";
+import { shareFor } from "./share.ts";
+
+const good = { name: "hub:alice", probe: () => Promise.resolve({ usedBytes: 5 }) };
+const away = { name: "hub:bob", probe: () => Promise.reject(new Error("connection refused")) };
+
+const check = async (options: Partial<HealthOptions>): Promise<readonly string[]> =>
+  await createHealthCheck({
+    queue: () => Promise.resolve({}),
+    targets: [good],
+    book: createHealthBook({ now: Date.now }),
+    disk: () => Promise.resolve(null),
+    ...options,
+  })();
+
+Deno.test("health: queue, storage and disk are well → no reason", async () => {
+  assert.deepEqual(await check({}), []);
+});
+
+Deno.test("health: the queue cannot be reached, refuses the key, has no functions → each its reason", async () => {
+  const reasons = async (error: Error) => await check({ queue: () => Promise.reject(error) });
+  assert.match(
+    (await reasons(new QueueUnavailable("connection refused at 10.0.0.1")))[0]!,
+    /^queue: it cannot be reached$/,
+  );
+  assert.match((await reasons(new QueueRefusal(401, "Invalid API key")))[0]!, /SUPABASE_SECRET_KEYS/);
+  assert.match((await reasons(new QueueRefusal(403, "permission denied")))[0]!, /SUPABASE_SECRET_KEYS/);
+  assert.match((await reasons(new QueueRefusal(404, "no such function")))[0]!, /migrations/);
+});
+
+Deno.test("health: no target, or none that can be written to → a reason; one of two is enough", async () => {
+  assert.match((await check({ targets: [] }))[0]!, /^storage: no target is configured$/);
+  assert.match((await check({ targets: [away] }))[0]!, /^storage: no target can be written to$/);
+  assert.deepEqual(await check({ targets: [away, good] }), []);
+});
+
+Deno.test("health: a refused token → a reason although its pause is over; a target that is well again → none", async () => {
+  const book = createHealthBook({ now: Date.now });
+  book.failed("hub:bob", "auth", new StorageError("auth", "401", { code: "storage_5xx", retryAfterSeconds: 0.001 }));
+  assert.equal((await check({ targets: [away], book })).length, 1);
+  assert.deepEqual(await check({ targets: [{ ...away, probe: good.probe }], book }), []);
+  assert.equal(book.all()[0]!.state, "ok");
+});
+
+Deno.test("health: a target whose last contact was good → not asked again", async () => {
+  const book = createHealthBook({ now: Date.now });
+  book.succeeded("hub:bob");
+  assert.deepEqual(await check({ targets: [away], book }), []);
+});
+
+Deno.test("health: the disk is full → its reason, beside the others", async () => {
+  const reasons = await check({ targets: [], disk: () => Promise.resolve("the work directory is full or read-only") });
+  assert.deepEqual(reasons, ["storage: no target is configured", "disk: the work directory is full or read-only"]);
+});
+
+Deno.test("shareFor: many who ask at once and soon after → one question, its failure shared too", async () => {
+  let asked = 0;
+  const { promise, reject } = Promise.withResolvers<void>();
+  const ask = shareFor(60_000, () => (asked++, promise));
+  const answers = Array.from({ length: 100 }, ask);
+  reject(new Error("away"));
+  assert.deepEqual(new Set((await Promise.allSettled(answers)).map(({ status }) => status)), new Set(["rejected"]));
+  await assert.rejects(ask(), /away/);
+  assert.equal(asked, 1);
+});
+
+Deno.test("shareFor: the time is over → asked again", async () => {
+  let asked = 0;
+  const ask = shareFor(0, () => Promise.resolve(++asked));
+  await ask();
+  while (await ask() === 1) await new Promise((next) => setTimeout(next));
+  assert.ok(asked > 1);
+});

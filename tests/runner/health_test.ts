@@ -1,0 +1,98 @@
+/** The probes and the contract's routes, asked of a runner as it runs. */
+import assert from "node:assert/strict";
+import { type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
+
+/** /health of a runner with this environment, and whether it lives. */
+async function healthOf(rig: RunnerRig, env: Record<string, string>) {
+  const runner = rig.spawn("r1", { env });
+  const { port } = await runner.saw("runner:started");
+  const live = await fetch(`http://127.0.0.1:${port}/health/live`);
+  assert.deepEqual([live.status, await live.json()], [200, { status: "ok" }]);
+  const answer = await fetch(`http://127.0.0.1:${port}/health`);
+  const body = await answer.json();
+  runner.child.kill("SIGKILL");
+  await runner.ended;
+  return { code: answer.status, ...body as { storage_accounts: number; reason?: string } };
+}
+
+Deno.test("GET /health: a key that the queue refuses, a queue that is away → 503 with the reason", async () => {
+  await using rig = await startRunnerRig({ accounts: 1 });
+  const refused = await healthOf(rig, { SUPABASE_SECRET_KEYS: '{"default":"sb_secret_wrong"}' });
+  assert.deepEqual([refused.code, refused.storage_accounts], [503, 1]);
+  assert.match(refused.reason!, /^queue: it refuses this key/);
+  const publishable = JSON.stringify({ default: rig.publishableKey });
+  assert.match((await healthOf(rig, { SUPABASE_SECRET_KEYS: publishable })).reason!, /^queue: it refuses this key/);
+  assert.match((await healthOf(rig, { SUPABASE_URL: "http://127.0.0.1:1" })).reason!, /^queue: it cannot be reached$/);
+});
+
+Deno.test("GET /health: every Hub token refused, no account, the Hub away → 503; one of two good → 200", async () => {
+  await using rig = await startRunnerRig({ accounts: 2 });
+  const wrong = { HF_TOKEN_STORAGE_1: "hf_wrong" };
+  const none = await healthOf(rig, { ...wrong, HF_TOKEN_STORAGE_2: "hf_wrong" });
+  assert.deepEqual([none.code, none.storage_accounts], [503, 2]);
+  assert.equal(none.reason, "storage: no target can be written to");
+  assert.equal((await healthOf(rig, { HF_ENDPOINT: "http://127.0.0.1:1" })).code, 503);
+  const noAccount = await healthOf(rig, { HF_STORAGE_ACCOUNT_COUNT: "0" });
+  assert.deepEqual([noAccount.code, noAccount.storage_accounts], [503, 0]);
+  const one = await healthOf(rig, wrong);
+  assert.deepEqual([one.code, one.reason], [200, undefined]);
+});
+
+Deno.test("GET /status: the counts of the queue by status, and archived; HEAD of every route as GET", async () => {
+  await using rig = await startRunnerRig({ accounts: 1 });
+  const video = { mal_id: 1, provider: "catalogue", resolution: "720p", video_url: "http://127.0.0.1:1/a.mp4" };
+  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
+  const ready = await rig.enqueue({ ...video, episode: 1, video_url: await medium.url() });
+  const once = rig.spawn("once", { args: ["run-once"] });
+  await once.ended;
+  assert.equal((await rig.job(ready)).status, "ready");
+  const ids = await Promise.all([2, 3, 4].map((episode) => rig.enqueue({ ...video, episode })));
+  await rig.database.serviceRole`select public.cancel_video(${ids[0]!})`;
+  await rig.database.sql`update public.video_queue set run_at = now() + interval '1 hour' where status = 'pending'`;
+  const runner = rig.spawn();
+  const { port } = await runner.saw("runner:started");
+  const status = await (await fetch(`http://127.0.0.1:${port}/status`)).json();
+  const { pending, downloading, uploading, ready: done, failed } = status.queue;
+  assert.deepEqual({ pending, downloading, uploading, ready: done, failed }, {
+    ...{ pending: 2, downloading: 0, uploading: 0, ready: 1, failed: 1 },
+  });
+  assert.equal(status.archived, 1);
+  for (const path of ["/", "/health", "/health/live", "/status", "/metrics", "/trigger", "/nothing"]) {
+    const [get, head] = await Promise.all(["GET", "HEAD"].map(async (method) => {
+      const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method });
+      const headers = new Map([...answer.headers].filter(([name]) => name !== "date" && name !== "content-length"));
+      return {
+        status: answer.status,
+        headers,
+        length: answer.headers.get("content-length"),
+        body: await answer.text(),
+      };
+    }));
+    assert.deepEqual([head!.status, head!.headers, head!.body], [get!.status, get!.headers, ""], path);
+    assert.ok(head!.length === null || head!.length === get!.length, path);
+  }
+});
+
+Deno.test("POST /trigger: HF_FILE_SALT is the secret while no other is set, and only then", async () => {
+  await using rig = await startRunnerRig({ accounts: 1 });
+  const salt = rig.env.HF_FILE_SALT!;
+  const secret = rig.env.RUNNER_WEBHOOK_SECRET!;
+  for (
+    const [set, given, expected] of [["", salt, 202], ["", secret, 401], [secret, secret, 202], [
+      secret,
+      salt,
+      401,
+    ]] as const
+  ) {
+    const runner = rig.spawn("r1", { env: { RUNNER_WEBHOOK_SECRET: set } });
+    const { port } = await runner.saw("runner:started");
+    const answer = await fetch(`http://127.0.0.1:${port}/trigger`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${given}` },
+    });
+    assert.equal(answer.status, expected, `${set === "" ? "none" : "one"} set`);
+    await answer.body?.cancel();
+    runner.child.kill("SIGKILL");
+    await runner.ended;
+  }
+});
