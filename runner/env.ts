@@ -27,7 +27,7 @@ const schema = z.object({
   HF_FILE_SALT: z.string().min(8, "must have at least 8 characters"),
   RUNNER_WEBHOOK_SECRET: z.string().min(8, "must have at least 8 characters").optional(),
   RUNNER_CONCURRENCY: z.coerce.number().int().min(1).max(16).default(2),
-  RUNNER_WORK_DIR: z.string().min(1).default("/tmp/keepstream"),
+  RUNNER_WORK_DIR: z.string().min(1).default("/work"),
   RUNNER_NAME: z.string().max(80).optional(),
   RUNNER_LEASE_SECONDS: z.coerce.number().int().min(10).max(3600).default(120),
   RUNNER_POLL_SECONDS: z.coerce.number().min(0.1).max(3600).default(10),

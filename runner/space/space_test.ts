@@ -1,11 +1,32 @@
 import assert from "node:assert/strict";
 import { parseEnv } from "../env.ts";
+import { readDockerfile } from "../../dev/container/dockerfile.ts";
 import { startRunnerRig } from "../../dev/runner_rig.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
-Deno.test("the container's command line: its permissions are enough to archive a video", async () => {
+const ENV = {
+  SUPABASE_URL: "https://project.supabase.co",
+  SUPABASE_SECRET_KEYS: '{"default":"k"}',
+  HF_FILE_SALT: "salt-of-the-test",
+};
+
+/** The image's CMD on this machine: the same words, with this Deno and this machine's directories for the image's. */
+async function containerCommand(workDir: string): Promise<string[]> {
+  const places: Record<string, string> = { "/app": ROOT, "/work": workDir };
+  const [, ...args] = (await readDockerfile()).cmd;
+  return [
+    Deno.execPath(),
+    ...args.map((arg) => arg.replace(/(?<=[=,])\/(?:app|work)(?=,|$)/g, (place) => places[place]!)),
+  ];
+}
+
+Deno.test("container: CMD with its permissions → a job is archived, SIGTERM ends it with 0", async () => {
   await using rig = await startRunnerRig({ accounts: 1 });
+  const runner = rig.spawn("container", { command: await containerCommand(rig.workDir) });
+  const { port } = await runner.saw("runner:started");
+  const health = await fetch(`http://127.0.0.1:${port}/health`);
+  assert.deepEqual([health.status, (await health.json()).storage_accounts], [200, 1]);
   const medium = rig.origin.media[1]!;
   const id = await rig.enqueue({
     mal_id: 1,
@@ -15,33 +36,56 @@ Deno.test("the container's command line: its permissions are enough to archive a
     embed_url: medium.embedUrl,
     resolution: medium.resolution,
   });
-  const [, ...args] = await containerCommand();
-  const places: Record<string, string> = { "/app": ROOT, "/work": rig.workDir };
-  const local = args.map((arg) => arg.replace(/(?<=[=,])\/(?:app|work)(?=,|$)/g, (place) => places[place]!));
-  const output = await new Deno.Command(Deno.execPath(), {
-    args: [...local.slice(0, -1), `${ROOT}runner/main.ts`, "run-once"],
-    env: { ...rig.env },
-    stdout: "piped",
-    stderr: "piped",
-  }).output();
-  const text = new TextDecoder().decode(output.stdout) + new TextDecoder().decode(output.stderr);
-  assert.equal(output.code, 0, text);
-  assert.equal((await rig.job(id)).status, "ready", text);
+  const row = await rig.until(id, (row) => row.status === "ready" || row.terminal_at !== null);
+  assert.equal(row.status, "ready", runner.lines.join("\n"));
+  await runner.saw("job:finished");
+  runner.child.kill("SIGTERM");
+  assert.equal((await runner.ended).code, 0);
 });
 
-Deno.test("the container's permissions: a private network is out of reach even past the proxy", async () => {
-  const deny = (await containerCommand()).find((arg) => arg.startsWith("--deny-net="))!;
-  const code = `for (const hostname of ["10.0.0.1", "169.254.169.254", "192.168.1.1", "172.20.0.1"]) {
-    try { await Deno.connect({ hostname, port: 80 }); console.log("reached"); } catch (error) { console.log(error.name); }
+Deno.test("container: CMD without development settings → listens on 0.0.0.0, HEALTHCHECK passes", async () => {
+  await using rig = await startRunnerRig({ accounts: 1 });
+  const { cmd, env, healthcheck } = await readDockerfile();
+  assert.equal(cmd[0], "deno");
+  const command = await containerCommand(rig.workDir);
+  const runner = rig.spawn("container", { command, env: { ...env, DENO_DIR: "", DEV_ALLOWED_ORIGINS: "", PORT: "0" } });
+  const { port } = await runner.saw("runner:started");
+  assert.equal((await fetch(`http://127.0.0.1:${port}/health`)).status, 200);
+  const check = async (port: unknown) => {
+    const [deno, ...args] = healthcheck;
+    assert.equal(deno, "deno");
+    return (await new Deno.Command(Deno.execPath(), { args, env: { PORT: String(port) }, stderr: "null" }).output())
+      .code;
+  };
+  assert.equal(await check(port), 0, "it asks the port that PORT names");
+  runner.child.kill("SIGTERM");
+  assert.equal((await runner.ended).code, 0);
+  assert.notEqual(await check(port), 0);
+});
+
+Deno.test("container: the permissions deny every private IPv4 network, and allow the listen", async () => {
+  const { cmd } = await readDockerfile();
+  const deny = cmd.find((arg) => arg.startsWith("--deny-net="))!;
+  const hosts = [
+    ...["0.0.0.1", "0.1.2.3", "0.255.255.255", "10.0.0.1", "100.64.0.1", "100.127.255.255", "169.254.169.254"],
+    ...["172.16.0.1", "172.31.255.255", "192.168.1.1", "198.18.0.1", "224.0.0.1", "::ffff:10.0.0.1", "::ffff:0.1.2.3"],
+  ];
+  const code = `Deno.listen({ hostname: "0.0.0.0", port: 0 }).close();
+  for (const hostname of ${JSON.stringify(hosts)}) {
+    try { await Deno.connect({ hostname, port: 80 }); console.log(hostname); } catch (error) {
+      if (error.name !== "NotCapable") console.log(hostname, error.name);
+    }
   }`;
   const dir = await Deno.makeTempDir();
   await Deno.writeTextFile(`${dir}/t.ts`, code);
   const output = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", "--no-config", "--allow-net", deny, `${dir}/t.ts`],
     stdout: "piped",
+    stderr: "piped",
   }).output();
   await Deno.remove(dir, { recursive: true });
-  assert.equal(new TextDecoder().decode(output.stdout).trim(), Array(4).fill("NotCapable").join("\n"));
+  const text = new TextDecoder().decode(output.stdout) + new TextDecoder().decode(output.stderr);
+  assert.equal(text, "");
 });
 
 Deno.test("hideFromChildren: another process of the same user cannot read the runner's environment", async () => {
@@ -94,8 +138,7 @@ Deno.test("the image holds every file that the runner loads, no test, and nothin
     .map((path) => path.slice(ROOT.length)).filter((path) => !path.startsWith("node_modules/"));
   loaded.push("runner/http/dashboard.html");
   assert.ok(loaded.length > 60, String(loaded.length));
-  const dockerfile = await Deno.readTextFile(new URL("Dockerfile", import.meta.url));
-  const copied = [...dockerfile.matchAll(/^COPY --chown=runner (.+) \S+$/gm)].flatMap((match) => match[1]!.split(" "));
+  const copied = (await readDockerfile()).copies.flatMap(({ from }) => from);
   const ignore = (await Deno.readTextFile(`${ROOT}.dockerignore`)).split("\n").filter((line) => !/^(#|$)/.test(line));
   const sent = ignore.filter((line) => line.startsWith("!")).map((line) => line.slice(1));
   assert.deepEqual(ignore[0], "*", "what is not named is not sent: .env, .git, node_modules");
@@ -152,17 +195,38 @@ Deno.test("every name that the runner, its README and its compose file read or s
 
 Deno.test("compose: a stop is waited for longer than the runner's own phases last, and PID 1 hands signals on", async () => {
   const compose = await Deno.readTextFile(new URL("compose.yaml", import.meta.url));
-  const dockerfile = await Deno.readTextFile(new URL("Dockerfile", import.meta.url));
   const grace = Number(/stop_grace_period: (\d+)s/.exec(compose)![1]);
-  const { stopSeconds } = parseEnv({
-    SUPABASE_URL: "https://project.supabase.co",
-    SUPABASE_SECRET_KEYS: '{"default":"k"}',
-    HF_FILE_SALT: "salt-of-the-test",
-  });
+  const { stopSeconds } = parseEnv(ENV);
   assert.ok(grace > stopSeconds + 15, "uploads, then the last calls to the queue");
-  assert.match(dockerfile, /apt-get install .*\btini\b/);
-  assert.match(dockerfile, /\nENTRYPOINT \["tini", "--"\]\n/);
-  assert.match(dockerfile, /\nHEALTHCHECK [^]*\/health/);
+  const { packages, entrypoint } = await readDockerfile();
+  assert.ok(packages.includes("tini"));
+  assert.deepEqual(entrypoint, ["tini", "--"]);
+});
+
+Deno.test("image: its base is Debian trixie by exact tag, and one work directory is named everywhere", async () => {
+  const { base, cmd, env } = await readDockerfile();
+  assert.match(base, /^debian:trixie-\d{8}-slim(@sha256:[0-9a-f]{64})?$/);
+  const { workDir } = parseEnv(ENV);
+  const text = async (path: string) => await Deno.readTextFile(`${ROOT}${path}`);
+  assert.equal(/^# RUNNER_WORK_DIR=(.*)$/m.exec(await text(".env.example"))![1], workDir);
+  assert.equal(env.RUNNER_WORK_DIR, undefined, "the default counts");
+  assert.match(await text("runner/space/Dockerfile"), new RegExp(`chown runner ${workDir} `));
+  assert.ok(cmd.includes(`--allow-write=${workDir}`));
+  const compose = await text("runner/space/compose.yaml");
+  assert.equal(/RUNNER_WORK_DIR: (.*)/.exec(compose)![1], workDir);
+  assert.match(compose, new RegExp(`- work:${workDir}\\n`));
+});
+
+Deno.test("compose: mem_limit is what docs/runner.md says, for the default concurrency", async () => {
+  const compose = await Deno.readTextFile(new URL("compose.yaml", import.meta.url));
+  const docs = await Deno.readTextFile(`${ROOT}docs/runner.md`);
+  const gigabytes = Number(/mem_limit: (\d+)g/.exec(compose)![1]);
+  const [, said, runner, job] = /is (\d+) GiB: (\d+) MiB for the runner[^,]*, (\d+) MiB for each of two jobs/.exec(
+    docs,
+  )!.map(Number);
+  assert.equal(said, gigabytes);
+  assert.ok(runner! + 2 * job! <= gigabytes * 1024);
+  assert.equal(parseEnv(ENV).concurrency, 2);
 });
 
 Deno.test("README front matter: only what the Hub's configuration reference knows, in the values it takes", async () => {
@@ -178,8 +242,3 @@ Deno.test("README front matter: only what the Hub's configuration reference know
   assert.match(fields.emoji!, /^\p{Emoji_Presentation}$/u);
   assert.ok(fields.short_description!.length <= 60);
 });
-
-async function containerCommand(): Promise<string[]> {
-  const text = await Deno.readTextFile(new URL("Dockerfile", import.meta.url));
-  return JSON.parse(/^CMD (\[.*\])$/m.exec(text)![1]!);
-}
