@@ -1,15 +1,12 @@
 /**
- * A database of one's own for one test: a copy (about 0.1 s) of the migrated one in the cluster that `deno task test`
- * started.
+ * A database of one's own for one test: a copy (about 0.1 s) of the migrated one in the cluster of the run.
  *
  * @example
  * await using database = await createTestDatabase();
  * const [row] = await database.sql`select enqueue_video(…)`;
  */
 import createClient, { type Options, type PostgresType, type Sql } from "postgres";
-
-/** Names the cluster: an address as its superuser. */
-export const CLUSTER_VARIABLE = "KEEPSTREAM_TEST_POSTGRES_URL";
+import { sharedClusterUrl } from "./test_cluster.ts";
 
 export type TestRole = "supabase_admin" | "postgres" | "authenticator" | "anon" | "authenticated" | "service_role";
 
@@ -30,13 +27,10 @@ export interface TestDatabase extends AsyncDisposable {
 }
 
 /**
- * Needs `--allow-env` and a cluster: run tests with `deno task test`.
- *
- * @param options.cluster another cluster than the one of `deno task test`: an address as its superuser
+ * @param options.cluster another cluster than that of the run: an address as its superuser
  */
 export async function createTestDatabase(options: { cluster?: string } = {}): Promise<TestDatabase> {
-  const cluster = options.cluster ?? Deno.env.get(CLUSTER_VARIABLE);
-  if (!cluster) throw new Error(`${CLUSTER_VARIABLE} is not set: run tests with \`deno task test [files…]\``);
+  const cluster = options.cluster ?? await sharedClusterUrl();
   const name = `test_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
   await onCluster(cluster, (sql) => sql.unsafe(`create database ${name} template postgres owner postgres`));
   const clients: Sql[] = [];

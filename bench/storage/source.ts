@@ -5,7 +5,7 @@
 import { startGuard } from "../../dev/guard.ts";
 import { startPostgres } from "../../dev/postgres.ts";
 import { type RunnerProcess, type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
-import { CLUSTER_VARIABLE } from "../../dev/test_database.ts";
+import { CLUSTER_VARIABLE } from "../../dev/test_cluster.ts";
 import { makeBenchMedia, MEDIA_DIR } from "../download/media.ts";
 
 const ACCOUNTS = 5;

@@ -12,7 +12,7 @@ import { adversarialPages, expansionBomb } from "../../dev/sites/packed_page.ts"
 import { base64, episodeListPage, mirrorPage } from "../../dev/sites/select_base64_site.ts";
 import { serveSite } from "../../dev/sites/serve.ts";
 import { htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
-import { CLUSTER_VARIABLE } from "../../dev/test_database.ts";
+import { CLUSTER_VARIABLE } from "../../dev/test_cluster.ts";
 import { parseHtml } from "../../sources/html.ts";
 import { unpackScripts } from "../../sources/resolvers/packed_script.ts";
 import { scriptMedia } from "../../sources/resolvers/script_media.ts";

@@ -6,7 +6,7 @@
 import process from "node:process";
 import { startGuard } from "../../dev/guard.ts";
 import { type Postgres, startPostgres } from "../../dev/postgres.ts";
-import { CLUSTER_VARIABLE } from "../../dev/test_database.ts";
+import { CLUSTER_VARIABLE } from "../../dev/test_cluster.ts";
 
 export async function withOwnPostgres(run: (postgres: Postgres) => Promise<void>): Promise<void> {
   const guard = startGuard();
