@@ -8,6 +8,13 @@ import { err, ok, type Result } from "./result.ts";
 export const MAX_TARGET_LENGTH = 16_384;
 export const DEFAULT_PORTS: readonly number[] = [80, 443, 8080];
 
+/** EXTRA_PORTS: a comma list of ports beside the usual ones. */
+export function parseExtraPorts(text: string): Result<readonly number[], string> {
+  const parts = text.split(",").map((part) => part.trim()).filter((part) => part !== "");
+  const wrong = parts.find((part) => !/^\d{1,5}$/.test(part) || Number(part) < 1 || Number(part) > 65_535);
+  return wrong === undefined ? ok(parts.map(Number)) : err(`${wrong} is not a port`);
+}
+
 export interface TargetPolicy {
   /** Ports beside 80, 443 and 8080. */
   readonly extraPorts?: readonly number[];

@@ -3,6 +3,8 @@
  * Example: `parseEnv(Deno.env.toObject())`.
  */
 import { z } from "zod";
+import { parseExtraPorts } from "../core/target_policy.ts";
+import { isLoopbackUrl, parseAllowedOrigins } from "../core/allowed_origins.ts";
 
 const GIB = 1024 ** 3;
 
@@ -15,7 +17,19 @@ const secretKeys = z.string().transform((text, context): string[] => {
   }
 });
 
-const originList = z.string().default("").transform((text) => text.split(",").map((one) => one.trim()).filter(Boolean));
+const originList = z.string().default("").transform((text, context): readonly string[] => {
+  const origins = parseAllowedOrigins(text);
+  if (origins.ok) return origins.value;
+  context.addIssue(origins.error);
+  return z.NEVER;
+});
+
+const portList = z.string().default("").transform((text, context): readonly number[] => {
+  const ports = parseExtraPorts(text);
+  if (ports.ok) return ports.value;
+  context.addIssue(ports.error);
+  return z.NEVER;
+});
 
 /** Rules over several names are checked even where single names are wrong, so that one start shows all that is. */
 const always = () => true;
@@ -39,12 +53,13 @@ const schema = z.object({
   RUNNER_EXTRAS: z.enum(["on", "off"]).default("on"),
   MEGA_API_URL: z.url().optional(),
   PORT: z.coerce.number().int().min(0).max(65535).default(7860),
+  EXTRA_PORTS: portList,
   DEV_ALLOWED_ORIGINS: originList,
 }).refine((env) => env.SUPABASE_SECRET_KEYS ?? env.SUPABASE_SERVICE_ROLE_KEY, {
   path: ["SUPABASE_SECRET_KEYS"],
   message: "is missing (or the legacy SUPABASE_SERVICE_ROLE_KEY)",
   when: always,
-}).refine((env) => !env.DEV_ALLOWED_ORIGINS?.length || isLoopback(env.SUPABASE_URL), {
+}).refine((env) => !env.DEV_ALLOWED_ORIGINS?.length || isLoopbackUrl(env.SUPABASE_URL), {
   path: ["DEV_ALLOWED_ORIGINS"],
   message: "is for development only: SUPABASE_URL must be on loopback",
   when: always,
@@ -69,6 +84,8 @@ export type RunnerEnv = {
   readonly extras: boolean;
   readonly megaApiUrl: string | undefined;
   readonly port: number;
+  /** Ports beside 80, 443 and 8080 that videos may be fetched from. */
+  readonly extraPorts: readonly number[];
   readonly allowedOrigins: readonly string[];
   /** Loopback while developing: nobody else is to reach a runner that may fetch from loopback. */
   readonly hostname: string;
@@ -103,15 +120,11 @@ export function parseEnv(variables: Readonly<Record<string, string>>): RunnerEnv
     extras: env.RUNNER_EXTRAS === "on",
     megaApiUrl: env.MEGA_API_URL,
     port: env.PORT,
+    extraPorts: env.EXTRA_PORTS,
     allowedOrigins: env.DEV_ALLOWED_ORIGINS,
     hostname: env.DEV_ALLOWED_ORIGINS.length > 0 ? "127.0.0.1" : "0.0.0.0",
     storage: filled,
   };
-}
-
-function isLoopback(url: string): boolean {
-  if (!URL.canParse(url)) return false;
-  return ["127.0.0.1", "localhost", "[::1]"].includes(new URL(url).hostname);
 }
 
 function hostName(): string {

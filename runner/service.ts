@@ -71,7 +71,7 @@ export async function startRunner(
     events,
     proxy,
     targets,
-    policy: { allowedOrigins: env.allowedOrigins },
+    policy: { allowedOrigins: env.allowedOrigins, extraPorts: env.extraPorts },
     disk: createDiskBudget(env.workDir),
     slots: createSlots(PART_STREAMS),
     health: createHealthBook({ now: Date.now }),

@@ -4,6 +4,7 @@
 import { z } from "zod";
 import { parseHttpUrl } from "../core/http_url.ts";
 import { declaredRights } from "../core/rights.ts";
+import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
 import { subtitleSchema } from "./source_list.ts";
 
 export const MAX_CATALOGUE_ENTRIES = 5_000;
@@ -45,7 +46,10 @@ export type CheckedCatalogue =
   | { readonly ok: false; readonly error: readonly CatalogueProblem[] };
 
 /** Checks a whole list; every bad entry is reported, not the first alone. */
-export function checkCatalogue(list: unknown, maxEntries = MAX_CATALOGUE_ENTRIES): CheckedCatalogue {
+export function checkCatalogue(
+  list: unknown,
+  { maxEntries = MAX_CATALOGUE_ENTRIES, policy = {} }: { maxEntries?: number | undefined; policy?: TargetPolicy } = {},
+): CheckedCatalogue {
   if (!Array.isArray(list)) return refused("the catalogue must be a JSON array of entries");
   if (list.length > maxEntries) return refused(`at most ${maxEntries} entries at once`);
   const values: CatalogueListEntry[] = [];
@@ -63,9 +67,30 @@ export function checkCatalogue(list: unknown, maxEntries = MAX_CATALOGUE_ENTRIES
     const name = `${parsed.data.mal_id}/${parsed.data.episode}`;
     if (seen.has(name)) problems.push({ index, source: null, reasons: [`title ${name} stands in the list twice`] });
     seen.add(name);
+    problems.push(...refusedAddresses(parsed.data, policy).map((refusal) => ({ index, ...refusal })));
     values.push(parsed.data);
   }
   return problems.length === 0 ? { ok: true, value: values } : { ok: false, error: problems };
+}
+
+/** The addresses of an entry that neither functions, runner nor proxy would fetch. */
+function refusedAddresses({ sources }: CatalogueListEntry, policy: TargetPolicy): Omit<CatalogueProblem, "index">[] {
+  return sources.flatMap(({ url, subtitles }, source) => {
+    const places = [
+      { path: `sources.${source}.url`, url },
+      ...(subtitles ?? []).map(({ url }, at) => ({ path: `sources.${source}.subtitles.${at}.url`, url })),
+    ];
+    return places.flatMap(({ path, url }) => {
+      const checked = checkTarget(url, policy);
+      if (checked.ok) return [];
+      const { origin } = new URL(url);
+      const advice = checked.error.reason.startsWith("port ")
+        ? "add it to EXTRA_PORTS of functions, runner and proxy"
+        : `use a public address, or start \`deno task dev --allow-origin ${origin}\``;
+      const reason = `${origin} would be refused when it is played or archived (${checked.error.reason}): ${advice}`;
+      return [{ source, reasons: [`${path}: ${reason}`] }];
+    });
+  });
 }
 
 function refused(reason: string): CheckedCatalogue {

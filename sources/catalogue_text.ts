@@ -1,7 +1,9 @@
 // A catalogue as JSON or CSV text → checked entries, or a reason per line.
-// CSV: mal_id,episode,title,rights,url,resolution,kind,label,subtitles – rows of the same episode are its sources.
+// CSV: mal_id,episode,title,rights,url,resolution,kind,label,subtitles – rows of the same episode are its sources; the columns may be
+// separated by semicolons or tabs.
 // Example: "mal_id,episode,url\n55825,1,https://own.example/ep1.mp4". Runs on: Deno, edge runtime.
 import { parse } from "csv-parse/sync";
+import type { TargetPolicy } from "../core/target_policy.ts";
 import { type CatalogueListEntry, checkCatalogue } from "./catalogue_entry.ts";
 import { entryLines, syntaxProblem, withoutByteOrderMark } from "./entry_lines.ts";
 
@@ -17,16 +19,18 @@ export type ParsedCatalogue =
 export interface CatalogueTextOptions {
   /** 5,000 when left out: what one call of the operator function takes. */
   readonly maxEntries?: number;
+  /** Where the system may fetch from; an entry that is elsewhere would be answered, and then neither play nor be archived. */
+  readonly policy?: TargetPolicy;
 }
 
 export function parseCatalogueText(
   text: string,
   format: "json" | "csv",
-  { maxEntries }: CatalogueTextOptions = {},
+  { maxEntries, policy = {} }: CatalogueTextOptions = {},
 ): ParsedCatalogue {
   const listed = format === "csv" ? fromCsv(text) : fromJson(withoutByteOrderMark(text));
   if ("problems" in listed) return { ok: false, problems: listed.problems };
-  const checked = checkCatalogue(listed.entries, maxEntries);
+  const checked = checkCatalogue(listed.entries, { maxEntries, policy });
   if (checked.ok) return { ok: true, entries: checked.value };
   const byLine = new Map<number, string[]>();
   for (const { index, source, reasons } of checked.error) {
@@ -65,6 +69,7 @@ function fromCsv(text: string): Listed {
   try {
     rows = parse(text, {
       columns: true,
+      delimiter: delimiterOf(text),
       bom: true,
       trim: true,
       skip_empty_lines: true,
@@ -79,6 +84,12 @@ function fromCsv(text: string): Listed {
     return { problems: [{ line: 1, reasons: [`unknown column ${unknown.join(", ")}; known: ${COLUMNS.join(", ")}`] }] };
   }
   return groupRows(rows);
+}
+
+/** What separates the columns of the first line: spreadsheets write semicolons or tabs where the comma is a decimal sign. */
+function delimiterOf(text: string): string {
+  const header = /^[^\r\n]*/.exec(text)![0];
+  return [";", "\t"].find((delimiter) => !header.includes(",") && header.includes(delimiter)) ?? ",";
 }
 
 /** Rows of one episode become one entry; its title and rights are those of the first row that names them. */

@@ -1,6 +1,8 @@
 // Supabase's address and service key out of the names the platform provides: the key set first, the legacy key else.
 // Example: parseSupabaseEnv({ SUPABASE_URL, SUPABASE_SECRET_KEYS: '{"default":"sb_secret_…"}' }). Runs on: Deno, edge runtime.
 import { z } from "zod";
+import { parseExtraPorts } from "../../core/target_policy.ts";
+import { isLoopbackUrl, parseAllowedOrigins } from "../../core/allowed_origins.ts";
 
 export const httpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https address" });
 /** Headers take nothing else, and placeholders hold an ellipsis. */
@@ -22,6 +24,29 @@ export const supabaseEnvSchema = z.object({
 }).refine((env) => env.SUPABASE_SECRET_KEYS ?? env.SUPABASE_SERVICE_ROLE_KEY, {
   message: "SUPABASE_SECRET_KEYS (or the legacy SUPABASE_SERVICE_ROLE_KEY) is missing",
 });
+
+/** DEV_ALLOWED_ORIGINS */
+export const allowedOriginsSchema = z.string().default("").transform((text, context): readonly string[] => {
+  const origins = parseAllowedOrigins(text);
+  if (origins.ok) return origins.value;
+  context.addIssue(origins.error);
+  return z.NEVER;
+});
+
+/** EXTRA_PORTS */
+export const extraPortsSchema = z.string().default("").transform((text, context): readonly number[] => {
+  const ports = parseExtraPorts(text);
+  if (ports.ok) return ports.value;
+  context.addIssue(ports.error);
+  return z.NEVER;
+});
+
+/** For `.refine(...)`: a deployed function may not fetch from anywhere private. */
+export const forDevelopmentOnly = [
+  (env: { DEV_ALLOWED_ORIGINS: readonly string[]; SUPABASE_URL: string }) =>
+    env.DEV_ALLOWED_ORIGINS.length === 0 || isLoopbackUrl(env.SUPABASE_URL),
+  { message: "DEV_ALLOWED_ORIGINS is for development only: SUPABASE_URL must be on loopback" },
+] as const;
 
 export type SupabaseEnv = z.infer<typeof supabaseEnvSchema>;
 

@@ -3,6 +3,7 @@
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
+import type { TargetPolicy } from "../../core/target_policy.ts";
 import { parseCatalogueText } from "../../sources/catalogue_text.ts";
 import { parseProviderText } from "../../sources/provider_text.ts";
 import { isOperator } from "../_shared/operator_key.ts";
@@ -32,10 +33,12 @@ export interface ArchiveAppTools {
   readonly store: ArchiveStore;
   readonly operatorKeys: readonly string[];
   readonly health: HealthCheck;
+  /** Where the catalogue's addresses may be. */
+  readonly policy?: TargetPolicy;
   readonly onError: (event: "request:failed", error: unknown, requestId: string) => void;
 }
 
-export function createArchiveApp({ store, operatorKeys, health, onError }: ArchiveAppTools): Hono {
+export function createArchiveApp({ store, operatorKeys, health, policy = {}, onError }: ArchiveAppTools): Hono {
   const app = new Hono();
   app.use(allowAllOrigins);
   app.use(manners);
@@ -79,7 +82,7 @@ export function createArchiveApp({ store, operatorKeys, health, onError }: Archi
     app.post(`${base}/catalogue`, async (c) => {
       const format = bodyFormat(c);
       if (format === null) return unsupported(c, "application/json or text/csv");
-      const parsed = parseCatalogueText(await c.req.text(), format);
+      const parsed = parseCatalogueText(await c.req.text(), format, { policy });
       if (!parsed.ok) return invalid(c, "the catalogue has lines that cannot be used", { problems: parsed.problems });
       return done(c, { report: await store.importCatalogue(parsed.entries, isDryRun(c)) });
     });

@@ -15,6 +15,7 @@ export function buildArchiveApp(variables: Readonly<Record<string, string>>): Ho
     store: createArchiveStore(supabase),
     operatorKeys: env.serviceKeys,
     health: cachedHealth(() => checkDatabase(supabase), Date.now),
+    policy: env.policy,
     onError: (event, error, requestId) => logEvent(event, { request_id: requestId, error: String(error) }),
   });
 }

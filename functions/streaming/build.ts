@@ -38,7 +38,7 @@ export function buildStreamingApp(
   const env = parseStreamingEnv(variables);
   const now = Date.now;
   const hosts = createHostGate();
-  const policy = { allowedOrigins: env.DEV_ALLOWED_ORIGINS };
+  const policy = { allowedOrigins: env.DEV_ALLOWED_ORIGINS, extraPorts: env.EXTRA_PORTS };
   const onError = (event: string, error: unknown) => logEvent(event, { error: String(error) });
   const supabase = createClient(env.SUPABASE_URL, env.serviceKeys[0], { auth: { persistSession: false } });
   const store = createEpisodeStore(supabase);

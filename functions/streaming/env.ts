@@ -2,7 +2,15 @@
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { parseSigningKeys } from "../../core/link.ts";
-import { envProblems, httpUrl, serviceKeys, supabaseEnvSchema } from "../_shared/supabase_env.ts";
+import {
+  allowedOriginsSchema,
+  envProblems,
+  extraPortsSchema,
+  forDevelopmentOnly,
+  httpUrl,
+  serviceKeys,
+  supabaseEnvSchema,
+} from "../_shared/supabase_env.ts";
 
 const seconds = (fallback: number) => z.coerce.number().int().min(0).default(fallback);
 
@@ -29,13 +37,10 @@ const schema = z.intersection(
     S3_ENDPOINT: httpUrl.optional(),
     S3_BUCKET: z.string().optional(),
     STORAGE_FOLDER_URL: httpUrl.optional(),
-    DEV_ALLOWED_ORIGINS: z.string().default("").transform((text) =>
-      text.split(",").map((one) => one.trim()).filter(Boolean)
-    ),
+    EXTRA_PORTS: extraPortsSchema,
+    DEV_ALLOWED_ORIGINS: allowedOriginsSchema,
   }),
-).refine((env) => env.DEV_ALLOWED_ORIGINS.length === 0 || isLoopback(env.SUPABASE_URL), {
-  message: "DEV_ALLOWED_ORIGINS is for development only: SUPABASE_URL must be on loopback",
-});
+).refine(...forDevelopmentOnly);
 
 export type StreamingEnv = z.infer<typeof schema> & { readonly serviceKeys: readonly [string, ...string[]] };
 
@@ -56,8 +61,4 @@ export function archiveBases(env: StreamingEnv): readonly string[] {
     ...(S3_ENDPOINT && S3_BUCKET ? [`${plain(S3_ENDPOINT)}/${S3_BUCKET}/`] : []),
     ...(STORAGE_FOLDER_URL ? [`${plain(STORAGE_FOLDER_URL)}/`] : []),
   ];
-}
-
-function isLoopback(url: string): boolean {
-  return ["127.0.0.1", "localhost", "[::1]"].includes(new URL(url).hostname);
 }
