@@ -30,6 +30,8 @@ export interface StorageAccount {
 export interface DataFolder {
   readonly dir: string;
   readonly secrets: Secrets;
+  /** Processes of the system that was here before and had no chance to stop: its guard is ending them. */
+  readonly abandoned: readonly number[];
   /** Tells others in `running.json`; gone after `release`. */
   announce(state: unknown): Promise<void>;
   release(): Promise<void>;
@@ -47,7 +49,9 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
   }
   try {
     const secrets = await readOrMakeSecrets(path);
+    const before = await readState<{ processes?: Record<string, number> }>(path).catch(() => null);
     return {
+      abandoned: Object.values(before?.processes ?? {}),
       dir: path,
       secrets,
       announce: (state) => writePrivately(join(path, STATE_FILE), JSON.stringify(state, null, 2)),

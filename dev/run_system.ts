@@ -6,12 +6,14 @@ import { readRunning } from "./data_folder.ts";
 import { createLogStream } from "./log_stream.ts";
 import { clusterHome } from "./postgres/home.ts";
 import { SetupError } from "./setup_error.ts";
-import { type RunningSystem, startSystem } from "./system.ts";
+import { type RunningSystem, startSystem, type SystemOptions } from "./system.ts";
 
 const FORCE_AFTER_MS = 1000;
 
 /** @throws {SetupError} when it cannot start, or when a part ended by itself; nothing is left running then. */
-export async function runUntilInterrupted(options: { dataDir: string; ports: "fixed" | "free" }): Promise<void> {
+export async function runUntilInterrupted(
+  options: Pick<SystemOptions, "dataDir" | "ports" | "allowedOrigins">,
+): Promise<void> {
   const log = createLogStream(console.log, { colour: Deno.stdout.isTerminal() && !Deno.env.has("NO_COLOR") });
   const interrupted = Promise.withResolvers<null>();
   let firstAt: number | undefined;

@@ -9,6 +9,10 @@ import { CLUSTER_VARIABLE, withTestCluster } from "./test_cluster.ts";
 if (import.meta.main) Deno.exit(await main(Deno.args));
 
 async function main(args: readonly string[]): Promise<number> {
+  if (args.includes("--help")) {
+    console.log("usage: deno task test [FILE…] [options of `deno test`: see deno test --help]");
+    return 0;
+  }
   try {
     await installPrograms([ARIA2, FFMPEG, CHROMIUM], console.error);
     return await withTestCluster((clusterUrl) => denoTest(args, clusterUrl));

@@ -5,6 +5,7 @@
  * @example await using system = await startSystem({ dataDir, ports: "free" });
  */
 import { join } from "node:path";
+import { afterAbandoned } from "./abandoned.ts";
 import { startCronWorker } from "./cron_worker.ts";
 import { type DataFolder, openDataFolder, readRunning, type Secrets, type StorageAccount } from "./data_folder.ts";
 import { type Gateway, startGateway } from "./gateway/gateway.ts";
@@ -45,6 +46,8 @@ export interface SystemOptions {
   readonly log?: LogLine;
   /** false: Postgres may lose what it was told last. For tests. */
   readonly durable?: boolean;
+  /** The operator's own servers that may be fetched from, beside those of this system. */
+  readonly allowedOrigins?: readonly string[];
   /** More or other variables for the functions and the runner: a shorter lease, a longer time-out. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -94,7 +97,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const parts = new Parts(log);
   parts.add("folder", folder.release);
   try {
-    const ports = await choosePorts(options.ports, folder.dir);
+    const ports = await afterAbandoned(() => choosePorts(options.ports, folder.dir), { pids: folder.abandoned, log });
     const guard = startGuard();
     parts.add("guard", guard.close);
     const running = await startParts({ ...options, folder, guard, ports, log, parts });
@@ -141,7 +144,7 @@ async function startParts(context: Context): Promise<RunningSystem> {
     startOriginService(context),
   ]);
   const gateway = await startPlatform(context, postgres);
-  const allowedOrigins = [origin.url, hub.url, hub.cdnUrl];
+  const allowedOrigins = [origin.url, hub.url, hub.cdnUrl, ...context.allowedOrigins ?? []];
   const platform = { gateway: gateway.url, postgres: postgres.url, hub: hub.url, origin: origin.url };
   const platformEnv = { ...platformVariables({ ...platform, secrets, allowedOrigins }), ...context.env };
   const [proxy, web, runner] = await settleAll([

@@ -206,7 +206,7 @@ Deno.test("deno task dev: SIGTERM → exit 0, and the next start finds its data 
   while ((await survivors(after)).length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(await findRunningSystem(data.dir), null);
 
-  const third = runMain(data.dir, { args: ["--reset"] });
+  const third = runMain(data.dir, { args: ["--reset", "--yes"] });
   const reset = await runningOf(third, data.dir);
   assert.notDeepEqual(reset.keys, before.keys);
   Deno.kill(reset.processes.postgres!, "SIGKILL"); // Postgres dies while everything runs

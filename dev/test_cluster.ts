@@ -4,9 +4,9 @@
  * `deno task test` starts one for its run. A plain `deno test -A` gets one from `sharedClusterUrl()`: the first test that
  * needs it starts a process of its own that keeps the cluster until the test process has ended, however it ended.
  */
-import process from "node:process";
 import { startGuard } from "./guard.ts";
 import { startPostgres } from "./postgres.ts";
+import { isAlive } from "./process_alive.ts";
 
 /** Names the cluster: an address as its superuser. */
 export const CLUSTER_VARIABLE = "KEEPSTREAM_TEST_POSTGRES_URL";
@@ -63,15 +63,6 @@ async function startKeeper(): Promise<string> {
   const text = new TextDecoder();
   if (code !== 0) throw new Error(`no Postgres for the tests: ${text.decode(stderr)}`);
   return text.decode(stdout).trim();
-}
-
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as { code?: string }).code === "EPERM";
-  }
 }
 
 /** Removes the folders of runs that were killed with -9. */

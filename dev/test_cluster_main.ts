@@ -2,7 +2,8 @@
  * Keeps a test cluster for the process with the given pid. `start PID` starts `keep PID` in a session of its own, prints the
  * cluster's address and ends: the tests then have no child process that a sanitizer would report.
  */
-import { isAlive, withTestCluster } from "./test_cluster.ts";
+import { isAlive } from "./process_alive.ts";
+import { withTestCluster } from "./test_cluster.ts";
 
 const POLL_MS = 250;
 

@@ -2,6 +2,7 @@
  * Runs cf-proxy or web on this machine in real workerd: the Worker as it is deployed, a Cache API in memory, static files.
  * `await using worker = await startWorker({ vars: { STREAM_SIGNING_KEYS: "k1:…" } })`
  */
+import { lookup } from "node:dns/promises";
 import { build, stop as stopEsbuild } from "esbuild";
 import workerd from "workerd";
 import { buildAssets } from "../web/assets_build.ts";
@@ -166,7 +167,8 @@ async function config(options: WorkerOptions): Promise<string> {
   const bindings = Object.entries(vars).map(([name, text]) => `(name = ${quote(name)}, text = ${quote(text)})`);
   if (options.worker === "web") bindings.push(`(name = "ASSETS", service = "assets")`);
   if (options.rateLimit) bindings.push(`(name = "RATE_LIMIT", service = (name = "limiter", entrypoint = "Limiter"))`);
-  const networks = options.allowNetworks ?? ["public", "127.0.0.0/8", "::1/128"];
+  const own = await networksOf(options.allowedOrigins ?? []);
+  const networks = options.allowNetworks ?? ["public", "127.0.0.0/8", "::1/128", ...own];
   const common = `compatibilityDate = ${quote(compatibilityDate)}, compatibilityFlags = [${
     compatibilityFlags.map(quote).join(", ")
   }]`;
@@ -193,6 +195,16 @@ const config :Workerd.Config = (
   sockets = [(name = "http", address = "127.0.0.1:${options.port ?? 0}", http = (), service = "main")],
 );
 `;
+}
+
+/** What workerd has to be allowed to dial so that these origins can be reached, and nothing beside them. */
+export async function networksOf(origins: readonly string[]): Promise<readonly string[]> {
+  const found = await Promise.all(origins.map(async (origin) => {
+    const host = new URL(origin).hostname.replace(/^\[(.*)\]$/, "$1");
+    const addresses = await lookup(host, { all: true }).catch(() => []); // a name that means nothing is dialled in vain
+    return addresses.map(({ address, family }) => `${address}/${family === 6 ? 128 : 32}`);
+  }));
+  return [...new Set(found.flat())];
 }
 
 /** The proxy as it would be deployed, for another runtime than startWorker's. */

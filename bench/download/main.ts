@@ -4,6 +4,7 @@
  * in bench/results/download.json; bench/results/download.svg is drawn from all.
  */
 import os from "node:os";
+import { commandLine, wholeNumber } from "../../dev/command_line.ts";
 import { C1, type Host, startHost, UNCAPPED } from "./line.ts";
 import { processorSeconds, residentBytes, untilIdle, watchBusy } from "./load.ts";
 import { limitSeconds, makeBenchMedia } from "./media.ts";
@@ -27,10 +28,16 @@ const PARTS = {
 const HLS_CONNECTIONS = 32;
 const MEMORY_SAMPLE_MS = 40;
 const resultsDir = new URL("../results/", import.meta.url);
-const asked = Deno.args.filter((arg) => !arg.startsWith("--"));
-const rounds = Number(Deno.args.find((arg) => arg.startsWith("--rounds="))?.slice(9) ?? 3);
-/** Seconds at most that an idle machine is waited for before each download. */
-const wait = Number(Deno.args.find((arg) => arg.startsWith("--wait="))?.slice(7) ?? 60);
+const { asked, rounds, wait } = commandLine({
+  usage: "usage: deno task bench:download [c1] [large] [sequential] [uncapped] [pieces] [--rounds N] [--wait SECONDS]",
+  options: { rounds: { type: "string", default: "3" }, wait: { type: "string", default: "60" } },
+  positionals: [...Object.keys(PARTS), "pieces"],
+}, ({ values, positionals }) => ({
+  asked: positionals,
+  rounds: wholeNumber(values.rounds, "--rounds", { min: 1, max: 1000 }),
+  /** Seconds at most that an idle machine is waited for before each download. */
+  wait: wholeNumber(values.wait, "--wait", { min: 0, max: 86_400 }),
+}));
 const isAsked = (part: string) => asked.length === 0 || asked.includes(part);
 
 await makeBenchMedia();

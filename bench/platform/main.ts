@@ -4,12 +4,15 @@
  */
 import { createClient } from "@supabase/supabase-js";
 import createSql from "postgres";
+import { commandLine } from "../../dev/command_line.ts";
 import { startGateway } from "../../dev/gateway/gateway.ts";
 import { makeProjectKeys } from "../../dev/gateway/keys.ts";
 import { startGuard } from "../../dev/guard.ts";
 import { startNetWorker } from "../../dev/net_worker.ts";
 import { startPostgres } from "../../dev/postgres.ts";
 import { startSystem } from "../../dev/system.ts";
+
+commandLine({ usage: "usage: deno task bench:platform" });
 
 const ROUNDS = 3;
 const CALLS = 400;

@@ -12,6 +12,7 @@ import { encodeBase64Url } from "../../core/base64url.ts";
 import { parsePlaylist } from "../../core/hls.ts";
 import { parseSigningKeys, signLink, type SignLinkOptions } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
+import { CommandError, commandLine } from "../../dev/command_line.ts";
 import { createTestHub } from "../../dev/hub/test_hub.ts";
 import { type RunningWorker, startWorker } from "../../dev/workerd.ts";
 import { MEBIBYTE, SEGMENTS, type Spelling } from "./origin.ts";
@@ -78,8 +79,14 @@ interface Variant {
 if (import.meta.main) await main();
 
 async function main(): Promise<void> {
-  const quick = Deno.args.includes("--quick");
-  const only = Deno.args.find((arg) => arg.startsWith("--only="))?.slice("--only=".length);
+  const { quick = false, only } = commandLine({
+    usage: "usage: deno task bench:proxy [--quick] [--only body|small|playlists|decryption]",
+    options: { quick: { type: "boolean" }, only: { type: "string" } },
+  }, ({ values }) => {
+    const areas = ["body", "small", "playlists", "decryption"];
+    if (values.only === undefined || areas.includes(values.only)) return values;
+    throw new CommandError(`--only is one of ${areas.join(", ")}, not ${values.only}`);
+  });
   const origin = await startOriginProcess();
   try {
     const areas: Record<string, () => Promise<readonly Measurement[]>> = {

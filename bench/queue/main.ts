@@ -5,6 +5,7 @@
  */
 import { cpus, totalmem } from "node:os";
 import process from "node:process";
+import { commandLine } from "../../dev/command_line.ts";
 import { startGuard } from "../../dev/guard.ts";
 import { startPostgres } from "../../dev/postgres.ts";
 import { CLUSTER_VARIABLE } from "../../dev/test_cluster.ts";
@@ -35,7 +36,13 @@ interface Round {
   readonly finish: number;
 }
 
-const parts = Deno.args.length > 0 ? Deno.args : ["throughput", "large", "wake"];
+const PARTS = ["throughput", "large", "wake"];
+const { positionals } = commandLine({
+  usage: "usage: deno task bench:queue [throughput[:CLIENTS]] [large] [wake]",
+  options: {},
+  positionals: [...PARTS, ...CLIENTS.map((clients) => `throughput:${clients}`)],
+});
+const parts = positionals.length > 0 ? positionals : PARTS;
 const guard = startGuard();
 const dataDir = await Deno.makeTempDir({ prefix: "keepstream-bench-" });
 await Deno.chmod(dataDir, 0o755);

@@ -5,6 +5,7 @@
  * Writes bench/results/storage.json and storage.svg.
  */
 import { cpus, loadavg, release, totalmem } from "node:os";
+import { commandLine } from "../../dev/command_line.ts";
 import type { ReplicateOrder, Step } from "../../dev/hub/replicate_program.ts";
 import type { HubCall } from "../../dev/hub/state.ts";
 import { barCharts } from "../queue/plot.ts";
@@ -49,9 +50,12 @@ interface Round extends VariantResult {
   readonly uploadedBytes: number;
 }
 
-const wanted = Deno.args.length > 0 ? Deno.args : NAMES;
-const unknown = wanted.find((name) => !NAMES.includes(name));
-if (unknown !== undefined) throw new Error(`${unknown}: not one of ${NAMES.join(", ")}`);
+const { positionals } = commandLine({
+  usage: `usage: deno task bench:storage ${NAMES.map((name) => `[${name}]`).join(" ")}`,
+  options: {},
+  positionals: NAMES,
+});
+const wanted = positionals.length > 0 ? positionals : NAMES;
 const dir = await Deno.makeTempDir({ prefix: "keepstream-bench-storage-" });
 const hub = await startHubProgram();
 let malId = 1;

@@ -3,6 +3,7 @@
  * hosts 100 ms away beside the longest chain of requests that depend on each other; parsing; adversarial scripts, and pages made to cost.
  * `deno task bench:streaming` writes bench/results/streaming.json and streaming.svg.
  */
+import { commandLine } from "../../dev/command_line.ts";
 import { startFunction } from "../../dev/function_process.ts";
 import { createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
 import { startGuard } from "../../dev/guard.ts";
@@ -17,6 +18,8 @@ import { parseHtml } from "../../sources/html.ts";
 import { unpackScripts } from "../../sources/resolvers/packed_script.ts";
 import { scriptMedia } from "../../sources/resolvers/script_media.ts";
 import { drawPlot } from "./plot.ts";
+
+commandLine({ usage: "usage: deno task bench:streaming" });
 
 const ROUNDS = 5;
 const WARM_REQUESTS = 400;

@@ -3,30 +3,22 @@
  * its own on free ports and stops it at the end. Exit code 0 only if every step held; `--json` prints one document for machines.
  */
 import { terminalJson, terminalLines } from "../../core/terminal_text.ts";
+import { commandLine } from "../command_line.ts";
 import { createTeller, seconds } from "./teller.ts";
 import { connect, type Connection } from "./connect.ts";
 import * as story from "./story.ts";
 
 const DEMO_MAL_ID = 55825;
 const DEMO_TIMEOUT_MS = 180_000;
-const USAGE = `deno task demo [--json]
+const USAGE = `usage: deno task demo [--json]
 
   --json   one JSON document on standard output instead of the story
   --help   this text
 
 Exit codes: 0 every step held, 1 a step failed, 2 wrong arguments.`;
 
-async function main(args: readonly string[]): Promise<number> {
-  if (args.includes("--help")) {
-    console.log(USAGE);
-    return 0;
-  }
-  const unknown = args.find((arg) => arg !== "--json");
-  if (unknown !== undefined) {
-    console.error(`unknown argument ${unknown}\n\n${USAGE}`);
-    return 2;
-  }
-  const json = args.includes("--json");
+async function main(): Promise<number> {
+  const { json } = commandLine({ usage: USAGE, options: { json: { type: "boolean", default: false } } }).values;
   const teller = createTeller({ json, terminal: Deno.stdout.isTerminal() });
   const interrupted = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) {
@@ -134,4 +126,4 @@ async function timed<T>(work: Promise<T>): Promise<{ value: T; ms: number }> {
   return { value: await work, ms: performance.now() - startedAt };
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await main());

@@ -3,9 +3,15 @@
 import type { CatalogueListEntry } from "../../sources/catalogue_entry.ts";
 import { parseCatalogueText } from "../../sources/catalogue_text.ts";
 import { print, printError, terminalText } from "../print.ts";
-import { findOperatorApi, type OperatorApi, OperatorError, parseOptions, runCommand } from "./operator_api.ts";
+import { CommandError, parseCommandLine, readInputFile, runCommand } from "../command_line.ts";
+import { findOperatorApi, type OperatorApi } from "./operator_api.ts";
+import { confirmChange } from "./target.ts";
 
-const USAGE = "usage: deno task catalogue import FILE.json|FILE.csv [--dry-run]";
+const USAGE = `usage: deno task catalogue import FILE.json|FILE.csv [--dry-run] [--yes] [--env-file FILE]
+
+  --dry-run          check the file and say what would change
+  --yes              do not ask before a system that is not on this machine is changed
+  --env-file FILE    SUPABASE_URL and SUPABASE_SECRET_KEYS of the system`;
 const PIECE_ENTRIES = 2_000;
 const PIECE_CHARACTERS = 2_000_000;
 const MAX_PROBLEMS = 100;
@@ -16,13 +22,18 @@ export async function catalogueCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<number> {
-  const { values, positionals } = parseOptions(args, { "dry-run": { type: "boolean" } }, USAGE);
+  const { values, positionals } = parseCommandLine(args, {
+    usage: USAGE,
+    options: { "dry-run": { type: "boolean" }, yes: { type: "boolean" }, "env-file": { type: "string" } },
+    positionals: 2,
+  });
   const dryRun = values["dry-run"] ?? false;
   const [verb, file] = positionals;
-  if (verb !== "import" || file === undefined) throw new OperatorError(USAGE);
-  const text = await Deno.readTextFile(file);
+  if (verb !== "import" || file === undefined) throw new CommandError(USAGE);
+  const text = await readInputFile(file);
   const format = file.toLowerCase().endsWith(".csv") ? "csv" : "json";
-  const parsed = parseCatalogueText(text, format, { maxEntries: Infinity });
+  const api = await findOperatorApi(env, values["env-file"]);
+  const parsed = parseCatalogueText(text, format, { maxEntries: Infinity, policy: api.policy });
   if (!parsed.ok) {
     const lines = parsed.problems.flatMap(({ line, reasons }) => reasons.map((reason) => `${file}:${line}: ${reason}`));
     for (const line of lines.slice(0, MAX_PROBLEMS)) printError(terminalText(line));
@@ -30,7 +41,8 @@ export async function catalogueCommand(
     console.error(`${parsed.problems.length} entries cannot be used; nothing was written`);
     return 1;
   }
-  const { added, changed, unchanged } = await send(parsed.entries, { api: await findOperatorApi(env), dryRun });
+  if (!dryRun) confirmChange(api.target, { what: `write ${parsed.entries.length} entries`, yes: values.yes });
+  const { added, changed, unchanged } = await send(parsed.entries, { api, dryRun });
   print(`${dryRun ? "would write" : "wrote"}: ${added} new, ${changed} changed, ${unchanged} as they were`);
   return 0;
 }
@@ -43,7 +55,7 @@ async function send(entries: readonly CatalogueListEntry[], { api, dryRun }: { a
     const { status, body } = await api.call("POST", path, { text, type: "application/json" });
     if (status !== 200) {
       const before = dryRun || sent === 0 ? "" : `; the ${sent} entries before are written`;
-      throw new OperatorError(`not written: ${body.detail ?? status}${before}`);
+      throw new CommandError(`not written: ${body.detail ?? status}${before}`);
     }
     const report: Readonly<Record<string, unknown>> = { ...Object(body.report) };
     for (const name of ["added", "changed", "unchanged"] as const) total[name] += Number(report[name]);

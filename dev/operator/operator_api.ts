@@ -1,16 +1,17 @@
 // The operator API from the command line: a deployed project by SUPABASE_URL and its secret key, else the `deno task dev`
 // that runs on this machine.
-import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import type { ProviderToCheck } from "../../sources/provider_check.ts";
-import { printError } from "../print.ts";
 import { readCatalogueRow } from "./catalogue_row.ts";
-import { findRunningDev } from "./running_dev.ts";
+import { parseAllowedOrigins } from "../../core/allowed_origins.ts";
+import { parseExtraPorts, type TargetPolicy } from "../../core/target_policy.ts";
+import { CommandError } from "../command_line.ts";
+import { announce, findTarget, PROJECT, type Target } from "./target.ts";
 
 export interface OperatorApi {
-  /** Where it was found, for the report. */
+  readonly target: Target;
   readonly address: string;
-  /** Origins that only a system on this machine may read. */
-  readonly allowedOrigins: readonly string[];
+  /** Where the system may fetch from, as its functions are told. */
+  readonly policy: TargetPolicy;
   call(method: string, path: string, body?: { readonly text: string; readonly type: string }): Promise<OperatorAnswer>;
   /** The catalogue's row of an episode; null when there is none. */
   readCatalogue(malId: number, episode: number): Promise<ProviderToCheck["catalogue"]>;
@@ -21,93 +22,54 @@ export interface OperatorAnswer {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** What the operator has to do, in one line: the command could not be carried out, and ends with exit code 2. */
-export class OperatorError extends Error {
-  override readonly name = "OperatorError";
-}
-
-/** Options and what stands between them. @throws {OperatorError} for an option that does not exist: a mistyped --dry-run must not write. */
-export function parseOptions<T extends ParseArgsOptionsConfig>(args: readonly string[], options: T, usage: string) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true });
-  } catch (error) {
-    throw new OperatorError(`${(error as Error).message}\n${usage}`);
-  }
-}
-
-/** @throws {OperatorError} when there is no system to talk to. */
-export async function findOperatorApi(env: Readonly<Record<string, string>>): Promise<OperatorApi> {
-  const target = targetOf(env) ?? await runningTarget(env);
-  if (target === null) {
-    throw new OperatorError(
-      "no system to talk to: start `deno task dev`, or set SUPABASE_URL and SUPABASE_SECRET_KEYS",
-    );
-  }
-  const address = `${target.url.replace(/\/+$/, "")}/functions/v1/archive`;
+/** Says which system it is. @throws {CommandError} when there is none, or half of one. */
+export async function findOperatorApi(env: Readonly<Record<string, string>>, envFile?: string): Promise<OperatorApi> {
+  const target = await findTarget(env, { ...PROJECT, envFile });
+  const key = secretKeyOf(target.env);
+  announce(target);
+  const address = `${target.address}/functions/v1/archive`;
   return {
+    target,
     address,
-    allowedOrigins: target.allowedOrigins,
+    policy: policyOf(target),
     async call(method, path, body) {
       let response: Response;
       try {
         response = await fetch(address + path, {
           method,
-          headers: { apikey: target.key, ...(body && { "content-type": body.type }) },
+          headers: { apikey: key, ...(body && { "content-type": body.type }) },
           ...(body && { body: body.text }),
           signal: AbortSignal.timeout(60_000),
         });
       } catch (cause) {
-        throw new OperatorError(`${address} does not answer`, { cause });
+        throw new CommandError(`${address} does not answer`, { cause });
       }
       const answer: unknown = await response.json().catch(() => ({}));
       return { status: response.status, body: typeof answer === "object" && answer !== null ? { ...answer } : {} };
     },
-    readCatalogue: (malId, episode) => readCatalogueRow(target, { malId, episode }),
+    readCatalogue: (malId, episode) =>
+      readCatalogueRow({ url: target.address, key }, { malId, episode }).catch((cause) => {
+        throw new CommandError(cause.message, { cause });
+      }),
   };
 }
 
-interface Target {
-  readonly url: string;
-  readonly key: string;
-  readonly allowedOrigins: readonly string[];
-}
-
-function targetOf(env: Readonly<Record<string, string>>): Target | null {
-  const keys = env.SUPABASE_SECRET_KEYS ? Object.values(parseKeys(env.SUPABASE_SECRET_KEYS)) : [];
-  const key = keys[0] ?? env.SUPABASE_SERVICE_ROLE_KEY;
-  if (!env.SUPABASE_URL || typeof key !== "string") return null;
-  return { url: env.SUPABASE_URL, key, allowedOrigins: allowedOriginsOf(env) };
-}
-
-function parseKeys(text: string): Record<string, unknown> {
+/** @throws {CommandError} */
+function secretKeyOf(env: Readonly<Record<string, string>>): string {
+  const { SUPABASE_SECRET_KEYS: keys, SUPABASE_SERVICE_ROLE_KEY: legacy } = env;
+  if (!keys) return legacy!;
   try {
-    return JSON.parse(text);
-  } catch {
-    throw new OperatorError('SUPABASE_SECRET_KEYS must be JSON such as {"default":"sb_secret_…"}');
-  }
+    const [key] = Object.values(JSON.parse(keys));
+    if (typeof key === "string" && key !== "") return key;
+  } catch { /* said below */ }
+  throw new CommandError('SUPABASE_SECRET_KEYS must be JSON such as {"default":"sb_secret_…"}');
 }
 
-/** As in the functions: for development only, where the project is on this machine. */
-export function allowedOriginsOf(env: Readonly<Record<string, string>>): readonly string[] {
-  const url = env.SUPABASE_URL ?? "";
-  const local = URL.canParse(url) && ["127.0.0.1", "localhost", "[::1]"].includes(new URL(url).hostname);
-  return local ? (env.DEV_ALLOWED_ORIGINS ?? "").split(",").filter((origin) => origin !== "") : [];
-}
-
-async function runningTarget(env: Readonly<Record<string, string>>): Promise<Target | null> {
-  const system = await findRunningDev(env);
-  if (system === null) return null;
-  const allowedOrigins = allowedOriginsOf({ ...system.env, SUPABASE_URL: system.urls.gateway });
-  return { url: system.urls.gateway, key: system.keys.secret, allowedOrigins };
-}
-
-/** Runs a command: its report on standard output; an OperatorError, or a file that is not there, as one line and exit code 2. */
-export async function runCommand(command: () => Promise<number>): Promise<void> {
-  try {
-    Deno.exit(await command());
-  } catch (error) {
-    if (!(error instanceof OperatorError) && !(error instanceof Deno.errors.NotFound)) throw error;
-    printError(error.message);
-    Deno.exit(2);
-  }
+/** As in the functions: DEV_ALLOWED_ORIGINS counts where the project is on this machine alone. @throws {CommandError} */
+export function policyOf({ env, local }: Pick<Target, "env" | "local">): TargetPolicy {
+  const origins = parseAllowedOrigins(local ? env.DEV_ALLOWED_ORIGINS ?? "" : "");
+  const ports = parseExtraPorts(env.EXTRA_PORTS ?? "");
+  if (!origins.ok) throw new CommandError(`DEV_ALLOWED_ORIGINS: ${origins.error}`);
+  if (!ports.ok) throw new CommandError(`EXTRA_PORTS: ${ports.error}`);
+  return { allowedOrigins: origins.value, extraPorts: ports.value };
 }

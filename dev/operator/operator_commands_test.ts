@@ -1,19 +1,19 @@
 // The operator's commands against the operator function behind the real gateway and database.
 import assert from "node:assert/strict";
 import { catalogueCommand } from "./catalogue.ts";
-import { OperatorError } from "./operator_api.ts";
+import { CommandError } from "../command_line.ts";
 import { createOperatorRig } from "./operator_rig.ts";
 import { providerDifference } from "./provider_difference.ts";
 import { providersCommand } from "./providers.ts";
 import { videosCommand } from "./videos.ts";
 
-/** What a command prints, both streams together. */
+/** What a command prints, both streams together, without the line that says where it works. */
 async function printed(command: () => Promise<number>): Promise<readonly [number, string]> {
   const lines: string[] = [];
   const { log, error } = console;
   console.log = console.error = (line: unknown) => void lines.push(String(line));
   try {
-    return [await command(), lines.join("\n")];
+    return [await command(), lines.filter((line) => !line.startsWith("target: ")).join("\n")];
   } finally {
     Object.assign(console, { log, error });
   }
@@ -67,10 +67,10 @@ Deno.test("videos: a table and JSON of what the queue holds; counts, retry and c
   assert.deepEqual(await run("retry", first!.id), [0, "retried        1"]);
   await assert.rejects(run("retry", first!.id), /no failed video of this id/);
   assert.deepEqual(await run("cancel", first!.id), [0, "cancelled      1"]);
-  await assert.rejects(run("cancel"), OperatorError);
-  await assert.rejects(run("--limit", "many"), /--limit is a whole number from 1 on/);
+  await assert.rejects(run("cancel"), CommandError);
+  await assert.rejects(run("--limit", "many"), /--limit must be a whole number from 1 to 1000000, not many/);
   await assert.rejects(run("--status", "nonsense"), /not understood/);
-  await assert.rejects(run("--nonsense"), OperatorError);
+  await assert.rejects(run("--nonsense"), CommandError);
 });
 
 Deno.test("videos --limit: more than the API answers at once → all of them, once", async () => {
@@ -87,9 +87,9 @@ Deno.test("videos --limit: more than the API answers at once → all of them, on
 Deno.test("a command without a system to talk to ends in one line", async () => {
   const file = new URL("../../providers.example.json", import.meta.url).pathname;
   const empty = await Deno.makeTempDir();
-  await assert.rejects(providersCommand(["apply", file], { KEEPSTREAM_DATA_DIR: empty }), OperatorError);
-  await assert.rejects(providersCommand(["fly"], {}), OperatorError);
-  await assert.rejects(catalogueCommand([], {}), OperatorError);
+  await assert.rejects(providersCommand(["apply", file], { KEEPSTREAM_DATA_DIR: empty }), CommandError);
+  await assert.rejects(providersCommand(["fly"], {}), CommandError);
+  await assert.rejects(catalogueCommand([], {}), CommandError);
   await Deno.remove(empty);
 });
 

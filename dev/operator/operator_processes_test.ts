@@ -13,7 +13,7 @@ interface Ended {
   readonly err: string;
 }
 
-/** `deno task <task> …args` without the task runner's own line. */
+/** `deno task <task> …args` without the task runner's own line and the one that says where the command works. */
 async function run(
   task: "providers" | "provider_check" | "catalogue",
   args: readonly string[],
@@ -27,7 +27,7 @@ async function run(
     stdin: "null",
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, out: text(stdout), err: text(stderr) };
+  return { code, out: text(stdout), err: text(stderr).replace(/^target: http.*\n/, "") };
 }
 
 const none = { KEEPSTREAM_DATA_DIR: "/nonexistent" };
@@ -260,7 +260,7 @@ Deno.test("commands that cannot be carried out → one line on stderr, nothing o
       { ...set.env, SUPABASE_SECRET_KEYS: '{"default":"sb_secret_wrong"}' },
       /^the list cannot be read/,
     ],
-    ["providers", ["apply"], set.env, /^usage: deno task providers/],
+    ["providers", ["apply"], set.env, /^usage:\n {2}deno task providers/],
     ["providers", ["apply", "/nowhere.json"], set.env, /nowhere\.json/],
     ["providers", ["apply", text, "--dryrun"], set.env, /^Unknown option '--dryrun'/],
     [
@@ -271,6 +271,9 @@ Deno.test("commands that cannot be carried out → one line on stderr, nothing o
     ],
     ["catalogue", ["import", csv, "--dry_run"], set.env, /^Unknown option '--dry_run'/],
     ["catalogue", ["export", csv], set.env, /^usage: deno task catalogue/],
+    ["catalogue", ["import", csv, csv], set.env, /^unexpected argument .*own\.csv\nusage/],
+    ["catalogue", ["import", "/tmp"], set.env, /^cannot read \/tmp: .*\n$/],
+    ["providers", ["apply", "/tmp"], set.env, /^cannot read \/tmp: .*\n$/],
     [
       "catalogue",
       ["import", csv],
@@ -400,6 +403,73 @@ Deno.test("catalogue import: BOM, CRLF, quotes, line breaks within quotes; each 
     '\ufeff[{"mal_id":8,"episode":1,"sources":[{"url":"https://own.test/8.mp4"}]}]\r\n',
   );
   assert.equal((await run("catalogue", ["import", json], set.env)).code, 0);
+});
+
+Deno.test("catalogue import: columns separated by semicolons or tabs → read as a spreadsheet wrote them", async () => {
+  await using set = await createOperatorRig();
+  for (const [malId, separator] of [[1, ";"], [2, "\t"]] as const) {
+    const lines = [
+      ["mal_id", "episode", "title", "rights", "url"],
+      [malId, 1, "One, two", "own work", "https://own.test/1.mp4"],
+    ];
+    const text = lines.map((line) => line.join(separator)).join("\r\n");
+    const { code, out } = await run("catalogue", ["import", await set.write("own.csv", text)], set.env);
+    assert.deepEqual([code, out], [0, "wrote: 1 new, 0 changed, 0 as they were\n"]);
+  }
+  const rows = await set.rig.database.sql`select title from public.catalogue`;
+  assert.deepEqual(rows.map((row) => row.title), ["One, two", "One, two"]);
+});
+
+Deno.test("catalogue import: an address on this machine or network → refused by entry, with what to do", async () => {
+  await using set = await createOperatorRig();
+  const addresses = [
+    "http://127.0.0.1:8000/a.mp4",
+    "http://192.168.1.10:8000/a.mp4",
+    "http://[fd00::1]/a.mp4",
+    "http://nas.local/a.mp4",
+    "http://2130706433/a.mp4",
+    "https://own.test:8443/a.mp4",
+  ];
+  const text = ["mal_id,episode,url", ...addresses.map((url, index) => `7,${index + 1},${url}`)].join("\n");
+  const file = await set.write("own.csv", text);
+  const { code, out, err } = await run("catalogue", ["import", file], set.env);
+  assert.deepEqual([code, out], [1, ""]);
+  const origin = (url: string) => new URL(url).origin;
+  assert.deepEqual(err.replaceAll(file, "own.csv").trim().split("\n"), [
+    ...addresses.map((url, index) =>
+      `own.csv:${index + 2}: sources.0.url: ${origin(url)} would be refused when it is played or archived (${
+        index === 5
+          ? "port 8443): add it to EXTRA_PORTS of functions, runner and proxy"
+          : `not a public host): use a public address, or start \`deno task dev --allow-origin ${origin(url)}\``
+      }`
+    ),
+    "6 entries cannot be used; nothing was written",
+  ]);
+  // The operator function says the same to whoever calls it without the command.
+  const { SUPABASE_URL: url, SUPABASE_SECRET_KEYS: keys } = set.env;
+  const response = await fetch(`${url}/functions/v1/archive/catalogue`, {
+    method: "POST",
+    headers: { apikey: Object.values(JSON.parse(keys))[0] as string, "content-type": "text/csv" },
+    body: text,
+  });
+  const { problems } = await response.json();
+  assert.deepEqual([response.status, problems.length], [400, 6]);
+});
+
+Deno.test("catalogue import: a subtitle on this machine → refused; allowed origins are taken", async () => {
+  const origin = "http://127.0.0.1:8000";
+  const entry = {
+    mal_id: 7,
+    episode: 1,
+    sources: [{ url: `${origin}/1.mp4`, subtitles: [{ url: "http://10.0.0.1/1.vtt" }] }],
+  };
+  await using set = await createOperatorRig({ DEV_ALLOWED_ORIGINS: origin });
+  const file = await set.write("own.json", JSON.stringify([entry]));
+  const refused = await run("catalogue", ["import", file], set.env);
+  assert.match(refused.err, /sources\.0\.subtitles\.0\.url: http:\/\/10\.0\.0\.1 would be refused/);
+  entry.sources[0]!.subtitles = [];
+  await Deno.writeTextFile(file, JSON.stringify([entry]));
+  assert.equal((await run("catalogue", ["import", file], set.env)).out, "wrote: 1 new, 0 changed, 0 as they were\n");
 });
 
 Deno.test("catalogue import of 100,000 lines → in pieces with progress, every row there; once more, nothing changes", async () => {

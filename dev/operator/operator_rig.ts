@@ -6,20 +6,21 @@ import { serveSite } from "../sites/serve.ts";
 export interface OperatorRig extends AsyncDisposable {
   readonly rig: FunctionRig;
   /** Of a shell that talks to this system. */
-  readonly env: Readonly<Record<"SUPABASE_URL" | "SUPABASE_SECRET_KEYS", string>>;
+  readonly env: Readonly<Record<"SUPABASE_URL" | "SUPABASE_SECRET_KEYS", string>> & Readonly<Record<string, string>>;
   /** Writes a file and returns its path. */
   write(name: string, text: string): Promise<string>;
 }
 
-export async function createOperatorRig(): Promise<OperatorRig> {
+/** @param more Further variables of the function and of the shell. */
+export async function createOperatorRig(more: Readonly<Record<string, string>> = {}): Promise<OperatorRig> {
   const rig = await createFunctionRig();
-  const app = buildArchiveApp(rig.env);
+  const app = buildArchiveApp({ ...rig.env, DEV_ALLOWED_ORIGINS: "", ...more });
   const served = serveSite((request) => app.fetch(request));
   rig.setFunction("archive", served.url);
   const dir = await Deno.makeTempDir();
   return {
     rig,
-    env: { SUPABASE_URL: rig.env.SUPABASE_URL!, SUPABASE_SECRET_KEYS: rig.env.SUPABASE_SECRET_KEYS! },
+    env: { SUPABASE_URL: rig.env.SUPABASE_URL!, SUPABASE_SECRET_KEYS: rig.env.SUPABASE_SECRET_KEYS!, ...more },
     async write(name, text) {
       await Deno.writeTextFile(`${dir}/${name}`, text);
       return `${dir}/${name}`;

@@ -9,10 +9,21 @@ import { checkProvider, plays, type ProviderToCheck } from "../../sources/provid
 import { checkPublicHost } from "../../sources/public_host.ts";
 import { createRobots } from "../../sources/robots.ts";
 import { print, printJson, terminalText } from "../print.ts";
-import { allowedOriginsOf, findOperatorApi, OperatorError, parseOptions, runCommand } from "./operator_api.ts";
+import { isLoopbackUrl } from "../../core/allowed_origins.ts";
+import type { TargetPolicy } from "../../core/target_policy.ts";
+import { CommandError, parseCommandLine, readInputFile, runCommand } from "../command_line.ts";
+import { findOperatorApi, policyOf } from "./operator_api.ts";
 
 const USAGE =
-  "usage: deno task provider:check NAME --title MAL_ID [--episode N] [--page PATH] [--media URL] [--file LIST] [--json]";
+  `usage: deno task provider:check NAME --title MAL_ID [--episode N] [--page PATH] [--media URL] [--file LIST] [--json] [--env-file FILE]
+
+  --page PATH        the title's page, where the system does not know it
+  --media URL        an entry of the catalogue is tried with this address
+  --file LIST        take the entry from this list, not from the system
+  --env-file FILE    SUPABASE_URL and SUPABASE_SECRET_KEYS of the system
+  --json             the report as JSON
+
+Nothing is written or enqueued. Exit codes: 0 something plays, 1 nothing does, 2 it could not be tried.`;
 const LIMIT_MS = 60_000;
 const MARK = { good: "ok  ", warning: "note", bad: "FAIL" } as const;
 
@@ -22,23 +33,28 @@ export async function providerCheckCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<number> {
-  const { values, positionals } = parseOptions(args, {
-    title: { type: "string", default: "1" },
-    episode: { type: "string", default: "1" },
-    page: { type: "string" },
-    file: { type: "string" },
-    media: { type: "string" },
-    json: { type: "boolean", default: false },
-  }, USAGE);
+  const { values, positionals } = parseCommandLine(args, {
+    usage: USAGE,
+    positionals: 1,
+    options: {
+      title: { type: "string", default: "1" },
+      episode: { type: "string", default: "1" },
+      page: { type: "string" },
+      file: { type: "string" },
+      media: { type: "string" },
+      json: { type: "boolean", default: false },
+      "env-file": { type: "string" },
+    },
+  });
   const [name] = positionals;
   const [malId, episode] = [Number(values.title), Number(values.episode)];
   if (name === undefined || ![malId, episode].every((number) => Number.isInteger(number) && number > 0)) {
-    throw new OperatorError(USAGE);
+    throw new CommandError(USAGE);
   }
-  const { list, allowedOrigins, pageOf, catalogueOf } = await readList(values.file, env);
+  const { list, policy, pageOf, catalogueOf } = await readList(env, { file: values.file, envFile: values["env-file"] });
   const entry = list.find((one) => one.name === name);
   if (entry === undefined) {
-    throw new OperatorError(`there is no provider ${name}; known: ${list.map((one) => one.name).join(", ") || "none"}`);
+    throw new CommandError(`there is no provider ${name}; known: ${list.map((one) => one.name).join(", ") || "none"}`);
   }
   const steps = await checkProvider({
     entry,
@@ -48,7 +64,7 @@ export async function providerCheckCommand(
     catalogue: values.media === undefined
       ? await catalogueOf(malId, episode)
       : { title: null, sources: [{ url: values.media }] },
-  }, checkTools(env, allowedOrigins));
+  }, checkTools(env, policy));
   const playable = plays(steps);
   if (values.json) {
     printJson({ provider: name, title: malId, episode, plays: playable, steps });
@@ -62,8 +78,7 @@ export async function providerCheckCommand(
 }
 
 /** As the functions have them, with nothing kept. */
-function checkTools(env: Readonly<Record<string, string>>, allowedOrigins: readonly string[]): CollectTools {
-  const policy = { allowedOrigins };
+function checkTools(env: Readonly<Record<string, string>>, policy: TargetPolicy): CollectTools {
   const store = {
     readMetadata: () => Promise.resolve(null),
     saveMetadata: () => Promise.resolve(),
@@ -88,32 +103,35 @@ type Entry = Readonly<Record<string, unknown>>;
 
 interface ListToCheck {
   readonly list: readonly Entry[];
-  readonly allowedOrigins: readonly string[];
+  readonly policy: TargetPolicy;
   /** Where the operator, or an earlier search, says that a title lives. */
   readonly pageOf: (malId: number, provider: string) => Promise<string | null>;
   /** The row of an episode; null where there is none, or no system. */
   readonly catalogueOf: (malId: number, episode: number) => Promise<ProviderToCheck["catalogue"]>;
 }
 
-async function readList(file: string | undefined, env: Readonly<Record<string, string>>): Promise<ListToCheck> {
+async function readList(
+  env: Readonly<Record<string, string>>,
+  { file, envFile }: { file: string | undefined; envFile: string | undefined },
+): Promise<ListToCheck> {
   if (file !== undefined) {
-    const list = parseList(await Deno.readTextFile(file));
-    if (list === null) throw new OperatorError(`${file} is not a JSON list of providers`);
+    const list = parseList(await readInputFile(file));
+    if (list === null) throw new CommandError(`${file} is not a JSON list of providers`);
     return {
       list,
-      allowedOrigins: allowedOriginsOf(env),
+      policy: policyOf({ env, local: isLoopbackUrl(env.SUPABASE_URL ?? "") }),
       pageOf: () => Promise.resolve(null),
       catalogueOf: () => Promise.resolve(null),
     };
   }
-  const api = await findOperatorApi(env);
+  const api = await findOperatorApi(env, envFile);
   const { status, body } = await api.call("GET", "/providers");
   if (status !== 200 || !Array.isArray(body.providers)) {
-    throw new OperatorError(`the list cannot be read: ${body.detail ?? status}`);
+    throw new CommandError(`the list cannot be read: ${body.detail ?? status}`);
   }
   return {
     list: body.providers.map(({ position: _position, ...entry }: Entry) => entry),
-    allowedOrigins: api.allowedOrigins,
+    policy: api.policy,
     async pageOf(malId, provider) {
       const { body } = await api.call("GET", `/mappings/${malId}/${provider}`);
       return typeof body.page === "string" ? body.page : null;

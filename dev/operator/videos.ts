@@ -1,16 +1,20 @@
 // `deno task videos`: what the queue holds, as a table or as JSON; `counts`, `retry [ID…]`, `cancel ID…`.
 // Example: `deno task videos --status failed --title 55825`.
-import { parseArgs } from "node:util";
 import { z } from "zod";
 import { videoSchema } from "../../functions/archive/video.ts";
 import { print, printJson, terminalText } from "../print.ts";
-import { findOperatorApi, type OperatorApi, OperatorError, runCommand } from "./operator_api.ts";
+import { CommandError, parseCommandLine, runCommand, wholeNumber } from "../command_line.ts";
+import { findOperatorApi, type OperatorApi } from "./operator_api.ts";
+import { confirmChange } from "./target.ts";
 
 const USAGE = `usage:
   deno task videos [--status STATUS] [--title MAL_ID] [--limit N] [--json]   jobs, the last changed first
   deno task videos counts [--json]                                           what waits, runs, is dead, is stored
   deno task videos retry [ID…] [--json]                                      failed ones back in the queue; all without an ID
-  deno task videos cancel ID… [--json]                                       stop wanting these`;
+  deno task videos cancel ID… [--json]                                       stop wanting these
+
+  --yes              do not ask before a system that is not on this machine is changed
+  --env-file FILE    SUPABASE_URL and SUPABASE_SECRET_KEYS of the system`;
 
 const MAX_REASON_CHARACTERS = 60;
 /** What the API answers at most at once. */
@@ -30,33 +34,37 @@ const pageSchema = z.object({ videos: z.array(z.unknown()), next: z.string().nul
 
 if (import.meta.main) await runCommand(() => videosCommand(Deno.args, Deno.env.toObject()));
 
-/** Returns the exit code; @throws {OperatorError} with what the operator has to do. */
+/** Returns the exit code; @throws {CommandError} with what the operator has to do. */
 export async function videosCommand(args: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
-  const { values, positionals } = parse(args);
+  const { values, positionals } = parseCommandLine(args, {
+    usage: USAGE,
+    options: {
+      status: { type: "string" },
+      title: { type: "string" },
+      limit: { type: "string", default: "50" },
+      json: { type: "boolean", default: false },
+      yes: { type: "boolean" },
+      "env-file": { type: "string" },
+    },
+    positionals: Infinity,
+  });
   const [verb = "list", ...ids] = positionals;
-  if (verb === "cancel" ? ids.length === 0 : verb !== "retry" && ids.length > 0) throw new OperatorError(USAGE);
-  const api = await findOperatorApi(env);
-  const answer = await ask(api, { verb, ids, values });
+  const wrongIds = verb === "cancel" ? ids.length === 0 : verb !== "retry" && ids.length > 0;
+  if (!["list", "counts", "retry", "cancel"].includes(verb) || wrongIds) throw new CommandError(USAGE);
+  const limit = wholeNumber(values.limit, "--limit", { min: 1, max: 1_000_000 });
+  const api = await findOperatorApi(env, values["env-file"]);
+  if (verb === "retry" || verb === "cancel") {
+    const which = ids.length === 0
+      ? "every failed video"
+      : ids.length === 1
+      ? `video ${ids[0]}`
+      : `${ids.length} videos`;
+    confirmChange(api.target, { what: `${verb} ${which}`, yes: values.yes });
+  }
+  const answer = await ask(api, { verb, ids, values: { ...values, limit } });
   if (values.json) printJson(answer);
   else print(present(verb, answer));
   return 0;
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        status: { type: "string" },
-        title: { type: "string" },
-        limit: { type: "string" },
-        json: { type: "boolean", default: false },
-      },
-    });
-  } catch (cause) {
-    throw new OperatorError(`${cause instanceof Error ? cause.message : cause}\n${USAGE}`, { cause });
-  }
 }
 
 async function ask(
@@ -64,7 +72,7 @@ async function ask(
   { verb, ids, values }: {
     verb: string;
     ids: readonly string[];
-    values: { readonly status?: string; readonly title?: string; readonly limit?: string };
+    values: { readonly status?: string; readonly title?: string; readonly limit: number };
   },
 ): Promise<unknown> {
   switch (verb) {
@@ -75,29 +83,25 @@ async function ask(
     case "retry":
       if (ids.length === 0) return { retried: (await call(api, "POST", "/videos/retry")).retried };
       return { retried: await each(api, ids, "retry") };
-    case "cancel":
-      return { cancelled: await each(api, ids, "cancel") };
     default:
-      throw new OperatorError(USAGE);
+      return { cancelled: await each(api, ids, "cancel") };
   }
 }
 
 /** As many as were asked for, page by page. */
 async function list(
   api: OperatorApi,
-  { limit = "50", status, title }: { readonly limit?: string; readonly status?: string; readonly title?: string },
+  { limit, status, title }: { readonly limit: number; readonly status?: string; readonly title?: string },
 ): Promise<unknown[]> {
-  const wanted = Number(limit);
-  if (!Number.isInteger(wanted) || wanted < 1) throw new OperatorError(`--limit is a whole number from 1 on\n${USAGE}`);
   const query = new URLSearchParams();
   if (status !== undefined) query.set("status", status);
   if (title !== undefined) query.set("mal_id", title);
   const videos: unknown[] = [];
   for (;;) {
-    query.set("limit", String(Math.min(wanted - videos.length, MAX_PAGE)));
+    query.set("limit", String(Math.min(limit - videos.length, MAX_PAGE)));
     const page = pageSchema.parse(await call(api, "GET", `/videos?${query}`));
     videos.push(...page.videos);
-    if (page.next === null || videos.length >= wanted) return videos;
+    if (page.next === null || videos.length >= limit) return videos;
     query.set("cursor", page.next);
   }
 }
@@ -110,7 +114,7 @@ async function each(api: OperatorApi, ids: readonly string[], action: "retry" | 
 async function call(api: OperatorApi, method: string, path: string, about?: string) {
   const { status, body } = await api.call(method, path);
   if (status !== 200) {
-    throw new OperatorError(`${about === undefined ? "" : `${about}: `}${body.detail ?? `${api.address}: ${status}`}`);
+    throw new CommandError(`${about === undefined ? "" : `${about}: `}${body.detail ?? `${api.address}: ${status}`}`);
   }
   return body;
 }

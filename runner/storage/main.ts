@@ -8,8 +8,12 @@ import { createHealthBook } from "./health.ts";
 import { PART_STREAMS } from "./replicate.ts";
 import { createSlots } from "./slots.ts";
 import { storageTargetsFromEnv } from "./targets_from_env.ts";
-import { runStorageTask } from "./tasks.ts";
+import { runStorageTask, USAGE } from "./tasks.ts";
 
+if (Deno.args.some((arg) => arg === "--help" || arg === "-h")) {
+  console.log(USAGE); // needs no environment
+  Deno.exit(0);
+}
 try {
   const env = parseEnv(Deno.env.toObject());
   await Deno.mkdir(env.workDir, { recursive: true });

@@ -15,7 +15,7 @@ export interface TaskTools extends RepairTools {
   readonly print: (line: string) => void;
 }
 
-const USAGE = `usage:
+export const USAGE = `usage:
   deno task storage health                        how every target is, and what it holds
   deno task storage repair                        make every copy that is missing
   deno task storage verify [--share 0.05]         read copies back and hash them (all without --share)

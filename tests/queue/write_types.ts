@@ -1,6 +1,9 @@
 /** `deno task db:types`: writes core/database.types.ts from a fresh database with all migrations. */
+import { commandLine } from "../../dev/command_line.ts";
 import { withOwnPostgres } from "./own_postgres.ts";
 import { generateTypes } from "./supabase_cli.ts";
+
+commandLine({ usage: "usage: deno task db:types" });
 
 const TYPES_FILE = new URL("../../core/database.types.ts", import.meta.url);
 

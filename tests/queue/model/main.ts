@@ -2,12 +2,16 @@
  * `deno task queue:model [seeds] [operations] [first seed]`: the model test at length, say before a release.
  * Ends with 1 and the seed at the first difference.
  */
+import { commandLine, wholeNumber } from "../../../dev/command_line.ts";
 import { createTestDatabase } from "../../../dev/test_database.ts";
 import { withOwnPostgres } from "../own_postgres.ts";
 import { createQueueFixture } from "../queue_fixture.ts";
 import { runModel } from "./run_model.ts";
 
-const [seeds = 20, operations = 500, first = Math.floor(Math.random() * 1e9)] = Deno.args.map(Number);
+const [seeds = 20, operations = 500, first = Math.floor(Math.random() * 1e9)] = commandLine(
+  { usage: "usage: deno task queue:model [SEEDS] [OPERATIONS] [FIRST_SEED]", positionals: 3 },
+  ({ positionals }) => positionals.map((text) => wholeNumber(text, "each argument", { min: 0, max: 1e9 })),
+);
 
 await withOwnPostgres(async () => {
   const totals: Record<string, number> = {};

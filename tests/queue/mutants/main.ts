@@ -5,6 +5,7 @@
  * not judged the last time), the rest of the results stays as it is.
  */
 import process from "node:process";
+import { commandLine } from "../../../dev/command_line.ts";
 import { createTestDatabase, type TestDatabase } from "../../../dev/test_database.ts";
 import { runModel } from "../model/run_model.ts";
 import { openDoors } from "../open_doors.ts";
@@ -24,8 +25,11 @@ const RESULTS = new URL("../../../bench/results/queue-mutants.json", import.meta
 const WORKERS = 2;
 const GOAL = 0.95;
 
-const AGAIN = Deno.args.includes("--again");
-const NAMES = Deno.args.filter((argument) => !argument.startsWith("--"));
+const { values: { again: AGAIN = false }, positionals: NAMES } = commandLine({
+  usage: "usage: deno task queue:mutants [--again] [PART_OF_A_NAME…]",
+  options: { again: { type: "boolean" } },
+  positionals: Infinity,
+});
 
 /** Names a mutant across runs. */
 function keyOf(mutant: Pick<Result, "name" | "line" | "column" | "change" | "source">): string {

@@ -2,6 +2,7 @@
  * `deno task chaos [seed]`: every fault at every point; writes bench/results/chaos.json, or, when a gate is missed, what the runners said
  * to .keepstream/chaos-<seed>, and ends with 1.
  */
+import { commandLine, wholeNumber } from "../../../dev/command_line.ts";
 import { runChaos } from "./chaos.ts";
 import { coverageTable, everyCell } from "./fault_plan.ts";
 import { DRAIN_SECONDS, missedGates } from "./report.ts";
@@ -10,7 +11,11 @@ import { MAX_RUNS } from "./takings.ts";
 const ROOT = new URL("../../../", import.meta.url).pathname;
 
 const machine = { cores: navigator.hardwareConcurrency, load: Deno.loadavg()[0], deno: Deno.version.deno };
-const seed = Number(Deno.args[0] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
+const seed = commandLine(
+  { usage: "usage: deno task chaos [SEED]", positionals: 1 },
+  ({ positionals: [text = `${crypto.getRandomValues(new Uint32Array(1))[0]}`] }) =>
+    wholeNumber(text, "SEED", { min: 0, max: 2 ** 32 - 1 }),
+);
 const logs = new Map<string, readonly string[]>();
 console.log(`seed ${seed}`);
 const report = await runChaos({

@@ -1,0 +1,26 @@
+// A system that was killed with -9 leaves its ports taken for as long as its guard takes to end its parts: up to ten seconds.
+import { isAlive } from "./process_alive.ts";
+import { SetupError } from "./setup_error.ts";
+
+const LIMIT_MS = 15_000;
+const AGAIN_MS = 100;
+
+/** Tries again while a port is taken and one of the abandoned processes is still there. @throws {SetupError} port_taken */
+export async function afterAbandoned<T>(
+  choose: () => Promise<T>,
+  { pids, log }: { readonly pids: readonly number[]; readonly log: (part: string, line: string) => void },
+): Promise<T> {
+  const deadline = performance.now() + LIMIT_MS;
+  let said = false;
+  for (;;) {
+    try {
+      return await choose();
+    } catch (error) {
+      const ending = error instanceof SetupError && error.code === "port_taken" && pids.some(isAlive);
+      if (!ending || performance.now() > deadline) throw error;
+    }
+    if (!said) log("dev", "the system that was killed here is still ending: its ports are free in a moment");
+    said = true;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+}
