@@ -156,8 +156,11 @@ begin
     where w.singleton = (select s.singleton from keepstream.wake_state s where s.singleton for update skip locked);
     return;
   exception when query_canceled or assert_failure or others then
-    failure := case when sqlstate in ('55P03', '57014') then 'no wake: pg_net, Vault or the note of the last wake is locked'
-      else left(keepstream.without_hosts(sqlerrm), 500) end;
+    failure := case sqlstate
+      when '55P03' then 'no wake: pg_net, Vault or the note of the last wake is locked'
+      when '57014' then 'no wake: the statement was cancelled, or ran out of time'
+      else left(keepstream.without_hosts(sqlerrm), 500)
+    end;
   end;
   begin
     update keepstream.wake_state w
