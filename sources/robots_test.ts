@@ -90,6 +90,8 @@ const SAME = [
   ["/a[b]", "/a[b]"],
   ["/100%", "/100%"],
   ["/a?q='x'", "/a?q='x'"],
+  ["/a:b@c", "/a%3Ab%40c"],
+  ["/a%3ab", "/a:b"],
   ["/a?q=ü", "/a?q=%C3%BC"],
   ["/😀", "/%F0%9F%98%80"],
   // Section 2.2.3: the characters that are special, meant literally.

@@ -14,8 +14,8 @@ export interface RobotsRule {
   readonly anchored: boolean;
   /** What stands between the `*`. */
   readonly parts: readonly string[];
-  /** The same of a rule with a query, its reserved characters encoded. */
-  readonly encodedParts: readonly string[] | null;
+  /** The same with reserved characters encoded. */
+  readonly encodedParts: readonly string[];
 }
 
 export function isAllowed(text: string, url: URL, product: string): boolean {
@@ -45,19 +45,18 @@ export function rulesFor(text: string, product: string): readonly RobotsRule[] {
 }
 
 /**
- * A rule and a path are compared in two ways, either of which is enough: section 2.2.2 wants reserved characters encoded and gives
- * `https://` in a query as its example; those of the path are kept, or `/a%2Fb` would mean `/a/b`.
+ * A rule and a path are compared in two ways, either of which is enough: as they are written, and with reserved characters encoded
+ * (section 2.2.2, whose example is `https://` in a query). What gives a URL its structure is never encoded: `/a%2Fb` is not `/a/b`.
  */
 export function allows(rules: readonly RobotsRule[], { pathname, search }: URL): boolean {
   if (pathname === "/robots.txt") return true;
-  const path = normalise(pathname + search, { wildcards: false, encodeQuery: false });
-  const encodedPath = normalise(pathname + search, { wildcards: false, encodeQuery: true });
+  const path = normalise(pathname + search).replaceAll("*", "%2A"); // in a URL it is the character
+  const encodedPath = encodeReserved(path);
   if (rules.length * path.length > MAX_COMPARISONS) return false;
   let best = { length: -1, allow: true };
   for (const { length, allow, anchored, parts, encodedParts } of rules) {
     if (length < best.length || (length === best.length && !allow)) continue;
-    const matching = matches(parts, path, anchored) ||
-      (encodedParts !== null && matches(encodedParts, encodedPath, anchored));
+    const matching = matches(parts, path, anchored) || matches(encodedParts, encodedPath, anchored);
     if (matching) best = { length, allow };
   }
   return best.allow;
@@ -71,45 +70,38 @@ function agentOf(value: string): string {
 function toRule(allow: boolean, text: string): RobotsRule {
   const anchored = text.endsWith("$");
   const path = anchored ? text.slice(0, -1) : text;
-  const kept = normalise(path, { wildcards: true, encodeQuery: false });
-  const encoded = path.includes("?") ? normalise(path, { wildcards: true, encodeQuery: true }) : null;
+  const kept = normalise(path);
   return {
     allow,
     length: kept.length + (anchored ? 1 : 0),
     anchored,
     parts: kept.split("*"),
-    encodedParts: encoded?.split("*") ?? null,
+    encodedParts: encodeReserved(kept).split("*"),
   };
 }
 
-interface NormaliseOptions {
-  /** `*` is a wildcard, as in rules; else it is the character, as in URLs. */
-  readonly wildcards: boolean;
-  readonly encodeQuery: boolean;
-}
-
-/** Without `*` and `$`, whose literal form is the encoded one (section 2.2.3). */
-const RESERVED = ":/?#[]@!&'()+,;=";
+/** Whatever is neither unreserved nor reserved, nor a wildcard; `$` is its literal form, like `*` in a URL (section 2.2.3). */
 // deno-lint-ignore no-control-regex
-const TO_NORMALISE = /%[0-9A-Fa-f]{2}|[^\u0000-\u007f]+|[^A-Za-z0-9._~-]/g;
+const TO_NORMALISE = /%[0-9A-Fa-f]{2}|[^\u0000-\u007f]+|[^A-Za-z0-9._~:/?#[\]@!&'()+,;=*-]/g;
 
-/** Section 2.2.2: unreserved characters decoded, the hex digits of others in upper case, everything else encoded. */
-function normalise(path: string, { wildcards, encodeQuery }: NormaliseOptions): string {
-  let inQuery = false;
+/** Section 2.2.2: unreserved characters decoded, the hex digits of others in upper case, what no URL may hold encoded. */
+function normalise(path: string): string {
   return path.toWellFormed().replace(TO_NORMALISE, (piece) => {
     if (piece > "\u007f") return encodeURIComponent(piece);
-    if (piece.length === 3) {
-      const character = String.fromCharCode(parseInt(piece.slice(1), 16));
-      return /[A-Za-z0-9._~-]/.test(character) ? character : piece.toUpperCase();
-    }
-    if (piece === "*" && wildcards) return piece;
-    if (piece === "?" && !inQuery) {
-      inQuery = true;
-      return piece;
-    }
-    if (RESERVED.includes(piece) && !(encodeQuery && inQuery && !"&=".includes(piece))) return piece;
-    return `%${piece.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
+    if (piece.length < 3) return encode(piece);
+    const character = String.fromCharCode(parseInt(piece.slice(1), 16));
+    return /[A-Za-z0-9._~-]/.test(character) ? character : piece.toUpperCase();
   });
+}
+
+function encodeReserved(path: string): string {
+  const [, start = "", query] = /^([^?]*)(?:\?(.*))?$/s.exec(path) ?? [];
+  const encodedStart = start.replace(/[:#[\]@!&'()+,;=]/g, encode);
+  return query === undefined ? encodedStart : `${encodedStart}?${query.replace(/[:/?#[\]@!'()+,;]/g, encode)}`;
+}
+
+function encode(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
 }
 
 /** Greedy and without going back. */
