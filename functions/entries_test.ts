@@ -29,7 +29,7 @@ for (const { entry, config, answers } of ENTRIES) {
 }
 
 for (const serve of [false, true]) {
-  Deno.test(`functions/main.ts by deno ${serve ? "serve" : "run"}, with the documented environment → answers both`, async () => {
+  Deno.test(`main.ts by deno ${serve ? "serve" : "run"}: documented environment → both functions answer`, async () => {
     await using rig = await createFunctionRig();
     const documented = await Deno.readTextFile(new URL("../.env.example", import.meta.url));
     for (const name of Object.keys(rig.env)) assert.match(documented, new RegExp(`^(# )?${name}=`, "m"));
@@ -40,7 +40,7 @@ for (const serve of [false, true]) {
     }
   });
 
-  Deno.test(`rate limit of deno ${serve ? "serve" : "run"} functions/main.ts: a spoofed or wrong header changes nothing`, async () => {
+  Deno.test(`main.ts by deno ${serve ? "serve" : "run"}: spoofed addresses → the rate limit holds`, async () => {
     await using rig = await createFunctionRig();
     await rig.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
     const env = { ...rig.env, DENO_DEPLOYMENT_ID: "x", CLIENT_ADDRESS_HEADER: "cf-connecting-ip" };
@@ -56,6 +56,20 @@ for (const serve of [false, true]) {
     assert.deepEqual(statuses, [200, 200, 200, 429]);
   });
 }
+
+Deno.test("streaming: a configured header never arrives → the rate limit holds", async () => {
+  await using rig = await createFunctionRig();
+  await rig.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
+  const env = { ...rig.env, CLIENT_ADDRESS_HEADER: "x-never-sent" };
+  await using program = await startFunction({ entry: "functions/streaming/index.ts", env });
+  const statuses = [];
+  for (let turn = 1; turn <= 4; turn++) {
+    const response = await fetch(`${program.url}/streaming/1/1`);
+    await response.body?.cancel();
+    statuses.push(response.status);
+  }
+  assert.deepEqual(statuses, [200, 200, 200, 429]);
+});
 
 Deno.test("a function without its environment ends at once and names what is missing", async () => {
   const { code, stderr } = await spawnFunction({ ...ENTRIES[0], env: {} }).output();

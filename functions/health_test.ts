@@ -38,7 +38,7 @@ for (const name of ["streaming", "archive"] as const) {
   });
 }
 
-Deno.test("streaming/health?deep=1: the Worker knows the key → 200; another key, no Worker → 503 says which", async () => {
+Deno.test("streaming/health?deep=1: no Worker, another key → 503 says which", async () => {
   await using rig = await createFunctionRig();
   await using worker = await startWorker({ vars: { STREAM_SIGNING_KEYS: rig.env.STREAM_SIGNING_KEYS! } });
   const ask = async (more: Record<string, string>) => {
@@ -57,7 +57,7 @@ Deno.test("streaming/health?deep=1: the Worker knows the key → 200; another ke
   assert.match((await ask({ CLOUDFLARE_WORKERS_URL: "http://127.0.0.1:9" }))[1], /does not answer/);
 });
 
-Deno.test("environment: addresses that are not http(s), keys that are placeholders → named at the start", async () => {
+Deno.test("environment: other schemes, placeholders → named at the start", async () => {
   await using rig = await createFunctionRig();
   const bad: Readonly<Record<string, string>> = {
     CLOUDFLARE_WORKERS_URL: "javascript:alert(1)",

@@ -17,7 +17,7 @@ function rig({ env = {}, direct }: Case) {
 
 const SPOOFED = { "x-forwarded-for": "198.51.100.9", "cf-connecting-ip": "198.51.100.9", "x-real-ip": "198.51.100.9" };
 
-Deno.test("client address: hosted Supabase → Cloudflare's header, then the gateway's entry", () => {
+Deno.test("client address: hosted Supabase → Cloudflare's header", () => {
   const { of, warnings } = rig({ env: { SB_REGION: "eu-central-1", CLIENT_ADDRESS_HEADER: "cf-connecting-ip" } });
   assert.equal(of({ "cf-connecting-ip": "198.51.100.1", "x-forwarded-for": "192.0.2.1, 192.0.2.2" }), "198.51.100.1");
   assert.deepEqual(warnings, []);
@@ -29,7 +29,7 @@ Deno.test("client address: hosted Supabase → Cloudflare's header, then the gat
   assert.deepEqual(wrong.warnings, ["client_address:header:ignored x-real-ip"]);
 });
 
-Deno.test("client address: Deno Deploy → the connection's own, whatever is sent or configured", () => {
+Deno.test("client address: Deno Deploy → the connection's own, whatever is sent", () => {
   for (const name of ["DENO_DEPLOYMENT_ID", "DENO_DEPLOY"]) {
     const { of, warnings } = rig({ env: { [name]: "1", CLIENT_ADDRESS_HEADER: "cf-connecting-ip" }, direct: true });
     assert.equal(of(SPOOFED), CONNECTION);
@@ -38,7 +38,7 @@ Deno.test("client address: Deno Deploy → the connection's own, whatever is sen
   }
 });
 
-Deno.test("client address: self-hosted program → the configured header, else the connection's own", () => {
+Deno.test("client address: self-hosted → the configured header, else its own", () => {
   assert.equal(rig({ direct: true }).of(SPOOFED), CONNECTION);
   const { of, warnings } = rig({ env: { CLIENT_ADDRESS_HEADER: "X-Real-IP" }, direct: true });
   assert.equal(of({ "x-real-ip": "192.0.2.1" }), "192.0.2.1");
@@ -50,14 +50,14 @@ Deno.test("client address: self-hosted program → the configured header, else t
   assert.deepEqual(warnings, ["client_address:header:missing x-real-ip"], "once");
 });
 
-Deno.test("client address: behind a gateway → its entry, the last; a client writes those before", () => {
+Deno.test("client address: behind a gateway → the last entry, the gateway's", () => {
   assert.equal(rig({}).of({ ...SPOOFED, "x-forwarded-for": "198.51.100.9, 192.0.2.1" }), "192.0.2.1");
   const { of, warnings } = rig({ env: { CLIENT_ADDRESS_HEADER: "x-real-ip" } });
   assert.equal(of({ "x-forwarded-for": "198.51.100.9, 192.0.2.1" }), "192.0.2.1");
   assert.equal(warnings.length, 1);
 });
 
-Deno.test("client address: ports, brackets, quotes, zones, Forwarded → the address; nonsense → none", () => {
+Deno.test("client address: ports, brackets, zones, Forwarded → the address", () => {
   const { of } = rig({ env: { CLIENT_ADDRESS_HEADER: "forwarded" }, direct: true });
   const cases: Readonly<Record<string, string>> = {
     "192.0.2.1:4711": "192.0.2.1",
@@ -80,7 +80,7 @@ Deno.test("client address: ports, brackets, quotes, zones, Forwarded → the add
   for (const [sent, address] of Object.entries(cases)) assert.equal(of({ forwarded: sent }), address, sent);
 });
 
-Deno.test("client id: the addresses of one /64, and both ways to write an IPv4 address → one client", async () => {
+Deno.test("client id: addresses of one /64, IPv4 and mapped IPv4 → one client", async () => {
   const id = createClientId("secret");
   assert.equal(await id("2001:db8:0:1::9"), await id("2001:DB8:0:1:ffff::1"));
   assert.notEqual(await id("2001:db8:0:1::9"), await id("2001:db8:0:2::9"));

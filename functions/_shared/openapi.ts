@@ -4,14 +4,16 @@ import { z } from "zod";
 import { videoSchema } from "../archive/video.ts";
 import { chapterSchema, subtitleSchema } from "../../sources/source_list.ts";
 
+const httpUrl = z.string().regex(/^[Hh][Tt][Tt][Pp][Ss]?:\/\//);
+
 export const publicServerSchema = z.strictObject({
   provider: z.string().describe("The server's name as shown: the site's label, or host and resolution."),
-  url: z.string().describe("The embed page; the archive's address where only the archive is left."),
-  url_resolved: z.string().nullable().describe(
+  url: httpUrl.describe("The embed page; the archive's address where only the archive is left."),
+  url_resolved: httpUrl.nullable().describe(
     "The media's own address, or the archive's once it is ready; null where nothing playable was found.",
   ),
   resolution: z.string().nullable().describe("`720p`, or null where the site does not say."),
-  stream: z.string().nullable().describe("Signed proxy link to play; null where nothing playable was found."),
+  stream: httpUrl.nullable().describe("Signed proxy link to play; null where nothing playable was found."),
   kind: z.string().nullable().describe("mp4, hls, mkv, webm or mega (decrypted by the proxy)."),
   archived: z.boolean().describe("Whether `stream` leads to the operator's archive."),
   archive: z.strictObject({
@@ -19,7 +21,7 @@ export const publicServerSchema = z.strictObject({
     progress: z.unknown().describe("While a copy is made: phase and bytes; 1 when ready."),
   }).nullable().describe("null where no copy is wanted, for example without a rights ground."),
   expires_at: z.iso.datetime().nullable().describe("When `stream` stops working; ask again then."),
-  subtitles: z.array(subtitleSchema),
+  subtitles: z.array(subtitleSchema.extend({ url: httpUrl })),
   chapters: z.array(chapterSchema).optional(),
   code: z.string().optional().describe(
     "Why there is no `stream`: http_4xx, blocked, timeout, gone, quota, subscription, taken_down, …",

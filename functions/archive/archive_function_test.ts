@@ -200,7 +200,7 @@ Deno.test("PUT /archive/mappings: an operator's mapping wins over what was found
   for (const [path, body] of bad) assert.equal((await ask("PUT", `/archive/mappings/${path}`, body)).status, 400, path);
 });
 
-Deno.test("a read-only database: reads are answered, a write → 503 database_read_only", async () => {
+Deno.test("read-only database: a read → 200, a write → 503 database_read_only", async () => {
   await using rig = await createFunctionRig();
   const ask = operator(rig);
   await rig.database.admin.unsafe(`alter database ${rig.database.name} set default_transaction_read_only = on`);

@@ -4,11 +4,12 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import { readOnlyReason } from "../_shared/read_only.ts";
 import { wellFormed } from "../../core/well_formed.ts";
+import { httpOnly } from "./http_only.ts";
 import { type SourceList, sourceListSchema, subtitleSchema } from "../../sources/source_list.ts";
 
 const CALL_TIMEOUT_MS = 10_000;
 /** Nobody waits longer for what may fail without harm. */
-const BEST_EFFORT_TIMEOUT_MS = 2_000;
+const BEST_EFFORT_TIMEOUT_MS = 1_000;
 /** An isolate that is ended while it reads leaves its claims for so long. */
 const CLAIM_SECONDS = 5;
 
@@ -51,7 +52,8 @@ const catalogueSchema = z.object({
   })),
 });
 
-const cachedListSchema = sourceListSchema.extend({ age_seconds: z.number(), due_in_seconds: z.number() });
+const cachedListSchema = sourceListSchema.extend({ age_seconds: z.number(), due_in_seconds: z.number() })
+  .transform((list) => ({ ...list, servers: httpOnly(list.servers) }));
 
 const troubleSchema = z.object({ code: z.string(), age_seconds: z.number(), due_in_seconds: z.number() });
 
@@ -171,7 +173,7 @@ export function createEpisodeStore(supabase: SupabaseClient): EpisodeStore & Dis
       return savedSchema.parse(await call("save_sources", { mal_id: malId, episode, lists })).queue;
     },
     async listTakedowns() {
-      return takedownsSchema.parse(await tryCall("list_takedowns", {}));
+      return takedownsSchema.parse(await call("list_takedowns", {}));
     },
     async renewReads({ malId, episode }, providers) {
       await tryCall("renew_source_reads", { mal_id: malId, episode, providers, reader_seconds: CLAIM_SECONDS });

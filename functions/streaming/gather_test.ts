@@ -221,7 +221,7 @@ Deno.test("a list that the database refuses does not cost the others theirs", as
   await settled();
 });
 
-Deno.test("gather: another isolate saves its list within the wait → taken, neither read nor saved", async () => {
+Deno.test("gather: another isolate saves its list in time → taken, not read", async () => {
   const queue = [{ provider: "a", resolution: null, status: "ready" }];
   const list = { ...LIST, age_seconds: 0, due_in_seconds: 9 };
   const { gatherer, pass, started, saved, settled } = rig({
@@ -235,7 +235,7 @@ Deno.test("gather: another isolate saves its list within the wait → taken, nei
   await settled();
 });
 
-Deno.test("gather: another isolate is still reading after the wait → read here, one look for all", async () => {
+Deno.test("gather: another isolate still reads after the wait → read here", async () => {
   const { gatherer, answer, begun, pass, looked, saved, settled } = rig();
   const gathering = gatherer.gather(KEY, ["a", "b", "c", "d"].map(elsewhere));
   await pass(WAIT_MS);

@@ -109,7 +109,7 @@ Deno.test("a stale list, asked for in two isolates → answered at once, and ren
   assert.equal(countOf(site, "/e/1/"), 2);
 });
 
-Deno.test("isolates: one is killed while it reads → another reads within the viewer's wait", async () => {
+Deno.test("isolates: one is killed while it reads → another reads", async () => {
   await using rig = await createFunctionRig();
   const first = Promise.withResolvers<void>();
   const names = ["one", "two", "three", "four"];
@@ -134,7 +134,7 @@ Deno.test("isolates: one is killed while it reads → another reads within the v
   for (const site of sites) await site[Symbol.asyncDispose]();
 });
 
-Deno.test("isolates: a read that goes on keeps its claim → nobody else begins a second one", async () => {
+Deno.test("isolates: a read that goes on → its claim is kept, no second one", async () => {
   await using rig = await createFunctionRig();
   let gate: Promise<unknown> = Promise.resolve();
   await using site = serveSite(goodSite(() => site.url, () => gate));
@@ -156,7 +156,7 @@ Deno.test("isolates: a read that goes on keeps its claim → nobody else begins 
   await eventually(async () => (await rig.database.admin`select from keepstream.source_reads`).length === 0);
 });
 
-Deno.test("isolates: a save fails → every viewer gets the servers, and it is saved once that works", async () => {
+Deno.test("isolates: a save fails → servers for every viewer, saved later", async () => {
   await using rig = await createFunctionRig();
   await using site = serveSite(goodSite(() => site.url));
   await addProviders(rig, [{ name: "animasu", site }]);

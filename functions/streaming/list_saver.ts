@@ -3,6 +3,7 @@
 import type { pause } from "../../sources/pause.ts";
 import type { SourceList } from "../../sources/source_list.ts";
 import { type EpisodeKey, type EpisodeStore, type ListToSave, type QueuedVideo, StoreError } from "./episode_store.ts";
+import { httpOnly } from "./http_only.ts";
 
 const RETRY_DELAYS_MS = [500, 1_000, 2_000, 4_000, 8_000];
 /** How long a response waits to say what is queued. */
@@ -39,7 +40,12 @@ export function createListSaver(tools: ListSaverTools): SaveLists {
   function saveAtOnce(key: EpisodeKey, lists: ReadonlyMap<string, ReadList>): Promise<readonly QueuedVideo[]> {
     const entries = [...lists].map(([name, { list, beganAt }]) => {
       const age = Math.max(0, (tools.now() - beganAt) / 1000);
-      return [name, { ...list, due_seconds: tools.dueSeconds(list), age_seconds: age }];
+      return [name, {
+        ...list,
+        servers: httpOnly(list.servers),
+        due_seconds: tools.dueSeconds(list),
+        age_seconds: age,
+      }];
     });
     return tools.store.saveSources(key, Object.fromEntries(entries));
   }

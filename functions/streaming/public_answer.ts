@@ -5,6 +5,7 @@ import { archiveUrl } from "../../core/archive_address.ts";
 import { linkExpiry } from "../../core/link.ts";
 import type { Chapter, SourceList, SourceServer, Subtitle } from "../../sources/source_list.ts";
 import type { Episode, EpisodeKey, QueuedVideo, StoredVideo } from "./episode_store.ts";
+import { httpOnly } from "./http_only.ts";
 import type { StreamLinks } from "./stream_link.ts";
 
 export interface PublicServer {
@@ -86,7 +87,7 @@ export async function publicAnswer(input: AnswerInput, tools: AnswerTools): Prom
 
 /** Listed servers, then archived copies that no listed server stands for: a site that is gone takes nothing away. */
 async function providerServers(name: string, input: AnswerInput, tools: AnswerTools) {
-  const servers = input.gathered.get(name)?.list.servers ?? [];
+  const servers = httpOnly(input.gathered.get(name)?.list.servers ?? []);
   // A copy where the Worker cannot read it is safe, but plays for nobody: the live server stays.
   const stored = input.known.store.flatMap((one) => {
     const url = one.provider === name ? archiveAddressOf(one, tools) : null;

@@ -54,7 +54,7 @@ async function eventuallyAsks(app: ReturnType<typeof buildStreamingApp>, code: s
   assert.fail(`${code} never came`);
 }
 
-Deno.test("a read-only database: archives and cached lists are answered, with the reason", async () => {
+Deno.test("read-only database: archives and cached lists → answered, and why", async () => {
   await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
   const app = buildStreamingApp(rig.env);
   const archive = await addEpisode(rig, app);
@@ -90,7 +90,7 @@ for (const table of ["keepstream.client_limits", "keepstream.source_reads"]) {
   });
 }
 
-Deno.test("a statement that takes too long → answered without counting, as read-only", async () => {
+Deno.test("statement timeout → answered without counting, as read-only", async () => {
   await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
   const app = buildStreamingApp(rig.env);
   const archive = await addEpisode(rig, app);
@@ -106,7 +106,7 @@ Deno.test("a statement that takes too long → answered without counting, as rea
   await other`rollback`;
 });
 
-Deno.test("a read-only database that does not even answer → 503 says read-only", async () => {
+Deno.test("read-only database that does not answer → 503 says read-only", async () => {
   await using rig = await createFunctionRig();
   const app = buildStreamingApp(rig.env);
   const other = rig.database.connect("supabase_admin", { max: 1 });

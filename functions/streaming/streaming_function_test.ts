@@ -426,6 +426,27 @@ Deno.test("a title nobody mapped is looked up, found, kept and not looked up aga
   assert.deepEqual([row?.mapping.title, row?.by_operator], ["Some Title", false]);
 });
 
+Deno.test("names and mapping cannot be saved → the servers all the same", async () => {
+  await using rig = await createFunctionRig();
+  await using titles = serveSite(titleApi({ title: "Some Title" }).site);
+  const search = searchSite(["Some Title"]);
+  await using site = serveSite((request, url) => {
+    if (url.searchParams.has("s")) return search.site(request, url);
+    if (url.pathname === "/anime/Some%20Title/") {
+      return htmlResponse(episodeListPage([{ label: "Episode 1", href: "/episode-1/" }]));
+    }
+    return animeSite(() => site.url)(request, url);
+  });
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: `${site.url},${titles.url}`, TITLE_API_URL: titles.url });
+  const other = rig.database.connect("postgres", { max: 1 });
+  await other`begin`;
+  await other`lock table public.metadata_cache in access exclusive mode`;
+  await other`lock table public.title_mappings in exclusive mode`;
+  assert.equal(servers((await get()).body, "animasu").length, 3);
+  await other`rollback`;
+});
+
 Deno.test("when the database stops answering, what an isolate has read is answered; what it has not is 503", async () => {
   await using rig = await createFunctionRig();
   await using site = serveSite(animeSite(() => site.url));

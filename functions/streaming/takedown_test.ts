@@ -18,7 +18,7 @@ async function addEpisode(rig: FunctionRig, malId: number, url = `https://own.te
 }
 
 for (const [name, episode] of [["title", null], ["episode", 1]] as const) {
-  Deno.test(`takedown of a whole ${name} → 451; nothing is read, claimed or enqueued; lifted → 200`, async () => {
+  Deno.test(`takedown of a whole ${name} → 451, nothing read or enqueued; lifted → 200`, async () => {
     await using rig = await createFunctionRig();
     await addEpisode(rig, 1);
     const app = buildStreamingApp(rig.env);
@@ -39,7 +39,7 @@ for (const [name, episode] of [["title", null], ["episode", 1]] as const) {
   });
 }
 
-Deno.test("takedown: another episode's answer leads to the archive → no stream, code taken_down", async () => {
+Deno.test("takedown: another episode leads to the archive → no stream there", async () => {
   await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
   await addEpisode(rig, 1);
   const app = buildStreamingApp(rig.env);
@@ -58,7 +58,7 @@ Deno.test("takedown: another episode's answer leads to the archive → no stream
   });
 });
 
-Deno.test("GET /streaming/takedowns → the signed list, public for seconds, asked once for many", async () => {
+Deno.test("GET /streaming/takedowns → the signed list, asked once for many", async () => {
   await using rig = await createFunctionRig();
   const app = buildStreamingApp(rig.env);
   await rig.database
@@ -77,7 +77,7 @@ Deno.test("GET /streaming/takedowns → the signed list, public for seconds, ask
   assert.deepEqual(rig.calls, ["/rest/v1/rpc/list_takedowns"]);
 });
 
-Deno.test("GET /streaming/takedowns without a database → 503, and the list once it is back", async () => {
+Deno.test("GET /streaming/takedowns without a database → 503, later the list", async () => {
   await using rig = await createFunctionRig();
   const app = buildStreamingApp(rig.env);
   rig.setDatabaseUp(false);

@@ -138,7 +138,7 @@ export const READINGS: readonly Scenario[] = [
     },
   },
   {
-    name: "renew_source_reads keeps claims, those on sites in trouble too; it never shortens or makes one",
+    name: "renew_source_reads keeps claims, and never shortens or makes one",
     async run(queue) {
       await fail(queue, "samehadaku", 3);
       await queue.sql`update keepstream.provider_trouble set due_at = now() - interval '1 second' where true`;
@@ -175,8 +175,7 @@ export const READINGS: readonly Scenario[] = [
     },
   },
   {
-    name:
-      "a read that began before the list that is kept: its failure or list changes nothing, neither claims nor trouble",
+    name: "a read that began before the list that is kept → changes nothing",
     async run(queue) {
       const server = (host: string) => ({
         embed_url: `https://${host}.test/`,
