@@ -53,13 +53,18 @@ begin
 
   -- What plays. A server this schema would refuse is left out, not the others with it; so is what exceeds a batch.
   select jsonb_agg(s.server) into servers from (select jsonb_build_object(
-    'mal_id', save_sources.mal_id, 'episode', save_sources.episode, 'provider', l.key, 'video_url', v.value ->> 'video_url',
+    'mal_id', save_sources.mal_id, 'episode', save_sources.episode, 'provider', l.key, 'video_url', u.video_url,
     'embed_url', v.value ->> 'embed_url', 'resolution', v.value ->> 'resolution', 'kind', v.value ->> 'kind',
     'headers', v.value -> 'headers', 'expires_at', case when pg_input_is_valid(v.value ->> 'expires_at', 'timestamptz') then v.value ->> 'expires_at' end) as server
   from jsonb_each(lists) as l
   cross join jsonb_array_elements(case when jsonb_typeof(l.value -> 'servers') = 'array' then l.value -> 'servers' else '[]' end) with ordinality as v
+  -- A page that refuses the functions may let the runner in, which has another address and time for a proof of work: it
+  -- gets the page itself.
+  cross join lateral (
+    select coalesce(v.value ->> 'video_url', case when v.value ->> 'code' = 'blocked' then v.value ->> 'embed_url' end) as video_url
+  ) as u
   where jsonb_typeof(v.value) = 'object'
-    and octet_length(v.value ->> 'video_url') <= 4096 and v.value ->> 'video_url' ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$'
+    and octet_length(u.video_url) <= 4096 and u.video_url ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$'
     and coalesce(octet_length(v.value ->> 'embed_url') <= 4096 and v.value ->> 'embed_url' ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$', v.value ->> 'embed_url' is null)
     and coalesce(v.value ->> 'resolution' ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$', true)
     and coalesce(v.value ->> 'kind' ~ '^[a-z0-9_-]{1,20}$', true)

@@ -434,6 +434,23 @@ export const EPISODE: readonly Scenario[] = [
     },
   },
   {
+    name: "save_sources: a page that refuses the functions → enqueued for the runner to read",
+    async run(queue) {
+      await apply(queue, [ANIMASU]);
+      const page = "https://mega.test/file/AbCdEf12#key";
+      const unread = { video_url: null, kind: null, embed_url: page };
+      const servers = [
+        server({ ...unread, resolution: "1080p", code: "blocked" }),
+        server({ ...unread, resolution: "720p", code: "gone" }),
+        server({ ...unread, resolution: "480p", code: "blocked", embed_url: null }),
+      ];
+      assert.equal((await save(queue, { animasu: { state: "ok", servers } }))["enqueued"], 1);
+      const [job] = await queue.sql`
+        select q.resolution, c.video_url, c.embed_url from public.video_candidates c join public.video_queue q on q.id = c.queue_id`;
+      assert.deepEqual({ ...job }, { resolution: "1080p", video_url: page, embed_url: page });
+    },
+  },
+  {
     name: "save_sources of more servers than a batch takes → cached, the first of each list asked for",
     async run(queue) {
       await apply(queue, [ANIMASU, { ...SAMEHADAKU, rights: "own work" }]);
