@@ -277,6 +277,7 @@ export type Database = {
           "attempts": number;
           "commit_oid": string | null;
           "created_at": string;
+          "damaged": boolean;
           "direct_url": string | null;
           "error_class": string | null;
           "error_message": string | null;
@@ -285,6 +286,9 @@ export type Database = {
           "lease_owner": string | null;
           "lease_token": string | null;
           "max_attempts": number;
+          "missing_days": number;
+          "missing_on": string | null;
+          "missing_since": string | null;
           "path": string | null;
           "repo": string | null;
           "run_at": string;
@@ -302,6 +306,7 @@ export type Database = {
           "attempts"?: number;
           "commit_oid"?: string | null;
           "created_at"?: string;
+          "damaged"?: boolean;
           "direct_url"?: string | null;
           "error_class"?: string | null;
           "error_message"?: string | null;
@@ -310,6 +315,9 @@ export type Database = {
           "lease_owner"?: string | null;
           "lease_token"?: string | null;
           "max_attempts"?: number;
+          "missing_days"?: number;
+          "missing_on"?: string | null;
+          "missing_since"?: string | null;
           "path"?: string | null;
           "repo"?: string | null;
           "run_at"?: string;
@@ -326,6 +334,7 @@ export type Database = {
           "attempts"?: number;
           "commit_oid"?: string | null;
           "created_at"?: string;
+          "damaged"?: boolean;
           "direct_url"?: string | null;
           "error_class"?: string | null;
           "error_message"?: string | null;
@@ -334,6 +343,9 @@ export type Database = {
           "lease_owner"?: string | null;
           "lease_token"?: string | null;
           "max_attempts"?: number;
+          "missing_days"?: number;
+          "missing_on"?: string | null;
+          "missing_since"?: string | null;
           "path"?: string | null;
           "repo"?: string | null;
           "run_at"?: string;
@@ -497,6 +509,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "check_storage_target": { Args: { "id"?: string; "target": string }; Returns: string };
       "claim_obsolete_copies": {
         Args: { "limit"?: number; "targets": (string)[] };
         Returns: {
@@ -534,6 +547,7 @@ export type Database = {
         Args: { "lease_seconds"?: number; "limit": number; "worker"?: string };
         Returns: {
           "attempts": number;
+          "damaged": boolean;
           "episode": number;
           "file_key": string;
           "id": string;
@@ -572,6 +586,7 @@ export type Database = {
           "attempts": number;
           "commit_oid": string | null;
           "created_at": string;
+          "damaged": boolean;
           "direct_url": string | null;
           "error_class": string | null;
           "error_message": string | null;
@@ -580,6 +595,46 @@ export type Database = {
           "lease_owner": string | null;
           "lease_token": string | null;
           "max_attempts": number;
+          "missing_days": number;
+          "missing_on": string | null;
+          "missing_since": string | null;
+          "path": string | null;
+          "repo": string | null;
+          "run_at": string;
+          "sha256": string | null;
+          "size_bytes": number | null;
+          "state": string;
+          "store_id": string;
+          "target": string;
+          "updated_at": string;
+          "verified_at": string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "video_replicas";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "confirm_replica_missing": {
+        Args: { "replica_id": string };
+        Returns: {
+          "account": number | null;
+          "attempts": number;
+          "commit_oid": string | null;
+          "created_at": string;
+          "damaged": boolean;
+          "direct_url": string | null;
+          "error_class": string | null;
+          "error_message": string | null;
+          "id": string;
+          "lease_expires_at": string | null;
+          "lease_owner": string | null;
+          "lease_token": string | null;
+          "max_attempts": number;
+          "missing_days": number;
+          "missing_on": string | null;
+          "missing_since": string | null;
           "path": string | null;
           "repo": string | null;
           "run_at": string;
@@ -708,6 +763,7 @@ export type Database = {
           "lost": boolean;
         }[];
       };
+      "finish_takedown": { Args: { "episode": number; "mal_id": number; "target": string }; Returns: undefined };
       "forget_obsolete_copy": { Args: { "id": string }; Returns: boolean };
       "import_catalogue": { Args: { "dry_run"?: boolean; "entries": Json }; Returns: Json };
       "leased_videos": {
@@ -768,6 +824,7 @@ export type Database = {
         Args: { "replica_id": string; "sha256": string; "size_bytes": number };
         Returns: boolean;
       };
+      "register_storage_target": { Args: { "id": string; "replace"?: boolean; "target": string }; Returns: string };
       "release_resource_lease": { Args: { "epoch": number; "resource": string; "slot": number }; Returns: boolean };
       "renew_resource_lease": {
         Args: { "epoch": number; "lease_seconds"?: number; "resource": string; "slot": number };
@@ -777,13 +834,18 @@ export type Database = {
         Args: { "episode": number; "mal_id": number; "providers": (string)[]; "reader_seconds": number };
         Returns: number;
       };
+      "report_replica_found": {
+        Args: { "replica_id": string; "sha256": string; "size_bytes": number };
+        Returns: boolean;
+      };
       "report_replica_missing": {
-        Args: { "error"?: string; "replica_id": string };
+        Args: { "damaged"?: boolean; "error"?: string; "replica_id": string; "verification"?: boolean };
         Returns: {
           "account": number | null;
           "attempts": number;
           "commit_oid": string | null;
           "created_at": string;
+          "damaged": boolean;
           "direct_url": string | null;
           "error_class": string | null;
           "error_message": string | null;
@@ -792,6 +854,9 @@ export type Database = {
           "lease_owner": string | null;
           "lease_token": string | null;
           "max_attempts": number;
+          "missing_days": number;
+          "missing_on": string | null;
+          "missing_since": string | null;
           "path": string | null;
           "repo": string | null;
           "run_at": string;
@@ -825,7 +890,7 @@ export type Database = {
       };
       "sweep": { Args: Record<PropertyKey, never>; Returns: Json };
       "sweep_if_overdue": { Args: { "seconds"?: number }; Returns: Json };
-      "takedown": { Args: { "episode"?: number; "mal_id": number }; Returns: Json };
+      "takedown": { Args: { "episode"?: number; "mal_id": number; "targets"?: (string)[] }; Returns: Json };
       "update_video_queue_status": {
         Args: {
           "candidate_id"?: string;

@@ -61,7 +61,14 @@ export type RunnerEvent =
     readonly code: ErrorClass;
     readonly message: string;
   }
-  | JobRef & { readonly event: "replica:repaired"; readonly target: string; readonly state: string }
+  /** Here and below, `id` is the replica's. */
+  | JobRef & { readonly event: "replica:repaired"; readonly target: string }
+  | JobRef & {
+    readonly event: "replica:repair_failed" | "replica:repair_postponed";
+    readonly target: string;
+    readonly code: ErrorClass;
+    readonly message: string;
+  }
   | JobRef & { readonly event: "extras:failed"; readonly message: string }
   | { readonly event: "work_dir:removed"; readonly entries: number };
 

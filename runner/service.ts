@@ -3,7 +3,7 @@
  * Example: `const runner = await startRunner(parseEnv(Deno.env.toObject()), { once: false })`. Runs on: Deno.
  */
 import type { RunnerEnv } from "./env.ts";
-import { createEvents, type Events } from "./events.ts";
+import { createEvents, type Events, type RunnerEvent } from "./events.ts";
 import { createApp } from "./http/app.ts";
 import { createHealthCheck } from "./http/health.ts";
 import { keepHistory } from "./http/history.ts";
@@ -18,8 +18,9 @@ import { createQueue } from "./loop/queue.ts";
 import { createRepoLock } from "./loop/repo_lock.ts";
 import { createRoom } from "./loop/room.ts";
 import { type ForwardProxy, startForwardProxy } from "./network/forward_proxy.ts";
-import { createArchiveStore } from "./storage/archive_store.ts";
+import { createArchiveStore, type Repair, type RepairOutcome } from "./storage/archive_store.ts";
 import { createHealthBook } from "./storage/health.ts";
+import { identified } from "./storage/identity.ts";
 import { type Maintenance, startMaintenance } from "./storage/maintenance.ts";
 import { PART_STREAMS } from "./storage/replicate.ts";
 import { createSlots } from "./storage/slots.ts";
@@ -44,7 +45,8 @@ export async function startRunner(
 ): Promise<Runner> {
   const events = createEvents();
   options.onEvents?.(events);
-  const targets = storageTargetsFromEnv(env.storage);
+  const store = createArchiveStore({ url: env.supabaseUrl, key: env.supabaseKey, worker: env.name });
+  const targets = storageTargetsFromEnv(env.storage).map((target) => identified(target, { store, now: Date.now }));
   const queue = createQueue({
     url: env.supabaseUrl,
     key: env.supabaseKey,
@@ -92,8 +94,8 @@ export async function startRunner(
   });
   const maintenance = options.once ? null : startMaintenance({
     ...tools,
-    store: createArchiveStore({ url: env.supabaseUrl, key: env.supabaseKey, worker: env.name }),
-    onOutcome: ({ id, target }, { state }) => events.emit({ event: "replica:repaired", id, target, state }),
+    store,
+    onOutcome: (repair, outcome) => events.emit(repairEvent(repair, outcome)),
     onError: (error) =>
       events.emit({ event: "queue:unavailable", during: "repair", message: (error as Error).message }),
   });
@@ -135,6 +137,12 @@ export async function startRunner(
     await tidied;
   });
   return { url: `http://127.0.0.1:${port}`, events, finished, stop };
+}
+
+function repairEvent({ id, target }: Repair, outcome: RepairOutcome): RunnerEvent {
+  if (outcome.state === "verified") return { event: "replica:repaired", id, target };
+  const event = outcome.state === "failed" ? "replica:repair_failed" : "replica:repair_postponed";
+  return { event, id, target, code: outcome.error_class ?? "unknown", message: outcome.error ?? "given back" };
 }
 
 /** In this order: no new job, jobs ended or given back, then the ways in and out. */

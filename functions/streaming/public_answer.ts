@@ -95,7 +95,8 @@ async function providerServers(name: string, input: AnswerInput, tools: AnswerTo
   });
   const listed = servers.map((server) => {
     const copy = stored.find((one) => one.resolution === server.resolution);
-    return copy ? archivedServer(copy, server, input, tools) : liveServer(name, server, input, tools);
+    const archived = copy !== undefined && !(isMissing(copy) && server.video_url !== null);
+    return archived ? archivedServer(copy, server, input, tools) : liveServer(name, server, input, tools);
   });
   const orphans = stored.filter((one) => !servers.some((server) => server.resolution === one.resolution));
   const all = await Promise.all([...listed, ...orphans.map((one) => archivedServer(one, null, input, tools))]);
@@ -173,6 +174,11 @@ async function leadsToTakenDown(url: string, { key }: AnswerInput, tools: Answer
   const at = { malId: Number(malId), episode: Number(episode) };
   if (malId === undefined || (at.malId === key.malId && at.episode === key.episode)) return false;
   return await tools.isTakenDown(at);
+}
+
+/** All of its copies were reported missing: kept for when one is back, and no better than a server that plays now. */
+function isMissing(copy: StoredVideo): boolean {
+  return copy.replicas?.length === 0;
 }
 
 /** The recorded address while its copy lives, else the first copy that does; of those that the Worker can read. */

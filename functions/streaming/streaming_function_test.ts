@@ -302,6 +302,21 @@ Deno.test("an archive where the Worker cannot read it leaves the live server; an
   assert.deepEqual(await answerWith({ ...hub, STORAGE_FOLDER_URL: folder }), [true, `${folder}/a.mp4`]);
 });
 
+Deno.test("an archive whose copies are all reported missing: a listed server → live; none listed → the archive", async () => {
+  await using rig = await createFunctionRig();
+  await using site = serveSite(animeSite(() => site.url));
+  await addProviders(rig, { name: "animasu", base_url: site.url });
+  await mapTitle(rig, "animasu");
+  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url, HF_ENDPOINT: "https://hub.test" });
+  const first = async () => servers((await get()).body, "animasu")[0];
+  const live = (await first())?.url_resolved;
+  const address = await archiveVideo(rig, "720p");
+  await rig.database.admin`select public.report_replica_missing(id) from public.video_replicas`;
+  assert.deepEqual([(await first())?.archived, (await first())?.url_resolved], [false, live]);
+  await rig.database.sql`delete from public.providers`;
+  assert.deepEqual([(await first())?.archived, (await first())?.url_resolved], [true, address]);
+});
+
 Deno.test("a stale list is answered at once and renewed behind; an old one, or refresh=1, is read again first", async () => {
   await using rig = await createFunctionRig();
   await using site = serveSite(animeSite(() => site.url));

@@ -194,6 +194,7 @@ Deno.test("GET /status without the secret → codes; with it → messages and th
       closedUntilMs: null,
       usedBytes: 5,
       message: "alice",
+      code: "storage_denied",
     }],
     queueCounts: () =>
       Promise.resolve({

@@ -3,7 +3,9 @@
 
 import { createClient } from "@supabase/supabase-js";
 import { z } from "zod";
+import type { ErrorClass } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
+import type { Title } from "./target.ts";
 
 const RPC_TIMEOUT_MS = 15_000;
 const PAGE_ROWS = 500;
@@ -21,6 +23,7 @@ const repairRows = z.array(
     file_key: z.string(),
     sha256: z.string().nullable(),
     size_bytes: z.number().nullable(),
+    damaged: z.boolean(),
     sources: z.array(source).nullable(),
   }).transform((row) => ({
     id: row.id,
@@ -30,16 +33,19 @@ const repairRows = z.array(
     archive: { malId: row.mal_id, episode: row.episode, fileKey: row.file_key },
     sha256: row.sha256,
     sizeBytes: row.size_bytes,
+    damaged: row.damaged,
     sources: row.sources ?? [],
   })),
 );
 const copyRows = z.array(
-  source.extend({ store_id: z.string(), sha256: z.string().nullable(), size_bytes: z.number().nullable() }).transform((
-    row,
-  ) => ({
+  source.extend({
+    state: z.enum(["verified", "missing"]),
+    sha256: z.string().nullable(),
+    size_bytes: z.number().nullable(),
+  }).transform((row) => ({
     id: row.id,
-    storeId: row.store_id,
     target: row.target,
+    state: row.state,
     address: { repo: row.repo, path: row.path },
     sha256: row.sha256,
     sizeBytes: row.size_bytes,
@@ -52,9 +58,13 @@ const obsoleteRows = z.array(
     address: { repo: row.repo, path: row.path },
   })),
 );
+const RECORDED = ["verified", "missing"];
+const targetVerdict = z.enum(["known", "new", "gone", "other", "unregistered"]);
+const keyOf = (title: Title) => ({ mal_id: title.malId, episode: title.episode ?? null });
 const takedownAnswer = z.object({
   jobs: z.number(),
   copies: z.array(z.object({ target: z.string(), repo: z.string(), path: z.string() })),
+  targets: z.array(z.string()),
 });
 
 export type Repair = z.output<typeof repairRows>[number];
@@ -76,7 +86,7 @@ export type RepairOutcome =
   | {
     readonly state: "failed" | "pending";
     readonly error?: string;
-    readonly error_class?: string;
+    readonly error_class?: ErrorClass;
     readonly retry_after_seconds?: number;
   };
 
@@ -99,6 +109,16 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
     const { data, error, status } = await client.rpc(name, args).abortSignal(AbortSignal.timeout(RPC_TIMEOUT_MS));
     if (error) throw new RpcError(`${name}: ${redactText(error.message)}`, status);
     return data;
+  }
+
+  /** Like call; null for a copy whose row is gone meanwhile, by a takedown or a new archive. */
+  async function callForCopy(name: string, args: Record<string, unknown>): Promise<unknown> {
+    try {
+      return await call(name, args);
+    } catch (error) {
+      if (error instanceof RpcError && error.status === 404) return null;
+      throw error;
+    }
   }
 
   return {
@@ -146,16 +166,34 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
       await call("forget_obsolete_copy", { id });
     },
 
-    /** How many sound copies an archive has besides this one. */
-    async countOthers(copy: RecordedCopy): Promise<number> {
-      const { count, error } = await client.from("video_replicas").select("id", { count: "exact", head: true })
-        .eq("store_id", copy.storeId).eq("state", "verified").neq("id", copy.id);
-      if (error) throw new Error(`video_replicas: ${redactText(error.message)}`);
-      return count ?? 0;
+    /** A recorded copy is not where it should be. A verification counts: three, on three days, confirm it. */
+    async reportMissing(copyId: string, report: { error: string; verification?: boolean }): Promise<void> {
+      await callForCopy("report_replica_missing", { replica_id: copyId, verification: false, ...report });
     },
 
-    async reportMissing(copyId: string, error: string): Promise<void> {
-      await call("report_replica_missing", { replica_id: copyId, error });
+    /** A recorded copy holds other bytes. It stays where it is until a sound one can replace it; the last one is left alone. */
+    async reportDamaged(copyId: string, report: { error: string }): Promise<void> {
+      await callForCopy("report_replica_missing", { replica_id: copyId, damaged: true, ...report });
+    },
+
+    async confirmMissing(copyId: string): Promise<void> {
+      await callForCopy("confirm_replica_missing", { replica_id: copyId });
+    },
+
+    /** False when what was read is not what was archived. */
+    async reportFound(copyId: string, held: { sha256: string; sizeBytes: number }): Promise<boolean> {
+      const args = { replica_id: copyId, sha256: held.sha256, size_bytes: held.sizeBytes };
+      return z.boolean().nullable().parse(await callForCopy("report_replica_found", args)) ?? true;
+    },
+
+    /** What the id on a target, or its absence, says of the target. */
+    async checkTarget(target: string, id: string | null) {
+      return targetVerdict.parse(await call("check_storage_target", { target, id }));
+    },
+
+    /** The id that counts: the first one that was registered, unless it is replaced. */
+    async registerTarget(target: string, id: string, options: { replace: boolean }): Promise<string> {
+      return z.uuid().parse(await call("register_storage_target", { target, id, ...options }));
     },
 
     /** Writes down what a copy without a recorded hash holds; false when the archive is known to be something else. */
@@ -164,21 +202,35 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
       return z.boolean().parse(await call("record_replica_hash", args));
     },
 
-    async takeDown(malId: number, episode?: number): Promise<TakenDown> {
-      return takedownAnswer.parse(await call("takedown", { mal_id: malId, episode: episode ?? null }));
+    /** Returns what is to be removed where, of this call and of earlier ones; `targets` are remembered until they are finished. */
+    async takeDown(title: Title, targets: readonly string[] = []): Promise<TakenDown> {
+      return takedownAnswer.parse(await call("takedown", { ...keyOf(title), targets }));
+    },
+
+    /** Nothing of the title is left on the target. */
+    async finishTakedown(title: Title, target: string): Promise<void> {
+      await call("finish_takedown", { ...keyOf(title), target });
     },
 
     /** False when it was not taken down; a dry run only tells. */
-    async liftTakedown(title: { malId: number; episode?: number }, options: { dryRun: boolean }): Promise<boolean> {
-      const args = { mal_id: title.malId, episode: title.episode ?? null, dry_run: options.dryRun };
-      return z.boolean().parse(await call("lift_takedown", args));
+    async liftTakedown(title: Title, options: { dryRun: boolean }): Promise<boolean> {
+      return z.boolean().parse(await call("lift_takedown", { ...keyOf(title), dry_run: options.dryRun }));
     },
 
-    /** Every copy that is recorded as verified, page by page. */
-    async *verifiedCopies(): AsyncGenerator<RecordedCopy> {
+    /** How many copies `recordedCopies` has, of one target or of all. */
+    async countRecorded(target?: string): Promise<number> {
+      const query = client.from("video_replicas").select("id", { count: "exact", head: true }).in("state", RECORDED);
+      const { count, error } = await (target === undefined ? query : query.eq("target", target));
+      if (error) throw new Error(`video_replicas: ${redactText(error.message)}`);
+      return count ?? 0;
+    },
+
+    /** Every copy that is recorded as verified or as missing, page by page. */
+    async *recordedCopies(target?: string): AsyncGenerator<RecordedCopy> {
       for (let after = "";;) {
-        const query = client.from("video_replicas").select("id,store_id,target,repo,path,sha256,size_bytes")
-          .eq("state", "verified").order("id").limit(PAGE_ROWS);
+        let query = client.from("video_replicas").select("id,target,state,repo,path,sha256,size_bytes")
+          .in("state", RECORDED).order("id").limit(PAGE_ROWS);
+        if (target !== undefined) query = query.eq("target", target);
         const { data, error } = await (after === "" ? query : query.gt("id", after));
         if (error) throw new Error(`video_replicas: ${redactText(error.message)}`);
         const rows = copyRows.parse(data);

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
 import { StorageError } from "./storage_error.ts";
+import { MARKER_NAME, readMarkerText } from "./marker.ts";
 import { assertInside, directoryOf, type FoundCopy, type StorageTarget, type StoredCopy } from "./target.ts";
 
 export interface FolderTargetOptions {
@@ -25,6 +26,7 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
     return `${address.repo.slice(folderName.length + 1)}/${address.path}`;
   };
   const pathOf = (address: ArchiveAddress) => `${options.root}/${inside(address)}`;
+  const markerPath = `${options.root}/${MARKER_NAME}`;
 
   const copyOf = (
     file: Pick<StagedFile, "sha256" | "sizeBytes">,
@@ -114,9 +116,41 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
     async removeTitle(title) {
       const { repo, directory } = directoryOf(target, title);
       const path = `${options.root}/${repo.slice(folderName.length + 1)}/${directory}`;
-      const files = await filesBelow(path);
-      await Deno.remove(path, { recursive: true }).catch(() => {}); // none there
-      return files.filter((file) => !/\.(sha256|part)$/.test(file)).length;
+      try {
+        const files = await filesBelow(path);
+        await Deno.remove(path, { recursive: true });
+        return files.filter((file) => !/\.(sha256|part)$/.test(file)).length;
+      } catch (error) {
+        if (error instanceof Deno.errors.NotFound) return 0;
+        throw folderError(name, error);
+      }
+    },
+
+    async readMarker() {
+      try {
+        return await readMarkerText((await Deno.open(markerPath)).readable);
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw folderError(name, error);
+        if ((await Deno.stat(options.root).catch(() => null))?.isDirectory) return null;
+        throw new StorageError(
+          "identity",
+          `${name}: there is no folder ${options.root}: mount it, or create a new one`,
+          {
+            code: "storage_unidentified",
+          },
+        );
+      }
+    },
+
+    async writeMarker(text) {
+      const draft = `${markerPath}.${crypto.randomUUID()}`;
+      try {
+        await Deno.writeTextFile(draft, text, { createNew: true });
+        await Deno.rename(draft, markerPath);
+      } catch (error) {
+        await Deno.remove(draft).catch(() => {}); // it was not made
+        throw folderError(name, error);
+      }
     },
 
     async probe() {
@@ -125,7 +159,7 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
         await Deno.writeTextFile(draft, "writable\n");
         await Deno.remove(draft);
         let usedBytes = 0;
-        for (const file of await filesBelow(options.root)) usedBytes += (await Deno.stat(file)).size;
+        for (const file of await filesBelow(options.root)) usedBytes += await sizeOf(file);
         return { usedBytes };
       } catch (error) {
         throw folderError(name, error);
@@ -177,10 +211,19 @@ async function hashOf(
   return hash.digest("hex");
 }
 
+/** 0 for a file that was removed meanwhile. */
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await Deno.stat(path)).size;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
+    throw error;
+  }
+}
+
 async function filesBelow(directory: string): Promise<string[]> {
   const files: string[] = [];
-  const entries = await Array.fromAsync(Deno.readDir(directory)).catch(() => []); // no such directory
-  for (const entry of entries) {
+  for await (const entry of Deno.readDir(directory)) {
     const path = `${directory.replace(/\/$/, "")}/${entry.name}`;
     files.push(...(entry.isDirectory ? await filesBelow(path) : [path]));
   }
@@ -196,10 +239,10 @@ function folderError(name: string, error: unknown): unknown {
     return new StorageError("quota", message, { code: "disk_full", cause: error });
   }
   if (error instanceof Deno.errors.NotFound) {
-    return new StorageError("missing", message, { code: "storage_5xx", cause: error });
+    return new StorageError("missing", message, { code: "storage_missing", cause: error });
   }
   if (error instanceof Deno.errors.PermissionDenied) {
-    return new StorageError("auth", message, { code: "storage_5xx", cause: error });
+    return new StorageError("auth", message, { code: "storage_denied", cause: error });
   }
   // Only errors of the file system are the folder's; what a callback threw stays what it is.
   return code === "" ? error : new StorageError("slow", message, { code: "storage_5xx", cause: error });

@@ -1,8 +1,8 @@
 // How each target fares, and whether it is worth trying now: a circuit breaker per target.
-// auth, quota and abuse close a target at once (only a person can help), slow ones after three failures in a row.
+// auth, quota, abuse and another target in its place close it at once (only a person can help), slow ones after three failures in a row.
 // Runs on: Deno.
 
-import { KeepstreamError } from "../../core/errors.ts";
+import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
 import { type Problem, StorageError } from "./storage_error.ts";
 import type { StorageTarget } from "./target.ts";
@@ -12,7 +12,7 @@ const FIRST_CLOSED_SECONDS = 60;
 const PERSON_NEEDED_SECONDS = 600;
 const MAX_CLOSED_SECONDS = 1800;
 
-export type TargetState = "ok" | "auth" | "quota" | "abuse" | "missing" | "slow";
+export type TargetState = "ok" | "auth" | "quota" | "abuse" | "identity" | "missing" | "slow";
 
 export interface TargetHealth {
   readonly target: string;
@@ -22,6 +22,7 @@ export interface TargetHealth {
   readonly closedUntilMs: number | null;
   readonly usedBytes: number | null;
   readonly message: string | null;
+  readonly code: ErrorClass | null;
 }
 
 export interface HealthBook {
@@ -34,22 +35,27 @@ export interface HealthBook {
   all(): TargetHealth[];
 }
 
+const WELL = { state: "ok", failuresInRow: 0, closedUntilMs: null, message: null, code: null } as const;
+
 /** `now` in milliseconds, as Date.now gives it. */
 export function createHealthBook(options: { now: () => number }): HealthBook {
   const book = new Map<string, TargetHealth>();
-  const of = (target: string): TargetHealth =>
-    book.get(target) ?? { target, state: "ok", failuresInRow: 0, closedUntilMs: null, usedBytes: null, message: null };
+  const of = (target: string): TargetHealth => book.get(target) ?? { target, usedBytes: null, ...WELL };
 
   return {
     closedFor(target) {
-      const { closedUntilMs, state, message } = of(target);
+      const { closedUntilMs, state, message, code } = of(target);
       if (closedUntilMs === null || options.now() >= closedUntilMs) return null;
-      return new KeepstreamError("storage_5xx", `${target} is left alone for now (${state}): ${message ?? ""}`, {
-        retryAfterSeconds: Math.ceil((closedUntilMs - options.now()) / 1000),
-      });
+      return new KeepstreamError(
+        code ?? "storage_5xx",
+        `${target} is left alone for now (${state}): ${message ?? ""}`,
+        {
+          retryAfterSeconds: Math.ceil((closedUntilMs - options.now()) / 1000),
+        },
+      );
     },
     succeeded(target, usedBytes) {
-      book.set(target, { ...of(target), state: "ok", failuresInRow: 0, closedUntilMs: null, message: null });
+      book.set(target, { ...of(target), ...WELL });
       if (usedBytes !== undefined) book.set(target, { ...of(target), usedBytes });
     },
     failed(target, problem, error) {
@@ -58,7 +64,8 @@ export function createHealthBook(options: { now: () => number }): HealthBook {
       const failuresInRow = of(target).failuresInRow + 1;
       const seconds = closedSeconds(state, failuresInRow, error.retryAfterSeconds);
       const closedUntilMs = seconds === null ? null : options.now() + seconds * 1000;
-      book.set(target, { ...of(target), state, failuresInRow, closedUntilMs, message: error.message });
+      const { message, code } = error;
+      book.set(target, { ...of(target), state, failuresInRow, closedUntilMs, message, code });
     },
     usedBytes: (target) => of(target).usedBytes,
     all: () => [...book.values()],
@@ -85,13 +92,13 @@ export async function probeTargets(
 }
 
 function stateOf(problem: Problem): TargetState | null {
-  if (problem === "refused" || problem === "changed" || problem === "conflict") return null;
+  if (problem === "refused" || problem === "changed" || problem === "conflict" || problem === "invisible") return null;
   return problem;
 }
 
 function closedSeconds(state: TargetState, failuresInRow: number, asked: number | undefined): number | null {
   if (asked !== undefined && asked > 0) return asked;
-  if (state === "auth" || state === "quota" || state === "abuse") return PERSON_NEEDED_SECONDS;
+  if (state === "auth" || state === "quota" || state === "abuse" || state === "identity") return PERSON_NEEDED_SECONDS;
   if (failuresInRow < FAILURES_TO_CLOSE) return null;
   return Math.min(MAX_CLOSED_SECONDS, FIRST_CLOSED_SECONDS * 2 ** (failuresInRow - FAILURES_TO_CLOSE));
 }

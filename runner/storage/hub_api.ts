@@ -1,7 +1,16 @@
 // The Hub's calls that an upload needs, one function each; repositories and deletions go through the Hub's own client.
 // Example: `await api.look({ repo: "alice/archive-1", path: "1/ep1/x.mp4" })`. Runs on: Deno.
 
-import { createRepo, deleteFiles, deleteRepo, HubApiError, listFiles, repoExists, whoAmI } from "@huggingface/hub";
+import {
+  createRepo,
+  deleteFiles,
+  deleteRepo,
+  HubApiError,
+  listFiles,
+  repoExists,
+  uploadFile,
+  whoAmI,
+} from "@huggingface/hub";
 import { z } from "zod";
 import type { ArchiveAddress } from "../../core/archive_address.ts";
 import { isPrivateHost } from "../../core/target_policy.ts";
@@ -165,13 +174,16 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       }
     },
 
-    /** Makes the private repository; that it exists already is fine, however the Hub says so. */
-    async createRepo(repo: string, { signal }: Signal = {}): Promise<void> {
+    /** Makes the private repository, with the files; that it exists already, with others, is fine, however the Hub says so. */
+    async createRepo(
+      repo: string,
+      { signal, files = [] }: Signal & { files?: { path: string; content: Blob }[] } = {},
+    ): Promise<void> {
       for (let attempt = 1;; attempt++) {
         try {
           await throughClient(
             "creating the repository",
-            () => createRepo({ ...clientOptions({ signal }), repo: dataset(repo), visibility: "private" }),
+            () => createRepo({ ...clientOptions({ signal }), repo: dataset(repo), visibility: "private", files }),
           );
           return;
         } catch (error) {
@@ -286,6 +298,17 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       });
     },
 
+    /** A small file that git itself keeps. */
+    async writeSmallFile(address: ArchiveAddress, text: string, { signal }: Signal = {}): Promise<void> {
+      await throughClient("writing a small file", () =>
+        uploadFile({
+          ...clientOptions({ signal }),
+          repo: dataset(address.repo),
+          file: { path: address.path, content: new Blob([text]) },
+          commitTitle: `Add ${address.path}`,
+        }));
+    },
+
     async deleteFiles(repo: string, paths: string[], { signal }: Signal = {}): Promise<void> {
       await throughClient("deleting", () =>
         deleteFiles({
@@ -345,12 +368,25 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
         const location = answer.headers.get("location");
         if (answer.ok && answer.body) return answer.body;
         const text = await answer.text();
-        if (!location) throw refusalOf(`${name}: reading`, answer, text);
+        if (!location) throw unreadable(refusalOf(`${name}: reading`, answer, text), { answer, atHub });
         url = foreign(new URL(location, url).href);
       }
       throw new StorageError("slow", `${name}: reading: too many redirects`, { code: "storage_5xx" });
     },
   };
+}
+
+/**
+ * Only the Hub's own word that the file is not in its repository proves that it is missing. A repository that it calls unknown may be
+ * one that the token no longer sees, and what the CDN does not find may come back.
+ */
+function unreadable(refusal: StorageError, { answer, atHub }: { answer: Response; atHub: boolean }): StorageError {
+  if (refusal.problem !== "missing") return refusal;
+  if (!atHub) return new StorageError("slow", refusal.message, { code: "storage_missing" });
+  if (answer.headers.get("x-error-code") === "EntryNotFound") return refusal;
+  return new StorageError("invisible", `${refusal.message} (the repository is gone, or the token cannot see it)`, {
+    code: "storage_missing",
+  });
 }
 
 function refusalOf(what: string, answer: Response, text: string): StorageError {

@@ -4,6 +4,7 @@
 
 import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
 import { createHubApi, type HubApi, type Look } from "./hub_api.ts";
+import { MARKER_NAME, readMarkerText } from "./marker.ts";
 import { PlanVoidError, sendParts } from "./multipart.ts";
 import { backoff, type RetryParts } from "./retry.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
@@ -16,6 +17,8 @@ import { keptPlan, type UploadPlan } from "./upload_plan.ts";
 const MAX_PLANS = 5;
 /** An address that is about to expire is not worth starting with. */
 const MIN_ADDRESS_SECONDS = 60;
+/** An account's identity file has a repository of its own, whatever the prefix of the titles' is. */
+const MARKER_REPO = "keepstream-target";
 
 export interface HubTargetOptions {
   /** `https://huggingface.co`, without a slash at its end. */
@@ -32,6 +35,7 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
   const { endpoint, username, retry } = options;
   const api = createHubApi(options);
   const name = `hub:${username}`;
+  const marker = { repo: `${username}/${MARKER_REPO}`, path: MARKER_NAME };
 
   function copyOf(address: ArchiveAddress, look: Extract<Look, { kind: "file" }>, alreadyThere: boolean): StoredCopy {
     const path = address.path.split("/").map(encodeURIComponent).join("/");
@@ -115,10 +119,26 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
       return doomed.length;
     },
 
+    async readMarker(read) {
+      try {
+        return await readMarkerText(await api.read(marker, read));
+      } catch (error) {
+        if (error instanceof StorageError && (error.problem === "missing" || error.problem === "invisible")) {
+          return null;
+        }
+        throw error;
+      }
+    },
+
+    async writeMarker(text, write) {
+      await api.createRepo(marker.repo, { ...write, files: [{ path: marker.path, content: new Blob([text]) }] });
+      if (await target.readMarker(write) !== text) await api.writeSmallFile(marker, text, write);
+    },
+
     async probe(probe) {
       const owner = await api.whoAmI(probe);
       if (owner !== username) {
-        throw new StorageError("auth", `${name}: its token belongs to ${owner}`, { code: "storage_5xx" });
+        throw new StorageError("auth", `${name}: its token belongs to ${owner}`, { code: "storage_denied" });
       }
       return { usedBytes: await api.usedBytes(probe) };
     },

@@ -197,9 +197,9 @@ Deno.test("put into the hourly commit quota → rate_limited for an hour, one co
 
 for (
   const [failure, problem, code] of [
-    ["batch_quota", "quota", "storage_5xx"],
-    ["commit_quota", "quota", "storage_5xx"],
-    ["abuse", "abuse", "storage_5xx"],
+    ["batch_quota", "quota", "storage_full"],
+    ["commit_quota", "quota", "storage_full"],
+    ["abuse", "abuse", "storage_denied"],
     ["batch_object_refused", "refused", "too_large"],
   ] as const
 ) {
@@ -342,7 +342,7 @@ for (
     ["resolve_403", "abuse"],
     ["resolve_404", "missing"],
     ["cdn_403", "auth"],
-    ["cdn_404", "missing"],
+    ["cdn_404", "slow"],
     ["cdn_416", "refused"],
     ["resolve_500", "slow"],
     ["resolve_429", "slow"],

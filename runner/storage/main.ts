@@ -5,10 +5,12 @@ import { parseEnv } from "../env.ts";
 import { createDiskBudget } from "../job/disk_budget.ts";
 import { createArchiveStore } from "./archive_store.ts";
 import { createHealthBook } from "./health.ts";
+import { identified } from "./identity.ts";
 import { PART_STREAMS } from "./replicate.ts";
 import { createSlots } from "./slots.ts";
 import { storageTargetsFromEnv } from "./targets_from_env.ts";
 import { runStorageTask, USAGE } from "./tasks.ts";
+import { startVerifyBar } from "./verify_bar.ts";
 
 if (Deno.args.some((arg) => arg === "--help" || arg === "-h")) {
   console.log(USAGE); // needs no environment
@@ -17,14 +19,16 @@ if (Deno.args.some((arg) => arg === "--help" || arg === "-h")) {
 try {
   const env = parseEnv(Deno.env.toObject());
   await Deno.mkdir(env.workDir, { recursive: true });
+  const store = createArchiveStore({ url: env.supabaseUrl, key: env.supabaseKey, worker: env.name });
   const code = await runStorageTask(Deno.args, {
-    store: createArchiveStore({ url: env.supabaseUrl, key: env.supabaseKey, worker: env.name }),
-    targets: storageTargetsFromEnv(env.storage),
+    store,
+    targets: storageTargetsFromEnv(env.storage).map((target) => identified(target, { store, now: Date.now })),
     slots: createSlots(PART_STREAMS),
     health: createHealthBook({ now: Date.now }),
     workDir: env.workDir,
     disk: createDiskBudget(env.workDir),
     print: (line) => console.log(terminalLines(line)),
+    ...(Deno.stdout.isTerminal() && { startBar: startVerifyBar }),
   });
   Deno.exit(code);
 } catch (error) {

@@ -1,110 +1,21 @@
 // Repair, verify and takedown against real SQL, through the REST gateway, on emulated accounts and a folder.
 
 import assert from "node:assert/strict";
-import { startGateway } from "../../dev/gateway/gateway.ts";
-import { makeProjectKeys } from "../../dev/gateway/keys.ts";
-import { createTestHub, type TestHub } from "../../dev/hub/test_hub.ts";
-import { createTestDatabase, type TestDatabase } from "../../dev/test_database.ts";
+import { createStorageRig, KEY, SIZE } from "../../dev/storage_rig.ts";
 import { createDiskBudget } from "../job/disk_budget.ts";
 import { openRepairDir } from "../job/work_dir.ts";
-import { type ArchiveStore, createArchiveStore } from "./archive_store.ts";
 import { EXTRA_ENDINGS, extraAddress } from "./extras.ts";
 import { createHealthBook, probeTargets } from "./health.ts";
 import { startMaintenance } from "./maintenance.ts";
-import { repairOnce, type RepairTools } from "./repair.ts";
-import { replicate } from "./replicate.ts";
+import { repairOnce } from "./repair.ts";
 import { createSlots } from "./slots.ts";
 import { stageFile, stageSmall } from "./staged_file.ts";
-import type { StorageTarget } from "./target.ts";
-import { storageTargetsFromEnv } from "./targets_from_env.ts";
 import { runStorageTask } from "./tasks.ts";
-
-const KEY = "0123456789abcdef0123456789abcdef";
-const SIZE = 600_000;
-
-interface Bench extends AsyncDisposable {
-  readonly test: TestHub;
-  readonly database: TestDatabase;
-  readonly store: ArchiveStore;
-  /** Targets of the first accounts, and of a folder. */
-  targets(accounts: number): StorageTarget[];
-  tools(targets: readonly StorageTarget[]): RepairTools;
-  /** Archives one episode on the targets and records it, as a runner does. */
-  archive(targets: readonly StorageTarget[], episode?: number): Promise<string>;
-  states(): Promise<Record<string, string>>;
-  events(): Promise<string[]>;
-}
-
-async function createBench(): Promise<Bench> {
-  const test = await createTestHub({ accounts: ["alice", "bob", "carol"] });
-  const database = await createTestDatabase();
-  const keys = makeProjectKeys();
-  const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });
-  const store = createArchiveStore({ url: gateway.url, key: keys.secret, worker: "test" });
-  await Deno.mkdir(`${test.dir}/folder`);
-  const health = createHealthBook({ now: Date.now });
-  const workDir = `${test.dir}/work`;
-  const { serviceRole } = database;
-
-  await serviceRole`insert into public.providers (name, recipe, rights) values ('animasu', 'page', 'own work')`;
-  return {
-    test,
-    database,
-    store,
-    targets: (accounts) =>
-      storageTargetsFromEnv({
-        ...test.env,
-        HF_STORAGE_ACCOUNT_COUNT: String(accounts),
-        STORAGE_FOLDER: `${test.dir}/folder`,
-        STORAGE_FOLDER_URL: "http://127.0.0.1:7860/archive",
-        STORAGE_FOLDER_TOKEN: "secret",
-      }, { times: { attempts: 2, backoffMs: 1, silenceMs: 20_000 } }),
-    tools: (targets) => ({ store, targets, health, slots: createSlots(6), workDir, disk: createDiskBudget(workDir) }),
-    async archive(targets, episode = 1) {
-      const file = await stageFile((await test.file(`${episode}.mp4`, SIZE, episode)).path);
-      const { copies } = await replicate(file, { malId: 55825, episode, fileKey: KEY }, { targets });
-      await serviceRole`select public.enqueue_video(55825, ${episode}, 'animasu', 'https://video.test/1', '720p')`;
-      const [job] = await serviceRole`select * from public.claim_pending_videos(1, 'test')`;
-      await serviceRole`select public.update_video_queue_status(${job!.id}, 'uploading', lease_token => ${
-        job!.lease_token
-      })`;
-      const replicas = copies.map((copy) => ({
-        target: copy.target,
-        account: copy.account,
-        repo: copy.repo,
-        path: copy.path,
-        direct_url: copy.directUrl,
-        commit_oid: copy.commitOid,
-        sha256: copy.sha256,
-        size_bytes: copy.sizeBytes,
-        state: "verified",
-      }));
-      const first = copies[0]!;
-      await serviceRole`select public.upsert_video_store(55825, ${episode}, 'animasu', '720p', ${KEY}, ${first.account},
-        ${first.repo}, ${first.path}, ${first.directUrl}, lease_token => ${job!.lease_token}, sha256 => ${file.sha256},
-        size_bytes => ${file.sizeBytes}, replicas => ${serviceRole.json(replicas)})`;
-      return file.sha256;
-    },
-    async states() {
-      const rows = await serviceRole`select target, state from public.video_replicas order by target`;
-      return Object.fromEntries(rows.map((row) => [row.target, row.state]));
-    },
-    async events() {
-      const rows = await database.admin`select kind from keepstream.events order by id`;
-      return rows.map((row) => row.kind);
-    },
-    async [Symbol.asyncDispose]() {
-      await gateway.stop();
-      await database[Symbol.asyncDispose]();
-      await test[Symbol.asyncDispose]();
-    },
-  };
-}
 
 const ADDRESSED = { malId: 55825, episode: 1, fileKey: KEY };
 
 Deno.test("repair after an account was added → every archive has a copy there too", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const sha256 = await bench.archive(bench.targets(1).slice(0, 1));
   const targets = bench.targets(3);
   assert.equal(await bench.store.planRepairs(targets.map((target) => target.name)), 3);
@@ -123,7 +34,7 @@ Deno.test("repair after an account was added → every archive has a copy there 
 });
 
 Deno.test("repair after an account was added → the pictures beside an archive come along, and a takedown takes them all", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const all = bench.targets(2);
   const [alice, bob, folder] = [all[0]!, all[1]!, all[2]!];
   await bench.archive([alice]);
@@ -156,8 +67,8 @@ Deno.test("repair after an account was added → the pictures beside an archive 
 });
 
 Deno.test("takedown of an archive under an earlier prefix → its copies and pictures are removed where their rows say", async () => {
-  await using bench = await createBench();
-  const earlier = storageTargetsFromEnv({ ...bench.test.env, HF_REPO_PREFIX: "before", HF_STORAGE_ACCOUNT_COUNT: "1" });
+  await using bench = await createStorageRig();
+  const earlier = bench.targets(1, { HF_REPO_PREFIX: "before" }).slice(0, 1);
   await bench.archive(earlier);
   const [alice] = earlier;
   const picture = `${bench.test.dir}/work/picture`;
@@ -171,7 +82,7 @@ Deno.test("takedown of an archive under an earlier prefix → its copies and pic
 });
 
 Deno.test("repair of a copy that is there after all → recorded, nothing read and nothing sent", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   const path = `${bench.test.dir}/work/1.mp4`;
@@ -183,14 +94,18 @@ Deno.test("repair of a copy that is there after all → recorded, nothing read a
   assert.equal(bench.test.countCalls("cdn"), 0);
 });
 
-Deno.test("repair while one account is dead → the others are done, its copy waits as failed", async () => {
-  await using bench = await createBench();
+Deno.test("repair while one account is dead → the others are done, its copy is postponed", async () => {
+  await using bench = await createStorageRig();
   const targets = bench.targets(3);
   await bench.archive(targets.slice(0, 1));
   bench.test.hub.user("bob").state = "revoked";
   await bench.store.planRepairs(["hub:bob", "hub:carol"]);
-  assert.deepEqual(await repairOnce(bench.tools(targets)), { claimed: 2, verified: 1, failed: 1 });
-  assert.deepEqual(await bench.states(), { "hub:alice": "verified", "hub:bob": "failed", "hub:carol": "verified" });
+  assert.deepEqual(await repairOnce(bench.tools(targets)), { claimed: 2, verified: 1, failed: 0 });
+  assert.deepEqual(await bench.states(), { "hub:alice": "verified", "hub:bob": "pending", "hub:carol": "verified" });
+  const [copy] = await bench.database.admin`select attempts, error_message from public.video_replicas
+    where target = 'hub:bob'`;
+  assert.equal(copy!.attempts, 0, "a person has to look first");
+  assert.match(copy!.error_message, /^hub:bob: .*401/);
   bench.test.hub.user("bob").state = "ok";
   await bench.database.admin`update public.video_replicas set run_at = now()`;
   assert.deepEqual(
@@ -204,7 +119,7 @@ Deno.test("repair while one account is dead → the others are done, its copy wa
 });
 
 Deno.test("repair from a copy that holds other bytes → that copy is reported, a sound one is used", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const targets = bench.targets(2);
   const folder = targets[2]!;
   const sha256 = await bench.archive([targets[0]!, folder]);
@@ -219,8 +134,8 @@ Deno.test("repair from a copy that holds other bytes → that copy is reported, 
   assert.equal((await bench.states())["folder:folder"], "missing");
 });
 
-Deno.test("repair with no living copy left → nothing stored, and the video is in line again", async () => {
-  await using bench = await createBench();
+Deno.test("repair whose only source cannot be seen → nothing stored, and the archive is kept", async () => {
+  await using bench = await createStorageRig();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   await bench.store.planRepairs(["hub:bob"]);
@@ -229,11 +144,12 @@ Deno.test("repair with no living copy left → nothing stored, and the video is 
   assert.equal(done.verified, 0);
   assert.equal(bench.test.uploadedBytes("bob"), 0);
   const [job] = await bench.database.admin`select status from public.video_queue`;
-  assert.notEqual(job!.status, "ready");
+  assert.equal(job!.status, "ready");
+  assert.equal((await bench.states())["hub:alice"], "verified");
 });
 
 Deno.test("repair without room for the archive → not begun, it comes back as disk_full", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   await bench.store.planRepairs(["hub:bob"]);
@@ -247,7 +163,7 @@ Deno.test("repair without room for the archive → not begun, it comes back as d
 });
 
 Deno.test("repair while another process on this machine is at the same archive → given back, nothing of the other's touched", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   await bench.store.planRepairs(["hub:bob"]);
@@ -267,14 +183,14 @@ Deno.test("repair while another process on this machine is at the same archive �
 });
 
 Deno.test("repair while the title is taken down → no copy is left behind", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   await bench.store.planRepairs(["hub:bob"]);
   const tools = bench.tools(targets);
   // The takedown comes when the bytes are up and the commit is next.
   const lockRepo = async () => {
-    await bench.store.takeDown(55825);
+    await bench.store.takeDown({ malId: 55825 });
     return { [Symbol.asyncDispose]: () => Promise.resolve() };
   };
   await repairOnce({ ...tools, lockRepo });
@@ -283,7 +199,7 @@ Deno.test("repair while the title is taken down → no copy is left behind", asy
 });
 
 Deno.test("verify and repair never touch the last copy", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const folder = bench.targets(1)[1]!;
   await bench.archive([folder]);
   const path = `${bench.test.dir}/folder/archive-55825/${folder.address(ADDRESSED).path}`;
@@ -300,7 +216,7 @@ Deno.test("verify and repair never touch the last copy", async () => {
 });
 
 Deno.test("verify and repair of a copy that never ends → damaged, read no further than it may be long", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const targets = bench.targets(2);
   const [alice, bob, folder] = [targets[0]!, targets[1]!, targets[2]!];
   await bench.archive([alice, folder]);
@@ -317,13 +233,14 @@ Deno.test("verify and repair of a copy that never ends → damaged, read no furt
     where target = 'folder:folder'`;
   await bench.store.planRepairs([bob.name]);
   assert.equal((await repairOnce(tools)).verified, 1, "from the other copy");
-  await bench.database.admin`update public.video_replicas set state = 'verified' where target = 'folder:folder'`;
+  await bench.database.admin`
+    update public.video_replicas set state = 'verified', missing_since = null, damaged = false where target = 'folder:folder'`;
   assert.equal(await runStorageTask(["verify"], tools), 1);
   assert.ok(pulled < 100, `${pulled} pieces read`);
 });
 
 Deno.test("verify of copies without a recorded hash → read, recorded and told; one that contradicts it is told, not touched", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const targets = bench.targets(2);
   const sha256 = await bench.archive([targets[0]!, targets[2]!]);
   await bench.database.admin`update public.video_replicas set sha256 = null`;
@@ -339,9 +256,12 @@ Deno.test("verify of copies without a recorded hash → read, recorded and told;
   const tools = { ...bench.tools(targets), print: (line: string) => void lines.push(line) };
   assert.equal(await runStorageTask(["verify"], tools), 1);
   assert.deepEqual(lines, [
+    "hub:alice: ok",
+    "hub:bob: new",
+    "folder:folder: ok",
     `hub:alice ${targets[0]!.address(ADDRESSED).path}: hashed`,
     `folder:folder ${targets[0]!.address(ADDRESSED).path}: damaged`,
-    "0 sound, 1 hashed, 0 missing, 1 damaged, 0 unreachable, 0 unknown-target",
+    "0 sound, 1 hashed, 0 found, 0 missing, 1 damaged, 0 unreachable, 0 unchecked, 0 unknown-target",
   ]);
   const [store] = await bench.database.admin`select sha256 from public.video_store`;
   assert.equal(store!.sha256, sha256);
@@ -353,8 +273,8 @@ Deno.test("verify of copies without a recorded hash → read, recorded and told;
   assert.equal((await repairOnce(tools)).verified, 1, "with the hash known, copies can be made again");
 });
 
-Deno.test("verify tells sound, missing, damaged and unreachable copies apart, and repair mends them", async () => {
-  await using bench = await createBench();
+Deno.test("verify of sound, damaged and unreachable copies → told apart, and repair makes them good", async () => {
+  await using bench = await createStorageRig();
   const targets = bench.targets(3);
   const sha256 = await bench.archive(targets);
   await bench.test.hub.dropRepo("datasets/bob/archive-55825");
@@ -363,25 +283,30 @@ Deno.test("verify tells sound, missing, damaged and unreachable copies apart, an
   await Deno.writeFile(`${bench.test.dir}/folder/archive-55825/${folder.path}`, new Uint8Array(SIZE));
   const lines: string[] = [];
   const print = (line: string) => void lines.push(line);
-  assert.equal(await runStorageTask(["verify"], { ...bench.tools(targets), print }), 1);
-  assert.equal(lines.at(-1), "1 sound, 0 hashed, 1 missing, 1 damaged, 1 unreachable, 0 unknown-target");
+  assert.equal(await runStorageTask(["verify"], { ...bench.tools(targets), print }), 3);
+  assert.equal(
+    lines.at(-1),
+    "1 sound, 0 hashed, 0 found, 0 missing, 1 damaged, 2 unreachable, 0 unchecked, 0 unknown-target",
+  );
   assert.deepEqual(await bench.states(), {
     "folder:folder": "missing",
     "hub:alice": "verified",
-    "hub:bob": "missing",
+    "hub:bob": "verified",
     "hub:carol": "verified",
   });
+  await runStorageTask(["verify", "--confirm-missing", "--target", "hub:bob"], { ...bench.tools(targets), print });
+  assert.equal((await bench.states())["hub:bob"], "pending");
   bench.test.hub.user("carol").state = "ok";
   assert.equal(await runStorageTask(["repair"], { ...bench.tools(targets), print }), 0);
   for (const target of targets) {
     assert.equal((await target.find(target.address(ADDRESSED)))?.sha256, sha256, target.name);
   }
   assert.equal(await runStorageTask(["verify"], { ...bench.tools(targets), print }), 0);
-  assert.equal(lines.at(-1), "4 sound, 0 hashed, 0 missing, 0 damaged, 0 unreachable, 0 unknown-target");
+  assert.match(lines.at(-1)!, /^4 sound, 0 hashed, 0 found, 0 missing, 0 damaged, 0 unreachable/);
 });
 
 Deno.test("takedown of an episode removes copies, rows and history, leaves the next episode, and an audit event", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const targets = bench.targets(2);
   await bench.archive(targets, 1);
   await bench.archive(targets, 2);
@@ -406,7 +331,7 @@ Deno.test("takedown of an episode removes copies, rows and history, leaves the n
 });
 
 Deno.test("takedown while an account is away tells what is left, and finishes when it is run again", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const targets = bench.targets(2);
   await bench.archive(targets);
   bench.test.hub.user("bob").state = "revoked";
@@ -421,7 +346,7 @@ Deno.test("takedown while an account is away tells what is left, and finishes wh
 });
 
 Deno.test("lift of a takedown → a dry run only tells, then the title is accepted again and an audit event stays", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const lines: string[] = [];
   const tools = { ...bench.tools([]), print: (line: string) => void lines.push(line) };
   const run = (...args: string[]) => runStorageTask(args, tools);
@@ -445,7 +370,7 @@ Deno.test("lift of a takedown → a dry run only tells, then the title is accept
 });
 
 Deno.test("maintenance of a running runner plans and makes the copies that are missing", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   const made = Promise.withResolvers<void>();
@@ -466,7 +391,7 @@ Deno.test("maintenance of a running runner plans and makes the copies that are m
 });
 
 Deno.test("probeTargets tells each target's state and bytes", async () => {
-  await using bench = await createBench();
+  await using bench = await createStorageRig();
   const targets = bench.targets(3);
   await bench.archive(targets.slice(0, 1));
   bench.test.hub.user("bob").state = "revoked";

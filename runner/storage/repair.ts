@@ -2,7 +2,7 @@
 // Example: `while ((await repairOnce(tools)).claimed > 0);`. Runs on: Deno.
 
 import { createHash } from "node:crypto";
-import { KeepstreamError } from "../../core/errors.ts";
+import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
 import { type DiskBudget, FIRST_RESERVATION_BYTES, type Reservation } from "../job/disk_budget.ts";
 import { openRepairDir } from "../job/work_dir.ts";
@@ -11,13 +11,17 @@ import { copyExtras, removeWithExtras } from "./extras.ts";
 import type { HealthBook } from "./health.ts";
 import type { Slots } from "./slots.ts";
 import type { StagedFile } from "./staged_file.ts";
-import { StorageError } from "./storage_error.ts";
+import { type Problem, StorageError } from "./storage_error.ts";
 import type { LockRepo, StorageTarget, StoredCopy } from "./target.ts";
 
 const CLAIM_AT_ONCE = 10;
 const HEARTBEAT_MS = 120_000;
 /** A copy for a target that this runner does not know is another runner's work. */
 const FOREIGN_RETRY_SECONDS = 900;
+/** Nothing is wrong with the file, but with the whole target: a person has to look, and no attempt is used up meanwhile. */
+const TARGET_PROBLEMS: ReadonlySet<Problem> = new Set(["auth", "quota", "abuse", "identity", "invisible"]);
+const TARGET_RETRY_SECONDS = 600;
+const SOURCES_RETRY_SECONDS = 3600;
 
 export interface RepairTools {
   readonly store: ArchiveStore;
@@ -84,24 +88,43 @@ async function outcomeOf(
   { tools, stage }: { tools: RepairTools; stage: () => Promise<StagedFile> },
 ): Promise<RepairOutcome> {
   const target = tools.targets.find((candidate) => candidate.name === repair.target);
-  if (!target) return { state: "pending", retry_after_seconds: FOREIGN_RETRY_SECONDS };
+  if (!target) {
+    const error = `${repair.target} is not configured here`;
+    return { state: "pending", error, error_class: "storage_5xx", retry_after_seconds: FOREIGN_RETRY_SECONDS };
+  }
   const closed = tools.health.closedFor(target.name);
-  if (closed) return { state: "pending", retry_after_seconds: closed.retryAfterSeconds };
+  if (closed) return givenBack(closed, TARGET_RETRY_SECONDS);
   try {
-    const copy = await copyThatWasThere(repair, target, tools) ??
-      await target.put(await stage(), target.address(repair.archive), {
-        signal: tools.signal,
-        slots: tools.slots,
-        lockRepo: tools.lockRepo,
-        beforeCommit: () => assertHeld(repair, tools),
-      });
+    const copy = await copyThatWasThere(repair, target, tools) ?? await makeCopy(repair, target, { tools, stage });
     tools.health.succeeded(target.name);
     return verified(copy);
   } catch (error) {
     if (tools.signal?.aborted) return { state: "pending" };
-    if (error instanceof StorageError) tools.health.failed(target.name, error.problem, error);
-    return failed(error);
+    if (error instanceof SourcesUnseen) return givenBack(error, SOURCES_RETRY_SECONDS);
+    if (!(error instanceof StorageError)) return failed(error);
+    tools.health.failed(target.name, error.problem, error);
+    return TARGET_PROBLEMS.has(error.problem) ? givenBack(error, TARGET_RETRY_SECONDS) : failed(error);
   }
+}
+
+/** No copy can be read now to make another one from, which says nothing about the target that lacks it. */
+class SourcesUnseen extends KeepstreamError {}
+
+async function makeCopy(
+  repair: Repair,
+  target: StorageTarget,
+  { tools, stage }: { tools: RepairTools; stage: () => Promise<StagedFile> },
+): Promise<StoredCopy> {
+  const file = await stage();
+  const address = target.address(repair.archive);
+  // A put would take it for done. Removed only now that its replacement is at hand.
+  if (repair.damaged) await target.remove(address, { signal: tools.signal });
+  return await target.put(file, address, {
+    signal: tools.signal,
+    slots: tools.slots,
+    lockRepo: tools.lockRepo,
+    beforeCommit: () => assertHeld(repair, tools),
+  });
 }
 
 /** A takedown meanwhile took the row and with it the lease: then nothing may become visible any more. */
@@ -139,6 +162,7 @@ async function copyThatWasThere(
   target: StorageTarget,
   { signal }: RepairTools,
 ): Promise<StoredCopy | null> {
+  if (repair.damaged) return null;
   const address = target.address(repair.archive);
   const found = await target.find(address, { signal });
   if (!found || found.sha256 === null || found.sha256 !== repair.sha256 || found.sizeBytes !== repair.sizeBytes) {
@@ -153,10 +177,14 @@ async function fetchCopy(
   { path, tools }: { path: string; tools: RepairTools },
 ): Promise<StagedFile> {
   using space = await tools.disk.reserve(repair.sizeBytes ?? FIRST_RESERVATION_BYTES);
-  let failure: unknown = new KeepstreamError("storage_5xx", "no verified copy is left to repair from");
+  let failure: KeepstreamError = new SourcesUnseen("storage_missing", "no verified copy is left to repair from");
   for (const source of repair.sources) {
     const target = tools.targets.find((candidate) => candidate.name === source.target);
-    if (!target || tools.health.closedFor(target.name)) continue;
+    const closed = target && tools.health.closedFor(target.name);
+    if (!target || closed) {
+      failure = new SourcesUnseen("storage_5xx", closed?.message ?? `${source.target} is not configured here`);
+      continue;
+    }
     try {
       const staged = await download(await target.read(source, { signal: tools.signal }), {
         path,
@@ -166,15 +194,17 @@ async function fetchCopy(
       if (repair.sha256 === null ? staged.sizeBytes === repair.sizeBytes : staged.sha256 === repair.sha256) {
         return staged;
       }
-      failure = new KeepstreamError("storage_5xx", `the copy on ${target.name} holds other bytes than were archived`);
-      if (repair.sources.length === 1) break; // the last copy is never touched
-      await target.remove(source, { signal: tools.signal });
-      await tools.store.reportMissing(source.id, "the copy holds other bytes than were archived");
+      failure = new KeepstreamError(
+        "storage_missing",
+        `the copy on ${target.name} holds other bytes than were archived`,
+      );
+      await tools.store.reportDamaged(source.id, { error: "the copy holds other bytes than were archived" });
     } catch (error) {
       tools.signal?.throwIfAborted();
-      failure = error;
+      if (error instanceof KeepstreamError && error.code === "disk_full") throw error;
+      failure = new SourcesUnseen(...reasonOf(error));
       if (error instanceof StorageError && error.problem === "missing") {
-        await tools.store.reportMissing(source.id, error.message);
+        await tools.store.reportMissing(source.id, { error: error.message });
       }
     }
   }
@@ -212,11 +242,17 @@ function verified(copy: StoredCopy): RepairOutcome {
 }
 
 function failed(error: unknown): RepairOutcome {
-  const known = error instanceof KeepstreamError ? error : null;
-  return {
-    state: "failed",
-    error: redactText(error instanceof Error ? error.message : String(error)),
-    error_class: known?.code ?? "unknown",
-    retry_after_seconds: known?.retryAfterSeconds,
-  };
+  const [error_class, message] = reasonOf(error);
+  const retry_after_seconds = error instanceof KeepstreamError ? error.retryAfterSeconds : undefined;
+  return { state: "failed", error: message, error_class, retry_after_seconds };
+}
+
+/** No attempt is used up: nothing could be tried. */
+function givenBack(error: KeepstreamError, seconds: number): RepairOutcome {
+  return { ...failed(error), state: "pending", retry_after_seconds: error.retryAfterSeconds ?? seconds };
+}
+
+function reasonOf(error: unknown): [ErrorClass, string] {
+  const message = redactText(error instanceof Error ? error.message : String(error));
+  return [error instanceof KeepstreamError ? error.code : "unknown", message];
 }

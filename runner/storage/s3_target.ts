@@ -5,6 +5,7 @@ import { AwsClient } from "aws4fetch";
 import { z } from "zod";
 import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
 import { contentTypeOf } from "./extras.ts";
+import { MARKER_NAME, readMarkerText } from "./marker.ts";
 import { partCount, PlanVoidError, sendParts } from "./multipart.ts";
 import { backoff, once, openBody, retryingFetch, type RetryParts } from "./retry.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
@@ -53,6 +54,7 @@ type Signal = { readonly signal?: AbortSignal };
 export function createS3Target(options: S3TargetOptions): StorageTarget {
   const { endpoint, bucket, retry, partBytes = 16 * 1024 * 1024, now = Date.now } = options;
   const name = `s3:${bucket}`;
+  const markerUrl = `${endpoint}/${bucket}/${MARKER_NAME}`;
   const client = new AwsClient({ ...options, service: "s3", retries: 0 });
   const retrying = retryingFetch(retry);
   const urlOf = (address: ArchiveAddress, query = "") => {
@@ -289,6 +291,20 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     return bytes;
   }
 
+  async function open(url: string, { signal }: Signal = {}): Promise<ReadableStream<Uint8Array>> {
+    const openOnce: typeof fetch = (input, init) => openBody(input, init ?? {}, retry);
+    const answer = await send(url, { method: "GET", signal }, openOnce).catch((error) => {
+      throw asStorageError(`${name}: reading`, error);
+    });
+    if (answer.ok && answer.body) return answer.body;
+    const text = await answer.text();
+    const refusal = storageErrorOf(`${name}: reading`, { status: answer.status, text });
+    if (refusal.problem !== "missing" || /NoSuchKey/.test(text)) throw refusal;
+    throw new StorageError("invisible", `${refusal.message} (not the store's word for a missing object)`, {
+      code: "storage_missing",
+    });
+  }
+
   const target: StorageTarget = {
     name,
     kind: "s3",
@@ -320,14 +336,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
 
     copyAt: (address, found) => copyOf(found, address, true),
 
-    async read(address, { signal } = {}) {
-      const open: typeof fetch = (input, init) => openBody(input, init ?? {}, retry);
-      const answer = await send(urlOf(address), { method: "GET", signal }, open).catch((error) => {
-        throw asStorageError(`${name}: reading`, error);
-      });
-      if (answer.ok && answer.body) return answer.body;
-      throw storageErrorOf(`${name}: reading`, { status: answer.status, text: await answer.text() });
-    },
+    read: (address, read) => open(urlOf(address), read),
 
     async remove(address, remove = {}) {
       if (await look(address, remove) === null) return "absent";
@@ -346,6 +355,25 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
       const keys = await keysBelow(prefix + directory, remove);
       for (const key of keys) await target.remove({ repo, path: key.slice(prefix.length) }, remove);
       return keys.length;
+    },
+
+    async readMarker(read) {
+      try {
+        return await readMarkerText(await open(markerUrl, read));
+      } catch (error) {
+        if (error instanceof StorageError && error.problem === "missing") return null;
+        throw error;
+      }
+    },
+
+    async writeMarker(text, write) {
+      await call("writing the identity file", markerUrl, {
+        method: "PUT",
+        headers: { "content-type": "application/json" },
+        body: text,
+        signal: write?.signal,
+        safe: true,
+      });
     },
 
     probe: async (probe = {}) => ({ usedBytes: await usedBytes(probe) }),

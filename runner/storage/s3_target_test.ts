@@ -205,6 +205,7 @@ for (
   const [answer, problem] of [
     [xml(403, "AccessDenied"), "auth"],
     [xml(404, "NoSuchKey"), "missing"],
+    [new Response("<html>not here</html>", { status: 404 }), "invisible"],
     [xml(404, "NoSuchBucket"), "auth"],
     [xml(416, "InvalidRange"), "refused"],
     [xml(500, "InternalError"), "slow"],

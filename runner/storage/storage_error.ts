@@ -5,11 +5,22 @@ import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
 
 /**
- * auth: token refused; quota: no space left; abuse: account flagged or barred; missing: repository or file is not there;
- * slow: time-out, rate limit, network, 5xx; conflict: another commit is in the way; refused: this file will never be taken;
+ * auth: token refused; quota: no space left; abuse: account flagged or barred; missing: the file is not there, in a place that can be
+ * seen; invisible: not even the place (repository, bucket) can be seen, which proves nothing; identity: the target is not the recorded
+ * one; slow: timeout, rate limit, network, 5xx; conflict: another commit is in the way; refused: this file will never be taken;
  * changed: the staged file is not what was hashed.
  */
-export type Problem = "auth" | "quota" | "abuse" | "missing" | "slow" | "conflict" | "refused" | "changed";
+export type Problem =
+  | "auth"
+  | "quota"
+  | "abuse"
+  | "missing"
+  | "invisible"
+  | "identity"
+  | "slow"
+  | "conflict"
+  | "refused"
+  | "changed";
 
 export interface StorageErrorOptions extends ErrorOptions {
   readonly code: ErrorClass;
@@ -34,30 +45,30 @@ export function storageErrorOf(
 ): StorageError {
   const { status, text, retryAfterSeconds } = answer;
   const message = `${what}: ${status} ${shorten(text)}`;
-  if (status === 401) return new StorageError("auth", message, { code: "storage_5xx" });
+  if (status === 401) return new StorageError("auth", message, { code: "storage_denied" });
   if (
     status === 402 || status === 507 ||
     (status === 403 && /storage limit|quota|insufficient storage|payment/i.test(text))
   ) {
-    return new StorageError("quota", message, { code: "storage_5xx" });
+    return new StorageError("quota", message, { code: "storage_full" });
   }
   if (status === 403 && /abuse|flagged|suspend|banned|disabled|terms of service|content policy/i.test(text)) {
-    return new StorageError("abuse", message, { code: "storage_5xx" });
+    return new StorageError("abuse", message, { code: "storage_denied" });
   }
-  if (status === 403) return new StorageError("auth", message, { code: "storage_5xx" });
+  if (status === 403) return new StorageError("auth", message, { code: "storage_denied" });
   // A bucket that is not there is a wrong configuration, not a lost copy; another region says so in many ways.
   if (/NoSuchBucket|AuthorizationHeaderMalformed/.test(text)) {
-    return new StorageError("auth", message, { code: "storage_5xx" });
+    return new StorageError("auth", message, { code: "storage_denied" });
   }
   if (status >= 300 && status < 400) {
     return new StorageError("auth", `${message} (it sends elsewhere: endpoint or region are not its own)`, {
-      code: "storage_5xx",
+      code: "storage_denied",
     });
   }
   if (
     status === 404 || status === 410 ||
     (status === 400 && /LFS pointer pointed to a file that does not exist/.test(text))
-  ) return new StorageError("missing", message, { code: "storage_5xx" });
+  ) return new StorageError("missing", message, { code: "storage_missing" });
   if (status === 409 || status === 412) return new StorageError("conflict", message, { code: "storage_conflict" });
   if (status === 429) return new StorageError("slow", message, { code: "rate_limited", retryAfterSeconds });
   if (status === 413 || (status === 422 && /size/i.test(text))) {

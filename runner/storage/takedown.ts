@@ -1,5 +1,6 @@
 // Takes a title or one of its episodes down: rows first, so that nothing new is stored, then the bytes on every target.
-// Can be repeated: what lies at the title's addresses is removed whether rows still name it or not. Runs on: Deno.
+// Can be repeated: what lies at the title's addresses is removed whether rows still name it or not, and a target where something may
+// be left is remembered in the database, also when it is not configured any more. Runs on: Deno.
 
 import type { ArchiveAddress } from "../../core/archive_address.ts";
 import { redactText } from "../../core/redact.ts";
@@ -19,7 +20,7 @@ export async function takeDown(
   options: { store: ArchiveStore; targets: readonly StorageTarget[]; signal?: AbortSignal },
 ): Promise<TakedownReport> {
   const { store, targets, signal } = options;
-  const { jobs, copies } = await store.takeDown(title.malId, title.episode);
+  const { jobs, copies, targets: open } = await store.takeDown(title, targets.map((target) => target.name));
   const left: TakedownReport["left"] = [];
   let files = 0;
   for (const target of targets) {
@@ -31,12 +32,13 @@ export async function takeDown(
       for (const address of copies.filter((copy) => copy.target === target.name && elsewhere(copy))) {
         if (await removeWithExtras({ target, address }, { signal }) === "removed") files++;
       }
+      await store.finishTakedown(title, target.name);
     } catch (error) {
       signal?.throwIfAborted();
       left.push({ target: target.name, reason: redactText(error instanceof Error ? error.message : String(error)) });
     }
   }
-  for (const name of new Set(copies.map((copy) => copy.target))) {
+  for (const name of open) {
     if (!targets.some((target) => target.name === name)) {
       left.push({ target: name, reason: "it is not configured here" });
     }

@@ -79,6 +79,9 @@ export interface StorageTarget {
   remove(address: ArchiveAddress, options?: { signal?: AbortSignal }): Promise<"removed" | "absent">;
   /** Removes every file of a title, or of one of its episodes, whatever its name; returns how many there were. */
   removeTitle(title: Title, options?: { signal?: AbortSignal }): Promise<number>;
+  /** The text of the identity file (marker.ts); null when there is none, or nothing to hold one. */
+  readMarker(options?: { signal?: AbortSignal }): Promise<string | null>;
+  writeMarker(text: string, options?: { signal?: AbortSignal }): Promise<void>;
   /** One cheap call that fails the way a put would: wrong token, dead account. */
   probe(options?: { signal?: AbortSignal }): Promise<TargetUse>;
 }

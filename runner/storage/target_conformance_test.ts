@@ -276,6 +276,27 @@ for (const [kind, { createBench, ignore = false }] of Object.entries(KINDS)) {
     assert.equal(await problemOf(bench.put(file, {}, bench.stranger)), "auth");
   });
 
+  test(`identity file: none on a new target; written → read back, and replaced`, async () => {
+    await using bench = await createBench();
+    assert.equal(await bench.target.readMarker(), null);
+    for (const text of ["one\n", "two\n"]) {
+      await bench.target.writeMarker(text);
+      assert.equal(await bench.target.readMarker(), text);
+    }
+    await bench.put(await bench.stage("a.mp4", 1000));
+    assert.equal(await bench.target.removeTitle({ malId: 55825 }), 1);
+    assert.equal(await bench.target.readMarker(), "two\n", "a takedown leaves it");
+  });
+
+  test(`identity file with credentials the store refuses → not read`, async () => {
+    await using bench = await createBench();
+    if (!bench.stranger) return;
+    await bench.target.writeMarker("one\n");
+    // The Hub does not tell a repository that is not there from one that may not be seen.
+    if (kind === "hub") assert.equal(await bench.stranger.readMarker(), null);
+    else assert.equal(await problemOf(bench.stranger.readMarker()), "auth");
+  });
+
   test(`probe of a healthy store → the bytes used`, async () => {
     await using bench = await createBench();
     await bench.put(await bench.stage("a.mp4", SIZE));

@@ -9,6 +9,19 @@ create table keepstream.takedowns (
 comment on table keepstream.takedowns is 'Titles, or episodes of them, that were taken down; no episode means all.';
 alter table keepstream.takedowns enable row level security;
 
+-- Bytes that a takedown has to remove, until they are: a target may be out of reach, or not configured where it is run.
+create table keepstream.takedown_leftovers (
+  id bigint generated always as identity primary key,
+  mal_id keepstream.positive_int not null,
+  episode keepstream.positive_int,
+  target keepstream.target_name not null,
+  copies jsonb not null default '[]',
+  created_at timestamptz not null default now(),
+  constraint takedown_leftovers_one_per_target unique nulls not distinct (mal_id, episode, target)
+);
+comment on table keepstream.takedown_leftovers is 'Targets that may still hold bytes of what was taken down, with the addresses that rows named.';
+alter table keepstream.takedown_leftovers enable row level security;
+
 -- One lock per title: a takedown holds it alone, whoever asks for a video of the title shares it, before it
 -- touches a job of the title.
 create function keepstream.takedown_locks() returns int

@@ -23,6 +23,10 @@ insert into keepstream.error_classes (name, base_seconds, effect, about) values
   ('storage_5xx', 60, 'backoff', 'the archive answered 5xx'),
   ('unknown', 60, 'backoff', 'not classified'),
   ('rate_limited', 300, 'backoff', 'told to slow down; Retry-After wins when given'),
+  ('storage_denied', 600, 'backoff', 'the target refused the token or key, or barred the account'),
+  ('storage_full', 600, 'backoff', 'no space left on the target'),
+  ('storage_missing', 60, 'backoff', 'a file or its repository is not there'),
+  ('storage_unidentified', 600, 'backoff', 'the target is not the recorded one: not mounted, emptied or swapped'),
   ('storage_conflict', 5, 'backoff', 'another commit moved the repository'),
   ('disk_full', 300, 'backoff', 'no space left on the runner'),
   ('lease_expired', 30, 'flat', 'the runner stopped sending heartbeats'),
@@ -36,7 +40,9 @@ insert into keepstream.error_classes (name, base_seconds, effect, about) values
   ('cancelled', 60, 'terminal', 'an operator said so');
 
 update keepstream.error_classes set blames_source = false
-where name in ('storage_5xx', 'storage_conflict', 'disk_full', 'unknown', 'lease_expired', 'shutdown', 'cancelled');
+where name in (
+  'storage_5xx', 'storage_denied', 'storage_full', 'storage_missing', 'storage_unidentified', 'storage_conflict', 'disk_full', 'unknown',
+  'lease_expired', 'shutdown', 'cancelled');
 
 -- These small functions are PL/pgSQL and not SQL: a SQL function is planned anew by every call that cannot inline it.
 create function keepstream.retry_delay(base_seconds int, attempt int) returns interval

@@ -47,15 +47,26 @@ create table public.video_replicas (
   lease_owner text,
   lease_expires_at timestamptz,
   verified_at timestamptz,
+  missing_since timestamptz,
+  missing_days int not null default 0,
+  missing_on date,
+  damaged boolean not null default false,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint video_replicas_one_per_target unique (store_id, target),
   constraint video_replicas_leased_iff_uploading check ((state = 'uploading') = (lease_token is not null)),
   constraint video_replicas_lease_is_whole check ((lease_token is null) = (lease_expires_at is null) and (lease_token is null) = (lease_owner is null)),
   constraint video_replicas_verified_is_addressed check (state <> 'verified' or (repo is not null and path is not null)),
-  constraint video_replicas_attempts_are_bounded check (attempts between 0 and max_attempts)
+  constraint video_replicas_attempts_are_bounded check (attempts between 0 and max_attempts),
+  constraint video_replicas_missing_has_a_date check (state <> 'missing' or missing_since is not null),
+  constraint video_replicas_verified_is_not_missing check (state <> 'verified' or missing_since is null),
+  constraint video_replicas_damaged_is_missing check (not damaged or missing_since is not null)
 ) with (fillfactor = 80);
 comment on table public.video_replicas is 'One row per archived video and storage target; what is not verified is repair work.';
+comment on column public.video_replicas.missing_since is
+  'When a recorded copy was first found missing or damaged. It is kept, and keeps its archive, until it is verified again or confirmed missing.';
+comment on column public.video_replicas.missing_days is 'Days on which a verification found the copy missing; the third confirms it.';
+comment on column public.video_replicas.damaged is 'The copy holds other bytes than the archive: a repair replaces it once a sound one is at hand.';
 create index video_replicas_repairable on public.video_replicas (run_at, id) where state in ('pending', 'failed', 'missing');
 create index video_replicas_held on public.video_replicas (id) where lease_token is not null;
 alter table public.video_replicas enable row level security;

@@ -141,25 +141,26 @@ $$;
 create trigger video_queue_records_insert after insert on public.video_queue
   for each row execute function keepstream.record_new_job();
 
--- A store row without a verified copy, or a ready job without a store row, would be a link that leads nowhere: losing the last
--- copy, or the row, puts the video back in line; also one whose re-archive is a dead letter, unless an operator cancelled it.
+-- A store row without a copy, or a ready job without a store row, would be a link that leads nowhere: losing the last copy, or
+-- the row, puts the video back in line; also one whose re-archive is a dead letter, unless an operator cancelled it. A copy that is
+-- missing is not lost: it may only be out of sight.
 create function keepstream.drop_store_without_copies() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
   perform from public.video_store s where s.id = old.store_id for update;
   if found and not exists (
-    select from public.video_replicas r where r.store_id = old.store_id and r.state = 'verified'
+    select from public.video_replicas r where r.store_id = old.store_id and (r.state = 'verified' or r.missing_since is not null)
   ) then
     delete from public.video_store s where s.id = old.store_id;
   end if;
   return null;
 end
 $$;
-create trigger video_replicas_keep_one_updated after update of state on public.video_replicas
-  for each row when (old.state = 'verified' and new.state <> 'verified') execute function keepstream.drop_store_without_copies();
+create trigger video_replicas_keep_one_updated after update of state, missing_since on public.video_replicas
+  for each row when ((old.state = 'verified' or old.missing_since is not null) and new.state <> 'verified' and new.missing_since is null) execute function keepstream.drop_store_without_copies();
 create trigger video_replicas_keep_one_deleted after delete on public.video_replicas
-  for each row when (old.state = 'verified') execute function keepstream.drop_store_without_copies();
+  for each row when (old.state = 'verified' or old.missing_since is not null) execute function keepstream.drop_store_without_copies();
 
 create function keepstream.requeue_without_store() returns trigger
 language plpgsql security definer set search_path = ''

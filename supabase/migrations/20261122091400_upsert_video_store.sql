@@ -86,7 +86,8 @@ begin
     set account = excluded.account, repo = excluded.repo, path = excluded.path, direct_url = excluded.direct_url,
         commit_oid = excluded.commit_oid, sha256 = excluded.sha256, size_bytes = excluded.size_bytes, state = excluded.state,
         attempts = excluded.attempts, run_at = moment, error_class = null, error_message = null, lease_token = excluded.lease_token,
-        lease_owner = excluded.lease_owner, lease_expires_at = excluded.lease_expires_at, verified_at = excluded.verified_at, updated_at = moment;
+        lease_owner = excluded.lease_owner, lease_expires_at = excluded.lease_expires_at, verified_at = excluded.verified_at, updated_at = moment,
+        missing_since = null, missing_days = 0, missing_on = null, damaged = false;
   if old_copies <> '{}' then
     delete from public.video_replicas r where r.store_id = archive.id and r.updated_at <> moment;
     insert into keepstream.obsolete_copies (queue_id, mal_id, episode, target, account, repo, path)

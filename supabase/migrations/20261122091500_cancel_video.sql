@@ -36,15 +36,14 @@ $$;
 comment on function public.cancel_video(uuid) is
   'Cancels a job: waiting → dead at once; held → cancel_requested, honoured at its next move. Twice is once. 422 when ready.';
 
--- What a notice to remove asks for: no row leads there any more, and an event says so. The bytes are the runner's
--- to delete, before this: the rows returned name them.
-create function public.takedown(mal_id int, episode int default null) returns jsonb
+-- What a notice to remove asks for: no row leads there any more, and an event says so. The bytes are the caller's to delete, on the
+-- targets that are returned; a target is remembered until finish_takedown says that nothing is left on it.
+create function public.takedown(mal_id int, episode int default null, targets text[] default '{}') returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
   doomed uuid[];
-  copies jsonb;
-  obsolete jsonb;
+  leftovers jsonb;
 begin
   if takedown.mal_id is null then
     raise exception using errcode = 'PT400', message = 'mal_id is required';
@@ -60,23 +59,50 @@ begin
     select q.id from public.video_queue q
     where q.mal_id = takedown.mal_id and (takedown.episode is null or q.episode = takedown.episode)
     order by q.mal_id, q.episode, q.provider, q.resolution for update);
-  select coalesce(jsonb_agg(jsonb_build_object('target', r.target, 'account', r.account, 'repo', r.repo, 'path', r.path)), '[]') into copies
-  from public.video_store s join public.video_replicas r on r.store_id = s.id
-  where s.queue_id = any (doomed) and r.repo is not null;
   with gone as (
     delete from keepstream.obsolete_copies o
     where o.mal_id = takedown.mal_id and (takedown.episode is null or o.episode = takedown.episode) returning *
   )
-  select coalesce(jsonb_agg(jsonb_build_object('target', g.target, 'account', g.account, 'repo', g.repo, 'path', g.path)), '[]') into obsolete from gone g;
+  insert into keepstream.takedown_leftovers as l (mal_id, episode, target, copies)
+  select takedown.mal_id, takedown.episode, c.target,
+    coalesce(jsonb_agg(jsonb_build_object('target', c.target, 'account', c.account, 'repo', c.repo, 'path', c.path)) filter (where c.repo is not null), '[]')
+  from (
+    select r.target, r.account, r.repo, r.path from public.video_store s join public.video_replicas r on r.store_id = s.id
+    where s.queue_id = any (doomed) and r.repo is not null
+    union all
+    select g.target, g.account, g.repo, g.path from gone g
+    union all
+    select distinct t.name, null::int, null, null from unnest(takedown.targets) t (name)
+  ) c group by c.target
+  on conflict on constraint takedown_leftovers_one_per_target do update set copies = l.copies || excluded.copies;
+  select jsonb_build_object(
+    'copies', coalesce((
+      select jsonb_agg(c.copy) from keepstream.takedown_leftovers l cross join jsonb_array_elements(l.copies) c (copy)
+      where l.mal_id = takedown.mal_id and (takedown.episode is null or l.episode = takedown.episode)), '[]'),
+    'targets', coalesce((
+      select jsonb_agg(distinct l.target) from keepstream.takedown_leftovers l
+      where l.mal_id = takedown.mal_id and (takedown.episode is null or l.episode = takedown.episode)), '[]')
+  ) into leftovers;
   insert into keepstream.events (queue_id, kind, detail)
   select d.id, 'taken_down', jsonb_build_object('mal_id', takedown.mal_id, 'episode', takedown.episode)
   from unnest(case doomed when '{}' then array[null::uuid] else doomed end) as d (id);
   delete from public.video_queue q where q.id = any (doomed);
-  return jsonb_build_object('jobs', cardinality(doomed), 'copies', copies || obsolete);
+  return jsonb_build_object('jobs', cardinality(doomed)) || leftovers;
 end
 $$;
-comment on function public.takedown(int, int) is
-  'Removes jobs, archives and cached source lists of a title or one episode, keeps it from being archived again, leaves an audit event, returns {jobs, copies}.';
+comment on function public.takedown(int, int, text[]) is
+  'Removes jobs, archives and cached source lists of a title or one episode, keeps it from being archived again, leaves an audit event, returns {jobs, copies, targets}: what is to be deleted on which targets, with what earlier calls left.';
+
+create function public.finish_takedown(mal_id int, episode int, target text) returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from keepstream.takedown_leftovers l
+  where l.mal_id = finish_takedown.mal_id and l.target = finish_takedown.target
+    and (finish_takedown.episode is null or l.episode = finish_takedown.episode);
+end
+$$;
+comment on function public.finish_takedown(int, int, text) is 'The target holds nothing of the title, or of the episode, any more.';
 
 create function public.lift_takedown(mal_id int, episode int default null, dry_run boolean default false) returns boolean
 language plpgsql security definer set search_path = ''
@@ -92,6 +118,9 @@ begin
   if not found then
     return false;
   end if;
+  -- What was not removed may stay now.
+  delete from keepstream.takedown_leftovers l
+  where l.mal_id = lift_takedown.mal_id and l.episode is not distinct from lift_takedown.episode;
   insert into keepstream.events (kind, detail)
   values ('takedown_lifted', jsonb_build_object('mal_id', lift_takedown.mal_id, 'episode', lift_takedown.episode));
   return true;

@@ -2,7 +2,7 @@
 create function public.claim_replica_repairs("limit" int, worker text default 'runner', lease_seconds int default 600)
 returns table (
   id uuid, store_id uuid, target text, repo text, path text, attempts int, lease_token uuid, lease_expires_at timestamptz,
-  mal_id int, episode int, provider text, resolution text, file_key text, sha256 text, size_bytes bigint, sources jsonb
+  mal_id int, episode int, provider text, resolution text, file_key text, sha256 text, size_bytes bigint, damaged boolean, sources jsonb
 )
 language plpgsql security definer set search_path = ''
 as $$
@@ -33,7 +33,7 @@ begin
     returning r.*
   )
   select c.id, c.store_id, c.target::text, c.repo::text, c.path::text, c.attempts, c.lease_token, c.lease_expires_at,
-    s.mal_id::int, s.episode::int, s.provider::text, s.resolution::text, s.file_key::text, s.sha256::text, s.size_bytes::bigint,
+    s.mal_id::int, s.episode::int, s.provider::text, s.resolution::text, s.file_key::text, s.sha256::text, s.size_bytes::bigint, c.damaged,
     (select jsonb_agg(jsonb_build_object('id', v.id, 'target', v.target, 'account', v.account, 'repo', v.repo, 'path', v.path,
         'commit_oid', v.commit_oid, 'direct_url', v.direct_url) order by v.verified_at, v.id)
       from public.video_replicas v where v.store_id = c.store_id and v.state = 'verified')
@@ -95,7 +95,7 @@ declare
 begin
   -- The archive first: one that loses its last copy meanwhile is gone with this one, or sees it.
   select s.* into archive from public.video_replicas r join public.video_store s on s.id = r.store_id
-  where r.id = complete_replica.id for share of s;
+  where r.id = complete_replica.id for no key update of s;
   select * into copy from public.video_replicas r where r.id = complete_replica.id for update;
   if not found then
     raise exception using errcode = 'PT404', message = 'no such replica';
@@ -114,17 +114,24 @@ begin
         commit_oid = complete_replica.commit_oid, direct_url = complete_replica.direct_url,
         account = coalesce(complete_replica.account, r.account), sha256 = archive.sha256, size_bytes = archive.size_bytes,
         attempts = 0, error_class = null, error_message = null, lease_token = null, lease_owner = null, lease_expires_at = null,
-        verified_at = moment, updated_at = moment
+        missing_since = null, missing_days = 0, missing_on = null, damaged = false, verified_at = moment, updated_at = moment
     where r.id = copy.id returning * into copy;
     insert into keepstream.events (queue_id, kind, worker, detail)
     values (archive.queue_id, 'replica_verified', copy.lease_owner, jsonb_build_object('target', copy.target));
+    -- The first copy after all of them were missing is the one to serve.
+    if not exists (
+      select from public.video_replicas r
+      where r.store_id = archive.id and r.state = 'verified' and r.repo = archive.hf_repo and r.path = archive.hf_path
+    ) then
+      perform public.promote_replica(copy.id);
+    end if;
   elsif complete_replica.state in ('failed', 'pending') then
     select * into policy from keepstream.error_classes e where e.name = coalesce(complete_replica.error_class, 'unknown');
     if not found then
       select * into policy from keepstream.error_classes e where e.name = 'unknown';
     end if;
     update public.video_replicas r
-    set state = complete_replica.state,
+    set state = case when r.missing_since is null then complete_replica.state else 'missing' end,
         attempts = case when complete_replica.state = 'pending' or policy.effect = 'release' then r.attempts - 1 else r.attempts end,
         run_at = moment + case
           when retry_after_seconds > 0 then make_interval(secs => least(retry_after_seconds, 21600))
@@ -174,15 +181,20 @@ end
 $$;
 comment on function public.promote_replica(uuid, text) is 'Makes a verified copy the one that video_store''s hf_* columns name.';
 
--- A reader found a hole. The copy becomes repair work; if it was the one served first, another takes its place;
--- if it was the last, the archive is gone and the video is in line again.
-create function public.report_replica_missing(replica_id uuid, error text default null) returns public.video_replicas
+-- A recorded copy was not seen where it should be, or holds other bytes. It is kept, and with it the archive: the target may only be
+-- out of sight. Another copy is served meanwhile, and a repair looks after this one. Three verifications that agree, on three days,
+-- are as good as an operator's confirmation. A damaged copy is better than none: the last one is left as it is.
+create function public.report_replica_missing(
+  replica_id uuid, error text default null, verification boolean default false, damaged boolean default false
+) returns public.video_replicas
 language plpgsql security definer set search_path = ''
 as $$
 declare
   copy public.video_replicas;
   archive public.video_store;
   heir uuid;
+  moment timestamptz;
+  today date;
 begin
   -- Job, archive, copy, as a takedown: the loss of the last copy goes the way back up.
   perform from public.video_queue q where q.id = (
@@ -193,28 +205,103 @@ begin
   if not found then
     raise exception using errcode = 'PT404', message = 'no such replica';
   end if;
-  update public.video_replicas r
-  set state = 'missing', run_at = clock_timestamp(), attempts = 0, error_message = keepstream.redact(error), updated_at = clock_timestamp()
-  where r.id = report_replica_missing.replica_id and r.state = 'verified'
-  returning * into copy;
-  if not found then
-    select * into copy from public.video_replicas r where r.id = report_replica_missing.replica_id;
-    return copy;
-  end if;
-  insert into keepstream.events (queue_id, kind, detail)
-  values (archive.queue_id, 'replica_missing', jsonb_build_object('target', copy.target));
-  if copy.repo = archive.hf_repo and copy.path = archive.hf_path then
-    select r.id into heir from public.video_replicas r
-    where r.store_id = archive.id and r.state = 'verified' order by r.verified_at, r.id limit 1;
-    if found then
+  select * into copy from public.video_replicas r where r.id = report_replica_missing.replica_id for update;
+  moment := clock_timestamp();
+  today := (moment at time zone 'utc')::date;
+  select r.id into heir from public.video_replicas r
+  where r.store_id = archive.id and r.state = 'verified' and r.id <> copy.id order by r.verified_at, r.id limit 1;
+
+  if copy.state = 'verified' and (heir is not null or not report_replica_missing.damaged) then
+    update public.video_replicas r
+    set state = 'missing', run_at = moment, attempts = 0, missing_since = moment, missing_days = verification::int,
+        missing_on = case when verification then today end, damaged = report_replica_missing.damaged,
+        error_class = 'storage_missing', error_message = keepstream.redact(error), updated_at = moment
+    where r.id = copy.id returning * into copy;
+    insert into keepstream.events (queue_id, kind, detail)
+    values (archive.queue_id, 'replica_missing', jsonb_build_object('target', copy.target));
+    if heir is not null and copy.repo = archive.hf_repo and copy.path = archive.hf_path then
       perform public.promote_replica(heir);
     end if;
+  elsif copy.state = 'missing' and verification and not report_replica_missing.damaged and copy.missing_on is distinct from today then
+    update public.video_replicas r
+    set missing_days = r.missing_days + 1, missing_on = today, updated_at = moment
+    where r.id = copy.id returning * into copy;
+    if copy.missing_days >= 3 then
+      return public.confirm_replica_missing(copy.id);
+    end if;
+  elsif copy.state = 'missing' and report_replica_missing.damaged and not copy.damaged then
+    update public.video_replicas r set damaged = true, updated_at = moment where r.id = copy.id returning * into copy;
   end if;
   return copy;
 end
 $$;
-comment on function public.report_replica_missing(uuid, text) is
-  'A verified copy is not there: repair work, promotion of another, and the video queued again when it was the last.';
+comment on function public.report_replica_missing(uuid, text, boolean, boolean) is
+  'A recorded copy is missing, or damaged: kept, but repair work, and another is served. Reported by verifications on three days it is confirmed.';
+
+create function public.confirm_replica_missing(replica_id uuid) returns public.video_replicas
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  copy public.video_replicas;
+  job uuid;
+begin
+  -- Job, archive, copy, as above.
+  select s.queue_id into job from public.video_replicas r join public.video_store s on s.id = r.store_id
+  where r.id = confirm_replica_missing.replica_id;
+  perform from public.video_queue q where q.id = job for no key update;
+  perform from public.video_store s join public.video_replicas r on r.store_id = s.id
+  where r.id = confirm_replica_missing.replica_id for update of s;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'no such replica';
+  end if;
+  update public.video_replicas r
+  set state = 'pending', run_at = clock_timestamp(), attempts = 0, missing_since = null, missing_days = 0, missing_on = null, damaged = false,
+      verified_at = null, updated_at = clock_timestamp()
+  where r.id = confirm_replica_missing.replica_id and r.state = 'missing' returning * into copy;
+  if not found then
+    select * into copy from public.video_replicas r where r.id = confirm_replica_missing.replica_id;
+    return copy;
+  end if;
+  insert into keepstream.events (queue_id, kind, detail) values (job, 'replica_lost', jsonb_build_object('target', copy.target));
+  return copy;
+end
+$$;
+comment on function public.confirm_replica_missing(uuid) is
+  'A copy that was reported missing is gone for good: to be made again; the video is queued again when it was the last.';
+
+create function public.report_replica_found(replica_id uuid, sha256 text, size_bytes bigint) returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  archive public.video_store;
+begin
+  select s.* into archive from public.video_store s join public.video_replicas r on r.store_id = s.id
+  where r.id = report_replica_found.replica_id for update of s;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'no such replica';
+  end if;
+  update public.video_replicas r
+  set state = 'verified', attempts = 0, missing_since = null, missing_days = 0, missing_on = null, damaged = false,
+      error_class = null, error_message = null, verified_at = clock_timestamp(), updated_at = clock_timestamp()
+  where r.id = report_replica_found.replica_id and r.state = 'missing'
+    and archive.sha256 = lower(report_replica_found.sha256) and archive.size_bytes = report_replica_found.size_bytes;
+  if not found then
+    return false;
+  end if;
+  insert into keepstream.events (queue_id, kind, detail)
+  select archive.queue_id, 'replica_verified', jsonb_build_object('target', r.target) from public.video_replicas r
+  where r.id = report_replica_found.replica_id;
+  if not exists (
+    select from public.video_replicas r
+    where r.store_id = archive.id and r.state = 'verified' and r.repo = archive.hf_repo and r.path = archive.hf_path
+  ) then
+    perform public.promote_replica(report_replica_found.replica_id);
+  end if;
+  return true;
+end
+$$;
+comment on function public.report_replica_found(uuid, text, bigint) is
+  'A copy that was reported missing was read back: verified again when it holds the archive''s bytes.';
 
 create function public.record_replica_hash(replica_id uuid, sha256 text, size_bytes bigint) returns boolean
 language plpgsql security definer set search_path = ''

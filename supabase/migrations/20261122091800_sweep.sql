@@ -68,7 +68,8 @@ begin
     order by r.id limit 1000 for update skip locked
   )
   update public.video_replicas r
-  set state = 'failed', error_class = 'lease_expired', error_message = 'no heartbeat from ' || r.lease_owner,
+  set state = case when r.missing_since is null then 'failed' else 'missing' end, error_class = 'lease_expired',
+      error_message = 'no heartbeat from ' || r.lease_owner,
       lease_token = null, lease_owner = null, lease_expires_at = null,
       run_at = moment + make_interval(secs => 5 + 25 * random()), updated_at = moment
   from expired where r.id = expired.id;

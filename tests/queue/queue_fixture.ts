@@ -53,6 +53,8 @@ const EMPTY_ALL = [
     "obsolete_copies",
     "events",
     "takedowns",
+    "takedown_leftovers",
+    "storage_targets",
     "resource_leases",
     "source_lists",
     "source_reads",

@@ -1,7 +1,7 @@
 -- Tables, keys, indexes and checks that the rest stands on. Run by `supabase test db`, and by `deno task test`.
 begin;
 set local search_path = public, extensions;
-select plan(81);
+select plan(83);
 
 select has_table('public'::name, t, t || ' exists') from unnest(array['video_queue', 'video_candidates', 'video_store', 'video_replicas',
   'providers', 'catalogue', 'title_mappings', 'metadata_cache']::name[]) t;

@@ -28,13 +28,14 @@ const CHECKS: Readonly<Record<string, string>> = {
   "7: no obsolete copy is one that is served": `
     select 1 from keepstream.obsolete_copies o join public.video_replicas r using (target, repo, path)
     where r.state = 'verified' and not exists (
-      select from public.video_store s where s.id = r.store_id and s.queue_id = o.queue_id)`,
+      select from public.video_store s where s.id = r.store_id and (s.mal_id, s.episode) = (o.mal_id, o.episode))`, // those are not handed out
   "7: the store row carries the job's key": `
     select 1 from public.video_queue q join public.video_store s on s.queue_id = q.id
     where (q.mal_id, q.episode, q.provider, q.resolution) is distinct from (s.mal_id, s.episode, s.provider, s.resolution)`,
-  "8: a store row has a verified copy": `
-    select 1 from public.video_store s
-    where not exists (select from public.video_replicas r where r.store_id = s.id and r.state = 'verified')`,
+  "8: a store row has a copy, verified or only missing": `
+    select 1 from public.video_store s where not exists (
+      select from public.video_replicas r
+      where r.store_id = s.id and (r.state = 'verified' or r.missing_since is not null))`,
   "10: attempts at most max": `
     select 1 from public.video_queue where attempts > max_attempts or attempts < 0`,
   "10, 11: attempts = claims − releases, retry_count = failures + reaps, since the last reset": `
@@ -77,10 +78,11 @@ const CHECKS: Readonly<Record<string, string>> = {
   "24: a verified copy holds the archive's bytes": `
     select 1 from public.video_store s join public.video_replicas r on r.store_id = s.id
     where r.state = 'verified' and (r.sha256 is distinct from s.sha256 or r.size_bytes is distinct from s.size_bytes)`,
-  "24: what is served first is a verified copy": `
+  "24: what is served first is a verified copy, if there is one": `
     select 1 from public.video_store s where not exists (
       select from public.video_replicas r
-      where r.store_id = s.id and r.state = 'verified' and r.repo = s.hf_repo and r.path = s.hf_path)`,
+      where r.store_id = s.id and r.state = 'verified' and r.repo = s.hf_repo and r.path = s.hf_path)
+      and exists (select from public.video_replicas r where r.store_id = s.id and r.state = 'verified')`,
 };
 
 const QUERY = Object.entries(CHECKS)

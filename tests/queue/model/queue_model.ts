@@ -29,7 +29,8 @@ export interface ModelJob {
   /** Every token ever handed out for the job. */
   readonly tokens: string[];
   completions: number;
-  archive: { readonly token: string; readonly sha256: string; copies: number } | null;
+  /** Copies that are verified, and copies that were reported missing. */
+  archive: { readonly token: string; readonly sha256: string; copies: number; missing: number } | null;
   /** A new source or an operator since it died. */
   revivable: boolean;
 }
@@ -205,7 +206,7 @@ export function complete(job: ModelJob, call: { token: string | null; sha256: st
   if (job.status !== "uploading") return "PT422";
   job.status = "ready";
   job.errorClass = null;
-  job.archive = { token: call.token, sha256: call.sha256, copies: 2 };
+  job.archive = { token: call.token, sha256: call.sha256, copies: 2, missing: 0 };
   job.completions += 1;
   leave(job);
   return "accepted";
@@ -244,8 +245,18 @@ export function loseArchive(job: ModelJob): void {
   if (job.status === "ready" || (job.terminal && job.errorClass !== "cancelled")) revive(job, true);
 }
 
-export function loseCopy(job: ModelJob): void {
+export function reportMissing(job: ModelJob): void {
+  job.archive!.copies -= 1;
+  job.archive!.missing += 1;
+}
+
+export function confirmMissing(job: ModelJob): void {
   const archive = job.archive!;
-  archive.copies -= 1;
-  if (archive.copies === 0) loseArchive(job);
+  archive.missing -= 1;
+  if (archive.copies + archive.missing === 0) loseArchive(job);
+}
+
+export function repairCopy(job: ModelJob, wasMissing: boolean): void {
+  job.archive!.copies += 1;
+  if (wasMissing) job.archive!.missing -= 1;
 }

@@ -400,13 +400,21 @@ class ModelRun {
       model.loseArchive(job);
       return `${job.key}, all of them`;
     }
-    const copies = await this.queue.sql<{ id: string }[]>`
-      select r.id from public.video_replicas r join public.video_store s on s.id = r.store_id
-      where s.queue_id = ${job.id} and r.state = 'verified' order by r.target`;
+    const copiesThatAre = (state: string) =>
+      this.queue.sql<{ id: string }[]>`
+        select r.id from public.video_replicas r join public.video_store s on s.id = r.store_id
+        where s.queue_id = ${job.id} and r.state = ${state} order by r.target`;
+    const copies = await copiesThatAre("verified");
     assert.equal(copies.length, job.archive.copies);
-    await this.queue.rpc("report_replica_missing", { replica_id: this.random.pick(copies).id });
-    model.loseCopy(job);
-    return job.key;
+    if (copies.length > 0) {
+      await this.queue.rpc("report_replica_missing", { replica_id: this.random.pick(copies).id });
+      model.reportMissing(job);
+    }
+    const missing = await copiesThatAre("missing");
+    if (missing.length === 0 || this.random.chance(0.4)) return `${job.key} missing`;
+    await this.queue.rpc("confirm_replica_missing", { replica_id: this.random.pick(missing).id });
+    model.confirmMissing(job);
+    return `${job.key} lost`;
   }
 
   private async repair(): Promise<string | undefined> {
@@ -422,13 +430,15 @@ class ModelRun {
       });
       return `${job.key} failed`;
     }
+    const [{ missing } = {}] = await this.queue.sql`
+      select missing_since is not null as missing from public.video_replicas where id = ${repair["id"] as string}`;
     await this.queue.rpc("complete_replica", {
       id: repair["id"],
       lease_token: repair["lease_token"],
       sha256: repair["sha256"],
       size_bytes: repair["size_bytes"],
     });
-    job.archive!.copies += 1;
+    model.repairCopy(job, missing as boolean);
     return job.key;
   }
 

@@ -500,16 +500,198 @@ export const ARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name: "report_replica_missing of the last copy → the archive is gone, the video in line again",
+    name:
+      "report_replica_missing of the last copy → kept; confirmed of all → the archive is gone, the video queued again",
     async run(queue) {
-      const { job } = await archivedWith(queue, [copy("hf-2")]);
-      await queue.rpc("report_replica_missing", { replica_id: (await replica(queue, "hf-1"))["id"] });
-      await queue.rpc("report_replica_missing", { replica_id: (await replica(queue, "hf-2"))["id"] });
+      const { store, job } = await archivedWith(queue, [copy("hf-2")]);
+      const ids = [(await replica(queue, "hf-1"))["id"], (await replica(queue, "hf-2"))["id"]];
+      for (const replica_id of ids) await queue.rpc("report_replica_missing", { replica_id });
+      assert.equal((await queue.row(job.id))["status"], "ready");
+      const [kept] = await queue.sql<Row[]>`select hf_repo from public.video_store where id = ${store["id"] as string}`;
+      assert.equal(kept!["hf_repo"], "user-2/media");
+      const [one] = await queue.rpc("confirm_replica_missing", { replica_id: ids[0] });
+      assert.deepEqual([one!["state"], one!["missing_since"], one!["verified_at"]], ["pending", null, null]);
+      assert.equal((await queue.row(job.id))["status"], "ready", "the other is only missing");
+      const before = await queue.digest();
+      await queue.rpc("confirm_replica_missing", { replica_id: ids[0] });
+      assert.equal(await queue.digest(), before, "twice is once");
+      assert.equal(await queue.refusal("confirm_replica_missing", { replica_id: crypto.randomUUID() }), "PT404");
+      await queue.rpc("confirm_replica_missing", { replica_id: ids[1] });
       const row = await queue.row(job.id);
       assert.equal(row["status"], "pending");
       const [{ count } = {}] = await queue.sql`select count(*)::int as count from public.video_store`;
       assert.equal(count, 0);
       assert.equal((await queue.claim()).length, 1);
+    },
+  },
+  {
+    name: "a missing copy that verifications miss on three days → confirmed; more reports of one day count once",
+    async run(queue) {
+      const { job } = await archivedWith(queue, []);
+      const { id } = await replica(queue, "hf-1");
+      const report = async (verification: boolean) =>
+        (await queue.rpc("report_replica_missing", { replica_id: id, verification }))[0]!;
+      const nextDay = () => queue.sql`update public.video_replicas set missing_on = missing_on - 1 where true`;
+      assert.equal((await report(false))["missing_days"], 0, "a reader that failed is no verification");
+      for (const day of [1, 2]) {
+        assert.equal((await report(true))["missing_days"], day);
+        assert.equal((await report(true))["missing_days"], day);
+        assert.equal((await queue.row(job.id))["status"], "ready");
+        await nextDay();
+      }
+      await report(false);
+      assert.equal((await queue.row(job.id))["status"], "ready");
+      assert.equal((await report(true))["state"], "pending");
+      assert.equal((await queue.row(job.id))["status"], "pending");
+      assert.ok((await queue.events(job.id)).includes("replica_lost"));
+    },
+  },
+  {
+    name: "a missing copy that is read back → verified and served again; with other bytes it stays missing",
+    async run(queue) {
+      const { store, job } = await archivedWith(queue, [copy("hf-2")]);
+      const [first, second] = [(await replica(queue, "hf-1"))["id"], (await replica(queue, "hf-2"))["id"]];
+      for (const replica_id of [first, second]) {
+        await queue.rpc("report_replica_missing", { replica_id, verification: true });
+      }
+      const found = async (sha256: string) =>
+        (await queue.rpc("report_replica_found", { replica_id: first, sha256, size_bytes: 4 }))[0]![
+          "report_replica_found"
+        ];
+      assert.equal(await found("0".repeat(64)), false);
+      assert.equal(await found(SHA256), true);
+      const row = await replica(queue, "hf-1");
+      assert.deepEqual([
+        row["state"],
+        row["missing_since"],
+        row["missing_days"],
+        row["missing_on"],
+        row["error_message"],
+      ], [
+        "verified",
+        null,
+        0,
+        null,
+        null,
+      ]);
+      const [served] = await queue.sql<
+        Row[]
+      >`select hf_repo from public.video_store where id = ${store["id"] as string}`;
+      assert.equal(served!["hf_repo"], "user-1/media");
+      assert.deepEqual((await queue.events(job.id)).slice(-2), ["replica_verified", "promoted"]);
+      assert.equal(await found(SHA256), false, "it is not missing any more");
+      assert.equal(
+        await queue.refusal("report_replica_found", { replica_id: crypto.randomUUID(), sha256: SHA256, size_bytes: 4 }),
+        "PT404",
+      );
+    },
+  },
+  {
+    name: "a damaged copy → repaired as such while another is verified; the last one is left alone",
+    async run(queue) {
+      await archivedWith(queue, [copy("hf-2")]);
+      const [first, second] = [(await replica(queue, "hf-1"))["id"], (await replica(queue, "hf-2"))["id"]];
+      const damaged = async (replica_id: unknown) =>
+        (await queue.rpc("report_replica_missing", { replica_id, damaged: true }))[0]!["state"];
+      assert.equal(await damaged(first), "missing");
+      assert.equal(await damaged(second), "verified");
+      const [repair] = await queue.rpc("claim_replica_repairs", { limit: 2 });
+      assert.deepEqual([repair!["id"], repair!["damaged"]], [first, true]);
+      const end = (more: Row) =>
+        queue.rpc("complete_replica", { id: first, lease_token: repair!["lease_token"], ...more });
+      const [failed] = await end({ state: "failed", error_class: "network" });
+      assert.deepEqual([failed!["state"], failed!["damaged"]], ["missing", true], "still kept, still damaged");
+      await queue.travel(3600);
+      const [again] = await queue.rpc("claim_replica_repairs", { limit: 1 });
+      const [done] = await queue.rpc("complete_replica", {
+        id: first,
+        lease_token: again!["lease_token"],
+        sha256: SHA256,
+        size_bytes: 4,
+      });
+      assert.deepEqual([done!["state"], done!["damaged"], done!["missing_since"]], ["verified", false, null]);
+    },
+  },
+  {
+    name: "a missing copy that came back with other bytes → damaged, so that a repair replaces it",
+    async run(queue) {
+      await archivedWith(queue, [copy("hf-2")]);
+      const { id } = await replica(queue, "hf-1");
+      await queue.rpc("report_replica_missing", { replica_id: id });
+      await queue.rpc("report_replica_missing", { replica_id: id, damaged: true });
+      assert.equal((await queue.rpc("claim_replica_repairs", { limit: 1 }))[0]!["damaged"], true);
+    },
+  },
+  {
+    name: "a repair of a missing copy whose runner died → swept, and missing as before",
+    async run(queue) {
+      const { job } = await archivedWith(queue, []);
+      await queue.rpc("report_replica_missing", { replica_id: (await replica(queue, "hf-1"))["id"] });
+      await queue.rpc("claim_replica_repairs", { limit: 1 });
+      assert.equal((await queue.row(job.id))["status"], "ready", "kept while it is looked for");
+      await queue.travel(601);
+      await queue.rpc("sweep");
+      assert.equal((await replica(queue, "hf-1"))["state"], "missing");
+      assert.equal((await queue.row(job.id))["status"], "ready");
+    },
+  },
+  {
+    name: "an id on a storage target → new, known, gone, other or unregistered, by what is recorded there",
+    async run(queue) {
+      const [a, b] = [crypto.randomUUID(), crypto.randomUUID()];
+      const check = async (id: string | null) =>
+        (await queue.rpc("check_storage_target", { target: "hf-1", id }))[0]!["check_storage_target"];
+      const register = async (id: string, replace = false) =>
+        (await queue.rpc("register_storage_target", { target: "hf-1", id, replace }))[0]!["register_storage_target"];
+      assert.deepEqual([await check(null), await check(a)], ["new", "new"]);
+      assert.equal(await register(a), a);
+      assert.equal(await register(b), a, "the first one counts");
+      assert.deepEqual([await check(a), await check(b), await check(null)], ["known", "new", "new"]);
+      await archivedWith(queue, []);
+      assert.deepEqual([await check(a), await check(b), await check(null)], ["known", "other", "gone"]);
+      await queue.rpc("report_replica_missing", { replica_id: (await replica(queue, "hf-1"))["id"] });
+      assert.equal(await check(null), "gone", "a missing copy is a recorded one");
+      assert.equal(await register(b, true), b);
+      assert.equal(await check(b), "known");
+      await queue.sql`delete from keepstream.storage_targets where true`;
+      assert.deepEqual([await check(a), await check(null)], ["unregistered", "gone"]);
+      await queue.rpc("takedown", { mal_id: 55825 });
+      assert.equal(await check(null), "gone", "what was taken down is still to be removed there");
+      await queue.rpc("finish_takedown", { mal_id: 55825, episode: null, target: "hf-1" });
+      assert.equal(await check(null), "new");
+    },
+  },
+  {
+    name: "takedown → each target is remembered, with what rows named there, until it is finished or lifted",
+    async run(queue) {
+      await archivedWith(queue, [copy("hf-2")]);
+      const down = async (episode: number | null, targets: string[] = []) =>
+        (await queue.rpc<{ takedown: Row }>("takedown", { mal_id: 55825, episode, targets }))[0]!.takedown;
+      const [{ episode } = {}] = await queue.sql`select episode from public.video_queue`;
+      const first = await down(episode as number, ["hf-1", "hf-3"]);
+      assert.deepEqual(first["targets"], ["hf-1", "hf-2", "hf-3"]);
+      assert.deepEqual((first["copies"] as Row[]).map((one) => one["target"]).sort(), ["hf-1", "hf-2"]);
+      await queue.rpc("finish_takedown", { mal_id: 55825, episode, target: "hf-1" });
+      const again = await down(episode as number);
+      assert.deepEqual([again["jobs"], again["targets"]], [0, ["hf-2", "hf-3"]]);
+      assert.deepEqual((again["copies"] as Row[]).map((one) => [one["target"], one["repo"]]), [[
+        "hf-2",
+        "user-2/media",
+      ]]);
+      assert.deepEqual(
+        (await down(null, ["hf-4"]))["targets"],
+        ["hf-2", "hf-3", "hf-4"],
+        "the title's holds the episode's",
+      );
+      await queue.rpc("finish_takedown", { mal_id: 55825, episode: null, target: "hf-2" });
+      assert.deepEqual((await down(episode as number))["targets"], ["hf-3"]);
+      await queue.rpc("lift_takedown", { mal_id: 55825, episode });
+      assert.deepEqual(
+        (await queue.sql`select target from keepstream.takedown_leftovers`).map((row) => row["target"]),
+        [
+          "hf-4",
+        ],
+      );
     },
   },
   {
@@ -563,6 +745,7 @@ export const ARCHIVE: readonly Scenario[] = [
       assert.deepEqual(takedown, {
         jobs: 1,
         copies: [{ target: "hf-1", account: 1, repo: "user-1/media", path: archiveOf(job)["hf_path"] }],
+        targets: ["hf-1"],
       });
       const left = await queue.sql`select id from public.video_queue order by created_at`;
       assert.deepEqual(left.map((row) => row["id"]), [other["id"], stranger["id"]]);
@@ -570,7 +753,7 @@ export const ARCHIVE: readonly Scenario[] = [
       const lists = await queue.sql`select episode from keepstream.source_lists`;
       assert.deepEqual(lists.map((row) => row["episode"]), [2]);
       const [{ takedown: whole } = {}] = await queue.rpc<{ takedown: Row }>("takedown", { mal_id: 55825 });
-      assert.deepEqual(whole, { jobs: 1, copies: [] });
+      assert.deepEqual([whole!["jobs"], whole!["targets"]], [1, ["hf-1"]], "with what is left of the episode");
       assert.equal((await queue.sql`select from keepstream.source_lists`).length, 0);
       assert.equal((await queue.sql`select from public.video_queue`).length, 1);
       assert.equal(await queue.refusal("takedown", { mal_id: null }), "PT400");

@@ -88,11 +88,11 @@ export const CANDIDATES: readonly Scenario[] = [
   {
     name: "a failure that is not the address' fault → the same address first, its count untouched",
     async run(queue) {
-      for (const error_class of ["storage_5xx", "storage_conflict", "disk_full", "unknown"]) {
+      for (const error_class of ["storage_5xx", "storage_denied", "storage_conflict", "disk_full", "unknown"]) {
         const job = await claimedWith(queue, [A, B]);
         const row = await queue.update(job, "failed", { error_class });
         assert.equal(row["error_class"], error_class);
-        await queue.travel(400);
+        await queue.travel(700);
         const again = await queue.claimOne();
         assert.deepEqual(again.candidates, job.candidates);
         await queue.reset();

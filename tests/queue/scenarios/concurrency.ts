@@ -306,7 +306,7 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
   {
-    name: "two copies of an archive reported missing at once → the video is in line again, once",
+    name: "two copies of an archive reported missing, then confirmed, at once → kept, then queued again once",
     async run(queue) {
       const database = queue.database;
       const job = await queue.uploading();
@@ -316,12 +316,13 @@ export const CONCURRENCY: readonly Scenario[] = [
         archiveOf(job, { replicas: [copy, { ...copy, target: "hf-2", repo: "user-2/media" }] }),
       );
       const copies = await database.sql<{ id: string }[]>`select id from public.video_replicas`;
-      const outcomes = await Promise.all(
-        copies.map(({ id }) =>
-          outcome(rpc(queue.connect("service_role"), "report_replica_missing", { replica_id: id }))
-        ),
-      );
-      assert.deepEqual(outcomes, ["accepted", "accepted"]);
+      const both = (name: string) =>
+        Promise.all(
+          copies.map(({ id }) => outcome(rpc(queue.connect("service_role"), name, { replica_id: id }))),
+        );
+      assert.deepEqual(await both("report_replica_missing"), ["accepted", "accepted"]);
+      assert.equal((await queue.row(job.id))["status"], "ready");
+      assert.deepEqual(await both("confirm_replica_missing"), ["accepted", "accepted"]);
       assert.equal((await queue.row(job.id))["status"], "pending");
       assert.deepEqual(await brokenInvariants(database.sql), []);
     },

@@ -90,8 +90,9 @@ export const DEADLOCKS: readonly Scenario[] = [
       const archive = await copies(queue, ["hf-1"]);
       await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
       const [repair] = await queue.rpc("claim_replica_repairs", { limit: 1 });
+      await queue.rpc("report_replica_missing", { replica_id: archive.id("hf-1") });
       const late = await queue.collide(
-        (sql) => sql`select public.report_replica_missing(${archive.id("hf-1")})`,
+        (sql) => sql`select public.confirm_replica_missing(${archive.id("hf-1")})`,
         () =>
           queue.rpc("complete_replica", {
             id: repair!["id"],
@@ -415,6 +416,9 @@ function createOperations(queue: QueueFixture, { number, random, jobs, repairs }
     },
     promote: async () => call("promote_replica", { replica_id: await any("video_replicas") }),
     lose: async () => call("report_replica_missing", { replica_id: await any("video_replicas") }),
+    confirm: async () => call("confirm_replica_missing", { replica_id: await any("video_replicas") }),
+    find: async () =>
+      call("report_replica_found", { replica_id: await any("video_replicas"), sha256: SHA256, size_bytes: 4 }),
     hash: async () =>
       call("record_replica_hash", { replica_id: await any("video_replicas"), sha256: SHA256, size_bytes: 4 }),
     slot: () => call("acquire_resource_lease", { resource: pick(["r", "s"]), holder: "h", slots: 3, lease_seconds: 1 }),

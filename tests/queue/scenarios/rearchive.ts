@@ -97,6 +97,27 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
+    name: "a re-archive of what is missing everywhere → verified again, and nothing is missing",
+    async run(queue) {
+      await toBeArchivedAgain(queue);
+      for (const { id } of await queue.sql`select id from public.video_replicas`) {
+        await queue.rpc("report_replica_missing", { replica_id: id, verification: true });
+      }
+      const again = await queue.claimOne();
+      await queue.update(again, "uploading");
+      const args = newArchive(again);
+      const second = copy("hf-2", { state: "uploading", sha256: null, size_bytes: null });
+      await queue.rpc("upsert_video_store", { ...args, replicas: [...args["replicas"] as Row[], second] });
+      const rows = await queue.sql`
+        select target, state, missing_since, missing_days, missing_on from public.video_replicas order by target`;
+      assert.deepEqual(rows.map((row) => Object.values(row)), [
+        ["hf-1", "verified", null, 0, null],
+        ["hf-2", "uploading", null, 0, null],
+      ]);
+      assert.deepEqual(await brokenInvariants(queue.sql), []);
+    },
+  },
+  {
     name: "a re-archive that fails, whichever way → the old archive is served, and the job says so",
     async run(queue) {
       const { job } = await toBeArchivedAgain(queue);
