@@ -23,7 +23,7 @@ async function createBench(bend: Bend, options: { endpoint?: (url: string) => st
   const { fetch, sent } = bentFetch(bend, Infinity);
   const retry = {
     fetch,
-    times: { attempts: 2, silenceMs: 5000, backoffMs: 1, maxWaitMs: 1000 },
+    times: { attempts: 2, silenceMs: 5000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 },
     sleep,
     random: Math.random,
   };

@@ -48,7 +48,7 @@ async function createBench(times: Partial<RetryTimes> = {}, options: { chunkByte
       retry: {
         fetch,
         sockets: true,
-        times: { attempts: 4, silenceMs: 20_000, backoffMs: 100, maxWaitMs: 60_000, ...times },
+        times: { attempts: 4, silenceMs: 20_000, backoffMs: 100, maxWaitMs: 60_000, keptAliveMs: 20_000, ...times },
         sleep,
         random: () => 1,
       },

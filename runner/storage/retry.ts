@@ -8,13 +8,21 @@ export interface RetryTimes {
   readonly attempts: number;
   /** Until the answer's headers are there, or until the next bytes of an upload are taken. */
   readonly silenceMs: number;
+  /** Until an answer has ended that keeps its connection alive with white space, as S3's to a completion. */
+  readonly keptAliveMs: number;
   /** First wait between attempts; doubles, with jitter. */
   readonly backoffMs: number;
   /** A longer wait than this is not sat out: the job goes back to the queue instead. */
   readonly maxWaitMs: number;
 }
 
-export const DEFAULT_TIMES: RetryTimes = { attempts: 5, silenceMs: 60_000, backoffMs: 500, maxWaitMs: 60_000 };
+export const DEFAULT_TIMES: RetryTimes = {
+  attempts: 5,
+  silenceMs: 60_000,
+  keptAliveMs: 3_600_000,
+  backoffMs: 500,
+  maxWaitMs: 60_000,
+};
 
 export type Sleep = (ms: number, signal?: AbortSignal) => Promise<void>;
 
@@ -56,15 +64,15 @@ export function retryingFetch(parts: RetryParts): typeof fetch {
 
 /**
  * One attempt with the silence limit, which `alive` resets: give it to the body that is being sent. The answer comes back whole,
- * so that a body that never ends is bounded too, in time and in bytes: for calls with small answers, not for downloads. A redirect is
- * an answer like any other: nothing here is sent on to where a server says.
+ * so that a body that never ends is bounded too, in time and in bytes: for calls with small answers, not for downloads. With `keptAlive`
+ * each piece of the answer resets the limit. A redirect is an answer like any other: nothing here is sent on to where a server says.
  */
 export async function once(
   input: RequestInfo | URL,
-  init: RequestInit & { onAlive?: (alive: () => void) => void },
+  init: RequestInit & { onAlive?: (alive: () => void) => void; keptAlive?: boolean },
   parts: Pick<RetryParts, "fetch" | "times">,
 ): Promise<Response> {
-  const { onAlive, ...rest } = init;
+  const { onAlive, keptAlive = false, ...rest } = init;
   using silence = follow(init.signal);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const alive = () => {
@@ -75,20 +83,32 @@ export async function once(
   };
   alive();
   onAlive?.(alive);
+  const { keptAliveMs } = parts.times;
+  const end = keptAlive
+    ? setTimeout(() => {
+      silence.abort(new DOMException(`the answer has not ended after ${keptAliveMs / 1000} s`, "TimeoutError"));
+    }, keptAliveMs)
+    : undefined;
   try {
     const answer = await parts.fetch(input, { ...rest, redirect: "manual", signal: silence.signal });
-    const body = await readAll(answer.body, MAX_ANSWER_BYTES);
+    const body = await readAll(answer.body, MAX_ANSWER_BYTES, keptAlive ? alive : undefined);
     return new Response(body.size > 0 ? body : null, { status: answer.status, headers: answer.headers });
   } finally {
     clearTimeout(timer);
+    clearTimeout(end);
   }
 }
 
 /** The whole body, which is small; throws for one that is not. */
-export async function readAll(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Blob> {
+export async function readAll(
+  body: ReadableStream<Uint8Array> | null,
+  maxBytes: number,
+  onPiece?: () => void,
+): Promise<Blob> {
   const chunks: BlobPart[] = [];
   let bytes = 0;
   for await (const chunk of body ?? []) {
+    onPiece?.();
     bytes += chunk.byteLength;
     if (bytes > maxBytes) {
       throw new StorageError("slow", "the answer is too long to be one", { code: "storage_5xx" });

@@ -85,11 +85,16 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   }
 
   /** A signed call whose answer is small. `safe` calls are repeated; the others leave that to the caller. */
-  async function call(what: string, url: string, init: RequestInit & { safe: boolean; absentIsFine?: boolean }) {
-    const { safe, absentIsFine, ...rest } = init;
+  async function call(
+    what: string,
+    url: string,
+    init: RequestInit & { safe: boolean; absentIsFine?: boolean; keptAlive?: boolean },
+  ) {
+    const { safe, absentIsFine, keptAlive, ...rest } = init;
     let answer: Response;
     try {
-      answer = await send(url, rest, safe ? retrying : (input, request) => once(input, request ?? {}, retry));
+      const sendOnce: typeof fetch = (input, request) => once(input, { ...request, keptAlive }, retry);
+      answer = await send(url, rest, safe ? retrying : sendOnce);
     } catch (error) {
       throw asStorageError(`${name}: ${what}`, error);
     }
@@ -202,13 +207,16 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
           body: completion(options.parts),
           signal: options.signal,
           safe: false,
+          keptAlive: true,
         });
         return;
       } catch (error) {
         if (!(error instanceof StorageError)) throw error;
         failure = error;
       }
-      if (holds(await look(address, options), file)) return;
+      const found = await look(address, options);
+      if (holds(found, file)) return;
+      if (isUnlabelled(found, file)) throw await refuseUnlabelled(address, options);
       if (failure.problem !== "slow") throw new PlanVoidError(failure);
       if (attempt >= retry.times.attempts) throw failure;
       await retry.sleep(backoff(attempt, retry), options.signal);
@@ -231,9 +239,19 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
         await target.remove(address, { signal });
         throw new PlanVoidError(failure);
       }
-      if (attempt >= retry.times.attempts) throw failure; // a store that is only eventually consistent had its chance
+      if (attempt >= retry.times.attempts) { // a store that is only eventually consistent had its chance
+        throw isUnlabelled(found, file) ? await refuseUnlabelled(address, { signal }) : failure;
+      }
       await retry.sleep(backoff(attempt, retry), signal);
     }
+  }
+
+  /** Without its hash a copy is sent again by every look; nothing that cannot be recognised is left behind. */
+  async function refuseUnlabelled(address: ArchiveAddress, { signal }: Signal): Promise<StorageError> {
+    await target.remove(address, { signal });
+    const why =
+      `the store does not keep ${SHA256_HEADER} of an upload, so its copies cannot be recognised: it cannot be a target`;
+    return new StorageError("refused", `${name}: ${why}`, { code: "storage_denied" });
   }
 
   async function beginUpload(file: StagedFile, address: ArchiveAddress, { signal }: Signal): Promise<string> {
@@ -387,6 +405,11 @@ function storedHeaders(file: StagedFile, address: ArchiveAddress): Record<string
 
 function holds(found: FoundCopy | null, file: StagedFile): boolean {
   return found?.sha256 === file.sha256 && found.sizeBytes === file.sizeBytes;
+}
+
+/** All of the file is there, and not its hash. */
+function isUnlabelled(found: FoundCopy | null, file: StagedFile): boolean {
+  return found !== null && found.sha256 === null && found.sizeBytes === file.sizeBytes;
 }
 
 function partBytesFor(file: StagedFile, wanted: number): number {

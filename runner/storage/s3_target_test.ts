@@ -46,7 +46,7 @@ async function createBench(
     partBytes: PART,
     retry: {
       fetch,
-      times: { attempts: 3, silenceMs: 3000, backoffMs: 1, maxWaitMs: 1000 },
+      times: { attempts: 3, silenceMs: 3000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 },
       sleep,
       random: Math.random,
     },
@@ -192,6 +192,41 @@ Deno.test("s3: put while its bucket is deleted → auth: a person has to look, n
   const running = bench.put({ onProgress: (bytes) => void (gone = bytes > 0) });
   const error = await refusalOf(running);
   assert.deepEqual([error.problem, error.retryable], ["auth", true]);
+});
+
+/** Looks at copies of which the store has kept everything but the hash. */
+const unlabelled: Bend = (request, pass) =>
+  is(request, "HEAD")
+    ? pass().then(({ status, headers }) => {
+      const kept = new Headers(headers);
+      kept.delete("x-amz-meta-sha256");
+      return new Response(null, { status, headers: kept });
+    })
+    : null;
+
+for (const [what, landed504] of [["", false], [" and whose completion is answered 504", true]] as const) {
+  Deno.test(`s3: a store that loses metadata${what} → refused for that, nothing is left`, async () => {
+    const completed: Bend = (request, pass) =>
+      landed504 && is(request, "POST", COMPLETE)
+        ? pass().then(() => new Response("<html>", { status: 504 }))
+        : unlabelled(request, pass);
+    await using bench = await createBench(completed, { times: Infinity });
+    const error = await refusalOf(bench.put());
+    assert.deepEqual([error.problem, error.code], ["refused", "storage_denied"]);
+    assert.match(error.message, /does not keep x-amz-meta-sha256/);
+    assert.equal(bench.sent.filter((line) => /partNumber=1&/.test(line)).length, 1, "sent once");
+    assert.equal((await refusalOf(bench.target.read(bench.address))).problem, "missing");
+  });
+}
+
+Deno.test("s3: a completion that sends white space before its answer → done, asked once", async () => {
+  const kept: Bend = (request, pass) =>
+    is(request, "POST", COMPLETE)
+      ? pass().then(async (answer) => new Response(`${" ".repeat(10_000)}\n${await answer.text()}`))
+      : null;
+  await using bench = await createBench(kept);
+  await bench.put();
+  assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
 });
 
 Deno.test("s3: put where nobody answers → slow (network), after its attempts", async () => {

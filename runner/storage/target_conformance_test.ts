@@ -48,7 +48,7 @@ function counting(): { retry: RetryParts; sent: () => number } {
     if (answer.ok) sent += size;
     return answer;
   };
-  const times = { attempts: 4, silenceMs: 20_000, backoffMs: 1, maxWaitMs: 1000 };
+  const times = { attempts: 4, silenceMs: 20_000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 };
   return { retry: { fetch: counted, times, sleep, random: Math.random }, sent: () => sent };
 }
 
