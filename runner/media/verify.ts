@@ -1,11 +1,13 @@
 /**
  * Reads every packet of every track of a finished file, because exit codes and container durations prove nothing: ffmpeg exits 0 with
- * half the segments missing. Example: `await verifyMedia(path, { format: "mov", expected, signal })` → tracks with their packets, or a
+ * half the segments missing. The bytes between are looked over for what is no media (foreign_bytes.ts). Example: `await verifyMedia(path, { format: "mov", expected, signal })` → tracks with their packets, or a
  * KeepstreamError naming the track. Runs on: Deno with ffprobe on PATH.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { lastLines, runChildForText } from "./child.ts";
 import { MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
+import { findForeignBytes } from "./foreign_bytes.ts";
+import { readSampleTables } from "./sample_tables.ts";
 import { readSampleTimes, type SampleTimes } from "./sample_times.ts";
 
 const MAX_GAP_SECONDS = 0.5;
@@ -48,12 +50,17 @@ export async function verifyMedia(
   path: string,
   options: { format: ProbeFormat; expected: Expectation; signal: AbortSignal },
 ): Promise<Probe> {
-  const { expected } = options;
-  const probe = await probeMedia(path, options);
-  const times = expected.durationSeconds === null ? [] : readSampleTimes(await readMoov(path));
-  const problem = findProblem({ ...probe, times }, expected);
+  const { expected, signal } = options;
+  using file = await Deno.open(path);
+  const moov = await readMoov(file);
+  // Both read the same bytes while they are in memory, on a processor each.
+  const looking = findForeignBytes(file, readSampleTables(moov), signal);
+  const [probed] = await Promise.allSettled([probeMedia(path, options), looking]);
+  if (probed.status === "rejected") throw probed.reason;
+  const times = expected.durationSeconds === null ? [] : readSampleTimes(moov);
+  const problem = findProblem({ ...probed.value, times }, expected) ?? await looking;
   if (problem !== null) throw new KeepstreamError("unsupported", `the download is not whole: ${problem}`);
-  return probe;
+  return probed.value;
 }
 
 /** ffprobe's demuxer reads every packet: what it complains of is all that a copy with ffmpeg would complain of. */
@@ -70,8 +77,8 @@ export async function probeMedia(
   return { ...parseProbe(stdout), complaints: lastLines(stderr) };
 }
 
-async function readMoov(path: string): Promise<Uint8Array> {
-  using file = await Deno.open(path);
+/** Empty where there is none, as in other containers. */
+async function readMoov(file: Deno.FsFile): Promise<Uint8Array> {
   const boxes = await readTopLevelBoxes(file, (await file.stat()).size);
   const moov = boxes?.find((box) => box.type === "moov");
   const bytes = moov === undefined || moov.size > MAX_MOOV_BYTES ? null : await readAt(file, moov.offset, moov.size);
