@@ -1,6 +1,6 @@
 // What a hostile source or viewer may try beyond the conformance list and the numbered inputs.
 import assert from "node:assert/strict";
-import { codeOf, startProxyFixture, text } from "../dev/proxy_fixture.ts";
+import { codeOf, send, startProxyFixture, text } from "../dev/proxy_fixture.ts";
 
 Deno.test("a scope is not left by ..; or by overlong encodings of a dot or a slash, which some servers take for .. and /", async () => {
   await using proxy = await startProxyFixture();
@@ -39,6 +39,34 @@ Deno.test("a playlist that breaks off → 502, not half a playlist", async () =>
   const answer = await proxy.get("/m.m3u8");
   assert.equal(answer.status, 502);
   assert.equal(await codeOf(answer), "source_unreachable");
+});
+
+Deno.test("JSON too large to be a player's: handed on as it is when it says so → 200, else → 502", async () => {
+  await using proxy = await startProxyFixture();
+  const body = `{"ASSETS":[${'{"URI":"https://cdn.test/a.m3u8"},'.repeat(10_000)}{}]}`;
+  proxy.route("/said.json", text(body, "application/json"));
+  proxy.route("/unsaid.json", (_request, response) => {
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(body);
+  });
+  const said = await proxy.get("/said.json");
+  assert.deepEqual([said.status, await said.text()], [200, body]);
+  const unsaid = await proxy.get("/unsaid.json");
+  assert.deepEqual([unsaid.status, await codeOf(unsaid)], [502, "too_large"]);
+});
+
+Deno.test("a playlist of 4 MiB of blank lines, a few kilobytes compressed → served", async () => {
+  await using proxy = await startProxyFixture();
+  const body = `#EXTM3U\n${"\n".repeat(4 * 1024 * 1024 - 100)}#EXTINF:1,\na.ts\n`;
+  const packed = await new Response(new Blob([body]).stream().pipeThrough(new CompressionStream("gzip"))).bytes();
+  proxy.route(
+    "/m.m3u8",
+    (_request, response) =>
+      send(response, 200, { "content-type": "application/vnd.apple.mpegurl", "content-encoding": "gzip" }, packed),
+  );
+  const answer = await proxy.get("/m.m3u8");
+  assert.equal(answer.status, 200);
+  assert.match((await answer.text()).trimEnd(), /url=.*a\.ts$/);
 });
 
 Deno.test("what the Worker remembers is at no address that a playlist can name", async () => {

@@ -20,6 +20,8 @@ import type { Problem } from "./problem.ts";
 import { badGateway, sourceTimeout, type Upstream } from "./upstream.ts";
 
 export const MAX_PLAYLIST_BYTES = 4 * 1024 * 1024;
+/** Asset lists and steering manifests are small; what they are made of is worth more to a parser than to anybody else. */
+export const MAX_JSON_BYTES = 256 * 1024;
 const READ_BYTES = 256 * 1024;
 
 /** Whether the address alone says playlist: then no Range and no condition goes to the source. */
@@ -53,7 +55,7 @@ export const MEDIA_EXTENSIONS: ReadonlySet<string> = new Set(
 
 /** Not known to be larger than what is read into memory. */
 function isSmall(response: Response): boolean {
-  return Number(response.headers.get("content-length") ?? 0) <= MAX_PLAYLIST_BYTES;
+  return Number(response.headers.get("content-length") ?? 0) <= MAX_JSON_BYTES;
 }
 
 /** The whole representation: a 200, or a 206 whose range is all of it. */
@@ -120,12 +122,16 @@ export async function jsonAnswer(text: string, url: URL, context: RewriteContext
 }
 
 /** The whole body as text. It is held back until it is there, so that, unlike media, it has to come in time. */
-export async function readText(response: Response, limitMs: number): Promise<Result<string, Problem>> {
+export async function readText(
+  response: Response,
+  limitMs: number,
+  maxBytes = MAX_PLAYLIST_BYTES,
+): Promise<Result<string, Problem>> {
   const late = Promise.withResolvers<undefined>();
   const timer = setTimeout(() => late.resolve(undefined), limitMs);
   try {
-    const text = await Promise.race([readWhole(response), late.promise]);
-    if (text === null) return err(badGateway("too_large", "the source's playlist is larger than 4 MiB"));
+    const text = await Promise.race([readWhole(response, maxBytes), late.promise]);
+    if (text === null) return err(badGateway("too_large", `the source's text is larger than ${maxBytes / 1024} KiB`));
     return text === undefined ? err(sourceTimeout(`the source sent no whole playlist in ${limitMs} ms`)) : ok(text);
   } catch {
     return err(badGateway("source_unreachable", "the source broke off in the middle of its playlist"));
@@ -135,18 +141,18 @@ export async function readText(response: Response, limitMs: number): Promise<Res
 }
 
 /** Null when it is larger than a playlist may be. */
-async function readWhole(response: Response): Promise<string | null> {
+async function readWhole(response: Response, maxBytes: number): Promise<string | null> {
   const length = response.headers.get("content-length");
   if (length !== null && !response.headers.has("content-encoding")) {
     // The runtime keeps a body to its length: one read, and no JavaScript per chunk.
-    if (Number(length) <= MAX_PLAYLIST_BYTES) return await response.text();
+    if (Number(length) <= maxBytes) return await response.text();
     await response.body?.cancel();
     return null;
   }
-  return response.body === null ? "" : await readLimited(response.body);
+  return response.body === null ? "" : await readLimited(response.body, maxBytes);
 }
 
-async function readLimited(body: ReadableStream): Promise<string | null> {
+async function readLimited(body: ReadableStream, maxBytes: number): Promise<string | null> {
   const reader = body.getReader({ mode: "byob" });
   const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: false });
   let text = "";
@@ -154,7 +160,7 @@ async function readLimited(body: ReadableStream): Promise<string | null> {
   for (;;) {
     const { done, value } = await reader.readAtLeast(READ_BYTES, new Uint8Array(READ_BYTES));
     length += value?.byteLength ?? 0;
-    if (length > MAX_PLAYLIST_BYTES) {
+    if (length > maxBytes) {
       await reader.cancel();
       return null;
     }

@@ -14,6 +14,7 @@ import { decryptAnswer } from "./mega.ts";
 import {
   jsonAnswer,
   kindOf,
+  MAX_JSON_BYTES,
   MEDIA_EXTENSIONS,
   playlistAnswer,
   playlistHead,
@@ -104,7 +105,7 @@ async function answer(request: Request, upstream: Upstream, context: RewriteCont
     return problem(badGateway("encoded_range", "the source answered with a part of a compressed body"));
   }
   if (kind === "json") {
-    const text = await readText(response, context.invocation.config.headerTimeoutMs);
+    const text = await readText(response, context.invocation.config.headerTimeoutMs, MAX_JSON_BYTES);
     return text.ok ? await jsonAnswer(text.value, url, context) : problem(text.error);
   }
   const headers = answerHeaders(response, context.link.url);

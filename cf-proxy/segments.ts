@@ -4,7 +4,7 @@
 // Runs on: workerd. Which lists a directory's segments stood in and what some of them look like is remembered (memo.ts).
 import { parsePlaylist, type Playlist } from "../core/hls.ts";
 import { directoryCount, MAX_SCOPE_DIRECTORIES, type VerifiedLink } from "../core/link.ts";
-import { checkTarget } from "../core/target_policy.ts";
+import { checkTarget, MAX_TARGET_LENGTH } from "../core/target_policy.ts";
 import { ANSWER_SECONDS, type Episode, type FileMark, isSameFile, markOf, memoName } from "./expired.ts";
 import { sourceRequestHeaders } from "./headers.ts";
 import { directoryOf, groupOf, isMaster, type ListedFiles, listedFiles, listMark, nameOf } from "./list_mark.ts";
@@ -65,14 +65,21 @@ export async function noteList(
   if (list === null) return;
   const noted: Noted = { list, base: base.href };
   waitUntil(remember("noted", name, noted, REMEMBER_SECONDS));
-  const first = /(?:^|\n)([^#\s][^\n]*)/.exec(text)?.[1]?.trim();
-  if (list === MASTER || first === undefined || !URL.canParse(first, base.href)) return;
+  if (list === MASTER) return;
+  const first = firstAddress(text);
+  if (first === null || !URL.canParse(first, base.href)) return;
   const group = memoName(episode, groupOf(new URL(first, base)));
   await recall("lists", group);
   // Picture and sound are noted at the same time: nothing may come between reading and writing.
   const lists = peek<readonly string[]>("lists", group) ?? [];
   if (lists.includes(list) || lists.length >= MAX_LISTS) return;
   waitUntil(remember("lists", group, [...lists, list], REMEMBER_SECONDS));
+}
+
+/** The first line that names one; null where that is longer than any that is fetched. */
+function firstAddress(text: string): string | null {
+  const line = /(?:^|\n)([^#\s][^\n]*)/.exec(text)?.[1];
+  return line === undefined || line.length > MAX_TARGET_LENGTH ? null : line.trim();
 }
 
 /** Keeps what the first files of a group look like. */

@@ -3,7 +3,7 @@
 //          → { kind: "media", endList: true, segments: [{ url: "https://cdn.test/a.ts", durationSeconds: 4, … }] }
 // Every address comes back absolute and unchecked: whoever fetches asks core/target_policy.ts first.
 // Rewriting for the proxy is core/hls_rewrite.ts. Runs on: Deno, workerd. Linear: 10,000 segments take a few milliseconds.
-import { createResolver, parseAttributes, type PlaylistError, Variables } from "./hls_syntax.ts";
+import { createResolver, MAX_LINES, parseAttributes, type PlaylistError, Variables } from "./hls_syntax.ts";
 import { err, ok, type Result } from "./result.ts";
 
 export type { PlaylistError } from "./hls_syntax.ts";
@@ -112,7 +112,7 @@ export function looksLikePlaylist(text: string): boolean {
 export function parsePlaylist(text: string, base: URL, options: ParseOptions = {}): Result<Playlist, PlaylistError> {
   if (!looksLikePlaylist(text)) return err({ code: "not_a_playlist", reason: "does not begin with #EXTM3U" });
   const state = new Parser(base, options);
-  const maxLines = options.maxLines ?? 200_000;
+  const maxLines = options.maxLines ?? MAX_LINES;
   let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
   for (let number = 1; at < text.length; number++) {
     if (number > maxLines) return err({ code: "too_large", reason: `more than ${maxLines} lines` });
@@ -123,6 +123,7 @@ export function parsePlaylist(text: string, base: URL, options: ParseOptions = {
     if (line === "") continue;
     const problem = line.startsWith("#") ? state.tag(line) : state.uri(line);
     if (problem !== null) return err({ ...problem, line: number });
+    if (state.exhausted) return err({ code: "too_large", reason: "names too many places", line: number });
   }
   return state.finish();
 }
@@ -140,7 +141,7 @@ type Problem = PlaylistError | null;
 class Parser {
   readonly #base: URL;
   readonly #options: ParseOptions;
-  readonly #resolve;
+  readonly #resolver;
   readonly #variables = new Variables();
   readonly #variants: Variant[] = [];
   readonly #renditions: Rendition[] = [];
@@ -158,7 +159,6 @@ class Parser {
   #byteRange: { length: number; offset: number | null } | null = null;
   /** Where the next byte range without an offset begins, and in which resource. */
   #previousRange: { url: string; end: number } | null = null;
-  #keys: SegmentKey[] = [];
   #key: SegmentKey | null = null;
   /** Several EXT-X-KEY in a row (one per DRM system) apply together; a segment between them starts a new set. */
   #keysOpen = false;
@@ -167,7 +167,12 @@ class Parser {
   constructor(base: URL, options: ParseOptions) {
     this.#base = base;
     this.#options = options;
-    this.#resolve = createResolver(base, (href) => ({ href }));
+    this.#resolver = createResolver(base, (href) => ({ href }));
+  }
+
+  /** The playlist names too many places. */
+  get exhausted(): boolean {
+    return this.#resolver.exhausted;
   }
 
   tag(line: string): Problem {
@@ -254,12 +259,11 @@ class Parser {
   #extKey(value: string): Problem {
     const attributes = this.#attributes(value);
     if (!(attributes instanceof Map)) return attributes;
-    if (!this.#keysOpen) this.#keys = [];
+    if (!this.#keysOpen) this.#key = null;
     this.#keysOpen = true;
     const method = attributes.get("METHOD");
     if (method === undefined) return malformed("#EXT-X-KEY without METHOD");
     if (method === "NONE") {
-      this.#keys = [];
       this.#key = null;
       return null;
     }
@@ -269,8 +273,11 @@ class Parser {
     if (typeof url !== "string") return url;
     const iv = parseIv(attributes.get("IV"));
     if (iv === undefined) return malformed("an IV that is not 128 bits of hexadecimal");
-    this.#keys.push({ method, url, keyFormat: attributes.get("KEYFORMAT") ?? "identity", iv });
-    this.#key = this.#keys.find((key) => key.keyFormat === "identity") ?? this.#keys[0]!;
+    const keyFormat = attributes.get("KEYFORMAT") ?? "identity";
+    // The first identity key of a set, else its first one.
+    if (this.#key === null || (keyFormat === "identity" && this.#key.keyFormat !== "identity")) {
+      this.#key = { method, url, keyFormat, iv };
+    }
     return null;
   }
 
@@ -383,19 +390,21 @@ class Parser {
   }
 
   #attributes(value: string): Map<string, string> | PlaylistError {
-    const map = new Map<string, string>();
-    for (const attribute of parseAttributes(value)) {
-      const text = this.#expand(attribute.value);
+    const attributes = parseAttributes(value);
+    if (attributes === null) return tooLarge("attributes in one tag", 256);
+    if (!value.includes("{$")) return attributes;
+    for (const [name, raw] of attributes) {
+      const text = this.#expand(raw);
       if (typeof text !== "string") return text;
-      map.set(attribute.name, text);
+      attributes.set(name, text);
     }
-    return map;
+    return attributes;
   }
 
   #absolute(uri: string): string | PlaylistError {
     const text = this.#expand(uri);
     if (typeof text !== "string") return text;
-    const resolved = this.#resolve(text);
+    const resolved = this.#resolver.resolve(text);
     if (resolved === null) return malformed(`an address that cannot be parsed`);
     return "other" in resolved ? resolved.other.href : resolved.directory.href + resolved.rest;
   }

@@ -1,22 +1,41 @@
 // Rewrites an HLS playlist so that everything it names is fetched through signed proxy links.
 // Example: `seg1.ts` → `https://worker.test/proxy?exp=…&sc=2&sig=…&url=https%3A%2F%2Fcdn.test%2Fv%2F1%2Fseg1.ts`
 // Runs on: Deno, workerd. The text is planned in one linear pass without cryptography, runs of alike lines at once
-// (hls_shape.ts); then one signature is made per distinct directory outside the parent link's scope, at most
-// MAX_SIGNATURES of them.
+// (hls_shape.ts); then one signature is made per distinct directory outside the parent link's scope, and one
+// per address at another origin's root.
 //
 // Child links end in the address: players that judge a segment by the ending of its link (ffmpeg 7.1 and later) see `.ts`.
 import { KeepstreamError } from "./errors.ts";
-import { createResolver, type Directory, parseAttributes, type PlaylistError, Variables } from "./hls_syntax.ts";
+import {
+  type AttributeSpan,
+  behindAttribute,
+  createResolver,
+  type Directory,
+  MAX_LINES,
+  nextAttribute,
+  type PlaylistError,
+  Variables,
+} from "./hls_syntax.ts";
 import { type ShapeRewriter, shapeRewriter } from "./hls_shape.ts";
 import { hasEncodedSeparator } from "./link.ts";
 import { err, ok, type Result } from "./result.ts";
-import { checkTarget, type TargetPolicy } from "./target_policy.ts";
+import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "./target_policy.ts";
 
-export const MAX_SIGNATURES = 32;
+/** A signature costs ten microseconds. Segments at another origin's root have one each: enough for a film's. */
+const MAX_SIGNATURES = 2000;
+const MAX_ORIGINS = 32;
+/** Where the slash behind an origin is looked for: behind the longest scheme's two. */
+const ORIGIN_SLASH = "https://".length;
+const TOO_MANY_SIGNATURES =
+  `names more than ${MAX_ORIGINS} origins, or ${MAX_SIGNATURES} addresses that are signed one by one`;
+/** In tags: a key and an initialisation section to each of 20,000 segments. */
+const MAX_TAG_ADDRESSES = 40_000;
 /** With the text it is made of and its bytes, this is what an isolate of 128 MB can hold twice. */
 const MAX_OUTPUT_LENGTH = 16 * 1024 * 1024;
 /** So much of the text is rewritten at once: more would be in vain where a line differs, less would not be worth it. */
 const [MIN_BLOCK_LENGTH, MAX_BLOCK_LENGTH] = [1024, 16 * 1024];
+/** Making a shape costs as much as a hundred lines. */
+const MAX_SHAPES = 32;
 /** Stands for the link's beginning in a block whose directory is yet to be signed. */
 const HOLE = "\0";
 const [NEWLINE, RETURN, SPACE, HASH] = [10, 13, 32, 35];
@@ -65,6 +84,8 @@ interface Place extends Directory {
   /** The href as it stands in a link. */
   readonly encoded: string;
   readonly allowed: boolean;
+  /** Nothing less than the whole address is signed: see #isForeignRoot, hasEncodedSeparator. */
+  readonly exact: boolean;
   /** Everything of a link but the name, where the parent's signature covers the directory. */
   readonly ready: string | null;
 }
@@ -86,7 +107,8 @@ interface PlacedShape extends ShapeRewriter {
 class Plan {
   readonly #text: string;
   readonly #options: RewriteOptions;
-  readonly #resolve;
+  readonly #resolver;
+  readonly #baseDirectory: string;
   readonly #head: string;
   readonly #unsignedHead: string;
   readonly #ownHead: string;
@@ -97,14 +119,22 @@ class Plan {
   /** The text before this is in `#out`. */
   #copied = 0;
   readonly #pending = new Map<string, Pending>();
+  #tagAddresses = 0;
+  /** How many of them are addresses, not directories. */
+  #exact = 0;
+  /** Origin → whether the policy allows it. */
+  readonly #origins = new Map<string, boolean>();
   readonly #variables = new Variables();
   /** A master with variables hands them down inside its children's links, which the parent's tail does not hold. */
   readonly #handsDown: boolean;
   #lastQuery = "";
   #lastQueryEncoded = "";
   #shape: PlacedShape | null = null;
+  #shapes = 0;
   /** A block before this position holds a line of another shape: it goes line by line. */
   #slowUntil = 0;
+  /** Blocks in a row that were tried in vain. */
+  #misses = 0;
 
   constructor(text: string, options: RewriteOptions) {
     this.#text = text;
@@ -112,23 +142,29 @@ class Plan {
     // Looking for a tag in all of a media playlist would cost as much as rewriting it.
     const isMaster = /#EXTINF:|#EXT-X-STREAM-INF:/.exec(text)?.[0] === "#EXT-X-STREAM-INF:";
     this.#handsDown = isMaster && text.includes("#EXT-X-DEFINE");
+    this.#baseDirectory = new URL("./", options.base).href;
     this.#head = `${options.proxyUrl}?${options.parent.tail}&url=`;
     this.#unsignedHead = `${options.proxyUrl}?url=`;
     this.#ownHead = `${options.proxyUrl}?`;
-    this.#resolve = createResolver(options.base, (href) => this.#place(href));
+    this.#resolver = createResolver(options.base, (href) => this.#place(href));
   }
 
   run(): PlaylistError | null {
     const text = this.#text;
     let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
     this.#copied = at;
-    while (at < text.length) {
+    for (let lines = 1;; lines++) {
+      at = this.#skipBlankLines(at);
+      if (at === text.length) break;
+      if (lines > MAX_LINES) return { code: "too_large", reason: `more than ${MAX_LINES} lines` };
       let next = text.indexOf("\n", at) + 1;
       if (next === 0) next = text.length;
       // Variables stand in attribute values and addresses only; titles and comments stay as they are.
       const isTag = text.charCodeAt(at) === HASH;
       const problem = isTag ? (text.startsWith("#EXT-X-", at) ? this.#tag(at, next) : null) : this.#uri(at, next);
-      if (problem !== null) return { ...problem, line: text.slice(0, at).split("\n").length };
+      if (problem !== null) return { ...problem, line: lineNumber(text, at) };
+      if (this.#exact > MAX_SIGNATURES) return { code: "too_large", reason: TOO_MANY_SIGNATURES };
+      if (this.#resolver.exhausted) return { code: "too_large", reason: "names too many places" };
       if (this.#length > MAX_OUTPUT_LENGTH) return { code: "too_large", reason: "the rewritten playlist is too large" };
       at = isTag || next < this.#slowUntil ? next : this.#alike(at, next);
     }
@@ -138,7 +174,7 @@ class Plan {
 
   async finish(): Promise<Result<string, PlaylistError>> {
     const groups = this.#groups();
-    if (groups === null) return err({ code: "too_large", reason: `names more than ${MAX_SIGNATURES} origins` });
+    if (groups === null) return err({ code: "too_large", reason: TOO_MANY_SIGNATURES });
     const variables: ReadonlyMap<string, string> = this.#handsDown ? this.#variables.values : new Map<string, string>();
     const { proxyUrl, sign } = this.#options;
     let tails: readonly string[];
@@ -159,28 +195,45 @@ class Plan {
     return ok(this.#out.join("") + this.#written);
   }
 
-  /** One group per signature. Too many directories: those of one origin share the directory that holds them all. */
+  /**
+   * One group per signature. Too many directories: those of one origin share the directory that holds them all, unless that would
+   * be all of a foreign origin.
+   */
   #groups(): Pending[] | null {
     const all = [...this.#pending.values()];
-    if (all.length <= MAX_SIGNATURES) return all;
-    if (all.some(({ exact }) => exact)) return null;
-    const byOrigin = new Map<string, Pending>();
-    for (const { href, chunks } of all) {
-      const origin = href.slice(0, href.indexOf("/", href.indexOf("//") + 2));
-      const group = byOrigin.get(origin);
-      const merged = { href: commonDirectory(group?.href ?? href, href), exact: false, chunks: group?.chunks ?? [] };
-      for (const chunk of chunks) merged.chunks.push(chunk);
-      byOrigin.set(origin, merged);
+    const merged = all.length - this.#exact > MAX_ORIGINS ? all.filter(({ exact }) => exact) : all;
+    if (merged !== all) {
+      for (const group of Map.groupBy(all.filter(({ exact }) => !exact), ({ href }) => originOf(href)).values()) {
+        const href = group.map(({ href }) => href).reduce(commonDirectory);
+        if (this.#isForeignRoot(href)) merged.push(...group);
+        else merged.push({ href, exact: false, chunks: group.flatMap(({ chunks }) => chunks) });
+      }
     }
-    return byOrigin.size <= MAX_SIGNATURES ? [...byOrigin.values()] : null;
+    const origins = new Set(merged.map(({ href }) => originOf(href)));
+    return origins.size <= MAX_ORIGINS && merged.length <= MAX_SIGNATURES ? merged : null;
   }
 
-  /** The line in [start, next) names an address, or is blank; answers what is wrong with it. */
+  /** All of an origin is signed only where the playlist itself lies at its root. */
+  #isForeignRoot(href: string): boolean {
+    return href.indexOf("/", ORIGIN_SLASH) === href.length - 1 && href !== this.#baseDirectory;
+  }
+
+  /** Where the first line at or behind `at` begins that is not blank; they are copied as they are. */
+  #skipBlankLines(at: number): number {
+    const text = this.#text;
+    for (let i = at; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > SPACE) return at;
+      if (code === NEWLINE) at = i + 1;
+    }
+    return text.length;
+  }
+
+  /** The line in [start, next) names an address; answers what is wrong with it. */
   #uri(start: number, next: number): PlaylistError | null {
     const text = this.#text;
     let end = next;
-    while (end > start && text.charCodeAt(end - 1) <= SPACE) end--;
-    if (end === start) return null;
+    while (text.charCodeAt(end - 1) <= SPACE) end--;
     let from = start;
     while (text.charCodeAt(from) <= SPACE) from++;
     const expanded = this.#variables.expand(text.slice(from, end));
@@ -209,9 +262,11 @@ class Plan {
       const spoilt = block === null || (shape.pending !== null && block.includes(HOLE));
       const rewritten = spoilt ? null : shape.rewrite(block);
       if (rewritten === null) {
-        this.#slowUntil = end;
+        // Whoever mixes shapes does not have each block tried.
+        this.#slowUntil = at + shape.blockLength * 2 ** Math.min(this.#misses++, 16);
         break;
       }
+      this.#misses = 0;
       this.#copyUpTo(at - 1);
       this.#copied = end;
       if (shape.pending === null) this.#push(rewritten);
@@ -224,13 +279,13 @@ class Plan {
   /** The shape of an address line, null where its like are not all of one directory that may be fetched. */
   #shapeOf(line: string): PlacedShape | null {
     if (line.includes("{$") || line.startsWith(this.#ownHead)) return null;
-    const resolved = this.#resolve(line);
+    const resolved = this.#resolver.resolve(line);
     if (resolved === null || "other" in resolved || !resolved.plain) return null;
     const { directory, rest } = resolved;
     const query = rest.slice(pathOf(rest).length);
     const written = line.slice(0, line.length - rest.length);
     if (this.#shape?.directory === written && this.#shape.query === query) return this.#shape;
-    if (!directory.allowed || hasEncodedSeparator(directory.href)) return null;
+    if (!directory.allowed || (directory.exact && directory.ready === null) || ++this.#shapes > MAX_SHAPES) return null;
     const pending = directory.ready === null ? this.#pendingOf(directory.href, false) : null;
     const head = directory.ready ?? HOLE + directory.encoded;
     const tail = encodeURIComponent(query);
@@ -258,11 +313,16 @@ class Plan {
     this.#copied = next;
     const colon = line.indexOf(":") + 1;
     let written = 0;
-    for (const { name, value, quoted, start, end } of named && colon > 0 ? parseAttributes(line.slice(colon)) : []) {
-      if (!quoted || !namesAddress(name)) continue;
-      this.#push(line.slice(written, colon + start));
-      this.link(value);
-      written = colon + end;
+    for (let span = named && colon > 0 ? nextAttribute(line, colon) : null; span !== null;) {
+      if (span.quoted && namesAddress(line, span)) {
+        if (++this.#tagAddresses > MAX_TAG_ADDRESSES) {
+          return { code: "too_large", reason: "too many addresses in tags" };
+        }
+        this.#push(line.slice(written, span.start));
+        this.link(line.slice(span.start, span.end));
+        written = span.end;
+      }
+      span = nextAttribute(line, behindAttribute(line, span));
     }
     this.#push(line.slice(written));
     return null;
@@ -271,22 +331,29 @@ class Plan {
   /** Writes the link for one address. What may not be fetched gets a link without a signature, which answers 403. */
   link(uri: string): void {
     if (uri.startsWith(this.#ownHead)) return this.#push(escapeQuote(uri));
-    const resolved = this.#resolve(uri);
-    if (resolved === null) return this.#push(this.#unsignedHead + encodeURIComponent(uri.toWellFormed()));
+    const resolved = this.#resolver.resolve(uri);
+    if (resolved === null) {
+      const shown = uri.length > MAX_TARGET_LENGTH ? "" : encodeURIComponent(uri.toWellFormed());
+      return this.#push(this.#unsignedHead + shown);
+    }
     if ("other" in resolved) return this.#push(this.#foreign(resolved.other));
     const { directory, rest, plain } = resolved;
     if (directory.ready !== null && plain) return this.#push(directory.ready + this.#encodeRest(rest, plain));
     const tail = directory.encoded + this.#encodeRest(rest, plain);
     if (!directory.allowed) return this.#push(this.#unsignedHead + tail);
-    const exact = hasEncodedSeparator(pathOf(rest)) || hasEncodedSeparator(directory.href);
-    if (directory.ready !== null && !exact) return this.#push(this.#head + tail);
+    const hides = hasEncodedSeparator(pathOf(rest));
+    if (directory.ready !== null && !hides) return this.#push(this.#head + tail);
+    const exact = directory.exact || hides;
     this.#pushPending(HOLE, this.#pendingOf(exact ? directory.href + rest : directory.href, exact));
     this.#push(tail);
   }
 
   #pendingOf(href: string, exact: boolean): Pending {
     let pending = this.#pending.get(href);
-    if (pending === undefined) this.#pending.set(href, pending = { href, exact, chunks: [] });
+    if (pending === undefined) {
+      this.#pending.set(href, pending = { href, exact, chunks: [] });
+      if (exact) this.#exact++;
+    }
     return pending;
   }
 
@@ -299,9 +366,19 @@ class Plan {
   #place(href: string): Place {
     const { policy, parent } = this.#options;
     const encoded = encodeURIComponent(href);
-    const allowed = checkTarget(href, policy).ok;
-    const inScope = parent.scope !== null && href.startsWith(parent.scope) && !hasEncodedSeparator(href);
-    return { href, encoded, allowed, ready: allowed && inScope && !this.#handsDown ? this.#head + encoded : null };
+    const allowed = href.length <= MAX_TARGET_LENGTH &&
+      this.#isAllowed(href.slice(0, href.indexOf("/", 8) + 1), policy);
+    const hides = hasEncodedSeparator(href);
+    const inScope = parent.scope !== null && href.startsWith(parent.scope) && !hides;
+    const ready = allowed && inScope && !this.#handsDown ? this.#head + encoded : null;
+    return { href, encoded, allowed, exact: hides || this.#isForeignRoot(href), ready };
+  }
+
+  /** The policy is about origins: a directory's path, as the URL parser writes it, changes nothing. */
+  #isAllowed(origin: string, policy: TargetPolicy): boolean {
+    let allowed = this.#origins.get(origin);
+    if (allowed === undefined) this.#origins.set(origin, allowed = checkTarget(origin, policy).ok);
+    return allowed;
   }
 
   #encodeRest(rest: string, plain: boolean): string {
@@ -340,8 +417,19 @@ class Plan {
 }
 
 /** URI of every tag, and the attributes of interstitials and content steering that hold addresses. */
-function namesAddress(name: string): boolean {
-  return name === "URI" || name === "SERVER-URI" || name === "X-ASSET-URI" || name === "X-ASSET-LIST";
+const ADDRESS_NAMES: ReadonlySet<string> = new Set(["URI", "SERVER-URI", "X-ASSET-URI", "X-ASSET-LIST"]);
+
+function namesAddress(line: string, { nameStart, nameEnd }: AttributeSpan): boolean {
+  const last = line.charCodeAt(nameEnd - 1);
+  // Few names are cut out of the line: those that end in I or T, or in a blank that is cut off.
+  return (last === 73 || last === 84 || last <= SPACE) && ADDRESS_NAMES.has(line.slice(nameStart, nameEnd).trim());
+}
+
+/** 1 is the first line. */
+function lineNumber(text: string, end: number): number {
+  let number = 1;
+  for (let i = 0; i < end; i++) if (text.charCodeAt(i) === NEWLINE) number++;
+  return number;
 }
 
 function pathOf(rest: string): string {
@@ -353,8 +441,13 @@ function escapeQuote(text: string): string {
   return text.replaceAll('"', "%22");
 }
 
+function originOf(href: string): string {
+  return href.slice(0, href.indexOf("/", ORIGIN_SLASH));
+}
+
 /** The longest directory that holds both; both of one origin. */
 function commonDirectory(a: string, b: string): string {
+  if (b.startsWith(a)) return a;
   let end = 0;
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length && a[i] === b[i]; i++) if (a[i] === "/") end = i + 1;

@@ -148,7 +148,7 @@ const shape = fc.record({
     "../2/",
     "/x y/",
     "https://cdn.test/v/1/",
-    "https://b.test/",
+    "https://b.test/c/",
     "http://10.0.0.1/",
   ),
   query: fc.constantFrom("", "?t=1&e=2", "?$&$1=%2B", "?ü"),
@@ -232,5 +232,42 @@ Deno.test("rewritePlaylist: children in the parent's scope need no signature, ot
     ),
   );
   assert.equal(spread.signatures, 3);
-  assert.deepEqual(linksOf(result).map((one) => new URL(one).searchParams.get("sc")), ["2", "2", "2", "0", null]);
+  assert.deepEqual(linksOf(result).map((one) => new URL(one).searchParams.get("sc")), ["2", "2", "2", null, null]);
+});
+
+Deno.test("rewritePlaylist: a child at a foreign origin's root → signed by itself, never its origin", async () => {
+  const lines = Array.from(
+    { length: 40 },
+    (_, i) => `#EXTINF:4,\n//b.test/${i}.ts?t=1\n#EXT-X-KEY:METHOD=AES-128,URI="/k"\n`,
+  );
+  for (const directories of [null, 1]) {
+    const made = await options(BASE, directories);
+    const links = linksOf(unwrap(await rewritePlaylist(`#EXTM3U\n${lines.join("")}`, made)));
+    assert.deepEqual([...new Set(links.map((link) => new URL(link).searchParams.get("sc")))], [null]);
+    assert.equal(made.signatures, 41);
+    const stolen = new URL(links[0]!);
+    stolen.searchParams.set("url", "https://b.test/other");
+    assert.deepEqual(await verifyLink(stolen, keys, 0), { ok: false, error: "bad_signature" });
+  }
+});
+
+Deno.test("rewritePlaylist: many directories of a foreign origin → one by one, never their common root", async () => {
+  const text = "#EXTM3U\n" + Array.from({ length: 40 }, (_, i) => `#EXTINF:4,\nhttps://b.test/${i}/a.ts\n`).join("");
+  const links = linksOf(await rewrite(text));
+  assert.deepEqual([...new Set(links.map((link) => new URL(link).searchParams.get("sc")))], ["1"]);
+});
+
+Deno.test("rewritePlaylist: a playlist at its origin's root → one signature for what lies beside it", async () => {
+  const made = await options(new URL("https://cdn.test/m.m3u8"), null);
+  const text = "#EXTM3U\n" + Array.from({ length: 5000 }, (_, i) => `#EXTINF:4,\nseg${i}.ts\n`).join("");
+  const links = linksOf(unwrap(await rewritePlaylist(text, made)));
+  assert.deepEqual([links.length, made.signatures], [5000, 1]);
+});
+
+Deno.test("rewritePlaylist: more addresses at foreign roots than are signed one by one → too_large", async () => {
+  const text = (count: number) =>
+    "#EXTM3U\n" + Array.from({ length: count }, (_, i) => `#EXTINF:4,\n//b.test/${i}\n`).join("");
+  assert.equal((await rewritePlaylist(text(2000), await options(BASE, null))).ok, true);
+  const refused = await rewritePlaylist(text(2001), await options(BASE, null));
+  assert.ok(!refused.ok && refused.error.code === "too_large");
 });

@@ -10,6 +10,14 @@ const MAX_VALUE_LENGTH = 4096;
 const MAX_EXPANDED_LINE_LENGTH = MAX_TARGET_LENGTH;
 /** All expanded lines of a playlist together: 10,000 segments with a token of 800 characters each. */
 const MAX_EXPANDED_LENGTH = 8 * 1024 * 1024;
+const MAX_REFERENCES = 40_000;
+/** Three to each of 60,000 segments. */
+export const MAX_LINES = 200_000;
+/** Addresses of a playlist that only the URL parser can read. */
+const MAX_PARSED_URLS = 12_000;
+const MAX_DIRECTORIES = 12_000;
+const MAX_ORIGINS = 1000;
+const MAX_ATTRIBUTES = 256;
 
 export interface PlaylistError {
   readonly code: "not_a_playlist" | "too_large" | "malformed";
@@ -18,40 +26,61 @@ export interface PlaylistError {
   readonly line?: number;
 }
 
-export interface Attribute {
-  readonly name: string;
-  readonly value: string;
-  readonly quoted: boolean;
-  /** Where the value stands in the text, without its quotes. */
+/** Where one attribute of a list stands; the value without its quotes. */
+export interface AttributeSpan {
+  readonly nameStart: number;
+  readonly nameEnd: number;
   readonly start: number;
   readonly end: number;
+  readonly quoted: boolean;
 }
 
-/** Reads `A=1,B="x,y"`; a comma or `=` inside quotes belongs to the value. What is no attribute is skipped. */
-export function parseAttributes(text: string): Attribute[] {
-  const attributes: Attribute[] = [];
-  let at = 0;
-  while (at < text.length) {
-    const equals = text.indexOf("=", at);
-    if (equals === -1) break;
-    const quoted = text.charCodeAt(equals + 1) === 34;
-    const start = quoted ? equals + 2 : equals + 1;
-    let end = text.indexOf(quoted ? '"' : ",", start);
-    if (end === -1) end = text.length;
+const [QUOTE, COMMA, EQUALS] = [34, 44, 61];
+
+/**
+ * The next attribute of `A=1,B="x,y"` at or behind `from`, or null; a comma or `=` inside quotes belongs to the value. What is no
+ * attribute is skipped. One pass, and nothing is copied: a line may hold hundreds of thousands.
+ */
+export function nextAttribute(text: string, from: number): AttributeSpan | null {
+  let nameStart = from;
+  let at = from;
+  for (;; at++) {
+    if (at >= text.length) return null;
+    const code = text.charCodeAt(at);
+    if (code === EQUALS) break;
     // A name never holds a comma: what stands before one is rubbish left over from something malformed.
-    const name = text.slice(Math.max(at, text.lastIndexOf(",", equals) + 1), equals).trim();
-    attributes.push({ name, value: text.slice(start, end), quoted, start, end });
-    const comma = quoted ? text.indexOf(",", end + 1) : end;
-    if (comma === -1) break;
-    at = comma + 1;
+    if (code === COMMA) nameStart = at + 1;
   }
-  return attributes;
+  const quoted = text.charCodeAt(at + 1) === QUOTE;
+  const start = quoted ? at + 2 : at + 1;
+  const end = text.indexOf(quoted ? '"' : ",", start);
+  return { nameStart, nameEnd: at, start, end: end === -1 ? text.length : end, quoted };
+}
+
+/** Where to look for the attribute behind one. */
+export function behindAttribute(text: string, { end, quoted }: AttributeSpan): number {
+  const comma = quoted ? text.indexOf(",", end + 1) : end;
+  return comma === -1 ? text.length : comma + 1;
+}
+
+/** All attributes of a list by name; of two with one name the last counts. Null when there are too many. */
+export function parseAttributes(text: string): Map<string, string> | null {
+  const attributes = new Map<string, string>();
+  let count = 0;
+  for (let at = 0;;) {
+    const span = nextAttribute(text, at);
+    if (span === null) return attributes;
+    if (++count > MAX_ATTRIBUTES) return null;
+    attributes.set(text.slice(span.nameStart, span.nameEnd).trim(), text.slice(span.start, span.end));
+    at = behindAttribute(text, span);
+  }
 }
 
 /** The variables of one playlist (EXT-X-DEFINE), and how much text they have grown into: a few bytes can name a lot. */
 export class Variables {
   readonly #values = new Map<string, string>();
   #expandedLength = 0;
+  #references = 0;
 
   /** What a master playlist hands down to its media playlists. */
   get values(): ReadonlyMap<string, string> {
@@ -63,7 +92,8 @@ export class Variables {
     attributeText: string,
     from: { readonly imported: ReadonlyMap<string, string>; readonly base: URL },
   ): PlaylistError | null {
-    const attributes = new Map(parseAttributes(attributeText).map(({ name, value }) => [name, value]));
+    const attributes = parseAttributes(attributeText);
+    if (attributes === null) return tooLarge("EXT-X-DEFINE with too many attributes");
     const name = attributes.get("NAME") ?? attributes.get("IMPORT") ?? attributes.get("QUERYPARAM");
     if (name === undefined || !VARIABLE_NAME.test(name)) return malformed("EXT-X-DEFINE without a name");
     if (this.#values.has(name)) return malformed(`variable ${name} is defined twice`);
@@ -84,10 +114,11 @@ export class Variables {
   /** `{$name}` replaced by its value (RFC 8216bis §4.3); a name nobody defined is an error, as the RFC demands. */
   expand(text: string): Result<string, PlaylistError> {
     if (!text.includes("{$")) return ok(text);
+    if (text.length > MAX_EXPANDED_LINE_LENGTH) return err(tooLarge("a line with variables is too long"));
     let unknown: string | null = null;
     let length = text.length;
     const expanded = text.replace(/\{\$([A-Za-z0-9_-]+)\}/g, (whole, name: string) => {
-      const value = this.#values.get(name);
+      const value = ++this.#references > MAX_REFERENCES ? "" : this.#values.get(name);
       if (value === undefined) unknown ??= name;
       else length += value.length - whole.length;
       // One line must not grow to gigabytes before somebody looks at it.
@@ -95,6 +126,7 @@ export class Variables {
     });
     if (unknown !== null) return err(malformed(`variable ${(unknown as string).slice(0, 40)} is not defined`));
     if (length > MAX_EXPANDED_LINE_LENGTH) return err(tooLarge("a line whose variables make it too long"));
+    if (this.#references > MAX_REFERENCES) return err(tooLarge(`more than ${MAX_REFERENCES} references to variables`));
     this.#expandedLength += length;
     if (this.#expandedLength > MAX_EXPANDED_LENGTH) return err(tooLarge("its variables make it too large"));
     return ok(expanded);
@@ -124,19 +156,37 @@ export interface Resolved<D extends Directory> {
 
 /** Names and queries that the URL parser would leave as they are. */
 const PLAIN_REST = /^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:\?[A-Za-z0-9_.~/=&%+:,;@!*()-]*)?$/;
+/** Directories that it would leave as they are, relative to another or behind an origin's slash. */
+const PLAIN_DIRECTORY = /^(?:[A-Za-z0-9_~-][A-Za-z0-9_.~-]*\/)*$/;
+const ORIGIN = /^https?:\/\/[A-Za-z0-9.-]{1,253}(?::\d{1,5})?(?=\/)/;
+
+export interface Resolver<D extends Directory> {
+  /** Null for what is no address, or longer than any that is fetched. */
+  resolve(uri: string): Resolved<D> | { readonly other: URL } | null;
+  /** Set when the playlist names so many places that it is to be refused: resolve() answers null from then on. */
+  readonly exhausted: boolean;
+}
 
 /**
- * Resolves the addresses of one playlist. The URL parser is asked once per directory, not once per line: 10,000 segments
- * of one directory cost one parse. `make` is called once for every distinct directory.
+ * Resolves the addresses of one playlist. The URL parser is asked once per origin, not once per line: 10,000 segments of one
+ * directory, or of a directory each, cost one parse. `make` is called once for every distinct directory.
  */
-export function createResolver<D extends Directory>(
-  base: URL,
-  make: (href: string) => D,
-): (uri: string) => Resolved<D> | { readonly other: URL } | null {
+export function createResolver<D extends Directory>(base: URL, make: (href: string) => D): Resolver<D> {
   const byText = new Map<string, D | null>();
   let lastText: string | null = null;
   let last: D | null = null;
   const byHref = new Map<string, D>();
+  const origins = new Map<string, string | null>();
+  const baseDirectory = isWeb(base) ? new URL("./", base).href : null;
+  let parses = 0;
+
+  function parse(text: string): URL | null {
+    return ++parses > MAX_PARSED_URLS ? null : URL.parse(text, base.href);
+  }
+
+  function isExhausted(): boolean {
+    return parses > MAX_PARSED_URLS || byText.size > MAX_DIRECTORIES || origins.size > MAX_ORIGINS;
+  }
 
   function directory(href: string): D {
     let found = byHref.get(href);
@@ -144,45 +194,66 @@ export function createResolver<D extends Directory>(
     return found;
   }
 
+  /** The origin of `https://cdn.test` as the parser normalises it. */
+  function originOf(text: string): string | null {
+    let found = origins.get(text);
+    if (found === undefined) {
+      const url = parse(text);
+      origins.set(text, found = url !== null && isWeb(url) ? url.origin : null);
+    }
+    return found;
+  }
+
+  function directoryHref(text: string): string | null {
+    if (baseDirectory !== null && PLAIN_DIRECTORY.test(text)) return baseDirectory + text;
+    const origin = ORIGIN.exec(text)?.[0];
+    if (origin !== undefined && PLAIN_DIRECTORY.test(text.slice(origin.length + 1))) {
+      const normalised = originOf(origin);
+      return normalised === null ? null : normalised + text.slice(origin.length);
+    }
+    const url = parse(text);
+    const plain = url !== null && isWeb(url) && url.search === "" && url.hash === "" && url.href.endsWith("/");
+    return plain ? url.href : null;
+  }
+
   function directoryOfText(text: string): D | null {
     // Neighbours nearly always lie in one directory: comparing is cheaper than hashing.
     if (text === lastText) return last;
     let found = byText.get(text);
     if (found === undefined) {
-      const url = parseUrl(text === "" ? "./" : text, base);
-      const plain = url !== null && isWeb(url) && url.search === "" && url.hash === "" && url.href.endsWith("/");
-      byText.set(text, found = plain ? directory(url.href) : null);
+      const href = directoryHref(text);
+      byText.set(text, found = href === null ? null : directory(href));
     }
     lastText = text;
     return last = found;
   }
 
-  return (uri) => {
-    const question = uri.indexOf("?");
-    const slash = uri.lastIndexOf("/", question === -1 ? uri.length : question);
-    const rest = uri.slice(slash + 1);
-    if (PLAIN_REST.test(rest)) {
-      const found = directoryOfText(uri.slice(0, slash + 1));
-      if (found !== null) return { directory: found, rest, plain: true };
-    }
-    const url = parseUrl(uri, base);
-    if (url === null) return null;
-    if (!isWeb(url)) return { other: url };
-    const end = url.origin.length + url.pathname.lastIndexOf("/") + 1;
-    if (url.username !== "" || url.password !== "") return { other: url };
-    url.hash = "";
-    return { directory: directory(url.href.slice(0, end)), rest: url.href.slice(end), plain: false };
+  return {
+    get exhausted() {
+      return isExhausted();
+    },
+    resolve(uri) {
+      if (isExhausted()) return null;
+      // Inline data may be long; nothing is fetched for it.
+      if (uri.length > MAX_TARGET_LENGTH && !/^data:/i.test(uri)) return null;
+      const question = uri.indexOf("?");
+      const slash = uri.lastIndexOf("/", question === -1 ? uri.length : question);
+      const rest = uri.slice(slash + 1);
+      if (PLAIN_REST.test(rest)) {
+        const found = directoryOfText(uri.slice(0, slash + 1));
+        if (found !== null) return { directory: found, rest, plain: true };
+      }
+      const url = parse(uri);
+      if (url === null) return null;
+      if (!isWeb(url)) return { other: url };
+      const end = url.origin.length + url.pathname.lastIndexOf("/") + 1;
+      url.hash = "";
+      return { directory: directory(url.href.slice(0, end)), rest: url.href.slice(end), plain: false };
+    },
   };
 }
 
+/** http or https without user information. */
 function isWeb(url: URL): boolean {
   return (url.protocol === "https:" || url.protocol === "http:") && url.username === "" && url.password === "";
-}
-
-function parseUrl(text: string, base: URL): URL | null {
-  try {
-    return new URL(text, base);
-  } catch {
-    return null;
-  }
 }

@@ -1,0 +1,66 @@
+/**
+ * What hostile playlists cost the readers that Worker and runner share: CPU of 1 MiB and of 4 MiB of each shape, the best of some
+ * rounds. Writes bench/results/hls.json. `deno task bench:hls`
+ */
+import { cpus } from "node:os";
+import process from "node:process";
+import { listMark } from "../../cf-proxy/list_mark.ts";
+import { parsePlaylist } from "../../core/hls.ts";
+import { rewritePlaylist } from "../../core/hls_rewrite.ts";
+import { HOSTILE_PLAYLISTS } from "../../dev/hostile_playlists.ts";
+
+const MIB = 1024 * 1024;
+const ROUNDS = 7;
+const BASE = new URL("https://cdn.test/v/1/m.m3u8");
+const TAIL = "exp=4000000000&sc=2&sig=k1.AAAAAAAAAAAAAAAAAAAAAA";
+
+const rewriting = (scope: string | null) => (text: string) =>
+  rewritePlaylist(text, {
+    base: BASE,
+    proxyUrl: "https://worker.test/proxy",
+    policy: { ownHosts: ["worker.test"] },
+    parent: { scope, tail: TAIL },
+    sign: () => Promise.resolve(TAIL),
+  });
+
+const READERS: Readonly<Record<string, (text: string) => unknown>> = {
+  rewrite: rewriting("https://cdn.test/v/1/"),
+  rewrite_out_of_scope: rewriting(null),
+  parse: (text) => parsePlaylist(text, BASE),
+  mark: listMark,
+};
+
+/** Milliseconds of CPU, collector threads included. */
+async function cost(read: (text: string) => unknown, text: string): Promise<number> {
+  let best = Infinity;
+  for (let round = 0; round < ROUNDS; round++) {
+    const before = process.cpuUsage();
+    await read(text);
+    const { user, system } = process.cpuUsage(before);
+    best = Math.min(best, (user + system) / 1000);
+  }
+  return best;
+}
+
+const round = (milliseconds: number) => Math.round(milliseconds * 10) / 10;
+const shapes: Record<string, Record<string, { ms_1_mib: number; ms_4_mib: number }>> = {};
+let worst = { ratio: 0, perMib: 0 };
+for (const [name, shape] of Object.entries(HOSTILE_PLAYLISTS)) {
+  const [small, large] = [shape(MIB), shape(4 * MIB)];
+  shapes[name] = {};
+  for (const [reader, read] of Object.entries(READERS)) {
+    const [ms1, ms4] = [await cost(read, small), await cost(read, large)];
+    shapes[name][reader] = { ms_1_mib: round(ms1), ms_4_mib: round(ms4) };
+    // Of what costs less than this, the ratio is noise.
+    const ratio = ms4 / Math.max(ms1, 1);
+    worst = { ratio: Math.max(worst.ratio, ratio), perMib: Math.max(worst.perMib, ms4 / 4) };
+    console.log(
+      `${name.padEnd(44)} ${reader.padEnd(21)} ${ms1.toFixed(1).padStart(7)} ${ms4.toFixed(1).padStart(7)} ms`,
+    );
+  }
+}
+const summary = { worst_4_mib_to_1_mib: round(worst.ratio), worst_ms_per_mib_of_4: round(worst.perMib) };
+console.log(summary);
+const machine = `${cpus()[0]?.model}, ${cpus().length} cores, Deno ${Deno.version.deno}`;
+const file = new URL("../results/hls.json", import.meta.url);
+await Deno.writeTextFile(file, JSON.stringify({ machine, rounds: ROUNDS, ...summary, shapes }, null, 2) + "\n");

@@ -1,0 +1,85 @@
+/**
+ * Counts what a parser asks of the engine, in characters looked at and calls made: the same number on any machine, under any load.
+ * `await countSteps(() => parsePlaylist(text, base))`. Regular expressions count as one pass over their input.
+ */
+
+// deno-lint-ignore no-explicit-any
+type Method = (this: any, ...args: any[]) => any;
+type Cost = (self: string, args: readonly unknown[], result: unknown) => number;
+
+/** How far a search went. */
+const scanned: Cost = (self, args, result) => {
+  const from = Number(args[1] ?? 0);
+  return 1 + (result === -1 ? self.length - from : Number(result) - from);
+};
+const whole: Cost = (self) => 1 + self.length;
+const one: Cost = () => 1;
+
+const STRING_COSTS: Readonly<Record<string, Cost>> = {
+  charCodeAt: one,
+  indexOf: scanned,
+  lastIndexOf: (self, args, result) =>
+    1 + Math.min(self.length, Number(args[1] ?? self.length)) - Math.max(0, Number(result)),
+  startsWith: (_self, args) => 1 + String(args[0]).length,
+  endsWith: (_self, args) => 1 + String(args[0]).length,
+  includes: whole,
+  slice: one,
+  substring: one,
+  trim: (self, _args, result) => 1 + self.length - String(result).length,
+  split: whole,
+  match: whole,
+  replace: whole,
+  replaceAll: whole,
+  toWellFormed: whole,
+};
+
+/** Runs alone: it stands in for methods that everything uses. */
+export async function countSteps(run: () => unknown): Promise<number> {
+  let steps = 0;
+  // What a counted call does itself is in its cost.
+  let inside = false;
+  const undo: (() => void)[] = [];
+  // deno-lint-ignore no-explicit-any
+  const count = (target: any, name: string, cost: (self: unknown, args: unknown[], result: unknown) => number) => {
+    const original: Method = target[name];
+    undo.push(() => target[name] = original);
+    target[name] = function (this: unknown, ...args: unknown[]) {
+      if (inside) return original.apply(this, args);
+      inside = true;
+      try {
+        const result = original.apply(this, args);
+        steps += cost(this, args, result);
+        return result;
+      } finally {
+        inside = false;
+      }
+    };
+  };
+  /** A URL parser does more per call than a comparison. */
+  const PARSER_CALL = 20;
+  const parsed = (_self: unknown, args: unknown[]) => PARSER_CALL + String(args[0]).length;
+  const input = (_self: unknown, args: unknown[]) => 1 + String(args[0]).length;
+  for (const [name, cost] of Object.entries(STRING_COSTS)) {
+    count(String.prototype, name, (self, args, result) => cost(String(self), args, result));
+  }
+  for (const name of ["exec", "test"]) count(RegExp.prototype, name, input);
+  for (const name of ["parse", "canParse"]) count(URL, name, parsed);
+  for (const name of ["find", "findIndex", "indexOf", "includes", "some", "every", "map", "filter"]) {
+    count(Array.prototype, name, (self) => 1 + (self as unknown[]).length);
+  }
+  count(globalThis, "encodeURIComponent", input);
+  const OriginalUrl = globalThis.URL;
+  undo.push(() => globalThis.URL = OriginalUrl);
+  globalThis.URL = new Proxy(OriginalUrl, {
+    construct(target, args, newTarget) {
+      steps += parsed(null, args);
+      return Reflect.construct(target, args, newTarget);
+    },
+  });
+  try {
+    await run();
+    return steps;
+  } finally {
+    for (const one of undo) one();
+  }
+}
