@@ -21,7 +21,7 @@ export interface ArchivedFile {
 }
 
 /** `{prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4`: whatever else the storage accounts hold is not ours to serve. */
-const ARCHIVED_NAME = /^[^/]*-(\d+)\/\1\/ep\d+\/[0-9a-f]{32}(\.[a-z0-9]+)+$/;
+const ARCHIVED_NAME = /^[^/]*-(\d+)\/\1\/ep(\d+)\/[0-9a-f]{32}(\.[a-z0-9]+)+$/;
 
 /**
  * The archived file of a link, or null when it names none. The signature's own word counts, not the address: a provider's page or a
@@ -31,6 +31,15 @@ export function archivedFileOf(link: VerifiedLink, config: Config): ArchivedFile
   if (link.context.archive !== true) return null;
   const file = parseArchivedFile(link.url, config);
   return file !== null && ARCHIVED_NAME.test(file.name) ? file : null;
+}
+
+/** The episode of an archived file, told by its path. Credentials are another matter: archivedFileOf. */
+export function archivedEpisodeOf(
+  url: URL,
+  config: Config,
+): { readonly malId: number; readonly episode: number } | null {
+  const match = ARCHIVED_NAME.exec(parseArchivedFile(url, config)?.name ?? "");
+  return match === null ? null : { malId: Number(match[1]), episode: Number(match[2]) };
 }
 
 function parseArchivedFile(url: URL, config: Config): ArchivedFile | null {

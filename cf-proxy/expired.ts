@@ -8,7 +8,12 @@ import { refreshQuery } from "../core/refresh_request.ts";
 import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
 import type { Problem } from "./problem.ts";
 
-export type Episode = NonNullable<VerifiedLink["context"]["episode"]>;
+/** An episode whose server the public API can be asked for. */
+export type Episode = Required<NonNullable<VerifiedLink["context"]["episode"]>>;
+
+export function episodeOf({ context: { episode } }: VerifiedLink): Episode | null {
+  return episode?.server === undefined ? null : { ...episode, server: episode.server };
+}
 
 /**
  * Names one address of one server in what is remembered. Two servers may name the same address, and a hostile one may give any

@@ -15,6 +15,7 @@ const TITLES: Readonly<Record<number, string>> = {
   414: "URI Too Long",
   416: "Range Not Satisfiable",
   429: "Too Many Requests",
+  451: "Unavailable For Legal Reasons",
   500: "Internal Server Error",
   502: "Bad Gateway",
   503: "Service Unavailable",

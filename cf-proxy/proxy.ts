@@ -7,6 +7,7 @@ import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../core/targe
 import type { Invocation } from "./app.ts";
 import { archivedFileOf, fetchArchived } from "./archive.ts";
 import type { Config } from "./env.ts";
+import { episodeOf } from "./expired.ts";
 import { destinationOf } from "./fetch_destination.ts";
 import { answerHeaders, extension, redirectAnswer, TAB_POLICY } from "./headers.ts";
 import { isActive, isPlayable, mediaType } from "./media_type.ts";
@@ -26,6 +27,7 @@ import { type Problem, problem, PROBLEM_TYPE } from "./problem.ts";
 import { fetchServer } from "./server.ts";
 import { noteList } from "./segments.ts";
 import { fetchSource, type Target, withPlayerParameters } from "./source.ts";
+import { takedownOf } from "./takedowns.ts";
 import { badGateway, type Upstream } from "./upstream.ts";
 
 export async function proxy(request: Request, requestUrl: URL, invocation: Invocation): Promise<Response> {
@@ -40,6 +42,8 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
   const policy = targetPolicy(requestUrl, config, { archive: link.value.context.archive === true });
   const denied = checkAddress(address, policy);
   if (denied !== null) return problem(denied);
+  const takenDown = await takedownOf(link.value, invocation);
+  if (takenDown !== null) return problem(takenDown);
   if (parseRange(request.headers.get("range")).kind === "unusable") {
     return problem({ status: 416, code: "range_unusable", detail: "the Range header cannot be satisfied" });
   }
@@ -80,9 +84,8 @@ async function fetchTarget(request: Request, target: Target): Promise<Result<Ups
   const { link, options, invocation } = target;
   const file = archivedFileOf(link, invocation.config);
   if (file !== null) return await fetchArchived(request, file, { ...options, invocation });
-  const upstream = link.context.episode === undefined
-    ? await fetchSource(request, target)
-    : await fetchServer(request, target, link.context.episode);
+  const episode = episodeOf(link);
+  const upstream = episode === null ? await fetchSource(request, target) : await fetchServer(request, target, episode);
   const key = link.context.megaKey;
   if (!upstream.ok || key === undefined) return upstream;
   const plain = decryptAnswer(upstream.value.response, key);
@@ -124,9 +127,9 @@ async function playlist(response: Response, url: URL, context: RewriteContext): 
   const rewritten = await playlistAnswer(text.value, url, context);
   if (!rewritten.ok) return problem(rewritten.error);
   const { link } = context;
-  const { episode } = link.context;
+  const episode = episodeOf(link);
   const waitUntil = (work: Promise<unknown>) => context.invocation.context.waitUntil(work);
-  if (episode !== undefined) waitUntil(noteList(text.value, url, { link, episode, waitUntil }));
+  if (episode !== null) waitUntil(noteList(text.value, url, { link, episode, waitUntil }));
   return rewritten.value;
 }
 

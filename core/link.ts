@@ -34,8 +34,8 @@ export interface LinkContext {
     readonly malId: number;
     readonly episode: number;
     readonly provider: string;
-    /** The server's embed address, `url` in the public answer. */
-    readonly server: string;
+    /** The server's embed address, `url` in the public answer. Left out where it does not fit a link. */
+    readonly server?: string;
   };
   /** EXT-X-DEFINE variables that a master playlist hands down to this media playlist. */
   readonly variables?: Readonly<Record<string, string>>;
@@ -124,7 +124,7 @@ export function directoryCount(url: URL): number {
 
 /**
  * Signs an address; throws when it is none or has fewer directories than the scope. A context too large for a link loses its
- * `episode`; one that is too large without it throws a KeepstreamError `too_large`.
+ * episode's `server`; one that is too large without it throws a KeepstreamError `too_large`.
  */
 export async function signLink(options: SignLinkOptions): Promise<string> {
   const url = withoutFragment(new URL(options.url));
@@ -310,12 +310,17 @@ export async function sealContext(context: LinkContext, keys: SigningKeys, kid?:
   return encodeBase64Url(bytes);
 }
 
-/** Without its episode, a link plays all the same; it only loses the Worker's way to ask for a fresh address. */
+/**
+ * Without the server, a link plays all the same; it only loses the Worker's way to ask for a fresh address. Title and episode stay:
+ * takedowns go by them.
+ */
 function encodeContext(context: LinkContext): Bytes {
   const bytes = utf8(JSON.stringify(compact(context)));
   if (bytes.length <= MAX_CONTEXT_BYTES) return bytes;
-  const { episode, ...rest } = context;
-  if (episode !== undefined) return encodeContext(rest);
+  if (context.episode?.server !== undefined) {
+    const { server: _server, ...episode } = context.episode;
+    return encodeContext({ ...context, episode });
+  }
   const message = `a link can hold ${MAX_CONTEXT_BYTES} bytes of headers and variables, these are ${bytes.length}`;
   throw new KeepstreamError("too_large", message);
 }
@@ -343,8 +348,10 @@ interface WireContext {
   readonly h?: readonly (readonly [string, string])[];
   readonly k?: string;
   readonly a?: 1;
-  readonly e?: readonly [malId: number, episode: number, provider: string, server: string];
+  readonly e?: WireEpisode;
 }
+
+type WireEpisode = readonly [malId: number, episode: number, provider: string, server?: string];
 
 function compact(context: LinkContext): WireContext {
   const headers = Object.entries(context.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value] as const);
@@ -355,9 +362,7 @@ function compact(context: LinkContext): WireContext {
     ...(headers.length === 0 ? {} : { h: headers.sort(([a], [b]) => (a < b ? -1 : 1)) }),
     ...(megaKey === undefined ? {} : { k: megaKey }),
     ...(context.archive === undefined ? {} : { a: 1 as const }),
-    ...(episode === undefined
-      ? {}
-      : { e: [episode.malId, episode.episode, episode.provider, episode.server] as const }),
+    ...(episode === undefined ? {} : { e: compactEpisode(episode) }),
   };
 }
 
@@ -367,10 +372,16 @@ function expand(wire: WireContext): LinkContext {
     ...(wire.h === undefined ? {} : { headers: Object.fromEntries(wire.h) }),
     ...(wire.k === undefined ? {} : { megaKey: wire.k }),
     ...(wire.a === undefined ? {} : { archive: true as const }),
-    ...(wire.e === undefined
-      ? {}
-      : { episode: { malId: wire.e[0], episode: wire.e[1], provider: wire.e[2], server: wire.e[3] } }),
+    ...(wire.e === undefined ? {} : { episode: expandEpisode(wire.e) }),
   };
+}
+
+function compactEpisode({ malId, episode, provider, server }: NonNullable<LinkContext["episode"]>): WireEpisode {
+  return server === undefined ? [malId, episode, provider] : [malId, episode, provider, server];
+}
+
+function expandEpisode([malId, episode, provider, server]: WireEpisode): NonNullable<LinkContext["episode"]> {
+  return { malId, episode, provider, ...(server === undefined ? {} : { server }) };
 }
 
 function isEmpty(context: LinkContext): boolean {

@@ -13,17 +13,19 @@ async function contextOf(link: string | null) {
   return unwrap(await verifyLink(new URL(link!), keys, 1_900_000_000)).context;
 }
 
-Deno.test("a link whose embed address is too long in bytes is signed without the episode", async () => {
+Deno.test("stream link: an embed address too long in bytes → title and episode stay, for takedowns", async () => {
   const long = episodeAt(`https://a.test/#${"界".repeat(1_400)}`);
-  assert.deepEqual(await contextOf(await links.sign({ ...input, episode: long })), {});
+  const named = { malId: 1, episode: 1, provider: "p" };
+  assert.deepEqual(await contextOf(await links.sign({ ...input, episode: long })), { episode: named });
   const short = episodeAt("https://a.test/e/1");
   assert.deepEqual(await contextOf(await links.sign({ ...input, episode: short })), { episode: short });
 });
 
-Deno.test("headers that leave no room for the episode are signed without it; headers that fit no link give none", async () => {
+Deno.test("stream link: headers that leave no room for the server → without it; that fit no link → none", async () => {
   const episode = episodeAt(`https://a.test/${"e".repeat(1_400)}`);
   const headers = { referer: `https://a.test/${"r".repeat(1_600)}` };
-  assert.deepEqual(await contextOf(await links.sign({ ...input, headers, episode })), { headers });
+  const named = { malId: 1, episode: 1, provider: "p" };
+  assert.deepEqual(await contextOf(await links.sign({ ...input, headers, episode })), { headers, episode: named });
   const huge = { referer: `https://a.test/${"r".repeat(8_000)}` };
   assert.equal(await links.sign({ ...input, headers: huge, episode }), null);
 });
