@@ -3,7 +3,8 @@
 import { clientNetwork } from "../core/client_network.ts";
 import { redactText } from "../core/redact.ts";
 import type { Config, Env } from "./env.ts";
-import { COMMON_HEADERS, PREFLIGHT } from "./headers.ts";
+import { PREFLIGHT } from "./headers.ts";
+import { deepHealth, health } from "./health.ts";
 import { problem } from "./problem.ts";
 import { proxy } from "./proxy.ts";
 
@@ -24,7 +25,8 @@ export async function handle(request: Request, invocation: Invocation): Promise<
     case "/proxy":
       return await limited(request, invocation) ?? await proxy(request, url, invocation);
     case "/health":
-      return Response.json({ status: "ok" }, { headers: { ...COMMON_HEADERS, "Cache-Control": "no-store" } });
+      if (url.searchParams.get("deep") !== "1") return health([]);
+      return await limited(request, invocation) ?? await deepHealth(invocation);
     default:
       return problem({ status: 404, code: "not_found", detail: "there is nothing at this address" });
   }

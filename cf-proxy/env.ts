@@ -70,7 +70,16 @@ export interface Config {
 
 const parsed = new WeakMap<Env, Config>();
 
-/** Throws with every problem in one message. */
+/** What is wrong with the configuration: names of variables, never a value. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+
+  constructor(readonly problems: readonly string[]) {
+    super(problems.join("; "));
+  }
+}
+
+/** @throws {ConfigError} with every problem. */
 export function readConfig(env: Env): Config {
   let config = parsed.get(env);
   if (config === undefined) parsed.set(env, config = parseConfig(env));
@@ -90,7 +99,7 @@ function parseConfig(env: Env): Config {
   if (publicApiUrl !== null && !isOrigin(publicApiUrl)) problems.push("PUBLIC_API_URL is not an address");
   const headerTimeoutMs = Number(env.HEADER_TIMEOUT_MS || 20_000);
   if (!(headerTimeoutMs > 0)) problems.push("HEADER_TIMEOUT_MS is not a number of milliseconds");
-  if (!keys.ok || problems.length > 0) throw new Error(problems.join("; "));
+  if (!keys.ok || problems.length > 0) throw new ConfigError(problems);
   const allowedHosts = list(env.ALLOWED_HOSTS);
   const [s3, folder] = [s3Shelf(env), folderShelf(env)];
   return {
