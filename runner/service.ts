@@ -16,7 +16,7 @@ import { removeLeftovers } from "./job/work_dir.ts";
 import { type ClaimLoop, startClaimLoop } from "./loop/claim_loop.ts";
 import { createQueue } from "./loop/queue.ts";
 import { createRepoLock } from "./loop/repo_lock.ts";
-import { createRoom } from "./loop/room.ts";
+import { createCapacity } from "./loop/capacity.ts";
 import { type ForwardProxy, startForwardProxy } from "./network/forward_proxy.ts";
 import { createArchiveStore, type Repair, type RepairOutcome } from "./storage/archive_store.ts";
 import { createHealthBook } from "./storage/health.ts";
@@ -84,7 +84,7 @@ export async function startRunner(
     queue,
     events,
     once: options.once,
-    room: createRoom({
+    room: createCapacity({
       ...tools,
       running: () => loop.active().length,
       removeKept: () => tidy(0).catch(() => {}),

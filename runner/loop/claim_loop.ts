@@ -17,7 +17,7 @@ import {
   QueueRefusal,
   QueueUnavailable,
 } from "./queue.ts";
-import type { Room } from "./room.ts";
+import type { Capacity } from "./capacity.ts";
 import { Cancelled, Stopped } from "./stop_reasons.ts";
 
 const TICK_MS = 1000;
@@ -60,7 +60,7 @@ export type LoopOptions = {
   readonly leaseSeconds: number;
   readonly pollSeconds: number;
   readonly releaseSeconds?: number;
-  readonly room?: () => Promise<Room>;
+  readonly room?: () => Promise<Capacity>;
   /** true: stop when nothing is due. */
   readonly once?: boolean;
 };

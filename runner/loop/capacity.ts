@@ -1,6 +1,6 @@
 /**
  * How many more jobs can come to an end here: there is a storage target to write to, and room in the work directory.
- * Example: `await createRoom(parts)()` → { jobs: 0, missing: { code: "disk_full", reason: "…" } }. Runs on: Deno.
+ * Example: `await createCapacity(parts)()` → { jobs: 0, missing: { code: "disk_full", reason: "…" } }. Runs on: Deno.
  */
 import type { DiskBudget } from "../job/disk_budget.ts";
 import type { HealthBook } from "../storage/health.ts";
@@ -8,13 +8,13 @@ import type { HealthBook } from "../storage/health.ts";
 /** How long what is kept for other jobs to go on with may fill a disk on which nothing fits and nothing runs. */
 const KEPT_ON_FULL_DISK_MS = 60_000;
 
-export type Room = {
+export type Capacity = {
   readonly jobs: number;
   /** What is missing where there is room for none. */
   readonly missing?: { readonly code: "disk_full" | "storage_5xx"; readonly reason: string };
 };
 
-export function createRoom(parts: {
+export function createCapacity(parts: {
   readonly targets: readonly { readonly name: string }[];
   readonly health: Pick<HealthBook, "closedFor">;
   readonly disk: Pick<DiskBudget, "room" | "problem">;
@@ -23,7 +23,7 @@ export function createRoom(parts: {
   /** Removes what no job here holds. */
   readonly removeKept: () => Promise<void>;
   readonly now: () => number;
-}): () => Promise<Room> {
+}): () => Promise<Capacity> {
   let fullSince: number | null = null;
 
   async function diskRoom(): Promise<number> {

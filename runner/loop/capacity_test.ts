@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { createRoom } from "./room.ts";
+import { createCapacity } from "./capacity.ts";
 
-function makeRoom(more: { closed?: boolean; kept?: boolean } = {}) {
+function makeCapacity(more: { closed?: boolean; kept?: boolean } = {}) {
   const state = { jobs: 2, running: 0, now: 0, removed: 0 };
-  const room = createRoom({
+  const room = createCapacity({
     targets: [{ name: "hub:alice" }],
     health: { closedFor: () => more.closed ? new Error("closed") as never : null },
     disk: {
@@ -21,14 +21,14 @@ function makeRoom(more: { closed?: boolean; kept?: boolean } = {}) {
   return { room, state };
 }
 
-Deno.test("room: as the disk has; no target open → none, with the reason", async () => {
-  assert.deepEqual(await makeRoom().room(), { jobs: 2 });
-  const { jobs, missing } = await makeRoom({ closed: true }).room();
+Deno.test("capacity: as the disk has; no target open → none, with the reason", async () => {
+  assert.deepEqual(await makeCapacity().room(), { jobs: 2 });
+  const { jobs, missing } = await makeCapacity({ closed: true }).room();
   assert.deepEqual([jobs, missing?.code], [0, "storage_5xx"]);
 });
 
-Deno.test("room: full for a minute while nothing runs → what is kept for other jobs is removed", async () => {
-  const { room, state } = makeRoom({ kept: true });
+Deno.test("capacity: full for a minute while nothing runs → what is kept for other jobs is removed", async () => {
+  const { room, state } = makeCapacity({ kept: true });
   state.jobs = 0;
   assert.equal((await room()).missing?.code, "disk_full");
   state.now = 59_999;
@@ -38,8 +38,8 @@ Deno.test("room: full for a minute while nothing runs → what is kept for other
   assert.deepEqual([await room(), state.removed], [{ jobs: 3 }, 1]);
 });
 
-Deno.test("room: full beside a job that runs, however long → nothing is removed", async () => {
-  const { room, state } = makeRoom({ kept: true });
+Deno.test("capacity: full beside a job that runs, however long → nothing is removed", async () => {
+  const { room, state } = makeCapacity({ kept: true });
   Object.assign(state, { jobs: 0, running: 1 });
   for (state.now = 0; state.now < 600_000; state.now += 10_000) assert.equal((await room()).jobs, 0);
   assert.equal(state.removed, 0);
