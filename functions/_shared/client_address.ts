@@ -12,13 +12,14 @@ export interface AddressSource {
 }
 
 /**
- * @param env SB_… is set on hosted Supabase, which stands behind Cloudflare; DENO_DEPLOY… on Deno Deploy.
+ * @param env SB_REGION is set on hosted Supabase alone, which stands behind Cloudflare (SB_EXECUTION_ID by every edge runtime, also by
+ *   a self-hosted one, to which anybody can send Cloudflare's header); DENO_DEPLOY… on Deno Deploy.
  * @param behindGateway Whether a gateway appends the client's address to x-forwarded-for, as Supabase's does.
  */
 export function addressSource(env: Readonly<Record<string, string>>, behindGateway: boolean): AddressSource {
   const configured = env.CLIENT_ADDRESS_HEADER?.toLowerCase() || null;
   const appended = behindGateway ? [APPENDED] : [];
-  if (env.SB_REGION || env.SB_EXECUTION_ID) {
+  if (env.SB_REGION) {
     const ignored = configured === "cf-connecting-ip" ? null : configured;
     return { headers: ["cf-connecting-ip", ...appended], ignored };
   }

@@ -24,7 +24,7 @@ Deno.test("client address: hosted Supabase → Cloudflare's header", () => {
   assert.equal(of({ "x-forwarded-for": "192.0.2.1, 192.0.2.2" }), "192.0.2.2");
   assert.equal(of({}), CONNECTION);
   assert.deepEqual(warnings, ["client_address:header:missing cf-connecting-ip"]);
-  const wrong = rig({ env: { SB_EXECUTION_ID: "x", CLIENT_ADDRESS_HEADER: "X-Real-IP" } });
+  const wrong = rig({ env: { SB_REGION: "x", CLIENT_ADDRESS_HEADER: "X-Real-IP" } });
   assert.equal(wrong.of({ ...SPOOFED, "cf-connecting-ip": "198.51.100.1" }), "198.51.100.1");
   assert.deepEqual(wrong.warnings, ["client_address:header:ignored x-real-ip"]);
 });
@@ -48,6 +48,12 @@ Deno.test("client address: self-hosted → the configured header, else its own",
   }];
   for (const headers of missing) assert.equal(of(headers), CONNECTION);
   assert.deepEqual(warnings, ["client_address:header:missing x-real-ip"], "once");
+});
+
+Deno.test("client address: self-hosted edge runtime → not Cloudflare's header", () => {
+  const { of, warnings } = rig({ env: { SB_EXECUTION_ID: "x" } });
+  assert.equal(of({ ...SPOOFED, "x-forwarded-for": "198.51.100.9, 192.0.2.1" }), "192.0.2.1");
+  assert.deepEqual(warnings, []);
 });
 
 Deno.test("client address: behind a gateway → the last entry, the gateway's", () => {
