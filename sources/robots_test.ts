@@ -191,6 +191,9 @@ Deno.test("robots.txt made to cost time → not evaluated, and nothing is allowe
   const rules = `Disallow: /${"*a".repeat(20)}b\n`.repeat(10_000);
   assert.equal(allowed(`User-agent: *\n${rules}`, `/${"a".repeat(4_000)}`), false);
   assert.equal(allowed(`User-agent: *\n${rules}`, "/aaa"), true);
+  const long = `Disallow: /*${"a".repeat(2_000)}b${"a".repeat(2_000)}\n`.repeat(120);
+  assert.equal(allowed(`User-agent: *\n${long}`, `/${"a".repeat(16_000)}`), false, "few rules, searched for long");
+  assert.equal(allowed(`User-agent: *\n${long}`, `/${"a".repeat(100)}`), true);
 });
 
 /** What a check of /x ends as, with robots.txt answered by the site; and what was asked for. */
