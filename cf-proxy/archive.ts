@@ -33,15 +33,6 @@ export function archivedFileOf(link: VerifiedLink, config: Config): ArchivedFile
   return file !== null && ARCHIVED_NAME.test(file.name) ? file : null;
 }
 
-/** The episode of an archived file, told by its path. Credentials are another matter: archivedFileOf. */
-export function archivedEpisodeOf(
-  url: URL,
-  config: Config,
-): { readonly malId: number; readonly episode: number } | null {
-  const match = ARCHIVED_NAME.exec(parseArchivedFile(url, config)?.name ?? "");
-  return match === null ? null : { malId: Number(match[1]), episode: Number(match[2]) };
-}
-
 function parseArchivedFile(url: URL, config: Config): ArchivedFile | null {
   const hubFile = parseArchiveUrl(url, config.hubOrigin);
   if (hubFile !== null) {

@@ -1,10 +1,10 @@
 /** Refuses what the operator has taken down, links signed earlier included. `await takedownOf(link, invocation)` → 451 or null. */
+import { archivedEpisode } from "../core/archive_address.ts";
 import { isDenied } from "../core/deny_list.ts";
 import { takedownsAddress } from "../core/episode_address.ts";
 import type { VerifiedLink } from "../core/link.ts";
 import { redactText } from "../core/redact.ts";
 import type { Invocation } from "./app.ts";
-import { archivedEpisodeOf } from "./archive.ts";
 import type { Config } from "./env.ts";
 import type { Problem } from "./problem.ts";
 import { type CachedList, TakedownList } from "./takedown_list.ts";
@@ -18,10 +18,10 @@ const CACHE_SECONDS = 30 * 86_400;
 /** One per configuration: an isolate has one. */
 const lists = new WeakMap<Config, TakedownList>();
 
-/** Matched against the sealed episode and the archive's path, on any storage target. */
+/** Matched against the sealed episode and the archive's path, on any storage target and other hosts. */
 export async function takedownOf(link: VerifiedLink, { config, context }: Invocation): Promise<Problem | null> {
   if (config.publicApiUrl === null) return null;
-  const named = [link.context.episode, archivedEpisodeOf(link.url, config)];
+  const named = [link.context.episode, archivedEpisode(link.url)];
   const episodes = named.flatMap((episode) => episode == null ? [] : [episode]);
   if (episodes.length === 0) return null;
   let takedowns = lists.get(config);

@@ -58,6 +58,7 @@ Deno.test("takedown: a title → 451 for its live source and its archive on ever
     assert.equal(await statusOf(proxy, path, { archive: true }), 451, base);
     // Links of older functions, or made by hand, hold no episode.
     assert.equal(await statusOf(proxy, path, {}), 451, base);
+    assert.equal(await statusOf(proxy, path.replace("/ep1/", "//ep%31/"), {}), 451, `${base}, spelled otherwise`);
   }
   assert.deepEqual(proxy.seen.map(({ target }) => target), ["/functions/v1/streaming/takedowns"]);
 });

@@ -44,3 +44,16 @@ export function parseArchiveUrl(url: URL, hubOrigin: string): HubFile | null {
   const [, owner, name, rest] = match;
   return { owner: owner!, name: name!, rest: rest! };
 }
+
+/**
+ * The episode of an archived file, told by how its address ends, on whichever storage: `…-{malId}/…/{malId}/ep{episode}/{fileKey}.mp4`.
+ * Servers read `%31` as 1 and `//` as a slash, so they are read that way here.
+ */
+export function archivedEpisode({ pathname }: URL): { readonly malId: number; readonly episode: number } | null {
+  const path = pathname
+    .replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)))
+    .replace(/\/+/g, "/");
+  const match = /\/(\d{1,10})\/ep(\d{1,6})\/[0-9a-f]{32}(?:\.[a-z0-9]+)+$/.exec(path);
+  if (match === null || !path.includes(`-${match[1]}/`)) return null;
+  return { malId: Number(match[1]), episode: Number(match[2]) };
+}

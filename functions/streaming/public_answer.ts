@@ -1,7 +1,7 @@
 // What is known of an episode → the public answer: servers per provider, archived ones leading to the archive.
 // Example: { provider: "Vidhidepro 720p", url, url_resolved, resolution: "720p", stream: "https://worker.test/proxy?…" }.
 // Runs on: Deno, edge runtime.
-import { archiveUrl } from "../../core/archive_address.ts";
+import { archivedEpisode, archiveUrl } from "../../core/archive_address.ts";
 import { linkExpiry } from "../../core/link.ts";
 import type { Chapter, SourceList, SourceServer, Subtitle } from "../../sources/source_list.ts";
 import type { Episode, EpisodeKey, QueuedVideo, StoredVideo } from "./episode_store.ts";
@@ -167,12 +167,10 @@ async function archivedServer(
   } satisfies PublicServer;
 }
 
-/** An archive of another episode, which a row or a catalogue may name: `{malId}/ep{episode}/{fileKey}.mp4`. */
+/** An archive of another episode, which a row, a catalogue or a site's page may name. */
 async function leadsToTakenDown(url: string, { key }: AnswerInput, tools: AnswerTools): Promise<boolean> {
-  if (!tools.archiveBases.some((base) => url.startsWith(base))) return false;
-  const [, malId, episode] = /\/(\d{1,10})\/ep(\d{1,6})\/[0-9a-f]{32}\b[^/]*$/.exec(url.split(/[?#]/)[0]!) ?? [];
-  const at = { malId: Number(malId), episode: Number(episode) };
-  if (malId === undefined || (at.malId === key.malId && at.episode === key.episode)) return false;
+  const at = archivedEpisode(new URL(url));
+  if (at === null || (at.malId === key.malId && at.episode === key.episode)) return false;
   return await tools.isTakenDown(at);
 }
 

@@ -56,6 +56,19 @@ Deno.test("takedown: another episode leads to the archive → no stream there", 
     ...{ stream: null, url_resolved: null, expires_at: null },
     code: "taken_down",
   });
+  const spellings = [
+    archive.replace("/1/ep1/", "/%31/ep%31/"),
+    archive.replace("/1/ep1/", "/1%2Fep1//"),
+    archive.replace("/1/ep1/0", "/1/ep1/%30"),
+    archive.replace("hub.test", "hub.test."),
+    `${archive}?download=true`,
+  ];
+  for (const [index, spelling] of spellings.entries()) {
+    await addEpisode(rig, 10 + index, spelling);
+    const response = await buildStreamingApp(rig.env).request(`/streaming/${10 + index}/1`);
+    const server = publicAnswerSchema.parse(await response.json()).data.own![0]!;
+    assert.deepEqual([server.stream, server.code], [null, "taken_down"], spelling);
+  }
 });
 
 Deno.test("GET /streaming/takedowns → the signed list, asked once for many", async () => {
