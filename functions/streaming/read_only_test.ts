@@ -106,6 +106,19 @@ Deno.test("statement timeout → answered without counting, as read-only", async
   await other`rollback`;
 });
 
+for (const code of ["53100", "40P01", "40001"]) {
+  Deno.test(`counting fails with ${code} → answered without it, as read-only`, async () => {
+    await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
+    const app = buildStreamingApp(rig.env);
+    const archive = await addEpisode(rig, app);
+    await rig.database.admin.unsafe(`create or replace function keepstream.take_request(client text) returns jsonb
+      language plpgsql as $$ begin raise exception using errcode = '${code}', message = 'refused'; end $$`);
+    const { data, detail } = await ask(app, "/streaming/1/1");
+    assert.deepEqual(data.own?.map((server) => [server.archived, server.url_resolved]), [[true, archive]]);
+    assert.match(detail!, new RegExp(`^read-only: .*${code}`));
+  });
+}
+
 Deno.test("read-only database that does not answer → 503 says read-only", async () => {
   await using rig = await createFunctionRig();
   const app = buildStreamingApp(rig.env);
