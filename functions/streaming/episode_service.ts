@@ -64,31 +64,35 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
   const memory = createMemory<Episode>({ now: tools.now, keepSeconds: tools.staleSeconds, weigh: weightOf });
 
   async function read(key: EpisodeKey, { client, refresh, peek }: EpisodeOptions): Promise<Found> {
-    const name = `${key.malId}/${key.episode}`;
     try {
       const known = await tools.store.readEpisode(key, { client, refresh, claim: !peek });
-      memory.put(name, known);
+      memory.put(nameOf(key), known);
       return { known, roundTrips: 1, detail: null };
     } catch (error) {
       if (error instanceof StoreError && error.readOnly !== null) return await readOnly(key, error.readOnly);
       tools.onError("episode:read:failed", error);
-      const known = memory.get(name); // a database that restarts is no reason to stop a film
+      const known = await remembered(key); // a database that restarts is no reason to stop a film
       return { known, roundTrips: 1, detail: "the database does not answer, try again" };
     }
+  }
+
+  /** A takedown may be younger than what is remembered. */
+  async function remembered(key: EpisodeKey): Promise<Episode | null> {
+    const known = memory.get(nameOf(key));
+    return known && { ...known, taken_down: known.taken_down || await tools.isTakenDown(key) };
   }
 
   /** Counting and claiming must not fail a response. */
   async function readOnly(key: EpisodeKey, reason: string): Promise<Found> {
     const detail = `${reason}, so nothing was counted, read or enqueued`;
     tools.onError("episode:read:degraded", detail);
-    const name = `${key.malId}/${key.episode}`;
     try {
       const known = await tools.store.readEpisode(key, { client: null, refresh: false, claim: false });
-      memory.put(name, known);
+      memory.put(nameOf(key), known);
       return { known, roundTrips: 2, detail };
     } catch (error) {
       tools.onError("episode:read:failed", error);
-      return { known: memory.get(name), roundTrips: 2, detail };
+      return { known: await remembered(key), roundTrips: 2, detail };
     }
   }
 
@@ -128,6 +132,10 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
       return { kind: "answer", answer, roundTrips: roundTrips + (gathered?.roundTrips ?? 0), limit };
     },
   };
+}
+
+function nameOf({ malId, episode }: EpisodeKey): string {
+  return `${malId}/${episode}`;
 }
 
 /** What sites may fill is counted by the letter, the rest by the row. */

@@ -10,6 +10,8 @@ import { type SourceList, sourceListSchema, subtitleSchema } from "../../sources
 const CALL_TIMEOUT_MS = 10_000;
 /** Nobody waits longer for what may fail without harm. */
 const BEST_EFFORT_TIMEOUT_MS = 1_000;
+/** An answer may wait for the list after it has waited for the episode. */
+const TAKEDOWNS_TIMEOUT_MS = 2_000;
 /** An isolate that is ended while it reads leaves its claims for so long. */
 const CLAIM_SECONDS = 5;
 
@@ -173,7 +175,7 @@ export function createEpisodeStore(supabase: SupabaseClient): EpisodeStore & Dis
       return savedSchema.parse(await call("save_sources", { mal_id: malId, episode, lists })).queue;
     },
     async listTakedowns() {
-      return takedownsSchema.parse(await call("list_takedowns", {}));
+      return takedownsSchema.parse(await call("list_takedowns", {}, TAKEDOWNS_TIMEOUT_MS));
     },
     async renewReads({ malId, episode }, providers) {
       await tryCall("renew_source_reads", { mal_id: malId, episode, providers, reader_seconds: CLAIM_SECONDS });

@@ -10,7 +10,7 @@ const KEEP_MS = 5_000;
 export interface TakedownList {
   /** The response body. @throws {StoreError} */
   signed(): Promise<string>;
-  /** False while the database does not say: the Worker refuses what it knows by itself. */
+  /** While the database does not answer, by the last list; false without one. */
   names(at: EpisodeKey): Promise<boolean>;
 }
 
@@ -27,9 +27,11 @@ export function createTakedownList(
   },
 ): TakedownList {
   let last: { readonly at: number; readonly known: Promise<Known> } | null = null;
+  let inForce: DenyList | null = null;
 
   async function ask(at: number): Promise<Known> {
     const list = { issuedAt: Math.floor(at / 1000), ...await tools.store.listTakedowns() };
+    inForce = list;
     return { list, signed: await signDenyList(list, tools.keys) };
   }
 
@@ -45,6 +47,9 @@ export function createTakedownList(
 
   return {
     signed: async () => (await current()).signed,
-    names: async (at) => await current().then(({ list }) => isDenied(list, at), () => false),
+    async names(at) {
+      await current().catch(() => {});
+      return inForce !== null && isDenied(inForce, at);
+    },
   };
 }

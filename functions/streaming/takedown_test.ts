@@ -106,3 +106,16 @@ Deno.test("list_takedowns: for the service role alone", async () => {
     await assert.rejects(rig.database.connect(role)`select public.list_takedowns()`, { code: "42501" });
   }
 });
+
+Deno.test("takedown: the database goes away after it → no answer from memory", async () => {
+  await using rig = await createFunctionRig();
+  await addEpisode(rig, 1);
+  await addEpisode(rig, 2);
+  const app = buildStreamingApp(rig.env);
+  for (const path of ["/streaming/1/1", "/streaming/2/1"]) assert.equal((await app.request(path)).status, 200);
+  await rig.database.serviceRole`select public.takedown(1)`;
+  assert.equal((await app.request("/streaming/takedowns")).status, 200);
+  rig.setDatabaseUp(false);
+  assert.equal((await app.request("/streaming/1/1")).status, 451);
+  assert.equal((await app.request("/streaming/2/1")).status, 200);
+});
