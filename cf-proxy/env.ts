@@ -1,5 +1,6 @@
 // What the Worker is configured with, read once per isolate.
 // Runs on: workerd. No zod here: it would be five times the rest of the bundle.
+import { placeholderProblems } from "../core/placeholder.ts";
 import { parseSigningKeys, type SigningKeys } from "../core/link.ts";
 
 /** Bindings as Cloudflare hands them over; wrangler.jsonc lists them. */
@@ -87,7 +88,7 @@ export function readConfig(env: Env): Config {
 }
 
 function parseConfig(env: Env): Config {
-  const problems: string[] = [];
+  const problems = [...placeholderProblems(env, Object.keys(env))];
   const keys = parseSigningKeys(env.STREAM_SIGNING_KEYS ?? "");
   if (!keys.ok) problems.push(`STREAM_SIGNING_KEYS: ${keys.error}`);
   const hubEndpoint = (env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { parseExtraPorts } from "../core/target_policy.ts";
+import { placeholderProblems } from "../core/placeholder.ts";
 import { isLoopbackUrl, parseAllowedOrigins } from "../core/allowed_origins.ts";
 
 const GIB = 1024 ** 3;
@@ -34,7 +35,7 @@ const portList = z.string().default("").transform((text, context): readonly numb
 /** Rules over several names are checked even where single names are wrong, so that one start shows all that is. */
 const always = () => true;
 
-const schema = z.object({
+const variables = z.object({
   SUPABASE_URL: z.url(),
   SUPABASE_SECRET_KEYS: secretKeys.optional(),
   SUPABASE_SERVICE_ROLE_KEY: z.string().min(1).optional(),
@@ -55,7 +56,13 @@ const schema = z.object({
   PORT: z.coerce.number().int().min(0).max(65535).default(7860),
   EXTRA_PORTS: portList,
   DEV_ALLOWED_ORIGINS: originList,
-}).refine((env) => env.SUPABASE_SECRET_KEYS ?? env.SUPABASE_SERVICE_ROLE_KEY, {
+});
+
+/** Every variable that the runner reads beside those of its storage targets. */
+export const RUNNER_NAMES: readonly string[] = Object.keys(variables.shape);
+const STORAGE_NAMES = /^(HF|S3|STORAGE)_/;
+
+const schema = variables.refine((env) => env.SUPABASE_SECRET_KEYS ?? env.SUPABASE_SERVICE_ROLE_KEY, {
   path: ["SUPABASE_SECRET_KEYS"],
   message: "is missing (or the legacy SUPABASE_SERVICE_ROLE_KEY)",
   when: always,
@@ -97,8 +104,11 @@ export type RunnerEnv = {
 export function parseEnv(variables: Readonly<Record<string, string>>): RunnerEnv {
   const filled = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ""));
   const parsed = schema.safeParse(filled);
-  if (!parsed.success) {
-    const lines = parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`);
+  const names = Object.keys(filled).filter((name) => RUNNER_NAMES.includes(name) || STORAGE_NAMES.test(name));
+  const placeholders = placeholderProblems(filled, names).map((problem) => `  ${problem}`);
+  if (!parsed.success || placeholders.length > 0) {
+    const issues = (parsed.error?.issues ?? []).map((issue) => `  ${issue.path.join(".")}: ${issue.message}`);
+    const lines = [...placeholders, ...issues];
     throw new Error(`the runner cannot start, its environment is incomplete:\n${lines.join("\n")}`);
   }
   const env = parsed.data;

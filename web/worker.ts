@@ -1,6 +1,6 @@
 /**
  * The watch page: static files, and where the public API is (`GET /config.json`). A Worker of its own, because the page must not
- * share an origin with the proxy, which serves what strangers wrote. `npx wrangler deploy` in this directory.
+ * share an origin with the proxy, which serves what strangers wrote.
  */
 
 export interface Env {

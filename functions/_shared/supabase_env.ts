@@ -2,6 +2,7 @@
 // Example: parseSupabaseEnv({ SUPABASE_URL, SUPABASE_SECRET_KEYS: '{"default":"sb_secret_…"}' }). Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { parseExtraPorts } from "../../core/target_policy.ts";
+import { placeholderProblems } from "../../core/placeholder.ts";
 import { isLoopbackUrl, parseAllowedOrigins } from "../../core/allowed_origins.ts";
 
 export const httpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https address" });
@@ -17,13 +18,20 @@ const keySet = z.string().transform((text, context): string[] => {
   }
 });
 
-export const supabaseEnvSchema = z.object({
+const supabaseVariables = z.object({
   SUPABASE_URL: httpUrl,
   SUPABASE_SECRET_KEYS: keySet.optional(),
   SUPABASE_SERVICE_ROLE_KEY: apiKey.optional(),
-}).refine((env) => env.SUPABASE_SECRET_KEYS ?? env.SUPABASE_SERVICE_ROLE_KEY, {
-  message: "SUPABASE_SECRET_KEYS (or the legacy SUPABASE_SERVICE_ROLE_KEY) is missing",
 });
+
+export const SUPABASE_NAMES: readonly string[] = Object.keys(supabaseVariables.shape);
+
+export const supabaseEnvSchema = supabaseVariables.refine(
+  (env) => env.SUPABASE_SECRET_KEYS ?? env.SUPABASE_SERVICE_ROLE_KEY,
+  {
+    message: "SUPABASE_SECRET_KEYS (or the legacy SUPABASE_SERVICE_ROLE_KEY) is missing",
+  },
+);
 
 /** DEV_ALLOWED_ORIGINS */
 export const allowedOriginsSchema = z.string().default("").transform((text, context): readonly string[] => {
@@ -56,8 +64,19 @@ export function serviceKeys(env: SupabaseEnv): readonly [string, ...string[]] {
   return keys as [string, ...string[]];
 }
 
-/** All problems of an environment in one message, each with its name. */
-export function envProblems(issues: readonly z.core.$ZodIssue[]): string {
-  const lines = issues.map((issue) => `  ${issue.path.join(".") || "environment"}: ${issue.message}`);
-  return `the function cannot start, its environment is incomplete:\n${lines.join("\n")}`;
+/** The schema's variables. @throws {Error} naming everything that is missing, wrong or still a placeholder. */
+export function parseFunctionEnv<T>(
+  schema: z.ZodType<T>,
+  env: Readonly<Record<string, string>>,
+  names: readonly string[],
+): T {
+  const filled = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
+  const placeholders = placeholderProblems(filled, names);
+  const parsed = schema.safeParse(filled);
+  if (parsed.success && placeholders.length === 0) return parsed.data;
+  const issues = (parsed.error?.issues ?? []).map(({ path, message }) =>
+    `${path.join(".") || "environment"}: ${message}`
+  );
+  const lines = [...placeholders, ...issues].map((line) => `  ${line}`);
+  throw new Error(`the function cannot start, its environment is incomplete:\n${lines.join("\n")}`);
 }

@@ -1,10 +1,11 @@
 // The operator function's configuration. Runs on: Deno, edge runtime.
 import {
   allowedOriginsSchema,
-  envProblems,
   extraPortsSchema,
   forDevelopmentOnly,
+  parseFunctionEnv,
   serviceKeys,
+  SUPABASE_NAMES,
   supabaseEnvSchema,
 } from "../_shared/supabase_env.ts";
 import { z } from "zod";
@@ -17,16 +18,16 @@ export interface ArchiveEnv {
   readonly policy: TargetPolicy;
 }
 
-const schema = z.intersection(
-  supabaseEnvSchema,
-  z.object({ DEV_ALLOWED_ORIGINS: allowedOriginsSchema, EXTRA_PORTS: extraPortsSchema }),
-)
-  .refine(...forDevelopmentOnly);
+const variables = z.object({ DEV_ALLOWED_ORIGINS: allowedOriginsSchema, EXTRA_PORTS: extraPortsSchema });
+
+/** Every variable that the function reads. */
+export const ARCHIVE_NAMES: readonly string[] = [...SUPABASE_NAMES, ...Object.keys(variables.shape)];
+
+const schema = z.intersection(supabaseEnvSchema, variables).refine(...forDevelopmentOnly);
 
 /** @throws {Error} naming everything that is missing. */
 export function parseArchiveEnv(env: Readonly<Record<string, string>>): ArchiveEnv {
-  const parsed = schema.safeParse(env);
-  if (!parsed.success) throw new Error(envProblems(parsed.error.issues));
-  const { SUPABASE_URL: supabaseUrl, DEV_ALLOWED_ORIGINS: allowedOrigins, EXTRA_PORTS: extraPorts } = parsed.data;
-  return { supabaseUrl, serviceKeys: serviceKeys(parsed.data), policy: { allowedOrigins, extraPorts } };
+  const parsed = parseFunctionEnv(schema, env, ARCHIVE_NAMES);
+  const { SUPABASE_URL: supabaseUrl, DEV_ALLOWED_ORIGINS: allowedOrigins, EXTRA_PORTS: extraPorts } = parsed;
+  return { supabaseUrl, serviceKeys: serviceKeys(parsed), policy: { allowedOrigins, extraPorts } };
 }

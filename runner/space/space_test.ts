@@ -190,7 +190,7 @@ Deno.test("every name that the runner, its README and its compose file read or s
   ].map((name) => /^HF_(TOKEN_STORAGE|STORAGE_USERNAME)$/.test(name) ? `${name}_1` : name);
   assert.ok(used.length > 25, used.join());
   assert.deepEqual(used.filter((name) => !explained.has(name)), []);
-  assert.match(await read("runner/space/compose.yaml"), /env_file: \.\.\/\.\.\/\.env\n/);
+  assert.match(await read("runner/space/compose.yaml"), /env_file: \.\.\/\.\.\/\.keepstream\/env\/runner\.env\n/);
 });
 
 Deno.test("compose: a stop is waited for longer than the runner's own phases last, and PID 1 hands signals on", async () => {

@@ -3,8 +3,7 @@
  * without Docker; through npx, because its npm package cannot be installed by Deno on every platform yet.
  */
 import process from "node:process";
-
-const SUPABASE_CLI = "supabase@3.1.0";
+import { SUPABASE_CLI } from "../../dev/tool_versions.ts";
 
 export interface CliResult {
   readonly code: number;

@@ -1,0 +1,217 @@
+// What each deployed part is told: its own variables out of .env, and nothing of another's. `N` stands for an account's number.
+// parts_test.ts compares these lists with what each part's env.ts reads.
+import { readConfig } from "../../cf-proxy/env.ts";
+import { placeholderProblems } from "../../core/placeholder.ts";
+import { parseStreamingEnv } from "../../functions/streaming/env.ts";
+import { parseEnv as parseRunnerEnv } from "../../runner/env.ts";
+import { storageTargetsFromEnv } from "../../runner/storage/targets_from_env.ts";
+import { checkPlain, dotenv, json, vaultSql } from "./part_files.ts";
+
+export type Variables = Readonly<Record<string, string>>;
+
+export interface Part {
+  readonly file: string;
+  /** Names that the part knows, each with its name in .env where that is another. */
+  readonly names: readonly (string | readonly [own: string, inEnv: string])[];
+  /** One name (in .env) of each group is needed. */
+  readonly required: readonly (readonly string[])[];
+  /** @throws what the part itself would throw at its start. */
+  readonly check: (values: Variables) => void;
+  readonly write: (values: Variables) => string;
+}
+
+const PROJECT = ["SUPABASE_URL", "SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY"];
+const PROJECT_REQUIRED = [["SUPABASE_URL"], ["SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY"]];
+
+const FUNCTIONS = [
+  "STREAM_SIGNING_KEYS",
+  "CLOUDFLARE_WORKERS_URL",
+  "HF_ENDPOINT",
+  "STREAM_LINK_TTL_SECONDS",
+  "PROVIDER_BUDGET_MS",
+  "SOURCE_FRESH_SECONDS",
+  "SOURCE_STALE_SECONDS",
+  "SOURCE_FAILURE_SECONDS",
+  "SOURCE_USER_AGENT",
+  "TITLE_API_URL",
+  "MEGA_API_URL",
+  "CLIENT_ADDRESS_HEADER",
+  "S3_ENDPOINT",
+  "S3_BUCKET",
+  "STORAGE_FOLDER_URL",
+  "EXTRA_PORTS",
+];
+const FUNCTIONS_REQUIRED = [["STREAM_SIGNING_KEYS"], ["CLOUDFLARE_WORKERS_URL"]];
+
+export const PARTS: Readonly<Record<string, Part>> = {
+  /** The Edge Functions; Supabase gives them the project's address and keys itself. */
+  functions: {
+    file: "functions.env",
+    names: FUNCTIONS,
+    required: FUNCTIONS_REQUIRED,
+    check: (values) =>
+      parseStreamingEnv({ SUPABASE_URL: "https://p.test", SUPABASE_SERVICE_ROLE_KEY: "given", ...values }),
+    write: dotenv,
+  },
+  /** The functions on Deno Deploy or any other machine. */
+  deploy: {
+    file: "deploy.env",
+    names: [...PROJECT, ...FUNCTIONS],
+    required: [...PROJECT_REQUIRED, ...FUNCTIONS_REQUIRED],
+    check: parseStreamingEnv,
+    write: dotenv,
+  },
+  /** The proxy: reading keys alone, under the names that the runner has for its writing ones. */
+  worker: {
+    file: "worker.json",
+    names: [
+      "STREAM_SIGNING_KEYS",
+      "PUBLIC_API_URL",
+      "HF_ENDPOINT",
+      "HF_STORAGE_USERNAME_N",
+      ["HF_TOKEN_STORAGE_N", "HF_TOKEN_STORAGE_READ_N"],
+      "S3_ENDPOINT",
+      "S3_BUCKET",
+      "S3_REGION",
+      ["S3_ACCESS_KEY_ID", "S3_READ_ACCESS_KEY_ID"],
+      ["S3_SECRET_ACCESS_KEY", "S3_READ_SECRET_ACCESS_KEY"],
+      "STORAGE_FOLDER_URL",
+      "STORAGE_FOLDER_TOKEN",
+      "REDIRECT_MODE",
+      "EXTRA_PORTS",
+      "ALLOWED_HOSTS",
+      "HEADER_TIMEOUT_MS",
+    ],
+    required: [["STREAM_SIGNING_KEYS"], ["PUBLIC_API_URL"]],
+    check(values) {
+      const { hubAccounts, s3, folder } = readConfig(values);
+      const accounts = Object.keys(values).filter((name) => /^HF_(STORAGE_USERNAME|TOKEN_STORAGE)_\d+$/.test(name));
+      if (accounts.length !== 2 * hubAccounts.length) {
+        throw new Error("each HF_STORAGE_USERNAME_N needs a HF_TOKEN_STORAGE_READ_N, numbered from 1 without a gap");
+      }
+      if (values.S3_BUCKET && s3 === null) {
+        throw new Error("S3_BUCKET needs S3_ENDPOINT, S3_READ_ACCESS_KEY_ID and S3_READ_SECRET_ACCESS_KEY");
+      }
+      if (values.STORAGE_FOLDER_URL && folder === null) {
+        throw new Error("STORAGE_FOLDER_URL needs STORAGE_FOLDER_TOKEN");
+      }
+    },
+    write: json,
+  },
+  web: {
+    file: "web.json",
+    names: ["PUBLIC_API_URL"],
+    required: [["PUBLIC_API_URL"]],
+    check: ({ PUBLIC_API_URL }) => checkUrl("PUBLIC_API_URL", PUBLIC_API_URL!),
+    write: json,
+  },
+  runner: {
+    file: "runner.env",
+    names: [
+      ...PROJECT,
+      "HF_FILE_SALT",
+      "RUNNER_WEBHOOK_SECRET",
+      "HF_ENDPOINT",
+      "HF_STORAGE_ACCOUNT_COUNT",
+      "HF_STORAGE_USERNAME_N",
+      "HF_TOKEN_STORAGE_N",
+      "HF_REPO_PREFIX",
+      "S3_ENDPOINT",
+      "S3_BUCKET",
+      "S3_REGION",
+      "S3_ACCESS_KEY_ID",
+      "S3_SECRET_ACCESS_KEY",
+      "STORAGE_FOLDER",
+      "STORAGE_FOLDER_URL",
+      "STORAGE_FOLDER_TOKEN",
+      "RUNNER_CONCURRENCY",
+      "RUNNER_WORK_DIR",
+      "RUNNER_NAME",
+      "RUNNER_LEASE_SECONDS",
+      "RUNNER_POLL_SECONDS",
+      "RUNNER_STOP_SECONDS",
+      "RUNNER_TIDY_SECONDS",
+      "RUNNER_MAX_BYTES",
+      "RUNNER_HLS_CONNECTIONS",
+      "RUNNER_MP4_CONNECTIONS",
+      "RUNNER_EXTRAS",
+      "MEGA_API_URL",
+      "EXTRA_PORTS",
+      "PORT",
+    ],
+    required: [...PROJECT_REQUIRED, ["HF_FILE_SALT"], ["RUNNER_WEBHOOK_SECRET"]],
+    check(values) {
+      parseRunnerEnv(values);
+      if (storageTargetsFromEnv(values).length === 0) {
+        throw new Error("there is no storage target: HF_TOKEN_STORAGE_1, S3_BUCKET or STORAGE_FOLDER");
+      }
+    },
+    write: dotenv,
+  },
+  /** What the database knows of the runner, as SQL that puts it into Vault. */
+  database: {
+    file: "database.sql",
+    names: [
+      ["runner_url", "HF_SPACE_WEBHOOK_URL"],
+      ["runner_webhook_secret", "RUNNER_WEBHOOK_SECRET"],
+      ["hf_token_worker", "HF_TOKEN_WORKER"],
+    ],
+    required: [["HF_SPACE_WEBHOOK_URL"], ["RUNNER_WEBHOOK_SECRET"]],
+    check: ({ runner_url }) => checkUrl("HF_SPACE_WEBHOOK_URL", runner_url!),
+    write: vaultSql,
+  },
+  /** The operator's own commands: `--env-file`. */
+  operator: {
+    file: "operator.env",
+    names: [...PROJECT, "EXTRA_PORTS"],
+    required: PROJECT_REQUIRED,
+    check: ({ SUPABASE_URL }) => checkUrl("SUPABASE_URL", SUPABASE_URL!),
+    write: dotenv,
+  },
+};
+
+export type PartValues = { readonly ok: true; readonly values: Variables } | {
+  readonly ok: false;
+  readonly problems: readonly string[];
+};
+
+/** The part's variables, or everything that keeps it from starting with them. */
+export function partValues(part: Part, env: Variables): PartValues {
+  const values: Record<string, string> = {};
+  const problems: string[] = [];
+  const used: string[] = [];
+  for (const [inEnv, value] of Object.entries(env)) {
+    if (value === "") continue;
+    for (const entry of part.names) {
+      const [own, source] = typeof entry === "string" ? [entry, entry] : entry;
+      const number = numberIn(source, inEnv);
+      if (number === null) continue;
+      values[own.replace(/(?<=_)N$/, number)] = value;
+      used.push(inEnv);
+    }
+  }
+  for (const names of part.required) {
+    if (!names.some((name) => used.includes(name))) problems.push(`${names.join(" or ")} is missing`);
+  }
+  problems.push(...placeholderProblems(env, used));
+  if (part.write === dotenv) problems.push(...checkPlain(env, used));
+  if (problems.length > 0) return { ok: false, problems };
+  try {
+    part.check(values);
+  } catch (error) {
+    return { ok: false, problems: [(error as Error).message] };
+  }
+  return { ok: true, values };
+}
+
+/** The account's number in a name ("" where there is none to be), or null when it is another name. */
+function numberIn(pattern: string, name: string): string | null {
+  if (!pattern.endsWith("_N")) return pattern === name ? "" : null;
+  return new RegExp(`^${pattern.slice(0, -1)}([1-9]\\d*)$`).exec(name)?.[1] ?? null;
+}
+
+function checkUrl(name: string, url: string): void {
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    throw new Error(`${name} is not an http(s) address`);
+  }
+}
