@@ -121,6 +121,12 @@ Deno.test("health: a key that may not list, nothing configured → 200", async (
   assert.equal((await deep(bare)).status, 200);
 });
 
+Deno.test("health: the Hub limits how often a token is asked for → 200, the token is good", async () => {
+  await using proxy = await startFull();
+  proxy.route("/hub/api/whoami-v2", text("", "text/plain", 429));
+  assert.deepEqual(await deep(proxy), { status: 200, reasons: [] });
+});
+
 Deno.test("health: no signing key → 503 that names the variable, not its value", async () => {
   for (const keys of ["", "k1:too-short-a-secret"]) {
     await using worker = await startWorker({ vars: { STREAM_SIGNING_KEYS: keys } });
