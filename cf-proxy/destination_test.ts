@@ -228,6 +228,26 @@ for (const [extension, codecs] of Object.entries(SAMPLES)) {
   });
 }
 
+Deno.test("Chromium: media of careless servers on another origin's page → plays", async (t) => {
+  await using browser = await startBrowser();
+  await using proxy = await startProxyFixture();
+  const page = await browser.open("about:blank");
+  await using watch = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => new Response("watch"));
+  await page.goto(`http://127.0.0.1:${watch.addr.port}/`);
+  for (const [extension, type] of [["mp4", "text/plain"], ["webm", "application/x-matroska"]] as const) {
+    await t.step(`${extension} as ${type}`, async () => {
+      const path = `/a.${extension}`;
+      proxy.route(path, media(await sample(extension, SAMPLES[extension]), { type }));
+      const outcome = await page.evaluate(`new Promise((done) => {
+        const video = document.createElement("video");
+        Object.assign(video, { oncanplay: () => done("plays"), onerror: () => done(video.error.message) });
+        video.src = ${JSON.stringify(await proxy.link(path))};
+      })`);
+      assert.equal(outcome, "plays");
+    });
+  }
+});
+
 const firefox = findProgram({ names: ["firefox-esr", "firefox"], apt: "firefox-esr", brew: "--cask firefox" });
 
 Deno.test({

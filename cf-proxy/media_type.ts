@@ -21,10 +21,15 @@ const OCTET_STREAMS: ReadonlySet<string> = new Set([
   "binary/octet-stream",
   "application/force-download",
 ]);
+/** Containers that are registered, or named by habit, as applications. */
+const MEDIA_CONTAINERS: ReadonlySet<string> = new Set([
+  "application/mp4",
+  "application/ogg",
+  "application/x-matroska",
+]);
 /** Beside audio, video, pictures and playlists. None of them is a page, a style sheet or a script to any browser. */
 const DATA_TYPES: ReadonlySet<string> = new Set([
   "application/json",
-  "application/mp4",
   "application/pgp-keys", // what Apache calls .key
   "application/x-key",
   "application/x-subrip",
@@ -58,16 +63,20 @@ export function isActive(type: string): boolean {
 
 /** Audio, video, a picture or a playlist. Any `+xml` is a document to browsers, SVG first. */
 export function isPlayable(type: string): boolean {
-  return isPlaylistType(type) || type === "application/mp4" ||
+  return isPlaylistType(type) || MEDIA_CONTAINERS.has(type) ||
     (/^(?:audio|video|image)\//.test(type) && !type.endsWith("+xml"));
 }
 
-/** The Content-Type to answer with. `fallback` stands in where the source names none, or no more than "bytes". */
+/**
+ * The Content-Type to answer with. `fallback` stands in where the source names none, no more than "bytes", or what servers call
+ * everything they do not know: browsers refuse media of another origin that is `text/plain`.
+ */
 export function servedType(header: string | null, fallback: string): string {
   const type = parse(header ?? "");
   if (type === null) return TEXT;
   const { essence, charset, boundary } = type;
   if (essence === "" || isOctetStream(essence)) return fallback;
+  if (essence === "text/plain" && isPlayable(fallback)) return fallback;
   if (essence === "multipart/byteranges" && boundary !== undefined) return `${essence}; boundary=${boundary}`;
   if (isPlayable(essence)) return essence;
   if (!DATA_TYPES.has(essence)) return TEXT;

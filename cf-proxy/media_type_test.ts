@@ -77,6 +77,15 @@ Deno.test("media type: data that players read → kept, with charset or boundary
   }
 });
 
+Deno.test("media type: a container named as an application, a video as text → what a player can use", () => {
+  for (const container of ["application/ogg", "application/x-matroska", "application/mp4"]) {
+    assert.deepEqual([served(container), isPlayable(container)], [container, true]);
+  }
+  assert.equal(servedType("text/plain; charset=utf-8", "video/mp4"), "video/mp4");
+  assert.equal(servedType("text/plain", "text/vtt"), "text/plain");
+  assert.equal(servedType("text/plain, text/html", "video/mp4"), "text/plain; charset=utf-8");
+});
+
 Deno.test("media type: 100,000 blanks or semicolons → text/plain at once", () => {
   for (const filler of [" ", ";", "; ", '="', "a/b,"]) {
     assert.equal(served(`video/mp4${filler.repeat(100_000)}!`), "text/plain; charset=utf-8");
