@@ -176,6 +176,35 @@ Deno.test("verify on three days where a copy is gone → confirmed, and the vide
   assert.ok((await test.rig.events()).includes("replica_lost"));
 });
 
+Deno.test("verify on a day that came before → not counted: a clock that is put back makes no days", async () => {
+  await using test = await createFolderRig(ENOUGH);
+  await test.remove(7);
+  const { admin } = test.rig.database;
+  for (const _ of [1, 2, 3]) {
+    assert.equal(await test.run("verify"), 1);
+    await admin`update public.video_replicas set missing_on = missing_on + 1 where state = 'missing'`;
+  }
+  const [copy] = await admin`select missing_days from public.video_replicas where state = 'missing'`;
+  assert.equal(copy?.missing_days, 1);
+});
+
+Deno.test("verify where a missing copy without a recorded hash is back → found, served as before", async () => {
+  await using test = await createFolderRig(ENOUGH);
+  const { admin } = test.rig.database;
+  const { path } = test.folder.address(ADDRESSED);
+  await admin`update public.video_replicas set sha256 = null where path = ${path}`;
+  await admin`update public.video_store set sha256 = null where hf_path = ${path}`;
+  const file = `${test.root}/archive-55825/${path}`;
+  await Deno.rename(file, `${file}.away`);
+  assert.equal(await test.run("verify"), 1);
+  await Deno.rename(`${file}.away`, file);
+  assert.equal(await test.run("verify"), 0);
+  assert.match(test.rig.lines.at(-1)!, /1 found/);
+  assert.equal(await test.run("verify"), 0);
+  assert.match(test.rig.lines.at(-1)!, /1 hashed/);
+  assert.deepEqual(await rowsOf(test.rig), { archives: ENOUGH, ready: ENOUGH, verified: ENOUGH, missing: 0 });
+});
+
 Deno.test("verify where a missing copy is back → found, served as before, exit 0", async () => {
   await using test = await createFolderRig(ENOUGH);
   const path = `${test.root}/archive-55825/${test.folder.address(ADDRESSED).path}`;
@@ -252,6 +281,15 @@ Deno.test("a repository that an operator confirms as gone → its copies are mad
   assert.deepEqual(await rig.states(), { "hub:alice": "pending", "hub:bob": "verified" });
   assert.equal(await runStorageTask(["repair"], rig.tools(targets)), 0);
   assert.equal((await targets[0]!.find(targets[0]!.address(ADDRESSED)))?.sha256, sha256);
+});
+
+Deno.test("confirming what is missing, no target named → a repository that cannot be seen is kept", async () => {
+  await using rig = await createStorageRig();
+  const targets = rig.targets(1).slice(0, 1);
+  await rig.archive(targets);
+  await rig.test.hub.dropRepo("datasets/alice/archive-55825");
+  assert.equal(await runStorageTask(["verify", "--confirm-missing"], rig.tools(targets)), 3);
+  assert.deepEqual(await rowsOf(rig), { archives: 1, ready: 1, verified: 1, missing: 0 });
 });
 
 Deno.test("repair whose source is not mounted → postponed: no attempt used, no copy reported missing", async () => {

@@ -30,7 +30,8 @@ export const USAGE = `usage:
   deno task storage repair                        make every copy that is missing
   deno task storage verify [--share 0.05] [--target NAME] [--confirm-missing] [--json]
                                                   read copies back and hash them (all without --share);
-                                                  --confirm-missing: what is missing now is gone for good
+                                                  --confirm-missing: what is missing now is gone for good; with
+                                                  --target also what lies in a repository that cannot be seen
   deno task storage init <target>                 make what is there now the recorded target, whatever it was before
   deno task storage takedown <mal_id> [episode]   remove copies, rows and cached links, until lifted
   deno task storage lift <mal_id> [episode] [--dry-run] [--json]   let what was taken down be archived again`;

@@ -174,7 +174,7 @@ async function settle(
 async function verdictOn(
   copy: RecordedCopy,
   target: IdentifiedTarget,
-  { store, signal, confirmMissing }: VerifyTools,
+  { store, signal, confirmMissing, only }: VerifyTools,
 ): Promise<Verdict> {
   let held: { sha256: string; sizeBytes: number };
   try {
@@ -182,8 +182,9 @@ async function verdictOn(
   } catch (error) {
     signal?.throwIfAborted();
     const problem = error instanceof StorageError ? error.problem : "slow";
-    // That its repository cannot be seen proves nothing; an operator may know more.
-    return problem === "missing" || (problem === "invisible" && confirmMissing) ? "missing" : "unreachable";
+    // That its repository cannot be seen proves nothing; an operator who names the target may know more.
+    const isConfirmed = confirmMissing && only !== undefined;
+    return problem === "missing" || (problem === "invisible" && isConfirmed) ? "missing" : "unreachable";
   }
   if (copy.state === "missing") return await store.reportFound(copy.id, held) ? "found" : "damaged";
   if (copy.sizeBytes !== null && held.sizeBytes !== copy.sizeBytes) return "damaged";

@@ -222,7 +222,7 @@ begin
     if heir is not null and copy.repo = archive.hf_repo and copy.path = archive.hf_path then
       perform public.promote_replica(heir);
     end if;
-  elsif copy.state = 'missing' and verification and not report_replica_missing.damaged and copy.missing_on is distinct from today then
+  elsif copy.state = 'missing' and verification and not report_replica_missing.damaged and coalesce(copy.missing_on < today, true) then
     update public.video_replicas r
     set missing_days = r.missing_days + 1, missing_on = today, updated_at = moment
     where r.id = copy.id returning * into copy;
@@ -284,7 +284,8 @@ begin
   set state = 'verified', attempts = 0, missing_since = null, missing_days = 0, missing_on = null, damaged = false,
       error_class = null, error_message = null, verified_at = clock_timestamp(), updated_at = clock_timestamp()
   where r.id = report_replica_found.replica_id and r.state = 'missing'
-    and archive.sha256 = lower(report_replica_found.sha256) and archive.size_bytes = report_replica_found.size_bytes;
+    and coalesce(archive.sha256, lower(report_replica_found.sha256)) = lower(report_replica_found.sha256)
+    and coalesce(archive.size_bytes, report_replica_found.size_bytes) = report_replica_found.size_bytes;
   if not found then
     return false;
   end if;
@@ -301,7 +302,7 @@ begin
 end
 $$;
 comment on function public.report_replica_found(uuid, text, bigint) is
-  'A copy that was reported missing was read back: verified again when it holds the archive''s bytes.';
+  'A copy that was reported missing was read back: verified again when it holds the archive''s bytes, as far as those are recorded.';
 
 create function public.record_replica_hash(replica_id uuid, sha256 text, size_bytes bigint) returns boolean
 language plpgsql security definer set search_path = ''
@@ -373,8 +374,11 @@ begin
   with due as materialized (
     select o.id from keepstream.obsolete_copies o
     where o.run_at <= moment and o.target = any (targets)
-      -- Not what a job is writing, and not what a video has come to use again.
+      -- Not what a job is writing, not what a video has come to use again, and not what may be all there is of it.
       and not exists (select from keepstream.video_leases l where l.queue_id = o.queue_id)
+      and exists (
+        select from public.video_store s join public.video_replicas r on r.store_id = s.id
+        where s.queue_id = o.queue_id and r.state = 'verified')
       and not exists (
         select from public.video_replicas r join public.video_store s on s.id = r.store_id
         where r.target = o.target and s.mal_id = o.mal_id and s.episode = o.episode

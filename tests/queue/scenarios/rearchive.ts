@@ -97,6 +97,27 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
+    name: "a replaced copy → not removed while no copy of the new archive can be seen",
+    async run(queue) {
+      await toBeArchivedAgain(queue);
+      const again = await queue.claimOne();
+      await queue.update(again, "uploading");
+      await queue.rpc("upsert_video_store", newArchive(again));
+      const [copy] = await queue.sql`select id as replica_id from public.video_replicas`;
+      const handedOut = async () => {
+        await queue.sql`update keepstream.obsolete_copies set run_at = now() - interval '1 hour'`;
+        return (await queue.rpc("claim_obsolete_copies", { targets: ["hf-1", "hf-2"] })).length;
+      };
+      await queue.rpc("report_replica_missing", { ...copy });
+      assert.equal(await handedOut(), 0, "it may be all there is of the video");
+      await queue.rpc("report_replica_found", { ...copy, sha256: NEW_SHA, size_bytes: 5 });
+      assert.equal(await handedOut(), 1);
+      await queue.rpc("report_replica_missing", { ...copy });
+      await queue.rpc("confirm_replica_missing", { ...copy });
+      assert.equal(await handedOut(), 0, "nor when the new archive is lost");
+    },
+  },
+  {
     name: "a re-archive of what is missing everywhere → verified again, and nothing is missing",
     async run(queue) {
       await toBeArchivedAgain(queue);
