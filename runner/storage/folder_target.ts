@@ -159,7 +159,11 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
         await Deno.writeTextFile(draft, "writable\n");
         await Deno.remove(draft);
         let usedBytes = 0;
-        for (const file of await filesBelow(options.root)) usedBytes += await sizeOf(file);
+        for await (const { name: repo, isDirectory } of Deno.readDir(options.root)) {
+          // A disk's root holds more than titles, of which lost+found is for root alone.
+          if (!isDirectory || !/-\d+$/.test(repo)) continue;
+          for (const file of await filesBelow(`${options.root}/${repo}`)) usedBytes += await sizeOf(file);
+        }
         return { usedBytes };
       } catch (error) {
         throw folderError(name, error);

@@ -396,6 +396,9 @@ Deno.test("probeTargets tells each target's state and bytes", async () => {
   await bench.archive(targets.slice(0, 1));
   bench.test.hub.user("bob").state = "revoked";
   bench.test.hub.user("carol").state = "flagged";
+  // What stands at the root of a disk, and only root may read.
+  await Deno.mkdir(`${bench.test.dir}/folder/lost+found`);
+  await Deno.writeTextFile(`${bench.test.dir}/folder/lost+found/1`, "not an archive");
   const health = createHealthBook({ now: Date.now });
   await probeTargets(targets, { health });
   const told = Object.fromEntries(health.all().map(({ target, state, usedBytes }) => [target, [state, usedBytes]]));
