@@ -63,6 +63,23 @@ Deno.test("container: CMD without development settings → listens on 0.0.0.0, H
   assert.notEqual(await check(port), 0);
 });
 
+Deno.test("container: CMD with a folder as its only target → healthy below /work, 503 elsewhere", async () => {
+  await using rig = await startRunnerRig({ accounts: 1 });
+  const command = await containerCommand(rig.workDir);
+  const none = { HF_STORAGE_ACCOUNT_COUNT: "0", HF_TOKEN_STORAGE_1: "", HF_STORAGE_USERNAME_1: "" };
+  const served = { STORAGE_FOLDER_URL: "http://runner.test/archive", STORAGE_FOLDER_TOKEN: "t" };
+  for (const [folder, status] of [[`${rig.workDir}/archive`, 200], [await Deno.makeTempDir(), 503]] as const) {
+    await Deno.mkdir(folder, { recursive: true });
+    const env = { ...none, ...served, STORAGE_FOLDER: folder };
+    const runner = rig.spawn(`container-${status}`, { command, env });
+    const { port } = await runner.saw("runner:started");
+    const health = await fetch(`http://127.0.0.1:${port}/health`);
+    assert.deepEqual([health.status, (await health.json()).storage_accounts], [status, 1]);
+    runner.child.kill("SIGTERM");
+    assert.equal((await runner.ended).code, 0);
+  }
+});
+
 Deno.test("container: the permissions deny every private IPv4 network, and allow the listen", async () => {
   const { cmd } = await readDockerfile();
   const deny = cmd.find((arg) => arg.startsWith("--deny-net="))!;
