@@ -31,7 +31,7 @@ const CASES: readonly [what: string, said: readonly Line[], begun: number, taken
   ["claimed and not begun", [CLAIMED], 0, 0],
   ["ready", [CLAIMED, BEGUN, ["job:finished"]], 1, 0],
   ["failed by itself", [CLAIMED, BEGUN, ["job:failed", { code: "storage_5xx" }]], 1, 0],
-  ["without room", [CLAIMED, BEGUN, ["job:failed", { code: "disk_full" }]], 1, 1],
+  ["without room", [CLAIMED, BEGUN, ["job:released", { reason: "disk_full: no space left" }]], 1, 1],
   ["lost for no reason", [CLAIMED, BEGUN, ["job:lost", { reason: "x" }]], 1, 0],
   ["lost in a stop", [CLAIMED, BEGUN, STOPPING, ["job:lost", { reason: "x" }]], 1, 1],
   ["released for a stop", [CLAIMED, BEGUN, STOPPING, ["job:released", { reason: "the runner is stopping" }]], 1, 1],
