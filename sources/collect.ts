@@ -87,9 +87,14 @@ function toolsOf(request: EpisodeRequest, config: CommonConfig, tools: CollectTo
     ...own,
     async beforeRequest(url, signal) {
       await tools.beforeRequest?.(url, signal);
-      if (url.origin === new URL(site).origin) await robots.check(url, pages);
+      if (siteOf(url) === siteOf(new URL(site))) await robots.check(url, pages);
     },
   };
+}
+
+/** One site by either scheme, and with or without `www.`: each origin has a robots.txt of its own, and links lead to all of them. */
+function siteOf({ hostname }: URL): string {
+  return hostname.replace(/^www\./, "");
 }
 
 async function resolveListed(listed: ListedServer, tools: ResolveTools): Promise<SourceServer> {

@@ -120,6 +120,21 @@ Deno.test("collectSources: of a page with hundreds of servers a bounded number i
   assert.equal(list.servers.length, MAX_SERVERS);
 });
 
+Deno.test("robots.txt of the site's other origins (www, http) → honoured, too", async () => {
+  for (const elsewhere of ["https://www.site.test", "http://site.test"]) {
+    const site: Site = (request, url) => {
+      if (url.pathname !== "/robots.txt") {
+        if (url.origin === elsewhere) return selectBase64Site()(request, url);
+        return Response.redirect(elsewhere + url.pathname);
+      }
+      return new Response(url.origin === elsewhere ? "User-agent: *\nDisallow: /anime" : "");
+    };
+    const robots = createRobots({ now: () => 0, product: PRODUCT });
+    const { code } = await collect({ "site.test": site, "www.site.test": site }, {}, { robots }).list;
+    assert.equal(code, "robots", elsewhere);
+  }
+});
+
 Deno.test("robots.txt of the provider's site is honoured, read once an hour, and the operator may ignore it", async () => {
   let robotsReads = 0;
   const site = pages({
