@@ -105,13 +105,14 @@ $$;
 comment on function public.read_metadata(text) is 'A kept answer, or null.';
 
 -- A right is declared by text that somebody can see: not by white space, controls, format characters, or what is drawn as
--- nothing (Unicode's White_Space, Cc, Cf and Default_Ignorable_Code_Point, and Braille's blank). core/rights.ts says the same.
+-- nothing (Unicode's White_Space, Cc, Cf, Default_Ignorable_Code_Point and Noncharacter_Code_Point, and blanks of scripts). core/rights.ts says the same.
 create function keepstream.declared_rights(rights text) returns text
 language plpgsql immutable parallel safe set search_path = ''
 as $$
 declare
   invisible constant text := '[\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u115f-\u1160\u1680\u17b4-\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f'
-    '\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+';
+    '\u2800\u3000\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc\ufffe-\uffff\U000110bd\U000110cd\U00013430-\U0001343f\U00013441-\U00013442\U00016fe4\U0001bca0-\U0001bca3'
+    '\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff\U000efffe-\U000effff\U0001fffe-\U0001ffff\U0002fffe-\U0002ffff\U0003fffe-\U0003ffff\U0004fffe-\U0004ffff\U0005fffe-\U0005ffff\U0006fffe-\U0006ffff\U0007fffe-\U0007ffff\U0008fffe-\U0008ffff\U0009fffe-\U0009ffff\U000afffe-\U000affff\U000bfffe-\U000bffff\U000cfffe-\U000cffff\U000dfffe-\U000dffff\U000ffffe-\U000fffff\U0010fffe-\U0010ffff]+';
 begin
   return nullif(regexp_replace(rights, '^' || invisible || '|' || invisible || '$', '', 'g'), '');
 end

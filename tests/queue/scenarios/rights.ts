@@ -41,6 +41,11 @@ export const RIGHTS: readonly Scenario[] = [
           "\u202e",
           "\u061c",
           "\u{e0041}",
+          "\u{1d159}",
+          "\u{13441}",
+          "\u{16fe4}",
+          "\ufffc",
+          "\uffff",
         ]
       ) {
         assert.ok(INVISIBLE.includes(char), `U+${char.codePointAt(0)!.toString(16)}`);
