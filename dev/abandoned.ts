@@ -13,11 +13,12 @@ export async function afterAbandoned<T>(
   const deadline = performance.now() + LIMIT_MS;
   let said = false;
   for (;;) {
+    const ending = pids.some(isAlive); // before the attempt: a process that ends during it may have held the port
     try {
       return await choose();
     } catch (error) {
-      const ending = error instanceof SetupError && error.code === "port_taken" && pids.some(isAlive);
-      if (!ending || performance.now() > deadline) throw error;
+      const waits = ending && error instanceof SetupError && error.code === "port_taken";
+      if (!waits || performance.now() > deadline) throw error;
     }
     if (!said) log("dev", "the system that was killed here is still ending: its ports are free in a moment");
     said = true;
