@@ -6,7 +6,7 @@
 import { shareFor } from "./share.ts";
 import { QueueRefusal } from "../loop/queue.ts";
 import type { HealthBook } from "../storage/health.ts";
-import type { StorageTarget } from "../storage/target.ts";
+import type { IdentifiedTarget } from "../storage/identity.ts";
 
 const KEPT_MS = 5000;
 const STORAGE_KEPT_MS = 30_000;
@@ -15,7 +15,7 @@ const PROBE_TIMEOUT_MS = 4000;
 export type HealthOptions = {
   /** Rejects when the queue cannot be read with this key. */
   readonly queue: () => Promise<unknown>;
-  readonly targets: readonly Pick<StorageTarget, "name" | "probe">[];
+  readonly targets: readonly Pick<IdentifiedTarget, "name" | "identify" | "probe">[];
   readonly book: Pick<HealthBook, "all" | "closedFor" | "succeeded">;
   /** Why the work directory takes no job now, or null. */
   readonly disk: () => Promise<string | null>;
@@ -23,11 +23,17 @@ export type HealthOptions = {
 
 /** Answers the reasons why the runner cannot work: none when it can. They name no address and no account. */
 export function createHealthCheck(options: HealthOptions): () => Promise<readonly string[]> {
-  const anyTarget = shareFor(STORAGE_KEPT_MS, () => probeAny(options));
+  const hasTarget = shareFor(STORAGE_KEPT_MS, async () => await seesAny(options) || await probeAny(options));
+  const storage = async (queue: Promise<string | null>) => {
+    if (options.targets.length === 0) return "storage: no target is configured";
+    // Which target is the recorded one, only the queue can tell: without it, nothing is known of the storage.
+    return await hasTarget() || await queue !== null ? null : "storage: no target can be written to";
+  };
   return shareFor(KEPT_MS, async () => {
+    const queue = options.queue().then(() => null, queueReason);
     const reasons = await Promise.all([
-      options.queue().then(() => null, queueReason),
-      hasTarget(options, anyTarget),
+      queue,
+      storage(queue),
       options.disk().then((reason) => reason && `disk: ${reason}`),
     ]);
     return reasons.filter((reason) => reason !== null);
@@ -41,14 +47,12 @@ function queueReason(error: unknown): string {
     : "queue: it does not know queue_counts(); apply the migrations";
 }
 
-/** As the last contact with each target was; where none was good, they are asked. */
-async function hasTarget(
-  { targets, book }: HealthOptions,
-  anyTarget: () => Promise<boolean>,
-): Promise<string | null> {
-  if (targets.length === 0) return "storage: no target is configured";
-  const good = book.all().some(({ target, state }) => state === "ok" && book.closedFor(target) === null);
-  return good || await anyTarget() ? null : "storage: no target can be written to";
+/** Whether a target whose last contact was good is still there: its identity file is one small read, a probe walks the folder. */
+async function seesAny({ targets, book }: HealthOptions): Promise<boolean> {
+  const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
+  const states = new Map(book.all().map(({ target, state }) => [target, state]));
+  const good = targets.filter(({ name }) => states.get(name) === "ok" && book.closedFor(name) === null);
+  return await Promise.any(good.map((target) => target.identify({ signal, now: true }))).then(() => true, () => false);
 }
 
 async function probeAny({ targets, book }: HealthOptions): Promise<boolean> {

@@ -5,8 +5,13 @@ import { StorageError } from "../storage/storage_error.ts";
 import { createHealthCheck, type HealthOptions } from "./health.ts";
 import { shareFor } from "./share.ts";
 
-const good = { name: "hub:alice", probe: () => Promise.resolve({ usedBytes: 5 }) };
-const away = { name: "hub:bob", probe: () => Promise.reject(new Error("connection refused")) };
+const refused = () => Promise.reject(new Error("connection refused"));
+const good = {
+  name: "hub:alice",
+  identify: () => Promise.resolve("known" as const),
+  probe: () => Promise.resolve({ usedBytes: 5 }),
+};
+const away = { name: "hub:bob", identify: refused, probe: refused };
 
 const check = async (options: Partial<HealthOptions>): Promise<readonly string[]> =>
   await createHealthCheck({
@@ -46,10 +51,11 @@ Deno.test("health: a refused token → a reason although its pause is over; a ta
   assert.equal(book.all()[0]!.state, "ok");
 });
 
-Deno.test("health: a target whose last contact was good → not asked again", async () => {
+Deno.test("health: the last contact was good → only looked at; one that has gone since → a reason", async () => {
   const book = createHealthBook({ now: Date.now });
   book.succeeded("hub:bob");
-  assert.deepEqual(await check({ targets: [away], book }), []);
+  assert.deepEqual(await check({ targets: [{ ...away, identify: good.identify }], book }), []);
+  assert.match((await check({ targets: [away], book }))[0]!, /^storage: no target can be written to$/);
 });
 
 Deno.test("health: the disk is full → its reason, beside the others", async () => {
