@@ -8,12 +8,16 @@
 import type { Chunk, SampleTrack } from "./sample_tables.ts";
 
 /** Shorter runs of text are the encoder's: its name, its settings. */
-const MIN_RUN_BYTES = 768;
-/** A run is looked for at every so many bytes, and measured where it is found. */
+const MIN_RUN_BYTES = 512;
+/** A run holds a whole block of this size, of which every so many bytes are looked at first. */
+const BLOCK_BYTES = 256;
 const STRIDE = 32;
-/** Of a run of text; padding repeats a few bytes. */
-const MIN_DISTINCT_BYTES = 16;
+/** Smaller ones, as of silence, may be anything. */
+const MIN_SAMPLE_BYTES = 16;
 const READ_BYTES = 4 * 1024 * 1024;
+/** Samples that are not looked at one by one. */
+const PIECE_BYTES = 256 * 1024;
+const MAX_PIECE_BYTES = 32 * 1024 * 1024;
 
 /** Zeros behind the last unit of a sample, which some writers leave. */
 const MAX_PADDING_BYTES = 64;
@@ -40,21 +44,39 @@ export async function findForeignBytes(
   }).sort((a, b) => a.chunk.offset - b.chunk.offset);
   const window = new Window(file);
   for (const { track, chunk, nal } of places) {
-    let { offset } = chunk;
-    for (const size of nal ? chunk.sizes : [total(chunk)]) {
+    for (const { offset, size, sizes } of pieces(chunk, nal ? 1 : PIECE_BYTES)) {
       signal.throwIfAborted();
       const bytes = window.has(offset, size) ?? await window.read(offset, size);
       if (bytes === null) return null; // the demuxer says so
-      const problem = nal ? problemInUnits(bytes, track) : textIn(bytes, 0, bytes.length);
+      const problem = nal ? problemInUnits(bytes, track) : textIn(bytes, 0, size) ?? emptySample(bytes, sizes);
       if (problem !== null) return `track ${track.index} (${track.codec}) has ${problem} at byte ${offset}`;
-      offset += size;
     }
   }
   return null;
 }
 
-function total({ sizes }: Chunk): number {
-  return sizes.reduce((sum, size) => sum + size, 0);
+/** The samples of a chunk, as many at once as make up so many bytes; without those that are too large to be one. */
+function* pieces(
+  { offset, sizes }: Chunk,
+  bytes: number,
+): Generator<{ offset: number; size: number; sizes: Uint32Array }> {
+  for (let first = 0; first < sizes.length;) {
+    let [next, size] = [first, 0];
+    do size += sizes[next++]!; while (next < sizes.length && size < bytes);
+    if (size <= MAX_PIECE_BYTES) yield { offset, size, sizes: sizes.subarray(first, next) };
+    offset += size;
+    first = next;
+  }
+}
+
+/** No coder makes a sample of zeros alone. */
+function emptySample(bytes: Uint8Array, sizes: Uint32Array): string | null {
+  let start = 0;
+  for (const size of sizes) {
+    if (size >= MIN_SAMPLE_BYTES && isZero(bytes, start, start + size)) return "a hole in it";
+    start += size;
+  }
+  return null;
 }
 
 /** A part of the file in memory, moved forward as samples are asked for. */
@@ -118,12 +140,16 @@ export function problemInUnits(
 }
 
 function textIn(bytes: Uint8Array, start: number, end: number): string | null {
-  for (let at = start, probes = 0; at < end; at += STRIDE) {
-    probes = IS_TEXT[bytes[at]!] === 1 ? probes + 1 : 0;
-    if (probes < MIN_RUN_BYTES / STRIDE) continue;
-    const text = runAround(bytes, at, { start, end, has: (byte) => IS_TEXT[byte] === 1 });
-    if (text.length >= MIN_RUN_BYTES && new Set(text).size >= MIN_DISTINCT_BYTES) return "text in it";
-    probes = 0;
+  for (let block = start; block + BLOCK_BYTES <= end; block += BLOCK_BYTES) {
+    let at = block + BLOCK_BYTES - STRIDE;
+    while (at >= block && IS_TEXT[bytes[at]!] === 1) at -= STRIDE;
+    if (at >= block) continue;
+    let [from, to] = [block, block];
+    while (from > start && IS_TEXT[bytes[from - 1]!] === 1) from--;
+    while (to < end && IS_TEXT[bytes[to]!] === 1) to++;
+    if (to - from < MIN_RUN_BYTES) continue;
+    if (!isPadding(bytes.subarray(from, to))) return "text in it";
+    block = to;
   }
   return null;
 }
@@ -132,24 +158,21 @@ function textIn(bytes: Uint8Array, start: number, end: number): string | null {
 function zerosIn(bytes: Uint8Array, start: number, end: number): string | null {
   for (let at = start + 2; at < end; at += 3) {
     if (bytes[at] !== 0 || (bytes[at - 1] !== 0 && bytes[at + 1] !== 0)) continue;
-    const zeros = runAround(bytes, at, { start, end, has: (byte) => byte === 0 });
-    if (zeros.length < 3) continue;
-    at += zeros.length;
-    const after = zeros.byteOffset - bytes.byteOffset + zeros.length;
-    if (after === end ? zeros.length > MAX_PADDING_BYTES : bytes[after] !== 1) return "bytes that are not video";
+    let [from, to] = [at, at];
+    while (from > start && bytes[from - 1] === 0) from--;
+    while (to < end && bytes[to] === 0) to++;
+    if (to - from < 3) continue;
+    if (to === end ? to - from > MAX_PADDING_BYTES : bytes[to] !== 1) return "bytes that are not video";
+    at = to;
   }
   return null;
 }
 
-function runAround(
-  bytes: Uint8Array,
-  at: number,
-  { start, end, has }: { start: number; end: number; has: (byte: number) => boolean },
-): Uint8Array {
-  let [from, to] = [at, at];
-  while (from > start && has(bytes[from - 1]!)) from--;
-  while (to < end && has(bytes[to]!)) to++;
-  return bytes.subarray(from, to);
+/** An MP3 encoder fills frames up with one letter. */
+function isPadding(text: Uint8Array): boolean {
+  const counts = new Uint32Array(256);
+  for (const byte of text) counts[byte]!++;
+  return Math.max(...counts) > text.length / 2;
 }
 
 function isZero(bytes: Uint8Array, start: number, end: number): boolean {
