@@ -1,149 +1,16 @@
-// What is out of sight is not lost: targets that are not mounted, emptied, swapped or refused, and copies that are really gone.
+// What cannot be seen is not lost, and what is missing is kept until that is sure.
 
 import assert from "node:assert/strict";
+import { ADDRESSED, createFolderRig, rowsOf } from "../../dev/folder_rig.ts";
 import { FAILURES } from "../../dev/hub/failures.ts";
 import { createStorageRig, KEY, SIZE, type StorageRig } from "../../dev/storage_rig.ts";
 import { createHealthBook } from "./health.ts";
 import type { IdentifiedTarget } from "./identity.ts";
-import { MARKER_NAME, markerText } from "./marker.ts";
 import { repairOnce } from "./repair.ts";
-import { createSlots } from "./slots.ts";
-import { stageFile } from "./staged_file.ts";
-import { StorageError } from "./storage_error.ts";
 import { runStorageTask } from "./tasks.ts";
 
 /** One of them is 4 % of all. */
 const ENOUGH = 25;
-
-const ADDRESSED = { malId: 55825, episode: 1, fileKey: KEY };
-
-interface FolderRig extends AsyncDisposable {
-  readonly rig: StorageRig;
-  readonly folder: IdentifiedTarget;
-  readonly root: string;
-  run(...args: string[]): Promise<number>;
-  remove(...episodes: number[]): Promise<void>;
-}
-
-/** Archives whose only copies are in a folder. */
-async function createFolderRig(episodes: number): Promise<FolderRig> {
-  const rig = await createStorageRig();
-  const folder = rig.targets(0)[0]!;
-  const root = `${rig.test.dir}/folder`;
-  for (let episode = 1; episode <= episodes; episode++) await rig.archive([folder], episode);
-  return {
-    rig,
-    folder,
-    root,
-    // A process of its own remembers nothing.
-    run: (...args) => runStorageTask(args, rig.tools(rig.targets(0))),
-    async remove(...gone) {
-      for (const episode of gone) {
-        const { path } = folder.address({ ...ADDRESSED, episode });
-        await Deno.remove(`${root}/archive-55825/${path}`);
-      }
-    },
-    [Symbol.asyncDispose]: () => rig[Symbol.asyncDispose](),
-  };
-}
-
-/** Rows of archives, jobs and copies, as what is lost shows in them. */
-async function rowsOf({ database }: StorageRig) {
-  const [row] = await database.admin`select
-    (select count(*)::int from public.video_store) as archives,
-    (select count(*)::int from public.video_queue where status = 'ready') as ready,
-    (select count(*)::int from public.video_replicas where state = 'verified') as verified,
-    (select count(*)::int from public.video_replicas where state = 'missing') as missing`;
-  return { ...row };
-}
-
-const OUT_OF_SIGHT: Readonly<Record<string, (root: string) => Promise<void>>> = {
-  "an empty folder in its place": (root) => Deno.mkdir(root),
-  "nothing in its place": () => Promise.resolve(),
-  "a file in its place": (root) => Deno.writeTextFile(root, ""),
-  "another disk in its place": async (root) => {
-    await Deno.mkdir(root);
-    await Deno.writeTextFile(`${root}/${MARKER_NAME}`, markerText(crypto.randomUUID()));
-  },
-  "a folder with a damaged identity file": async (root) => {
-    await Deno.mkdir(root);
-    await Deno.writeTextFile(`${root}/${MARKER_NAME}`, "<html>");
-  },
-  "a folder of a newer version": async (root) => {
-    await Deno.mkdir(root);
-    await Deno.writeTextFile(`${root}/${MARKER_NAME}`, `{"id":"${crypto.randomUUID()}","version":2}`);
-  },
-};
-
-for (const [name, place] of Object.entries(OUT_OF_SIGHT)) {
-  Deno.test(`verify with ${name} → no row changes, exit 3`, async () => {
-    await using test = await createFolderRig(3);
-    const before = await rowsOf(test.rig);
-    assert.deepEqual(before, { archives: 3, ready: 3, verified: 3, missing: 0 });
-    await Deno.rename(test.root, `${test.root}.unmounted`);
-    await place(test.root);
-    assert.equal(await test.run("verify"), 3);
-    assert.match(test.rig.lines[0]!, /^folder:folder: (identity|slow) – /);
-    assert.equal(await test.run("verify", "--confirm-missing"), 3);
-    assert.deepEqual(await rowsOf(test.rig), before);
-    assert.equal(await test.run("health"), 1);
-
-    // Back in its place, all is as it was.
-    await Deno.remove(test.root, { recursive: true }).catch(() => {}); // there was nothing
-    await Deno.rename(`${test.root}.unmounted`, test.root);
-    assert.equal(await test.run("verify"), 0);
-    assert.match(test.rig.lines.at(-1)!, /^3 sound/);
-  });
-}
-
-Deno.test("a put to a folder that is not mounted → refused, and no new identity", async () => {
-  await using test = await createFolderRig(1);
-  await Deno.rename(test.root, `${test.root}.unmounted`);
-  await Deno.mkdir(test.root);
-  const file = await stageFile((await test.rig.test.file("2.mp4", SIZE, 2)).path);
-  const address = test.folder.address({ ...ADDRESSED, episode: 2 });
-  await assert.rejects(test.folder.put(file, address, { slots: createSlots(6) }), { code: "storage_unidentified" });
-  assert.deepEqual([...Deno.readDirSync(test.root)], []);
-});
-
-Deno.test("a put while the folder is unmounted under it → nothing becomes visible", async () => {
-  await using test = await createFolderRig(1);
-  const file = await stageFile((await test.rig.test.file("2.mp4", SIZE, 2)).path);
-  const address = test.folder.address({ ...ADDRESSED, episode: 2 });
-  const putting = test.folder.put(file, address, {
-    slots: createSlots(6),
-    onProgress: () => Deno.removeSync(`${test.root}/${MARKER_NAME}`),
-  });
-  await assert.rejects(putting, { code: "storage_unidentified" });
-  assert.equal(await Deno.stat(`${test.root}/archive-55825/${address.path}`).catch(() => null), null);
-});
-
-Deno.test("takedown with an empty folder in the disk's place → said to be left, and finished when it is back", async () => {
-  await using test = await createFolderRig(1);
-  await Deno.rename(test.root, `${test.root}.unmounted`);
-  await Deno.mkdir(test.root);
-  assert.equal(await test.run("takedown", "55825"), 1);
-  assert.match(test.rig.lines.at(-1)!, /^left on folder:folder: /);
-  await Deno.remove(test.root, { recursive: true });
-  await Deno.rename(`${test.root}.unmounted`, test.root);
-  assert.equal(await test.run("takedown", "55825"), 0);
-  assert.equal(test.rig.lines.at(-1), "0 jobs and their rows removed, 1 files removed");
-});
-
-Deno.test("takedown of a copy on a target that is not configured → remembered, exit 1 until it is removed", async () => {
-  await using rig = await createStorageRig();
-  const all = rig.targets(2);
-  await rig.archive(all);
-  const without = rig.tools(all.filter(({ name }) => name !== "hub:bob"));
-  for (const round of [1, 2]) {
-    assert.equal(await runStorageTask(["takedown", "55825"], without), 1, `round ${round}`);
-    assert.equal(rig.lines.at(-1), "left on hub:bob: it is not configured here");
-  }
-  assert.ok(rig.test.hub.usedBytes("bob") > 0);
-  assert.equal(await runStorageTask(["takedown", "55825"], rig.tools(all)), 0);
-  assert.equal(rig.test.hub.usedBytes("bob"), 0);
-  assert.equal(await runStorageTask(["takedown", "55825"], without), 0);
-});
 
 Deno.test("verify where one copy of many is gone → kept as missing, the archive stays, exit 1", async () => {
   await using test = await createFolderRig(ENOUGH);
@@ -307,6 +174,31 @@ Deno.test("repair whose source is not mounted → postponed: no attempt used, no
   assert.ok(rig.tools(targets).health.all().every(({ state }) => state === "ok"), "alice's account is well");
 });
 
+Deno.test("verify of a copy that cannot be read (an I/O error) → unreachable, exit 3", async () => {
+  await using test = await createFolderRig(ENOUGH);
+  const path = `${test.root}/archive-55825/${test.folder.address(ADDRESSED).path}`;
+  await Deno.remove(path);
+  await Deno.mkdir(path); // opened, and EISDIR when it is read
+  assert.equal(await test.run("verify"), 3);
+  assert.match(test.rig.lines.at(-1)!, /0 missing, 0 damaged, 1 unreachable/);
+  assert.equal((await rowsOf(test.rig)).verified, ENOUGH);
+});
+
+Deno.test("verify in a terminal → the bar counts every copy, and what is not sound stands above it", async () => {
+  await using test = await createFolderRig(ENOUGH);
+  await test.remove(7);
+  const [seen, above]: [number[], string[]] = [[0, 0], []];
+  const startBar = (total: number) => ({
+    tick: () => void (seen[0]! += 1),
+    log: (line: string) => void above.push(line),
+    stop: () => void (seen[1] = total),
+  });
+  assert.equal(await runStorageTask(["verify"], { ...test.rig.tools(test.rig.targets(0)), startBar }), 1);
+  assert.deepEqual(seen, [ENOUGH, ENOUGH]);
+  assert.deepEqual(above, ["folder:folder: ok", `folder:folder 55825/ep7/${KEY}.mp4: missing`]);
+  assert.equal(test.rig.lines.length, 1, "the sum is printed when the bar is gone");
+});
+
 Deno.test("repair of a copy that is missing everywhere → the archive is kept, and is whole when one is back", async () => {
   await using test = await createFolderRig(ENOUGH);
   const { rig } = test;
@@ -364,55 +256,6 @@ Deno.test("verify of a copy that is taken down meanwhile → goes on with the ot
   };
   assert.equal(await runStorageTask(["verify"], rig.tools([taken])), 1);
   assert.deepEqual(await rowsOf(rig), { archives: ENOUGH - 1, ready: ENOUGH - 1, verified: ENOUGH - 1, missing: 0 });
-});
-
-Deno.test("init of an empty disk that replaces one → its copies are missing, and made again once confirmed", async () => {
-  await using rig = await createStorageRig();
-  const targets = rig.targets(1);
-  await rig.archive(targets);
-  await Deno.remove(`${rig.test.dir}/folder`, { recursive: true });
-  await Deno.mkdir(`${rig.test.dir}/folder`);
-  const run = (...args: string[]) => runStorageTask(args, rig.tools(rig.targets(1)));
-  assert.equal(await run("verify"), 3);
-  assert.equal(await run("init", "folder:disk"), 2);
-  assert.equal(await run("init", "folder:folder"), 0);
-  assert.equal(await run("verify"), 3, "all of it is missing");
-  assert.equal(await run("verify", "--confirm-missing"), 1);
-  assert.equal(await run("repair"), 0);
-  assert.equal(await run("verify"), 0);
-});
-
-Deno.test("a new target that two runners meet at once → one identity, and both can use it", async () => {
-  await using rig = await createStorageRig();
-  const runners = [rig.targets(1), rig.targets(1)];
-  const file = await stageFile((await rig.test.file("1.mp4", SIZE)).path);
-  for (const index of [0, 1]) {
-    await Promise.all(runners.map((targets, seed) => {
-      const target = targets[index]!;
-      return target.put(file, target.address({ ...ADDRESSED, episode: seed + 1 }), { slots: createSlots(6) });
-    }));
-  }
-  const recorded = await rig.database.admin`select target, id from keepstream.storage_targets order by target`;
-  assert.deepEqual(recorded.map(({ target }) => target), ["folder:folder", "hub:alice"]);
-  for (const [index, target] of rig.targets(1).entries()) {
-    const { id } = recorded.find((row) => row.target === target.name)!;
-    assert.equal(await target.readMarker(), markerText(id), `${index}`);
-    assert.equal(await target.identify(), "known");
-  }
-});
-
-Deno.test("a database that is away → what is known stays known, a new process cannot put", async () => {
-  await using test = await createFolderRig(1);
-  const away = () => Promise.reject(new Error("connection refused"));
-  Object.assign(test.rig.store, { checkTarget: away, registerTarget: away });
-  const file = await stageFile((await test.rig.test.file("2.mp4", SIZE, 2)).path);
-  const address = test.folder.address({ ...ADDRESSED, episode: 2 });
-  const slots = createSlots(6);
-  assert.equal((await test.folder.put(file, address, { slots })).alreadyThere, false);
-  const fresh = test.rig.targets(0)[0]!;
-  const error = await fresh.put(file, address, { slots }).catch((reason) => reason);
-  assert.equal(error.code, "network");
-  assert.ok(!(error instanceof StorageError), "it says nothing about the target");
 });
 
 Deno.test("verify --json → one object with targets, counts and the copies that are not sound", async () => {
