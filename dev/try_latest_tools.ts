@@ -1,0 +1,11 @@
+/** `deno task tools:latest`: the documented commands with the newest Supabase CLI and wrangler. Not a part of the gate. */
+import { commandLine } from "./command_line.ts";
+
+commandLine({ usage: "usage: deno task tools:latest" });
+
+const { code } = await new Deno.Command(Deno.execPath(), {
+  args: ["task", "test", "dev/documented_commands_test.ts", "dev/supabase_cli_test.ts"],
+  cwd: new URL("..", import.meta.url).pathname,
+  env: { KEEPSTREAM_LATEST_TOOLS: "1" },
+}).spawn().status;
+Deno.exit(code);
