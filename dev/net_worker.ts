@@ -5,7 +5,7 @@
  * After pg_net's worker.c and core.c.
  */
 import createClient, { type Sql } from "postgres";
-import { RECONNECT_SECONDS } from "./transaction.ts";
+import { createTransactionPool, RECONNECT_SECONDS, type TransactionPool } from "./transaction.ts";
 
 const BATCH_SIZE = 200;
 const PAUSE_MS = 1000;
@@ -32,6 +32,7 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
     backoff: () => RECONNECT_SECONDS,
     connection: { application_name: `pg_net ${VERSION}` },
   });
+  const pool = createTransactionPool(options.databaseUrl, { size: 1, name: `pg_net ${VERSION}` });
   const latch = new Latch();
   const stopping = new AbortController();
   let shouldWake = true; // what was queued before this start is sent now
@@ -50,7 +51,7 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
       shouldWake = false;
       try {
         while (!stopping.signal.aborted) {
-          const { consumed, expired } = await sendBatch(sql, stopping.signal);
+          const { consumed, expired } = await sendBatch({ sql, pool, stopping: stopping.signal });
           await latch.wait(PAUSE_MS);
           if (consumed === 0 && expired === 0) break;
         }
@@ -68,7 +69,7 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
       latch.set();
       await loop;
       await subscription.unlisten().catch(() => {}); // the server may be gone already
-      await sql.end({ timeout: 1 });
+      await Promise.all([sql.end({ timeout: 1 }), pool.end()]);
     },
   };
 }
@@ -87,7 +88,9 @@ type Answer =
   | { readonly error: string; readonly timedOut: boolean };
 
 /** One transaction over the whole batch, as the real worker's: a batch that is cut short is sent again. */
-async function sendBatch(sql: Sql, stopping: AbortSignal): Promise<{ consumed: number; expired: number }> {
+async function sendBatch(
+  { sql, pool, stopping }: { sql: Sql; pool: TransactionPool; stopping: AbortSignal },
+): Promise<{ consumed: number; expired: number }> {
   const [installed] = await sql`select to_regclass('net.http_request_queue') is not null as yes`;
   if (!installed?.yes) return { consumed: 0, expired: 0 };
   const { count: expired } = await sql`
@@ -95,7 +98,7 @@ async function sendBatch(sql: Sql, stopping: AbortSignal): Promise<{ consumed: n
       select ctid from net._http_response where created < now() - ${RESPONSE_TTL}::interval order by created limit ${BATCH_SIZE}
     )
     delete from net._http_response r using rows where r.ctid = rows.ctid`;
-  const consumed = await sql.begin(async (transaction) => {
+  const consumed = await pool.transaction({ readOnly: false }, async (transaction, isLost) => {
     const requests = await transaction<QueuedRequest[]>`
       with taken as (
         delete from net.http_request_queue
@@ -107,6 +110,7 @@ async function sendBatch(sql: Sql, stopping: AbortSignal): Promise<{ consumed: n
     if (requests.length === 0) return 0;
     const answers = await Promise.all(requests.map(async (request) => toRow(request, await send(request, stopping))));
     stopping.throwIfAborted(); // answers cut short are none: the next worker sends again
+    if (isLost()) throw new Error("the connection was lost while the requests were sent");
     await transaction`
       insert into net._http_response (id, status_code, content, headers, content_type, timed_out, error_msg)
       select id, status_code, content, headers, content_type, timed_out, error_msg

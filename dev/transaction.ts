@@ -9,8 +9,11 @@ import createClient, { type Sql } from "postgres";
 export const RECONNECT_SECONDS = 0.1;
 
 export interface TransactionPool {
-  /** Commits what `run` did, or undoes it when `run` throws. `run` sends its statements without waiting in between. */
-  transaction<T>(options: { readOnly: boolean }, run: (sql: Sql) => Promise<T>): Promise<T>;
+  /**
+   * Commits what `run` did, or undoes it when `run` throws. `run` sends its statements without waiting in between; where it has
+   * to wait, it asks `isLost` before the next one, which would begin a transaction of its own on a new connection.
+   */
+  transaction<T>(options: { readOnly: boolean }, run: (sql: Sql, isLost: () => boolean) => Promise<T>): Promise<T>;
   end(): Promise<void>;
 }
 
@@ -53,7 +56,10 @@ export function createTransactionPool(url: string, options: { size: number; name
       const { sql } = client;
       try {
         const work = (async () => {
-          const [, result] = await allInOrder([sql.unsafe(readOnly ? "begin read only" : "begin").execute(), run(sql)]);
+          const [, result] = await allInOrder([
+            sql.unsafe(readOnly ? "begin read only" : "begin").execute(),
+            run(sql, client.isLost),
+          ]);
           if (client.isLost()) throw new Error("the connection was lost before the commit");
           await sql.unsafe("commit");
           return result;
