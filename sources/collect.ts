@@ -93,8 +93,8 @@ function toolsOf(request: EpisodeRequest, config: CommonConfig, tools: CollectTo
 }
 
 /** One site by either scheme, and with or without `www.`: each origin has a robots.txt of its own, and links lead to all of them. */
-function siteOf({ hostname }: URL): string {
-  return hostname.replace(/^www\./, "");
+function siteOf({ host }: URL): string {
+  return host.replace(/^www\./, ""); // with its port, unless that is the scheme's own
 }
 
 async function resolveListed(listed: ListedServer, tools: ResolveTools): Promise<SourceServer> {

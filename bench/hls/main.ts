@@ -7,7 +7,10 @@ import process from "node:process";
 import { listMark } from "../../cf-proxy/list_mark.ts";
 import { parsePlaylist } from "../../core/hls.ts";
 import { rewritePlaylist } from "../../core/hls_rewrite.ts";
+import { commandLine } from "../../dev/command_line.ts";
 import { HOSTILE_PLAYLISTS } from "../../dev/hostile_playlists.ts";
+
+commandLine({ usage: "usage: deno task bench:hls" });
 
 const MIB = 1024 * 1024;
 const ROUNDS = 7;

@@ -12,7 +12,7 @@ const TIMEOUT_MS = 20_000;
 
 export interface Registry {
   readonly fetch: typeof fetch;
-  /** Its address, e.g. `https://registry-1.docker.io`. */
+  /** Its address, e.g. `https://images.test`. */
   readonly url: string;
 }
 

@@ -3,13 +3,15 @@
  * there. Writes bench/results/image.json when all is well. Needs Linux, root and mmdebstrap.
  */
 import assert from "node:assert/strict";
+import { commandLine } from "../command_line.ts";
 import { startRunnerRig } from "../runner_rig.ts";
 import { startOwnCluster } from "../../tests/runner/own_cluster.ts";
 import { makeImageRoot } from "./image_root.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
-const image = await makeImageRoot(Deno.args[0] ?? `${ROOT}.keepstream/image-root`);
+const { positionals: [folder] } = commandLine({ usage: "usage: deno task image:try [DIR]", positionals: 1 });
+const image = await makeImageRoot(folder ?? `${ROOT}.keepstream/image-root`);
 const { dockerfile } = image;
 console.log(`${dockerfile.base}: ${Object.entries(image.packages).map((pair) => pair.join(" ")).join(", ")}`);
 
