@@ -138,6 +138,7 @@ Deno.test("runJob: the right goes while another target's commit is under way, wh
     tools(workDir, {
       queue: {
         report: () => Promise.resolve("uploading"),
+        recordedCopies: () => Promise.resolve([]),
         record: () => committing.promise.then(() => Promise.reject(new QueueRefusal(403, "no ground", "PT403"))),
       },
       targets: [
