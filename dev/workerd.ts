@@ -22,6 +22,8 @@ export interface WorkerOptions {
   readonly entry?: string;
   /** A bundle that is already built, instead. */
   readonly script?: string;
+  /** A folder of built files for web, instead. */
+  readonly assets?: string;
   /** Networks that workerd itself may dial; the second wall behind the target policy. */
   readonly allowNetworks?: readonly string[];
   /** Told of everything workerd and the Worker write. */
@@ -59,7 +61,11 @@ export async function startWorker(options: WorkerOptions = {}): Promise<RunningW
 async function start(dir: string, options: WorkerOptions): Promise<RunningWorker> {
   const name = options.worker ?? "cf-proxy";
   const worker = options.script ?? await bundleOf(options.entry ?? entryOf(name));
-  const assets = name === "web" ? await webAssets() : new Map<string, Uint8Array>();
+  const assets = name !== "web"
+    ? new Map<string, Uint8Array>()
+    : options.assets === undefined
+    ? await webAssets()
+    : await readFolder(options.assets);
   await Deno.mkdir(`${dir}/assets`);
   for (const [name, bytes] of assets) await Deno.writeFile(`${dir}/assets/${name}`, bytes);
   await Promise.all([
@@ -113,10 +119,14 @@ function bundleOf(entry: string): Promise<string> {
 function webAssets(): Promise<ReadonlyMap<string, Uint8Array>> {
   return buildOnce("assets", async (dir) => {
     await buildAssets(dir);
-    const assets = new Map<string, Uint8Array>();
-    for await (const { name } of Deno.readDir(dir)) assets.set(name, await Deno.readFile(`${dir}/${name}`));
-    return assets;
+    return await readFolder(dir);
   });
+}
+
+async function readFolder(dir: string): Promise<ReadonlyMap<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  for await (const { name } of Deno.readDir(dir)) files.set(name, await Deno.readFile(`${dir}/${name}`));
+  return files;
 }
 
 /**

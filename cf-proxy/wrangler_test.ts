@@ -1,0 +1,66 @@
+// What `wrangler deploy` uploads, started in workerd: the bundle is wrangler's own, not dev/workerd.ts's.
+import assert from "node:assert/strict";
+import { bytesOf, media, pattern, startProxyFixture, text } from "../dev/proxy_fixture.ts";
+import { WRANGLER, WRANGLER_NODE } from "../dev/tool_versions.ts";
+import { startWorker, type WorkerName } from "../dev/workerd.ts";
+
+const ROOT = new URL("../", import.meta.url).pathname;
+
+interface Bundle extends AsyncDisposable {
+  readonly script: string;
+  /** What wrangler printed: the bindings among other things. */
+  readonly output: string;
+}
+
+/** wrangler needs Node 22, which npm brings where the machine's is older. */
+async function bundleByWrangler(worker: WorkerName): Promise<Bundle> {
+  const dir = await Deno.makeTempDir({ prefix: "keepstream-wrangler-" });
+  const { success, stdout, stderr } = await new Deno.Command("npx", {
+    args: ["-y", "-p", WRANGLER_NODE, "-p", WRANGLER, "wrangler", "deploy", "--dry-run", "--outdir", dir],
+    cwd: ROOT + worker,
+    env: { WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: dir, XDG_CONFIG_HOME: dir, NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  const output = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assert.ok(success, output);
+  return {
+    script: await Deno.readTextFile(`${dir}/worker.js`),
+    output,
+    [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }),
+  };
+}
+
+Deno.test("wrangler's bundle of the proxy: started in workerd → serves signed links", async () => {
+  await using bundle = await bundleByWrangler("cf-proxy");
+  assert.match(bundle.output, /RATE_LIMIT/);
+  await using proxy = await startProxyFixture({ script: bundle.script });
+  const file = pattern(10_000);
+  proxy.route("/a.mp4", media(file));
+  proxy.route("/m.m3u8", text("#EXTM3U\n#EXTINF:1,\na.mp4\n"));
+  const range = await proxy.get("/a.mp4", { headers: { range: "bytes=100-199" } });
+  assert.deepEqual([range.status, await bytesOf(range)], [206, file.slice(100, 200)]);
+  const playlist = await (await proxy.get("/m.m3u8")).text();
+  const segment = await fetch(playlist.split("\n")[2]!);
+  assert.deepEqual([segment.status, await bytesOf(segment)], [200, file]);
+  const unsigned = await fetch(`${proxy.worker.url}/proxy?url=${encodeURIComponent(`${proxy.url}/a.mp4`)}`);
+  await unsigned.body?.cancel();
+  assert.equal(unsigned.status, 403);
+  const health = await fetch(`${proxy.worker.url}/health?deep=1`);
+  assert.deepEqual([health.status, await health.json()], [200, { status: "ok" }]);
+});
+
+Deno.test("wrangler's bundle of the watch page: started in workerd → serves page, script and API", async () => {
+  await using bundle = await bundleByWrangler("web");
+  const vars = { PUBLIC_API_URL: "https://api.test/functions/v1" };
+  await using web = await startWorker({ worker: "web", script: bundle.script, assets: `${ROOT}web/dist`, vars });
+  for (
+    const [path, expected] of [["/", /<title>/], ["/watch.js", /./], [
+      "/config.json",
+      /"https:\/\/api\.test\/functions\/v1"/,
+    ]]
+  ) {
+    const response = await fetch(`${web.url}${path}`);
+    assert.equal(response.status, 200);
+    assert.match(await response.text(), expected as RegExp);
+  }
+});
