@@ -8,14 +8,20 @@ import { utf8 } from "../core/link.ts";
 /** Names and tags are compared in the head alone: each name that is asked for is looked up in the fresh list anyway. */
 const [HEAD_LENGTH, HEAD_LINES] = [32 * 1024, 64];
 
+/** No longer list is parsed to find a segment in it. */
+const MAX_DURATIONS = 20_000;
+
 /**
  * What stays of a playlist when its addresses move: the durations of all segments in their order, where it is discontinuous, and
- * the head without directories and queries. Null while it still grows: it is never the same again. The rungs of one video may
- * share a mark; which of them a list is, only its files can tell.
+ * the head without directories and queries. Null while it still grows, for it is never the same again, and for a list too long to
+ * be looked through. The rungs of one video may share a mark; which of them a list is, only its files can tell.
  */
 export async function listMark(text: string): Promise<string | null> {
   if (!text.slice(-1000).includes("#EXT-X-ENDLIST")) return null;
-  const durations = text.match(/#EXTINF:[^,\r\n]*|#EXT-X-DISCONTINUITY/g) ?? [];
+  const durations: string[] = [];
+  for (const [one] of text.matchAll(/#EXTINF:[^,\r\n]*|#EXT-X-DISCONTINUITY/g)) {
+    if (durations.push(one) > MAX_DURATIONS) return null;
+  }
   const head = text.slice(0, HEAD_LENGTH).replace(/\r/g, "").replace(/\?[^\s"]*/g, "")
     .replace(/(^|\n)[^#\n][^\n]*\//g, "$1").replace(/URI="[^"\n]*\//g, 'URI="')
     .split("\n", HEAD_LINES);

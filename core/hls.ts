@@ -3,7 +3,14 @@
 //          → { kind: "media", endList: true, segments: [{ url: "https://cdn.test/a.ts", durationSeconds: 4, … }] }
 // Every address comes back absolute and unchecked: whoever fetches asks core/target_policy.ts first.
 // Rewriting for the proxy is core/hls_rewrite.ts. Runs on: Deno, workerd. Linear: 10,000 segments take a few milliseconds.
-import { createResolver, MAX_LINES, parseAttributes, type PlaylistError, Variables } from "./hls_syntax.ts";
+import {
+  createResolver,
+  MAX_ATTRIBUTES,
+  MAX_LINES,
+  parseAttributes,
+  type PlaylistError,
+  Variables,
+} from "./hls_syntax.ts";
 import { err, ok, type Result } from "./result.ts";
 
 export type { PlaylistError } from "./hls_syntax.ts";
@@ -391,7 +398,7 @@ class Parser {
 
   #attributes(value: string): Map<string, string> | PlaylistError {
     const attributes = parseAttributes(value);
-    if (attributes === null) return tooLarge("attributes in one tag", 256);
+    if (attributes === null) return tooLarge("attributes in one tag", MAX_ATTRIBUTES);
     if (!value.includes("{$")) return attributes;
     for (const [name, raw] of attributes) {
       const text = this.#expand(raw);

@@ -31,7 +31,7 @@ const TOO_MANY_SIGNATURES =
 /** In tags: a key and an initialisation section to each of 20,000 segments. */
 const MAX_TAG_ADDRESSES = 40_000;
 /** With the text it is made of and its bytes, this is what an isolate of 128 MB can hold twice. */
-const MAX_OUTPUT_LENGTH = 16 * 1024 * 1024;
+const MAX_OUTPUT_LENGTH = 12 * 1024 * 1024;
 /** So much of the text is rewritten at once: more would be in vain where a line differs, less would not be worth it. */
 const [MIN_BLOCK_LENGTH, MAX_BLOCK_LENGTH] = [1024, 16 * 1024];
 /** Making a shape costs as much as a hundred lines. */

@@ -16,8 +16,8 @@ export const MAX_LINES = 200_000;
 /** Addresses of a playlist that only the URL parser can read. */
 const MAX_PARSED_URLS = 12_000;
 const MAX_DIRECTORIES = 12_000;
-const MAX_ORIGINS = 1000;
-const MAX_ATTRIBUTES = 256;
+const MAX_ORIGIN_SPELLINGS = 1000;
+export const MAX_ATTRIBUTES = 256;
 
 export interface PlaylistError {
   readonly code: "not_a_playlist" | "too_large" | "malformed";
@@ -181,11 +181,13 @@ export function createResolver<D extends Directory>(base: URL, make: (href: stri
   let parses = 0;
 
   function parse(text: string): URL | null {
-    return ++parses > MAX_PARSED_URLS ? null : URL.parse(text, base.href);
+    // The base is parsed each time; a long one counts for several.
+    parses += 1 + ((text.length + base.href.length) >> 12);
+    return parses > MAX_PARSED_URLS ? null : URL.parse(text, base.href);
   }
 
   function isExhausted(): boolean {
-    return parses > MAX_PARSED_URLS || byText.size > MAX_DIRECTORIES || origins.size > MAX_ORIGINS;
+    return parses > MAX_PARSED_URLS || byText.size > MAX_DIRECTORIES || origins.size > MAX_ORIGIN_SPELLINGS;
   }
 
   function directory(href: string): D {

@@ -39,16 +39,21 @@ export async function countSteps(run: () => unknown): Promise<number> {
   // What a counted call does itself is in its cost.
   let inside = false;
   const undo: (() => void)[] = [];
-  // deno-lint-ignore no-explicit-any
-  const count = (target: any, name: string, cost: (self: unknown, args: unknown[], result: unknown) => number) => {
+  const count = (
+    // deno-lint-ignore no-explicit-any
+    target: any,
+    name: string,
+    cost: (self: unknown, args: unknown[], result: unknown, from: number) => number,
+  ) => {
     const original: Method = target[name];
     undo.push(() => target[name] = original);
     target[name] = function (this: unknown, ...args: unknown[]) {
       if (inside) return original.apply(this, args);
       inside = true;
       try {
+        const from = this instanceof RegExp ? this.lastIndex : 0;
         const result = original.apply(this, args);
-        steps += cost(this, args, result);
+        steps += cost(this, args, result, from);
         return result;
       } finally {
         inside = false;
@@ -62,7 +67,12 @@ export async function countSteps(run: () => unknown): Promise<number> {
   for (const [name, cost] of Object.entries(STRING_COSTS)) {
     count(String.prototype, name, (self, args, result) => cost(String(self), args, result));
   }
-  for (const name of ["exec", "test"]) count(RegExp.prototype, name, input);
+  count(RegExp.prototype, "test", input);
+  // One after the other, as matchAll does, each match goes on where the last one ended.
+  count(RegExp.prototype, "exec", (_self, args, result, from) => {
+    const match = result as RegExpExecArray | null;
+    return 1 + (match === null ? String(args[0]).length : match.index + match[0].length) - from;
+  });
   for (const name of ["parse", "canParse"]) count(URL, name, parsed);
   for (const name of ["find", "findIndex", "indexOf", "includes", "some", "every", "map", "filter"]) {
     count(Array.prototype, name, (self) => 1 + (self as unknown[]).length);
