@@ -3,7 +3,7 @@
 // Runs on: workerd.
 import { servedType } from "./media_type.ts";
 
-/** On every response. CORS, and nothing that anybody serves through the proxy runs with its origin. */
+/** On every response: CORS, and no proxied content runs with the proxy's origin. */
 export const COMMON_HEADERS: Readonly<Record<string, string>> = {
   "access-control-allow-origin": "*",
   "access-control-expose-headers":

@@ -11,7 +11,7 @@ import { verifyRecent } from "./takedown_list.ts";
 import { fetchTakedowns } from "./takedowns.ts";
 
 const TIMEOUT_MS = 5000;
-/** A result is kept, so that nobody makes the Worker ask the storage more often. */
+/** A result is cached, so that frequent probes do not reach the storage. */
 const KEEP_SECONDS = 15;
 /** In every folder and bucket of archives this is not there: what counts is how its absence is answered. */
 const ABSENT = "keepstream-health-check";

@@ -20,7 +20,7 @@ import type { Problem } from "./problem.ts";
 import { badGateway, sourceTimeout, type Upstream } from "./upstream.ts";
 
 export const MAX_PLAYLIST_BYTES = 4 * 1024 * 1024;
-/** Asset lists and steering manifests are small; what they are made of is worth more to a parser than to anybody else. */
+/** Asset lists and steering manifests are small; larger JSON is not parsed. */
 export const MAX_JSON_BYTES = 256 * 1024;
 const READ_BYTES = 256 * 1024;
 

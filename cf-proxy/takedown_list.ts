@@ -9,7 +9,7 @@ import type { SigningKeys } from "../core/link.ts";
 const [REFRESH_AFTER_MS, STALE_AFTER_MS] = [30_000, 50_000];
 /** Between two attempts while the API does not answer. */
 const RETRY_MS = 10_000;
-/** A list this old, or this far ahead, is somebody's recording: the API signs it anew every few seconds. */
+/** A list this old, or this far ahead, is a replay: the API signs a new one every few seconds. */
 const MAX_SKEW_SECONDS = 300;
 
 /** A list as it was signed, and when the API confirmed it; milliseconds. */

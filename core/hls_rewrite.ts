@@ -133,7 +133,7 @@ class Plan {
   #shapes = 0;
   /** A block before this position holds a line of another shape: it goes line by line. */
   #slowUntil = 0;
-  /** Blocks in a row that were tried in vain. */
+  /** Consecutive blocks that did not match. */
   #misses = 0;
 
   constructor(text: string, options: RewriteOptions) {
@@ -262,7 +262,7 @@ class Plan {
       const spoilt = block === null || (shape.pending !== null && block.includes(HOLE));
       const rewritten = spoilt ? null : shape.rewrite(block);
       if (rewritten === null) {
-        // Whoever mixes shapes does not have each block tried.
+        // A playlist that mixes shapes does not have every block tried.
         this.#slowUntil = at + shape.blockLength * 2 ** Math.min(this.#misses++, 16);
         break;
       }

@@ -1,4 +1,4 @@
-// Values that somebody was meant to replace, such as those of .env.example: https://<ref>.supabase.co, sb_secret_…, whsec_<base64>.
+// Values to be replaced before use, such as those of .env.example: https://<ref>.supabase.co, sb_secret_…, whsec_<base64>.
 // Example: placeholderIn("whsec_<base64>") → "<base64>". Runs on: Deno, edge runtime, workerd.
 
 const PLACEHOLDERS: readonly RegExp[] = [

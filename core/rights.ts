@@ -1,4 +1,4 @@
-// What counts as declared rights: text that somebody can see. `keepstream.declared_rights` is the same rule in SQL, and decides.
+// What counts as declared rights: text with visible characters. `keepstream.declared_rights` is the same rule in SQL, and decides.
 // Example: declaredRights("\u200b own work\n") → "own work"; declaredRights("\u00a0\u3164") → null.
 // Runs on: Deno, edge runtime.
 
