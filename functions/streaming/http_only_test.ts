@@ -36,7 +36,7 @@ Deno.test("output: older rows with other schemes → nothing leads there", async
   await using rig = await createFunctionRig();
   const app = buildStreamingApp(rig.env);
   await rig.database.sql`insert into public.providers (name, recipe) values ('own', 'page')`;
-  await rig.database.admin`alter table keepstream.source_lists drop constraint source_lists_addresses_are_http`;
+  await rig.database.admin`alter table keepstream.source_lists drop constraint source_lists_urls_are_http`;
   const servers = BAD.flatMap((url) => [
     server({ label: "page", embed_url: url }),
     server({ label: "media", video_url: url }),

@@ -7,8 +7,8 @@ create domain keepstream.provider_name as varchar(20)
   constraint provider_name_is_a_slug check (value ~ '^[a-z0-9][a-z0-9_-]{0,19}$');
 create domain keepstream.resolution_label as varchar(10)
   constraint resolution_label_is_a_word check (value ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$');
-create domain keepstream.web_address as text
-  constraint web_address_is_http check (octet_length(value) <= 4096 and value ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$');
+create domain keepstream.http_url as text
+  constraint http_url_is_http check (octet_length(value) <= 4096 and value ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$');
 create domain keepstream.repo_name as text
   constraint repo_name_is_relative check (length(value) <= 200 and value ~ '^[A-Za-z0-9][A-Za-z0-9._/-]*$');
 create domain keepstream.repo_path as text
@@ -44,5 +44,5 @@ create domain keepstream.event_kind as text
     'taken_down', 'takedown_lifted'
   ));
 
-comment on domain keepstream.web_address is 'An http(s) address of at most 4096 bytes without spaces and control characters.';
+comment on domain keepstream.http_url is 'An http(s) address of at most 4096 bytes without spaces and control characters.';
 comment on domain keepstream.repo_path is 'A relative path without a step upwards.';

@@ -9,8 +9,8 @@ create table public.video_store (
   hf_account keepstream.account_number not null,
   hf_repo keepstream.repo_name not null,
   hf_path keepstream.repo_path not null,
-  hf_direct_url keepstream.web_address not null,
-  stream_url keepstream.web_address,
+  hf_direct_url keepstream.http_url not null,
+  stream_url keepstream.http_url,
   created_at timestamptz not null default now(),
   queue_id uuid not null references public.video_queue (id) on delete cascade,
   lease_token uuid not null,
@@ -33,7 +33,7 @@ create table public.video_replicas (
   account keepstream.account_number,
   repo keepstream.repo_name,
   path keepstream.repo_path,
-  direct_url keepstream.web_address,
+  direct_url keepstream.http_url,
   commit_oid text,
   sha256 keepstream.sha256_hex,
   size_bytes keepstream.byte_count,
@@ -56,7 +56,7 @@ create table public.video_replicas (
   constraint video_replicas_one_per_target unique (store_id, target),
   constraint video_replicas_leased_iff_uploading check ((state = 'uploading') = (lease_token is not null)),
   constraint video_replicas_lease_is_whole check ((lease_token is null) = (lease_expires_at is null) and (lease_token is null) = (lease_owner is null)),
-  constraint video_replicas_verified_is_addressed check (state <> 'verified' or (repo is not null and path is not null)),
+  constraint video_replicas_verified_has_location check (state <> 'verified' or (repo is not null and path is not null)),
   constraint video_replicas_attempts_are_bounded check (attempts between 0 and max_attempts),
   constraint video_replicas_missing_has_a_date check (state <> 'missing' or missing_since is not null),
   constraint video_replicas_verified_is_not_missing check (state <> 'verified' or missing_since is null),
@@ -83,7 +83,7 @@ create table keepstream.obsolete_copies (
   path keepstream.repo_path not null,
   run_at timestamptz not null default now(),
   created_at timestamptz not null default now(),
-  constraint obsolete_copies_one_per_address unique (target, repo, path)
+  constraint obsolete_copies_one_per_location unique (target, repo, path)
 );
 comment on table keepstream.obsolete_copies is 'Copies of archives that were replaced, at addresses that their videos no longer use: to be removed.';
 create index obsolete_copies_removable on keepstream.obsolete_copies (run_at);

@@ -7,7 +7,7 @@ create function keepstream.enqueue(
 language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  web_address constant text := '^https?://[^\u0001-\u0020\u007f-\u009f]+$';
+  http_url constant text := '^https?://[^\u0001-\u0020\u007f-\u009f]+$';
   label text := nullif(enqueue.resolution, '');
   page text := nullif(enqueue.embed_url, '');
   job public.video_queue;
@@ -23,9 +23,9 @@ begin
     raise exception using errcode = 'PT400', message = 'provider must be a name like animasu: a-z, 0-9, _ and -, at most 20';
   elsif label !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$' then
     raise exception using errcode = 'PT400', message = 'resolution must be a label like 720p, at most 10 characters';
-  elsif enqueue.video_url is null or octet_length(enqueue.video_url) > 4096 or enqueue.video_url !~* web_address then
+  elsif enqueue.video_url is null or octet_length(enqueue.video_url) > 4096 or enqueue.video_url !~* http_url then
     raise exception using errcode = 'PT400', message = 'video_url must be an http(s) address of at most 4096 bytes without spaces or control characters';
-  elsif octet_length(page) > 4096 or page !~* web_address then
+  elsif octet_length(page) > 4096 or page !~* http_url then
     raise exception using errcode = 'PT400', message = 'embed_url must be an http(s) address of at most 4096 bytes without spaces or control characters';
   elsif enqueue.kind !~ '^[a-z0-9_-]{1,20}$' then
     raise exception using errcode = 'PT400', message = 'kind must be a word like mp4 or hls';

@@ -18,7 +18,7 @@ comment on column public.providers.rights is 'On what ground the operator may ke
 alter table public.providers enable row level security;
 
 -- Lists of servers hold addresses that are shown to viewers. What is no text is refused by whoever reads it.
-create function keepstream.addresses_are_http(list jsonb) returns boolean
+create function keepstream.urls_are_http(list jsonb) returns boolean
 language sql immutable parallel safe set search_path = ''
 as $$
   select not (
@@ -27,7 +27,7 @@ as $$
     or pg_catalog.jsonb_path_exists(list, '$[*].video_url ? (@.type() == "string" && !(@ like_regex "^https?://[^[:cntrl:]]+$" flag "i"))')
     or pg_catalog.jsonb_path_exists(list, '$[*].subtitles[*].url ? (@.type() == "string" && !(@ like_regex "^https?://[^[:cntrl:]]+$" flag "i"))'))
 $$;
-comment on function keepstream.addresses_are_http(jsonb) is 'Whether every address of a list of servers, and of their subtitles, is http(s).';
+comment on function keepstream.urls_are_http(jsonb) is 'Whether every address of a list of servers, and of their subtitles, is http(s).';
 
 create table public.catalogue (
   mal_id int not null,
@@ -40,7 +40,7 @@ create table public.catalogue (
   constraint catalogue_mal_id_is_positive check (mal_id > 0),
   constraint catalogue_episode_is_positive check (episode > 0),
   constraint catalogue_sources_are_a_list check (jsonb_typeof(sources) = 'array'),
-  constraint catalogue_addresses_are_http check (keepstream.addresses_are_http(sources))
+  constraint catalogue_urls_are_http check (keepstream.urls_are_http(sources))
 );
 comment on table public.catalogue is 'The operator''s own episodes: sources is a list of {url, resolution, kind, label, subtitles}.';
 alter table public.catalogue enable row level security;

@@ -11,7 +11,7 @@ create table keepstream.source_lists (
   due_seconds int not null default 1200,
   primary key (mal_id, episode, provider),
   constraint source_lists_servers_are_a_list check (jsonb_typeof(servers) = 'array' and octet_length(servers::text) <= 1048576),
-  constraint source_lists_addresses_are_http check (keepstream.addresses_are_http(servers))
+  constraint source_lists_urls_are_http check (keepstream.urls_are_http(servers))
 ) with (fillfactor = 80);
 comment on table keepstream.source_lists is 'The servers each provider named for an episode, when, or the code of its failure.';
 comment on column keepstream.source_lists.failures is 'Looks in a row that found nothing.';
