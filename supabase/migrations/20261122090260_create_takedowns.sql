@@ -24,19 +24,19 @@ alter table keepstream.takedown_leftovers enable row level security;
 
 -- One lock per title: a takedown holds it alone, whoever asks for a video of the title shares it, before it
 -- touches a job of the title.
-create function keepstream.takedown_locks() returns int
+create function keepstream.title_lock_class() returns int
 language sql immutable parallel safe set search_path = ''
 as $$ select 1802204019 $$;
-comment on function keepstream.takedown_locks() is 'The class of the advisory locks that takedown takes, by mal_id.';
+comment on function keepstream.title_lock_class() is 'The class of the advisory locks that takedown takes, by mal_id.';
 
-create function keepstream.hold_off_takedown(mal_id int) returns void
+create function keepstream.lock_title_shared(mal_id int) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  perform pg_advisory_xact_lock_shared(keepstream.takedown_locks(), mal_id);
+  perform pg_advisory_xact_lock_shared(keepstream.title_lock_class(), mal_id);
 end
 $$;
-comment on function keepstream.hold_off_takedown(int) is 'Until the transaction ends, no takedown of the title begins; waits for one under way.';
+comment on function keepstream.lock_title_shared(int) is 'Until the transaction ends, no takedown of the title begins; waits for one under way.';
 
 create function public.list_takedowns() returns jsonb
 language sql stable security definer set search_path = ''

@@ -35,7 +35,7 @@ begin
     raise exception using errcode = 'PT400', message = 'priority must be 0, 1, 2 or 3';
   end if;
 
-  perform keepstream.hold_off_takedown(enqueue.mal_id);
+  perform keepstream.lock_title_shared(enqueue.mal_id);
   if exists (
     select from keepstream.takedowns t
     where t.mal_id = enqueue.mal_id and (t.episode is null or t.episode = enqueue.episode)

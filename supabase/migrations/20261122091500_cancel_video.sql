@@ -49,7 +49,7 @@ begin
     raise exception using errcode = 'PT400', message = 'mal_id is required';
   end if;
   -- Whoever asks for this title is through before, or waits and is refused.
-  perform pg_advisory_xact_lock(keepstream.takedown_locks(), takedown.mal_id);
+  perform pg_advisory_xact_lock(keepstream.title_lock_class(), takedown.mal_id);
   insert into keepstream.takedowns (mal_id, episode) values (takedown.mal_id, takedown.episode) on conflict do nothing;
   -- Before any job, as whoever saves lists.
   delete from keepstream.source_lists l

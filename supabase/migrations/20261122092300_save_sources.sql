@@ -17,7 +17,7 @@ begin
     raise exception using errcode = 'PT400', message = 'lists must be {"<provider>": {"state", "code", "servers": […]}}';
   end if;
 
-  perform keepstream.hold_off_takedown(save_sources.mal_id);
+  perform keepstream.lock_title_shared(save_sources.mal_id);
   if exists (
     select from keepstream.takedowns t
     where t.mal_id = save_sources.mal_id and (t.episode is null or t.episode = save_sources.episode)

@@ -45,7 +45,7 @@ export const EQUIVALENT: readonly EquivalentMutant[] = [
     because: "a base of one second doubled twenty times is beyond the 900 as well",
   },
   {
-    name: /^keepstream\.takedown_locks$/,
+    name: /^keepstream\.title_lock_class$/,
     change: /./,
     source: /1802204019/,
     because: "any number names the same lock, as long as it is the only place that says it",
