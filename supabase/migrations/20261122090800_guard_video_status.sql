@@ -21,14 +21,14 @@ begin
     raise exception using errcode = 'PT422', message = format('a job cannot go from %s to %s', old.status, new.status);
   end if;
 
-  if (job.status = 'pending' or (job.status = 'failed' and job.terminal_at is null)) and not keepstream.may_keep(job.mal_id, job.episode, job.provider) then
+  if (job.status = 'pending' or (job.status = 'failed' and job.terminal_at is null)) and not keepstream.archiving_allowed(job.mal_id, job.episode, job.provider) then
     if old.status = 'ready' and exists (select from public.video_store s where s.queue_id = job.id) then
-      raise exception using errcode = 'PT403', message = 'nothing says on what ground this may be archived again: the archive stays';
+      raise exception using errcode = 'PT403', message = 'no archiving rights are declared for this video: its archive stays, and is not replaced';
     end if;
     job.status := 'failed';
     job.retry_count := old.retry_count;
     job.error_class := 'policy_denied';
-    job.error_message := keepstream.no_ground();
+    job.error_message := keepstream.missing_rights_message();
     job.terminal_at := moment;
   end if;
   if old.cancel_requested_at is not null and job.status in ('pending', 'failed') then

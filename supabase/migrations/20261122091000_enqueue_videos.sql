@@ -1,5 +1,5 @@
--- Ask for a video. Asking twice is free; asking with an address not known yet is news. Null: nothing says on what ground it may
--- be kept.
+-- Ask for a video. Asking twice is free; asking with an address not known yet is news. Null: no archiving
+-- rights are declared for it.
 create function keepstream.enqueue(
   mal_id int, episode int, provider text, video_url text, resolution text,
   embed_url text, kind text, headers jsonb, expires_at timestamptz, priority int
@@ -41,7 +41,7 @@ begin
     where t.mal_id = enqueue.mal_id and (t.episode is null or t.episode = enqueue.episode)
   ) then
     raise exception using errcode = 'PT451', message = 'this episode was taken down', hint = 'lift_takedown allows it again';
-  elsif not keepstream.may_keep(enqueue.mal_id, enqueue.episode, enqueue.provider) then
+  elsif not keepstream.archiving_allowed(enqueue.mal_id, enqueue.episode, enqueue.provider) then
     return null;
   end if;
 
@@ -144,12 +144,12 @@ end
 $$;
 comment on function keepstream.enqueue_in_order(jsonb) is 'Asks for videos in the order of their keys; a row of nulls for each that may not be kept.';
 
-create function keepstream.with_ground(job public.video_queue) returns public.video_queue
+create function keepstream.require_rights(job public.video_queue) returns public.video_queue
 language plpgsql set search_path = ''
 as $$
 begin
   if job.id is null then
-    raise exception using errcode = 'PT403', message = keepstream.no_ground(),
+    raise exception using errcode = 'PT403', message = keepstream.missing_rights_message(),
       hint = 'the provider''s entry does, or for a catalogue the entry of the episode: deno task providers, deno task catalogue';
   end if;
   return job;
@@ -164,7 +164,7 @@ create function public.enqueue_video(
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return keepstream.with_ground(
+  return keepstream.require_rights(
     keepstream.enqueue(mal_id, episode, provider, video_url, resolution, embed_url, kind, headers, expires_at, priority));
 end
 $$;
@@ -180,7 +180,7 @@ begin
   elsif jsonb_array_length(videos) > 500 then
     raise exception using errcode = 'PT400', message = 'at most 500 videos at once';
   end if;
-  return query select g.* from keepstream.enqueue_in_order(videos) e cross join lateral keepstream.with_ground(e) g;
+  return query select g.* from keepstream.enqueue_in_order(videos) e cross join lateral keepstream.require_rights(e) g;
 end
 $$;
 comment on function public.enqueue_videos(jsonb) is

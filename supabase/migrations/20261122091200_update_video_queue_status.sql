@@ -60,7 +60,7 @@ begin
     return job;
   end if;
 
-  may_go_on := keepstream.may_keep(held.mal_id, held.episode, held.provider);
+  may_go_on := keepstream.archiving_allowed(held.mal_id, held.episode, held.provider);
   if to_status = 'uploading' and held.cancel_requested_at is null and may_go_on then
     with moved as (
       update public.video_queue q
@@ -82,7 +82,7 @@ begin
     effect := 'terminal';
   elsif not may_go_on then
     to_status := 'failed';
-    error := keepstream.no_ground();
+    error := keepstream.missing_rights_message();
     class := 'policy_denied';
     effect := 'terminal';
   elsif to_status = 'failed' and class is null then -- none was given, or one this schema does not know yet

@@ -46,8 +46,8 @@ begin
     raise exception using errcode = 'PT422', message = format('a job cannot go from %s to ready', job.status), hint = 'report uploading first';
   elsif jsonb_typeof(replicas) not in ('array', 'null') then
     raise exception using errcode = 'PT400', message = 'replicas must be an array';
-  elsif not keepstream.may_keep(job.mal_id, job.episode, job.provider) then
-    raise exception using errcode = 'PT403', message = keepstream.no_ground(), hint = 'report it as failed';
+  elsif not keepstream.archiving_allowed(job.mal_id, job.episode, job.provider) then
+    raise exception using errcode = 'PT403', message = keepstream.missing_rights_message(), hint = 'report it as failed';
   end if;
 
   insert into public.video_store as s (

@@ -36,7 +36,7 @@ begin
       case when c.class <> 'lease_expired' or q.attempts >= q.max_attempts then moment end as dead_at
     from public.video_queue q cross join lateral (select case
         when q.cancel_requested_at is not null then 'cancelled'
-        when not keepstream.may_keep(q.mal_id, q.episode, q.provider) then 'policy_denied'
+        when not keepstream.archiving_allowed(q.mal_id, q.episode, q.provider) then 'policy_denied'
         else 'lease_expired'
       end as class offset 0) c
     where q.id = any (expired)
@@ -44,7 +44,7 @@ begin
     update public.video_queue q
     set status = 'failed', settled_status = 'failed', retry_count = q.retry_count + 1, error_class = l.class,
         error_message = keepstream.failure_text(case l.class
-          when 'cancelled' then 'cancelled' when 'policy_denied' then keepstream.no_ground() else 'no heartbeat from ' || l.lease_owner end, q.id),
+          when 'cancelled' then 'cancelled' when 'policy_denied' then keepstream.missing_rights_message() else 'no heartbeat from ' || l.lease_owner end, q.id),
         run_at = moment + make_interval(secs => (1 + 5 * random()) / 6 * p.base_seconds),
         terminal_at = l.dead_at, finished_at = l.dead_at, candidates = case when l.dead_at is null then q.candidates end,
         lease_token = null, lease_owner = null, lease_expires_at = null, cancel_requested_at = null, progress = null, updated_at = moment,

@@ -14,7 +14,7 @@ create table public.providers (
   constraint providers_config_is_an_object check (jsonb_typeof(config) = 'object')
 );
 comment on table public.providers is 'The operator''s provider list; nothing is archived for an entry without rights.';
-comment on column public.providers.rights is 'On what ground the operator may keep copies. Null, or nothing that can be seen: streamed, never archived.';
+comment on column public.providers.rights is 'Why the operator may keep copies. Null or invisible text: streamed, never archived.';
 alter table public.providers enable row level security;
 
 -- Lists of servers hold addresses that are shown to viewers. What is no text is refused by whoever reads it.
@@ -120,27 +120,27 @@ $$;
 comment on function keepstream.declared_rights(text) is 'The text without invisible ends; null when nothing is left, and no right is declared.';
 
 -- The one place that says what may be archived: what a declared right covers, and nothing else, whoever asks for it.
-create function keepstream.may_keep(mal_id int, episode int, provider text) returns boolean
+create function keepstream.archiving_allowed(mal_id int, episode int, provider text) returns boolean
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 begin
   return exists (
     select from public.providers p
-    where p.name = may_keep.provider and p.enabled and keepstream.declared_rights(case
+    where p.name = archiving_allowed.provider and p.enabled and keepstream.declared_rights(case
       when p.recipe = 'catalogue' then (
-        select c.rights from public.catalogue c where c.mal_id = may_keep.mal_id and c.episode = may_keep.episode)
+        select c.rights from public.catalogue c where c.mal_id = archiving_allowed.mal_id and c.episode = archiving_allowed.episode)
       else p.rights
     end) is not null);
 end
 $$;
-comment on function keepstream.may_keep(int, int, text) is
-  'Whether the provider''s entry – of a catalogue the episode''s – is enabled and says on what ground copies may be kept.';
+comment on function keepstream.archiving_allowed(int, int, text) is
+  'Whether the provider''s entry – of a catalogue the episode''s – is enabled and declares archiving rights.';
 
-create function keepstream.no_ground() returns text
+create function keepstream.missing_rights_message() returns text
 language sql immutable parallel safe set search_path = ''
-as $$ select 'nothing says on what ground copies of this may be kept' $$;
+as $$ select 'no archiving rights are declared for this video' $$;
 
--- The rule of may_keep for all waiting jobs at once.
+-- The rule of archiving_allowed for all waiting jobs at once.
 create function keepstream.end_jobs_without_rights() returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -155,7 +155,7 @@ begin
       and keepstream.declared_rights(case when p.recipe = 'catalogue' then c.rights else p.rights end) is null
     limit 5000 for update of q skip locked);
   update public.video_queue q
-  set status = 'failed', error_class = 'policy_denied', error_message = keepstream.no_ground(),
+  set status = 'failed', error_class = 'policy_denied', error_message = keepstream.missing_rights_message(),
       terminal_at = clock_timestamp(), finished_at = clock_timestamp(), candidates = null
   where q.id = any (denied);
 end

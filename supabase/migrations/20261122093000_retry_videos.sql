@@ -10,7 +10,7 @@ begin
   failed := array(
     select q.id from public.video_queue q
     where q.status = 'failed' and (q.id = any (ids) or (ids is null and q.error_class is distinct from 'cancelled'))
-      and keepstream.may_keep(q.mal_id, q.episode, q.provider)
+      and keepstream.archiving_allowed(q.mal_id, q.episode, q.provider)
     order by q.mal_id, q.episode, q.provider, q.resolution for update);
   update public.video_queue q set status = 'pending', retry_count = 0 where q.id = any (failed);
   get diagnostics retried = row_count;

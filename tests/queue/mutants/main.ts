@@ -106,7 +106,7 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "rights",
     "deadlocks",
   ]],
-  [/episode|sources|source_lists|readings|back_off|providers|catalogue|mapping|metadata|take_request|may_keep|rights/, [
+  [/episode|sources|source_lists|readings|back_off|providers|catalogue|mapping|metadata|take_request|archiving_allowed|rights/, [
     "episode",
     "readings",
     "upkeep",

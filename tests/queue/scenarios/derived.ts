@@ -183,7 +183,7 @@ export const DERIVED: readonly Scenario[] = [
     async run(queue) {
       const job = await queue.enqueue();
       await queue.rpc("apply_providers", { entries: [], dry_run: false });
-      assert.match(String((await queue.row(job["id"]))["error_message"]), /on what ground/);
+      assert.match(String((await queue.row(job["id"]))["error_message"]), /no archiving rights/);
       const title = async (text: string) => {
         const entries = [{ mal_id: 1, episode: 1, title: text, sources: [], rights: "own work" }];
         await queue.rpc("import_catalogue", { entries, dry_run: false });

@@ -192,7 +192,7 @@ export const REARCHIVE: readonly Scenario[] = [
       assert.equal((await queue.update(again, "pending"))["status"], "failed");
       const row = await queue.row(job.id);
       assert.equal(row["error_class"], "policy_denied");
-      assert.match(row["error_message"] as string, /^the old archive stays: nothing says/);
+      assert.match(row["error_message"] as string, /^the old archive stays: no archiving rights/);
       assert.deepEqual(await served(queue), OLD);
       await queue.sql`update public.video_queue set status = 'pending' where id = ${job.id}`;
       assert.equal((await queue.row(job.id))["error_class"], "policy_denied", "nor by hand");

@@ -15,7 +15,7 @@ async function assertDenied(queue: QueueFixture, id: unknown, message = ""): Pro
     ["failed", "policy_denied", true, null, null],
     message,
   );
-  assert.match(String(row["error_message"]), /^nothing says on what ground/);
+  assert.match(String(row["error_message"]), /^no archiving rights are declared/);
 }
 
 /** Every character that is drawn as nothing, by V8's own tables. */
