@@ -173,6 +173,7 @@ export type Database = {
       };
       "video_queue": {
         Row: {
+          "applied_status": string;
           "attempts": number;
           "cancel_requested_at": string | null;
           "candidates": Json | null;
@@ -197,7 +198,6 @@ export type Database = {
           "retry_count": number;
           "revived_at": string | null;
           "run_at": string;
-          "settled_status": string;
           "started_at": string | null;
           "status": string;
           "terminal_at": string | null;
@@ -206,6 +206,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          "applied_status"?: string;
           "attempts"?: number;
           "cancel_requested_at"?: string | null;
           "candidates"?: Json | null;
@@ -230,7 +231,6 @@ export type Database = {
           "retry_count"?: number;
           "revived_at"?: string | null;
           "run_at"?: string;
-          "settled_status"?: string;
           "started_at"?: string | null;
           "status"?: string;
           "terminal_at"?: string | null;
@@ -238,6 +238,7 @@ export type Database = {
           "video_url": string;
         };
         Update: {
+          "applied_status"?: string;
           "attempts"?: number;
           "cancel_requested_at"?: string | null;
           "candidates"?: Json | null;
@@ -262,7 +263,6 @@ export type Database = {
           "retry_count"?: number;
           "revived_at"?: string | null;
           "run_at"?: string;
-          "settled_status"?: string;
           "started_at"?: string | null;
           "status"?: string;
           "terminal_at"?: string | null;
@@ -471,6 +471,7 @@ export type Database = {
       "cancel_video": {
         Args: { "id": string };
         Returns: {
+          "applied_status": string;
           "attempts": number;
           "cancel_requested_at": string | null;
           "candidates": Json | null;
@@ -495,7 +496,6 @@ export type Database = {
           "retry_count": number;
           "revived_at": string | null;
           "run_at": string;
-          "settled_status": string;
           "started_at": string | null;
           "status": string;
           "terminal_at": string | null;
@@ -667,6 +667,7 @@ export type Database = {
           "video_url": string;
         };
         Returns: {
+          "applied_status": string;
           "attempts": number;
           "cancel_requested_at": string | null;
           "candidates": Json | null;
@@ -691,7 +692,6 @@ export type Database = {
           "retry_count": number;
           "revived_at": string | null;
           "run_at": string;
-          "settled_status": string;
           "started_at": string | null;
           "status": string;
           "terminal_at": string | null;
@@ -708,6 +708,7 @@ export type Database = {
       "enqueue_videos": {
         Args: { "videos": Json };
         Returns: {
+          "applied_status": string;
           "attempts": number;
           "cancel_requested_at": string | null;
           "candidates": Json | null;
@@ -732,7 +733,6 @@ export type Database = {
           "retry_count": number;
           "revived_at": string | null;
           "run_at": string;
-          "settled_status": string;
           "started_at": string | null;
           "status": string;
           "terminal_at": string | null;
@@ -903,6 +903,7 @@ export type Database = {
           "status": string;
         };
         Returns: {
+          "applied_status": string;
           "attempts": number;
           "cancel_requested_at": string | null;
           "candidates": Json | null;
@@ -927,7 +928,6 @@ export type Database = {
           "retry_count": number;
           "revived_at": string | null;
           "run_at": string;
-          "settled_status": string;
           "started_at": string | null;
           "status": string;
           "terminal_at": string | null;

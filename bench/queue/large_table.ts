@@ -62,7 +62,7 @@ async function fill(admin: Sql): Promise<void> {
       on conflict (name) do update set rights = excluded.rights, enabled = true`;
     await sql`update keepstream.rights_review set changed_at = now() - interval '1 hour'`;
     await sql`
-      insert into public.video_queue (mal_id, episode, provider, resolution, video_url, status, settled_status, attempts, lease_epoch, finished_at, run_at)
+      insert into public.video_queue (mal_id, episode, provider, resolution, video_url, status, applied_status, attempts, lease_epoch, finished_at, run_at)
       select 1 + n / 500, 1 + n % 500, 'animasu', '720p', 'https://a.test/' || n, 'ready', 'ready', 1, 1, now(), now() - interval '1 day'
       from generate_series(0, ${FINISHED - 1}) n`;
     await sql`

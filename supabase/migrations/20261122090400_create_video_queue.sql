@@ -29,7 +29,7 @@ create table public.video_queue (
   finished_at timestamptz,
   candidates jsonb,
   last_event bigint,
-  settled_status keepstream.job_status not null default 'pending',
+  applied_status keepstream.job_status not null default 'pending',
   constraint video_queue_one_job_per_video unique nulls not distinct (mal_id, episode, provider, resolution)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.005, autovacuum_vacuum_threshold = 500, vacuum_index_cleanup = on);
 -- Every claim begins at the low end of its index, where finished jobs leave dead entries, a page for each 185 of them: each
@@ -54,18 +54,18 @@ create index video_queue_dead on public.video_queue (terminal_at) where terminal
 comment on column public.video_queue.finished_at is 'When it became ready or a dead letter; null while anything is left to do.';
 comment on column public.video_queue.candidates is 'What the next claim hands out: the live addresses, best first. Of a leased job the first is the one in use. Kept until it is finished.';
 comment on column public.video_queue.last_event is 'The last move in keepstream.events, which names the one before it.';
-comment on column public.video_queue.settled_status is 'The status that the other columns belong to. It differs only within a statement that writes a status by hand, until keepstream.settle_video_status has run.';
+comment on column public.video_queue.applied_status is 'The status that the other columns belong to. It differs only within a statement that writes a status by hand, until keepstream.apply_status_change has run.';
 comment on column public.video_queue.error_class is 'A name in keepstream.error_classes. No foreign key: its index would cost every failure a write for a table that never shrinks.';
 alter table public.video_queue enable row level security;
 
 -- The rules between columns. One function and not a CHECK for each: every statement that writes the table reads its
 -- CHECKs from the catalogue and compiles them anew (measured: 40 of the 60 µs of a heartbeat), a function is kept compiled.
-create function keepstream.job_is_sound(job public.video_queue) returns boolean
+create function keepstream.assert_job_invariants(job public.video_queue) returns boolean
 language plpgsql immutable set search_path = ''
 as $$
 declare
   broken text := case
-    when job.status <> job.settled_status then null -- a trigger settles it before the statement ends
+    when job.status <> job.applied_status then null -- a trigger applies the change before the statement ends
     when job.attempts > job.max_attempts then 'attempts_are_bounded'
     when (job.status in ('downloading', 'uploading')) <> (job.lease_token is not null) then 'leased_iff_active'
     when (job.lease_token is null) <> (job.lease_expires_at is null) or (job.lease_token is null) <> (job.lease_owner is null) then 'lease_is_whole'
@@ -81,8 +81,8 @@ begin
   raise exception using errcode = 'check_violation', message = 'a job broke the rule ' || broken, constraint = 'video_queue_' || broken;
 end
 $$;
-comment on function keepstream.job_is_sound(public.video_queue) is 'True, or an error that names the rule the row breaks.';
-alter table public.video_queue add constraint video_queue_is_sound check (keepstream.job_is_sound(video_queue));
+comment on function keepstream.assert_job_invariants(public.video_queue) is 'True, or an error that names the rule the row breaks.';
+alter table public.video_queue add constraint video_queue_invariants_hold check (keepstream.assert_job_invariants(video_queue));
 
 -- Which jobs are leased, for the sweep and the counts: a partial index would have every claim write all indexes of the queue.
 -- No foreign key: its check would read the job once more with every claim.

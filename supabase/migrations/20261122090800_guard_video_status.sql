@@ -1,8 +1,8 @@
 -- The state machine for whoever writes a status by hand, an operator's UPDATE included, and for the rarer functions: the
 -- same moves, the same derived columns, the same event. The moves of every job – claim, report, archive – write all of that
--- in one statement of their own and say so in settled_status, which nobody but these functions may write. After and not
+-- in one statement of their own and say so in applied_status, which nobody but these functions may write. After and not
 -- before the row: a BEFORE trigger would read and lock every row once more, of heartbeats and claims too.
-create function keepstream.settle_video_status() returns trigger
+create function keepstream.apply_status_change() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -116,7 +116,7 @@ begin
   returning id into job.last_event;
 
   update public.video_queue q
-  set status = job.status, settled_status = job.status, updated_at = moment, attempts = job.attempts, retry_count = job.retry_count, run_at = job.run_at,
+  set status = job.status, applied_status = job.status, updated_at = moment, attempts = job.attempts, retry_count = job.retry_count, run_at = job.run_at,
       error_class = job.error_class, error_message = job.error_message, terminal_at = job.terminal_at, finished_at = job.finished_at,
       lease_token = job.lease_token, lease_owner = job.lease_owner, lease_expires_at = job.lease_expires_at,
       cancel_requested_at = job.cancel_requested_at, progress = job.progress, candidates = job.candidates, last_event = job.last_event
@@ -124,14 +124,14 @@ begin
   return null;
 end
 $$;
-create trigger video_queue_settles_status after update of status, settled_status on public.video_queue
-  for each row when (new.status <> new.settled_status) execute function keepstream.settle_video_status();
+create trigger video_queue_applies_status after update of status, applied_status on public.video_queue
+  for each row when (new.status <> new.applied_status) execute function keepstream.apply_status_change();
 
 create function keepstream.record_new_job() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  if new.status <> 'pending' or new.settled_status <> 'pending' then
+  if new.status <> 'pending' or new.applied_status <> 'pending' then
     raise exception using errcode = 'PT422', message = format('a new job is pending, not %s', new.status);
   end if;
   insert into keepstream.events (queue_id, kind, to_status) values (new.id, 'enqueued', 'pending');

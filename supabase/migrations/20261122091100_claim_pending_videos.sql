@@ -34,7 +34,7 @@ begin
     return query
     with claimed as (
       update public.video_queue q
-      set status = 'downloading', settled_status = 'downloading', attempts = q.attempts + 1, updated_at = moment,
+      set status = 'downloading', applied_status = 'downloading', attempts = q.attempts + 1, updated_at = moment,
           lease_token = gen_random_uuid(), lease_epoch = q.lease_epoch + 1, lease_owner = holder,
           lease_expires_at = moment + make_interval(secs => seconds),
           started_at = coalesce(q.started_at, moment), progress = null,

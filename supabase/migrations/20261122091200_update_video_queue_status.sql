@@ -64,7 +64,7 @@ begin
   if to_status = 'uploading' and held.cancel_requested_at is null and may_go_on then
     with moved as (
       update public.video_queue q
-      set status = 'uploading', settled_status = 'uploading', progress = coalesce(update_video_queue_status.progress, q.progress), updated_at = moment,
+      set status = 'uploading', applied_status = 'uploading', progress = coalesce(update_video_queue_status.progress, q.progress), updated_at = moment,
           last_event = nextval('keepstream.events_id_seq')
       where q.id = held.id returning *
     ), noted as (
@@ -145,7 +145,7 @@ begin
   delete from keepstream.video_leases l where l.queue_id = held.id;
   with moved as (
     update public.video_queue q
-    set status = to_status, settled_status = to_status,
+    set status = to_status, applied_status = to_status,
         attempts = case when to_status = 'pending' then q.attempts - 1 else q.attempts end,
         retry_count = case when to_status = 'failed' then q.retry_count + 1 else q.retry_count end,
         error_class = coalesce(class, q.error_class),

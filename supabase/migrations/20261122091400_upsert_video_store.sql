@@ -115,7 +115,7 @@ begin
   delete from keepstream.video_leases l where l.queue_id = job.id;
   with moved as (
     update public.video_queue q
-    set status = 'ready', settled_status = 'ready', finished_at = moment, updated_at = moment, error_class = null, error_message = null,
+    set status = 'ready', applied_status = 'ready', finished_at = moment, updated_at = moment, error_class = null, error_message = null,
         lease_token = null, lease_owner = null, lease_expires_at = null, progress = null, candidates = null,
         last_event = nextval('keepstream.events_id_seq')
     where q.id = job.id returning q.last_event

@@ -42,7 +42,7 @@ begin
     where q.id = any (expired)
   ), moved as (
     update public.video_queue q
-    set status = 'failed', settled_status = 'failed', retry_count = q.retry_count + 1, error_class = l.class,
+    set status = 'failed', applied_status = 'failed', retry_count = q.retry_count + 1, error_class = l.class,
         error_message = keepstream.failure_text(case l.class
           when 'cancelled' then 'cancelled' when 'policy_denied' then keepstream.missing_rights_message() else 'no heartbeat from ' || l.lease_owner end, q.id),
         run_at = moment + make_interval(secs => (1 + 5 * random()) / 6 * p.base_seconds),

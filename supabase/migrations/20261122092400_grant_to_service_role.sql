@@ -8,7 +8,7 @@ revoke all on all functions in schema public, keepstream from public, anon, auth
 grant usage on schema public to service_role;
 grant select on public.video_queue, public.video_candidates, public.video_store, public.video_replicas, public.operator to service_role;
 grant update (status, retry_count) on public.video_queue to service_role;
-grant execute on function keepstream.job_is_sound(public.video_queue) to service_role; -- a CHECK runs with the rights of whoever writes
+grant execute on function keepstream.assert_job_invariants(public.video_queue) to service_role; -- a CHECK runs with the rights of whoever writes
 grant execute on function keepstream.urls_are_http(jsonb) to service_role;
 grant select, insert, update, delete on public.providers, public.catalogue, public.title_mappings, public.metadata_cache to service_role;
 

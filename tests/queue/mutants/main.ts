@@ -82,19 +82,22 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "races",
     "deadlocks",
   ]],
-  [/redact|delay|settle|record|sound|claim_pending|update_video|extend|cancel|retry|history|leased|forget_lease/, [
-    "transitions",
-    "candidates",
-    "archive",
-    "wake",
-    "bad input",
-    "upkeep",
-    "concurrency",
-    "leases",
-    "rights",
-    "races",
-    "claim races",
-  ]],
+  [
+    /redact|delay|apply_status|record|invariants|claim_pending|update_video|extend|cancel|retry|history|leased|forget_lease/,
+    [
+      "transitions",
+      "candidates",
+      "archive",
+      "wake",
+      "bad input",
+      "upkeep",
+      "concurrency",
+      "leases",
+      "rights",
+      "races",
+      "claim races",
+    ],
+  ],
   [/resource|sweep|prune|operator|counts/, [
     "upkeep",
     "transitions",
@@ -106,20 +109,23 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "rights",
     "deadlocks",
   ]],
-  [/episode|sources|source_lists|readings|back_off|providers|catalogue|mapping|metadata|take_request|archiving_allowed|rights/, [
-    "episode",
-    "readings",
-    "upkeep",
-    "archive",
-    "bad input",
-    "rights",
-    "races",
-    "deadlocks",
-  ]],
+  [
+    /episode|sources|source_lists|readings|back_off|providers|catalogue|mapping|metadata|take_request|archiving_allowed|rights/,
+    [
+      "episode",
+      "readings",
+      "upkeep",
+      "archive",
+      "bad input",
+      "rights",
+      "races",
+      "deadlocks",
+    ],
+  ],
 ];
 /** Parts that the random operations go through. */
 const MODELLED =
-  /^keepstream\.(settle|record|enqueue|drop|requeue|job_is|live_|describe|history|forget_lease)|^public\.(enqueue|claim|update|extend|upsert|cancel|report|complete|promote|sweep|leased)/;
+  /^keepstream\.(apply_status|record|enqueue|drop|requeue|assert_job|live_|describe|history|forget_lease)|^public\.(enqueue|claim|update|extend|upsert|cancel|report|complete|promote|sweep|leased)/;
 
 interface Check {
   readonly name: string;

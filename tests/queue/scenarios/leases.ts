@@ -79,7 +79,7 @@ export const LEASES: readonly Scenario[] = [
       await queue.database.admin.begin(async (transaction) => {
         await transaction.unsafe(`
           set local session_replication_role = replica;
-          insert into public.video_queue (mal_id, episode, provider, video_url, status, settled_status, attempts, lease_epoch, finished_at)
+          insert into public.video_queue (mal_id, episode, provider, video_url, status, applied_status, attempts, lease_epoch, finished_at)
           select 7, n, 'animasu', 'https://a.test/' || n, 'ready', 'ready', 1, 1, now() from generate_series(1, 20000) n;
           insert into keepstream.events (queue_id, kind, to_status, lease_epoch)
           select q.id, k.kind, k.to_status, 1 from public.video_queue q,

@@ -151,11 +151,11 @@ export const LIMITS: readonly Scenario[] = [
       const held = await queue.uploading();
       assert.equal(await move(held.id, "ready"), "PT422");
       assert.equal(
-        await outcome(queue.sql`update public.video_queue set settled_status = 'failed' where id = ${held.id}`),
+        await outcome(queue.sql`update public.video_queue set applied_status = 'failed' where id = ${held.id}`),
         "PT422",
       );
       const born = queue.sql`
-        insert into public.video_queue (mal_id, episode, provider, video_url, settled_status) values (9, 9, 'a', 'https://a.test/', 'ready')`;
+        insert into public.video_queue (mal_id, episode, provider, video_url, applied_status) values (9, 9, 'a', 'https://a.test/', 'ready')`;
       assert.equal(await outcome(born), "PT422");
     },
   },
