@@ -3,17 +3,17 @@ create table keepstream.error_classes (
   name text primary key,
   base_seconds int not null,
   effect text not null default 'backoff',
-  blames_source boolean not null default true,
+  counts_against_source boolean not null default true,
   about text not null,
   constraint error_class_name_is_a_word check (name ~ '^[a-z0-9_]{1,40}$'),
   constraint error_class_base_is_positive check (base_seconds > 0),
-  constraint error_class_effect_is_known check (effect in ('backoff', 'flat', 'next_source', 'release', 'terminal_source', 'terminal'))
+  constraint error_class_effect_is_known check (effect in ('backoff', 'retry_fixed', 'try_next_source', 'release', 'discard_source', 'dead_letter'))
 );
 comment on table keepstream.error_classes is 'Retry policy by class of failure.';
 comment on column keepstream.error_classes.effect is
-  'backoff: doubles per attempt; flat: base·U(1/6,1); next_source: another address, no attempt consumed while one remains; '
-  'release: back to pending, no attempt consumed; terminal_source: this address is dead, the job with its last address; terminal: the job is dead.';
-comment on column keepstream.error_classes.blames_source is 'False: not the address'' fault, so the next attempt takes the same one first.';
+  'backoff: doubles per attempt; retry_fixed: base·U(1/6,1); try_next_source: another address, no attempt consumed while one remains; '
+  'release: back to pending, no attempt consumed; discard_source: this address is dead, the job with its last address; dead_letter: the job is not retried.';
+comment on column keepstream.error_classes.counts_against_source is 'False: not the address'' fault, so the next attempt takes the same one first.';
 alter table keepstream.error_classes enable row level security;
 
 insert into keepstream.error_classes (name, base_seconds, effect, about) values
@@ -29,17 +29,17 @@ insert into keepstream.error_classes (name, base_seconds, effect, about) values
   ('storage_unidentified', 600, 'backoff', 'the target is not the recorded one: not mounted, emptied or swapped'),
   ('storage_conflict', 5, 'backoff', 'another commit moved the repository'),
   ('disk_full', 300, 'backoff', 'no space left on the runner'),
-  ('lease_expired', 30, 'flat', 'the runner stopped sending heartbeats'),
-  ('source_expired', 60, 'next_source', 'the address no longer works'),
+  ('lease_expired', 30, 'retry_fixed', 'the runner stopped sending heartbeats'),
+  ('source_expired', 60, 'try_next_source', 'the address no longer works'),
   ('shutdown', 1, 'release', 'the runner is stopping'),
-  ('unsupported', 60, 'terminal_source', 'a format that cannot be archived'),
-  ('drm', 60, 'terminal_source', 'protected media'),
-  ('policy_denied', 60, 'terminal_source', 'an address that may not be fetched'),
-  ('too_large', 60, 'terminal_source', 'over a size limit'),
-  ('invalid_input', 60, 'terminal_source', 'an address or a file that is not what it says'),
-  ('cancelled', 60, 'terminal', 'an operator said so');
+  ('unsupported', 60, 'discard_source', 'a format that cannot be archived'),
+  ('drm', 60, 'discard_source', 'protected media'),
+  ('policy_denied', 60, 'discard_source', 'an address that may not be fetched'),
+  ('too_large', 60, 'discard_source', 'over a size limit'),
+  ('invalid_input', 60, 'discard_source', 'an address or a file that is not what it says'),
+  ('cancelled', 60, 'dead_letter', 'an operator said so');
 
-update keepstream.error_classes set blames_source = false
+update keepstream.error_classes set counts_against_source = false
 where name in (
   'storage_5xx', 'storage_denied', 'storage_full', 'storage_missing', 'storage_unidentified', 'storage_conflict', 'disk_full', 'unknown',
   'lease_expired', 'shutdown', 'cancelled');

@@ -88,7 +88,7 @@ begin
   if job.lease_token is not null then
     in_use := (job.candidates -> 0 ->> 'id')::uuid;
     if in_use is null and coalesce(job.embed_url, job.video_url) <> coalesce(page, enqueue.video_url) then
-      -- Put in by hand: what its holder tries is its own address, which is to be blamed instead of this one.
+      -- Put in by hand: what its holder tries is its own address, which failures count against instead of this one.
       insert into public.video_candidates (queue_id, rank, embed_url, video_url)
       values (job.id, 0, job.embed_url, job.video_url) on conflict do nothing returning id into in_use;
     end if;

@@ -11,9 +11,9 @@ declare
   class text;
   effect text;
   base_seconds int;
-  blames_source boolean;
+  counts_against_source boolean;
   about text;
-  blamed public.video_candidates;
+  failed_candidate public.video_candidates;
   moment timestamptz;
   message text;
   to_status text := status;
@@ -24,7 +24,7 @@ declare
   may_go_on boolean;
 begin
   -- With the policy of its class. One that is not the holder's to say counts as unknown.
-  select q.*, e.name as class, e.effect, e.base_seconds, e.blames_source, e.about into held
+  select q.*, e.name as class, e.effect, e.base_seconds, e.counts_against_source, e.about into held
   from public.video_queue q
   left join keepstream.error_classes e
     on e.name = case when update_video_queue_status.error_class in ('lease_expired', 'cancelled') then 'unknown' else update_video_queue_status.error_class end
@@ -36,7 +36,7 @@ begin
   class := held.class;
   effect := held.effect;
   base_seconds := held.base_seconds;
-  blames_source := held.blames_source;
+  counts_against_source := held.counts_against_source;
   about := held.about;
   if update_video_queue_status.lease_token is null then
     perform keepstream.refuse_without_token();
@@ -79,14 +79,14 @@ begin
     to_status := 'failed';
     error := 'cancelled';
     class := 'cancelled';
-    effect := 'terminal';
+    effect := 'dead_letter';
   elsif not may_go_on then
     to_status := 'failed';
     error := keepstream.missing_rights_message();
     class := 'policy_denied';
-    effect := 'terminal';
+    effect := 'dead_letter';
   elsif to_status = 'failed' and class is null then -- none was given, or one this schema does not know yet
-    select e.name, e.effect, e.base_seconds, e.blames_source, e.about into class, effect, base_seconds, blames_source, about
+    select e.name, e.effect, e.base_seconds, e.counts_against_source, e.about into class, effect, base_seconds, counts_against_source, about
     from keepstream.error_classes e where e.name = 'unknown';
   end if;
 
@@ -98,29 +98,29 @@ begin
     end if;
   elsif effect = 'release' then
     to_status := 'pending';
-  elsif effect = 'terminal' then
+  elsif effect = 'dead_letter' then
     dead := moment;
   else
-    if blames_source or effect in ('next_source', 'terminal_source') then
+    if counts_against_source or effect in ('try_next_source', 'discard_source') then
       -- The one named, while this job has it; where none is named, the one that was first in line.
       update public.video_candidates c
       set fails = c.fails + 1, last_error_class = class,
-          state = case effect when 'next_source' then 'expired' when 'terminal_source' then 'dead' else c.state end
+          state = case effect when 'try_next_source' then 'expired' when 'discard_source' then 'dead' else c.state end
       where c.id = coalesce(candidate_id, (held.candidates -> 0 ->> 'id')::uuid) and c.queue_id = held.id
-      returning c.* into blamed;
-      if blamed.state <> 'live' and jsonb_array_length(held.candidates) = 1 and (held.candidates -> 0 ->> 'id')::uuid = blamed.id then
+      returning c.* into failed_candidate;
+      if failed_candidate.state <> 'live' and jsonb_array_length(held.candidates) = 1 and (held.candidates -> 0 ->> 'id')::uuid = failed_candidate.id then
         addresses := null; -- it was the only one
       else
         addresses := keepstream.live_candidates(held.id);
       end if;
       next_address := addresses -> 0;
     end if;
-    if effect = 'terminal_source' and addresses is null then
+    if effect = 'discard_source' and addresses is null then
       dead := moment;
-    elsif effect = 'next_source' and addresses is not null then
+    elsif effect = 'try_next_source' and addresses is not null then
       to_status := 'pending';
-    elsif effect <> 'terminal_source' then
-      if effect = 'next_source' then
+    elsif effect <> 'discard_source' then
+      if effect = 'try_next_source' then
         -- All of them expired: their pages may name fresh addresses after the back-off.
         update public.video_candidates c set state = 'live' where c.queue_id = held.id and c.state = 'expired';
         addresses := keepstream.live_candidates(held.id);

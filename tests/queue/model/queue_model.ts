@@ -24,7 +24,7 @@ export interface ModelJob {
   token: string | null;
   cancelRequested: boolean;
   candidates: Candidate[];
-  /** Address of the candidate in use, which stays first until it is blamed. */
+  /** Address of the candidate in use, which stays first until a failure counts against it. */
   inUse: string | null;
   /** Every token ever handed out for the job. */
   readonly tokens: string[];

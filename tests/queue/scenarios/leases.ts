@@ -182,8 +182,8 @@ export const LEASES: readonly Scenario[] = [
         assert.ok(Math.abs(await waits() - expected) < 0.001);
       } finally {
         await queue.sql`
-          insert into keepstream.error_classes (name, base_seconds, effect, blames_source, about)
-          values ('lease_expired', 30, 'flat', false, 'the runner stopped sending heartbeats')`;
+          insert into keepstream.error_classes (name, base_seconds, effect, counts_against_source, about)
+          values ('lease_expired', 30, 'retry_fixed', false, 'the runner stopped sending heartbeats')`;
       }
     },
   },

@@ -442,7 +442,7 @@ export const TRANSITIONS: readonly Scenario[] = [
   {
     name: "a class that the operator made terminal → dead at once, whatever other addresses there are",
     async run(queue) {
-      await queue.sql`update keepstream.error_classes set effect = 'terminal' where name = 'disk_full'`;
+      await queue.sql`update keepstream.error_classes set effect = 'dead_letter' where name = 'disk_full'`;
       try {
         const job = await queue.downloading({ episode: 7 });
         await queue.enqueue({ episode: 7, video_url: "https://b.test/v.mp4" });
