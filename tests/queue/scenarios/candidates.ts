@@ -168,7 +168,8 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "an address in use never makes room, however often it failed, and stays first until a failure counts against it",
+    name:
+      "an address in use never makes room, however often it failed, and stays first until a failure counts against it",
     async run(queue) {
       await claimedWith(queue, [A]).then((job) => queue.update(job, "failed", { error_class: "network" }));
       await queue.travel(61);

@@ -376,10 +376,12 @@ function createOperations(queue: QueueFixture, { number, random, jobs, repairs }
     const more = some(TARGETS.slice(1)).map((target) =>
       chance(0.5)
         ? { ...copy, target, repo: `${target}/media` }
-        : { target, repo: `${target}/media`, path: "x.mp4", state: "uploading" }
+        : { target, repo: `${target}/media`, path: pathOf(job), state: "uploading" }
     );
     await call("upsert_video_store", archiveOf(job, { replicas: [copy, ...more] }));
   };
+  // A path belongs to one episode, as in production: the invariants compare the two.
+  const pathOf = (row: Row) => `${row["mal_id"]}/ep${row["episode"]}/x.mp4`;
   const claim = (limit: number) => async () => {
     jobs.push(...await call("claim_pending_videos", { limit, worker: `w${number}` }));
   };
@@ -410,8 +412,9 @@ function createOperations(queue: QueueFixture, { number, random, jobs, repairs }
     claimRepairs: async () => void repairs.push(...await call("claim_replica_repairs", { limit: 5 })),
     beatRepairs: () => call("extend_replica_lease", leases(repairs)),
     repair: () => {
-      const { id, lease_token, target } = recent(repairs);
-      const what = { repo: `${target}/media`, path: "x.mp4", sha256: SHA256, size_bytes: 4 };
+      const copy = recent(repairs);
+      const { id, lease_token, target } = copy;
+      const what = { repo: `${target}/media`, path: pathOf(copy), sha256: SHA256, size_bytes: 4 };
       return call("complete_replica", { id, lease_token, state: pick(["verified", "failed", "pending"]), ...what });
     },
     promote: async () => call("promote_replica", { replica_id: await any("video_replicas") }),
