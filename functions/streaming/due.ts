@@ -24,7 +24,7 @@ export interface PlanOptions {
 export function planFor(name: string, known: Episode, options: PlanOptions): Plan {
   const list = known.source_lists[name] ?? null;
   const claimed = known.readings[name];
-  const waits = known.trouble[name] === undefined && (list === null || (list.state === "ok" && isSpent(list, options)));
+  const waits = known.open_circuits[name] === undefined && (list === null || (list.state === "ok" && isSpent(list, options)));
   if (waits) return claimed === false ? "follow" : "read";
   return claimed === true ? "renew" : "answer";
 }

@@ -125,7 +125,7 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
         const now = gathered?.lists.get(name);
         if (now) lists.set(name, gatheredList(now, old));
         else if (plan === "read" || plan === "follow") lists.set(name, lateList(old, waitedMs));
-        else lists.set(name, knownList(old, known.trouble[name]));
+        else lists.set(name, knownList(old, known.open_circuits[name]));
       }
       const queue = gathered?.queue ?? known.queue;
       const answer = await publicAnswer({ key, known, queue, gathered: lists, detail }, tools);
@@ -151,7 +151,7 @@ function lettersOf({ embed_url, video_url, subtitles, chapters = [] }: CachedLis
 }
 
 /** From the cache. A site in trouble says why where nothing is known of this episode, or nothing good. */
-function knownList(old: CachedList | null, trouble: Episode["trouble"][string] | undefined): GatheredList {
+function knownList(old: CachedList | null, trouble: Episode["open_circuits"][string] | undefined): GatheredList {
   if (old === null && trouble === undefined) return { list: NOT_READ, state: stateOf(NOT_READ, 0) };
   const from = old ?? { ...failedList(trouble?.code ?? "timeout"), age_seconds: 0, due_in_seconds: 0, ...trouble };
   const wait = Math.max(from.due_in_seconds, trouble?.due_in_seconds ?? 0);

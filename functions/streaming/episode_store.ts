@@ -82,7 +82,7 @@ const episodeSchema = z.object({
   /** What is due: true where this caller is to read it, false where another isolate is reading it. */
   readings: z.record(z.string(), z.boolean()),
   /** Providers whose sites have failed again and again, whatever was asked of them. */
-  trouble: z.record(z.string(), troubleSchema),
+  open_circuits: z.record(z.string(), troubleSchema),
   store: z.array(storedSchema),
   queue: z.array(queuedSchema),
   taken_down: z.boolean().default(false),

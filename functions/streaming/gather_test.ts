@@ -29,7 +29,7 @@ function episodeOf(look: Look): Episode {
       providers: [...names].map(providerOf),
       catalogue: null,
       mappings: {},
-      trouble: {},
+      open_circuits: {},
       store: [],
       taken_down: false,
     },

@@ -195,7 +195,7 @@ Deno.test("isolates: a read that began earlier fails later → the younger list 
   await eventually(() => rig.calls.filter((one) => one.endsWith("/save_sources")).length === 2);
   const { providers, data } = await set.get(1);
   assert.deepEqual([pick({ providers }).state, data.animasu?.length], ["ok", PLAYERS]);
-  assert.equal((await rig.database.admin`select from keepstream.provider_trouble`).length, 0);
+  assert.equal((await rig.database.admin`select from keepstream.provider_health`).length, 0);
 });
 
 Deno.test("a failure is answered at once with its age and when to ask again, read again behind when due, and then over", async () => {
@@ -243,7 +243,7 @@ Deno.test("a dead provider costs viewers nothing: after three episodes its failu
     assert.deepEqual([providers.dead?.state, providers.dead?.code], ["timeout", "provider_timeout"]);
   }
   await eventually(async () =>
-    (await rig.database.admin`select from keepstream.provider_trouble where failures >= 3`).length === 1
+    (await rig.database.admin`select from keepstream.provider_health where failures >= 3`).length === 1
   );
   const asked = site.requests.length;
   for (let episode = 4; episode < 12; episode++) {
@@ -260,12 +260,12 @@ Deno.test("a dead provider costs viewers nothing: after three episodes its failu
   assert.equal(site.requests.length, asked, "and the site is left alone");
 
   dead = false;
-  await rig.database.admin`update keepstream.provider_trouble set due_at = now() where true`;
+  await rig.database.admin`update keepstream.provider_health set due_at = now() where true`;
   await Promise.all([20, 21, 22, 23].map((episode) => set.get(episode % 2, `/streaming/1/${episode}`)));
   await eventually(() => countOf(site, "/anime/title/") > 0);
   assert.equal(countOf(site, "/anime/title/"), 1, "one look, though four episodes were asked for");
   looked.resolve();
-  await eventually(async () => (await rig.database.admin`select from keepstream.provider_trouble`).length === 0);
+  await eventually(async () => (await rig.database.admin`select from keepstream.provider_health`).length === 0);
   assert.equal((await set.get(0, "/streaming/1/30")).data.dead?.length, PLAYERS);
 });
 

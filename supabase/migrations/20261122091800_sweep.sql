@@ -23,7 +23,7 @@ declare
   copies int;
   pruned int;
   due boolean;
-  trouble text;
+  problem text;
 begin
   expired := array(select l.id from public.leased_videos() l where l.lease_expires_at <= moment limit 1000);
   expired := array(
@@ -79,8 +79,8 @@ begin
   begin
     pruned := keepstream.clear_up(moment);
   exception when query_canceled or assert_failure or others then
-    trouble := left(keepstream.redact(sqlerrm), 500);
-    raise warning 'keepstream: the sweep could not clear up: %', trouble;
+    problem := left(keepstream.redact(sqlerrm), 500);
+    raise warning 'keepstream: the sweep could not clean up: %', problem;
     pruned := 0;
   end;
   begin
@@ -91,11 +91,11 @@ begin
   begin
     perform keepstream.schedule_jobs();
   exception when query_canceled or assert_failure or others then
-    trouble := coalesce(trouble, left('pg_cron: ' || keepstream.redact(sqlerrm), 500));
+    problem := coalesce(problem, left('pg_cron: ' || keepstream.redact(sqlerrm), 500));
     raise warning 'keepstream: the sweep could not schedule itself with pg_cron: %', keepstream.redact(sqlerrm);
   end;
   begin
-    perform keepstream.note_sweep(moment, trouble);
+    perform keepstream.note_sweep(moment, problem);
   exception when query_canceled or assert_failure or others then
     raise warning 'keepstream: the sweep could not be noted: %', keepstream.redact(sqlerrm);
   end;
@@ -135,12 +135,12 @@ end
 $$;
 comment on function keepstream.clear_up(timestamptz) is 'Ends jobs whose right went and drops what is past its time; returns how many events.';
 
-create function keepstream.note_sweep(moment timestamptz, trouble text) returns void
+create function keepstream.note_sweep(moment timestamptz, problem text) returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
 begin
   update keepstream.event_retention r
-  set swept_at = moment, last_error = trouble, failed_at = case when trouble is not null then moment end
+  set swept_at = moment, last_error = problem, failed_at = case when problem is not null then moment end
   where r.singleton = (select s.singleton from keepstream.event_retention s for update skip locked);
 end
 $$;

@@ -7,19 +7,19 @@ create unlogged table keepstream.source_reads (
   until timestamptz not null,
   primary key (provider, mal_id, episode)
 ) with (fillfactor = 50);
-comment on table keepstream.source_reads is 'Readings under way. 0, 0: the one look at a provider in trouble. Unlogged: losing it costs a reading.';
+comment on table keepstream.source_reads is 'Readings under way. 0, 0: the single read of a provider whose circuit is open. Unlogged: losing it costs a reading.';
 create index source_reads_age on keepstream.source_reads (until);
 alter table keepstream.source_reads enable row level security;
 
-create unlogged table keepstream.provider_trouble (
+create unlogged table keepstream.provider_health (
   provider keepstream.provider_name primary key,
   code text not null,
   failures keepstream.counter not null,
   failed_at timestamptz not null,
   due_at timestamptz not null
 ) with (fillfactor = 50);
-comment on table keepstream.provider_trouble is 'Providers whose site did not answer last time. From the third failure in a row nobody waits for them.';
-alter table keepstream.provider_trouble enable row level security;
+comment on table keepstream.provider_health is 'Circuit breaker per provider: open from the third failure in a row, closed by the next response of its site.';
+alter table keepstream.provider_health enable row level security;
 
 create function keepstream.back_off_seconds(base_seconds int, failures int, at_least int default null) returns int
 language sql volatile set search_path = ''
@@ -40,14 +40,14 @@ begin
     from public.providers p
     left join keepstream.source_lists l
       on l.mal_id = due_readings.mal_id and l.episode = due_readings.episode and l.provider = p.name
-    left join keepstream.provider_trouble t on t.provider = p.name and t.failures >= 3
+    left join keepstream.provider_health t on t.provider = p.name and t.failures >= 3
     where p.enabled and (t.provider is null or t.due_at <= moment)
       and (l.provider is null or l.fetched_at + make_interval(secs => l.due_seconds) <= moment
         or (refresh and l.state = 'ok' and l.fetched_at <= moment - interval '1 minute')));
 end
 $$;
 comment on function keepstream.due_readings(int, int, boolean) is
-  'Providers worth reading now → whether they are in trouble: then one look of all episodes'' is enough. Null: none.';
+  'Providers worth reading now → whether the circuit is open: then one read serves all episodes. Null: none.';
 
 create function keepstream.claim_readings(mal_id int, episode int, reader_seconds int, refresh boolean) returns jsonb
 language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan
@@ -111,11 +111,11 @@ begin
 
   for list in select l.key as provider, l.value ->> 'state' as state, l.value ->> 'code' as code from jsonb_each(lists) l order by l.key loop
     if list.state = 'ok' or list.code in ('empty', 'http_4xx') then -- the site answered, whatever it said
-      delete from keepstream.provider_trouble t where t.provider = list.provider;
+      delete from keepstream.provider_health t where t.provider = list.provider;
     elsif list.code in ('timeout', 'network', 'http_5xx', 'blocked') then
-      insert into keepstream.provider_trouble as t (provider, code, failures, failed_at, due_at)
+      insert into keepstream.provider_health as t (provider, code, failures, failed_at, due_at)
       values (list.provider, list.code, 1, clock_timestamp(), clock_timestamp())
-      on conflict on constraint provider_trouble_pkey do update
+      on conflict on constraint provider_health_pkey do update
         set code = excluded.code, failures = least(t.failures + 1, 30), failed_at = excluded.failed_at,
             due_at = clock_timestamp() + make_interval(secs => keepstream.back_off_seconds(30, t.failures - 1));
     end if;

@@ -9,8 +9,8 @@ begin
     when 'providers' then
       delete from keepstream.source_lists l where (l.mal_id, l.episode, l.provider) in (
         select o.mal_id, o.episode, o.provider from keepstream.source_lists o where o.provider = old.name for update skip locked);
-      delete from keepstream.provider_trouble t where t.provider in (
-        select o.provider from keepstream.provider_trouble o where o.provider = old.name for update skip locked);
+      delete from keepstream.provider_health t where t.provider in (
+        select o.provider from keepstream.provider_health o where o.provider = old.name for update skip locked);
     when 'title_mappings' then
       delete from keepstream.source_lists l where (l.mal_id, l.episode, l.provider) in (
         select o.mal_id, o.episode, o.provider from keepstream.source_lists o

@@ -46,11 +46,11 @@ begin
       from keepstream.source_lists l
       where l.mal_id = read_episode.mal_id and l.episode = read_episode.episode),
     'readings', readings,
-    'trouble', (
+    'open_circuits', (
       select coalesce(jsonb_object_agg(t.provider, jsonb_build_object('code', t.code,
         'age_seconds', round(extract(epoch from moment - t.failed_at)::numeric, 3),
         'due_in_seconds', extract(epoch from t.due_at - moment)::int)), '{}')
-      from keepstream.provider_trouble t where t.failures >= 3),
+      from keepstream.provider_health t where t.failures >= 3),
     'store', (
       select coalesce(jsonb_agg(jsonb_build_object('provider', s.provider, 'resolution', s.resolution, 'file_key', s.file_key,
         'hf_account', s.hf_account, 'hf_repo', s.hf_repo, 'hf_path', s.hf_path, 'hf_direct_url', s.hf_direct_url,
@@ -71,4 +71,4 @@ begin
 end
 $$;
 comment on function public.read_episode(int, int, text, int, boolean) is
-  '{providers, catalogue, mappings, source_lists, readings, trouble, store, queue, taken_down, rate_limit} of an episode. With client, the request is counted; with reader_seconds, what is due is claimed for so long, except where it is taken down. Without both, nothing is written.';
+  '{providers, catalogue, mappings, source_lists, readings, open_circuits, store, queue, taken_down, rate_limit} of an episode. With client, the request is counted; with reader_seconds, what is due is claimed for so long, except where it is taken down. Without both, nothing is written.';

@@ -58,7 +58,7 @@ const EMPTY_ALL = [
     "resource_leases",
     "source_lists",
     "source_reads",
-    "provider_trouble",
+    "provider_health",
     "client_limits",
   ]
     .map((table) => `keepstream.${table}`),

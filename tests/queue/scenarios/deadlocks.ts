@@ -205,15 +205,15 @@ export const DEADLOCKS: readonly Scenario[] = [
       await queue.rpc("save_sources", list({ animasu: "stale", samehadaku: "stale" }, 1));
       const other = queue.connect("postgres");
       await other`begin`;
-      await other`select from keepstream.provider_trouble where provider = 'animasu' for update`;
+      await other`select from keepstream.provider_health where provider = 'animasu' for update`;
       const one = outcome(queue.rpc("save_sources", list({ animasu: "ok", samehadaku: "stale" }, 2)));
       await queue.untilWaiting(1);
       const free = await outcome(
-        other`select from keepstream.provider_trouble where provider = 'samehadaku' for update nowait`,
+        other`select from keepstream.provider_health where provider = 'samehadaku' for update nowait`,
       );
       await other`rollback`;
       assert.deepEqual([free, await one], ["accepted", "accepted"], "the second is locked before the first");
-      const left = await queue.sql`select provider, failures from keepstream.provider_trouble`;
+      const left = await queue.sql`select provider, failures from keepstream.provider_health`;
       assert.deepEqual(left.map((row) => ({ ...row })), [{ provider: "samehadaku", failures: 2 }]);
     },
   },
@@ -268,11 +268,11 @@ export const DEADLOCKS: readonly Scenario[] = [
       assert.deepEqual(result, ["accepted", "accepted"]);
       await queue.rpc("lift_takedown", { mal_id: 1 });
       await queue.rpc("save_sources", { mal_id: 1, episode: 1, lists: { animasu: { state: "ok" } } });
-      await queue.sql`insert into keepstream.provider_trouble values ('animasu', 'timeout', 3, now(), now())`;
+      await queue.sql`insert into keepstream.provider_health values ('animasu', 'timeout', 3, now(), now())`;
       const other = queue.connect("postgres");
       await other`begin`;
       await other`select from keepstream.source_lists for update`;
-      await other`select from keepstream.provider_trouble for update`;
+      await other`select from keepstream.provider_health for update`;
       const operator = await impatient(queue, "postgres");
       await operator`update public.providers set base_url = 'https://new.test/' where name = 'animasu'`;
       await operator`select public.save_title_mapping(1, 'animasu', '{}', by_operator => true)`;

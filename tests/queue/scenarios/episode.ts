@@ -40,7 +40,7 @@ export const EPISODE: readonly Scenario[] = [
         mappings: {},
         source_lists: {},
         readings: {},
-        trouble: {},
+        open_circuits: {},
         store: [],
         queue: [],
         taken_down: false,
@@ -251,37 +251,37 @@ export const EPISODE: readonly Scenario[] = [
       await apply(queue, [ANIMASU, SAMEHADAKU]);
       const fail = (episode: number, code = "timeout") =>
         queue.rpc("save_sources", { mal_id: 1, episode, lists: { animasu: { state: "failed", code } } });
-      const trouble = async () => (await read(queue))["trouble"] as Record<string, Row>;
+      const openCircuits = async () => (await read(queue))["open_circuits"] as Record<string, Row>;
       const readings = async (episode: number) => (await read(queue, { episode, reader_seconds: 20 }))["readings"];
       await fail(1);
       await fail(2, "network");
-      assert.deepEqual(await trouble(), {});
+      assert.deepEqual(await openCircuits(), {});
       await fail(3, "http_5xx");
-      const animasu = (await trouble())["animasu"]!;
+      const animasu = (await openCircuits())["animasu"]!;
       assert.equal(animasu["code"], "http_5xx");
       assert.ok((animasu["due_in_seconds"] as number) >= 14 && (animasu["due_in_seconds"] as number) <= 30);
       assert.deepEqual(await readings(9), { samehadaku: true }, "not due: nobody is sent");
       await fail(4, "blocked");
-      assert.ok(((await trouble())["animasu"]!["due_in_seconds"] as number) >= 29);
+      assert.ok(((await openCircuits())["animasu"]!["due_in_seconds"] as number) >= 29);
 
-      await queue.sql`update keepstream.provider_trouble set due_at = now() - interval '1 second' where true`;
+      await queue.sql`update keepstream.provider_health set due_at = now() - interval '1 second' where true`;
       assert.deepEqual(await readings(10), { animasu: true, samehadaku: true });
       assert.deepEqual(await readings(11), { animasu: false, samehadaku: true }, "one look is enough");
       await fail(10);
       assert.deepEqual(await readings(12), { samehadaku: true });
       for (let turn = 0; turn < 30; turn++) await fail(20 + turn);
-      assert.ok(((await trouble())["animasu"]!["due_in_seconds"] as number) <= 900);
+      assert.ok(((await openCircuits())["animasu"]!["due_in_seconds"] as number) <= 900);
 
       await fail(5, "robots");
       await fail(5, "no_mapping");
-      assert.ok((await trouble())["animasu"], "nothing was asked of the site");
+      assert.ok((await openCircuits())["animasu"], "nothing was asked of the site");
       await fail(5, "http_4xx");
-      assert.deepEqual(await trouble(), {}, "it answers");
+      assert.deepEqual(await openCircuits(), {}, "it answers");
       for (const code of ["parse", "too_large", "policy_denied", "busy", "busy", "busy"]) await fail(6, code);
-      assert.deepEqual(await trouble(), {});
+      assert.deepEqual(await openCircuits(), {});
       for (const episode of [1, 2, 3]) await fail(episode);
       await queue.rpc("save_sources", { mal_id: 1, episode: 4, lists: { animasu: { state: "ok" } } });
-      assert.deepEqual(await trouble(), {});
+      assert.deepEqual(await openCircuits(), {});
     },
   },
   {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { QueueFixture, Scenario } from "../queue_fixture.ts";
 import { outcome, type Row } from "../rpc.ts";
 
-type Answer = Record<"readings" | "source_lists" | "trouble", Record<string, Row>>;
+type Answer = Record<"readings" | "source_lists" | "open_circuits", Record<string, Row>>;
 
 const read = async (queue: QueueFixture, more: Row = {}) =>
   (await queue.rpc<{ read_episode: Answer }>("read_episode", { mal_id: 1, episode: 1, reader_seconds: 20, ...more }))[
@@ -51,16 +51,16 @@ export const READINGS: readonly Scenario[] = [
       assert.ok(Math.abs((early.source_lists["samehadaku"]!["due_in_seconds"] as number) - 60) < 30);
       await age(21);
       assert.deepEqual((await read(queue)).readings, { samehadaku: true });
-      await queue.sql`update keepstream.provider_trouble set failed_at = now() - interval '1 hour' where true`;
+      await queue.sql`update keepstream.provider_health set failed_at = now() - interval '1 hour' where true`;
       await fail(queue, "animasu", 1);
-      assert.ok(((await read(queue)).trouble["animasu"]!["age_seconds"] as number) < 600);
+      assert.ok(((await read(queue)).open_circuits["animasu"]!["age_seconds"] as number) < 600);
     },
   },
   {
     name: "the look at a site in trouble is claimed for all titles and episodes, and ends with any of its lists",
     async run(queue) {
       await fail(queue, "animasu", 3);
-      await queue.sql`update keepstream.provider_trouble set due_at = now() - interval '1 second' where true`;
+      await queue.sql`update keepstream.provider_health set due_at = now() - interval '1 second' where true`;
       assert.equal((await read(queue, { mal_id: 7, episode: 9 })).readings["animasu"], true);
       const claims = () =>
         queue.sql`select mal_id, episode from keepstream.source_reads where provider = 'animasu'`.then((rows) =>
@@ -108,9 +108,9 @@ export const READINGS: readonly Scenario[] = [
     async run(queue) {
       await apply(queue, PROVIDERS);
       for (const { name } of PROVIDERS) await fail(queue, name, 3);
-      assert.deepEqual(Object.keys((await read(queue)).trouble), ["animasu", "samehadaku"]);
+      assert.deepEqual(Object.keys((await read(queue)).open_circuits), ["animasu", "samehadaku"]);
       await apply(queue, [{ ...PROVIDERS[0], base_url: "https://moved.test" }, PROVIDERS[1]!]);
-      assert.deepEqual(Object.keys((await read(queue)).trouble), ["samehadaku"]);
+      assert.deepEqual(Object.keys((await read(queue)).open_circuits), ["samehadaku"]);
     },
   },
   {
@@ -120,8 +120,8 @@ export const READINGS: readonly Scenario[] = [
       const digits = (age: unknown) => String(age).split(".")[1]?.length ?? 0;
       const seen: [number, number][] = [];
       for (let turn = 0; turn < 6; turn++) {
-        const { source_lists, trouble } = await read(queue);
-        seen.push([digits(source_lists["animasu"]!["age_seconds"]), digits(trouble["animasu"]!["age_seconds"])]);
+        const { source_lists, open_circuits } = await read(queue);
+        seen.push([digits(source_lists["animasu"]!["age_seconds"]), digits(open_circuits["animasu"]!["age_seconds"])]);
       }
       assert.deepEqual([0, 1].map((at) => Math.max(...seen.map((pair) => pair[at]!))), [3, 3]);
     },
@@ -141,7 +141,7 @@ export const READINGS: readonly Scenario[] = [
     name: "renew_source_reads keeps claims, and never shortens or makes one",
     async run(queue) {
       await fail(queue, "samehadaku", 3);
-      await queue.sql`update keepstream.provider_trouble set due_at = now() - interval '1 second' where true`;
+      await queue.sql`update keepstream.provider_health set due_at = now() - interval '1 second' where true`;
       const renew = async (more: Row = {}) => {
         const args = { mal_id: 1, episode: 9, providers: ["animasu", "samehadaku"], reader_seconds: 5, ...more };
         return (await queue.rpc("renew_source_reads", args))[0]!["renew_source_reads"];
@@ -182,9 +182,9 @@ export const READINGS: readonly Scenario[] = [
         video_url: `https://${host}.test/v.mp4`,
       });
       const kept = async () => {
-        const { source_lists, trouble } = await read(queue, { reader_seconds: 0 });
+        const { source_lists, open_circuits } = await read(queue, { reader_seconds: 0 });
         const { state, servers } = source_lists["animasu"]!;
-        return [state, (servers as Row[]).map((one) => one["embed_url"]), Object.keys(trouble)];
+        return [state, (servers as Row[]).map((one) => one["embed_url"]), Object.keys(open_circuits)];
       };
       const jobs = async () => (await queue.sql`select from public.video_queue`).length;
       await save(queue, "animasu", { state: "ok", servers: [server("young")] });
@@ -198,7 +198,7 @@ export const READINGS: readonly Scenario[] = [
       await save(queue, "animasu", { state: "ok", servers: [server("old")], age_seconds: 20 });
       assert.deepEqual([await kept(), await jobs()], [young, 1]);
       assert.equal((await queue.sql`select from keepstream.source_reads where provider = 'animasu'`).length, 1);
-      assert.equal((await queue.sql`select from keepstream.provider_trouble`).length, 0);
+      assert.equal((await queue.sql`select from keepstream.provider_health`).length, 0);
 
       await save(queue, "animasu", { state: "failed", code: "timeout" });
       assert.deepEqual(await kept(), ["failed", ["https://young.test/"], []], "a younger failure counts");
