@@ -23,8 +23,9 @@ export interface PlanOptions {
 /** Nobody waits for a provider that is known to fail: the failure is the answer, and whoever it is due for looks behind. */
 export function planFor(name: string, known: Episode, options: PlanOptions): Plan {
   const list = known.source_lists[name] ?? null;
-  const claimed = known.readings[name];
-  const waits = known.open_circuits[name] === undefined && (list === null || (list.state === "ok" && isSpent(list, options)));
+  const claimed = known.source_reads[name];
+  const waits = known.open_circuits[name] === undefined &&
+    (list === null || (list.state === "ok" && isSpent(list, options)));
   if (waits) return claimed === false ? "follow" : "read";
   return claimed === true ? "renew" : "answer";
 }

@@ -152,7 +152,7 @@ export class EpisodeRead {
 
 /** Null while it is still due: the other isolate has not saved it. */
 function savedList(known: Episode, name: string): SourceList | null {
-  if (known.readings[name] !== undefined) return null;
+  if (known.source_reads[name] !== undefined) return null;
   return known.source_lists[name] ?? failedList(known.open_circuits[name]?.code ?? "timeout");
 }
 

@@ -80,7 +80,7 @@ const episodeSchema = z.object({
   mappings: z.record(z.string(), z.looseObject({}).catch({})),
   source_lists: z.record(z.string(), cachedListSchema.nullable().catch(null)),
   /** What is due: true where this caller is to read it, false where another isolate is reading it. */
-  readings: z.record(z.string(), z.boolean()),
+  source_reads: z.record(z.string(), z.boolean()),
   /** Providers whose sites have failed again and again, whatever was asked of them. */
   open_circuits: z.record(z.string(), troubleSchema),
   store: z.array(storedSchema),

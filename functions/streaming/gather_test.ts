@@ -17,13 +17,13 @@ function request(name: string): Reading {
 
 const elsewhere = (name: string): Reading => ({ ...request(name), elsewhere: true });
 
-type Look = Pick<Partial<Episode>, "source_lists" | "queue"> & { readonly readings: Episode["readings"] };
+type Look = Pick<Partial<Episode>, "source_lists" | "queue"> & { readonly source_reads: Episode["source_reads"] };
 
-const ALL_ELSEWHERE: Look = { readings: { a: false, b: false, c: false, d: false } };
+const ALL_ELSEWHERE: Look = { source_reads: { a: false, b: false, c: false, d: false } };
 
-/** What the database says: providers are those it has readings of, and `a` to `d`. */
+/** What the database says: providers are those it has source reads of, and `a` to `d`. */
 function episodeOf(look: Look): Episode {
-  const names = new Set(["a", "b", "c", "d", ...Object.keys(look.readings)]);
+  const names = new Set(["a", "b", "c", "d", ...Object.keys(look.source_reads)]);
   return {
     ...{
       providers: [...names].map(providerOf),
@@ -225,7 +225,7 @@ Deno.test("gather: another isolate saves its list in time → taken, not read", 
   const queue = [{ provider: "a", resolution: null, status: "ready" }];
   const list = { ...LIST, age_seconds: 0, due_in_seconds: 9 };
   const { gatherer, pass, started, saved, settled } = rig({
-    looks: [{ readings: {}, source_lists: { a: list }, queue }],
+    looks: [{ source_reads: {}, source_lists: { a: list }, queue }],
   });
   const gathering = gatherer.gather(KEY, [elsewhere("a")]);
   await pass(WAIT_MS);

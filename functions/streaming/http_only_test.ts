@@ -59,7 +59,7 @@ Deno.test("output: a reader's list with other schemes → nothing leads there", 
   const list = sourceListSchema.parse({ state: "ok", servers });
   const known: Episode = {
     ...{ providers: [{ name: "own", recipe: "page", base_url: null, config: {} }], catalogue: null, mappings: {} },
-    ...{ source_lists: {}, readings: {}, open_circuits: {}, store: [], queue: [], taken_down: false },
+    ...{ source_lists: {}, source_reads: {}, open_circuits: {}, store: [], queue: [], taken_down: false },
   };
   const state = { state: "ok", took_ms: 1, cached: false };
   const answer = await publicAnswer(

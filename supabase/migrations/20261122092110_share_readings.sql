@@ -7,7 +7,7 @@ create unlogged table keepstream.source_reads (
   until timestamptz not null,
   primary key (provider, mal_id, episode)
 ) with (fillfactor = 50);
-comment on table keepstream.source_reads is 'Readings under way. 0, 0: the single read of a provider whose circuit is open. Unlogged: losing it costs a reading.';
+comment on table keepstream.source_reads is 'Source reads under way. 0, 0: the single read of a provider whose circuit is open. Unlogged: losing it costs a repeated read.';
 create index source_reads_age on keepstream.source_reads (until);
 alter table keepstream.source_reads enable row level security;
 
@@ -29,7 +29,7 @@ as $$
 $$;
 comment on function keepstream.back_off_seconds(int, int, int) is 'min(15 min, base·2^(failures-1))·U(0.5, 1), or what the site asked for, up to an hour.';
 
-create function keepstream.due_readings(mal_id int, episode int, refresh boolean) returns jsonb
+create function keepstream.due_source_reads(mal_id int, episode int, refresh boolean) returns jsonb
 language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -39,21 +39,21 @@ begin
     select jsonb_object_agg(p.name, t.provider is not null)
     from public.providers p
     left join keepstream.source_lists l
-      on l.mal_id = due_readings.mal_id and l.episode = due_readings.episode and l.provider = p.name
+      on l.mal_id = due_source_reads.mal_id and l.episode = due_source_reads.episode and l.provider = p.name
     left join keepstream.provider_health t on t.provider = p.name and t.failures >= 3
     where p.enabled and (t.provider is null or t.due_at <= moment)
       and (l.provider is null or l.fetched_at + make_interval(secs => l.due_seconds) <= moment
         or (refresh and l.state = 'ok' and l.fetched_at <= moment - interval '1 minute')));
 end
 $$;
-comment on function keepstream.due_readings(int, int, boolean) is
+comment on function keepstream.due_source_reads(int, int, boolean) is
   'Providers worth reading now → whether the circuit is open: then one read serves all episodes. Null: none.';
 
-create function keepstream.claim_readings(mal_id int, episode int, reader_seconds int, refresh boolean) returns jsonb
+create function keepstream.claim_source_reads(mal_id int, episode int, reader_seconds int, refresh boolean) returns jsonb
 language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  due jsonb := keepstream.due_readings(mal_id, episode, refresh);
+  due jsonb := keepstream.due_source_reads(mal_id, episode, refresh);
   claimed text[];
 begin
   if due is null then
@@ -61,19 +61,19 @@ begin
   end if;
   with claims as (
     insert into keepstream.source_reads as r (provider, mal_id, episode, until)
-    select d.key, case when d.value = 'true' then 0 else claim_readings.mal_id end,
-      case when d.value = 'true' then 0 else claim_readings.episode end, clock_timestamp() + make_interval(secs => reader_seconds)
+    select d.key, case when d.value = 'true' then 0 else claim_source_reads.mal_id end,
+      case when d.value = 'true' then 0 else claim_source_reads.episode end, clock_timestamp() + make_interval(secs => reader_seconds)
     from jsonb_each(due) d order by d.key
     on conflict on constraint source_reads_pkey do update set until = excluded.until where r.until <= clock_timestamp()
     returning r.provider
   )
   select array_agg(c.provider) into claimed from claims c;
   -- Again, since whoever had the claim may have saved the list between the two.
-  due := keepstream.due_readings(mal_id, episode, refresh);
+  due := keepstream.due_source_reads(mal_id, episode, refresh);
   return (select coalesce(jsonb_object_agg(d.key, coalesce(d.key = any (claimed), false)), '{}') from jsonb_each(due) d);
 end
 $$;
-comment on function keepstream.claim_readings(int, int, int, boolean) is
+comment on function keepstream.claim_source_reads(int, int, int, boolean) is
   '{"<provider>": true} for what this caller is to read, false for what another is reading; what is not due is left out.';
 
 -- Best-effort: a claim that somebody else holds at this moment is renewed the next time.
@@ -96,7 +96,7 @@ $$;
 comment on function public.renew_source_reads(int, int, text[], int) is
   'Keeps the claims of reads that are still under way; never shortens one, never makes one, waits for no lock. Returns how many.';
 
-create function keepstream.end_readings(mal_id int, episode int, lists jsonb) returns void
+create function keepstream.end_source_reads(mal_id int, episode int, lists jsonb) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -104,10 +104,10 @@ declare
 begin
   -- In the order in which they are claimed: two transactions never wait for each other.
   perform from keepstream.source_reads r
-  where r.provider in (select jsonb_object_keys(lists)) and (r.mal_id, r.episode) in ((end_readings.mal_id, end_readings.episode), (0, 0))
+  where r.provider in (select jsonb_object_keys(lists)) and (r.mal_id, r.episode) in ((end_source_reads.mal_id, end_source_reads.episode), (0, 0))
   order by r.provider, r.mal_id for update;
   delete from keepstream.source_reads r
-  where r.provider in (select jsonb_object_keys(lists)) and (r.mal_id, r.episode) in ((end_readings.mal_id, end_readings.episode), (0, 0));
+  where r.provider in (select jsonb_object_keys(lists)) and (r.mal_id, r.episode) in ((end_source_reads.mal_id, end_source_reads.episode), (0, 0));
 
   for list in select l.key as provider, l.value ->> 'state' as state, l.value ->> 'code' as code from jsonb_each(lists) l order by l.key loop
     if list.state = 'ok' or list.code in ('empty', 'http_4xx') then -- the site answered, whatever it said
@@ -122,7 +122,7 @@ begin
   end loop;
 end
 $$;
-comment on function keepstream.end_readings(int, int, jsonb) is
+comment on function keepstream.end_source_reads(int, int, jsonb) is
   'Ends the claims, and counts failures of whole sites in a row: one answer of the site ends the count.';
 
 create function keepstream.prune_caches(batch int) returns void

@@ -11,7 +11,7 @@ declare
     select from keepstream.takedowns t
     where t.mal_id = read_episode.mal_id and (t.episode is null or t.episode = read_episode.episode));
   rate_limit jsonb;
-  readings jsonb := '{}';
+  source_reads jsonb := '{}';
 begin
   if read_episode.mal_id is null or read_episode.mal_id <= 0 or read_episode.episode is null or read_episode.episode <= 0 then
     raise exception using errcode = 'PT400', message = 'mal_id and episode must be positive numbers';
@@ -25,7 +25,7 @@ begin
     left join keepstream.source_lists l on l.mal_id = read_episode.mal_id and l.episode = read_episode.episode and l.provider = p.name
     where p.enabled and (l.provider is null or l.fetched_at + make_interval(secs => l.due_seconds) <= moment)
   )) then
-    readings := keepstream.claim_readings(read_episode.mal_id, read_episode.episode, least(reader_seconds, 60), refresh);
+    source_reads := keepstream.claim_source_reads(read_episode.mal_id, read_episode.episode, least(reader_seconds, 60), refresh);
   end if;
   return jsonb_build_object(
     'providers', (
@@ -45,7 +45,7 @@ begin
         'due_in_seconds', l.due_seconds - extract(epoch from moment - l.fetched_at)::int)), '{}')
       from keepstream.source_lists l
       where l.mal_id = read_episode.mal_id and l.episode = read_episode.episode),
-    'readings', readings,
+    'source_reads', source_reads,
     'open_circuits', (
       select coalesce(jsonb_object_agg(t.provider, jsonb_build_object('code', t.code,
         'age_seconds', round(extract(epoch from moment - t.failed_at)::numeric, 3),
@@ -71,4 +71,4 @@ begin
 end
 $$;
 comment on function public.read_episode(int, int, text, int, boolean) is
-  '{providers, catalogue, mappings, source_lists, readings, open_circuits, store, queue, taken_down, rate_limit} of an episode. With client, the request is counted; with reader_seconds, what is due is claimed for so long, except where it is taken down. Without both, nothing is written.';
+  '{providers, catalogue, mappings, source_lists, source_reads, open_circuits, store, queue, taken_down, rate_limit} of an episode. With client, the request is counted; with reader_seconds, what is due is claimed for so long, except where it is taken down. Without both, nothing is written.';

@@ -49,7 +49,7 @@ begin
   )
   select array_agg(s.provider) into kept from saved s;
   lists := (select coalesce(jsonb_object_agg(l.key, l.value), '{}') from jsonb_each(lists) l where l.key = any (kept));
-  perform keepstream.end_readings(save_sources.mal_id, save_sources.episode, lists);
+  perform keepstream.end_source_reads(save_sources.mal_id, save_sources.episode, lists);
 
   -- What plays. A server this schema would refuse is left out, not the others with it; so is what exceeds a batch.
   select jsonb_agg(s.server) into servers from (select jsonb_build_object(

@@ -11,7 +11,7 @@ import { EPISODE } from "./scenarios/episode.ts";
 import { LEASES } from "./scenarios/leases.ts";
 import { LIMITS } from "./scenarios/limits.ts";
 import { RACES } from "./scenarios/races.ts";
-import { READINGS } from "./scenarios/readings.ts";
+import { SOURCE_READS } from "./scenarios/source_reads.ts";
 import { REARCHIVE } from "./scenarios/rearchive.ts";
 import { RIGHTS } from "./scenarios/rights.ts";
 import { TRANSITIONS } from "./scenarios/transitions.ts";
@@ -26,7 +26,7 @@ export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   wake: WAKE,
   "bad input": BAD_INPUT,
   episode: EPISODE,
-  readings: READINGS,
+  "source reads": SOURCE_READS,
   upkeep: UPKEEP,
   concurrency: CONCURRENCY,
   limits: LIMITS,

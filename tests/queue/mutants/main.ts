@@ -105,15 +105,15 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "archive",
     "concurrency",
     "leases",
-    "readings",
+    "source reads",
     "rights",
     "deadlocks",
   ]],
   [
-    /episode|sources|source_lists|readings|back_off|providers|catalogue|mapping|metadata|take_request|archiving_allowed|rights/,
+    /episode|sources|source_lists|source_reads|back_off|providers|catalogue|mapping|metadata|take_request|archiving_allowed|rights/,
     [
       "episode",
-      "readings",
+      "source reads",
       "upkeep",
       "archive",
       "bad input",

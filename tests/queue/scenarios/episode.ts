@@ -39,7 +39,7 @@ export const EPISODE: readonly Scenario[] = [
         catalogue: null,
         mappings: {},
         source_lists: {},
-        readings: {},
+        source_reads: {},
         open_circuits: {},
         store: [],
         queue: [],
@@ -155,43 +155,44 @@ export const EPISODE: readonly Scenario[] = [
       "read_episode with reader_seconds → each due reading is given to one caller, and again once it is saved or runs out",
     async run(queue) {
       await apply(queue, [ANIMASU, SAMEHADAKU, { ...ANIMASU, name: "off", enabled: false }]);
-      const readings = async (more: Row = {}) => (await read(queue, { reader_seconds: 20, ...more }))["readings"];
+      const sourceReads = async (more: Row = {}) =>
+        (await read(queue, { reader_seconds: 20, ...more }))["source_reads"];
       const aged = (seconds: number) =>
         queue.sql`update keepstream.source_lists set fetched_at = now() - make_interval(secs => ${seconds}) where true`;
-      assert.deepEqual((await read(queue))["readings"], {}, "who only looks claims nothing");
-      assert.deepEqual(await readings(), { animasu: true, samehadaku: true });
-      assert.deepEqual(await readings(), { animasu: false, samehadaku: false });
-      assert.deepEqual(await readings({ episode: 2 }), { animasu: true, samehadaku: true }, "episodes are separate");
-      assert.deepEqual(await readings({ mal_id: 1 }), { animasu: true, samehadaku: true });
+      assert.deepEqual((await read(queue))["source_reads"], {}, "who only looks claims nothing");
+      assert.deepEqual(await sourceReads(), { animasu: true, samehadaku: true });
+      assert.deepEqual(await sourceReads(), { animasu: false, samehadaku: false });
+      assert.deepEqual(await sourceReads({ episode: 2 }), { animasu: true, samehadaku: true }, "episodes are separate");
+      assert.deepEqual(await sourceReads({ mal_id: 1 }), { animasu: true, samehadaku: true });
       await queue
         .sql`update keepstream.source_reads set until = now() - interval '1 second' where provider = 'samehadaku'`;
-      assert.deepEqual(await readings(), { animasu: false, samehadaku: true }, "a reader that died");
+      assert.deepEqual(await sourceReads(), { animasu: false, samehadaku: true }, "a reader that died");
 
       await save(queue, { animasu: { state: "ok", servers: [server()], due_seconds: 300 } });
-      assert.deepEqual(await readings(), { samehadaku: false });
-      assert.deepEqual(await readings({ refresh: true }), { samehadaku: false }, "read a moment ago");
+      assert.deepEqual(await sourceReads(), { samehadaku: false });
+      assert.deepEqual(await sourceReads({ refresh: true }), { samehadaku: false }, "read a moment ago");
       await aged(61);
-      assert.deepEqual(await readings(), { samehadaku: false });
-      assert.deepEqual(await readings({ refresh: true }), { animasu: true, samehadaku: false });
-      assert.deepEqual(await readings({ refresh: true }), { animasu: false, samehadaku: false });
+      assert.deepEqual(await sourceReads(), { samehadaku: false });
+      assert.deepEqual(await sourceReads({ refresh: true }), { animasu: true, samehadaku: false });
+      assert.deepEqual(await sourceReads({ refresh: true }), { animasu: false, samehadaku: false });
       await queue.sql`delete from keepstream.source_reads where true`;
       await aged(299);
-      assert.deepEqual(await readings(), { samehadaku: true });
+      assert.deepEqual(await sourceReads(), { samehadaku: true });
       await aged(301);
-      assert.deepEqual(await readings(), { animasu: true, samehadaku: false });
+      assert.deepEqual(await sourceReads(), { animasu: true, samehadaku: false });
       await save(queue, { animasu: { state: "ok" }, samehadaku: { state: "ok" } });
       await aged(1199);
-      assert.deepEqual(await readings(), {});
+      assert.deepEqual(await sourceReads(), {});
       await aged(1201);
       assert.deepEqual(
-        await readings(),
+        await sourceReads(),
         { animasu: true, samehadaku: true },
         "saving ended the claims; 20 min when not said",
       );
       const [row] = await queue
         .sql`select extract(epoch from max(until) - now())::float8 as left from keepstream.source_reads`;
       assert.ok(row!["left"] > 15 && row!["left"] <= 20);
-      await readings({ mal_id: 2, reader_seconds: 9999 });
+      await sourceReads({ mal_id: 2, reader_seconds: 9999 });
       const [most] = await queue
         .sql`select extract(epoch from max(until) - now())::float8 as left from keepstream.source_reads`;
       assert.ok(most!["left"] > 55 && most!["left"] <= 60);
@@ -205,8 +206,8 @@ export const EPISODE: readonly Scenario[] = [
       try {
         await read(queue, { client: "a", mal_id: 1 });
         const refused = await read(queue, { client: "a", reader_seconds: 20 });
-        assert.deepEqual([(refused["rate_limit"] as Row)["allowed"], refused["readings"]], [false, {}]);
-        assert.deepEqual((await read(queue, { client: "b", reader_seconds: 20 }))["readings"], { animasu: true });
+        assert.deepEqual([(refused["rate_limit"] as Row)["allowed"], refused["source_reads"]], [false, {}]);
+        assert.deepEqual((await read(queue, { client: "b", reader_seconds: 20 }))["source_reads"], { animasu: true });
       } finally {
         await queue.sql`update keepstream.settings set client_requests_per_minute = 120 where singleton`;
       }
@@ -252,7 +253,8 @@ export const EPISODE: readonly Scenario[] = [
       const fail = (episode: number, code = "timeout") =>
         queue.rpc("save_sources", { mal_id: 1, episode, lists: { animasu: { state: "failed", code } } });
       const openCircuits = async () => (await read(queue))["open_circuits"] as Record<string, Row>;
-      const readings = async (episode: number) => (await read(queue, { episode, reader_seconds: 20 }))["readings"];
+      const sourceReads = async (episode: number) =>
+        (await read(queue, { episode, reader_seconds: 20 }))["source_reads"];
       await fail(1);
       await fail(2, "network");
       assert.deepEqual(await openCircuits(), {});
@@ -260,15 +262,15 @@ export const EPISODE: readonly Scenario[] = [
       const animasu = (await openCircuits())["animasu"]!;
       assert.equal(animasu["code"], "http_5xx");
       assert.ok((animasu["due_in_seconds"] as number) >= 14 && (animasu["due_in_seconds"] as number) <= 30);
-      assert.deepEqual(await readings(9), { samehadaku: true }, "not due: nobody is sent");
+      assert.deepEqual(await sourceReads(9), { samehadaku: true }, "not due: nobody is sent");
       await fail(4, "blocked");
       assert.ok(((await openCircuits())["animasu"]!["due_in_seconds"] as number) >= 29);
 
       await queue.sql`update keepstream.provider_health set due_at = now() - interval '1 second' where true`;
-      assert.deepEqual(await readings(10), { animasu: true, samehadaku: true });
-      assert.deepEqual(await readings(11), { animasu: false, samehadaku: true }, "one look is enough");
+      assert.deepEqual(await sourceReads(10), { animasu: true, samehadaku: true });
+      assert.deepEqual(await sourceReads(11), { animasu: false, samehadaku: true }, "one look is enough");
       await fail(10);
-      assert.deepEqual(await readings(12), { samehadaku: true });
+      assert.deepEqual(await sourceReads(12), { samehadaku: true });
       for (let turn = 0; turn < 30; turn++) await fail(20 + turn);
       assert.ok(((await openCircuits())["animasu"]!["due_in_seconds"] as number) <= 900);
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { QueueFixture, Scenario } from "../queue_fixture.ts";
 import { outcome, type Row } from "../rpc.ts";
 
-type Answer = Record<"readings" | "source_lists" | "open_circuits", Record<string, Row>>;
+type Answer = Record<"source_reads" | "source_lists" | "open_circuits", Record<string, Row>>;
 
 const read = async (queue: QueueFixture, more: Row = {}) =>
   (await queue.rpc<{ read_episode: Answer }>("read_episode", { mal_id: 1, episode: 1, reader_seconds: 20, ...more }))[
@@ -21,17 +21,17 @@ const PROVIDERS = ["animasu", "samehadaku"].map((name) => ({ name, recipe: "page
 const apply = (queue: QueueFixture, entries: readonly Row[]) =>
   queue.rpc("apply_providers", { entries, dry_run: false });
 
-export const READINGS: readonly Scenario[] = [
+export const SOURCE_READS: readonly Scenario[] = [
   {
     name: "another title's, episode's or provider's list is no list of this one; an old one is due",
     async run(queue) {
       await save(queue, "stranger", { state: "ok" });
-      assert.deepEqual((await read(queue)).readings, { animasu: true, samehadaku: true });
+      assert.deepEqual((await read(queue)).source_reads, { animasu: true, samehadaku: true });
       for (const { name } of PROVIDERS) await save(queue, name, { state: "ok" });
-      assert.deepEqual((await read(queue)).readings, {});
-      assert.deepEqual((await read(queue, { episode: 2 })).readings, { animasu: true, samehadaku: true });
-      assert.deepEqual((await read(queue, { mal_id: 2, reader_seconds: 0 })).readings, {});
-      assert.deepEqual((await read(queue, { mal_id: 2, reader_seconds: 1 })).readings, {
+      assert.deepEqual((await read(queue)).source_reads, {});
+      assert.deepEqual((await read(queue, { episode: 2 })).source_reads, { animasu: true, samehadaku: true });
+      assert.deepEqual((await read(queue, { mal_id: 2, reader_seconds: 0 })).source_reads, {});
+      assert.deepEqual((await read(queue, { mal_id: 2, reader_seconds: 1 })).source_reads, {
         animasu: true,
         samehadaku: true,
       });
@@ -47,10 +47,10 @@ export const READINGS: readonly Scenario[] = [
         queue.sql`update keepstream.source_lists set fetched_at = now() - make_interval(mins => ${minutes}) where true`;
       await age(19);
       const early = await read(queue);
-      assert.deepEqual(early.readings, {});
+      assert.deepEqual(early.source_reads, {});
       assert.ok(Math.abs((early.source_lists["samehadaku"]!["due_in_seconds"] as number) - 60) < 30);
       await age(21);
-      assert.deepEqual((await read(queue)).readings, { samehadaku: true });
+      assert.deepEqual((await read(queue)).source_reads, { samehadaku: true });
       await queue.sql`update keepstream.provider_health set failed_at = now() - interval '1 hour' where true`;
       await fail(queue, "animasu", 1);
       assert.ok(((await read(queue)).open_circuits["animasu"]!["age_seconds"] as number) < 600);
@@ -61,7 +61,7 @@ export const READINGS: readonly Scenario[] = [
     async run(queue) {
       await fail(queue, "animasu", 3);
       await queue.sql`update keepstream.provider_health set due_at = now() - interval '1 second' where true`;
-      assert.equal((await read(queue, { mal_id: 7, episode: 9 })).readings["animasu"], true);
+      assert.equal((await read(queue, { mal_id: 7, episode: 9 })).source_reads["animasu"], true);
       const claims = () =>
         queue.sql`select mal_id, episode from keepstream.source_reads where provider = 'animasu'`.then((rows) =>
           rows.map((row) => [row["mal_id"], row["episode"]])
@@ -80,7 +80,7 @@ export const READINGS: readonly Scenario[] = [
         (sql) => sql`select public.save_sources(1, 1, ${sql.json(lists)})`,
         () => read(queue),
       ) as Answer;
-      assert.deepEqual(answer.readings, {});
+      assert.deepEqual(answer.source_reads, {});
     },
   },
   {
@@ -216,10 +216,10 @@ export const READINGS: readonly Scenario[] = [
     async run(queue) {
       await queue.rpc("takedown", { mal_id: 1, episode: 1 });
       const taken = await read(queue) as Answer & { taken_down: boolean };
-      assert.deepEqual([taken.taken_down, taken.readings], [true, {}]);
+      assert.deepEqual([taken.taken_down, taken.source_reads], [true, {}]);
       await save(queue, "animasu", { state: "ok" });
       assert.deepEqual((await read(queue)).source_lists, {});
-      assert.deepEqual((await read(queue, { episode: 2 })).readings, { animasu: true, samehadaku: true });
+      assert.deepEqual((await read(queue, { episode: 2 })).source_reads, { animasu: true, samehadaku: true });
     },
   },
 ];
