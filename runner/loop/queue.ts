@@ -276,7 +276,7 @@ export function createQueue(options: { url: string; key: string; worker: string;
     /** Does what pg_cron should. Answers how many leases were reclaimed; null: the last sweep is recent, or another runner is at it. */
     async sweepIfOverdue(): Promise<number | null> {
       const swept = await call("sweep_if_overdue", { seconds: SWEEP_OVERDUE_SECONDS });
-      return z.object({ reaped: z.number() }).nullable().parse(swept)?.reaped ?? null;
+      return z.object({ rescued: z.number() }).nullable().parse(swept)?.rescued ?? null;
     },
 
     async counts(): Promise<Readonly<Record<string, unknown>>> {

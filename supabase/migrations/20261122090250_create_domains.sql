@@ -38,7 +38,7 @@ create domain keepstream.replica_state as text
   constraint replica_state_is_known check (value in ('pending', 'uploading', 'verified', 'failed', 'missing'));
 create domain keepstream.event_kind as text
   constraint event_kind_is_known check (value in (
-    'enqueued', 'claimed', 'uploading', 'completed', 'failed', 'released', 'reaped', 'revived', 'rearchived',
+    'enqueued', 'claimed', 'uploading', 'completed', 'failed', 'released', 'rescued', 'revived', 'rearchived',
     'cancel_requested', 'cancelled', 'source_added', 'replica_verified', 'replica_failed', 'replica_missing', 'replica_lost', 'replica_hashed',
     'promoted',
     'taken_down', 'takedown_lifted'

@@ -37,7 +37,7 @@ create table public.video_queue (
 
 comment on table public.video_queue is 'One job per video: pending → downloading → uploading → ready | failed.';
 comment on column public.video_queue.attempts is 'Claims since the last reset, less those given back.';
-comment on column public.video_queue.retry_count is 'Failures and reaps since the last reset.';
+comment on column public.video_queue.retry_count is 'Failures and rescues since the last reset.';
 comment on column public.video_queue.run_at is 'Not claimed before this moment.';
 comment on column public.video_queue.priority is '0 first … 3 last.';
 comment on column public.video_queue.terminal_at is 'Set on a dead letter: claimed again only after a new source or an operator.';

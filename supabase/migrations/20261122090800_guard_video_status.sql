@@ -95,7 +95,7 @@ begin
       when job.status = 'downloading' then 'claimed'
       when job.status = 'uploading' then 'uploading'
       when job.status = 'failed' and old.lease_token is null then 'cancelled'
-      when job.status = 'failed' and old.lease_expires_at <= moment then 'reaped'
+      when job.status = 'failed' and old.lease_expires_at <= moment then 'rescued'
       when job.status = 'failed' then 'failed'
       when old.lease_token is not null then 'released'
       when old.status = 'ready' then 'rearchived'

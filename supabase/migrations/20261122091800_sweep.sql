@@ -19,7 +19,7 @@ as $$
 declare
   moment timestamptz := clock_timestamp();
   expired uuid[];
-  reaped int;
+  rescued int;
   copies int;
   pruned int;
   due boolean;
@@ -56,11 +56,11 @@ begin
     delete from keepstream.video_leases v using moved m where v.queue_id = m.id
   ), noted as (
     insert into keepstream.events (id, queue_id, at, kind, to_status, lease_epoch, worker, error_class, detail, previous)
-    select m.last_event, m.id, moment, 'reaped', 'failed', m.lease_epoch, m.holder, m.error_class,
+    select m.last_event, m.id, moment, 'rescued', 'failed', m.lease_epoch, m.holder, m.error_class,
       jsonb_build_object('error', m.error_message, 'attempt', m.attempts, 'terminal', m.terminal_at is not null), m.previous
     from moved m
   )
-  select count(*) into reaped from moved;
+  select count(*) into rescued from moved;
 
   with expired as materialized (
     select r.id from public.video_replicas r
@@ -75,7 +75,7 @@ begin
   from expired where r.id = expired.id;
   get diagnostics copies = row_count;
 
-  -- All that follows is best effort: that it fails, waits, or takes longer than it may, must not keep a lease from being reaped.
+  -- All that follows is best effort: that it fails, waits, or takes longer than it may, must not keep a lease from being rescued.
   begin
     pruned := keepstream.clear_up(moment);
   exception when query_canceled or assert_failure or others then
@@ -110,10 +110,10 @@ begin
   if due then
     perform keepstream.request_wake(force := true);
   end if;
-  return jsonb_build_object('reaped', reaped, 'replicas_reaped', copies, 'events_pruned', pruned, 'woken', due);
+  return jsonb_build_object('rescued', rescued, 'replicas_rescued', copies, 'events_pruned', pruned, 'woken', due);
 end
 $$;
-comment on function public.sweep() is 'Reaps dead leases, repeats the wake while work is due, drops what is older than its retention, schedules itself with pg_cron. Safe to run at any time, twice at once.';
+comment on function public.sweep() is 'Rescues dead leases, repeats the wake while work is due, drops what is older than its retention, schedules itself with pg_cron. Safe to run at any time, twice at once.';
 
 create function keepstream.clear_up(moment timestamptz) returns int
 language plpgsql security definer set search_path = '' set lock_timeout = '250ms'

@@ -38,7 +38,7 @@ const CHECKS: Readonly<Record<string, string>> = {
       where r.store_id = s.id and (r.state = 'verified' or r.missing_since is not null))`,
   "10: attempts at most max": `
     select 1 from public.video_queue where attempts > max_attempts or attempts < 0`,
-  "10, 11: attempts = claims − releases, retry_count = failures + reaps, since the last reset": `
+  "10, 11: attempts = claims − releases, retry_count = failures + rescues, since the last reset": `
     with last_reset as (
       select e.queue_id, max(e.id) as id from keepstream.events e
       where e.kind in ('enqueued', 'rearchived') or (e.kind = 'revived' and e.detail ->> 'reset' = 'true') group by e.queue_id
@@ -46,15 +46,15 @@ const CHECKS: Readonly<Record<string, string>> = {
     select 1 from public.video_queue q join last_reset l on l.queue_id = q.id
     where q.attempts <> (select count(*) filter (where e.kind = 'claimed') - count(*) filter (where e.kind = 'released')
         from keepstream.events e where e.queue_id = q.id and e.id > l.id)
-      or q.retry_count <> (select count(*) filter (where e.kind in ('failed', 'reaped'))
+      or q.retry_count <> (select count(*) filter (where e.kind in ('failed', 'rescued'))
         from keepstream.events e where e.queue_id = q.id and e.id > l.id)`,
   "19: one completed event per archive": `
     select 1 from keepstream.events e where e.kind = 'completed'
     group by e.queue_id, e.lease_epoch having count(*) > 1`,
-  "20: claims = completed + failed + released + reaped + held": `
+  "20: claims = completed + failed + released + rescued + held": `
     select 1 from (
       select e.queue_id, count(*) filter (where e.kind = 'claimed') as claims,
-        count(*) filter (where e.kind in ('completed', 'failed', 'released', 'reaped')) as ends
+        count(*) filter (where e.kind in ('completed', 'failed', 'released', 'rescued')) as ends
       from keepstream.events e group by e.queue_id
     ) c left join public.video_queue q on q.id = c.queue_id
     where c.claims <> c.ends + (q.lease_token is not null)::int

@@ -225,7 +225,7 @@ export function cancel(job: ModelJob): Verdict {
   return "accepted";
 }
 
-export function reap(job: ModelJob): void {
+export function rescue(job: ModelJob): void {
   if (job.cancelRequested) failTerminally(job, "cancelled");
   else failForNow(job, "lease_expired");
 }

@@ -368,8 +368,8 @@ class ModelRun {
   private async sweep(): Promise<string> {
     const [{ sweep } = {}] = await this.queue.rpc<{ sweep: Row }>("sweep");
     const expired = [...this.jobs.values()].filter((job) => this.seen.get(job.id)!.expired);
-    assert.equal(sweep!["reaped"], expired.length);
-    for (const job of expired) model.reap(job);
+    assert.equal(sweep!["rescued"], expired.length);
+    for (const job of expired) model.rescue(job);
     return expired.map((job) => job.key).join(", ");
   }
 

@@ -250,10 +250,10 @@ export const CONCURRENCY: readonly Scenario[] = [
       await other`select from public.video_replicas for update`;
       await other`select from public.video_queue for update`;
       const [{ sweep } = {}] = await queue.rpc<{ sweep: Row }>("sweep");
-      assert.deepEqual([sweep!["reaped"], sweep!["replicas_reaped"]], [0, 0]);
+      assert.deepEqual([sweep!["rescued"], sweep!["replicas_rescued"]], [0, 0]);
       await other`rollback`;
       const [{ sweep: free } = {}] = await queue.rpc<{ sweep: Row }>("sweep");
-      assert.deepEqual([free!["reaped"], free!["replicas_reaped"]], [1, 1]);
+      assert.deepEqual([free!["rescued"], free!["replicas_rescued"]], [1, 1]);
     },
   },
   {

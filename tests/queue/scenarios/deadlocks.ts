@@ -170,7 +170,7 @@ export const DEADLOCKS: readonly Scenario[] = [
     },
   },
   {
-    name: "a sweep ends no job that another transaction holds, and reaps on; the next sweep ends it",
+    name: "a sweep ends no job that another transaction holds, and rescues on; the next sweep ends it",
     async run(queue) {
       const held = await queue.enqueue();
       const dying = await queue.downloading({ priority: 0 });
@@ -180,7 +180,7 @@ export const DEADLOCKS: readonly Scenario[] = [
       await other`begin`;
       await other`select from public.video_queue where id = ${held["id"] as string} for update`;
       const [{ sweep } = {}] = await rpc<{ sweep: Row }>(await impatient(queue), "sweep");
-      assert.equal(sweep!["reaped"], 1);
+      assert.equal(sweep!["rescued"], 1);
       const [{ queue_counts } = {}] = await queue.rpc<{ queue_counts: Row }>("queue_counts");
       assert.equal(queue_counts!["clearing_error"], null, "it waited, and gave up");
       await other`rollback`;
@@ -323,7 +323,7 @@ async function storm(queue: QueueFixture): Promise<void> {
   assert.deepEqual(unexpected.map(([code, names]) => [code, [...names]]), [], `seed ${seed}`);
   assert.deepEqual(await brokenInvariants(queue.sql), [], `seed ${seed}`);
   const rows = await queue.sql`select distinct kind from keepstream.events`;
-  const missing = ["completed", "reaped", "taken_down", "rearchived", "replica_verified", "promoted", "source_added"]
+  const missing = ["completed", "rescued", "taken_down", "rearchived", "replica_verified", "promoted", "source_added"]
     .filter((kind) => !rows.some((row) => row["kind"] === kind));
   assert.deepEqual(missing, [], `seed ${seed}: little happened`);
 }

@@ -61,7 +61,7 @@ export const DERIVED: readonly Scenario[] = [
       await queue.claimOne();
       await queue.travel(121);
       await move("failed");
-      assert.equal((await last()).kind, "reaped", "its lease had run out");
+      assert.equal((await last()).kind, "rescued", "its lease had run out");
     },
   },
   {
@@ -209,7 +209,7 @@ export const DERIVED: readonly Scenario[] = [
       await queue.rpc("claim_replica_repairs", { limit: 50, lease_seconds: 60 });
       await queue.travel(61);
       const sweep = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep;
-      assert.equal((await sweep())["replicas_reaped"], 50);
+      assert.equal((await sweep())["replicas_rescued"], 50);
       const [delays] = await queue.sql`
         select min(run_at - updated_at) >= interval '5 seconds' and max(run_at - updated_at) <= interval '30 seconds' as fit
         from public.video_replicas where state = 'failed'`;

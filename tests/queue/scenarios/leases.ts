@@ -20,7 +20,7 @@ async function buffers(queue: QueueFixture, query: string): Promise<number> {
 
 export const LEASES: readonly Scenario[] = [
   {
-    name: "a claim that is open across sweeps → its lease is found once it commits, and reaped",
+    name: "a claim that is open across sweeps → its lease is found once it commits, and rescued",
     async run(queue) {
       const job = await queue.enqueue();
       const slow = queue.connect("postgres");
@@ -33,17 +33,17 @@ export const LEASES: readonly Scenario[] = [
       await slow`commit`;
       assert.deepEqual(await leased(queue), new Set([job["id"]]));
       await queue.travel(121);
-      assert.equal((await sweep(queue))["reaped"], 1);
+      assert.equal((await sweep(queue))["rescued"], 1);
     },
   },
   {
-    name: "the claim of a long lease has left the history → the lease is still found, and reaped",
+    name: "the claim of a long lease has left the history → the lease is still found, and rescued",
     async run(queue) {
       const job = await queue.downloading();
       await queue.sql`delete from keepstream.events where true`;
       assert.deepEqual(await leased(queue), new Set([job.id]));
       await queue.travel(121);
-      assert.equal((await sweep(queue))["reaped"], 1);
+      assert.equal((await sweep(queue))["rescued"], 1);
     },
   },
   {
@@ -117,13 +117,13 @@ export const LEASES: readonly Scenario[] = [
     },
   },
   {
-    name: "the class lease_expired is gone → leases are reaped all the same",
+    name: "the class lease_expired is gone → leases are rescued all the same",
     async run(queue) {
       const job = await queue.downloading();
       await queue.travel(121);
       const [policy] = await queue.sql`delete from keepstream.error_classes where name = 'lease_expired' returning *`;
       try {
-        assert.equal((await sweep(queue))["reaped"], 1);
+        assert.equal((await sweep(queue))["rescued"], 1);
       } finally {
         await queue.sql`insert into keepstream.error_classes ${queue.sql(policy!)}`;
       }
@@ -131,7 +131,7 @@ export const LEASES: readonly Scenario[] = [
     },
   },
   {
-    name: "a reaped job → its row and its event say whether it is dead, and nothing of its holder is left",
+    name: "a rescued job → its row and its event say whether it is dead, and nothing of its holder is left",
     async run(queue) {
       const job = await queue.downloading();
       const last = await queue.downloading();
@@ -141,7 +141,7 @@ export const LEASES: readonly Scenario[] = [
       await queue.sql`update public.video_queue set attempts = max_attempts where id = ${last.id}`;
       const before = await queue.row(job.id);
       await queue.travel(121);
-      assert.equal((await sweep(queue))["reaped"], 2);
+      assert.equal((await sweep(queue))["rescued"], 2);
       for (const [{ id }, terminal] of [[job, false], [last, true]] as const) {
         const row = await queue.row(id);
         assert.deepEqual(
@@ -150,7 +150,7 @@ export const LEASES: readonly Scenario[] = [
         );
         assert.ok(row["updated_at"]! > before["updated_at"]!);
         const [event] = await queue.sql`
-          select worker, error_class, detail from keepstream.events where queue_id = ${id} and kind = 'reaped'`;
+          select worker, error_class, detail from keepstream.events where queue_id = ${id} and kind = 'rescued'`;
         assert.deepEqual({ ...event }, {
           worker: "runner-a",
           error_class: "lease_expired",
@@ -160,7 +160,7 @@ export const LEASES: readonly Scenario[] = [
     },
   },
   {
-    name: "a reaped job is due in 5 to 30 seconds, by the session's own chance, also when the class is gone",
+    name: "a rescued job is due in 5 to 30 seconds, by the session's own chance, also when the class is gone",
     async run(queue) {
       const sql = queue.connect("postgres");
       const waits = async () => {

@@ -236,10 +236,10 @@ export const LIMITS: readonly Scenario[] = [
       await queue.travel(121);
       const now = async () => (await queue.sql`select clock_timestamp()::text as now`)[0]!["now"] as string;
       const before = await now();
-      for (const [reaped, lists] of [[1000, 1], [1, 0]]) {
+      for (const [rescued, lists] of [[1000, 1], [1, 0]]) {
         const [{ sweep } = {}] = await queue.rpc<{ sweep: Row }>("sweep");
         const [row] = await queue.sql`select count(*)::int as lists from keepstream.source_lists`;
-        assert.deepEqual([sweep!["reaped"], row!["lists"]], [reaped, lists]);
+        assert.deepEqual([sweep!["rescued"], row!["lists"]], [rescued, lists]);
       }
       const [delays] = await queue.sql`
         select min(run_at) - ${before} >= interval '5 seconds' and max(run_at) - ${await now()} <= interval '30 seconds'

@@ -111,7 +111,7 @@ export const RIGHTS: readonly Scenario[] = [
       for (const { id } of [uploading, downloaded, failing, released, taken, ended, dying]) {
         await assertDenied(queue, id);
       }
-      assert.equal((await queue.events(dying.id)).at(-1), "reaped");
+      assert.equal((await queue.events(dying.id)).at(-1), "rescued");
       await queue.travel(100_000);
       assert.equal((await queue.claim(50)).length, 0);
       assert.deepEqual(await brokenInvariants(queue.sql), []);

@@ -605,14 +605,14 @@ export const TRANSITIONS: readonly Scenario[] = [
     },
   },
   {
-    name: "sweep reaps a lease that ran out, and no other: failed(lease_expired), due in 5 to 30 seconds",
+    name: "sweep rescues a lease that ran out, and no other: failed(lease_expired), due in 5 to 30 seconds",
     async run(queue) {
       const job = await queue.downloading();
       await queue.travel(60);
       const fresh = await queue.downloading();
       await queue.travel(61);
       const [{ sweep } = {}] = await queue.rpc<{ sweep: Record<string, unknown> }>("sweep");
-      assert.equal(sweep!["reaped"], 1);
+      assert.equal(sweep!["rescued"], 1);
       const row = await queue.row(job.id);
       assert.equal(row["status"], "failed");
       assert.equal(row["error_class"], "lease_expired");
@@ -623,7 +623,7 @@ export const TRANSITIONS: readonly Scenario[] = [
       const [{ seconds } = {}] = await queue
         .sql`select extract(epoch from run_at - updated_at)::float8 as seconds from public.video_queue where id = ${job.id}`;
       assert.ok(Number(seconds) >= 4.5 && Number(seconds) <= 30.5, `${seconds}`);
-      assert.equal((await queue.events(job.id)).at(-1), "reaped");
+      assert.equal((await queue.events(job.id)).at(-1), "rescued");
       assert.equal((await queue.row(fresh.id))["status"], "downloading");
       assert.equal(
         await queue.refusal("update_video_queue_status", {
@@ -638,7 +638,7 @@ export const TRANSITIONS: readonly Scenario[] = [
       assert.equal(again.id, job.id);
       assert.equal(again.lease_epoch, 2);
       const [{ sweep: nothing } = {}] = await queue.rpc<{ sweep: Record<string, unknown> }>("sweep");
-      assert.equal(nothing!["reaped"], 0);
+      assert.equal(nothing!["rescued"], 0);
     },
   },
   {

@@ -153,7 +153,7 @@ export const UPKEEP: readonly Scenario[] = [
     },
   },
   {
-    name: "sweep reaps and wakes though it cannot clear up, and queue_counts says why until it can again",
+    name: "sweep rescues and wakes though it cannot clear up, and queue_counts says why until it can again",
     async run(queue) {
       // The last thing that is cleared up, so that the rest had been.
       await queue.sql`
@@ -170,7 +170,7 @@ export const UPKEEP: readonly Scenario[] = [
         await queue.travel(121);
         await queue.sql`insert into keepstream.client_limits values ('fast', now() - interval '1 minute')`;
         const first = (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep;
-        assert.deepEqual([first["reaped"], first["events_pruned"], first["woken"]], [1, 0, true]);
+        assert.deepEqual([first["rescued"], first["events_pruned"], first["woken"]], [1, 0, true]);
         assert.equal((await queue.row(job.id))["error_class"], "lease_expired");
         assert.equal((await counts(queue))["clearing_error"], WHY);
         const before = await state();
@@ -202,7 +202,7 @@ export const UPKEEP: readonly Scenario[] = [
         insert into public.video_replicas (store_id, target, state, attempts, lease_token, lease_owner, lease_expires_at)
         select s.id, 'hf-' || n, 'uploading', 1, gen_random_uuid(), 'w', now() - interval '1 second'
         from public.video_store s, generate_series(2, 1002) n`;
-      const copies = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep["replicas_reaped"];
+      const copies = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep["replicas_rescued"];
       assert.deepEqual([await copies(), await copies(), await copies()], [1000, 1, 0]);
     },
   },

@@ -558,7 +558,7 @@ export const WAKE: readonly Scenario[] = [
         await session`select from public.claim_pending_videos(1)`;
         await session`update public.video_queue set lease_expires_at = now() - interval '1 second' where lease_token is not null`;
         const [row] = await session<{ sweep: Row }[]>`select public.sweep()`;
-        assert.equal(row!.sweep["reaped"], 1, statement);
+        assert.equal(row!.sweep["rescued"], 1, statement);
         const [counted] = await session<{ error: string | null }[]>`
           select public.queue_counts() ->> 'clearing_error' as error`;
         if (why === null) assert.equal(counted!.error, null);
@@ -580,7 +580,7 @@ export const WAKE: readonly Scenario[] = [
       await queue.sql`update keepstream.event_retention set swept_at = swept_at - interval '61 seconds' where true`;
       const [a, b] = [queue.connect("service_role"), queue.connect("service_role")];
       await a`begin`;
-      assert.equal((await ask(a))!["reaped"], 1);
+      assert.equal((await ask(a))!["rescued"], 1);
       assert.equal(await ask(b), null, "another is at it");
       await a`commit`;
       assert.equal(await ask(b), null);

@@ -51,7 +51,7 @@ async function secondsUntilReaped(ask: Ask, { id, since }: { id: string; since: 
   for (;;) {
     const [event] = await ask((sql) =>
       sql<{ at: Date }[]>`
-        select at from keepstream.events where queue_id = ${id} and kind = 'reaped' and at > ${since} order by id limit 1`
+        select at from keepstream.events where queue_id = ${id} and kind = 'rescued' and at > ${since} order by id limit 1`
     );
     if (event) return (event.at.getTime() - since.getTime()) / 1000;
     await pause(100);
