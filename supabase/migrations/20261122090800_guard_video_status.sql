@@ -68,7 +68,7 @@ begin
       if not exists (select from public.video_candidates c where c.queue_id = job.id and c.state = 'live') then
         update public.video_candidates c set state = 'live' where c.queue_id = job.id;
       end if;
-      perform keepstream.request_wake();
+      perform keepstream.notify_runner();
     end if;
     job.terminal_at := null;
     job.finished_at := null;

@@ -58,7 +58,7 @@ begin
     from claimed c;
     get diagnostics claimed = row_count;
     wanted := wanted - claimed;
-    exit when wanted = 0 or not keepstream.answer_wake();
+    exit when wanted = 0 or not keepstream.ack_notification();
   end loop;
 end
 $$;

@@ -12,7 +12,7 @@ as $$
 $$;
 comment on function public.leased_videos() is 'The jobs that are leased, by whom, with which token, and until when.';
 
--- What time alone brings about: leases run out, wakes get lost, history grows old. It waits for nobody.
+-- What time alone brings about: leases run out, notifications get lost, history grows old. It waits for nobody.
 create function public.sweep() returns jsonb
 language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off
 as $$
@@ -84,7 +84,7 @@ begin
     pruned := 0;
   end;
   begin
-    perform keepstream.keep_response();
+    perform keepstream.record_notification_response();
   exception when query_canceled or assert_failure or others then
     null; -- keepstream.last_notification says that it cannot be read
   end;
@@ -108,12 +108,12 @@ begin
     where r.state in ('pending', 'failed', 'missing') and r.run_at <= moment and r.attempts < r.max_attempts
   );
   if due then
-    perform keepstream.request_wake(force := true);
+    perform keepstream.notify_runner(force := true);
   end if;
-  return jsonb_build_object('rescued', rescued, 'replicas_rescued', copies, 'events_pruned', pruned, 'woken', due);
+  return jsonb_build_object('rescued', rescued, 'replicas_rescued', copies, 'events_pruned', pruned, 'notified', due);
 end
 $$;
-comment on function public.sweep() is 'Rescues dead leases, repeats the wake while work is due, drops what is older than its retention, schedules itself with pg_cron. Safe to run at any time, twice at once.';
+comment on function public.sweep() is 'Rescues dead leases, repeats the notification while work is due, drops what is older than its retention, schedules itself with pg_cron. Safe to run at any time, twice at once.';
 
 create function keepstream.clear_up(moment timestamptz) returns int
 language plpgsql security definer set search_path = '' set lock_timeout = '250ms'

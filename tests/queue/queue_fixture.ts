@@ -151,7 +151,7 @@ export function createQueueFixture(database: TestDatabase): QueueFixture {
         update public.video_replicas set run_at = run_at - make_interval(secs => ${seconds}),
           lease_expires_at = lease_expires_at - make_interval(secs => ${seconds}) where true`;
       await sql`
-        update keepstream.wake_state set woken_at = woken_at - make_interval(secs => ${seconds}),
+        update keepstream.notification_state set notified_at = notified_at - make_interval(secs => ${seconds}),
           failed_at = failed_at - make_interval(secs => ${seconds}) where true`;
       await sql`
         update keepstream.resource_leases set expires_at = expires_at - make_interval(secs => ${seconds}) where true`;
@@ -196,7 +196,7 @@ export function createQueueFixture(database: TestDatabase): QueueFixture {
       await sql`
         insert into public.providers (name, recipe, rights) values ('animasu', 'page', 'own work'), ('samehadaku', 'page', 'own work')`;
       await sql`
-        update keepstream.wake_state set woken_at = null, answered_at = null, request_id = null, wakes = 0, failed_at = null, last_error = null,
+        update keepstream.notification_state set notified_at = null, acked_at = null, request_id = null, sent_count = 0, failed_at = null, last_error = null,
           responded_at = null, status_code = null, response_error = null
         where true`;
       await sql`update keepstream.event_retention set pruned_through = 0, swept_at = null, failed_at = null, last_error = null where true`;

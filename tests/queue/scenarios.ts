@@ -16,14 +16,14 @@ import { REARCHIVE } from "./scenarios/rearchive.ts";
 import { RIGHTS } from "./scenarios/rights.ts";
 import { TRANSITIONS } from "./scenarios/transitions.ts";
 import { UPKEEP } from "./scenarios/upkeep.ts";
-import { WAKE } from "./scenarios/wake.ts";
+import { NOTIFICATION } from "./scenarios/notification.ts";
 
 export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   transitions: TRANSITIONS,
   candidates: CANDIDATES,
   archive: ARCHIVE,
   rearchive: REARCHIVE,
-  wake: WAKE,
+  notification: NOTIFICATION,
   "bad input": BAD_INPUT,
   episode: EPISODE,
   "source reads": SOURCE_READS,

@@ -63,7 +63,7 @@ Deno.test("service_role can read the queue but not write it past the functions",
       "delete from public.video_store where true",
       "update public.video_replicas set state = 'verified' where true",
       "select * from keepstream.events",
-      "select keepstream.send_wake()",
+      "select keepstream.send_notification()",
     ]
   ) {
     assert.equal(await outcome(database.serviceRole.unsafe(write)), "42501", write);

@@ -5,7 +5,7 @@ select plan(83);
 
 select has_table('public'::name, t, t || ' exists') from unnest(array['video_queue', 'video_candidates', 'video_store', 'video_replicas',
   'providers', 'catalogue', 'title_mappings', 'metadata_cache']::name[]) t;
-select has_table('keepstream'::name, t, t || ' exists') from unnest(array['events', 'error_classes', 'resource_leases', 'wake_state',
+select has_table('keepstream'::name, t, t || ' exists') from unnest(array['events', 'error_classes', 'resource_leases', 'notification_state',
   'source_lists', 'source_reads', 'provider_health', 'settings', 'client_limits', 'event_retention', 'video_leases',
   'rights_review', 'count_deltas', 'obsolete_copies']::name[]) t;
 select ok(not exists (select from pg_proc p where p.proconfig::text ~ 'enable_' and p.proconfig::text !~ 'jit=off'),

@@ -61,12 +61,12 @@ interface Result extends Omit<Candidate, "sql"> {
 
 /** The groups of scenarios that are about a part; a mutant is shown to those. Whatever no line names is shown to all. */
 const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
-  [/wake|webhook/, ["wake", "upkeep", "concurrency"]],
+  [/notif|webhook/, ["notification", "upkeep", "concurrency"]],
   [/enqueue|candidate/, [
     "candidates",
     "transitions",
     "bad input",
-    "wake",
+    "notification",
     "episode",
     "archive",
     "concurrency",
@@ -88,7 +88,7 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
       "transitions",
       "candidates",
       "archive",
-      "wake",
+      "notification",
       "bad input",
       "upkeep",
       "concurrency",
@@ -101,7 +101,7 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
   [/resource|sweep|prune|operator|counts/, [
     "upkeep",
     "transitions",
-    "wake",
+    "notification",
     "archive",
     "concurrency",
     "leases",

@@ -66,7 +66,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "44: a wake's signature holds for its own id, time and body alone",
+    name: "44: a notification's signature holds for its own id, time and body alone",
     async run(queue) {
       const sign = async (id: string, at: number, body: string, secret: string) => {
         const [row] = await queue

@@ -15,7 +15,7 @@ async function overtaken(queue: QueueFixture, meanwhile: (sql: Sql) => PromiseLi
   const { admin, name } = queue.database;
   const owner = `owner_of_${name}`;
   // Both changes lock all four tables before any of their rows in the catalogue, which a vacuum under way would wait for.
-  const tables = "public.video_queue, keepstream.events, keepstream.video_leases, keepstream.wake_state";
+  const tables = "public.video_queue, keepstream.events, keepstream.video_leases, keepstream.notification_state";
   await admin.unsafe(`
     lock table ${tables} in access exclusive mode;
     create role ${owner};
@@ -28,7 +28,7 @@ async function overtaken(queue: QueueFixture, meanwhile: (sql: Sql) => PromiseLi
     create policy gate on public.video_queue to ${owner} using (public.pass_gate());
     create policy open on keepstream.events to ${owner} using (true);
     create policy open on keepstream.video_leases to ${owner} using (true);
-    create policy open on keepstream.wake_state to ${owner} using (true);
+    create policy open on keepstream.notification_state to ${owner} using (true);
     alter function public.claim_pending_videos(int, text, int) owner to ${owner};
   `).simple();
   const gate = queue.connect("postgres");

@@ -201,7 +201,7 @@ export const DERIVED: readonly Scenario[] = [
     },
   },
   {
-    name: "copies whose maker fell silent → failed, due in 5 to 30 seconds, and then the sweep wakes for them",
+    name: "copies whose maker fell silent → failed, due in 5 to 30 seconds, and then the sweep notifies the runner",
     async run(queue) {
       await queue.archived();
       const targets = Array.from({ length: 50 }, (_, n) => `t-${n}`);
@@ -214,9 +214,9 @@ export const DERIVED: readonly Scenario[] = [
         select min(run_at - updated_at) >= interval '5 seconds' and max(run_at - updated_at) <= interval '30 seconds' as fit
         from public.video_replicas where state = 'failed'`;
       assert.equal(delays!["fit"], true);
-      assert.equal((await sweep())["woken"], false);
+      assert.equal((await sweep())["notified"], false);
       await queue.travel(31);
-      assert.equal((await sweep())["woken"], true);
+      assert.equal((await sweep())["notified"], true);
     },
   },
   {

@@ -113,7 +113,7 @@ export const LEASES: readonly Scenario[] = [
       assert.equal((await queue.claim()).length, 0);
       const next = await queue.enqueue();
       assert.equal((await queue.claimOne()).id, next["id"]);
-      assert.equal((await sweep(queue))["woken"], false, "nothing that a claim would take");
+      assert.equal((await sweep(queue))["notified"], false, "nothing that a claim would take");
     },
   },
   {

@@ -67,10 +67,10 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "a wake that fails is noted once a second, another reason at once, and never waits for the note",
+    name: "a notification that fails is noted once a second, another reason at once, and never waits for the note",
     async run(queue) {
       const note = async () => {
-        const [row] = await queue.sql`select failed_at, last_error from keepstream.wake_state`;
+        const [row] = await queue.sql`select failed_at, last_error from keepstream.notification_state`;
         return [(row!["failed_at"] as Date).getTime(), row!["last_error"]] as const;
       };
       await queue.enqueue();
@@ -86,12 +86,12 @@ export const LIMITS: readonly Scenario[] = [
       await queue.enqueue();
       const [at, reason] = await note();
       assert.ok(at >= again);
-      assert.match(String(reason), /not an http\(s\) address/);
+      assert.match(String(reason), /not an http\(s\) URL/);
 
       const [holder, asker] = [queue.connect("postgres"), queue.connect("postgres")];
       await asker`set statement_timeout = '3s'`; // the end of a statement, unlike a lock's, is nothing an enqueue forgives
       await holder`begin`;
-      await holder`select from keepstream.wake_state for update`;
+      await holder`select from keepstream.notification_state for update`;
       await asker`select public.enqueue_video(1, 1, 'animasu', 'https://a.test/')`;
       await holder`rollback`;
     },

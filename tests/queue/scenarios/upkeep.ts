@@ -153,7 +153,7 @@ export const UPKEEP: readonly Scenario[] = [
     },
   },
   {
-    name: "sweep rescues and wakes though it cannot clear up, and queue_counts says why until it can again",
+    name: "sweep rescues and notifies though it cannot clear up, and queue_counts says why until it can again",
     async run(queue) {
       // The last thing that is cleared up, so that the rest had been.
       await queue.sql`
@@ -170,7 +170,7 @@ export const UPKEEP: readonly Scenario[] = [
         await queue.travel(121);
         await queue.sql`insert into keepstream.client_limits values ('fast', now() - interval '1 minute')`;
         const first = (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep;
-        assert.deepEqual([first["rescued"], first["events_pruned"], first["woken"]], [1, 0, true]);
+        assert.deepEqual([first["rescued"], first["events_pruned"], first["notified"]], [1, 0, true]);
         assert.equal((await queue.row(job.id))["error_class"], "lease_expired");
         assert.equal((await counts(queue))["clearing_error"], WHY);
         const before = await state();
@@ -182,10 +182,10 @@ export const UPKEEP: readonly Scenario[] = [
         await other`select from keepstream.event_retention for update`;
         const sql = queue.connect("postgres");
         await sql`set statement_timeout = 500`;
-        assert.equal((await sql<{ sweep: Row }[]>`select public.sweep()`)[0]!.sweep["woken"], true);
+        assert.equal((await sql<{ sweep: Row }[]>`select public.sweep()`)[0]!.sweep["notified"], true);
         assert.deepEqual(await state(), before);
         await other`rollback`;
-        assert.equal((await sql<{ sweep: Row }[]>`select public.sweep()`)[0]!.sweep["woken"], true);
+        assert.equal((await sql<{ sweep: Row }[]>`select public.sweep()`)[0]!.sweep["notified"], true);
         assert.match((await state())["last_error"] as string, /statement timeout/);
       } finally {
         await queue.sql`drop function keepstream.refuse_to_clear cascade`;

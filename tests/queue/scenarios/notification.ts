@@ -1,4 +1,4 @@
-/** The nudge: sent once per burst, signed, never in the way of an enqueue, repeated until a claim answers it. */
+/** The notification: sent once per burst, signed, never in the way of an enqueue, repeated until a claim acknowledges it. */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { Webhook } from "standardwebhooks";
@@ -34,12 +34,12 @@ const send = (queue: QueueFixture) =>
     with taken as (delete from net.http_request_queue where true returning *)
     select id, url, headers, convert_from(body, 'UTF8') as body, timeout_milliseconds from taken order by id`;
 
-async function wakeState(queue: QueueFixture): Promise<Row> {
-  const [row] = await queue.sql<Row[]>`select * from keepstream.wake_state`;
+async function notificationState(queue: QueueFixture): Promise<Row> {
+  const [row] = await queue.sql<Row[]>`select * from keepstream.notification_state`;
   return row!;
 }
 
-export const WAKE: readonly Scenario[] = [
+export const NOTIFICATION: readonly Scenario[] = [
   {
     name: "sign_webhook equals the specification's own test vector, and the reference library for other secrets",
     async run(queue) {
@@ -65,33 +65,33 @@ export const WAKE: readonly Scenario[] = [
     async run(queue) {
       await configure(queue);
       const job = await queue.enqueue();
-      const [wake, ...rest] = await sent(queue.database.admin);
+      const [notification, ...rest] = await sent(queue.database.admin);
       assert.equal(rest.length, 0);
-      assert.equal(wake!.url, "http://127.0.0.1:7860/trigger");
-      assert.equal(wake!.timeout_milliseconds, 5000);
-      assert.equal(wake!.headers["content-type"], "application/json");
+      assert.equal(notification!.url, "http://127.0.0.1:7860/trigger");
+      assert.equal(notification!.timeout_milliseconds, 5000);
+      assert.equal(notification!.headers["content-type"], "application/json");
       const verified = await verifyWebhook(
         {
           headers: {
-            id: wake!.headers["webhook-id"]!,
-            timestamp: wake!.headers["webhook-timestamp"]!,
-            signature: wake!.headers["webhook-signature"]!,
+            id: notification!.headers["webhook-id"]!,
+            timestamp: notification!.headers["webhook-timestamp"]!,
+            signature: notification!.headers["webhook-signature"]!,
           },
-          body: wake!.body,
+          body: notification!.body,
         },
         { secrets: [SECRET], now: Date.now() / 1000 },
       );
       assert.ok(verified.ok, JSON.stringify(verified));
       assert.match(verified.value.id, /^msg_[0-9a-f]{32}$/);
-      const whole = JSON.stringify(wake);
+      const whole = JSON.stringify(notification);
       for (const secret of [SECRET, SECRET.slice(6), job["id"] as string, "a.test", "earer"]) {
         assert.ok(!whole.includes(secret), secret);
       }
-      const body = JSON.parse(wake!.body);
+      const body = JSON.parse(notification!.body);
       assert.deepEqual(Object.keys(body).sort(), ["timestamp", "type"]);
       assert.equal(body.type, "video_queue.waiting");
-      const state = await wakeState(queue);
-      assert.deepEqual([state["wakes"], state["answered_at"], state["last_error"]], ["1", null, null]);
+      const state = await notificationState(queue);
+      assert.deepEqual([state["sent_count"], state["acked_at"], state["last_error"]], ["1", null, null]);
       const [request] = await queue.database.admin`select id from net.http_request_queue`;
       assert.equal(state["request_id"], request!["id"]);
     },
@@ -106,9 +106,9 @@ export const WAKE: readonly Scenario[] = [
       });
       assert.equal((await send(queue)).length, 1);
       await queue.claim(8);
-      assert.equal((await wakeState(queue))["answered_at"], null, "a claim that got all it asked for comes again");
+      assert.equal((await notificationState(queue))["acked_at"], null, "a claim that got all it asked for comes again");
       await queue.claim();
-      assert.ok((await wakeState(queue))["answered_at"]);
+      assert.ok((await notificationState(queue))["acked_at"]);
       await queue.enqueue();
       assert.equal((await send(queue)).length, 1);
       await queue.enqueue();
@@ -119,7 +119,7 @@ export const WAKE: readonly Scenario[] = [
       await queue.travel(2);
       await queue.enqueue();
       assert.equal((await send(queue)).length, 1, "nobody answered for five seconds");
-      assert.equal((await wakeState(queue))["wakes"], "3");
+      assert.equal((await notificationState(queue))["sent_count"], "3");
     },
   },
   {
@@ -148,9 +148,9 @@ export const WAKE: readonly Scenario[] = [
   {
     name: "a missing or broken runner address, secret or pg_net never fails an enqueue, and is noted",
     async run(queue) {
-      const note = async () => (await wakeState(queue))["last_error"] as string | null;
+      const note = async () => (await notificationState(queue))["last_error"] as string | null;
       assert.equal((await queue.enqueue())["status"], "pending");
-      assert.match((await note())!, /put runner_url and runner_webhook_secret into Vault/);
+      assert.match((await note())!, /runner_url or runner_webhook_secret is missing in Vault/);
       await configure(queue, "http://127.0.0.1:7860", null);
       await queue.enqueue();
       assert.match((await note())!, /Vault/);
@@ -207,8 +207,8 @@ export const WAKE: readonly Scenario[] = [
       const locks = [
         "lock table net.http_request_queue in access exclusive mode",
         "lock table net.http_request_queue, net._http_response, vault.secrets in access exclusive mode",
-        "lock table keepstream.wake_state in access exclusive mode",
-        "select from keepstream.wake_state, keepstream.settings, keepstream.event_retention for update",
+        "lock table keepstream.notification_state in access exclusive mode",
+        "select from keepstream.notification_state, keepstream.settings, keepstream.event_retention for update",
         "select pg_advisory_xact_lock(5531467712004901)",
         "lock table cron.job, keepstream.client_limits, keepstream.resource_leases in access exclusive mode",
       ];
@@ -226,11 +226,11 @@ export const WAKE: readonly Scenario[] = [
         for (const [name, call] of Object.entries(enqueues)) {
           await queue
             .sql`update public.video_queue set status = 'failed', attempts = max_attempts where status = 'pending'`;
-          if (n < 2) await queue.travel(10); // or one wake would stand for all of them
+          if (n < 2) await queue.travel(10); // or one notification would stand for all of them
           assert.equal(await outcome(call(sql, n + 1)), "accepted", `${name} while: ${lock}`);
-          if (n >= 2) continue; // not what a wake needs, or what would say so
-          const error = (await wakeState(queue))["last_error"];
-          assert.equal(error, "no wake: pg_net, Vault or the note of the last wake is locked", "it was given up early");
+          if (n >= 2) continue; // not what a notification needs, or what would say so
+          const error = (await notificationState(queue))["last_error"];
+          assert.equal(error, "pg_net, Vault or the notification state is locked", "it was given up early");
         }
         await holder`rollback`;
         const [{ jobs } = {}] = await queue.sql`select count(*)::int as jobs from public.video_queue`;
@@ -313,7 +313,7 @@ export const WAKE: readonly Scenario[] = [
     },
   },
   {
-    name: "an enqueue that relies on an unsent wake → a claim it cannot be seen by has the runner come again",
+    name: "an enqueue that relies on an unsent notification → a claim it cannot be seen by has the runner come again",
     async run(queue) {
       await configure(queue);
       await queue.enqueue();
@@ -329,7 +329,7 @@ export const WAKE: readonly Scenario[] = [
     },
   },
   {
-    name: "a wake that is refused, times out or fails → shown by queue_counts without an address, also later",
+    name: "a notification that is refused, times out or fails → shown by queue_counts without an address, also later",
     async run(queue) {
       await configure(queue);
       const shown = async () =>
@@ -341,7 +341,7 @@ export const WAKE: readonly Scenario[] = [
         await queue.database.admin`
           insert into net._http_response ${
           queue.database.admin({
-            id: (await wakeState(queue))["request_id"],
+            id: (await notificationState(queue))["request_id"],
             status_code: null,
             timed_out: false,
             error_msg: null,
@@ -357,7 +357,7 @@ export const WAKE: readonly Scenario[] = [
       assert.equal(refused["status_code"], 401);
       assert.match(refused["error"] as string, /runner_webhook_secret/);
       assert.match((await respond({ status_code: 404 }))["error"] as string, /runner_url.*hf_token_worker/);
-      assert.match((await respond({ status_code: 503 }))["error"] as string, /could not take it/);
+      assert.match((await respond({ status_code: 503 }))["error"] as string, /refused the notification/);
       assert.deepEqual((await respond({ status_code: 202 }))["error"], null);
       const late = await respond({ timed_out: true, error_msg: "Timeout of 5000 ms reached." });
       assert.equal(late["error"], "no response within 5 seconds");
@@ -365,7 +365,7 @@ export const WAKE: readonly Scenario[] = [
         error_msg: "Could not resolve host: runner.example.test:8443 (https://u:p@a.test/x?y)",
       });
       assert.equal(lost["error"], "Could not resolve host: … (…");
-      // pg_net drops what it kept, and the next wake has no response yet.
+      // pg_net drops what it kept, and the next notification has no response yet.
       await queue.rpc("sweep");
       await queue.database.admin`delete from net._http_response where true`;
       assert.equal((await shown())["error"], "Could not resolve host: … (…");
@@ -405,14 +405,14 @@ export const WAKE: readonly Scenario[] = [
       ) assert.equal(await authorization(url), undefined, url);
       for (const bad of ["env(HF_TOKEN_WORKER)", "hf_a b", "hf_a\r\nx: y", "<your token>"]) {
         assert.equal(await authorization("https://user-space.hf.space", bad), undefined);
-        const note = (await wakeState(queue))["last_error"] as string;
-        assert.match(note, /hf_token_worker in Vault is no Hub token/);
+        const note = (await notificationState(queue))["last_error"] as string;
+        assert.match(note, /hf_token_worker in Vault is not a Hub token/);
         assert.ok(!note.includes(bad));
       }
     },
   },
   {
-    name: "an enqueue that rolls back sends nothing and wakes nobody",
+    name: "an enqueue that rolls back sends no notification",
     async run(queue) {
       await configure(queue);
       await outcome(queue.sql.begin(async (transaction) => {
@@ -420,13 +420,13 @@ export const WAKE: readonly Scenario[] = [
         throw Object.assign(new Error("no"), { code: "rollback" });
       }));
       assert.equal((await sent(queue.database.admin)).length, 0);
-      assert.equal((await wakeState(queue))["woken_at"], null);
+      assert.equal((await notificationState(queue))["notified_at"], null);
       await queue.enqueue();
       assert.equal((await sent(queue.database.admin)).length, 1);
     },
   },
   {
-    name: "an enqueue that kept silent while a claim looked → that claim does not answer the wake for it",
+    name: "an enqueue that kept silent while a claim looked → that claim does not answer the notification for it",
     async run(queue) {
       await configure(queue);
       await queue.enqueue();
@@ -435,17 +435,17 @@ export const WAKE: readonly Scenario[] = [
       await slow`select public.enqueue_video(1, 1, 'animasu', 'https://a.test/')`;
       await send(queue);
       assert.equal((await queue.claim(50)).length, 1, "the claim cannot see what is not committed");
-      assert.equal((await wakeState(queue))["answered_at"], null);
+      assert.equal((await notificationState(queue))["acked_at"], null);
       await queue.travel(2);
       await queue.claim(50);
       assert.equal((await send(queue)).length, 1, "so it has the runner come again");
       await slow`commit`;
       assert.equal((await queue.claim(50)).length, 1);
-      assert.ok((await wakeState(queue))["answered_at"]);
+      assert.ok((await notificationState(queue))["acked_at"]);
     },
   },
   {
-    name: "a claim after an answered wake leaves an enqueue under way alone: no nudge in its place",
+    name: "a claim after an acknowledged notification leaves an enqueue under way alone: none is sent in its place",
     async run(queue) {
       await configure(queue);
       await queue.enqueue();
@@ -478,10 +478,10 @@ export const WAKE: readonly Scenario[] = [
     },
   },
   {
-    name: "sweep repeats the wake while work is due, and only then",
+    name: "sweep repeats the notification while work is due, and only then",
     async run(queue) {
       await configure(queue);
-      const sweep = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep["woken"];
+      const sweep = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep["notified"];
       assert.equal(await sweep(), false);
       await queue.enqueue();
       for (const why of ["due", "debounce is for enqueues"]) {
@@ -502,12 +502,12 @@ export const WAKE: readonly Scenario[] = [
     },
   },
   {
-    name: "sweep repeats the wake while a copy is to be made",
+    name: "sweep repeats the notification while a copy is to be made",
     async run(queue) {
       await configure(queue);
       await queue.archived();
       await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
-      const sweep = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep["woken"];
+      const sweep = async () => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep["notified"];
       assert.equal(await sweep(), true);
       await queue.sql`update public.video_replicas set run_at = now() + interval '1 minute' where state = 'pending'`;
       assert.equal(await sweep(), false);

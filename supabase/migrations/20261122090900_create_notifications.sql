@@ -1,22 +1,22 @@
--- The nudge: "there is work", signed, without a job, without a secret. pg_net sends it after commit and may lose it;
--- a claim that follows it is its receipt, and the sweep repeats it while work waits.
-create table keepstream.wake_state (
+-- The notification: a signed POST without a job or a secret. pg_net sends it after commit and may lose it. The next claim
+-- acknowledges it; the sweep repeats it while jobs are due.
+create table keepstream.notification_state (
   singleton boolean primary key default true,
-  woken_at timestamptz,
-  answered_at timestamptz,
+  notified_at timestamptz,
+  acked_at timestamptz,
   request_id bigint,
-  wakes bigint not null default 0,
+  sent_count bigint not null default 0,
   failed_at timestamptz,
   last_error text,
   responded_at timestamptz,
   status_code int,
   response_error text,
-  constraint wake_state_has_one_row check (singleton)
+  constraint notification_state_has_one_row check (singleton)
 ) with (fillfactor = 20);
-comment on table keepstream.wake_state is 'The last wake, and whether a claim has followed it (answered_at).';
-comment on column keepstream.wake_state.responded_at is 'The last response that pg_net kept; what it was is in status_code and response_error.';
-alter table keepstream.wake_state enable row level security;
-insert into keepstream.wake_state default values;
+comment on table keepstream.notification_state is 'The last notification, and when a claim acknowledged it (acked_at).';
+comment on column keepstream.notification_state.responded_at is 'The last response that pg_net kept; what it was is in status_code and response_error.';
+alter table keepstream.notification_state enable row level security;
+insert into keepstream.notification_state default values;
 
 create function keepstream.sign_webhook(id text, sent_at timestamptz, body text, secret text) returns text
 language sql immutable parallel safe set search_path = ''
@@ -34,8 +34,8 @@ $$;
 comment on function keepstream.sign_webhook(text, timestamptz, text, text) is
   'Standard Webhooks v1 signature. whsec_<base64> is the base64''s bytes, any other secret its UTF-8 bytes.';
 
--- Raises when the address or a secret is missing or wrong; keepstream.request_wake turns that into a note.
-create function keepstream.send_wake() returns bigint
+-- Raises when the address or a secret is missing or wrong; keepstream.notify_runner turns that into a note.
+create function keepstream.send_notification() returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -53,10 +53,10 @@ begin
   into runner_url, secret, hub_token
   from vault.decrypted_secrets s where s.name in ('runner_url', 'runner_webhook_secret', 'hf_token_worker');
   if runner_url is null or secret is null then
-    raise exception using errcode = 'PT424', message = 'no wake: put runner_url and runner_webhook_secret into Vault';
+    raise exception using errcode = 'PT424', message = 'runner_url or runner_webhook_secret is missing in Vault: set both';
   end if;
   if runner_url !~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$' then
-    raise exception using errcode = 'PT424', message = 'no wake: runner_url in Vault is not an http(s) address';
+    raise exception using errcode = 'PT424', message = 'runner_url in Vault is not an http(s) URL';
   end if;
   headers := jsonb_build_object(
     'content-type', 'application/json',
@@ -67,7 +67,7 @@ begin
   -- The Hub's proxy in front of a private Space wants a token of its own. No other host ever sees it.
   if hub_token is not null and runner_url ~* '^https://([a-z0-9-]+\.)+hf\.space(:443)?(/[^?#\\]*)?$' then
     if hub_token !~ '^hf_[A-Za-z0-9_]+$' then
-      raise exception using errcode = 'PT424', message = 'no wake: hf_token_worker in Vault is no Hub token (hf_…): set it again, or delete it when the Space is public';
+      raise exception using errcode = 'PT424', message = 'hf_token_worker in Vault is not a Hub token (hf_…): set it again, or delete it if the Space is public';
     end if;
     headers := headers || jsonb_build_object('authorization', 'Bearer ' || hub_token);
   end if;
@@ -93,111 +93,111 @@ end
 $$;
 comment on function keepstream.is_unsent(bigint) is 'Whether pg_net has not begun to send the request.';
 
-create function keepstream.without_hosts(message text) returns text
+create function keepstream.redact_hosts(message text) returns text
 language sql immutable strict parallel safe set search_path = ''
 as $$
   select pg_catalog.regexp_replace(pg_catalog.regexp_replace(keepstream.redact(message),
     '[a-z]+://[^[:space:]]+', '…', 'gi'), '\m([a-z0-9-]+\.)+[a-z0-9-]*[a-z][a-z0-9-]*\M(:[0-9]+)?|\m[0-9]+(\.[0-9]+){3}\M(:[0-9]+)?', '…', 'gi')
 $$;
-comment on function keepstream.without_hosts(text) is 'keepstream.redact, and no address at all: for what /status shows to everybody.';
+comment on function keepstream.redact_hosts(text) is 'keepstream.redact, and no address at all: for what /status shows to everybody.';
 
--- Of every wake that is followed by a sweep: pg_net drops its responses after hours, and the next wake has another number.
-create function keepstream.keep_response() returns void
+-- Of every notification that is followed by a sweep: pg_net drops its responses after hours, and the next notification has another number.
+create function keepstream.record_notification_response() returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
 begin
-  update keepstream.wake_state w
+  update keepstream.notification_state w
   set responded_at = r.created, status_code = r.status_code,
-      response_error = case when r.timed_out then 'no response within 5 seconds' else left(keepstream.without_hosts(r.error_msg), 500) end
+      response_error = case when r.timed_out then 'no response within 5 seconds' else left(keepstream.redact_hosts(r.error_msg), 500) end
   from net._http_response r
   where r.id = w.request_id and r.created is distinct from w.responded_at
-    and w.singleton = (select s.singleton from keepstream.wake_state s for update skip locked);
+    and w.singleton = (select s.singleton from keepstream.notification_state s for update skip locked);
 end
 $$;
 
--- Debounced: while a wake is under way that no claim has answered, or that pg_net has not sent, another says nothing new.
--- Whoever keeps silent holds the lock below, shared, until commit; a claim that would answer the wake takes it alone, so it
--- cannot answer for a job it could not see yet (see keepstream.answer_wake).
--- A wake is best effort: whatever is missing, broken or locked must neither fail nor delay the transaction that asks for it.
+-- Debounced: while a notification is under way that no claim has acknowledged, or that pg_net has not sent, another says nothing new.
+-- Whoever keeps silent holds the lock below, shared, until commit; a claim that would answer the notification takes it alone, so it
+-- cannot answer for a job it could not see yet (see keepstream.ack_notification).
+-- A notification is best effort: whatever is missing, broken or locked must neither fail nor delay the transaction that asks for it.
 -- Three waits at most follow one another – the lock or a table, and the note – so that all of it takes less than 250 ms.
-create function keepstream.request_wake(force boolean default false) returns void
+create function keepstream.notify_runner(force boolean default false) returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
 declare
   lock_key constant bigint := 5531467712004901;
   moment timestamptz := clock_timestamp();
-  wake record; -- of keepstream.wake_state, whose type cannot be read while the table is locked
+  last record; -- of keepstream.notification_state, whose type cannot be read while the table is locked
   request bigint;
   failure text;
 begin
   if not force then
-    if current_setting('keepstream.woken_in', true) = pg_current_xact_id()::text then
+    if current_setting('keepstream.notified_in', true) = pg_current_xact_id()::text then
       return;
     end if;
-    perform set_config('keepstream.woken_in', pg_current_xact_id()::text, true);
+    perform set_config('keepstream.notified_in', pg_current_xact_id()::text, true);
   end if;
   begin
     if not force then
       perform pg_advisory_xact_lock_shared(lock_key);
     end if;
-    select * into wake from keepstream.wake_state;
-    if not force and wake.answered_at is null and wake.woken_at between moment - interval '5 seconds' and moment then
+    select * into last from keepstream.notification_state;
+    if not force and last.acked_at is null and last.notified_at between moment - interval '5 seconds' and moment then
       return;
-    elsif keepstream.is_unsent(wake.request_id) then
+    elsif keepstream.is_unsent(last.request_id) then
       if force and to_regprocedure('net.wake()') is not null then
         execute 'select net.wake()'; -- its worker may have missed it
       end if;
       return;
     end if;
-    request := keepstream.send_wake();
-    -- Someone else is noting a wake of their own: ours is sent, and not worth waiting for.
-    update keepstream.wake_state w
-    set woken_at = moment, answered_at = null, request_id = request, wakes = w.wakes + 1, last_error = null
-    where w.singleton = (select s.singleton from keepstream.wake_state s where s.singleton for update skip locked);
+    request := keepstream.send_notification();
+    -- Someone else is noting a notification of their own: ours is sent, and not worth waiting for.
+    update keepstream.notification_state w
+    set notified_at = moment, acked_at = null, request_id = request, sent_count = w.sent_count + 1, last_error = null
+    where w.singleton = (select s.singleton from keepstream.notification_state s where s.singleton for update skip locked);
     return;
   exception when query_canceled or assert_failure or others then
     failure := case sqlstate
-      when '55P03' then 'no wake: pg_net, Vault or the note of the last wake is locked'
-      when '57014' then 'no wake: the statement was cancelled, or ran out of time'
-      else left(keepstream.without_hosts(sqlerrm), 500)
+      when '55P03' then 'pg_net, Vault or the notification state is locked'
+      when '57014' then 'the statement was cancelled or timed out'
+      else left(keepstream.redact_hosts(sqlerrm), 500)
     end;
   end;
   begin
-    update keepstream.wake_state w
+    update keepstream.notification_state w
     set failed_at = moment, last_error = failure
     where (w.failed_at is null or w.failed_at < moment - interval '1 second' or w.last_error is distinct from failure)
-      and w.singleton = (select s.singleton from keepstream.wake_state s where s.singleton for update skip locked);
+      and w.singleton = (select s.singleton from keepstream.notification_state s where s.singleton for update skip locked);
   exception when query_canceled or assert_failure or others then
     raise warning 'keepstream: %', failure;
   end;
 end
 $$;
-comment on function keepstream.request_wake(boolean) is 'Tells the runner that work waits, once per burst. Never raises, and waits less than 250 ms for locks.';
+comment on function keepstream.notify_runner(boolean) is 'Tells the runner that work waits, once per burst. Never raises, and waits less than 250 ms for locks.';
 
 -- Called by a claim that came up short: whoever takes all it asked for has not seen the end of the queue, and comes
--- again. True: the wake is answered as of now, so look once more, at what is newer than the answer.
-create function keepstream.answer_wake() returns boolean
+-- again. True: the notification is answered as of now, so look once more, at what is newer than the answer.
+create function keepstream.ack_notification() returns boolean
 language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
 declare
   lock_key constant bigint := 5531467712004901;
-  wake record;
+  last record;
 begin
-  select * into wake from keepstream.wake_state;
-  if wake.woken_at is null or wake.answered_at is not null or keepstream.is_unsent(wake.request_id) then
+  select * into last from keepstream.notification_state;
+  if last.notified_at is null or last.acked_at is not null or keepstream.is_unsent(last.request_id) then
     return false;
   end if;
   if pg_try_advisory_xact_lock(lock_key) then
-    update keepstream.wake_state w set answered_at = clock_timestamp()
-    where w.answered_at is null and w.singleton = (select s.singleton from keepstream.wake_state s for update skip locked);
+    update keepstream.notification_state w set acked_at = clock_timestamp()
+    where w.acked_at is null and w.singleton = (select s.singleton from keepstream.notification_state s for update skip locked);
     return found;
-  elsif wake.woken_at < clock_timestamp() - interval '1 second' then
+  elsif last.notified_at < clock_timestamp() - interval '1 second' then
     -- A long enqueue is still uncommitted and has kept silent: have the runner come again.
-    perform keepstream.request_wake(force := true);
+    perform keepstream.notify_runner(force := true);
   end if;
   return false;
 exception when query_canceled or assert_failure or others then
-  return false; -- a claim needs no wake
+  return false; -- a claim needs no notification
 end
 $$;
 
@@ -206,46 +206,46 @@ create function keepstream.last_notification() returns jsonb
 language plpgsql volatile security definer set search_path = '' set lock_timeout = '80ms'
 as $$
 declare
-  wake record;
+  last record;
   response record;
   error text;
 begin
-  select * into wake from keepstream.wake_state;
-  if wake.last_error is not null then
-    return jsonb_build_object('at', wake.failed_at, 'status_code', null, 'error', wake.last_error);
-  elsif wake.woken_at is null then
+  select * into last from keepstream.notification_state;
+  if last.last_error is not null then
+    return jsonb_build_object('at', last.failed_at, 'status_code', null, 'error', last.last_error);
+  elsif last.notified_at is null then
     return null;
   end if;
-  select r.created as at, r.status_code, case when r.timed_out then 'no response within 5 seconds' else keepstream.without_hosts(r.error_msg) end as error
-  into response from net._http_response r where r.id = wake.request_id;
+  select r.created as at, r.status_code, case when r.timed_out then 'no response within 5 seconds' else keepstream.redact_hosts(r.error_msg) end as error
+  into response from net._http_response r where r.id = last.request_id;
   if not found then
-    if wake.woken_at < clock_timestamp() - interval '10 seconds' and keepstream.is_unsent(wake.request_id) then
-      return jsonb_build_object('at', wake.woken_at, 'status_code', null, 'error', 'pg_net has not sent it: its worker is stuck or down');
+    if last.notified_at < clock_timestamp() - interval '10 seconds' and keepstream.is_unsent(last.request_id) then
+      return jsonb_build_object('at', last.notified_at, 'status_code', null, 'error', 'pg_net has not sent it: its worker is stuck or down');
     end if;
-    select coalesce(wake.responded_at, wake.woken_at) as at, wake.status_code, wake.response_error as error into response;
+    select coalesce(last.responded_at, last.notified_at) as at, last.status_code, last.response_error as error into response;
   end if;
   error := case
     when response.error is not null then response.error
     when response.status_code in (401, 403) then 'refused: runner_webhook_secret in Vault is not the runner''s, or hf_token_worker is not valid'
     when response.status_code = 404 then 'nothing there: runner_url in Vault is wrong, or names a private Space that hf_token_worker may not read'
-    when response.status_code not between 200 and 299 then 'the runner could not take it'
+    when response.status_code not between 200 and 299 then 'the runner refused the notification'
   end;
   return jsonb_build_object('at', response.at, 'status_code', response.status_code, 'error', error);
 exception when query_canceled or assert_failure or others then
-  return jsonb_build_object('at', clock_timestamp(), 'status_code', null, 'error', 'cannot be read: ' || keepstream.without_hosts(sqlerrm));
+  return jsonb_build_object('at', clock_timestamp(), 'status_code', null, 'error', 'cannot be read: ' || keepstream.redact_hosts(sqlerrm));
 end
 $$;
-comment on function keepstream.last_notification() is 'What came of the last wake: {at, status_code, error}, without an address; null when there was none.';
+comment on function keepstream.last_notification() is 'What came of the last notification: {at, status_code, error}, without an address; null when there was none.';
 
-create function keepstream.wake_for_new_jobs() returns trigger
+create function keepstream.notify_of_new_jobs() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
   if exists (select from inserted) then
-    perform keepstream.request_wake();
+    perform keepstream.notify_runner();
   end if;
   return null;
 end
 $$;
-create trigger video_queue_wakes_on_insert after insert on public.video_queue
-  referencing new table as inserted for each statement execute function keepstream.wake_for_new_jobs();
+create trigger video_queue_notifies_on_insert after insert on public.video_queue
+  referencing new table as inserted for each statement execute function keepstream.notify_of_new_jobs();

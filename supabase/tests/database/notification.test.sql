@@ -1,4 +1,4 @@
--- The nudge's signature against the vector of the Standard Webhooks specification, and its harmlessness.
+-- The notification's signature against the test vector of Standard Webhooks, and its failures.
 begin;
 set local search_path = public, extensions;
 select plan(5);
@@ -7,7 +7,7 @@ select is(keepstream.sign_webhook('msg_p5jXN8AQM9LWM0D4loKWxJek', to_timestamp(1
   'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=', 'the specification''s test vector');
 -- Whatever is there: all of this is rolled back.
 delete from video_queue where true;
-update keepstream.wake_state set woken_at = null, request_id = null, last_error = null where true;
+update keepstream.notification_state set notified_at = null, request_id = null, last_error = null where true;
 insert into providers (name, recipe, rights) values ('animasu', 'page', 'own work')
 on conflict (name) do update set recipe = excluded.recipe, rights = excluded.rights, enabled = true;
 delete from vault.secrets where name in ('runner_url', 'runner_webhook_secret');
@@ -15,7 +15,7 @@ select lives_ok($$ select public.enqueue_video(55825, 1, 'animasu', 'https://a.t
 select vault.create_secret('not an address', 'runner_url');
 select vault.create_secret('whsec_dGVzdA==', 'runner_webhook_secret');
 select lives_ok($$ select public.enqueue_video(55825, 2, 'animasu', 'https://a.test/v.mp4') $$, 'an enqueue with a broken address in Vault');
-select isnt((select last_error from keepstream.wake_state), null, 'is noted');
+select isnt((select last_error from keepstream.notification_state), null, 'is noted');
 select is((select count(*) from cron.job where jobname = 'keepstream-sweep' and schedule = '30 seconds'), 1::bigint, 'the sweep is scheduled');
 
 select * from finish();
