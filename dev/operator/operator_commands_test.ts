@@ -63,7 +63,10 @@ Deno.test("videos: a table and JSON of what the queue holds; counts, retry and c
   assert.deepEqual(JSON.parse(failed).map((video: { id: string }) => video.id), [first!.id]);
   assert.match((await run("--status", "failed"))[1], /dead +1 +unsupported: no  ?\[31mvideo$/);
   assert.match((await run("counts"))[1], /^dead +1$/m);
-  assert.match((await run("counts"))[1], /^notification +failed runner_url or runner_webhook_secret is missing .* \(2.*\)$/m);
+  assert.match(
+    (await run("counts"))[1],
+    /^notification +failed runner_url or runner_webhook_secret is missing .* \(2.*\)$/m,
+  );
   assert.deepEqual(await run("retry", first!.id), [0, "retried        1"]);
   await assert.rejects(run("retry", first!.id), /no failed video of this id/);
   assert.deepEqual(await run("cancel", first!.id), [0, "cancelled      1"]);

@@ -111,7 +111,7 @@ for (const code of ["53100", "40P01", "40001"]) {
     await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
     const app = buildStreamingApp(rig.env);
     const archive = await addEpisode(rig, app);
-    await rig.database.admin.unsafe(`create or replace function keepstream.take_request(client text) returns jsonb
+    await rig.database.admin.unsafe(`create or replace function keepstream.count_request(client text) returns jsonb
       language plpgsql as $$ begin raise exception using errcode = '${code}', message = 'refused'; end $$`);
     const { data, detail } = await ask(app, "/streaming/1/1");
     assert.deepEqual(data.own?.map((server) => [server.archived, server.url_resolved]), [[true, archive]]);

@@ -92,7 +92,7 @@ create table keepstream.video_leases (
 comment on table keepstream.video_leases is 'The jobs that are leased: a claim adds its own, whatever ends a lease removes it.';
 alter table keepstream.video_leases enable row level security;
 
-create function keepstream.forget_lease() returns trigger
+create function keepstream.delete_lease() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -100,5 +100,5 @@ begin
   return null;
 end
 $$;
-create trigger video_queue_forgets_lease after delete on public.video_queue
-  for each row when (old.lease_token is not null) execute function keepstream.forget_lease();
+create trigger video_queue_deletes_lease after delete on public.video_queue
+  for each row when (old.lease_token is not null) execute function keepstream.delete_lease();

@@ -53,6 +53,6 @@ create table keepstream.event_retention (
   last_error text,
   constraint event_retention_has_one_row check (singleton)
 );
-comment on table keepstream.event_retention is 'When the sweep last ran, how far it has looked for events to drop; when and why it last could not clear up.';
+comment on table keepstream.event_retention is 'When the sweep last ran, how far it has looked for events to drop; when and why it last could not clean up.';
 alter table keepstream.event_retention enable row level security;
 insert into keepstream.event_retention default values;

@@ -10,7 +10,7 @@ create table keepstream.count_deltas (
 comment on table keepstream.count_deltas is 'The sum of delta is how many jobs are ready, and how many rows video_store has.';
 alter table keepstream.count_deltas enable row level security;
 
-create function keepstream.note_count() returns trigger
+create function keepstream.record_count() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -19,17 +19,17 @@ begin
 end
 $$;
 create trigger video_queue_counts_ready after update of status on public.video_queue
-  for each row when (old.status <> 'ready' and new.status = 'ready') execute function keepstream.note_count('ready', '1');
+  for each row when (old.status <> 'ready' and new.status = 'ready') execute function keepstream.record_count('ready', '1');
 create trigger video_queue_counts_not_ready after update of status on public.video_queue
-  for each row when (old.status = 'ready' and new.status <> 'ready') execute function keepstream.note_count('ready', '-1');
+  for each row when (old.status = 'ready' and new.status <> 'ready') execute function keepstream.record_count('ready', '-1');
 create trigger video_queue_counts_deleted after delete on public.video_queue
-  for each row when (old.status = 'ready') execute function keepstream.note_count('ready', '-1');
+  for each row when (old.status = 'ready') execute function keepstream.record_count('ready', '-1');
 create trigger video_store_counts_inserted after insert on public.video_store
-  for each row execute function keepstream.note_count('archived', '1');
+  for each row execute function keepstream.record_count('archived', '1');
 create trigger video_store_counts_deleted after delete on public.video_store
-  for each row execute function keepstream.note_count('archived', '-1');
+  for each row execute function keepstream.record_count('archived', '-1');
 
-create function keepstream.forget_counts() returns trigger
+create function keepstream.reset_counts() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -38,9 +38,9 @@ begin
 end
 $$;
 create trigger video_queue_counts_truncated after truncate on public.video_queue
-  for each statement execute function keepstream.forget_counts('ready');
+  for each statement execute function keepstream.reset_counts('ready');
 create trigger video_store_counts_truncated after truncate on public.video_store
-  for each statement execute function keepstream.forget_counts('archived');
+  for each statement execute function keepstream.reset_counts('archived');
 
 create function keepstream.add_up_counts(batch int) returns void
 language sql security definer set search_path = ''

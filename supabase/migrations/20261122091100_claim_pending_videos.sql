@@ -65,7 +65,7 @@ $$;
 comment on function public.claim_pending_videos(int, text, int) is
   'Leases up to limit (at most 50) due jobs to worker, best first, with the addresses to try.';
 
-create function keepstream.refuse_without_token() returns void
+create function keepstream.raise_missing_token() returns void
 language plpgsql set search_path = ''
 as $$
 begin
@@ -73,4 +73,4 @@ begin
     hint = 'claim_pending_videos returns the lease_token of each job that it hands out: pass it on with every call';
 end
 $$;
-comment on function keepstream.refuse_without_token() is 'Raises: the caller named no lease.';
+comment on function keepstream.raise_missing_token() is 'Raises: the caller named no lease.';

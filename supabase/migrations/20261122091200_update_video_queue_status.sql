@@ -39,7 +39,7 @@ begin
   counts_against_source := held.counts_against_source;
   about := held.about;
   if update_video_queue_status.lease_token is null then
-    perform keepstream.refuse_without_token();
+    perform keepstream.raise_missing_token();
   elsif held.lease_token is null or held.lease_token is distinct from update_video_queue_status.lease_token or held.lease_expires_at <= moment then
     raise exception using errcode = 'PT409', message = 'the lease of this job is not yours, or no longer', hint = 'stop working on it';
   end if;

@@ -37,7 +37,7 @@ begin
     end if;
   end if;
   if token is null then
-    perform keepstream.refuse_without_token();
+    perform keepstream.raise_missing_token();
   elsif job.lease_token is null or job.lease_token is distinct from token or job.lease_expires_at <= moment then
     raise exception using errcode = 'PT409', message = 'the lease of this job is not yours, or no longer', hint = 'stop working on it';
   elsif job.cancel_requested_at is not null then

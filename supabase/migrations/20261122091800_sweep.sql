@@ -77,7 +77,7 @@ begin
 
   -- All that follows is best effort: that it fails, waits, or takes longer than it may, must not keep a lease from being rescued.
   begin
-    pruned := keepstream.clear_up(moment);
+    pruned := keepstream.clean_up(moment);
   exception when query_canceled or assert_failure or others then
     problem := left(keepstream.redact(sqlerrm), 500);
     raise warning 'keepstream: the sweep could not clean up: %', problem;
@@ -95,7 +95,7 @@ begin
     raise warning 'keepstream: the sweep could not schedule itself with pg_cron: %', keepstream.redact(sqlerrm);
   end;
   begin
-    perform keepstream.note_sweep(moment, problem);
+    perform keepstream.record_sweep(moment, problem);
   exception when query_canceled or assert_failure or others then
     raise warning 'keepstream: the sweep could not be noted: %', keepstream.redact(sqlerrm);
   end;
@@ -115,7 +115,7 @@ end
 $$;
 comment on function public.sweep() is 'Rescues dead leases, repeats the notification while work is due, drops what is older than its retention, schedules itself with pg_cron. Safe to run at any time, twice at once.';
 
-create function keepstream.clear_up(moment timestamptz) returns int
+create function keepstream.clean_up(moment timestamptz) returns int
 language plpgsql security definer set search_path = '' set lock_timeout = '250ms'
 as $$
 declare
@@ -133,9 +133,9 @@ begin
   return pruned;
 end
 $$;
-comment on function keepstream.clear_up(timestamptz) is 'Ends jobs whose right went and drops what is past its time; returns how many events.';
+comment on function keepstream.clean_up(timestamptz) is 'Ends jobs whose right went and drops what is past its time; returns how many events.';
 
-create function keepstream.note_sweep(moment timestamptz, problem text) returns void
+create function keepstream.record_sweep(moment timestamptz, problem text) returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
 begin

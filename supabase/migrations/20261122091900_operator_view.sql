@@ -32,4 +32,4 @@ as $$
 $$;
 comment on function public.queue_counts() is
   'The operator view as one object: pending, downloading, uploading, ready, failed (by status), archived (rows of video_store), due, delayed, expired, dead, repairs, oldest_due_at; '
-  'sweep_age_seconds, null when there was none; clearing_error, why the last sweep could not clear up, or null; notification, what came of the last notification: {at, status_code, error}, or null.';
+  'sweep_age_seconds, null when there was none; clearing_error, why the last sweep could not clean up, or null; notification, what came of the last notification: {at, status_code, error}, or null.';

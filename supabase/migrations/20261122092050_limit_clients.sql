@@ -7,7 +7,7 @@ comment on table keepstream.client_limits is 'Rate limit per client, which is ke
 create index client_limits_age on keepstream.client_limits (full_at);
 alter table keepstream.client_limits enable row level security;
 
-create function keepstream.take_request(client text) returns jsonb
+create function keepstream.count_request(client text) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -31,4 +31,4 @@ begin
   return jsonb_build_object('allowed', false, 'limit', allowance, 'remaining', 0, 'reset_seconds', ceil(extract(epoch from step))::int);
 end
 $$;
-comment on function keepstream.take_request(text) is 'Counts one request: {allowed, limit, remaining, reset_seconds}. A refused request costs nothing.';
+comment on function keepstream.count_request(text) is 'Counts one request: {allowed, limit, remaining, reset_seconds}. A refused request costs nothing.';

@@ -1,5 +1,5 @@
 -- What an operator changes holds from the next request on, however long a list or a failure would have been kept.
-create function keepstream.forget_source_lists() returns trigger
+create function keepstream.invalidate_source_lists() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -24,17 +24,17 @@ begin
   return null;
 end
 $$;
-comment on function keepstream.forget_source_lists() is 'Drops what was read by the entry, mapping or catalogue row that changed.';
+comment on function keepstream.invalidate_source_lists() is 'Drops what was read by the entry, mapping or catalogue row that changed.';
 
-create trigger forget_lists_of_provider after delete on public.providers
-  for each row execute function keepstream.forget_source_lists();
-create trigger forget_lists_of_changed_provider after update on public.providers
+create trigger providers_invalidate_lists_on_delete after delete on public.providers
+  for each row execute function keepstream.invalidate_source_lists();
+create trigger providers_invalidate_lists_on_update after update on public.providers
   for each row when ((old.recipe, old.base_url, old.rights, old.config, old.enabled) is distinct from
     (new.recipe, new.base_url, new.rights, new.config, new.enabled))
-  execute function keepstream.forget_source_lists();
-create trigger forget_lists_of_title after insert or update on public.title_mappings
-  for each row when (new.by_operator) execute function keepstream.forget_source_lists();
-create trigger forget_lists_of_unmapped_title after delete on public.title_mappings
-  for each row when (old.by_operator) execute function keepstream.forget_source_lists();
-create trigger forget_lists_of_catalogue after insert or update or delete on public.catalogue
-  for each row execute function keepstream.forget_source_lists();
+  execute function keepstream.invalidate_source_lists();
+create trigger title_mappings_invalidate_lists after insert or update on public.title_mappings
+  for each row when (new.by_operator) execute function keepstream.invalidate_source_lists();
+create trigger title_mappings_invalidate_lists_on_delete after delete on public.title_mappings
+  for each row when (old.by_operator) execute function keepstream.invalidate_source_lists();
+create trigger catalogue_invalidates_lists after insert or update or delete on public.catalogue
+  for each row execute function keepstream.invalidate_source_lists();

@@ -17,7 +17,7 @@ begin
     raise exception using errcode = 'PT400', message = 'mal_id and episode must be positive numbers';
   end if;
   if client is not null then
-    rate_limit := keepstream.take_request(client);
+    rate_limit := keepstream.count_request(client);
   end if;
   -- A warm answer ends here: no provider without a list, none whose list is due.
   if reader_seconds > 0 and not taken_down and coalesce((rate_limit ->> 'allowed')::boolean, true) and (refresh or exists (

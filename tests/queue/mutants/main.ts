@@ -83,7 +83,7 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "deadlocks",
   ]],
   [
-    /redact|delay|apply_status|record|invariants|claim_pending|update_video|extend|cancel|retry|history|leased|forget_lease/,
+    /redact|delay|apply_status|record|invariants|claim_pending|update_video|extend|cancel|retry|history|leased|delete_lease/,
     [
       "transitions",
       "candidates",
@@ -110,7 +110,7 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
     "deadlocks",
   ]],
   [
-    /episode|sources|source_lists|source_reads|back_off|providers|catalogue|mapping|metadata|take_request|archiving_allowed|rights/,
+    /episode|sources|source_lists|source_reads|back_off|providers|catalogue|mapping|metadata|count_request|archiving_allowed|rights/,
     [
       "episode",
       "source reads",
@@ -125,7 +125,7 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
 ];
 /** Parts that the random operations go through. */
 const MODELLED =
-  /^keepstream\.(apply_status|record|enqueue|drop|requeue|assert_job|live_|describe|history|forget_lease)|^public\.(enqueue|claim|update|extend|upsert|cancel|report|complete|promote|sweep|leased)/;
+  /^keepstream\.(apply_status|record|enqueue|drop|requeue|assert_job|live_|describe|history|delete_lease)|^public\.(enqueue|claim|update|extend|upsert|cancel|report|complete|promote|sweep|leased)/;
 
 interface Check {
   readonly name: string;
