@@ -1,6 +1,7 @@
 -- keepstream: everything the REST layer must not show. Functions in public reach it as their owner.
 create schema keepstream;
 comment on schema keepstream is 'Internal state of the queue. Not exposed through the API.';
+
 revoke all on schema keepstream from public;
 
 create table keepstream.settings (

@@ -9,15 +9,16 @@ create domain keepstream.resolution_label as varchar(10)
   constraint resolution_label_is_a_word check (value ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$');
 create domain keepstream.http_url as text
   constraint http_url_is_http check (octet_length(value) <= 4096 and value ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$');
+comment on domain keepstream.http_url is 'An http(s) address of at most 4096 bytes without spaces and control characters.';
 create domain keepstream.repo_name as text
   constraint repo_name_is_relative check (length(value) <= 200 and value ~ '^[A-Za-z0-9][A-Za-z0-9._/-]*$');
 create domain keepstream.repo_path as text
   constraint repo_path_is_relative check (length(value) <= 400 and value ~ '^[A-Za-z0-9][A-Za-z0-9._/-]*$' and value !~ '(^|/)\.\.(/|$)');
+comment on domain keepstream.repo_path is 'A relative path without a step upwards.';
 create domain keepstream.sha256_hex as text
   constraint sha256_hex_is_whole check (value ~ '^[0-9a-f]{64}$');
 create domain keepstream.account_number as int
   constraint account_number_counts check (value >= 0);
-
 create domain keepstream.media_kind as text
   constraint media_kind_is_a_word check (value ~ '^[a-z0-9_-]{1,20}$');
 create domain keepstream.header_map as jsonb
@@ -43,6 +44,3 @@ create domain keepstream.event_kind as text
     'promoted',
     'taken_down', 'takedown_lifted'
   ));
-
-comment on domain keepstream.http_url is 'An http(s) address of at most 4096 bytes without spaces and control characters.';
-comment on domain keepstream.repo_path is 'A relative path without a step upwards.';

@@ -65,12 +65,16 @@ $$;
 comment on function public.claim_pending_videos(int, text, int) is
   'Leases up to limit (at most 50) due jobs to worker, best first, with the addresses to try.';
 
-create function keepstream.raise_missing_token() returns void
-language plpgsql set search_path = ''
+-- From the list to the queue by primary key, held to that order: the planner knows neither how short the list is nor how long
+-- the queue. One place for whoever looks for leases.
+create function public.leased_videos()
+returns table (id uuid, status text, lease_owner text, lease_token uuid, lease_expires_at timestamptz, run_at timestamptz)
+language sql stable security definer set search_path = ''
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
-begin
-  raise exception using errcode = 'PT409', message = 'lease_token is missing: only the holder of a lease may write its job',
-    hint = 'claim_pending_videos returns the lease_token of each job that it hands out: pass it on with every call';
-end
+  select q.* from keepstream.video_leases l cross join lateral (
+    select j.id, j.status::text, j.lease_owner, j.lease_token, j.lease_expires_at, j.run_at
+    from public.video_queue j where j.id = l.queue_id offset 0
+  ) q
 $$;
-comment on function keepstream.raise_missing_token() is 'Raises: the caller named no lease.';
+comment on function public.leased_videos() is 'The jobs that are leased, by whom, with which token, and until when.';

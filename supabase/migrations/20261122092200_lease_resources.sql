@@ -1,6 +1,7 @@
 -- "One commit at a time per repository", across runners: slots of a named resource, leased. Derived from rows with a
 -- deadline, never counted up and down, so a killed holder leaks nothing.
 create sequence keepstream.resource_epochs;
+
 create table keepstream.resource_leases (
   resource text not null,
   slot int not null,

@@ -44,18 +44,16 @@ comment on column public.video_queue.terminal_at is 'Set on a dead letter: claim
 comment on column public.video_queue.revived_at is 'When a new address last revived the dead letter: at most once a day, since some pages change their addresses with every look.';
 comment on column public.video_queue.lease_epoch is 'Rises by one with every claim, never falls.';
 comment on column public.video_queue.lease_token is 'Fencing token of the current holder; every write of the job names it.';
-
--- The claim walks this in order. A claim, a heartbeat and the move to uploading change nothing that any index of this
--- table holds, so they stay on their page (HOT) and write no index: the few jobs that are leased stay in here, and
--- keepstream.video_leases lists them for who looks for them.
-create index video_queue_unfinished on public.video_queue (priority, run_at, id) where finished_at is null;
-create index video_queue_dead on public.video_queue (terminal_at) where terminal_at is not null;
-
 comment on column public.video_queue.finished_at is 'When it became ready or a dead letter; null while anything is left to do.';
 comment on column public.video_queue.candidates is 'What the next claim hands out: the live addresses, best first. Of a leased job the first is the one in use. Kept until it is finished.';
 comment on column public.video_queue.last_event is 'The last move in keepstream.events, which names the one before it.';
 comment on column public.video_queue.applied_status is 'The status that the other columns belong to. It differs only within a statement that writes a status by hand, until keepstream.apply_status_change has run.';
 comment on column public.video_queue.error_class is 'A name in keepstream.error_classes. No foreign key: its index would cost every failure a write for a table that never shrinks.';
+-- The claim walks this in order. A claim, a heartbeat and the move to uploading change nothing that any index of this
+-- table holds, so they stay on their page (HOT) and write no index: the few jobs that are leased stay in here, and
+-- keepstream.video_leases lists them for who looks for them.
+create index video_queue_unfinished on public.video_queue (priority, run_at, id) where finished_at is null;
+create index video_queue_dead on public.video_queue (terminal_at) where terminal_at is not null;
 alter table public.video_queue enable row level security;
 
 -- The rules between columns. One function and not a CHECK for each: every statement that writes the table reads its
@@ -82,6 +80,7 @@ begin
 end
 $$;
 comment on function keepstream.assert_job_invariants(public.video_queue) is 'True, or an error that names the rule the row breaks.';
+
 alter table public.video_queue add constraint video_queue_invariants_hold check (keepstream.assert_job_invariants(video_queue));
 
 -- Which jobs are leased, for the sweep and the counts: a partial index would have every claim write all indexes of the queue.
@@ -102,3 +101,46 @@ end
 $$;
 create trigger video_queue_deletes_lease after delete on public.video_queue
   for each row when (old.lease_token is not null) execute function keepstream.delete_lease();
+
+-- Every address known for a job, so that a dead one is not the end of it.
+create table public.video_candidates (
+  id uuid primary key default gen_random_uuid(),
+  queue_id uuid not null references public.video_queue (id) on delete cascade,
+  rank keepstream.counter not null,
+  embed_url keepstream.http_url,
+  video_url keepstream.http_url not null,
+  kind keepstream.media_kind,
+  headers keepstream.header_map,
+  expires_at timestamptz,
+  state keepstream.candidate_state not null default 'live',
+  fails keepstream.counter not null default 0,
+  last_error_class text,
+  created_at timestamptz not null default now(),
+  -- An address may be longer than a btree entry. The embed page names the source; a direct address changes its token.
+  address_hash text generated always as (md5(coalesce(embed_url, video_url))) stored,
+  constraint video_candidates_one_per_url unique (queue_id, address_hash)
+);
+comment on table public.video_candidates is 'Addresses of a job, tried in the order of (fails, rank).';
+comment on column public.video_candidates.state is 'live: may be tried; expired: stopped working, tried again after a back-off; dead: never again.';
+alter table public.video_candidates enable row level security;
+
+create function keepstream.describe_candidate(c public.video_candidates) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'id', c.id, 'rank', c.rank, 'embed_url', c.embed_url, 'video_url', c.video_url, 'kind', c.kind,
+    'headers', coalesce(c.headers, '{}'), 'expires_at', c.expires_at, 'fails', c.fails);
+end
+$$;
+
+create function keepstream.live_candidates(queue_id uuid, in_use uuid default null) returns jsonb
+language plpgsql stable set search_path = '' set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+    select jsonb_agg(keepstream.describe_candidate(c) order by c.id is distinct from in_use, c.fails, c.rank)
+    from public.video_candidates c where c.queue_id = live_candidates.queue_id and c.state = 'live');
+end
+$$;
+comment on function keepstream.live_candidates(uuid, uuid) is 'The addresses a claim hands out: the one in use, the others best first; null when none is live.';

@@ -1,3 +1,24 @@
+-- The cache of what providers said, shared by every isolate.
+create table keepstream.source_lists (
+  mal_id keepstream.positive_int not null,
+  episode keepstream.positive_int not null,
+  provider keepstream.provider_name not null,
+  state text not null,
+  code text,
+  servers jsonb not null default '[]',
+  fetched_at timestamptz not null default now(),
+  failures keepstream.counter not null default 0,
+  due_seconds int not null default 1200,
+  primary key (mal_id, episode, provider),
+  constraint source_lists_servers_are_a_list check (jsonb_typeof(servers) = 'array' and octet_length(servers::text) <= 1048576),
+  constraint source_lists_urls_are_http check (keepstream.urls_are_http(servers))
+) with (fillfactor = 80);
+comment on table keepstream.source_lists is 'The servers each provider named for an episode, when, or the code of its failure.';
+comment on column keepstream.source_lists.failures is 'Looks in a row that found nothing.';
+comment on column keepstream.source_lists.due_seconds is 'Seconds after fetched_at from when the provider is worth another look.';
+create index source_lists_age on keepstream.source_lists (fetched_at);
+alter table keepstream.source_lists enable row level security;
+
 -- Isolates know nothing of each other: who reads a provider's pages is said here, so that they are read once, and a provider
 -- that is down is left alone for longer and longer, whichever of its episodes is asked for.
 create unlogged table keepstream.source_reads (
@@ -125,20 +146,42 @@ $$;
 comment on function keepstream.end_source_reads(int, int, jsonb) is
   'Ends the claims, and counts failures of whole sites in a row: one answer of the site ends the count.';
 
-create function keepstream.prune_caches(batch int) returns void
-language sql security definer set search_path = ''
+-- What an operator changes holds from the next request on, however long a list or a failure would have been kept.
+create function keepstream.invalidate_source_lists() returns trigger
+language plpgsql security definer set search_path = ''
 as $$
-  delete from keepstream.source_lists l where l.ctid in (
-    select o.ctid from keepstream.source_lists o, keepstream.settings s
-    where o.fetched_at < pg_catalog.now() - pg_catalog.make_interval(days => s.source_list_retention_days)
-    limit batch for update of o skip locked);
-  delete from public.title_mappings m where m.ctid in (
-    select o.ctid from public.title_mappings o where o.expires_at < pg_catalog.now() and not o.by_operator limit batch for update skip locked);
-  delete from public.metadata_cache m where m.ctid in (
-    select o.ctid from public.metadata_cache o where o.expires_at < pg_catalog.now() limit batch for update skip locked);
-  delete from keepstream.source_reads r where r.ctid in (
-    select o.ctid from keepstream.source_reads o where o.until < pg_catalog.now() limit batch for update skip locked);
-  delete from keepstream.client_limits c where c.ctid in (
-    select o.ctid from keepstream.client_limits o where o.full_at < pg_catalog.now() limit batch for update skip locked);
+begin
+  -- None waits for a list that is being saved at this moment, which its reader might as well have saved right after this: who
+  -- saves several would wait for the other one.
+  case tg_table_name
+    when 'providers' then
+      delete from keepstream.source_lists l where (l.mal_id, l.episode, l.provider) in (
+        select o.mal_id, o.episode, o.provider from keepstream.source_lists o where o.provider = old.name for update skip locked);
+      delete from keepstream.provider_health t where t.provider in (
+        select o.provider from keepstream.provider_health o where o.provider = old.name for update skip locked);
+    when 'title_mappings' then
+      delete from keepstream.source_lists l where (l.mal_id, l.episode, l.provider) in (
+        select o.mal_id, o.episode, o.provider from keepstream.source_lists o
+        where o.mal_id = coalesce(new.mal_id, old.mal_id) and o.provider = coalesce(new.provider, old.provider) for update skip locked);
+    when 'catalogue' then
+      delete from keepstream.source_lists l where (l.mal_id, l.episode, l.provider) in (
+        select o.mal_id, o.episode, o.provider from keepstream.source_lists o
+        where o.mal_id = coalesce(new.mal_id, old.mal_id) and o.episode = coalesce(new.episode, old.episode)
+          and o.provider in (select p.name from public.providers p where p.recipe = 'catalogue') for update of o skip locked);
+  end case;
+  return null;
+end
 $$;
-comment on function keepstream.prune_caches(int) is 'Drops what is past its time, and passes by what someone holds: the sweep waits for nobody.';
+comment on function keepstream.invalidate_source_lists() is 'Drops what was read by the entry, mapping or catalogue row that changed.';
+create trigger providers_invalidate_lists_on_delete after delete on public.providers
+  for each row execute function keepstream.invalidate_source_lists();
+create trigger providers_invalidate_lists_on_update after update on public.providers
+  for each row when ((old.recipe, old.base_url, old.rights, old.config, old.enabled) is distinct from
+    (new.recipe, new.base_url, new.rights, new.config, new.enabled))
+  execute function keepstream.invalidate_source_lists();
+create trigger title_mappings_invalidate_lists after insert or update on public.title_mappings
+  for each row when (new.by_operator) execute function keepstream.invalidate_source_lists();
+create trigger title_mappings_invalidate_lists_on_delete after delete on public.title_mappings
+  for each row when (old.by_operator) execute function keepstream.invalidate_source_lists();
+create trigger catalogue_invalidates_lists after insert or update or delete on public.catalogue
+  for each row execute function keepstream.invalidate_source_lists();

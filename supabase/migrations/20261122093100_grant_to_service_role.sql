@@ -4,14 +4,12 @@
 revoke all on all tables in schema public, keepstream from public, anon, authenticated, service_role;
 revoke all on all sequences in schema public, keepstream from public, anon, authenticated, service_role;
 revoke all on all functions in schema public, keepstream from public, anon, authenticated, service_role;
-
 grant usage on schema public to service_role;
 grant select on public.video_queue, public.video_candidates, public.video_store, public.video_replicas, public.operator to service_role;
 grant update (status, retry_count) on public.video_queue to service_role;
 grant execute on function keepstream.assert_job_invariants(public.video_queue) to service_role; -- a CHECK runs with the rights of whoever writes
 grant execute on function keepstream.urls_are_http(jsonb) to service_role;
 grant select, insert, update, delete on public.providers, public.catalogue, public.title_mappings, public.metadata_cache to service_role;
-
 grant execute on function
   public.enqueue_video(int, int, text, text, text, text, text, jsonb, timestamptz, int),
   public.enqueue_videos(jsonb),
@@ -20,6 +18,7 @@ grant execute on function
   public.extend_video_lease(uuid[], uuid[], int, jsonb),
   public.upsert_video_store(int, int, text, text, text, int, text, text, text, text, uuid, text, bigint, double precision, jsonb),
   public.cancel_video(uuid),
+  public.retry_videos(uuid[]),
   public.takedown(int, int, text[]),
   public.finish_takedown(int, int, text),
   public.lift_takedown(int, int, boolean),
@@ -54,7 +53,6 @@ grant execute on function
   public.renew_source_reads(int, int, text[], int),
   public.save_sources(int, int, jsonb)
 to service_role;
-
 -- What a later migration adds starts closed, too.
 alter default privileges in schema public revoke all on tables from public, anon, authenticated, service_role;
 alter default privileges in schema public revoke all on sequences from public, anon, authenticated, service_role;

@@ -1,16 +1,104 @@
--- From the list to the queue by primary key, held to that order: the planner knows neither how short the list is nor how long
--- the queue. One place for whoever looks for leases.
-create function public.leased_videos()
-returns table (id uuid, status text, lease_owner text, lease_token uuid, lease_expires_at timestamptz, run_at timestamptz)
-language sql stable security definer set search_path = ''
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+-- Keeps a job's last move, so that its history still folds to its status, and every takedown.
+create function keepstream.prune_events(batch int) returns int
+language plpgsql security definer set search_path = ''
 as $$
-  select q.* from keepstream.video_leases l cross join lateral (
-    select j.id, j.status::text, j.lease_owner, j.lease_token, j.lease_expires_at, j.run_at
-    from public.video_queue j where j.id = l.queue_id offset 0
-  ) q
+declare
+  cutoff timestamptz;
+  seen bigint;
+  upto bigint;
+  pruned int;
+begin
+  select clock_timestamp() - make_interval(days => s.event_retention_days) into cutoff from keepstream.settings s;
+  select r.pruned_through into seen from keepstream.event_retention r for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  select max(e.id) into upto from (
+    select n.id, n.at from keepstream.events n where n.id > seen order by n.id limit batch
+  ) e where e.at < cutoff;
+  if upto is null then
+    return 0;
+  end if;
+  delete from keepstream.events e
+  where e.id > seen and e.id <= upto and e.at < cutoff and e.queue_id is not null and e.kind <> 'taken_down' and not exists (
+    select from public.video_queue q
+    where q.id = e.queue_id and (q.last_event = e.id or (q.last_event is null and e.to_status is not null))
+  );
+  get diagnostics pruned = row_count;
+  update keepstream.event_retention r set pruned_through = upto where r.singleton;
+  return pruned;
+end
 $$;
-comment on function public.leased_videos() is 'The jobs that are leased, by whom, with which token, and until when.';
+
+create function keepstream.prune_caches(batch int) returns void
+language sql security definer set search_path = ''
+as $$
+  delete from keepstream.source_lists l where l.ctid in (
+    select o.ctid from keepstream.source_lists o, keepstream.settings s
+    where o.fetched_at < pg_catalog.now() - pg_catalog.make_interval(days => s.source_list_retention_days)
+    limit batch for update of o skip locked);
+  delete from public.title_mappings m where m.ctid in (
+    select o.ctid from public.title_mappings o where o.expires_at < pg_catalog.now() and not o.by_operator limit batch for update skip locked);
+  delete from public.metadata_cache m where m.ctid in (
+    select o.ctid from public.metadata_cache o where o.expires_at < pg_catalog.now() limit batch for update skip locked);
+  delete from keepstream.source_reads r where r.ctid in (
+    select o.ctid from keepstream.source_reads o where o.until < pg_catalog.now() limit batch for update skip locked);
+  delete from keepstream.client_limits c where c.ctid in (
+    select o.ctid from keepstream.client_limits o where o.full_at < pg_catalog.now() limit batch for update skip locked);
+$$;
+comment on function keepstream.prune_caches(int) is 'Drops what is past its time, and passes by what someone holds: the sweep waits for nobody.';
+
+create function keepstream.clean_up(moment timestamptz) returns int
+language plpgsql security definer set search_path = '' set lock_timeout = '250ms'
+as $$
+declare
+  pruned int;
+begin
+  -- What an enqueue or a report under way at the time left waiting, and what was changed by hand.
+  if (select r.changed_at > moment - interval '10 minutes' from keepstream.rights_review r) then
+    perform keepstream.end_jobs_without_rights();
+  end if;
+  delete from keepstream.resource_leases l where (l.resource, l.slot) in (
+    select o.resource, o.slot from keepstream.resource_leases o where o.expires_at < moment - interval '1 hour' for update skip locked);
+  pruned := keepstream.prune_events(1000);
+  perform keepstream.prune_caches(1000);
+  perform keepstream.add_up_counts(10000);
+  return pruned;
+end
+$$;
+comment on function keepstream.clean_up(timestamptz) is 'Ends jobs whose right went and drops what is past its time; returns how many events.';
+
+create function keepstream.record_sweep(moment timestamptz, problem text) returns void
+language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
+as $$
+begin
+  update keepstream.event_retention r
+  set swept_at = moment, last_error = problem, failed_at = case when problem is not null then moment end
+  where r.singleton = (select s.singleton from keepstream.event_retention s for update skip locked);
+end
+$$;
+
+-- Jobs of pg_cron go with the extension, or by hand. One that is there is left as it is, also when an operator switched it off.
+create function keepstream.schedule_jobs() returns void
+language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
+as $$
+declare
+  job record;
+begin
+  if to_regclass('cron.job') is null then
+    return;
+  end if;
+  for job in select * from (values
+    ('keepstream-sweep', '30 seconds', 'select public.sweep()'),
+    -- pg_cron keeps a row per run for ever; a sweep every 30 s makes a million of them a year.
+    ('keepstream-cron-history', '17 3 * * *', $cron$delete from cron.job_run_details where end_time < now() - interval '3 days'$cron$)
+  ) as j (name, schedule, command)
+  where not exists (select from cron.job c where c.jobname = j.name) loop
+    perform cron.schedule(job.name, job.schedule, job.command);
+  end loop;
+end
+$$;
+comment on function keepstream.schedule_jobs() is 'Schedules with pg_cron what is not scheduled yet.';
 
 -- What time alone brings about: leases run out, notifications get lost, history grows old. It waits for nobody.
 create function public.sweep() returns jsonb
@@ -115,59 +203,6 @@ end
 $$;
 comment on function public.sweep() is 'Rescues dead leases, repeats the notification while work is due, drops what is older than its retention, schedules itself with pg_cron. Safe to run at any time, twice at once.';
 
-create function keepstream.clean_up(moment timestamptz) returns int
-language plpgsql security definer set search_path = '' set lock_timeout = '250ms'
-as $$
-declare
-  pruned int;
-begin
-  -- What an enqueue or a report under way at the time left waiting, and what was changed by hand.
-  if (select r.changed_at > moment - interval '10 minutes' from keepstream.rights_review r) then
-    perform keepstream.end_jobs_without_rights();
-  end if;
-  delete from keepstream.resource_leases l where (l.resource, l.slot) in (
-    select o.resource, o.slot from keepstream.resource_leases o where o.expires_at < moment - interval '1 hour' for update skip locked);
-  pruned := keepstream.prune_events(1000);
-  perform keepstream.prune_caches(1000);
-  perform keepstream.add_up_counts(10000);
-  return pruned;
-end
-$$;
-comment on function keepstream.clean_up(timestamptz) is 'Ends jobs whose right went and drops what is past its time; returns how many events.';
-
-create function keepstream.record_sweep(moment timestamptz, problem text) returns void
-language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
-as $$
-begin
-  update keepstream.event_retention r
-  set swept_at = moment, last_error = problem, failed_at = case when problem is not null then moment end
-  where r.singleton = (select s.singleton from keepstream.event_retention s for update skip locked);
-end
-$$;
-
--- Jobs of pg_cron go with the extension, or by hand. One that is there is left as it is, also when an operator switched it off.
-create function keepstream.schedule_jobs() returns void
-language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
-as $$
-declare
-  job record;
-begin
-  if to_regclass('cron.job') is null then
-    return;
-  end if;
-  for job in select * from (values
-    ('keepstream-sweep', '30 seconds', 'select public.sweep()'),
-    -- pg_cron keeps a row per run for ever; a sweep every 30 s makes a million of them a year.
-    ('keepstream-cron-history', '17 3 * * *', $cron$delete from cron.job_run_details where end_time < now() - interval '3 days'$cron$)
-  ) as j (name, schedule, command)
-  where not exists (select from cron.job c where c.jobname = j.name) loop
-    perform cron.schedule(job.name, job.schedule, job.command);
-  end loop;
-end
-$$;
-comment on function keepstream.schedule_jobs() is 'Schedules with pg_cron what is not scheduled yet.';
-select keepstream.schedule_jobs();
-
 -- For runners: where pg_cron does not sweep, one of them does.
 create function public.sweep_if_overdue(seconds int default 60) returns jsonb
 language plpgsql security definer set search_path = ''
@@ -188,34 +223,4 @@ end
 $$;
 comment on function public.sweep_if_overdue(int) is 'sweep() when the last one is longer ago than that and nobody else is at it; null when there was nothing to do.';
 
--- Keeps a job's last move, so that its history still folds to its status, and every takedown.
-create function keepstream.prune_events(batch int) returns int
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  cutoff timestamptz;
-  seen bigint;
-  upto bigint;
-  pruned int;
-begin
-  select clock_timestamp() - make_interval(days => s.event_retention_days) into cutoff from keepstream.settings s;
-  select r.pruned_through into seen from keepstream.event_retention r for update skip locked;
-  if not found then
-    return 0;
-  end if;
-  select max(e.id) into upto from (
-    select n.id, n.at from keepstream.events n where n.id > seen order by n.id limit batch
-  ) e where e.at < cutoff;
-  if upto is null then
-    return 0;
-  end if;
-  delete from keepstream.events e
-  where e.id > seen and e.id <= upto and e.at < cutoff and e.queue_id is not null and e.kind <> 'taken_down' and not exists (
-    select from public.video_queue q
-    where q.id = e.queue_id and (q.last_event = e.id or (q.last_event is null and e.to_status is not null))
-  );
-  get diagnostics pruned = row_count;
-  update keepstream.event_retention r set pruned_through = upto where r.singleton;
-  return pruned;
-end
-$$;
+select keepstream.schedule_jobs();
