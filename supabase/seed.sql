@@ -1,4 +1,4 @@
 -- For `supabase start` on a developer's machine: one provider, the operator's own catalogue, whose
--- entries state their rights themselves. Nothing here is read in production.
+-- entries declare their rights themselves. Not used in production.
 select public.apply_providers(
   '[{"name": "catalogue", "recipe": "catalogue"}]', dry_run => false);

@@ -1,5 +1,5 @@
--- What the queue needs beside plain Postgres: HTTP after commit, a clock, secrets at rest, HMAC.
--- The schemas are those Supabase uses, so on a hosted project every line is a no-op or a switch.
+-- HMAC, HTTP requests after commit, scheduled jobs and a secret store. The schemas are those that
+-- Supabase uses, so on a hosted project each line is a no-op or turns an extension on.
 create schema if not exists extensions;
 create extension if not exists pgcrypto with schema extensions;
 create extension if not exists pg_net with schema extensions;

@@ -1,6 +1,7 @@
--- keepstream: everything the REST layer must not show. Functions in public reach it as their owner.
+-- Internal tables and functions. The API exposes the schema public only; its functions reach this
+-- one as their owner.
 create schema keepstream;
-comment on schema keepstream is 'Internal state of the queue. Not exposed through the API.';
+comment on schema keepstream is 'Internal state of the queue, not exposed through the API.';
 
 revoke all on schema keepstream from public;
 
@@ -17,12 +18,13 @@ create table keepstream.settings (
     and source_list_retention_days > 0 and client_requests_per_minute > 0
   )
 );
-comment on table keepstream.settings is 'Limits an operator may change: one row, typed columns.';
+comment on table keepstream.settings is 'Limits that an operator may change: one row, typed columns.';
 alter table keepstream.settings enable row level security;
 insert into keepstream.settings default values;
 
--- Errors leave the runner as text that may quote addresses. Rows are kept for months and shown on dashboards, so
--- queries, user info, Hub tokens and bearer values are cut here too, whoever wrote the text.
+-- Error texts may quote URLs with tokens. Rows are kept for months and shown on dashboards, so
+-- query strings, user info, Hub tokens and bearer values are removed here too, not only by the
+-- caller.
 create function keepstream.redact(message text) returns text
 language plpgsql immutable strict parallel safe set search_path = ''
 as $$
@@ -40,4 +42,5 @@ begin
     2000);
 end
 $$;
-comment on function keepstream.redact(text) is 'Cuts secrets and address queries out of an error text, and the text to 2000 characters.';
+comment on function keepstream.redact(text) is
+  'Removes secrets and URL query strings from an error text and truncates it to 2000 characters.';

@@ -1,4 +1,5 @@
--- What the operator configures: where lists of servers come from, and titles of their own.
+-- What the operator configures: providers, the operator's own episodes, where titles are found, and
+-- a metadata cache.
 create table public.providers (
   name varchar(20) primary key,
   recipe text not null,
@@ -13,11 +14,13 @@ create table public.providers (
   constraint providers_base_url_is_web check (octet_length(base_url) <= 4096 and base_url ~* '^https?://[^\u0001-\u0020\u007f-\u009f]+$'),
   constraint providers_config_is_an_object check (jsonb_typeof(config) = 'object')
 );
-comment on table public.providers is 'The operator''s provider list; nothing is archived for an entry without rights.';
-comment on column public.providers.rights is 'Why the operator may keep copies. Null or invisible text: streamed, never archived.';
+comment on table public.providers is 'The operator''s provider list. Nothing is archived for an entry without rights.';
+comment on column public.providers.rights is
+  'Why the operator may keep copies. If null or invisible, videos are streamed but never archived.';
 alter table public.providers enable row level security;
 
--- Lists of servers hold addresses that are shown to viewers. What is no text is refused by whoever reads it.
+-- Viewers are sent these URLs. Values that are not strings are rejected by the functions that read
+-- them.
 create function keepstream.urls_are_http(list jsonb) returns boolean
 language sql immutable parallel safe set search_path = ''
 as $$
@@ -27,7 +30,8 @@ as $$
     or pg_catalog.jsonb_path_exists(list, '$[*].video_url ? (@.type() == "string" && !(@ like_regex "^https?://[^[:cntrl:]]+$" flag "i"))')
     or pg_catalog.jsonb_path_exists(list, '$[*].subtitles[*].url ? (@.type() == "string" && !(@ like_regex "^https?://[^[:cntrl:]]+$" flag "i"))'))
 $$;
-comment on function keepstream.urls_are_http(jsonb) is 'Whether every address of a list of servers, and of their subtitles, is http(s).';
+comment on function keepstream.urls_are_http(jsonb) is
+  'Whether every URL of a server list and of its subtitles is http(s).';
 
 create table public.catalogue (
   mal_id int not null,
@@ -42,7 +46,8 @@ create table public.catalogue (
   constraint catalogue_sources_are_a_list check (jsonb_typeof(sources) = 'array'),
   constraint catalogue_urls_are_http check (keepstream.urls_are_http(sources))
 );
-comment on table public.catalogue is 'The operator''s own episodes: sources is a list of {url, resolution, kind, label, subtitles}.';
+comment on table public.catalogue is
+  'The operator''s own episodes; sources is a list of {url, resolution, kind, label, subtitles}.';
 alter table public.catalogue enable row level security;
 
 create table public.title_mappings (
@@ -57,7 +62,9 @@ create table public.title_mappings (
   constraint title_mappings_provider_is_a_slug check (provider ~ '^[a-z0-9][a-z0-9_-]{0,19}$'),
   constraint title_mappings_are_objects check (jsonb_typeof(mapping) = 'object' and octet_length(mapping::text) <= 16384)
 );
-comment on table public.title_mappings is 'Where a title lives at a provider, found or given; {} with expires_at is "looked for, not there".';
+comment on table public.title_mappings is
+  'Which page of a provider a title is on, found by search or set by the operator; {} with expires_at means not '
+  'found.';
 alter table public.title_mappings enable row level security;
 
 create table public.metadata_cache (
@@ -66,7 +73,7 @@ create table public.metadata_cache (
   expires_at timestamptz not null,
   constraint metadata_cache_key_is_short check (length(key) between 1 and 500)
 );
-comment on table public.metadata_cache is 'Answers of the metadata service, kept until they expire.';
+comment on table public.metadata_cache is 'Responses of the metadata service, kept until they expire.';
 create index metadata_cache_expiry on public.metadata_cache (expires_at);
 alter table public.metadata_cache enable row level security;
 
@@ -86,7 +93,8 @@ begin
   return found;
 end
 $$;
-comment on function public.save_title_mapping(int, text, jsonb, int, boolean) is 'Keeps a mapping; false when the operator''s own stands in its place.';
+comment on function public.save_title_mapping(int, text, jsonb, int, boolean) is
+  'Saves a mapping; returns false if the operator has set one, which is never overwritten by a search.';
 
 create function public.save_metadata(key text, value jsonb, ttl_seconds int) returns void
 language sql security definer set search_path = ''
@@ -95,11 +103,12 @@ as $$
   values (save_metadata.key, save_metadata.value, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => ttl_seconds))
   on conflict on constraint metadata_cache_pkey do update set value = excluded.value, expires_at = excluded.expires_at
 $$;
-comment on function public.save_metadata(text, jsonb, int) is 'Keeps an answer of the metadata service for ttl_seconds.';
+comment on function public.save_metadata(text, jsonb, int) is
+  'Caches a response of the metadata service for ttl_seconds.';
 
 create function public.read_metadata(key text) returns jsonb
 language sql stable security definer set search_path = ''
 as $$
   select m.value from public.metadata_cache m where m.key = read_metadata.key and m.expires_at > pg_catalog.clock_timestamp()
 $$;
-comment on function public.read_metadata(text) is 'A kept answer, or null.';
+comment on function public.read_metadata(text) is 'Returns the cached response, or null.';

@@ -1,5 +1,6 @@
--- A right is declared by text that somebody can see: not by white space, controls, format characters, or what is drawn as
--- nothing (Unicode's White_Space, Cc, Cf, Default_Ignorable_Code_Point and Noncharacter_Code_Point, and blanks of scripts). core/rights.ts says the same.
+-- Rights are declared by visible text. White space, control and format characters and characters
+-- without a glyph (Unicode's White_Space, Cc, Cf, Default_Ignorable_Code_Point,
+-- Noncharacter_Code_Point and script blanks) declare nothing. core/rights.ts has the same list.
 create function keepstream.declared_rights(rights text) returns text
 language plpgsql immutable parallel safe set search_path = ''
 as $$
@@ -11,9 +12,10 @@ begin
   return nullif(regexp_replace(rights, '^' || invisible || '|' || invisible || '$', '', 'g'), '');
 end
 $$;
-comment on function keepstream.declared_rights(text) is 'The text without invisible ends; null when nothing is left, and no right is declared.';
+comment on function keepstream.declared_rights(text) is
+  'Trims invisible characters from both ends; null if nothing is left, which declares no rights.';
 
--- The one place that says what may be archived: what a declared right covers, and nothing else, whoever asks for it.
+-- The only rule for what may be archived; every function that creates or continues a job calls it.
 create function keepstream.archiving_allowed(mal_id int, episode int, provider text) returns boolean
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
@@ -28,7 +30,8 @@ begin
 end
 $$;
 comment on function keepstream.archiving_allowed(int, int, text) is
-  'Whether the provider''s entry – of a catalogue the episode''s – is enabled and declares archiving rights.';
+  'Whether the provider is enabled and archiving rights are declared: by its entry, or, for the recipe catalogue, '
+  'by the episode''s entry.';
 
 create function keepstream.missing_rights_message() returns text
 language sql immutable parallel safe set search_path = ''
@@ -39,7 +42,9 @@ create table keepstream.rights_review (
   changed_at timestamptz not null default now(),
   constraint rights_review_has_one_row check (singleton)
 );
-comment on table keepstream.rights_review is 'When an entry last changed: for ten minutes after that, each sweep looks for jobs without a right.';
+comment on table keepstream.rights_review is
+  'When a provider or catalogue entry last changed. For ten minutes after that, each sweep ends jobs that have lost '
+  'their rights.';
 alter table keepstream.rights_review enable row level security;
 insert into keepstream.rights_review default values;
 

@@ -1,4 +1,4 @@
--- What must not be archived again, however often a viewer asks for it.
+-- Titles and episodes that must not be archived again.
 create table keepstream.takedowns (
   id bigint generated always as identity primary key,
   mal_id keepstream.positive_int not null,
@@ -6,10 +6,12 @@ create table keepstream.takedowns (
   created_at timestamptz not null default now(),
   constraint takedowns_one_per_episode unique nulls not distinct (mal_id, episode)
 );
-comment on table keepstream.takedowns is 'Titles, or episodes of them, that were taken down; no episode means all.';
+comment on table keepstream.takedowns is
+  'Titles and episodes that were taken down; without an episode the whole title is.';
 alter table keepstream.takedowns enable row level security;
 
--- Bytes that a takedown has to remove, until they are: a target may be out of reach, or not configured where it is run.
+-- Files that a takedown still has to delete. The storage target may be unreachable, or not
+-- configured on the machine that runs the command.
 create table keepstream.takedown_leftovers (
   id bigint generated always as identity primary key,
   mal_id keepstream.positive_int not null,
@@ -19,15 +21,17 @@ create table keepstream.takedown_leftovers (
   created_at timestamptz not null default now(),
   constraint takedown_leftovers_one_per_target unique nulls not distinct (mal_id, episode, target)
 );
-comment on table keepstream.takedown_leftovers is 'Targets that may still hold bytes of what was taken down, with the addresses that rows named.';
+comment on table keepstream.takedown_leftovers is
+  'Storage targets that may still hold files of a takedown, with the copies that rows named.';
 alter table keepstream.takedown_leftovers enable row level security;
 
--- One lock per title: a takedown holds it alone, whoever asks for a video of the title shares it, before it
--- touches a job of the title.
+-- One advisory lock per title. takedown holds it exclusively; functions that enqueue videos of the
+-- title hold it shared and take it before they lock a job.
 create function keepstream.title_lock_class() returns int
 language sql immutable parallel safe set search_path = ''
 as $$ select 1802204019 $$;
-comment on function keepstream.title_lock_class() is 'The class of the advisory locks that takedown takes, by mal_id.';
+comment on function keepstream.title_lock_class() is
+  'First key of the advisory lock of a title; the second is its mal_id.';
 
 create function keepstream.lock_title_shared(mal_id int) returns void
 language plpgsql set search_path = ''
@@ -36,7 +40,8 @@ begin
   perform pg_advisory_xact_lock_shared(keepstream.title_lock_class(), mal_id);
 end
 $$;
-comment on function keepstream.lock_title_shared(int) is 'Until the transaction ends, no takedown of the title begins; waits for one under way.';
+comment on function keepstream.lock_title_shared(int) is
+  'Prevents a takedown of the title until the transaction ends; waits for one in progress.';
 
 create function public.list_takedowns() returns jsonb
 language sql stable security definer set search_path = ''
@@ -53,4 +58,5 @@ as $$
   from newest n
 $$;
 comment on function public.list_takedowns() is
-  '{titles, episodes}: what is taken down, the newest 20,000 entries. An older one needs no list: links signed before it have expired.';
+  'Returns {titles, episodes} that are taken down, at most the newest 20,000 entries: links signed before an older '
+  'takedown have expired.';

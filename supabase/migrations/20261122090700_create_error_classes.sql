@@ -1,4 +1,4 @@
--- How each class of failure is retried: one row per class, read by every transition into failed.
+-- Retry policy: one row per error class.
 create table keepstream.error_classes (
   name text primary key,
   base_seconds int not null,
@@ -9,36 +9,39 @@ create table keepstream.error_classes (
   constraint error_class_base_is_positive check (base_seconds > 0),
   constraint error_class_effect_is_known check (effect in ('backoff', 'retry_fixed', 'try_next_source', 'release', 'discard_source', 'dead_letter'))
 );
-comment on table keepstream.error_classes is 'Retry policy by class of failure.';
+comment on table keepstream.error_classes is 'Retry policy by error class.';
 comment on column keepstream.error_classes.effect is
-  'backoff: doubles per attempt; retry_fixed: base·U(1/6,1); try_next_source: another address, no attempt consumed while one remains; '
-  'release: back to pending, no attempt consumed; discard_source: this address is dead, the job with its last address; dead_letter: the job is not retried.';
-comment on column keepstream.error_classes.counts_against_source is 'False: not the address'' fault, so the next attempt takes the same one first.';
+  'backoff: the delay doubles with each attempt; retry_fixed: base·U(1/6, 1); try_next_source: the next candidate '
+  'at once, no attempt counted while one is left; release: back to pending, no attempt counted; discard_source: the '
+  'candidate is not tried again, and without another one the job is a dead letter; dead_letter: the job is not '
+  'retried.';
+comment on column keepstream.error_classes.counts_against_source is
+  'Whether a failure counts against the candidate. If false, the next attempt uses the same one.';
 alter table keepstream.error_classes enable row level security;
 insert into keepstream.error_classes (name, base_seconds, effect, counts_against_source, about) values
   ('network', 30, 'backoff', true, 'connection refused, reset or not resolved'),
-  ('timeout', 60, 'backoff', true, 'no answer or no progress in time'),
-  ('upstream_5xx', 60, 'backoff', true, 'the source answered 5xx'),
-  ('storage_5xx', 60, 'backoff', false, 'the archive answered 5xx'),
+  ('timeout', 60, 'backoff', true, 'no response or no progress in time'),
+  ('upstream_5xx', 60, 'backoff', true, 'the source responded with 5xx'),
+  ('storage_5xx', 60, 'backoff', false, 'the storage target responded with 5xx'),
   ('unknown', 60, 'backoff', false, 'not classified'),
-  ('rate_limited', 300, 'backoff', true, 'told to slow down; Retry-After wins when given'),
-  ('storage_denied', 600, 'backoff', false, 'the target refused the token or key, or barred the account'),
-  ('storage_full', 600, 'backoff', false, 'no space left on the target'),
-  ('storage_missing', 60, 'backoff', false, 'a file or its repository is not there'),
-  ('storage_unidentified', 600, 'backoff', false, 'the target is not the recorded one: not mounted, emptied or swapped'),
-  ('storage_conflict', 5, 'backoff', false, 'another commit moved the repository'),
+  ('rate_limited', 300, 'backoff', true, 'rate limited; Retry-After takes precedence'),
+  ('storage_denied', 600, 'backoff', false, 'the storage target rejected the token or key, or blocked the account'),
+  ('storage_full', 600, 'backoff', false, 'no space left on the storage target'),
+  ('storage_missing', 60, 'backoff', false, 'the file or its repository was not found'),
+  ('storage_unidentified', 600, 'backoff', false, 'the storage target is not the recorded one: not mounted, emptied or swapped'),
+  ('storage_conflict', 5, 'backoff', false, 'another commit changed the repository'),
   ('disk_full', 300, 'backoff', false, 'no space left on the runner'),
   ('lease_expired', 30, 'retry_fixed', false, 'the runner stopped sending heartbeats'),
-  ('source_expired', 60, 'try_next_source', true, 'the address no longer works'),
+  ('source_expired', 60, 'try_next_source', true, 'the URL no longer works'),
   ('shutdown', 1, 'release', false, 'the runner is stopping'),
   ('unsupported', 60, 'discard_source', true, 'a format that cannot be archived'),
-  ('drm', 60, 'discard_source', true, 'protected media'),
-  ('policy_denied', 60, 'discard_source', true, 'an address that may not be fetched'),
+  ('drm', 60, 'discard_source', true, 'DRM-protected media'),
+  ('policy_denied', 60, 'discard_source', true, 'a URL that must not be fetched'),
   ('too_large', 60, 'discard_source', true, 'over a size limit'),
-  ('invalid_input', 60, 'discard_source', true, 'an address or a file that is not what it says'),
-  ('cancelled', 60, 'dead_letter', false, 'an operator said so');
+  ('invalid_input', 60, 'discard_source', true, 'an invalid URL, or a file of another type than declared'),
+  ('cancelled', 60, 'dead_letter', false, 'cancelled by an operator');
 
--- These small functions are PL/pgSQL and not SQL: a SQL function is planned anew by every call that cannot inline it.
+-- PL/pgSQL, because Postgres plans a SQL function on every call that it cannot inline.
 create function keepstream.retry_delay(base_seconds int, attempt int) returns interval
 language plpgsql volatile set search_path = ''
 as $$

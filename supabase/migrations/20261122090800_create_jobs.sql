@@ -1,4 +1,4 @@
--- One row per video that is wanted. The row is the job: who holds it, until when, and when it is due.
+-- One row per video to archive: its status, when it is due, and its lease.
 create table public.video_queue (
   id uuid primary key default gen_random_uuid(),
   mal_id keepstream.positive_int not null,
@@ -32,32 +32,44 @@ create table public.video_queue (
   applied_status keepstream.job_status not null default 'pending',
   constraint video_queue_one_job_per_video unique nulls not distinct (mal_id, episode, provider, resolution)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.005, autovacuum_vacuum_threshold = 500, vacuum_index_cleanup = on);
--- Every claim begins at the low end of its index, where finished jobs leave dead entries, a page for each 185 of them: each
--- vacuum is to remove them, also where Postgres would find too few to be worth it.
+-- A claim scans its index from the low end, where finished jobs leave dead entries: one page per
+-- 185 jobs. Vacuum has to clean the index even when Postgres finds too few dead entries to bother.
 
 comment on table public.video_queue is 'One job per video: pending → downloading → uploading → ready | failed.';
-comment on column public.video_queue.attempts is 'Claims since the last reset, less those given back.';
+comment on column public.video_queue.attempts is 'Claims since the last reset, minus those given back.';
 comment on column public.video_queue.retry_count is 'Failures and rescues since the last reset.';
-comment on column public.video_queue.run_at is 'Not claimed before this moment.';
+comment on column public.video_queue.run_at is 'The job is not due before this time.';
 comment on column public.video_queue.priority is '0 first … 3 last.';
-comment on column public.video_queue.terminal_at is 'Set on a dead letter: claimed again only after a new source or an operator.';
-comment on column public.video_queue.revived_at is 'When a new address last revived the dead letter: at most once a day, since some pages change their addresses with every look.';
-comment on column public.video_queue.lease_epoch is 'Rises by one with every claim, never falls.';
-comment on column public.video_queue.lease_token is 'Fencing token of the current holder; every write of the job names it.';
-comment on column public.video_queue.finished_at is 'When it became ready or a dead letter; null while anything is left to do.';
-comment on column public.video_queue.candidates is 'What the next claim hands out: the live addresses, best first. Of a leased job the first is the one in use. Kept until it is finished.';
-comment on column public.video_queue.last_event is 'The last move in keepstream.events, which names the one before it.';
-comment on column public.video_queue.applied_status is 'The status that the other columns belong to. It differs only within a statement that writes a status by hand, until keepstream.apply_status_change has run.';
-comment on column public.video_queue.error_class is 'A name in keepstream.error_classes. No foreign key: its index would cost every failure a write for a table that never shrinks.';
--- The claim walks this in order. A claim, a heartbeat and the move to uploading change nothing that any index of this
--- table holds, so they stay on their page (HOT) and write no index: the few jobs that are leased stay in here, and
--- keepstream.video_leases lists them for who looks for them.
+comment on column public.video_queue.terminal_at is
+  'Set when the job became a dead letter. Only a new URL or an operator revives it.';
+comment on column public.video_queue.revived_at is
+  'When a new URL last revived the dead letter; at most once a day, because some pages change their URLs on every '
+  'request.';
+comment on column public.video_queue.lease_epoch is 'Increases by one with every claim.';
+comment on column public.video_queue.lease_token is
+  'Fencing token of the lease; every write of a claimed job must name it.';
+comment on column public.video_queue.finished_at is 'When the job became ready or a dead letter; null before that.';
+comment on column public.video_queue.candidates is
+  'The live candidates that a claim returns, best first; the first one of a leased job is in use. Null once the job '
+  'is finished.';
+comment on column public.video_queue.last_event is
+  'The latest status change in keepstream.events, which names the one before it.';
+comment on column public.video_queue.applied_status is
+  'The status that the other columns reflect. It differs from status only inside a statement that sets status by '
+  'hand, until keepstream.apply_status_change has run.';
+comment on column public.video_queue.error_class is
+  'A name in keepstream.error_classes. No foreign key: its index would cost every failure a write.';
+-- Claims scan this index in order. A claim, a heartbeat and the change to uploading write no
+-- indexed column, so the row stays on its page (HOT) and no index is written. Leased jobs therefore
+-- stay in the index; keepstream.video_leases lists them.
 create index video_queue_unfinished on public.video_queue (priority, run_at, id) where finished_at is null;
 create index video_queue_dead on public.video_queue (terminal_at) where terminal_at is not null;
 alter table public.video_queue enable row level security;
 
--- The rules between columns. One function and not a CHECK for each: every statement that writes the table reads its
--- CHECKs from the catalogue and compiles them anew (measured: 40 of the 60 µs of a heartbeat), a function is kept compiled.
+-- Rules between columns, in one function instead of a CHECK each: every statement that writes the
+-- table reads its CHECKs from the catalogue and compiles them (40 of a heartbeat's 60 µs), while a
+-- function stays compiled. The constraint follows the function, whose argument is the table's row
+-- type.
 create function keepstream.assert_job_invariants(job public.video_queue) returns boolean
 language plpgsql immutable set search_path = ''
 as $$
@@ -76,19 +88,22 @@ begin
   if broken is null then
     return true;
   end if;
-  raise exception using errcode = 'check_violation', message = 'a job broke the rule ' || broken, constraint = 'video_queue_' || broken;
+  raise exception using errcode = 'check_violation', message = 'the job violates the rule ' || broken, constraint = 'video_queue_' || broken;
 end
 $$;
-comment on function keepstream.assert_job_invariants(public.video_queue) is 'True, or an error that names the rule the row breaks.';
+comment on function keepstream.assert_job_invariants(public.video_queue) is
+  'Returns true, or raises an error that names the violated rule.';
 
 alter table public.video_queue add constraint video_queue_invariants_hold check (keepstream.assert_job_invariants(video_queue));
 
--- Which jobs are leased, for the sweep and the counts: a partial index would have every claim write all indexes of the queue.
--- No foreign key: its check would read the job once more with every claim.
+-- The leased jobs, for the sweep and the counts. With a partial index instead, every claim would
+-- write all indexes of the queue. No foreign key: its check would read the job again on every
+-- claim.
 create table keepstream.video_leases (
   queue_id uuid primary key
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
-comment on table keepstream.video_leases is 'The jobs that are leased: a claim adds its own, whatever ends a lease removes it.';
+comment on table keepstream.video_leases is
+  'The leased jobs. A claim inserts a row; whatever ends the lease deletes it.';
 alter table keepstream.video_leases enable row level security;
 
 create function keepstream.delete_lease() returns trigger
@@ -102,7 +117,7 @@ $$;
 create trigger video_queue_deletes_lease after delete on public.video_queue
   for each row when (old.lease_token is not null) execute function keepstream.delete_lease();
 
--- Every address known for a job, so that a dead one is not the end of it.
+-- All known URLs of a job, so that it survives the loss of one.
 create table public.video_candidates (
   id uuid primary key default gen_random_uuid(),
   queue_id uuid not null references public.video_queue (id) on delete cascade,
@@ -116,12 +131,14 @@ create table public.video_candidates (
   fails keepstream.counter not null default 0,
   last_error_class text,
   created_at timestamptz not null default now(),
-  -- An address may be longer than a btree entry. The embed page names the source; a direct address changes its token.
+  -- A URL may exceed the size of a btree entry, hence the hash. The embed page identifies the
+  -- source; a direct URL changes its token.
   address_hash text generated always as (md5(coalesce(embed_url, video_url))) stored,
   constraint video_candidates_one_per_url unique (queue_id, address_hash)
 );
-comment on table public.video_candidates is 'Addresses of a job, tried in the order of (fails, rank).';
-comment on column public.video_candidates.state is 'live: may be tried; expired: stopped working, tried again after a back-off; dead: never again.';
+comment on table public.video_candidates is 'Candidates of a job, tried in the order of (fails, rank).';
+comment on column public.video_candidates.state is
+  'live: may be tried; expired: stopped working, tried again after a backoff; dead: not tried again.';
 alter table public.video_candidates enable row level security;
 
 create function keepstream.describe_candidate(c public.video_candidates) returns jsonb
@@ -143,4 +160,5 @@ begin
     from public.video_candidates c where c.queue_id = live_candidates.queue_id and c.state = 'live');
 end
 $$;
-comment on function keepstream.live_candidates(uuid, uuid) is 'The addresses a claim hands out: the one in use, the others best first; null when none is live.';
+comment on function keepstream.live_candidates(uuid, uuid) is
+  'The candidates that a claim returns: the one in use first, then the best; null if none is live.';

@@ -1,4 +1,4 @@
--- What is archived, and every copy of it.
+-- Archives and their copies on storage targets.
 create table public.video_store (
   id uuid primary key default gen_random_uuid(),
   mal_id keepstream.positive_int not null,
@@ -22,8 +22,10 @@ create table public.video_store (
   constraint video_store_file_key_is_hex check (file_key ~ '^[0-9a-f]{16,64}$'),
   constraint video_store_duration_is_positive check (duration_seconds > 0)
 );
-comment on table public.video_store is 'One row per archived video; hf_* name the copy that is served first.';
-comment on column public.video_store.lease_token is 'The lease that recorded this archive: its replay is answered, not refused.';
+comment on table public.video_store is
+  'One row per archived video. The hf_* columns name the primary, the copy that is served first.';
+comment on column public.video_store.lease_token is
+  'The lease that recorded this archive. A repeated call with it returns the row instead of an error.';
 alter table public.video_store enable row level security;
 
 create table public.video_replicas (
@@ -62,16 +64,21 @@ create table public.video_replicas (
   constraint video_replicas_verified_is_not_missing check (state <> 'verified' or missing_since is null),
   constraint video_replicas_damaged_is_missing check (not damaged or missing_since is not null)
 ) with (fillfactor = 80);
-comment on table public.video_replicas is 'One row per archived video and storage target; what is not verified is repair work.';
+comment on table public.video_replicas is
+  'One row per archive and storage target. Rows that are not verified are repair work.';
 comment on column public.video_replicas.missing_since is
-  'When a recorded copy was first found missing or damaged. It is kept, and keeps its archive, until it is verified again or confirmed missing.';
-comment on column public.video_replicas.missing_days is 'Days on which a verification found the copy missing; the third confirms it.';
-comment on column public.video_replicas.damaged is 'The copy holds other bytes than the archive: a repair replaces it once a sound one is at hand.';
+  'When a recorded copy was first found missing or damaged. The row and its archive stay until the copy is verified '
+  'again or confirmed missing.';
+comment on column public.video_replicas.missing_days is
+  'Days on which a verification did not find the copy; the third day confirms it.';
+comment on column public.video_replicas.damaged is
+  'The copy differs from the archive. A repair replaces it once an intact copy is available.';
 create index video_replicas_repairable on public.video_replicas (run_at, id) where state in ('pending', 'failed', 'missing');
 create index video_replicas_held on public.video_replicas (id) where lease_token is not null;
 alter table public.video_replicas enable row level security;
 
--- What a new archive of the same video has replaced, where it lies at another address: the runner's to remove.
+-- Copies that a new archive of the same video replaced at another location. The runner deletes
+-- them.
 create table keepstream.obsolete_copies (
   id uuid primary key default gen_random_uuid(),
   queue_id uuid not null,
@@ -85,7 +92,8 @@ create table keepstream.obsolete_copies (
   created_at timestamptz not null default now(),
   constraint obsolete_copies_one_per_location unique (target, repo, path)
 );
-comment on table keepstream.obsolete_copies is 'Copies of archives that were replaced, at addresses that their videos no longer use: to be removed.';
+comment on table keepstream.obsolete_copies is
+  'Copies of replaced archives whose location is no longer used: to be deleted.';
 create index obsolete_copies_removable on keepstream.obsolete_copies (run_at);
 create index obsolete_copies_of_title on keepstream.obsolete_copies (mal_id, episode);
 alter table keepstream.obsolete_copies enable row level security;
@@ -100,4 +108,5 @@ begin
   return message;
 end
 $$;
-comment on function keepstream.failure_text(text, uuid) is 'Why a job failed; of a re-archive also that what was there is still served.';
+comment on function keepstream.failure_text(text, uuid) is
+  'The error text of a failed job. If an older archive is still served, the text says so.';

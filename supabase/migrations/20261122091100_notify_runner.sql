@@ -14,7 +14,8 @@ create table keepstream.notification_state (
   constraint notification_state_has_one_row check (singleton)
 ) with (fillfactor = 20);
 comment on table keepstream.notification_state is 'The last notification, and when a claim acknowledged it (acked_at).';
-comment on column keepstream.notification_state.responded_at is 'The last response that pg_net kept; what it was is in status_code and response_error.';
+comment on column keepstream.notification_state.responded_at is
+  'When the last response arrived; its result is in status_code and response_error.';
 alter table keepstream.notification_state enable row level security;
 insert into keepstream.notification_state default values;
 
@@ -32,9 +33,11 @@ as $$
     'base64')
 $$;
 comment on function keepstream.sign_webhook(text, timestamptz, text, text) is
-  'Standard Webhooks v1 signature. whsec_<base64> is the base64''s bytes, any other secret its UTF-8 bytes.';
+  'Standard Webhooks v1 signature. A secret whsec_<base64> stands for the decoded bytes, any other for its UTF-8 '
+  'bytes.';
 
--- Raises when the address or a secret is missing or wrong; keepstream.notify_runner turns that into a note.
+-- Raises if the URL or a secret is missing or malformed; keepstream.notify_runner records the
+-- message.
 create function keepstream.send_notification() returns bigint
 language plpgsql security definer set search_path = ''
 as $$
@@ -64,7 +67,7 @@ begin
     'webhook-timestamp', floor(extract(epoch from sent_at))::bigint::text,
     'webhook-signature', keepstream.sign_webhook(message_id, sent_at, body::text, secret)
   );
-  -- The Hub's proxy in front of a private Space wants a token of its own. No other host ever sees it.
+  -- The Hub requires a token of its own for a private Space. It is sent to no other host.
   if hub_token is not null and runner_url ~* '^https://([a-z0-9-]+\.)+hf\.space(:443)?(/[^?#\\]*)?$' then
     if hub_token !~ '^hf_[A-Za-z0-9_]+$' then
       raise exception using errcode = 'PT424', message = 'hf_token_worker in Vault is not a Hub token (hf_…): set it again, or delete it if the Space is public';
@@ -81,7 +84,8 @@ begin
 end
 $$;
 
--- pg_net deletes a request in the transaction in which it sends it, so while that is under way the row has a deleter.
+-- pg_net deletes a request in the transaction that sends it, so until that commits the row has a
+-- running deleter.
 create function keepstream.is_unsent(request bigint) returns boolean
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -91,7 +95,7 @@ begin
     where r.id = request and (r.xmax = 0 or not exists (select from pg_catalog.pg_locks l where l.transactionid = r.xmax)));
 end
 $$;
-comment on function keepstream.is_unsent(bigint) is 'Whether pg_net has not begun to send the request.';
+comment on function keepstream.is_unsent(bigint) is 'Whether pg_net has not started to send the request.';
 
 create function keepstream.redact_hosts(message text) returns text
 language sql immutable strict parallel safe set search_path = ''
@@ -99,9 +103,11 @@ as $$
   select pg_catalog.regexp_replace(pg_catalog.regexp_replace(keepstream.redact(message),
     '[a-z]+://[^[:space:]]+', '…', 'gi'), '\m([a-z0-9-]+\.)+[a-z0-9-]*[a-z][a-z0-9-]*\M(:[0-9]+)?|\m[0-9]+(\.[0-9]+){3}\M(:[0-9]+)?', '…', 'gi')
 $$;
-comment on function keepstream.redact_hosts(text) is 'keepstream.redact, and no address at all: for what /status shows to everybody.';
+comment on function keepstream.redact_hosts(text) is
+  'keepstream.redact that also removes URLs and host names: /status shows these texts without a password.';
 
--- Of every notification that is followed by a sweep: pg_net drops its responses after hours, and the next notification has another number.
+-- Called by each sweep: pg_net deletes its responses after hours, and the next notification has
+-- another request id.
 create function keepstream.record_notification_response() returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
@@ -115,18 +121,19 @@ begin
 end
 $$;
 
--- Debounced: while a notification is under way that no claim has acknowledged, or that pg_net has not sent, another says nothing new.
--- Whoever keeps silent holds the lock below, shared, until commit; a claim that would answer the notification takes it alone, so it
--- cannot answer for a job it could not see yet (see keepstream.ack_notification).
--- A notification is best effort: whatever is missing, broken or locked must neither fail nor delay the transaction that asks for it.
--- Three waits at most follow one another – the lock or a table, and the note – so that all of it takes less than 250 ms.
+-- Debounced: nothing is sent while a previous notification is unsent, or unacknowledged for less
+-- than five seconds. A transaction that sends nothing holds the lock below, shared, until it
+-- commits. A claim that wants to acknowledge needs the lock exclusively, so it cannot acknowledge
+-- on behalf of a job that it does not see yet (see keepstream.ack_notification). Best effort: a
+-- missing, broken or locked dependency neither fails nor delays the calling transaction. At most
+-- three lock waits of 80 ms follow one another, less than 250 ms in total.
 create function keepstream.notify_runner(force boolean default false) returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
 declare
   lock_key constant bigint := 5531467712004901;
   moment timestamptz := clock_timestamp();
-  last record; -- of keepstream.notification_state, whose type cannot be read while the table is locked
+  last record; -- of keepstream.notification_state; its row type cannot be used while the table is locked
   request bigint;
   failure text;
 begin
@@ -145,12 +152,12 @@ begin
       return;
     elsif keepstream.is_unsent(last.request_id) then
       if force and to_regprocedure('net.wake()') is not null then
-        execute 'select net.wake()'; -- its worker may have missed it
+        execute 'select net.wake()'; -- the pg_net worker may have missed it
       end if;
       return;
     end if;
     request := keepstream.send_notification();
-    -- Someone else is noting a notification of their own: ours is sent, and not worth waiting for.
+    -- If another transaction is recording its notification, skip: this one is already sent.
     update keepstream.notification_state w
     set notified_at = moment, acked_at = null, request_id = request, sent_count = w.sent_count + 1, last_error = null
     where w.singleton = (select s.singleton from keepstream.notification_state s where s.singleton for update skip locked);
@@ -172,10 +179,12 @@ begin
   end;
 end
 $$;
-comment on function keepstream.notify_runner(boolean) is 'Tells the runner that work waits, once per burst. Never raises, and waits less than 250 ms for locks.';
+comment on function keepstream.notify_runner(boolean) is
+  'Notifies the runner that jobs are due, once per burst. Never raises, and waits less than 250 ms for locks.';
 
--- Called by a claim that came up short: whoever takes all it asked for has not seen the end of the queue, and comes
--- again. True: the notification is answered as of now, so look once more, at what is newer than the answer.
+-- Called by a claim that returned fewer jobs than it asked for; one that got them all claims again
+-- anyway. If true, the notification is acknowledged as of now, and the claim has to look once more
+-- for jobs committed since.
 create function keepstream.ack_notification() returns boolean
 language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
@@ -192,16 +201,17 @@ begin
     where w.acked_at is null and w.singleton = (select s.singleton from keepstream.notification_state s for update skip locked);
     return found;
   elsif last.notified_at < clock_timestamp() - interval '1 second' then
-    -- A long enqueue is still uncommitted and has kept silent: have the runner come again.
+    -- A long transaction has enqueued jobs without a notification and is not committed yet: notify
+    -- again.
     perform keepstream.notify_runner(force := true);
   end if;
   return false;
 exception when query_canceled or assert_failure or others then
-  return false; -- a claim needs no notification
+  return false; -- acknowledging is best effort: the claim goes on
 end
 $$;
 
--- pg_net's tables are another extension's: that they are missing or locked is something to show, too.
+-- pg_net's tables belong to another extension. If they are missing or locked, the result says so.
 create function keepstream.last_notification() returns jsonb
 language plpgsql volatile security definer set search_path = '' set lock_timeout = '80ms'
 as $$
@@ -226,8 +236,8 @@ begin
   end if;
   error := case
     when response.error is not null then response.error
-    when response.status_code in (401, 403) then 'refused: runner_webhook_secret in Vault is not the runner''s, or hf_token_worker is not valid'
-    when response.status_code = 404 then 'nothing there: runner_url in Vault is wrong, or names a private Space that hf_token_worker may not read'
+    when response.status_code in (401, 403) then 'refused: runner_webhook_secret in Vault differs from the runner''s, or hf_token_worker is not valid'
+    when response.status_code = 404 then 'not found: runner_url in Vault is wrong, or names a private Space that hf_token_worker may not read'
     when response.status_code not between 200 and 299 then 'the runner refused the notification'
   end;
   return jsonb_build_object('at', response.at, 'status_code', response.status_code, 'error', error);
@@ -235,7 +245,8 @@ exception when query_canceled or assert_failure or others then
   return jsonb_build_object('at', clock_timestamp(), 'status_code', null, 'error', 'cannot be read: ' || keepstream.redact_hosts(sqlerrm));
 end
 $$;
-comment on function keepstream.last_notification() is 'What came of the last notification: {at, status_code, error}, without an address; null when there was none.';
+comment on function keepstream.last_notification() is
+  'The result of the last notification, {at, status_code, error}, without URLs; null if none was sent.';
 
 create function keepstream.notify_of_new_jobs() returns trigger
 language plpgsql security definer set search_path = ''

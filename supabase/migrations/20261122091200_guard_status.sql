@@ -1,7 +1,8 @@
--- The state machine for whoever writes a status by hand, an operator's UPDATE included, and for the rarer functions: the
--- same moves, the same derived columns, the same event. The moves of every job – claim, report, archive – write all of that
--- in one statement of their own and say so in applied_status, which nobody but these functions may write. After and not
--- before the row: a BEFORE trigger would read and lock every row once more, of heartbeats and claims too.
+-- Applies a status that was set by hand (by an operator's UPDATE, or by the rarer functions): the
+-- same transitions, derived columns and event as the functions. The frequent functions (claim,
+-- report, archive) write all of it in one statement and mark that by setting applied_status, which
+-- no API role may write. This is an AFTER trigger because a BEFORE trigger would read and lock the
+-- row again on every claim and heartbeat.
 create function keepstream.apply_status_change() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -10,7 +11,7 @@ declare
   moment timestamptz := clock_timestamp();
 begin
   if new.status = 'ready' then
-    raise exception using errcode = 'PT422', message = 'a job becomes ready by upsert_video_store alone';
+    raise exception using errcode = 'PT422', message = 'only upsert_video_store makes a job ready';
   elsif (old.status, new.status) not in (
     ('pending', 'downloading'), ('pending', 'failed'),
     ('downloading', 'uploading'), ('downloading', 'failed'), ('downloading', 'pending'),
@@ -23,7 +24,7 @@ begin
 
   if (job.status = 'pending' or (job.status = 'failed' and job.terminal_at is null)) and not keepstream.archiving_allowed(job.mal_id, job.episode, job.provider) then
     if old.status = 'ready' and exists (select from public.video_store s where s.queue_id = job.id) then
-      raise exception using errcode = 'PT403', message = 'no archiving rights are declared for this video: its archive stays, and is not replaced';
+      raise exception using errcode = 'PT403', message = 'no archiving rights are declared for this video: its archive stays and is not replaced';
     end if;
     job.status := 'failed';
     job.retry_count := old.retry_count;
@@ -64,7 +65,7 @@ begin
       job.error_class := null;
       job.error_message := null;
       job.run_at := moment;
-      -- Tried again by an operator, not for a new address: then every known one deserves it.
+      -- Retried by an operator and not for a new URL: every known candidate may be tried again.
       if not exists (select from public.video_candidates c where c.queue_id = job.id and c.state = 'live') then
         update public.video_candidates c set state = 'live' where c.queue_id = job.id;
       end if;
@@ -132,7 +133,7 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   if new.status <> 'pending' or new.applied_status <> 'pending' then
-    raise exception using errcode = 'PT422', message = format('a new job is pending, not %s', new.status);
+    raise exception using errcode = 'PT422', message = format('a new job must be pending, not %s', new.status);
   end if;
   insert into keepstream.events (queue_id, kind, to_status) values (new.id, 'enqueued', 'pending');
   return null;
@@ -141,9 +142,10 @@ $$;
 create trigger video_queue_records_insert after insert on public.video_queue
   for each row execute function keepstream.record_new_job();
 
--- A store row without a copy, or a ready job without a store row, would be a link that leads nowhere: losing the last copy, or
--- the row, puts the video back in line; also one whose re-archive is a dead letter, unless an operator cancelled it. A copy that is
--- missing is not lost: it may only be out of sight.
+-- A store row without a copy, or a ready job without a store row, would be a dead link. Losing the
+-- last copy or the store row therefore queues the video again, even if its re-archive is a dead
+-- letter (unless an operator cancelled it). A missing copy does not count as lost: its target may
+-- be unavailable for a while.
 create function keepstream.drop_store_without_copies() returns trigger
 language plpgsql security definer set search_path = ''
 as $$

@@ -1,13 +1,15 @@
--- How many jobs are ready and how many archives there are, without reading a million rows: every change adds a row, and their
--- sum is the count. A counter that is updated would have two transactions that archive wait for each other; these wait for
--- nothing, and a snapshot sees just the rows of what it sees. The sweep adds them up.
+-- Counts ready jobs and archives without reading millions of rows: each change inserts a delta, and
+-- the sum is the count. Two transactions that updated one counter row would wait for each other;
+-- inserts do not, and every snapshot sums exactly the rows that it sees. The sweep merges the
+-- deltas.
 create table keepstream.count_deltas (
   id bigint generated always as identity primary key,
   counted text not null,
   delta bigint not null,
   constraint count_deltas_are_of_something_known check (counted in ('ready', 'archived'))
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
-comment on table keepstream.count_deltas is 'The sum of delta is how many jobs are ready, and how many rows video_store has.';
+comment on table keepstream.count_deltas is
+  'The sum of delta per counted is the number of ready jobs, and of rows in video_store.';
 alter table keepstream.count_deltas enable row level security;
 
 create function keepstream.record_count() returns trigger
@@ -54,7 +56,7 @@ as $$
   insert into keepstream.count_deltas (counted, delta)
   select a.counted, sum(a.delta) from added a group by a.counted having sum(a.delta) <> 0
 $$;
-comment on function keepstream.add_up_counts(int) is 'Replaces many rows by their sums, once there are a hundred.';
+comment on function keepstream.add_up_counts(int) is 'Merges the deltas once there are at least a hundred.';
 
 create function public.archive_totals(out ready bigint, out archived bigint)
 language sql stable security definer set search_path = ''
@@ -62,4 +64,4 @@ as $$
   select coalesce(sum(d.delta) filter (where d.counted = 'ready'), 0), coalesce(sum(d.delta) filter (where d.counted = 'archived'), 0)
   from keepstream.count_deltas d
 $$;
-comment on function public.archive_totals() is 'How many jobs are ready, and how many rows video_store has.';
+comment on function public.archive_totals() is 'The number of ready jobs and of rows in video_store.';

@@ -1,5 +1,5 @@
--- Ask for a video. Asking twice is free; asking with an address not known yet is news. Null: no archiving
--- rights are declared for it.
+-- Creates the job of a video, or adds a candidate if the URL is new. A known URL writes nothing.
+-- Returns null if no archiving rights are declared.
 create function keepstream.enqueue(
   mal_id int, episode int, provider text, video_url text, resolution text,
   embed_url text, kind text, headers jsonb, expires_at timestamptz, priority int
@@ -20,13 +20,13 @@ begin
   elsif enqueue.episode is null or enqueue.episode <= 0 then
     raise exception using errcode = 'PT400', message = 'episode must be a positive number';
   elsif enqueue.provider is null or enqueue.provider !~ '^[a-z0-9][a-z0-9_-]{0,19}$' then
-    raise exception using errcode = 'PT400', message = 'provider must be a name like animasu: a-z, 0-9, _ and -, at most 20';
+    raise exception using errcode = 'PT400', message = 'provider must be a name like animasu: a-z, 0-9, _ and -, at most 20 characters';
   elsif label !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$' then
     raise exception using errcode = 'PT400', message = 'resolution must be a label like 720p, at most 10 characters';
   elsif enqueue.video_url is null or octet_length(enqueue.video_url) > 4096 or enqueue.video_url !~* http_url then
-    raise exception using errcode = 'PT400', message = 'video_url must be an http(s) address of at most 4096 bytes without spaces or control characters';
+    raise exception using errcode = 'PT400', message = 'video_url must be an http(s) URL of at most 4096 bytes without spaces or control characters';
   elsif octet_length(page) > 4096 or page !~* http_url then
-    raise exception using errcode = 'PT400', message = 'embed_url must be an http(s) address of at most 4096 bytes without spaces or control characters';
+    raise exception using errcode = 'PT400', message = 'embed_url must be an http(s) URL of at most 4096 bytes without spaces or control characters';
   elsif enqueue.kind !~ '^[a-z0-9_-]{1,20}$' then
     raise exception using errcode = 'PT400', message = 'kind must be a word like mp4 or hls';
   elsif jsonb_typeof(enqueue.headers) not in ('object', 'null') or octet_length(enqueue.headers::text) > 8192 then
@@ -40,7 +40,7 @@ begin
     select from keepstream.takedowns t
     where t.mal_id = enqueue.mal_id and (t.episode is null or t.episode = enqueue.episode)
   ) then
-    raise exception using errcode = 'PT451', message = 'this episode was taken down', hint = 'lift_takedown allows it again';
+    raise exception using errcode = 'PT451', message = 'this episode is taken down', hint = 'lift_takedown allows it again';
   elsif not keepstream.archiving_allowed(enqueue.mal_id, enqueue.episode, enqueue.provider) then
     return null;
   end if;
@@ -71,7 +71,7 @@ begin
     end if;
   end loop;
 
-  -- Nothing new: write nothing.
+  -- A known URL writes nothing.
   if exists (
     select from public.video_candidates c
     where c.queue_id = job.id and c.address_hash = md5(coalesce(page, enqueue.video_url))
@@ -81,14 +81,15 @@ begin
 
   select * into job from public.video_queue q where q.id = job.id for update;
   if not found then
-    raise exception using errcode = 'PT409', message = 'the job was deleted meanwhile: ask again';
+    raise exception using errcode = 'PT409', message = 'the job was deleted in the meantime: enqueue it again';
   elsif job.terminal_at is not null and job.error_class = 'cancelled' then
-    return job; -- an operator's cancel holds until an operator lifts it
+    return job; -- only an operator revives a cancelled job
   end if;
   if job.lease_token is not null then
     in_use := (job.candidates -> 0 ->> 'id')::uuid;
     if in_use is null and coalesce(job.embed_url, job.video_url) <> coalesce(page, enqueue.video_url) then
-      -- Put in by hand: what its holder tries is its own address, which failures count against instead of this one.
+      -- The job was inserted by hand and has no candidates. Its own URL is in use, so add it: a
+      -- failure must not count against the new one.
       insert into public.video_candidates (queue_id, rank, embed_url, video_url)
       values (job.id, 0, job.embed_url, job.video_url) on conflict do nothing returning id into in_use;
     end if;
@@ -129,7 +130,7 @@ as $$
 declare
   item record;
 begin
-  -- In the order of their keys, so that two answers with the same videos cannot wait for each other.
+  -- In key order, so that two calls with the same videos cannot deadlock.
   for item in
     select v.* from rows from (jsonb_to_recordset(videos) as (
       mal_id int, episode int, provider text, video_url text, resolution text,
@@ -142,7 +143,8 @@ begin
   end loop;
 end
 $$;
-comment on function keepstream.enqueue_in_order(jsonb) is 'Asks for videos in the order of their keys; a row of nulls for each that may not be kept.';
+comment on function keepstream.enqueue_in_order(jsonb) is
+  'Enqueues videos in key order; returns a row of nulls for each without archiving rights.';
 
 create function keepstream.require_rights(job public.video_queue) returns public.video_queue
 language plpgsql set search_path = ''
@@ -150,7 +152,7 @@ as $$
 begin
   if job.id is null then
     raise exception using errcode = 'PT403', message = keepstream.missing_rights_message(),
-      hint = 'the provider''s entry does, or for a catalogue the entry of the episode: deno task providers, deno task catalogue';
+      hint = 'declare rights in the provider''s entry, or in the episode''s catalogue entry: deno task providers, deno task catalogue';
   end if;
   return job;
 end
@@ -169,7 +171,8 @@ begin
 end
 $$;
 comment on function public.enqueue_video(int, int, text, text, text, text, text, jsonb, timestamptz, int) is
-  'Asks for a video and returns its job. Known address: writes nothing. New address: one more candidate, and a failed or dead job is tried again.';
+  'Enqueues a video and returns its job. A known URL writes nothing; a new one becomes a candidate and revives a '
+  'failed job.';
 
 create function public.enqueue_videos(videos jsonb) returns setof public.video_queue
 language plpgsql security definer set search_path = ''
@@ -184,4 +187,5 @@ begin
 end
 $$;
 comment on function public.enqueue_videos(jsonb) is
-  'enqueue_video for all servers of an answer: all or none. Items carry its argument names; jobs come back in the order of their keys.';
+  'enqueue_video for all servers of a response, all or none. Items have its argument names; jobs are returned in '
+  'key order.';

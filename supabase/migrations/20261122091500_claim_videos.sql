@@ -1,7 +1,7 @@
--- Hand out due jobs, each with a fresh token and the next epoch. Nobody waits for anybody: what another claim is
--- looking at is skipped. The plan is made once and held to its index: a new one for every call cost half of it, and
--- statistics of a queue are always stale. Nothing is sorted or looked up besides the row: the scan yields the order, and
--- the row carries its addresses.
+-- Leases due jobs, each with a new token and the next epoch. Rows that another claim has locked are
+-- skipped. The plan is generic and forced to the index: planning each call took half of its time,
+-- and the statistics of a queue are always stale. The scan yields the order and the row carries its
+-- candidates, so nothing is sorted or joined.
 create function public.claim_pending_videos("limit" int, worker text default 'runner', lease_seconds int default 120)
 returns table (
   id uuid, mal_id int, episode int, provider text, resolution text, video_url text, embed_url text,
@@ -23,7 +23,8 @@ declare
 begin
   while wanted > 0 loop
     moment := clock_timestamp();
-    -- Locked by a statement of its own: a row that was updated just before has moved, and only the next one sees where to.
+    -- A separate statement locks the rows: a row that was just updated has a new ctid, which only
+    -- the next statement sees.
     select array_agg(d.place), array_agg(d.previous) into places, moves from (
       select q.ctid as place, q.last_event as previous from public.video_queue q
       where q.finished_at is null and q.run_at <= moment and q.lease_token is null and q.attempts < q.max_attempts
@@ -63,10 +64,10 @@ begin
 end
 $$;
 comment on function public.claim_pending_videos(int, text, int) is
-  'Leases up to limit (at most 50) due jobs to worker, best first, with the addresses to try.';
+  'Leases up to limit (at most 50) due jobs to worker, best first, with their candidates.';
 
--- From the list to the queue by primary key, held to that order: the planner knows neither how short the list is nor how long
--- the queue. One place for whoever looks for leases.
+-- Joins the list of leases to the queue by primary key. The planner is forced to this order because
+-- it does not know that the list is short and the queue long.
 create function public.leased_videos()
 returns table (id uuid, status text, lease_owner text, lease_token uuid, lease_expires_at timestamptz, run_at timestamptz)
 language sql stable security definer set search_path = ''
@@ -77,4 +78,4 @@ as $$
     from public.video_queue j where j.id = l.queue_id offset 0
   ) q
 $$;
-comment on function public.leased_videos() is 'The jobs that are leased, by whom, with which token, and until when.';
+comment on function public.leased_videos() is 'The leased jobs with status, owner, token and expiry of the lease.';

@@ -2,13 +2,13 @@ create function keepstream.raise_missing_token() returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  raise exception using errcode = 'PT409', message = 'lease_token is missing: only the holder of a lease may write its job',
-    hint = 'claim_pending_videos returns the lease_token of each job that it hands out: pass it on with every call';
+  raise exception using errcode = 'PT409', message = 'lease_token is missing: a claimed job can only be written with its lease',
+    hint = 'claim_pending_videos returns the lease_token of each job: pass it on with every call';
 end
 $$;
-comment on function keepstream.raise_missing_token() is 'Raises: the caller named no lease.';
+comment on function keepstream.raise_missing_token() is 'Raises the error for a call without a lease token.';
 
--- What a holder says about its job. Only the current, unexpired token is heard.
+-- Reports on a claimed job. Only its current, unexpired lease token is accepted.
 create function public.update_video_queue_status(
   id uuid, status text, error text default null, lease_token uuid default null, error_class text default null,
   progress jsonb default null, retry_after_seconds int default null, candidate_id uuid default null
@@ -16,7 +16,7 @@ create function public.update_video_queue_status(
 language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  held record; -- the job as it was, with the policy of its class
+  held record; -- the job before the change, with the policy of its error class
   job public.video_queue;
   class text;
   effect text;
@@ -33,7 +33,7 @@ declare
   next_address jsonb;
   may_go_on boolean;
 begin
-  -- With the policy of its class. One that is not the holder's to say counts as unknown.
+  -- Classes that only the database may set count as unknown.
   select q.*, e.name as class, e.effect, e.base_seconds, e.counts_against_source, e.about into held
   from public.video_queue q
   left join keepstream.error_classes e
@@ -51,16 +51,16 @@ begin
   if update_video_queue_status.lease_token is null then
     perform keepstream.raise_missing_token();
   elsif held.lease_token is null or held.lease_token is distinct from update_video_queue_status.lease_token or held.lease_expires_at <= moment then
-    raise exception using errcode = 'PT409', message = 'the lease of this job is not yours, or no longer', hint = 'stop working on it';
+    raise exception using errcode = 'PT409', message = 'the lease of this job has expired or belongs to another worker', hint = 'stop working on it';
   end if;
   if to_status is null or to_status not in ('downloading', 'uploading', 'failed', 'pending')
     or (held.status = 'uploading' and to_status = 'downloading') then
     raise exception using errcode = 'PT422',
-      message = format('a holder cannot take a job from %s to %s', held.status, coalesce(to_status, 'nothing')),
-      hint = 'moves are in docs/queue.md; upsert_video_store makes a job ready';
+      message = format('a report cannot change a job from %s to %s', held.status, coalesce(to_status, 'nothing')),
+      hint = 'docs/queue.md lists the transitions; upsert_video_store makes a job ready';
   end if;
   if octet_length(update_video_queue_status.progress::text) > 8192 then
-    raise exception using errcode = 'PT400', message = 'progress is at most 8192 bytes';
+    raise exception using errcode = 'PT400', message = 'progress must be at most 8192 bytes';
   end if;
 
   if to_status = held.status then
@@ -95,7 +95,7 @@ begin
     error := keepstream.missing_rights_message();
     class := 'policy_denied';
     effect := 'dead_letter';
-  elsif to_status = 'failed' and class is null then -- none was given, or one this schema does not know yet
+  elsif to_status = 'failed' and class is null then -- no class, or one that is unknown here
     select e.name, e.effect, e.base_seconds, e.counts_against_source, e.about into class, effect, base_seconds, counts_against_source, about
     from keepstream.error_classes e where e.name = 'unknown';
   end if;
@@ -112,7 +112,7 @@ begin
     dead := moment;
   else
     if counts_against_source or effect in ('try_next_source', 'discard_source') then
-      -- The one named, while this job has it; where none is named, the one that was first in line.
+      -- The candidate that the caller names, if the job still has it; otherwise the one in use.
       update public.video_candidates c
       set fails = c.fails + 1, last_error_class = class,
           state = case effect when 'try_next_source' then 'expired' when 'discard_source' then 'dead' else c.state end
@@ -131,7 +131,7 @@ begin
       to_status := 'pending';
     elsif effect <> 'discard_source' then
       if effect = 'try_next_source' then
-        -- All of them expired: their pages may name fresh addresses after the back-off.
+        -- All candidates have expired. Their pages may list new URLs after the backoff.
         update public.video_candidates c set state = 'live' where c.queue_id = held.id and c.state = 'expired';
         addresses := keepstream.live_candidates(held.id);
       end if;
@@ -182,10 +182,12 @@ begin
 end
 $$;
 comment on function public.update_video_queue_status(uuid, text, text, uuid, text, jsonb, int, uuid) is
-  'Moves a held job: its own status (progress), uploading, failed with a class, or pending (given back, attempt not consumed). '
-  '404 unknown, 409 stale lease, 422 forbidden move. Look at the status that comes back: a cancel turns any move into failed, and so does a right to keep it that was withdrawn.';
+  'Reports on a claimed job: progress (its present status), uploading, failed with an error class, or pending '
+  '(given back, no attempt counted). 404 unknown job, 409 stale lease, 422 forbidden transition. Check the returned '
+  'status: it is failed if the job was cancelled or lost its archiving rights.';
 
--- One heartbeat for all jobs of a runner. Touches no indexed column, so the update stays on its page.
+-- One heartbeat for all jobs of a runner. It writes no indexed column, so the update stays on its
+-- page.
 create function public.extend_video_lease(ids uuid[], lease_tokens uuid[], lease_seconds int default 120, progress jsonb default null)
 returns table (id uuid, lease_expires_at timestamptz, cancel_requested boolean, lost boolean)
 language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
@@ -198,11 +200,11 @@ begin
   if cardinality(ids) is distinct from cardinality(lease_tokens) then
     raise exception using errcode = 'PT400', message = 'ids and lease_tokens must have the same length';
   elsif cardinality(ids) > 200 then
-    raise exception using errcode = 'PT400', message = 'at most 200 leases at once';
+    raise exception using errcode = 'PT400', message = 'at most 200 leases per call';
   elsif exists (select from unnest(ids) as i (id) where octet_length((extend_video_lease.progress -> i.id::text)::text) > 8192) then
-    raise exception using errcode = 'PT400', message = 'progress is at most 8192 bytes';
+    raise exception using errcode = 'PT400', message = 'progress must be at most 8192 bytes';
   end if;
-  -- In the order of their keys, as whoever locks several jobs: two of them must not wait for each other.
+  -- In key order, like every function that locks several jobs: two calls cannot deadlock.
   perform from public.video_queue q where q.id = any (ids) and q.lease_token = any (lease_tokens)
   order by q.mal_id, q.episode, q.provider, q.resolution for no key update;
   moment := clock_timestamp();
@@ -224,4 +226,5 @@ begin
 end
 $$;
 comment on function public.extend_video_lease(uuid[], uuid[], int, jsonb) is
-  'Extends leases (never shortens). progress: {"<id>": {…}}. A row per id: lost means stop, cancel_requested means stop and say failed.';
+  'Extends leases and never shortens them. progress: {"<id>": {…}}. Returns a row per id; lost: stop working on the '
+  'job, cancel_requested: stop and report failed.';

@@ -1,6 +1,7 @@
--- The only way to ready: archive, copies and status in one transaction, under the lease that did the work. An archive that is
--- there – the video was to be archived again – is served until here, and replaced: its row keeps its id, and so do the rows of
--- copies on the same targets, so that a repair under way finds its lease gone and not its row.
+-- The only transition to ready: archive, copies and status in one transaction, under the lease that
+-- did the work. An older archive of the video is served until then and replaced here. Its row keeps
+-- its id, and so do copies on the same targets, so that a running repair loses its lease but finds
+-- its row.
 create function public.upsert_video_store(
   mal_id int, episode int, provider text, resolution text, file_key text,
   hf_account int, hf_repo text, hf_path text, hf_direct_url text, stream_url text default null,
@@ -29,7 +30,7 @@ begin
   moment := clock_timestamp();
 
   if job.status = 'ready' then
-    -- The reply to this very completion was lost: say it again.
+    -- The response to this call was lost before: return the row again.
     select * into archive from public.video_store s
     where s.queue_id = job.id and s.lease_token = token and s.sha256 is not distinct from digest;
     if found then
@@ -39,7 +40,7 @@ begin
   if token is null then
     perform keepstream.raise_missing_token();
   elsif job.lease_token is null or job.lease_token is distinct from token or job.lease_expires_at <= moment then
-    raise exception using errcode = 'PT409', message = 'the lease of this job is not yours, or no longer', hint = 'stop working on it';
+    raise exception using errcode = 'PT409', message = 'the lease of this job has expired or belongs to another worker', hint = 'stop working on it';
   elsif job.cancel_requested_at is not null then
     raise exception using errcode = 'PT409', message = 'the job was cancelled', hint = 'report it as failed';
   elsif job.status <> 'uploading' then
@@ -64,7 +65,7 @@ begin
   returning * into archive;
   old_copies := array(select r from public.video_replicas r where r.store_id = archive.id);
 
-  -- A caller that knows of no replicas stored one copy: the one it names.
+  -- Without replicas, the caller stored the one copy that the hf_* arguments name.
   insert into public.video_replicas (
     store_id, target, account, repo, path, direct_url, commit_oid, sha256, size_bytes, state, attempts,
     lease_token, lease_owner, lease_expires_at, verified_at, updated_at)
@@ -104,7 +105,7 @@ begin
     where r.store_id = archive.id and r.state = 'verified'
       and (r.sha256 is distinct from archive.sha256 or r.size_bytes is distinct from archive.size_bytes)
   ) then
-    raise exception using errcode = 'PT422', message = 'a verified replica holds other bytes than the archive';
+    raise exception using errcode = 'PT422', message = 'a verified replica differs from the archive in sha256 or size';
   elsif not exists (
     select from public.video_replicas r
     where r.store_id = archive.id and r.state = 'verified' and r.repo = archive.hf_repo and r.path = archive.hf_path
@@ -126,4 +127,5 @@ begin
 end
 $$;
 comment on function public.upsert_video_store(int, int, text, text, text, int, text, text, text, text, uuid, text, bigint, double precision, jsonb) is
-  'Records the archive and its copies and makes the job ready; an archive that was there is replaced. A replay by the same lease with the same sha256 returns the row.';
+  'Records an archive with its copies and makes the job ready, replacing an older archive. Repeating the call with '
+  'the same lease and sha256 returns the row.';

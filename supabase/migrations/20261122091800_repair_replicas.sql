@@ -1,4 +1,4 @@
--- Copies that are not there yet, or no longer: leased, retried and verified like jobs.
+-- Copies to create or to repair: leased, retried and verified like jobs.
 create function public.claim_replica_repairs("limit" int, worker text default 'runner', lease_seconds int default 600)
 returns table (
   id uuid, store_id uuid, target text, repo text, path text, attempts int, lease_token uuid, lease_expires_at timestamptz,
@@ -20,7 +20,7 @@ begin
   with due as materialized (
     select r.id from public.video_replicas r
     where r.state in ('pending', 'failed', 'missing') and r.run_at <= moment and r.attempts < r.max_attempts
-      -- An archive that is being replaced: old bytes must not land on the new ones.
+      -- Skip archives that are being replaced: an old file must not overwrite a new one.
       and not exists (
         select from public.video_store s join keepstream.video_leases l on l.queue_id = s.queue_id where s.id = r.store_id)
     order by r.run_at, r.id limit wanted
@@ -42,7 +42,7 @@ begin
 end
 $$;
 comment on function public.claim_replica_repairs(int, text, int) is
-  'Leases up to limit copies to make, with the verified copies (sources) they can be made from.';
+  'Leases up to limit copies to create, with the verified copies (sources) to read from.';
 
 create function public.extend_replica_lease(ids uuid[], lease_tokens uuid[], lease_seconds int default 600)
 returns table (id uuid, lease_expires_at timestamptz, lost boolean)
@@ -56,7 +56,8 @@ begin
   if cardinality(ids) is distinct from cardinality(lease_tokens) then
     raise exception using errcode = 'PT400', message = 'ids and lease_tokens must have the same length';
   end if;
-  -- Waits for nobody: what someone else holds keeps its lease as it is, and the next heartbeat tells what became of it.
+  -- Never waits: a row that another transaction has locked keeps its lease as it is, and the next
+  -- heartbeat reports the outcome.
   return query
   with held as materialized (
     select r.id, r.lease_token, r.lease_expires_at from public.video_replicas r
@@ -77,7 +78,8 @@ begin
   order by n.place;
 end
 $$;
-comment on function public.extend_replica_lease(uuid[], uuid[], int) is 'Heartbeat of repairs: extends, never shortens; lost means stop.';
+comment on function public.extend_replica_lease(uuid[], uuid[], int) is
+  'Heartbeat of repairs: extends leases and never shortens them; lost: stop working on the copy.';
 
 create function public.promote_replica(replica_id uuid, stream_url text default null) returns public.video_store
 language plpgsql security definer set search_path = ''
@@ -93,7 +95,7 @@ begin
   perform from public.video_store s where s.id = copy.store_id for update;
   select * into copy from public.video_replicas r where r.id = promote_replica.replica_id and r.state = 'verified' for share;
   if not found then
-    raise exception using errcode = 'PT422', message = 'only a verified replica can be served first';
+    raise exception using errcode = 'PT422', message = 'only a verified replica can become the primary';
   end if;
   update public.video_store s
   set hf_account = coalesce(copy.account, s.hf_account), hf_repo = copy.repo, hf_path = copy.path,
@@ -104,7 +106,8 @@ begin
   return archive;
 end
 $$;
-comment on function public.promote_replica(uuid, text) is 'Makes a verified copy the one that video_store''s hf_* columns name.';
+comment on function public.promote_replica(uuid, text) is
+  'Makes a verified copy the primary: the one in the hf_* columns of video_store.';
 
 create function public.complete_replica(
   id uuid, lease_token uuid, state text default 'verified', repo text default null, path text default null,
@@ -120,7 +123,7 @@ declare
   policy keepstream.error_classes;
   moment timestamptz;
 begin
-  -- The archive first: one that loses its last copy meanwhile is gone with this one, or sees it.
+  -- Lock the archive first: if it has lost its last copy, it is gone together with this row.
   select s.* into archive from public.video_replicas r join public.video_store s on s.id = r.store_id
   where r.id = complete_replica.id for no key update of s;
   select * into copy from public.video_replicas r where r.id = complete_replica.id for update;
@@ -129,12 +132,12 @@ begin
   end if;
   moment := clock_timestamp();
   if copy.lease_token is null or copy.lease_token is distinct from complete_replica.lease_token or copy.lease_expires_at <= moment then
-    raise exception using errcode = 'PT409', message = 'the lease of this replica is not yours, or no longer', hint = 'stop working on it';
+    raise exception using errcode = 'PT409', message = 'the lease of this replica has expired or belongs to another worker', hint = 'stop working on it';
   end if;
 
   if complete_replica.state = 'verified' then
     if archive.sha256 is distinct from lower(complete_replica.sha256) or archive.size_bytes is distinct from complete_replica.size_bytes then
-      raise exception using errcode = 'PT422', message = 'the replica holds other bytes than the archive';
+      raise exception using errcode = 'PT422', message = 'the replica differs from the archive in sha256 or size';
     end if;
     update public.video_replicas r
     set state = 'verified', repo = coalesce(complete_replica.repo, r.repo), path = coalesce(complete_replica.path, r.path),
@@ -145,7 +148,7 @@ begin
     where r.id = copy.id returning * into copy;
     insert into keepstream.events (queue_id, kind, worker, detail)
     values (archive.queue_id, 'replica_verified', copy.lease_owner, jsonb_build_object('target', copy.target));
-    -- The first copy after all of them were missing is the one to serve.
+    -- If all copies were missing, the first one back becomes the primary.
     if not exists (
       select from public.video_replicas r
       where r.store_id = archive.id and r.state = 'verified' and r.repo = archive.hf_repo and r.path = archive.hf_path
@@ -173,13 +176,14 @@ begin
     select archive.queue_id, 'replica_failed', copy.error_class, jsonb_build_object('target', copy.target, 'error', copy.error_message)
     where complete_replica.state = 'failed';
   else
-    raise exception using errcode = 'PT422', message = 'a repair ends as verified, failed or pending';
+    raise exception using errcode = 'PT422', message = 'state must be verified, failed or pending';
   end if;
   return copy;
 end
 $$;
 comment on function public.complete_replica(uuid, uuid, text, text, text, text, text, int, text, bigint, text, text, int) is
-  'Ends a repair: verified with the archive''s own sha256 and size, failed with a class, or pending (given back).';
+  'Ends a repair: verified (with the sha256 and size of the archive), failed with an error class, or pending (given '
+  'back).';
 
 create function public.plan_replica_repairs(targets text[], "limit" int default 1000) returns int
 language plpgsql security definer set search_path = ''
@@ -187,7 +191,8 @@ as $$
 declare
   planned int;
 begin
-  -- An archive that someone is changing is left for the next call; two calls meet in the same order.
+  -- Archives that another transaction has locked are left for the next call. Ordered, so that two
+  -- calls cannot deadlock.
   insert into public.video_replicas (store_id, target)
   select m.store_id, m.target from (
     select s.id as store_id, t.target
@@ -203,4 +208,4 @@ begin
 end
 $$;
 comment on function public.plan_replica_repairs(text[], int) is
-  'Adds a pending copy for every archive that lacks one on a target (a new account, say); returns how many.';
+  'Adds a pending copy for every archive without one on a target, for example a new account; returns how many.';

@@ -5,7 +5,7 @@ declare
   copy public.video_replicas;
   job uuid;
 begin
-  -- Job, archive, copy, as above.
+  -- Lock job, archive and copy in this order, like report_replica_missing.
   select s.queue_id into job from public.video_replicas r join public.video_store s on s.id = r.store_id
   where r.id = confirm_replica_missing.replica_id;
   perform from public.video_queue q where q.id = job for no key update;
@@ -27,11 +27,13 @@ begin
 end
 $$;
 comment on function public.confirm_replica_missing(uuid) is
-  'A copy that was reported missing is gone for good: to be made again; the video is queued again when it was the last.';
+  'Confirms that a missing copy is lost: it will be created again, or the video is queued again if this was the '
+  'last copy.';
 
--- A recorded copy was not seen where it should be, or holds other bytes. It is kept, and with it the archive: the target may only be
--- out of sight. Another copy is served meanwhile, and a repair looks after this one. Three verifications that agree, on three days,
--- are as good as an operator's confirmation. A damaged copy is better than none: the last one is left as it is.
+-- A recorded copy was not found, or differs from the archive. The row and the archive are kept,
+-- because the target may only be unavailable: another copy becomes the primary, and a repair is
+-- due. Verifications on three different days confirm the loss, like an operator. The last copy is
+-- kept even if it is damaged.
 create function public.report_replica_missing(
   replica_id uuid, error text default null, verification boolean default false, damaged boolean default false
 ) returns public.video_replicas
@@ -44,7 +46,8 @@ declare
   moment timestamptz;
   today date;
 begin
-  -- Job, archive, copy, as a takedown: the loss of the last copy goes the way back up.
+  -- Lock job, archive and copy in this order, like a takedown: losing the last copy changes the
+  -- archive and the job.
   perform from public.video_queue q where q.id = (
     select s.queue_id from public.video_replicas r join public.video_store s on s.id = r.store_id
     where r.id = report_replica_missing.replica_id) for no key update;
@@ -84,7 +87,8 @@ begin
 end
 $$;
 comment on function public.report_replica_missing(uuid, text, boolean, boolean) is
-  'A recorded copy is missing, or damaged: kept, but repair work, and another is served. Reported by verifications on three days it is confirmed.';
+  'Reports a recorded copy missing or damaged: it is kept and repaired, and another copy is served. Verifications '
+  'on three days confirm it.';
 
 create function public.report_replica_found(replica_id uuid, sha256 text, size_bytes bigint) returns boolean
 language plpgsql security definer set search_path = ''
@@ -119,7 +123,8 @@ begin
 end
 $$;
 comment on function public.report_replica_found(uuid, text, bigint) is
-  'A copy that was reported missing was read back: verified again when it holds the archive''s bytes, as far as those are recorded.';
+  'Reports that a missing copy was read again; returns true if it matches the archive, as far as its hash and size '
+  'are recorded.';
 
 create function public.record_replica_hash(replica_id uuid, sha256 text, size_bytes bigint) returns boolean
 language plpgsql security definer set search_path = ''
@@ -153,4 +158,4 @@ begin
 end
 $$;
 comment on function public.record_replica_hash(uuid, text, bigint) is
-  'What a copy without a recorded hash was found to hold; false when the archive is known to be something else.';
+  'Records the hash and size of a copy; returns false if the archive is known to be different.';

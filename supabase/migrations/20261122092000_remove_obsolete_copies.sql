@@ -10,7 +10,8 @@ begin
   with due as materialized (
     select o.id from keepstream.obsolete_copies o
     where o.run_at <= moment and o.target = any (targets)
-      -- Not what a job is writing, not what a video has come to use again, and not what may be all there is of it.
+      -- Not while a job may write there, not if the video uses the location again, and not if it
+      -- may be the only copy.
       and not exists (select from keepstream.video_leases l where l.queue_id = o.queue_id)
       and exists (
         select from public.video_store s join public.video_replicas r on r.store_id = s.id
@@ -28,7 +29,8 @@ begin
 end
 $$;
 comment on function public.claim_obsolete_copies(text[], int) is
-  'Copies on these targets that a new archive has replaced, to be removed and then forgotten; what is not is handed out again after ten minutes.';
+  'Copies on these targets that a new archive has replaced: delete each, then call forget_obsolete_copy. Otherwise '
+  'it is returned again after ten minutes.';
 
 create function public.forget_obsolete_copy(id uuid) returns boolean
 language plpgsql security definer set search_path = ''
@@ -38,4 +40,5 @@ begin
   return found;
 end
 $$;
-comment on function public.forget_obsolete_copy(uuid) is 'An obsolete copy was removed; false when a takedown took its row before.';
+comment on function public.forget_obsolete_copy(uuid) is
+  'Reports an obsolete copy as deleted; returns false if a takedown has removed its row.';

@@ -1,11 +1,12 @@
--- Which account, bucket or disk a target's name stands for. The id is that of the `.keepstream-target` file on the target, so that an
--- empty folder in the place of a disk, or another disk, is never taken for the recorded one.
+-- Identifies the account, bucket or disk behind a target's name by the id in its
+-- `.keepstream-target` file, so that an empty mount point or another disk is not mistaken for the
+-- recorded one.
 create table keepstream.storage_targets (
   target keepstream.target_name primary key,
   id uuid not null,
   registered_at timestamptz not null default now()
 );
-comment on table keepstream.storage_targets is 'The identity of each storage target.';
+comment on table keepstream.storage_targets is 'The id of each storage target.';
 alter table keepstream.storage_targets enable row level security;
 
 create function public.check_storage_target(target text, id uuid default null) returns text
@@ -29,7 +30,8 @@ begin
 end
 $$;
 comment on function public.check_storage_target(text, uuid) is
-  'What the id on a target (null: it has none) says: known, gone, other, unregistered (copies, but no id is recorded), or new (no copy is recorded there).';
+  'Compares the id found on a target (null: none) with the recorded one: known, gone, other, unregistered (it has '
+  'copies but no recorded id), or new (no copies).';
 
 create function public.register_storage_target(target text, id uuid, replace boolean default false) returns uuid
 language plpgsql security definer set search_path = ''
@@ -46,4 +48,4 @@ begin
 end
 $$;
 comment on function public.register_storage_target(text, uuid, boolean) is
-  'Records a target''s id and returns the one that counts: the first, unless it is replaced.';
+  'Records a target''s id and returns the recorded one: the first, unless replace is set.';

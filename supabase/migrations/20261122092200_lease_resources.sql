@@ -1,5 +1,5 @@
--- "One commit at a time per repository", across runners: slots of a named resource, leased. Derived from rows with a
--- deadline, never counted up and down, so a killed holder leaks nothing.
+-- Slots of a named resource, leased across runners: one commit at a time per repository, for
+-- example. A slot is a row with an expiry and not a counter, so a killed runner leaks nothing.
 create sequence keepstream.resource_epochs;
 
 create table keepstream.resource_leases (
@@ -12,7 +12,7 @@ create table keepstream.resource_leases (
   constraint resource_name_is_short check (length(resource) between 1 and 300),
   constraint resource_slot_counts check (slot between 1 and 1000)
 ) with (fillfactor = 50);
-comment on table keepstream.resource_leases is 'Who may use a resource until when; epoch is the fencing number.';
+comment on table keepstream.resource_leases is 'Leased slots of resources; epoch is the fencing number.';
 alter table keepstream.resource_leases enable row level security;
 
 create function public.acquire_resource_lease(resource text, holder text, lease_seconds int default 60, slots int default 1)
@@ -43,7 +43,8 @@ begin
   end loop;
 end
 $$;
-comment on function public.acquire_resource_lease(text, text, int, int) is 'Takes a free slot of a resource: one row, or none when all are taken.';
+comment on function public.acquire_resource_lease(text, text, int, int) is
+  'Leases a free slot of a resource: one row, or none if all are taken.';
 
 create function public.renew_resource_lease(resource text, slot int, epoch bigint, lease_seconds int default 60) returns timestamptz
 language sql security definer set search_path = ''
@@ -55,7 +56,8 @@ as $$
     and l.expires_at > pg_catalog.clock_timestamp()
   returning l.expires_at
 $$;
-comment on function public.renew_resource_lease(text, int, bigint, int) is 'Extends a slot that is still held; null when it was lost.';
+comment on function public.renew_resource_lease(text, int, bigint, int) is
+  'Extends the lease of a slot; null if it was lost.';
 
 create function public.release_resource_lease(resource text, slot int, epoch bigint) returns boolean
 language sql security definer set search_path = ''
@@ -67,4 +69,5 @@ as $$
   )
   select exists (select from released)
 $$;
-comment on function public.release_resource_lease(text, int, bigint) is 'Gives a slot back; false when it was lost before.';
+comment on function public.release_resource_lease(text, int, bigint) is
+  'Releases a slot; false if its lease was lost before.';

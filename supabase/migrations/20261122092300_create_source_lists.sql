@@ -1,4 +1,4 @@
--- The cache of what providers said, shared by every isolate.
+-- Cached source lists, shared by all isolates.
 create table keepstream.source_lists (
   mal_id keepstream.positive_int not null,
   episode keepstream.positive_int not null,
@@ -13,14 +13,16 @@ create table keepstream.source_lists (
   constraint source_lists_servers_are_a_list check (jsonb_typeof(servers) = 'array' and octet_length(servers::text) <= 1048576),
   constraint source_lists_urls_are_http check (keepstream.urls_are_http(servers))
 ) with (fillfactor = 80);
-comment on table keepstream.source_lists is 'The servers each provider named for an episode, when, or the code of its failure.';
-comment on column keepstream.source_lists.failures is 'Looks in a row that found nothing.';
-comment on column keepstream.source_lists.due_seconds is 'Seconds after fetched_at from when the provider is worth another look.';
+comment on table keepstream.source_lists is
+  'The servers that a provider lists for an episode, or the error code of the last read.';
+comment on column keepstream.source_lists.failures is 'Consecutive reads without servers.';
+comment on column keepstream.source_lists.due_seconds is
+  'Seconds after fetched_at when the provider is due to be read again.';
 create index source_lists_age on keepstream.source_lists (fetched_at);
 alter table keepstream.source_lists enable row level security;
 
--- Isolates know nothing of each other: who reads a provider's pages is said here, so that they are read once, and a provider
--- that is down is left alone for longer and longer, whichever of its episodes is asked for.
+-- Isolates coordinate their reads here, so that a provider's page is read once and a failing
+-- provider is read less and less often, whichever episode is requested.
 create unlogged table keepstream.source_reads (
   provider keepstream.provider_name not null,
   mal_id int not null,
@@ -28,7 +30,9 @@ create unlogged table keepstream.source_reads (
   until timestamptz not null,
   primary key (provider, mal_id, episode)
 ) with (fillfactor = 50);
-comment on table keepstream.source_reads is 'Source reads under way. 0, 0: the single read of a provider whose circuit is open. Unlogged: losing it costs a repeated read.';
+comment on table keepstream.source_reads is
+  'Source reads in progress; 0, 0 is the single read of a provider whose circuit is open. Unlogged: losing it costs '
+  'a repeated read.';
 create index source_reads_age on keepstream.source_reads (until);
 alter table keepstream.source_reads enable row level security;
 
@@ -39,7 +43,8 @@ create unlogged table keepstream.provider_health (
   failed_at timestamptz not null,
   due_at timestamptz not null
 ) with (fillfactor = 50);
-comment on table keepstream.provider_health is 'Circuit breaker per provider: open from the third failure in a row, closed by the next response of its site.';
+comment on table keepstream.provider_health is
+  'Circuit breaker per provider: open from the third consecutive failure, closed by the next response of its site.';
 alter table keepstream.provider_health enable row level security;
 
 create function keepstream.back_off_seconds(base_seconds int, failures int, at_least int default null) returns int
@@ -48,7 +53,8 @@ as $$
   select greatest(least(coalesce(at_least, 0), 3600),
     least(900, base_seconds * 2 ^ least(greatest(failures, 1) - 1, 20)) * (0.5 + 0.5 * pg_catalog.random()))::int
 $$;
-comment on function keepstream.back_off_seconds(int, int, int) is 'min(15 min, base·2^(failures-1))·U(0.5, 1), or what the site asked for, up to an hour.';
+comment on function keepstream.back_off_seconds(int, int, int) is
+  'min(15 min, base·2^(failures-1))·U(0.5, 1), or at least what the site''s Retry-After asks for, up to an hour.';
 
 create function keepstream.due_source_reads(mal_id int, episode int, refresh boolean) returns jsonb
 language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan
@@ -68,7 +74,8 @@ begin
 end
 $$;
 comment on function keepstream.due_source_reads(int, int, boolean) is
-  'Providers worth reading now → whether the circuit is open: then one read serves all episodes. Null: none.';
+  '{"<provider>": whether its circuit is open} for providers that are due; null if none is. With an open circuit, '
+  'one read serves all episodes.';
 
 create function keepstream.claim_source_reads(mal_id int, episode int, reader_seconds int, refresh boolean) returns jsonb
 language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan
@@ -89,15 +96,16 @@ begin
     returning r.provider
   )
   select array_agg(c.provider) into claimed from claims c;
-  -- Again, since whoever had the claim may have saved the list between the two.
+  -- Check again: another reader may have saved its list between the two statements.
   due := keepstream.due_source_reads(mal_id, episode, refresh);
   return (select coalesce(jsonb_object_agg(d.key, coalesce(d.key = any (claimed), false)), '{}') from jsonb_each(due) d);
 end
 $$;
 comment on function keepstream.claim_source_reads(int, int, int, boolean) is
-  '{"<provider>": true} for what this caller is to read, false for what another is reading; what is not due is left out.';
+  '{"<provider>": true} if this caller has to read it, false if another one is reading it; providers that are not '
+  'due are left out.';
 
--- Best-effort: a claim that somebody else holds at this moment is renewed the next time.
+-- Best-effort step: claims that another transaction has locked are extended the next time.
 create function public.renew_source_reads(mal_id int, episode int, providers text[], reader_seconds int) returns int
 language plpgsql security definer set search_path = ''
 as $$
@@ -115,7 +123,7 @@ begin
 end
 $$;
 comment on function public.renew_source_reads(int, int, text[], int) is
-  'Keeps the claims of reads that are still under way; never shortens one, never makes one, waits for no lock. Returns how many.';
+  'Extends the claims of reads in progress; never shortens or creates one, and waits for no lock. Returns how many.';
 
 create function keepstream.end_source_reads(mal_id int, episode int, lists jsonb) returns void
 language plpgsql set search_path = ''
@@ -123,7 +131,7 @@ as $$
 declare
   list record;
 begin
-  -- In the order in which they are claimed: two transactions never wait for each other.
+  -- In the order in which they are claimed, so that two transactions cannot deadlock.
   perform from keepstream.source_reads r
   where r.provider in (select jsonb_object_keys(lists)) and (r.mal_id, r.episode) in ((end_source_reads.mal_id, end_source_reads.episode), (0, 0))
   order by r.provider, r.mal_id for update;
@@ -131,7 +139,7 @@ begin
   where r.provider in (select jsonb_object_keys(lists)) and (r.mal_id, r.episode) in ((end_source_reads.mal_id, end_source_reads.episode), (0, 0));
 
   for list in select l.key as provider, l.value ->> 'state' as state, l.value ->> 'code' as code from jsonb_each(lists) l order by l.key loop
-    if list.state = 'ok' or list.code in ('empty', 'http_4xx') then -- the site answered, whatever it said
+    if list.state = 'ok' or list.code in ('empty', 'http_4xx') then -- the site responded
       delete from keepstream.provider_health t where t.provider = list.provider;
     elsif list.code in ('timeout', 'network', 'http_5xx', 'blocked') then
       insert into keepstream.provider_health as t (provider, code, failures, failed_at, due_at)
@@ -144,15 +152,15 @@ begin
 end
 $$;
 comment on function keepstream.end_source_reads(int, int, jsonb) is
-  'Ends the claims, and counts failures of whole sites in a row: one answer of the site ends the count.';
+  'Ends the claims and counts consecutive failures per site; any response of the site resets its count.';
 
--- What an operator changes holds from the next request on, however long a list or a failure would have been kept.
+-- An operator's change takes effect with the next request, whatever is cached.
 create function keepstream.invalidate_source_lists() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  -- None waits for a list that is being saved at this moment, which its reader might as well have saved right after this: who
-  -- saves several would wait for the other one.
+  -- Lists that are being saved are skipped: the save could as well have committed right after this.
+  -- Waiting could deadlock with a save of several lists.
   case tg_table_name
     when 'providers' then
       delete from keepstream.source_lists l where (l.mal_id, l.episode, l.provider) in (
@@ -172,7 +180,8 @@ begin
   return null;
 end
 $$;
-comment on function keepstream.invalidate_source_lists() is 'Drops what was read by the entry, mapping or catalogue row that changed.';
+comment on function keepstream.invalidate_source_lists() is
+  'Deletes source lists that were read with the changed provider, mapping or catalogue row.';
 create trigger providers_invalidate_lists_on_delete after delete on public.providers
   for each row execute function keepstream.invalidate_source_lists();
 create trigger providers_invalidate_lists_on_update after update on public.providers

@@ -1,9 +1,10 @@
--- How fast one client may ask. One timestamp per client: the moment its allowance is whole again.
+-- Rate limit: one timestamp per client, at which its allowance is full again.
 create unlogged table keepstream.client_limits (
   client text primary key,
   full_at timestamptz not null
 ) with (fillfactor = 50);
-comment on table keepstream.client_limits is 'Rate limit per client, which is kept as a hash. Unlogged: losing it costs nothing.';
+comment on table keepstream.client_limits is
+  'Rate limit per client; clients are stored as a hash. Unlogged, because losing it is harmless.';
 create index client_limits_age on keepstream.client_limits (full_at);
 alter table keepstream.client_limits enable row level security;
 
@@ -31,14 +32,15 @@ begin
   return jsonb_build_object('allowed', false, 'limit', allowance, 'remaining', 0, 'reset_seconds', ceil(extract(epoch from step))::int);
 end
 $$;
-comment on function keepstream.count_request(text) is 'Counts one request: {allowed, limit, remaining, reset_seconds}. A refused request costs nothing.';
+comment on function keepstream.count_request(text) is
+  'Counts one request and returns {allowed, limit, remaining, reset_seconds}. A refused request is not counted.';
 
--- One round trip for a warm answer: everything a request for an episode needs to know.
+-- Returns everything that a request for an episode needs, in one round trip.
 create function public.read_episode(
   mal_id int, episode int, client text default null, reader_seconds int default 0, refresh boolean default false
 ) returns jsonb
 language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan
-set lock_timeout = '1s' -- the caller then asks again without counting and claiming
+set lock_timeout = '1s' -- the caller repeats the call without counting and claiming
 as $$
 declare
   moment timestamptz := clock_timestamp();
@@ -54,7 +56,7 @@ begin
   if client is not null then
     rate_limit := keepstream.count_request(client);
   end if;
-  -- A warm answer ends here: no provider without a list, none whose list is due.
+  -- Skipped if every provider has a list that is not due.
   if reader_seconds > 0 and not taken_down and coalesce((rate_limit ->> 'allowed')::boolean, true) and (refresh or exists (
     select from public.providers p
     left join keepstream.source_lists l on l.mal_id = read_episode.mal_id and l.episode = read_episode.episode and l.provider = p.name
@@ -106,4 +108,6 @@ begin
 end
 $$;
 comment on function public.read_episode(int, int, text, int, boolean) is
-  '{providers, catalogue, mappings, source_lists, source_reads, open_circuits, store, queue, taken_down, rate_limit} of an episode. With client, the request is counted; with reader_seconds, what is due is claimed for so long, except where it is taken down. Without both, nothing is written.';
+  'Returns {providers, catalogue, mappings, source_lists, source_reads, open_circuits, store, queue, taken_down, '
+  'rate_limit} of an episode. With client, counts the request; with reader_seconds, claims the due source reads for '
+  'so long, unless the episode is taken down. Without both, writes nothing.';

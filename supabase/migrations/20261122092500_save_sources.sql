@@ -1,4 +1,5 @@
--- The second and last round trip of a cold answer: keep what providers said, ask for what may be archived.
+-- The second and last round trip of a cold response: caches what providers listed and enqueues what
+-- may be archived.
 create function public.save_sources(mal_id int, episode int, lists jsonb) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -41,9 +42,10 @@ begin
     on conflict on constraint source_lists_pkey do update
       set state = excluded.state, code = excluded.code, fetched_at = excluded.fetched_at, failures = excluded.failures,
           due_seconds = excluded.due_seconds,
-          -- A failed look says nothing of the servers that were there.
+          -- A failed read says nothing about the servers known before.
           servers = case when excluded.state in ('ok', 'empty') then excluded.servers else source_lists.servers end
-      -- A read that began earlier and ends later says nothing against a younger list, unless that one is a failure.
+      -- A read that began earlier and ended later does not replace a newer list, unless that one is
+      -- a failure.
       where excluded.fetched_at >= source_lists.fetched_at or (excluded.state = 'ok' and source_lists.state <> 'ok')
     returning source_lists.provider
   )
@@ -51,15 +53,16 @@ begin
   lists := (select coalesce(jsonb_object_agg(l.key, l.value), '{}') from jsonb_each(lists) l where l.key = any (kept));
   perform keepstream.end_source_reads(save_sources.mal_id, save_sources.episode, lists);
 
-  -- What plays. A server this schema would refuse is left out, not the others with it; so is what exceeds a batch.
+  -- Playable servers. One that enqueue would refuse is left out without affecting the others; so
+  -- are those beyond the batch limit.
   select jsonb_agg(s.server) into servers from (select jsonb_build_object(
     'mal_id', save_sources.mal_id, 'episode', save_sources.episode, 'provider', l.key, 'video_url', u.video_url,
     'embed_url', v.value ->> 'embed_url', 'resolution', v.value ->> 'resolution', 'kind', v.value ->> 'kind',
     'headers', v.value -> 'headers', 'expires_at', case when pg_input_is_valid(v.value ->> 'expires_at', 'timestamptz') then v.value ->> 'expires_at' end) as server
   from jsonb_each(lists) as l
   cross join jsonb_array_elements(case when jsonb_typeof(l.value -> 'servers') = 'array' then l.value -> 'servers' else '[]' end) with ordinality as v
-  -- A page that refuses the functions may let the runner in, which has another address and time for a proof of work: it
-  -- gets the page itself.
+  -- A page that blocks the functions may allow the runner, which has another IP address and time
+  -- for a proof of work: enqueue the page itself.
   cross join lateral (
     select coalesce(v.value ->> 'video_url', case when v.value ->> 'code' = 'blocked' then v.value ->> 'embed_url' end) as video_url
   ) as u
@@ -88,4 +91,6 @@ begin
 end
 $$;
 comment on function public.save_sources(int, int, jsonb) is
-  'Caches the lists and enqueues every playable server of providers with declared rights: {enqueued, queue_full, queue}. A list''s age_seconds says how long ago its read began; one that is older than the list that is kept changes nothing. Nothing is kept of what is taken down.';
+  'Caches source lists and enqueues every playable server with archiving rights; returns {enqueued, queue_full, '
+  'queue}. age_seconds says how long ago a list''s read began; a list older than the cached one changes nothing. '
+  'Nothing is saved for episodes that are taken down.';

@@ -1,4 +1,4 @@
--- The rule of archiving_allowed for all waiting jobs at once.
+-- Applies archiving_allowed to all waiting jobs in one statement.
 create function keepstream.end_jobs_without_rights() returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -18,7 +18,9 @@ begin
   where q.id = any (denied);
 end
 $$;
-comment on function keepstream.end_jobs_without_rights() is 'Makes waiting jobs that no declared right covers (any more) dead letters: 5000 at a time and none that someone else holds; the sweeps of the next minutes end the rest.';
+comment on function keepstream.end_jobs_without_rights() is
+  'Makes waiting jobs without archiving rights dead letters: up to 5000 per call, skipping locked rows. The next '
+  'sweeps end the rest.';
 
 create function public.apply_providers(entries jsonb, dry_run boolean default true) returns jsonb
 language plpgsql security definer set search_path = ''
@@ -40,7 +42,7 @@ begin
     raise exception using errcode = 'PT400', message = 'two entries have the same name';
   end if;
   if dry_run is false then
-    lock table public.providers in share row exclusive mode; -- two lists that each leave out the other's entry
+    lock table public.providers in share row exclusive mode; -- two lists may each leave out the other's entry
   end if;
 
   with present as (
@@ -76,7 +78,8 @@ begin
 end
 $$;
 comment on function public.apply_providers(jsonb, boolean) is
-  'Makes the provider list equal to entries, in their order; returns {added, changed, removed, unchanged}. A dry run changes nothing.';
+  'Replaces the provider list by entries, in their order; returns {added, changed, removed, unchanged}. A dry run '
+  'changes nothing.';
 
 create function public.import_catalogue(entries jsonb, dry_run boolean default true) returns jsonb
 language plpgsql security definer set search_path = ''
@@ -117,4 +120,5 @@ begin
 end
 $$;
 comment on function public.import_catalogue(jsonb, boolean) is
-  'Adds or changes catalogue entries, removes none; returns {added, changed, unchanged}. A dry run changes nothing.';
+  'Adds or changes catalogue entries and removes none; returns {added, changed, unchanged}. A dry run changes '
+  'nothing.';

@@ -1,5 +1,5 @@
--- The documented operator statement as a function: how many it put back, however many that are (rows of an answer end at
--- the API's limit).
+-- The documented retry statement as a function that returns the number of jobs: the API limits
+-- returned rows.
 create function public.retry_videos(ids uuid[] default null) returns int
 language plpgsql security definer set search_path = ''
 as $$
@@ -17,9 +17,11 @@ begin
   return retried;
 end
 $$;
-comment on function public.retry_videos(uuid[]) is 'Puts failed videos that may be kept – those named, or all but cancelled ones – back in the queue with fresh attempts; returns how many.';
+comment on function public.retry_videos(uuid[]) is
+  'Puts failed jobs with archiving rights back in the queue with new attempts: those named, or all but cancelled '
+  'ones. Returns how many.';
 
--- An operator's no. What waits is dead at once; what runs is told by its next heartbeat.
+-- Queued jobs fail immediately; running jobs stop at their next heartbeat or report.
 create function public.cancel_video(id uuid) returns public.video_queue
 language plpgsql security definer set search_path = ''
 as $$
@@ -38,7 +40,7 @@ begin
       insert into keepstream.events (queue_id, kind, lease_epoch, worker) values (job.id, 'cancel_requested', job.lease_epoch, job.lease_owner);
     end if;
   elsif job.error_class is distinct from 'cancelled' or job.terminal_at is null then
-    -- Failed to failed is no move for the guard: noted here.
+    -- apply_status_change does not run, because the status stays failed: write the event here.
     if job.status = 'failed' then
       insert into keepstream.events (queue_id, at, kind, to_status, lease_epoch, error_class, detail, previous)
       values (job.id, moment, 'cancelled', 'failed', job.lease_epoch, 'cancelled', jsonb_build_object('terminal', true), job.last_event)
@@ -55,4 +57,5 @@ begin
 end
 $$;
 comment on function public.cancel_video(uuid) is
-  'Cancels a job: waiting → dead at once; held → cancel_requested, honoured at its next move. Twice is once. 422 when ready.';
+  'Cancels a job: a waiting job becomes a dead letter; a running one gets cancel_requested and fails at its next '
+  'report. Repeating the call changes nothing. 422 for a ready job.';

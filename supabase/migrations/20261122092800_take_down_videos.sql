@@ -1,5 +1,5 @@
--- What a notice to remove asks for: no row leads there any more, and an event says so. The bytes are the caller's to delete, on the
--- targets that are returned; a target is remembered until finish_takedown says that nothing is left on it.
+-- Deletes all rows of a title or episode and records an event. The caller deletes the files on the
+-- returned targets; a target is remembered until finish_takedown reports it clean.
 create function public.takedown(mal_id int, episode int default null, targets text[] default '{}') returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -10,13 +10,14 @@ begin
   if takedown.mal_id is null then
     raise exception using errcode = 'PT400', message = 'mal_id is required';
   end if;
-  -- Whoever asks for this title is through before, or waits and is refused.
+  -- Functions that enqueue this title have committed before, or wait and are refused.
   perform pg_advisory_xact_lock(keepstream.title_lock_class(), takedown.mal_id);
   insert into keepstream.takedowns (mal_id, episode) values (takedown.mal_id, takedown.episode) on conflict do nothing;
-  -- Before any job, as whoever saves lists.
+  -- Before locking jobs, in the same order as save_sources.
   delete from keepstream.source_lists l
   where l.mal_id = takedown.mal_id and (takedown.episode is null or l.episode = takedown.episode);
-  -- Locked by a statement of its own: what a holder recorded while this one waited is seen by the next.
+  -- A separate statement locks the jobs, so that the next one sees what a worker recorded while
+  -- this one waited.
   doomed := array(
     select q.id from public.video_queue q
     where q.mal_id = takedown.mal_id and (takedown.episode is null or q.episode = takedown.episode)
@@ -53,7 +54,9 @@ begin
 end
 $$;
 comment on function public.takedown(int, int, text[]) is
-  'Removes jobs, archives and cached source lists of a title or one episode, keeps it from being archived again, leaves an audit event, returns {jobs, copies, targets}: what is to be deleted on which targets, with what earlier calls left.';
+  'Deletes jobs, archives and cached source lists of a title or one episode, prevents archiving it again, and '
+  'records an event. Returns {jobs, copies, targets}: what to delete on which targets, including leftovers of '
+  'earlier calls.';
 
 create function public.finish_takedown(mal_id int, episode int, target text) returns void
 language plpgsql security definer set search_path = ''
@@ -64,7 +67,8 @@ begin
     and (finish_takedown.episode is null or l.episode = finish_takedown.episode);
 end
 $$;
-comment on function public.finish_takedown(int, int, text) is 'The target holds nothing of the title, or of the episode, any more.';
+comment on function public.finish_takedown(int, int, text) is
+  'Reports that the target holds no file of the title or episode any more.';
 
 create function public.lift_takedown(mal_id int, episode int default null, dry_run boolean default false) returns boolean
 language plpgsql security definer set search_path = ''
@@ -80,7 +84,7 @@ begin
   if not found then
     return false;
   end if;
-  -- What was not removed may stay now.
+  -- Files that were not deleted may stay.
   delete from keepstream.takedown_leftovers l
   where l.mal_id = lift_takedown.mal_id and l.episode is not distinct from lift_takedown.episode;
   insert into keepstream.events (kind, detail)
@@ -89,4 +93,5 @@ begin
 end
 $$;
 comment on function public.lift_takedown(int, int, boolean) is
-  'Allows a title or an episode to be archived again, and leaves an audit event; false when it was not taken down. A dry run changes nothing.';
+  'Allows archiving a title or an episode again and records an event; returns false if it was not taken down. A dry '
+  'run changes nothing.';

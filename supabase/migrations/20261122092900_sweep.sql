@@ -1,4 +1,4 @@
--- Keeps a job's last move, so that its history still folds to its status, and every takedown.
+-- Keeps the latest status change of each job, and all takedowns.
 create function keepstream.prune_events(batch int) returns int
 language plpgsql security definer set search_path = ''
 as $$
@@ -46,7 +46,8 @@ as $$
   delete from keepstream.client_limits c where c.ctid in (
     select o.ctid from keepstream.client_limits o where o.full_at < pg_catalog.now() limit batch for update skip locked);
 $$;
-comment on function keepstream.prune_caches(int) is 'Drops what is past its time, and passes by what someone holds: the sweep waits for nobody.';
+comment on function keepstream.prune_caches(int) is
+  'Deletes expired cache rows and skips locked ones: the sweep never waits for them.';
 
 create function keepstream.clean_up(moment timestamptz) returns int
 language plpgsql security definer set search_path = '' set lock_timeout = '250ms'
@@ -54,7 +55,7 @@ as $$
 declare
   pruned int;
 begin
-  -- What an enqueue or a report under way at the time left waiting, and what was changed by hand.
+  -- Jobs that a concurrent enqueue or report left waiting, and changes made by hand.
   if (select r.changed_at > moment - interval '10 minutes' from keepstream.rights_review r) then
     perform keepstream.end_jobs_without_rights();
   end if;
@@ -66,7 +67,8 @@ begin
   return pruned;
 end
 $$;
-comment on function keepstream.clean_up(timestamptz) is 'Ends jobs whose right went and drops what is past its time; returns how many events.';
+comment on function keepstream.clean_up(timestamptz) is
+  'Ends jobs that lost their archiving rights and deletes old rows; returns the number of deleted events.';
 
 create function keepstream.record_sweep(moment timestamptz, problem text) returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
@@ -78,7 +80,8 @@ begin
 end
 $$;
 
--- Jobs of pg_cron go with the extension, or by hand. One that is there is left as it is, also when an operator switched it off.
+-- Cron jobs are deleted with the extension, or by hand. An existing job is not changed, even if an
+-- operator disabled it.
 create function keepstream.schedule_jobs() returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
@@ -90,7 +93,7 @@ begin
   end if;
   for job in select * from (values
     ('keepstream-sweep', '30 seconds', 'select public.sweep()'),
-    -- pg_cron keeps a row per run for ever; a sweep every 30 s makes a million of them a year.
+    -- pg_cron never deletes its run history: a million rows a year with a sweep every 30 s.
     ('keepstream-cron-history', '17 3 * * *', $cron$delete from cron.job_run_details where end_time < now() - interval '3 days'$cron$)
   ) as j (name, schedule, command)
   where not exists (select from cron.job c where c.jobname = j.name) loop
@@ -98,9 +101,9 @@ begin
   end loop;
 end
 $$;
-comment on function keepstream.schedule_jobs() is 'Schedules with pg_cron what is not scheduled yet.';
+comment on function keepstream.schedule_jobs() is 'Schedules missing cron jobs.';
 
--- What time alone brings about: leases run out, notifications get lost, history grows old. It waits for nobody.
+-- Rescues expired leases, then cleans up and repeats the notification. Skips locked rows.
 create function public.sweep() returns jsonb
 language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off
 as $$
@@ -163,7 +166,7 @@ begin
   from expired where r.id = expired.id;
   get diagnostics copies = row_count;
 
-  -- All that follows is best effort: that it fails, waits, or takes longer than it may, must not keep a lease from being rescued.
+  -- The rest is best effort: its failure, waiting or timeout must not undo the rescues.
   begin
     pruned := keepstream.clean_up(moment);
   exception when query_canceled or assert_failure or others then
@@ -174,7 +177,7 @@ begin
   begin
     perform keepstream.record_notification_response();
   exception when query_canceled or assert_failure or others then
-    null; -- keepstream.last_notification says that it cannot be read
+    null; -- keepstream.last_notification reports that it cannot be read
   end;
   begin
     perform keepstream.schedule_jobs();
@@ -185,7 +188,7 @@ begin
   begin
     perform keepstream.record_sweep(moment, problem);
   exception when query_canceled or assert_failure or others then
-    raise warning 'keepstream: the sweep could not be noted: %', keepstream.redact(sqlerrm);
+    raise warning 'keepstream: the sweep could not be recorded: %', keepstream.redact(sqlerrm);
   end;
 
   due := exists (
@@ -201,9 +204,11 @@ begin
   return jsonb_build_object('rescued', rescued, 'replicas_rescued', copies, 'events_pruned', pruned, 'notified', due);
 end
 $$;
-comment on function public.sweep() is 'Rescues dead leases, repeats the notification while work is due, drops what is older than its retention, schedules itself with pg_cron. Safe to run at any time, twice at once.';
+comment on function public.sweep() is
+  'Rescues expired leases, repeats the notification while jobs are due, deletes rows past their retention and '
+  'schedules itself with pg_cron. Safe to call at any time and concurrently.';
 
--- For runners: where pg_cron does not sweep, one of them does.
+-- Runners call this, so that leases are rescued without pg_cron, too.
 create function public.sweep_if_overdue(seconds int default 60) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -216,11 +221,12 @@ begin
   elsif not pg_try_advisory_xact_lock(lock_key) then
     return null;
   elsif exists (select from keepstream.event_retention r where r.swept_at > clock_timestamp() - overdue) then
-    return null; -- somebody else did, between the two
+    return null; -- another caller has swept in the meantime
   end if;
   return public.sweep();
 end
 $$;
-comment on function public.sweep_if_overdue(int) is 'sweep() when the last one is longer ago than that and nobody else is at it; null when there was nothing to do.';
+comment on function public.sweep_if_overdue(int) is
+  'Calls sweep() if the last one is older than the given seconds and none is running; otherwise returns null.';
 
 select keepstream.schedule_jobs();

@@ -1,4 +1,4 @@
--- How the queue is doing. What is unfinished is read once, by the index that holds it; what is finished is not read.
+-- Queue statistics. Unfinished jobs are read once, by their index; finished jobs are not read.
 create view public.operator with (security_invoker = true) as
 select
   u.due, u.delayed, u.pending, u.downloading, u.uploading, u.expired, d.dead, u.failed + d.dead as failed, t.ready, t.archived,
@@ -18,7 +18,7 @@ from (
 ) u
 cross join (select count(*) as dead from public.video_queue q where q.terminal_at is not null) d
 cross join public.archive_totals() t;
-comment on view public.operator is 'Counts of the queue: by status, by what is due, and of archives.';
+comment on view public.operator is 'Counts of jobs by status and due time, of repairs, and of archives.';
 
 create function public.queue_counts() returns jsonb
 language sql stable security definer set search_path = '' set enable_seqscan = off set jit = off
@@ -31,5 +31,7 @@ as $$
   from public.operator o
 $$;
 comment on function public.queue_counts() is
-  'The operator view as one object: pending, downloading, uploading, ready, failed (by status), archived (rows of video_store), due, delayed, expired, dead, repairs, oldest_due_at; '
-  'sweep_age_seconds, null when there was none; clearing_error, why the last sweep could not clean up, or null; notification, what came of the last notification: {at, status_code, error}, or null.';
+  'The view operator as one object: pending, downloading, uploading, ready, failed (by status), archived (rows of '
+  'video_store), due, delayed, expired, dead, repairs, oldest_due_at; sweep_age_seconds, null before the first '
+  'sweep; clearing_error, why the last cleanup failed, or null; notification, the result of the last one: {at, '
+  'status_code, error}, or null.';

@@ -1,13 +1,14 @@
--- The service role alone: reading what is exposed, writing what the operator configures, and the functions. Of queue and
--- store it may write what the documented retry statement writes, under the guard of every status; the rest changes
--- through functions only, so no caller of the API can make a state they would not.
+-- Only the service role has access: it reads the exposed tables, writes what the operator
+-- configures and calls the functions. On the queue it may write the two columns of the documented
+-- retry statement, which a trigger checks. Everything else changes through functions, so API
+-- callers cannot create an invalid state.
 revoke all on all tables in schema public, keepstream from public, anon, authenticated, service_role;
 revoke all on all sequences in schema public, keepstream from public, anon, authenticated, service_role;
 revoke all on all functions in schema public, keepstream from public, anon, authenticated, service_role;
 grant usage on schema public to service_role;
 grant select on public.video_queue, public.video_candidates, public.video_store, public.video_replicas, public.operator to service_role;
 grant update (status, retry_count) on public.video_queue to service_role;
-grant execute on function keepstream.assert_job_invariants(public.video_queue) to service_role; -- a CHECK runs with the rights of whoever writes
+grant execute on function keepstream.assert_job_invariants(public.video_queue) to service_role; -- a CHECK runs with the rights of the writing role
 grant execute on function keepstream.urls_are_http(jsonb) to service_role;
 grant select, insert, update, delete on public.providers, public.catalogue, public.title_mappings, public.metadata_cache to service_role;
 grant execute on function
@@ -53,7 +54,7 @@ grant execute on function
   public.renew_source_reads(int, int, text[], int),
   public.save_sources(int, int, jsonb)
 to service_role;
--- What a later migration adds starts closed, too.
+-- Objects of later migrations start without grants.
 alter default privileges in schema public revoke all on tables from public, anon, authenticated, service_role;
 alter default privileges in schema public revoke all on sequences from public, anon, authenticated, service_role;
 alter default privileges in schema public revoke execute on functions from public, anon, authenticated, service_role;

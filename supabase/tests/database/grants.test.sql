@@ -1,4 +1,5 @@
--- The service role alone. A function or table that a later migration adds and forgets fails here.
+-- Only the service role has access. Fails for a table or function of a later migration without
+-- grants.
 begin;
 set local search_path = public, extensions;
 select plan(15);
@@ -8,7 +9,7 @@ select ok(not exists (
   ), r.role || ' can call no function') from (values ('anon'), ('authenticated')) r (role);
 select ok(not exists (
     select from pg_proc p where p.pronamespace = 'keepstream'::regnamespace and has_function_privilege(r.role, p.oid, 'execute')
-      and (r.role, p.proname) not in (('service_role', 'assert_job_invariants'), ('service_role', 'urls_are_http')) -- CHECKs of what it may write
+      and (r.role, p.proname) not in (('service_role', 'assert_job_invariants'), ('service_role', 'urls_are_http')) -- CHECKs of the tables that it may write
   ), r.role || ' can call no internal function') from (values ('anon'), ('authenticated'), ('service_role')) r (role);
 select ok(not exists (
     select from pg_class c where c.relnamespace in ('public'::regnamespace, 'keepstream'::regnamespace) and c.relkind in ('r', 'v')

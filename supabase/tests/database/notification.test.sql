@@ -5,7 +5,7 @@ select plan(5);
 
 select is(keepstream.sign_webhook('msg_p5jXN8AQM9LWM0D4loKWxJek', to_timestamp(1614265330), '{"test": 2432232314}', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'),
   'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=', 'the specification''s test vector');
--- Whatever is there: all of this is rolled back.
+-- The test starts from an empty queue; everything is rolled back.
 delete from video_queue where true;
 update keepstream.notification_state set notified_at = null, request_id = null, last_error = null where true;
 insert into providers (name, recipe, rights) values ('animasu', 'page', 'own work')

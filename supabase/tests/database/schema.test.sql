@@ -1,4 +1,4 @@
--- Tables, keys, indexes and checks that the rest stands on. Run by `supabase test db`, and by `deno task test`.
+-- Tables, keys, indexes and checks. Run by `supabase test db` and by `deno task test`.
 begin;
 set local search_path = public, extensions;
 select plan(83);
@@ -12,7 +12,7 @@ select ok(not exists (select from pg_proc p where p.proconfig::text ~ 'enable_' 
   'where plans are held to an index, none is compiled for the cost that says so');
 select has_view('public'::name, 'operator'::name, 'the operator view exists');
 
--- The documented columns by their documented types; a domain counts as what it is made of.
+-- The documented columns have their documented types; a domain counts as its base type.
 create function pg_temp.base_type(relation text, name text) returns text language sql as $$
   select format_type(coalesce(nullif(t.typbasetype, 0), a.atttypid), case when t.typbasetype <> 0 then t.typtypmod else a.atttypmod end)
   from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = relation::regclass and a.attname = name $$;

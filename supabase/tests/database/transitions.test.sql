@@ -1,9 +1,9 @@
--- One video from enqueue to ready, every refusal on its way, and the statements of an operator.
+-- One video from enqueue to ready, each refusal on the way, and the operator's statements.
 begin;
 set local search_path = public, extensions;
 select plan(44);
 
--- Whatever is there: all of this is rolled back.
+-- The test starts from an empty queue; everything is rolled back.
 delete from video_queue where true;
 delete from keepstream.events where true;
 insert into providers (name, recipe, rights) values ('animasu', 'page', 'own work')

@@ -292,7 +292,7 @@ export const TRANSITIONS: readonly Scenario[] = [
       const silent = await queue.downloading();
       assert.equal(
         (await queue.update(silent, "failed", { error_class: "timeout" }))["error_message"],
-        "no answer or no progress in time",
+        "no response or no progress in time",
       );
     },
   },
