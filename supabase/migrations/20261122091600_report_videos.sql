@@ -29,9 +29,9 @@ declare
   to_status text := status;
   due timestamptz;
   dead timestamptz;
-  addresses jsonb;
-  next_address jsonb;
-  may_go_on boolean;
+  remaining jsonb;
+  next_candidate jsonb;
+  has_rights boolean;
 begin
   -- Classes that only the database may set count as unknown.
   select q.*, e.name as class, e.effect, e.base_seconds, e.counts_against_source, e.about into held
@@ -70,8 +70,8 @@ begin
     return job;
   end if;
 
-  may_go_on := keepstream.archiving_allowed(held.mal_id, held.episode, held.provider);
-  if to_status = 'uploading' and held.cancel_requested_at is null and may_go_on then
+  has_rights := keepstream.archiving_allowed(held.mal_id, held.episode, held.provider);
+  if to_status = 'uploading' and held.cancel_requested_at is null and has_rights then
     with moved as (
       update public.video_queue q
       set status = 'uploading', applied_status = 'uploading', progress = coalesce(update_video_queue_status.progress, q.progress), updated_at = moment,
@@ -90,7 +90,7 @@ begin
     error := 'cancelled';
     class := 'cancelled';
     effect := 'dead_letter';
-  elsif not may_go_on then
+  elsif not has_rights then
     to_status := 'failed';
     error := keepstream.missing_rights_message();
     class := 'policy_denied';
@@ -100,7 +100,7 @@ begin
     from keepstream.error_classes e where e.name = 'unknown';
   end if;
 
-  addresses := held.candidates;
+  remaining := held.candidates;
   due := moment;
   if to_status = 'pending' then
     if retry_after_seconds > 0 then
@@ -119,21 +119,21 @@ begin
       where c.id = coalesce(candidate_id, (held.candidates -> 0 ->> 'id')::uuid) and c.queue_id = held.id
       returning c.* into failed_candidate;
       if failed_candidate.state <> 'live' and jsonb_array_length(held.candidates) = 1 and (held.candidates -> 0 ->> 'id')::uuid = failed_candidate.id then
-        addresses := null; -- it was the only one
+        remaining := null; -- it was the only one
       else
-        addresses := keepstream.live_candidates(held.id);
+        remaining := keepstream.live_candidates(held.id);
       end if;
-      next_address := addresses -> 0;
+      next_candidate := remaining -> 0;
     end if;
-    if effect = 'discard_source' and addresses is null then
+    if effect = 'discard_source' and remaining is null then
       dead := moment;
-    elsif effect = 'try_next_source' and addresses is not null then
+    elsif effect = 'try_next_source' and remaining is not null then
       to_status := 'pending';
     elsif effect <> 'discard_source' then
       if effect = 'try_next_source' then
         -- All candidates have expired. Their pages may list new URLs after the backoff.
         update public.video_candidates c set state = 'live' where c.queue_id = held.id and c.state = 'expired';
-        addresses := keepstream.live_candidates(held.id);
+        remaining := keepstream.live_candidates(held.id);
       end if;
       due := moment + case
         when retry_after_seconds > 0 then make_interval(secs => least(retry_after_seconds, 21600) * (1 + 0.1 * random()))
@@ -146,7 +146,7 @@ begin
     dead := moment;
   end if;
   if dead is not null then
-    addresses := null;
+    remaining := null;
   end if;
   if error is not null then
     message := keepstream.redact(error);
@@ -162,10 +162,10 @@ begin
         error_message = case when to_status = 'failed' then keepstream.failure_text(coalesce(message, about, q.error_message), q.id)
           else coalesce(message, q.error_message) end,
         run_at = due, terminal_at = dead, finished_at = dead, updated_at = moment,
-        video_url = coalesce(next_address ->> 'video_url', q.video_url),
-        embed_url = case when next_address is null then q.embed_url else next_address ->> 'embed_url' end,
+        video_url = coalesce(next_candidate ->> 'video_url', q.video_url),
+        embed_url = case when next_candidate is null then q.embed_url else next_candidate ->> 'embed_url' end,
         lease_token = null, lease_owner = null, lease_expires_at = null, cancel_requested_at = null, progress = null,
-        candidates = addresses,
+        candidates = remaining,
         last_event = nextval('keepstream.events_id_seq')
     where q.id = held.id returning *
   ), noted as (

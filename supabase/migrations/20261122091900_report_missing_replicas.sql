@@ -42,7 +42,7 @@ as $$
 declare
   copy public.video_replicas;
   archive public.video_store;
-  heir uuid;
+  successor uuid;
   moment timestamptz;
   today date;
 begin
@@ -59,10 +59,10 @@ begin
   select * into copy from public.video_replicas r where r.id = report_replica_missing.replica_id for update;
   moment := clock_timestamp();
   today := (moment at time zone 'utc')::date;
-  select r.id into heir from public.video_replicas r
+  select r.id into successor from public.video_replicas r
   where r.store_id = archive.id and r.state = 'verified' and r.id <> copy.id order by r.verified_at, r.id limit 1;
 
-  if copy.state = 'verified' and (heir is not null or not report_replica_missing.damaged) then
+  if copy.state = 'verified' and (successor is not null or not report_replica_missing.damaged) then
     update public.video_replicas r
     set state = 'missing', run_at = moment, attempts = 0, missing_since = moment, missing_days = verification::int,
         missing_on = case when verification then today end, damaged = report_replica_missing.damaged,
@@ -70,8 +70,8 @@ begin
     where r.id = copy.id returning * into copy;
     insert into keepstream.events (queue_id, kind, detail)
     values (archive.queue_id, 'replica_missing', jsonb_build_object('target', copy.target));
-    if heir is not null and copy.repo = archive.hf_repo and copy.path = archive.hf_path then
-      perform public.promote_replica(heir);
+    if successor is not null and copy.repo = archive.hf_repo and copy.path = archive.hf_path then
+      perform public.promote_replica(successor);
     end if;
   elsif copy.state = 'missing' and verification and not report_replica_missing.damaged and coalesce(copy.missing_on < today, true) then
     update public.video_replicas r

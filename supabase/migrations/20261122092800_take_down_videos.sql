@@ -4,7 +4,7 @@ create function public.takedown(mal_id int, episode int default null, targets te
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  doomed uuid[];
+  job_ids uuid[];
   leftovers jsonb;
 begin
   if takedown.mal_id is null then
@@ -18,11 +18,11 @@ begin
   where l.mal_id = takedown.mal_id and (takedown.episode is null or l.episode = takedown.episode);
   -- A separate statement locks the jobs, so that the next one sees what a worker recorded while
   -- this one waited.
-  doomed := array(
+  job_ids := array(
     select q.id from public.video_queue q
     where q.mal_id = takedown.mal_id and (takedown.episode is null or q.episode = takedown.episode)
     order by q.mal_id, q.episode, q.provider, q.resolution for update);
-  with gone as (
+  with obsolete as (
     delete from keepstream.obsolete_copies o
     where o.mal_id = takedown.mal_id and (takedown.episode is null or o.episode = takedown.episode) returning *
   )
@@ -31,9 +31,9 @@ begin
     coalesce(jsonb_agg(jsonb_build_object('target', c.target, 'account', c.account, 'repo', c.repo, 'path', c.path)) filter (where c.repo is not null), '[]')
   from (
     select r.target, r.account, r.repo, r.path from public.video_store s join public.video_replicas r on r.store_id = s.id
-    where s.queue_id = any (doomed) and r.repo is not null
+    where s.queue_id = any (job_ids) and r.repo is not null
     union all
-    select g.target, g.account, g.repo, g.path from gone g
+    select g.target, g.account, g.repo, g.path from obsolete g
     union all
     select distinct t.name, null::int, null, null from unnest(takedown.targets) t (name)
   ) c group by c.target
@@ -48,9 +48,9 @@ begin
   ) into leftovers;
   insert into keepstream.events (queue_id, kind, detail)
   select d.id, 'taken_down', jsonb_build_object('mal_id', takedown.mal_id, 'episode', takedown.episode)
-  from unnest(case doomed when '{}' then array[null::uuid] else doomed end) as d (id);
-  delete from public.video_queue q where q.id = any (doomed);
-  return jsonb_build_object('jobs', cardinality(doomed)) || leftovers;
+  from unnest(case job_ids when '{}' then array[null::uuid] else job_ids end) as d (id);
+  delete from public.video_queue q where q.id = any (job_ids);
+  return jsonb_build_object('jobs', cardinality(job_ids)) || leftovers;
 end
 $$;
 comment on function public.takedown(int, int, text[]) is

@@ -70,12 +70,12 @@ $$;
 comment on function keepstream.clean_up(timestamptz) is
   'Ends jobs that lost their archiving rights and deletes old rows; returns the number of deleted events.';
 
-create function keepstream.record_sweep(moment timestamptz, problem text) returns void
+create function keepstream.record_sweep(moment timestamptz, failure text) returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '80ms'
 as $$
 begin
   update keepstream.event_retention r
-  set swept_at = moment, last_error = problem, failed_at = case when problem is not null then moment end
+  set swept_at = moment, last_error = failure, failed_at = case when failure is not null then moment end
   where r.singleton = (select s.singleton from keepstream.event_retention s for update skip locked);
 end
 $$;
@@ -114,7 +114,7 @@ declare
   copies int;
   pruned int;
   due boolean;
-  problem text;
+  failure text;
 begin
   expired := array(select l.id from public.leased_videos() l where l.lease_expires_at <= moment limit 1000);
   expired := array(
@@ -170,8 +170,8 @@ begin
   begin
     pruned := keepstream.clean_up(moment);
   exception when query_canceled or assert_failure or others then
-    problem := left(keepstream.redact(sqlerrm), 500);
-    raise warning 'keepstream: the sweep could not clean up: %', problem;
+    failure := left(keepstream.redact(sqlerrm), 500);
+    raise warning 'keepstream: the sweep could not clean up: %', failure;
     pruned := 0;
   end;
   begin
@@ -182,11 +182,11 @@ begin
   begin
     perform keepstream.schedule_jobs();
   exception when query_canceled or assert_failure or others then
-    problem := coalesce(problem, left('pg_cron: ' || keepstream.redact(sqlerrm), 500));
+    failure := coalesce(failure, left('pg_cron: ' || keepstream.redact(sqlerrm), 500));
     raise warning 'keepstream: the sweep could not schedule itself with pg_cron: %', keepstream.redact(sqlerrm);
   end;
   begin
-    perform keepstream.record_sweep(moment, problem);
+    perform keepstream.record_sweep(moment, failure);
   exception when query_canceled or assert_failure or others then
     raise warning 'keepstream: the sweep could not be recorded: %', keepstream.redact(sqlerrm);
   end;

@@ -9,8 +9,8 @@ select has_table('keepstream'::name, t, t || ' exists') from unnest(array['event
   'source_lists', 'source_reads', 'provider_health', 'settings', 'client_limits', 'event_retention', 'video_leases',
   'rights_review', 'count_deltas', 'obsolete_copies']::name[]) t;
 select ok(not exists (select from pg_proc p where p.proconfig::text ~ 'enable_' and p.proconfig::text !~ 'jit=off'),
-  'where plans are held to an index, none is compiled for the cost that says so');
-select has_view('public'::name, 'operator'::name, 'the operator view exists');
+  'functions with a forced plan: jit is off');
+select has_view('public'::name, 'operator'::name, 'view operator exists');
 
 -- The documented columns have their documented types; a domain counts as its base type.
 create function pg_temp.base_type(relation text, name text) returns text language sql as $$
@@ -25,29 +25,29 @@ from (values ('file_key', 'character varying(64)'), ('hf_account', 'integer'), (
   ('hf_direct_url', 'text'), ('stream_url', 'text')) c (name, type);
 
 select ok((select i.indnullsnotdistinct and i.indisunique from pg_index i join pg_constraint c on c.conindid = i.indexrelid
-  where c.conname = 'video_queue_one_job_per_video'), 'one job per video, a missing resolution included');
+  where c.conname = 'video_queue_one_job_per_video'), 'video_queue: one job per video, also without a resolution');
 select ok((select i.indnullsnotdistinct and i.indisunique from pg_index i join pg_constraint c on c.conindid = i.indexrelid
-  where c.conname = 'video_store_one_archive_per_video'), 'one archive per video, a missing resolution included');
+  where c.conname = 'video_store_one_archive_per_video'), 'video_store: one archive per video, also without a resolution');
 select is(pg_get_indexdef('public.video_queue_unfinished'::regclass),
   'CREATE INDEX video_queue_unfinished ON public.video_queue USING btree (priority, run_at, id) WHERE (finished_at IS NULL)',
-  'the claim index holds what is not finished, in the order of claims');
+  'claim index: unfinished jobs in the order of claims');
 select ok(not exists (select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
     where i.indrelid = 'public.video_queue'::regclass
       and (a.attname in ('lease_expires_at', 'progress', 'updated_at', 'status', 'attempts', 'lease_token', 'last_event')
         or pg_get_expr(i.indpred, i.indrelid) ~ 'status|lease_')),
-  'no index on what a heartbeat or a claim writes, nor a condition on it');
-select ok((select reloptions @> array['fillfactor=70'] from pg_class where oid = 'public.video_queue'::regclass), 'room for heartbeats on the page');
+  'video_queue: no index on a column that a claim or heartbeat writes');
+select ok((select reloptions @> array['fillfactor=70'] from pg_class where oid = 'public.video_queue'::regclass), 'video_queue: fillfactor leaves space for heartbeats');
 
 select ok(c.relrowsecurity, c.relname || ' has row level security') from pg_class c
 where c.relnamespace in ('public'::regnamespace, 'keepstream'::regnamespace) and c.relkind = 'r' order by c.relname;
-select is((select count(*) from pg_policy where polrelid in (select oid from pg_class where relnamespace in ('public'::regnamespace, 'keepstream'::regnamespace))), 0::bigint, 'no policy lets anyone in');
-select ok(obj_description(c.oid) is not null, c.relname || ' says what it is') from pg_class c
+select is((select count(*) from pg_policy where polrelid in (select oid from pg_class where relnamespace in ('public'::regnamespace, 'keepstream'::regnamespace))), 0::bigint, 'row level security: no policies');
+select ok(obj_description(c.oid) is not null, c.relname || ' has a comment') from pg_class c
 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v') order by c.relname;
 
 select ok(not exists (select from pg_proc p where p.pronamespace in ('public'::regnamespace, 'keepstream'::regnamespace)
   and not coalesce(p.proconfig @> array['search_path=""'], false)), 'every function has an empty search_path');
 select ok(not exists (select from pg_proc p where p.pronamespace = 'public'::regnamespace and obj_description(p.oid) is null),
-  'every function of the API says what it does');
+  'every API function has a comment');
 
 select * from finish();
 rollback;
