@@ -2,7 +2,7 @@
 // All of them keep it at {prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4, so that one stands in for another.
 // Runs on: workerd.
 import { AwsClient } from "aws4fetch";
-import { type HubFile, parseArchiveUrl } from "../core/archive_address.ts";
+import { type HubFile, parseArchiveUrl } from "../core/archive_location.ts";
 import type { VerifiedLink } from "../core/link.ts";
 import { err, type Result } from "../core/result.ts";
 import type { Config } from "./env.ts";

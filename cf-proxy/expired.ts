@@ -1,11 +1,11 @@
 // What it takes to go on when the address behind a link has died: how to tell that two answers are parts of one file, and
 // how to ask the public API for a server's fresh address. server.ts decides.
 // Runs on: workerd.
-import { episodeAddress } from "../core/episode_address.ts";
+import { episodeAddress } from "../core/episode_url.ts";
 import type { SigningKeys, VerifiedLink } from "../core/link.ts";
-import { parseContentRange } from "../core/range.ts";
+import { parseContentRange } from "../core/http/range.ts";
 import { refreshQuery } from "../core/refresh_request.ts";
-import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
+import { checkTarget, type TargetPolicy } from "../core/url_policy.ts";
 import type { Problem } from "./problem.ts";
 
 /** An episode whose server the public API can be asked for. */

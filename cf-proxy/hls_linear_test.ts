@@ -1,7 +1,7 @@
 // No playlist costs more than its length: everything that reads one, on shapes that are made to be slow. Steps, not time.
 import assert from "node:assert/strict";
-import { parsePlaylist } from "../core/hls.ts";
-import { rewritePlaylist } from "../core/hls_rewrite.ts";
+import { parsePlaylist } from "../core/hls/playlist.ts";
+import { rewritePlaylist } from "../core/hls/rewrite.ts";
 import { countSteps } from "../dev/count_steps.ts";
 import { HOSTILE_PLAYLISTS } from "../dev/hostile_playlists.ts";
 import { listMark } from "./list_mark.ts";

@@ -2,9 +2,9 @@
 // until it expires, and any account's copy will do, because a file has the same path on all of them.
 // Example: 100 ranges of one file within the hour cost 1 request to the Hub and 100 to its CDN.
 // Runs on: workerd.
-import type { HubFile } from "../core/archive_address.ts";
+import type { HubFile } from "../core/archive_location.ts";
 import { err, ok, type Result } from "../core/result.ts";
-import { checkTarget } from "../core/target_policy.ts";
+import { checkTarget } from "../core/url_policy.ts";
 import type { Invocation } from "./app.ts";
 import type { Config, HubAccount } from "./env.ts";
 import { CONDITIONAL, redirectAnswer, sourceRequestHeaders } from "./headers.ts";

@@ -1,7 +1,7 @@
 // Conformance 54–60: archive reads, against the local Hub that the uploads are tested with.
 import assert from "node:assert/strict";
 import { createRepo, uploadFile } from "@huggingface/hub";
-import { archiveAddress, archiveUrl } from "../core/archive_address.ts";
+import { archiveAddress, archiveUrl } from "../core/archive_location.ts";
 import { createTestHub, type TestHub } from "../dev/hub/test_hub.ts";
 import {
   bytesOf,

@@ -1,8 +1,8 @@
 // Bad inputs 1–40: what the running Worker, and the parser that the runner shares with it, make of them.
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
-import { parsePlaylist } from "../core/hls.ts";
-import { checkTarget } from "../core/target_policy.ts";
+import { parsePlaylist } from "../core/hls/playlist.ts";
+import { checkTarget } from "../core/url_policy.ts";
 import {
   bytesOf,
   codeOf,

@@ -2,7 +2,7 @@
 // Example: /old-token/m.m3u8 and /new-token/m.m3u8 have one mark when they list the same names with the same durations.
 // Runs on: workerd.
 import { encodeBase64Url } from "../core/base64url.ts";
-import type { MediaPlaylist } from "../core/hls.ts";
+import type { MediaPlaylist } from "../core/hls/playlist.ts";
 import { utf8 } from "../core/link.ts";
 
 /** Names and tags are compared in the head alone: each name that is asked for is looked up in the fresh list anyway. */

@@ -1,6 +1,6 @@
 // What a playlist is known by: it survives a move, and nothing else.
 import assert from "node:assert/strict";
-import { parsePlaylist } from "../core/hls.ts";
+import { parsePlaylist } from "../core/hls/playlist.ts";
 import { unwrap } from "../core/result.ts";
 import { listedFiles, listMark } from "./list_mark.ts";
 

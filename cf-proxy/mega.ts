@@ -2,7 +2,7 @@
 // Example: Range: bytes=100-199 goes to the source as it is; its 206 says where it starts, and that sets the counter.
 // Runs on: workerd. The only place where JavaScript touches media bytes: up to 2 MiB at a time, straight into a fixed-length stream.
 import { decodeBase64 } from "../core/base64url.ts";
-import { parseContentRange } from "../core/range.ts";
+import { parseContentRange } from "../core/http/range.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import type { Problem } from "./problem.ts";
 import { badGateway } from "./upstream.ts";

@@ -1,7 +1,7 @@
 // Decides whether an answer is a playlist, and serves it rewritten. Also the JSON that playlists point at.
 // Runs on: workerd.
-import { looksLikePlaylist } from "../core/hls.ts";
-import { rewriteAddress, type RewriteOptions, rewritePlaylist } from "../core/hls_rewrite.ts";
+import { looksLikePlaylist } from "../core/hls/playlist.ts";
+import { rewriteAddress, type RewriteOptions, rewritePlaylist } from "../core/hls/rewrite.ts";
 import {
   directoryCount,
   MAX_SCOPE_DIRECTORIES,
@@ -10,9 +10,9 @@ import {
   signTail,
   type VerifiedLink,
 } from "../core/link.ts";
-import { parseContentRange } from "../core/range.ts";
+import { parseContentRange } from "../core/http/range.ts";
 import { err, ok, type Result } from "../core/result.ts";
-import type { TargetPolicy } from "../core/target_policy.ts";
+import type { TargetPolicy } from "../core/url_policy.ts";
 import type { Invocation } from "./app.ts";
 import { COMMON_HEADERS, extension } from "./headers.ts";
 import { isOctetStream, isPlaylistType, mediaType, PLAYLIST_TYPE } from "./media_type.ts";

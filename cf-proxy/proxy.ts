@@ -1,9 +1,9 @@
 // GET|HEAD /proxy?url=…: check the address, check the signature, fetch, and hand on bytes or a rewritten playlist.
 // Runs on: workerd. No JavaScript touches a media byte unless the body is encrypted.
 import { type LinkError, type VerifiedLink, verifyLink } from "../core/link.ts";
-import { parseRange } from "../core/range.ts";
+import { parseRange } from "../core/http/range.ts";
 import { ok, type Result } from "../core/result.ts";
-import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../core/target_policy.ts";
+import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../core/url_policy.ts";
 import type { Invocation } from "./app.ts";
 import { archivedFileOf, fetchArchived } from "./archive.ts";
 import type { Config } from "./env.ts";

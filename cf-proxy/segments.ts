@@ -2,9 +2,9 @@
 // Example: /old-token/seg-7.ts answers 403 → the API names /new-token/m.m3u8 → its list is the one that was served, its seg-3.ts
 // is the file that was served → seg-7.ts from there. Anything less than that proves nothing: 410.
 // Runs on: workerd. Which lists a directory's segments stood in and what some of them look like is remembered (memo.ts).
-import { parsePlaylist, type Playlist } from "../core/hls.ts";
+import { parsePlaylist, type Playlist } from "../core/hls/playlist.ts";
 import { directoryCount, MAX_SCOPE_DIRECTORIES, type VerifiedLink } from "../core/link.ts";
-import { checkTarget, MAX_TARGET_LENGTH } from "../core/target_policy.ts";
+import { checkTarget, MAX_TARGET_LENGTH } from "../core/url_policy.ts";
 import { ANSWER_SECONDS, type Episode, type FileMark, isSameFile, markOf, memoName } from "./expired.ts";
 import { sourceRequestHeaders } from "./headers.ts";
 import { directoryOf, groupOf, isMaster, type ListedFiles, listedFiles, listMark, nameOf } from "./list_mark.ts";

@@ -3,7 +3,7 @@
 // Runs on: workerd. What a link's file looked like and where it moved to is remembered (memo.ts).
 import type { VerifiedLink } from "../core/link.ts";
 import { err, type Result } from "../core/result.ts";
-import { checkTarget } from "../core/target_policy.ts";
+import { checkTarget } from "../core/url_policy.ts";
 import {
   ANSWER_SECONDS,
   askForFreshAddress,

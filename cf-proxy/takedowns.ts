@@ -1,7 +1,7 @@
 /** Refuses what the operator has taken down, links signed earlier included. `await takedownOf(link, invocation)` → 451 or null. */
-import { archivedEpisode } from "../core/archive_address.ts";
+import { archivedEpisode } from "../core/archive_location.ts";
 import { isDenied } from "../core/deny_list.ts";
-import { takedownsAddress } from "../core/episode_address.ts";
+import { takedownsAddress } from "../core/episode_url.ts";
 import type { VerifiedLink } from "../core/link.ts";
 import { redactText } from "../core/redact.ts";
 import type { Invocation } from "./app.ts";

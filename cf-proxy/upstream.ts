@@ -1,7 +1,7 @@
 // Fetches from a source: every redirect is looked at before it is followed, and only the wait for headers is bounded.
 // Runs on: workerd.
 import { err, ok, type Result } from "../core/result.ts";
-import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
+import { checkTarget, type TargetPolicy } from "../core/url_policy.ts";
 import type { HeaderRecord } from "./headers.ts";
 import type { Problem } from "./problem.ts";
 

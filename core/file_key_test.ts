@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { archiveAddress, archiveUrl, parseArchiveUrl } from "./archive_address.ts";
+import { archiveAddress, archiveUrl, parseArchiveUrl } from "./archive_location.ts";
 import { fileKey } from "./file_key.ts";
 
 Deno.test("fileKey: first 32 hex digits of the documented hash; no resolution is 'unknown'", async () => {

@@ -2,7 +2,7 @@
 // The type is the proof: what takes an HttpUrl cannot be handed `javascript:`, `data:`, `file:` or unparsed text.
 // Example: parseHttpUrl("//cdn.test/a b.mp4", "https://site.test/") → "https://cdn.test/a%20b.mp4".
 // Runs on: Deno, edge runtime, workerd.
-import { MAX_TARGET_LENGTH } from "./target_policy.ts";
+import { MAX_TARGET_LENGTH } from "./url_policy.ts";
 
 declare const brand: unique symbol;
 

@@ -8,7 +8,7 @@
 import { type Bytes, decodeBase64, encodeBase64Url } from "./base64url.ts";
 import { KeepstreamError } from "./errors.ts";
 import { err, ok, type Result } from "./result.ts";
-import { MAX_TARGET_LENGTH } from "./target_policy.ts";
+import { MAX_TARGET_LENGTH } from "./url_policy.ts";
 
 const VERSION = "keepstream-link-1";
 const MAC_BYTES = 16;

@@ -395,7 +395,7 @@ Deno.test("documents: the whole system, and what README tells to try with it", a
 });
 
 Deno.test("documents: one test file by the documented command", async () => {
-  const file = "core/range_test.ts";
+  const file = "core/http/range_test.ts";
   const all = "npx -y deno@2.9.6 task test";
   const ended = await Promise.all([
     type(all, { instead: { "task test": `task test ${file}` } }),

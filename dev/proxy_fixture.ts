@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { parseSigningKeys, signLink, type SignLinkOptions } from "../core/link.ts";
-import { parseRange, resolveRange } from "../core/range.ts";
+import { parseRange, resolveRange } from "../core/http/range.ts";
 import { unwrap } from "../core/result.ts";
 import { type RunningWorker, startWorker, type WorkerOptions } from "./workerd.ts";
 

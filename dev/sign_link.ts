@@ -2,7 +2,7 @@
 // Example: STREAM_SIGNING_KEYS=k1:… CLOUDFLARE_WORKERS_URL=https://worker.test deno task sign https://cdn.test/a/m.m3u8 --scope 1
 import { isLoopbackUrl } from "../core/allowed_origins.ts";
 import { directoryCount, linkExpiry, parseSigningKeys, signLink } from "../core/link.ts";
-import { checkTarget } from "../core/target_policy.ts";
+import { checkTarget } from "../core/url_policy.ts";
 import { CommandError, parseCommandLine, runCommand, wholeNumber } from "./command_line.ts";
 import { policyOf } from "./operator/operator_api.ts";
 import { announce, findTarget, PROXY } from "./operator/target.ts";

@@ -3,7 +3,7 @@
  * Example: `parseEnv(Deno.env.toObject())`.
  */
 import { z } from "zod";
-import { parseExtraPorts } from "../core/target_policy.ts";
+import { parseExtraPorts } from "../core/url_policy.ts";
 import { placeholderProblems } from "../core/placeholder.ts";
 import { isLoopbackUrl, parseAllowedOrigins } from "../core/allowed_origins.ts";
 

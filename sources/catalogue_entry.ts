@@ -4,7 +4,7 @@
 import { z } from "zod";
 import { parseHttpUrl } from "../core/http_url.ts";
 import { declaredRights } from "../core/rights.ts";
-import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
+import { checkTarget, type TargetPolicy } from "../core/url_policy.ts";
 import { subtitleSchema } from "./source_list.ts";
 
 export const MAX_CATALOGUE_ENTRIES = 5_000;

@@ -3,7 +3,7 @@
 // separated by semicolons or tabs.
 // Example: "mal_id,episode,url\n55825,1,https://own.example/ep1.mp4". Runs on: Deno, edge runtime.
 import { parse } from "csv-parse/sync";
-import type { TargetPolicy } from "../core/target_policy.ts";
+import type { TargetPolicy } from "../core/url_policy.ts";
 import { type CatalogueListEntry, checkCatalogue } from "./catalogue_entry.ts";
 import { entryLines, syntaxProblem, withoutByteOrderMark } from "./entry_lines.ts";
 

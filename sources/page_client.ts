@@ -1,7 +1,7 @@
 // Reads a page politely and within limits: redirects re-checked hop by hop, a cap on the bytes, a bounded number of tries,
 // a few requests at a time per host. Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
 import { type HttpUrl, parseHttpUrl } from "../core/http_url.ts";
-import { checkTarget, type TargetPolicy } from "../core/target_policy.ts";
+import { checkTarget, type TargetPolicy } from "../core/url_policy.ts";
 import type { HostGate } from "./host_gate.ts";
 import { type HtmlDocument, parseHtml } from "./html.ts";
 import { createParseBudget, MAX_PARSED_PAGE_BYTES, type ParseBudget } from "./parse_budget.ts";

@@ -2,7 +2,7 @@
 // Example: await resolveServer({ embedUrl: "https://player.test/e/1" }, { fetch, signal, now }) → { url, kind: "hls", … }.
 // Runs on: Deno, edge runtime.
 import { parseHttpUrl } from "../core/http_url.ts";
-import type { TargetPolicy } from "../core/target_policy.ts";
+import type { TargetPolicy } from "../core/url_policy.ts";
 import type { HostGate } from "./host_gate.ts";
 import { pause } from "./pause.ts";
 import { MEDIA_KINDS, type MediaKind, mediaKindOfType } from "./media_kind.ts";

@@ -5,8 +5,8 @@
 import { cpus } from "node:os";
 import process from "node:process";
 import { listMark } from "../../cf-proxy/list_mark.ts";
-import { parsePlaylist } from "../../core/hls.ts";
-import { rewritePlaylist } from "../../core/hls_rewrite.ts";
+import { parsePlaylist } from "../../core/hls/playlist.ts";
+import { rewritePlaylist } from "../../core/hls/rewrite.ts";
 import { commandLine } from "../../dev/command_line.ts";
 import { HOSTILE_PLAYLISTS } from "../../dev/hostile_playlists.ts";
 

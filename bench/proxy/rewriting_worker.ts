@@ -1,5 +1,5 @@
 // Rewriting alone, again and again on one text that was fetched once: ?way=proxy|hmac&times=…. Runs on: workerd.
-import { rewritePlaylist } from "../../core/hls_rewrite.ts";
+import { rewritePlaylist } from "../../core/hls/rewrite.ts";
 import { signer } from "./hmac_link.ts";
 
 export default {

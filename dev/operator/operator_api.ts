@@ -3,7 +3,7 @@
 import type { ProviderToCheck } from "../../sources/provider_check.ts";
 import { readCatalogueRow } from "./catalogue_row.ts";
 import { parseAllowedOrigins } from "../../core/allowed_origins.ts";
-import { parseExtraPorts, type TargetPolicy } from "../../core/target_policy.ts";
+import { parseExtraPorts, type TargetPolicy } from "../../core/url_policy.ts";
 import { CommandError } from "../command_line.ts";
 import { announce, findTarget, PROJECT, type Target } from "./target.ts";
 

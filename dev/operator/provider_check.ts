@@ -10,7 +10,7 @@ import { checkPublicHost } from "../../sources/public_host.ts";
 import { createRobots } from "../../sources/robots.ts";
 import { print, printJson, terminalText } from "../print.ts";
 import { isLoopbackUrl } from "../../core/allowed_origins.ts";
-import type { TargetPolicy } from "../../core/target_policy.ts";
+import type { TargetPolicy } from "../../core/url_policy.ts";
 import { CommandError, parseCommandLine, readInputFile, runCommand } from "../command_line.ts";
 import { findOperatorApi, policyOf } from "./operator_api.ts";
 

@@ -1,7 +1,7 @@
 // Supabase's address and service key out of the names the platform provides: the key set first, the legacy key else.
 // Example: parseSupabaseEnv({ SUPABASE_URL, SUPABASE_SECRET_KEYS: '{"default":"sb_secret_…"}' }). Runs on: Deno, edge runtime.
 import { z } from "zod";
-import { parseExtraPorts } from "../../core/target_policy.ts";
+import { parseExtraPorts } from "../../core/url_policy.ts";
 import { placeholderProblems } from "../../core/placeholder.ts";
 import { isLoopbackUrl, parseAllowedOrigins } from "../../core/allowed_origins.ts";
 

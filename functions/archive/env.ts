@@ -9,7 +9,7 @@ import {
   supabaseEnvSchema,
 } from "../_shared/supabase_env.ts";
 import { z } from "zod";
-import type { TargetPolicy } from "../../core/target_policy.ts";
+import type { TargetPolicy } from "../../core/url_policy.ts";
 
 export interface ArchiveEnv {
   readonly supabaseUrl: string;

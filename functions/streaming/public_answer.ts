@@ -1,7 +1,7 @@
 // What is known of an episode → the public answer: servers per provider, archived ones leading to the archive.
 // Example: { provider: "Vidhidepro 720p", url, url_resolved, resolution: "720p", stream: "https://worker.test/proxy?…" }.
 // Runs on: Deno, edge runtime.
-import { archivedEpisode, archiveUrl } from "../../core/archive_address.ts";
+import { archivedEpisode, archiveUrl } from "../../core/archive_location.ts";
 import { linkExpiry } from "../../core/link.ts";
 import type { Chapter, SourceList, SourceServer, Subtitle } from "../../sources/source_list.ts";
 import type { Episode, EpisodeKey, QueuedVideo, StoredVideo } from "./episode_store.ts";

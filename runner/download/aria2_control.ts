@@ -3,7 +3,7 @@
  * version 2, extension 4, hash length 4, hash, piece length 4, total 8, uploaded 8, bitfield length 4, a bit per piece, …
  * Pure. Example: `completedSpans(await Deno.readFile("media.bin.aria2"))` → [{ offset: 0, length: 1048576 }]. Runs on: Deno.
  */
-import type { ByteSpan } from "../../core/hls.ts";
+import type { ByteSpan } from "../../core/hls/playlist.ts";
 
 const VERSION = 1;
 

@@ -5,7 +5,7 @@
  */
 import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
 import { saysDiskFull } from "../disk_words.ts";
-import { type Segment, segmentIv } from "../../core/hls.ts";
+import { type Segment, segmentIv } from "../../core/hls/playlist.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
 import { ConnectionLimit } from "./connection_limit.ts";

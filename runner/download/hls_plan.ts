@@ -11,9 +11,9 @@ import {
   type Rendition,
   type Segment,
   type Variant,
-} from "../../core/hls.ts";
+} from "../../core/hls/playlist.ts";
 import { redactUrl } from "../../core/redact.ts";
-import { checkTarget } from "../../core/target_policy.ts";
+import { checkTarget } from "../../core/url_policy.ts";
 import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";
 
 export const MAX_PLAYLIST_BYTES = 8 * 1024 * 1024;

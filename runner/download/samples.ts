@@ -3,7 +3,7 @@
  * (some hosts make one for every response), and is no proof of a change. Example: `await hostHas(await readSamples(path, spans), …)`.
  * Runs on: Deno.
  */
-import type { ByteSpan } from "../../core/hls.ts";
+import type { ByteSpan } from "../../core/hls/playlist.ts";
 import { KeepstreamError } from "../../core/errors.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import { fetchPiece } from "./segment_fetch.ts";

@@ -2,7 +2,7 @@
  * Fetches the bytes of one segment, init section or key: a byte range where one is named, a cap, and a line that went quiet is cut.
  * Example: `await streamPiece({ url, byteRange: null }, request, (bytes) => file.write(bytes))`. Runs on: Deno.
  */
-import type { ByteSpan } from "../../core/hls.ts";
+import type { ByteSpan } from "../../core/hls/playlist.ts";
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactUrl } from "../../core/redact.ts";
 import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";

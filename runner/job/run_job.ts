@@ -4,7 +4,7 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { fileKey } from "../../core/file_key.ts";
-import type { TargetPolicy } from "../../core/target_policy.ts";
+import type { TargetPolicy } from "../../core/url_policy.ts";
 import type { Events } from "../events.ts";
 import { Cancelled } from "../loop/stop_reasons.ts";
 import { type Job, LeaseLost, type Queue, QueueRefusal, QueueUnavailable, type ReplicaRow } from "../loop/queue.ts";

@@ -3,7 +3,7 @@
  * answer "public" for the check and "private" for the connection. Runs on: Deno.
  */
 import { lookup as lookupAll } from "node:dns/promises";
-import { checkTarget, isPrivateAddress, type TargetPolicy } from "../../core/target_policy.ts";
+import { checkTarget, isPrivateAddress, type TargetPolicy } from "../../core/url_policy.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 

@@ -3,7 +3,7 @@
  * addresses, dials what it checked and counts bytes against the job's quota. aria2c and our own fetch both go through it.
  * Example: `const line = proxy.openLine({ policy, maxBytes })`; `fetch(url, { client: line.client })`. Runs on: Deno.
  */
-import type { TargetPolicy } from "../../core/target_policy.ts";
+import type { TargetPolicy } from "../../core/url_policy.ts";
 import { ByteSocket } from "./byte_socket.ts";
 import { dial, DialRefused, type Lookup, systemLookup } from "./dial.ts";
 import { parseRequestHead, parseResponseHead, type RequestHead, type ResponseHead } from "./http_head.ts";

@@ -4,7 +4,7 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactUrl } from "../../core/redact.ts";
-import { checkTarget, type TargetPolicy } from "../../core/target_policy.ts";
+import { checkTarget, type TargetPolicy } from "../../core/url_policy.ts";
 import type { Line } from "./forward_proxy.ts";
 
 const MAX_REDIRECTS = 5;

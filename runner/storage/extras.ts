@@ -1,7 +1,7 @@
 // The small files beside an archive (poster, sprite sheet and its index): where they lie, and how they get to where a copy was made
 // without them. A copy is a copy with or without. Runs on: Deno.
 
-import type { ArchiveAddress } from "../../core/archive_address.ts";
+import type { ArchiveAddress } from "../../core/archive_location.ts";
 import { readAll } from "./retry.ts";
 import type { Slots } from "./slots.ts";
 import { stageSmall } from "./staged_file.ts";

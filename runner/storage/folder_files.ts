@@ -2,7 +2,7 @@
 // Example: GET /archive/archive-55825/55825/ep1/<key>.mp4 with `Authorization: Bearer <STORAGE_FOLDER_TOKEN>`. Runs on: Deno.
 
 import { createHash, timingSafeEqual } from "node:crypto";
-import { parseRange, resolveRange } from "../../core/range.ts";
+import { parseRange, resolveRange } from "../../core/http/range.ts";
 import { contentTypeOf } from "./extras.ts";
 import { FilePart } from "./staged_file.ts";
 

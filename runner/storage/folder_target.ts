@@ -2,7 +2,7 @@
 // Example: /srv/archive/archive-55825/55825/ep1/<key>.mp4 with its hash beside it in <key>.mp4.sha256. Runs on: Deno.
 
 import { createHash } from "node:crypto";
-import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
+import { type ArchiveAddress, archiveAddress } from "../../core/archive_location.ts";
 import { assertUnchanged, type StagedFile } from "./staged_file.ts";
 import { StorageError } from "./storage_error.ts";
 import { MARKER_NAME, readMarkerText } from "./marker.ts";

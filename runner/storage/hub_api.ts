@@ -12,8 +12,8 @@ import {
   whoAmI,
 } from "@huggingface/hub";
 import { z } from "zod";
-import type { ArchiveAddress } from "../../core/archive_address.ts";
-import { isPrivateHost } from "../../core/target_policy.ts";
+import type { ArchiveAddress } from "../../core/archive_location.ts";
+import { isPrivateHost } from "../../core/url_policy.ts";
 import { backoff, once, onceOnly, openBody, retryingFetch, type RetryParts, waitAsked } from "./retry.ts";
 import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
 import { assertInside } from "./target.ts";

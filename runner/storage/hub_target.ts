@@ -2,7 +2,7 @@
 // Every step can be repeated: after a failure that may hide success, the Hub is asked before anything is sent twice.
 // Runs on: Deno.
 
-import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
+import { type ArchiveAddress, archiveAddress } from "../../core/archive_location.ts";
 import { createHubApi, type HubApi, type Look } from "./hub_api.ts";
 import { MARKER_NAME, readMarkerText } from "./marker.ts";
 import { PlanVoidError, sendParts } from "./multipart.ts";

@@ -3,7 +3,7 @@
 
 import { AwsClient } from "aws4fetch";
 import { z } from "zod";
-import { type ArchiveAddress, archiveAddress } from "../../core/archive_address.ts";
+import { type ArchiveAddress, archiveAddress } from "../../core/archive_location.ts";
 import { contentTypeOf } from "./extras.ts";
 import { MARKER_NAME, readMarkerText } from "./marker.ts";
 import { partCount, PlanVoidError, sendParts } from "./multipart.ts";

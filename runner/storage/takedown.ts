@@ -2,7 +2,7 @@
 // Can be repeated: what lies at the title's addresses is removed whether rows still name it or not, and a target where something may
 // be left is remembered in the database, also when it is not configured any more. Runs on: Deno.
 
-import type { ArchiveAddress } from "../../core/archive_address.ts";
+import type { ArchiveAddress } from "../../core/archive_location.ts";
 import { redactText } from "../../core/redact.ts";
 import type { ArchiveStore } from "./archive_store.ts";
 import { removeWithExtras } from "./extras.ts";

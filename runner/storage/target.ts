@@ -1,7 +1,7 @@
 // A storage target: one account, bucket or folder that keeps copies of archived episodes.
 // Example: `await target.put(file, target.address({ malId: 55825, episode: 1, fileKey }), { signal, slots })`. Runs on: Deno.
 
-import type { ArchiveAddress } from "../../core/archive_address.ts";
+import type { ArchiveAddress } from "../../core/archive_location.ts";
 import type { Slots } from "./slots.ts";
 import type { StagedFile } from "./staged_file.ts";
 import { StorageError } from "./storage_error.ts";
@@ -86,7 +86,7 @@ export interface StorageTarget {
   probe(options?: { signal?: AbortSignal }): Promise<TargetUse>;
 }
 
-/** Where all files of a title or episode lie, by the paths of core/archive_address.ts. */
+/** Where all files of a title or episode lie, by the paths of core/archive_location.ts. */
 export function directoryOf(target: StorageTarget, title: Title): { repo: string; directory: string } {
   const { repo } = target.address({ malId: title.malId, episode: 1, fileKey: "0" });
   const directory = title.episode === undefined ? `${title.malId}/` : `${title.malId}/ep${title.episode}/`;

@@ -4,7 +4,7 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 import Hls from "hls.js";
-import { episodeAddress } from "../../core/episode_address.ts";
+import { episodeAddress } from "../../core/episode_url.ts";
 
 interface Server {
   readonly provider: string;

@@ -1,19 +1,12 @@
 // Reads an HLS playlist into what a downloader needs: variants and renditions, or segments with key, map and byte range.
 // Example: parsePlaylist("#EXTM3U\n#EXTINF:4,\na.ts\n#EXT-X-ENDLIST\n", new URL("https://cdn.test/m.m3u8"))
 //          → { kind: "media", endList: true, segments: [{ url: "https://cdn.test/a.ts", durationSeconds: 4, … }] }
-// Every address comes back absolute and unchecked: whoever fetches asks core/target_policy.ts first.
-// Rewriting for the proxy is core/hls_rewrite.ts. Runs on: Deno, workerd. Linear: 10,000 segments take a few milliseconds.
-import {
-  createResolver,
-  MAX_ATTRIBUTES,
-  MAX_LINES,
-  parseAttributes,
-  type PlaylistError,
-  Variables,
-} from "./hls_syntax.ts";
-import { err, ok, type Result } from "./result.ts";
+// Every address comes back absolute and unchecked: whoever fetches asks core/url_policy.ts first.
+// Rewriting for the proxy is core/hls/rewrite.ts. Runs on: Deno, workerd. Linear: 10,000 segments take a few milliseconds.
+import { createResolver, MAX_ATTRIBUTES, MAX_LINES, parseAttributes, type PlaylistError, Variables } from "./syntax.ts";
+import { err, ok, type Result } from "../result.ts";
 
-export type { PlaylistError } from "./hls_syntax.ts";
+export type { PlaylistError } from "./syntax.ts";
 
 export type Playlist = MasterPlaylist | MediaPlaylist;
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { parsePlaylist } from "./hls.ts";
-import { type RewriteOptions, rewritePlaylist } from "./hls_rewrite.ts";
-import { directoryCount, parseSigningKeys, sealContext, signTail, type VerifiedLink, verifyLink } from "./link.ts";
-import { unwrap } from "./result.ts";
-import { checkTarget } from "./target_policy.ts";
+import { parsePlaylist } from "./playlist.ts";
+import { type RewriteOptions, rewritePlaylist } from "./rewrite.ts";
+import { directoryCount, parseSigningKeys, sealContext, signTail, type VerifiedLink, verifyLink } from "../link.ts";
+import { unwrap } from "../result.ts";
+import { checkTarget } from "../url_policy.ts";
 
 const keys = unwrap(parseSigningKeys(`k1:${"A".repeat(43)}`));
 const PROXY = "https://worker.test/proxy";

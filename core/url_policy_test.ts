@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { checkTarget, isPrivateAddress, type TargetPolicy } from "./target_policy.ts";
+import { checkTarget, isPrivateAddress, type TargetPolicy } from "./url_policy.ts";
 
 function code(address: string, policy: TargetPolicy = {}): string {
   const result = checkTarget(address, policy);

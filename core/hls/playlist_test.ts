@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as oracle from "hls-parser";
-import { looksLikePlaylist, type MasterPlaylist, type MediaPlaylist, parsePlaylist, segmentIv } from "./hls.ts";
-import { unwrap } from "./result.ts";
+import { looksLikePlaylist, type MasterPlaylist, type MediaPlaylist, parsePlaylist, segmentIv } from "./playlist.ts";
+import { unwrap } from "../result.ts";
 
 const BASE = new URL("https://cdn.test/v/1/index.m3u8?t=5");
 

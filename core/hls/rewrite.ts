@@ -5,7 +5,7 @@
 // per address at another origin's root.
 //
 // Child links end in the address: players that judge a segment by the ending of its link (ffmpeg 7.1 and later) see `.ts`.
-import { KeepstreamError } from "./errors.ts";
+import { KeepstreamError } from "../errors.ts";
 import {
   type AttributeSpan,
   behindAttribute,
@@ -15,11 +15,11 @@ import {
   nextAttribute,
   type PlaylistError,
   Variables,
-} from "./hls_syntax.ts";
-import { type ShapeRewriter, shapeRewriter } from "./hls_shape.ts";
-import { hasEncodedSeparator } from "./link.ts";
-import { err, ok, type Result } from "./result.ts";
-import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "./target_policy.ts";
+} from "./syntax.ts";
+import { type ShapeRewriter, shapeRewriter } from "./shape.ts";
+import { hasEncodedSeparator } from "../link.ts";
+import { err, ok, type Result } from "../result.ts";
+import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../url_policy.ts";
 
 /** A signature costs ten microseconds. Segments at another origin's root have one each: enough for a film's. */
 const MAX_SIGNATURES = 2000;

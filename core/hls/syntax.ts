@@ -1,8 +1,8 @@
 // What reading and rewriting HLS playlists share: attribute lists, variables, and resolving many addresses cheaply.
 // Example: parseAttributes('METHOD=AES-128,URI="k?a,b=c"') → METHOD: AES-128, URI: k?a,b=c
 // RFC 8216bis (draft-pantos-hls-rfc8216bis). Runs on: Deno, workerd. Everything here is linear in its input.
-import { err, ok, type Result } from "./result.ts";
-import { MAX_TARGET_LENGTH } from "./target_policy.ts";
+import { err, ok, type Result } from "../result.ts";
+import { MAX_TARGET_LENGTH } from "../url_policy.ts";
 
 const VARIABLE_NAME = /^[A-Za-z0-9_-]{1,128}$/;
 const MAX_VARIABLES = 256;

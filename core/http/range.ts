@@ -1,7 +1,7 @@
 // The Range request header and the Content-Range answer header (RFC 9110 §14).
 // Example: resolveRange({ kind: "suffix", length: 5 }, 100) → { start: 95, end: 99 }
 // Runs on: Deno, workerd.
-import { err, ok, type Result } from "./result.ts";
+import { err, ok, type Result } from "../result.ts";
 
 export type ByteRange =
   | { readonly kind: "from"; readonly start: number; readonly end: number | null }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { shapeRewriter } from "./hls_shape.ts";
+import { shapeRewriter } from "./shape.ts";
 
 const shape = shapeRewriter({ directory: "https://a.test/v+1/", query: "?t=(1)", head: "H/", tail: "%3Ft" });
 const address = (name: string) => `https://a.test/v+1/${name}?t=(1)`;

@@ -1,7 +1,7 @@
 // What variables may grow into: both readers of a playlist, the parser and the rewriter, share one set of limits.
 import assert from "node:assert/strict";
-import { parsePlaylist } from "./hls.ts";
-import { rewritePlaylist } from "./hls_rewrite.ts";
+import { parsePlaylist } from "./playlist.ts";
+import { rewritePlaylist } from "./rewrite.ts";
 
 const BASE = new URL(`https://cdn.test/m.m3u8?long=${"q".repeat(5000)}&t=5`);
 
