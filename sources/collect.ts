@@ -1,14 +1,14 @@
 // One provider's answer for one episode: the servers its recipe lists, each resolved to media where that works.
 // A server's failure is that server's; a provider's failure is a list with a code, never a throw.
 // Example: await collectSources(request, tools) → { state: "ok", servers: […] }. Runs on: Deno, edge runtime.
-import { preloadHtmlParser } from "./html.ts";
-import { createParseBudget } from "./parse_budget.ts";
-import { createPageClient, DEFAULT_USER_AGENT } from "./page_client.ts";
-import { type CommonConfig, commonConfigOf } from "./provider_entry.ts";
-import type { EpisodeRequest, ListedServer, ListFailure } from "./providers/recipe.ts";
-import { findRecipe } from "./providers/recipes.ts";
-import { type Resolved, resolveServer, type ResolveTools } from "./resolve.ts";
-import type { Robots } from "./robots.ts";
+import { preloadHtmlParser } from "./page/html.ts";
+import { createParseBudget } from "./page/parse_budget.ts";
+import { createPageClient, DEFAULT_USER_AGENT } from "./fetch/page_client.ts";
+import { type CommonConfig, commonConfigOf } from "./providers/entry.ts";
+import type { EpisodeRequest, ListedServer, ListFailure } from "./recipes/recipe.ts";
+import { findRecipe } from "./recipes/recipes.ts";
+import { type Resolved, resolveServer, type ResolveTools } from "./resolvers/index.ts";
+import type { Robots } from "./fetch/robots.ts";
 import { type SourceCode, SourceError, toSourceError } from "./source_error.ts";
 import type { SourceList, SourceServer } from "./source_list.ts";
 

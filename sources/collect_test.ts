@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { base64, selectBase64Site } from "../dev/sites/select_base64_site.ts";
 import { createSites, hangs, htmlResponse, pages, type Site } from "../dev/sites/sites.ts";
 import { collectSources, type CollectTools, MAX_SERVERS, PRODUCT } from "./collect.ts";
-import { createHostGate } from "./host_gate.ts";
-import type { EpisodeRequest } from "./providers/recipe.ts";
-import { createRobots, isAllowed } from "./robots.ts";
-import { checkPublicHost } from "./public_host.ts";
+import { createHostGate } from "./fetch/per_host_limiter.ts";
+import type { EpisodeRequest } from "./recipes/recipe.ts";
+import { createRobots, isAllowed } from "./fetch/robots.ts";
+import { checkPublicHost } from "./fetch/public_host.ts";
 import { SourceError } from "./source_error.ts";
 
 const BASE: EpisodeRequest = {

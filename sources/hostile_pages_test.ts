@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { HOSTILE_PAGES } from "../dev/sites/hostile_pages.ts";
 import { createSites, htmlResponse } from "../dev/sites/sites.ts";
 import { collectSources } from "./collect.ts";
-import { parseEpisodeLabel } from "./episode_label.ts";
-import { createPageClient } from "./page_client.ts";
-import { RECIPE_NAMES } from "./providers/recipes.ts";
-import { resolveServer } from "./resolve.ts";
+import { parseEpisodeLabel } from "./page/episode_label.ts";
+import { createPageClient } from "./fetch/page_client.ts";
+import { RECIPE_NAMES } from "./recipes/recipes.ts";
+import { resolveServer } from "./resolvers/index.ts";
 import { SourceError } from "./source_error.ts";
-import { tags } from "./tags.ts";
-import { titleIdentity } from "./title_identity.ts";
+import { tags } from "./page/tags.ts";
+import { titleIdentity } from "./discovery/title_identity.ts";
 
 const HALF_A_MEGABYTE = 512 * 1024;
 

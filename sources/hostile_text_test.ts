@@ -4,19 +4,19 @@ import fc from "fast-check";
 import { packScript } from "../dev/sites/packed_page.ts";
 import { createSites, htmlResponse } from "../dev/sites/sites.ts";
 import { collectSources } from "./collect.ts";
-import { parseCatalogueText } from "./catalogue_text.ts";
-import { entryLines } from "./entry_lines.ts";
-import { parseEpisodeLabel } from "./episode_label.ts";
-import { expiryOf } from "./expiry.ts";
-import { parseProviderText } from "./provider_text.ts";
-import { RECIPE_NAMES } from "./providers/recipes.ts";
-import { serverLabel } from "./resolution.ts";
-import { resolveServer } from "./resolve.ts";
+import { parseCatalogueText } from "./catalogue/text.ts";
+import { entryLines } from "./catalogue/entry_lines.ts";
+import { parseEpisodeLabel } from "./page/episode_label.ts";
+import { expiryOf } from "./page/expiry.ts";
+import { parseProviderText } from "./providers/text.ts";
+import { RECIPE_NAMES } from "./recipes/recipes.ts";
+import { serverLabel } from "./page/resolution.ts";
+import { resolveServer } from "./resolvers/index.ts";
 import { unpackScripts } from "./resolvers/packed_script.ts";
-import { propertyStrings } from "./resolvers/script_strings.ts";
-import { isAllowed } from "./robots.ts";
+import { propertyStrings } from "./page/script_strings.ts";
+import { isAllowed } from "./fetch/robots.ts";
 import { SourceError } from "./source_error.ts";
-import { matchTitle } from "./title_match.ts";
+import { matchTitle } from "./discovery/title_match.ts";
 
 /** Pieces that parsers trip over, in any order. */
 const fragments = fc.array(

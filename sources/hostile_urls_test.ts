@@ -5,10 +5,10 @@ import { ARCHIVE_ITEM, internetArchive, peertube, PEERTUBE_SPLIT, PEERTUBE_VIDEO
 import { packedPage, packScript, playerSetup } from "../dev/sites/packed_page.ts";
 import { base64, selectBase64Site } from "../dev/sites/select_base64_site.ts";
 import { createSites, htmlResponse, pages, type Site } from "../dev/sites/sites.ts";
-import { checkCatalogue } from "./catalogue_entry.ts";
+import { checkCatalogue } from "./catalogue/entry.ts";
 import { collectSources } from "./collect.ts";
-import { checkProviderList } from "./provider_entry.ts";
-import type { EpisodeRequest } from "./providers/recipe.ts";
+import { checkProviderList } from "./providers/entry.ts";
+import type { EpisodeRequest } from "./recipes/recipe.ts";
 
 const BAD = [
   "javascript:alert(1)",

@@ -2,10 +2,10 @@
 // Example: await checkProvider({ entry, malId: 55825, episode: 1, page: "/anime/x/" }, tools) → [{ step: "list", … }].
 // Runs on: Deno, edge runtime.
 import { collectSources, type CollectTools } from "./collect.ts";
-import { createPageClient } from "./page_client.ts";
-import { checkProviderList, commonConfigOf } from "./provider_entry.ts";
-import type { CatalogueEntry } from "./providers/recipe.ts";
-import { findRecipe } from "./providers/recipes.ts";
+import { createPageClient } from "./fetch/page_client.ts";
+import { checkProviderList, commonConfigOf } from "./providers/entry.ts";
+import type { CatalogueEntry } from "./recipes/recipe.ts";
+import { findRecipe } from "./recipes/recipes.ts";
 import { type SourceCode, toSourceError } from "./source_error.ts";
 import type { SourceServer } from "./source_list.ts";
 

@@ -3,7 +3,7 @@ import { selectBase64Site } from "../dev/sites/select_base64_site.ts";
 import { createSites, htmlResponse, type Site } from "../dev/sites/sites.ts";
 import { PRODUCT } from "./collect.ts";
 import { checkProvider, plays, type ProviderToCheck } from "./provider_check.ts";
-import { createRobots } from "./robots.ts";
+import { createRobots } from "./fetch/robots.ts";
 
 const ENTRY = { name: "animasu", recipe: "select-base64", base_url: "https://site.test", rights: "own work" };
 const player = (media: string): Site => () => htmlResponse(`<script>p.setup({file:"${media}"})</script>`);

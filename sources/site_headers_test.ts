@@ -4,9 +4,9 @@ import { nonceSite } from "../dev/sites/admin_ajax_site.ts";
 import { base64, selectBase64Site } from "../dev/sites/select_base64_site.ts";
 import { createSites, htmlResponse, type Site } from "../dev/sites/sites.ts";
 import { collectSources, PRODUCT } from "./collect.ts";
-import { checkProviderList } from "./provider_entry.ts";
-import type { ProviderEntry } from "./providers/recipe.ts";
-import { createRobots } from "./robots.ts";
+import { checkProviderList } from "./providers/entry.ts";
+import type { ProviderEntry } from "./recipes/recipe.ts";
+import { createRobots } from "./fetch/robots.ts";
 
 const SECRETS = { cookie: "session=secret", authorization: "Bearer secret", "x-own": "secret" };
 const NAMES = Object.keys(SECRETS);

@@ -1,13 +1,13 @@
 // The small parsers that recipes and resolvers are made of.
 import assert from "node:assert/strict";
-import { findEpisodePage, parseEpisodeLabel } from "./episode_label.ts";
-import { entryLines } from "./entry_lines.ts";
-import { expiryOf } from "./expiry.ts";
-import { attribute, parseHtml, textOf } from "./html.ts";
-import { iframeAddress } from "./iframe.ts";
-import { mediaKind, mediaKindOfType } from "./media_kind.ts";
-import { resolutionOf, serverLabel } from "./resolution.ts";
-import { propertyStrings } from "./resolvers/script_strings.ts";
+import { findEpisodePage, parseEpisodeLabel } from "./page/episode_label.ts";
+import { entryLines } from "./catalogue/entry_lines.ts";
+import { expiryOf } from "./page/expiry.ts";
+import { attribute, parseHtml, textOf } from "./page/html.ts";
+import { iframeAddress } from "./page/iframe.ts";
+import { mediaKind, mediaKindOfType } from "./page/media_kind.ts";
+import { resolutionOf, serverLabel } from "./page/resolution.ts";
+import { propertyStrings } from "./page/script_strings.ts";
 
 const LABELS: readonly (readonly [string, string])[] = [
   ["Episode 12 [END]", "12–12"],

@@ -14,7 +14,7 @@ import { base64, episodeListPage, mirrorPage } from "../../dev/sites/select_base
 import { serveSite } from "../../dev/sites/serve.ts";
 import { htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
 import { CLUSTER_VARIABLE } from "../../dev/test_cluster.ts";
-import { parseHtml } from "../../sources/html.ts";
+import { parseHtml } from "../../sources/page/html.ts";
 import { unpackScripts } from "../../sources/resolvers/packed_script.ts";
 import { scriptMedia } from "../../sources/resolvers/script_media.ts";
 import { drawPlot } from "./plot.ts";

@@ -3,11 +3,11 @@
 // Exit code 0: something plays; 1: nothing does; 2: it could not be tried.
 import { createPageFinder } from "../../functions/streaming/page_finder.ts";
 import { type CollectTools, PRODUCT } from "../../sources/collect.ts";
-import { createHostGate } from "../../sources/host_gate.ts";
-import { withoutByteOrderMark } from "../../sources/entry_lines.ts";
+import { createHostGate } from "../../sources/fetch/per_host_limiter.ts";
+import { withoutByteOrderMark } from "../../sources/catalogue/entry_lines.ts";
 import { checkProvider, plays, type ProviderToCheck } from "../../sources/provider_check.ts";
-import { checkPublicHost } from "../../sources/public_host.ts";
-import { createRobots } from "../../sources/robots.ts";
+import { checkPublicHost } from "../../sources/fetch/public_host.ts";
+import { createRobots } from "../../sources/fetch/robots.ts";
 import { print, printJson, terminalText } from "../print.ts";
 import { isLoopbackUrl } from "../../core/allowed_origins.ts";
 import type { TargetPolicy } from "../../core/url_policy.ts";

@@ -3,8 +3,8 @@
 import type { PostgrestError, SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import { type Video, videoSchema } from "./video.ts";
-import type { CatalogueListEntry } from "../../sources/catalogue_entry.ts";
-import type { ProviderListEntry } from "../../sources/provider_entry.ts";
+import type { CatalogueListEntry } from "../../sources/catalogue/entry.ts";
+import type { ProviderListEntry } from "../../sources/providers/entry.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
 

@@ -1,9 +1,9 @@
 // One read of an episode's providers: their claims are renewed while it goes on, what arrives within the budget is saved with one
 // call, what arrives later is saved by itself. Runs on: Deno, edge runtime.
 import { failedList } from "../../sources/collect.ts";
-import { createParseBudget, type ParseBudget } from "../../sources/parse_budget.ts";
-import type { pause } from "../../sources/pause.ts";
-import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
+import { createParseBudget, type ParseBudget } from "../../sources/page/parse_budget.ts";
+import type { pause } from "../../sources/fetch/pause.ts";
+import type { EpisodeRequest } from "../../sources/recipes/recipe.ts";
 import type { SourceList } from "../../sources/source_list.ts";
 import type { Episode, EpisodeKey, EpisodeStore, ListToSave, QueuedVideo } from "./episode_store.ts";
 import type { ReadList, SaveLists, Saving } from "./list_saver.ts";

@@ -1,5 +1,5 @@
 // What a provider is asked for, out of what the database knows of an episode. Runs on: Deno, edge runtime.
-import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
+import type { EpisodeRequest } from "../../sources/recipes/recipe.ts";
 import type { Episode, EpisodeKey, EpisodeProvider } from "./episode_store.ts";
 
 export function episodeRequest(key: EpisodeKey, provider: EpisodeProvider, known: Episode): EpisodeRequest {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
+import type { EpisodeRequest } from "../../sources/recipes/recipe.ts";
 import type { SourceList } from "../../sources/source_list.ts";
 import { type Episode, type EpisodeStore, StoreError } from "./episode_store.ts";
 import type { Reading } from "./episode_read.ts";

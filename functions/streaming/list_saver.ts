@@ -1,6 +1,6 @@
 // Saves what was read. A save that fails costs no answer: it is tried again in the background, while this isolate keeps the list.
 // Runs on: Deno, edge runtime.
-import type { pause } from "../../sources/pause.ts";
+import type { pause } from "../../sources/fetch/pause.ts";
 import type { SourceList } from "../../sources/source_list.ts";
 import { type EpisodeKey, type EpisodeStore, type ListToSave, type QueuedVideo, StoreError } from "./episode_store.ts";
 import { httpOnly } from "./http_only.ts";

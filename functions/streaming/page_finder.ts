@@ -1,13 +1,13 @@
 // The page of a title that nobody has mapped: found once, kept in the database, its absence kept for hours.
 // Runs on: Deno, edge runtime.
-import { discoverPage } from "../../sources/discovery.ts";
-import { createPageClient } from "../../sources/page_client.ts";
-import type { EpisodeRequest } from "../../sources/providers/recipe.ts";
-import { findRecipe } from "../../sources/providers/recipes.ts";
-import type { ResolveTools } from "../../sources/resolve.ts";
+import { discoverPage } from "../../sources/discovery/find_page.ts";
+import { createPageClient } from "../../sources/fetch/page_client.ts";
+import type { EpisodeRequest } from "../../sources/recipes/recipe.ts";
+import { findRecipe } from "../../sources/recipes/recipes.ts";
+import type { ResolveTools } from "../../sources/resolvers/index.ts";
 import { SourceError } from "../../sources/source_error.ts";
-import { readTitle } from "../../sources/title_metadata.ts";
-import { type WantedTitle, wantedTitleSchema } from "../../sources/title_match.ts";
+import { readTitle } from "../../sources/discovery/title_metadata.ts";
+import { type WantedTitle, wantedTitleSchema } from "../../sources/discovery/title_match.ts";
 import type { DiscoveryStore } from "./episode_store.ts";
 
 export const FOUND_SECONDS = 30 * 86_400;

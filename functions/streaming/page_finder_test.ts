@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createSites, type Site } from "../../dev/sites/sites.ts";
 import { searchSite, titleApi } from "../../dev/sites/title_api.ts";
-import { MAX_QUERIES } from "../../sources/discovery.ts";
+import { MAX_QUERIES } from "../../sources/discovery/find_page.ts";
 import { SourceError } from "../../sources/source_error.ts";
 import type { DiscoveryStore } from "./episode_store.ts";
 import { ABSENT_SECONDS, createPageFinder, FOUND_SECONDS } from "./page_finder.ts";

@@ -3,7 +3,7 @@
  * bytes decide); fewer connections where a host refuses many. Runs on: Deno with aria2c on PATH.
  */
 import { KeepstreamError } from "../../core/errors.ts";
-import type { Resolved } from "../../sources/resolve.ts";
+import type { Resolved } from "../../sources/resolvers/index.ts";
 import { completedSpans } from "../download/aria2_control.ts";
 import { type Aria2c, CannotResume, startAria2c } from "../download/aria2c.ts";
 import { type Look, look, lookAgain } from "../download/look.ts";

@@ -1,5 +1,5 @@
 /** A playlist's segments to one verified MP4. Runs on: Deno. */
-import type { Resolved } from "../../sources/resolve.ts";
+import type { Resolved } from "../../sources/resolvers/index.ts";
 import { downloadHls } from "../download/hls.ts";
 import { type HlsPlan, planHls } from "../download/hls_plan.ts";
 import { muxAlongside, type MuxedTracks, muxHls } from "../media/mux.ts";

@@ -1,6 +1,6 @@
 /** A mega link's file: decrypted while it arrives, then judged like any other. Runs on: Deno. */
 import { KeepstreamError } from "../../core/errors.ts";
-import type { Resolved } from "../../sources/resolve.ts";
+import type { Resolved } from "../../sources/resolvers/index.ts";
 import { look } from "../download/look.ts";
 import { downloadMega } from "../download/mega.ts";
 import { sniff } from "../download/sniff.ts";

@@ -1,6 +1,6 @@
 /** What every way of fetching a source is handed, and the media request made of it. Runs on: Deno. */
 import type { TargetPolicy } from "../../core/url_policy.ts";
-import { type Resolved, resolveServer } from "../../sources/resolve.ts";
+import { type Resolved, resolveServer } from "../../sources/resolvers/index.ts";
 import { parseMegaLink } from "../../sources/resolvers/mega.ts";
 import { solveMegaChallenge } from "../download/mega_proof.ts";
 import type { Candidate } from "../loop/queue.ts";

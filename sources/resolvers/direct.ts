@@ -1,8 +1,8 @@
 // Resolver `direct`: the address already is media, by its extension or by what the server says it is.
 // Example: https://cdn.test/ep1.mp4 → { kind: "mp4" }. Runs on: Deno, edge runtime.
 import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
-import { expiryOf } from "../expiry.ts";
-import { type MediaKind, mediaKind } from "../media_kind.ts";
+import { expiryOf } from "../page/expiry.ts";
+import { type MediaKind, mediaKind } from "../page/media_kind.ts";
 import type { Resolved } from "./resolver.ts";
 
 /** The address as it is, or null when its path does not end like media. */

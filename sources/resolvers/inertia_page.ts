@@ -2,9 +2,9 @@
 // Example: props.url = "https://cdn.test/v.mp4?X-Amz-Date=…&X-Amz-Expires=3600". Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { parseHttpUrl } from "../../core/http_url.ts";
-import { mediaKind } from "../media_kind.ts";
+import { mediaKind } from "../page/media_kind.ts";
 import { SourceError } from "../source_error.ts";
-import { tags } from "../tags.ts";
+import { tags } from "../page/tags.ts";
 import { directMedia } from "./direct.ts";
 import type { EmbedPage, Resolved } from "./resolver.ts";
 

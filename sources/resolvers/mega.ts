@@ -4,7 +4,7 @@
 import { z } from "zod";
 import { decodeBase64 } from "../../core/base64url.ts";
 import { parseHttpUrl } from "../../core/http_url.ts";
-import type { PageClient } from "../page_client.ts";
+import type { PageClient } from "../fetch/page_client.ts";
 import { SourceError } from "../source_error.ts";
 import { MAX_EXPECTED_PASSES, type MegaChallenge, parseMegaChallenge } from "./mega_challenge.ts";
 import type { Resolved } from "./resolver.ts";

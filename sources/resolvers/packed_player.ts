@@ -2,14 +2,14 @@
 // Example, unpacked: links = { "hls2": "https://cdn.test/…/master.m3u8?t=…", "hls4": "/stream/…/master.m3u8" }.
 // The address is good for the network it was made for: whoever downloads resolves again. Runs on: Deno, edge runtime.
 import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
-import { expiryOf } from "../expiry.ts";
-import { mediaKind } from "../media_kind.ts";
+import { expiryOf } from "../page/expiry.ts";
+import { mediaKind } from "../page/media_kind.ts";
 import { SourceError } from "../source_error.ts";
 import { directMedia } from "./direct.ts";
 import { unpackScripts } from "./packed_script.ts";
 import type { EmbedPage, Resolved } from "./resolver.ts";
 import { scriptMedia } from "./script_media.ts";
-import { propertyStrings } from "./script_strings.ts";
+import { propertyStrings } from "../page/script_strings.ts";
 
 /** In order of preference; hls3 is a playlist that calls itself .txt. */
 const LINKS = ["hls2", "hls4", "hls3"];

@@ -1,9 +1,9 @@
 // Resolver `player-file`: a page whose script or <video> element names its media: `file: "…"`, `player.src({ src: "…" })`.
 // Example: <script>jwplayer().setup({ file: "https://cdn.test/ep1.mp4?t=1" })</script>. Runs on: Deno, edge runtime.
 import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
-import { type MediaKind, mediaKind, mediaKindOfType } from "../media_kind.ts";
-import type { PageClient } from "../page_client.ts";
-import { tags } from "../tags.ts";
+import { type MediaKind, mediaKind, mediaKindOfType } from "../page/media_kind.ts";
+import type { PageClient } from "../fetch/page_client.ts";
+import { tags } from "../page/tags.ts";
 import { directMedia } from "./direct.ts";
 import type { EmbedPage, Resolved } from "./resolver.ts";
 import { scriptMedia } from "./script_media.ts";

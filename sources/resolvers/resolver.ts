@@ -1,8 +1,8 @@
 // What every resolver is: it looks at an embed page and either says "not mine" (null) or names the media behind it.
 // Runs on: Deno, edge runtime.
 import type { HttpUrl } from "../../core/http_url.ts";
-import type { MediaKind } from "../media_kind.ts";
-import type { PageClient } from "../page_client.ts";
+import type { MediaKind } from "../page/media_kind.ts";
+import type { PageClient } from "../fetch/page_client.ts";
 import type { FoundSubtitle } from "../source_list.ts";
 
 export interface Resolved {

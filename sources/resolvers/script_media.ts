@@ -2,7 +2,7 @@
 // Runs on: Deno, edge runtime.
 import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
 import type { FoundSubtitle } from "../source_list.ts";
-import { propertyStrings } from "./script_strings.ts";
+import { propertyStrings } from "../page/script_strings.ts";
 
 const SUBTITLE = /\.(?:vtt|srt|ass)$/i;
 /** A label belongs to the file just before it in the same object. */

@@ -1,0 +1,329 @@
+// Reads a page politely and within limits: redirects re-checked hop by hop, a cap on the bytes, a bounded number of tries,
+// a few requests at a time per host. Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
+import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
+import { checkTarget, type TargetPolicy } from "../../core/url_policy.ts";
+import type { HostGate } from "./per_host_limiter.ts";
+import { type HtmlDocument, parseHtml } from "../page/html.ts";
+import { createParseBudget, MAX_PARSED_PAGE_BYTES, type ParseBudget } from "../page/parse_budget.ts";
+import { pause } from "./pause.ts";
+import { SourceError, toSourceError } from "../source_error.ts";
+
+export const DEFAULT_USER_AGENT =
+  "keepstream/1.0 (+https://github.com/keepstream; reads pages its operator configured)";
+export const MAX_PAGE_BYTES = 4 * 1024 * 1024;
+export const REQUEST_TIMEOUT_MS = 5_000;
+const MAX_REDIRECTS = 5;
+const MAX_TRIES = 3;
+const RETRY_PAUSE_MS = 150;
+const MAX_RETRY_AFTER_MS = 2_000;
+
+export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
+
+/** Headers that may hold a cookie or a credential: only requests to this very origin carry them. */
+export interface SiteHeaders {
+  readonly origin: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface PageClientOptions {
+  readonly fetch: Fetch;
+  readonly signal: AbortSignal;
+  readonly policy?: TargetPolicy;
+  readonly userAgent?: string;
+  /** Requests at a time per host; shared by everything that should be polite together. */
+  readonly hosts?: HostGate;
+  readonly requestsPerHost?: number;
+  /** How long one request may take, redirects and body included, counted from when its host has a free place. */
+  readonly timeoutMs?: number;
+  /** Called with every address before it is asked for; throws to refuse (robots.txt, private name). */
+  readonly beforeRequest?: (url: URL, signal: AbortSignal) => Promise<void>;
+  readonly siteHeaders?: SiteHeaders;
+  readonly maxBytes?: number;
+  /** What may be parsed for this answer, in all. */
+  readonly parseBudget?: ParseBudget;
+}
+
+export interface PageRequest {
+  readonly method?: "GET" | "POST" | "HEAD";
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Called for every try: a FormData body cannot be sent twice. */
+  readonly body?: () => BodyInit;
+  readonly maxBytes?: number;
+  /** What becomes of a body beyond `maxBytes`; of one that is cut, the lines that are whole are read. @default "refuse" */
+  readonly overlong?: "refuse" | "cut";
+  /** Instead of the one that the answer names. */
+  readonly charset?: string;
+  /** Whether the body is left unread (media behind a page's address): the text is then empty. */
+  readonly skipBody?: (headers: Headers) => boolean;
+  /** Whether an answer that is no 2xx is one all the same, judged by the start of its body. */
+  readonly acceptBody?: (status: number, start: string) => boolean;
+}
+
+export interface Page {
+  /** The address that answered, after redirects. */
+  readonly url: HttpUrl;
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
+export interface PageClient {
+  /** Reads a whole page. @throws {SourceError} */
+  read(url: string, request?: PageRequest): Promise<Page>;
+  /** Reads a page of HTML and parses it. @throws {SourceError} `too_large` when that would cost too much. */
+  document(url: string, request?: PageRequest): Promise<Page & { readonly document: HtmlDocument }>;
+  /** Reads a JSON document. @throws {SourceError} `parse` when it is none. */
+  json(url: string, request?: PageRequest): Promise<unknown>;
+  /** The headers an address answers with; the body is not read. @throws {SourceError} */
+  head(url: string, request?: PageRequest): Promise<Omit<Page, "text">>;
+}
+
+interface Hop {
+  readonly url: string;
+  /** Of the redirect that led there. */
+  readonly status?: number;
+  readonly method: NonNullable<PageRequest["method"]>;
+  readonly body: PageRequest["body"];
+}
+
+interface HopTools<T> {
+  readonly signal: AbortSignal;
+  readonly use: (response: Response) => Promise<T>;
+}
+
+interface Read<T> extends Omit<Page, "text"> {
+  readonly used: T;
+}
+
+export function createPageClient(options: PageClientOptions): PageClient {
+  const budget = options.parseBudget ?? createParseBudget();
+  let waited = false;
+
+  /** What has waited for its turn and is then cut off from outside says nothing about the site. */
+  function failureOf(thrown: unknown): SourceError {
+    const error = toSourceError(thrown, options.signal);
+    const cutOff = error !== thrown && error.reason === "timeout" && options.signal.aborted;
+    if (!cutOff || !waited) return error;
+    return new SourceError("busy", "too many pages of the site's host were wanted at once", { cause: thrown });
+  }
+
+  /** One request of a chain of redirects: where it leads on to, or what was made of its answer. */
+  async function hop<T>(
+    { url, method, body }: Hop,
+    request: PageRequest,
+    { signal, use }: HopTools<T>,
+  ): Promise<Hop | Read<T>> {
+    const target = allowedTarget(url, options.policy);
+    const at = absolute(target.href);
+    if (options.beforeRequest) await orAborted(options.beforeRequest(target, signal), signal);
+    const response = await options.fetch(target.href, {
+      method,
+      body: body?.() ?? null,
+      redirect: "manual",
+      signal,
+      headers: {
+        "user-agent": options.userAgent ?? DEFAULT_USER_AGENT,
+        accept: "text/html,application/json;q=0.9,*/*;q=0.8",
+        ...(options.siteHeaders?.origin === target.origin && options.siteHeaders.headers),
+        ...request.headers,
+      },
+    });
+    const { status, headers } = response;
+    const location = redirectOf(response);
+    if (location !== null) {
+      await response.body?.cancel();
+      const next = absolute(location, at);
+      // RFC 9110 section 15.4: 303 always becomes GET, 301 and 302 do in practice; 307 and 308 keep the method.
+      const becomesGet = status === 303 || (status < 303 && method === "POST");
+      return becomesGet ? { url: next, status, method: "GET", body: undefined } : { url: next, status, method, body };
+    }
+    if (response.ok) return { url: at, status, headers, used: await use(response) };
+    const start = await readStart(response);
+    if (!request.acceptBody?.(status, start)) throw refusal(response, start);
+    return { url: at, status, headers, used: await use(new Response(start)) };
+  }
+
+  async function once<T>(
+    address: string,
+    request: PageRequest,
+    use: (response: Response) => Promise<T>,
+  ): Promise<Read<T>> {
+    const deadline = new AbortController();
+    const signal = AbortSignal.any([options.signal, deadline.signal]);
+    const { hosts: gate, requestsPerHost } = options;
+    const turn = { signal: options.signal, limit: requestsPerHost, onWait: () => void (waited = true) };
+    let leftMs = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
+
+    /** What waits for a place of its host is not counted. */
+    const timed = async (next: Hop) => {
+      const startedAt = performance.now();
+      const late = () => deadline.abort(new DOMException("the request took too long", "TimeoutError"));
+      const timer = setTimeout(late, Math.max(0, leftMs));
+      try {
+        return await hop(next, request, { signal, use });
+      } catch (thrown) {
+        throw deadline.signal.aborted ? toSourceError(thrown, signal) : failureOf(thrown);
+      } finally {
+        clearTimeout(timer);
+        leftMs -= performance.now() - startedAt;
+      }
+    };
+
+    let next: Hop = { url: address, method: request.method ?? "GET", body: request.body };
+    for (let count = 0; count <= MAX_REDIRECTS; count++) {
+      const at = next;
+      const result = gate ? await gate.run(hostOf(at.url), turn, () => timed(at)) : await timed(at);
+      if ("used" in result) return result;
+      next = result;
+    }
+    const { status } = next;
+    throw new SourceError("http_5xx", `more than ${MAX_REDIRECTS} redirects`, {
+      again: false,
+      ...(status && { status }),
+    });
+  }
+
+  async function withTries<T>(address: string, request: PageRequest, use: (response: Response) => Promise<T>) {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await once(address, request, use);
+      } catch (cause) {
+        const error = failureOf(cause);
+        if (!error.again || attempt >= MAX_TRIES) throw error;
+        const wait = Math.min((error.retryAfterSeconds ?? 0) * 1000 || RETRY_PAUSE_MS * attempt, MAX_RETRY_AFTER_MS);
+        await pause(wait, options.signal);
+      }
+    }
+  }
+
+  async function read(url: string, request: PageRequest = {}): Promise<Page> {
+    const limit = request.maxBytes ?? options.maxBytes ?? MAX_PAGE_BYTES;
+    const { used, ...page } = await withTries(url, request, async (response) => {
+      if (!request.skipBody?.(response.headers)) return await readText(response, limit, request);
+      await response.body?.cancel();
+      return "";
+    });
+    return { ...page, text: used };
+  }
+
+  return {
+    read,
+    async document(url, request = {}) {
+      const page = await read(url, { maxBytes: MAX_PARSED_PAGE_BYTES, ...request });
+      return { ...page, document: await parseHtml(page.text, budget) };
+    },
+    async json(url, request = {}) {
+      const page = await read(url, request);
+      try {
+        return JSON.parse(page.text);
+      } catch (cause) {
+        throw new SourceError("parse", "the answer is not JSON", { cause });
+      }
+    },
+    async head(url, request = {}) {
+      const { used: _used, ...page } = await withTries(
+        url,
+        { method: "HEAD", ...request },
+        async (response) => await response.body?.cancel(),
+      );
+      return page;
+    },
+  };
+}
+
+/** Reads a body as text, refusing or cutting it as soon as it passes the limit, whatever Content-Length says. */
+async function readText(
+  response: Response,
+  maxBytes: number,
+  { overlong, charset }: Pick<PageRequest, "overlong" | "charset">,
+): Promise<string> {
+  if (!response.body) return "";
+  const decoder = new TextDecoder(charset ?? charsetOf(response.headers.get("content-type")));
+  const reader = response.body.getReader();
+  let text = "";
+  let received = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    received += value.byteLength;
+    if (received > maxBytes) {
+      await reader.cancel();
+      if (overlong === "cut") {
+        const kept = text + decoder.decode(value.subarray(0, value.byteLength - received + maxBytes));
+        return kept.slice(0, Math.max(kept.lastIndexOf("\n"), kept.lastIndexOf("\r")) + 1);
+      }
+      throw new SourceError("too_large", `the page is larger than ${maxBytes} bytes`);
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
+/** A URL to ask for, made absolute. @throws {SourceError} `invalid_input` when it is not http or https. */
+export function absolute(reference: string, base?: string): HttpUrl {
+  const url = parseHttpUrl(reference, base);
+  if (url !== null) return url;
+  throw new SourceError("invalid_input", "a URL that is not http or https, or cannot be parsed");
+}
+
+function allowedTarget(url: string, policy: TargetPolicy | undefined): URL {
+  const checked = checkTarget(url, policy ?? {});
+  if (checked.ok) return checked.value;
+  throw new SourceError(checked.error.code, `the address is refused: ${checked.error.reason}`);
+}
+
+function redirectOf(response: Response): string | null {
+  return [301, 302, 303, 307, 308].includes(response.status) ? response.headers.get("location") : null;
+}
+
+function refusal(response: Response, start: string): SourceError {
+  const { status } = response;
+  const message = `the site answered ${status}`;
+  const challenged = response.headers.get("cf-mitigated") === "challenge" ||
+    /just a moment|cf-challenge|captcha|attention required/i.test(start);
+  if (challenged && [403, 429, 503].includes(status)) {
+    return new SourceError("blocked", `${message} with a challenge page`, { status });
+  }
+  const retryAfterSeconds = Number(response.headers.get("retry-after")) || undefined;
+  if (status === 429) return new SourceError("blocked", message, { status, again: true, retryAfterSeconds });
+  if (status === 408 || status >= 500) {
+    return new SourceError("http_5xx", message, { status, again: true, retryAfterSeconds });
+  }
+  return new SourceError("http_4xx", message, { status });
+}
+
+/** The first kilobytes of an error page; the rest is cancelled. */
+async function readStart(response: Response): Promise<string> {
+  if (!response.body) return "";
+  const reader = response.body.getReader();
+  try {
+    const { value } = await reader.read();
+    return new TextDecoder().decode(value?.subarray(0, 4096));
+  } finally {
+    await reader.cancel();
+  }
+}
+
+function charsetOf(contentType: string | null): string {
+  const charset = /charset\s*=\s*"?([\w-]+)/i.exec(contentType ?? "")?.[1] ?? "utf-8";
+  try {
+    return new TextDecoder(charset).encoding;
+  } catch {
+    return "utf-8"; // an unknown charset label: browsers fall back too
+  }
+}
+
+/** A look-up may hang and know nothing of signals. */
+async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : "";
+}

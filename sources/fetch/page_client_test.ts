@@ -1,0 +1,325 @@
+import assert from "node:assert/strict";
+import {
+  CHALLENGE_PAGE,
+  createSites,
+  endlessPage,
+  hangs,
+  htmlResponse,
+  inTurn,
+  type Site,
+} from "../../dev/sites/sites.ts";
+import { createHostGate } from "./per_host_limiter.ts";
+import { createPageClient, MAX_PAGE_BYTES, type PageClientOptions } from "./page_client.ts";
+import { SourceError } from "../source_error.ts";
+
+function client(sites: Readonly<Record<string, Site>>, options: Partial<PageClientOptions> = {}) {
+  const { fetch, requests } = createSites(sites);
+  return { pages: createPageClient({ fetch, signal: new AbortController().signal, ...options }), requests };
+}
+
+const refusedAs = (...reasons: string[]) => (error: unknown) =>
+  error instanceof SourceError && reasons.includes(error.reason);
+const redirect = (location: string, status = 302): Site => () => new Response(null, { status, headers: { location } });
+
+/** Inputs 1–24 and 26: what each gets, asked for directly and as the target of a redirect. */
+const REFUSED: readonly (readonly [address: string, reason: "policy_denied" | "invalid_input"])[] = [
+  ["http://127.1/", "policy_denied"],
+  ["http://0x7f.1/", "policy_denied"],
+  ["http://2130706433/", "policy_denied"],
+  ["http://0177.0.0.1/", "policy_denied"],
+  ["http://①②⑦.⓪.⓪.①/", "policy_denied"],
+  ["http:127.0.0.1", "policy_denied"],
+  ["http:\\\\127.0.0.1\\", "policy_denied"],
+  ["ht\ntp://127.0.0.1/", "policy_denied"],
+  ["http://[::ffff:127.0.0.1]/", "policy_denied"],
+  ["http://[::]/", "policy_denied"],
+  ["http://0/", "policy_denied"],
+  ["http://[64:ff9b::7f00:1]/", "policy_denied"],
+  ["http://[2002:7f00:1::]/", "policy_denied"],
+  ["http://[fd00:ec2::254]/", "policy_denied"],
+  ["http://169.254.169.254/latest/meta-data/", "policy_denied"],
+  ["http://metadata.google.internal/", "policy_denied"],
+  ["http://localhost./", "policy_denied"],
+  ["http://good.test@169.254.169.254/", "policy_denied"],
+  ["https://good.test:25/", "policy_denied"],
+  ["https://good.test:5432/", "policy_denied"],
+  ["https://good.test:0/", "policy_denied"],
+  ["file:///etc/passwd", "invalid_input"],
+  ["data:text/html,x", "invalid_input"],
+  ["javascript:alert(1)", "invalid_input"],
+  ["ftp://good.test/a", "invalid_input"],
+  ["blob:https://good.test/1", "invalid_input"],
+  ["magnet:?xt=urn:btih:1", "invalid_input"],
+  ["https://good.test/a\r\nx", "invalid_input"],
+  ["https://good.test/\0", "invalid_input"],
+  [`https://good.test/${"a".repeat(20_000)}`, "invalid_input"],
+];
+
+Deno.test("inputs 1–19, 23–26: a page there is refused before anything is sent", async () => {
+  for (const [address, reason] of REFUSED) {
+    const { pages, requests } = client({});
+    await assert.rejects(pages.read(address), refusedAs(reason), JSON.stringify(address));
+    assert.deepEqual(requests, []);
+  }
+});
+
+Deno.test("input 27: a redirect there is refused, too", async () => {
+  for (const [address] of REFUSED) {
+    if (/[\0\r\n⓪]/.test(address)) continue; // no header can carry it
+    // Beside a web page, `http:127.0.0.1` is a path: a redirect there stays on the site, as in every browser.
+    if (address === "http:127.0.0.1") continue;
+    const { pages, requests } = client({ "good.test": redirect(address) });
+    await assert.rejects(pages.read("http://good.test/start"), refusedAs("policy_denied", "invalid_input"), address);
+    assert.equal(requests.length, 1, address);
+  }
+});
+
+Deno.test("inputs 20–22: an allow-list takes hosts as a whole, not by their ends", async () => {
+  const policy = { allowedHosts: ["good.test"] };
+  for (const host of ["good.test.evil.test", "notgood.test", "evil.test"]) {
+    const { pages, requests } = client({ [host]: () => new Response("x") }, { policy });
+    await assert.rejects(pages.read(`https://${host}/`), refusedAs("policy_denied"));
+    assert.deepEqual(requests, []);
+  }
+  const { pages } = client({ "good.test": () => new Response("x") }, { policy });
+  assert.equal((await pages.read("https://good.test/")).text, "x");
+});
+
+Deno.test("input 27: a redirect loop ends after five hops", async () => {
+  const { pages, requests } = client({ "loop.test": redirect("https://loop.test/again") });
+  await assert.rejects(pages.read("https://loop.test/"), refusedAs("http_5xx"));
+  assert.equal(requests.length, 6);
+});
+
+Deno.test("a redirect is followed, relative too; the page tells where it ended", async () => {
+  const { pages } = client({
+    "a.test": redirect("//b.test/x/y"),
+    "b.test": (_request, url) =>
+      url.pathname === "/x/y" ? redirect("../z")(_request, url) as Response : htmlResponse("there"),
+  });
+  assert.deepEqual([(await pages.read("https://a.test/")).url, (await pages.read("https://a.test/")).text], [
+    "https://b.test/z",
+    "there",
+  ]);
+});
+
+Deno.test("a redirected POST becomes a GET without its body, except for 307", async () => {
+  const site: Site = async (request) => htmlResponse(`${request.method} ${await request.text()}`);
+  for (const [status, expected] of [[302, "GET "], [303, "GET "], [307, "POST a=1"]] as const) {
+    const { pages } = client({ "a.test": redirect("https://b.test/", status), "b.test": site });
+    assert.equal((await pages.read("https://a.test/", { method: "POST", body: () => "a=1" })).text, expected);
+  }
+});
+
+Deno.test("input 58: a page of 50 MB is cut off at the cap and the rest is never asked for", async () => {
+  const endless = endlessPage(50 * 1024 * 1024);
+  const { pages } = client({ "big.test": endless.site });
+  await assert.rejects(pages.read("https://big.test/"), refusedAs("too_large"));
+  assert.ok(endless.produced() < MAX_PAGE_BYTES + 256 * 1024);
+});
+
+Deno.test("input 40: a Content-Length that lies does not raise the cap", async () => {
+  const { pages } = client({
+    "big.test": () => new Response("x".repeat(2_000), { headers: { "content-length": "10" } }),
+  });
+  await assert.rejects(pages.read("https://big.test/", { maxBytes: 1_000 }), refusedAs("too_large"));
+});
+
+Deno.test("500 and 503 are tried again, 404 is not, 429 waits as told", async () => {
+  const error = (status: number, headers = {}) => () => new Response("", { status, headers });
+  const good = () => htmlResponse("good");
+  for (const [first, calls] of [[error(500), 2], [error(503), 2], [error(429, { "retry-after": "0" }), 2]] as const) {
+    const { pages, requests } = client({ "a.test": inTurn(first, good) });
+    assert.equal((await pages.read("https://a.test/")).text, "good");
+    assert.equal(requests.length, calls);
+  }
+  const { pages, requests } = client({ "a.test": error(404) });
+  await assert.rejects(pages.read("https://a.test/"), refusedAs("http_4xx"));
+  assert.equal(requests.length, 1);
+});
+
+Deno.test("a site that fails for ever is asked three times", async () => {
+  const { pages, requests } = client({ "a.test": () => new Response("", { status: 502 }) });
+  await assert.rejects(pages.read("https://a.test/"), refusedAs("http_5xx"));
+  assert.equal(requests.length, 3);
+});
+
+Deno.test("a challenge page → blocked, and it is not asked again", async () => {
+  const { pages, requests } = client({ "a.test": () => htmlResponse(CHALLENGE_PAGE, { status: 503 }) });
+  await assert.rejects(pages.read("https://a.test/"), refusedAs("blocked"));
+  assert.equal(requests.length, 1);
+});
+
+Deno.test("a site that hangs ends with the caller's signal: timeout or cancelled, as the signal says", async () => {
+  for (const [name, reason] of [["TimeoutError", "timeout"], ["AbortError", "cancelled"]] as const) {
+    const abort = new AbortController();
+    const { pages } = client({ "a.test": hangs }, { signal: abort.signal });
+    const reading = pages.read("https://a.test/");
+    abort.abort(new DOMException("enough", name));
+    await assert.rejects(reading, refusedAs(reason));
+  }
+});
+
+Deno.test("a name that does not resolve → network, after three tries", async () => {
+  const { pages, requests } = client({});
+  await assert.rejects(pages.read("https://nowhere.test/"), refusedAs("network"));
+  assert.equal(requests.length, 3);
+});
+
+Deno.test("the page's charset is honoured, an unknown one is read as UTF-8", async () => {
+  const site = (charset: string): Site => () =>
+    new Response(new Uint8Array([0xe9]), { headers: { "content-type": `text/html; charset=${charset}` } });
+  assert.equal((await client({ "a.test": site("iso-8859-1") }).pages.read("https://a.test/")).text, "é");
+  assert.equal((await client({ "a.test": site("klingon") }).pages.read("https://a.test/")).text, "\ufffd");
+});
+
+Deno.test("input 59: an answer that is no JSON → parse", async () => {
+  const { pages } = client({ "a.test": () => new Response("<html>") });
+  await assert.rejects(pages.json("https://a.test/"), refusedAs("parse"));
+});
+
+Deno.test("input 53: an error's text holds neither query nor token", async () => {
+  const { pages } = client({
+    "a.test": () => Promise.reject(new TypeError("error sending request for https://a.test/x?token=hf_secretsecret")),
+  });
+  await assert.rejects(pages.read("https://a.test/x?token=hf_secretsecret"), (error) => {
+    return error instanceof SourceError && !error.message.includes("secret");
+  });
+});
+
+Deno.test("a host is asked no more than its share at a time, other hosts are not held up", async () => {
+  let running = 0;
+  let most = 0;
+  const slow: Site = async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    running--;
+    return htmlResponse("x");
+  };
+  const { pages } = client({ "a.test": slow, "b.test": () => htmlResponse("b") }, { hosts: createHostGate(2) });
+  const all = Promise.all(Array.from({ length: 8 }, () => pages.read("https://a.test/")));
+  assert.equal((await pages.read("https://b.test/")).text, "b");
+  await all;
+  assert.equal(most, 2);
+});
+
+Deno.test("a host that others redirect to is asked no more than its share, and whoever waits there holds no place elsewhere", async () => {
+  let [running, most] = [0, 0];
+  const slow: Site = async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    running--;
+    return htmlResponse("x");
+  };
+  const hosts = createHostGate(1);
+  const { pages } = client({
+    "a.test": redirect("https://c.test/"),
+    "b.test": redirect("https://c.test/"),
+    "c.test": slow,
+  }, { hosts });
+  const all = Promise.all(["a", "b", "a", "b"].map((name) => pages.read(`https://${name}.test/`)));
+  assert.deepEqual((await all).map(({ url }) => url), Array(4).fill("https://c.test/"));
+  assert.equal(most, 1);
+  const cross = (other: string): Site => (_request, url) =>
+    url.pathname === "/" ? Response.redirect(`https://${other}.test/end`) : htmlResponse(other);
+  const crossed = client({ "a.test": cross("b"), "b.test": cross("a") }, { hosts }).pages;
+  const texts = await Promise.all(
+    ["a", "b", "a", "b"].map(async (name) => (await crossed.read(`https://${name}.test/`)).text),
+  );
+  assert.deepEqual(texts, ["a", "b", "a", "b"]);
+});
+
+Deno.test("whoever waits for a host leaves the queue when no longer wanted, and the next one gets the place", async () => {
+  const gate = createHostGate(1);
+  let release = () => {};
+  const first = gate.run(
+    "a",
+    { signal: new AbortController().signal },
+    () => new Promise<void>((resolve) => (release = resolve)),
+  );
+  const abort = new AbortController();
+  const second = gate.run("a", { signal: abort.signal }, () => Promise.resolve("second"));
+  const third = gate.run("a", { signal: new AbortController().signal }, () => Promise.resolve("third"));
+  abort.abort(new Error("no longer wanted"));
+  await assert.rejects(second, /no longer wanted/);
+  release();
+  await first;
+  assert.equal(await third, "third");
+});
+
+Deno.test("a look-up of the name that hangs, and knows no signal, ends with the request's time, and gives the place back", async () => {
+  const hosts = createHostGate(1);
+  const { pages, requests } = client({ "a.test": () => htmlResponse("x") }, {
+    hosts,
+    timeoutMs: 20,
+    beforeRequest: () => new Promise(() => {}),
+  });
+  await assert.rejects(pages.read("https://a.test/"), refusedAs("timeout"));
+  assert.deepEqual(requests, []);
+  assert.equal(
+    await hosts.run("a.test", { signal: new AbortController().signal }, () => Promise.resolve("free")),
+    "free",
+  );
+});
+
+Deno.test("a body that drips ends with the request's time, in the middle of it", async () => {
+  const drip: Site = (request) => {
+    const body = new ReadableStream({
+      async pull(controller) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        if (request.signal.aborted) return controller.error(request.signal.reason);
+        controller.enqueue(new Uint8Array([60]));
+      },
+    });
+    return new Response(body);
+  };
+  await assert.rejects(
+    client({ "a.test": drip }, { timeoutMs: 50 }).pages.read("https://a.test/"),
+    refusedAs("timeout"),
+  );
+});
+
+const timedOut = () => new DOMException("given up", "TimeoutError");
+
+Deno.test("a reading that is given up while it waits for its turn at a host → busy, and a time-out of nobody's", async () => {
+  const hosts = createHostGate(1);
+  const held = Promise.withResolvers<void>();
+  const holding = hosts.run("a.test", { signal: new AbortController().signal }, () => held.promise);
+  const limit = new AbortController();
+  const { pages, requests } = client({ "a.test": hangs }, { hosts, signal: limit.signal });
+  const waiting = pages.read("https://a.test/");
+  limit.abort(timedOut());
+  await assert.rejects(waiting, refusedAs("busy"));
+  assert.deepEqual(requests, []);
+  held.resolve();
+  await holding;
+});
+
+Deno.test("a request that began late, after its turn, and is cut off before its own time is up → busy; after that → timeout", async () => {
+  for (const [timeoutMs, code] of [[60_000, "busy"], [20, "timeout"]] as const) {
+    const hosts = createHostGate(1);
+    const held = Promise.withResolvers<void>();
+    const holding = hosts.run("a.test", { signal: new AbortController().signal }, () => held.promise);
+    const limit = new AbortController();
+    const asked = Promise.withResolvers<void>();
+    const site: Site = (request) => (asked.resolve(), hangs(request));
+    const { pages } = client({ "a.test": site }, { hosts, signal: limit.signal, timeoutMs });
+    const reading = assert.rejects(pages.read("https://a.test/"), refusedAs(code));
+    held.resolve();
+    await holding;
+    await asked.promise;
+    if (code === "busy") limit.abort(timedOut());
+    await reading;
+  }
+});
+
+Deno.test("a request that had its turn at once and is cut off by the reading's limit → timeout", async () => {
+  const limit = new AbortController();
+  const asked = Promise.withResolvers<void>();
+  const site: Site = (request) => (asked.resolve(), hangs(request));
+  const { pages } = client({ "a.test": site }, { hosts: createHostGate(1), signal: limit.signal });
+  const reading = assert.rejects(pages.read("https://a.test/"), refusedAs("timeout"));
+  await asked.promise;
+  limit.abort(timedOut());
+  await reading;
+});

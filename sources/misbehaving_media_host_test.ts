@@ -1,0 +1,75 @@
+// S11, the host that serves and misserves: what the resolvers make of each of its items. The runner's part: runner/job/s11_test.ts.
+import assert from "node:assert/strict";
+import { S11_FILES, S11_PLAYLISTS, type S11Clip, s11Host } from "../dev/sites/s11_media_host.ts";
+import { createSites, htmlResponse, type Site } from "../dev/sites/sites.ts";
+import { resolveServer } from "./resolvers/index.ts";
+import { SourceError } from "./source_error.ts";
+
+const bytes = new Uint8Array(1000).fill(71);
+const CLIP: S11Clip = { mp4: bytes, ts: [bytes, bytes], init: bytes, m4s: [bytes], videoTs: [bytes], audioTs: [bytes] };
+const host = await s11Host(CLIP);
+
+/** The host, and before it what sites put there: addresses without an extension, and a player's page. */
+const site: Site = (request, url) => {
+  if (url.pathname.startsWith("/watch/")) return host(`/${url.pathname.slice(7)}.mp4`, request);
+  if (url.pathname !== "/player") return host(url.pathname, request);
+  return htmlResponse(`<script>p.setup({file: ${JSON.stringify(url.searchParams.get("of"))}})</script>`);
+};
+
+function resolve(path: string) {
+  const { fetch, requests } = createSites({ "media.test": site });
+  const tools = { fetch, signal: new AbortController().signal, now: Date.now };
+  return { resolved: resolveServer({ embedUrl: `https://media.test${path}` }, tools), requests };
+}
+
+for (const [item, path] of Object.entries({ ...S11_FILES, ...S11_PLAYLISTS })) {
+  Deno.test(`S11, ${item}: ${path} says by its name what it is → taken byte for byte, without a request`, async () => {
+    const { resolved, requests } = resolve(path);
+    const { url, kind } = await resolved;
+    assert.deepEqual([url, kind], [`https://media.test${path}`, path.includes(".m3u8") ? "hls" : "mp4"]);
+    assert.deepEqual(requests, []);
+  });
+
+  Deno.test(`S11, ${item}: a player's page that names ${path} → byte for byte, with the page as referer`, async () => {
+    const { url, headers } = await resolve(`/player?of=${encodeURIComponent(path)}`).resolved;
+    assert.deepEqual([url, headers.referer], [`https://media.test${path}`, "https://media.test/"]);
+  });
+}
+
+for (const item of ["range", "no-head", "no-length", "drip", "cut"]) {
+  for (const path of [`/watch/${item}`, `/player?of=${encodeURIComponent(`/watch/${item}`)}`]) {
+    Deno.test(`S11, ${item}: ${path} without an extension → asked by GET, known by its type, its body not waited for`, async () => {
+      const { resolved, requests } = resolve(path);
+      const { url, kind } = await resolved;
+      assert.deepEqual([url, kind], [`https://media.test/watch/${item}`, "mp4"]);
+      assert.ok(requests.every((one) => one.startsWith("GET ")), requests.join());
+    });
+  }
+}
+
+const REFUSED = { "html": "unsupported", "to-private": "policy_denied", "loop": "http_5xx" } as const;
+
+for (const [item, reason] of Object.entries(REFUSED)) {
+  Deno.test(`S11, ${item}: an embed address that ends there → ${reason}`, async () => {
+    const { resolved, requests } = resolve(`/watch/${item}`);
+    await assert.rejects(resolved, (error) => error instanceof SourceError && error.reason === reason);
+    assert.ok(requests.length <= 6 && requests.every((one) => one.includes("//media.test/")), requests.join());
+  });
+}
+
+Deno.test("S11 itself: 206 and its bytes, 200 without Range, 416 beyond the end, 405 to HEAD, 403 without the query, 404 for a decoded path", async () => {
+  const ask = (path: string, init?: RequestInit) => host(path, new Request(`https://media.test${path}`, init));
+  const part = ask(S11_FILES.range, { headers: { range: "bytes=10-19" } });
+  assert.deepEqual([part.status, part.headers.get("content-range")], [206, "bytes 10-19/1000"]);
+  assert.equal((await part.bytes()).length, 10);
+  assert.equal(ask(S11_FILES.range).status, 200);
+  const beyond = ask(S11_FILES.range, { headers: { range: "bytes=1000-" } });
+  assert.deepEqual([beyond.status, beyond.headers.get("content-range")], [416, "bytes */1000"]);
+  assert.equal(ask(S11_FILES.noHead, { method: "HEAD" }).status, 405);
+  assert.equal(ask(S11_FILES.noLength).headers.get("content-length"), null);
+  assert.equal(ask("/query/s0.ts").status, 403);
+  assert.equal(ask("/100%25/s0.ts").status, 200);
+  assert.equal(ask("/100%/s0.ts").status, 404);
+  await assert.rejects(ask(S11_FILES.cut).bytes(), /cut/);
+  assert.ok(!(await ask(S11_PLAYLISTS.noEnd).text()).includes("ENDLIST"));
+});

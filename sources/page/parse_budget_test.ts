@@ -1,0 +1,84 @@
+// The edge gives a request 2 s of CPU: what a page costs is known before it becomes a tree.
+import assert from "node:assert/strict";
+import { DOMParser } from "linkedom/worker";
+import { createSites, htmlResponse, type Site } from "../../dev/sites/sites.ts";
+import { collectSources } from "../collect.ts";
+import { parseHtml } from "./html.ts";
+import { createPageClient } from "../fetch/page_client.ts";
+import { createParseBudget, MAX_PARSED_PAGE_BYTES } from "./parse_budget.ts";
+import { resolveServer } from "../resolvers/index.ts";
+import { SourceError } from "../source_error.ts";
+
+const tooLarge = (error: unknown) => error instanceof SourceError && error.reason === "too_large";
+const signal = new AbortController().signal;
+
+/** The pages that became trees meanwhile. */
+async function parsedBy(work: () => Promise<unknown>): Promise<number> {
+  const original = DOMParser.prototype.parseFromString;
+  let parsed = 0;
+  DOMParser.prototype.parseFromString = new Proxy(original, {
+    apply(target, self, args) {
+      parsed++;
+      return Reflect.apply(target, self, args);
+    },
+  });
+  try {
+    await work();
+    return parsed;
+  } finally {
+    DOMParser.prototype.parseFromString = original;
+  }
+}
+
+Deno.test("a title's page of 600 KiB → too_large, and it is not parsed", async () => {
+  const page: Site = () => htmlResponse("<p>x</p>".repeat(75 * 1024));
+  const request = {
+    malId: 1,
+    episode: 1,
+    provider: { name: "p", recipe: "select-base64", base_url: "https://a.test", config: {} },
+    page: "/title/",
+    catalogue: null,
+  };
+  const parsed = await parsedBy(async () => {
+    const { fetch } = createSites({ "a.test": page });
+    assert.equal((await collectSources(request, { fetch, signal, now: Date.now })).code, "too_large");
+  });
+  assert.equal(parsed, 0);
+});
+
+Deno.test("an embed page is read by its tags alone: no tree of it is made, whichever resolver it is for", async () => {
+  const player = `<video><source src="/a.mp4"></video>`;
+  const framed: Site = (_request, url) => htmlResponse(url.pathname === "/e" ? `<iframe src="/f"></iframe>` : player);
+  const state: Site = () =>
+    htmlResponse(`<div data-page="{&quot;props&quot;:{&quot;url&quot;:&quot;https://b.test/a.mp4&quot;}}"></div>`);
+  for (const site of [framed, state]) {
+    const { fetch } = createSites({ "b.test": site });
+    const parsed = await parsedBy(async () => {
+      const resolved = await resolveServer({ embedUrl: "https://b.test/e" }, { fetch, signal, now: Date.now });
+      assert.equal(resolved.url, "https://b.test/a.mp4");
+    });
+    assert.equal(parsed, 0);
+  }
+});
+
+Deno.test("half a megabyte that would cost the parser many seconds → too_large before it starts", async () => {
+  for (const unit of ["<b>", "<a>", "<a></x>", "<li><p>", "<p><table>", "<i a b c d e f>"]) {
+    const html = unit.repeat(MAX_PARSED_PAGE_BYTES / unit.length);
+    assert.equal(await parsedBy(() => assert.rejects(parseHtml(html), tooLarge, unit)), 0);
+  }
+});
+
+Deno.test("the pages of one answer share what may be parsed, whoever reads them", async () => {
+  const item = `<li><span class="lchx"><a href="/episode-1/">Episode 1</a></span></li>`;
+  const { fetch } = createSites({ "a.test": () => htmlResponse(item.repeat(6_000)) });
+  const parseBudget = createParseBudget();
+  const read = () => createPageClient({ fetch, signal, parseBudget }).document("https://a.test/");
+  for (let page = 0; page < 2; page++) assert.ok((await read()).document.querySelector("a"));
+  await assert.rejects(read(), tooLarge);
+});
+
+Deno.test("a page as sites write it, with unclosed items and thousands of episodes, is parsed", async () => {
+  const item = `<li><div class="epsright"><span class="eps"><a href="/e/1">1</a></span></div><img src=a.jpg><p>x`;
+  const document = await parseHtml(`<ul>${`${item}</li>`.repeat(2_000)}</ul>${"<p>y<br>".repeat(2_000)}`);
+  assert.equal([...document.querySelectorAll("li")].length, 2_000);
+});

@@ -1,0 +1,112 @@
+// The operator's provider list: what an entry must look like, and why one that does not is refused.
+// Example: { "name": "animasu", "recipe": "select-base64", "base_url": "https://site.example", "rights": "…" }.
+// Runs on: Deno, edge runtime.
+import { z } from "zod";
+import { parseHttpUrl } from "../../core/http_url.ts";
+import { declaredRights } from "../../core/rights.ts";
+import { findRecipe, RECIPE_NAMES } from "../recipes/recipes.ts";
+import { RESOLVER_NAMES } from "../resolvers/index.ts";
+
+const host = z.string().regex(/^\.?[a-z0-9][a-z0-9.-]*(:\d+)?$/, "must be a host name such as player.example");
+
+/** Keys of `config` that every recipe understands; a recipe adds its own. */
+const commonConfig = z.looseObject({
+  user_agent: z.string().min(1).max(300).optional(),
+  /** Sent to the origin of `base_url` and nowhere else. */
+  headers: z.record(z.string().regex(/^[a-z0-9-]+$/, "header names are lower case"), z.string().max(1000)).optional(),
+  robots: z.enum(["respect", "ignore"]).optional(),
+  requests_per_host: z.number().int().min(1).max(16).optional(),
+  budget_ms: z.number().int().min(100).max(60_000).optional(),
+  /** Only servers on these hosts are used: `player.example` exactly, `.example` for all below it. */
+  hosts: z.array(host).optional(),
+  /** Which resolver reads the pages of a host, where its look alone would mislead. */
+  resolvers: z.record(host, z.enum(RESOLVER_NAMES)).optional(),
+});
+
+export type CommonConfig = z.infer<typeof commonConfig>;
+
+/** The common part of a stored entry; a stored value that is not understood counts as absent. */
+export function commonConfigOf(config: Readonly<Record<string, unknown>>): CommonConfig {
+  return commonConfig.safeParse(config).data ?? {};
+}
+
+export const providerEntrySchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,19}$/, "1 to 20 of a-z 0-9 _ -, starting with a letter or digit"),
+  recipe: z.string(),
+  base_url: z.url({ protocol: /^https?$/, abort: true })
+    .refine((text) => parseHttpUrl(text) !== null, "must not hold user information or control characters").nullish(),
+  /** On what ground copies may be kept ("own work", "CC BY 4.0", a contract's name); without it nothing is archived. */
+  rights: z.string().max(500).nullish().transform(declaredRights),
+  config: z.record(z.string(), z.unknown()).default({}),
+  enabled: z.boolean().default(true),
+  position: z.number().int().min(0).max(10_000).optional(),
+}).superRefine((entry, context) => {
+  const recipe = findRecipe(entry.recipe);
+  if (recipe === null) {
+    context.addIssue({ code: "custom", path: ["recipe"], message: `must be one of ${RECIPE_NAMES.join(", ")}` });
+    return;
+  }
+  if (recipe.needs.baseUrl && !entry.base_url) {
+    context.addIssue({
+      code: "custom",
+      path: ["base_url"],
+      message: `the recipe ${recipe.name} needs the site's address`,
+    });
+  }
+  if (entry.config.headers !== undefined && !entry.base_url) {
+    context.addIssue({
+      code: "custom",
+      path: ["config", "headers"],
+      message: "are sent to base_url only: set base_url",
+    });
+  }
+  for (const schema of [commonConfig, recipe.config]) {
+    const checked = schema.safeParse(entry.config);
+    for (const issue of checked.error?.issues ?? []) {
+      context.addIssue({ code: "custom", path: ["config", ...issue.path], message: issue.message });
+    }
+  }
+});
+
+export type ProviderListEntry = z.infer<typeof providerEntrySchema>;
+
+/** What is wrong with an entry of a list: its place from 0, and one reason per field. */
+export interface EntryProblem {
+  readonly index: number;
+  readonly name: string | null;
+  readonly reasons: readonly string[];
+}
+
+export type CheckedProviders =
+  | { readonly ok: true; readonly value: readonly ProviderListEntry[] }
+  | { readonly ok: false; readonly error: readonly EntryProblem[] };
+
+/** Checks a whole list; every bad entry is reported, not the first alone. */
+export function checkProviderList(list: unknown): CheckedProviders {
+  if (!Array.isArray(list)) {
+    return { ok: false, error: [{ index: 0, name: null, reasons: ["the list must be a JSON array of entries"] }] };
+  }
+  const values: ProviderListEntry[] = [];
+  const problems: EntryProblem[] = [];
+  const seen = new Set<string>();
+  for (const [index, item] of list.entries()) {
+    const parsed = providerEntrySchema.safeParse(item);
+    const reasons = parsed.success ? [] : parsed.error.issues.map(describe);
+    const name = nameOf(item);
+    if (name !== null && seen.has(name)) reasons.push(`name: ${name} stands in the list twice`);
+    if (name !== null) seen.add(name);
+    if (parsed.success && reasons.length === 0) {
+      values.push({ ...parsed.data, position: parsed.data.position ?? index });
+    } else problems.push({ index, name, reasons });
+  }
+  return problems.length === 0 ? { ok: true, value: values } : { ok: false, error: problems };
+}
+
+function nameOf(item: unknown): string | null {
+  const name = typeof item === "object" && item !== null && "name" in item ? item.name : null;
+  return typeof name === "string" ? name : null;
+}
+
+function describe(issue: z.core.$ZodIssue): string {
+  return issue.path.length === 0 ? issue.message : `${issue.path.join(".")}: ${issue.message}`;
+}

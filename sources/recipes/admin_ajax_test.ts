@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { adminAjaxSite, HANGING_ANSWER, nonceSite, s2Answers } from "../../dev/sites/admin_ajax_site.ts";
+import { createSites, type Site } from "../../dev/sites/sites.ts";
+import { createPageClient } from "../fetch/page_client.ts";
+import { SourceError } from "../source_error.ts";
+import { adminAjaxRecipe } from "./admin_ajax.ts";
+import { adminAjaxNonceRecipe } from "./admin_ajax_nonce.ts";
+import type { Recipe } from "./recipe.ts";
+
+function list(recipe: Recipe, site: Site, signal = new AbortController().signal) {
+  const { fetch, requests } = createSites({ "ajax.test": site });
+  const provider = { name: "p", recipe: recipe.name, base_url: "https://ajax.test", config: {} };
+  const request = { malId: 1, episode: 1, provider, page: "/anime/some-title/", catalogue: null };
+  return { listing: recipe.listServers(request, createPageClient({ fetch, signal })), requests };
+}
+
+Deno.test("S2: each option is asked for its player; the fake accepts only what a browser would send", async () => {
+  const { servers } = await list(adminAjaxRecipe, adminAjaxSite()).listing;
+  assert.deepEqual(servers, [
+    { label: "Pucuk 720p", embedUrl: "https://player.test/e/1", resolution: "720p" },
+    { label: "Bare 480p", embedUrl: "https://bare.test/e/2", resolution: "480p" },
+    { label: "Again 360p", embedUrl: "https://again.test/e/5", resolution: "360p" },
+  ]);
+});
+
+Deno.test("S2: a missing post, a 0 and a challenge page are failures of those options, with their codes", async () => {
+  const { failures } = await list(adminAjaxRecipe, adminAjaxSite()).listing;
+  assert.deepEqual(failures, [
+    { label: "No post", code: "parse" },
+    { label: "Zero", code: "empty" },
+    { label: "Challenge", code: "blocked" },
+  ]);
+});
+
+Deno.test("S2: an option that hangs ends with the caller's signal, as a time-out of that option", async () => {
+  const abort = new AbortController();
+  const answers = { ...s2Answers(), "1": HANGING_ANSWER };
+  const { listing, requests } = list(adminAjaxRecipe, adminAjaxSite(answers), abort.signal);
+  // Six: the first, which hangs, and four others, one of them asked twice.
+  const asked = () => requests.filter((one) => one.startsWith("POST")).length;
+  for (let turn = 0; turn < 5_000 && asked() < 6; turn++) await new Promise((resolve) => setTimeout(resolve, 2));
+  abort.abort(new DOMException("budget used up", "TimeoutError"));
+  const { failures } = await listing;
+  assert.ok(failures.some((one) => one.label === "Pucuk 720p" && one.code === "timeout"));
+});
+
+Deno.test("S3: the nonce of the page's data-URI script is sent, whatever the order of the script's attributes", async () => {
+  for (const swapAttributes of [false, true]) {
+    const site = nonceSite({ nonces: ["good"], validNonce: "good", swapAttributes });
+    const { servers, failures } = await list(adminAjaxNonceRecipe, site).listing;
+    assert.deepEqual(failures, []);
+    assert.deepEqual(servers.map((server) => [server.label, server.embedUrl]), [
+      ["Alpha 720p", "https://player.test/e/1"],
+      ["Player 480p", "https://player.test/e/2"],
+    ]);
+  }
+});
+
+Deno.test("S3: an expired nonce → the page is fetched again once, for all options together", async () => {
+  const { listing, requests } = list(adminAjaxNonceRecipe, nonceSite({ nonces: ["old", "new"], validNonce: "new" }));
+  assert.equal((await listing).servers.length, 2);
+  assert.equal(requests.filter((one) => one.endsWith("/some-title-episode-1/")).length, 2);
+});
+
+Deno.test("S3: a nonce that stays expired → both options are blocked, the page was not asked for a third time", async () => {
+  const { listing, requests } = list(adminAjaxNonceRecipe, nonceSite({ nonces: ["old"], validNonce: "other" }));
+  assert.deepEqual((await listing).failures.map((one) => one.code), ["blocked", "blocked"]);
+  assert.equal(requests.filter((one) => one.endsWith("/some-title-episode-1/")).length, 2);
+});
+
+Deno.test("S3: a page without a nonce → parse, the provider's failure", async () => {
+  const { listing } = list(adminAjaxNonceRecipe, nonceSite({ nonces: [null], validNonce: "x" }));
+  await assert.rejects(listing, (error) => error instanceof SourceError && error.reason === "parse");
+});
