@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { z } from "zod";
 import { archiveVideo, createFunctionRig, type FunctionRig } from "../dev/function_rig.ts";
 import { buildArchiveApp } from "./archive/build.ts";
-import { createArchiveApp } from "./archive/app.ts";
+import { createArchiveApp } from "./archive/routes.ts";
 import type { ArchiveStore } from "./archive/archive_store.ts";
 import { buildStreamingApp } from "./streaming/build.ts";
 

@@ -1,9 +1,9 @@
 // The OpenAPI document against the apps: every route documented, every documented route there, the copy in docs current.
 import assert from "node:assert/strict";
 import { openApiDocument } from "./_shared/openapi.ts";
-import { createArchiveApp } from "./archive/app.ts";
+import { createArchiveApp } from "./archive/routes.ts";
 import type { ArchiveStore } from "./archive/archive_store.ts";
-import { createStreamingApp } from "./streaming/app.ts";
+import { createStreamingApp } from "./streaming/routes.ts";
 
 const unused = () => Promise.reject(new Error("not called here"));
 const store = new Proxy({}, { get: () => unused }) as ArchiveStore;

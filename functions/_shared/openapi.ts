@@ -1,7 +1,7 @@
 // The OpenAPI 3.1 document of both functions. Schemas are zod's, so that tests hold real answers against the very same text.
 // Served at /streaming/openapi.json and /archive/openapi.json; docs/openapi.json is its copy. Runs on: Deno, edge runtime.
 import { z } from "zod";
-import { videoSchema } from "../archive/video.ts";
+import { videoSchema } from "./video.ts";
 import { chapterSchema, subtitleSchema } from "../../sources/source_list.ts";
 
 const httpUrl = z.string().regex(/^[Hh][Tt][Tt][Pp][Ss]?:\/\//);

@@ -2,7 +2,7 @@
 // Runs on: Deno, edge runtime.
 import type { PostgrestError, SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
-import { type Video, videoSchema } from "./video.ts";
+import { type Video, videoSchema } from "../_shared/video.ts";
 import type { CatalogueListEntry } from "../../sources/catalogue/entry.ts";
 import type { ProviderListEntry } from "../../sources/providers/entry.ts";
 

@@ -3,7 +3,7 @@ import { createClient } from "@supabase/supabase-js";
 import type { Hono } from "hono";
 import { cachedHealth, checkDatabase } from "../_shared/health.ts";
 import { logEvent } from "../_shared/runtime.ts";
-import { createArchiveApp } from "./app.ts";
+import { createArchiveApp } from "./routes.ts";
 import { createArchiveStore } from "./archive_store.ts";
 import { parseArchiveEnv } from "./env.ts";
 

@@ -1,6 +1,6 @@
 // A weak validator for an answer: equal where the answers mean the same, whatever the clock made of ages in between.
 // Example: entityTag(answer) → 'W/"1f8k2j…"'. Runs on: Deno, edge runtime.
-import type { PublicAnswer } from "./public_answer.ts";
+import type { PublicAnswer } from "./response.ts";
 
 export function entityTag({ title, data, providers }: PublicAnswer): string {
   const states = Object.entries(providers).map(([name, { state, code }]) => [name, state, code]);

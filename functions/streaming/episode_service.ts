@@ -2,9 +2,9 @@
 // Runs on: Deno, edge runtime.
 import { failedList } from "../../sources/collect.ts";
 import type { SourceList } from "../../sources/source_list.ts";
-import { type Plan, planFor } from "./due.ts";
+import { type Plan, planFor } from "./cache_policy.ts";
 import { episodeRequest } from "./episode_request.ts";
-import { createMemory } from "./memory.ts";
+import { createMemory } from "./lru_cache.ts";
 import {
   type CachedList,
   type Episode,
@@ -13,14 +13,14 @@ import {
   type RateLimit,
   StoreError,
 } from "./episode_store.ts";
-import type { Gatherer } from "./gather.ts";
+import type { Gatherer } from "./source_reader.ts";
 import {
   type AnswerTools,
   type GatheredList,
   type ProviderState,
   type PublicAnswer,
   publicAnswer,
-} from "./public_answer.ts";
+} from "./response.ts";
 
 /** A failure that is being looked at behind the answer may be over by then. */
 const RENEWED_IN_SECONDS = 5;

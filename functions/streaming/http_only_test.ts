@@ -7,7 +7,7 @@ import { sourceListSchema } from "../../sources/source_list.ts";
 import { publicAnswerSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";
 import type { Episode } from "./episode_store.ts";
-import { publicAnswer } from "./public_answer.ts";
+import { publicAnswer } from "./response.ts";
 import { createStreamLinks } from "./stream_link.ts";
 
 const BAD = [

@@ -6,7 +6,7 @@ import { base64, episodeListPage, mirrorPage } from "../../dev/sites/select_base
 import { type ServedSite, serveSite } from "../../dev/sites/serve.ts";
 import { endless, hangs, htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
 import { publicAnswerSchema } from "../_shared/openapi.ts";
-import type { PublicAnswer } from "./public_answer.ts";
+import type { PublicAnswer } from "./response.ts";
 
 const PLAYERS = 3;
 

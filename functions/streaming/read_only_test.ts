@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { archiveVideo, createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
 import { buildStreamingApp } from "./build.ts";
 import { publicAnswerSchema } from "../_shared/openapi.ts";
-import type { PublicAnswer } from "./public_answer.ts";
+import type { PublicAnswer } from "./response.ts";
 
 const ADDRESS = { "x-forwarded-for": "192.0.2.1" };
 

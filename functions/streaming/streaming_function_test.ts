@@ -10,7 +10,7 @@ import { refreshQuery } from "../../core/refresh_request.ts";
 import { unwrap } from "../../core/result.ts";
 import { publicAnswerSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";
-import type { PublicAnswer, PublicServer } from "./public_answer.ts";
+import type { PublicAnswer, PublicServer } from "./response.ts";
 
 /** A site with a title of one episode; its two players name an HLS and an MP4 address. */
 function animeSite(self: () => string, more: Readonly<Record<string, string | Site>> = {}): Site {

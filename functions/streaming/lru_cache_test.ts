@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createMemory } from "./memory.ts";
+import { createMemory } from "./lru_cache.ts";
 
 Deno.test("memory: five hundred values, the longest unused go first, none outlives its time", () => {
   let now = 0;

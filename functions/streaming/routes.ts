@@ -4,7 +4,7 @@ import { type Context, Hono } from "hono";
 import { openApiDocument } from "../_shared/openapi.ts";
 import { allowAllOrigins } from "../_shared/cors.ts";
 import type { HealthCheck } from "../_shared/health.ts";
-import { manners, noRoute } from "../_shared/manners.ts";
+import { manners, noRoute } from "../_shared/middleware.ts";
 import { problem, respondHealth } from "../_shared/problem.ts";
 import { connectionAddress } from "../_shared/serve.ts";
 import { entityTag, matchesTag } from "./entity_tag.ts";

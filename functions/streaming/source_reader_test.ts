@@ -3,7 +3,7 @@ import type { EpisodeRequest } from "../../sources/recipes/recipe.ts";
 import type { SourceList } from "../../sources/source_list.ts";
 import { type Episode, type EpisodeStore, StoreError } from "./episode_store.ts";
 import type { Reading } from "./episode_read.ts";
-import { createGatherer } from "./gather.ts";
+import { createGatherer } from "./source_reader.ts";
 import { createListSaver } from "./list_saver.ts";
 
 const KEY = { malId: 1, episode: 1 };

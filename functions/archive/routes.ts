@@ -10,11 +10,11 @@ import { isOperator } from "../_shared/operator_key.ts";
 import { openApiDocument } from "../_shared/openapi.ts";
 import { allowAllOrigins } from "../_shared/cors.ts";
 import type { HealthCheck } from "../_shared/health.ts";
-import { manners, noRoute } from "../_shared/manners.ts";
+import { manners, noRoute } from "../_shared/middleware.ts";
 import { type Problem, problem, respondHealth } from "../_shared/problem.ts";
 import { type ArchiveStore, DatabaseRefusal, type VideoFilter } from "./archive_store.ts";
 import { readOnlyReason } from "../_shared/read_only.ts";
-import type { Video } from "./video.ts";
+import type { Video } from "../_shared/video.ts";
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 const MAX_LIST = 500;
