@@ -3,10 +3,10 @@
 import { clientNetwork } from "../core/client_network.ts";
 import { redactText } from "../core/redact.ts";
 import type { Config, Env } from "./env.ts";
-import { PREFLIGHT } from "./headers.ts";
+import { PREFLIGHT } from "./http/headers.ts";
 import { deepHealth, health } from "./health.ts";
-import { problem } from "./problem.ts";
-import { proxy } from "./proxy.ts";
+import { problem } from "./http/problem.ts";
+import { proxy } from "./proxy/proxy.ts";
 
 export interface Invocation {
   readonly env: Env;

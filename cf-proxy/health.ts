@@ -5,10 +5,10 @@
 import { AwsClient } from "aws4fetch";
 import type { Invocation } from "./app.ts";
 import type { Config, FolderShelf, S3Shelf } from "./env.ts";
-import { COMMON_HEADERS } from "./headers.ts";
-import { recall, remember } from "./memo.ts";
-import { verifyRecent } from "./takedown_list.ts";
-import { fetchTakedowns } from "./takedowns.ts";
+import { COMMON_HEADERS } from "./http/headers.ts";
+import { recall, remember } from "./cache/two_tier_cache.ts";
+import { verifyRecent } from "./archive/takedown_list.ts";
+import { fetchTakedowns } from "./archive/takedowns.ts";
 
 const TIMEOUT_MS = 5000;
 /** A result is cached, so that frequent probes do not reach the storage. */

@@ -4,7 +4,7 @@ import { redactText } from "../core/redact.ts";
 import { handle } from "./app.ts";
 import { ConfigError, type Env, readConfig } from "./env.ts";
 import { health } from "./health.ts";
-import { problem } from "./problem.ts";
+import { problem } from "./http/problem.ts";
 
 export default {
   async fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response> {

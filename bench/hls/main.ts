@@ -4,7 +4,7 @@
  */
 import { cpus } from "node:os";
 import process from "node:process";
-import { listMark } from "../../cf-proxy/list_mark.ts";
+import { listMark } from "../../cf-proxy/failover/playlist_fingerprint.ts";
 import { parsePlaylist } from "../../core/hls/playlist.ts";
 import { rewritePlaylist } from "../../core/hls/rewrite.ts";
 import { commandLine } from "../../dev/command_line.ts";

@@ -1,0 +1,116 @@
+// Archived files on every kind of storage target, written by the runner's own targets and read through real workerd.
+import assert from "node:assert/strict";
+import { bytesOf, codeOf, startProxyFixture } from "../../dev/proxy_fixture.ts";
+import { createTestHub } from "../../dev/hub/test_hub.ts";
+import { startS3 } from "../../dev/s3/s3.ts";
+
+// The runner is another room: its program is asked, not imported.
+const PROGRAM = new URL("../../dev/hub/replicate_program.ts", import.meta.url).pathname;
+const FOLDER_SERVER = new URL("../../dev/folder_server.ts", import.meta.url).pathname;
+const ARCHIVE = { malId: 5, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
+const SIZE = 700_000;
+
+Deno.test("an archive is read in ranges from the Hub, from S3 and from a folder, and each stands in for the others", async (t) => {
+  await using bench = await createTestHub({ accounts: ["alice", "bob"] });
+  await using s3 = await startS3({ dir: `${bench.dir}/s3`, bucket: "shelf" });
+  await Deno.mkdir(`${bench.dir}/folder`);
+  const folder = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", FOLDER_SERVER, `${bench.dir}/folder`],
+    env: { FOLDER_TOKEN: "folder-token" },
+    stdout: "piped",
+    stdin: "piped",
+  }).spawn();
+  const output = folder.stdout.getReader();
+  const folderUrl = new TextDecoder().decode((await output.read()).value).trim();
+  const env = {
+    ...bench.env,
+    ...s3.env,
+    STORAGE_FOLDER: `${bench.dir}/folder`,
+    STORAGE_FOLDER_URL: `${folderUrl}/archive`,
+    STORAGE_FOLDER_TOKEN: "folder-token",
+  };
+  const { path } = await bench.file("a.mp4", SIZE);
+  const replicated = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", PROGRAM, JSON.stringify({ path, archive: ARCHIVE, env })],
+  }).output();
+  const told: { copies: { target: string; directUrl: string }[] } = JSON.parse(
+    new TextDecoder().decode(replicated.stdout),
+  );
+  const file = await Deno.readFile(path);
+  const addressOn = (target: string) => told.copies.find((copy) => copy.target === target)!.directUrl;
+
+  await using proxy = await startProxyFixture({
+    sign: { context: { archive: true } },
+    vars: env,
+    origins: [bench.hub.url, bench.hub.cdnUrl, s3.url, folderUrl],
+  });
+  const assertReadable = async (url: string) => {
+    const range = await proxy.get(url, { headers: { range: "bytes=1000-1999" } });
+    assert.equal(range.status, 206, await range.clone().text());
+    assert.equal(range.headers.get("content-range"), `bytes 1000-1999/${SIZE}`);
+    assert.equal(range.headers.get("content-type"), "video/mp4");
+    assert.deepEqual(await bytesOf(range), file.slice(1000, 2000));
+  };
+
+  for (const target of ["hub:alice", "hub:bob", "s3:shelf", "folder:folder"]) {
+    await t.step(`${target}: whole, range, HEAD, 416`, async () => {
+      const url = addressOn(target);
+      const whole = await proxy.get(url);
+      assert.equal(whole.status, 200);
+      assert.deepEqual(await bytesOf(whole), file);
+      await assertReadable(url);
+      const head = await proxy.get(url, { method: "HEAD" });
+      assert.equal(head.status, 200);
+      assert.equal(head.headers.get("content-length"), String(SIZE));
+      const beyond = await proxy.get(url, { headers: { range: `bytes=${SIZE}-` } });
+      await beyond.body?.cancel();
+      assert.equal(beyond.status, 416);
+    });
+  }
+
+  await t.step("the link names a commit of an account that is dead → another account's main", async () => {
+    bench.hub.user("alice").state = "revoked";
+    await using fresh = await startProxyFixture({
+      sign: { context: { archive: true } },
+      vars: env,
+      origins: [bench.hub.url, bench.hub.cdnUrl, s3.url, folderUrl],
+    });
+    const answer = await fresh.get(addressOn("hub:alice"), { headers: { range: "bytes=0-9" } });
+    assert.equal(answer.status, 206);
+    assert.deepEqual(await bytesOf(answer), file.slice(0, 10));
+  });
+
+  await t.step("both accounts are dead → S3; S3 has lost it → the folder", async () => {
+    bench.hub.user("bob").state = "revoked";
+    await using fresh = await startProxyFixture({
+      sign: { context: { archive: true } },
+      vars: env,
+      origins: [bench.hub.url, bench.hub.cdnUrl, s3.url, folderUrl],
+    });
+    const fromS3 = await fresh.get(addressOn("hub:bob"), { headers: { range: "bytes=0-9" } });
+    assert.equal(fromS3.status, 206);
+    await fromS3.body?.cancel();
+    await Deno.remove(`${bench.dir}/s3/shelf`, { recursive: true });
+    const fromFolder = await fresh.get(addressOn("s3:shelf"), { headers: { range: "bytes=0-9" } });
+    assert.deepEqual(await bytesOf(fromFolder), file.slice(0, 10));
+    assert.equal(fromFolder.status, 206);
+  });
+
+  await t.step("no copy is left → a coded refusal; no credential in link, answer or log", async () => {
+    await Deno.remove(`${bench.dir}/folder`, { recursive: true });
+    await using fresh = await startProxyFixture({
+      sign: { context: { archive: true } },
+      vars: env,
+      origins: [bench.hub.url, bench.hub.cdnUrl, s3.url, folderUrl],
+    });
+    const answer = await fresh.get(addressOn("folder:folder"));
+    assert.equal(answer.status, 502);
+    assert.equal(await codeOf(answer), "archive_unauthorized");
+    const link = await fresh.link(addressOn("folder:folder"));
+    assert.doesNotMatch(link + fresh.worker.output() + proxy.worker.output(), /hf_\w+Token|S3RVER|folder-token/);
+  });
+
+  await folder.stdin.close();
+  await output.cancel();
+  await folder.status;
+});

@@ -1,0 +1,284 @@
+// Conformance 54–60: archive reads, against the local Hub that the uploads are tested with.
+import assert from "node:assert/strict";
+import { createRepo, uploadFile } from "@huggingface/hub";
+import { archiveAddress, archiveUrl } from "../../core/archive_location.ts";
+import { createTestHub, type TestHub } from "../../dev/hub/test_hub.ts";
+import {
+  bytesOf,
+  codeOf,
+  conformance,
+  media,
+  pattern,
+  type ProxyFixture,
+  send,
+  startOrigin,
+  startProxyFixture,
+} from "../../dev/proxy_fixture.ts";
+
+const FILE = pattern(700_000);
+const KEY = "0123456789abcdef0123456789abcdef";
+
+interface Archive extends AsyncDisposable {
+  readonly proxy: ProxyFixture;
+  readonly bench: TestHub;
+  /** Address of the copy on the first account. */
+  readonly url: string;
+}
+
+/** A Hub with two accounts that both hold the file (or only those named), and a Worker that knows their tokens. */
+async function startArchive(
+  options: { accounts?: string[]; holders?: string[]; now?: () => number; vars?: Record<string, string> } = {},
+): Promise<Archive> {
+  const accounts = options.accounts ?? ["alice", "bob"];
+  const bench = await createTestHub({ accounts, ...(options.now && { now: options.now }) });
+  for (const username of options.holders ?? accounts) {
+    const { repo, path } = archiveAddress({ username, prefix: "archive", malId: 5, episode: 1, fileKey: KEY });
+    const access = {
+      accessToken: `hf_${username}Token`,
+      hubUrl: bench.hub.url,
+      repo: { type: "dataset" as const, name: repo },
+    };
+    await createRepo({ ...access, private: true });
+    await uploadFile({ ...access, file: { path, content: new Blob([FILE]) } });
+  }
+  bench.hub.calls.length = 0;
+  const vars = { ...bench.env, ...options.vars };
+  const proxy = await startProxyFixture({ vars, origins: [bench.hub.cdnUrl], sign: { context: { archive: true } } });
+  const address = archiveAddress({ username: accounts[0]!, prefix: "archive", malId: 5, episode: 1, fileKey: KEY });
+  return {
+    proxy,
+    bench,
+    url: archiveUrl(bench.hub.url, address),
+    async [Symbol.asyncDispose]() {
+      await proxy[Symbol.asyncDispose]();
+      await bench[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function archive(
+  number: number,
+  title: string,
+  run: (archive: Archive) => Promise<void>,
+  options?: Parameters<typeof startArchive>[0],
+): void {
+  Deno.test(`conformance ${number}: ${title}`, async () => {
+    await using started = await startArchive(options);
+    await run(started);
+  });
+}
+
+Deno.test("conformance 54: the token goes to the Hub and never to its CDN, nor into a link, an answer or the log", async () => {
+  // Two origins play Hub and CDN, so that every header can be seen.
+  await using cdn = await startOrigin();
+  cdn.route("/", media(FILE, { etag: '"the-cdn\'s-own"' }));
+  const account = { HF_STORAGE_USERNAME_1: "alice", HF_TOKEN_STORAGE_1: "hf_secret" };
+  await using proxy = await startProxyFixture({
+    vars: (originUrl) => ({ HF_ENDPOINT: originUrl, ...account }),
+    origins: [cdn.url],
+    sign: { context: { archive: true } },
+  });
+  const headers = { location: `${cdn.url}/a?Expires=4000000000`, "x-linked-etag": '"sha"' };
+  proxy.route("/datasets/", (_request, response) => send(response, 302, headers));
+  const path = `/datasets/alice/archive-5/resolve/main/5/ep1/${KEY}.mp4`;
+  const sent = { range: "bytes=5-9", "if-range": '"sha"', authorization: "Bearer viewer" };
+  const answer = await proxy.get(path, { headers: sent });
+  assert.equal(answer.status, 206);
+  assert.equal(answer.headers.get("etag"), '"sha"');
+  assert.deepEqual(await bytesOf(answer), FILE.slice(5, 10));
+  assert.equal(proxy.seen[0]!.headers.get("authorization"), "Bearer hf_secret");
+  assert.equal(cdn.seen[0]!.headers.get("authorization"), null);
+  assert.equal(cdn.seen[0]!.headers.get("if-range"), null, "the CDN would not know the Hub's tag");
+  const visible = [await proxy.link(path), ...[...answer.headers].flat(), proxy.worker.output()].join("\n");
+  assert.ok(!visible.includes("hf_secret"));
+});
+
+archive(
+  54,
+  "a private file is read in ranges through the CDN, which refuses any token",
+  async ({ proxy, bench, url }) => {
+    const whole = await proxy.get(url);
+    assert.equal(whole.status, 200);
+    assert.equal(whole.headers.get("content-type"), "video/mp4");
+    assert.equal(whole.headers.get("content-disposition"), "inline");
+    assert.deepEqual(await bytesOf(whole), FILE);
+    const range = await proxy.get(url, { headers: { range: "bytes=-100" } });
+    assert.equal(range.status, 206);
+    assert.equal(range.headers.get("content-range"), `bytes ${FILE.length - 100}-${FILE.length - 1}/${FILE.length}`);
+    assert.deepEqual(await bytesOf(range), FILE.slice(-100));
+    const head = await proxy.get(url, { method: "HEAD" });
+    assert.equal(head.status, 200);
+    assert.equal(head.headers.get("content-length"), String(FILE.length));
+    assert.equal(bench.countCalls("resolve"), 1);
+  },
+);
+
+conformance(55, "a relative 307 of the Hub (small files) is followed with the token", async (proxy) => {
+  proxy.route("/datasets/", (_request, response) => send(response, 307, { location: "/api/resolve-cache/x?etag=1" }));
+  proxy.route("/api/resolve-cache/", media(FILE.slice(0, 100), { type: "text/vtt" }));
+  const path = `/datasets/alice/archive-5/resolve/main/5/ep1/${KEY}.sprite.vtt`;
+  const answer = await proxy.get(path, { headers: { range: "bytes=1-2" } });
+  assert.equal(answer.status, 206);
+  assert.deepEqual(await bytesOf(answer), FILE.slice(1, 3));
+  assert.deepEqual(proxy.seen.map((one) => one.headers.get("authorization")), ["Bearer hf_secret", "Bearer hf_secret"]);
+}, {
+  sign: { context: { archive: true } },
+  vars: (originUrl) => ({ HF_ENDPOINT: originUrl, HF_STORAGE_USERNAME_1: "alice", HF_TOKEN_STORAGE_1: "hf_secret" }),
+});
+
+Deno.test("a link that is not the archive's, or a playlist's child, to a private file of the accounts → no token, no file", async (t) => {
+  await using archive = await startArchive();
+  const { proxy, bench, url } = archive;
+  const refused = async (answer: Response) => {
+    assert.notEqual(answer.status, 200);
+    assert.notDeepEqual(await bytesOf(answer), FILE);
+  };
+  await t.step("a provider's own link to the copy", async () => {
+    await refused(await proxy.get(url, { sign: { context: {} } }));
+    await refused(await proxy.get(url, { sign: { context: { headers: { referer: "https://p.test/" } } } }));
+  });
+  await t.step("a stranger's playlist that names the copy", async () => {
+    proxy.route(
+      "/evil.m3u8",
+      (_request, response) =>
+        send(
+          response,
+          200,
+          { "content-type": "application/vnd.apple.mpegurl" },
+          `#EXTM3U\n#EXTINF:4,\n${url}\n#EXT-X-ENDLIST\n`,
+        ),
+    );
+    const playlist = await (await proxy.get("/evil.m3u8", { sign: { context: {} } })).text();
+    const child = playlist.split("\n").find((line) => line.includes("/proxy?"));
+    if (child !== undefined) await refused(await fetch(new URL(child, proxy.worker.url)));
+  });
+  await t.step("an archive link to something else that the account keeps", async () => {
+    const access = { accessToken: "hf_aliceToken", hubUrl: bench.hub.url };
+    const repo = { type: "dataset" as const, name: "alice/private-notes" };
+    await createRepo({ ...access, repo, private: true });
+    await uploadFile({ ...access, repo, file: { path: "notes.mp4", content: new Blob([FILE]) } });
+    await refused(await proxy.get(`${bench.hub.url}/datasets/alice/private-notes/resolve/main/notes.mp4`));
+  });
+});
+
+archive(56, "100 ranges of one file ask the Hub once", async ({ proxy, bench, url }) => {
+  for (let i = 0; i < 100; i++) {
+    const start = i * 7000;
+    const answer = await proxy.get(url, { headers: { range: `bytes=${start}-${start + 99}` } });
+    assert.equal(answer.status, 206);
+    assert.deepEqual(await bytesOf(answer), FILE.slice(start, start + 100));
+  }
+  assert.equal(bench.countCalls("resolve"), 1);
+  assert.equal(bench.countCalls("cdn"), 100);
+});
+
+let clock = 0;
+archive(
+  57,
+  "an address that expires while it plays is resolved again, and the next range goes on",
+  async ({ proxy, bench, url }) => {
+    const first = await proxy.get(url, { headers: { range: "bytes=0-99" } });
+    assert.deepEqual(await bytesOf(first), FILE.slice(0, 100));
+    clock += 4000;
+    const next = await proxy.get(url, { headers: { range: "bytes=100-199", "if-range": first.headers.get("etag")! } });
+    assert.equal(next.status, 206);
+    assert.deepEqual(await bytesOf(next), FILE.slice(100, 200));
+    assert.equal(bench.countCalls("resolve"), 2);
+  },
+  { now: () => Date.now() / 1000 + clock },
+);
+
+archive(
+  58,
+  "a CDN that answers 403 or 404 once → resolved again once, then the bytes",
+  async ({ proxy, bench, url }) => {
+    for (const failure of ["cdn_403", "cdn_404"] as const) {
+      bench.hub.fail(failure);
+      const answer = await proxy.get(url, { headers: { range: "bytes=0-9" } });
+      assert.equal(answer.status, 206, failure);
+      assert.deepEqual(await bytesOf(answer), FILE.slice(0, 10));
+    }
+    assert.equal(bench.countCalls("resolve"), 3);
+  },
+);
+
+for (const failure of ["resolve_429", "resolve_500", "resolve_403", "resolve_404"] as const) {
+  archive(
+    59,
+    `${
+      failure.replace("resolve_", "")
+    } of one account → the next account's copy at the same path, and it stays with that`,
+    async ({ proxy, bench, url }) => {
+      bench.hub.fail(failure);
+      for (let i = 0; i < 3; i++) {
+        const answer = await proxy.get(url, { headers: { range: `bytes=${i}-9` } });
+        assert.equal(answer.status, 206);
+        assert.deepEqual(await bytesOf(answer), FILE.slice(i, 10));
+      }
+      // The failing one is asked as nobody in the call log, or as alice: everything but the two resolves is the CDN.
+      assert.equal(bench.countCalls("resolve"), 2);
+    },
+  );
+}
+
+archive(
+  59,
+  "the first account lost the file: its path on the second account plays, with the same tag",
+  async ({ proxy, url }) => {
+    const answer = await proxy.get(url);
+    assert.equal(answer.status, 200);
+    assert.match(answer.headers.get("etag")!, /^"[0-9a-f]{64}"$/);
+    assert.deepEqual(await bytesOf(answer), FILE);
+  },
+  { holders: ["bob"] },
+);
+
+archive(
+  60,
+  "a token that no account accepts → 502 archive_unauthorized, no file anywhere → 404, busy → 503 with Retry-After",
+  async ({ proxy, bench, url }) => {
+    const missing = await proxy.get(url.replace(KEY, KEY.replace("0", "f")));
+    assert.equal(missing.status, 404);
+    assert.equal(await codeOf(missing), "archive_missing");
+    bench.hub.fail("resolve_429", { times: 2 });
+    const busy = await proxy.get(url);
+    assert.equal(busy.status, 503);
+    assert.equal(busy.headers.get("retry-after"), "1");
+    assert.equal(await codeOf(busy), "archive_busy");
+    bench.hub.fail("resolve_403", { times: 2 });
+    const refused = await proxy.get(url);
+    assert.equal(refused.status, 502);
+    assert.equal(refused.headers.get("www-authenticate"), null);
+    const problem = await refused.text();
+    assert.match(problem, /archive_unauthorized/);
+    assert.ok(!problem.includes("hf_") && !problem.includes(bench.hub.url));
+  },
+);
+
+Deno.test("the Hub's content hash is the tag of every copy: If-None-Match → 304, If-Range with the CDN's own tag → 200", async () => {
+  await using archive = await startArchive();
+  const { proxy, bench, url } = archive;
+  const first = await proxy.get(url, { headers: { range: "bytes=0-9" } });
+  const etag = first.headers.get("etag")!;
+  await first.body?.cancel();
+  const calls = bench.hub.calls.length;
+  const same = await proxy.get(url, { headers: { "if-none-match": `"x", ${etag}` } });
+  assert.equal(same.status, 304);
+  assert.equal(bench.hub.calls.length, calls, "nobody is asked");
+  const other = await proxy.get(url, { headers: { range: "bytes=0-9", "if-range": '"other"' } });
+  assert.equal(other.status, 200);
+  await other.body?.cancel();
+});
+
+Deno.test("redirect mode: an archive link leads to the CDN's signed address, not through the Worker", async () => {
+  await using archive = await startArchive({ vars: { REDIRECT_MODE: "on" } });
+  const { proxy, bench, url } = archive;
+  const answer = await proxy.get(url, { headers: { range: "bytes=0-9" } });
+  assert.equal(answer.status, 302);
+  const location = answer.headers.get("location")!;
+  assert.ok(location.startsWith(bench.hub.cdnUrl));
+  assert.ok(!location.includes("hf_"));
+  await answer.body?.cancel();
+  const direct = await fetch(location, { headers: { range: "bytes=0-9" } });
+  assert.deepEqual(await bytesOf(direct), FILE.slice(0, 10));
+});

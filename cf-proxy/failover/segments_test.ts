@@ -1,0 +1,401 @@
+// HLS that outlives its source: a segment from the fresh playlist only where that is provably the playlist that was served.
+import assert from "node:assert/strict";
+import type { LinkContext } from "../../core/link.ts";
+import {
+  bytesOf,
+  codeOf,
+  media,
+  type MediaOptions,
+  pattern,
+  type ProxyFixture,
+  send,
+  startOrigin,
+  startProxyFixture,
+  text,
+} from "../../dev/proxy_fixture.ts";
+
+const EMBED = "https://embed.test/e/1";
+const episode: NonNullable<LinkContext["episode"]> = { malId: 55825, episode: 1, provider: "animasu", server: EMBED };
+const sign = { context: { episode }, scopeDirectories: 1 };
+const COUNT = 5;
+const segment = (rung: string, i: number) => pattern(1000 + 10 * i + Number(rung));
+
+interface Changes {
+  /** Put in place of the playlist of /new/720/. */
+  readonly list?: string;
+  readonly media?: MediaOptions;
+}
+
+function list(more = ""): string {
+  const lines = Array.from({ length: COUNT }, (_, i) => `#EXTINF:4.00${i},\nseg-${i}.ts?t=TOKEN\n`);
+  return `#EXTM3U\n#EXT-X-TARGETDURATION:5\n${more}${lines.join("")}#EXT-X-ENDLIST\n`;
+}
+
+/** A master with two rungs below /base/, whose segments carry the base as their token. */
+function serve(proxy: ProxyFixture, base: string, changes: Changes = {}): void {
+  const master = ["720", "480"].map((rung) => `#EXT-X-STREAM-INF:BANDWIDTH=${rung}000\n${rung}/index.m3u8?t=${base}\n`);
+  proxy.route(`/${base}/master.m3u8`, text(`#EXTM3U\n${master.join("")}`));
+  for (const rung of ["720", "480"]) {
+    const own = (rung === "720" ? changes.list : undefined) ?? list();
+    proxy.route(`/${base}/${rung}/index.m3u8`, text(own.replaceAll("TOKEN", base)));
+    for (let i = 0; i < COUNT; i++) proxy.route(`/${base}/${rung}/seg-${i}.ts`, media(segment(rung, i), changes.media));
+  }
+}
+
+function answerWith(proxy: ProxyFixture, path: string): void {
+  const body = { success: true, data: { animasu: [{ url: EMBED, url_resolved: proxy.url + path }] } };
+  proxy.route("/functions/v1/", text(JSON.stringify(body), "application/json"));
+}
+
+function die(proxy: ProxyFixture, status: number): void {
+  for (const seen of new Set(proxy.seen.map((one) => one.target.split("?")[0]!))) {
+    if (seen.startsWith("/old/")) proxy.route(seen, (_request, response) => send(response, status, {}, "dead"));
+  }
+  for (const rung of ["720", "480"]) {
+    for (let i = 0; i < COUNT; i++) {
+      proxy.route(`/old/${rung}/seg-${i}.ts`, (_request, response) => send(response, status, {}, "dead"));
+    }
+  }
+}
+
+function count(proxy: ProxyFixture, ending: string): number {
+  return proxy.seen.filter((one) => one.target.split("?")[0]!.endsWith(ending)).length;
+}
+
+async function links(address: string): Promise<string[]> {
+  const answer = await fetch(address);
+  assert.equal(answer.status, 200);
+  return (await answer.text()).split("\n").filter((line) => line.startsWith("http"));
+}
+
+/** Plays the first `played` segments of the old master's first rung; answers the links of all. */
+async function play(proxy: ProxyFixture, played = 2): Promise<string[]> {
+  const [rung] = await links(await proxy.link("/old/master.m3u8", sign));
+  const segments = await links(rung!);
+  assert.equal(segments.length, COUNT);
+  for (let i = 0; i < played; i++) {
+    assert.deepEqual(await bytesOf(await fetch(segments[i]!)), segment("720", i));
+  }
+  return segments;
+}
+
+const start = () => startProxyFixture({ vars: (originUrl) => ({ PUBLIC_API_URL: `${originUrl}/functions/v1` }) });
+
+for (const status of [401, 403, 404, 410]) {
+  Deno.test(`segments whose addresses answer ${status} come from the fresh playlist, which is asked for and read once`, async () => {
+    await using proxy = await start();
+    serve(proxy, "old");
+    const segments = await play(proxy);
+    die(proxy, status);
+    serve(proxy, "new");
+    answerWith(proxy, "/new/master.m3u8");
+    for (const i of [2, 3, 4, 0]) {
+      const answer = await fetch(segments[i]!);
+      assert.equal(answer.status, 200);
+      assert.deepEqual(await bytesOf(answer), segment("720", i));
+    }
+    assert.ok(proxy.seen.some((one) => one.target === "/new/720/seg-4.ts?t=new"));
+    const part = await fetch(segments[3]!, { headers: { range: "bytes=10-19" } });
+    assert.equal(part.status, 206);
+    assert.deepEqual(await bytesOf(part), segment("720", 3).slice(10, 20));
+    assert.deepEqual([count(proxy, "/streaming/55825/1"), count(proxy, "/new/master.m3u8")], [1, 1]);
+    // Once it is known, the dead address is not tried first.
+    assert.equal(count(proxy, "/old/720/seg-4.ts"), 0);
+  });
+}
+
+const doubts: Record<string, Changes> = {
+  "with a segment that is longer": { list: list().replace("4.003", "4.013") },
+  "with one segment more": { list: list().replace("#EXT-X-ENDLIST", "#EXTINF:1,\nseg-9.ts\n#EXT-X-ENDLIST") },
+  "with other names": { list: list().replace("seg-3", "seg-33") },
+  "with another key": { list: list('#EXT-X-KEY:METHOD=AES-128,URI="k"\n') },
+  "that still grows": { list: list().replace("#EXT-X-ENDLIST\n", "") },
+  "whose files have another tag": { media: { etag: '"v2"' } },
+  "whose files have no strong tag and another date": {
+    media: { etag: 'W/"v1"', lastModified: "Fri, 02 Jan 2026 00:00:00 GMT" },
+  },
+};
+for (const [what, changes] of Object.entries(doubts)) {
+  Deno.test(`a fresh playlist ${what} → 410 source_expired, and none of its segments; it is not read for every segment`, async () => {
+    await using proxy = await start();
+    serve(proxy, "old");
+    const segments = await play(proxy);
+    die(proxy, 403);
+    serve(proxy, "new", changes);
+    answerWith(proxy, "/new/master.m3u8");
+    for (const i of [2, 3]) {
+      const answer = await fetch(segments[i]!);
+      assert.equal(answer.status, 410);
+      const problem = await answer.json();
+      assert.equal(problem.code, "source_expired");
+      assert.equal(problem.episode_url, `${proxy.url}/functions/v1/streaming/55825/1`);
+    }
+    assert.equal(count(proxy, "/new/720/seg-2.ts"), 0);
+    assert.equal(count(proxy, "/new/master.m3u8"), 1);
+  });
+}
+
+Deno.test("nothing of a playlist was served yet, or nothing with a validator → no segment of the fresh one is taken for its", async () => {
+  await using proxy = await start();
+  serve(proxy, "old");
+  const segments = await play(proxy, 0);
+  die(proxy, 403);
+  serve(proxy, "new");
+  answerWith(proxy, "/new/master.m3u8");
+  assert.equal(await codeOf(await fetch(segments[0]!)), "source_expired");
+  assert.equal(count(proxy, "/new/master.m3u8"), 0);
+});
+
+Deno.test("a fresh playlist that names a private host, or lies on one → 410, and nothing is fetched there", async () => {
+  await using inside = await startOrigin();
+  inside.route("/", text(list()));
+  for (const at of ["list", "master"]) {
+    await using proxy = await start();
+    serve(proxy, "old");
+    const segments = await play(proxy);
+    die(proxy, 403);
+    serve(proxy, "new", { list: list().replace("seg-3", `${inside.url}/seg-3`) });
+    answerWith(proxy, "/new/master.m3u8");
+    if (at === "master") {
+      proxy.route("/new/master.m3u8", text(`#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n${inside.url}/m.m3u8\n`));
+    }
+    assert.equal(await codeOf(await fetch(segments[3]!)), "source_expired");
+    assert.deepEqual(inside.seen, []);
+  }
+});
+
+Deno.test("a segment that is missing at its fresh address, too, keeps its own 404; a dead one is 410", async () => {
+  for (const [status, expected] of [[404, 404], [403, 410]] as const) {
+    await using proxy = await start();
+    serve(proxy, "old");
+    const segments = await play(proxy);
+    die(proxy, status);
+    serve(proxy, "new");
+    proxy.route("/new/720/seg-3.ts", (_request, response) => send(response, 404, {}));
+    answerWith(proxy, "/new/master.m3u8");
+    const answer = await fetch(segments[3]!);
+    assert.equal(answer.status, expected);
+    await answer.body?.cancel();
+  }
+});
+
+Deno.test("a variant below a dead master is read from its place below the fresh one, not taken for the master", async () => {
+  await using proxy = await start();
+  serve(proxy, "old");
+  const rungs = await links(await proxy.link("/old/master.m3u8", sign));
+  proxy.route("/old/", (_request, response) => send(response, 403, {}));
+  for (const path of ["master", "720/index", "480/index"]) {
+    proxy.route(`/old/${path}.m3u8`, (_request, response) => send(response, 403, {}));
+  }
+  serve(proxy, "new");
+  answerWith(proxy, "/new/master.m3u8");
+  const segments = await links(rungs[1]!);
+  assert.equal(segments.length, COUNT);
+  assert.ok(segments.every((one) => new URL(one).searchParams.get("url")!.startsWith(`${proxy.url}/new/480/seg-`)));
+  assert.deepEqual(await bytesOf(await fetch(segments[1]!)), segment("480", 1));
+  const master = await links(await proxy.link("/old/master.m3u8", sign));
+  assert.ok(master[0]!.includes(encodeURIComponent("/new/720/index.m3u8")));
+});
+
+Deno.test("a variant that has no place below the fresh master → 410", async () => {
+  await using proxy = await start();
+  serve(proxy, "old");
+  const rungs = await links(await proxy.link("/old/master.m3u8", sign));
+  proxy.route("/old/720/index.m3u8", (_request, response) => send(response, 403, {}));
+  proxy.route("/new/master.m3u8", text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n1080/index.m3u8\n"));
+  answerWith(proxy, "/new/master.m3u8");
+  assert.equal(await codeOf(await fetch(rungs[0]!)), "source_expired");
+});
+
+Deno.test("a segment with a signature of its own is never answered with the fresh playlist", async () => {
+  await using proxy = await start();
+  for (const fresh of ["/new/master.m3u8", "/new/master"]) {
+    serve(proxy, "new");
+    proxy.route("/new/master", text(list()));
+    proxy.route("/old/", (_request, response) => send(response, 403, {}));
+    answerWith(proxy, fresh);
+    const answer = await proxy.get(`/old/a%2fb-${fresh.length}.ts`, { sign: { context: { episode } } });
+    assert.equal(answer.status, 410);
+    await answer.body?.cancel();
+  }
+});
+
+/** Two rungs in one directory, told apart by nothing but their query. */
+function serveByQuery(proxy: ProxyFixture, base: string): void {
+  const rungs = ["480", "720"];
+  const master = rungs.map((rung) => `#EXT-X-STREAM-INF:BANDWIDTH=${rung}000\nindex.m3u8?q=${rung}\n`);
+  proxy.route(`/${base}/`, (request, response) => {
+    const { pathname, searchParams } = new URL(request.target, proxy.url);
+    const rung = searchParams.get("q")!;
+    if (pathname.endsWith("master.m3u8")) return text(`#EXTM3U\n${master.join("")}`)(request, response);
+    if (pathname.endsWith(".m3u8")) return text(list().replaceAll("t=TOKEN", `q=${rung}`))(request, response);
+    const i = Number(/seg-(\d)/.exec(pathname)![1]);
+    return media(segment(rung, i), { etag: `"${rung}-${i}"` })(request, response);
+  });
+}
+
+for (const witnesses of [["720"], ["720", "480"]]) {
+  Deno.test(`two rungs told apart by their query, of which ${witnesses.join(" and ")} played: a segment is of its own rung, or 410`, async () => {
+    await using proxy = await start();
+    serveByQuery(proxy, "old");
+    const rungs = await links(await proxy.link("/old/master.m3u8", sign));
+    const segments = { "480": await links(rungs[0]!), "720": await links(rungs[1]!) };
+    for (const rung of witnesses as ("480" | "720")[]) {
+      assert.deepEqual(await bytesOf(await fetch(segments[rung][0]!)), segment(rung, 0));
+    }
+    proxy.route("/old/", (_request, response) => send(response, 403, {}, "dead"));
+    serveByQuery(proxy, "new");
+    answerWith(proxy, "/new/master.m3u8");
+    for (const rung of ["720", "480"] as const) {
+      for (const i of [2, 3]) {
+        const answer = await fetch(segments[rung][i]!);
+        if (witnesses.includes(rung)) assert.deepEqual(await bytesOf(answer), segment(rung, i));
+        else assert.equal(await codeOf(answer), "source_expired");
+      }
+    }
+  });
+}
+
+Deno.test("an initialisation section, which rungs may share, proves no list", async () => {
+  await using proxy = await start();
+  const withInit = (base: string) => list('#EXT-X-MAP:URI="init.mp4"\n').replaceAll("TOKEN", base);
+  for (const base of ["old", "new"]) {
+    proxy.route(`/${base}/m.m3u8`, text(withInit(base)));
+    proxy.route(`/${base}/init.mp4`, media(pattern(100)));
+    for (let i = 0; i < COUNT; i++) {
+      proxy.route(`/${base}/seg-${i}.ts`, media(segment(base === "old" ? "720" : "480", i)));
+    }
+  }
+  const playlist = await (await proxy.get("/old/m.m3u8", { sign })).text();
+  const init = /URI="([^"]+)"/.exec(playlist)![1]!;
+  const segments = playlist.split("\n").filter((line) => line.startsWith("http"));
+  assert.deepEqual(await bytesOf(await fetch(init)), pattern(100));
+  for (let i = 0; i < COUNT; i++) proxy.route(`/old/seg-${i}.ts`, (_request, response) => send(response, 403, {}));
+  answerWith(proxy, "/new/m.m3u8");
+  assert.equal(await codeOf(await fetch(segments[3]!)), "source_expired");
+});
+
+Deno.test("names that are in no list are looked for once, and keep nobody from the segments that are", async () => {
+  await using proxy = await start();
+  serve(proxy, "old");
+  const segments = await play(proxy);
+  die(proxy, 403);
+  proxy.route("/old/720/", (_request, response) => send(response, 403, {}));
+  serve(proxy, "new");
+  answerWith(proxy, "/new/master.m3u8");
+  for (const name of ["seg-77", "seg-78", "seg-79"]) {
+    assert.equal(await codeOf(await fetch(segments[3]!.replace("seg-3", name))), "source_expired");
+  }
+  assert.equal(count(proxy, "/new/master.m3u8"), 1);
+  assert.deepEqual(await bytesOf(await fetch(segments[3]!)), segment("720", 3));
+});
+
+Deno.test("a sound that nothing proves does not keep the picture in its directory from going on", async () => {
+  await using proxy = await start();
+  const sound = (base: string) => list().replaceAll("seg-", "sound-").replaceAll("TOKEN", base);
+  for (const base of ["old", "new"]) {
+    serve(proxy, base);
+    const media = '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",URI="720/sound.m3u8"\n';
+    const variant = `#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="a"\n720/index.m3u8?t=${base}\n`;
+    proxy.route(`/${base}/master.m3u8`, text(`#EXTM3U\n${media}${variant}`));
+    proxy.route(`/${base}/720/sound.m3u8`, text(sound(base)));
+  }
+  const segments = await play(proxy);
+  const sounds = await links(segments[0]!.replace(/seg-0.*/, "sound.m3u8"));
+  die(proxy, 403);
+  proxy.route("/old/720/", (_request, response) => send(response, 403, {}));
+  answerWith(proxy, "/new/master.m3u8");
+  assert.equal(await codeOf(await fetch(sounds[1]!)), "source_expired");
+  assert.deepEqual(await bytesOf(await fetch(segments[3]!)), segment("720", 3));
+});
+
+Deno.test("segments that are missing at their fresh addresses, too, have the fresh playlists read once", async () => {
+  await using proxy = await start();
+  serve(proxy, "old");
+  const segments = await play(proxy);
+  die(proxy, 404);
+  serve(proxy, "new");
+  for (const i of [3, 4]) proxy.route(`/new/720/seg-${i}.ts`, (_request, response) => send(response, 404, {}));
+  answerWith(proxy, "/new/master.m3u8");
+  for (const i of [3, 3, 4, 3, 4]) {
+    const answer = await fetch(segments[i]!);
+    assert.equal(answer.status, 404);
+    await answer.body?.cancel();
+  }
+  assert.deepEqual([count(proxy, "/new/master.m3u8"), count(proxy, "/new/720/index.m3u8")], [1, 1]);
+  assert.deepEqual(await bytesOf(await fetch(segments[2]!)), segment("720", 2));
+});
+
+Deno.test("a variant beside its master that the fresh master no longer names → 410, not the master in its place", async () => {
+  await using proxy = await start();
+  for (const [base, name] of [["old", "720"], ["new", "1080"]] as const) {
+    for (const master of ["master", "720"]) {
+      proxy.route(`/${base}/${master}.m3u8`, text(`#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n${name}.m3u8\n`));
+    }
+  }
+  proxy.route("/old/720.m3u8", text(list()));
+  const [rung] = await links(await proxy.link("/old/master.m3u8", sign));
+  await links(rung!);
+  proxy.route("/old/720.m3u8", (_request, response) => send(response, 403, {}));
+  for (const fresh of ["/new/master.m3u8", "/new/720.m3u8"]) {
+    answerWith(proxy, fresh);
+    assert.equal(await codeOf(await fetch(rung!)), "source_expired", fresh);
+  }
+});
+
+Deno.test("a playlist whose file has another name now is known by what it was: a master, or the same list", async () => {
+  for (const top of ["#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720/index.m3u8\n", list()]) {
+    await using proxy = await start();
+    proxy.route("/old/1a2b.m3u8", text(top));
+    const link = await proxy.link("/old/1a2b.m3u8", sign);
+    const target = (address: string) => new URL(address).searchParams.get("url")!;
+    const before = (await links(link)).map(target);
+    proxy.route("/old/1a2b.m3u8", (_request, response) => send(response, 403, {}));
+    proxy.route("/new/3c4d.m3u8", text(top));
+    answerWith(proxy, "/new/3c4d.m3u8");
+    assert.deepEqual((await links(link)).map(target), before.map((one) => one.replace("/old/", "/new/")));
+  }
+});
+
+Deno.test("a playlist that was never read, below more directories than a scope has, is found by its place, too", async () => {
+  await using proxy = await start();
+  const deep = "/d".repeat(40);
+  proxy.route("/new/master.m3u8", text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720/index.m3u8\n"));
+  proxy.route("/new/720/index.m3u8", text(list()));
+  answerWith(proxy, "/new/master.m3u8");
+  proxy.route("/d/", (_request, response) => send(response, 403, {}));
+  const options = { ...sign, scopeDirectories: 32 };
+  assert.equal((await links(await proxy.link(`${deep}/master.m3u8`, options))).length, 1);
+  assert.equal((await links(await proxy.link(`${deep}/720/index.m3u8`, options))).length, COUNT);
+});
+
+Deno.test("a directory that is looked up again takes no other's place in what is known", async () => {
+  await using proxy = await start();
+  const sound = list().replaceAll("seg-", "sound-");
+  const playlists = ["1/m", "2/m", "3/m", "4/m", "4/sound"];
+  for (const base of ["old", "new"]) {
+    const variants = playlists.map((one) => `#EXT-X-STREAM-INF:BANDWIDTH=1\n${one}.m3u8\n`);
+    proxy.route(`/${base}/master.m3u8`, text(`#EXTM3U\n${variants.join("")}`));
+    for (const one of playlists) {
+      proxy.route(`/${base}/${one}.m3u8`, text(one === "4/sound" ? sound : list()));
+      const files = `/${base}/${one.replace("/m", "/seg")}`;
+      for (let i = 0; i < COUNT; i++) {
+        proxy.route(`${files}-${i}.ts`, media(segment(one[0]!, i), { etag: `"${one}${i}"` }));
+      }
+    }
+  }
+  const rungs = await links(await proxy.link("/old/master.m3u8", sign));
+  const segments = await Promise.all(rungs.map(links));
+  for (const one of segments) await bytesOf(await fetch(one[0]!));
+  for (const one of playlists) {
+    const files = `/old/${one.replace("/m", "/seg")}`;
+    for (let i = 0; i < COUNT; i++) proxy.route(`${files}-${i}.ts`, (_request, response) => send(response, 403, {}));
+  }
+  answerWith(proxy, "/new/master.m3u8");
+  for (const [i, one] of segments.entries()) {
+    assert.deepEqual(await bytesOf(await fetch(one[2]!)), segment(playlists[i]![0]!, 2));
+  }
+  assert.deepEqual(await bytesOf(await fetch(segments[0]![3]!)), segment("1", 3));
+  // Where the first directory is now is still known: its dead address is not tried.
+  assert.deepEqual([count(proxy, "/old/1/seg-2.ts"), count(proxy, "/old/1/seg-3.ts")], [1, 0]);
+});

@@ -1,0 +1,132 @@
+// Conformance 61–64: encrypted bodies, against Node's own AES.
+import assert from "node:assert/strict";
+import { createCipheriv } from "node:crypto";
+import { encodeBase64Url } from "../../core/base64url.ts";
+import {
+  bytesOf,
+  conformance,
+  media,
+  pattern,
+  type ProxyFixture,
+  send,
+  startProxyFixture,
+} from "../../dev/proxy_fixture.ts";
+
+const KEY = Uint8Array.from({ length: 32 }, (_, i) => i);
+const AES = Uint8Array.from({ length: 16 }, (_, i) => KEY[i]! ^ KEY[i + 16]!);
+const PLAIN = pattern(7_000_007);
+const sign = { context: { megaKey: encodeBase64Url(KEY) } };
+
+/** mega's cipher from block number `block` on. */
+function encrypt(plain: Uint8Array, block = 0n): Uint8Array {
+  const counter = new Uint8Array(16);
+  counter.set(KEY.subarray(16, 24));
+  new DataView(counter.buffer).setBigUint64(8, block);
+  const cipher = createCipheriv("aes-128-ctr", AES, counter);
+  return new Uint8Array(cipher.update(plain));
+}
+
+async function range(proxy: ProxyFixture, text: string): Promise<Uint8Array> {
+  const answer = await proxy.get("/dl/abc", { sign, headers: { range: text } });
+  assert.equal(answer.status, 206, text);
+  const body = await bytesOf(answer);
+  assert.equal(answer.headers.get("content-length"), String(body.length));
+  return body;
+}
+
+conformance(
+  61,
+  "ranges that begin and end anywhere decrypt byte for byte, and the key is never in sight",
+  async (proxy) => {
+    proxy.route("/dl/", media(encrypt(PLAIN), { type: "application/octet-stream" }));
+    const whole = await proxy.get("/dl/abc", { sign });
+    assert.equal(whole.status, 200);
+    assert.equal(whole.headers.get("content-type"), "video/mp4");
+    assert.equal(whole.headers.get("content-length"), String(PLAIN.length));
+    assert.deepEqual(await bytesOf(whole), PLAIN);
+    for (
+      const [start, end] of [[0, 0], [1, 1], [15, 16], [16, 31], [17, 4000], [1_048_575, 2_097_155], [
+        6_999_990,
+        7_000_006,
+      ], [5, 7_000_006]] as const
+    ) {
+      assert.deepEqual(await range(proxy, `bytes=${start}-${end}`), PLAIN.slice(start, end + 1), `${start}-${end}`);
+    }
+    const head = await proxy.get("/dl/abc", { sign, method: "HEAD" });
+    assert.equal(head.headers.get("content-length"), String(PLAIN.length));
+    const link = await proxy.link("/dl/abc", sign);
+    assert.ok(!link.includes(encodeBase64Url(KEY)));
+    for (const { target, headers } of proxy.seen) assert.ok(!`${target}${[...headers]}`.includes(encodeBase64Url(KEY)));
+  },
+);
+
+conformance(
+  62,
+  "a suffix range decrypts from where the source says it starts; two ranges come back as the whole file",
+  async (proxy) => {
+    proxy.route("/dl/", media(encrypt(PLAIN)));
+    for (const length of [1, 7, 16, 100_001]) {
+      assert.deepEqual(
+        await range(proxy, `bytes=-${length}`),
+        PLAIN.slice(-length),
+      );
+    }
+    const two = await proxy.get("/dl/abc", { sign, headers: { range: "bytes=0-1,5-6" } });
+    assert.equal(two.status, 200);
+    assert.deepEqual(await bytesOf(two), PLAIN);
+  },
+);
+
+conformance(63, "beyond block 2^32 the counter goes on in 64 bits", async (proxy) => {
+  const block = 2n ** 32n - 2n;
+  const offset = Number(block) * 16 + 5;
+  const part = pattern(200);
+  const padded = new Uint8Array(205);
+  padded.set(part, 5);
+  const cipher = encrypt(padded, block).subarray(5);
+  proxy.route(
+    "/dl/",
+    (_request, response) =>
+      send(response, 206, { "content-range": `bytes ${offset}-${offset + 199}/${offset + 1000}` }, cipher),
+  );
+  assert.deepEqual(await range(proxy, `bytes=${offset}-${offset + 199}`), part);
+});
+
+conformance(64, "509 (quota) is passed on as it is, with Retry-After and not decrypted", async (proxy) => {
+  proxy.route(
+    "/dl/",
+    (_request, response) => send(response, 509, { "content-type": "text/plain", "retry-after": "3600" }, "over quota"),
+  );
+  const answer = await proxy.get("/dl/abc", { sign });
+  assert.equal(answer.status, 509);
+  assert.equal(answer.headers.get("retry-after"), "3600");
+  assert.equal(answer.headers.get("cache-control"), "no-store");
+  assert.equal(await answer.text(), "over quota");
+});
+
+Deno.test("a mega body that is cut short breaks off instead of looking whole", async () => {
+  await using proxy = await startProxyFixture();
+  proxy.route("/dl/", (_request, response) => {
+    response.writeHead(200, { "content-length": String(PLAIN.length) });
+    response.write(encrypt(PLAIN).subarray(0, 1_500_000), () => response.destroy());
+  });
+  const answer = await proxy.get("/dl/abc", { sign });
+  assert.equal(answer.status, 200);
+  await assert.rejects(answer.arrayBuffer());
+});
+
+Deno.test("a source that stalls after its first 100 kB: the viewer has the first of them, and leaving closes the source", async () => {
+  await using proxy = await startProxyFixture();
+  const closed = Promise.withResolvers<void>();
+  proxy.route("/dl/", (_request, response) => {
+    response.writeHead(200, { "content-type": "video/mp4", "content-length": String(PLAIN.length) });
+    response.write(encrypt(PLAIN.subarray(0, 100_000)));
+    response.on("close", () => closed.resolve());
+  });
+  const answer = await proxy.get("/dl/abc", { sign });
+  const reader = answer.body!.getReader();
+  const first = await reader.read();
+  assert.deepEqual(first.value, PLAIN.slice(0, first.value!.length));
+  await reader.cancel();
+  await closed.promise;
+});

@@ -1,0 +1,287 @@
+// Conformance 22–35: which addresses are fetched, and how exactly.
+import assert from "node:assert/strict";
+import { parseSigningKeys } from "../../core/link.ts";
+import { unwrap } from "../../core/result.ts";
+import { codeOf, conformance, KEY_TEXT, media, pattern, send, startOrigin, text } from "../../dev/proxy_fixture.ts";
+
+const FILE = pattern(100);
+
+conformance(22, "%252B, %2520, %26 and 100%25 reach the source exactly as signed", async (proxy) => {
+  proxy.route("/", media(FILE));
+  const target = "/v/a%252Bb%2520c/x%26y.mp4?q=100%25&r=%252F&s=%26";
+  const answer = await proxy.get(target);
+  assert.equal(answer.status, 200);
+  assert.equal(proxy.seen[0]!.target, target);
+  await answer.body?.cancel();
+});
+
+conformance(23, "+, unicode, a space and a fragment: encoded once, the fragment stays here", async (proxy) => {
+  proxy.route("/", media(FILE));
+  for (
+    const [target, expected] of [
+      ["/a+b.mp4?q=1+2", "/a+b.mp4?q=1+2"],
+      ["/ü/日本.mp4?q=é", "/%C3%BC/%E6%97%A5%E6%9C%AC.mp4?q=%C3%A9"],
+      ["/a b.mp4?q=c d", "/a%20b.mp4?q=c%20d"],
+      ["/a.mp4?q=1#t=5", "/a.mp4?q=1"],
+    ] as const
+  ) {
+    const answer = await proxy.get(target);
+    assert.equal(answer.status, 200, target);
+    assert.equal(proxy.seen.at(-1)!.target, expected);
+    await answer.body?.cancel();
+  }
+});
+
+conformance(24, "an address of 16 KB is fetched; a longer one → 414", async (proxy) => {
+  proxy.route("/", media(FILE));
+  const fill = 16_384 - `${proxy.url}/a.mp4?t=`.length;
+  const answer = await proxy.get(`/a.mp4?t=${"x".repeat(fill - 200)}`);
+  assert.equal(answer.status, 200);
+  assert.equal(proxy.seen[0]!.target.length, `/a.mp4?t=`.length + fill - 200);
+  await answer.body?.cancel();
+  const longer = await proxy.get(`/a.mp4?t=${"x".repeat(fill + 1)}`);
+  assert.equal(longer.status, 414);
+  assert.equal(await codeOf(longer), "too_long");
+  assert.equal(proxy.seen.length, 1);
+});
+
+conformance(25, "no url, an empty one, one that is no address → 400", async (proxy) => {
+  for (const query of ["", "?url=", "?url=%20", "?url=cdn.test/a.mp4", "?url=http://[broken", "?url=http://"]) {
+    const answer = await fetch(`${proxy.worker.url}/proxy${query}`);
+    assert.equal(answer.status, 400, query);
+    assert.match(answer.headers.get("content-type")!, /problem\+json/);
+    assert.equal((await answer.json()).success, false);
+  }
+});
+
+conformance(26, "file:, data: and ftp: → 400, signed or not", async (proxy) => {
+  for (const url of ["file:///etc/passwd", "data:video/mp4;base64,AAAA", "ftp://a.test/x.mp4"]) {
+    const unsigned = await fetch(`${proxy.worker.url}/proxy?url=${encodeURIComponent(url)}`);
+    assert.equal(unsigned.status, 400, url);
+    await unsigned.body?.cancel();
+    const signed = await proxy.get(url);
+    assert.equal(signed.status, 400, url);
+    assert.equal(await codeOf(signed), "invalid_input");
+  }
+});
+
+conformance(27, "no signature, a wrong or expired one, and any altered part → 403 without a fetch", async (proxy) => {
+  proxy.route("/", media(FILE));
+  const context = { headers: { referer: "https://p.test/" } };
+  const link = await proxy.link("/dir/a.mp4", { scopeDirectories: 1, context });
+  const other = await proxy.link("/dir/a.mp4", {
+    scopeDirectories: 1,
+    context: { headers: { referer: "https://q.test/" } },
+  });
+  const alter = (name: string, value: string | null) => {
+    const url = new URL(link);
+    value === null ? url.searchParams.delete(name) : url.searchParams.set(name, value);
+    return url.href;
+  };
+  const rows: [string, string, string][] = [
+    ["none", alter("sig", null), "unsigned"],
+    ["no exp", alter("exp", null), "unsigned"],
+    ["wrong", alter("sig", `k1.${"A".repeat(22)}`), "bad_signature"],
+    ["garbage", alter("sig", "x"), "malformed"],
+    ["exp", alter("exp", "4000000001"), "bad_signature"],
+    ["sc", alter("sc", "0"), "bad_signature"],
+    ["no sc", alter("sc", null), "bad_signature"],
+    ["url", alter("url", `${proxy.url}/other/a.mp4`), "bad_signature"],
+    ["context", alter("x", new URL(other).searchParams.get("x")), "bad_signature"],
+    ["no context", alter("x", null), "bad_signature"],
+    ["expired", await proxy.link("/dir/a.mp4", { expiresAt: 1_600_000_000 }), "expired"],
+  ];
+  for (const [name, address, code] of rows) {
+    const answer = await fetch(address);
+    assert.equal(answer.status, 403, name);
+    assert.equal(answer.headers.get("cache-control"), "no-store");
+    assert.equal(await codeOf(answer), code, name);
+  }
+  assert.equal(proxy.seen.length, 0);
+  const good = await fetch(link);
+  assert.equal(good.status, 200);
+  assert.equal(proxy.seen[0]!.headers.get("referer"), "https://p.test/");
+  await good.body?.cancel();
+});
+
+conformance(28, "a scope is not left by .., %2e%2e, %2f.., %5c.. or an encoding of these", async (proxy) => {
+  proxy.route("/", media(FILE));
+  const link = await proxy.link("/a/b/m.mp4", { scopeDirectories: 2 });
+  for (
+    const path of [
+      "/a/b/../c.mp4",
+      "/a/b/%2e%2e/c.mp4",
+      "/a/b/..%2fc.mp4",
+      "/a/b/%2e%2e%2fc.mp4",
+      "/a/b/..%5cc.mp4",
+      "/a/b/%252e%252e%252fc.mp4",
+      "/a/b/..\\c.mp4",
+      "/a/c.mp4",
+      "/a/bc/d.mp4",
+    ]
+  ) {
+    const url = new URL(link);
+    url.searchParams.set("url", proxy.url + path);
+    const answer = await fetch(url);
+    assert.equal(answer.status, 403, path);
+    assert.equal(await codeOf(answer), "bad_signature");
+  }
+  assert.equal(proxy.seen.length, 0);
+});
+
+conformance(29, "a host that only looks alike, userinfo, a backslash → 403", async (proxy) => {
+  const link = await proxy.link("https://good.test/a/m.mp4", { scopeDirectories: 1 });
+  for (
+    const address of [
+      "https://good.test.evil.test/a/m.mp4",
+      "https://notgood.test/a/m.mp4",
+      "https://good.test@evil.test/a/m.mp4",
+      "https://evil.test\\@good.test/a/m.mp4",
+      "https://good.test:8080/a/m.mp4",
+      "http://good.test/a/m.mp4",
+    ]
+  ) {
+    const url = new URL(link);
+    url.searchParams.set("url", address);
+    const answer = await fetch(url);
+    assert.equal(answer.status, 403, address);
+    await answer.body?.cancel();
+  }
+});
+
+conformance(30, "key rotation: links of both keys work, a dropped key's do not", async (proxy) => {
+  proxy.route("/", media(FILE));
+  const keys = (text: string) => unwrap(parseSigningKeys(text));
+  for (
+    const [key, status] of [[`k1:${"A".repeat(43)}`, 200], [`k2:${"B".repeat(43)}`, 200], [
+      `k3:${"C".repeat(43)}`,
+      403,
+    ]] as const
+  ) {
+    const answer = await proxy.get("/a.mp4", { sign: { keys: keys(key) } });
+    assert.equal(answer.status, status, key.slice(0, 2));
+    await answer.body?.cancel();
+  }
+  // A child keeps the key of its parent, so that the sealed context stays readable.
+  proxy.route("/m.m3u8", text("#EXTM3U\n#EXTINF:1,\nother/a.ts\n"));
+  const playlist = await (await proxy.get("/m.m3u8", {
+    sign: { keys: keys(KEY_TEXT), context: { headers: { referer: "https://p.test/" } } },
+  })).text();
+  const child = playlist.split("\n")[2]!;
+  assert.match(child, /sig=k1\./);
+  await (await fetch(child)).body?.cancel();
+  assert.equal(proxy.seen.at(-1)!.target, "/other/a.ts");
+  assert.equal(proxy.seen.at(-1)!.headers.get("referer"), "https://p.test/");
+}, { vars: { STREAM_SIGNING_KEYS: `k2:${"B".repeat(43)},k1:${"A".repeat(43)}` } });
+
+conformance(31, "a child expires when its parent does, inside and outside its scope", async (proxy) => {
+  proxy.route(
+    "/a/m.m3u8",
+    text("#EXTM3U\n#EXTINF:1,\nx.ts\n#EXTINF:1,\n../b/y.ts\n#EXTINF:1,\nhttps://cdn.test/z.ts\n"),
+  );
+  const playlist = await (await proxy.get("/a/m.m3u8", { sign: { scopeDirectories: 1, expiresAt: 3_999_999_999 } }))
+    .text();
+  const children = playlist.split("\n").filter((line) => line.startsWith("http"));
+  assert.equal(children.length, 3);
+  for (const child of children) assert.equal(new URL(child).searchParams.get("exp"), "3999999999");
+});
+
+conformance(
+  32,
+  "at most 32 signatures for one playlist: beyond that directories of one origin share one, more origins → 502",
+  async (proxy) => {
+    const many = Array.from({ length: 500 }, (_, i) => `#EXTINF:1,\nhttps://cdn.test/v/seg/${i}/a.ts\n`).join("");
+    proxy.route("/many.m3u8", text(`#EXTM3U\n${many}`));
+    const playlist = await (await proxy.get("/many.m3u8")).text();
+    const children = playlist.split("\n").filter((line) => line.startsWith("http")).map((line) =>
+      new URL(line).searchParams
+    );
+    assert.equal(children.length, 500);
+    assert.equal(new Set(children.map((query) => query.get("sig"))).size, 1);
+    assert.deepEqual(
+      [...new Set(children.map((query) => query.get("sc")))],
+      ["2"],
+      "no wider than the directory that holds them all",
+    );
+    const origins = Array.from({ length: 33 }, (_, i) => `#EXTINF:1,\nhttps://cdn${i}.test/a.ts\n`).join("");
+    proxy.route("/origins.m3u8", text(`#EXTM3U\n${origins}`));
+    const refused = await proxy.get("/origins.m3u8");
+    assert.equal(refused.status, 502);
+    assert.equal(await codeOf(refused), "playlist_too_large");
+  },
+);
+
+conformance(
+  33,
+  "a playlist that names 127.0.0.1, 169.254.169.254 or the proxy itself: those lines get no signature → 403",
+  async (proxy) => {
+    const hosts = [
+      "http://127.0.0.1:9/a.ts",
+      "http://169.254.169.254/latest/meta-data/",
+      `${proxy.worker.url}/proxy?url=http://127.0.0.1:9/`,
+      `${proxy.worker.url}/health`,
+      "http://0x7f.1/a.ts",
+      "file:///etc/passwd",
+    ];
+    proxy.route(
+      "/m.m3u8",
+      text(
+        "#EXTM3U\n" + hosts.map((host) => `#EXTINF:1,\n${host}\n`).join("") +
+          `#EXT-X-KEY:METHOD=AES-128,URI="http://[::1]/k"\n`,
+      ),
+    );
+    const playlist = await (await proxy.get("/m.m3u8")).text();
+    const children = [...playlist.matchAll(/http:\/\/127\.0\.0\.1:\d+\/proxy\?[^"\s]*/g)].map((match) => match[0]);
+    assert.equal(children.length, 7);
+    const before = proxy.seen.length;
+    for (const child of children) {
+      assert.ok(!child.includes("sig="), child);
+      const answer = await fetch(child);
+      assert.ok(
+        answer.status === 403 || (answer.status === 400 && child.includes("file%3A")),
+        `${answer.status} ${child}`,
+      );
+      await answer.body?.cancel();
+    }
+    assert.equal(proxy.seen.length, before);
+  },
+);
+
+conformance(34, "a redirect to a private host → 403, and that host is never asked", async (proxy) => {
+  await using other = await startOrigin();
+  other.route("/", media(FILE));
+  for (
+    const location of [
+      `${other.url}/a.mp4`,
+      "http://169.254.169.254/",
+      "http://[::1]/",
+      "file:///etc/passwd",
+      "//127.1/",
+    ]
+  ) {
+    proxy.route("/r.mp4", (_request, response) => send(response, 302, { location }));
+    const answer = await proxy.get("/r.mp4");
+    assert.equal(answer.status, 403, location);
+    assert.equal(await codeOf(answer), "redirect_denied");
+  }
+  assert.equal(other.seen.length, 0);
+});
+
+conformance(35, "a redirect loop and a sixth hop → 502; five hops are followed", async (proxy) => {
+  proxy.route("/loop.mp4", (_request, response) => send(response, 302, { location: "/loop.mp4" }));
+  const loop = await proxy.get("/loop.mp4");
+  assert.equal(loop.status, 502);
+  assert.equal(await codeOf(loop), "too_many_redirects");
+  assert.equal(proxy.seen.length, 6);
+  proxy.route("/hop/", (request, response) => {
+    const left = Number(request.target.slice(5));
+    return left === 0 ? media(FILE)(request, response) : send(response, 302, { location: `/hop/${left - 1}` });
+  });
+  const five = await proxy.get("/hop/5", { headers: { range: "bytes=1-2" } });
+  assert.equal(five.status, 206);
+  assert.equal(proxy.seen.at(-1)!.headers.get("range"), "bytes=1-2");
+  await five.body?.cancel();
+  const six = await proxy.get("/hop/6");
+  assert.equal(six.status, 502);
+  await six.body?.cancel();
+});
