@@ -1,8 +1,8 @@
 // Archives whose only copies are in a folder, and what is lost of them. Example: `await using test = await createFolderRig(25)`.
 // Runs on: Deno.
 
-import type { IdentifiedTarget } from "../runner/storage/identity.ts";
-import { runStorageTask } from "../runner/storage/tasks.ts";
+import type { IdentifiedTarget } from "../runner/archive/identity.ts";
+import { runStorageTask } from "../runner/archive/tasks.ts";
 import { createStorageRig, KEY, type StorageRig } from "./storage_rig.ts";
 
 export const ADDRESSED = { malId: 55825, episode: 1, fileKey: KEY };

@@ -1,7 +1,7 @@
 // Serves a storage folder the way a runner does, alone: `FOLDER_TOKEN=… deno run -A dev/folder_server.ts <folder>`.
 // Prints its address, and ends with its standard input. Runs on: Deno.
 
-import { serveFolderFile } from "../runner/storage/folder_files.ts";
+import { serveFolderFile } from "../runner/targets/folder/folder_files.ts";
 
 const [root = ""] = Deno.args;
 const token = Deno.env.get("FOLDER_TOKEN") ?? "";

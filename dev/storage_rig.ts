@@ -1,15 +1,15 @@
 // Archives on emulated accounts and a folder, recorded in a real database that is reached through the REST gateway, for tests of what
 // keeps them. Example: `await using rig = await createStorageRig(); await rig.archive(rig.targets(2))`. Runs on: Deno.
 
-import { createDiskBudget } from "../runner/job/disk_budget.ts";
-import { type ArchiveStore, createArchiveStore } from "../runner/storage/archive_store.ts";
-import { createHealthBook } from "../runner/storage/health.ts";
-import { identified, type IdentifiedTarget } from "../runner/storage/identity.ts";
-import { replicate } from "../runner/storage/replicate.ts";
-import { createSlots } from "../runner/storage/slots.ts";
-import { stageFile } from "../runner/storage/staged_file.ts";
-import { type StorageEnv, storageTargetsFromEnv } from "../runner/storage/targets_from_env.ts";
-import type { TaskTools } from "../runner/storage/tasks.ts";
+import { createDiskBudget } from "../runner/work_dir/disk_budget.ts";
+import { type ArchiveStore, createArchiveStore } from "../runner/archive/archive_store.ts";
+import { createHealthBook } from "../runner/archive/health.ts";
+import { identified, type IdentifiedTarget } from "../runner/archive/identity.ts";
+import { replicate } from "../runner/archive/replicate.ts";
+import { createSlots } from "../runner/transfer/slots.ts";
+import { stageFile } from "../runner/transfer/staged_file.ts";
+import { type StorageEnv, storageTargetsFromEnv } from "../runner/targets/index/targets_from_env.ts";
+import type { TaskTools } from "../runner/archive/tasks.ts";
 import { startGateway } from "./gateway/gateway.ts";
 import { makeProjectKeys } from "./gateway/keys.ts";
 import { createTestHub, type TestHub } from "./hub/test_hub.ts";

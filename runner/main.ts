@@ -6,7 +6,7 @@
 import { terminalLines } from "../core/terminal_text.ts";
 import { parseEnv } from "./env.ts";
 import { logEvents } from "./events.ts";
-import { hideFromChildren } from "./harden.ts";
+import { hideFromChildren } from "./process/harden.ts";
 import { showBars } from "./progress_bars.ts";
 import { startRunner } from "./service.ts";
 

@@ -1,4 +1,4 @@
-// S11, the host that serves and misserves: what the resolvers make of each of its items. The runner's part: runner/job/s11_test.ts.
+// S11, the host that serves and misserves: what the resolvers make of each of its items. The runner's part: runner/job/misbehaving_media_host_test.ts.
 import assert from "node:assert/strict";
 import { S11_FILES, S11_PLAYLISTS, type S11Clip, s11Host } from "../dev/sites/s11_media_host.ts";
 import { createSites, htmlResponse, type Site } from "../dev/sites/sites.ts";

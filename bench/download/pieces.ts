@@ -5,7 +5,7 @@
  */
 import { finishFile } from "../../runner/job/finish_file.ts";
 import { Progress } from "../../runner/job/progress.ts";
-import { openJobDir } from "../../runner/job/work_dir.ts";
+import { openJobDir } from "../../runner/work_dir/work_dir.ts";
 import { downloadMega } from "../../runner/download/mega.ts";
 import { chunkMac, decryptAt, importMegaKey, megaChunks } from "../../runner/download/mega_crypto.ts";
 import { startForwardProxy } from "../../runner/network/forward_proxy.ts";

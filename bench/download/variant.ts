@@ -1,9 +1,9 @@
 /** One measured download in a process of its own: `variant.ts runner|ffmpeg|aria2c|yt-dlp NAME ORIGIN`. Prints one JSON line. */
 import process from "node:process";
-import { createDiskBudget } from "../../runner/job/disk_budget.ts";
+import { createDiskBudget } from "../../runner/work_dir/disk_budget.ts";
 import { fetchSource } from "../../runner/job/fetch_source.ts";
 import { Progress } from "../../runner/job/progress.ts";
-import { openJobDir } from "../../runner/job/work_dir.ts";
+import { openJobDir } from "../../runner/work_dir/work_dir.ts";
 import { startForwardProxy } from "../../runner/network/forward_proxy.ts";
 import { createGuardedFetch } from "../../runner/network/guarded_fetch.ts";
 import { LARGE_SECONDS, SECONDS } from "./media.ts";

@@ -5,9 +5,9 @@
 import { createRepo, uploadFile } from "@huggingface/hub";
 import { createHash } from "node:crypto";
 import process from "node:process";
-import { replicate } from "../../runner/storage/replicate.ts";
-import { stageFile } from "../../runner/storage/staged_file.ts";
-import { storageTargetsFromEnv } from "../../runner/storage/targets_from_env.ts";
+import { replicate } from "../../runner/archive/replicate.ts";
+import { stageFile } from "../../runner/transfer/staged_file.ts";
+import { storageTargetsFromEnv } from "../../runner/targets/index/targets_from_env.ts";
 
 export interface VariantOrder {
   readonly kind: "ours" | "client" | "hash" | "abort";

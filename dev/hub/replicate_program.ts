@@ -2,10 +2,10 @@
 // Example: `deno run -A dev/hub/replicate_program.ts '{"path":"a.mp4","env":{…},"dieAt":"commit","when":"after","nth":1}'`.
 // Runs on: Deno.
 
-import { replicate } from "../../runner/storage/replicate.ts";
-import { stageFile } from "../../runner/storage/staged_file.ts";
-import type { Archive } from "../../runner/storage/target.ts";
-import { storageTargetsFromEnv } from "../../runner/storage/targets_from_env.ts";
+import { replicate } from "../../runner/archive/replicate.ts";
+import { stageFile } from "../../runner/transfer/staged_file.ts";
+import type { Archive } from "../../runner/targets/target.ts";
+import { storageTargetsFromEnv } from "../../runner/targets/index/targets_from_env.ts";
 
 export interface ReplicateOrder {
   readonly path: string;

@@ -5,7 +5,7 @@ import { readConfig } from "../../cf-proxy/env.ts";
 import { ARCHIVE_NAMES, parseArchiveEnv } from "../../functions/archive/env.ts";
 import { parseStreamingEnv, STREAMING_NAMES } from "../../functions/streaming/env.ts";
 import { parseEnv as parseRunnerEnv, RUNNER_NAMES } from "../../runner/env.ts";
-import { folderFromEnv, storageTargetsFromEnv } from "../../runner/storage/targets_from_env.ts";
+import { folderFromEnv, storageTargetsFromEnv } from "../../runner/targets/index/targets_from_env.ts";
 import { createTestDatabase } from "../test_database.ts";
 import { FILLED_ENV, filledEnvText } from "./filled_env.ts";
 import { PARTS, partValues } from "./parts.ts";

@@ -16,7 +16,7 @@ interface Ended {
 }
 
 const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
-  storage: ["dev/operator/with_dev_env.ts", "runner/storage/main.ts"],
+  storage: ["dev/operator/with_dev_env.ts", "runner/archive/main.ts"],
   sign: ["dev/sign_link.ts"],
   "provider:check": ["dev/operator/provider_check.ts"],
 };

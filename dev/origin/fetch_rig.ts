@@ -2,11 +2,11 @@
  * A hostile or broken host of one's own making, and the runner's way of fetching from it, without queue and storage.
  * Example: `await using rig = await startFetchRig((path) => …)`; `await rig.fetch("/a.m3u8")`. Runs on: Deno.
  */
-import { createDiskBudget } from "../../runner/job/disk_budget.ts";
+import { createDiskBudget } from "../../runner/work_dir/disk_budget.ts";
 import { fetchSource } from "../../runner/job/fetch_source.ts";
 import { Progress } from "../../runner/job/progress.ts";
 import type { FetchedSource } from "../../runner/job/source_tools.ts";
-import { openJobDir } from "../../runner/job/work_dir.ts";
+import { openJobDir } from "../../runner/work_dir/work_dir.ts";
 import { type Line, startForwardProxy } from "../../runner/network/forward_proxy.ts";
 import { createGuardedFetch } from "../../runner/network/guarded_fetch.ts";
 

@@ -2,7 +2,7 @@
 // (DENO_CERT). Prints the status, or the error. Example: `deno run -A dev/tls/put_program.ts https://localhost:8443/part a.bin`.
 // Runs on: Deno.
 
-import { PartSocket } from "../../runner/storage/part_socket.ts";
+import { PartSocket } from "../../runner/transfer/part_socket.ts";
 
 const [url = "", path = ""] = Deno.args;
 using socket = new PartSocket();

@@ -5,7 +5,7 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
-import { CHILD_ENV, kill, lastLines, machineFailure, readTail } from "../media/child.ts";
+import { CHILD_ENV, kill, lastLines, machineFailure, readTail } from "../process/child.ts";
 import type { Line } from "../network/forward_proxy.ts";
 
 /** Often when the end is near, seldom in a download of hours. */

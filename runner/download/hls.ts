@@ -4,7 +4,7 @@
  * Runs on: Deno.
  */
 import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
-import { saysDiskFull } from "../disk_words.ts";
+import { saysDiskFull } from "../work_dir/disk_full_text.ts";
 import { type Segment, segmentIv } from "../../core/hls/playlist.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";

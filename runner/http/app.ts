@@ -5,9 +5,9 @@
 import { type Context, Hono } from "hono";
 import type { Events } from "../events.ts";
 import type { ActiveJob } from "../loop/claim_loop.ts";
-import { QueueRefusal } from "../loop/queue.ts";
-import { type FolderFilesOptions, serveFolderFile } from "../storage/folder_files.ts";
-import type { TargetHealth } from "../storage/health.ts";
+import { QueueRefusal } from "../queue/queue.ts";
+import { type FolderFilesOptions, serveFolderFile } from "../targets/folder/folder_files.ts";
+import type { TargetHealth } from "../archive/health.ts";
 import type { EndedJob } from "./history.ts";
 import { renderMetrics } from "./metrics.ts";
 import type { TriggerReader, TriggerVideo } from "./trigger.ts";

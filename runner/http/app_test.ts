@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { signWebhook } from "../../core/webhook.ts";
 import { createEvents, type RunnerEvent } from "../events.ts";
-import { QueueRefusal } from "../loop/queue.ts";
+import { QueueRefusal } from "../queue/queue.ts";
 import { type AppOptions, createApp } from "./app.ts";
 import { createTriggerReader, isBearer, type TriggerVideo } from "./trigger.ts";
 

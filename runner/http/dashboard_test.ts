@@ -5,7 +5,7 @@ import { startBrowser } from "../../dev/browser.ts";
 import { createEvents } from "../events.ts";
 import { Progress } from "../job/progress.ts";
 import type { ActiveJob } from "../loop/claim_loop.ts";
-import type { Job } from "../loop/queue.ts";
+import type { Job } from "../queue/queue.ts";
 import { createApp } from "./app.ts";
 
 const HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';

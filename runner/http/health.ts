@@ -4,9 +4,9 @@
  * Example: `await checkHealth()` → ["queue: it refuses this key"]. Runs on: Deno.
  */
 import { shareFor } from "./share.ts";
-import { QueueRefusal } from "../loop/queue.ts";
-import type { HealthBook } from "../storage/health.ts";
-import type { IdentifiedTarget } from "../storage/identity.ts";
+import { QueueRefusal } from "../queue/queue.ts";
+import type { HealthBook } from "../archive/health.ts";
+import type { IdentifiedTarget } from "../archive/identity.ts";
 
 const KEPT_MS = 5000;
 const STORAGE_KEPT_MS = 30_000;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { QueueRefusal, QueueUnavailable } from "../loop/queue.ts";
-import { createHealthBook } from "../storage/health.ts";
-import { StorageError } from "../storage/storage_error.ts";
+import { QueueRefusal, QueueUnavailable } from "../queue/queue.ts";
+import { createHealthBook } from "../archive/health.ts";
+import { StorageError } from "../transfer/storage_error.ts";
 import { createHealthCheck, type HealthOptions } from "./health.ts";
 import { shareFor } from "./share.ts";
 

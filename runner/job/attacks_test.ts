@@ -433,7 +433,7 @@ Deno.test("a public name with a private address, and one that changes its mind â
 });
 
 Deno.test("children see no secret: the environment of ffmpeg and aria2c holds PATH and LC_ALL alone", async () => {
-  const { runChild } = await import("../media/child.ts");
+  const { runChild } = await import("../process/child.ts");
   let text = "";
   await runChild("env", [], {
     signal: new AbortController().signal,

@@ -552,7 +552,7 @@ Deno.test("MP4: the file cannot be made → disk_full, as where no name is left 
 });
 
 Deno.test("a child that floods stderr (400 MB) → its last words alone are kept, and its exit code counts", async () => {
-  const { runChild } = await import("../media/child.ts");
+  const { runChild } = await import("../process/child.ts");
   // Of this test's own heap and buffers: others run in the same process.
   const kept = () => Deno.memoryUsage().heapUsed + Deno.memoryUsage().external;
   const before = kept();

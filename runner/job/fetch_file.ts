@@ -10,7 +10,7 @@ import { type Look, look, lookAgain } from "../download/look.ts";
 import { hostHas, readSamples, type Sample, sampleSpans } from "../download/samples.ts";
 import type { Sniffed } from "../download/sniff.ts";
 import type { ProbeFormat } from "../media/verify.ts";
-import { FIRST_RESERVATION_BYTES } from "./disk_budget.ts";
+import { FIRST_RESERVATION_BYTES } from "../work_dir/disk_budget.ts";
 import { finishFile } from "./finish_file.ts";
 import {
   type FetchedSource,

@@ -3,17 +3,17 @@ import { readClip } from "../../dev/origin/clip.ts";
 import { ranged } from "../../dev/origin/fetch_rig.ts";
 import { KeepstreamError } from "../../core/errors.ts";
 import { createEvents } from "../events.ts";
-import { type Job, QueueRefusal } from "../loop/queue.ts";
-import { Cancelled } from "../loop/stop_reasons.ts";
-import { createHealthBook } from "../storage/health.ts";
-import { createSlots } from "../storage/slots.ts";
-import type { StagedFile } from "../storage/staged_file.ts";
-import type { PutOptions, StorageTarget } from "../storage/target.ts";
-import { createDiskBudget } from "./disk_budget.ts";
+import { type Job, QueueRefusal } from "../queue/queue.ts";
+import { Cancelled } from "./stop_reasons.ts";
+import { createHealthBook } from "../archive/health.ts";
+import { createSlots } from "../transfer/slots.ts";
+import type { StagedFile } from "../transfer/staged_file.ts";
+import type { PutOptions, StorageTarget } from "../targets/target.ts";
+import { createDiskBudget } from "../work_dir/disk_budget.ts";
 import { Progress } from "./progress.ts";
 import { type JobRun, type JobTools, runJob } from "./run_job.ts";
 import { startForwardProxy } from "../network/forward_proxy.ts";
-import { openJobDir } from "./work_dir.ts";
+import { openJobDir } from "../work_dir/work_dir.ts";
 
 const SHA = "ab".repeat(32);
 

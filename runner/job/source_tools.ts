@@ -3,13 +3,13 @@ import type { TargetPolicy } from "../../core/url_policy.ts";
 import { type Resolved, resolveServer } from "../../sources/resolvers/index.ts";
 import { parseMegaLink } from "../../sources/resolvers/mega.ts";
 import { solveMegaChallenge } from "../download/mega_proof.ts";
-import type { Candidate } from "../loop/queue.ts";
+import type { Candidate } from "../queue/queue.ts";
 import type { FinalFile } from "../media/fast_start.ts";
 import type { Line } from "../network/forward_proxy.ts";
 import type { Fetch, MediaRequest } from "../network/guarded_fetch.ts";
-import type { Reservation } from "./disk_budget.ts";
+import type { Reservation } from "../work_dir/disk_budget.ts";
 import type { Progress } from "./progress.ts";
-import type { JobDir } from "./work_dir.ts";
+import type { JobDir } from "../work_dir/work_dir.ts";
 
 const RESOLVE_TIMEOUT_MS = 30_000;
 /** With a proof of work, which has a limit of its own. */

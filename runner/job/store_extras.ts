@@ -1,9 +1,9 @@
 /** Puts poster and sprite sheet beside every copy of the archive. The episode is served with or without. Runs on: Deno. */
 import { redactText } from "../../core/redact.ts";
 import { type Extra, makeExtras } from "../media/extras.ts";
-import { extraAddress } from "../storage/extras.ts";
-import { stageSmall } from "../storage/staged_file.ts";
-import type { Archive, PutOptions, StorageTarget } from "../storage/target.ts";
+import { extraAddress } from "../targets/extras.ts";
+import { stageSmall } from "../transfer/staged_file.ts";
+import type { Archive, PutOptions, StorageTarget } from "../targets/target.ts";
 
 export async function storeExtras(
   video: { path: string; durationSeconds: number },

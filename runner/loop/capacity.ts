@@ -2,8 +2,8 @@
  * How many more jobs can come to an end here: there is a storage target to write to, and room in the work directory.
  * Example: `await createCapacity(parts)()` → { jobs: 0, missing: { code: "disk_full", reason: "…" } }. Runs on: Deno.
  */
-import type { DiskBudget } from "../job/disk_budget.ts";
-import type { HealthBook } from "../storage/health.ts";
+import type { DiskBudget } from "../work_dir/disk_budget.ts";
+import type { HealthBook } from "../archive/health.ts";
 
 /** How long what is kept for other jobs to go on with may fill a disk on which nothing fits and nothing runs. */
 const KEPT_ON_FULL_DISK_MS = 60_000;

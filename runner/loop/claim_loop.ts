@@ -5,7 +5,7 @@
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
 import type { Events } from "../events.ts";
-import { DiskFull } from "../job/disk_budget.ts";
+import { DiskFull } from "../work_dir/disk_budget.ts";
 import { Progress, type ProgressRow } from "../job/progress.ts";
 import type { JobRun } from "../job/run_job.ts";
 import {
@@ -16,9 +16,9 @@ import {
   type Queue,
   QueueRefusal,
   QueueUnavailable,
-} from "./queue.ts";
+} from "../queue/queue.ts";
 import type { Capacity } from "./capacity.ts";
-import { Cancelled, Stopped } from "./stop_reasons.ts";
+import { Cancelled, Stopped } from "../job/stop_reasons.ts";
 
 const TICK_MS = 1000;
 /** A lease is renewed when a third of it is used, so that two lost heartbeats are survived. */

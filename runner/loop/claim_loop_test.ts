@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createEvents, type RunnerEvent } from "../events.ts";
 import { startClaimLoop } from "./claim_loop.ts";
-import { type Job, type Queue, QueueUnavailable } from "./queue.ts";
+import { type Job, type Queue, QueueUnavailable } from "../queue/queue.ts";
 
 const JOB: Job = {
   id: "4ff4e4b2-b80d-4133-a8f6-8967071db4e0",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { KeepstreamError } from "../../core/errors.ts";
-import { runChildForText, runChildOrThrow } from "./child.ts";
+import { runChildForText, runChildOrThrow } from "../process/child.ts";
 import { probeMedia } from "./verify.ts";
 
 const { signal } = new AbortController();

@@ -2,7 +2,7 @@
  * A poster and a sheet of small pictures for a player's seek bar, from the archived file's key frames alone.
  * Example: `sprite.vtt` says `00:00:02.000 --> 00:00:04.000` / `<key>.sprite.jpg#xywh=160,0,160,90`. Runs on: Deno with ffmpeg on PATH.
  */
-import { runChildOrThrow } from "./child.ts";
+import { runChildOrThrow } from "../process/child.ts";
 
 const TILE = { width: 160, height: 90, columns: 10, rows: 10 } as const;
 const MIN_INTERVAL_SECONDS = 2;

@@ -8,7 +8,7 @@ import { mp4Language } from "./language.ts";
 import { readSampleTimes } from "./sample_times.ts";
 import { findProblem, parseProbe, probeMedia, verifyMedia } from "./verify.ts";
 import { joinWebVtt } from "./web_vtt.ts";
-import { runChildOrThrow } from "./child.ts";
+import { runChildOrThrow } from "../process/child.ts";
 
 const signal = new AbortController().signal;
 

@@ -7,7 +7,7 @@ import { Buffer } from "node:buffer";
 import { KeepstreamError } from "../../core/errors.ts";
 import type { DownloadedRendition, PlacedSegment } from "../download/hls.ts";
 import { tsStartSeconds } from "../download/ts_span.ts";
-import { runChildOrThrow } from "./child.ts";
+import { runChildOrThrow } from "../process/child.ts";
 import { mp4Language } from "./language.ts";
 import { probeMedia } from "./verify.ts";
 import { joinWebVtt } from "./web_vtt.ts";

@@ -4,7 +4,7 @@
  * KeepstreamError naming the track. Runs on: Deno with ffprobe on PATH.
  */
 import { KeepstreamError } from "../../core/errors.ts";
-import { lastLines, runChildForText } from "./child.ts";
+import { lastLines, runChildForText } from "../process/child.ts";
 import { MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
 import { findForeignBytes } from "./foreign_bytes.ts";
 import { readSampleTables } from "./sample_tables.ts";

@@ -107,15 +107,15 @@ Deno.test("container: the permissions deny every private IPv4 network, and allow
 
 Deno.test("hideFromChildren: another process of the same user cannot read the runner's environment", async () => {
   const root = Deno.uid() === 0;
-  const code = `import { hideFromChildren } from "${ROOT}runner/harden.ts";
+  const code = `import { hideFromChildren } from "${ROOT}runner/process/harden.ts";
     const cat = () => new Deno.Command("cat", { args: ["/proc/" + Deno.pid + "/environ"], stdout: "piped", stderr: "null" }).output();
     const before = new TextDecoder().decode((await cat()).stdout).includes("SECRET_OF_THE_TEST");
     const hidden = hideFromChildren();
     const after = new TextDecoder().decode((await cat()).stdout).includes("SECRET_OF_THE_TEST");
     console.log(JSON.stringify({ before, hidden, after }));`;
   const dir = await Deno.makeTempDir();
-  await Deno.copyFile(`${ROOT}runner/harden.ts`, `${dir}/harden.ts`);
-  await Deno.writeTextFile(`${dir}/t.ts`, code.replace(`${ROOT}runner/harden.ts`, "./harden.ts"));
+  await Deno.copyFile(`${ROOT}runner/process/harden.ts`, `${dir}/harden.ts`);
+  await Deno.writeTextFile(`${dir}/t.ts`, code.replace(`${ROOT}runner/process/harden.ts`, "./harden.ts"));
   await Deno.chmod(dir, 0o755);
   if (root) await Deno.copyFile(Deno.execPath(), `${dir}/deno`); // where everybody may run it from
   const output = await new Deno.Command(root ? `${dir}/deno` : Deno.execPath(), {
@@ -201,7 +201,7 @@ Deno.test("every name that the runner, its README and its compose file read or s
   const names = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => match[1]!);
   const used = [
     ...names(await read("runner/env.ts"), /^ {2}([A-Z][A-Z0-9_]+): /gm),
-    ...names(await read("runner/storage/targets_from_env.ts"), /\b((?:HF|S3|STORAGE)_[A-Z0-9_]*[A-Z0-9])\b/g),
+    ...names(await read("runner/targets/index/targets_from_env.ts"), /\b((?:HF|S3|STORAGE)_[A-Z0-9_]*[A-Z0-9])\b/g),
     ...names(await read("runner/space/compose.yaml"), /^ {6}([A-Z][A-Z0-9_]+): /gm),
     ...names(await read("runner/space/README.md"), /`([A-Z][A-Z0-9]*_[A-Z0-9_]+?)(?:_?1…N)?`/g),
   ].map((name) => /^HF_(TOKEN_STORAGE|STORAGE_USERNAME)$/.test(name) ? `${name}_1` : name);

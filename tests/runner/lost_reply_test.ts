@@ -5,7 +5,7 @@ import { makeProjectKeys } from "../../dev/gateway/keys.ts";
 import { createTestDatabase } from "../../dev/test_database.ts";
 import { createEvents } from "../../runner/events.ts";
 import { startClaimLoop } from "../../runner/loop/claim_loop.ts";
-import { createQueue, type Job } from "../../runner/loop/queue.ts";
+import { createQueue, type Job } from "../../runner/queue/queue.ts";
 import { type Call, startFront, type Verdict } from "./front.ts";
 
 /** A queue with two jobs, behind a front that does `strike` to the runner's calls. */

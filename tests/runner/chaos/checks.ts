@@ -8,7 +8,7 @@ import { brokenInvariants } from "../../queue/model/invariants.ts";
 import type { Stage } from "./stage.ts";
 import { moveTimeOn } from "./sweeper.ts";
 
-const STORAGE_TASKS = new URL("../../../runner/storage/main.ts", import.meta.url).pathname;
+const STORAGE_TASKS = new URL("../../../runner/archive/main.ts", import.meta.url).pathname;
 
 type Copy = { repo: string; path: string; sha256: string };
 

@@ -1,0 +1,357 @@
+// Stores, rows and journals that mean harm: what they say is checked before anything follows from it.
+
+import assert from "node:assert/strict";
+import { type Bend, bentFetch } from "../../dev/bent_fetch.ts";
+import { createTestHub } from "../../dev/hub/test_hub.ts";
+import { createFolderTarget } from "../targets/folder/folder_target.ts";
+import { createHubTarget } from "../targets/hub/hub_target.ts";
+import { replicate } from "./replicate.ts";
+import { sleep, waitAsked } from "../transfer/retry.ts";
+import { createS3Target } from "../targets/s3/s3_target.ts";
+import { createSlots } from "../transfer/slots.ts";
+import { stageFile } from "../transfer/staged_file.ts";
+import { StorageError } from "../transfer/storage_error.ts";
+import type { StorageTarget } from "../targets/target.ts";
+import { storageTargetsFromEnv } from "../targets/index/targets_from_env.ts";
+
+const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
+const PART = 1 << 18;
+const SIZE = 4 * PART + 1000;
+
+async function createBench(bend: Bend, options: { endpoint?: (url: string) => string } = {}) {
+  const test = await createTestHub({ accounts: ["alice"], chunkBytes: PART });
+  const { fetch, sent } = bentFetch(bend, Infinity);
+  const retry = {
+    fetch,
+    times: { attempts: 2, silenceMs: 5000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 },
+    sleep,
+    random: Math.random,
+  };
+  const target = createHubTarget({
+    endpoint: options.endpoint?.(test.hub.url) ?? test.hub.url,
+    username: "alice",
+    token: "hf_aliceToken",
+    repoPrefix: "archive",
+    account: 1,
+    retry,
+  });
+  const file = await stageFile((await test.file("a.mp4", SIZE)).path);
+  const address = target.address(ARCHIVE);
+  return {
+    test,
+    target,
+    file,
+    address,
+    sent,
+    retry,
+    put: () => target.put(file, address, { slots: createSlots(6) }),
+    [Symbol.asyncDispose]: () => test[Symbol.asyncDispose](),
+  };
+}
+
+async function refusalOf(running: Promise<unknown>): Promise<StorageError> {
+  const error = await running.then(() => null, (reason) => reason);
+  assert.ok(error instanceof StorageError, `a StorageError, not ${error}`);
+  return error;
+}
+
+const isBatch = (request: Request) => request.url.endsWith("/objects/batch");
+const path = (request: Request) => new URL(request.url).pathname;
+
+/** The batch call's real answer with its upload action changed. */
+// deno-lint-ignore no-explicit-any
+const withAction = (change: (action: any) => void): Bend => (request, pass) =>
+  !isBatch(request) ? null : pass().then(async (answer) => {
+    const body = await answer.json();
+    change(body.objects[0].actions.upload);
+    return Response.json(body);
+  });
+
+for (
+  const [what, bend] of [
+    ["an answer of ten gigabytes", (request) => {
+      if (!isBatch(request)) return null;
+      let left = 10_000;
+      const megabyte = new Uint8Array(1 << 20).fill(32);
+      return new Response(
+        new ReadableStream({ pull: (controller) => left-- > 0 ? controller.enqueue(megabyte) : controller.close() }),
+      );
+    }],
+    [
+      "a million addresses",
+      withAction((action) => {
+        const part = action.header["00001"];
+        action.header = { chunk_size: "1" };
+        for (let number = 1; number <= SIZE; number++) action.header[number] = part.slice(0, 60);
+      }),
+    ],
+    [
+      "parts of half a byte",
+      withAction((action) => {
+        const part = action.header["00001"];
+        action.header = { chunk_size: "131000.5" };
+        for (let number = 1; number <= Math.ceil(SIZE / 131000.5); number++) action.header[number] = part;
+      }),
+    ],
+    [
+      "addresses of other parts",
+      withAction((action) => {
+        action.header["00099"] = action.header["00001"];
+        delete action.header["00001"];
+      }),
+    ],
+  ] as readonly (readonly [string, Bend])[]
+) {
+  Deno.test(`hub: put where the upload is planned with ${what} → refused, nothing sent`, async () => {
+    await using bench = await createBench(bend);
+    assert.equal((await refusalOf(bench.put())).problem, "slow");
+    assert.equal(bench.test.uploadedBytes(), 0);
+  });
+}
+
+for (
+  const [what, change] of [
+    ["a private part address", (action) => action.header["00003"] = "http://169.254.169.254/latest"],
+    ["a completion on this machine", (action) => action.href = "http://127.0.0.1:7860/trigger"],
+    ["a part address without TLS", (action) => action.header["00001"] = "http://cdn.test/x"],
+    ["a part address with user information", (action) => action.header["00001"] = "https://a:b@cdn.test/x"],
+    // deno-lint-ignore no-explicit-any
+  ] as readonly (readonly [string, (action: any) => void])[]
+) {
+  Deno.test(`hub: put where the Hub answers ${what} → refused, nothing sent`, async () => {
+    // The Hub is a public one here, whose answers come from the emulator.
+    const bend: Bend = async (request) => {
+      const real = new URL(request.url);
+      if (real.origin !== "https://hub.test") return new Response("reached", { status: 418 });
+      const body = path(request).endsWith("/objects/batch")
+        ? {
+          objects: [{
+            oid: sha256,
+            actions: {
+              upload: {
+                href: "https://hub.test/complete",
+                header: Object.fromEntries([["chunk_size", `${PART}`], ...parts]),
+              },
+            },
+          }],
+        }
+        : path(request).endsWith("/paths-info/main")
+        ? []
+        : null;
+      // deno-lint-ignore no-explicit-any
+      if (body && "objects" in body) change((body as any).objects[0].actions.upload);
+      return await Promise.resolve(body ? Response.json(body) : new Response("reached", { status: 418 }));
+    };
+    const parts = [1, 2, 3, 4, 5].map((number) => [`0000${number}`, `https://cdn.test/${number}`]);
+    await using bench = await createBench(bend, { endpoint: () => "https://hub.test" });
+    const { sha256 } = bench.file;
+    const error = await refusalOf(bench.put());
+    assert.match(error.message, /address/);
+    assert.equal(error.problem, "slow");
+    assert.deepEqual(bench.sent.filter((line) => line.startsWith("PUT")), []);
+    assert.doesNotMatch(bench.sent.join("\n"), /trigger|latest|\/complete/);
+  });
+}
+
+Deno.test("hub: read that is sent on to a private address, or round and round → refused, not followed", async () => {
+  for (const location of ["http://169.254.169.254/latest/meta-data", "http://127.0.0.1:1/x", "/datasets/loop"]) {
+    const bend: Bend = () => new Response(null, { status: 302, headers: { location } });
+    await using bench = await createBench(bend, { endpoint: () => "https://hub.test" });
+    await refusalOf(bench.target.read(bench.address));
+    assert.ok(bench.sent.every((line) => line.startsWith("GET /datasets/")), bench.sent.join());
+    assert.ok(bench.sent.length <= 5);
+  }
+});
+
+Deno.test("hub: a call that is sent elsewhere → told, not followed, and the token stays", async () => {
+  let reached = 0;
+  const elsewhere = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => {
+    reached++;
+    return Response.json([]);
+  });
+  const location = `http://127.0.0.1:${elsewhere.addr.port}/`;
+  await using bench = await createBench((request) =>
+    path(request).includes("paths-info") || path(request).includes("whoami") ? Response.redirect(location, 307) : null
+  );
+  assert.match((await refusalOf(bench.target.find(bench.address))).message, /307/);
+  assert.match((await refusalOf(bench.target.probe())).message, /307/);
+  assert.equal(reached, 0);
+  await elsewhere.shutdown();
+});
+
+Deno.test("hub: a list whose next page is somewhere else, or that never ends → refused, the token stays", async () => {
+  for (const next of ["http://127.0.0.1:1/api/next", null]) {
+    const bend: Bend = (request) => {
+      if (path(request).includes("whoami")) return null;
+      assert.equal(
+        new URL(request.url).port === "1" && request.headers.has("authorization"),
+        false,
+        "the token is sent",
+      );
+      const link = `<${next ?? request.url}>; rel="next"`;
+      return Response.json([], { headers: { link } });
+    };
+    await using bench = await createBench(bend);
+    await refusalOf(bench.target.probe());
+    await refusalOf(bench.target.removeTitle({ malId: 55825 }));
+    assert.ok(bench.sent.length < 10_000, "it ended");
+  }
+});
+
+Deno.test("hub: a commit id that is none → refused: it would become part of addresses", async () => {
+  await using bench = await createBench((request, pass) =>
+    !path(request).includes("/commit/") && !path(request).includes("paths-info")
+      ? null
+      : pass().then(async (answer) => {
+        const text = (await answer.text()).replace(/[0-9a-f]{40}/g, "../../../api/whoami-v2");
+        return new Response(text, { status: answer.status });
+      })
+  );
+  assert.match((await refusalOf(bench.put())).message, /not what the Hub documents/);
+});
+
+Deno.test("hub: an ETag of a kilobyte and more → no ETag, nothing of it in the journal", async () => {
+  await using bench = await createBench((request, pass) =>
+    request.method !== "PUT"
+      ? null
+      : pass().then((answer) => new Response(null, { status: answer.status, headers: { etag: "e".repeat(5000) } }))
+  );
+  assert.match((await refusalOf(bench.put())).message, /no ETag/);
+  const [journal = ""] = [...Deno.readDirSync(`${bench.test.dir}/work`)].map((entry) => entry.name)
+    .filter((name) => name.endsWith(".upload"));
+  assert.doesNotMatch(await Deno.readTextFile(`${bench.test.dir}/work/${journal}`), /eeee/);
+});
+
+Deno.test("hub: journals that were tampered with, or come from another release → not believed, stored whole", async () => {
+  await using bench = await createBench(() => null);
+  const head = { sha256: bench.file.sha256, sizeBytes: SIZE };
+  const plan = {
+    href: "http://127.0.0.1:1/complete",
+    multipart: { partBytes: PART, addresses: { 1: "http://127.0.0.1:1/part" } },
+    headers: {},
+    verifyHref: null,
+    expiresAt: null,
+  };
+  const journals: unknown[][] = [
+    [{ ...head, plan: { url: "of another release" } }],
+    [{ ...head, plan: null }],
+    [{ ...head, plan }], // addresses that do not cover the file
+    [{ ...head, plan: { ...plan, multipart: { ...plan.multipart, partBytes: -1 } } }],
+    [{ ...head, plan: { ...plan, multipart: "all" } }],
+    ["text", 1, null],
+  ];
+  for (const lines of journals) {
+    const journal = `${bench.file.path}.hub-alice.upload`;
+    await Deno.writeTextFile(journal, lines.map((line) => JSON.stringify(line)).join("\n"));
+    await bench.put();
+    await bench.target.remove(bench.address);
+  }
+  // Confirmations that cannot be: of parts there are not, without an ETag, of no number.
+  const stop = new AbortController();
+  await bench.target.put(bench.file, bench.address, {
+    slots: createSlots(1),
+    signal: stop.signal,
+    onProgress: (bytes) => bytes >= 2 * PART && stop.abort(new Error("stop")),
+  }).catch(() => {});
+  const journal = `${bench.file.path}.hub-alice.upload`;
+  const confirmed = [{ part: 77, etag: "x" }, { part: 0, etag: "x" }, { part: 2.5, etag: "x" }, { part: 4 }, [], null];
+  await Deno.writeTextFile(journal, confirmed.map((line) => `${JSON.stringify(line)}\n`).join(""), { append: true });
+  const progress: number[] = [];
+  await bench.target.put(bench.file, bench.address, {
+    slots: createSlots(1),
+    onProgress: (bytes) => void progress.push(bytes),
+  });
+  assert.ok(progress.every((bytes) => bytes <= SIZE), "nothing is counted that is not there");
+  assert.equal((await bench.target.find(bench.address))?.sha256, bench.file.sha256);
+});
+
+Deno.test("every kind: an address of a row that leaves its place → refused before anything is touched", async () => {
+  await using bench = await createBench(() => null);
+  const root = `${bench.test.dir}/folder`;
+  await Deno.mkdir(root);
+  await Deno.writeTextFile(`${bench.test.dir}/secret.mp4`, "not yours");
+  const touched: string[] = [];
+  const retry = { ...bench.retry, fetch: ((input) => (touched.push(String(input)), fetch(input))) as typeof fetch };
+  const s3 = createS3Target({
+    endpoint: "http://127.0.0.1:1",
+    bucket: "shelf",
+    region: "auto",
+    accessKeyId: "a",
+    secretAccessKey: "b",
+    repoPrefix: "archive",
+    account: 2,
+    retry,
+  });
+  const hub = createHubTarget({
+    endpoint: "http://127.0.0.1:1",
+    username: "alice",
+    token: "hf_aliceToken",
+    repoPrefix: "archive",
+    account: 1,
+    retry,
+  });
+  const folder = createFolderTarget({
+    root,
+    folderName: "folder",
+    baseUrl: "http://x",
+    repoPrefix: "archive",
+    account: 3,
+  });
+  const owners: readonly (readonly [StorageTarget, string])[] = [[hub, "alice"], [s3, "shelf"], [folder, "folder"]];
+  for (const [target, owner] of owners) {
+    for (
+      const address of [
+        { repo: `${owner}/..`, path: "secret.mp4" },
+        { repo: `${owner}/archive-1/../..`, path: "secret.mp4" },
+        { repo: `${owner}/archive-1`, path: "../../secret.mp4" },
+        { repo: `${owner}/archive-1`, path: "1/./ep1/x.mp4" },
+        { repo: "somebody/archive-1", path: "1/ep1/x.mp4" },
+        { repo: `${owner}/archive-1`, path: "1//x.mp4" },
+        { repo: `${owner}/archive-1?x=`, path: "1/ep1/x.mp4" },
+        { repo: owner, path: "1/ep1/x.mp4" },
+      ]
+    ) {
+      for (const run of [() => target.read(address), () => target.remove(address), () => target.find(address)]) {
+        const error = await refusalOf((async () => await run())());
+        assert.equal(error.problem, "refused", `${target.name} ${JSON.stringify(address)}`);
+      }
+    }
+  }
+  assert.deepEqual(touched, []);
+  assert.equal(await Deno.readTextFile(`${bench.test.dir}/secret.mp4`), "not yours");
+});
+
+Deno.test("waitAsked tells whole seconds of a day at most, whatever a server asks for", () => {
+  const now = Date.parse("2026-01-01T00:00:00Z");
+  const asked = (headers: Record<string, string>) => waitAsked(new Headers(headers), now);
+  assert.equal(asked({ "retry-after": "7" }), 7);
+  assert.equal(asked({ "retry-after": "99999999999999999999" }), 86_400);
+  assert.equal(asked({ ratelimit: '"api";r=0;t=99999999999' }), 86_400);
+  assert.equal(waitAsked(new Headers({ "retry-after": new Date(now + 5000).toUTCString() }), now + 300), 5);
+  assert.equal(asked({ "retry-after": "-5" }), null);
+  assert.equal(asked({ "retry-after": "soon" }), null);
+});
+
+Deno.test("hub: a refusal that would write to an operator's terminal → told in plain text", async () => {
+  const text = "no \u001b[2J\u001b]0;owned\u0007\u009b31m more\r\nX: y";
+  await using bench = await createBench((request) =>
+    isBatch(request) ? Response.json({ error: text }, { status: 403 }) : null
+  );
+  const { message } = await refusalOf(bench.put());
+  assert.equal(message, "hub:alice: asking for upload addresses: 403 no [2J ]0;owned 31m more X: y");
+});
+
+Deno.test("hub: accounts whose names differ in a sign alone keep journals of their own", async () => {
+  const names = ["ann_b", "ann-b"];
+  await using test = await createTestHub({ accounts: names, chunkBytes: PART });
+  const size = 40 * PART;
+  const file = await stageFile((await test.file("a.mp4", size)).path);
+  const targets = storageTargetsFromEnv(test.env);
+  const stop = new AbortController();
+  const onProgress = (bytes: number) => void (bytes > size && stop.abort(new Error("stop")));
+  await assert.rejects(replicate(file, ARCHIVE, { targets, signal: stop.signal, onProgress }), /stop/);
+  const { copies } = await replicate(file, ARCHIVE, { targets });
+  assert.equal(copies.length, 2);
+  const resent = test.uploadedBytes() - 2 * size;
+  assert.ok(resent <= 6 * PART, `${resent / PART} parts were sent twice`);
+});

@@ -1,0 +1,37 @@
+// `deno task storage …`: the operator's storage tasks, with the runner's own environment. Runs on: Deno.
+
+import { terminalLines } from "../../core/terminal_text.ts";
+import { parseEnv } from "../env.ts";
+import { createDiskBudget } from "../work_dir/disk_budget.ts";
+import { createArchiveStore } from "./archive_store.ts";
+import { createHealthBook } from "./health.ts";
+import { identified } from "./identity.ts";
+import { PART_STREAMS } from "./replicate.ts";
+import { createSlots } from "../transfer/slots.ts";
+import { storageTargetsFromEnv } from "../targets/index/targets_from_env.ts";
+import { runStorageTask, USAGE } from "./tasks.ts";
+import { startVerifyBar } from "./verify_bar.ts";
+
+if (Deno.args.some((arg) => arg === "--help" || arg === "-h")) {
+  console.log(USAGE); // needs no environment
+  Deno.exit(0);
+}
+try {
+  const env = parseEnv(Deno.env.toObject());
+  await Deno.mkdir(env.workDir, { recursive: true });
+  const store = createArchiveStore({ url: env.supabaseUrl, key: env.supabaseKey, worker: env.name });
+  const code = await runStorageTask(Deno.args, {
+    store,
+    targets: storageTargetsFromEnv(env.storage).map((target) => identified(target, { store, now: Date.now })),
+    slots: createSlots(PART_STREAMS),
+    health: createHealthBook({ now: Date.now }),
+    workDir: env.workDir,
+    disk: createDiskBudget(env.workDir),
+    print: (line) => console.log(terminalLines(line)),
+    ...(Deno.stdout.isTerminal() && { startBar: startVerifyBar }),
+  });
+  Deno.exit(code);
+} catch (error) {
+  console.error(terminalLines(error instanceof Error ? error.message : String(error)));
+  Deno.exit(1);
+}

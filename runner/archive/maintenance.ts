@@ -1,0 +1,51 @@
+// What a running runner does for its archives between jobs: asks the targets how they are, and repairs what lacks a copy.
+// Example: `const maintenance = startMaintenance(tools)`, later `await maintenance.stop()`. Runs on: Deno.
+
+import { repairOnce, type RepairTools } from "./repair.ts";
+import { probeTargets } from "./health.ts";
+import { removeObsolete } from "./obsolete.ts";
+import { sleep } from "../transfer/retry.ts";
+
+const REPAIR_EVERY_MS = 60_000;
+const PROBE_EVERY_MS = 600_000;
+
+export interface MaintenanceTools extends Omit<RepairTools, "signal"> {
+  /** Told when a round could not be finished, for example because the database is away; the next round tries again. */
+  readonly onError: (error: unknown) => void;
+  readonly repairEveryMs?: number;
+}
+
+export interface Maintenance {
+  stop(): Promise<void>;
+}
+
+export function startMaintenance(tools: MaintenanceTools): Maintenance {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const running = (async () => {
+    let probedAt = -Infinity;
+    let planned = false;
+    while (!signal.aborted) {
+      try {
+        if (performance.now() - probedAt >= PROBE_EVERY_MS) {
+          await probeTargets(tools.targets, { health: tools.health, signal });
+          probedAt = performance.now();
+        }
+        // A target that is new, or is back under its name, gets a copy of everything there is.
+        if (!planned) await tools.store.planRepairs(tools.targets.map((target) => target.name));
+        planned = true;
+        while (!signal.aborted && (await repairOnce({ ...tools, signal })).verified > 0);
+        await removeObsolete({ ...tools, signal });
+      } catch (error) {
+        if (!signal.aborted) tools.onError(error);
+      }
+      await sleep(tools.repairEveryMs ?? REPAIR_EVERY_MS, signal).catch(() => {}); // stopped
+    }
+  })();
+  return {
+    async stop() {
+      stopping.abort(new Error("the runner stops"));
+      await running;
+    },
+  };
+}

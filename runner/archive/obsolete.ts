@@ -1,0 +1,31 @@
+// Removes the copies that a new archive of the same video has replaced, where they lie at another address.
+// Example: `await removeObsolete({ store, targets })`. Runs on: Deno.
+
+import type { ArchiveStore } from "./archive_store.ts";
+import { removeWithExtras } from "../targets/extras.ts";
+import type { StorageTarget } from "../targets/target.ts";
+
+/** Returns how many were removed. One that cannot be removed now is handed out again later, and ends none of the others. */
+export async function removeObsolete(
+  { store, targets, signal, onError }: {
+    store: Pick<ArchiveStore, "claimObsolete" | "forgetObsolete">;
+    targets: readonly StorageTarget[];
+    signal?: AbortSignal;
+    onError: (error: unknown) => void;
+  },
+): Promise<number> {
+  let removed = 0;
+  for (const copy of await store.claimObsolete(targets.map((target) => target.name))) {
+    const target = targets.find((candidate) => candidate.name === copy.target);
+    if (target === undefined) continue;
+    try {
+      await removeWithExtras({ target, address: copy.address }, signal === undefined ? {} : { signal });
+      await store.forgetObsolete(copy.id);
+      removed++;
+    } catch (error) {
+      signal?.throwIfAborted();
+      onError(error);
+    }
+  }
+  return removed;
+}

@@ -1,0 +1,258 @@
+// Brings every archive back to one copy per target: reads a living copy once, and puts it wherever one is missing.
+// Example: `while ((await repairOnce(tools)).claimed > 0);`. Runs on: Deno.
+
+import { createHash } from "node:crypto";
+import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
+import { redactText } from "../../core/redact.ts";
+import { type DiskBudget, FIRST_RESERVATION_BYTES, type Reservation } from "../work_dir/disk_budget.ts";
+import { openRepairDir } from "../work_dir/work_dir.ts";
+import type { ArchiveStore, Repair, RepairOutcome } from "./archive_store.ts";
+import { copyExtras, removeWithExtras } from "../targets/extras.ts";
+import type { HealthBook } from "./health.ts";
+import type { Slots } from "../transfer/slots.ts";
+import type { StagedFile } from "../transfer/staged_file.ts";
+import { type Problem, StorageError } from "../transfer/storage_error.ts";
+import type { LockRepo, StorageTarget, StoredCopy } from "../targets/target.ts";
+
+const CLAIM_AT_ONCE = 10;
+const HEARTBEAT_MS = 120_000;
+/** A copy for a target that this runner does not know is another runner's work. */
+const FOREIGN_RETRY_SECONDS = 900;
+/** Nothing is wrong with the file, but with the whole target: a person has to look, and no attempt is used up meanwhile. */
+const TARGET_PROBLEMS: ReadonlySet<Problem> = new Set(["auth", "quota", "abuse", "identity", "invisible"]);
+const TARGET_RETRY_SECONDS = 600;
+const SOURCES_RETRY_SECONDS = 3600;
+
+export interface RepairTools {
+  readonly store: ArchiveStore;
+  readonly targets: readonly StorageTarget[];
+  readonly slots: Slots;
+  readonly health: HealthBook;
+  /** Where archives lie while they are put elsewhere, a directory each. */
+  readonly workDir: string;
+  /** Of that directory's disk, shared with the jobs of the process. */
+  readonly disk: DiskBudget;
+  readonly lockRepo?: LockRepo;
+  readonly signal?: AbortSignal;
+  readonly onOutcome?: (repair: Repair, outcome: RepairOutcome) => void;
+}
+
+export interface Repaired {
+  readonly claimed: number;
+  readonly verified: number;
+  readonly failed: number;
+}
+
+/** Claims a few repairs and works them off; copies of one archive share one download. */
+export async function repairOnce(tools: RepairTools): Promise<Repaired> {
+  const repairs = await tools.store.claimRepairs(CLAIM_AT_ONCE);
+  const outcomes: RepairOutcome["state"][] = [];
+  const lost = new AbortController();
+  const heartbeat = setInterval(async () => {
+    const gone = await tools.store.extendRepairs(repairs).catch(() => []); // the next beat tries again; minutes are left
+    if (gone.length === repairs.length) lost.abort(new KeepstreamError("lease_expired", "the repairs were taken away"));
+  }, HEARTBEAT_MS);
+  try {
+    const signal = tools.signal ? AbortSignal.any([tools.signal, lost.signal]) : lost.signal;
+    for (const group of Map.groupBy(repairs, (repair) => repair.storeId).values()) {
+      outcomes.push(...await repairArchive(group, { ...tools, signal }));
+    }
+  } finally {
+    clearInterval(heartbeat);
+  }
+  const count = (state: RepairOutcome["state"]) => outcomes.filter((outcome) => outcome === state).length;
+  return { claimed: repairs.length, verified: count("verified"), failed: count("failed") };
+}
+
+async function repairArchive(repairs: readonly Repair[], tools: RepairTools): Promise<RepairOutcome["state"][]> {
+  const opening = openRepairDir(tools.workDir, repairs[0]!.storeId);
+  await using dir = await opening.catch(() => null); // only who needs it fails, and tells why
+  let staged: Promise<StagedFile> | null = null;
+  const states = await Promise.all(repairs.map(async (repair) => {
+    const outcome = await outcomeOf(repair, {
+      tools,
+      stage: () => staged ??= opening.then(({ path }) => fetchCopy(repair, { path: `${path}/copy.mp4`, tools })),
+    });
+    if (outcome.state === "verified" && dir !== null) await addExtras(repair, { dir: dir.path, tools });
+    const told = await tools.store.completeRepair(repair, outcome);
+    if (told === "done") tools.onOutcome?.(repair, outcome);
+    if (told === "gone" && outcome.state === "verified") await removeOrphan(repair, tools);
+    return outcome.state;
+  }));
+  if (states.every((state) => state === "verified")) dir?.discard();
+  return states;
+}
+
+async function outcomeOf(
+  repair: Repair,
+  { tools, stage }: { tools: RepairTools; stage: () => Promise<StagedFile> },
+): Promise<RepairOutcome> {
+  const target = tools.targets.find((candidate) => candidate.name === repair.target);
+  if (!target) {
+    const error = `${repair.target} is not configured here`;
+    return { state: "pending", error, error_class: "storage_5xx", retry_after_seconds: FOREIGN_RETRY_SECONDS };
+  }
+  const closed = tools.health.closedFor(target.name);
+  if (closed) return givenBack(closed, TARGET_RETRY_SECONDS);
+  try {
+    const copy = await copyThatWasThere(repair, target, tools) ?? await makeCopy(repair, target, { tools, stage });
+    tools.health.succeeded(target.name);
+    return verified(copy);
+  } catch (error) {
+    if (tools.signal?.aborted) return { state: "pending" };
+    if (error instanceof SourcesUnseen) return givenBack(error, SOURCES_RETRY_SECONDS);
+    if (!(error instanceof StorageError)) return failed(error);
+    tools.health.failed(target.name, error.problem, error);
+    return TARGET_PROBLEMS.has(error.problem) ? givenBack(error, TARGET_RETRY_SECONDS) : failed(error);
+  }
+}
+
+/** No copy can be read now to make another one from, which says nothing about the target that lacks it. */
+class SourcesUnseen extends KeepstreamError {}
+
+async function makeCopy(
+  repair: Repair,
+  target: StorageTarget,
+  { tools, stage }: { tools: RepairTools; stage: () => Promise<StagedFile> },
+): Promise<StoredCopy> {
+  const file = await stage();
+  const address = target.address(repair.archive);
+  // A put would take it for done. Removed only now that its replacement is at hand.
+  if (repair.damaged) await target.remove(address, { signal: tools.signal });
+  return await target.put(file, address, {
+    signal: tools.signal,
+    slots: tools.slots,
+    lockRepo: tools.lockRepo,
+    beforeCommit: () => assertHeld(repair, tools),
+  });
+}
+
+/** A takedown meanwhile took the row and with it the lease: then nothing may become visible any more. */
+async function assertHeld(repair: Repair, { store }: RepairTools): Promise<void> {
+  const lost = await store.extendRepairs([repair]);
+  if (lost.length > 0) throw new KeepstreamError("lease_expired", "the repair is no longer this runner's");
+}
+
+/** Stored in the very moment of a takedown: nobody else would ever find it. */
+async function removeOrphan(repair: Repair, { targets, signal }: RepairTools): Promise<void> {
+  const target = targets.find((candidate) => candidate.name === repair.target);
+  if (target) await removeWithExtras({ target, address: target.address(repair.archive) }, { signal });
+}
+
+/** The pictures beside the archive, where a copy has them. */
+async function addExtras(repair: Repair, { dir, tools }: { dir: string; tools: RepairTools }): Promise<void> {
+  const placed = (name: string) => tools.targets.find((candidate) => candidate.name === name);
+  const target = placed(repair.target)!;
+  const sources = repair.sources.flatMap((address) => {
+    const source = placed(address.target);
+    return source && !tools.health.closedFor(source.name) ? [{ target: source, address }] : [];
+  });
+  try {
+    await copyExtras(sources, { target, address: target.address(repair.archive) }, {
+      ...tools,
+      dir,
+      beforeCommit: () => assertHeld(repair, tools),
+    });
+  } catch { /* without its pictures a copy is whole all the same, and the Worker finds them on another target */ }
+}
+
+/** The copy may be there after all: its account was only away. */
+async function copyThatWasThere(
+  repair: Repair,
+  target: StorageTarget,
+  { signal }: RepairTools,
+): Promise<StoredCopy | null> {
+  if (repair.damaged) return null;
+  const address = target.address(repair.archive);
+  const found = await target.find(address, { signal });
+  if (!found || found.sha256 === null || found.sha256 !== repair.sha256 || found.sizeBytes !== repair.sizeBytes) {
+    return null;
+  }
+  return target.copyAt(address, { ...found, sha256: found.sha256 });
+}
+
+/** Downloads the archive from the first living copy whose bytes are the recorded ones; a copy that lies is reported. */
+async function fetchCopy(
+  repair: Repair,
+  { path, tools }: { path: string; tools: RepairTools },
+): Promise<StagedFile> {
+  using space = await tools.disk.reserve(repair.sizeBytes ?? FIRST_RESERVATION_BYTES);
+  let failure: KeepstreamError = new SourcesUnseen("storage_missing", "no verified copy is left to repair from");
+  for (const source of repair.sources) {
+    const target = tools.targets.find((candidate) => candidate.name === source.target);
+    const closed = target && tools.health.closedFor(target.name);
+    if (!target || closed) {
+      failure = new SourcesUnseen("storage_5xx", closed?.message ?? `${source.target} is not configured here`);
+      continue;
+    }
+    try {
+      const staged = await download(await target.read(source, { signal: tools.signal }), {
+        path,
+        maxBytes: repair.sizeBytes ?? Infinity,
+        space,
+      });
+      if (repair.sha256 === null ? staged.sizeBytes === repair.sizeBytes : staged.sha256 === repair.sha256) {
+        return staged;
+      }
+      failure = new KeepstreamError(
+        "storage_missing",
+        `the copy on ${target.name} holds other bytes than were archived`,
+      );
+      await tools.store.reportDamaged(source.id, { error: "the copy holds other bytes than were archived" });
+    } catch (error) {
+      tools.signal?.throwIfAborted();
+      if (error instanceof KeepstreamError && error.code === "disk_full") throw error;
+      failure = new SourcesUnseen(...reasonOf(error));
+      if (error instanceof StorageError && error.problem === "missing") {
+        await tools.store.reportMissing(source.id, { error: error.message });
+      }
+    }
+  }
+  throw failure;
+}
+
+async function download(
+  body: ReadableStream<Uint8Array>,
+  { path, maxBytes, space }: { path: string; maxBytes: number; space: Reservation },
+): Promise<StagedFile> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  using file = await Deno.open(path, { create: true, truncate: true, write: true });
+  for await (const chunk of body) {
+    hash.update(chunk);
+    sizeBytes += chunk.byteLength;
+    if (sizeBytes > maxBytes) break; // not what was archived, whatever follows
+    for (let written = 0; written < chunk.byteLength;) written += await file.write(chunk.subarray(written));
+    space.wrote(sizeBytes);
+  }
+  return { path, sizeBytes, sha256: hash.digest("hex"), modifiedAtMs: (await file.stat()).mtime?.getTime() };
+}
+
+function verified(copy: StoredCopy): RepairOutcome {
+  return {
+    state: "verified",
+    repo: copy.repo,
+    path: copy.path,
+    commit_oid: copy.commitOid,
+    direct_url: copy.directUrl,
+    account: copy.account,
+    sha256: copy.sha256,
+    size_bytes: copy.sizeBytes,
+  };
+}
+
+function failed(error: unknown): RepairOutcome {
+  const [error_class, message] = reasonOf(error);
+  const retry_after_seconds = error instanceof KeepstreamError ? error.retryAfterSeconds : undefined;
+  return { state: "failed", error: message, error_class, retry_after_seconds };
+}
+
+/** No attempt is used up: nothing could be tried. */
+function givenBack(error: KeepstreamError, seconds: number): RepairOutcome {
+  return { ...failed(error), state: "pending", retry_after_seconds: error.retryAfterSeconds ?? seconds };
+}
+
+function reasonOf(error: unknown): [ErrorClass, string] {
+  const message = redactText(error instanceof Error ? error.message : String(error));
+  return [error instanceof KeepstreamError ? error.code : "unknown", message];
+}

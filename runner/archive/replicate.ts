@@ -1,0 +1,135 @@
+// Brings one staged file to every target at once; the first confirmed copy makes the episode servable.
+// Example: `await replicate(file, { malId: 55825, episode: 1, fileKey }, { targets, onFirst: recordStore })`. Runs on: Deno.
+
+import { KeepstreamError } from "../../core/errors.ts";
+import { redactText } from "../../core/redact.ts";
+import type { HealthBook } from "./health.ts";
+import { byPreference } from "./primary.ts";
+import { createSlots, type Slots } from "../transfer/slots.ts";
+import type { StagedFile } from "../transfer/staged_file.ts";
+import { type Problem, StorageError } from "../transfer/storage_error.ts";
+import type { Archive, LockRepo, StorageTarget, StoredCopy } from "../targets/target.ts";
+
+/** Part streams at once over all targets. */
+export const PART_STREAMS = 6;
+
+export interface ReplicateOptions {
+  readonly targets: readonly StorageTarget[];
+  readonly signal?: AbortSignal;
+  /** Bytes the targets hold or are being sent, of `file.sizeBytes × targets`. */
+  readonly onProgress?: (bytes: number, totalBytes: number) => void;
+  /** Called once, with the first confirmed copy; when it throws (a lost lease), everything stops. */
+  readonly onFirst?: (copy: StoredCopy) => Promise<void> | void;
+  /** Called with every further copy, after `onFirst` has finished; when it throws, everything stops. */
+  readonly onCopy?: (copy: StoredCopy) => Promise<void> | void;
+  /** Called with every target that failed, after `onFirst` has finished if there was a first copy by then. */
+  readonly onFailure?: (failure: TargetFailure) => Promise<void> | void;
+  /** Runs right before a target's change becomes visible, with that target's name; throw to stop it. */
+  readonly beforeCommit?: (target: string) => Promise<void>;
+  readonly lockRepo?: LockRepo;
+  /** Shared between jobs of a process; a new set of six when left out. */
+  readonly slots?: Slots;
+  readonly health?: HealthBook;
+}
+
+export interface TargetFailure {
+  readonly target: string;
+  readonly account: number;
+  readonly problem: Problem | "closed";
+  readonly error: KeepstreamError;
+}
+
+export interface Replication {
+  readonly copies: StoredCopy[];
+  readonly failures: TargetFailure[];
+}
+
+/** Ends when every target has its copy or has failed; throws only when aborted or when a callback throws. */
+export async function replicate(file: StagedFile, archive: Archive, options: ReplicateOptions): Promise<Replication> {
+  const { health } = options;
+  // The preferred one starts first, and so is usually the first to be recorded and served from.
+  const targets = byPreference(options.targets, {
+    malId: archive.malId,
+    usedBytes: (name) => health?.usedBytes(name) ?? null,
+  });
+  const stop = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  const slots = options.slots ?? createSlots(PART_STREAMS);
+  const progress = new Map<string, number>();
+  let progressBytes = 0;
+  const copies: StoredCopy[] = [];
+  const failures: TargetFailure[] = [];
+  let first: Promise<void> | null = null;
+
+  async function putTo(target: StorageTarget) {
+    const outcome = await attempt(target);
+    if (outcome === null) return;
+    try {
+      if ("problem" in outcome) {
+        failures.push(outcome);
+        await first;
+        await options.onFailure?.(outcome);
+      } else if (first === null) {
+        copies.push(outcome);
+        await (first = Promise.resolve(outcome).then(options.onFirst));
+      } else {
+        copies.push(outcome);
+        await first;
+        await options.onCopy?.(outcome);
+      }
+    } catch (error) {
+      stop.abort(error); // what is stored cannot be recorded: the lease is lost, or the database is away
+    }
+  }
+
+  /** The copy, the failure, or null when everything was stopped meanwhile. */
+  async function attempt(target: StorageTarget): Promise<StoredCopy | TargetFailure | null> {
+    const closed = health?.closedFor(target.name);
+    if (closed) return failureOf(target, closed, "closed");
+    try {
+      const copy = await target.put(file, target.address(archive), {
+        signal,
+        slots,
+        beforeCommit: options.beforeCommit && (() => options.beforeCommit!(target.name)),
+        lockRepo: options.lockRepo,
+        onProgress(bytes) {
+          progressBytes += bytes - (progress.get(target.name) ?? 0);
+          progress.set(target.name, bytes);
+          options.onProgress?.(progressBytes, file.sizeBytes * targets.length);
+        },
+      });
+      health?.succeeded(target.name);
+      return copy;
+    } catch (error) {
+      if (signal.aborted) return null;
+      const failure = failureOf(target, error);
+      // A lease that was lost, or a queue that is away at the commit, says nothing about the target.
+      if (error instanceof StorageError) health?.failed(target.name, error.problem, error);
+      return failure;
+    }
+  }
+
+  await Promise.all(targets.map(putTo));
+  signal.throwIfAborted();
+  return { copies, failures };
+}
+
+/** What to tell the queue when no target took the file: the failure that promises most. */
+export function replicationError(failures: readonly TargetFailure[]): KeepstreamError {
+  const best = failures.toSorted((a, b) => Number(b.error.retryable) - Number(a.error.retryable))[0];
+  if (!best) return new KeepstreamError("storage_5xx", "no storage target is configured");
+  const all = failures.map((failure) => `${failure.target} (${failure.problem}): ${failure.error.message}`).join("; ");
+  const waits = failures.map((failure) => failure.error.retryAfterSeconds ?? 0);
+  const retryAfterSeconds = Math.min(...waits) || undefined;
+  return new KeepstreamError(best.error.code, redactText(all), { cause: best.error, retryAfterSeconds });
+}
+
+function failureOf(target: StorageTarget, error: unknown, problem?: "closed"): TargetFailure {
+  const known = error instanceof KeepstreamError
+    ? error
+    : new KeepstreamError("unknown", redactText(error instanceof Error ? error.message : String(error)), {
+      cause: error,
+    });
+  const kind = problem ?? (error instanceof StorageError ? error.problem : "slow");
+  return { target: target.name, account: target.account, problem: kind, error: known };
+}

@@ -1,0 +1,47 @@
+// Takes a title or one of its episodes down: rows first, so that nothing new is stored, then the bytes on every target.
+// Can be repeated: what lies at the title's addresses is removed whether rows still name it or not, and a target where something may
+// be left is remembered in the database, also when it is not configured any more. Runs on: Deno.
+
+import type { ArchiveAddress } from "../../core/archive_location.ts";
+import { redactText } from "../../core/redact.ts";
+import type { ArchiveStore } from "./archive_store.ts";
+import { removeWithExtras } from "../targets/extras.ts";
+import { directoryOf, type StorageTarget, type Title } from "../targets/target.ts";
+
+export interface TakedownReport {
+  readonly jobs: number;
+  readonly files: number;
+  /** What could not be removed, and why; run it again when that is mended. */
+  readonly left: { readonly target: string; readonly reason: string }[];
+}
+
+export async function takeDown(
+  title: Title,
+  options: { store: ArchiveStore; targets: readonly StorageTarget[]; signal?: AbortSignal },
+): Promise<TakedownReport> {
+  const { store, targets, signal } = options;
+  const { jobs, copies, targets: open } = await store.takeDown(title, targets.map((target) => target.name));
+  const left: TakedownReport["left"] = [];
+  let files = 0;
+  for (const target of targets) {
+    try {
+      files += await target.removeTitle(title, { signal });
+      // Copies under an earlier name (another prefix) are removed by the address their rows had.
+      const { repo, directory } = directoryOf(target, title);
+      const elsewhere = (copy: ArchiveAddress) => copy.repo !== repo || !copy.path.startsWith(directory);
+      for (const address of copies.filter((copy) => copy.target === target.name && elsewhere(copy))) {
+        if (await removeWithExtras({ target, address }, { signal }) === "removed") files++;
+      }
+      await store.finishTakedown(title, target.name);
+    } catch (error) {
+      signal?.throwIfAborted();
+      left.push({ target: target.name, reason: redactText(error instanceof Error ? error.message : String(error)) });
+    }
+  }
+  for (const name of open) {
+    if (!targets.some((target) => target.name === name)) {
+      left.push({ target: name, reason: "it is not configured here" });
+    }
+  }
+  return { jobs, files, left };
+}

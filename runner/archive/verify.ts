@@ -1,0 +1,208 @@
+// Reads recorded copies back and hashes them. What holds other bytes becomes repair work, and a hash that no row knows yet is written down.
+// A copy counts as missing only where the target was seen to be the recorded one and to be without it; a target that misses more than a
+// few is not believed at all, until an operator confirms it. What cannot be seen now (refused token, network, another disk in the
+// target's place) is unreachable, never missing. Runs on: Deno.
+
+import { createHash } from "node:crypto";
+import type { ArchiveStore, RecordedCopy } from "./archive_store.ts";
+import type { IdentifiedTarget } from "./identity.ts";
+import { type Problem, StorageError } from "../transfer/storage_error.ts";
+
+/** A target on which more than this share, and at least two copies, are missing is not believed. */
+const MAX_MISSING_SHARE = 0.05;
+
+export interface VerifyTools {
+  readonly store: ArchiveStore;
+  readonly targets: readonly IdentifiedTarget[];
+  /** 1 reads all copies, 0.05 a twentieth of them. */
+  readonly share: number;
+  /** An operator says that what is missing now is gone, however much it is. */
+  readonly confirmMissing: boolean;
+  readonly random: () => number;
+  readonly signal?: AbortSignal;
+  /** The name of the one target to verify; all when left out. */
+  readonly only?: string;
+  /** Called with every target's state before any copy is read. */
+  readonly onTarget?: (target: TargetReport) => void;
+  /** Called for every recorded copy, whether it was in the share or not. */
+  readonly onRead?: () => void;
+  readonly onCopy?: (copy: RecordedCopy, verdict: Verdict) => void;
+}
+
+/**
+ * hashed: no hash was recorded, the size fitted, and what was read is recorded now. found: it had been reported missing. unchecked: too
+ * much was missing on its target by then.
+ */
+export type Verdict =
+  | "sound"
+  | "hashed"
+  | "found"
+  | "missing"
+  | "damaged"
+  | "unreachable"
+  | "unchecked"
+  | "unknown-target";
+
+export interface TargetReport {
+  readonly target: string;
+  /** stopped: too much is missing, and nothing of it was recorded. */
+  state: "ok" | "new" | "unknown" | "stopped" | Problem;
+  message: string | null;
+  checked: number;
+  missing: number;
+}
+
+export interface Verification {
+  readonly targets: readonly TargetReport[];
+  readonly counts: Readonly<Record<Verdict, number>>;
+}
+
+export async function verifyCopies(tools: VerifyTools): Promise<Verification> {
+  const reports = new Map<string, TargetReport>();
+  for (const target of tools.targets) {
+    const report = await reportOn(target, tools);
+    reports.set(target.name, report);
+    tools.onTarget?.(report);
+  }
+  const recorded = new Map<string, number>();
+  for (const { name } of tools.targets) recorded.set(name, await tools.store.countRecorded(name));
+  const suspects = new Map<string, RecordedCopy[]>(tools.targets.map((target) => [target.name, []]));
+  const counts: Record<Verdict, number> = {
+    sound: 0,
+    hashed: 0,
+    found: 0,
+    missing: 0,
+    damaged: 0,
+    unreachable: 0,
+    unchecked: 0,
+    "unknown-target": 0,
+  };
+  const tell = (copy: RecordedCopy, verdict: Verdict) => {
+    counts[verdict]++;
+    tools.onCopy?.(copy, verdict);
+  };
+
+  for await (const copy of tools.store.recordedCopies(tools.only)) {
+    tools.signal?.throwIfAborted();
+    tools.onRead?.();
+    if (tools.random() >= tools.share) continue;
+    const target = tools.targets.find((candidate) => candidate.name === copy.target);
+    const report = reports.get(copy.target) ?? unknownTarget(copy.target);
+    reports.set(copy.target, report);
+    if (!target) {
+      tell(copy, "unknown-target");
+    } else if (report.state !== "ok") {
+      tell(copy, report.state === "stopped" ? "unchecked" : "unreachable");
+    } else {
+      const verdict = await verdictOn(copy, target, tools);
+      if (verdict === "missing") {
+        suspects.get(target.name)!.push(copy);
+        report.missing++;
+        if (isTooMuch({ ...report, checked: recorded.get(target.name)! }) && !tools.confirmMissing) {
+          report.state = "stopped";
+        }
+      } else {
+        tell(copy, verdict);
+        // Of two copies without a hash nobody knows which is the right one: a person has to look.
+        if (verdict === "damaged" && copy.sha256 !== null) {
+          await tools.store.reportDamaged(copy.id, { error: "verify: it holds other bytes" });
+        }
+      }
+      if (verdict !== "unreachable") report.checked++;
+    }
+  }
+  for (const target of tools.targets) {
+    await settle(target, suspects.get(target.name)!, { tools, report: reports.get(target.name)!, tell });
+  }
+  return { targets: [...reports.values()], counts };
+}
+
+async function reportOn(target: IdentifiedTarget, { signal }: VerifyTools): Promise<TargetReport> {
+  const none = { target: target.name, checked: 0, missing: 0 };
+  try {
+    const identity = await target.identify({ signal, now: true });
+    return { ...none, state: identity === "known" ? "ok" : "new", message: null };
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!(error instanceof StorageError)) throw error; // the database is away
+    return { ...none, state: error.problem, message: error.message };
+  }
+}
+
+function unknownTarget(target: string): TargetReport {
+  return {
+    target,
+    state: "unknown",
+    message: "copies are recorded there, but it is not configured",
+    checked: 0,
+    missing: 0,
+  };
+}
+
+function isTooMuch({ checked, missing }: { checked: number; missing: number }): boolean {
+  return missing > 0 && (missing === checked || (missing >= 2 && missing > checked * MAX_MISSING_SHARE));
+}
+
+/** Records what is missing, after one more look at each copy and at the target: hours may have passed. */
+async function settle(
+  target: IdentifiedTarget,
+  suspects: readonly RecordedCopy[],
+  { tools, report, tell }: {
+    tools: VerifyTools;
+    report: TargetReport;
+    tell: (copy: RecordedCopy, verdict: Verdict) => void;
+  },
+): Promise<void> {
+  if (isTooMuch(report) && !tools.confirmMissing) report.state = "stopped";
+  if (report.state === "stopped") {
+    report.message =
+      `${report.missing} of ${report.checked} copies that were checked are missing: nothing was recorded. If they are gone ` +
+      `for good, run: deno task storage verify --confirm-missing`;
+    for (const copy of suspects) tell(copy, "missing");
+    return;
+  }
+  for (const copy of suspects) {
+    const verdict = await verdictOn(copy, target, tools);
+    if (verdict === "missing") {
+      await tools.store.reportMissing(copy.id, { error: "verify: it is not there", verification: true });
+      if (tools.confirmMissing) await tools.store.confirmMissing(copy.id);
+    }
+    tell(copy, verdict);
+  }
+}
+
+async function verdictOn(
+  copy: RecordedCopy,
+  target: IdentifiedTarget,
+  { store, signal, confirmMissing, only }: VerifyTools,
+): Promise<Verdict> {
+  let held: { sha256: string; sizeBytes: number };
+  try {
+    held = await hashOf(await target.read(copy.address, { signal }), copy.sizeBytes ?? Infinity);
+  } catch (error) {
+    signal?.throwIfAborted();
+    const problem = error instanceof StorageError ? error.problem : "slow";
+    // That its repository cannot be seen proves nothing; an operator who names the target may know more.
+    const isConfirmed = confirmMissing && only !== undefined;
+    return problem === "missing" || (problem === "invisible" && isConfirmed) ? "missing" : "unreachable";
+  }
+  if (copy.state === "missing") return await store.reportFound(copy.id, held) ? "found" : "damaged";
+  if (copy.sizeBytes !== null && held.sizeBytes !== copy.sizeBytes) return "damaged";
+  if (copy.sha256 !== null) return held.sha256 === copy.sha256 ? "sound" : "damaged";
+  return await store.recordHash(copy.id, held) ? "hashed" : "damaged";
+}
+
+/** Of a longer file only that it is longer: the rest is not read. */
+async function hashOf(
+  body: ReadableStream<Uint8Array>,
+  maxBytes: number,
+): Promise<{ sha256: string; sizeBytes: number }> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  for await (const chunk of body) {
+    hash.update(chunk);
+    sizeBytes += chunk.byteLength;
+    if (sizeBytes > maxBytes) break;
+  }
+  return { sha256: hash.digest("hex"), sizeBytes };
+}

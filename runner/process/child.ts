@@ -1,0 +1,183 @@
+/**
+ * Runs ffmpeg, ffprobe or aria2c: argv arrays, a cleared environment, a bounded tail of stderr, SIGTERM and then SIGKILL.
+ * Example: `await runChild("ffprobe", ["-version"], { signal })`. Runs on: Deno.
+ */
+import { KeepstreamError } from "../../core/errors.ts";
+import { redactText } from "../../core/redact.ts";
+import { saysDiskFull } from "../work_dir/disk_full_text.ts";
+
+const STDERR_TAIL_BYTES = 4096;
+const MAX_TEXT = 1 << 20;
+const FORCE_KILL_MS = 3000;
+/** ffmpeg catches SIGINT and SIGTERM, and ends with these. */
+const FFMPEG_INTERRUPTED = [255, 123];
+const MACHINE_WORDS = /Cannot allocate memory|Resource temporarily unavailable|Too many open files/i;
+/** All a child sees: no secret of ours is in it. */
+export const CHILD_ENV = { PATH: "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin", LC_ALL: "C" };
+
+export type ChildOptions = {
+  readonly signal: AbortSignal;
+  readonly cwd?: string;
+  /** Written to stdin; stdin is closed after it. `write` says false when the child takes no more. */
+  readonly feed?: (write: (bytes: Uint8Array) => Promise<boolean>) => Promise<void>;
+  /** Called with each piece of stdout; left out, stdout is dropped. */
+  readonly onStdout?: (piece: Uint8Array) => void;
+};
+
+export type ChildResult = { readonly code: number; readonly stderr: string };
+
+/**
+ * Resolves with the exit code, whatever it is. Throws the signal's reason when it was stopped by it, and what says nothing about the
+ * video: a full disk, a child that somebody else killed, a machine without memory.
+ */
+export async function runChild(program: string, args: readonly string[], options: ChildOptions): Promise<ChildResult> {
+  options.signal.throwIfAborted();
+  const child = spawn(program, args, options);
+  const stop = terminateOn(options.signal, child);
+  try {
+    const [status, stderr] = await Promise.all([
+      child.status,
+      readTail(child.stderr),
+      options.onStdout ? readAll(child.stdout, options.onStdout) : Promise.resolve(),
+      options.feed ? feed(child, options.feed) : Promise.resolve(),
+    ]);
+    options.signal.throwIfAborted();
+    const failure = machineFailure(program, status, stderr);
+    if (failure !== null) throw failure;
+    return { code: status.code, stderr };
+  } finally {
+    stop();
+  }
+}
+
+/** Like runChild, but an exit code other than 0 throws with the last words of stderr. */
+export async function runChildOrThrow(
+  program: string,
+  args: readonly string[],
+  options: ChildOptions,
+): Promise<string> {
+  const { code, stderr } = await runChild(program, args, options);
+  if (code === 0) return stderr;
+  throw new KeepstreamError("unsupported", `${program} failed (${code}): ${lastLines(stderr)}`);
+}
+
+/** What went wrong with the machine and not with the input; null when the exit code is the program's own. */
+export function machineFailure(
+  program: string,
+  { code, signal }: Deno.CommandStatus,
+  stderr: string,
+): KeepstreamError | null {
+  // First of all: ffmpeg exits 0 where there was no room for the index of its output.
+  if (saysDiskFull(stderr)) return new KeepstreamError("disk_full", `${program}: no space left`);
+  if (signal !== null) {
+    const hint = signal === "SIGKILL" ? "; did it run out of memory? (mem_limit)" : "";
+    return new KeepstreamError("unknown", `${program} was killed by ${signal}${hint}`);
+  }
+  if (program === "ffmpeg" && FFMPEG_INTERRUPTED.includes(code)) {
+    return new KeepstreamError("unknown", `ffmpeg was stopped by a signal (exit code ${code})`);
+  }
+  if (code !== 0 && MACHINE_WORDS.test(stderr)) {
+    return new KeepstreamError("unknown", `${program} lacked resources (${code}): ${lastLines(stderr)}`);
+  }
+  return null;
+}
+
+/** Like runChild, with what it printed; for answers of a few kilobytes. */
+export async function runChildForText(
+  program: string,
+  args: readonly string[],
+  options: ChildOptions,
+): Promise<ChildResult & { stdout: string }> {
+  const decoder = new TextDecoder();
+  let stdout = "";
+  const onStdout = (piece: Uint8Array) => {
+    if (stdout.length < MAX_TEXT) stdout += decoder.decode(piece, { stream: true });
+  };
+  const result = await runChild(program, args, { ...options, onStdout });
+  return { ...result, stdout };
+}
+
+/** The failure of a child that did not end by itself. */
+export function killedBy(program: string, signal: Deno.Signal): KeepstreamError {
+  const hint = signal === "SIGKILL" ? "; was memory short? (see mem_limit in docs/runner.md)" : "";
+  return new KeepstreamError("unknown", `${program} was killed by ${signal}${hint}`);
+}
+
+export function lastLines(stderr: string): string {
+  return redactText(stderr.trim().split("\n").slice(-3).join(" | ")).slice(0, 500);
+}
+
+function spawn(program: string, args: readonly string[], options: ChildOptions): Deno.ChildProcess {
+  try {
+    return new Deno.Command(program, {
+      args: [...args],
+      clearEnv: true,
+      env: CHILD_ENV,
+      stdin: options.feed ? "piped" : "null",
+      stdout: options.onStdout ? "piped" : "null",
+      stderr: "piped",
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    }).spawn();
+  } catch (cause) {
+    throw new KeepstreamError("unknown", `${program} cannot be started: is it installed and on PATH?`, { cause });
+  }
+}
+
+function terminateOn(signal: AbortSignal, child: Deno.ChildProcess): () => void {
+  let force: ReturnType<typeof setTimeout> | undefined;
+  const terminate = () => {
+    kill(child, "SIGTERM");
+    force = setTimeout(() => kill(child, "SIGKILL"), FORCE_KILL_MS);
+  };
+  signal.addEventListener("abort", terminate, { once: true });
+  return () => {
+    signal.removeEventListener("abort", terminate);
+    clearTimeout(force);
+  };
+}
+
+export function kill(child: Deno.ChildProcess, signal: Deno.Signal): void {
+  try {
+    child.kill(signal);
+  } catch {
+    // it has ended by itself
+  }
+}
+
+async function feed(
+  child: Deno.ChildProcess,
+  source: (write: (bytes: Uint8Array) => Promise<boolean>) => Promise<void>,
+): Promise<void> {
+  const writer = child.stdin.getWriter();
+  const write = async (bytes: Uint8Array) => {
+    try {
+      await writer.write(bytes);
+      return true;
+    } catch {
+      return false; // the child ended before its input did; its exit code and stderr say why
+    }
+  };
+  try {
+    await source(write);
+  } catch (error) {
+    kill(child, "SIGKILL");
+    throw error;
+  } finally {
+    await writer.close().catch(() => {});
+  }
+}
+
+async function readAll(stream: ReadableStream<Uint8Array>, onPiece: (piece: Uint8Array) => void): Promise<void> {
+  for await (const piece of stream) onPiece(piece);
+}
+
+/** A child that floods stderr costs a few kilobytes, not the memory of the runner. */
+export async function readTail(stream: ReadableStream<Uint8Array>): Promise<string> {
+  let tail = "";
+  const decoder = new TextDecoder();
+  for await (const piece of stream) {
+    tail += decoder.decode(piece.length > STDERR_TAIL_BYTES ? piece.subarray(-STDERR_TAIL_BYTES) : piece);
+    if (tail.length > 2 * STDERR_TAIL_BYTES) tail = tail.slice(-STDERR_TAIL_BYTES);
+  }
+  return tail.slice(-STDERR_TAIL_BYTES);
+}

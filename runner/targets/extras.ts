@@ -1,0 +1,76 @@
+// The small files beside an archive (poster, sprite sheet and its index): where they lie, and how they get to where a copy was made
+// without them. A copy is a copy with or without. Runs on: Deno.
+
+import type { ArchiveAddress } from "../../core/archive_location.ts";
+import { readAll } from "../transfer/retry.ts";
+import type { Slots } from "../transfer/slots.ts";
+import { stageSmall } from "../transfer/staged_file.ts";
+import type { LockRepo, StorageTarget } from "./target.ts";
+
+export const EXTRA_ENDINGS = [".poster.jpg", ".sprite.jpg", ".sprite.vtt"] as const;
+export type ExtraEnding = typeof EXTRA_ENDINGS[number];
+
+const MAX_EXTRA_BYTES = 4 * 1024 * 1024;
+
+export function extraAddress(address: ArchiveAddress, ending: ExtraEnding): ArchiveAddress {
+  return { ...address, path: address.path.replace(/\.mp4$/, ending) };
+}
+
+export function contentTypeOf(path: string): string {
+  if (path.endsWith(".jpg")) return "image/jpeg";
+  return path.endsWith(".vtt") ? "text/vtt; charset=utf-8" : "video/mp4";
+}
+
+interface Place {
+  readonly target: StorageTarget;
+  readonly address: ArchiveAddress;
+}
+
+/** Brings what one of the sources has, and the place has not, to the place. */
+export async function copyExtras(
+  sources: readonly Place[],
+  to: Place,
+  options: {
+    dir: string;
+    signal?: AbortSignal;
+    slots: Slots;
+    beforeCommit: () => Promise<void>;
+    lockRepo?: LockRepo;
+  },
+): Promise<void> {
+  for (const ending of EXTRA_ENDINGS) {
+    const there = extraAddress(to.address, ending);
+    if (await to.target.find(there, options)) continue;
+    const source = await firstThatHas(sources, ending, options);
+    if (source === null) return; // they are made together, in this order
+    const path = await Deno.makeTempFile({ dir: options.dir, suffix: ending });
+    try {
+      const body = await source.target.read(extraAddress(source.address, ending), options);
+      await Deno.writeFile(path, (await readAll(body, MAX_EXTRA_BYTES)).stream());
+      await to.target.put(await stageSmall(path), there, options);
+    } finally {
+      await Deno.remove(path);
+    }
+  }
+}
+
+async function firstThatHas(
+  sources: readonly Place[],
+  ending: ExtraEnding,
+  options: { signal?: AbortSignal },
+): Promise<Place | null> {
+  for (const source of sources) {
+    const found = await source.target.find(extraAddress(source.address, ending), options);
+    if (found && found.sizeBytes <= MAX_EXTRA_BYTES) return source;
+  }
+  return null;
+}
+
+/** Removes a copy and what lies beside it; tells whether the copy itself was there. */
+export async function removeWithExtras(
+  { target, address }: Place,
+  options: { signal?: AbortSignal },
+): Promise<"removed" | "absent"> {
+  for (const ending of EXTRA_ENDINGS) await target.remove(extraAddress(address, ending), options);
+  return await target.remove(address, options);
+}

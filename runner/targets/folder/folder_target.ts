@@ -1,0 +1,253 @@
+// A folder of this machine (or a disk mounted into it) as a storage target, for who runs everything on one host.
+// Example: /srv/archive/archive-55825/55825/ep1/<key>.mp4 with its hash beside it in <key>.mp4.sha256. Runs on: Deno.
+
+import { createHash } from "node:crypto";
+import { type ArchiveAddress, archiveAddress } from "../../../core/archive_location.ts";
+import { assertUnchanged, type StagedFile } from "../../transfer/staged_file.ts";
+import { StorageError } from "../../transfer/storage_error.ts";
+import { MARKER_NAME, readMarkerText } from "../marker.ts";
+import { assertInside, directoryOf, type FoundCopy, type StorageTarget, type StoredCopy } from "../target.ts";
+
+export interface FolderTargetOptions {
+  readonly root: string;
+  /** What rows call it; no slash. */
+  readonly folderName: string;
+  /** Where `folder_files.ts` serves the folder, without a slash at its end. */
+  readonly baseUrl: string;
+  readonly repoPrefix: string;
+  readonly account: number;
+}
+
+export function createFolderTarget(options: FolderTargetOptions): StorageTarget {
+  const { folderName } = options;
+  const name = `folder:${folderName}`;
+  const inside = (address: ArchiveAddress) => {
+    assertInside(address, folderName);
+    return `${address.repo.slice(folderName.length + 1)}/${address.path}`;
+  };
+  const pathOf = (address: ArchiveAddress) => `${options.root}/${inside(address)}`;
+  const markerPath = `${options.root}/${MARKER_NAME}`;
+
+  const copyOf = (
+    file: Pick<StagedFile, "sha256" | "sizeBytes">,
+    address: ArchiveAddress,
+    alreadyThere: boolean,
+  ): StoredCopy => ({
+    target: name,
+    account: options.account,
+    ...address,
+    commitOid: null,
+    sha256: file.sha256,
+    sizeBytes: file.sizeBytes,
+    directUrl: `${options.baseUrl}/${inside(address)}`,
+    alreadyThere,
+  });
+
+  async function look(address: ArchiveAddress): Promise<FoundCopy | null> {
+    try {
+      const { size } = await Deno.stat(pathOf(address));
+      const sha256 = await Deno.readTextFile(`${pathOf(address)}.sha256`).catch(() => null); // unknown without it
+      return { sha256: sha256?.trim() ?? null, sizeBytes: size, commitOid: null };
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return null;
+      throw folderError(name, error);
+    }
+  }
+
+  const target: StorageTarget = {
+    name,
+    kind: "folder",
+    account: options.account,
+    address: (archive) => archiveAddress({ username: folderName, prefix: options.repoPrefix, ...archive }),
+
+    async put(file, address, put) {
+      const holds = async () => {
+        const found = await look(address);
+        return found?.sha256 === file.sha256 && found.sizeBytes === file.sizeBytes;
+      };
+      const path = pathOf(address);
+      const draft = `${path}.${file.sha256.slice(0, 16)}.part`;
+      try {
+        if (await holds()) {
+          put.onProgress?.(file.sizeBytes);
+          return copyOf(file, address, true);
+        }
+        using slot = await put.slots.take(put.signal);
+        await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+        using target = await Deno.open(draft, { create: true, read: true, write: true });
+        await target.lock(true); // another runner may be copying the same file
+        if (await holds()) return copyOf(file, address, true);
+        await copyInto(target, { file, buffer: slot.buffer, ...put });
+        await assertUnchanged(file);
+        await Deno.writeTextFile(`${draft}.sha256`, `${file.sha256}\n`); // while a full disk can still stop it
+        await put.beforeCommit?.();
+        await Deno.remove(`${path}.sha256`).catch(() => {}); // in this order a hash never stands beside other bytes
+        await Deno.rename(draft, path);
+        await Deno.rename(`${draft}.sha256`, `${path}.sha256`);
+      } catch (error) {
+        throw put.signal?.aborted ? error : folderError(name, error);
+      }
+      return copyOf(file, address, false);
+    },
+
+    find: (address) => look(address),
+
+    copyAt: (address, found) => copyOf(found, address, true),
+
+    async read(address) {
+      try {
+        return (await Deno.open(pathOf(address))).readable;
+      } catch (error) {
+        throw folderError(name, error);
+      }
+    },
+
+    async remove(address) {
+      try {
+        await Deno.remove(`${pathOf(address)}.sha256`).catch(() => {}); // none for a file put there by hand
+        await Deno.remove(pathOf(address));
+        return "removed";
+      } catch (error) {
+        if (error instanceof Deno.errors.NotFound) return "absent";
+        throw folderError(name, error);
+      }
+    },
+
+    async removeTitle(title) {
+      const { repo, directory } = directoryOf(target, title);
+      const path = `${options.root}/${repo.slice(folderName.length + 1)}/${directory}`;
+      try {
+        const files = await filesBelow(path);
+        await Deno.remove(path, { recursive: true });
+        return files.filter((file) => !/\.(sha256|part)$/.test(file)).length;
+      } catch (error) {
+        if (error instanceof Deno.errors.NotFound) return 0;
+        throw folderError(name, error);
+      }
+    },
+
+    async readMarker() {
+      try {
+        return await readMarkerText((await Deno.open(markerPath)).readable);
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw folderError(name, error);
+        if ((await Deno.stat(options.root).catch(() => null))?.isDirectory) return null;
+        throw new StorageError(
+          "identity",
+          `${name}: there is no folder ${options.root}: mount it, or create a new one`,
+          {
+            code: "storage_unidentified",
+          },
+        );
+      }
+    },
+
+    async writeMarker(text) {
+      const draft = `${markerPath}.${crypto.randomUUID()}`;
+      try {
+        await Deno.writeTextFile(draft, text, { createNew: true });
+        await Deno.rename(draft, markerPath);
+      } catch (error) {
+        await Deno.remove(draft).catch(() => {}); // it was not made
+        throw folderError(name, error);
+      }
+    },
+
+    async probe() {
+      try {
+        const draft = `${options.root}/.probe`;
+        await Deno.writeTextFile(draft, "writable\n");
+        await Deno.remove(draft);
+        let usedBytes = 0;
+        for await (const { name: repo, isDirectory } of Deno.readDir(options.root)) {
+          // A disk's root holds more than titles, of which lost+found is for root alone.
+          if (!isDirectory || !/-\d+$/.test(repo)) continue;
+          for (const file of await filesBelow(`${options.root}/${repo}`)) usedBytes += await sizeOf(file);
+        }
+        return { usedBytes };
+      } catch (error) {
+        throw folderError(name, error);
+      }
+    },
+  };
+  return target;
+}
+
+interface Copying {
+  readonly file: StagedFile;
+  readonly buffer: Uint8Array;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (bytes: number) => void;
+}
+
+/** Goes on from what an earlier, killed copy left; such a copy is read back, because nobody saw how it ended. */
+async function copyInto(target: Deno.FsFile, { file, buffer, signal, onProgress }: Copying): Promise<void> {
+  const left = (await target.stat()).size;
+  const start = left <= file.sizeBytes ? left : 0;
+  using source = await Deno.open(file.path);
+  await source.seek(start, Deno.SeekMode.Start);
+  await target.seek(start, Deno.SeekMode.Start);
+  let done = start;
+  for (let count = await source.read(buffer); count !== null; count = await source.read(buffer)) {
+    signal?.throwIfAborted();
+    for (let written = 0; written < count;) written += await target.write(buffer.subarray(written, count));
+    done += count;
+    onProgress?.(done);
+  }
+  if (left > file.sizeBytes) await target.truncate(file.sizeBytes);
+  await target.sync();
+  if (start > 0 && await hashOf(target, { buffer, signal }) !== file.sha256) {
+    await target.truncate(0);
+    throw new StorageError("slow", "a copy that was cut off held other bytes; it starts over", { code: "storage_5xx" });
+  }
+}
+
+async function hashOf(
+  target: Deno.FsFile,
+  { buffer, signal }: { buffer: Uint8Array; signal: AbortSignal | undefined },
+): Promise<string> {
+  const hash = createHash("sha256");
+  await target.seek(0, Deno.SeekMode.Start);
+  for (let count = await target.read(buffer); count !== null; count = await target.read(buffer)) {
+    signal?.throwIfAborted();
+    hash.update(buffer.subarray(0, count));
+  }
+  return hash.digest("hex");
+}
+
+/** 0 for a file that was removed meanwhile. */
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await Deno.stat(path)).size;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
+    throw error;
+  }
+}
+
+async function filesBelow(directory: string): Promise<string[]> {
+  const files: string[] = [];
+  for await (const entry of Deno.readDir(directory)) {
+    const path = `${directory.replace(/\/$/, "")}/${entry.name}`;
+    files.push(...(entry.isDirectory ? await filesBelow(path) : [path]));
+  }
+  return files;
+}
+
+function folderError(name: string, error: unknown): unknown {
+  if (error instanceof StorageError) return error;
+  if (!(error instanceof Error)) return error;
+  const code = "code" in error ? String(error.code) : "";
+  const message = `${name}: ${error.message}`;
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new StorageError("quota", message, { code: "disk_full", cause: error });
+  }
+  if (error instanceof Deno.errors.NotFound) {
+    return new StorageError("missing", message, { code: "storage_missing", cause: error });
+  }
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return new StorageError("auth", message, { code: "storage_denied", cause: error });
+  }
+  // Only errors of the file system are the folder's; what a callback threw stays what it is.
+  return code === "" ? error : new StorageError("slow", message, { code: "storage_5xx", cause: error });
+}

@@ -1,0 +1,409 @@
+// The Hub's calls that an upload needs, one function each; repositories and deletions go through the Hub's own client.
+// Example: `await api.look({ repo: "alice/archive-1", path: "1/ep1/x.mp4" })`. Runs on: Deno.
+
+import {
+  createRepo,
+  deleteFiles,
+  deleteRepo,
+  HubApiError,
+  listFiles,
+  repoExists,
+  uploadFile,
+  whoAmI,
+} from "@huggingface/hub";
+import { z } from "zod";
+import type { ArchiveAddress } from "../../../core/archive_location.ts";
+import { isPrivateHost } from "../../../core/url_policy.ts";
+import { backoff, once, onceOnly, openBody, retryingFetch, type RetryParts, waitAsked } from "../../transfer/retry.ts";
+import { asStorageError, StorageError, storageErrorOf } from "../../transfer/storage_error.ts";
+import { assertInside } from "../target.ts";
+import { uploadPlan } from "../../transfer/upload_plan.ts";
+
+const LFS_TYPE = "application/vnd.git-lfs+json";
+const HOURLY_QUOTA_SECONDS = 3600;
+const MAX_PAGES = 1000;
+
+/** Becomes part of addresses. */
+const commitId = z.string().regex(/^[0-9a-f]{40,64}$/);
+const pathsInfoAnswer = z.array(z.object({
+  path: z.string(),
+  size: z.number(),
+  lfs: z.object({ oid: z.string(), size: z.number() }).optional(),
+  lastCommit: z.object({ id: commitId }).nullish(),
+}));
+const action = z.object({
+  href: z.url(),
+  header: z.record(z.string(), z.string()).optional(),
+  expires_at: z.string().optional(),
+});
+const batchAnswer = z.object({
+  objects: z.array(z.object({
+    oid: z.string(),
+    actions: z.object({ upload: action.optional(), verify: action.optional() }).optional(),
+    error: z.object({ code: z.number(), message: z.string() }).optional(),
+  })),
+});
+const commitAnswer = z.object({ commitOid: commitId });
+const repositoriesAnswer = z.array(z.object({ id: z.string(), storage: z.number().optional() }));
+const lfsFilesAnswer = z.array(z.object({ fileOid: z.string(), filename: z.string().nullish() }));
+
+export type Look =
+  | { readonly kind: "no-repo" }
+  | { readonly kind: "no-file" }
+  | {
+    readonly kind: "file";
+    readonly sha256: string | null;
+    readonly sizeBytes: number;
+    readonly commitOid: string | null;
+  };
+
+export interface HubApiOptions {
+  /** Without a slash at its end. */
+  readonly endpoint: string;
+  readonly username: string;
+  readonly token: string;
+  readonly retry: RetryParts;
+}
+
+type Signal = { readonly signal?: AbortSignal };
+
+export type HubApi = ReturnType<typeof createHubApi>;
+
+export function createHubApi({ endpoint, username, token, retry }: HubApiOptions) {
+  const call = retryingFetch(retry);
+  const name = `hub:${username}`;
+  const own = new URL(endpoint);
+
+  /** An address that the Hub names and that is followed without a token: never a way into the runner's own network, or out of TLS. */
+  function foreign(address: string): string {
+    const url = URL.parse(address, endpoint);
+    const sameKind = url?.protocol === own.protocol && url.username === "" && url.password === "";
+    if (url && sameKind && (isPrivateHost(own.hostname) || !isPrivateHost(url.hostname))) return url.href;
+    throw new StorageError("slow", `${name}: the Hub names an address that is not to be followed: ${url?.origin}`, {
+      code: "storage_5xx",
+    });
+  }
+
+  async function ask<T>(
+    what: string,
+    url: string,
+    options: RequestInit & { schema: z.ZodType<T>; fetch?: typeof fetch },
+  ): Promise<{ value: T; headers: Headers }> {
+    const { schema, fetch: send = call, ...init } = options;
+    const headers = new Headers(init.headers);
+    if (new URL(url).origin === own.origin) headers.set("authorization", `Bearer ${token}`);
+    let answer: Response;
+    try {
+      answer = await send(url, { ...init, headers });
+    } catch (error) {
+      throw asStorageError(`${name}: ${what}`, error);
+    }
+    const text = await answer.text();
+    if (!answer.ok) throw refusalOf(`${name}: ${what}`, answer, text);
+    const parsed = schema.safeParse(parseJson(text));
+    if (parsed.success) return { value: parsed.data, headers: answer.headers };
+    throw new StorageError("slow", `${name}: ${what}: the answer is not what the Hub documents`, {
+      code: "storage_5xx",
+    });
+  }
+
+  /** Follows `Link: <…>; rel="next"` to the end. */
+  async function allPages<T>(what: string, first: string, options: Signal & { schema: z.ZodType<T[]> }): Promise<T[]> {
+    const all: T[] = [];
+    let next: string | undefined = first;
+    for (let number = 1; number <= MAX_PAGES; number++) {
+      const page: { value: T[]; headers: Headers } = await ask(what, next, options);
+      all.push(...page.value);
+      next = page.headers.get("link")?.match(/<([^>]+)>;\s*rel="next"/)?.[1];
+      if (next === undefined) return all;
+      next = foreign(next);
+    }
+    throw new StorageError("slow", `${name}: ${what}: the list does not end`, { code: "storage_5xx" });
+  }
+
+  /** Runs a call of the Hub's client; its errors become ours. */
+  async function throughClient<T>(what: string, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      if (!(error instanceof HubApiError)) throw asStorageError(`${name}: ${what}`, error);
+      throw storageErrorOf(`${name}: ${what}`, { status: error.statusCode, text: error.message });
+    }
+  }
+
+  const dataset = (repo: string) => ({ type: "dataset", name: repo }) as const;
+  /** What every call of the client gets: time-outs and retries, which its own fetch has not, and an end. */
+  const clientOptions = ({ signal }: Signal) => {
+    let calls = 0;
+    const ours: typeof fetch = async (input, init) => {
+      const url = new URL(input instanceof Request ? input.url : input);
+      // It sends the token along wherever a list's next page is said to be.
+      if (url.origin !== own.origin || ++calls > MAX_PAGES) {
+        throw new StorageError("slow", `${name}: the Hub's list goes on elsewhere, or for ever`, {
+          code: "storage_5xx",
+        });
+      }
+      return await call(input, { ...init, signal: init?.signal ?? signal });
+    };
+    return { hubUrl: endpoint, accessToken: token, fetch: ours };
+  };
+
+  return {
+    /** What main holds at the path: the check before and after everything that may have landed unseen. */
+    async look(address: ArchiveAddress, { signal }: Signal = {}): Promise<Look> {
+      assertInside(address, username);
+      try {
+        const { value } = await ask("looking", `${endpoint}/api/datasets/${address.repo}/paths-info/main`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ paths: [address.path], expand: true }),
+          schema: pathsInfoAnswer,
+          signal,
+        });
+        const entry = value.find((candidate) => candidate.path === address.path);
+        if (!entry) return { kind: "no-file" };
+        return {
+          kind: "file",
+          sha256: entry.lfs?.oid ?? null,
+          sizeBytes: entry.lfs?.size ?? entry.size,
+          commitOid: entry.lastCommit?.id ?? null,
+        };
+      } catch (error) {
+        if (error instanceof StorageError && error.problem === "missing") return { kind: "no-repo" };
+        throw error;
+      }
+    },
+
+    /** Makes the private repository, with the files; that it exists already, with others, is fine, however the Hub says so. */
+    async createRepo(
+      repo: string,
+      { signal, files = [] }: Signal & { files?: { path: string; content: Blob }[] } = {},
+    ): Promise<void> {
+      for (let attempt = 1;; attempt++) {
+        try {
+          await throughClient(
+            "creating the repository",
+            () => createRepo({ ...clientOptions({ signal }), repo: dataset(repo), visibility: "private", files }),
+          );
+          return;
+        } catch (error) {
+          if (!(error instanceof StorageError) || error.problem !== "conflict") throw error;
+          const exists = await throughClient(
+            "finding the repository",
+            () => repoExists({ ...clientOptions({ signal }), repo: dataset(repo) }),
+          );
+          if (exists) return;
+          if (attempt >= retry.times.attempts) throw error;
+        }
+        await retry.sleep(backoff(attempt, retry), signal);
+      }
+    },
+
+    /** How to upload the object; null when the repository holds it already. */
+    async batch(repo: string, object: { sha256: string; sizeBytes: number }, { signal }: Signal = {}) {
+      const what = "asking for upload addresses";
+      for (let attempt = 1;; attempt++) {
+        const { value } = await ask(what, `${endpoint}/datasets/${repo}.git/info/lfs/objects/batch`, {
+          method: "POST",
+          headers: { accept: LFS_TYPE, "content-type": LFS_TYPE },
+          body: JSON.stringify({
+            operation: "upload",
+            transfers: ["basic", "multipart"],
+            hash_algo: "sha_256",
+            ref: { name: "main" },
+            objects: [{ oid: object.sha256, size: object.sizeBytes }],
+          }),
+          schema: batchAnswer,
+          signal,
+        });
+        const answer = value.objects.find((candidate) => candidate.oid === object.sha256);
+        if (answer && !answer.error) {
+          const { upload, verify } = answer.actions ?? {};
+          return upload ? uploadPlan({ upload, verify }, object, { endpoint, check: foreign }) : null;
+        }
+        const error = answer?.error ?? { code: 502, message: "the answer does not name the object" };
+        const failure = storageErrorOf(`${name}: ${what}`, { status: error.code, text: error.message });
+        if (failure.problem !== "slow" || attempt >= retry.times.attempts) throw failure;
+        await retry.sleep(backoff(attempt, retry), signal);
+      }
+    },
+
+    /** Completes a multipart upload. Not repeated here: ask `batch` again, which tells whether it landed. */
+    async complete(
+      href: string,
+      body: { oid: string; parts: { partNumber: number; etag: string }[] },
+      { signal }: Signal,
+    ) {
+      await ask("completing the upload", href, {
+        method: "POST",
+        headers: { accept: LFS_TYPE, "content-type": LFS_TYPE },
+        body: JSON.stringify(body),
+        schema: z.unknown(),
+        fetch: (input, init) => once(input, init ?? {}, retry),
+        signal,
+      });
+    },
+
+    async verify(href: string, object: { sha256: string; sizeBytes: number }, { signal }: Signal) {
+      await ask("verifying the upload", href, {
+        method: "POST",
+        headers: { accept: LFS_TYPE, "content-type": LFS_TYPE },
+        body: JSON.stringify({ oid: object.sha256, size: object.sizeBytes }),
+        schema: z.unknown(),
+        signal,
+      });
+    },
+
+    /** One attempt to commit. After a failure that may hide a landed commit, look before the next one. */
+    async commit(address: ArchiveAddress, object: { sha256: string; sizeBytes: number }, { signal }: Signal) {
+      const lines = [
+        { key: "header", value: { summary: `Archive ${address.path}` } },
+        {
+          key: "lfsFile",
+          value: { path: address.path, algo: "sha256", oid: object.sha256, size: object.sizeBytes },
+        },
+      ];
+      const { value } = await ask("committing", `${endpoint}/api/datasets/${address.repo}/commit/main`, {
+        method: "POST",
+        headers: { "content-type": "application/x-ndjson" },
+        body: lines.map((line) => JSON.stringify(line)).join("\n"),
+        schema: commitAnswer,
+        fetch: (input, init) => onceOnly(input, init ?? {}, retry),
+        signal,
+      });
+      return value.commitOid;
+    },
+
+    async whoAmI({ signal }: Signal = {}): Promise<string> {
+      const me = await throughClient("asking who the token is", () => whoAmI(clientOptions({ signal })));
+      return me.name;
+    },
+
+    async usedBytes({ signal }: Signal = {}): Promise<number> {
+      const repos = await allPages("adding up storage", `${endpoint}/api/settings/repositories`, {
+        schema: repositoriesAnswer,
+        signal,
+      });
+      return repos.reduce((sum, repo) => sum + (repo.storage ?? 0), 0);
+    },
+
+    /** Paths of main that hold an object, by its sha-256. */
+    async livePaths(repo: string, { signal }: Signal = {}): Promise<Map<string, string[]>> {
+      return await throughClient("listing files", async () => {
+        const paths = new Map<string, string[]>();
+        for await (const file of listFiles({ ...clientOptions({ signal }), repo: dataset(repo), recursive: true })) {
+          if (file.lfs) paths.set(file.lfs.oid, [...(paths.get(file.lfs.oid) ?? []), file.path]);
+        }
+        return paths;
+      });
+    },
+
+    /** A small file that git itself keeps. */
+    async writeSmallFile(address: ArchiveAddress, text: string, { signal }: Signal = {}): Promise<void> {
+      await throughClient("writing a small file", () =>
+        uploadFile({
+          ...clientOptions({ signal }),
+          repo: dataset(address.repo),
+          file: { path: address.path, content: new Blob([text]) },
+          commitTitle: `Add ${address.path}`,
+        }));
+    },
+
+    async deleteFiles(repo: string, paths: string[], { signal }: Signal = {}): Promise<void> {
+      await throughClient("deleting", () =>
+        deleteFiles({
+          ...clientOptions({ signal }),
+          repo: dataset(repo),
+          paths,
+          commitTitle: `Take down ${paths.length} file${paths.length === 1 ? "" : "s"}`,
+        }));
+    },
+
+    async deleteRepo(repo: string, { signal }: Signal = {}): Promise<void> {
+      await throughClient(
+        "deleting the repository",
+        () => deleteRepo({ ...clientOptions({ signal }), repo: dataset(repo) }),
+      );
+    },
+
+    /** Objects the repository stores, whether main names them or not. */
+    async storedObjects(repo: string, { signal }: Signal = {}) {
+      const files = await allPages("listing stored objects", `${endpoint}/api/datasets/${repo}/lfs-files`, {
+        schema: lfsFilesAnswer,
+        signal,
+      });
+      return files.map((file) => ({ sha256: file.fileOid, path: file.filename ?? null }));
+    },
+
+    /**
+     * Deletes objects for good: a deleted path alone stays readable through its old commits. The history is not rewritten, because
+     * that would give every later commit a new id, and the addresses of the other episodes name commits.
+     */
+    async deleteObjects(repo: string, sha256s: readonly string[], { signal }: Signal = {}): Promise<void> {
+      if (sha256s.length === 0) return;
+      await ask("deleting stored objects", `${endpoint}/api/datasets/${repo}/lfs-files/batch`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ deletions: { sha: sha256s, rewriteHistory: false } }),
+        schema: z.unknown(),
+        signal,
+      });
+    },
+
+    /** The bytes; the token goes to the Hub alone, the signed address it answers is asked without. */
+    async read(address: ArchiveAddress, { signal }: Signal = {}): Promise<ReadableStream<Uint8Array>> {
+      assertInside(address, username);
+      const path = address.path.split("/").map(encodeURIComponent).join("/");
+      let url = `${endpoint}/datasets/${address.repo}/resolve/main/${path}`;
+      for (let hop = 0; hop < 5; hop++) {
+        const atHub = new URL(url).origin === own.origin;
+        const init: RequestInit = {
+          headers: atHub ? { authorization: `Bearer ${token}` } : {},
+          redirect: "manual",
+          signal,
+        };
+        const answer = await openBody(url, init, retry).catch((error) => {
+          throw asStorageError(`${name}: reading`, error);
+        });
+        const location = answer.headers.get("location");
+        if (answer.ok && answer.body) return answer.body;
+        const text = await answer.text();
+        if (!location) throw unreadable(refusalOf(`${name}: reading`, answer, text), { answer, atHub });
+        url = foreign(new URL(location, url).href);
+      }
+      throw new StorageError("slow", `${name}: reading: too many redirects`, { code: "storage_5xx" });
+    },
+  };
+}
+
+/**
+ * Only the Hub's own word that the file is not in its repository proves that it is missing. A repository that it calls unknown may be
+ * one that the token no longer sees, and what the CDN does not find may come back.
+ */
+function unreadable(refusal: StorageError, { answer, atHub }: { answer: Response; atHub: boolean }): StorageError {
+  if (refusal.problem !== "missing") return refusal;
+  if (!atHub) return new StorageError("slow", refusal.message, { code: "storage_missing" });
+  if (answer.headers.get("x-error-code") === "EntryNotFound") return refusal;
+  return new StorageError("invisible", `${refusal.message} (the repository is gone, or the token cannot see it)`, {
+    code: "storage_missing",
+  });
+}
+
+function refusalOf(what: string, answer: Response, text: string): StorageError {
+  const hourly = answer.status === 429 && /per hour|about 1 hour/i.test(text);
+  const retryAfterSeconds = waitAsked(answer.headers) ?? (hourly ? HOURLY_QUOTA_SECONDS : undefined);
+  const message = z.object({ error: z.string() }).safeParse(parseJson(text));
+  return storageErrorOf(what, {
+    status: answer.status,
+    text: message.success ? message.data.error : text,
+    retryAfterSeconds,
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // an HTML page, or nothing
+  }
+}

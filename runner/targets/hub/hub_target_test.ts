@@ -1,0 +1,419 @@
+// Every failure a Hub shows: the copy is there in the end, once and whole, or the refusal is named for what it is.
+
+import assert from "node:assert/strict";
+import type { FailureName } from "../../../dev/hub/failures.ts";
+import { startHub } from "../../../dev/hub/hub.ts";
+import { createTestHub, type TestHub } from "../../../dev/hub/test_hub.ts";
+import { createHubTarget } from "./hub_target.ts";
+import type { RetryTimes, Sleep } from "../../transfer/retry.ts";
+import { createSlots } from "../../transfer/slots.ts";
+import { type StagedFile, stageFile } from "../../transfer/staged_file.ts";
+import { StorageError } from "../../transfer/storage_error.ts";
+import type { PutOptions, StorageTarget } from "../target.ts";
+
+const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
+const PART = 1 << 18;
+/** Five parts, the last one short. */
+const SIZE = 4 * PART + 1000;
+
+interface Bench extends AsyncDisposable {
+  readonly test: TestHub;
+  readonly target: StorageTarget;
+  readonly targetAt: (endpoint: string) => StorageTarget;
+  readonly file: StagedFile;
+  /** Waits that were asked for, in ms; nothing is slept. */
+  readonly waits: number[];
+  put(options?: Partial<PutOptions>): ReturnType<StorageTarget["put"]>;
+}
+
+async function createBench(times: Partial<RetryTimes> = {}, options: { chunkBytes?: number; size?: number } = {}) {
+  const test = await createTestHub({
+    accounts: ["alice"],
+    chunkBytes: options.chunkBytes ?? PART,
+    multipartThresholdBytes: options.chunkBytes ?? PART,
+  });
+  const waits: number[] = [];
+  const sleep: Sleep = (ms, signal) => {
+    waits.push(ms);
+    signal?.throwIfAborted();
+    return new Promise((resolve) => setTimeout(resolve));
+  };
+  const targetAt = (endpoint: string) =>
+    createHubTarget({
+      endpoint,
+      username: "alice",
+      token: "hf_aliceToken",
+      repoPrefix: "archive",
+      account: 1,
+      retry: {
+        fetch,
+        sockets: true,
+        times: { attempts: 4, silenceMs: 20_000, backoffMs: 100, maxWaitMs: 60_000, keptAliveMs: 20_000, ...times },
+        sleep,
+        random: () => 1,
+      },
+    });
+  const target = targetAt(test.hub.url);
+  const file = await stageFile((await test.file("a.mp4", options.size ?? SIZE)).path);
+  const slots = createSlots(6);
+  const bench: Bench = {
+    test,
+    target,
+    targetAt,
+    file,
+    waits,
+    put: (extra) => target.put(file, target.address(ARCHIVE), { slots, ...extra }),
+    [Symbol.asyncDispose]: () => test[Symbol.asyncDispose](),
+  };
+  return bench;
+}
+
+/** The stored bytes are the file's, main shows them, and exactly `commits` commits were made to get there. */
+async function assertStored({ test, target, file }: Bench, commits = 1) {
+  const address = target.address(ARCHIVE);
+  const stored = new Uint8Array(await new Response(await target.read(address)).arrayBuffer());
+  assert.deepEqual(stored, await Deno.readFile(file.path));
+  const history = await fetch(`${test.hub.url}/api/datasets/${address.repo}/commits/main`, {
+    headers: { authorization: "Bearer hf_aliceToken" },
+  });
+  const titles: string[] = (await history.json()).map((commit: { title: string }) => commit.title);
+  assert.equal(titles.filter((title) => title.startsWith("Archive ")).length, commits);
+  const left = [...Deno.readDirSync(`${test.dir}/work`)].map((entry) => entry.name);
+  assert.deepEqual(left, ["a.mp4"], "the journal is gone");
+}
+
+async function problemOf(run: Promise<unknown>): Promise<StorageError> {
+  const error = await run.then(() => null, (reason) => reason);
+  assert.ok(error instanceof StorageError, `a StorageError, not ${error}`);
+  return error;
+}
+
+const SURVIVED: readonly FailureName[] = [
+  "create_repo_500",
+  "create_repo_conflicting",
+  "create_repo_reset_after",
+  "batch_500",
+  "batch_html",
+  "batch_object_error",
+  "part_500",
+  "part_503",
+  "part_html",
+  "part_reset",
+  "part_reset_midway",
+  "part_reset_after",
+  "part_truncated",
+  "part_no_etag",
+  "part_expired",
+  "complete_500",
+  "complete_landed_504",
+  "verify_500",
+  "commit_500",
+  "commit_moved",
+  "commit_locked",
+  "commit_landed_504",
+  "commit_landed_reset",
+  "commit_object_missing",
+  "look_500",
+  "look_html",
+];
+
+for (const failure of SURVIVED) {
+  Deno.test(`put through ${failure} → stored once, whole`, async () => {
+    await using bench = await createBench();
+    bench.test.hub.fail(failure);
+    const copy = await bench.put();
+    assert.equal(copy.sha256, bench.file.sha256);
+    await assertStored(bench);
+  });
+}
+
+for (const failure of ["basic_500", "basic_reset_midway", "basic_truncated"] as const) {
+  Deno.test(`put of a small file through ${failure} → stored once, whole`, async () => {
+    await using bench = await createBench({}, { chunkBytes: 1 << 22 });
+    bench.test.hub.fail(failure);
+    await bench.put();
+    await assertStored(bench);
+  });
+}
+
+for (const failure of ["batch_hang", "part_hang", "part_hang_midway", "commit_hang"] as const) {
+  Deno.test(`put through ${failure} → goes on after the silence limit`, async () => {
+    await using bench = await createBench({ silenceMs: 1500 });
+    bench.test.hub.fail(failure);
+    await bench.put();
+    await assertStored(bench);
+  });
+}
+
+Deno.test("put to a repository that exists already (409) → stored", async () => {
+  await using bench = await createBench();
+  await bench.put();
+  await bench.target.remove(bench.target.address(ARCHIVE));
+  bench.test.hub.fail("create_repo_exists");
+  await bench.put();
+  assert.equal(bench.test.countCalls("create_repo"), 1, "the repository was seen, not made again");
+});
+
+for (const failure of ["batch_rate_limited_retry_after", "batch_rate_limited_header"] as const) {
+  Deno.test(`put through ${failure} → waits what the Hub asks for`, async () => {
+    await using bench = await createBench();
+    bench.test.hub.fail(failure);
+    await bench.put();
+    assert.deepEqual(bench.waits, [1000]);
+    await assertStored(bench);
+  });
+}
+
+Deno.test("put into a rate limit longer than the patience → rate_limited with the Hub's time", async () => {
+  await using bench = await createBench();
+  bench.test.hub.fail({
+    at: "lfs_batch",
+    effect: {
+      do: "answer",
+      status: 429,
+      body: "json",
+      message: "slow down",
+      headers: { RateLimit: `"api";r=0;t=280` },
+    },
+  });
+  const error = await problemOf(bench.put());
+  assert.equal(error.code, "rate_limited");
+  assert.equal(error.retryAfterSeconds, 280);
+  assert.deepEqual(bench.waits, []);
+});
+
+Deno.test("put into the hourly commit quota → rate_limited for an hour, one commit call, nothing sent again later", async () => {
+  await using bench = await createBench();
+  bench.test.hub.fail("commit_hourly_quota");
+  const error = await problemOf(bench.put());
+  assert.equal(error.code, "rate_limited");
+  assert.equal(error.retryAfterSeconds, 3600);
+  assert.equal(bench.test.countCalls("commit"), 1);
+  const sent = bench.test.uploadedBytes();
+  await bench.put();
+  assert.equal(bench.test.uploadedBytes(), sent);
+  await assertStored(bench);
+});
+
+for (
+  const [failure, problem, code] of [
+    ["batch_quota", "quota", "storage_full"],
+    ["commit_quota", "quota", "storage_full"],
+    ["abuse", "abuse", "storage_denied"],
+    ["batch_object_refused", "refused", "too_large"],
+  ] as const
+) {
+  Deno.test(`put into ${failure} → ${problem}, not repeated`, async () => {
+    await using bench = await createBench();
+    bench.test.hub.fail(failure, { times: 9 });
+    const error = await problemOf(bench.put());
+    assert.equal(error.problem, problem);
+    assert.equal(error.code, code);
+    assert.deepEqual(bench.waits, []);
+  });
+}
+
+Deno.test("put to an account without space → quota", async () => {
+  await using bench = await createBench();
+  bench.test.hub.user("alice").quotaBytes = SIZE - 1;
+  assert.equal((await problemOf(bench.put())).problem, "quota");
+});
+
+Deno.test("put with a token that expires mid-job → auth; with a new token it goes on without sending a part twice", async () => {
+  await using bench = await createBench();
+  const alice = bench.test.hub.user("alice");
+  bench.test.hub.fail({ at: "complete", effect: { do: "reset" }, times: 99 });
+  const error = await problemOf(bench.put({
+    onProgress: (bytes) => {
+      if (bytes > PART) alice.state = "revoked";
+    },
+  }));
+  assert.equal(error.problem, "auth");
+  assert.match(error.message, /hub:alice/);
+  alice.state = "ok";
+  bench.test.hub.clearFailures();
+  await bench.put();
+  await assertStored(bench);
+});
+
+Deno.test("put that was cut short, then HF_ENDPOINT names another place → addresses of that place, stored", async () => {
+  await using bench = await createBench();
+  const { test, file, target } = bench;
+  const cut = new AbortController();
+  const half = bench.put({
+    signal: cut.signal,
+    onProgress: (bytes) => bytes > PART && cut.abort(new Error("cut short")),
+  });
+  await assert.rejects(half, { message: "cut short" });
+  const users = [{ name: "alice", token: "hf_aliceToken" }];
+  const other = await startHub({ dir: `${test.dir}/hub`, users, multipartThresholdBytes: PART, chunkBytes: PART });
+  const there = bench.targetAt(other.url);
+  const copy = await there.put(file, there.address(ARCHIVE), { slots: createSlots(6) });
+  assert.equal((await there.find(target.address(ARCHIVE)))?.sha256, file.sha256);
+  assert.ok(copy.directUrl.startsWith(other.url));
+  await other.stop();
+});
+
+Deno.test("put to an account that is dead → slow (network), after its attempts", async () => {
+  await using bench = await createBench();
+  bench.test.hub.user("alice").state = "gone";
+  const error = await problemOf(bench.put());
+  assert.equal(error.problem, "slow");
+  assert.equal(error.code, "network");
+  assert.equal(bench.waits.length, 3);
+});
+
+Deno.test("put while its repository is deleted → made again, stored", async () => {
+  await using bench = await createBench();
+  let dropped: Promise<void> | undefined;
+  await bench.put({
+    beforeCommit: async () => await (dropped ??= bench.test.hub.dropRepo("datasets/alice/archive-55825")),
+  });
+  await assertStored(bench);
+  assert.equal(bench.test.countCalls("create_repo"), 2);
+});
+
+Deno.test("put of a file that changes after it was hashed → changed, no commit", async () => {
+  await using bench = await createBench();
+  const error = await problemOf(bench.put({
+    onProgress: (bytes) => {
+      if (bytes > PART) Deno.writeFileSync(bench.file.path, new Uint8Array([1]), { append: true });
+    },
+  }));
+  assert.equal(error.problem, "changed");
+  assert.equal(bench.test.countCalls("commit"), 0);
+});
+
+Deno.test("put of a file that becomes shorter while it is sent → changed, no commit", async () => {
+  await using bench = await createBench();
+  let cut = false;
+  const error = await problemOf(bench.put({
+    onProgress: (bytes) => {
+      if (!cut && bytes > 0) Deno.truncateSync(bench.file.path, 1000);
+      cut ||= bytes > 0;
+    },
+  }));
+  assert.equal(error.problem, "changed");
+  assert.equal(bench.test.countCalls("commit"), 0);
+});
+
+Deno.test("put where no journal can be written (disk full) → stored all the same", async () => {
+  await using bench = await createBench();
+  const path = `${bench.test.dir}/work/${"x".repeat(245)}.mp4`; // a name with a suffix would be too long
+  await Deno.rename(bench.file.path, path);
+  const file = await stageFile(path);
+  const copy = await bench.target.put(file, bench.target.address(ARCHIVE), { slots: createSlots(6) });
+  assert.equal(copy.sha256, file.sha256);
+});
+
+Deno.test("put when the lease is lost before the commit → no commit", async () => {
+  await using bench = await createBench();
+  const lost = new Error("the lease is lost");
+  await assert.rejects(bench.put({ beforeCommit: () => Promise.reject(lost) }), lost);
+  assert.equal(bench.test.countCalls("commit"), 0);
+});
+
+Deno.test("two runners put one job at once → one file, whole, and both know it", async () => {
+  await using bench = await createBench();
+  const otherPath = `${bench.test.dir}/other.mp4`;
+  await Deno.copyFile(bench.file.path, otherPath);
+  const other = await stageFile(otherPath);
+  const [a, b] = await Promise.all([
+    bench.put(),
+    bench.target.put(other, bench.target.address(ARCHIVE), { slots: createSlots(6) }),
+  ]);
+  assert.equal(a.sha256, b.sha256);
+  const look = await bench.target.find(bench.target.address(ARCHIVE));
+  assert.equal(look?.sha256, bench.file.sha256);
+  assert.equal(bench.test.hub.usedBytes("alice"), SIZE);
+});
+
+Deno.test("put over another file at the same address → replaced", async () => {
+  await using bench = await createBench();
+  await bench.put();
+  const other = await stageFile((await bench.test.file("b.mp4", 5000, 2)).path);
+  const copy = await bench.target.put(other, bench.target.address(ARCHIVE), { slots: createSlots(6) });
+  assert.equal(copy.sha256, other.sha256);
+  assert.equal((await bench.target.find(bench.target.address(ARCHIVE)))?.sizeBytes, 5000);
+});
+
+for (
+  const [failure, problem] of [
+    ["resolve_403", "abuse"],
+    ["resolve_404", "missing"],
+    ["cdn_403", "auth"],
+    ["cdn_404", "slow"],
+    ["cdn_416", "refused"],
+    ["resolve_500", "slow"],
+    ["resolve_429", "slow"],
+  ] as const
+) {
+  Deno.test(`read through ${failure} → ${problem}`, async () => {
+    await using bench = await createBench();
+    await bench.put();
+    bench.test.hub.fail(failure);
+    assert.equal((await problemOf(bench.target.read(bench.target.address(ARCHIVE)))).problem, problem);
+  });
+}
+
+Deno.test("remove takes the file, its object and its history; again → absent", async () => {
+  await using bench = await createBench();
+  const copy = await bench.put();
+  const address = bench.target.address(ARCHIVE);
+  assert.equal(await bench.target.remove(address), "removed");
+  assert.equal(await bench.target.find(address), null);
+  assert.equal(bench.test.hub.usedBytes("alice"), 0);
+  const old = await fetch(copy.directUrl, { headers: { authorization: "Bearer hf_aliceToken" } });
+  await old.body?.cancel();
+  assert.equal(old.status, 404, "the address with the old commit is dead too");
+  assert.equal(await bench.target.remove(address), "absent");
+});
+
+Deno.test("remove leaves the addresses of other episodes alive, though they name commits", async () => {
+  await using bench = await createBench();
+  await bench.put();
+  const second = bench.target.address({ ...ARCHIVE, episode: 2 });
+  const other = await stageFile((await bench.test.file("b.mp4", 5000, 2)).path);
+  const sibling = await bench.target.put(other, second, { slots: createSlots(6) });
+  await bench.target.remove(bench.target.address(ARCHIVE));
+  await bench.target.removeTitle({ malId: 55825, episode: 1 });
+  const answer = await fetch(sibling.directUrl, { headers: { authorization: "Bearer hf_aliceToken" } });
+  assert.equal(answer.status, 200);
+  assert.equal((await answer.arrayBuffer()).byteLength, 5000);
+});
+
+Deno.test("remove keeps an object that another path still names", async () => {
+  await using bench = await createBench();
+  await bench.put();
+  const twin = bench.target.address({ ...ARCHIVE, fileKey: "f".repeat(32) });
+  await bench.target.put(bench.file, twin, { slots: createSlots(6) });
+  await bench.target.remove(bench.target.address(ARCHIVE));
+  assert.equal((await bench.target.find(twin))?.sha256, bench.file.sha256);
+  const stored = await new Response(await bench.target.read(twin)).arrayBuffer();
+  assert.equal(stored.byteLength, SIZE);
+});
+
+Deno.test("probe tells bytes used, and auth for a token of somebody else", async () => {
+  await using bench = await createBench();
+  await bench.put();
+  assert.deepEqual(await bench.target.probe(), { usedBytes: SIZE });
+  bench.test.hub.user("alice").state = "revoked";
+  assert.equal((await problemOf(bench.target.probe())).problem, "auth");
+});
+
+Deno.test("no error of a put holds a token or a signed address", async () => {
+  await using bench = await createBench();
+  const messages: string[] = [];
+  for (const at of ["lfs_batch", "upload_part", "complete", "commit", "paths_info"] as const) {
+    for (const effect of [{ do: "reset" }, { do: "answer", status: 500, body: "json", message: secretText }] as const) {
+      bench.test.hub.clearFailures();
+      bench.test.hub.fail({ at, effect, times: 99 });
+      const error = await problemOf(bench.put());
+      for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) messages.push(cause.message);
+    }
+  }
+  assert.ok(messages.length >= 10);
+  assert.doesNotMatch(messages.join("\n"), /hf_[A-Za-z]|Signature=[A-Za-z0-9_-]{4}|Expires=\d/);
+});
+
+const secretText = "failed for https://cdn.test/x?Signature=abcdef&Expires=12345 with Bearer hf_aliceToken";

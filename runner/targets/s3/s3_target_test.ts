@@ -1,0 +1,343 @@
+// What S3 stores answer besides success, each bent into the way of a real server: the copy is there in the end, once and whole, or the
+// refusal is named for what it is.
+
+import assert from "node:assert/strict";
+import { type Bend, bentFetch } from "../../../dev/bent_fetch.ts";
+import { hasSwift, startS3, startSwift } from "../../../dev/s3/s3.ts";
+import { createTestHub } from "../../../dev/hub/test_hub.ts";
+import { sleep } from "../../transfer/retry.ts";
+import { createS3Target, type S3TargetOptions } from "./s3_target.ts";
+import { createSlots } from "../../transfer/slots.ts";
+import { stageFile } from "../../transfer/staged_file.ts";
+import { StorageError } from "../../transfer/storage_error.ts";
+import type { PutOptions } from "../target.ts";
+
+const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
+const PART = 1 << 18;
+const SIZE = 4 * PART + 1000;
+
+const is = (request: Request, method: string, query: RegExp = /^$/) =>
+  request.method === method && query.test(new URL(request.url).search);
+const PART_PUT = /partNumber=/;
+const BEGIN = /uploads=/;
+const COMPLETE = /^\?uploadId=/;
+const xml = (status: number, code: string, headers: HeadersInit = {}, message = `about ${code}`) =>
+  new Response(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>${message}</Message></Error>`, {
+    status,
+    headers,
+  });
+
+async function createBench(
+  bend: Bend,
+  options: { times?: number; start?: typeof startSwift } & Partial<S3TargetOptions> = {},
+) {
+  const { times = 1, start = startS3, ...rest } = options;
+  const test = await createTestHub({ accounts: [] });
+  const s3 = await start({ dir: `${test.dir}/s3`, bucket: "shelf" });
+  const { fetch, sent } = bentFetch(bend, times);
+  const target = createS3Target({
+    endpoint: s3.url,
+    bucket: "shelf",
+    region: "us-east-1",
+    accessKeyId: s3.env.S3_ACCESS_KEY_ID!,
+    secretAccessKey: s3.env.S3_SECRET_ACCESS_KEY!,
+    repoPrefix: "archive",
+    account: 1,
+    partBytes: PART,
+    retry: {
+      fetch,
+      times: { attempts: 3, silenceMs: 3000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 },
+      sleep,
+      random: Math.random,
+    },
+    ...rest,
+  });
+  const file = await stageFile((await test.file("a.mp4", SIZE)).path);
+  const address = target.address(ARCHIVE);
+  return {
+    target,
+    file,
+    address,
+    sent,
+    put: (more?: Partial<PutOptions>) => target.put(file, address, { slots: createSlots(6), ...more }),
+    async stored() {
+      return await new Response(await target.read(address)).bytes();
+    },
+    async [Symbol.asyncDispose]() {
+      await s3[Symbol.asyncDispose]();
+      await test[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function refusalOf(running: Promise<unknown>): Promise<StorageError> {
+  const error = await running.then(() => null, (reason) => reason);
+  assert.ok(error instanceof StorageError, `a StorageError, not ${error}`);
+  return error;
+}
+
+const SURVIVED: Record<string, Bend> = {
+  "SlowDown (503) to a look": (r) => is(r, "HEAD") ? xml(503, "SlowDown") : null,
+  "SlowDown (503) to the beginning of an upload": (r) => is(r, "POST", BEGIN) ? xml(503, "SlowDown") : null,
+  "SlowDown (503) to a part": (r) => is(r, "PUT", PART_PUT) ? xml(503, "SlowDown") : null,
+  "SlowDown (503) to the completion": (r) => is(r, "POST", COMPLETE) ? xml(503, "SlowDown") : null,
+  "InternalError (500) to a part": (r) => is(r, "PUT", PART_PUT) ? xml(500, "InternalError") : null,
+  "RequestTimeout (400) to a part": (r) => is(r, "PUT", PART_PUT) ? xml(400, "RequestTimeout") : null,
+  "429 with Retry-After to a part": (r) => is(r, "PUT", PART_PUT) ? xml(429, "TooMany", { "retry-after": "0" }) : null,
+  "a page (502) to a part": (r) =>
+    is(r, "PUT", PART_PUT) ? new Response("<html><h1>Bad Gateway</h1></html>", { status: 502 }) : null,
+  "a part that is never answered": (r) =>
+    is(r, "PUT", PART_PUT)
+      ? new Promise((_, reject) => r.signal.addEventListener("abort", () => reject(r.signal.reason)))
+      : null,
+  "a part of which half was kept": (r, pass) => {
+    if (!is(r, "PUT", PART_PUT)) return null;
+    const half = new Request(r, { body: new Uint8Array(PART / 2), method: "PUT" });
+    return fetch(half).then(async (answer) => {
+      await answer.body?.cancel();
+      return answer.ok ? answer : await pass(); // refused: its signature is for another length
+    });
+  },
+  "a part without an ETag": (r, pass) =>
+    is(r, "PUT", PART_PUT) ? pass().then((answer) => new Response(null, { status: answer.status })) : null,
+  "a broken connection after a part": (r, pass) =>
+    is(r, "PUT", PART_PUT) ? pass().then(() => Promise.reject(new TypeError("connection reset"))) : null,
+  "NoSuchUpload (404) to a part: the store gave it up": (r) => is(r, "PUT", PART_PUT) ? xml(404, "NoSuchUpload") : null,
+  "InvalidPart (400) to the completion": (r) => is(r, "POST", COMPLETE) ? xml(400, "InvalidPart") : null,
+  "200 to the completion with an error in its body": (r) => is(r, "POST", COMPLETE) ? xml(200, "InternalError") : null,
+  "504 to a completion that landed": (r, pass) =>
+    is(r, "POST", COMPLETE) ? pass().then(() => new Response("<html>", { status: 504 })) : null,
+  "a broken connection after a completion that landed": (r, pass) =>
+    is(r, "POST", COMPLETE) ? pass().then(() => Promise.reject(new TypeError("connection reset"))) : null,
+};
+
+for (const [what, bend] of Object.entries(SURVIVED)) {
+  Deno.test(`s3: put through ${what} → stored once, whole`, async () => {
+    await using bench = await createBench(bend);
+    const copy = await bench.put();
+    assert.equal(copy.sha256, bench.file.sha256);
+    assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
+  });
+}
+
+for (
+  const [what, bend, problem, told] of [
+    ["NoSuchBucket", (r) => is(r, "POST", BEGIN) ? xml(404, "NoSuchBucket") : null, "auth", /NoSuchBucket/],
+    ["AccessDenied", (r) => is(r, "POST", BEGIN) ? xml(403, "AccessDenied") : null, "auth", /AccessDenied/],
+    ["QuotaExceeded (403)", (r) => is(r, "PUT", PART_PUT) ? xml(403, "QuotaExceeded") : null, "quota", /Quota/],
+    ["EntityTooLarge", (r) => is(r, "POST", BEGIN) ? xml(400, "EntityTooLarge") : null, "refused", /EntityTooLarge/],
+    [
+      "another region's 301",
+      (r) => is(r, "POST", BEGIN) ? xml(301, "PermanentRedirect") : null,
+      "auth",
+      /PermanentRedirect.*region/,
+    ],
+    [
+      "another region's 307",
+      (r) =>
+        is(r, "PUT", PART_PUT) ? xml(307, "TemporaryRedirect", { location: "http://127.0.0.1:9/elsewhere" }) : null,
+      "auth",
+      /TemporaryRedirect.*region/,
+    ],
+    [
+      "a wrong region (400)",
+      (r) => is(r, "POST", BEGIN) ? xml(400, "AuthorizationHeaderMalformed") : null,
+      "auth",
+      /AuthorizationHeaderMalformed/,
+    ],
+  ] as readonly (readonly [string, Bend, string, RegExp])[]
+) {
+  Deno.test(`s3: put into ${what} → ${problem}, at once, told`, async () => {
+    await using bench = await createBench(bend, { times: 99 });
+    const error = await refusalOf(bench.put());
+    assert.equal(error.problem, problem);
+    assert.match(error.message, told);
+    const bent = bench.sent.filter((line) => line.includes("?uploads") || line.includes("partNumber"));
+    assert.ok(bent.length <= 4, `not repeated: ${bent}`); // one beginning, three part streams
+    assert.equal(await bench.target.find(bench.address), null);
+  });
+}
+
+function codeOf(text: string): string {
+  return /<Code>(\w+)</.exec(text)?.[1] ?? "";
+}
+
+/** Refuses what is signed more than a quarter of an hour off this machine's clock; s3rver itself does not look. */
+const skewed: Bend = (request, pass) => {
+  const stamp = request.headers.get("x-amz-date") ?? "";
+  const signedAt = Date.parse(stamp.replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/, "$1-$2-$3T$4:$5:$6Z"));
+  if (Math.abs(signedAt - Date.now()) < 900_000) return pass();
+  const headers = { date: new Date().toUTCString() };
+  return request.method === "HEAD"
+    ? new Response(null, { status: 403, headers })
+    : xml(403, "RequestTimeTooSkewed", headers);
+};
+
+Deno.test("s3: put while its key is withdrawn → auth; with the key back it goes on without sending a part twice", async () => {
+  let withdrawn = false;
+  await using bench = await createBench(() => withdrawn ? xml(403, "InvalidAccessKeyId") : null, { times: Infinity });
+  const begun = () => bench.sent.filter((line) => line.includes("partNumber=")).length;
+  const running = bench.put({ slots: createSlots(1), onProgress: () => void (withdrawn = begun() === 2) });
+  assert.equal((await refusalOf(running)).problem, "auth");
+  withdrawn = false;
+  await bench.put();
+  assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
+});
+
+Deno.test("s3: put while its bucket is deleted → auth: a person has to look, nothing is marked as lost", async () => {
+  let gone = false;
+  await using bench = await createBench((r) => gone && is(r, "PUT", PART_PUT) ? xml(404, "NoSuchBucket") : null, {
+    times: Infinity,
+  });
+  const running = bench.put({ onProgress: (bytes) => void (gone = bytes > 0) });
+  const error = await refusalOf(running);
+  assert.deepEqual([error.problem, error.retryable], ["auth", true]);
+});
+
+/** Looks at copies of which the store has kept everything but the hash. */
+const unlabelled: Bend = (request, pass) =>
+  is(request, "HEAD")
+    ? pass().then(({ status, headers }) => {
+      const kept = new Headers(headers);
+      kept.delete("x-amz-meta-sha256");
+      return new Response(null, { status, headers: kept });
+    })
+    : null;
+
+for (const [what, landed504] of [["", false], [" and whose completion is answered 504", true]] as const) {
+  Deno.test(`s3: a store that loses metadata${what} → refused for that, nothing is left`, async () => {
+    const completed: Bend = (request, pass) =>
+      landed504 && is(request, "POST", COMPLETE)
+        ? pass().then(() => new Response("<html>", { status: 504 }))
+        : unlabelled(request, pass);
+    await using bench = await createBench(completed, { times: Infinity });
+    const error = await refusalOf(bench.put());
+    assert.deepEqual([error.problem, error.code], ["refused", "storage_denied"]);
+    assert.match(error.message, /does not keep x-amz-meta-sha256/);
+    assert.equal(bench.sent.filter((line) => /partNumber=1&/.test(line)).length, 1, "sent once");
+    assert.equal((await refusalOf(bench.target.read(bench.address))).problem, "missing");
+  });
+}
+
+Deno.test("s3: a completion that sends white space before its answer → done, asked once", async () => {
+  const kept: Bend = (request, pass) =>
+    is(request, "POST", COMPLETE)
+      ? pass().then(async (answer) => new Response(`${" ".repeat(10_000)}\n${await answer.text()}`))
+      : null;
+  await using bench = await createBench(kept);
+  await bench.put();
+  assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
+});
+
+Deno.test("s3: put where nobody answers → slow (network), after its attempts", async () => {
+  await using bench = await createBench(() => Promise.reject(new TypeError("connection refused")), { times: Infinity });
+  const error = await refusalOf(bench.put());
+  assert.deepEqual([error.problem, error.code], ["slow", "network"]);
+  assert.equal(bench.sent.length, 3);
+});
+
+for (
+  const [answer, problem] of [
+    [xml(403, "AccessDenied"), "auth"],
+    [xml(404, "NoSuchKey"), "missing"],
+    [new Response("<html>not here</html>", { status: 404 }), "invisible"],
+    [xml(404, "NoSuchBucket"), "auth"],
+    [xml(416, "InvalidRange"), "refused"],
+    [xml(500, "InternalError"), "slow"],
+  ] as const
+) {
+  Deno.test(`s3: read that is answered ${answer.status} ${await answer.clone().text().then(codeOf)} → ${problem}`, async () => {
+    await using bench = await createBench((r) => is(r, "GET") ? answer.clone() : null, { times: Infinity });
+    assert.equal((await refusalOf(bench.target.read(bench.address))).problem, problem);
+    await answer.body?.cancel();
+  });
+}
+
+for (const [store, start, ignore] of [["s3rver", startS3, false], ["Swift", startSwift, !hasSwift()]] as const) {
+  for (const hours of [1, -25]) {
+    const reason = ignore ? " (skipped: python3-swift is not installed)" : "";
+    const name =
+      `s3: put and read on a machine whose clock is ${hours} h off, to ${store} → stored, refused once${reason}`;
+    Deno.test({
+      name,
+      ignore,
+      async fn() {
+        const now = () => Date.now() + hours * 3_600_000;
+        const bend = store === "s3rver" ? skewed : () => null;
+        await using bench = await createBench(bend, { times: Infinity, now, start });
+        await bench.put();
+        assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
+        const looks = bench.sent.filter((line) => line.startsWith("HEAD"));
+        assert.equal(looks.length, 3, "the first look twice, and the one after the upload");
+      },
+    });
+  }
+}
+
+Deno.test("s3: a refusal that is not about the clock is not asked again", async () => {
+  await using bench = await createBench((r) => is(r, "HEAD") ? new Response(null, { status: 403 }) : null, {
+    times: 99,
+  });
+  assert.equal((await refusalOf(bench.put())).problem, "auth");
+  assert.deepEqual(bench.sent.map((line) => line.split(" ")[0]), ["HEAD"]);
+});
+
+Deno.test("s3: no refusal repeats the request: neither key id nor signature", async () => {
+  const repeats = () =>
+    new Response(
+      `<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message><AWSAccessKeyId>S3RVER</AWSAccessKeyId>` +
+        `<SignatureProvided>0123abcd</SignatureProvided></Error>`,
+      { status: 403 },
+    );
+  await using bench = await createBench((r) => is(r, "POST", BEGIN) ? repeats() : null, { times: 99 });
+  const { message } = await refusalOf(bench.put());
+  assert.equal(message, "s3:shelf: beginning an upload: 403 SignatureDoesNotMatch no");
+});
+
+Deno.test("s3: bytes used are added up over all pages; a bucket of too many pages is not told", async () => {
+  const page = (token: string) =>
+    new Response(
+      `<ListBucketResult><Contents><Key>a</Key><Size>1000</Size></Contents><Contents><Key>b</Key><Size>24</Size></Contents>` +
+        (token ? `<IsTruncated>true</IsTruncated><NextContinuationToken>${token}</NextContinuationToken>` : "") +
+        `</ListBucketResult>`,
+    );
+  const tokens: (string | null)[] = [];
+  const listing = (pages: number): Bend => (request) => {
+    tokens.push(new URL(request.url).searchParams.get("continuation-token"));
+    return page(tokens.length < pages ? `a&amp;b ${tokens.length}` : "");
+  };
+  await using three = await createBench(listing(3), { times: Infinity });
+  assert.deepEqual(await three.target.probe(), { usedBytes: 3 * 1024 });
+  assert.deepEqual(tokens, [null, "a&b 1", "a&b 2"]);
+  await using endless = await createBench(listing(Infinity), { times: Infinity });
+  assert.deepEqual(await endless.target.probe(), { usedBytes: null });
+});
+
+Deno.test("s3: removeTitle touches nothing outside of the title, whatever the store lists", async () => {
+  const listing: Bend = (request) =>
+    is(request, "GET", /list-type/)
+      ? new Response(
+        `<Contents><Key>someone/else.mp4</Key></Contents><Contents><Key>archive-55825/55825/ep1/ab.mp4</Key></Contents>`,
+      )
+      : null;
+  await using bench = await createBench(listing, { times: Infinity });
+  await bench.target.removeTitle({ malId: 55825 });
+  const touched = bench.sent.filter((line) => !line.startsWith("GET"));
+  assert.deepEqual(touched, ["HEAD /shelf/archive-55825/55825/ep1/ab.mp4"]);
+});
+
+Deno.test("s3: a gateway that leaves Content-Length out of a look → told so, and no copy is taken away", async () => {
+  const unsized: Bend = (request, pass) =>
+    is(request, "HEAD")
+      ? pass().then(({ status, headers }) => {
+        const kept = new Headers(headers);
+        kept.delete("content-length");
+        return new Response(null, { status, headers: kept });
+      })
+      : null;
+  await using bench = await createBench(unsized, { times: Infinity });
+  const error = await refusalOf(bench.put());
+  assert.deepEqual([error.problem, error.code], ["slow", "storage_5xx"]);
+  assert.match(error.message, /HEAD without Content-Length/);
+  assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
+});

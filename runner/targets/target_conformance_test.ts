@@ -1,0 +1,306 @@
+// What every storage target promises, asked of each: the Hub, an S3 server, a folder.
+
+import assert from "node:assert/strict";
+import { createTestHub } from "../../dev/hub/test_hub.ts";
+import { hasSwift, startS3, startSwift } from "../../dev/s3/s3.ts";
+import { createFolderTarget } from "./folder/folder_target.ts";
+import { createHubTarget } from "./hub/hub_target.ts";
+import type { RetryParts } from "../transfer/retry.ts";
+import { sleep } from "../transfer/retry.ts";
+import { createS3Target } from "./s3/s3_target.ts";
+import { createSlots } from "../transfer/slots.ts";
+import { type StagedFile, stageFile } from "../transfer/staged_file.ts";
+import { StorageError } from "../transfer/storage_error.ts";
+import type { PutOptions, StorageTarget } from "./target.ts";
+
+const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
+const OTHER = { ...ARCHIVE, episode: 2 };
+const PART = 1 << 18;
+const SIZE = 5 * PART + 7;
+
+interface Bench extends AsyncDisposable {
+  readonly target: StorageTarget;
+  /** The same store with credentials it refuses; null where there are none. */
+  readonly stranger: StorageTarget | null;
+  stage(name: string, sizeBytes: number, seed?: number): Promise<StagedFile>;
+  put(file: StagedFile, options?: Partial<PutOptions>, target?: StorageTarget): ReturnType<StorageTarget["put"]>;
+  /** Bodies of requests that were sent to the store. */
+  sentBytes(): number;
+}
+
+const SWIFT = hasSwift();
+const KINDS: Record<string, { createBench: () => Promise<Bench>; ignore?: boolean }> = {
+  hub: { createBench: hubBench },
+  s3: { createBench: () => s3Bench(startS3) },
+  [SWIFT ? "s3 on Swift" : "s3 on Swift (skipped: python3-swift is not installed)"]: {
+    createBench: () => s3Bench(startSwift),
+    ignore: !SWIFT,
+  },
+  folder: { createBench: folderBench },
+};
+
+/** Counts bodies, and stays out of the way otherwise. */
+function counting(): { retry: RetryParts; sent: () => number } {
+  let sent = 0;
+  const counted: typeof fetch = async (input, init) => {
+    const size = init?.method === "PUT" && init.body instanceof Blob ? init.body.size : 0;
+    const answer = await fetch(input, init);
+    if (answer.ok) sent += size;
+    return answer;
+  };
+  const times = { attempts: 4, silenceMs: 20_000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 };
+  return { retry: { fetch: counted, times, sleep, random: Math.random }, sent: () => sent };
+}
+
+async function hubBench(): Promise<Bench> {
+  const test = await createTestHub({ accounts: ["alice", "mallory"], chunkBytes: PART, multipartThresholdBytes: PART });
+  const { retry, sent } = counting();
+  const options = { endpoint: test.hub.url, username: "alice", repoPrefix: "archive", account: 1, retry };
+  return {
+    ...benchOf(createHubTarget({ ...options, token: "hf_aliceToken" }), test.file),
+    stranger: createHubTarget({ ...options, token: "hf_malloryToken" }),
+    sentBytes: sent,
+    [Symbol.asyncDispose]: () => test[Symbol.asyncDispose](),
+  };
+}
+
+async function s3Bench(start: typeof startSwift): Promise<Bench> {
+  const test = await createTestHub({ accounts: [] });
+  const s3 = await start({ dir: `${test.dir}/s3`, bucket: "archive-bucket" });
+  const { retry, sent } = counting();
+  const options = {
+    endpoint: s3.url,
+    bucket: "archive-bucket",
+    region: "us-east-1",
+    accessKeyId: s3.env.S3_ACCESS_KEY_ID!,
+    repoPrefix: "archive",
+    account: 1,
+    retry,
+    partBytes: PART,
+  };
+  return {
+    ...benchOf(createS3Target({ ...options, secretAccessKey: s3.env.S3_SECRET_ACCESS_KEY! }), test.file),
+    stranger: createS3Target({ ...options, secretAccessKey: "wrong" }),
+    sentBytes: sent,
+    async [Symbol.asyncDispose]() {
+      await s3[Symbol.asyncDispose]();
+      await test[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function folderBench(): Promise<Bench> {
+  const test = await createTestHub({ accounts: [] });
+  const root = `${test.dir}/folder`;
+  await Deno.mkdir(root);
+  let sent = 0;
+  const target = createFolderTarget({
+    root,
+    folderName: "folder",
+    baseUrl: "http://127.0.0.1:7860/archive",
+    repoPrefix: "archive",
+    account: 1,
+  });
+  const { put, ...bench } = benchOf(target, test.file);
+  return {
+    ...bench,
+    stranger: null,
+    put(file, options, other) {
+      let last = 0;
+      return put(file, {
+        ...options,
+        onProgress(bytes) {
+          if (bytes - last <= 1 << 20) sent += bytes - last; // one step of copying; a larger one was there before
+          last = bytes;
+          options?.onProgress?.(bytes);
+        },
+      }, other);
+    },
+    sentBytes: () => sent,
+    [Symbol.asyncDispose]: () => test[Symbol.asyncDispose](),
+  };
+}
+
+type MakeFile = (name: string, sizeBytes: number, seed?: number) => Promise<{ path: string }>;
+
+function benchOf(target: StorageTarget, makeFile: MakeFile): Pick<Bench, "target" | "stage" | "put"> {
+  const slots = createSlots(6);
+  return {
+    target,
+    stage: async (name, sizeBytes, seed) => await stageFile((await makeFile(name, sizeBytes, seed)).path),
+    put: (file, options, other = target) => other.put(file, other.address(ARCHIVE), { slots, ...options }),
+  };
+}
+
+async function bytesAt(target: StorageTarget): Promise<Uint8Array> {
+  return new Uint8Array(await new Response(await target.read(target.address(ARCHIVE))).arrayBuffer());
+}
+
+async function problemOf(run: Promise<unknown>): Promise<string> {
+  const error = await run.then(() => null, (reason) => reason);
+  assert.ok(error instanceof StorageError, `a StorageError, not ${error}`);
+  return error.problem;
+}
+
+for (const [kind, { createBench, ignore = false }] of Object.entries(KINDS)) {
+  const test = (name: string, fn: () => Promise<void>) => Deno.test({ name: `${kind}: ${name}`, ignore, fn });
+
+  for (const [size, name] of [[SIZE, "in parts"], [PART - 3, "in one piece"]] as const) {
+    test(`put ${name} → the copy is told, found and read back`, async () => {
+      await using bench = await createBench();
+      const file = await bench.stage("a.mp4", size);
+      const progress: number[] = [];
+      const copy = await bench.put(file, { onProgress: (bytes) => void progress.push(bytes) });
+      const address = bench.target.address(ARCHIVE);
+      assert.equal(copy.target, bench.target.name);
+      assert.equal(copy.repo, address.repo);
+      assert.equal(copy.path, `55825/ep1/${ARCHIVE.fileKey}.mp4`);
+      assert.match(copy.repo, /^[A-Za-z0-9][A-Za-z0-9._/-]*\/archive-55825$/);
+      assert.equal(copy.sha256, file.sha256);
+      assert.equal(copy.sizeBytes, size);
+      assert.equal(copy.alreadyThere, false);
+      assert.match(copy.directUrl, /^http:\/\/127\.0\.0\.1:\d+\/.*archive-55825\/.*0123456789abcdef\.mp4$/);
+      assert.equal(new URL(copy.directUrl).search, "");
+      const found = await bench.target.find(address);
+      assert.deepEqual([found?.sha256, found?.sizeBytes], [file.sha256, size]);
+      assert.deepEqual(await bytesAt(bench.target), await Deno.readFile(file.path));
+      assert.equal(progress.at(-1), size);
+      assert.ok(progress.every((bytes) => bytes <= size), "never more than the file");
+      assert.equal(bench.sentBytes(), size);
+    });
+  }
+
+  test(`put of what is there → told so, nothing sent`, async () => {
+    await using bench = await createBench();
+    const file = await bench.stage("a.mp4", SIZE);
+    await bench.put(file);
+    const copy = await bench.put(file);
+    assert.equal(copy.alreadyThere, true);
+    assert.equal(bench.sentBytes(), SIZE);
+  });
+
+  test(`put of another file at the same address → replaced`, async () => {
+    await using bench = await createBench();
+    await bench.put(await bench.stage("a.mp4", SIZE));
+    const other = await bench.stage("b.mp4", SIZE, 2);
+    await bench.put(other);
+    assert.equal((await bench.target.find(bench.target.address(ARCHIVE)))?.sha256, other.sha256);
+    assert.deepEqual(await bytesAt(bench.target), await Deno.readFile(other.path));
+  });
+
+  test(`find, read and remove of what is not there → null, missing, absent`, async () => {
+    await using bench = await createBench();
+    await bench.put(await bench.stage("a.mp4", 1000));
+    const address = bench.target.address(OTHER);
+    assert.equal(await bench.target.find(address), null);
+    assert.equal(await problemOf(bench.target.read(address)), "missing");
+    assert.equal(await bench.target.remove(address), "absent");
+  });
+
+  test(`remove → gone, again → absent, and a new put works`, async () => {
+    await using bench = await createBench();
+    const file = await bench.stage("a.mp4", SIZE);
+    await bench.put(file);
+    const address = bench.target.address(ARCHIVE);
+    assert.equal(await bench.target.remove(address), "removed");
+    assert.equal(await bench.target.find(address), null);
+    assert.equal(await bench.target.remove(address), "absent");
+    assert.equal((await bench.put(file)).alreadyThere, false);
+  });
+
+  test(`removeTitle of an episode takes its files alone; of the title all of them`, async () => {
+    await using bench = await createBench();
+    const { target } = bench;
+    const slots = createSlots(6);
+    const first = target.address(ARCHIVE);
+    const tenth = target.address({ ...ARCHIVE, episode: 10 }); // ep1 is a prefix of ep10
+    for (const [seed, address] of [first, target.address({ ...ARCHIVE, fileKey: "ff" }), tenth].entries()) {
+      await target.put(await bench.stage(`${seed}.mp4`, 1000, seed + 1), address, { slots });
+    }
+    assert.equal(await target.removeTitle({ malId: 55825, episode: 1 }), 2);
+    assert.equal(await target.find(first), null);
+    assert.equal((await target.find(tenth))?.sizeBytes, 1000);
+    assert.equal(await target.removeTitle({ malId: 55825 }), 1);
+    assert.equal(await target.find(tenth), null);
+    assert.equal(await target.removeTitle({ malId: 55825 }), 0);
+  });
+
+  test(`put aborted half-way → nothing to see; the next put sends only the rest`, async () => {
+    await using bench = await createBench();
+    const file = await bench.stage("a.mp4", SIZE * 4);
+    const stop = new AbortController();
+    const reason = new Error("shutting down");
+    await assert.rejects(
+      bench.put(file, {
+        signal: stop.signal,
+        onProgress: (bytes) => bytes > SIZE * 2 && stop.abort(reason),
+      }),
+      reason,
+    );
+    assert.equal(await bench.target.find(bench.target.address(ARCHIVE)), null);
+    await bench.put(file);
+    assert.deepEqual(await bytesAt(bench.target), await Deno.readFile(file.path));
+    assert.ok(bench.sentBytes() <= SIZE * 4 + 3 * PART, `${bench.sentBytes()} bytes sent of ${SIZE * 4}`);
+  });
+
+  test(`put whose lease is lost before it becomes visible → nothing to see`, async () => {
+    await using bench = await createBench();
+    const file = await bench.stage("a.mp4", SIZE);
+    const lost = new Error("the lease is lost");
+    await assert.rejects(bench.put(file, { beforeCommit: () => Promise.reject(lost) }), lost);
+    assert.equal(await bench.target.find(bench.target.address(ARCHIVE)), null);
+  });
+
+  test(`put of a file written to after it was hashed → changed, nothing to see`, async () => {
+    await using bench = await createBench();
+    const file = await bench.stage("a.mp4", SIZE);
+    await Deno.writeFile(file.path, new Uint8Array(SIZE));
+    assert.equal(await problemOf(bench.put(file)), "changed");
+    assert.equal(await bench.target.find(bench.target.address(ARCHIVE)), null);
+  });
+
+  test(`two puts of one file at once → one whole copy`, async () => {
+    await using bench = await createBench();
+    const file = await bench.stage("a.mp4", SIZE);
+    const twin = await bench.stage("twin.mp4", SIZE);
+    const copies = await Promise.all([bench.put(file), bench.put(twin)]);
+    assert.deepEqual(copies.map((copy) => copy.sha256), [file.sha256, file.sha256]);
+    assert.deepEqual(await bytesAt(bench.target), await Deno.readFile(file.path));
+  });
+
+  test(`with credentials the store refuses → auth, for probe and put`, async () => {
+    await using bench = await createBench();
+    if (!bench.stranger) return;
+    const file = await bench.stage("a.mp4", SIZE);
+    assert.equal(await problemOf(bench.stranger.probe()), "auth");
+    assert.equal(await problemOf(bench.put(file, {}, bench.stranger)), "auth");
+  });
+
+  test(`identity file: none on a new target; written → read back, and replaced`, async () => {
+    await using bench = await createBench();
+    assert.equal(await bench.target.readMarker(), null);
+    for (const text of ["one\n", "two\n"]) {
+      await bench.target.writeMarker(text);
+      assert.equal(await bench.target.readMarker(), text);
+    }
+    await bench.put(await bench.stage("a.mp4", 1000));
+    assert.equal(await bench.target.removeTitle({ malId: 55825 }), 1);
+    assert.equal(await bench.target.readMarker(), "two\n", "a takedown leaves it");
+  });
+
+  test(`identity file with credentials the store refuses → not read`, async () => {
+    await using bench = await createBench();
+    if (!bench.stranger) return;
+    await bench.target.writeMarker("one\n");
+    // The Hub does not tell a repository that is not there from one that may not be seen.
+    if (kind === "hub") assert.equal(await bench.stranger.readMarker(), null);
+    else assert.equal(await problemOf(bench.stranger.readMarker()), "auth");
+  });
+
+  test(`probe of a healthy store → the bytes used`, async () => {
+    await using bench = await createBench();
+    await bench.put(await bench.stage("a.mp4", SIZE));
+    const { usedBytes } = await bench.target.probe();
+    assert.equal(usedBytes, kind === "folder" ? SIZE + 65 : SIZE); // a folder's hash stands beside the file
+  });
+}
