@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type CloudApi, PROJECT_REF, startCloudflareApi, startSupabaseApi } from "./cloud_api.ts";
 import { blockCommands, commandsOf, inlineCommands } from "./documented_commands.ts";
 import { freePort } from "./free_port.ts";
-import { FILLED_ENV, filledEnvText } from "./operator/filled_env.ts";
+import { FILLED_ENV, filledEnvText } from "../cli/filled_env.ts";
 import { createTestDatabase } from "./test_database.ts";
 import { findRunningSystem, type RunningSystem } from "./system.ts";
 import { SUPABASE_CLI, WRANGLER, WRANGLER_NODE } from "./tool_versions.ts";
@@ -65,7 +65,7 @@ async function copyCheckout(...folders: string[]) {
 async function writeParts(dir: string, more = ""): Promise<void> {
   await Deno.writeTextFile(join(dir, ".env"), filledEnvText() + more);
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", `${ROOT}dev/operator/write_env.ts`, "--from", `${dir}/.env`, "--out", `${dir}/.keepstream/env`],
+    args: ["run", "-A", `${ROOT}cli/write_env.ts`, "--from", `${dir}/.env`, "--out", `${dir}/.keepstream/env`],
   }).output();
   assert.ok(success, new TextDecoder().decode(stderr));
 }

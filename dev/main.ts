@@ -1,8 +1,8 @@
 /** `deno task dev`: the whole system on this machine until Ctrl-C. */
-import { commandLine, runCommand } from "./command_line.ts";
+import { commandLine, runCommand } from "../cli/command_line.ts";
 import { DEFAULT_DATA_DIR } from "./data_folder.ts";
 import { ownAllowedOrigins } from "./own_origins.ts";
-import { confirmChange } from "./operator/target.ts";
+import { confirmChange } from "../cli/target.ts";
 import { removeDataFolder, runUntilInterrupted } from "./run_system.ts";
 
 const { values } = commandLine({

@@ -1,7 +1,7 @@
 // Servers of the operator's own that a development system may fetch from: --allow-origin, DEV_ALLOWED_ORIGINS of the shell and of .env.
 import { parseEnv } from "node:util";
 import { parseAllowedOrigins } from "../core/allowed_origins.ts";
-import { CommandError } from "./command_line.ts";
+import { CommandError } from "../cli/command_line.ts";
 
 const ENV_FILE = new URL("../.env", import.meta.url);
 

@@ -1,6 +1,6 @@
 // Own videos on this machine or network: which origins `deno task dev` is told of, and that such a video plays and is archived.
 import assert from "node:assert/strict";
-import { CommandError } from "./command_line.ts";
+import { CommandError } from "../cli/command_line.ts";
 import { readClip } from "./origin/clip.ts";
 import { fileResponse } from "./origin/file_response.ts";
 import { ownAllowedOrigins } from "./own_origins.ts";

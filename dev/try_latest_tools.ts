@@ -1,5 +1,5 @@
 /** `deno task tools:latest`: the documented commands with the newest Supabase CLI and wrangler. Not a part of the gate. */
-import { commandLine } from "./command_line.ts";
+import { commandLine } from "../cli/command_line.ts";
 
 commandLine({ usage: "usage: deno task tools:latest" });
 

@@ -4,7 +4,7 @@
  * in bench/results/download.json; bench/results/download.svg is drawn from all.
  */
 import os from "node:os";
-import { commandLine, wholeNumber } from "../../dev/command_line.ts";
+import { commandLine, wholeNumber } from "../../cli/command_line.ts";
 import { C1, type Host, startHost, UNCAPPED } from "./line.ts";
 import { processorSeconds, residentBytes, untilIdle, watchBusy } from "./load.ts";
 import { limitSeconds, makeBenchMedia } from "./media.ts";

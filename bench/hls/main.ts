@@ -7,7 +7,7 @@ import process from "node:process";
 import { listMark } from "../../cf-proxy/failover/playlist_fingerprint.ts";
 import { parsePlaylist } from "../../core/hls/playlist.ts";
 import { rewritePlaylist } from "../../core/hls/rewrite.ts";
-import { commandLine } from "../../dev/command_line.ts";
+import { commandLine } from "../../cli/command_line.ts";
 import { HOSTILE_PLAYLISTS } from "../../dev/hostile_playlists.ts";
 
 commandLine({ usage: "usage: deno task bench:hls" });

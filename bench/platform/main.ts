@@ -4,7 +4,7 @@
  */
 import { createClient } from "@supabase/supabase-js";
 import createSql from "postgres";
-import { commandLine } from "../../dev/command_line.ts";
+import { commandLine } from "../../cli/command_line.ts";
 import { startGateway } from "../../dev/gateway/gateway.ts";
 import { makeProjectKeys } from "../../dev/gateway/keys.ts";
 import { startGuard } from "../../dev/guard.ts";

@@ -12,7 +12,7 @@ import { encodeBase64Url } from "../../core/base64url.ts";
 import { parsePlaylist } from "../../core/hls/playlist.ts";
 import { parseSigningKeys, signLink, type SignLinkOptions } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
-import { CommandError, commandLine } from "../../dev/command_line.ts";
+import { CommandError, commandLine } from "../../cli/command_line.ts";
 import { createTestHub } from "../../dev/hub/test_hub.ts";
 import { type RunningWorker, startWorker } from "../../dev/workerd.ts";
 import { MEBIBYTE, SEGMENTS, type Spelling } from "./origin.ts";

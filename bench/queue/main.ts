@@ -5,7 +5,7 @@
  */
 import { cpus, totalmem } from "node:os";
 import process from "node:process";
-import { commandLine } from "../../dev/command_line.ts";
+import { commandLine } from "../../cli/command_line.ts";
 import { startGuard } from "../../dev/guard.ts";
 import { startPostgres } from "../../dev/postgres.ts";
 import { CLUSTER_VARIABLE } from "../../dev/test_cluster.ts";

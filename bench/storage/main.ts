@@ -5,7 +5,7 @@
  * Writes bench/results/storage.json and storage.svg.
  */
 import { cpus, loadavg, release, totalmem } from "node:os";
-import { commandLine } from "../../dev/command_line.ts";
+import { commandLine } from "../../cli/command_line.ts";
 import type { ReplicateOrder, Step } from "../../dev/hub/replicate_program.ts";
 import type { HubCall } from "../../dev/hub/state.ts";
 import { barCharts } from "../queue/plot.ts";

@@ -3,7 +3,7 @@
  * hosts 100 ms away beside the longest chain of requests that depend on each other; parsing; adversarial scripts, and pages made to cost.
  * `deno task bench:streaming` writes bench/results/streaming.json and streaming.svg.
  */
-import { commandLine } from "../../dev/command_line.ts";
+import { commandLine } from "../../cli/command_line.ts";
 import { startFunction } from "../../dev/function_process.ts";
 import { createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
 import { startGuard } from "../../dev/guard.ts";

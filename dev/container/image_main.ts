@@ -3,7 +3,7 @@
  * there. Writes bench/results/image.json when all is well. Needs Linux, root and mmdebstrap.
  */
 import assert from "node:assert/strict";
-import { commandLine } from "../command_line.ts";
+import { commandLine } from "../../cli/command_line.ts";
 import { startRunnerRig } from "../runner_rig.ts";
 import { startOwnCluster } from "../../tests/runner/own_cluster.ts";
 import { makeImageRoot } from "./image_root.ts";

@@ -1,5 +1,5 @@
 /** `deno task image:pin --registry URL [DOCKERFILE]`: writes the digests of the base images into the runner's Dockerfile, for a release. */
-import { CommandError, commandLine } from "../command_line.ts";
+import { CommandError, commandLine } from "../../cli/command_line.ts";
 import { DOCKERFILE } from "./dockerfile.ts";
 import { pinImages } from "./image_digest.ts";
 

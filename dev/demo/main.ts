@@ -3,7 +3,7 @@
  * its own on free ports and stops it at the end. Exit code 0 only if every step held; `--json` prints one document for machines.
  */
 import { terminalJson, terminalLines } from "../../core/terminal_text.ts";
-import { commandLine } from "../command_line.ts";
+import { commandLine } from "../../cli/command_line.ts";
 import { createTeller, seconds } from "./teller.ts";
 import { connect, type Connection } from "./connect.ts";
 import * as story from "./story.ts";

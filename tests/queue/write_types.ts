@@ -1,5 +1,5 @@
 /** `deno task db:types`: writes core/database.types.ts from a fresh database with all migrations. */
-import { commandLine } from "../../dev/command_line.ts";
+import { commandLine } from "../../cli/command_line.ts";
 import { withOwnPostgres } from "./own_postgres.ts";
 import { generateTypes } from "./supabase_cli.ts";
 

@@ -2,7 +2,7 @@
  * `deno task queue:model [seeds] [operations] [first seed]`: the model test at length, say before a release.
  * Ends with 1 and the seed at the first difference.
  */
-import { commandLine, wholeNumber } from "../../../dev/command_line.ts";
+import { commandLine, wholeNumber } from "../../../cli/command_line.ts";
 import { createTestDatabase } from "../../../dev/test_database.ts";
 import { withOwnPostgres } from "../own_postgres.ts";
 import { createQueueFixture } from "../queue_fixture.ts";

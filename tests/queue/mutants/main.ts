@@ -5,7 +5,7 @@
  * not judged the last time), the rest of the results stays as it is.
  */
 import process from "node:process";
-import { commandLine } from "../../../dev/command_line.ts";
+import { commandLine } from "../../../cli/command_line.ts";
 import { createTestDatabase, type TestDatabase } from "../../../dev/test_database.ts";
 import { runModel } from "../model/run_model.ts";
 import { openDoors } from "../open_doors.ts";

@@ -2,7 +2,7 @@
  * `deno task chaos [seed]`: every fault at every point; writes bench/results/chaos.json, or, when a gate is missed, what the runners said
  * to .keepstream/chaos-<seed>, and ends with 1.
  */
-import { commandLine, wholeNumber } from "../../../dev/command_line.ts";
+import { commandLine, wholeNumber } from "../../../cli/command_line.ts";
 import { runChaos } from "./chaos.ts";
 import { coverageTable, everyCell } from "./fault_plan.ts";
 import { DRAIN_SECONDS, missedGates } from "./report.ts";

@@ -1,10 +1,10 @@
 // Which system a command works on, and that no command changes one that is not on this machine unasked.
 import assert from "node:assert/strict";
-import { CommandError } from "../command_line.ts";
-import { createOperatorRig } from "./operator_rig.ts";
+import { CommandError } from "./command_line.ts";
+import { createOperatorRig } from "./operator_fixture.ts";
 import { confirmChange, findTarget, PROJECT, PROJECT_AND_STORAGE } from "./target.ts";
 
-const ROOT = new URL("../..", import.meta.url).pathname;
+const ROOT = new URL("..", import.meta.url).pathname;
 const KEYS = '{"default":"sb_secret_of_the_test"}';
 /** Nothing answers there, and it is not on this machine. */
 const REMOTE = { SUPABASE_URL: "http://project.invalid", SUPABASE_SECRET_KEYS: KEYS };
@@ -16,14 +16,14 @@ interface Ended {
 }
 
 const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
-  storage: ["dev/operator/with_dev_env.ts", "runner/archive/main.ts"],
-  sign: ["dev/sign_link.ts"],
-  "provider:check": ["dev/operator/provider_check.ts"],
+  storage: ["cli/with_dev_env.ts", "runner/archive/main.ts"],
+  sign: ["cli/sign_link.ts"],
+  "provider:check": ["cli/provider_check.ts"],
 };
 
 async function run(task: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<Ended> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", ...PROGRAMS[task] ?? [`dev/operator/${task}.ts`], ...args],
+    args: ["run", "--quiet", "-A", ...PROGRAMS[task] ?? [`cli/${task}.ts`], ...args],
     cwd: ROOT,
     clearEnv: true,
     env: { PATH: Deno.env.get("PATH")!, HOME: Deno.env.get("HOME")!, ...env },
@@ -151,7 +151,7 @@ Deno.test("providers apply: an empty list → asks even on this machine; --yes r
 });
 
 Deno.test("confirmChange in a terminal: anything but y → nothing is changed", async () => {
-  const program = `${ROOT}dev/operator/target.ts`;
+  const program = `${ROOT}cli/target.ts`;
   const code = `import { confirmChange } from "${program}";
     try { confirmChange({ address: "https://p.test", local: false }, { what: "cancel it", yes: false }); console.log("DONE"); }
     catch (error) { console.log(error.message); }`;

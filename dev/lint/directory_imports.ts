@@ -1,11 +1,11 @@
 /**
- * Lint rules that keep the room table of docs/architecture.md: who may import whom, `core/` pure, environment read in one place.
+ * Lint rules that keep the import table of docs/architecture.md: who may import whom, `core/` pure, environment read in one place.
  * Example: `import { log } from "../runner/log.ts"` in functions/ → "functions may import core, sources; not runner".
  * Runs on: Deno (lint plugin, see "lint.plugins" in deno.json).
  */
 
-/** What each room may import besides itself. A room that is not named here (dev, tests, bench) may import anything. */
-export const ROOM_IMPORTS: Readonly<Record<string, readonly string[]>> = {
+/** What each directory may import besides itself. A directory that is not named here (dev, tests, bench) may import anything. */
+export const DIRECTORY_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   core: [],
   sources: ["core"],
   supabase: [],
@@ -13,53 +13,54 @@ export const ROOM_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   runner: ["core", "sources"],
   "cf-proxy": ["core"],
   web: ["core"],
+  cli: ["core", "sources", "functions", "runner", "cf-proxy", "dev"],
 };
 
-/** Rooms that nothing in production may import; a test beside its file may use `dev`. */
-const FREE_ROOMS = ["dev", "tests", "bench"];
-const WORKER_ROOMS = ["core", "cf-proxy", "web"];
+/** Directories that nothing in production may import; a test beside its file may use `dev`. */
+const UNRESTRICTED = ["dev", "tests", "bench"];
+const WORKER_DIRECTORIES = ["core", "cf-proxy", "web"];
 
 const ROOT = new URL("../../", import.meta.url);
 
 interface Place {
-  readonly room: string;
+  readonly directory: string;
   readonly path: string;
 }
 
-/** Room and repository path of a file address, null when it lies outside of every room. */
+/** Room and repository path of a file URL, null when it is outside every directory. */
 function placeOf(file: URL): Place | null {
   if (!file.href.startsWith(ROOT.href)) return null;
   const path = decodeURIComponent(file.href.slice(ROOT.href.length));
-  const room = path.split("/")[0] ?? "";
-  return room in ROOM_IMPORTS || FREE_ROOMS.includes(room) ? { room, path } : null;
+  const directory = path.split("/")[0] ?? "";
+  return directory in DIRECTORY_IMPORTS || UNRESTRICTED.includes(directory) ? { directory, path } : null;
 }
 
-/** Why `specifier` may not stand in `filename`; null when it may. */
+/** Why `specifier` may not be imported by `filename`; null when it may be. */
 export function importProblem(filename: string, specifier: string): string | null {
   const from = placeOf(new URL(`file://${filename.split("/").map(encodeURIComponent).join("/")}`));
   if (from === null) return null;
   if (/^(npm|jsr|https?):/.test(specifier)) {
     return `"${specifier}" names a version here: add it to import_map.json and import the bare name`;
   }
-  if (WORKER_ROOMS.includes(from.room) && !from.path.endsWith("_test.ts") && /^zod(\/|$)/.test(specifier)) {
+  if (WORKER_DIRECTORIES.includes(from.directory) && !from.path.endsWith("_test.ts") && /^zod(\/|$)/.test(specifier)) {
     return "zod would make the Worker 100 kB larger: parse by hand in core and cf-proxy";
   }
   if (!/^(\.{1,2}\/|\/|file:)/.test(specifier)) return null;
-  const allowed = ROOM_IMPORTS[from.room];
+  const allowed = DIRECTORY_IMPORTS[from.directory];
   if (allowed === undefined) return null;
   const target = new URL(specifier, new URL(from.path, ROOT));
   const to = placeOf(target);
   if (to === null) {
-    return target.href.startsWith(ROOT.href) ? null : `"${specifier}" lies outside of the repository`;
+    return target.href.startsWith(ROOT.href) ? null : `"${specifier}" is outside the repository`;
   }
-  if (to.room === from.room || allowed.includes(to.room)) return null;
-  if (from.path.endsWith("_test.ts") && to.room === "dev") return null;
+  if (to.directory === from.directory || allowed.includes(to.directory)) return null;
+  if (from.path.endsWith("_test.ts") && to.directory === "dev") return null;
   const may = allowed.length === 0 ? "nothing but itself" : allowed.join(", ");
-  return `${from.room} may import ${may}; not ${to.room}`;
+  return `${from.directory} may import ${may}; not ${to.directory}`;
 }
 
-function roomOfFile(filename: string): string | null {
-  return placeOf(new URL(`file://${filename}`))?.room ?? null;
+function directoryOfFile(filename: string): string | null {
+  return placeOf(new URL(`file://${filename}`))?.directory ?? null;
 }
 
 function isMember(node: Deno.lint.Node, object: string, property?: string): boolean {
@@ -68,18 +69,18 @@ function isMember(node: Deno.lint.Node, object: string, property?: string): bool
 }
 
 const plugin: Deno.lint.Plugin = {
-  name: "rooms",
+  name: "directories",
   rules: {
     imports: {
       create(context) {
         const check = (node: Deno.lint.Node, source: Deno.lint.Node | null) => {
           if (source === null) return;
           if (source.type !== "Literal" || typeof source.value !== "string") {
-            const room = roomOfFile(context.filename);
-            if (room !== null && room in ROOM_IMPORTS && !context.filename.endsWith("_test.ts")) {
+            const directory = directoryOfFile(context.filename);
+            if (directory !== null && directory in DIRECTORY_IMPORTS && !context.filename.endsWith("_test.ts")) {
               context.report({
                 node,
-                message: "a computed import cannot be checked against the room table: name the file",
+                message: "a computed import cannot be checked against the import table: name the file",
               });
             }
             return;
@@ -101,7 +102,7 @@ const plugin: Deno.lint.Plugin = {
     },
     "pure-core": {
       create(context) {
-        if (roomOfFile(context.filename) !== "core" || context.filename.endsWith("_test.ts")) return {};
+        if (directoryOfFile(context.filename) !== "core" || context.filename.endsWith("_test.ts")) return {};
         const impure = (node: Deno.lint.Node, what: string) =>
           context.report({ node, message: `core is pure: take ${what} as an argument` });
         return {
@@ -123,9 +124,10 @@ const plugin: Deno.lint.Plugin = {
     },
     "env-in-one-place": {
       create(context) {
-        const room = roomOfFile(context.filename);
-        const composes = /\/(env|main|index|worker)\.ts$|_test\.ts$/.test(context.filename);
-        if (room === null || !(room in ROOM_IMPORTS) || composes) return {};
+        const directory = directoryOfFile(context.filename);
+        // Every file of cli/ with a main part is a program of its own.
+        const composes = directory === "cli" || /\/(env|main|index|worker)\.ts$|_test\.ts$/.test(context.filename);
+        if (directory === null || !(directory in DIRECTORY_IMPORTS) || composes) return {};
         return {
           MemberExpression(node) {
             if (isMember(node, "Deno", "env")) {

@@ -1,10 +1,10 @@
 // The operator API from the command line: a deployed project by SUPABASE_URL and its secret key, else the `deno task dev`
 // that runs on this machine.
-import type { ProviderToCheck } from "../../sources/provider_check.ts";
+import type { ProviderToCheck } from "../sources/provider_check.ts";
 import { readCatalogueRow } from "./catalogue_row.ts";
-import { parseAllowedOrigins } from "../../core/allowed_origins.ts";
-import { parseExtraPorts, type TargetPolicy } from "../../core/url_policy.ts";
-import { CommandError } from "../command_line.ts";
+import { parseAllowedOrigins } from "../core/allowed_origins.ts";
+import { parseExtraPorts, type TargetPolicy } from "../core/url_policy.ts";
+import { CommandError } from "./command_line.ts";
 import { announce, findTarget, PROJECT, type Target } from "./target.ts";
 
 export interface OperatorApi {

@@ -1,9 +1,9 @@
 // `deno task videos`: what the queue holds, as a table or as JSON; `counts`, `retry [ID…]`, `cancel ID…`.
 // Example: `deno task videos --status failed --title 55825`.
 import { z } from "zod";
-import { videoSchema } from "../../functions/_shared/video.ts";
-import { print, printJson, terminalText } from "../print.ts";
-import { CommandError, parseCommandLine, runCommand, wholeNumber } from "../command_line.ts";
+import { videoSchema } from "../functions/_shared/video.ts";
+import { print, printJson, terminalText } from "./print.ts";
+import { CommandError, parseCommandLine, runCommand, wholeNumber } from "./command_line.ts";
 import { findOperatorApi, type OperatorApi } from "./operator_api.ts";
 import { confirmChange } from "./target.ts";
 

@@ -1,6 +1,6 @@
 // Two provider lists → what applying the second would change, one line each.
 // Example: "~ animasu.base_url: null → "https://site.example"". Order counts: it is the order of answers.
-import type { ProviderListEntry } from "../../sources/providers/entry.ts";
+import type { ProviderListEntry } from "../sources/providers/entry.ts";
 
 const FIELDS = ["recipe", "base_url", "rights", "enabled", "config"] as const;
 

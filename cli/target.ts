@@ -1,10 +1,10 @@
 // Which system a command works on: the file of --env-file, else the environment, else the `deno task dev` of this machine. Never a
 // mixture: SUPABASE_URL without a key must not end in the local system.
 import { parseEnv } from "node:util";
-import { isLoopbackUrl } from "../../core/allowed_origins.ts";
-import { placeholderIn } from "../../core/placeholder.ts";
-import { CommandError, readInputFile } from "../command_line.ts";
-import { printError } from "../print.ts";
+import { isLoopbackUrl } from "../core/allowed_origins.ts";
+import { placeholderIn } from "../core/placeholder.ts";
+import { CommandError, readInputFile } from "./command_line.ts";
+import { printError } from "./print.ts";
 import { findRunningDev } from "./running_dev.ts";
 
 type Variables = Readonly<Record<string, string>>;

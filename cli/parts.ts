@@ -1,10 +1,10 @@
 // What each deployed part is told: its own variables out of .env, and nothing of another's. `N` stands for an account's number.
 // parts_test.ts compares these lists with what each part's env.ts reads.
-import { readConfig } from "../../cf-proxy/env.ts";
-import { placeholderProblems } from "../../core/placeholder.ts";
-import { parseStreamingEnv } from "../../functions/streaming/env.ts";
-import { parseEnv as parseRunnerEnv } from "../../runner/env.ts";
-import { storageTargetsFromEnv } from "../../runner/targets/index/targets_from_env.ts";
+import { readConfig } from "../cf-proxy/env.ts";
+import { placeholderProblems } from "../core/placeholder.ts";
+import { parseStreamingEnv } from "../functions/streaming/env.ts";
+import { parseEnv as parseRunnerEnv } from "../runner/env.ts";
+import { storageTargetsFromEnv } from "../runner/targets/index/targets_from_env.ts";
 import { checkPlain, dotenv, json, vaultSql } from "./part_files.ts";
 
 export type Variables = Readonly<Record<string, string>>;

@@ -1,9 +1,9 @@
 // One episode of the operator's catalogue, as it stands in the table. Example: await readCatalogueRow(target, { malId: 55825, episode: 1 }).
 import { createClient } from "@supabase/supabase-js";
 import { z } from "zod";
-import type { Database } from "../../core/database.types.ts";
-import type { ProviderToCheck } from "../../sources/provider_check.ts";
-import { subtitleSchema } from "../../sources/source_list.ts";
+import type { Database } from "../core/database.types.ts";
+import type { ProviderToCheck } from "../sources/provider_check.ts";
+import { subtitleSchema } from "../sources/source_list.ts";
 
 /** As lenient as the functions are: operators write rows by hand, too. */
 const sourcesSchema = z.array(z.object({

@@ -4,8 +4,8 @@ import { isLoopbackUrl } from "../core/allowed_origins.ts";
 import { directoryCount, linkExpiry, parseSigningKeys, signLink } from "../core/link.ts";
 import { checkTarget } from "../core/url_policy.ts";
 import { CommandError, parseCommandLine, runCommand, wholeNumber } from "./command_line.ts";
-import { policyOf } from "./operator/operator_api.ts";
-import { announce, findTarget, PROXY } from "./operator/target.ts";
+import { policyOf } from "./operator_api.ts";
+import { announce, findTarget, PROXY } from "./target.ts";
 
 /** As long as the functions' own links may live: STREAM_LINK_TTL_SECONDS. */
 const MAX_TTL_SECONDS = 7 * 86_400;

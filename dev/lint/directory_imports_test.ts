@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import plugin from "./rooms.ts";
+import plugin from "./directory_imports.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -25,7 +25,7 @@ const REFUSED: readonly [title: string, path: string, source: string, message: R
   ["a way round through ..", "core/a.ts", `import "../core/../runner/a.ts";`, /not runner/],
   ["a computed import", "runner/a.ts", `const a = await import(name);`, /cannot be checked/],
   ["a version outside the import map", "runner/a.ts", `import { z } from "npm:zod@4";`, /import_map/],
-  ["an address outside the import map", "tests/a.ts", `import "https://example.test/a.ts";`, /import_map/],
+  ["a URL outside the import map", "tests/a.ts", `import "https://example.test/a.ts";`, /import_map/],
   ["zod in the Worker", "cf-proxy/a.ts", `import { z } from "zod";`, /zod/],
   ["a file outside of the repository", "runner/a.ts", `import "../../a.ts";`, /outside/],
   ["the clock in core", "core/a.ts", `export const a = () => Date.now();`, /core is pure/],
@@ -36,7 +36,7 @@ const REFUSED: readonly [title: string, path: string, source: string, message: R
 ];
 
 for (const [title, path, source, message] of REFUSED) {
-  Deno.test(`rooms: ${title} → refused`, () => {
+  Deno.test(`directory imports: ${title} → refused`, () => {
     const found = messages(path, source);
     assert.equal(found.length, 1, found.join("; "));
     assert.match(found[0]!, message);
@@ -49,7 +49,7 @@ const ALLOWED: readonly [title: string, path: string, source: string][] = [
     "functions/a/app.ts",
     `import "../../core/a.ts"; export * from "../../sources/a.ts";`,
   ],
-  ["a room importing itself", "runner/a/b.ts", `import "../c.ts"; await import("./d.ts");`],
+  ["a directory importing itself", "runner/a/b.ts", `import "../c.ts"; await import("./d.ts");`],
   ["a test importing dev", "runner/a_test.ts", `import "../dev/system.ts";`],
   [
     "tests importing everything",
@@ -62,5 +62,5 @@ const ALLOWED: readonly [title: string, path: string, source: string][] = [
 ];
 
 for (const [title, path, source] of ALLOWED) {
-  Deno.test(`rooms: ${title} → allowed`, () => assert.deepEqual(messages(path, source), []));
+  Deno.test(`directory imports: ${title} → allowed`, () => assert.deepEqual(messages(path, source), []));
 }

@@ -1,6 +1,6 @@
 // `deno task storage`: the runner's storage tasks with the environment of one system: that of --env-file, of the shell, or of the
-// `deno task dev` of this machine. Example: `deno run -A dev/operator/with_dev_env.ts runner/archive/main.ts health`.
-import { runCommand } from "../command_line.ts";
+// `deno task dev` of this machine. Example: `deno run -A cli/with_dev_env.ts runner/archive/main.ts health`.
+import { runCommand } from "./command_line.ts";
 import { announce, confirmChange, findTarget, PROJECT_AND_STORAGE } from "./target.ts";
 
 /** What reads alone; whatever else there is, now or later, changes something. */

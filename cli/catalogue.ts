@@ -1,9 +1,9 @@
 // `deno task catalogue import FILE [--dry-run]`: a JSON or CSV catalogue of any length, checked line by line as a whole, then
 // written in pieces, each all or nothing. Run again after a failure: what is there already counts as unchanged.
-import type { CatalogueListEntry } from "../../sources/catalogue/entry.ts";
-import { parseCatalogueText } from "../../sources/catalogue/text.ts";
-import { print, printError, terminalText } from "../print.ts";
-import { CommandError, parseCommandLine, readInputFile, runCommand } from "../command_line.ts";
+import type { CatalogueListEntry } from "../sources/catalogue/entry.ts";
+import { parseCatalogueText } from "../sources/catalogue/text.ts";
+import { print, printError, terminalText } from "./print.ts";
+import { CommandError, parseCommandLine, readInputFile, runCommand } from "./command_line.ts";
 import { findOperatorApi, type OperatorApi } from "./operator_api.ts";
 import { confirmChange } from "./target.ts";
 

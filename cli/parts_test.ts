@@ -1,23 +1,23 @@
 // Which variable reaches which part, and that no part is given what is another's or what nobody filled in.
 import assert from "node:assert/strict";
 import { parseEnv } from "node:util";
-import { readConfig } from "../../cf-proxy/env.ts";
-import { ARCHIVE_NAMES, parseArchiveEnv } from "../../functions/archive/env.ts";
-import { parseStreamingEnv, STREAMING_NAMES } from "../../functions/streaming/env.ts";
-import { parseEnv as parseRunnerEnv, RUNNER_NAMES } from "../../runner/env.ts";
-import { folderFromEnv, storageTargetsFromEnv } from "../../runner/targets/index/targets_from_env.ts";
-import { createTestDatabase } from "../test_database.ts";
+import { readConfig } from "../cf-proxy/env.ts";
+import { ARCHIVE_NAMES, parseArchiveEnv } from "../functions/archive/env.ts";
+import { parseStreamingEnv, STREAMING_NAMES } from "../functions/streaming/env.ts";
+import { parseEnv as parseRunnerEnv, RUNNER_NAMES } from "../runner/env.ts";
+import { folderFromEnv, storageTargetsFromEnv } from "../runner/targets/index/targets_from_env.ts";
+import { createTestDatabase } from "../dev/test_database.ts";
 import { FILLED_ENV, filledEnvText } from "./filled_env.ts";
 import { PARTS, partValues } from "./parts.ts";
 
-const ROOT = new URL("../..", import.meta.url).pathname;
+const ROOT = new URL("..", import.meta.url).pathname;
 
 async function writeEnv(args: readonly string[], text: string) {
   const dir = await Deno.makeTempDir();
   const from = `${dir}/from.env`;
   await Deno.writeTextFile(from, text);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", `${ROOT}dev/operator/write_env.ts`, "--from", from, "--out", `${dir}/env`, ...args],
+    args: ["run", "--quiet", "-A", `${ROOT}cli/write_env.ts`, "--from", from, "--out", `${dir}/env`, ...args],
     stdin: "null",
   }).output();
   const files = new Map<string, string>();
@@ -197,7 +197,7 @@ Deno.test("deno task env --out: a folder that git would commit → refused", asy
       "run",
       "--quiet",
       "-A",
-      `${ROOT}dev/operator/write_env.ts`,
+      `${ROOT}cli/write_env.ts`,
       "--from",
       "/dev/null",
       "--out",

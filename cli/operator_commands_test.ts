@@ -1,8 +1,8 @@
 // The operator's commands against the operator function behind the real gateway and database.
 import assert from "node:assert/strict";
 import { catalogueCommand } from "./catalogue.ts";
-import { CommandError } from "../command_line.ts";
-import { createOperatorRig } from "./operator_rig.ts";
+import { CommandError } from "./command_line.ts";
+import { createOperatorRig } from "./operator_fixture.ts";
 import { providerDifference } from "./provider_difference.ts";
 import { providersCommand } from "./providers.ts";
 import { videosCommand } from "./videos.ts";
@@ -22,7 +22,7 @@ async function printed(command: () => Promise<number>): Promise<readonly [number
 Deno.test("providers apply: shows the difference, applies it, and says so when there is none", async () => {
   await using set = await createOperatorRig();
   await set.rig.database.sql`delete from public.providers`;
-  const file = new URL("../../providers.example.json", import.meta.url).pathname;
+  const file = new URL("../providers.example.json", import.meta.url).pathname;
   const [code, text] = await printed(() => providersCommand(["apply", file, "--dry-run"], set.rig.env));
   assert.deepEqual([code, text], [
     0,
@@ -88,7 +88,7 @@ Deno.test("videos --limit: more than the API answers at once → all of them, on
 });
 
 Deno.test("a command without a system to talk to ends in one line", async () => {
-  const file = new URL("../../providers.example.json", import.meta.url).pathname;
+  const file = new URL("../providers.example.json", import.meta.url).pathname;
   const empty = await Deno.makeTempDir();
   await assert.rejects(providersCommand(["apply", file], { KEEPSTREAM_DATA_DIR: empty }), CommandError);
   await assert.rejects(providersCommand(["fly"], {}), CommandError);

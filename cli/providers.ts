@@ -1,9 +1,9 @@
 // `deno task providers apply FILE [--dry-run]`: checks the list, shows the difference, applies it.
 // `deno task providers list`: the list as it is, in the form that apply reads.
-import { parseProviderText } from "../../sources/providers/text.ts";
-import { print, printError, printJson, terminalText } from "../print.ts";
+import { parseProviderText } from "../sources/providers/text.ts";
+import { print, printError, printJson, terminalText } from "./print.ts";
 import { providerDifference } from "./provider_difference.ts";
-import { CommandError, parseCommandLine, readInputFile, runCommand } from "../command_line.ts";
+import { CommandError, parseCommandLine, readInputFile, runCommand } from "./command_line.ts";
 import { findOperatorApi, type OperatorApi } from "./operator_api.ts";
 import { confirmChange } from "./target.ts";
 

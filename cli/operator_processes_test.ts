@@ -1,11 +1,11 @@
 // The operator's commands as they are typed: programs of their own, what they print where, and how they end.
 import assert from "node:assert/strict";
-import { createOperatorRig } from "./operator_rig.ts";
-import { base64, episodeListPage, mirrorPage } from "../sites/select_base64_site.ts";
-import { type ServedSite, serveSite } from "../sites/serve.ts";
-import { CHALLENGE_PAGE, hangs, htmlResponse, type Site } from "../sites/sites.ts";
+import { createOperatorRig } from "./operator_fixture.ts";
+import { base64, episodeListPage, mirrorPage } from "../dev/sites/select_base64_site.ts";
+import { type ServedSite, serveSite } from "../dev/sites/serve.ts";
+import { CHALLENGE_PAGE, hangs, htmlResponse, type Site } from "../dev/sites/sites.ts";
 
-const ROOT = new URL("../..", import.meta.url).pathname;
+const ROOT = new URL("..", import.meta.url).pathname;
 
 interface Ended {
   readonly code: number;
@@ -20,7 +20,7 @@ async function run(
   env: Record<string, string>,
 ): Promise<Ended> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", `dev/operator/${task}.ts`, ...args],
+    args: ["run", "--quiet", "-A", `cli/${task}.ts`, ...args],
     cwd: ROOT,
     clearEnv: true,
     env: { PATH: Deno.env.get("PATH")!, HOME: Deno.env.get("HOME")!, ...env },

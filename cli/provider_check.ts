@@ -1,17 +1,17 @@
 // `deno task provider:check NAME --title 55825 [--episode 1] [--page /anime/x/] [--file providers.json] [--json]`: one entry of
 // the operator's list against a real page, and what was found, what was not, and why. Nothing is written or enqueued.
 // Exit code 0: something plays; 1: nothing does; 2: it could not be tried.
-import { createPageFinder } from "../../functions/streaming/page_finder.ts";
-import { type CollectTools, PRODUCT } from "../../sources/collect.ts";
-import { createHostGate } from "../../sources/fetch/per_host_limiter.ts";
-import { withoutByteOrderMark } from "../../sources/catalogue/entry_lines.ts";
-import { checkProvider, plays, type ProviderToCheck } from "../../sources/provider_check.ts";
-import { checkPublicHost } from "../../sources/fetch/public_host.ts";
-import { createRobots } from "../../sources/fetch/robots.ts";
-import { print, printJson, terminalText } from "../print.ts";
-import { isLoopbackUrl } from "../../core/allowed_origins.ts";
-import type { TargetPolicy } from "../../core/url_policy.ts";
-import { CommandError, parseCommandLine, readInputFile, runCommand } from "../command_line.ts";
+import { createPageFinder } from "../functions/streaming/page_finder.ts";
+import { type CollectTools, PRODUCT } from "../sources/collect.ts";
+import { createHostGate } from "../sources/fetch/per_host_limiter.ts";
+import { withoutByteOrderMark } from "../sources/catalogue/entry_lines.ts";
+import { checkProvider, plays, type ProviderToCheck } from "../sources/provider_check.ts";
+import { checkPublicHost } from "../sources/fetch/public_host.ts";
+import { createRobots } from "../sources/fetch/robots.ts";
+import { print, printJson, terminalText } from "./print.ts";
+import { isLoopbackUrl } from "../core/allowed_origins.ts";
+import type { TargetPolicy } from "../core/url_policy.ts";
+import { CommandError, parseCommandLine, readInputFile, runCommand } from "./command_line.ts";
 import { findOperatorApi, policyOf } from "./operator_api.ts";
 
 const USAGE =

@@ -1,11 +1,11 @@
 // `deno task env [PART…] [--from FILE] [--out DIR]`: one file per part out of .env, with that part's own secrets alone.
 import { parseEnv } from "node:util";
 import { join, resolve } from "node:path";
-import { CommandError, parseCommandLine, readInputFile, runCommand } from "../command_line.ts";
-import { print } from "../print.ts";
+import { CommandError, parseCommandLine, readInputFile, runCommand } from "./command_line.ts";
+import { print } from "./print.ts";
 import { PARTS, partValues } from "./parts.ts";
 
-const ROOT = new URL("../..", import.meta.url).pathname;
+const ROOT = new URL("..", import.meta.url).pathname;
 
 const USAGE = `usage: deno task env [PART…] [--from FILE] [--out DIR]
 
