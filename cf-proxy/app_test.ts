@@ -1,7 +1,7 @@
 // What stands around the proxy: health, redirect mode, rate limit, configuration.
 import assert from "node:assert/strict";
-import { bytesOf, codeOf, media, pattern, startProxyFixture, text } from "../dev/proxy_fixture.ts";
-import { startWorker } from "../dev/workerd.ts";
+import { bytesOf, codeOf, media, pattern, startProxyFixture, text } from "../dev/testing/proxy_fixture.ts";
+import { startWorker } from "../dev/emulators/workerd/workerd.ts";
 
 const FILE = pattern(1000);
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { signDenyList } from "../core/deny_list.ts";
 import { parseSigningKeys } from "../core/link.ts";
 import { unwrap } from "../core/result.ts";
-import { KEYS, type ProxyFixture, send, startProxyFixture, text } from "../dev/proxy_fixture.ts";
-import { startWorker } from "../dev/workerd.ts";
+import { KEYS, type ProxyFixture, send, startProxyFixture, text } from "../dev/testing/proxy_fixture.ts";
+import { startWorker } from "../dev/emulators/workerd/workerd.ts";
 
 const SECRETS = ["hf_alice", "hf_bob", "s3-secret", "folder-token"];
 

@@ -1,6 +1,6 @@
 // What a hostile source or viewer may try beyond the conformance list and the numbered inputs.
 import assert from "node:assert/strict";
-import { codeOf, send, startProxyFixture, text } from "../dev/proxy_fixture.ts";
+import { codeOf, send, startProxyFixture, text } from "../dev/testing/proxy_fixture.ts";
 
 Deno.test("a scope is not left by ..; or by overlong encodings of a dot or a slash, which some servers take for .. and /", async () => {
   await using proxy = await startProxyFixture();

@@ -13,8 +13,8 @@ import {
   send,
   startProxyFixture,
   text,
-} from "../dev/proxy_fixture.ts";
-import { startWorker } from "../dev/workerd.ts";
+} from "../dev/testing/proxy_fixture.ts";
+import { startWorker } from "../dev/emulators/workerd/workerd.ts";
 
 const FILE = pattern(1000);
 const BASE = new URL("https://cdn.test/v/m.m3u8");

@@ -1,9 +1,9 @@
 // The Worker on the services that Cloudflare publishes for local use (Miniflare: Cache API with HTTP's rules, rate limiter), which
-// dev/workerd.ts stands in for everywhere else.
+// dev/emulators/workerd/workerd.ts stands in for everywhere else.
 import assert from "node:assert/strict";
 import { signLink } from "../core/link.ts";
-import { EXPIRES_AT, KEY_TEXT, KEYS, media, pattern, send, startOrigin, text } from "../dev/proxy_fixture.ts";
-import { deployableWorker } from "../dev/workerd.ts";
+import { EXPIRES_AT, KEY_TEXT, KEYS, media, pattern, send, startOrigin, text } from "../dev/testing/proxy_fixture.ts";
+import { deployableWorker } from "../dev/emulators/workerd/workerd.ts";
 
 // Not imported by name: its types would put Cloudflare's Response in the place of everybody else's.
 const MINIFLARE: string = "miniflare";

@@ -1,8 +1,8 @@
-// What `wrangler deploy` uploads, started in workerd: the bundle is wrangler's own, not dev/workerd.ts's.
+// What `wrangler deploy` uploads, started in workerd: the bundle is wrangler's own, not dev/emulators/workerd/workerd.ts's.
 import assert from "node:assert/strict";
-import { bytesOf, media, pattern, startProxyFixture, text } from "../dev/proxy_fixture.ts";
-import { WRANGLER, WRANGLER_NODE } from "../dev/tool_versions.ts";
-import { startWorker, type WorkerName } from "../dev/workerd.ts";
+import { bytesOf, media, pattern, startProxyFixture, text } from "../dev/testing/proxy_fixture.ts";
+import { WRANGLER, WRANGLER_NODE } from "../dev/testing/tool_versions.ts";
+import { startWorker, type WorkerName } from "../dev/emulators/workerd/workerd.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 

@@ -4,7 +4,7 @@
  */
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { printError } from "./print.ts";
-import { SetupError } from "../dev/setup_error.ts";
+import { SetupError } from "../dev/process/setup_error.ts";
 
 /** The command cannot be carried out as typed. The message says what to do and is all that is printed. */
 export class CommandError extends Error {

@@ -1,7 +1,7 @@
 // Tests: the operator function behind the real gateway and database, and a directory for the files that commands read.
 import { buildArchiveApp } from "../functions/archive/build.ts";
-import { createFunctionRig, type FunctionRig } from "../dev/function_rig.ts";
-import { serveSite } from "../dev/sites/serve.ts";
+import { createFunctionRig, type FunctionRig } from "../dev/testing/function_fixture.ts";
+import { serveSite } from "../dev/emulators/sites/serve.ts";
 
 export interface OperatorRig extends AsyncDisposable {
   readonly rig: FunctionRig;

@@ -1,9 +1,9 @@
 // The operator's commands as they are typed: programs of their own, what they print where, and how they end.
 import assert from "node:assert/strict";
 import { createOperatorRig } from "./operator_fixture.ts";
-import { base64, episodeListPage, mirrorPage } from "../dev/sites/select_base64_site.ts";
-import { type ServedSite, serveSite } from "../dev/sites/serve.ts";
-import { CHALLENGE_PAGE, hangs, htmlResponse, type Site } from "../dev/sites/sites.ts";
+import { base64, episodeListPage, mirrorPage } from "../dev/emulators/sites/select_base64_site.ts";
+import { type ServedSite, serveSite } from "../dev/emulators/sites/serve.ts";
+import { CHALLENGE_PAGE, hangs, htmlResponse, type Site } from "../dev/emulators/sites/sites.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 

@@ -6,7 +6,7 @@ import { ARCHIVE_NAMES, parseArchiveEnv } from "../functions/archive/env.ts";
 import { parseStreamingEnv, STREAMING_NAMES } from "../functions/streaming/env.ts";
 import { parseEnv as parseRunnerEnv, RUNNER_NAMES } from "../runner/env.ts";
 import { folderFromEnv, storageTargetsFromEnv } from "../runner/targets/index/targets_from_env.ts";
-import { createTestDatabase } from "../dev/test_database.ts";
+import { createTestDatabase } from "../dev/testing/test_database.ts";
 import { FILLED_ENV, filledEnvText } from "./filled_env.ts";
 import { PARTS, partValues } from "./parts.ts";
 

@@ -1,9 +1,9 @@
 /** `deno task dev`: the whole system on this machine until Ctrl-C. */
 import { commandLine, runCommand } from "../cli/command_line.ts";
-import { DEFAULT_DATA_DIR } from "./data_folder.ts";
-import { ownAllowedOrigins } from "./own_origins.ts";
+import { DEFAULT_DATA_DIR } from "./system/data_folder.ts";
+import { ownAllowedOrigins } from "./system/own_origins.ts";
 import { confirmChange } from "../cli/target.ts";
-import { removeDataFolder, runUntilInterrupted } from "./run_system.ts";
+import { removeDataFolder, runUntilInterrupted } from "./system/run_system.ts";
 
 const { values } = commandLine({
   usage: `usage: deno task dev [--allow-origin ORIGIN]… [--reset [--yes]] [--data-dir DIR] [--free-ports]

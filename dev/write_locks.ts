@@ -1,6 +1,6 @@
 /** `deno task functions:lock`: writes each function's deno.lock anew, by the Deno of Supabase's edge runtime: no newer one writes version 4. */
 import { commandLine } from "../cli/command_line.ts";
-import { edgeDeno } from "./edge_deno.ts";
+import { edgeDeno } from "./testing/edge_deno.ts";
 
 commandLine({ usage: "usage: deno task functions:lock" });
 

@@ -1,7 +1,7 @@
 // docs/openapi.json against what the functions really answer: every status, its media type, its headers and its body.
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { archiveVideo, createFunctionRig, type FunctionRig } from "../dev/function_rig.ts";
+import { archiveVideo, createFunctionRig, type FunctionRig } from "../dev/testing/function_fixture.ts";
 import { buildArchiveApp } from "./archive/build.ts";
 import { createArchiveApp } from "./archive/routes.ts";
 import type { ArchiveStore } from "./archive/archive_store.ts";

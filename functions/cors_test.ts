@@ -1,8 +1,8 @@
 // Preflights of browsers: every header that today's clients send is allowed, at both functions and through the gateway.
 import assert from "node:assert/strict";
 import { corsHeaders } from "@supabase/supabase-js/cors";
-import { startFunction } from "../dev/function_process.ts";
-import { createFunctionRig } from "../dev/function_rig.ts";
+import { startFunction } from "../dev/testing/function_process.ts";
+import { createFunctionRig } from "../dev/testing/function_fixture.ts";
 
 /** Of supabase-js, its options and its tracing, and of callers that send conditional or uncached requests. */
 const HEADERS = [

@@ -1,7 +1,7 @@
 // Every entry as its own program, with nothing but its own configuration: the two functions and Deno Deploy's main.ts.
 import assert from "node:assert/strict";
-import { spawnFunction, startFunction } from "../dev/function_process.ts";
-import { createFunctionRig } from "../dev/function_rig.ts";
+import { spawnFunction, startFunction } from "../dev/testing/function_process.ts";
+import { createFunctionRig } from "../dev/testing/function_fixture.ts";
 
 const ENTRIES = [
   {

@@ -1,7 +1,7 @@
 // HEAD against GET over a real connection: the same status and headers, the length GET's or left out.
 import assert from "node:assert/strict";
-import { startFunction } from "../dev/function_process.ts";
-import { createFunctionRig } from "../dev/function_rig.ts";
+import { startFunction } from "../dev/testing/function_process.ts";
+import { createFunctionRig } from "../dev/testing/function_fixture.ts";
 
 /** Differ between any two requests. */
 const OWN = ["date", "x-request-id", "server-timing", "ratelimit", "content-length"];

@@ -1,7 +1,7 @@
 // Both functions' health: whether they can do their work, and with deep=1 whether links play.
 import assert from "node:assert/strict";
-import { createFunctionRig, type FunctionRig } from "../dev/function_rig.ts";
-import { startWorker } from "../dev/workerd.ts";
+import { createFunctionRig, type FunctionRig } from "../dev/testing/function_fixture.ts";
+import { startWorker } from "../dev/emulators/workerd/workerd.ts";
 import { buildArchiveApp } from "./archive/build.ts";
 import { buildStreamingApp } from "./streaming/build.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import type { Line } from "../dev/origin/origin.ts";
-import { type QueueRow, type RunnerRig, startRunnerRig } from "../dev/runner_rig.ts";
+import type { Line } from "../dev/emulators/origin/origin.ts";
+import { type QueueRow, type RunnerRig, startRunnerRig } from "../dev/testing/runner_fixture.ts";
 
 Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on every account, ready in the queue", async () => {
   await using rig = await startRunnerRig();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { base64, selectBase64Site } from "../dev/sites/select_base64_site.ts";
-import { createSites, hangs, htmlResponse, pages, type Site } from "../dev/sites/sites.ts";
+import { base64, selectBase64Site } from "../dev/emulators/sites/select_base64_site.ts";
+import { createSites, hangs, htmlResponse, pages, type Site } from "../dev/emulators/sites/sites.ts";
 import { collectSources, type CollectTools, MAX_SERVERS, PRODUCT } from "./collect.ts";
 import { createHostGate } from "./fetch/per_host_limiter.ts";
 import type { EpisodeRequest } from "./recipes/recipe.ts";

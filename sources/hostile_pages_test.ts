@@ -1,8 +1,8 @@
 // Pages made to cost: each is refused or read, and none of the readers goes over its text again and again. A reader that did
 // would take hours on these, not seconds: a test that does not end is the failure. bench/streaming measures how they grow.
 import assert from "node:assert/strict";
-import { HOSTILE_PAGES } from "../dev/sites/hostile_pages.ts";
-import { createSites, htmlResponse } from "../dev/sites/sites.ts";
+import { HOSTILE_PAGES } from "../dev/emulators/sites/hostile_pages.ts";
+import { createSites, htmlResponse } from "../dev/emulators/sites/sites.ts";
 import { collectSources } from "./collect.ts";
 import { parseEpisodeLabel } from "./page/episode_label.ts";
 import { createPageClient } from "./fetch/page_client.ts";

@@ -1,8 +1,8 @@
 // Random and hostile text through every parser: a result or a coded refusal, never another throw.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { packScript } from "../dev/sites/packed_page.ts";
-import { createSites, htmlResponse } from "../dev/sites/sites.ts";
+import { packScript } from "../dev/emulators/sites/packed_page.ts";
+import { createSites, htmlResponse } from "../dev/emulators/sites/sites.ts";
 import { collectSources } from "./collect.ts";
 import { parseCatalogueText } from "./catalogue/text.ts";
 import { entryLines } from "./catalogue/entry_lines.ts";

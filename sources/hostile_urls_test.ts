@@ -1,10 +1,16 @@
 // URLs that a site, an API or a row of the catalogue names: only http and https leave, and a bad one costs itself alone.
 import assert from "node:assert/strict";
-import { MEGA_LINK, megaApi } from "../dev/sites/mega_site.ts";
-import { ARCHIVE_ITEM, internetArchive, peertube, PEERTUBE_SPLIT, PEERTUBE_VIDEO } from "../dev/sites/open_archives.ts";
-import { packedPage, packScript, playerSetup } from "../dev/sites/packed_page.ts";
-import { base64, selectBase64Site } from "../dev/sites/select_base64_site.ts";
-import { createSites, htmlResponse, pages, type Site } from "../dev/sites/sites.ts";
+import { MEGA_LINK, megaApi } from "../dev/emulators/sites/mega_site.ts";
+import {
+  ARCHIVE_ITEM,
+  internetArchive,
+  peertube,
+  PEERTUBE_SPLIT,
+  PEERTUBE_VIDEO,
+} from "../dev/emulators/sites/open_archives.ts";
+import { packedPage, packScript, playerSetup } from "../dev/emulators/sites/packed_page.ts";
+import { base64, selectBase64Site } from "../dev/emulators/sites/select_base64_site.ts";
+import { createSites, htmlResponse, pages, type Site } from "../dev/emulators/sites/sites.ts";
 import { checkCatalogue } from "./catalogue/entry.ts";
 import { collectSources } from "./collect.ts";
 import { checkProviderList } from "./providers/entry.ts";

@@ -1,7 +1,7 @@
 // S11, the host that serves and misserves: what the resolvers make of each of its items. The runner's part: runner/job/misbehaving_media_host_test.ts.
 import assert from "node:assert/strict";
-import { S11_FILES, S11_PLAYLISTS, type S11Clip, s11Host } from "../dev/sites/s11_media_host.ts";
-import { createSites, htmlResponse, type Site } from "../dev/sites/sites.ts";
+import { S11_FILES, S11_PLAYLISTS, type S11Clip, s11Host } from "../dev/testing/misbehaving_media_host.ts";
+import { createSites, htmlResponse, type Site } from "../dev/emulators/sites/sites.ts";
 import { resolveServer } from "./resolvers/index.ts";
 import { SourceError } from "./source_error.ts";
 

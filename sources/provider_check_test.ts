@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { selectBase64Site } from "../dev/sites/select_base64_site.ts";
-import { createSites, htmlResponse, type Site } from "../dev/sites/sites.ts";
+import { selectBase64Site } from "../dev/emulators/sites/select_base64_site.ts";
+import { createSites, htmlResponse, type Site } from "../dev/emulators/sites/sites.ts";
 import { PRODUCT } from "./collect.ts";
 import { checkProvider, plays, type ProviderToCheck } from "./provider_check.ts";
 import { createRobots } from "./fetch/robots.ts";

@@ -1,8 +1,8 @@
 // A provider's config.headers may hold a cookie or a credential: the origin of base_url gets them, nobody else.
 import assert from "node:assert/strict";
-import { nonceSite } from "../dev/sites/admin_ajax_site.ts";
-import { base64, selectBase64Site } from "../dev/sites/select_base64_site.ts";
-import { createSites, htmlResponse, type Site } from "../dev/sites/sites.ts";
+import { nonceSite } from "../dev/emulators/sites/admin_ajax_site.ts";
+import { base64, selectBase64Site } from "../dev/emulators/sites/select_base64_site.ts";
+import { createSites, htmlResponse, type Site } from "../dev/emulators/sites/sites.ts";
 import { collectSources, PRODUCT } from "./collect.ts";
 import { checkProviderList } from "./providers/entry.ts";
 import type { ProviderEntry } from "./recipes/recipe.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { startWorker } from "../dev/workerd.ts";
+import { startWorker } from "../dev/emulators/workerd/workerd.ts";
 
 Deno.test("watch page: its files, with a policy that lets no foreign script run", async () => {
   await using web = await startWorker({ worker: "web" });

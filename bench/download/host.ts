@@ -1,5 +1,5 @@
 /** The host in a process of its own: `host.ts CONNECT_MS LATENCY_MS BYTES_PER_SECOND|0` prints its port. */
-import { fileResponse } from "../../dev/origin/file_response.ts";
+import { fileResponse } from "../../dev/emulators/origin/file_response.ts";
 import { MEDIA_DIR } from "./media.ts";
 
 const [connectMs = 0, latencyMs = 0, bytesPerSecond = 0] = Deno.args.map(Number);

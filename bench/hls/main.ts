@@ -8,7 +8,7 @@ import { listMark } from "../../cf-proxy/failover/playlist_fingerprint.ts";
 import { parsePlaylist } from "../../core/hls/playlist.ts";
 import { rewritePlaylist } from "../../core/hls/rewrite.ts";
 import { commandLine } from "../../cli/command_line.ts";
-import { HOSTILE_PLAYLISTS } from "../../dev/hostile_playlists.ts";
+import { HOSTILE_PLAYLISTS } from "../../dev/testing/hostile_playlists.ts";
 
 commandLine({ usage: "usage: deno task bench:hls" });
 

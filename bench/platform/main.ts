@@ -5,12 +5,12 @@
 import { createClient } from "@supabase/supabase-js";
 import createSql from "postgres";
 import { commandLine } from "../../cli/command_line.ts";
-import { startGateway } from "../../dev/gateway/gateway.ts";
-import { makeProjectKeys } from "../../dev/gateway/keys.ts";
-import { startGuard } from "../../dev/guard.ts";
-import { startNetWorker } from "../../dev/net_worker.ts";
-import { startPostgres } from "../../dev/postgres.ts";
-import { startSystem } from "../../dev/system.ts";
+import { startGateway } from "../../dev/emulators/supabase/gateway.ts";
+import { makeProjectKeys } from "../../dev/emulators/supabase/keys.ts";
+import { startGuard } from "../../dev/process/guard.ts";
+import { startNetWorker } from "../../dev/emulators/supabase/net_worker.ts";
+import { startPostgres } from "../../dev/postgres/postgres.ts";
+import { startSystem } from "../../dev/system/system.ts";
 
 commandLine({ usage: "usage: deno task bench:platform" });
 

@@ -1,6 +1,6 @@
 /** What a claim, a heartbeat, a sweep and the operator view cost when a million videos are finished. */
 import type { Sql } from "postgres";
-import type { TestDatabase } from "../../dev/test_database.ts";
+import type { TestDatabase } from "../../dev/testing/test_database.ts";
 
 const FINISHED = 1_000_000;
 

@@ -6,10 +6,10 @@
 import { cpus, totalmem } from "node:os";
 import process from "node:process";
 import { commandLine } from "../../cli/command_line.ts";
-import { startGuard } from "../../dev/guard.ts";
-import { startPostgres } from "../../dev/postgres.ts";
-import { CLUSTER_VARIABLE } from "../../dev/test_cluster.ts";
-import { createTestDatabase } from "../../dev/test_database.ts";
+import { startGuard } from "../../dev/process/guard.ts";
+import { startPostgres } from "../../dev/postgres/postgres.ts";
+import { CLUSTER_VARIABLE } from "../../dev/testing/test_cluster.ts";
+import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { measureLargeTable } from "./large_table.ts";
 import { barCharts } from "./plot.ts";
 import { measureWake } from "./wake.ts";

@@ -3,8 +3,8 @@
  * repository's stand-in for pg_net, with pg_net's batches and pauses.
  */
 import type { Sql } from "postgres";
-import { startNetWorker } from "../../dev/net_worker.ts";
-import type { TestDatabase } from "../../dev/test_database.ts";
+import { startNetWorker } from "../../dev/emulators/supabase/net_worker.ts";
+import type { TestDatabase } from "../../dev/testing/test_database.ts";
 
 export interface WakeLatency {
   readonly idleMs: readonly number[];

@@ -6,8 +6,8 @@
  */
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { commandLine } from "../../cli/command_line.ts";
-import type { ReplicateOrder, Step } from "../../dev/hub/replicate_program.ts";
-import type { HubCall } from "../../dev/hub/state.ts";
+import type { ReplicateOrder, Step } from "../../dev/testing/replicate_program.ts";
+import type { HubCall } from "../../dev/emulators/hub/state.ts";
 import { barCharts } from "../queue/plot.ts";
 import type { SourceRound } from "./source.ts";
 import type { VariantOrder, VariantResult } from "./variant.ts";
@@ -141,7 +141,7 @@ async function kill(step: Step, when: "before" | "after", nth: number) {
   const { path, malId } = await file(256);
   const archive = { malId, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
   const order: ReplicateOrder = { path, archive, env: { ...hub.env, HF_STORAGE_ACCOUNT_COUNT: "1" } };
-  const program = new URL("../../dev/hub/replicate_program.ts", import.meta.url).pathname;
+  const program = new URL("../../dev/testing/replicate_program.ts", import.meta.url).pathname;
   const seen = (await hub.calls()).length;
   const first = await run([program, JSON.stringify({ ...order, dieAt: step, when, nth })]);
   if (first.signal !== "SIGKILL") throw new Error(`not killed at ${step}`);
@@ -173,7 +173,7 @@ function bytesOf(calls: readonly HubCall[]): number {
 }
 
 async function startHubProgram() {
-  const program = new URL("../../dev/hub/main.ts", import.meta.url).pathname;
+  const program = new URL("../../dev/emulators/hub/main.ts", import.meta.url).pathname;
   const HUB_USERS = ACCOUNTS.map((name) => `${name}=hf_${name}`).join(",");
   const args = [
     "run",

@@ -2,10 +2,10 @@
  * How often a source is fetched for five copies: real jobs through a real runner, whose source lies behind a relay that counts what
  * passes. `deno run -A bench/storage/source.ts` prints one JSON line per round; `deno task bench:storage` runs it.
  */
-import { startGuard } from "../../dev/guard.ts";
-import { startPostgres } from "../../dev/postgres.ts";
-import { type RunnerProcess, type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
-import { CLUSTER_VARIABLE } from "../../dev/test_cluster.ts";
+import { startGuard } from "../../dev/process/guard.ts";
+import { startPostgres } from "../../dev/postgres/postgres.ts";
+import { type RunnerProcess, type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { CLUSTER_VARIABLE } from "../../dev/testing/test_cluster.ts";
 import { makeBenchMedia, MEDIA_DIR } from "../download/media.ts";
 
 const ACCOUNTS = 5;

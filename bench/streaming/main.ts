@@ -4,16 +4,16 @@
  * `deno task bench:streaming` writes bench/results/streaming.json and streaming.svg.
  */
 import { commandLine } from "../../cli/command_line.ts";
-import { startFunction } from "../../dev/function_process.ts";
-import { createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
-import { startGuard } from "../../dev/guard.ts";
-import { startPostgres } from "../../dev/postgres.ts";
-import { HOSTILE_PAGES } from "../../dev/sites/hostile_pages.ts";
-import { adversarialPages, expansionBomb } from "../../dev/sites/packed_page.ts";
-import { base64, episodeListPage, mirrorPage } from "../../dev/sites/select_base64_site.ts";
-import { serveSite } from "../../dev/sites/serve.ts";
-import { htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
-import { CLUSTER_VARIABLE } from "../../dev/test_cluster.ts";
+import { startFunction } from "../../dev/testing/function_process.ts";
+import { createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
+import { startGuard } from "../../dev/process/guard.ts";
+import { startPostgres } from "../../dev/postgres/postgres.ts";
+import { HOSTILE_PAGES } from "../../dev/emulators/sites/hostile_pages.ts";
+import { adversarialPages, expansionBomb } from "../../dev/emulators/sites/packed_page.ts";
+import { base64, episodeListPage, mirrorPage } from "../../dev/emulators/sites/select_base64_site.ts";
+import { serveSite } from "../../dev/emulators/sites/serve.ts";
+import { htmlResponse, pages, type Site } from "../../dev/emulators/sites/sites.ts";
+import { CLUSTER_VARIABLE } from "../../dev/testing/test_cluster.ts";
 import { parseHtml } from "../../sources/page/html.ts";
 import { unpackScripts } from "../../sources/resolvers/packed_script.ts";
 import { scriptMedia } from "../../sources/resolvers/script_media.ts";

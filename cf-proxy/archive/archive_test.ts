@@ -1,12 +1,12 @@
 // Archived files on every kind of storage target, written by the runner's own targets and read through real workerd.
 import assert from "node:assert/strict";
-import { bytesOf, codeOf, startProxyFixture } from "../../dev/proxy_fixture.ts";
-import { createTestHub } from "../../dev/hub/test_hub.ts";
-import { startS3 } from "../../dev/s3/s3.ts";
+import { bytesOf, codeOf, startProxyFixture } from "../../dev/testing/proxy_fixture.ts";
+import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
+import { startS3 } from "../../dev/emulators/s3/s3.ts";
 
 // The runner is another room: its program is asked, not imported.
-const PROGRAM = new URL("../../dev/hub/replicate_program.ts", import.meta.url).pathname;
-const FOLDER_SERVER = new URL("../../dev/folder_server.ts", import.meta.url).pathname;
+const PROGRAM = new URL("../../dev/testing/replicate_program.ts", import.meta.url).pathname;
+const FOLDER_SERVER = new URL("../../dev/testing/folder_server.ts", import.meta.url).pathname;
 const ARCHIVE = { malId: 5, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
 const SIZE = 700_000;
 

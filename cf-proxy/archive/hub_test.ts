@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createRepo, uploadFile } from "@huggingface/hub";
 import { archiveAddress, archiveUrl } from "../../core/archive_location.ts";
-import { createTestHub, type TestHub } from "../../dev/hub/test_hub.ts";
+import { createTestHub, type TestHub } from "../../dev/emulators/hub/test_hub.ts";
 import {
   bytesOf,
   codeOf,
@@ -13,7 +13,7 @@ import {
   send,
   startOrigin,
   startProxyFixture,
-} from "../../dev/proxy_fixture.ts";
+} from "../../dev/testing/proxy_fixture.ts";
 
 const FILE = pattern(700_000);
 const KEY = "0123456789abcdef0123456789abcdef";

@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { type DenyList, signDenyList } from "../../core/deny_list.ts";
 import type { LinkContext } from "../../core/link.ts";
-import { codeOf, KEYS, media, pattern, type ProxyFixture, startProxyFixture, text } from "../../dev/proxy_fixture.ts";
+import {
+  codeOf,
+  KEYS,
+  media,
+  pattern,
+  type ProxyFixture,
+  startProxyFixture,
+  text,
+} from "../../dev/testing/proxy_fixture.ts";
 
 const FILE = pattern(1000);
 const EPISODE = { malId: 55825, episode: 1, provider: "p", server: "https://embed.test/1" };

@@ -12,7 +12,7 @@ import {
   send,
   startProxyFixture,
   text,
-} from "../../dev/proxy_fixture.ts";
+} from "../../dev/testing/proxy_fixture.ts";
 
 const FILE = pattern(50_000);
 const OTHER = pattern(60_000).subarray(10_000);

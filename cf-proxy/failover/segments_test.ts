@@ -12,7 +12,7 @@ import {
   startOrigin,
   startProxyFixture,
   text,
-} from "../../dev/proxy_fixture.ts";
+} from "../../dev/testing/proxy_fixture.ts";
 
 const EMBED = "https://embed.test/e/1";
 const episode: NonNullable<LinkContext["episode"]> = { malId: 55825, episode: 1, provider: "animasu", server: EMBED };

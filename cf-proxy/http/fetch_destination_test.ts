@@ -1,9 +1,9 @@
 // What a source or a link can make a browser do with the proxy's origin: play, and nothing else. In real Chromium.
 import assert from "node:assert/strict";
-import { startBrowser } from "../../dev/browser.ts";
-import { startFirefox } from "../../dev/firefox.ts";
-import { findProgram } from "../../dev/install.ts";
-import { codeOf, media, type ProxyFixture, send, startProxyFixture, text } from "../../dev/proxy_fixture.ts";
+import { startBrowser } from "../../dev/testing/browser.ts";
+import { startFirefox } from "../../dev/testing/firefox.ts";
+import { findProgram } from "../../dev/process/install.ts";
+import { codeOf, media, type ProxyFixture, send, startProxyFixture, text } from "../../dev/testing/proxy_fixture.ts";
 
 const SCRIPT =
   "self.onfetch = () => {}; self.document && (document.title = 'owned'); self.owned = true; self.postMessage('ran');";

@@ -1,7 +1,7 @@
 // Conformance 1–21: HTTP as a player meets it.
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
-import { bytesOf, codeOf, conformance, media, pattern, send } from "../../dev/proxy_fixture.ts";
+import { bytesOf, codeOf, conformance, media, pattern, send } from "../../dev/testing/proxy_fixture.ts";
 
 const FILE = pattern(100_000);
 

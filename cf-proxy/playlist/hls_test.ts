@@ -9,7 +9,7 @@ import {
   send,
   startProxyFixture,
   text,
-} from "../../dev/proxy_fixture.ts";
+} from "../../dev/testing/proxy_fixture.ts";
 
 const SEGMENT = pattern(64);
 

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { parsePlaylist } from "../../core/hls/playlist.ts";
 import { rewritePlaylist } from "../../core/hls/rewrite.ts";
-import { countSteps } from "../../dev/count_steps.ts";
-import { HOSTILE_PLAYLISTS } from "../../dev/hostile_playlists.ts";
+import { countSteps } from "../../dev/testing/count_steps.ts";
+import { HOSTILE_PLAYLISTS } from "../../dev/testing/hostile_playlists.ts";
 import { listMark } from "../failover/playlist_fingerprint.ts";
 
 const BASE = new URL("https://cdn.test/v/1/m.m3u8");

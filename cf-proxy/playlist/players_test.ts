@@ -1,8 +1,14 @@
 // Real players through the real Worker: ffmpeg decodes every frame, hls.js in Chromium plays to the end.
 import assert from "node:assert/strict";
-import { startBrowser, type TestBrowser } from "../../dev/browser.ts";
-import { type FixtureOptions, media, type ProxyFixture, send, startProxyFixture } from "../../dev/proxy_fixture.ts";
-import { startWorker } from "../../dev/workerd.ts";
+import { startBrowser, type TestBrowser } from "../../dev/testing/browser.ts";
+import {
+  type FixtureOptions,
+  media,
+  type ProxyFixture,
+  send,
+  startProxyFixture,
+} from "../../dev/testing/proxy_fixture.ts";
+import { startWorker } from "../../dev/emulators/workerd/workerd.ts";
 
 const SECONDS = 3;
 const VIDEO = ["-f", "lavfi", "-i", `testsrc2=s=160x90:r=25:d=${SECONDS}`];

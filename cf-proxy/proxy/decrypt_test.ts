@@ -10,7 +10,7 @@ import {
   type ProxyFixture,
   send,
   startProxyFixture,
-} from "../../dev/proxy_fixture.ts";
+} from "../../dev/testing/proxy_fixture.ts";
 
 const KEY = Uint8Array.from({ length: 32 }, (_, i) => i);
 const AES = Uint8Array.from({ length: 16 }, (_, i) => KEY[i]! ^ KEY[i + 16]!);

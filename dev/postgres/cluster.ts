@@ -3,10 +3,10 @@
  * A folder that was left by kill -9 is picked up as it is; a half-made one is made anew.
  */
 import { join } from "node:path";
-import { SetupError } from "../setup_error.ts";
-import { readLines, settlesWithin } from "../child_process.ts";
-import { freePort } from "../free_port.ts";
-import type { Guard } from "../guard.ts";
+import { SetupError } from "../process/setup_error.ts";
+import { readLines, settlesWithin } from "../process/child_process.ts";
+import { freePort } from "../process/free_port.ts";
+import type { Guard } from "../process/guard.ts";
 import type { PostgresBinaries } from "./binaries.ts";
 import type { RunAs } from "./home.ts";
 

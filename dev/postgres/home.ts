@@ -4,7 +4,7 @@
  * /var/lib/keepstream/<hash of the folder>.
  */
 import { dirname, join, resolve } from "node:path";
-import { SetupError } from "../setup_error.ts";
+import { SetupError } from "../process/setup_error.ts";
 
 const FALLBACK_ROOT = "/var/lib/keepstream";
 

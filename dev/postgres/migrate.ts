@@ -3,7 +3,7 @@
  * Supabase CLI (`supabase_migrations.schema_migrations`), so that `supabase db push` finds nothing left to do.
  */
 import type { Sql } from "postgres";
-import { SetupError } from "../setup_error.ts";
+import { SetupError } from "../process/setup_error.ts";
 
 const MIGRATIONS = new URL("../../supabase/migrations/", import.meta.url);
 

@@ -1,6 +1,6 @@
 // The operator's function against a real Postgres and the REST gateway.
 import assert from "node:assert/strict";
-import { createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
+import { createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
 import { buildArchiveApp } from "./build.ts";
 
 function operator(rig: FunctionRig) {

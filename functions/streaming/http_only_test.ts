@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { parseSigningKeys } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
-import { createFunctionRig, SIGNING_KEYS } from "../../dev/function_rig.ts";
+import { createFunctionRig, SIGNING_KEYS } from "../../dev/testing/function_fixture.ts";
 import { sourceListSchema } from "../../sources/source_list.ts";
 import { publicAnswerSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";

@@ -1,10 +1,10 @@
 // Several isolates at once, each a program of its own, and providers that are down: what sites are asked, what viewers get.
 import assert from "node:assert/strict";
-import { startFunction } from "../../dev/function_process.ts";
-import { createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
-import { base64, episodeListPage, mirrorPage } from "../../dev/sites/select_base64_site.ts";
-import { type ServedSite, serveSite } from "../../dev/sites/serve.ts";
-import { endless, hangs, htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
+import { startFunction } from "../../dev/testing/function_process.ts";
+import { createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
+import { base64, episodeListPage, mirrorPage } from "../../dev/emulators/sites/select_base64_site.ts";
+import { type ServedSite, serveSite } from "../../dev/emulators/sites/serve.ts";
+import { endless, hangs, htmlResponse, pages, type Site } from "../../dev/emulators/sites/sites.ts";
 import { publicAnswerSchema } from "../_shared/openapi.ts";
 import type { PublicAnswer } from "./response.ts";
 

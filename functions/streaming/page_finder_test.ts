@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { createSites, type Site } from "../../dev/sites/sites.ts";
-import { searchSite, titleApi } from "../../dev/sites/title_api.ts";
+import { createSites, type Site } from "../../dev/emulators/sites/sites.ts";
+import { searchSite, titleApi } from "../../dev/emulators/sites/title_api.ts";
 import { MAX_QUERIES } from "../../sources/discovery/find_page.ts";
 import { SourceError } from "../../sources/source_error.ts";
 import type { DiscoveryStore } from "./episode_store.ts";

@@ -1,6 +1,6 @@
 // Safe requests: whoever only looks reads no provider, claims nothing and enqueues nothing.
 import assert from "node:assert/strict";
-import { createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
+import { createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
 import { publicAnswerSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";
 

@@ -1,6 +1,6 @@
 // A database that accepts no writes, is slow or locked: what is known is answered, nothing is counted, claimed or enqueued.
 import assert from "node:assert/strict";
-import { archiveVideo, createFunctionRig, type FunctionRig } from "../../dev/function_rig.ts";
+import { archiveVideo, createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
 import { buildStreamingApp } from "./build.ts";
 import { publicAnswerSchema } from "../_shared/openapi.ts";
 import type { PublicAnswer } from "./response.ts";

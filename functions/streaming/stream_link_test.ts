@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { parseSigningKeys, verifyLink } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
-import { SIGNING_KEYS } from "../../dev/function_rig.ts";
+import { SIGNING_KEYS } from "../../dev/testing/function_fixture.ts";
 import { createStreamLinks } from "./stream_link.ts";
 
 const keys = unwrap(parseSigningKeys(SIGNING_KEYS));

@@ -1,10 +1,10 @@
 // The streaming function as deployed, against a real Postgres and the REST gateway; only the providers' sites are synthetic.
 import assert from "node:assert/strict";
-import { archiveVideo, createFunctionRig, type FunctionRig, SIGNING_KEYS } from "../../dev/function_rig.ts";
-import { base64, episodeListPage, mirrorPage } from "../../dev/sites/select_base64_site.ts";
-import { serveSite } from "../../dev/sites/serve.ts";
-import { htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
-import { searchSite, titleApi } from "../../dev/sites/title_api.ts";
+import { archiveVideo, createFunctionRig, type FunctionRig, SIGNING_KEYS } from "../../dev/testing/function_fixture.ts";
+import { base64, episodeListPage, mirrorPage } from "../../dev/emulators/sites/select_base64_site.ts";
+import { serveSite } from "../../dev/emulators/sites/serve.ts";
+import { htmlResponse, pages, type Site } from "../../dev/emulators/sites/sites.ts";
+import { searchSite, titleApi } from "../../dev/emulators/sites/title_api.ts";
 import { parseSigningKeys, verifyLink } from "../../core/link.ts";
 import { refreshQuery } from "../../core/refresh_request.ts";
 import { unwrap } from "../../core/result.ts";

@@ -1,6 +1,6 @@
 // Takedowns as the public sees them: 451, servers without a stream, the signed list.
 import assert from "node:assert/strict";
-import { archiveVideo, createFunctionRig, type FunctionRig, SIGNING_KEYS } from "../../dev/function_rig.ts";
+import { archiveVideo, createFunctionRig, type FunctionRig, SIGNING_KEYS } from "../../dev/testing/function_fixture.ts";
 import { verifyDenyList } from "../../core/deny_list.ts";
 import { parseSigningKeys } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";

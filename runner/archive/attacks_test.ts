@@ -1,8 +1,8 @@
 // Stores, rows and journals that mean harm: what they say is checked before anything follows from it.
 
 import assert from "node:assert/strict";
-import { type Bend, bentFetch } from "../../dev/bent_fetch.ts";
-import { createTestHub } from "../../dev/hub/test_hub.ts";
+import { type Bend, bentFetch } from "../../dev/testing/fault_injecting_fetch.ts";
+import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
 import { createFolderTarget } from "../targets/folder/folder_target.ts";
 import { createHubTarget } from "../targets/hub/hub_target.ts";
 import { replicate } from "./replicate.ts";

@@ -2,7 +2,7 @@
 // upload is journalled. Nothing half-written becomes visible, and with space again the work goes on.
 
 import assert from "node:assert/strict";
-import { createTestHub } from "../../dev/hub/test_hub.ts";
+import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
 import { serveFolderFile } from "../targets/folder/folder_files.ts";
 import { createFolderTarget } from "../targets/folder/folder_target.ts";
 import { createSlots } from "../transfer/slots.ts";

@@ -1,8 +1,8 @@
 // A target that is not the recorded one: not mounted, emptied, swapped, or new.
 
 import assert from "node:assert/strict";
-import { ADDRESSED, createFolderRig, rowsOf } from "../../dev/folder_rig.ts";
-import { createStorageRig, SIZE } from "../../dev/storage_rig.ts";
+import { ADDRESSED, createFolderRig, rowsOf } from "../../dev/testing/folder_fixture.ts";
+import { createStorageRig, SIZE } from "../../dev/testing/storage_fixture.ts";
 import { startMaintenance } from "./maintenance.ts";
 import { MARKER_NAME, markerText } from "../targets/marker.ts";
 import { createSlots } from "../transfer/slots.ts";

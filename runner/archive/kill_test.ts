@@ -2,15 +2,15 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import type { ReplicateOrder, Step } from "../../dev/hub/replicate_program.ts";
-import { createTestHub } from "../../dev/hub/test_hub.ts";
+import type { ReplicateOrder, Step } from "../../dev/testing/replicate_program.ts";
+import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
 
 const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
 const PART = 1 << 18;
 const SIZE = 10 * PART + 5;
 /** Part streams of one target. */
 const IN_FLIGHT = 3;
-const PROGRAM = new URL("../../dev/hub/replicate_program.ts", import.meta.url).pathname;
+const PROGRAM = new URL("../../dev/testing/replicate_program.ts", import.meta.url).pathname;
 
 async function run(order: ReplicateOrder): Promise<Deno.CommandOutput> {
   const args = ["run", "-A", "--no-check", PROGRAM, JSON.stringify(order)];

@@ -1,7 +1,7 @@
 // Repair, verify and takedown against real SQL, through the REST gateway, on emulated accounts and a folder.
 
 import assert from "node:assert/strict";
-import { createStorageRig, KEY, SIZE } from "../../dev/storage_rig.ts";
+import { createStorageRig, KEY, SIZE } from "../../dev/testing/storage_fixture.ts";
 import { createDiskBudget } from "../work_dir/disk_budget.ts";
 import { openRepairDir } from "../work_dir/work_dir.ts";
 import { EXTRA_ENDINGS, extraAddress } from "../targets/extras.ts";

@@ -1,9 +1,9 @@
 // What cannot be seen is not lost, and what is missing is kept until that is sure.
 
 import assert from "node:assert/strict";
-import { ADDRESSED, createFolderRig, rowsOf } from "../../dev/folder_rig.ts";
-import { FAILURES } from "../../dev/hub/failures.ts";
-import { createStorageRig, KEY, SIZE, type StorageRig } from "../../dev/storage_rig.ts";
+import { ADDRESSED, createFolderRig, rowsOf } from "../../dev/testing/folder_fixture.ts";
+import { FAILURES } from "../../dev/emulators/hub/failures.ts";
+import { createStorageRig, KEY, SIZE, type StorageRig } from "../../dev/testing/storage_fixture.ts";
 import { createHealthBook } from "./health.ts";
 import type { IdentifiedTarget } from "./identity.ts";
 import { repairOnce } from "./repair.ts";

@@ -1,8 +1,8 @@
 // What is no video is never stored: a real runner with all three kinds of target, and a source that serves something else as .mp4.
 
 import assert from "node:assert/strict";
-import { startRunnerRig } from "../../dev/runner_rig.ts";
-import { startS3 } from "../../dev/s3/s3.ts";
+import { startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { startS3 } from "../../dev/emulators/s3/s3.ts";
 import { stageFile } from "../transfer/staged_file.ts";
 import { storageTargetsFromEnv } from "../targets/index/targets_from_env.ts";
 

@@ -1,8 +1,8 @@
 // One file to several accounts of a hub: what is sent, what is called, what happens when one of them fails.
 
 import assert from "node:assert/strict";
-import { createTestHub, type TestHub } from "../../dev/hub/test_hub.ts";
-import { startS3 } from "../../dev/s3/s3.ts";
+import { createTestHub, type TestHub } from "../../dev/emulators/hub/test_hub.ts";
+import { startS3 } from "../../dev/emulators/s3/s3.ts";
 import { createHealthBook } from "./health.ts";
 import { replicate, replicationError } from "./replicate.ts";
 import { stageFile } from "../transfer/staged_file.ts";

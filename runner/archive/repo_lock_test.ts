@@ -1,10 +1,10 @@
 // One commit at a time per repository, across runners: two runners with real SQL between them, archiving episodes of one title.
 
 import assert from "node:assert/strict";
-import { startGateway } from "../../dev/gateway/gateway.ts";
-import { makeProjectKeys } from "../../dev/gateway/keys.ts";
-import { createTestHub } from "../../dev/hub/test_hub.ts";
-import { createTestDatabase } from "../../dev/test_database.ts";
+import { startGateway } from "../../dev/emulators/supabase/gateway.ts";
+import { makeProjectKeys } from "../../dev/emulators/supabase/keys.ts";
+import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
+import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { replicate } from "./replicate.ts";
 import { stageFile } from "../transfer/staged_file.ts";
 import type { LockRepo } from "../targets/target.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { playlistOf, readClip } from "../../dev/origin/clip.ts";
+import { playlistOf, readClip } from "../../dev/emulators/origin/clip.ts";
 import { startForwardProxy } from "../network/forward_proxy.ts";
 import { createGuardedFetch } from "../network/guarded_fetch.ts";
 import { downloadHls } from "./hls.ts";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import * as megajs from "megajs";
-import { readClip } from "../../dev/origin/clip.ts";
-import { ranged, startFetchRig } from "../../dev/origin/fetch_rig.ts";
-import { encryptLikeMega } from "../../dev/sites/mega_file.ts";
-import { guardedMegaApi, MEGA_NODE, megaApi } from "../../dev/sites/mega_site.ts";
+import { readClip } from "../../dev/emulators/origin/clip.ts";
+import { ranged, startFetchRig } from "../../dev/testing/fetch_fixture.ts";
+import { encryptLikeMega } from "../../dev/emulators/sites/mega_file.ts";
+import { guardedMegaApi, MEGA_NODE, megaApi } from "../../dev/emulators/sites/mega_site.ts";
 import { parseMegaChallenge } from "../../sources/resolvers/mega_challenge.ts";
 import { solveMegaChallenge } from "./mega_proof.ts";
 

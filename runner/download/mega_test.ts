@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { encryptLikeMega } from "../../dev/sites/mega_file.ts";
+import { encryptLikeMega } from "../../dev/emulators/sites/mega_file.ts";
 import { downloadMega, type MegaOptions } from "./mega.ts";
 import { importMegaKey, macMatches, megaChunks } from "./mega_crypto.ts";
 

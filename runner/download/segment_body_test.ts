@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Bytes, readClip } from "../../dev/origin/clip.ts";
+import { type Bytes, readClip } from "../../dev/emulators/origin/clip.ts";
 import { BoxWalk } from "./box_walk.ts";
 import { BLOCK_BYTES, DamagedSegment, SegmentBody } from "./segment_body.ts";
 import { TsSpan } from "./ts_span.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ranged } from "../../dev/origin/fetch_rig.ts";
+import { ranged } from "../../dev/testing/fetch_fixture.ts";
 import { fetchPiece } from "./segment_fetch.ts";
 
 const BYTES = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);

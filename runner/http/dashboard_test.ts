@@ -1,7 +1,7 @@
 // The status page in a real browser: hostile text stays text, a keyboard reaches everything, a phone shows it without sideways scrolling.
 
 import assert from "node:assert/strict";
-import { startBrowser } from "../../dev/browser.ts";
+import { startBrowser } from "../../dev/testing/browser.ts";
 import { createEvents } from "../events.ts";
 import { Progress } from "../job/progress.ts";
 import type { ActiveJob } from "../loop/claim_loop.ts";

@@ -1,7 +1,7 @@
 /** What must never happen: each attack first against an ordinary command line, where it works, then against the runner. */
 import assert from "node:assert/strict";
-import { type Bytes, playlistOf, readClip } from "../../dev/origin/clip.ts";
-import { type Host, ranged, startCanary, startFetchRig } from "../../dev/origin/fetch_rig.ts";
+import { type Bytes, playlistOf, readClip } from "../../dev/emulators/origin/clip.ts";
+import { type Host, ranged, startCanary, startFetchRig } from "../../dev/testing/fetch_fixture.ts";
 import { startForwardProxy } from "../network/forward_proxy.ts";
 
 const clip = await readClip();

@@ -1,8 +1,8 @@
 /** ETags that say nothing, because the host makes one for every response, and changes that no ETag tells of. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readClip } from "../../dev/origin/clip.ts";
-import { type FetchRig, ranged, slowly, startFetchRig } from "../../dev/origin/fetch_rig.ts";
+import { readClip } from "../../dev/emulators/origin/clip.ts";
+import { type FetchRig, ranged, slowly, startFetchRig } from "../../dev/testing/fetch_fixture.ts";
 import { completedSpans } from "../download/aria2_control.ts";
 import { sampleSpans } from "../download/samples.ts";
 

@@ -1,8 +1,8 @@
 /** The faults of real hosts, one test each: what is whole is accepted, what is not never is. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { type Bytes, playlistOf, readClip } from "../../dev/origin/clip.ts";
-import { type Host, ranged, slowly, startFetchRig } from "../../dev/origin/fetch_rig.ts";
+import { type Bytes, playlistOf, readClip } from "../../dev/emulators/origin/clip.ts";
+import { type Host, ranged, slowly, startFetchRig } from "../../dev/testing/fetch_fixture.ts";
 import type { FetchedSource } from "./source_tools.ts";
 
 const clip = await readClip();

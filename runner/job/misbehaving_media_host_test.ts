@@ -1,9 +1,9 @@
 /** S11, the host that serves and misserves: what the runner's look and download make of each of its items. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readClip } from "../../dev/origin/clip.ts";
-import { startFetchRig } from "../../dev/origin/fetch_rig.ts";
-import { S11_FILES, S11_PLAYLISTS, s11Host } from "../../dev/sites/s11_media_host.ts";
+import { readClip } from "../../dev/emulators/origin/clip.ts";
+import { startFetchRig } from "../../dev/testing/fetch_fixture.ts";
+import { S11_FILES, S11_PLAYLISTS, s11Host } from "../../dev/testing/misbehaving_media_host.ts";
 
 const host = await s11Host(await readClip());
 

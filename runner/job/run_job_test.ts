@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { readClip } from "../../dev/origin/clip.ts";
-import { ranged } from "../../dev/origin/fetch_rig.ts";
+import { readClip } from "../../dev/emulators/origin/clip.ts";
+import { ranged } from "../../dev/testing/fetch_fixture.ts";
 import { KeepstreamError } from "../../core/errors.ts";
 import { createEvents } from "../events.ts";
 import { type Job, QueueRefusal } from "../queue/queue.ts";

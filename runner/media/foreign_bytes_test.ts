@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
-import { readClip } from "../../dev/origin/clip.ts";
+import { readClip } from "../../dev/emulators/origin/clip.ts";
 import { childBoxes } from "./mp4_boxes.ts";
 import { runChildOrThrow } from "../process/child.ts";
 import { findForeignBytes, problemInUnits } from "./foreign_bytes.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readClip } from "../../dev/origin/clip.ts";
+import { readClip } from "../../dev/emulators/origin/clip.ts";
 import { tsStartSeconds } from "../download/ts_span.ts";
 import { spriteInterval, spriteVtt } from "./extras.ts";
 import { moveChunks, writeFastStart } from "./fast_start.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { parseEnv } from "../env.ts";
 import { readDockerfile } from "../../dev/container/dockerfile.ts";
-import { startRunnerRig } from "../../dev/runner_rig.ts";
+import { startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 

@@ -1,8 +1,8 @@
 // What every storage target promises, asked of each: the Hub, an S3 server, a folder.
 
 import assert from "node:assert/strict";
-import { createTestHub } from "../../dev/hub/test_hub.ts";
-import { hasSwift, startS3, startSwift } from "../../dev/s3/s3.ts";
+import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
+import { hasSwift, startS3, startSwift } from "../../dev/emulators/s3/s3.ts";
 import { createFolderTarget } from "./folder/folder_target.ts";
 import { createHubTarget } from "./hub/hub_target.ts";
 import type { RetryParts } from "../transfer/retry.ts";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-const TLS = new URL("../../dev/tls/", import.meta.url).pathname;
+const TLS = new URL("../../dev/testing/tls/", import.meta.url).pathname;
 const SIZE = 1_500_000;
 
 interface Outcome {

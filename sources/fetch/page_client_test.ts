@@ -7,7 +7,7 @@ import {
   htmlResponse,
   inTurn,
   type Site,
-} from "../../dev/sites/sites.ts";
+} from "../../dev/emulators/sites/sites.ts";
 import { createHostGate } from "./per_host_limiter.ts";
 import { createPageClient, MAX_PAGE_BYTES, type PageClientOptions } from "./page_client.ts";
 import { SourceError } from "../source_error.ts";

@@ -1,6 +1,6 @@
 // RFC 9309: the examples of its own text, what section 2.2.2 says about percent-encoding, and how the file is fetched.
 import assert from "node:assert/strict";
-import { createSites, type Site } from "../../dev/sites/sites.ts";
+import { createSites, type Site } from "../../dev/emulators/sites/sites.ts";
 import { createPageClient } from "./page_client.ts";
 import { createRobots, isAllowed } from "./robots.ts";
 import { SourceError } from "../source_error.ts";

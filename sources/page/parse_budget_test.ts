@@ -1,7 +1,7 @@
 // The edge gives a request 2 s of CPU: what a page costs is known before it becomes a tree.
 import assert from "node:assert/strict";
 import { DOMParser } from "linkedom/worker";
-import { createSites, htmlResponse, type Site } from "../../dev/sites/sites.ts";
+import { createSites, htmlResponse, type Site } from "../../dev/emulators/sites/sites.ts";
 import { collectSources } from "../collect.ts";
 import { parseHtml } from "./html.ts";
 import { createPageClient } from "../fetch/page_client.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { adminAjaxSite, HANGING_ANSWER, nonceSite, s2Answers } from "../../dev/sites/admin_ajax_site.ts";
-import { createSites, type Site } from "../../dev/sites/sites.ts";
+import { adminAjaxSite, HANGING_ANSWER, nonceSite, s2Answers } from "../../dev/emulators/sites/admin_ajax_site.ts";
+import { createSites, type Site } from "../../dev/emulators/sites/sites.ts";
 import { createPageClient } from "../fetch/page_client.ts";
 import { SourceError } from "../source_error.ts";
 import { adminAjaxRecipe } from "./admin_ajax.ts";

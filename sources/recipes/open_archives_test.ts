@@ -6,8 +6,8 @@ import {
   PEERTUBE_FILES_IN_PLAYLIST,
   PEERTUBE_SPLIT,
   PEERTUBE_VIDEO,
-} from "../../dev/sites/open_archives.ts";
-import { createSites, type Site } from "../../dev/sites/sites.ts";
+} from "../../dev/emulators/sites/open_archives.ts";
+import { createSites, type Site } from "../../dev/emulators/sites/sites.ts";
 import { createPageClient } from "../fetch/page_client.ts";
 import { SourceError } from "../source_error.ts";
 import { internetArchiveRecipe } from "./internet_archive.ts";

@@ -5,8 +5,8 @@ import {
   mirrorPage,
   S1_OPTIONS,
   selectBase64Site,
-} from "../../dev/sites/select_base64_site.ts";
-import { createSites, pages } from "../../dev/sites/sites.ts";
+} from "../../dev/emulators/sites/select_base64_site.ts";
+import { createSites, pages } from "../../dev/emulators/sites/sites.ts";
 import { createPageClient } from "../fetch/page_client.ts";
 import { SourceError } from "../source_error.ts";
 import type { EpisodeRequest } from "./recipe.ts";

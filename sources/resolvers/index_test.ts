@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { MEGA_KEY, MEGA_LINK, megaApi } from "../../dev/sites/mega_site.ts";
-import { packedPage, packScript, playerSetup } from "../../dev/sites/packed_page.ts";
-import { createSites, htmlResponse, pages, type Site } from "../../dev/sites/sites.ts";
+import { MEGA_KEY, MEGA_LINK, megaApi } from "../../dev/emulators/sites/mega_site.ts";
+import { packedPage, packScript, playerSetup } from "../../dev/emulators/sites/packed_page.ts";
+import { createSites, htmlResponse, pages, type Site } from "../../dev/emulators/sites/sites.ts";
 import { resolveServer, type ResolveTools, type ServerToResolve } from "./index.ts";
 import { SourceError } from "../source_error.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { guardedMegaApi, MEGA_KEY, MEGA_LINK, MEGA_NODE, megaApi } from "../../dev/sites/mega_site.ts";
-import { createSites } from "../../dev/sites/sites.ts";
+import { guardedMegaApi, MEGA_KEY, MEGA_LINK, MEGA_NODE, megaApi } from "../../dev/emulators/sites/mega_site.ts";
+import { createSites } from "../../dev/emulators/sites/sites.ts";
 import { createPageClient } from "../fetch/page_client.ts";
 import { SourceError } from "../source_error.ts";
 import { type MegaOptions, parseMegaLink, resolveMega } from "./mega.ts";

@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { adversarialPages, expansionBomb, packedPage, packScript, playerSetup } from "../../dev/sites/packed_page.ts";
+import {
+  adversarialPages,
+  expansionBomb,
+  packedPage,
+  packScript,
+  playerSetup,
+} from "../../dev/emulators/sites/packed_page.ts";
 import { SourceError } from "../source_error.ts";
 import { resolvePackedPlayer } from "./packed_player.ts";
 import { MAX_UNPACKED, unpackScripts } from "./packed_script.ts";

@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import createClient, { type Sql } from "postgres";
-import { freePort } from "../../dev/free_port.ts";
-import { startGuard } from "../../dev/guard.ts";
+import { freePort } from "../../dev/process/free_port.ts";
+import { startGuard } from "../../dev/process/guard.ts";
 import { readExtensions } from "../../dev/postgres/binaries.ts";
 import { clusterHome } from "../../dev/postgres/home.ts";
 import { readMigrations } from "../../dev/postgres/migrate.ts";

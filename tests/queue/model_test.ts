@@ -1,5 +1,5 @@
 /** Random operations against the real functions, compared with a model; seeds are fixed here, any in `deno task queue:model`. */
-import { createTestDatabase } from "../../dev/test_database.ts";
+import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { runModel } from "./model/run_model.ts";
 import { createQueueFixture } from "./queue_fixture.ts";
 

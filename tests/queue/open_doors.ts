@@ -1,6 +1,6 @@
 /** What a role that should be able to do nothing can do all the same: every function, table, view and sequence is tried. */
 import assert from "node:assert/strict";
-import type { TestDatabase } from "../../dev/test_database.ts";
+import type { TestDatabase } from "../../dev/testing/test_database.ts";
 import { outcome } from "./rpc.ts";
 
 export async function openDoors(database: TestDatabase, role: "anon" | "authenticated"): Promise<string[]> {

@@ -4,9 +4,9 @@
  * @example await withOwnPostgres(async () => { await using database = await createTestDatabase(); });
  */
 import process from "node:process";
-import { startGuard } from "../../dev/guard.ts";
-import { type Postgres, startPostgres } from "../../dev/postgres.ts";
-import { CLUSTER_VARIABLE } from "../../dev/test_cluster.ts";
+import { startGuard } from "../../dev/process/guard.ts";
+import { type Postgres, startPostgres } from "../../dev/postgres/postgres.ts";
+import { CLUSTER_VARIABLE } from "../../dev/testing/test_cluster.ts";
 
 export async function withOwnPostgres(run: (postgres: Postgres) => Promise<void>): Promise<void> {
   const guard = startGuard();

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { createTestDatabase } from "../../dev/test_database.ts";
+import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { findPackage, HAS_APT, unpack } from "./debian_package.ts";
 
 const TESTS = new URL("../../supabase/tests/database/", import.meta.url);

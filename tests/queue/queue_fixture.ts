@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
-import type { TestDatabase, TestRole } from "../../dev/test_database.ts";
+import type { TestDatabase, TestRole } from "../../dev/testing/test_database.ts";
 import { archiveOf, type Arguments, type ClaimedJob, outcome, type Row, rpc } from "./rpc.ts";
 
 export interface Scenario {

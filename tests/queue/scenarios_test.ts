@@ -1,5 +1,5 @@
 /** Every scenario of the queue against the real functions, one database per group. */
-import { createTestDatabase } from "../../dev/test_database.ts";
+import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { createQueueFixture } from "./queue_fixture.ts";
 import { SCENARIOS } from "./scenarios.ts";
 

@@ -1,6 +1,6 @@
 /** The schema as others see it: generated types, the platform's advisors, and the roles of the API. */
 import assert from "node:assert/strict";
-import { createTestDatabase } from "../../dev/test_database.ts";
+import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { openDoors } from "./open_doors.ts";
 import { outcome } from "./rpc.ts";
 import { generateTypes, supabaseCli } from "./supabase_cli.ts";

@@ -3,7 +3,7 @@
  * without Docker; through npx, because its npm package cannot be installed by Deno on every platform yet.
  */
 import process from "node:process";
-import { SUPABASE_CLI } from "../../dev/tool_versions.ts";
+import { SUPABASE_CLI } from "../../dev/testing/tool_versions.ts";
 
 export interface CliResult {
   readonly code: number;

@@ -3,9 +3,9 @@
  * nothing of it is served, nothing is claimed until there is room, and then it is archived whole.
  */
 import assert from "node:assert/strict";
-import { readClip } from "../../dev/origin/clip.ts";
-import { ranged } from "../../dev/origin/fetch_rig.ts";
-import { type RunnerProcess, type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
+import { readClip } from "../../dev/emulators/origin/clip.ts";
+import { ranged } from "../../dev/testing/fetch_fixture.ts";
+import { type RunnerProcess, type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 import { checkArchives } from "./chaos/checks.ts";
 import { type MediaHost, startMediaHost } from "./media_host.ts";
 import { mountSmallDisk, type SmallDisk } from "./small_disk.ts";

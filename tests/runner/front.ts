@@ -2,7 +2,7 @@
  * Stands between one runner and a server of others, sees every call before and after, and may lose its request, lose its reply or
  * answer for the server. Lost means lost: the connection breaks. Example: `startFront({ upstream, nameOf, strike })`. Runs on: Deno.
  */
-import { listenBreakable } from "../../dev/hub/breakable_listener.ts";
+import { listenBreakable } from "../../dev/emulators/hub/breakable_listener.ts";
 
 export type Call = {
   readonly name: string;

@@ -1,6 +1,6 @@
 /** The probes and the contract's routes, asked of a runner as it runs. */
 import assert from "node:assert/strict";
-import { type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
+import { type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 
 /** /health of a runner with this environment, and whether it lives. */
 async function healthOf(rig: RunnerRig, env: Record<string, string>) {

@@ -1,7 +1,7 @@
 /** A child that the kernel or somebody else kills, as when memory runs out: the video is not refused, and is archived in the end. */
 import assert from "node:assert/strict";
-import type { Line } from "../../dev/origin/origin.ts";
-import { startRunnerRig } from "../../dev/runner_rig.ts";
+import type { Line } from "../../dev/emulators/origin/origin.ts";
+import { startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 
 const SLOW: Line = { connectMs: 0, latencyMs: 5, bytesPerSecond: 120_000 };
 

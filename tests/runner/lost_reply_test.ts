@@ -1,8 +1,8 @@
 /** A claim whose reply is lost: the job must not wait for its lease, must not cost an attempt, and must not be worked on twice. */
 import assert from "node:assert/strict";
-import { startGateway } from "../../dev/gateway/gateway.ts";
-import { makeProjectKeys } from "../../dev/gateway/keys.ts";
-import { createTestDatabase } from "../../dev/test_database.ts";
+import { startGateway } from "../../dev/emulators/supabase/gateway.ts";
+import { makeProjectKeys } from "../../dev/emulators/supabase/keys.ts";
+import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { createEvents } from "../../runner/events.ts";
 import { startClaimLoop } from "../../runner/loop/claim_loop.ts";
 import { createQueue, type Job } from "../../runner/queue/queue.ts";

@@ -2,8 +2,8 @@
  * A host with as many videos as are asked for, no two alike in bytes: copies of one clip, told apart by a `free` box (MP4) or a subtitle
  * (HLS), so that no upload finds its bytes already there. Example: `host.video(3)` → { video_url, resolution }. Runs on: Deno with ffmpeg.
  */
-import { playlistOf, readClip } from "../../dev/origin/clip.ts";
-import { ranged } from "../../dev/origin/fetch_rig.ts";
+import { playlistOf, readClip } from "../../dev/emulators/origin/clip.ts";
+import { ranged } from "../../dev/testing/fetch_fixture.ts";
 
 const PIECE_BYTES = 16 * 1024;
 

@@ -2,8 +2,8 @@
  * A Postgres cluster of a test's own, which may be crashed: `pg_ctl stop -m immediate` (SIGQUIT to the postmaster, no checkpoint) and
  * started again on the same port. Example: `await using cluster = await startOwnCluster()`. Runs on: Deno.
  */
-import { startGuard } from "../../dev/guard.ts";
-import { startPostgres } from "../../dev/postgres.ts";
+import { startGuard } from "../../dev/process/guard.ts";
+import { startPostgres } from "../../dev/postgres/postgres.ts";
 
 export type OwnCluster = AsyncDisposable & {
   /** As its superuser. */

@@ -1,6 +1,6 @@
 /** A video that is archived again, with real runners and a hub: what is there stays until the new archive is recorded. */
 import assert from "node:assert/strict";
-import { type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
+import { type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 import { filesOnHub } from "./chaos/checks.ts";
 import { startFront, type Verdict } from "./front.ts";
 import { startMediaHost } from "./media_host.ts";

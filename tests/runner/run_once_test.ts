@@ -1,6 +1,6 @@
 /** `run-once` as a person and as cron see it: exit codes, and bars in a terminal. */
 import assert from "node:assert/strict";
-import { type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
+import { type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 
 const RUNNER = new URL("../../runner/main.ts", import.meta.url).pathname;
 

@@ -1,6 +1,6 @@
 /** SIGTERM in phases: what has not come to its upload is given back at once, an upload gets its time, a second signal ends all. */
 import assert from "node:assert/strict";
-import { startRunnerRig } from "../../dev/runner_rig.ts";
+import { startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 import { type Front, startFront, type Verdict } from "./front.ts";
 import { startMediaHost } from "./media_host.ts";
 

@@ -3,7 +3,7 @@
  * hub, whatever the runner had in its hands.
  */
 import assert from "node:assert/strict";
-import { type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
+import { type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 import { filesOnHub } from "./chaos/checks.ts";
 import { type Front, startFront, type Verdict } from "./front.ts";
 import { startMediaHost } from "./media_host.ts";

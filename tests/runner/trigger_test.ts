@@ -1,7 +1,7 @@
 /** What strangers may send to a running runner, over real HTTP: nothing they say is believed, shown or stored. */
 import assert from "node:assert/strict";
 import { signWebhook } from "../../core/webhook.ts";
-import { type RunnerRig, startRunnerRig } from "../../dev/runner_rig.ts";
+import { type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 
 async function startWithHttp(rig: RunnerRig) {
   const runner = rig.spawn("r1", { env: { RUNNER_EXTRAS: "off" } });

@@ -1,6 +1,6 @@
 /** The clean-up that a running runner does every hour (here: every second): what is left of jobs that are over goes, the rest stays. */
 import assert from "node:assert/strict";
-import { startRunnerRig } from "../../dev/runner_rig.ts";
+import { startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 
 const SLOW = { connectMs: 0, latencyMs: 5, bytesPerSecond: 150_000 };
 

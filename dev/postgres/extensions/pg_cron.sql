@@ -1,5 +1,5 @@
 -- pg_cron 1.6 for a Postgres without it. Same tables, functions and schedule grammar; commands are run by
--- dev/cron_worker.ts. After pg_cron's own SQL (https://github.com/citusdata/pg_cron, PostgreSQL licence).
+-- dev/emulators/supabase/cron_worker.ts. After pg_cron's own SQL (https://github.com/citusdata/pg_cron, PostgreSQL licence).
 create schema cron;
 create sequence cron.jobid_seq;
 create sequence cron.runid_seq;

@@ -1,9 +1,9 @@
 // Every failure a Hub shows: the copy is there in the end, once and whole, or the refusal is named for what it is.
 
 import assert from "node:assert/strict";
-import type { FailureName } from "../../../dev/hub/failures.ts";
-import { startHub } from "../../../dev/hub/hub.ts";
-import { createTestHub, type TestHub } from "../../../dev/hub/test_hub.ts";
+import type { FailureName } from "../../../dev/emulators/hub/failures.ts";
+import { startHub } from "../../../dev/emulators/hub/hub.ts";
+import { createTestHub, type TestHub } from "../../../dev/emulators/hub/test_hub.ts";
 import { createHubTarget } from "./hub_target.ts";
 import type { RetryTimes, Sleep } from "../../transfer/retry.ts";
 import { createSlots } from "../../transfer/slots.ts";

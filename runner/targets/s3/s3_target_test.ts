@@ -2,9 +2,9 @@
 // refusal is named for what it is.
 
 import assert from "node:assert/strict";
-import { type Bend, bentFetch } from "../../../dev/bent_fetch.ts";
-import { hasSwift, startS3, startSwift } from "../../../dev/s3/s3.ts";
-import { createTestHub } from "../../../dev/hub/test_hub.ts";
+import { type Bend, bentFetch } from "../../../dev/testing/fault_injecting_fetch.ts";
+import { hasSwift, startS3, startSwift } from "../../../dev/emulators/s3/s3.ts";
+import { createTestHub } from "../../../dev/emulators/hub/test_hub.ts";
 import { sleep } from "../../transfer/retry.ts";
 import { createS3Target, type S3TargetOptions } from "./s3_target.ts";
 import { createSlots } from "../../transfer/slots.ts";

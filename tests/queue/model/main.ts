@@ -3,7 +3,7 @@
  * Ends with 1 and the seed at the first difference.
  */
 import { commandLine, wholeNumber } from "../../../cli/command_line.ts";
-import { createTestDatabase } from "../../../dev/test_database.ts";
+import { createTestDatabase } from "../../../dev/testing/test_database.ts";
 import { withOwnPostgres } from "../own_postgres.ts";
 import { createQueueFixture } from "../queue_fixture.ts";
 import { runModel } from "./run_model.ts";

@@ -6,7 +6,7 @@
  */
 import process from "node:process";
 import { commandLine } from "../../../cli/command_line.ts";
-import { createTestDatabase, type TestDatabase } from "../../../dev/test_database.ts";
+import { createTestDatabase, type TestDatabase } from "../../../dev/testing/test_database.ts";
 import { runModel } from "../model/run_model.ts";
 import { openDoors } from "../open_doors.ts";
 import { withOwnPostgres } from "../own_postgres.ts";

@@ -3,7 +3,7 @@
  * names, no invariant of the queue broken. Example: `const { problems, copies } = await checkArchives(rig)`. Runs on: Deno.
  */
 import { createHash } from "node:crypto";
-import type { RunnerRig } from "../../../dev/runner_rig.ts";
+import type { RunnerRig } from "../../../dev/testing/runner_fixture.ts";
 import { brokenInvariants } from "../../queue/model/invariants.ts";
 import type { Stage } from "./stage.ts";
 import { moveTimeOn } from "./sweeper.ts";

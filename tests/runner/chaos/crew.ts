@@ -3,7 +3,7 @@
  * its own. Keeps what they said about their jobs. Example: `await using crew = startCrew({ rig, members: newMembers(3), … })`.
  * Runs on: Deno.
  */
-import type { RunnerProcess, RunnerRig, SpawnOptions } from "../../../dev/runner_rig.ts";
+import type { RunnerProcess, RunnerRig, SpawnOptions } from "../../../dev/testing/runner_fixture.ts";
 import { type Call, type Front, startFront, type Verdict } from "../front.ts";
 
 export type Side = "queue" | "hub" | "cdn";

@@ -1,6 +1,6 @@
 /** That the gates of a chaos run can be missed: how runs and takings are counted from what runners say, and what is told of a report. */
 import assert from "node:assert/strict";
-import type { RunnerProcess } from "../../../dev/runner_rig.ts";
+import type { RunnerProcess } from "../../../dev/testing/runner_fixture.ts";
 import type { Call } from "../front.ts";
 import { type Member, newMembers } from "./crew.ts";
 import { POINTS } from "./fault_plan.ts";

@@ -3,8 +3,8 @@
  * Example: `await using stage = await startStage(); await stage.ask((sql) => sql`select 1`)`. Runs on: Deno.
  */
 import type { Sql } from "postgres";
-import { type RunnerRig, startRunnerRig } from "../../../dev/runner_rig.ts";
-import { createTransactionPool, type TransactionPool } from "../../../dev/transaction.ts";
+import { type RunnerRig, startRunnerRig } from "../../../dev/testing/runner_fixture.ts";
+import { createTransactionPool, type TransactionPool } from "../../../dev/emulators/supabase/transaction.ts";
 import { type MediaHost, startMediaHost } from "../media_host.ts";
 import { type OwnCluster, startOwnCluster } from "../own_cluster.ts";
 import { mountSmallDisk, type SmallDisk } from "../small_disk.ts";

@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { type Line, startOrigin } from "./origin.ts";
+
+const FAST: Line = { connectMs: 0, latencyMs: 0, bytesPerSecond: null };
+const dir = new URL("../../../.keepstream/test-origin", import.meta.url).pathname;
+
+Deno.test("GET of a fresh address with Range → 206, the file's own bytes, an ETag that If-Range honours", async () => {
+  await using origin = await startOrigin({ port: 0, dir, line: FAST });
+  const mp4 = origin.media[0]!;
+  const whole = await Deno.readFile(mp4.path);
+  const answer = await fetch(await mp4.url(), { headers: { range: "bytes=100-199" } });
+  assert.equal(answer.status, 206);
+  assert.equal(answer.headers.get("content-range"), `bytes 100-199/${whole.length}`);
+  assert.deepEqual(await answer.bytes(), whole.slice(100, 200));
+  const other = await fetch(await mp4.url(), { headers: { range: "bytes=0-9", "if-range": '"other"' } });
+  assert.equal(other.status, 200);
+  assert.equal((await other.bytes()).length, whole.length);
+});
+
+Deno.test("GET with an expired, altered or missing token → 403", async () => {
+  await using origin = await startOrigin({ port: 0, dir, line: FAST });
+  const mp4 = origin.media[0]!;
+  for (const url of [await mp4.url(-1), (await mp4.url()).slice(0, -1) + "x", `${origin.url}/files/episode.mp4`]) {
+    const answer = await fetch(url);
+    assert.equal(answer.status, 403, url);
+    await answer.body?.cancel();
+  }
+});
+
+Deno.test("HEAD, an unsatisfiable range, a path that climbs", async () => {
+  await using origin = await startOrigin({ port: 0, dir, line: FAST });
+  const mp4 = origin.media[0]!;
+  const head = await fetch(await mp4.url(), { method: "HEAD" });
+  assert.equal(head.status, 200);
+  assert.equal(Number(head.headers.get("content-length")), (await Deno.stat(mp4.path)).size);
+  const far = await fetch(await mp4.url(), { headers: { range: "bytes=99999999999-" } });
+  assert.equal(far.status, 416);
+  await far.body?.cancel();
+  const climb = await fetch(`${origin.url}/files/..%2f..%2fetc/passwd`);
+  assert.equal(climb.status, 404);
+  await climb.body?.cancel();
+});
+
+Deno.test("the HLS is encrypted, every address in it opens under the master's token", async () => {
+  await using origin = await startOrigin({ port: 0, dir, line: FAST });
+  const master = await origin.media[1]!.url();
+  const text = await (await fetch(master)).text();
+  assert.match(text, /TYPE=AUDIO.*LANGUAGE="en"/);
+  const variant = new URL("480p/index.m3u8", master);
+  const playlist = await (await fetch(variant)).text();
+  assert.match(playlist, /#EXT-X-KEY:METHOD=AES-128,URI="\.\.\/key\.bin"/);
+  assert.match(playlist, /#EXT-X-ENDLIST/);
+  const key = await fetch(new URL("../key.bin", variant));
+  assert.equal((await key.bytes()).length, 16);
+  const segment = await fetch(new URL("s000.ts", variant));
+  assert.equal(segment.status, 200);
+  assert.notEqual((await segment.bytes())[0], 0x47, "encrypted, so no TS sync byte");
+});
+
+Deno.test("GET /embed/mp4 → a player page with an address that opens", async () => {
+  await using origin = await startOrigin({ port: 0, dir, line: FAST });
+  const page = await (await fetch(origin.media[0]!.embedUrl)).text();
+  const address = JSON.parse(/file: ("[^"]+")/.exec(page)![1]!) as string;
+  const answer = await fetch(address, { headers: { range: "bytes=0-0" } });
+  assert.equal(answer.status, 206);
+  await answer.body?.cancel();
+});

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { afterAbandoned } from "./abandoned.ts";
+import { FIXED_PORTS, fixedPorts, type Ports } from "../system/ports.ts";
+import { SetupError } from "./setup_error.ts";
+
+/** A process that holds a port until its input ends. */
+async function holdPort(): Promise<{ port: number; child: Deno.ChildProcess }> {
+  const code = `const l = Deno.listen({ hostname: "127.0.0.1", port: 0 }); console.log(l.addr.port);
+    for await (const _ of Deno.stdin.readable);`;
+  const child = new Deno.Command(Deno.execPath(), { args: ["eval", code], stdin: "piped", stdout: "piped" }).spawn();
+  const reader = child.stdout.getReader();
+  const port = Number(new TextDecoder().decode((await reader.read()).value));
+  reader.releaseLock();
+  return { port, child };
+}
+
+const portsWith = (runner: number) =>
+  Object.fromEntries(Object.keys(FIXED_PORTS).map((part) => [part, part === "runner" ? runner : 0])) as Ports;
+
+Deno.test("a start after kill -9: waits for what the guard still ends", async () => {
+  const { port, child } = await holdPort();
+  const lines: string[] = [];
+  const chosen = await afterAbandoned(() => fixedPorts(portsWith(port)), {
+    pids: [child.pid],
+    log(_part, line) {
+      lines.push(line);
+      void child.stdin.close(); // it ends only now
+    },
+  });
+  assert.equal(chosen.runner, port);
+  assert.deepEqual(lines, ["the system that was killed here is still ending: its ports are free in a moment"]);
+  await child.stdout.cancel();
+  await child.status;
+});
+
+Deno.test("a start while a stranger holds a port: says so at once", async () => {
+  const { port, child } = await holdPort();
+  const { pid, status } = new Deno.Command("true").spawn();
+  await status; // one that ended long ago
+  await assert.rejects(
+    afterAbandoned(() => fixedPorts(portsWith(port)), { pids: [pid], log: () => assert.fail("waits") }),
+    (error) => error instanceof SetupError && error.code === "port_taken",
+  );
+  await child.stdin.close();
+  await child.stdout.cancel();
+  await child.status;
+});

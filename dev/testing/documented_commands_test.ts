@@ -1,0 +1,463 @@
+// Every command of README and documents is typed here, as it stands there: against emulated clouds, a Postgres of this machine, and a
+// `deno task dev`. A command that is new in a document fails the first test until it is typed here, too.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { type CloudApi, PROJECT_REF, startCloudflareApi, startSupabaseApi } from "../emulators/cloud_api.ts";
+import { blockCommands, commandsOf, inlineCommands } from "./documented_commands.ts";
+import { freePort } from "../process/free_port.ts";
+import { FILLED_ENV, filledEnvText } from "../../cli/filled_env.ts";
+import { createTestDatabase } from "./test_database.ts";
+import { findRunningSystem, type RunningSystem } from "../system/system.ts";
+import { SUPABASE_CLI, WRANGLER, WRANGLER_NODE } from "./tool_versions.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as { tasks: Record<string, unknown> };
+
+interface Typed {
+  /** Instead of the checkout. */
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Parts of the command that name what is not on this machine, and what stands in for them. */
+  readonly instead?: Readonly<Record<string, string>>;
+  /** @default 0 */
+  readonly code?: number;
+}
+
+/** What was typed so far: the last test compares it with what the documents say. */
+const typed = new Set<string>();
+
+async function type(command: string, { cwd = ROOT, env = {}, instead = {}, code = 0 }: Typed = {}): Promise<string> {
+  typed.add(command);
+  let text = command;
+  for (const [part, other] of Object.entries({ ...NEWEST, ...instead })) {
+    if (!(part in NEWEST)) assert.ok(text.includes(part), `${command} has no ${part}`);
+    text = text.replaceAll(part, other);
+  }
+  const { code: ended, stdout, stderr } = await new Deno.Command("/bin/sh", {
+    args: ["-c", text],
+    cwd,
+    env: { NO_COLOR: "1", npm_config_loglevel: "error", ...env },
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  const output = decoder.decode(stdout) + decoder.decode(stderr);
+  assert.equal(ended, code, `${text}\n${output}`);
+  return output;
+}
+
+/** Empty but for `deno task tools:latest`. */
+const NEWEST: Readonly<Record<string, string>> = Deno.env.get("KEEPSTREAM_LATEST_TOOLS") === "1"
+  ? { "supabase@3.1.0": SUPABASE_CLI, "wrangler@4.156.0": WRANGLER }
+  : {};
+
+/** A folder with the files of the checkout that git knows, and `.env` filled in. */
+async function copyCheckout(...folders: string[]) {
+  const dir = await Deno.makeTempDir({ prefix: "keepstream-documents-" });
+  const { stdout } = await new Deno.Command("git", { args: ["ls-files", "-z", ...folders], cwd: ROOT }).output();
+  for (const file of new TextDecoder().decode(stdout).split("\0").filter((name) => name !== "")) {
+    await Deno.mkdir(join(dir, file, ".."), { recursive: true });
+    await Deno.copyFile(join(ROOT, file), join(dir, file));
+  }
+  return { dir, [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }) };
+}
+
+/** The files of `deno task env` for what FILLED_ENV says, or more. */
+async function writeParts(dir: string, more = ""): Promise<void> {
+  await Deno.writeTextFile(join(dir, ".env"), filledEnvText() + more);
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", `${ROOT}cli/write_env.ts`, "--from", `${dir}/.env`, "--out", `${dir}/.keepstream/env`],
+  }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+}
+
+Deno.test("documents: one file per part from .env", async () => {
+  await using copy = await copyCheckout(".env.example");
+  await type("cp .env.example .env", { cwd: copy.dir });
+  await Deno.writeTextFile(`${copy.dir}/.env`, filledEnvText());
+  const command = "npx -y deno@2.9.6 task env";
+  await type(command, { instead: { [command]: `${command} --from ${copy.dir}/.env --out ${copy.dir}/env` } });
+  assert.equal((await Array.fromAsync(Deno.readDir(`${copy.dir}/env`))).length, 7);
+});
+
+Deno.test("documents: database and functions on Supabase", async () => {
+  await using api = startSupabaseApi();
+  await using database = await createTestDatabase();
+  await using copy = await copyCheckout("supabase", "functions", "core", "sources");
+  await writeParts(copy.dir);
+  await Deno.writeTextFile(
+    `${copy.dir}/profile.yaml`,
+    `name: local\napi_url: ${api.url}\ndashboard_url: ${api.url}\nproject_host: supabase.test\n`,
+  );
+  const options = { cwd: copy.dir, env: api.env };
+  const cli = "npx -y supabase@3.1.0 ";
+  const asked = { [cli]: `${cli}--profile ${copy.dir}/profile.yaml --yes ` };
+  // Signs in with a browser: its arguments alone are tried.
+  const login = "npx -y supabase@3.1.0 login";
+  assert.match(
+    await type(login, { ...options, instead: { login: "login --help" } }),
+    /Authenticate using an access token/,
+  );
+  await type("npx -y supabase@3.1.0 link --project-ref <ref>", {
+    ...options,
+    instead: { ...asked, "<ref>": PROJECT_REF },
+  });
+  const remote = { ...asked, "--remote": `--remote=${database.url}` };
+  assert.match(await type("npx -y supabase@3.1.0 db push --remote", { ...options, instead: remote }), /up to date/i);
+  const query = "npx -y supabase@3.1.0 db query --remote --file .keepstream/env/database.sql";
+  for (let round = 1; round <= 2; round++) await type(query, { ...options, instead: remote });
+  const secrets = await database.sql`select name, decrypted_secret from vault.decrypted_secrets order by name`;
+  assert.deepEqual(secrets.map((row) => row.decrypted_secret), [
+    FILLED_ENV.HF_TOKEN_WORKER,
+    FILLED_ENV.HF_SPACE_WEBHOOK_URL,
+    FILLED_ENV.RUNNER_WEBHOOK_SECRET,
+  ]);
+  await type(query, { ...options, instead: asked }); // for a linked project it goes through the API
+  const sql = JSON.parse(api.sent.find(({ path }) => path.endsWith("/database/query"))!.body).query;
+  assert.equal(sql, await Deno.readTextFile(`${copy.dir}/.keepstream/env/database.sql`));
+
+  await type("npx -y supabase@3.1.0 secrets set --env-file .keepstream/env/functions.env", {
+    ...options,
+    instead: asked,
+  });
+  const sent = JSON.parse(api.sent.find(({ path }) => path.endsWith("/secrets"))!.body) as {
+    name: string;
+    value: string;
+  }[];
+  const file = await Deno.readTextFile(`${copy.dir}/.keepstream/env/functions.env`);
+  const lines = sent.map(({ name, value }) => `${name}=${value}\n`).sort().join("");
+  assert.equal(lines, file.split(/(?<=\n)/).sort().join(""), "every value arrives as it stands in .env");
+  assert.doesNotMatch(lines, /HF_TOKEN|SALT|WEBHOOK|SECRET_ACCESS|SUPABASE/);
+
+  await type("npx -y supabase@3.1.0 functions deploy --use-api streaming archive", { ...options, instead: asked });
+  const deployed = api.sent.filter(({ path }) => path.endsWith("/functions/deploy")).map(({ query }) =>
+    query.get("slug")
+  );
+  assert.deepEqual(deployed.sort(), ["archive", "streaming"]);
+});
+
+Deno.test("documents: functions elsewhere", async () => {
+  await using copy = await copyCheckout(".env.example");
+  await writeParts(copy.dir);
+  const env = ".keepstream/env/deploy.env";
+  for (
+    const command of [
+      `deno serve --allow-net --allow-env --env-file=${env} functions/main.ts`,
+      `deno run --allow-net --allow-env --env-file=${env} functions/main.ts`,
+    ]
+  ) {
+    typed.add(command);
+    const port = freePort();
+    const [, verb, ...args] = command.replace(env, join(copy.dir, env)).split(" ");
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [verb!, ...(verb === "serve" ? ["--host", "127.0.0.1", "--port", `${port}`] : []), ...args],
+      cwd: ROOT,
+      env: { DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}` },
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    const response = await answered(`http://127.0.0.1:${port}/api/v1/archive/counts`, child);
+    assert.equal(response.status, 401);
+    child.kill("SIGTERM");
+    await child.status;
+  }
+});
+
+/** The first response of a program that is starting. */
+async function answered(url: string, child: Deno.ChildProcess): Promise<Response> {
+  let ended = false;
+  child.status.then(() => ended = true);
+  for (;;) {
+    const response = await fetch(url).catch(() => null);
+    if (response !== null) {
+      await response.body?.cancel();
+      return response;
+    }
+    assert.equal(ended, false, "it ended");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const wrangler = (rest: string) => `npx -y -p ${WRANGLER_NODE} -p wrangler@4.156.0 wrangler ${rest}`;
+
+interface Binding {
+  readonly name: string;
+  readonly type: string;
+  readonly text?: string;
+}
+
+/** What a Worker was deployed with. */
+function bindingsOf(api: CloudApi, worker: string): readonly Binding[] {
+  const upload = api.sent.find(({ method, path }) => method === "PUT" && path.endsWith(`/scripts/${worker}`))!;
+  return JSON.parse(/name="metadata"\r\n\r\n(.*?)\r\n/.exec(upload.body)![1]!).bindings;
+}
+
+Deno.test("documents: proxy and watch page on Cloudflare, whatever Node the machine has", async () => {
+  await using api = startCloudflareApi();
+  await using copy = await copyCheckout(".env.example");
+  await writeParts(copy.dir);
+  const options = { env: api.env, instead: { "../.keepstream": `${copy.dir}/.keepstream` } };
+  // Signs in with a browser: its arguments alone are tried.
+  assert.match(
+    await type(wrangler("login"), { env: api.env, instead: { login: "login --help" } }),
+    /Login to Cloudflare/,
+  );
+  await type(wrangler("deploy --cwd cf-proxy --secrets-file ../.keepstream/env/worker.json"), options);
+  await type(wrangler("deploy --cwd web --secrets-file ../.keepstream/env/web.json"), options);
+  const secretsOf = (worker: string) =>
+    Object.fromEntries(
+      bindingsOf(api, worker).filter(({ type }) => type === "secret_text").map(({ name, text }) => [name, text]),
+    );
+  const worker = JSON.parse(await Deno.readTextFile(`${copy.dir}/.keepstream/env/worker.json`));
+  assert.deepEqual(secretsOf("keepstream-proxy"), worker);
+  assert.deepEqual(secretsOf("keepstream-web"), { PUBLIC_API_URL: FILLED_ENV.PUBLIC_API_URL });
+  assert.deepEqual(bindingsOf(api, "keepstream-proxy").filter(({ type }) => type === "plain_text"), []);
+  await type(wrangler("secret bulk --cwd cf-proxy ../.keepstream/env/worker.json"), options);
+  const bulk = JSON.parse(api.sent.findLast(({ path }) => path.endsWith("/secrets-bulk"))!.body).secrets as Record<
+    string,
+    Binding
+  >;
+  assert.deepEqual(Object.fromEntries(Object.values(bulk).map(({ name, text }) => [name, text])), worker);
+});
+
+Deno.test("documents: no wrangler or supabase in node_modules, where npx would take it with any Node", async () => {
+  for (const tool of ["wrangler", "supabase"]) {
+    assert.equal(await Deno.stat(`${ROOT}node_modules/.bin/${tool}`).catch(() => null), null, tool);
+  }
+});
+
+const DOCKER = [
+  "docker build -f runner/space/Dockerfile -t keepstream-runner .",
+  "docker run --env-file .keepstream/env/runner.env -p 7860:7860 keepstream-runner",
+  "docker compose -f runner/space/compose.yaml up -d",
+] as const;
+const hasDocker = await succeeds("docker", ["--version"]);
+const hasCompose = hasDocker && await succeeds("docker", ["compose", "version"]);
+
+async function succeeds(program: string, args: readonly string[]): Promise<boolean> {
+  const command = new Deno.Command(program, { args: [...args], stdout: "null", stderr: "null" });
+  return await command.output().then(({ success }) => success, () => false);
+}
+
+Deno.test("documents: Docker, its engine emulated; without its client, its files alone", async () => {
+  for (const command of DOCKER) typed.add(command);
+  for (const file of ["runner/space/Dockerfile", "runner/space/compose.yaml"]) await Deno.stat(ROOT + file);
+  if (!hasDocker) return; // an engine and its client are no part of a development machine
+  await using copy = await copyCheckout("runner/space");
+  await writeParts(copy.dir);
+  await using engine = startEngine();
+  const options = { cwd: copy.dir, env: { DOCKER_HOST: engine.url.replace("http:", "tcp:"), DOCKER_BUILDKIT: "0" } };
+  await type(DOCKER[0], options);
+  assert.equal(engine.built(), "runner/space/Dockerfile");
+  await type(DOCKER[1], { ...options, instead: { "docker run": "docker run -d" } }); // nobody watches its output here
+  const file = await Deno.readTextFile(`${copy.dir}/.keepstream/env/runner.env`);
+  assert.deepEqual(engine.env().sort(), file.trim().split("\n").sort(), "every value arrives as it stands in .env");
+  if (hasCompose) await type(DOCKER[2], { ...options, instead: { "up -d": "config --quiet" } });
+});
+
+/** As much of Docker's engine as a build and a run ask for. */
+function startEngine() {
+  let built: string | null = null;
+  let env: string[] = [];
+  const headers = { "Api-Version": "1.41", "content-type": "application/json" };
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+    const { pathname, searchParams } = new URL(request.url);
+    const body = pathname.endsWith("/create") ? await request.json() : void await request.body?.cancel();
+    if (pathname.endsWith("/_ping")) return new Response("OK", { headers });
+    if (pathname.endsWith("/build")) {
+      built = searchParams.get("dockerfile");
+      return new Response('{"stream":"Successfully built 1"}\n', { headers });
+    }
+    if (pathname.endsWith("/containers/create")) {
+      env = body.Env;
+      return new Response('{"Id":"1","Warnings":[]}', { status: 201, headers });
+    }
+    if (pathname.endsWith("/start")) return new Response(null, { status: 204, headers });
+    return new Response(pathname.includes("/wait") ? '{"StatusCode":0}' : "{}", { headers });
+  });
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    built: () => built,
+    env: () => env,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+Deno.test("documents: the runner as a Hugging Face Space", async () => {
+  await using copy = await copyCheckout("runner", "core", "sources", ".dockerignore");
+  const git = (...args: string[]) => new Deno.Command("git", { args, cwd: copy.dir, stdout: "null" }).output();
+  await git("init", "--quiet", "--bare", "hub.git");
+  const env = Object.fromEntries(
+    ["AUTHOR", "COMMITTER"].flatMap((who) => [[`GIT_${who}_NAME`, "a"], [`GIT_${who}_EMAIL`, "a@a.test"]]),
+  );
+  const options = { cwd: copy.dir, env };
+  const address = "https://huggingface.co/spaces/<you>/<space>";
+  await type(`git clone ${address} space`, { ...options, instead: { [address]: "hub.git" } });
+  await type("cp runner/space/README.md runner/space/Dockerfile space/", options);
+  await type("cp -r .dockerignore core sources runner space/", options);
+  await type('cd space && git add -A && git commit -m "Deploy the runner" && git push', options);
+  const { stdout } = await new Deno.Command("git", {
+    args: ["ls-tree", "--name-only", "HEAD"],
+    cwd: `${copy.dir}/hub.git`,
+  }).output();
+  assert.deepEqual(new TextDecoder().decode(stdout).trim().split("\n"), [
+    ".dockerignore",
+    "Dockerfile",
+    "README.md",
+    "core",
+    "runner",
+    "sources",
+  ]);
+});
+
+Deno.test("documents: the whole system, and what README tells to try with it", async () => {
+  const dataDir = await Deno.makeTempDir({ prefix: "keepstream-documents-" });
+  await Deno.chmod(dataDir, 0o755);
+  const dev = "npx -y deno@2.9.6 task dev";
+  typed.add(dev);
+  const child = new Deno.Command("/bin/sh", {
+    args: ["-c", `exec ${dev} --free-ports --data-dir ${dataDir}`],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const ready = Promise.withResolvers<void>();
+  const ended = (async () => {
+    let text = "";
+    for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) {
+      if ((text += part).includes("keepstream is ready")) ready.resolve();
+    }
+    ready.reject(new Error(`it ended: ${text}`));
+  })();
+  let system: RunningSystem | null = null;
+  try {
+    await ready.promise;
+    system = await findRunningSystem(dataDir);
+    assert.ok(system);
+    const { gateway } = system.urls;
+    const options = { instead: { "http://127.0.0.1:54321": gateway } };
+    assert.match(await type("curl http://127.0.0.1:54321/functions/v1/streaming/55825/1", options), /"success":true/);
+    const [own] = (await blockCommands()).filter(({ text }) => text.startsWith("cat > own.csv"));
+    await using folder = await copyCheckout("providers.example.json");
+    await type(own!.text, { cwd: folder.dir });
+    const csv = "own.csv";
+    const env = { KEEPSTREAM_DATA_DIR: dataDir };
+    const imported = await type("npx -y deno@2.9.6 task catalogue import own.csv", {
+      env,
+      instead: { [csv]: `${folder.dir}/${csv}` },
+    });
+    assert.match(imported, /wrote: 1 new/);
+    assert.match(await type("curl http://127.0.0.1:54321/functions/v1/streaming/1/1", options), /"success":true/);
+
+    // The operator's commands on a deployed system: this one, by files as `deno task env` writes them.
+    const { SUPABASE_URL: url, SUPABASE_SECRET_KEYS: keys } = system.env;
+    await writeParts(folder.dir, Object.entries(system.env).map(([name, value]) => `${name}=${value}\n`).join(""));
+    const operator = ".keepstream/env/operator.env";
+    const files = { [operator]: `${folder.dir}/${operator}` };
+    await Deno.writeTextFile(`${folder.dir}/${operator}`, `SUPABASE_URL=${url}\nSUPABASE_SECRET_KEYS=${keys}\n`);
+    const apply = "npx -y deno@2.9.6 task providers apply providers.example.json";
+    assert.match(await type(`${apply} --dry-run --env-file ${operator}`, { instead: files }), /\+ animasu/);
+    assert.match(await type(`${apply} --env-file ${operator}`, { instead: files }), /applied to http/);
+    const runner = ".keepstream/env/runner.env";
+    await Deno.writeTextFile(
+      `${folder.dir}/${runner}`,
+      Object.entries(system.env).map(([name, value]) => `${name}=${value}\n`).join(""),
+    );
+    const health = await type(`npx -y deno@2.9.6 task storage health --env-file ${runner}`, {
+      instead: { [runner]: `${folder.dir}/${runner}` },
+    });
+    assert.match(health, /^target: http:\/\/127\.0\.0\.1:\d+ \(.*runner\.env\)$/m);
+    assert.match(health, /^hub:keeper-one: ok/m);
+
+    await type("deno run -A runner/main.ts run-once", {
+      env: { ...system.env, PORT: "0", RUNNER_WORK_DIR: `${dataDir}/other` },
+    });
+    const serve = "deno run -A runner/main.ts";
+    typed.add(serve);
+    const port = freePort();
+    const served = new Deno.Command(Deno.execPath(), {
+      args: serve.split(" ").slice(1),
+      cwd: ROOT,
+      env: { ...system.env, PORT: `${port}`, RUNNER_WORK_DIR: `${dataDir}/third` },
+      stdout: "null",
+    }).spawn();
+    assert.equal((await answered(`http://127.0.0.1:${port}/health`, served)).status, 200);
+    served.kill("SIGTERM");
+    assert.equal((await served.status).code, 0);
+  } finally {
+    // Ctrl-C in a terminal reaches every process of the command; npm passes none on.
+    if (system === null) child.kill("SIGKILL");
+    else Deno.kill(system.pid, "SIGINT");
+    await child.status;
+    await ended;
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
+Deno.test("documents: one test file by the documented command", async () => {
+  const file = "core/http/range_test.ts";
+  const all = "npx -y deno@2.9.6 task test";
+  const ended = await Promise.all([
+    type(all, { instead: { "task test": `task test ${file}` } }),
+    type("npx -y deno@2.9.6 task test [files…]", { instead: { "[files…]": file } }),
+  ]);
+  for (const text of ended) assert.match(text, /ok \| \d+ passed/);
+});
+
+Deno.test("documents: what other tests run whole is known here by its arguments", async () => {
+  // dev/system/system_test.ts and tests/scenarios/demo_test.ts.
+  for (const command of ["npx -y deno@2.9.6 task dev --reset", "npx -y deno@2.9.6 task demo"]) {
+    const [task] = /(?<=task )\w+/.exec(command)!;
+    assert.match(
+      await type(command, { instead: { [command]: `${command} --help` } }),
+      new RegExp(`usage: deno task ${task}`),
+    );
+  }
+});
+
+Deno.test("documents: every command of a shell block has been typed above, and no other", async () => {
+  const documented = await blockCommands();
+  const missing = documented.filter(({ text }) => !typed.has(text)).map(({ file, line, text }) =>
+    `${file}:${line}: ${text}`
+  );
+  assert.deepEqual(missing, [], "type it in this file");
+  assert.deepEqual(
+    [...typed].filter((text) => !documented.some((one) => one.text === text)),
+    [],
+    "in no document any more",
+  );
+});
+
+Deno.test("documents: commands in running text name tasks that exist, tools in one version", async () => {
+  for (const { file, line, text } of await inlineCommands()) {
+    const at = `${file}:${line}: ${text}`;
+    const task = /^(?:npx -y deno@\S+ |deno )task (?:--\S+ )*([\w:]+)/.exec(text)?.[1];
+    if (task !== undefined) assert.ok(task in tasks, `${at}: there is no task ${task}`);
+    assert.doesNotMatch(text, /^npx (?!-y )/, `${at}: in which version?`);
+  }
+  const versions = new Map<string, Set<string>>();
+  const { stdout } = await new Deno.Command("git", { args: ["ls-files", "-z"], cwd: ROOT }).output();
+  const files = new TextDecoder().decode(stdout).split("\0").filter((name) =>
+    /\.(md|ts|jsonc?|toml|ya?ml)$|Dockerfile$|^\.ci\//.test(name) && !name.endsWith("deno.lock")
+  );
+  for (const file of files) {
+    for (
+      const [, tool, version] of (await Deno.readTextFile(ROOT + file)).matchAll(/\b(supabase|wrangler)@(\d[\w.-]*)/g)
+    ) {
+      versions.set(tool!, (versions.get(tool!) ?? new Set()).add(version!));
+    }
+  }
+  assert.deepEqual(Object.fromEntries([...versions].map(([tool, found]) => [tool, [...found]])), {
+    supabase: ["3.1.0"],
+    wrangler: ["4.156.0"],
+  });
+});
+
+Deno.test("commandsOf: comments, continued lines and here-documents", () => {
+  const text = "```sh\na b   # why\n# only why\nc \\\n  d\ncat > f <<'END'\n1 # kept\nEND\n```\n```json\n{}\n```\n";
+  assert.deepEqual(commandsOf("x.md", text), [
+    { file: "x.md", line: 2, text: "a b" },
+    { file: "x.md", line: 4, text: "c d" },
+    { file: "x.md", line: 6, text: "cat > f <<'END'\n1 # kept\nEND" },
+  ]);
+});

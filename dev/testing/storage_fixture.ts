@@ -1,0 +1,112 @@
+// Archives on emulated accounts and a folder, recorded in a real database that is reached through the REST gateway, for tests of what
+// keeps them. Example: `await using rig = await createStorageRig(); await rig.archive(rig.targets(2))`. Runs on: Deno.
+
+import { createDiskBudget } from "../../runner/work_dir/disk_budget.ts";
+import { type ArchiveStore, createArchiveStore } from "../../runner/archive/archive_store.ts";
+import { createHealthBook } from "../../runner/archive/health.ts";
+import { identified, type IdentifiedTarget } from "../../runner/archive/identity.ts";
+import { replicate } from "../../runner/archive/replicate.ts";
+import { createSlots } from "../../runner/transfer/slots.ts";
+import { stageFile } from "../../runner/transfer/staged_file.ts";
+import { type StorageEnv, storageTargetsFromEnv } from "../../runner/targets/index/targets_from_env.ts";
+import type { TaskTools } from "../../runner/archive/tasks.ts";
+import { startGateway } from "../emulators/supabase/gateway.ts";
+import { makeProjectKeys } from "../emulators/supabase/keys.ts";
+import { createTestHub, type TestHub } from "../emulators/hub/test_hub.ts";
+import { createTestDatabase, type TestDatabase } from "./test_database.ts";
+
+export const KEY = "0123456789abcdef0123456789abcdef";
+export const SIZE = 600_000;
+
+export interface StorageRig extends AsyncDisposable {
+  readonly test: TestHub;
+  readonly database: TestDatabase;
+  readonly store: ArchiveStore;
+  /** Targets of the first accounts, and of a folder. */
+  targets(accounts: number, env?: StorageEnv): IdentifiedTarget[];
+  tools(targets: readonly IdentifiedTarget[]): TaskTools;
+  /** What the tools have printed. */
+  readonly lines: string[];
+  /** Archives one episode on the targets and records it, as a runner does. */
+  archive(targets: readonly IdentifiedTarget[], episode?: number): Promise<string>;
+  states(): Promise<Record<string, string>>;
+  events(): Promise<string[]>;
+}
+
+export async function createStorageRig(): Promise<StorageRig> {
+  const test = await createTestHub({ accounts: ["alice", "bob", "carol"] });
+  const database = await createTestDatabase();
+  const keys = makeProjectKeys();
+  const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });
+  const store = createArchiveStore({ url: gateway.url, key: keys.secret, worker: "test" });
+  await Deno.mkdir(`${test.dir}/folder`);
+  const health = createHealthBook({ now: Date.now });
+  const workDir = `${test.dir}/work`;
+  const { serviceRole } = database;
+  const lines: string[] = [];
+
+  await serviceRole`insert into public.providers (name, recipe, rights) values ('animasu', 'page', 'own work')`;
+  return {
+    test,
+    database,
+    store,
+    lines,
+    targets: (accounts, env) =>
+      storageTargetsFromEnv({
+        ...test.env,
+        HF_STORAGE_ACCOUNT_COUNT: String(accounts),
+        STORAGE_FOLDER: `${test.dir}/folder`,
+        STORAGE_FOLDER_URL: "http://127.0.0.1:7860/archive",
+        STORAGE_FOLDER_TOKEN: "secret",
+        ...env,
+      }, { times: { attempts: 2, backoffMs: 1, silenceMs: 20_000 } })
+        .map((target) => identified(target, { store, now: Date.now })),
+    tools: (targets) => ({
+      store,
+      targets,
+      health,
+      slots: createSlots(6),
+      workDir,
+      disk: createDiskBudget(workDir),
+      print: (line) => void lines.push(line),
+    }),
+    async archive(targets, episode = 1) {
+      const file = await stageFile((await test.file(`${episode}.mp4`, SIZE, episode)).path);
+      const { copies } = await replicate(file, { malId: 55825, episode, fileKey: KEY }, { targets });
+      await serviceRole`select public.enqueue_video(55825, ${episode}, 'animasu', 'https://video.test/1', '720p')`;
+      const [job] = await serviceRole`select * from public.claim_pending_videos(1, 'test')`;
+      await serviceRole`select public.update_video_queue_status(${job!.id}, 'uploading', lease_token => ${
+        job!.lease_token
+      })`;
+      const replicas = copies.map((copy) => ({
+        target: copy.target,
+        account: copy.account,
+        repo: copy.repo,
+        path: copy.path,
+        direct_url: copy.directUrl,
+        commit_oid: copy.commitOid,
+        sha256: copy.sha256,
+        size_bytes: copy.sizeBytes,
+        state: "verified",
+      }));
+      const first = copies[0]!;
+      await serviceRole`select public.upsert_video_store(55825, ${episode}, 'animasu', '720p', ${KEY}, ${first.account},
+        ${first.repo}, ${first.path}, ${first.directUrl}, lease_token => ${job!.lease_token}, sha256 => ${file.sha256},
+        size_bytes => ${file.sizeBytes}, replicas => ${serviceRole.json(replicas)})`;
+      return file.sha256;
+    },
+    async states() {
+      const rows = await serviceRole`select target, state from public.video_replicas order by target`;
+      return Object.fromEntries(rows.map((row) => [row.target, row.state]));
+    },
+    async events() {
+      const rows = await database.admin`select kind from keepstream.events order by id`;
+      return rows.map((row) => row.kind);
+    },
+    async [Symbol.asyncDispose]() {
+      await gateway.stop();
+      await database[Symbol.asyncDispose]();
+      await test[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,16 @@
+// One PUT over a connection of the runner's own, as a program of its own: which certificates are trusted is said at a start
+// (DENO_CERT). Prints the status, or the error. Example: `deno run -A dev/testing/tls/put_program.ts https://localhost:8443/part a.bin`.
+// Runs on: Deno.
+
+import { PartSocket } from "../../../runner/transfer/part_socket.ts";
+
+const [url = "", path = ""] = Deno.args;
+using socket = new PartSocket();
+const range = { path, start: 0, end: (await Deno.stat(path)).size };
+try {
+  const options = { buffer: new Uint8Array(1 << 16), silenceMs: 20_000, onBytes: () => {} };
+  const answers = [await socket.put(url, range, options), await socket.put(url, range, options)];
+  console.log(JSON.stringify({ statuses: answers.map((answer) => answer.status) }));
+} catch (error) {
+  console.log(JSON.stringify({ error: error instanceof Error ? error.message : String(error) }));
+}
