@@ -1,7 +1,7 @@
 /** Random operations against the real functions, compared with a model; seeds are fixed here, any in `deno task queue:model`. */
 import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { runModel } from "./model/run_model.ts";
-import { createQueueFixture } from "./queue_fixture.ts";
+import { createQueueFixture } from "./fixture/queue_fixture.ts";
 
 const OPERATIONS = 250;
 

@@ -1,5 +1,5 @@
 /** All scenarios by group: what `deno task test` runs, and what has to notice each mutant of the SQL. */
-import type { Scenario } from "./queue_fixture.ts";
+import type { Scenario } from "./fixture/queue_fixture.ts";
 import { ARCHIVE } from "./scenarios/archive.ts";
 import { BAD_INPUT } from "./scenarios/bad_input.ts";
 import { CANDIDATES } from "./scenarios/candidates.ts";

@@ -1,6 +1,6 @@
 /** Every scenario of the queue against the real functions, one database per group. */
 import { createTestDatabase } from "../../dev/testing/test_database.ts";
-import { createQueueFixture } from "./queue_fixture.ts";
+import { createQueueFixture } from "./fixture/queue_fixture.ts";
 import { SCENARIOS } from "./scenarios.ts";
 
 for (const [group, scenarios] of Object.entries(SCENARIOS)) {

@@ -1,8 +1,8 @@
 /** The schema as others see it: generated types, the platform's advisors, and the roles of the API. */
 import assert from "node:assert/strict";
 import { createTestDatabase } from "../../dev/testing/test_database.ts";
-import { openDoors } from "./open_doors.ts";
-import { outcome } from "./rpc.ts";
+import { openDoors } from "./fixture/privilege_probe.ts";
+import { outcome } from "./fixture/rpc.ts";
 import { generateTypes, supabaseCli } from "./supabase_cli.ts";
 
 Deno.test("core/database.types.ts equals what the CLI generates from the migrations", async () => {

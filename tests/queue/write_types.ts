@@ -1,6 +1,6 @@
 /** `deno task db:types`: writes core/database.types.ts from a fresh database with all migrations. */
 import { commandLine } from "../../cli/command_line.ts";
-import { withOwnPostgres } from "./own_postgres.ts";
+import { withOwnPostgres } from "./fixture/own_postgres.ts";
 import { generateTypes } from "./supabase_cli.ts";
 
 commandLine({ usage: "usage: deno task db:types" });

@@ -6,7 +6,7 @@ import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { createEvents } from "../../runner/events.ts";
 import { startClaimLoop } from "../../runner/loop/claim_loop.ts";
 import { createQueue, type Job } from "../../runner/queue/queue.ts";
-import { type Call, startFront, type Verdict } from "./front.ts";
+import { type Call, startFront, type Verdict } from "./fault_proxy.ts";
 
 /** A queue with two jobs, behind a front that does `strike` to the runner's calls. */
 async function startQueue(strike: (call: Call) => Verdict) {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 import { filesOnHub } from "./chaos/checks.ts";
-import { startFront, type Verdict } from "./front.ts";
+import { startFront, type Verdict } from "./fault_proxy.ts";
 import { startMediaHost } from "./media_host.ts";
 
 const VIDEO = { mal_id: 1, episode: 1, provider: "catalogue", resolution: "360p" };

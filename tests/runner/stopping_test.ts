@@ -1,7 +1,7 @@
 /** SIGTERM in phases: what has not come to its upload is given back at once, an upload gets its time, a second signal ends all. */
 import assert from "node:assert/strict";
 import { startRunnerRig } from "../../dev/testing/runner_fixture.ts";
-import { type Front, startFront, type Verdict } from "./front.ts";
+import { type Front, startFront, type Verdict } from "./fault_proxy.ts";
 import { startMediaHost } from "./media_host.ts";
 
 /** A runner with one job in its upload, whose last account's commit is held back, and one in its download, which is slow. */

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
 import { filesOnHub } from "./chaos/checks.ts";
-import { type Front, startFront, type Verdict } from "./front.ts";
+import { type Front, startFront, type Verdict } from "./fault_proxy.ts";
 import { startMediaHost } from "./media_host.ts";
 
 /** The n-th commit lands, and is answered only when this was done. */

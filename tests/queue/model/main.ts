@@ -4,8 +4,8 @@
  */
 import { commandLine, wholeNumber } from "../../../cli/command_line.ts";
 import { createTestDatabase } from "../../../dev/testing/test_database.ts";
-import { withOwnPostgres } from "../own_postgres.ts";
-import { createQueueFixture } from "../queue_fixture.ts";
+import { withOwnPostgres } from "../fixture/own_postgres.ts";
+import { createQueueFixture } from "../fixture/queue_fixture.ts";
 import { runModel } from "./run_model.ts";
 
 const [seeds = 20, operations = 500, first = Math.floor(Math.random() * 1e9)] = commandLine(

@@ -5,8 +5,8 @@
  */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
-import type { QueueFixture } from "../queue_fixture.ts";
-import { archiveOf, outcome, type Row } from "../rpc.ts";
+import type { QueueFixture } from "../fixture/queue_fixture.ts";
+import { archiveOf, outcome, type Row } from "../fixture/rpc.ts";
 import { brokenInvariants } from "./invariants.ts";
 import * as model from "./queue_model.ts";
 import { createRandom, type Random } from "./random.ts";

@@ -1,7 +1,7 @@
 /** Ready means: a store row with a verified copy. Copies are made, lost, repaired and promoted. */
 import assert from "node:assert/strict";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import { archiveOf, outcome, type Row, SHA256 } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import { archiveOf, outcome, type Row, SHA256 } from "../fixture/rpc.ts";
 
 const copy = (target: string, more: Row = {}) => ({
   target,

@@ -1,7 +1,7 @@
 /** What callers should not send, by its number in the list of bad inputs. */
 import assert from "node:assert/strict";
-import type { Scenario } from "../queue_fixture.ts";
-import { archiveOf, outcome, type Row, SHA256 } from "../rpc.ts";
+import type { Scenario } from "../fixture/queue_fixture.ts";
+import { archiveOf, outcome, type Row, SHA256 } from "../fixture/rpc.ts";
 
 const VIDEO = { mal_id: 55825, episode: 1, provider: "animasu", video_url: "https://a.test/v.mp4", resolution: "720p" };
 

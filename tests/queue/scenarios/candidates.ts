@@ -1,8 +1,8 @@
 /** Several addresses for one video: which is tried next, and when there is none left. */
 import assert from "node:assert/strict";
 import { brokenInvariants } from "../model/invariants.ts";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import type { ClaimedJob, Row } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import type { ClaimedJob, Row } from "../fixture/rpc.ts";
 
 const A = "https://a.test/v.mp4", B = "https://b.test/v.mp4", C = "https://c.test/v.mp4";
 

@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { brokenInvariants } from "../model/invariants.ts";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import { type ClaimedJob, type Row, rpc } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import { type ClaimedJob, type Row, rpc } from "../fixture/rpc.ts";
 
 const GATE = 4711;
 

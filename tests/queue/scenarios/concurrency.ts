@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { brokenInvariants } from "../model/invariants.ts";
-import type { Scenario } from "../queue_fixture.ts";
-import { archiveOf, type ClaimedJob, codeOf, outcome, type Row, rpc } from "../rpc.ts";
+import type { Scenario } from "../fixture/queue_fixture.ts";
+import { archiveOf, type ClaimedJob, codeOf, outcome, type Row, rpc } from "../fixture/rpc.ts";
 
 const CLIENTS = 8;
 

@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { brokenInvariants } from "../model/invariants.ts";
 import { createRandom, type Random } from "../model/random.ts";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import { archiveOf, codeOf, outcome, type Row, rpc, SHA256 } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import { archiveOf, codeOf, outcome, type Row, rpc, SHA256 } from "../fixture/rpc.ts";
 
 /** `first` and `second` in one transaction, with the call between them: what came of `second` and of the call. */
 async function cross(

@@ -1,8 +1,8 @@
 /** What a move leaves behind in columns that no other scenario looks at, and that a question about one video is not answered with another's. */
 import assert from "node:assert/strict";
 import { brokenInvariants } from "../model/invariants.ts";
-import type { Scenario } from "../queue_fixture.ts";
-import { archiveOf, outcome, type Row, SHA256 } from "../rpc.ts";
+import type { Scenario } from "../fixture/queue_fixture.ts";
+import { archiveOf, outcome, type Row, SHA256 } from "../fixture/rpc.ts";
 
 export const DERIVED: readonly Scenario[] = [
   {

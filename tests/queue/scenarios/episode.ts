@@ -1,7 +1,7 @@
 /** The two round trips of an answer, and the lists an operator keeps. */
 import assert from "node:assert/strict";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import { archiveOf, outcome, type Row, SHA256 } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import { archiveOf, outcome, type Row, SHA256 } from "../fixture/rpc.ts";
 
 const read = async (queue: QueueFixture, more: Row = {}) =>
   (await queue.rpc<{ read_episode: Record<string, never> }>("read_episode", { mal_id: 55825, episode: 1, ...more }))[0]!

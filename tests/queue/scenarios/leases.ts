@@ -1,8 +1,8 @@
 /** The list of leases: whole whatever happens around it, and all that the sweep, the counts and `leased_videos` read. */
 import assert from "node:assert/strict";
 import { brokenInvariants } from "../model/invariants.ts";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import type { Row } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import type { Row } from "../fixture/rpc.ts";
 
 const leased = async (queue: QueueFixture) => new Set((await queue.rpc("leased_videos")).map((row) => row["id"]));
 const sweep = async (queue: QueueFixture) => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep;

@@ -1,7 +1,7 @@
 /** Limits at their very edge, notes that must not be in the way, and locks whose order keeps two calls from each other's throat. */
 import assert from "node:assert/strict";
-import type { Scenario } from "../queue_fixture.ts";
-import { archiveOf, outcome, type Row } from "../rpc.ts";
+import type { Scenario } from "../fixture/queue_fixture.ts";
+import { archiveOf, outcome, type Row } from "../fixture/rpc.ts";
 
 const copy = (target: string, more: Row = {}) => ({
   ...(archiveOf({ mal_id: 55825, episode: 1 })["replicas"] as Row[])[0]!,

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { Webhook } from "standardwebhooks";
 import { verifyWebhook } from "../../../core/webhook.ts";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import { outcome, type Row } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import { outcome, type Row } from "../fixture/rpc.ts";
 
 const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { brokenInvariants } from "../model/invariants.ts";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import { archiveOf, outcome, type Row } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import { archiveOf, outcome, type Row } from "../fixture/rpc.ts";
 
 const ENQUEUE = (sql: Sql) =>
   sql`select public.enqueue_video(1, 1, 'animasu', 'https://a.test/v.mp4', '720p', embed_url => 'https://new.test/')`;

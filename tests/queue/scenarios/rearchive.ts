@@ -1,8 +1,8 @@
 /** An archive that is to be made again stays, is served and repaired until the new one is recorded; then it is replaced at once. */
 import assert from "node:assert/strict";
 import { brokenInvariants } from "../model/invariants.ts";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import { archiveOf, type Arguments, type ClaimedJob, outcome, type Row, SHA256 } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import { archiveOf, type Arguments, type ClaimedJob, outcome, type Row, SHA256 } from "../fixture/rpc.ts";
 
 const NEW_SHA = "ab".repeat(32);
 

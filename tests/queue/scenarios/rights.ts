@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { declaredRights } from "../../../core/rights.ts";
 import { brokenInvariants } from "../model/invariants.ts";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import { archiveOf, outcome } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import { archiveOf, outcome } from "../fixture/rpc.ts";
 
 const declare = (queue: QueueFixture, rights: string | null) =>
   queue.rpc("apply_providers", { entries: [{ name: "animasu", recipe: "page", rights }], dry_run: false });

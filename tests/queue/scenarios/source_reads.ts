@@ -1,7 +1,7 @@
 /** Who reads a provider's pages: one at a time per episode, one for all episodes of a site in trouble. */
 import assert from "node:assert/strict";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import { outcome, type Row } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import { outcome, type Row } from "../fixture/rpc.ts";
 
 type Answer = Record<"source_reads" | "source_lists" | "open_circuits", Record<string, Row>>;
 

@@ -1,7 +1,7 @@
 /** The moves of a job: which are allowed, to whom, and what each leaves behind. */
 import assert from "node:assert/strict";
-import type { Scenario } from "../queue_fixture.ts";
-import { archiveOf, outcome } from "../rpc.ts";
+import type { Scenario } from "../fixture/queue_fixture.ts";
+import { archiveOf, outcome } from "../fixture/rpc.ts";
 
 export const TRANSITIONS: readonly Scenario[] = [
   {

@@ -1,7 +1,7 @@
 /** Slots of a resource, counts for an operator, retention. */
 import assert from "node:assert/strict";
-import type { QueueFixture, Scenario } from "../queue_fixture.ts";
-import type { Row } from "../rpc.ts";
+import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import type { Row } from "../fixture/rpc.ts";
 
 const counts = async (queue: QueueFixture) => (await queue.rpc<{ queue_counts: Row }>("queue_counts"))[0]!.queue_counts;
 

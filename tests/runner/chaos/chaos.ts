@@ -9,7 +9,7 @@
  */
 import { createRandom } from "../../queue/model/random.ts";
 import { checkArchives, leftInWorkDirs, makeMissingCopies } from "./checks.ts";
-import { type Member, newMembers, startCrew } from "./crew.ts";
+import { type Member, newMembers, startCrew } from "./runner_pool.ts";
 import { type Cell, createPlan, type FaultPlan } from "./fault_plan.ts";
 import { Faults, SMALL_DISK_RUNNER } from "./faults.ts";
 import { createJobs, type Jobs } from "./jobs.ts";

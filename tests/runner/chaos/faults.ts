@@ -2,8 +2,8 @@
  * Strikes runners: sees every call of theirs, and when the plan has a fault for where that call stands, and the fault may be borne now,
  * does it. Example: `const faults = new Faults({ stage, plan, takings, … }); startCrew({ strike: faults.onCall, … })`. Runs on: Deno.
  */
-import type { Call, Verdict } from "../front.ts";
-import type { Member, Side } from "./crew.ts";
+import type { Call, Verdict } from "../fault_proxy.ts";
+import type { Member, Side } from "./runner_pool.ts";
 import type { Fault, FaultPlan, Point } from "./fault_plan.ts";
 import { pointOf } from "./points.ts";
 import { LEASE_SECONDS, pause, type Stage } from "./stage.ts";

@@ -1,8 +1,8 @@
 /** That the gates of a chaos run can be missed: how runs and takings are counted from what runners say, and what is told of a report. */
 import assert from "node:assert/strict";
 import type { RunnerProcess } from "../../../dev/testing/runner_fixture.ts";
-import type { Call } from "../front.ts";
-import { type Member, newMembers } from "./crew.ts";
+import type { Call } from "../fault_proxy.ts";
+import { type Member, newMembers } from "./runner_pool.ts";
 import { POINTS } from "./fault_plan.ts";
 import { type ChaosReport, missedGates } from "./report.ts";
 import { createTakings } from "./takings.ts";

@@ -2,7 +2,7 @@
  * What is measured before the first fault: how busy the slots are while work waits, and how soon a killed runner's jobs are handed on.
  * Time is not moved on meanwhile. Example: `const { slotsInUse } = await measure({ jobs, members, … })`. Runs on: Deno.
  */
-import type { Member } from "./crew.ts";
+import type { Member } from "./runner_pool.ts";
 import type { Jobs } from "./jobs.ts";
 import { type Ask, pause, SLOTS } from "./stage.ts";
 import type { Sweeper } from "./sweeper.ts";

@@ -1,7 +1,7 @@
 /** Where in a job's life a call of its runner stands. Example: `pointOf("queue", call)` → "mid-download". Pure. */
-import type { Side } from "./crew.ts";
+import type { Side } from "./runner_pool.ts";
 import type { Point } from "./fault_plan.ts";
-import type { Call } from "../front.ts";
+import type { Call } from "../fault_proxy.ts";
 
 export function pointOf(side: Side, { name, when, text }: Call): Point | null {
   if (side === "cdn") return when === "before" && name === "part 2" ? "mid-upload" : null;

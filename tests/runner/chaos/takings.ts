@@ -2,7 +2,7 @@
  * How often each job was begun, by the runners' own logs, and how often a fault took it away: its runner killed, asleep beyond the lease,
  * told to stop, its disk full. Everything else may cost a job time, but no run. Example: `takings.of(id)` → 1. Runs on: Deno.
  */
-import type { Member, Stint } from "./crew.ts";
+import type { Member, Stint } from "./runner_pool.ts";
 
 export const MAX_RUNS = 3;
 /** A runner that is told to stop may not hear any more that its release arrived. */

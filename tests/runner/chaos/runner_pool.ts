@@ -4,7 +4,7 @@
  * Runs on: Deno.
  */
 import type { RunnerProcess, RunnerRig, SpawnOptions } from "../../../dev/testing/runner_fixture.ts";
-import { type Call, type Front, startFront, type Verdict } from "../front.ts";
+import { type Call, type Front, startFront, type Verdict } from "../fault_proxy.ts";
 
 export type Side = "queue" | "hub" | "cdn";
 
