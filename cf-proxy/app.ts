@@ -2,17 +2,11 @@
 // Runs on: workerd.
 import { clientNetwork } from "../core/client_network.ts";
 import { redactText } from "../core/redact.ts";
-import type { Config, Env } from "./env.ts";
 import { PREFLIGHT } from "./http/headers.ts";
 import { deepHealth, health } from "./health.ts";
 import { problem } from "./http/problem.ts";
+import type { Invocation } from "./invocation.ts";
 import { proxy } from "./proxy/proxy.ts";
-
-export interface Invocation {
-  readonly env: Env;
-  readonly config: Config;
-  readonly context: ExecutionContext;
-}
 
 export async function handle(request: Request, invocation: Invocation): Promise<Response> {
   if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: PREFLIGHT });

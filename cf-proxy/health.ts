@@ -3,7 +3,7 @@
  * target with our credentials, and the public API, whose list of takedowns proves that both sides have the same signing keys.
  */
 import { AwsClient } from "aws4fetch";
-import type { Invocation } from "./app.ts";
+import type { Invocation } from "./invocation.ts";
 import type { Config, FolderShelf, S3Shelf } from "./env.ts";
 import { COMMON_HEADERS } from "./http/headers.ts";
 import { recall, remember } from "./cache/two_tier_cache.ts";

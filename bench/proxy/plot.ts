@@ -1,6 +1,6 @@
 // The measurements as one SVG: a bar for every variant's median CPU time, a dot for every round, the goal as a line.
 // Runs on: Deno.
-import type { Measurement } from "./run.ts";
+import type { Measurement } from "./result.ts";
 
 const WIDTH = 860;
 const LABEL = 240;

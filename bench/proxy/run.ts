@@ -17,6 +17,7 @@ import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
 import { type RunningWorker, startWorker } from "../../dev/emulators/workerd/workerd.ts";
 import { MEBIBYTE, SEGMENTS, type Spelling } from "./origin.ts";
 import { plot } from "./plot.ts";
+import type { Measurement, Result, Round } from "./result.ts";
 import { writeTable } from "./table.ts";
 
 const HERE = new URL("./", import.meta.url).pathname;
@@ -26,47 +27,6 @@ const KEYS = unwrap(parseSigningKeys(KEY_TEXT));
 /** As links of the API have it: the Worker notes what their playlists look like. */
 const EPISODE = { malId: 1, episode: 1, provider: "animasu", server: "https://embed.test/1" };
 const MEGA_KEY = Uint8Array.from({ length: 32 }, (_, i) => i);
-
-export interface Round {
-  readonly cpu_ms: number;
-  readonly wall_ms: number;
-}
-
-export interface Measurement {
-  readonly name: string;
-  readonly unit: string;
-  /** Median CPU of each variant, in `unit`. */
-  readonly variants: Readonly<
-    Record<
-      string,
-      {
-        readonly median_cpu_ms: number;
-        readonly median_wall_ms: number;
-        /** CPU of the very first request of a fresh process, where it was measured. */
-        readonly first_cpu_ms?: number;
-        readonly rounds: readonly Round[];
-      }
-    >
-  >;
-  readonly ratios: readonly {
-    readonly of: string;
-    readonly to: string;
-    readonly cpu: number;
-    /** The same after the CPU of handing the text on untouched is taken off both. */
-    readonly cpu_beyond_untouched?: number;
-    readonly goal: string;
-    readonly met: boolean;
-  }[];
-}
-
-/** bench/results/proxy.json */
-export interface Result {
-  readonly machine: string;
-  readonly measured_at: string;
-  readonly workerd: string;
-  readonly measurements: readonly Measurement[];
-  readonly ranges: { readonly ranges: number; readonly resolves: number; readonly cdn: number };
-}
 
 interface Variant {
   readonly name: string;

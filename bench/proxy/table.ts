@@ -1,6 +1,6 @@
 // `deno run -A bench/proxy/table.ts`: the table of docs/proxy.md out of bench/results/proxy.json. run.ts calls it at its end.
 // Runs on: Deno.
-import type { Measurement, Result } from "./run.ts";
+import type { Measurement, Result } from "./result.ts";
 
 const DOCUMENT = new URL("../../docs/proxy.md", import.meta.url);
 const RESULT = new URL("../results/proxy.json", import.meta.url);

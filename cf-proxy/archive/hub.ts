@@ -5,7 +5,7 @@
 import type { HubFile } from "../../core/archive_location.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { checkTarget } from "../../core/url_policy.ts";
-import type { Invocation } from "../app.ts";
+import type { Invocation } from "../invocation.ts";
 import type { Config, HubAccount } from "../env.ts";
 import { CONDITIONAL, redirectAnswer, sourceRequestHeaders } from "../http/headers.ts";
 import { forget, peek, recall, remember } from "../cache/two_tier_cache.ts";

@@ -4,7 +4,7 @@ import { isDenied } from "../../core/deny_list.ts";
 import { takedownsAddress } from "../../core/episode_url.ts";
 import type { VerifiedLink } from "../../core/link.ts";
 import { redactText } from "../../core/redact.ts";
-import type { Invocation } from "../app.ts";
+import type { Invocation } from "../invocation.ts";
 import type { Config } from "../env.ts";
 import type { Problem } from "../http/problem.ts";
 import { type CachedList, TakedownList } from "./takedown_list.ts";

@@ -2,7 +2,7 @@
 // Runs on: workerd.
 import type { VerifiedLink } from "../../core/link.ts";
 import { ok, type Result } from "../../core/result.ts";
-import type { Invocation } from "../app.ts";
+import type { Invocation } from "../invocation.ts";
 import { type HeaderRecord, sourceRequestHeaders } from "../http/headers.ts";
 import { isPlaylistAddress } from "../playlist/playlist.ts";
 import type { Problem } from "../http/problem.ts";

@@ -13,7 +13,7 @@ import {
 import { parseContentRange } from "../../core/http/range.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { TargetPolicy } from "../../core/url_policy.ts";
-import type { Invocation } from "../app.ts";
+import type { Invocation } from "../invocation.ts";
 import { COMMON_HEADERS, extension } from "../http/headers.ts";
 import { isOctetStream, isPlaylistType, mediaType, PLAYLIST_TYPE } from "../http/media_type.ts";
 import type { Problem } from "../http/problem.ts";

@@ -4,7 +4,7 @@ import { type LinkError, type VerifiedLink, verifyLink } from "../../core/link.t
 import { parseRange } from "../../core/http/range.ts";
 import { ok, type Result } from "../../core/result.ts";
 import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../../core/url_policy.ts";
-import type { Invocation } from "../app.ts";
+import type { Invocation } from "../invocation.ts";
 import { archivedFileOf, fetchArchived } from "../archive/archive.ts";
 import type { Config } from "../env.ts";
 import { episodeOf } from "../failover/api.ts";

@@ -3,6 +3,8 @@
 
 import { Hono } from "hono";
 import { commitRoute } from "./commit_route.ts";
+import { isoDate } from "./iso_date.ts";
+import { repoOf, typeOf } from "./requested_repo.ts";
 import {
   commitAt,
   commitOid,
@@ -55,18 +57,6 @@ export function apiRoutes(state: HubState): Hono<HubEnv> {
 }
 
 /** The repository that the address names, whether or not the asker may see it. */
-export function repoOf(c: HubContext, state: HubState): Repo | undefined {
-  return state.repos.find({
-    type: typeOf(c),
-    namespace: c.req.param("namespace") ?? "",
-    name: c.req.param("name") ?? "",
-  });
-}
-
-function typeOf(c: HubContext): RepoType {
-  return (c.req.param("types") ?? "models").slice(0, -1) as RepoType;
-}
-
 function whoAmI(c: HubContext): Response {
   const user = c.get("user");
   if (!user) return refuse(401, "Invalid username or password.");
@@ -369,8 +359,4 @@ function rewriteHistory(repo: Repo, oids: readonly string[]): void {
     commit.oid = commitOid(parent ?? "rewritten", commit);
     parent = commit.oid;
   }
-}
-
-export function isoDate(unixSeconds: number): string {
-  return new Date(unixSeconds * 1000).toISOString();
 }

@@ -1,7 +1,8 @@
 // POST /api/…/commit/:revision – lines of JSON: a header, then files to add or delete; all of it or nothing.
 // Runs on: Deno.
 
-import { isoDate, repoOf } from "./api_routes.ts";
+import { isoDate } from "./iso_date.ts";
+import { repoOf } from "./requested_repo.ts";
 import { type Commit, commitOid, gitBlobOid, type Repo, repoKey, type TreeEntry } from "./repos.ts";
 import { findWritable, type HubContext, type HubState, refuse } from "./state.ts";
 

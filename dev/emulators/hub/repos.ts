@@ -2,7 +2,13 @@
 // Example: repos/datasets/alice/archive-55825.json. Runs on: Deno.
 
 import { createHash } from "node:crypto";
-import type { SpaceState } from "./space_routes.ts";
+
+export interface SpaceState {
+  secrets: Record<string, { value: string; updatedAt: string }>;
+  variables: Record<string, { value: string; updatedAt: string }>;
+  stage: "RUNNING" | "PAUSED" | "RUNNING_BUILDING";
+  sleepSeconds: number | null;
+}
 
 export type RepoType = "dataset" | "model" | "space";
 

@@ -2,16 +2,9 @@
 // Example: POST /api/spaces/alice/runner/secrets {"key":"HF_FILE_SALT","value":"…"}. Runs on: Deno.
 
 import { Hono } from "hono";
-import { repoOf } from "./api_routes.ts";
-import type { Repo } from "./repos.ts";
+import { repoOf } from "./requested_repo.ts";
+import type { Repo, SpaceState } from "./repos.ts";
 import { findReadable, findWritable, type HubContext, type HubEnv, type HubState, operation } from "./state.ts";
-
-export interface SpaceState {
-  secrets: Record<string, { value: string; updatedAt: string }>;
-  variables: Record<string, { value: string; updatedAt: string }>;
-  stage: "RUNNING" | "PAUSED" | "RUNNING_BUILDING";
-  sleepSeconds: number | null;
-}
 
 export function spaceRoutes(state: HubState): Hono<HubEnv> {
   const app = new Hono<HubEnv>();
