@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { parsePlaylist } from "../core/hls/playlist.ts";
-import { checkTarget } from "../core/url_policy.ts";
+import { checkUrl } from "../core/url_policy.ts";
 import {
   bytesOf,
   codeOf,
@@ -253,7 +253,7 @@ input(
     const parsed = parsePlaylist(body, BASE);
     assert.ok(parsed.ok && parsed.value.kind === "media");
     const codes = parsed.value.segments.map(({ url }) => {
-      const target = checkTarget(url, {});
+      const target = checkUrl(url, {});
       return target.ok ? "ok" : target.error.code;
     });
     assert.deepEqual(codes, ["invalid_input", "invalid_input", "ok", "invalid_input"]);

@@ -3,7 +3,7 @@
 import type { ProviderToCheck } from "../sources/provider_check.ts";
 import { readCatalogueRow } from "./catalogue_row.ts";
 import { parseAllowedOrigins } from "../core/allowed_origins.ts";
-import { parseExtraPorts, type TargetPolicy } from "../core/url_policy.ts";
+import { parseExtraPorts, type UrlPolicy } from "../core/url_policy.ts";
 import { CommandError } from "./command_line.ts";
 import { announce, findTarget, PROJECT, type Target } from "./target.ts";
 
@@ -11,7 +11,7 @@ export interface OperatorApi {
   readonly target: Target;
   readonly address: string;
   /** Where the system may fetch from, as its functions are told. */
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
   call(method: string, path: string, body?: { readonly text: string; readonly type: string }): Promise<OperatorAnswer>;
   /** The catalogue's row of an episode; null when there is none. */
   readCatalogue(malId: number, episode: number): Promise<ProviderToCheck["catalogue"]>;
@@ -66,7 +66,7 @@ function secretKeyOf(env: Readonly<Record<string, string>>): string {
 }
 
 /** As in the functions: DEV_ALLOWED_ORIGINS counts where the project is on this machine alone. @throws {CommandError} */
-export function policyOf({ env, local }: Pick<Target, "env" | "local">): TargetPolicy {
+export function policyOf({ env, local }: Pick<Target, "env" | "local">): UrlPolicy {
   const origins = parseAllowedOrigins(local ? env.DEV_ALLOWED_ORIGINS ?? "" : "");
   const ports = parseExtraPorts(env.EXTRA_PORTS ?? "");
   if (!origins.ok) throw new CommandError(`DEV_ALLOWED_ORIGINS: ${origins.error}`);

@@ -102,7 +102,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
     file: "web.json",
     names: ["PUBLIC_API_URL"],
     required: [["PUBLIC_API_URL"]],
-    check: ({ PUBLIC_API_URL }) => checkUrl("PUBLIC_API_URL", PUBLIC_API_URL!),
+    check: ({ PUBLIC_API_URL }) => checkEnvUrl("PUBLIC_API_URL", PUBLIC_API_URL!),
     write: json,
   },
   runner: {
@@ -157,7 +157,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
       ["hf_token_worker", "HF_TOKEN_WORKER"],
     ],
     required: [["HF_SPACE_WEBHOOK_URL"], ["RUNNER_WEBHOOK_SECRET"]],
-    check: ({ runner_url }) => checkUrl("HF_SPACE_WEBHOOK_URL", runner_url!),
+    check: ({ runner_url }) => checkEnvUrl("HF_SPACE_WEBHOOK_URL", runner_url!),
     write: vaultSql,
   },
   /** The operator's own commands: `--env-file`. */
@@ -165,7 +165,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
     file: "operator.env",
     names: [...PROJECT, "EXTRA_PORTS"],
     required: PROJECT_REQUIRED,
-    check: ({ SUPABASE_URL }) => checkUrl("SUPABASE_URL", SUPABASE_URL!),
+    check: ({ SUPABASE_URL }) => checkEnvUrl("SUPABASE_URL", SUPABASE_URL!),
     write: dotenv,
   },
 };
@@ -210,7 +210,7 @@ function numberIn(pattern: string, name: string): string | null {
   return new RegExp(`^${pattern.slice(0, -1)}([1-9]\\d*)$`).exec(name)?.[1] ?? null;
 }
 
-function checkUrl(name: string, url: string): void {
+function checkEnvUrl(name: string, url: string): void {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw new Error(`${name} is not an http(s) address`);
   }

@@ -10,7 +10,7 @@ import { checkPublicHost } from "../sources/fetch/public_host.ts";
 import { createRobots } from "../sources/fetch/robots.ts";
 import { print, printJson, terminalText } from "./print.ts";
 import { isLoopbackUrl } from "../core/allowed_origins.ts";
-import type { TargetPolicy } from "../core/url_policy.ts";
+import type { UrlPolicy } from "../core/url_policy.ts";
 import { CommandError, parseCommandLine, readInputFile, runCommand } from "./command_line.ts";
 import { findOperatorApi, policyOf } from "./operator_api.ts";
 
@@ -78,7 +78,7 @@ export async function providerCheckCommand(
 }
 
 /** As the functions have them, with nothing kept. */
-function checkTools(env: Readonly<Record<string, string>>, policy: TargetPolicy): CollectTools {
+function checkTools(env: Readonly<Record<string, string>>, policy: UrlPolicy): CollectTools {
   const store = {
     readMetadata: () => Promise.resolve(null),
     saveMetadata: () => Promise.resolve(),
@@ -103,7 +103,7 @@ type Entry = Readonly<Record<string, unknown>>;
 
 interface ListToCheck {
   readonly list: readonly Entry[];
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
   /** Where the operator, or an earlier search, says that a title lives. */
   readonly pageOf: (malId: number, provider: string) => Promise<string | null>;
   /** The row of an episode; null where there is none, or no system. */

@@ -2,7 +2,7 @@
 // Example: STREAM_SIGNING_KEYS=k1:… CLOUDFLARE_WORKERS_URL=https://worker.test deno task sign https://cdn.test/a/m.m3u8 --scope 1
 import { isLoopbackUrl } from "../core/allowed_origins.ts";
 import { directoryCount, linkExpiry, parseSigningKeys, signLink } from "../core/link.ts";
-import { checkTarget } from "../core/url_policy.ts";
+import { checkUrl } from "../core/url_policy.ts";
 import { CommandError, parseCommandLine, runCommand, wholeNumber } from "./command_line.ts";
 import { policyOf } from "./operator_api.ts";
 import { announce, findTarget, PROXY } from "./target.ts";
@@ -58,7 +58,7 @@ export async function sign(args: readonly string[], { env, now }: SignTools): Pr
   const proxyBaseUrl = values.proxy ?? target.address;
   const keys = parseSigningKeys(target.env.STREAM_SIGNING_KEYS!);
   if (!keys.ok) throw new CommandError(`STREAM_SIGNING_KEYS: ${keys.error}`);
-  const checked = checkTarget(address, policyOf(target));
+  const checked = checkUrl(address, policyOf(target));
   if (!checked.ok) throw new CommandError(`the Worker would refuse this address: ${checked.error.reason}`);
   const most = directoryCount(checked.value);
   const scope = values.scope === undefined ? undefined : wholeNumber(values.scope, "--scope", { min: 0, max: most });

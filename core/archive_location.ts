@@ -2,14 +2,14 @@
 // Example: { repo: "ana/anime-55825", path: "55825/ep1/9f….mp4" }; the path is the same on every account.
 // Runs on: Deno, edge runtime, workerd.
 
-export interface ArchiveAddress {
+export interface ArchiveLocation {
   /** `{username}/{prefix}-{malId}`, a dataset repository. */
   readonly repo: string;
   /** `{malId}/ep{episode}/{fileKey}.mp4` */
   readonly path: string;
 }
 
-export interface ArchiveAddressInput {
+export interface ArchiveLocationInput {
   readonly username: string;
   readonly prefix: string;
   readonly malId: number;
@@ -17,13 +17,13 @@ export interface ArchiveAddressInput {
   readonly fileKey: string;
 }
 
-export function archiveAddress(input: ArchiveAddressInput): ArchiveAddress {
+export function archiveLocation(input: ArchiveLocationInput): ArchiveLocation {
   const { username, prefix, malId, episode, fileKey } = input;
   return { repo: `${username}/${prefix}-${malId}`, path: `${malId}/ep${episode}/${fileKey}.mp4` };
 }
 
 /** The Hub's resolve address of a copy; `endpoint` without a slash at its end, revision `main`. */
-export function archiveUrl(endpoint: string, address: ArchiveAddress): string {
+export function archiveUrl(endpoint: string, address: ArchiveLocation): string {
   const path = address.path.split("/").map(encodeURIComponent).join("/");
   return `${endpoint.replace(/\/+$/, "")}/datasets/${address.repo}/resolve/main/${path}`;
 }

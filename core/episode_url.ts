@@ -1,19 +1,19 @@
 // The public API's addresses, whichever cloud it runs on.
-// Example: episodeAddress("https://p.supabase.co/functions/v1", 55825, 1) → "https://p.supabase.co/functions/v1/streaming/55825/1"
-//          episodeAddress("https://api.test", 55825, 1) → "https://api.test/api/v1/streaming/55825/1"
+// Example: episodeUrl("https://p.supabase.co/functions/v1", 55825, 1) → "https://p.supabase.co/functions/v1/streaming/55825/1"
+//          episodeUrl("https://api.test", 55825, 1) → "https://api.test/api/v1/streaming/55825/1"
 // Runs on: workerd, browser, Deno.
 
 /** Supabase puts functions below /functions/v1 and shows them no more of the path; everywhere else /api/v1 is ours. */
-export function episodeAddress(apiBaseUrl: string, malId: number | string, episode: number | string): string {
-  return `${streamingAddress(apiBaseUrl)}/${encodeURIComponent(malId)}/${encodeURIComponent(episode)}`;
+export function episodeUrl(apiBaseUrl: string, malId: number | string, episode: number | string): string {
+  return `${streamingUrl(apiBaseUrl)}/${encodeURIComponent(malId)}/${encodeURIComponent(episode)}`;
 }
 
 /** The signed list of takedowns (deny_list.ts). */
-export function takedownsAddress(apiBaseUrl: string): string {
-  return `${streamingAddress(apiBaseUrl)}/takedowns`;
+export function takedownsUrl(apiBaseUrl: string): string {
+  return `${streamingUrl(apiBaseUrl)}/takedowns`;
 }
 
-function streamingAddress(apiBaseUrl: string): string {
+function streamingUrl(apiBaseUrl: string): string {
   const base = apiBaseUrl.replace(/\/+$/, "");
   return base + (base.endsWith("/functions/v1") ? "/streaming" : "/api/v1/streaming");
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { archiveAddress, archiveUrl, parseArchiveUrl } from "./archive_location.ts";
+import { archiveLocation, archiveUrl, parseArchiveUrl } from "./archive_location.ts";
 import { fileKey } from "./file_key.ts";
 
 Deno.test("fileKey: first 32 hex digits of the documented hash; no resolution is 'unknown'", async () => {
@@ -10,8 +10,8 @@ Deno.test("fileKey: first 32 hex digits of the documented hash; no resolution is
   assert.equal(await fileKey({ ...input, resolution: null }), hash("salt:55825:1:animasu:unknown"));
 });
 
-Deno.test("archiveAddress: the Hub address reads back to its owner", () => {
-  const address = archiveAddress({ username: "ana", prefix: "anime", malId: 5, episode: 2, fileKey: "ab" });
+Deno.test("archiveLocation: the Hub address reads back to its owner", () => {
+  const address = archiveLocation({ username: "ana", prefix: "anime", malId: 5, episode: 2, fileKey: "ab" });
   assert.deepEqual(address, { repo: "ana/anime-5", path: "5/ep2/ab.mp4" });
   const url = archiveUrl("https://hub.test/", address);
   assert.equal(url, "https://hub.test/datasets/ana/anime-5/resolve/main/5/ep2/ab.mp4");

@@ -2,7 +2,7 @@
 // The type is the proof: what takes an HttpUrl cannot be handed `javascript:`, `data:`, `file:` or unparsed text.
 // Example: parseHttpUrl("//cdn.test/a b.mp4", "https://site.test/") → "https://cdn.test/a%20b.mp4".
 // Runs on: Deno, edge runtime, workerd.
-import { MAX_TARGET_LENGTH } from "./url_policy.ts";
+import { MAX_URL_LENGTH } from "./url_policy.ts";
 
 declare const brand: unique symbol;
 
@@ -17,6 +17,6 @@ export function parseHttpUrl(reference: string, base?: string): HttpUrl | null {
   if (text === "" || CONTROL.test(text) || !URL.canParse(text, base)) return null;
   const url = new URL(text, base);
   if (url.protocol !== "http:" && url.protocol !== "https:") return null;
-  if (url.username !== "" || url.password !== "" || url.href.length > MAX_TARGET_LENGTH) return null;
+  if (url.username !== "" || url.password !== "" || url.href.length > MAX_URL_LENGTH) return null;
   return url.href as HttpUrl;
 }

@@ -8,7 +8,7 @@
 import { type Bytes, decodeBase64, encodeBase64Url } from "./base64url.ts";
 import { KeepstreamError } from "./errors.ts";
 import { err, ok, type Result } from "./result.ts";
-import { MAX_TARGET_LENGTH } from "./url_policy.ts";
+import { MAX_URL_LENGTH } from "./url_policy.ts";
 
 const VERSION = "keepstream-link-1";
 const MAC_BYTES = 16;
@@ -169,7 +169,7 @@ export async function verifyLink(
   const query = requestUrl.searchParams;
   const target = query.get("url");
   if (target === null || target === "") return err("missing_url");
-  if (target.length > MAX_TARGET_LENGTH) return err("too_long");
+  if (target.length > MAX_URL_LENGTH) return err("too_long");
   const url = parseUrl(target);
   if (url === null) return err("invalid_url");
 

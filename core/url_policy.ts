@@ -1,11 +1,11 @@
 // Which addresses the system may fetch: public web addresses, never the machine's own network.
-// Example: checkTarget("http://0x7f.1/", {}) → policy_denied; checkTarget("file:///etc/passwd", {}) → invalid_input
+// Example: checkUrl("http://0x7f.1/", {}) → policy_denied; checkUrl("file:///etc/passwd", {}) → invalid_input
 // A name that resolves to a private address is caught where the connection is made (isPrivateAddress on what was dialled).
 // Runs on: Deno, edge runtime, workerd.
 import { err, ok, type Result } from "./result.ts";
 
 /** Addresses up to this length are fetched; signed links repeat them, and servers refuse much longer ones. */
-export const MAX_TARGET_LENGTH = 16_384;
+export const MAX_URL_LENGTH = 16_384;
 export const DEFAULT_PORTS: readonly number[] = [80, 443, 8080];
 
 /** EXTRA_PORTS: a comma list of ports beside the usual ones. */
@@ -15,7 +15,7 @@ export function parseExtraPorts(text: string): Result<readonly number[], string>
   return wrong === undefined ? ok(parts.map(Number)) : err(`${wrong} is not a port`);
 }
 
-export interface TargetPolicy {
+export interface UrlPolicy {
   /** Ports beside 80, 443 and 8080. */
   readonly extraPorts?: readonly number[];
   /** When given, only these hosts: `cdn.test` exactly, `.cdn.test` for everything below it. */
@@ -26,14 +26,14 @@ export interface TargetPolicy {
   readonly allowedOrigins?: readonly string[];
 }
 
-export interface TargetRefusal {
+export interface UrlRefusal {
   readonly code: "invalid_input" | "policy_denied";
   readonly reason: string;
 }
 
 /** The parsed address when it may be fetched. The check is made on the normalised address, so no spelling gets around it. */
-export function checkTarget(address: string, policy: TargetPolicy): Result<URL, TargetRefusal> {
-  if (address.length > MAX_TARGET_LENGTH) return invalid(`longer than ${MAX_TARGET_LENGTH} characters`);
+export function checkUrl(address: string, policy: UrlPolicy): Result<URL, UrlRefusal> {
+  if (address.length > MAX_URL_LENGTH) return invalid(`longer than ${MAX_URL_LENGTH} characters`);
   const url = parse(address);
   if (url === null) return invalid("not an absolute address");
   if (url.protocol !== "http:" && url.protocol !== "https:") {
@@ -46,7 +46,7 @@ export function checkTarget(address: string, policy: TargetPolicy): Result<URL, 
   return ok(url);
 }
 
-function denyReason(url: URL, policy: TargetPolicy): string | null {
+function denyReason(url: URL, policy: UrlPolicy): string | null {
   if (url.username !== "" || url.password !== "") return "user information in the address";
   if (policy.ownHosts?.includes(url.host)) return "the system's own address";
   if (policy.allowedOrigins?.includes(url.origin)) return null;
@@ -156,6 +156,6 @@ function parse(text: string): URL | null {
   }
 }
 
-function invalid(reason: string): Result<URL, TargetRefusal> {
+function invalid(reason: string): Result<URL, UrlRefusal> {
   return err({ code: "invalid_input", reason });
 }

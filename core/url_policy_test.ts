@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { checkTarget, isPrivateAddress, type TargetPolicy } from "./url_policy.ts";
+import { checkUrl, isPrivateAddress, type UrlPolicy } from "./url_policy.ts";
 
-function code(address: string, policy: TargetPolicy = {}): string {
-  const result = checkTarget(address, policy);
+function code(address: string, policy: UrlPolicy = {}): string {
+  const result = checkUrl(address, policy);
   return result.ok ? "ok" : result.error.code;
 }
 
@@ -39,12 +39,12 @@ const DENIED = [
 ];
 
 for (const [index, address] of DENIED.entries()) {
-  Deno.test(`checkTarget ${index + 1} ${JSON.stringify(address)} → policy_denied`, () => {
+  Deno.test(`checkUrl ${index + 1} ${JSON.stringify(address)} → policy_denied`, () => {
     assert.equal(code(address), "policy_denied");
   });
 }
 
-Deno.test("checkTarget: other schemes, control characters and over-long addresses → invalid_input", () => {
+Deno.test("checkUrl: other schemes, control characters and over-long addresses → invalid_input", () => {
   const schemes = [
     "file:///etc/passwd",
     "data:,x",
@@ -59,7 +59,7 @@ Deno.test("checkTarget: other schemes, control characters and over-long addresse
   }
 });
 
-Deno.test("checkTarget: public addresses pass, on ports 80, 443, 8080 and the operator's", () => {
+Deno.test("checkUrl: public addresses pass, on ports 80, 443, 8080 and the operator's", () => {
   for (const address of ["https://a.test/", "http://a.test:8080/x", "https://8.8.8.8/", "https://[2606:4700::1111]/"]) {
     assert.equal(code(address), "ok", address);
   }
@@ -67,7 +67,7 @@ Deno.test("checkTarget: public addresses pass, on ports 80, 443, 8080 and the op
   assert.equal(code("https://a.test:8443/", { extraPorts: [8443] }), "ok");
 });
 
-Deno.test("checkTarget: a host list means exact names or a leading dot, never a suffix of letters", () => {
+Deno.test("checkUrl: a host list means exact names or a leading dot, never a suffix of letters", () => {
   const policy = { allowedHosts: ["good.test", ".cdn.test"] };
   assert.equal(code("https://good.test/", policy), "ok");
   assert.equal(code("https://a.cdn.test/", policy), "ok");
@@ -76,7 +76,7 @@ Deno.test("checkTarget: a host list means exact names or a leading dot, never a 
   }
 });
 
-Deno.test("checkTarget: the own host is refused even where the origin is allowed for development", () => {
+Deno.test("checkUrl: the own host is refused even where the origin is allowed for development", () => {
   const policy = { ownHosts: ["127.0.0.1:8787"], allowedOrigins: ["http://127.0.0.1:8787", "http://127.0.0.1:5000"] };
   assert.equal(code("http://127.0.0.1:8787/proxy?url=x", policy), "policy_denied");
   assert.equal(code("http://127.0.0.1:5000/a.mp4", policy), "ok");

@@ -4,7 +4,7 @@ import { findEpisodePage, parseEpisodeLabel } from "./page/episode_label.ts";
 import { entryLines } from "./catalogue/entry_lines.ts";
 import { expiryOf } from "./page/expiry.ts";
 import { attribute, parseHtml, textOf } from "./page/html.ts";
-import { iframeAddress } from "./page/iframe.ts";
+import { iframeUrl } from "./page/iframe.ts";
 import { mediaKind, mediaKindOfType } from "./page/media_kind.ts";
 import { resolutionOf, serverLabel } from "./page/resolution.ts";
 import { propertyStrings } from "./page/script_strings.ts";
@@ -95,12 +95,12 @@ Deno.test("html: attributes whatever their case, text without runs of blanks", a
   ]);
 });
 
-Deno.test("iframeAddress: a bare address, a relative one, a nested iframe; never a script, never nowhere", () => {
+Deno.test("iframeUrl: a bare address, a relative one, a nested iframe; never a script, never nowhere", () => {
   const base = "https://site.test/a/";
-  assert.equal(iframeAddress(" //player.test/e/1 ", base), "https://player.test/e/1");
-  assert.equal(iframeAddress(`<p><iframe src="../e/1"></iframe></p>`, base), "https://site.test/e/1");
+  assert.equal(iframeUrl(" //player.test/e/1 ", base), "https://player.test/e/1");
+  assert.equal(iframeUrl(`<p><iframe src="../e/1"></iframe></p>`, base), "https://site.test/e/1");
   for (const none of ["", "0", "hello", "<iframe src='javascript:x'></iframe>", "<iframe srcdoc='x'></iframe>"]) {
-    assert.equal(iframeAddress(none, base), null);
+    assert.equal(iframeUrl(none, base), null);
   }
 });
 

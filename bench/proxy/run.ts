@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
 import { cpus } from "node:os";
 import { createRepo, uploadFile } from "@huggingface/hub";
-import { archiveAddress, archiveUrl } from "../../core/archive_location.ts";
+import { archiveLocation, archiveUrl } from "../../core/archive_location.ts";
 import { encodeBase64Url } from "../../core/base64url.ts";
 import { parsePlaylist } from "../../core/hls/playlist.ts";
 import { parseSigningKeys, signLink, type SignLinkOptions } from "../../core/link.ts";
@@ -219,7 +219,7 @@ async function decryption(origin: string, options: { rounds: number; size: numbe
 /** Ranges of an archived file against the local Hub: how many requests leave the Worker. */
 async function hubRanges(count: number): Promise<{ ranges: number; resolves: number; cdn: number }> {
   await using bench = await createTestHub({ accounts: ["alice"] });
-  const address = archiveAddress({
+  const address = archiveLocation({
     username: "alice",
     prefix: "archive",
     malId: 1,

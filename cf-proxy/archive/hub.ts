@@ -4,7 +4,7 @@
 // Runs on: workerd.
 import type { HubFile } from "../../core/archive_location.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { checkTarget } from "../../core/url_policy.ts";
+import { checkUrl } from "../../core/url_policy.ts";
 import type { Invocation } from "../invocation.ts";
 import type { Config, HubAccount } from "../env.ts";
 import { CONDITIONAL, redirectAnswer, sourceRequestHeaders } from "../http/headers.ts";
@@ -135,7 +135,7 @@ function keep(
 ): Result<Resolved, Problem> {
   // The Hub may choose its CDN: an operator's list of hosts is about sources.
   const { allowedHosts: _hosts, ...policy } = options.policy;
-  const target = checkTarget(cdn.href, policy);
+  const target = checkUrl(cdn.href, policy);
   if (!target.ok) {
     return err({
       status: 403,

@@ -1,7 +1,7 @@
 // Conformance 54–60: archive reads, against the local Hub that the uploads are tested with.
 import assert from "node:assert/strict";
 import { createRepo, uploadFile } from "@huggingface/hub";
-import { archiveAddress, archiveUrl } from "../../core/archive_location.ts";
+import { archiveLocation, archiveUrl } from "../../core/archive_location.ts";
 import { createTestHub, type TestHub } from "../../dev/emulators/hub/test_hub.ts";
 import {
   bytesOf,
@@ -32,7 +32,7 @@ async function startArchive(
   const accounts = options.accounts ?? ["alice", "bob"];
   const bench = await createTestHub({ accounts, ...(options.now && { now: options.now }) });
   for (const username of options.holders ?? accounts) {
-    const { repo, path } = archiveAddress({ username, prefix: "archive", malId: 5, episode: 1, fileKey: KEY });
+    const { repo, path } = archiveLocation({ username, prefix: "archive", malId: 5, episode: 1, fileKey: KEY });
     const access = {
       accessToken: `hf_${username}Token`,
       hubUrl: bench.hub.url,
@@ -44,7 +44,7 @@ async function startArchive(
   bench.hub.calls.length = 0;
   const vars = { ...bench.env, ...options.vars };
   const proxy = await startProxyFixture({ vars, origins: [bench.hub.cdnUrl], sign: { context: { archive: true } } });
-  const address = archiveAddress({ username: accounts[0]!, prefix: "archive", malId: 5, episode: 1, fileKey: KEY });
+  const address = archiveLocation({ username: accounts[0]!, prefix: "archive", malId: 5, episode: 1, fileKey: KEY });
   return {
     proxy,
     bench,

@@ -1,7 +1,7 @@
 /** Refuses what the operator has taken down, links signed earlier included. `await takedownOf(link, invocation)` → 451 or null. */
 import { archivedEpisode } from "../../core/archive_location.ts";
 import { isDenied } from "../../core/deny_list.ts";
-import { takedownsAddress } from "../../core/episode_url.ts";
+import { takedownsUrl } from "../../core/episode_url.ts";
 import type { VerifiedLink } from "../../core/link.ts";
 import { redactText } from "../../core/redact.ts";
 import type { Invocation } from "../invocation.ts";
@@ -44,7 +44,7 @@ function takedownList({ keys }: Config, publicApiUrl: string): TakedownList {
 /** The signed list. @throws {Error} */
 export async function fetchTakedowns(publicApiUrl: string): Promise<string> {
   const signal = AbortSignal.timeout(FETCH_TIMEOUT_MS);
-  const response = await fetch(takedownsAddress(publicApiUrl), { headers: { accept: "application/json" }, signal });
+  const response = await fetch(takedownsUrl(publicApiUrl), { headers: { accept: "application/json" }, signal });
   if (response.ok) return await response.text();
   await response.body?.cancel();
   throw new Error(`the public API answered ${response.status} for the list of takedowns`);

@@ -1,11 +1,11 @@
 // What it takes to go on when the address behind a link has died: how to tell that two answers are parts of one file, and
 // how to ask the public API for a server's fresh address. server.ts decides.
 // Runs on: workerd.
-import { episodeAddress } from "../../core/episode_url.ts";
+import { episodeUrl } from "../../core/episode_url.ts";
 import type { SigningKeys, VerifiedLink } from "../../core/link.ts";
 import { parseContentRange } from "../../core/http/range.ts";
 import { refreshQuery } from "../../core/refresh_request.ts";
-import { checkTarget, type TargetPolicy } from "../../core/url_policy.ts";
+import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
 import type { Problem } from "../http/problem.ts";
 
 /** An episode whose server the public API can be asked for. */
@@ -65,19 +65,19 @@ export interface AskOptions {
   readonly publicApiUrl: string;
   /** The API knows its own Worker by them. */
   readonly keys: SigningKeys;
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
 }
 
 /** The same server's address as the public API knows it now; null when it knows none, or only the archive's copy. */
-export async function askForFreshAddress(episode: Episode, options: AskOptions): Promise<URL | null> {
+export async function requestFreshUrl(episode: Episode, options: AskOptions): Promise<URL | null> {
   const query = await refreshQuery(episode, { keys: options.keys, now: Date.now() / 1000 });
-  const address = `${episodeAddress(options.publicApiUrl, episode.malId, episode.episode)}?${query}`;
+  const address = `${episodeUrl(options.publicApiUrl, episode.malId, episode.episode)}?${query}`;
   const signal = AbortSignal.timeout(API_TIMEOUT_MS);
   try {
     const response = await fetch(address, { headers: { accept: "application/json" }, signal });
     const fresh = response.ok ? addressOf(await response.json(), episode) : (await response.body?.cancel(), null);
     if (fresh === null) return null;
-    const target = checkTarget(fresh, options.policy);
+    const target = checkUrl(fresh, options.policy);
     return target.ok ? target.value : null;
   } catch {
     // The API being away is no news for the viewer beyond "expired": the problem names the API's address.
@@ -97,7 +97,7 @@ function addressOf(answer: unknown, episode: Episode): string | null {
 
 /** 410 that tells a player where to look for the archive. */
 export function sourceExpired(episode: Episode, publicApiUrl: string | null): Problem {
-  const api = publicApiUrl === null ? null : episodeAddress(publicApiUrl, episode.malId, episode.episode);
+  const api = publicApiUrl === null ? null : episodeUrl(publicApiUrl, episode.malId, episode.episode);
   return {
     status: 410,
     code: "source_expired",

@@ -3,20 +3,20 @@
 // Runs on: workerd. What a link's file looked like and where it moved to is remembered (memo.ts).
 import type { VerifiedLink } from "../../core/link.ts";
 import { err, type Result } from "../../core/result.ts";
-import { checkTarget } from "../../core/url_policy.ts";
+import { checkUrl } from "../../core/url_policy.ts";
 import {
   ANSWER_SECONDS,
-  askForFreshAddress,
   type Episode,
   type FileMark,
   isDead,
   isSameFile,
   markOf,
   memoName,
+  requestFreshUrl,
   sourceExpired,
 } from "./api.ts";
 import { peek, recall, remember } from "../cache/two_tier_cache.ts";
-import { isPlaylistAddress, kindOf } from "../playlist/playlist.ts";
+import { isPlaylistUrl, kindOf } from "../playlist/playlist.ts";
 import type { Problem } from "../http/problem.ts";
 import { findMovedSegment, movedSegment, noteWitness, playlistInPlace } from "./segments.ts";
 import { fetchSource, type Target } from "./origin_fetch.ts";
@@ -34,7 +34,7 @@ export async function fetchServer(
   episode: Episode,
 ): Promise<Result<Upstream, Problem>> {
   const { link, invocation } = target;
-  if (link.scope !== null && !isPlaylistAddress(link.url)) return await fetchSegment(request, target, episode);
+  if (link.scope !== null && !isPlaylistUrl(link.url)) return await fetchSegment(request, target, episode);
   const { publicApiUrl } = invocation.config;
   const name = memoName(episode, link.url.href);
   const moved = peek<string>("moved", name);
@@ -49,10 +49,8 @@ export async function fetchServer(
   const known = moved === null ? await recall<string>("moved", name) : null;
   const remembered = known === null ? null : await fetchSame(request, target, { url: new URL(known), name });
   if (remembered !== null) return remembered;
-  const server = await freshAddress(episode, { ...target, publicApiUrl });
-  const fresh = server !== null && isPlaylistAddress(link.url)
-    ? await playlistInPlace(server, target, episode)
-    : server;
+  const server = await freshUrl(episode, { ...target, publicApiUrl });
+  const fresh = server !== null && isPlaylistUrl(link.url) ? await playlistInPlace(server, target, episode) : server;
   if (fresh === null || fresh.href === link.url.href || fresh.href === moved) return gone;
   const again = await fetchSame(request, target, { url: fresh, name });
   if (again === null) return gone;
@@ -74,7 +72,7 @@ async function fetchSegment(
     if (first.ok) noteWitness(first.value.response, target, episode);
     return first;
   }
-  const fresh = publicApiUrl === null ? null : await freshAddress(episode, { ...target, publicApiUrl });
+  const fresh = publicApiUrl === null ? null : await freshUrl(episode, { ...target, publicApiUrl });
   const address = fresh === null ? null : await findMovedSegment(fresh, target, episode);
   if (address !== null && address.href !== link.url.href && address.href !== moved?.href) {
     const again = await fetchSource(request, { ...target, target: address });
@@ -91,14 +89,14 @@ async function fetchSegment(
 }
 
 /** The server's address as the public API knows it; a dead link's ranges come here one after the other, and ask it once. */
-async function freshAddress(
+async function freshUrl(
   episode: Episode,
   { options, invocation, publicApiUrl }: Target & { readonly publicApiUrl: string },
 ): Promise<URL | null> {
   const server = memoName(episode, "");
   const known = await recall<string>("answer", server);
   if (known !== null) return known === NO_ADDRESS ? null : new URL(known);
-  const fresh = await askForFreshAddress(episode, { ...options, publicApiUrl, keys: invocation.config.keys });
+  const fresh = await requestFreshUrl(episode, { ...options, publicApiUrl, keys: invocation.config.keys });
   invocation.context.waitUntil(remember("answer", server, fresh?.href ?? NO_ADDRESS, ANSWER_SECONDS));
   return fresh;
 }
@@ -109,7 +107,7 @@ async function fetchSame(
   target: Target,
   { url, name }: { readonly url: URL; readonly name: string },
 ): Promise<Result<Upstream, Problem> | null> {
-  if (!checkTarget(url.href, target.options.policy).ok) return null;
+  if (!checkUrl(url.href, target.options.policy).ok) return null;
   const upstream = await fetchSource(request, { ...target, target: url });
   if (!upstream.ok) return null;
   const { response } = upstream.value;
@@ -126,11 +124,11 @@ async function isContinuation(
   { link, name }: { readonly link: VerifiedLink; readonly name: string },
 ): Promise<boolean> {
   // A playlist is read whole: a player that asks for it starts anew.
-  if (isPlaylistAddress(link.url)) return true;
+  if (isPlaylistUrl(link.url)) return true;
   const mark = await recall<FileMark>("mark", name);
   // Nothing has been served yet that these bytes could be mixed with; but a playlist is no file, and its segment neither.
   if (mark === null) {
-    const isFile = kindOf({ response, url }, request, link.url) !== "playlist" && !isPlaylistAddress(url);
+    const isFile = kindOf({ response, url }, request, link.url) !== "playlist" && !isPlaylistUrl(url);
     return isFile && !request.headers.has("range") && response.status === 200;
   }
   const now = markOf(response);

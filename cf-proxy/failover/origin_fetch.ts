@@ -4,7 +4,7 @@ import type { VerifiedLink } from "../../core/link.ts";
 import { ok, type Result } from "../../core/result.ts";
 import type { Invocation } from "../invocation.ts";
 import { type HeaderRecord, sourceRequestHeaders } from "../http/headers.ts";
-import { isPlaylistAddress } from "../playlist/playlist.ts";
+import { isPlaylistUrl } from "../playlist/playlist.ts";
 import type { Problem } from "../http/problem.ts";
 import { fetchUpstream, type Upstream, type UpstreamOptions } from "../http/upstream.ts";
 
@@ -23,7 +23,7 @@ export async function fetchSource(
   const headers = sourceRequestHeaders({
     client: request.headers,
     context: link.context.headers,
-    whole: isPlaylistAddress(link.url),
+    whole: isPlaylistUrl(link.url),
   });
   // Several ranges come back in one body whose parts cannot be decrypted on the way.
   if (link.context.megaKey !== undefined && headers.range?.includes(",")) delete headers.range;

@@ -4,7 +4,7 @@
 // Runs on: workerd. Which lists a directory's segments stood in and what some of them look like is remembered (memo.ts).
 import { parsePlaylist, type Playlist } from "../../core/hls/playlist.ts";
 import { directoryCount, MAX_SCOPE_DIRECTORIES, type VerifiedLink } from "../../core/link.ts";
-import { checkTarget, MAX_TARGET_LENGTH } from "../../core/url_policy.ts";
+import { checkUrl, MAX_URL_LENGTH } from "../../core/url_policy.ts";
 import { ANSWER_SECONDS, type Episode, type FileMark, isSameFile, markOf, memoName } from "./api.ts";
 import { sourceRequestHeaders } from "../http/headers.ts";
 import {
@@ -74,7 +74,7 @@ export async function noteList(
   const noted: Noted = { list, base: base.href };
   waitUntil(remember("noted", name, noted, REMEMBER_SECONDS));
   if (list === MASTER) return;
-  const first = firstAddress(text);
+  const first = firstUrl(text);
   if (first === null || !URL.canParse(first, base.href)) return;
   const group = memoName(episode, groupOf(new URL(first, base)));
   await recall("lists", group);
@@ -85,9 +85,9 @@ export async function noteList(
 }
 
 /** The first line that names one; null where that is longer than any that is fetched. */
-function firstAddress(text: string): string | null {
+function firstUrl(text: string): string | null {
   const line = /(?:^|\n)([^#\s][^\n]*)/.exec(text)?.[1];
-  return line === undefined || line.length > MAX_TARGET_LENGTH ? null : line.trim();
+  return line === undefined || line.length > MAX_URL_LENGTH ? null : line.trim();
 }
 
 /** Keeps what the first files of a group look like. */
@@ -104,7 +104,7 @@ export function noteWitness(response: Response, { link, invocation }: Target, ep
 /** Where a segment of a list that has moved lies now, if this isolate knows. */
 export function movedSegment({ link, options }: Target, episode: Episode): URL | null {
   const address = moves.get(memoName(episode, groupOf(link.url)))?.names.get(nameOf(link.url));
-  const url = address === undefined ? null : checkTarget(address, options.policy);
+  const url = address === undefined ? null : checkUrl(address, options.policy);
   return url?.ok ? url.value : null;
 }
 
@@ -230,7 +230,7 @@ async function fetchFresh(
   address: string,
   { link, options, range }: Pick<Target, "link" | "options"> & { readonly range: string | null },
 ) {
-  const url = checkTarget(address, options.policy);
+  const url = checkUrl(address, options.policy);
   if (!url.ok) return null;
   const headers = sourceRequestHeaders({ client: new Headers(), context: link.context.headers, whole: true });
   if (range !== null) headers.range = range;

@@ -1,7 +1,7 @@
 // Fetches from a source: every redirect is looked at before it is followed, and only the wait for headers is bounded.
 // Runs on: workerd.
 import { err, ok, type Result } from "../../core/result.ts";
-import { checkTarget, type TargetPolicy } from "../../core/url_policy.ts";
+import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
 import type { HeaderRecord } from "./headers.ts";
 import type { Problem } from "./problem.ts";
 
@@ -22,7 +22,7 @@ export interface UpstreamRequest {
 }
 
 export interface UpstreamOptions {
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
   readonly headerTimeoutMs: number;
 }
 
@@ -43,7 +43,7 @@ export async function fetchUpstream(
     }
     const next = resolveLocation(location, url);
     if (next === null) return err(badGateway("bad_redirect", "the source redirected to something that is no address"));
-    const target = checkTarget(next, options.policy);
+    const target = checkUrl(next, options.policy);
     if (!target.ok) {
       return err({
         status: 403,

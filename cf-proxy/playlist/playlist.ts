@@ -1,7 +1,7 @@
 // Decides whether an answer is a playlist, and serves it rewritten. Also the JSON that playlists point at.
 // Runs on: workerd.
 import { looksLikePlaylist } from "../../core/hls/playlist.ts";
-import { rewriteAddress, type RewriteOptions, rewritePlaylist } from "../../core/hls/rewrite.ts";
+import { type RewriteOptions, rewritePlaylist, rewriteUrl } from "../../core/hls/rewrite.ts";
 import {
   directoryCount,
   MAX_SCOPE_DIRECTORIES,
@@ -12,7 +12,7 @@ import {
 } from "../../core/link.ts";
 import { parseContentRange } from "../../core/http/range.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import type { TargetPolicy } from "../../core/url_policy.ts";
+import type { UrlPolicy } from "../../core/url_policy.ts";
 import type { Invocation } from "../invocation.ts";
 import { COMMON_HEADERS, extension } from "../http/headers.ts";
 import { isOctetStream, isPlaylistType, mediaType, PLAYLIST_TYPE } from "../http/media_type.ts";
@@ -25,7 +25,7 @@ export const MAX_JSON_BYTES = 256 * 1024;
 const READ_BYTES = 256 * 1024;
 
 /** Whether the address alone says playlist: then no Range and no condition goes to the source. */
-export function isPlaylistAddress(url: URL): boolean {
+export function isPlaylistUrl(url: URL): boolean {
   const ending = extension(url);
   return ending === "m3u8" || ending === "m3u";
 }
@@ -37,11 +37,11 @@ export function kindOf(upstream: Upstream, request: Request, signed: URL): Kind 
   const { response, url } = upstream;
   if (response.status !== 200 && response.status !== 206) return "other";
   const type = mediaType(response.headers.get("content-type"));
-  if (isPlaylistType(type) || isPlaylistAddress(signed)) return "playlist";
+  if (isPlaylistType(type) || isPlaylistUrl(signed)) return "playlist";
   if (!isWhole(response) || (request.headers.has("range") && !/^bytes=0-$/.test(request.headers.get("range")!))) {
     return "other";
   }
-  const hinted = isPlaylistAddress(url) || /m3u8/i.test(signed.search);
+  const hinted = isPlaylistUrl(url) || /m3u8/i.test(signed.search);
   if (hinted) return "maybe";
   if (type === "application/json") return isSmall(response) ? "json" : "other";
   const mute = type === "" || isOctetStream(type) || type === "text/plain";
@@ -69,7 +69,7 @@ export interface RewriteContext {
   readonly request: Request;
   readonly link: VerifiedLink;
   readonly keys: SigningKeys;
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
   readonly invocation: Invocation;
 }
 
@@ -107,13 +107,13 @@ export async function jsonAnswer(text: string, url: URL, context: RewriteContext
   if (json !== null && Array.isArray(json.ASSETS)) {
     const assets = json.ASSETS.slice(0, 100);
     const rewritten = assets.map(async (asset: { readonly URI?: unknown } | null) =>
-      typeof asset?.URI === "string" ? { ...asset, URI: await rewriteAddress(asset.URI, options) } : asset
+      typeof asset?.URI === "string" ? { ...asset, URI: await rewriteUrl(asset.URI, options) } : asset
     );
     return textAnswer(JSON.stringify({ ...json, ASSETS: await Promise.all(rewritten) }), "application/json");
   }
   if (json !== null && Array.isArray(json["PATHWAY-PRIORITY"])) {
     const reload = json["RELOAD-URI"];
-    if (typeof reload === "string") json["RELOAD-URI"] = await rewriteAddress(reload, options);
+    if (typeof reload === "string") json["RELOAD-URI"] = await rewriteUrl(reload, options);
     // A clone is made by replacing host and parameters in the playlist's addresses, which are ours now.
     delete json["PATHWAY-CLONES"];
     return textAnswer(JSON.stringify(json), "application/json");

@@ -3,7 +3,7 @@
 import { type LinkError, type VerifiedLink, verifyLink } from "../../core/link.ts";
 import { parseRange } from "../../core/http/range.ts";
 import { ok, type Result } from "../../core/result.ts";
-import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../../core/url_policy.ts";
+import { checkUrl, MAX_URL_LENGTH, type UrlPolicy } from "../../core/url_policy.ts";
 import type { Invocation } from "../invocation.ts";
 import { archivedFileOf, fetchArchived } from "../archive/archive.ts";
 import type { Config } from "../env.ts";
@@ -143,12 +143,12 @@ function isPage(response: Response): boolean {
   return response.status < 300 && isActive(mediaType(response.headers.get("content-type")));
 }
 
-function checkAddress(address: string | null, policy: TargetPolicy): Problem | null {
+function checkAddress(address: string | null, policy: UrlPolicy): Problem | null {
   if (address === null || address === "") {
     return { status: 400, code: "missing_url", detail: "the parameter url is missing" };
   }
-  if (address.length > MAX_TARGET_LENGTH) return { status: 414, code: "too_long", detail: "the address is too long" };
-  const target = checkTarget(address, policy);
+  if (address.length > MAX_URL_LENGTH) return { status: 414, code: "too_long", detail: "the address is too long" };
+  const target = checkUrl(address, policy);
   if (target.ok) return null;
   const { code, reason } = target.error;
   return { status: code === "invalid_input" ? 400 : 403, code, detail: `the address is refused: ${reason}` };
@@ -171,7 +171,7 @@ function linkProblem(code: LinkError): Problem {
 }
 
 /** What the Worker may fetch. A development origin counts only when the Worker itself is asked on this machine. */
-function targetPolicy(requestUrl: URL, config: Config, { archive }: { archive: boolean }): TargetPolicy {
+function targetPolicy(requestUrl: URL, config: Config, { archive }: { archive: boolean }): UrlPolicy {
   const loopback = ["127.0.0.1", "[::1]", "localhost"].includes(requestUrl.hostname);
   return {
     ownHosts: [requestUrl.host],

@@ -19,7 +19,7 @@ import {
 import { type ShapeRewriter, shapeRewriter } from "./shape.ts";
 import { hasEncodedSeparator } from "../link.ts";
 import { err, ok, type Result } from "../result.ts";
-import { checkTarget, MAX_TARGET_LENGTH, type TargetPolicy } from "../url_policy.ts";
+import { checkUrl, MAX_URL_LENGTH, type UrlPolicy } from "../url_policy.ts";
 
 /** A signature costs ten microseconds. Segments at another origin's root have one each: enough for a film's. */
 const MAX_SIGNATURES = 2000;
@@ -45,7 +45,7 @@ export interface RewriteOptions {
   readonly base: URL;
   /** `https://worker.test/proxy`: links begin with it. Lines that already do stay as they are. */
   readonly proxyUrl: string;
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
   /** The link that the playlist was asked for with. Children in its scope reuse its tail. */
   readonly parent: { readonly scope: string | null; readonly tail: string };
   /** Variables that the master playlist handed down in the link. */
@@ -72,7 +72,7 @@ export async function rewritePlaylist(text: string, options: RewriteOptions): Pr
 }
 
 /** The link for one address, as rewritePlaylist would write it: for the JSON that playlists point at. */
-export async function rewriteAddress(uri: string, options: RewriteOptions): Promise<string> {
+export async function rewriteUrl(uri: string, options: RewriteOptions): Promise<string> {
   const plan = new Plan("", options);
   plan.link(uri);
   const result = await plan.finish();
@@ -333,7 +333,7 @@ class Plan {
     if (uri.startsWith(this.#ownHead)) return this.#push(escapeQuote(uri));
     const resolved = this.#resolver.resolve(uri);
     if (resolved === null) {
-      const shown = uri.length > MAX_TARGET_LENGTH ? "" : encodeURIComponent(uri.toWellFormed());
+      const shown = uri.length > MAX_URL_LENGTH ? "" : encodeURIComponent(uri.toWellFormed());
       return this.#push(this.#unsignedHead + shown);
     }
     if ("other" in resolved) return this.#push(this.#foreign(resolved.other));
@@ -366,7 +366,7 @@ class Plan {
   #place(href: string): Place {
     const { policy, parent } = this.#options;
     const encoded = encodeURIComponent(href);
-    const allowed = href.length <= MAX_TARGET_LENGTH &&
+    const allowed = href.length <= MAX_URL_LENGTH &&
       this.#isAllowed(href.slice(0, href.indexOf("/", 8) + 1), policy);
     const hides = hasEncodedSeparator(href);
     const inScope = parent.scope !== null && href.startsWith(parent.scope) && !hides;
@@ -375,9 +375,9 @@ class Plan {
   }
 
   /** The policy is about origins: a directory's path, as the URL parser writes it, changes nothing. */
-  #isAllowed(origin: string, policy: TargetPolicy): boolean {
+  #isAllowed(origin: string, policy: UrlPolicy): boolean {
     let allowed = this.#origins.get(origin);
-    if (allowed === undefined) this.#origins.set(origin, allowed = checkTarget(origin, policy).ok);
+    if (allowed === undefined) this.#origins.set(origin, allowed = checkUrl(origin, policy).ok);
     return allowed;
   }
 

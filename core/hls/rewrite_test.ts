@@ -4,7 +4,7 @@ import { parsePlaylist } from "./playlist.ts";
 import { type RewriteOptions, rewritePlaylist } from "./rewrite.ts";
 import { directoryCount, parseSigningKeys, sealContext, signTail, type VerifiedLink, verifyLink } from "../link.ts";
 import { unwrap } from "../result.ts";
-import { checkTarget } from "../url_policy.ts";
+import { checkUrl } from "../url_policy.ts";
 
 const keys = unwrap(parseSigningKeys(`k1:${"A".repeat(43)}`));
 const PROXY = "https://worker.test/proxy";
@@ -111,7 +111,7 @@ Deno.test("rewritePlaylist: every signed child verifies for its own address, exp
         const target = url.searchParams.get("url");
         if (!url.searchParams.has("sig")) {
           if (target === null) continue;
-          assert.equal(checkTarget(target, { ownHosts: ["worker.test"] }).ok, false, target);
+          assert.equal(checkUrl(target, { ownHosts: ["worker.test"] }).ok, false, target);
           continue;
         }
         const link = unwrap(await verifyLink(url, keys, 0));

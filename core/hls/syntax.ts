@@ -2,12 +2,12 @@
 // Example: parseAttributes('METHOD=AES-128,URI="k?a,b=c"') → METHOD: AES-128, URI: k?a,b=c
 // RFC 8216bis (draft-pantos-hls-rfc8216bis). Runs on: Deno, workerd. Everything here is linear in its input.
 import { err, ok, type Result } from "../result.ts";
-import { MAX_TARGET_LENGTH } from "../url_policy.ts";
+import { MAX_URL_LENGTH } from "../url_policy.ts";
 
 const VARIABLE_NAME = /^[A-Za-z0-9_-]{1,128}$/;
 const MAX_VARIABLES = 256;
 const MAX_VALUE_LENGTH = 4096;
-const MAX_EXPANDED_LINE_LENGTH = MAX_TARGET_LENGTH;
+const MAX_EXPANDED_LINE_LENGTH = MAX_URL_LENGTH;
 /** All expanded lines of a playlist together: 10,000 segments with a token of 800 characters each. */
 const MAX_EXPANDED_LENGTH = 8 * 1024 * 1024;
 const MAX_REFERENCES = 40_000;
@@ -237,7 +237,7 @@ export function createResolver<D extends Directory>(base: URL, make: (href: stri
     resolve(uri) {
       if (isExhausted()) return null;
       // Inline data may be long; nothing is fetched for it.
-      if (uri.length > MAX_TARGET_LENGTH && !/^data:/i.test(uri)) return null;
+      if (uri.length > MAX_URL_LENGTH && !/^data:/i.test(uri)) return null;
       const question = uri.indexOf("?");
       const slash = uri.lastIndexOf("/", question === -1 ? uri.length : question);
       const rest = uri.slice(slash + 1);

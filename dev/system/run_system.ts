@@ -36,7 +36,7 @@ export async function runUntilInterrupted(
   const started = await Promise.race([startSystem({ ...options, log }), interrupted.promise]);
   if (started === null) Deno.exit(130); // half started: the guard ends what there is
   await using system = started;
-  printAddresses(system, { seconds: (performance.now() - startedAt) / 1000 });
+  printUrls(system, { seconds: (performance.now() - startedAt) / 1000 });
   archiveDemoEpisode(system, (line) => log("dev", line));
   const failure = await Promise.race([interrupted.promise, system.failed]);
   if (failure) throw failure;
@@ -52,7 +52,7 @@ export async function removeDataFolder(dir: string): Promise<void> {
   for (const path of [home.dir, dir]) await Deno.remove(path, { recursive: true }).catch(ignoreMissing);
 }
 
-function printAddresses(system: RunningSystem, options: { seconds: number }): void {
+function printUrls(system: RunningSystem, options: { seconds: number }): void {
   const { urls, keys } = system;
   const rows = [
     ["episode", urls.episode],

@@ -39,7 +39,7 @@ export function createClientAddress(
   if (ignored !== null) warn("client_address:header:ignored", ignored);
   return (headers, connection) => {
     for (const name of names) {
-      const address = lastAddress(headers.get(name) ?? "");
+      const address = lastUrl(headers.get(name) ?? "");
       if (address !== null) return address;
       if (hasWarned || name === APPENDED) continue;
       hasWarned = true;
@@ -50,7 +50,7 @@ export function createClientAddress(
 }
 
 /** A client can write the entries before the last, which the edge appends. Also reads Forwarded (RFC 7239). */
-function lastAddress(text: string): string | null {
+function lastUrl(text: string): string | null {
   const entry = text.split(",").at(-1)!;
   const forwarded = /(?:^|;)\s*for=("[^"]*"|[^;\s]*)/i.exec(entry)?.[1];
   const node = (forwarded ?? entry).trim().replace(/^"|"$/g, "");

@@ -9,13 +9,13 @@ import {
   supabaseEnvSchema,
 } from "../_shared/supabase_env.ts";
 import { z } from "zod";
-import type { TargetPolicy } from "../../core/url_policy.ts";
+import type { UrlPolicy } from "../../core/url_policy.ts";
 
 export interface ArchiveEnv {
   readonly supabaseUrl: string;
   readonly serviceKeys: readonly [string, ...string[]];
   /** Where the catalogue's addresses may be: what the streaming function, the runner and the proxy are told, too. */
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
 }
 
 const variables = z.object({ DEV_ALLOWED_ORIGINS: allowedOriginsSchema, EXTRA_PORTS: extraPortsSchema });

@@ -3,7 +3,7 @@
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
-import type { TargetPolicy } from "../../core/url_policy.ts";
+import type { UrlPolicy } from "../../core/url_policy.ts";
 import { parseCatalogueText } from "../../sources/catalogue/text.ts";
 import { parseProviderText } from "../../sources/providers/text.ts";
 import { isOperator } from "../_shared/operator_key.ts";
@@ -34,7 +34,7 @@ export interface ArchiveAppTools {
   readonly operatorKeys: readonly string[];
   readonly health: HealthCheck;
   /** Where the catalogue's addresses may be. */
-  readonly policy?: TargetPolicy;
+  readonly policy?: UrlPolicy;
   readonly onError: (event: "request:failed", error: unknown, requestId: string) => void;
 }
 

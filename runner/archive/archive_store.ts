@@ -187,7 +187,7 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
     },
 
     /** What the id on a target, or its absence, says of the target. */
-    async checkTarget(target: string, id: string | null) {
+    async checkUrl(target: string, id: string | null) {
       return targetVerdict.parse(await call("check_storage_target", { target, id }));
     },
 

@@ -28,7 +28,7 @@ export interface IdentifiedTarget extends StorageTarget {
   initialise(options?: { signal?: AbortSignal }): Promise<void>;
 }
 
-export type IdentityStore = Pick<ArchiveStore, "checkTarget" | "registerTarget">;
+export type IdentityStore = Pick<ArchiveStore, "checkUrl" | "registerTarget">;
 
 export function identified(
   target: StorageTarget,
@@ -49,7 +49,7 @@ export function identified(
     if (!atOnce && target.kind !== "folder" && now() - seenAt < REMEMBERED_MS) return "known";
     const id = await readId({ signal });
     // What was known stays known while the database is away.
-    const verdict = id !== null && id === knownId ? "known" : await asked(() => store.checkTarget(target.name, id));
+    const verdict = id !== null && id === knownId ? "known" : await asked(() => store.checkUrl(target.name, id));
     if (verdict === "new") return verdict;
     if (verdict !== "known") throw stranger(target, WHY[verdict]);
     knownId = id;

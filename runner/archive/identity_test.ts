@@ -171,7 +171,7 @@ Deno.test("a new target that two runners meet at once → one identity, and both
 Deno.test("a database that is away → what is known stays known, a new process cannot put", async () => {
   await using test = await createFolderRig(1);
   const away = () => Promise.reject(new Error("connection refused"));
-  Object.assign(test.rig.store, { checkTarget: away, registerTarget: away });
+  Object.assign(test.rig.store, { checkUrl: away, registerTarget: away });
   const file = await stageFile((await test.rig.test.file("2.mp4", SIZE, 2)).path);
   const address = test.folder.address({ ...ADDRESSED, episode: 2 });
   const slots = createSlots(6);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createStorageRig, KEY, SIZE } from "../../dev/testing/storage_fixture.ts";
 import { createDiskBudget } from "../work_dir/disk_budget.ts";
 import { openRepairDir } from "../work_dir/work_dir.ts";
-import { EXTRA_ENDINGS, extraAddress } from "../targets/extras.ts";
+import { EXTRA_ENDINGS, extraLocation } from "../targets/extras.ts";
 import { createHealthBook, probeTargets } from "./health.ts";
 import { startMaintenance } from "./maintenance.ts";
 import { repairOnce } from "./repair.ts";
@@ -42,13 +42,13 @@ Deno.test("repair after an account was added → the pictures beside an archive 
   const picture = `${bench.test.dir}/work/picture`;
   for (const ending of EXTRA_ENDINGS) {
     await Deno.writeTextFile(picture, `the picture ${ending}`);
-    await alice.put(await stageSmall(picture), extraAddress(alice.address(ADDRESSED), ending), { slots });
+    await alice.put(await stageSmall(picture), extraLocation(alice.address(ADDRESSED), ending), { slots });
   }
   await bench.store.planRepairs([bob.name, folder.name]);
   assert.equal((await repairOnce(bench.tools(all))).verified, 2);
   for (const target of all) {
     for (const ending of EXTRA_ENDINGS) {
-      const stored = await new Response(await target.read(extraAddress(target.address(ADDRESSED), ending))).text();
+      const stored = await new Response(await target.read(extraLocation(target.address(ADDRESSED), ending))).text();
       assert.equal(stored, `the picture ${ending}`, target.name);
     }
   }
@@ -60,7 +60,7 @@ Deno.test("repair after an account was added → the pictures beside an archive 
   assert.deepEqual(lines, ["1 jobs and their rows removed, 12 files removed"]);
   for (const target of all) {
     for (const ending of EXTRA_ENDINGS) {
-      assert.equal(await target.find(extraAddress(target.address(ADDRESSED), ending)), null, target.name);
+      assert.equal(await target.find(extraLocation(target.address(ADDRESSED), ending)), null, target.name);
     }
   }
   assert.equal(bench.test.hub.usedBytes("alice"), 0);
@@ -73,7 +73,7 @@ Deno.test("takedown of an archive under an earlier prefix → its copies and pic
   const [alice] = earlier;
   const picture = `${bench.test.dir}/work/picture`;
   await Deno.writeTextFile(picture, "a picture");
-  const address = extraAddress(alice!.address(ADDRESSED), ".poster.jpg");
+  const address = extraLocation(alice!.address(ADDRESSED), ".poster.jpg");
   await alice!.put(await stageSmall(picture), address, { slots: createSlots(6) });
   const tools = { ...bench.tools(bench.targets(1)), print: () => {} };
   assert.equal(await runStorageTask(["takedown", "55825"], tools), 0);

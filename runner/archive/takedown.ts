@@ -2,7 +2,7 @@
 // Can be repeated: what lies at the title's addresses is removed whether rows still name it or not, and a target where something may
 // be left is remembered in the database, also when it is not configured any more. Runs on: Deno.
 
-import type { ArchiveAddress } from "../../core/archive_location.ts";
+import type { ArchiveLocation } from "../../core/archive_location.ts";
 import { redactText } from "../../core/redact.ts";
 import type { ArchiveStore } from "./archive_store.ts";
 import { removeWithExtras } from "../targets/extras.ts";
@@ -28,7 +28,7 @@ export async function takeDown(
       files += await target.removeTitle(title, { signal });
       // Copies under an earlier name (another prefix) are removed by the address their rows had.
       const { repo, directory } = directoryOf(target, title);
-      const elsewhere = (copy: ArchiveAddress) => copy.repo !== repo || !copy.path.startsWith(directory);
+      const elsewhere = (copy: ArchiveLocation) => copy.repo !== repo || !copy.path.startsWith(directory);
       for (const address of copies.filter((copy) => copy.target === target.name && elsewhere(copy))) {
         if (await removeWithExtras({ target, address }, { signal }) === "removed") files++;
       }

@@ -13,7 +13,7 @@ import {
   type Variant,
 } from "../../core/hls/playlist.ts";
 import { redactUrl } from "../../core/redact.ts";
-import { checkTarget } from "../../core/url_policy.ts";
+import { checkUrl } from "../../core/url_policy.ts";
 import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";
 
 export const MAX_PLAYLIST_BYTES = 8 * 1024 * 1024;
@@ -187,7 +187,7 @@ function checkKey(key: Segment["key"]): void {
 function checkAddress(url: string, options: MediaRequest, checked: Set<string>): void {
   if (checked.has(url)) return;
   checked.add(url);
-  const target = checkTarget(url, options.policy);
+  const target = checkUrl(url, options.policy);
   if (target.ok) return;
   throw new KeepstreamError("policy_denied", `the playlist names ${redactUrl(url)}: ${target.error.reason}`);
 }

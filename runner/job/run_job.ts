@@ -4,7 +4,7 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { fileKey } from "../../core/file_key.ts";
-import type { TargetPolicy } from "../../core/url_policy.ts";
+import type { UrlPolicy } from "../../core/url_policy.ts";
 import type { Events } from "../events.ts";
 import { Cancelled } from "./stop_reasons.ts";
 import { type Job, LeaseLost, type Queue, QueueRefusal, QueueUnavailable, type ReplicaRow } from "../queue/queue.ts";
@@ -34,7 +34,7 @@ export type JobTools = {
   readonly queue: Queue;
   readonly events: Events;
   readonly proxy: ForwardProxy;
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
   readonly disk: DiskBudget;
   readonly workDir: string;
   readonly fileSalt: string;

@@ -1,5 +1,5 @@
 /** What every way of fetching a source is handed, and the media request made of it. Runs on: Deno. */
-import type { TargetPolicy } from "../../core/url_policy.ts";
+import type { UrlPolicy } from "../../core/url_policy.ts";
 import { type Resolved, resolveServer } from "../../sources/resolvers/index.ts";
 import { parseMegaLink } from "../../sources/resolvers/mega.ts";
 import { solveMegaChallenge } from "../download/mega_proof.ts";
@@ -33,7 +33,7 @@ export type SourceTools = {
   readonly dir: JobDir;
   readonly line: Line;
   readonly fetch: Fetch;
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
   readonly signal: AbortSignal;
   readonly progress: Progress;
   readonly reservation: Reservation;

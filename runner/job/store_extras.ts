@@ -1,7 +1,7 @@
 /** Puts poster and sprite sheet beside every copy of the archive. The episode is served with or without. Runs on: Deno. */
 import { redactText } from "../../core/redact.ts";
 import { type Extra, makeExtras } from "../media/extras.ts";
-import { extraAddress } from "../targets/extras.ts";
+import { extraLocation } from "../targets/extras.ts";
 import { stageSmall } from "../transfer/staged_file.ts";
 import type { Archive, PutOptions, StorageTarget } from "../targets/target.ts";
 
@@ -30,7 +30,7 @@ export async function storeExtras(
   await Promise.all(targets.map(async (target) => {
     try {
       for (const { ending, file } of staged) {
-        await target.put(file, extraAddress(target.address(archive), ending), options.put(target));
+        await target.put(file, extraLocation(target.address(archive), ending), options.put(target));
       }
     } catch (error) {
       tell(error);

@@ -3,7 +3,7 @@
  * answer "public" for the check and "private" for the connection. Runs on: Deno.
  */
 import { lookup as lookupAll } from "node:dns/promises";
-import { checkTarget, isPrivateAddress, type TargetPolicy } from "../../core/url_policy.ts";
+import { checkUrl, isPrivateAddress, type UrlPolicy } from "../../core/url_policy.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -24,13 +24,13 @@ export async function systemLookup(hostname: string): Promise<readonly string[]>
  */
 export async function dial(
   target: string,
-  options: { policy: TargetPolicy; lookup: Lookup; connect?: typeof Deno.connect },
+  options: { policy: UrlPolicy; lookup: Lookup; connect?: typeof Deno.connect },
 ): Promise<Deno.TcpConn> {
-  const checked = checkTarget(target, options.policy);
+  const checked = checkUrl(target, options.policy);
   if (!checked.ok) throw new DialRefused(checked.error.reason);
   const url = checked.value;
   const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
-  const addresses = await checkedAddresses(url, options);
+  const addresses = await checkedUrls(url, options);
   let failure: unknown;
   for (const hostname of addresses) {
     try {
@@ -42,9 +42,9 @@ export async function dial(
   throw failure ?? new Deno.errors.NotFound("the host name has no address");
 }
 
-async function checkedAddresses(
+async function checkedUrls(
   url: URL,
-  options: { policy: TargetPolicy; lookup: Lookup },
+  options: { policy: UrlPolicy; lookup: Lookup },
 ): Promise<readonly string[]> {
   const host = url.hostname.replace(/^\[|\]$/g, "").replace(/\.$/, "");
   if (options.policy.allowedOrigins?.includes(url.origin)) return [host];

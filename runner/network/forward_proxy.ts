@@ -3,7 +3,7 @@
  * addresses, dials what it checked and counts bytes against the job's quota. aria2c and our own fetch both go through it.
  * Example: `const line = proxy.openLine({ policy, maxBytes })`; `fetch(url, { client: line.client })`. Runs on: Deno.
  */
-import type { TargetPolicy } from "../../core/url_policy.ts";
+import type { UrlPolicy } from "../../core/url_policy.ts";
 import { ByteSocket } from "./byte_socket.ts";
 import { dial, DialRefused, type Lookup, systemLookup } from "./dial.ts";
 import { parseRequestHead, parseResponseHead, type RequestHead, type ResponseHead } from "./http_head.ts";
@@ -29,12 +29,12 @@ export type Line = {
 
 export type ForwardProxy = AsyncDisposable & {
   readonly port: number;
-  readonly openLine: (options: { policy: TargetPolicy; maxBytes: number }) => Line;
+  readonly openLine: (options: { policy: UrlPolicy; maxBytes: number }) => Line;
 };
 
 type LineState = {
   readonly password: string;
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
   readonly maxBytes: number;
   readonly sockets: Set<ByteSocket>;
   received: number;
@@ -49,7 +49,7 @@ export function startForwardProxy(options: { lookup?: Lookup; connect?: typeof D
   const sockets = new Set<ByteSocket>();
   const serving = acceptAll();
 
-  function openLine(request: { policy: TargetPolicy; maxBytes: number }): Line {
+  function openLine(request: { policy: UrlPolicy; maxBytes: number }): Line {
     const username = `job-${crypto.randomUUID().slice(0, 8)}`;
     const state: LineState = {
       ...request,

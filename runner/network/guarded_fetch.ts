@@ -4,7 +4,7 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactUrl } from "../../core/redact.ts";
-import { checkTarget, type TargetPolicy } from "../../core/url_policy.ts";
+import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
 import type { Line } from "./forward_proxy.ts";
 
 const MAX_REDIRECTS = 5;
@@ -35,7 +35,7 @@ export function throwRefusal(line: Line): void {
 
 export type MediaRequest = {
   readonly fetch: Fetch;
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
   readonly headers: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
   readonly range?: { readonly start: number; readonly end: number } | undefined;
@@ -50,7 +50,7 @@ export type MediaResponse = { readonly response: Response; readonly url: string 
 export async function openMedia(address: string, request: MediaRequest): Promise<MediaResponse> {
   let url = address;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
-    const target = checkTarget(url, request.policy);
+    const target = checkUrl(url, request.policy);
     if (!target.ok) {
       throw new KeepstreamError(target.error.code, `${redactUrl(url)} is refused: ${target.error.reason}`);
     }

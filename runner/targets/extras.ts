@@ -1,7 +1,7 @@
 // The small files beside an archive (poster, sprite sheet and its index): where they lie, and how they get to where a copy was made
 // without them. A copy is a copy with or without. Runs on: Deno.
 
-import type { ArchiveAddress } from "../../core/archive_location.ts";
+import type { ArchiveLocation } from "../../core/archive_location.ts";
 import { readAll } from "../transfer/retry.ts";
 import type { Slots } from "../transfer/slots.ts";
 import { stageSmall } from "../transfer/staged_file.ts";
@@ -12,7 +12,7 @@ export type ExtraEnding = typeof EXTRA_ENDINGS[number];
 
 const MAX_EXTRA_BYTES = 4 * 1024 * 1024;
 
-export function extraAddress(address: ArchiveAddress, ending: ExtraEnding): ArchiveAddress {
+export function extraLocation(address: ArchiveLocation, ending: ExtraEnding): ArchiveLocation {
   return { ...address, path: address.path.replace(/\.mp4$/, ending) };
 }
 
@@ -23,7 +23,7 @@ export function contentTypeOf(path: string): string {
 
 interface Place {
   readonly target: StorageTarget;
-  readonly address: ArchiveAddress;
+  readonly address: ArchiveLocation;
 }
 
 /** Brings what one of the sources has, and the place has not, to the place. */
@@ -39,13 +39,13 @@ export async function copyExtras(
   },
 ): Promise<void> {
   for (const ending of EXTRA_ENDINGS) {
-    const there = extraAddress(to.address, ending);
+    const there = extraLocation(to.address, ending);
     if (await to.target.find(there, options)) continue;
     const source = await firstThatHas(sources, ending, options);
     if (source === null) return; // they are made together, in this order
     const path = await Deno.makeTempFile({ dir: options.dir, suffix: ending });
     try {
-      const body = await source.target.read(extraAddress(source.address, ending), options);
+      const body = await source.target.read(extraLocation(source.address, ending), options);
       await Deno.writeFile(path, (await readAll(body, MAX_EXTRA_BYTES)).stream());
       await to.target.put(await stageSmall(path), there, options);
     } finally {
@@ -60,7 +60,7 @@ async function firstThatHas(
   options: { signal?: AbortSignal },
 ): Promise<Place | null> {
   for (const source of sources) {
-    const found = await source.target.find(extraAddress(source.address, ending), options);
+    const found = await source.target.find(extraLocation(source.address, ending), options);
     if (found && found.sizeBytes <= MAX_EXTRA_BYTES) return source;
   }
   return null;
@@ -71,6 +71,6 @@ export async function removeWithExtras(
   { target, address }: Place,
   options: { signal?: AbortSignal },
 ): Promise<"removed" | "absent"> {
-  for (const ending of EXTRA_ENDINGS) await target.remove(extraAddress(address, ending), options);
+  for (const ending of EXTRA_ENDINGS) await target.remove(extraLocation(address, ending), options);
   return await target.remove(address, options);
 }

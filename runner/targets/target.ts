@@ -1,7 +1,7 @@
 // A storage target: one account, bucket or folder that keeps copies of archived episodes.
 // Example: `await target.put(file, target.address({ malId: 55825, episode: 1, fileKey }), { signal, slots })`. Runs on: Deno.
 
-import type { ArchiveAddress } from "../../core/archive_location.ts";
+import type { ArchiveLocation } from "../../core/archive_location.ts";
 import type { Slots } from "../transfer/slots.ts";
 import type { StagedFile } from "../transfer/staged_file.ts";
 import { StorageError } from "../transfer/storage_error.ts";
@@ -66,17 +66,17 @@ export interface StorageTarget {
   readonly kind: "hub" | "s3" | "folder";
   /** 1…N, the place in the configuration. */
   readonly account: number;
-  address(archive: Archive): ArchiveAddress;
+  address(archive: Archive): ArchiveLocation;
   /** Stores the file unless it is there already, and returns once the target has confirmed it. */
-  put(file: StagedFile, address: ArchiveAddress, options: PutOptions): Promise<StoredCopy>;
+  put(file: StagedFile, address: ArchiveLocation, options: PutOptions): Promise<StoredCopy>;
   /** What the target says lies at the address, without reading it. */
-  find(address: ArchiveAddress, options?: { signal?: AbortSignal }): Promise<FoundCopy | null>;
+  find(address: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<FoundCopy | null>;
   /** What to record of a copy that `find` has seen. */
-  copyAt(address: ArchiveAddress, found: FoundCopy & { sha256: string }): StoredCopy;
+  copyAt(address: ArchiveLocation, found: FoundCopy & { sha256: string }): StoredCopy;
   /** The stored bytes. */
-  read(address: ArchiveAddress, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
+  read(address: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
   /** Removes the file and everything that still holds its bytes. */
-  remove(address: ArchiveAddress, options?: { signal?: AbortSignal }): Promise<"removed" | "absent">;
+  remove(address: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<"removed" | "absent">;
   /** Removes every file of a title, or of one of its episodes, whatever its name; returns how many there were. */
   removeTitle(title: Title, options?: { signal?: AbortSignal }): Promise<number>;
   /** The text of the identity file (marker.ts); null when there is none, or nothing to hold one. */
@@ -94,7 +94,7 @@ export function directoryOf(target: StorageTarget, title: Title): { repo: string
 }
 
 /** Throws for an address that does not lie below its owner: rows are believed in what they name, not in where it leads. */
-export function assertInside(address: ArchiveAddress, owner: string): void {
+export function assertInside(address: ArchiveLocation, owner: string): void {
   const [first, name = "", ...rest] = address.repo.split("/");
   const repoIsPlain = first === owner && rest.length === 0 && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name);
   // deno-lint-ignore no-control-regex -- what no file is called

@@ -4,12 +4,12 @@
 import { z } from "zod";
 import { parseHttpUrl } from "../../core/http_url.ts";
 import { declaredRights } from "../../core/rights.ts";
-import { checkTarget, type TargetPolicy } from "../../core/url_policy.ts";
+import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
 import { subtitleSchema } from "../source_list.ts";
 
 export const MAX_CATALOGUE_ENTRIES = 5_000;
 
-const webAddress = z.url({ protocol: /^https?$/, message: "must be an http or https address", abort: true }).max(4096)
+const httpUrl = z.url({ protocol: /^https?$/, message: "must be an http or https address", abort: true }).max(4096)
   .refine(
     (text) => parseHttpUrl(text) !== null && !text.includes(" "),
     "must not hold blanks, control characters or user information",
@@ -23,11 +23,11 @@ export const catalogueEntrySchema = z.strictObject({
   title: z.string().max(500).nullish(),
   rights: z.string().max(500).nullish().transform(declaredRights),
   sources: z.array(z.strictObject({
-    url: webAddress,
+    url: httpUrl,
     resolution: resolution.nullish(),
     kind: z.string().regex(/^[a-z0-9_-]{1,20}$/).nullish(),
     label: z.string().max(80).nullish(),
-    subtitles: z.array(subtitleSchema.extend({ url: webAddress })).max(50).nullish(),
+    subtitles: z.array(subtitleSchema.extend({ url: httpUrl })).max(50).nullish(),
   })).min(1).max(40),
 });
 
@@ -48,7 +48,7 @@ export type CheckedCatalogue =
 /** Checks a whole list; every bad entry is reported, not the first alone. */
 export function checkCatalogue(
   list: unknown,
-  { maxEntries = MAX_CATALOGUE_ENTRIES, policy = {} }: { maxEntries?: number | undefined; policy?: TargetPolicy } = {},
+  { maxEntries = MAX_CATALOGUE_ENTRIES, policy = {} }: { maxEntries?: number | undefined; policy?: UrlPolicy } = {},
 ): CheckedCatalogue {
   if (!Array.isArray(list)) return refused("the catalogue must be a JSON array of entries");
   if (list.length > maxEntries) return refused(`at most ${maxEntries} entries at once`);
@@ -67,21 +67,21 @@ export function checkCatalogue(
     const name = `${parsed.data.mal_id}/${parsed.data.episode}`;
     if (seen.has(name)) problems.push({ index, source: null, reasons: [`title ${name} stands in the list twice`] });
     seen.add(name);
-    problems.push(...refusedAddresses(parsed.data, policy).map((refusal) => ({ index, ...refusal })));
+    problems.push(...refusedUrls(parsed.data, policy).map((refusal) => ({ index, ...refusal })));
     values.push(parsed.data);
   }
   return problems.length === 0 ? { ok: true, value: values } : { ok: false, error: problems };
 }
 
 /** The addresses of an entry that neither functions, runner nor proxy would fetch. */
-function refusedAddresses({ sources }: CatalogueListEntry, policy: TargetPolicy): Omit<CatalogueProblem, "index">[] {
+function refusedUrls({ sources }: CatalogueListEntry, policy: UrlPolicy): Omit<CatalogueProblem, "index">[] {
   return sources.flatMap(({ url, subtitles }, source) => {
     const places = [
       { path: `sources.${source}.url`, url },
       ...(subtitles ?? []).map(({ url }, at) => ({ path: `sources.${source}.subtitles.${at}.url`, url })),
     ];
     return places.flatMap(({ path, url }) => {
-      const checked = checkTarget(url, policy);
+      const checked = checkUrl(url, policy);
       if (checked.ok) return [];
       const { origin } = new URL(url);
       const advice = checked.error.reason.startsWith("port ")

@@ -3,7 +3,7 @@
 // separated by semicolons or tabs.
 // Example: "mal_id,episode,url\n55825,1,https://own.example/ep1.mp4". Runs on: Deno, edge runtime.
 import { parse } from "csv-parse/sync";
-import type { TargetPolicy } from "../../core/url_policy.ts";
+import type { UrlPolicy } from "../../core/url_policy.ts";
 import { type CatalogueListEntry, checkCatalogue } from "./entry.ts";
 import { entryLines, syntaxProblem, withoutByteOrderMark } from "./entry_lines.ts";
 
@@ -20,7 +20,7 @@ export interface CatalogueTextOptions {
   /** 5,000 when left out: what one call of the operator function takes. */
   readonly maxEntries?: number;
   /** Where the system may fetch from; an entry that is elsewhere would be answered, and then neither play nor be archived. */
-  readonly policy?: TargetPolicy;
+  readonly policy?: UrlPolicy;
 }
 
 export function parseCatalogueText(

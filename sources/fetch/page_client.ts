@@ -1,7 +1,7 @@
 // Reads a page politely and within limits: redirects re-checked hop by hop, a cap on the bytes, a bounded number of tries,
 // a few requests at a time per host. Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
 import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
-import { checkTarget, type TargetPolicy } from "../../core/url_policy.ts";
+import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
 import type { HostGate } from "./per_host_limiter.ts";
 import { type HtmlDocument, parseHtml } from "../page/html.ts";
 import { createParseBudget, MAX_PARSED_PAGE_BYTES, type ParseBudget } from "../page/parse_budget.ts";
@@ -28,7 +28,7 @@ export interface SiteHeaders {
 export interface PageClientOptions {
   readonly fetch: Fetch;
   readonly signal: AbortSignal;
-  readonly policy?: TargetPolicy;
+  readonly policy?: UrlPolicy;
   readonly userAgent?: string;
   /** Requests at a time per host; shared by everything that should be polite together. */
   readonly hosts?: HostGate;
@@ -265,8 +265,8 @@ export function absolute(reference: string, base?: string): HttpUrl {
   throw new SourceError("invalid_input", "a URL that is not http or https, or cannot be parsed");
 }
 
-function allowedTarget(url: string, policy: TargetPolicy | undefined): URL {
-  const checked = checkTarget(url, policy ?? {});
+function allowedTarget(url: string, policy: UrlPolicy | undefined): URL {
+  const checked = checkUrl(url, policy ?? {});
   if (checked.ok) return checked.value;
   throw new SourceError(checked.error.code, `the address is refused: ${checked.error.reason}`);
 }

@@ -1,14 +1,14 @@
 // A public name that resolves to a private address is refused just before the request, at every hop and every try.
 // What a name means in the instant of connecting cannot be pinned with fetch; where it can (the runner), it is.
 // Example: await checkPublicHost(url, { resolve, policy, signal }). Runs on: Deno, edge runtime.
-import { isPrivateAddress, type TargetPolicy } from "../../core/url_policy.ts";
+import { isPrivateAddress, type UrlPolicy } from "../../core/url_policy.ts";
 import { SourceError } from "../source_error.ts";
 
 export type ResolveName = (host: string, type: "A" | "AAAA", signal: AbortSignal) => Promise<readonly string[]>;
 
 export interface PublicHostOptions {
   readonly resolve: ResolveName;
-  readonly policy: TargetPolicy;
+  readonly policy: UrlPolicy;
   /** Ends a look-up that hangs. */
   readonly signal: AbortSignal;
 }

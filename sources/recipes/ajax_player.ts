@@ -1,6 +1,6 @@
 // The request by which two recipes ask a site for the iframe of one server option. Runs on: Deno, edge runtime.
 import type { HttpUrl } from "../../core/http_url.ts";
-import { iframeAddress } from "../page/iframe.ts";
+import { iframeUrl } from "../page/iframe.ts";
 import type { PageClient } from "../fetch/page_client.ts";
 import { SourceError } from "../source_error.ts";
 
@@ -29,7 +29,7 @@ export async function askForPlayer(request: AjaxPlayerRequest, pages: PageClient
   if (text === "-1") throw new NonceExpired();
   // WordPress' answer to an action it does not know.
   if (text === "" || text === "0") throw new SourceError("empty", "the site has no player for this server");
-  const address = iframeAddress(text, pageUrl);
+  const address = iframeUrl(text, pageUrl);
   if (address === null) throw new SourceError("parse", "the site's answer holds no iframe");
   return address;
 }

@@ -4,7 +4,7 @@
 import { z } from "zod";
 import { decodeBase64 } from "../../core/base64url.ts";
 import { attribute, textOf } from "../page/html.ts";
-import { iframeAddress } from "../page/iframe.ts";
+import { iframeUrl } from "../page/iframe.ts";
 import { resolutionOf, serverLabel } from "../page/resolution.ts";
 import { readEpisodePage } from "./episode_list.ts";
 import type { ListedServer, ListFailure, Recipe } from "./recipe.ts";
@@ -33,7 +33,7 @@ export const selectBase64Recipe: Recipe = {
       const value = attribute(option, "value") ?? "";
       if (value.trim() === "") continue; // "choose a server"
       const label = textOf(option);
-      const embedUrl = iframeAddress(decodeText(value) ?? "", page.url);
+      const embedUrl = iframeUrl(decodeText(value) ?? "", page.url);
       if (embedUrl === null) failures.push({ label, code: "parse" });
       else servers.push({ label: serverLabel(embedUrl, label), embedUrl, resolution: resolutionOf(label) });
     }

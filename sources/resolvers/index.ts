@@ -2,11 +2,11 @@
 // Example: await resolveServer({ embedUrl: "https://player.test/e/1" }, { fetch, signal, now }) → { url, kind: "hls", … }.
 // Runs on: Deno, edge runtime.
 import { parseHttpUrl } from "../../core/http_url.ts";
-import type { TargetPolicy } from "../../core/url_policy.ts";
+import type { UrlPolicy } from "../../core/url_policy.ts";
 import type { HostGate } from "../fetch/per_host_limiter.ts";
 import { pause } from "../fetch/pause.ts";
 import { MEDIA_KINDS, type MediaKind, mediaKindOfType } from "../page/media_kind.ts";
-import { frameAddress } from "../page/iframe.ts";
+import { frameUrl } from "../page/iframe.ts";
 import type { ParseBudget } from "../page/parse_budget.ts";
 import { createPageClient, type Fetch, type PageClient, type SiteHeaders } from "../fetch/page_client.ts";
 import { directMedia, resolveDirect } from "./direct.ts";
@@ -33,7 +33,7 @@ export interface ResolveTools {
   readonly signal: AbortSignal;
   /** Unix milliseconds. */
   readonly now: () => number;
-  readonly policy?: TargetPolicy;
+  readonly policy?: UrlPolicy;
   readonly hosts?: HostGate;
   readonly userAgent?: string;
   /** Address of the MEGA API; without it such links are not resolved. */
@@ -142,7 +142,7 @@ async function resolvePage(url: string, { pages, pins, framesLeft }: PageTools):
 /** The page's only frame; among several nobody can say which is the player and which an advertisement. */
 function framedPlayer(html: string, base: string): string | null {
   const frames = [...tags(html)].filter(({ name }) => name === "iframe");
-  return frames.length === 1 ? frameAddress(frames[0]!, base) : null;
+  return frames.length === 1 ? frameUrl(frames[0]!, base) : null;
 }
 
 function kindOf(headers: Headers): MediaKind | null {

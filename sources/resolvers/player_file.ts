@@ -13,7 +13,7 @@ const MAX_ASKED = 2;
 
 export async function resolvePlayerFile(page: EmbedPage, pages: PageClient): Promise<Resolved | null> {
   const { addresses, subtitles } = scriptMedia(page.html, page.url);
-  const candidates = [...new Set([...addresses, ...elementAddresses(page)])];
+  const candidates = [...new Set([...addresses, ...elementUrls(page)])];
   for (const url of candidates) {
     const kind = mediaKind(url);
     if (kind !== null) return { ...directMedia(url, kind, page.url), subtitles };
@@ -25,7 +25,7 @@ export async function resolvePlayerFile(page: EmbedPage, pages: PageClient): Pro
   return null;
 }
 
-function elementAddresses({ html, url }: EmbedPage): readonly HttpUrl[] {
+function elementUrls({ html, url }: EmbedPage): readonly HttpUrl[] {
   const addresses: HttpUrl[] = [];
   let inVideo = false;
   for (const { name, attributes } of tags(html)) {

@@ -4,7 +4,7 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 import Hls from "hls.js";
-import { episodeAddress } from "../../core/episode_url.ts";
+import { episodeUrl } from "../../core/episode_url.ts";
 
 interface Server {
   readonly provider: string;
@@ -56,7 +56,7 @@ async function find(): Promise<void> {
 }
 
 async function readServers(): Promise<Server[]> {
-  const address = episodeAddress(input("api").value, input("title").value, input("episode").value);
+  const address = episodeUrl(input("api").value, input("title").value, input("episode").value);
   try {
     const answer = await fetch(address);
     const body = await answer.json();

@@ -12,7 +12,7 @@ import { FREE_ACCOUNT_LIMITS, RateLimiter, type RateLimitOptions } from "./rate_
 import { repoKey, Repos, type RepoType, storedBytes } from "./repos.ts";
 import { cdnRoutes, resolveRoutes, smallFileRoutes } from "./resolve_routes.ts";
 import { spaceRoutes } from "./space_routes.ts";
-import { addressSigner } from "./signed_url.ts";
+import { urlSigner } from "./signed_url.ts";
 import type { HubCall, HubEnv, HubState, HubUser } from "./state.ts";
 
 const FREE_ACCOUNT_BYTES = 100e9;
@@ -30,8 +30,8 @@ export interface HubOptions {
   readonly now?: () => number;
   readonly multipartThresholdBytes?: number;
   readonly chunkBytes?: number;
-  readonly cdnAddressSeconds?: number;
-  readonly uploadAddressSeconds?: number;
+  readonly cdnUrlSeconds?: number;
+  readonly uploadUrlSeconds?: number;
   readonly rateLimits?: RateLimitOptions;
   /** Count uploaded bytes, keep none: for measurements larger than the disk. */
   readonly discardBytes?: boolean;
@@ -70,14 +70,14 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     })),
     failures,
     limiter: new RateLimiter(options.rateLimits ?? FREE_ACCOUNT_LIMITS),
-    signer: addressSigner(crypto.getRandomValues(new Uint8Array(32))),
+    signer: urlSigner(crypto.getRandomValues(new Uint8Array(32))),
     calls: [],
     committing: new Set(),
     stopping: stopping.signal,
     multipartThresholdBytes: options.multipartThresholdBytes ?? 16 * 1024 * 1024,
     chunkBytes: options.chunkBytes ?? 16 * 1024 * 1024,
-    cdnAddressSeconds: options.cdnAddressSeconds ?? 3600,
-    uploadAddressSeconds: options.uploadAddressSeconds ?? 3600,
+    cdnUrlSeconds: options.cdnUrlSeconds ?? 3600,
+    uploadUrlSeconds: options.uploadUrlSeconds ?? 3600,
     hubUrl: "",
     cdnUrl: "",
     now: options.now ?? (() => Date.now() / 1000),

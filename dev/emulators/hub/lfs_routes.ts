@@ -66,7 +66,7 @@ async function batch(c: HubContext, state: HubState, type: RepoType): Promise<Re
 }
 
 function actionsOf(c: HubContext, state: HubState, { upload, repo }: { upload: Upload; repo: Repo }) {
-  const expiresAt = Math.floor(state.now()) + state.uploadAddressSeconds;
+  const expiresAt = Math.floor(state.now()) + state.uploadUrlSeconds;
   const address = (base: string, path: string) => {
     const url = new URL(path, base);
     url.searchParams.set("owner", c.get("user")?.name ?? "");

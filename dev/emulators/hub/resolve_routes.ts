@@ -59,7 +59,7 @@ function resolve(c: HubContext, state: HubState, type: RepoType): Response {
     address.searchParams.set("response-content-disposition", `inline; filename*=UTF-8''${name}`);
     address.searchParams.set("response-content-type", typeByName(path));
     address.searchParams.set("owner", repo.namespace);
-    location = state.signer.sign(address, Math.floor(state.now()) + state.cdnAddressSeconds);
+    location = state.signer.sign(address, Math.floor(state.now()) + state.cdnUrlSeconds);
   } else {
     const encoded = path.split("/").map(encodeURIComponent).join("/");
     location = `/api/resolve-cache/${repoKey(repo)}/${commit}/${encoded}?etag=%22${entry.oid}%22`;

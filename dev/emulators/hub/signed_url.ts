@@ -4,13 +4,13 @@
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 
-export interface AddressSigner {
+export interface UrlSigner {
   sign(address: URL, expiresAt: number): string;
   check(address: URL, now: number): "valid" | "expired" | "forged";
 }
 
 /** Signs with a key that is new for every hub: a restart voids what was handed out, which real presigned addresses do too in time. */
-export function addressSigner(key: Uint8Array): AddressSigner {
+export function urlSigner(key: Uint8Array): UrlSigner {
   return {
     sign(address, expiresAt) {
       const signed = new URL(address);

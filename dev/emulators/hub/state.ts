@@ -6,7 +6,7 @@ import type { Effect, FailureSwitches, Operation } from "./failures.ts";
 import type { ObjectStore } from "./objects.ts";
 import type { RateLimitBucket, RateLimiter } from "./rate_limit.ts";
 import type { Repo, Repos } from "./repos.ts";
-import type { AddressSigner } from "./signed_url.ts";
+import type { UrlSigner } from "./signed_url.ts";
 
 export interface HubUser {
   readonly name: string;
@@ -37,14 +37,14 @@ export interface HubState {
   readonly users: HubUser[];
   readonly failures: FailureSwitches;
   readonly limiter: RateLimiter;
-  readonly signer: AddressSigner;
+  readonly signer: UrlSigner;
   readonly calls: HubCall[];
   readonly committing: Set<string>;
   readonly stopping: AbortSignal;
   readonly multipartThresholdBytes: number;
   readonly chunkBytes: number;
-  readonly cdnAddressSeconds: number;
-  readonly uploadAddressSeconds: number;
+  readonly cdnUrlSeconds: number;
+  readonly uploadUrlSeconds: number;
   hubUrl: string;
   cdnUrl: string;
   now(): number;

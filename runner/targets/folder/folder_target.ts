@@ -2,7 +2,7 @@
 // Example: /srv/archive/archive-55825/55825/ep1/<key>.mp4 with its hash beside it in <key>.mp4.sha256. Runs on: Deno.
 
 import { createHash } from "node:crypto";
-import { type ArchiveAddress, archiveAddress } from "../../../core/archive_location.ts";
+import { type ArchiveLocation, archiveLocation } from "../../../core/archive_location.ts";
 import { assertUnchanged, type StagedFile } from "../../transfer/staged_file.ts";
 import { StorageError } from "../../transfer/storage_error.ts";
 import { MARKER_NAME, readMarkerText } from "../marker.ts";
@@ -21,16 +21,16 @@ export interface FolderTargetOptions {
 export function createFolderTarget(options: FolderTargetOptions): StorageTarget {
   const { folderName } = options;
   const name = `folder:${folderName}`;
-  const inside = (address: ArchiveAddress) => {
+  const inside = (address: ArchiveLocation) => {
     assertInside(address, folderName);
     return `${address.repo.slice(folderName.length + 1)}/${address.path}`;
   };
-  const pathOf = (address: ArchiveAddress) => `${options.root}/${inside(address)}`;
+  const pathOf = (address: ArchiveLocation) => `${options.root}/${inside(address)}`;
   const markerPath = `${options.root}/${MARKER_NAME}`;
 
   const copyOf = (
     file: Pick<StagedFile, "sha256" | "sizeBytes">,
-    address: ArchiveAddress,
+    address: ArchiveLocation,
     alreadyThere: boolean,
   ): StoredCopy => ({
     target: name,
@@ -43,7 +43,7 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
     alreadyThere,
   });
 
-  async function look(address: ArchiveAddress): Promise<FoundCopy | null> {
+  async function look(address: ArchiveLocation): Promise<FoundCopy | null> {
     try {
       const { size } = await Deno.stat(pathOf(address));
       const sha256 = await Deno.readTextFile(`${pathOf(address)}.sha256`).catch(() => null); // unknown without it
@@ -58,7 +58,7 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
     name,
     kind: "folder",
     account: options.account,
-    address: (archive) => archiveAddress({ username: folderName, prefix: options.repoPrefix, ...archive }),
+    address: (archive) => archiveLocation({ username: folderName, prefix: options.repoPrefix, ...archive }),
 
     async put(file, address, put) {
       const holds = async () => {

@@ -12,7 +12,7 @@ import {
   whoAmI,
 } from "@huggingface/hub";
 import { z } from "zod";
-import type { ArchiveAddress } from "../../../core/archive_location.ts";
+import type { ArchiveLocation } from "../../../core/archive_location.ts";
 import { isPrivateHost } from "../../../core/url_policy.ts";
 import { backoff, once, onceOnly, openBody, retryingFetch, type RetryParts, waitAsked } from "../../transfer/retry.ts";
 import { asStorageError, StorageError, storageErrorOf } from "../../transfer/storage_error.ts";
@@ -150,7 +150,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
 
   return {
     /** What main holds at the path: the check before and after everything that may have landed unseen. */
-    async look(address: ArchiveAddress, { signal }: Signal = {}): Promise<Look> {
+    async look(address: ArchiveLocation, { signal }: Signal = {}): Promise<Look> {
       assertInside(address, username);
       try {
         const { value } = await ask("looking", `${endpoint}/api/datasets/${address.repo}/paths-info/main`, {
@@ -255,7 +255,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
     },
 
     /** One attempt to commit. After a failure that may hide a landed commit, look before the next one. */
-    async commit(address: ArchiveAddress, object: { sha256: string; sizeBytes: number }, { signal }: Signal) {
+    async commit(address: ArchiveLocation, object: { sha256: string; sizeBytes: number }, { signal }: Signal) {
       const lines = [
         { key: "header", value: { summary: `Archive ${address.path}` } },
         {
@@ -299,7 +299,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
     },
 
     /** A small file that git itself keeps. */
-    async writeSmallFile(address: ArchiveAddress, text: string, { signal }: Signal = {}): Promise<void> {
+    async writeSmallFile(address: ArchiveLocation, text: string, { signal }: Signal = {}): Promise<void> {
       await throughClient("writing a small file", () =>
         uploadFile({
           ...clientOptions({ signal }),
@@ -351,7 +351,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
     },
 
     /** The bytes; the token goes to the Hub alone, the signed address it answers is asked without. */
-    async read(address: ArchiveAddress, { signal }: Signal = {}): Promise<ReadableStream<Uint8Array>> {
+    async read(address: ArchiveLocation, { signal }: Signal = {}): Promise<ReadableStream<Uint8Array>> {
       assertInside(address, username);
       const path = address.path.split("/").map(encodeURIComponent).join("/");
       let url = `${endpoint}/datasets/${address.repo}/resolve/main/${path}`;

@@ -2,7 +2,7 @@
 // Every step can be repeated: after a failure that may hide success, the Hub is asked before anything is sent twice.
 // Runs on: Deno.
 
-import { type ArchiveAddress, archiveAddress } from "../../../core/archive_location.ts";
+import { type ArchiveLocation, archiveLocation } from "../../../core/archive_location.ts";
 import { createHubApi, type HubApi, type Look } from "./hub_api.ts";
 import { MARKER_NAME, readMarkerText } from "../marker.ts";
 import { PlanVoidError, sendParts } from "../../transfer/multipart.ts";
@@ -37,7 +37,7 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
   const name = `hub:${username}`;
   const marker = { repo: `${username}/${MARKER_REPO}`, path: MARKER_NAME };
 
-  function copyOf(address: ArchiveAddress, look: Extract<Look, { kind: "file" }>, alreadyThere: boolean): StoredCopy {
+  function copyOf(address: ArchiveLocation, look: Extract<Look, { kind: "file" }>, alreadyThere: boolean): StoredCopy {
     const path = address.path.split("/").map(encodeURIComponent).join("/");
     return {
       target: name,
@@ -55,7 +55,7 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
     name,
     kind: "hub",
     account: options.account,
-    address: (archive) => archiveAddress({ username, prefix: options.repoPrefix, ...archive }),
+    address: (archive) => archiveLocation({ username, prefix: options.repoPrefix, ...archive }),
 
     async put(file, address, put) {
       const here = { sizeBytes: file.sizeBytes, endpoint };
@@ -173,7 +173,7 @@ interface Parts {
 /** Brings the bytes into the repository's object store, going on from where an earlier attempt was cut off. */
 async function upload(
   file: StagedFile,
-  address: ArchiveAddress,
+  address: ArchiveLocation,
   parts: Parts & { journal: UploadJournal<UploadPlan> },
 ): Promise<void> {
   const { api, journal, put, retry } = parts;
@@ -241,7 +241,7 @@ async function send(
 /** Commits under the repository's lock and returns what the Hub then shows; looks before every repetition. */
 async function commit(
   file: StagedFile,
-  address: ArchiveAddress,
+  address: ArchiveLocation,
   { api, put, retry, name }: Parts,
 ): Promise<Extract<Look, { kind: "file" }>> {
   await using _lock = await put.lockRepo?.(address.repo, put.signal) ?? nothingHeld;

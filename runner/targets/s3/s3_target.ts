@@ -3,7 +3,7 @@
 
 import { AwsClient } from "aws4fetch";
 import { z } from "zod";
-import { type ArchiveAddress, archiveAddress } from "../../../core/archive_location.ts";
+import { type ArchiveLocation, archiveLocation } from "../../../core/archive_location.ts";
 import { contentTypeOf } from "../extras.ts";
 import { MARKER_NAME, readMarkerText } from "../marker.ts";
 import { partCount, PlanVoidError, sendParts } from "../../transfer/multipart.ts";
@@ -57,7 +57,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   const markerUrl = `${endpoint}/${bucket}/${MARKER_NAME}`;
   const client = new AwsClient({ ...options, service: "s3", retries: 0 });
   const retrying = retryingFetch(retry);
-  const urlOf = (address: ArchiveAddress, query = "") => {
+  const urlOf = (address: ArchiveLocation, query = "") => {
     assertInside(address, bucket);
     return `${endpoint}/${address.repo}/${address.path.split("/").map(encodeURIComponent).join("/")}${query}`;
   };
@@ -105,7 +105,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     throw storageErrorOf(`${name}: ${what}`, { status: answer.ok ? 500 : answer.status, text });
   }
 
-  async function look(address: ArchiveAddress, { signal }: Signal = {}): Promise<FoundCopy | null> {
+  async function look(address: ArchiveLocation, { signal }: Signal = {}): Promise<FoundCopy | null> {
     const answer = await call("looking", urlOf(address), { method: "HEAD", signal, safe: true, absentIsFine: true });
     if (answer === null) return null;
     const size = answer.headers.get("content-length");
@@ -127,7 +127,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
 
   const copyOf = (
     file: Pick<StagedFile, "sha256" | "sizeBytes">,
-    address: ArchiveAddress,
+    address: ArchiveLocation,
     alreadyThere: boolean,
   ): StoredCopy => ({
     target: name,
@@ -140,7 +140,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     alreadyThere,
   });
 
-  async function sendWhole(file: StagedFile, address: ArchiveAddress, put: PutOptions) {
+  async function sendWhole(file: StagedFile, address: ArchiveLocation, put: PutOptions) {
     await put.beforeCommit?.();
     const signed = await sign(urlOf(address), { method: "PUT", headers: storedHeaders(file, address) });
     await sendParts({
@@ -153,7 +153,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     });
   }
 
-  async function sendInParts(file: StagedFile, address: ArchiveAddress, put: PutOptions) {
+  async function sendInParts(file: StagedFile, address: ArchiveLocation, put: PutOptions) {
     const journal = openJournal(file, { target: name, parsePlan: (plan) => planSchema.safeParse(plan).data ?? null });
     let state = await journal.read();
     if (!state) {
@@ -196,7 +196,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   /** Makes the parts one object. Looks before every repetition, for a completion that landed cannot be made again. */
   async function complete(
     file: StagedFile,
-    address: ArchiveAddress,
+    address: ArchiveLocation,
     options: Signal & { upload: string; parts: Map<number, string> },
   ): Promise<void> {
     for (let attempt = 1;; attempt++) {
@@ -224,7 +224,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   }
 
   /** The store shows the file; a part of it is taken away again, before a reader that falls over meets it. */
-  async function confirm(file: StagedFile, address: ArchiveAddress, { signal }: Signal): Promise<void> {
+  async function confirm(file: StagedFile, address: ArchiveLocation, { signal }: Signal): Promise<void> {
     for (let attempt = 1;; attempt++) {
       const found = await look(address, { signal });
       if (holds(found, file)) return;
@@ -247,14 +247,14 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   }
 
   /** Without its hash a copy is sent again by every look; nothing that cannot be recognised is left behind. */
-  async function refuseUnlabelled(address: ArchiveAddress, { signal }: Signal): Promise<StorageError> {
+  async function refuseUnlabelled(address: ArchiveLocation, { signal }: Signal): Promise<StorageError> {
     await target.remove(address, { signal });
     const why =
       `the store does not keep ${SHA256_HEADER} of an upload, so its copies cannot be recognised: it cannot be a target`;
     return new StorageError("refused", `${name}: ${why}`, { code: "storage_denied" });
   }
 
-  async function beginUpload(file: StagedFile, address: ArchiveAddress, { signal }: Signal): Promise<string> {
+  async function beginUpload(file: StagedFile, address: ArchiveLocation, { signal }: Signal): Promise<string> {
     const answer = await call("beginning an upload", urlOf(address, "?uploads="), {
       method: "POST",
       headers: storedHeaders(file, address),
@@ -327,7 +327,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     name,
     kind: "s3",
     account: options.account,
-    address: (archive) => archiveAddress({ username: bucket, prefix: options.repoPrefix, ...archive }),
+    address: (archive) => archiveLocation({ username: bucket, prefix: options.repoPrefix, ...archive }),
 
     async put(file, address, put) {
       if (holds(await look(address, put), file)) {
@@ -399,7 +399,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   return target;
 }
 
-function storedHeaders(file: StagedFile, address: ArchiveAddress): Record<string, string> {
+function storedHeaders(file: StagedFile, address: ArchiveLocation): Record<string, string> {
   return { "content-type": contentTypeOf(address.path), [SHA256_HEADER]: file.sha256 };
 }
 
