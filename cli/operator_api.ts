@@ -12,12 +12,16 @@ export interface OperatorApi {
   readonly address: string;
   /** Where the system may fetch from, as its functions are told. */
   readonly policy: UrlPolicy;
-  call(method: string, path: string, body?: { readonly text: string; readonly type: string }): Promise<OperatorAnswer>;
+  call(
+    method: string,
+    path: string,
+    body?: { readonly text: string; readonly type: string },
+  ): Promise<OperatorResponse>;
   /** The catalogue's row of an episode; null when there is none. */
   readCatalogue(malId: number, episode: number): Promise<ProviderToCheck["catalogue"]>;
 }
 
-export interface OperatorAnswer {
+export interface OperatorResponse {
   readonly status: number;
   readonly body: Readonly<Record<string, unknown>>;
 }

@@ -7,7 +7,7 @@ import { err, ok, type Result } from "../../core/result.ts";
 import { checkUrl } from "../../core/url_policy.ts";
 import type { Invocation } from "../invocation.ts";
 import type { Config, HubAccount } from "../env.ts";
-import { CONDITIONAL, redirectAnswer, sourceRequestHeaders } from "../http/headers.ts";
+import { CONDITIONAL, redirectResponse, sourceRequestHeaders } from "../http/headers.ts";
 import { forget, peek, recall, remember } from "../cache/two_tier_cache.ts";
 import type { Problem } from "../http/problem.ts";
 import {
@@ -157,7 +157,7 @@ async function fetchResolved(
 ): Promise<Result<Upstream, Problem>> {
   const { etag } = resolved;
   if (options.invocation.config.redirectMode) {
-    return ok({ response: redirectAnswer(resolved.url), url: new URL(resolved.url), final: true });
+    return ok({ response: redirectResponse(resolved.url), url: new URL(resolved.url), final: true });
   }
   const headers = sourceRequestHeaders({ client: request.headers, context: undefined, whole: false });
   const url = new URL(resolved.url);

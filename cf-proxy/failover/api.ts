@@ -32,7 +32,7 @@ export interface FileMark {
 }
 
 /** How long an answer of the public API counts: it does not read the source again for a minute either. */
-export const ANSWER_SECONDS = 60;
+export const RESPONSE_SECONDS = 60;
 const API_TIMEOUT_MS = 10_000;
 
 /** Whether a source's answer means that its address is no longer good. */

@@ -29,7 +29,7 @@ interface Server {
 }
 
 /** The public API's answer for the episode, as functions/streaming gives it. */
-function answerWith(proxy: ProxyFixture, servers: readonly Server[]): void {
+function respondWith(proxy: ProxyFixture, servers: readonly Server[]): void {
   proxy.route(
     "/functions/v1/streaming/55825/1",
     text(JSON.stringify({ success: true, data: { animasu: servers, other: null } }), "application/json"),
@@ -57,7 +57,7 @@ for (const status of [401, 403, 404, 410]) {
     await playFirst(proxy);
     die(proxy, status);
     proxy.route("/new.mp4", media(FILE));
-    answerWith(proxy, [{ url: "https://embed.test/e/2", url_resolved: `${proxy.url}/wrong.mp4` }, {
+    respondWith(proxy, [{ url: "https://embed.test/e/2", url_resolved: `${proxy.url}/wrong.mp4` }, {
       url: EMBED,
       url_resolved: `${proxy.url}/new.mp4`,
     }]);
@@ -112,7 +112,7 @@ for (const [what, route] of Object.entries(refusals)) {
     await playFirst(proxy);
     die(proxy, 403);
     route(proxy);
-    answerWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/new.mp4` }]);
+    respondWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/new.mp4` }]);
     const answer = await proxy.get("/old.mp4", { sign, headers: { range: "bytes=1000-1999" } });
     assert.equal(answer.status, 410);
     assert.match(answer.headers.get("content-type")!, /problem\+json/);
@@ -125,11 +125,11 @@ for (const [what, route] of Object.entries(refusals)) {
 
 const noAddress: Record<string, (proxy: ProxyFixture) => void> = {
   "knows only the archive's copy": (proxy) =>
-    answerWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/new.mp4`, archived: true }]),
-  "knows the dead address": (proxy) => answerWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/old.mp4` }]),
-  "knows no address": (proxy) => answerWith(proxy, [{ url: EMBED, url_resolved: null }]),
+    respondWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/new.mp4`, archived: true }]),
+  "knows the dead address": (proxy) => respondWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/old.mp4` }]),
+  "knows no address": (proxy) => respondWith(proxy, [{ url: EMBED, url_resolved: null }]),
   "names a private host": (proxy) =>
-    answerWith(proxy, [{ url: EMBED, url_resolved: "http://169.254.169.254/new.mp4" }]),
+    respondWith(proxy, [{ url: EMBED, url_resolved: "http://169.254.169.254/new.mp4" }]),
   "fails": (proxy) => proxy.route("/functions/", (_request, response) => send(response, 500, {}, "no")),
   "answers nonsense": (proxy) => proxy.route("/functions/", text("<html>", "text/html")),
 };
@@ -169,7 +169,7 @@ Deno.test("a server that moved to another file is asked for once a minute, and o
   die(proxy, 403);
   proxy.route("/new.mp4", media(OTHER, { etag: '"v2"' }));
   const other = { ...episode, server: "https://embed.test/e/2" };
-  answerWith(proxy, [
+  respondWith(proxy, [
     { url: EMBED, url_resolved: `${proxy.url}/new.mp4` },
     { url: other.server, url_resolved: `${proxy.url}/other.mp4` },
   ]);
@@ -192,7 +192,7 @@ Deno.test("where one server's file moved to is not where another's did, though b
   die(proxy, 403);
   proxy.route("/new.mp4", media(FILE));
   const other = { ...episode, server: "https://embed.test/e/2" };
-  answerWith(proxy, [
+  respondWith(proxy, [
     { url: EMBED, url_resolved: `${proxy.url}/new.mp4` },
     { url: other.server, url_resolved: null },
   ]);
@@ -208,7 +208,7 @@ Deno.test("a link that was dead before it played: a whole GET begins at the fres
   await using proxy = await startProxyFixture(api);
   die(proxy, 403);
   proxy.route("/new.mp4", media(FILE));
-  answerWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/new.mp4` }]);
+  respondWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/new.mp4` }]);
   const range = await proxy.get("/old.mp4", { sign, headers: { range: "bytes=1000-1999" } });
   assert.equal(range.status, 410);
   await range.body?.cancel();
@@ -221,7 +221,7 @@ Deno.test("a playlist whose address died is read anew from the fresh one; a segm
   await using proxy = await startProxyFixture(api);
   proxy.route("/old/", (_request, response) => send(response, 403, {}));
   proxy.route("/new/m.m3u8", text("#EXTM3U\n#EXTINF:1,\na.ts\n"));
-  answerWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/new/m.m3u8` }]);
+  respondWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/new/m.m3u8` }]);
   const playlist = await proxy.get("/old/m.m3u8", { sign: { ...sign, scopeDirectories: 1 } });
   assert.equal(playlist.status, 200);
   assert.match(await playlist.text(), /url=http%3A%2F%2F127\.0\.0\.1%3A\d+%2Fnew%2Fa\.ts/);

@@ -5,7 +5,6 @@ import type { VerifiedLink } from "../../core/link.ts";
 import { err, type Result } from "../../core/result.ts";
 import { checkUrl } from "../../core/url_policy.ts";
 import {
-  ANSWER_SECONDS,
   type Episode,
   type FileMark,
   isDead,
@@ -13,6 +12,7 @@ import {
   markOf,
   memoName,
   requestFreshUrl,
+  RESPONSE_SECONDS,
   sourceExpired,
 } from "./api.ts";
 import { peek, recall, remember } from "../cache/two_tier_cache.ts";
@@ -97,7 +97,7 @@ async function freshUrl(
   const known = await recall<string>("answer", server);
   if (known !== null) return known === NO_ADDRESS ? null : new URL(known);
   const fresh = await requestFreshUrl(episode, { ...options, publicApiUrl, keys: invocation.config.keys });
-  invocation.context.waitUntil(remember("answer", server, fresh?.href ?? NO_ADDRESS, ANSWER_SECONDS));
+  invocation.context.waitUntil(remember("answer", server, fresh?.href ?? NO_ADDRESS, RESPONSE_SECONDS));
   return fresh;
 }
 

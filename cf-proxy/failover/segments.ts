@@ -5,7 +5,7 @@
 import { parsePlaylist, type Playlist } from "../../core/hls/playlist.ts";
 import { directoryCount, MAX_SCOPE_DIRECTORIES, type VerifiedLink } from "../../core/link.ts";
 import { checkUrl, MAX_URL_LENGTH } from "../../core/url_policy.ts";
-import { ANSWER_SECONDS, type Episode, type FileMark, isSameFile, markOf, memoName } from "./api.ts";
+import { type Episode, type FileMark, isSameFile, markOf, memoName, RESPONSE_SECONDS } from "./api.ts";
 import { sourceRequestHeaders } from "../http/headers.ts";
 import {
   directoryOf,
@@ -123,7 +123,7 @@ export async function findMovedSegment(fresh: URL, target: Target, episode: Epis
   }
   const names = await provenNames(fresh, target, group);
   const came: Searched = names.has(nameOf(link.url)) ? "found" : names.size > 0 ? "all" : "none";
-  invocation.context.waitUntil(remember("searched", attempt, came, ANSWER_SECONDS));
+  invocation.context.waitUntil(remember("searched", attempt, came, RESPONSE_SECONDS));
   if (names.size === 0) return null;
   moves.delete(group);
   if (moves.size >= MAX_MOVES) moves.delete(moves.keys().next().value!);

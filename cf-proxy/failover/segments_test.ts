@@ -42,7 +42,7 @@ function serve(proxy: ProxyFixture, base: string, changes: Changes = {}): void {
   }
 }
 
-function answerWith(proxy: ProxyFixture, path: string): void {
+function respondWith(proxy: ProxyFixture, path: string): void {
   const body = { success: true, data: { animasu: [{ url: EMBED, url_resolved: proxy.url + path }] } };
   proxy.route("/functions/v1/", text(JSON.stringify(body), "application/json"));
 }
@@ -88,7 +88,7 @@ for (const status of [401, 403, 404, 410]) {
     const segments = await play(proxy);
     die(proxy, status);
     serve(proxy, "new");
-    answerWith(proxy, "/new/master.m3u8");
+    respondWith(proxy, "/new/master.m3u8");
     for (const i of [2, 3, 4, 0]) {
       const answer = await fetch(segments[i]!);
       assert.equal(answer.status, 200);
@@ -122,7 +122,7 @@ for (const [what, changes] of Object.entries(doubts)) {
     const segments = await play(proxy);
     die(proxy, 403);
     serve(proxy, "new", changes);
-    answerWith(proxy, "/new/master.m3u8");
+    respondWith(proxy, "/new/master.m3u8");
     for (const i of [2, 3]) {
       const answer = await fetch(segments[i]!);
       assert.equal(answer.status, 410);
@@ -141,7 +141,7 @@ Deno.test("nothing of a playlist was served yet, or nothing with a validator →
   const segments = await play(proxy, 0);
   die(proxy, 403);
   serve(proxy, "new");
-  answerWith(proxy, "/new/master.m3u8");
+  respondWith(proxy, "/new/master.m3u8");
   assert.equal(await codeOf(await fetch(segments[0]!)), "source_expired");
   assert.equal(count(proxy, "/new/master.m3u8"), 0);
 });
@@ -155,7 +155,7 @@ Deno.test("a fresh playlist that names a private host, or lies on one → 410, a
     const segments = await play(proxy);
     die(proxy, 403);
     serve(proxy, "new", { list: list().replace("seg-3", `${inside.url}/seg-3`) });
-    answerWith(proxy, "/new/master.m3u8");
+    respondWith(proxy, "/new/master.m3u8");
     if (at === "master") {
       proxy.route("/new/master.m3u8", text(`#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n${inside.url}/m.m3u8\n`));
     }
@@ -172,7 +172,7 @@ Deno.test("a segment that is missing at its fresh address, too, keeps its own 40
     die(proxy, status);
     serve(proxy, "new");
     proxy.route("/new/720/seg-3.ts", (_request, response) => send(response, 404, {}));
-    answerWith(proxy, "/new/master.m3u8");
+    respondWith(proxy, "/new/master.m3u8");
     const answer = await fetch(segments[3]!);
     assert.equal(answer.status, expected);
     await answer.body?.cancel();
@@ -188,7 +188,7 @@ Deno.test("a variant below a dead master is read from its place below the fresh 
     proxy.route(`/old/${path}.m3u8`, (_request, response) => send(response, 403, {}));
   }
   serve(proxy, "new");
-  answerWith(proxy, "/new/master.m3u8");
+  respondWith(proxy, "/new/master.m3u8");
   const segments = await links(rungs[1]!);
   assert.equal(segments.length, COUNT);
   assert.ok(segments.every((one) => new URL(one).searchParams.get("url")!.startsWith(`${proxy.url}/new/480/seg-`)));
@@ -203,7 +203,7 @@ Deno.test("a variant that has no place below the fresh master → 410", async ()
   const rungs = await links(await proxy.link("/old/master.m3u8", sign));
   proxy.route("/old/720/index.m3u8", (_request, response) => send(response, 403, {}));
   proxy.route("/new/master.m3u8", text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n1080/index.m3u8\n"));
-  answerWith(proxy, "/new/master.m3u8");
+  respondWith(proxy, "/new/master.m3u8");
   assert.equal(await codeOf(await fetch(rungs[0]!)), "source_expired");
 });
 
@@ -213,7 +213,7 @@ Deno.test("a segment with a signature of its own is never answered with the fres
     serve(proxy, "new");
     proxy.route("/new/master", text(list()));
     proxy.route("/old/", (_request, response) => send(response, 403, {}));
-    answerWith(proxy, fresh);
+    respondWith(proxy, fresh);
     const answer = await proxy.get(`/old/a%2fb-${fresh.length}.ts`, { sign: { context: { episode } } });
     assert.equal(answer.status, 410);
     await answer.body?.cancel();
@@ -245,7 +245,7 @@ for (const witnesses of [["720"], ["720", "480"]]) {
     }
     proxy.route("/old/", (_request, response) => send(response, 403, {}, "dead"));
     serveByQuery(proxy, "new");
-    answerWith(proxy, "/new/master.m3u8");
+    respondWith(proxy, "/new/master.m3u8");
     for (const rung of ["720", "480"] as const) {
       for (const i of [2, 3]) {
         const answer = await fetch(segments[rung][i]!);
@@ -271,7 +271,7 @@ Deno.test("an initialisation section, which rungs may share, proves no list", as
   const segments = playlist.split("\n").filter((line) => line.startsWith("http"));
   assert.deepEqual(await bytesOf(await fetch(init)), pattern(100));
   for (let i = 0; i < COUNT; i++) proxy.route(`/old/seg-${i}.ts`, (_request, response) => send(response, 403, {}));
-  answerWith(proxy, "/new/m.m3u8");
+  respondWith(proxy, "/new/m.m3u8");
   assert.equal(await codeOf(await fetch(segments[3]!)), "source_expired");
 });
 
@@ -282,7 +282,7 @@ Deno.test("names that are in no list are looked for once, and keep nobody from t
   die(proxy, 403);
   proxy.route("/old/720/", (_request, response) => send(response, 403, {}));
   serve(proxy, "new");
-  answerWith(proxy, "/new/master.m3u8");
+  respondWith(proxy, "/new/master.m3u8");
   for (const name of ["seg-77", "seg-78", "seg-79"]) {
     assert.equal(await codeOf(await fetch(segments[3]!.replace("seg-3", name))), "source_expired");
   }
@@ -304,7 +304,7 @@ Deno.test("a sound that nothing proves does not keep the picture in its director
   const sounds = await links(segments[0]!.replace(/seg-0.*/, "sound.m3u8"));
   die(proxy, 403);
   proxy.route("/old/720/", (_request, response) => send(response, 403, {}));
-  answerWith(proxy, "/new/master.m3u8");
+  respondWith(proxy, "/new/master.m3u8");
   assert.equal(await codeOf(await fetch(sounds[1]!)), "source_expired");
   assert.deepEqual(await bytesOf(await fetch(segments[3]!)), segment("720", 3));
 });
@@ -316,7 +316,7 @@ Deno.test("segments that are missing at their fresh addresses, too, have the fre
   die(proxy, 404);
   serve(proxy, "new");
   for (const i of [3, 4]) proxy.route(`/new/720/seg-${i}.ts`, (_request, response) => send(response, 404, {}));
-  answerWith(proxy, "/new/master.m3u8");
+  respondWith(proxy, "/new/master.m3u8");
   for (const i of [3, 3, 4, 3, 4]) {
     const answer = await fetch(segments[i]!);
     assert.equal(answer.status, 404);
@@ -338,7 +338,7 @@ Deno.test("a variant beside its master that the fresh master no longer names →
   await links(rung!);
   proxy.route("/old/720.m3u8", (_request, response) => send(response, 403, {}));
   for (const fresh of ["/new/master.m3u8", "/new/720.m3u8"]) {
-    answerWith(proxy, fresh);
+    respondWith(proxy, fresh);
     assert.equal(await codeOf(await fetch(rung!)), "source_expired", fresh);
   }
 });
@@ -352,7 +352,7 @@ Deno.test("a playlist whose file has another name now is known by what it was: a
     const before = (await links(link)).map(target);
     proxy.route("/old/1a2b.m3u8", (_request, response) => send(response, 403, {}));
     proxy.route("/new/3c4d.m3u8", text(top));
-    answerWith(proxy, "/new/3c4d.m3u8");
+    respondWith(proxy, "/new/3c4d.m3u8");
     assert.deepEqual((await links(link)).map(target), before.map((one) => one.replace("/old/", "/new/")));
   }
 });
@@ -362,7 +362,7 @@ Deno.test("a playlist that was never read, below more directories than a scope h
   const deep = "/d".repeat(40);
   proxy.route("/new/master.m3u8", text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720/index.m3u8\n"));
   proxy.route("/new/720/index.m3u8", text(list()));
-  answerWith(proxy, "/new/master.m3u8");
+  respondWith(proxy, "/new/master.m3u8");
   proxy.route("/d/", (_request, response) => send(response, 403, {}));
   const options = { ...sign, scopeDirectories: 32 };
   assert.equal((await links(await proxy.link(`${deep}/master.m3u8`, options))).length, 1);
@@ -391,7 +391,7 @@ Deno.test("a directory that is looked up again takes no other's place in what is
     const files = `/old/${one.replace("/m", "/seg")}`;
     for (let i = 0; i < COUNT; i++) proxy.route(`${files}-${i}.ts`, (_request, response) => send(response, 403, {}));
   }
-  answerWith(proxy, "/new/master.m3u8");
+  respondWith(proxy, "/new/master.m3u8");
   for (const [i, one] of segments.entries()) {
     assert.deepEqual(await bytesOf(await fetch(one[2]!)), segment(playlists[i]![0]!, 2));
   }

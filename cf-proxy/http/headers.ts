@@ -76,7 +76,7 @@ export function sourceRequestHeaders({ client, context, whole }: SourceRequest):
 export type HeaderRecord = Record<string, string>;
 
 /** Headers of the answer, from the source's. `url` decides the type where the source names none. */
-export function answerHeaders(source: Response, url: URL): HeaderRecord {
+export function responseHeaders(source: Response, url: URL): HeaderRecord {
   const headers: HeaderRecord = { ...COMMON_HEADERS };
   let decoded = false;
   for (const [name, value] of source.headers) {
@@ -96,7 +96,7 @@ export function answerHeaders(source: Response, url: URL): HeaderRecord {
 }
 
 /** Sends the viewer to the source itself; the address is not kept by anybody on the way. */
-export function redirectAnswer(location: string): Response {
+export function redirectResponse(location: string): Response {
   const headers = {
     ...COMMON_HEADERS,
     "Cache-Control": "no-store",

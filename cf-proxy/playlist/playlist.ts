@@ -74,7 +74,7 @@ export interface RewriteContext {
 }
 
 /** A playlist's text rewritten into an answer. */
-export async function playlistAnswer(
+export async function playlistResponse(
   text: string,
   url: URL,
   context: RewriteContext,
@@ -88,12 +88,12 @@ export async function playlistAnswer(
     const where = line === undefined ? "" : ` (line ${line})`;
     return err(badGateway(`playlist_${code}`, `the source's playlist cannot be served: ${reason}${where}`));
   }
-  return ok(textAnswer(rewritten.value, PLAYLIST_TYPE));
+  return ok(textResponse(rewritten.value, PLAYLIST_TYPE));
 }
 
 /** Headers of a playlist's answer to HEAD: the rewritten length is not known without the text. */
 export function playlistHead(): Response {
-  const response = textAnswer("", PLAYLIST_TYPE);
+  const response = textResponse("", PLAYLIST_TYPE);
   return new Response(null, { headers: response.headers });
 }
 
@@ -101,7 +101,7 @@ export function playlistHead(): Response {
  * JSON as players know it from playlists: asset lists (X-ASSET-LIST) and steering manifests get their addresses
  * rewritten, all other JSON stays as it is.
  */
-export async function jsonAnswer(text: string, url: URL, context: RewriteContext): Promise<Response> {
+export async function jsonResponse(text: string, url: URL, context: RewriteContext): Promise<Response> {
   const options = rewriteOptions(url, context);
   const json = parseObject(text);
   if (json !== null && Array.isArray(json.ASSETS)) {
@@ -109,16 +109,16 @@ export async function jsonAnswer(text: string, url: URL, context: RewriteContext
     const rewritten = assets.map(async (asset: { readonly URI?: unknown } | null) =>
       typeof asset?.URI === "string" ? { ...asset, URI: await rewriteUrl(asset.URI, options) } : asset
     );
-    return textAnswer(JSON.stringify({ ...json, ASSETS: await Promise.all(rewritten) }), "application/json");
+    return textResponse(JSON.stringify({ ...json, ASSETS: await Promise.all(rewritten) }), "application/json");
   }
   if (json !== null && Array.isArray(json["PATHWAY-PRIORITY"])) {
     const reload = json["RELOAD-URI"];
     if (typeof reload === "string") json["RELOAD-URI"] = await rewriteUrl(reload, options);
     // A clone is made by replacing host and parameters in the playlist's addresses, which are ours now.
     delete json["PATHWAY-CLONES"];
-    return textAnswer(JSON.stringify(json), "application/json");
+    return textResponse(JSON.stringify(json), "application/json");
   }
-  return textAnswer(text, "application/json");
+  return textResponse(text, "application/json");
 }
 
 /** The whole body as text. It is held back until it is there, so that, unlike media, it has to come in time. */
@@ -201,7 +201,7 @@ function decode(chunks: readonly Uint8Array[]): string {
   return chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join("") + decoder.decode();
 }
 
-function textAnswer(text: string, type: string): Response {
+function textResponse(text: string, type: string): Response {
   return new Response(text, {
     headers: { ...COMMON_HEADERS, "Content-Type": type, "Cache-Control": "no-store" },
   });

@@ -28,7 +28,7 @@ export function parseMegaKey(text: string): MegaKey | null {
 }
 
 /** The source's answer with its body decrypted; answers that are no part of the file stay as they are. */
-export function decryptAnswer(response: Response, keyText: string): Result<Response, Problem> {
+export function decryptResponse(response: Response, keyText: string): Result<Response, Problem> {
   if (response.status !== 200 && response.status !== 206) return ok(response);
   const key = parseMegaKey(keyText);
   if (key === null) return err(badGateway("bad_key", "the link's key is not a mega key"));

@@ -9,16 +9,16 @@ import { archivedFileOf, fetchArchived } from "../archive/archive.ts";
 import type { Config } from "../env.ts";
 import { episodeOf } from "../failover/api.ts";
 import { destinationOf } from "../http/fetch_destination.ts";
-import { answerHeaders, extension, redirectAnswer, TAB_POLICY } from "../http/headers.ts";
+import { extension, redirectResponse, responseHeaders, TAB_POLICY } from "../http/headers.ts";
 import { isActive, isPlayable, mediaType } from "../http/media_type.ts";
-import { decryptAnswer } from "./decrypt.ts";
+import { decryptResponse } from "./decrypt.ts";
 import {
-  jsonAnswer,
+  jsonResponse,
   kindOf,
   MAX_JSON_BYTES,
   MEDIA_EXTENSIONS,
-  playlistAnswer,
   playlistHead,
+  playlistResponse,
   readText,
   type RewriteContext,
   sniff,
@@ -48,7 +48,7 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
     return problem({ status: 416, code: "range_unusable", detail: "the Range header cannot be satisfied" });
   }
   const target = withPlayerParameters(link.value.url, requestUrl);
-  if (config.redirectMode && isRedirectable(link.value, config)) return redirectAnswer(target.href);
+  if (config.redirectMode && isRedirectable(link.value, config)) return redirectResponse(target.href);
   const options = { policy, headerTimeoutMs: config.headerTimeoutMs };
   const upstream = await fetchTarget(request, { link: link.value, target, options, invocation });
   if (!upstream.ok) return problem(upstream.error);
@@ -88,7 +88,7 @@ async function fetchTarget(request: Request, target: Target): Promise<Result<Ups
   const upstream = episode === null ? await fetchSource(request, target) : await fetchServer(request, target, episode);
   const key = link.context.megaKey;
   if (!upstream.ok || key === undefined) return upstream;
-  const plain = decryptAnswer(upstream.value.response, key);
+  const plain = decryptResponse(upstream.value.response, key);
   return plain.ok ? ok({ ...upstream.value, response: plain.value }) : plain;
 }
 
@@ -99,7 +99,7 @@ async function answer(request: Request, upstream: Upstream, context: RewriteCont
   const kind = megaKey === undefined && archive === undefined ? kindOf(upstream, request, context.link.url) : "other";
   if (request.method === "HEAD") {
     if (kind === "playlist") return playlistHead();
-    return new Response(null, { status: response.status, headers: answerHeaders(response, context.link.url) });
+    return new Response(null, { status: response.status, headers: responseHeaders(response, context.link.url) });
   }
   if (kind === "playlist") return await playlist(response, url, context);
   if (kind !== "maybe" && isPage(response)) return await notMedia(response.body);
@@ -109,9 +109,9 @@ async function answer(request: Request, upstream: Upstream, context: RewriteCont
   }
   if (kind === "json") {
     const text = await readText(response, context.invocation.config.headerTimeoutMs, MAX_JSON_BYTES);
-    return text.ok ? await jsonAnswer(text.value, url, context) : problem(text.error);
+    return text.ok ? await jsonResponse(text.value, url, context) : problem(text.error);
   }
-  const headers = answerHeaders(response, context.link.url);
+  const headers = responseHeaders(response, context.link.url);
   if (kind === "maybe" && response.body !== null) {
     const { playlist: is, body } = await sniff(response);
     if (is) return await playlist(new Response(body), url, context);
@@ -124,7 +124,7 @@ async function answer(request: Request, upstream: Upstream, context: RewriteCont
 async function playlist(response: Response, url: URL, context: RewriteContext): Promise<Response> {
   const text = await readText(response, context.invocation.config.headerTimeoutMs);
   if (!text.ok) return problem(text.error);
-  const rewritten = await playlistAnswer(text.value, url, context);
+  const rewritten = await playlistResponse(text.value, url, context);
   if (!rewritten.ok) return problem(rewritten.error);
   const { link } = context;
   const episode = episodeOf(link);

@@ -27,7 +27,7 @@ export interface EpisodeId {
 }
 
 /** One server of the public answer, with the fields this demo relies on. */
-export interface AnsweredServer {
+export interface ListedServer {
   readonly provider: string;
   readonly url: string;
   readonly url_resolved: string | null;
@@ -38,7 +38,7 @@ export interface AnsweredServer {
 
 export interface Answer {
   readonly tookMs: number;
-  readonly servers: readonly (AnsweredServer & { readonly source: string })[];
+  readonly servers: readonly (ListedServer & { readonly source: string })[];
 }
 
 export interface Job {
@@ -96,7 +96,7 @@ export async function askEpisode(system: DemoSystem, id: EpisodeId, signal: Abor
   if (!response.ok || body.success !== true) {
     throw new Error(`the episode was answered with ${response.status}: ${body.error ?? body.title}`);
   }
-  const servers = Object.entries(body.data as Record<string, AnsweredServer[] | null>)
+  const servers = Object.entries(body.data as Record<string, ListedServer[] | null>)
     .flatMap(([source, list]) => (list ?? []).map((server) => ({ ...server, source })));
   if (servers.length === 0) throw new Error("the answer names no server");
   for (const server of servers) {
@@ -256,7 +256,7 @@ async function pause(signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, POLL_MS));
 }
 
-function archivedOf(server: AnsweredServer & { source: string }, archive: readonly ArchivedFile[]): ArchivedFile {
+function archivedOf(server: ListedServer & { source: string }, archive: readonly ArchivedFile[]): ArchivedFile {
   const stored = archive.find((one) => one.provider === server.source && one.resolution === server.resolution);
   if (stored === undefined) {
     throw new Error(`the store has no ${server.source} ${server.resolution ?? "without resolution"}`);

@@ -35,7 +35,7 @@ function startApi(answer: Answer, envOf: (url: string) => Record<string, string>
 
 /** To be named in a profile file; a project that exists and has no function. */
 export function startSupabaseApi(): CloudApi {
-  return startApi(supabaseAnswer, () => ({
+  return startApi(supabaseResponse, () => ({
     SUPABASE_ACCESS_TOKEN: `sbp_${"0".repeat(40)}`,
     SUPABASE_TELEMETRY_DISABLED: "1",
     SUPABASE_NO_UPDATE_NOTIFIER: "1",
@@ -44,7 +44,7 @@ export function startSupabaseApi(): CloudApi {
   }));
 }
 
-const supabaseAnswer: Answer = ({ method, path, query }) => {
+const supabaseResponse: Answer = ({ method, path, query }) => {
   const project = `/v1/projects/${PROJECT_REF}`;
   if (path === project) {
     return Response.json({
@@ -77,7 +77,7 @@ const supabaseAnswer: Answer = ({ method, path, query }) => {
 
 /** An account without Workers. */
 export function startCloudflareApi(): CloudApi {
-  return startApi(cloudflareAnswer, (url) => ({
+  return startApi(cloudflareResponse, (url) => ({
     CLOUDFLARE_API_BASE_URL: `${url}/client/v4`,
     CLOUDFLARE_API_TOKEN: "token-of-the-test",
     CLOUDFLARE_ACCOUNT_ID: "account",
@@ -86,7 +86,7 @@ export function startCloudflareApi(): CloudApi {
   }));
 }
 
-const cloudflareAnswer: Answer = ({ method, path }) => {
+const cloudflareResponse: Answer = ({ method, path }) => {
   const found = (result: unknown) => Response.json({ success: true, errors: [], messages: [], result });
   if (path.includes("/workers/services/")) {
     const errors = [{ code: 10090, message: "workers.api.error.service_not_found" }];

@@ -10,8 +10,8 @@ import { openJobDir } from "../../runner/work_dir/work_dir.ts";
 import { type Line, startForwardProxy } from "../../runner/network/forward_proxy.ts";
 import { createGuardedFetch } from "../../runner/network/guarded_fetch.ts";
 
-export type HostAnswer = Response | Promise<Response>;
-export type Host = (path: string, request: Request) => HostAnswer;
+export type HostResponse = Response | Promise<Response>;
+export type Host = (path: string, request: Request) => HostResponse;
 
 export type FetchOptions = {
   readonly resolution?: string;

@@ -41,7 +41,7 @@ export const providerStateSchema = z.strictObject({
   ),
 });
 
-export const publicAnswerSchema = z.strictObject({
+export const episodeResponseSchema = z.strictObject({
   success: z.literal(true),
   mal_id: z.number().int(),
   episode: z.number().int(),
@@ -69,7 +69,7 @@ const count = z.number().int();
 const names = z.array(z.string());
 
 const schemas = {
-  Answer: publicAnswerSchema,
+  Answer: episodeResponseSchema,
   Server: publicServerSchema,
   ProviderState: providerStateSchema,
   Problem: problemSchema,

@@ -1,8 +1,8 @@
 // A weak validator for an answer: equal where the answers mean the same, whatever the clock made of ages in between.
 // Example: entityTag(answer) → 'W/"1f8k2j…"'. Runs on: Deno, edge runtime.
-import type { PublicAnswer } from "./response.ts";
+import type { EpisodeResponse } from "./response.ts";
 
-export function entityTag({ title, data, providers }: PublicAnswer): string {
+export function entityTag({ title, data, providers }: EpisodeResponse): string {
   const states = Object.entries(providers).map(([name, { state, code }]) => [name, state, code]);
   return `W/"${hash53(JSON.stringify([title, data, states]))}"`;
 }

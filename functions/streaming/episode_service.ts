@@ -15,17 +15,17 @@ import {
 } from "./episode_store.ts";
 import type { Gatherer } from "./source_reader.ts";
 import {
-  type AnswerTools,
+  type EpisodeResponse,
+  episodeResponse,
+  type EpisodeResponseTools,
   type GatheredList,
   type ProviderState,
-  type PublicAnswer,
-  publicAnswer,
 } from "./response.ts";
 
 /** A failure that is being looked at behind the answer may be over by then. */
 const RENEWED_IN_SECONDS = 5;
 
-export interface EpisodeServiceTools extends AnswerTools {
+export interface EpisodeServiceTools extends EpisodeResponseTools {
   readonly store: EpisodeStore;
   readonly gatherer: Gatherer;
   readonly background: (work: Promise<unknown>) => void;
@@ -45,7 +45,7 @@ export interface EpisodeOptions {
 export type EpisodeOutcome =
   | {
     readonly kind: "answer";
-    readonly answer: PublicAnswer;
+    readonly answer: EpisodeResponse;
     readonly roundTrips: number;
     readonly limit: RateLimit | null;
   }
@@ -128,7 +128,7 @@ export function createEpisodeService(tools: EpisodeServiceTools): EpisodeService
         else lists.set(name, knownList(old, known.open_circuits[name]));
       }
       const queue = gathered?.queue ?? known.queue;
-      const answer = await publicAnswer({ key, known, queue, gathered: lists, detail }, tools);
+      const answer = await episodeResponse({ key, known, queue, gathered: lists, detail }, tools);
       return { kind: "answer", answer, roundTrips: roundTrips + (gathered?.roundTrips ?? 0), limit };
     },
   };

@@ -4,10 +4,10 @@ import { parseSigningKeys } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
 import { createFunctionRig, SIGNING_KEYS } from "../../dev/testing/function_fixture.ts";
 import { sourceListSchema } from "../../sources/source_list.ts";
-import { publicAnswerSchema } from "../_shared/openapi.ts";
+import { episodeResponseSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";
 import type { Episode } from "./episode_store.ts";
-import { publicAnswer } from "./response.ts";
+import { episodeResponse } from "./response.ts";
 import { createStreamLinks } from "./stream_link.ts";
 
 const BAD = [
@@ -44,7 +44,7 @@ Deno.test("output: older rows with other schemes → nothing leads there", async
   ]);
   await rig.database.admin`insert into keepstream.source_lists (mal_id, episode, provider, state, servers)
     values (1, 1, 'own', 'ok', ${JSON.stringify(servers)}::text::jsonb)`;
-  const { data } = publicAnswerSchema.parse(await (await app.request("/streaming/1/1")).json());
+  const { data } = episodeResponseSchema.parse(await (await app.request("/streaming/1/1")).json());
   const of = (label: string) => data.own!.filter((one) => one.provider === label);
   assert.equal(of("page").length, 0);
   assert.deepEqual([...new Set(of("media").map((one) => `${one.url_resolved} ${one.stream} ${one.code}`))], [
@@ -62,7 +62,7 @@ Deno.test("output: a reader's list with other schemes → nothing leads there", 
     ...{ source_lists: {}, source_reads: {}, open_circuits: {}, store: [], queue: [], taken_down: false },
   };
   const state = { state: "ok", took_ms: 1, cached: false };
-  const answer = await publicAnswer(
+  const answer = await episodeResponse(
     { key: { malId: 1, episode: 1 }, known, queue: [], gathered: new Map([["own", { list, state }]]), detail: null },
     {
       links: createStreamLinks({ proxyBaseUrl: "https://worker.test", keys: unwrap(parseSigningKeys(SIGNING_KEYS)) }),

@@ -5,8 +5,8 @@ import { createFunctionRig, type FunctionRig } from "../../dev/testing/function_
 import { base64, episodeListPage, mirrorPage } from "../../dev/emulators/sites/select_base64_site.ts";
 import { type ServedSite, serveSite } from "../../dev/emulators/sites/serve.ts";
 import { endless, hangs, htmlResponse, pages, type Site } from "../../dev/emulators/sites/sites.ts";
-import { publicAnswerSchema } from "../_shared/openapi.ts";
-import type { PublicAnswer } from "./response.ts";
+import { episodeResponseSchema } from "../_shared/openapi.ts";
+import type { EpisodeResponse } from "./response.ts";
 
 const PLAYERS = 3;
 
@@ -56,10 +56,10 @@ async function startIsolates(rig: FunctionRig, count: number, sites: readonly Se
   const isolates = await Promise.all(Array.from({ length: count }, () => startFunction({ entry, env })));
   return {
     isolates,
-    async get(index: number, path = "/streaming/1/1"): Promise<PublicAnswer> {
+    async get(index: number, path = "/streaming/1/1"): Promise<EpisodeResponse> {
       const response = await fetch(isolates[index]!.url + path);
       assert.equal(response.status, 200);
-      return publicAnswerSchema.parse(await response.json()) as PublicAnswer;
+      return episodeResponseSchema.parse(await response.json()) as EpisodeResponse;
     },
     async [Symbol.asyncDispose]() {
       for (const isolate of isolates) await isolate[Symbol.asyncDispose]();
@@ -328,7 +328,7 @@ Deno.test("ten providers that hang, drip, loop, send without end or refuse, all 
   for (const { site } of served) await site[Symbol.asyncDispose]();
 });
 
-function pick({ providers }: Pick<PublicAnswer, "providers">) {
+function pick({ providers }: Pick<EpisodeResponse, "providers">) {
   const { state, code, cached } = providers.animasu!;
   return { state, code, cached };
 }

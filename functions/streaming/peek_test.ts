@@ -1,7 +1,7 @@
 // Safe requests: whoever only looks reads no provider, claims nothing and enqueues nothing.
 import assert from "node:assert/strict";
 import { createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
-import { publicAnswerSchema } from "../_shared/openapi.ts";
+import { episodeResponseSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";
 
 const LOOKS: Readonly<Record<string, RequestInit & { readonly query?: string }>> = {
@@ -39,7 +39,7 @@ for (const [name, { query = "", ...init }] of Object.entries(LOOKS)) {
     assert.equal(response.status, 200);
     assert.deepEqual([rig.calls, await written(rig)], [["/rest/v1/rpc/read_episode"], 0]);
     if (init.method === "HEAD") return assert.equal(text, "");
-    const { data, providers } = publicAnswerSchema.parse(JSON.parse(text));
+    const { data, providers } = episodeResponseSchema.parse(JSON.parse(text));
     assert.deepEqual([data.own, providers.own?.state, providers.own?.code], [null, "unknown", "not_read"]);
   });
 }
@@ -56,7 +56,7 @@ Deno.test("peek: a stale list → its servers, not renewed; GET renews it", asyn
   }];
   await rig.database.admin`insert into keepstream.source_lists (mal_id, episode, provider, state, servers, fetched_at)
     values (1, 1, 'own', 'ok', ${JSON.stringify(servers)}::text::jsonb, now() - interval '10 hours')`;
-  const { data } = publicAnswerSchema.parse(await (await app.request("/streaming/1/1?peek=1")).json());
+  const { data } = episodeResponseSchema.parse(await (await app.request("/streaming/1/1?peek=1")).json());
   assert.ok(data.own?.[0]?.stream);
   assert.equal((await rig.database.admin`select from public.video_queue`).length, 0);
   assert.equal((await app.request("/streaming/1/1")).status, 200);

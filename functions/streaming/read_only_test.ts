@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { archiveVideo, createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
 import { buildStreamingApp } from "./build.ts";
-import { publicAnswerSchema } from "../_shared/openapi.ts";
-import type { PublicAnswer } from "./response.ts";
+import { episodeResponseSchema } from "../_shared/openapi.ts";
+import type { EpisodeResponse } from "./response.ts";
 
 const ADDRESS = { "x-forwarded-for": "192.0.2.1" };
 
@@ -17,10 +17,10 @@ async function addEpisode(rig: FunctionRig, app: ReturnType<typeof buildStreamin
   return await archiveVideo(rig, "720p");
 }
 
-async function ask(app: ReturnType<typeof buildStreamingApp>, path: string): Promise<PublicAnswer> {
+async function ask(app: ReturnType<typeof buildStreamingApp>, path: string): Promise<EpisodeResponse> {
   const response = await app.request(path, { headers: ADDRESS });
   assert.equal(response.status, 200);
-  return publicAnswerSchema.parse(await response.json()) as PublicAnswer;
+  return episodeResponseSchema.parse(await response.json()) as EpisodeResponse;
 }
 
 /** What the function logs while `run` goes on. */
@@ -45,7 +45,7 @@ async function reconnect(rig: FunctionRig): Promise<void> {
     select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'gateway'`;
 }
 
-async function eventuallyAsks(app: ReturnType<typeof buildStreamingApp>, code: string): Promise<PublicAnswer> {
+async function eventuallyAsks(app: ReturnType<typeof buildStreamingApp>, code: string): Promise<EpisodeResponse> {
   for (let turn = 0; turn < 200; turn++) {
     const answer = await ask(app, "/streaming/1/1");
     if (answer.detail?.includes(code)) return answer;

@@ -32,7 +32,7 @@ export interface ProviderState {
   readonly retry_after_seconds?: number;
 }
 
-export interface PublicAnswer {
+export interface EpisodeResponse {
   readonly success: true;
   readonly mal_id: number;
   readonly episode: number;
@@ -48,7 +48,7 @@ export interface GatheredList {
   readonly state: ProviderState;
 }
 
-export interface AnswerInput {
+export interface EpisodeResponseInput {
   readonly key: EpisodeKey;
   readonly known: Episode;
   readonly queue: readonly QueuedVideo[];
@@ -56,7 +56,7 @@ export interface AnswerInput {
   readonly detail: string | null;
 }
 
-export interface AnswerTools {
+export interface EpisodeResponseTools {
   readonly links: StreamLinks;
   readonly hubEndpoint: string;
   /** What the addresses of copies begin with that the Worker can read. */
@@ -68,7 +68,10 @@ export interface AnswerTools {
   readonly now: () => number;
 }
 
-export async function publicAnswer(input: AnswerInput, tools: AnswerTools): Promise<PublicAnswer> {
+export async function episodeResponse(
+  input: EpisodeResponseInput,
+  tools: EpisodeResponseTools,
+): Promise<EpisodeResponse> {
   const { key, known, gathered } = input;
   const names = new Set([...known.providers.map((one) => one.name), ...known.store.map((one) => one.provider)]);
   const data = await Promise.all(
@@ -86,7 +89,7 @@ export async function publicAnswer(input: AnswerInput, tools: AnswerTools): Prom
 }
 
 /** Listed servers, then archived copies that no listed server stands for: a site that is gone takes nothing away. */
-async function providerServers(name: string, input: AnswerInput, tools: AnswerTools) {
+async function providerServers(name: string, input: EpisodeResponseInput, tools: EpisodeResponseTools) {
   const servers = httpOnly(input.gathered.get(name)?.list.servers ?? []);
   // A copy where the Worker cannot read it is safe, but plays for nobody: the live server stays.
   const stored = input.known.store.flatMap((one) => {
@@ -103,7 +106,12 @@ async function providerServers(name: string, input: AnswerInput, tools: AnswerTo
   return all.length === 0 ? null : all;
 }
 
-async function liveServer(provider: string, server: SourceServer, input: AnswerInput, tools: AnswerTools) {
+async function liveServer(
+  provider: string,
+  server: SourceServer,
+  input: EpisodeResponseInput,
+  tools: EpisodeResponseTools,
+) {
   const nowSeconds = Math.floor(tools.now() / 1000);
   const goodUntil = server.expires_at === null ? Infinity : Date.parse(server.expires_at) / 1000;
   const usable = server.video_url !== null && goodUntil > nowSeconds;
@@ -138,8 +146,8 @@ async function liveServer(provider: string, server: SourceServer, input: AnswerI
 async function archivedServer(
   copy: StoredVideo & { readonly url: string },
   server: SourceServer | null,
-  input: AnswerInput,
-  tools: AnswerTools,
+  input: EpisodeResponseInput,
+  tools: EpisodeResponseTools,
 ) {
   const { url } = copy;
   const isTakenDown = await leadsToTakenDown(url, input, tools);
@@ -168,7 +176,11 @@ async function archivedServer(
 }
 
 /** An archive of another episode, which a row, a catalogue or a site's page may name. */
-async function leadsToTakenDown(url: string, { key }: AnswerInput, tools: AnswerTools): Promise<boolean> {
+async function leadsToTakenDown(
+  url: string,
+  { key }: EpisodeResponseInput,
+  tools: EpisodeResponseTools,
+): Promise<boolean> {
   const at = archivedEpisode(new URL(url));
   if (at === null || (at.malId === key.malId && at.episode === key.episode)) return false;
   return await tools.isTakenDown(at);
@@ -180,7 +192,7 @@ function isMissing(copy: StoredVideo): boolean {
 }
 
 /** The recorded address while its copy lives, else the first copy that does; of those that the Worker can read. */
-function archiveAddressOf(copy: StoredVideo, { hubEndpoint, archiveBases }: AnswerTools): string | null {
+function archiveAddressOf(copy: StoredVideo, { hubEndpoint, archiveBases }: EpisodeResponseTools): string | null {
   const living = (copy.replicas ?? []).filter((one) => (one.state ?? "verified") === "verified");
   const recorded = copy.hf_direct_url ?? null;
   const recordedLives = living.length === 0 || living.some((one) => one.repo === copy.hf_repo);

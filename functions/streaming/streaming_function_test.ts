@@ -8,9 +8,9 @@ import { searchSite, titleApi } from "../../dev/emulators/sites/title_api.ts";
 import { parseSigningKeys, verifyLink } from "../../core/link.ts";
 import { refreshQuery } from "../../core/refresh_request.ts";
 import { unwrap } from "../../core/result.ts";
-import { publicAnswerSchema } from "../_shared/openapi.ts";
+import { episodeResponseSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";
-import type { PublicAnswer, PublicServer } from "./response.ts";
+import type { EpisodeResponse, PublicServer } from "./response.ts";
 
 /** A site with a title of one episode; its two players name an HLS and an MP4 address. */
 function animeSite(self: () => string, more: Readonly<Record<string, string | Site>> = {}): Site {
@@ -61,13 +61,13 @@ function startApp(rig: FunctionRig, more: Readonly<Record<string, string>>) {
   const get = async (path = "/streaming/1/1", init?: RequestInit) => {
     const response = await app.request(path, init);
     const body: unknown = await response.json();
-    publicAnswerSchema.parse(body); // strict: every answer of these tests is held against the OpenAPI document's schema
-    return { status: response.status, headers: response.headers, body: body as PublicAnswer };
+    episodeResponseSchema.parse(body); // strict: every answer of these tests is held against the OpenAPI document's schema
+    return { status: response.status, headers: response.headers, body: body as EpisodeResponse };
   };
   return { app, get };
 }
 
-const servers = (answer: PublicAnswer, provider: string): readonly PublicServer[] => answer.data[provider] ?? [];
+const servers = (answer: EpisodeResponse, provider: string): readonly PublicServer[] => answer.data[provider] ?? [];
 const queueRows = (rig: FunctionRig) =>
   rig.database
     .sql`select provider, resolution, status, video_url, embed_url from public.video_queue order by resolution`;
@@ -286,20 +286,20 @@ Deno.test("an archive where the Worker cannot read it leaves the live server; an
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(rig, { name: "animasu", base_url: site.url });
   await mapTitle(rig, "animasu");
-  const answerWith = async (more: Record<string, string>) => {
+  const respondWith = async (more: Record<string, string>) => {
     const [hd] = servers((await startApp(rig, { DEV_ALLOWED_ORIGINS: site.url, ...more }).get()).body, "animasu");
     return [hd?.archived, hd?.url_resolved];
   };
-  const [, live] = await answerWith({});
+  const [, live] = await respondWith({});
   await archiveVideo(rig, "720p");
-  assert.deepEqual(await answerWith({}), [false, live]); // recorded on hub.test, which nobody named
+  assert.deepEqual(await respondWith({}), [false, live]); // recorded on hub.test, which nobody named
 
   const folder = "http://10.0.0.5:7860/archive";
   await rig.database.admin`update public.video_store set hf_direct_url = ${folder + "/a.mp4"} where true`;
   await rig.database.admin`update public.video_replicas set direct_url = ${folder + "/a.mp4"} where true`;
   const hub = { HF_ENDPOINT: "https://hub.test" };
-  assert.deepEqual(await answerWith(hub), [false, live]);
-  assert.deepEqual(await answerWith({ ...hub, STORAGE_FOLDER_URL: folder }), [true, `${folder}/a.mp4`]);
+  assert.deepEqual(await respondWith(hub), [false, live]);
+  assert.deepEqual(await respondWith({ ...hub, STORAGE_FOLDER_URL: folder }), [true, `${folder}/a.mp4`]);
 });
 
 Deno.test("an archive whose copies are all reported missing: a listed server → live; none listed → the archive", async () => {

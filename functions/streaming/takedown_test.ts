@@ -4,7 +4,7 @@ import { archiveVideo, createFunctionRig, type FunctionRig, SIGNING_KEYS } from 
 import { verifyDenyList } from "../../core/deny_list.ts";
 import { parseSigningKeys } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
-import { publicAnswerSchema } from "../_shared/openapi.ts";
+import { episodeResponseSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";
 
 const KEYS = unwrap(parseSigningKeys(SIGNING_KEYS));
@@ -47,7 +47,7 @@ Deno.test("takedown: another episode leads to the archive → no stream there", 
   const archive = await archiveVideo(rig, "720p");
   await addEpisode(rig, 2, archive);
   const ask = async (of = app) =>
-    publicAnswerSchema.parse(await (await of.request("/streaming/2/1")).json()).data.own![0]!;
+    episodeResponseSchema.parse(await (await of.request("/streaming/2/1")).json()).data.own![0]!;
   const before = await ask();
   assert.deepEqual([before.url_resolved, before.code], [archive, undefined]);
   await rig.database.serviceRole`select public.takedown(1)`;
@@ -66,7 +66,7 @@ Deno.test("takedown: another episode leads to the archive → no stream there", 
   for (const [index, spelling] of spellings.entries()) {
     await addEpisode(rig, 10 + index, spelling);
     const response = await buildStreamingApp(rig.env).request(`/streaming/${10 + index}/1`);
-    const server = publicAnswerSchema.parse(await response.json()).data.own![0]!;
+    const server = episodeResponseSchema.parse(await response.json()).data.own![0]!;
     assert.deepEqual([server.stream, server.code], [null, "taken_down"], spelling);
   }
 });

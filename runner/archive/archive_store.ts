@@ -61,7 +61,7 @@ const obsoleteRows = z.array(
 const RECORDED = ["verified", "missing"];
 const targetVerdict = z.enum(["known", "new", "gone", "other", "unregistered"]);
 const keyOf = (title: Title) => ({ mal_id: title.malId, episode: title.episode ?? null });
-const takedownAnswer = z.object({
+const takedownSchema = z.object({
   jobs: z.number(),
   copies: z.array(z.object({ target: z.string(), repo: z.string(), path: z.string() })),
   targets: z.array(z.string()),
@@ -70,7 +70,7 @@ const takedownAnswer = z.object({
 export type Repair = z.output<typeof repairRows>[number];
 export type RecordedCopy = z.output<typeof copyRows>[number];
 export type ObsoleteCopy = z.output<typeof obsoleteRows>[number];
-export type TakenDown = z.output<typeof takedownAnswer>;
+export type TakenDown = z.output<typeof takedownSchema>;
 
 export type RepairOutcome =
   | {
@@ -204,7 +204,7 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
 
     /** Returns what is to be removed where, of this call and of earlier ones; `targets` are remembered until they are finished. */
     async takeDown(title: Title, targets: readonly string[] = []): Promise<TakenDown> {
-      return takedownAnswer.parse(await call("takedown", { ...keyOf(title), targets }));
+      return takedownSchema.parse(await call("takedown", { ...keyOf(title), targets }));
     },
 
     /** Nothing of the title is left on the target. */

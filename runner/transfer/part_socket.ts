@@ -3,8 +3,8 @@
 
 import { follow } from "./retry.ts";
 
-const ANSWER_PIECE_BYTES = 1 << 14;
-const MAX_ANSWER_BYTES = 1 << 16;
+const RESPONSE_PIECE_BYTES = 1 << 14;
+const MAX_RESPONSE_BYTES = 1 << 16;
 /** What a store has no say in, though it names the headers of an upload. */
 const OUR_HEADERS = ["host", "connection", "transfer-encoding", "expect"];
 
@@ -26,7 +26,7 @@ export interface PutRangeOptions {
 }
 
 export class PartSocket implements Disposable {
-  readonly #answer = new Uint8Array(ANSWER_PIECE_BYTES);
+  readonly #answer = new Uint8Array(RESPONSE_PIECE_BYTES);
   #conn: Deno.Conn | null = null;
   #origin = "";
 
@@ -54,7 +54,7 @@ export class PartSocket implements Disposable {
     let writing: Promise<void> | undefined;
     try {
       const conn = await this.#connect(new URL(url), over.signal);
-      const answer = readAnswer(conn, this.#answer);
+      const answer = readResponse(conn, this.#answer);
       writing = writeRange(conn, url, range, { ...options, silence });
       // A server may answer before it has read everything, and then read no further: its answer says why.
       const first = await Promise.race([
@@ -168,12 +168,12 @@ async function write(conn: Deno.Conn, bytes: Uint8Array, onWritten?: () => void)
 }
 
 /** Reads one answer whole (they are small), and tells whether the connection can be used again. */
-async function readAnswer(conn: Deno.Conn, buffer: Uint8Array): Promise<{ response: Response; keep: boolean }> {
+async function readResponse(conn: Deno.Conn, buffer: Uint8Array): Promise<{ response: Response; keep: boolean }> {
   let bytes = new Uint8Array(0);
   for (;;) {
-    const answer = parseAnswer(bytes);
+    const answer = parseResponse(bytes);
     if (answer) return answer;
-    if (bytes.length > MAX_ANSWER_BYTES) throw new ConnectionLost("the answer to a part is too long");
+    if (bytes.length > MAX_RESPONSE_BYTES) throw new ConnectionLost("the answer to a part is too long");
     let count: number | null;
     try {
       count = await conn.read(buffer);
@@ -181,7 +181,7 @@ async function readAnswer(conn: Deno.Conn, buffer: Uint8Array): Promise<{ respon
       throw lost("the connection broke before the answer", cause);
     }
     if (count === null) {
-      const rest = parseAnswer(bytes, { ended: true });
+      const rest = parseResponse(bytes, { ended: true });
       if (rest) return rest;
       throw new ConnectionLost("the connection was closed before the answer");
     }
@@ -193,7 +193,7 @@ async function readAnswer(conn: Deno.Conn, buffer: Uint8Array): Promise<{ respon
 }
 
 /** The answer in these bytes, or null while some of it is missing (RFC 9112 §6). */
-export function parseAnswer(
+export function parseResponse(
   bytes: Uint8Array,
   { ended = false }: { ended?: boolean } = {},
 ): { response: Response; keep: boolean } | null {
@@ -204,7 +204,7 @@ export function parseAnswer(
   const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1]);
   if (!(status >= 100)) throw new ConnectionLost("what answers is no HTTP server");
   const rest = text.slice(end + 4);
-  if (status < 200) return parseAnswer(bytes.subarray(end + 4), { ended }); // 100 Continue, 103 Early Hints
+  if (status < 200) return parseResponse(bytes.subarray(end + 4), { ended }); // 100 Continue, 103 Early Hints
   const headers = new Headers();
   for (const line of lines) headers.append(line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim());
   const length = status === 204 || status === 304 ? "0" : headers.get("content-length");

@@ -1,7 +1,7 @@
 // PUT over a connection of our own, against a server that is written byte by byte.
 
 import assert from "node:assert/strict";
-import { parseAnswer, PartSocket, type PutRangeOptions } from "./part_socket.ts";
+import { parseResponse, PartSocket, type PutRangeOptions } from "./part_socket.ts";
 
 const SIZE = 3_000_000;
 
@@ -215,8 +215,8 @@ Deno.test("PartSocket.put where nobody listens, or no HTTP is spoken → an erro
   await assert.rejects(socket.put(`http://127.0.0.1:${port}/`, range, options()), Deno.errors.ConnectionRefused);
 });
 
-Deno.test("parseAnswer knows lengths, chunks, interim answers and an end of connection", async () => {
-  const parse = (text: string, ended = false) => parseAnswer(new TextEncoder().encode(text), { ended });
+Deno.test("parseResponse knows lengths, chunks, interim answers and an end of connection", async () => {
+  const parse = (text: string, ended = false) => parseResponse(new TextEncoder().encode(text), { ended });
   assert.equal(parse("HTTP/1.1 200 OK\r\nContent-Len"), null);
   assert.equal(parse("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab"), null);
   assert.equal(await parse("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")?.response.text(), "abc");

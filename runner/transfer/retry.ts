@@ -36,7 +36,7 @@ export interface RetryParts {
 }
 
 /** Ten thousand presigned addresses take a third of it. */
-const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+const MAX_RESPONSE_BYTES = 32 * 1024 * 1024;
 const MAX_WAIT_SECONDS = 86_400;
 const RETRIED = new Set([408, 429, 500, 502, 503, 504]);
 
@@ -91,7 +91,7 @@ export async function once(
     : undefined;
   try {
     const answer = await parts.fetch(input, { ...rest, redirect: "manual", signal: silence.signal });
-    const body = await readAll(answer.body, MAX_ANSWER_BYTES, keptAlive ? alive : undefined);
+    const body = await readAll(answer.body, MAX_RESPONSE_BYTES, keptAlive ? alive : undefined);
     return new Response(body.size > 0 ? body : null, { status: answer.status, headers: answer.headers });
   } finally {
     clearTimeout(timer);

@@ -7,7 +7,7 @@ import type { WantedTitle } from "./title_match.ts";
 
 const text = z.string().nullish();
 
-const answerSchema = z.object({
+const responseSchema = z.object({
   data: z.object({
     title: text,
     title_english: text,
@@ -21,8 +21,8 @@ const answerSchema = z.object({
 
 /** @throws {SourceError} no_mapping for a title the API does not know; others as the API fails. */
 export async function readTitle(malId: number, apiUrl: string, pages: PageClient): Promise<WantedTitle> {
-  const answer = await readAnswer(`${apiUrl.replace(/\/+$/, "")}/anime/${malId}`, pages);
-  const parsed = answerSchema.safeParse(answer);
+  const answer = await readResponse(`${apiUrl.replace(/\/+$/, "")}/anime/${malId}`, pages);
+  const parsed = responseSchema.safeParse(answer);
   if (!parsed.success) {
     throw new SourceError("parse", "the metadata API's answer is not understood", { cause: parsed.error });
   }
@@ -40,7 +40,7 @@ export async function readTitle(malId: number, apiUrl: string, pages: PageClient
   return { titles: distinct, year: year ?? (Number.isNaN(airedYear) ? null : airedYear) };
 }
 
-async function readAnswer(address: string, pages: PageClient): Promise<unknown> {
+async function readResponse(address: string, pages: PageClient): Promise<unknown> {
   try {
     return await pages.json(address);
   } catch (error) {

@@ -7,7 +7,7 @@ import { tags } from "./tags.ts";
 /** Of one page that is parsed, on the wire. A title's page with 2,000 episodes has some 300 kB. */
 export const MAX_PARSED_PAGE_BYTES = 512 * 1024;
 /** Characters, plus NODE_WEIGHT for every element and attribute: some 0.6 s at the worst. */
-const ANSWER_WEIGHT = 1536 * 1024;
+const RESPONSE_WEIGHT = 1536 * 1024;
 const NODE_WEIGHT = 8;
 /** `<<<<` becomes a piece of text for each, and costs more than tags do: half a megabyte took six seconds. */
 const BRACKET_WEIGHT = 32;
@@ -24,7 +24,7 @@ export interface ParseBudget {
 }
 
 export function createParseBudget(): ParseBudget {
-  return { left: ANSWER_WEIGHT };
+  return { left: RESPONSE_WEIGHT };
 }
 
 /** @throws {SourceError} `too_large` when the page nests too deep, or is more than what is left. */

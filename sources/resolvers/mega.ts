@@ -17,7 +17,7 @@ const RETRY_AFTER_SECONDS = 60;
 /** Of the API's error table: a proof of work is wanted. */
 const PROOF_WANTED = -27;
 
-const answerSchema = z.union([
+const responseSchema = z.union([
   z.number().int().transform((code) => [code]),
   z.array(z.union([
     z.number().int(),
@@ -94,7 +94,7 @@ async function ask(
   });
   const challenge = page.headers.get("x-hashcash");
   if (page.status === 402 || challenge !== null) return { answer: PROOF_WANTED, challenge: challenge ?? "" };
-  const parsed = answerSchema.safeParse(parseJson(page.text));
+  const parsed = responseSchema.safeParse(parseJson(page.text));
   const [answer, detail] = parsed.data ?? [];
   if (answer === undefined || typeof answer === "string") {
     throw new SourceError("parse", "the API's answer is not understood", { cause: parsed.error });

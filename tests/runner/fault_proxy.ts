@@ -43,7 +43,7 @@ export function startFront(options: {
     const body = request.body === null ? null : await request.bytes();
     const before = await options.strike({ name, when: "before", text: textOf(body, request.headers) });
     if (before === "lose") return lost();
-    if (typeof before === "object") return jsonAnswer(before);
+    if (typeof before === "object") return jsonResponse(before);
     const headers = new Headers(request.headers);
     for (const own of ["host", "content-length", "accept-encoding", "connection"]) headers.delete(own);
     using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 }); // what is lost here is never repeated here
@@ -52,7 +52,7 @@ export function startFront(options: {
     const bytes = await answer.bytes();
     const after = await options.strike({ name, when: "after", text: textOf(bytes, answer.headers) });
     if (before === "lose_reply" || after === "lose" || after === "lose_reply") return lost();
-    if (typeof after === "object") return jsonAnswer(after);
+    if (typeof after === "object") return jsonResponse(after);
     const kept = new Headers(answer.headers);
     for (const own of ["content-length", "content-encoding", "connection"]) kept.delete(own);
     if (answer.body === null || [204, 304].includes(answer.status)) {
@@ -78,6 +78,6 @@ function textOf(bytes: Uint8Array | null, headers: Headers): string {
   return bytes !== null && /json/.test(headers.get("content-type") ?? "") ? new TextDecoder().decode(bytes) : "";
 }
 
-function jsonAnswer(verdict: { status: number; body: string }): Response {
+function jsonResponse(verdict: { status: number; body: string }): Response {
   return new Response(verdict.body, { status: verdict.status, headers: { "content-type": "application/json" } });
 }

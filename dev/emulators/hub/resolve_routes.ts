@@ -25,7 +25,7 @@ export function smallFileRoutes(state: HubState): Hono<HubEnv> {
       const type = c.req.param("types").slice(0, -1) as RepoType;
       const found = findEntry(c, state, type);
       if (found instanceof Response) return found;
-      return rangeAnswer(c, await state.objects.readSmall(found.entry.oid), found.entry.oid);
+      return rangeResponse(c, await state.objects.readSmall(found.entry.oid), found.entry.oid);
     },
   );
   return app;
@@ -78,7 +78,7 @@ async function raw(c: HubContext, state: HubState, type: RepoType): Promise<Resp
   const bytes = found.entry.kind === "lfs"
     ? new TextEncoder().encode(lfsPointer(found.entry))
     : await state.objects.readSmall(found.entry.oid);
-  return rangeAnswer(c, bytes, found.entry.oid);
+  return rangeResponse(c, bytes, found.entry.oid);
 }
 
 function findEntry(c: HubContext, state: HubState, type: RepoType):
@@ -131,7 +131,7 @@ async function cdn(c: HubContext, state: HubState): Promise<Response> {
   return new Response(body, { status, headers });
 }
 
-function rangeAnswer(c: HubContext, bytes: Uint8Array, oid: string): Response {
+function rangeResponse(c: HubContext, bytes: Uint8Array, oid: string): Response {
   const range = parseSingleRange(c.req.header("range"), bytes.byteLength);
   const headers: Record<string, string> = {
     "content-type": "text/plain; charset=utf-8",

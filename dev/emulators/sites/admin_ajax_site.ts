@@ -6,9 +6,9 @@ const HOST = "https://ajax.test";
 export const EPISODE_URL = `${HOST}/some-title-episode-1/`;
 
 /** What admin-ajax.php answers for each `nume`. */
-export type AjaxAnswers = Readonly<Record<string, Site>>;
+export type AjaxResponses = Readonly<Record<string, Site>>;
 
-export const s2Answers = (): AjaxAnswers => ({
+export const s2Responses = (): AjaxResponses => ({
   "1": () => htmlResponse(`<iframe src="https://player.test/e/1"></iframe>`),
   "2": () => htmlResponse("https://bare.test/e/2"),
   "3": () => htmlResponse("0"),
@@ -24,7 +24,7 @@ const OPTIONS = `
   <div class="east_player_option" id="o4" data-post="77" data-nume="4" data-type="schtml"><span>Challenge</span></div>
   <div class="east_player_option" id="o5" data-post="77" data-nume="5" data-type="schtml"><span>360p</span></div>`;
 
-export function adminAjaxSite(answers: AjaxAnswers = s2Answers(), options = OPTIONS): Site {
+export function adminAjaxSite(answers: AjaxResponses = s2Responses(), options = OPTIONS): Site {
   return pages({
     "/anime/some-title/": `<div class="lstepsiode listeps"><ul>
       <li><div class="epsright"><span class="eps"><a href="/some-title-episode-2/">2</a></span></div>
@@ -92,4 +92,4 @@ function onceFailing(answer: () => Response): Site {
   return () => ++calls === 1 ? new Response("oops", { status: 500 }) : answer();
 }
 
-export const HANGING_ANSWER: Site = hangs;
+export const HANGING_RESPONSE: Site = hangs;

@@ -25,7 +25,7 @@ const MAX_PAGES = 1000;
 
 /** Becomes part of addresses. */
 const commitId = z.string().regex(/^[0-9a-f]{40,64}$/);
-const pathsInfoAnswer = z.array(z.object({
+const pathsInfoResponse = z.array(z.object({
   path: z.string(),
   size: z.number(),
   lfs: z.object({ oid: z.string(), size: z.number() }).optional(),
@@ -36,16 +36,16 @@ const action = z.object({
   header: z.record(z.string(), z.string()).optional(),
   expires_at: z.string().optional(),
 });
-const batchAnswer = z.object({
+const batchResponse = z.object({
   objects: z.array(z.object({
     oid: z.string(),
     actions: z.object({ upload: action.optional(), verify: action.optional() }).optional(),
     error: z.object({ code: z.number(), message: z.string() }).optional(),
   })),
 });
-const commitAnswer = z.object({ commitOid: commitId });
-const repositoriesAnswer = z.array(z.object({ id: z.string(), storage: z.number().optional() }));
-const lfsFilesAnswer = z.array(z.object({ fileOid: z.string(), filename: z.string().nullish() }));
+const commitResponse = z.object({ commitOid: commitId });
+const repositoriesResponse = z.array(z.object({ id: z.string(), storage: z.number().optional() }));
+const lfsFilesResponse = z.array(z.object({ fileOid: z.string(), filename: z.string().nullish() }));
 
 export type Look =
   | { readonly kind: "no-repo" }
@@ -157,7 +157,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
           method: "POST",
           headers: { "content-type": "application/json" },
           body: JSON.stringify({ paths: [address.path], expand: true }),
-          schema: pathsInfoAnswer,
+          schema: pathsInfoResponse,
           signal,
         });
         const entry = value.find((candidate) => candidate.path === address.path);
@@ -213,7 +213,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
             ref: { name: "main" },
             objects: [{ oid: object.sha256, size: object.sizeBytes }],
           }),
-          schema: batchAnswer,
+          schema: batchResponse,
           signal,
         });
         const answer = value.objects.find((candidate) => candidate.oid === object.sha256);
@@ -267,7 +267,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
         method: "POST",
         headers: { "content-type": "application/x-ndjson" },
         body: lines.map((line) => JSON.stringify(line)).join("\n"),
-        schema: commitAnswer,
+        schema: commitResponse,
         fetch: (input, init) => onceOnly(input, init ?? {}, retry),
         signal,
       });
@@ -281,7 +281,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
 
     async usedBytes({ signal }: Signal = {}): Promise<number> {
       const repos = await allPages("adding up storage", `${endpoint}/api/settings/repositories`, {
-        schema: repositoriesAnswer,
+        schema: repositoriesResponse,
         signal,
       });
       return repos.reduce((sum, repo) => sum + (repo.storage ?? 0), 0);
@@ -329,7 +329,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
     /** Objects the repository stores, whether main names them or not. */
     async storedObjects(repo: string, { signal }: Signal = {}) {
       const files = await allPages("listing stored objects", `${endpoint}/api/datasets/${repo}/lfs-files`, {
-        schema: lfsFilesAnswer,
+        schema: lfsFilesResponse,
         signal,
       });
       return files.map((file) => ({ sha256: file.fileOid, path: file.filename ?? null }));
