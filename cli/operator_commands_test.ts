@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { catalogueCommand } from "./catalogue.ts";
 import { CommandError } from "./command_line.ts";
-import { createOperatorRig } from "./operator_fixture.ts";
+import { createOperatorFixture } from "./operator_fixture.ts";
 import { providerDifference } from "./provider_difference.ts";
 import { providersCommand } from "./providers.ts";
 import { videosCommand } from "./videos.ts";
@@ -20,28 +20,28 @@ async function printed(command: () => Promise<number>): Promise<readonly [number
 }
 
 Deno.test("providers apply: shows the difference, applies it, and says so when there is none", async () => {
-  await using set = await createOperatorRig();
-  await set.rig.database.sql`delete from public.providers`;
+  await using set = await createOperatorFixture();
+  await set.fixture.database.sql`delete from public.providers`;
   const file = new URL("../providers.example.json", import.meta.url).pathname;
-  const [code, text] = await printed(() => providersCommand(["apply", file, "--dry-run"], set.rig.env));
+  const [code, text] = await printed(() => providersCommand(["apply", file, "--dry-run"], set.fixture.env));
   assert.deepEqual([code, text], [
     0,
     "+ catalogue (catalogue)\n+ animasu (select-base64, switched off)\n+ samehadaku (admin-ajax, switched off)",
   ]);
-  assert.equal((await set.rig.database.sql`select from public.providers`).length, 0);
-  assert.match((await printed(() => providersCommand(["apply", file], set.rig.env)))[1], /applied to http/);
-  const rows = await set.rig.database.sql`select name, enabled from public.providers order by position`;
+  assert.equal((await set.fixture.database.sql`select from public.providers`).length, 0);
+  assert.match((await printed(() => providersCommand(["apply", file], set.fixture.env)))[1], /applied to http/);
+  const rows = await set.fixture.database.sql`select name, enabled from public.providers order by position`;
   assert.deepEqual(rows.map((row) => [row.name, row.enabled]), [["catalogue", true], ["animasu", false], [
     "samehadaku",
     false,
   ]]);
-  assert.match((await printed(() => providersCommand(["apply", file], set.rig.env)))[1], /has this list already/);
+  assert.match((await printed(() => providersCommand(["apply", file], set.fixture.env)))[1], /has this list already/);
 });
 
 Deno.test("videos: a table and JSON of what the queue holds; counts, retry and cancel", async () => {
-  await using set = await createOperatorRig();
-  const { serviceRole: sql } = set.rig.database;
-  const run = (...args: string[]) => printed(() => videosCommand(args, set.rig.env));
+  await using set = await createOperatorFixture();
+  const { serviceRole: sql } = set.fixture.database;
+  const run = (...args: string[]) => printed(() => videosCommand(args, set.fixture.env));
   assert.deepEqual(await run(), [0, "no video"]);
   await sql`insert into public.providers (name, recipe, rights) values ('catalogue', 'page', 'own work')`;
   await sql`select public.enqueue_video(7, 1, 'catalogue', 'https://own.test/1.mp4', '720p')`;
@@ -77,12 +77,14 @@ Deno.test("videos: a table and JSON of what the queue holds; counts, retry and c
 });
 
 Deno.test("videos --limit: more than the API answers at once → all of them, once", async () => {
-  await using set = await createOperatorRig();
-  await set.rig.database.sql`
+  await using set = await createOperatorFixture();
+  await set.fixture.database.sql`
     insert into public.video_queue (mal_id, episode, provider, video_url)
     select 7, n, 'own', 'https://own.test/' from generate_series(1, 1203) n`;
   const list = async (limit: string) =>
-    JSON.parse((await printed(() => videosCommand(["--json", "--limit", limit], set.rig.env)))[1]) as { id: string }[];
+    JSON.parse((await printed(() => videosCommand(["--json", "--limit", limit], set.fixture.env)))[1]) as {
+      id: string;
+    }[];
   assert.equal(new Set((await list("5000")).map((video) => video.id)).size, 1203);
   assert.equal((await list("501")).length, 501);
 });

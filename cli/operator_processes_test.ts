@@ -1,6 +1,6 @@
 // The operator's commands as they are typed: programs of their own, what they print where, and how they end.
 import assert from "node:assert/strict";
-import { createOperatorRig } from "./operator_fixture.ts";
+import { createOperatorFixture } from "./operator_fixture.ts";
 import { base64, episodeListPage, mirrorPage } from "../dev/emulators/sites/select_base64_site.ts";
 import { type ServedSite, serveSite } from "../dev/emulators/sites/serve.ts";
 import { CHALLENGE_PAGE, hangs, htmlResponse, type Site } from "../dev/emulators/sites/sites.ts";
@@ -79,10 +79,10 @@ const entryOf = (site: ServedSite, more: Record<string, unknown> = {}) => ({
 });
 
 Deno.test("provider:check of an entry that plays → what was found, exit code 0; nothing is written, nothing enqueued", async () => {
-  await using set = await createOperatorRig();
+  await using set = await createOperatorFixture();
   await using site = serveSite(troubledSite(() => site.url));
-  const { rig } = set;
-  await rig.database.sql`select public.apply_providers(${JSON.stringify([entryOf(site)])}::text::jsonb, false)`;
+  const { fixture } = set;
+  await fixture.database.sql`select public.apply_providers(${JSON.stringify([entryOf(site)])}::text::jsonb, false)`;
   const env = { ...set.env, DEV_ALLOWED_ORIGINS: site.url };
   const { code, out, err } = await run("provider_check", ["animasu", "--title", "7", "--page", "/good/"], env);
   assert.deepEqual([code, err, out.split("\n")], [0, "", [
@@ -95,11 +95,11 @@ Deno.test("provider:check of an entry that plays → what was found, exit code 0
     "this provider plays",
     "",
   ]]);
-  assert.equal((await rig.database.sql`select from public.video_queue`).length, 0);
-  assert.equal((await rig.database.admin`select from keepstream.source_lists`).length, 0);
+  assert.equal((await fixture.database.sql`select from public.video_queue`).length, 0);
+  assert.equal((await fixture.database.admin`select from keepstream.source_lists`).length, 0);
 
   // The operator's mapping is used where no page is named, and --json is for programs.
-  await rig.database.sql`select public.save_title_mapping(7, 'animasu', '{"page": "/good/"}', null, true)`;
+  await fixture.database.sql`select public.save_title_mapping(7, 'animasu', '{"page": "/good/"}', null, true)`;
   const json = await run("provider_check", ["animasu", "--title=7", "--json"], env);
   const report = JSON.parse(json.out);
   assert.deepEqual([json.code, report.provider, report.title, report.episode, report.plays], [
@@ -120,9 +120,9 @@ Deno.test("provider:check of an entry that plays → what was found, exit code 0
 });
 
 Deno.test("provider:check of a catalogue → its row is read and plays, exit code 0", async () => {
-  await using set = await createOperatorRig();
+  await using set = await createOperatorFixture();
   await using site = serveSite(troubledSite(() => site.url));
-  const { sql } = set.rig.database;
+  const { sql } = set.fixture.database;
   await sql`select public.apply_providers('[{"name":"own","recipe":"catalogue"}]', false)`;
   const entry = { mal_id: 7, episode: 2, rights: "own work", sources: [{ url: `${site.url}/media/1.mp4` }] };
   await sql`select public.import_catalogue(${JSON.stringify([entry])}::text::jsonb, false)`;
@@ -142,7 +142,7 @@ Deno.test("provider:check of a catalogue → its row is read and plays, exit cod
 });
 
 Deno.test("provider:check of a site with terminal escapes in its labels → none is printed", async () => {
-  await using set = await createOperatorRig();
+  await using set = await createOperatorFixture();
   const label = "Evil \u001b]0;owned\u0007\u001b[2J\u009b31m\u202egp\u2066 720p";
   await using site = serveSite((_request, url) =>
     url.pathname === "/good/"
@@ -168,7 +168,7 @@ Deno.test("provider:check of a site with terminal escapes in its labels → none
 });
 
 Deno.test("provider:check of a provider without rights, or switched off → said so, and it may still play", async () => {
-  await using set = await createOperatorRig();
+  await using set = await createOperatorFixture();
   await using site = serveSite(troubledSite(() => site.url));
   const file = await set.write("list.json", JSON.stringify([entryOf(site, { rights: null, enabled: false })]));
   const env = { ...set.env, DEV_ALLOWED_ORIGINS: site.url };
@@ -213,7 +213,7 @@ for (
 }
 
 Deno.test("provider:check: a site that cannot be reached → network; private ones are not asked without leave", async () => {
-  await using set = await createOperatorRig();
+  await using set = await createOperatorFixture();
   const file = await set.write(
     "list.json",
     JSON.stringify([
@@ -241,8 +241,8 @@ Deno.test("provider:check: a site that cannot be reached → network; private on
 });
 
 Deno.test("commands that cannot be carried out → one line on stderr, nothing on stdout, exit code 2", async () => {
-  await using set = await createOperatorRig();
-  await set.rig.database.sql`select public.apply_providers('[{"name":"own","recipe":"catalogue"}]', false)`;
+  await using set = await createOperatorFixture();
+  await set.fixture.database.sql`select public.apply_providers('[{"name":"own","recipe":"catalogue"}]', false)`;
   const text = await set.write("text.json", "no list");
   const csv = await set.write("own.csv", "mal_id,episode,url\n1,1,https://own.test/1.mp4\n");
   const cases: readonly (readonly [Parameters<typeof run>[0], readonly string[], Record<string, string>, RegExp])[] = [
@@ -288,22 +288,22 @@ Deno.test("commands that cannot be carried out → one line on stderr, nothing o
     assert.doesNotMatch(err, /\bat .*\.ts/, "no stack trace");
   }
   assert.equal(
-    (await set.rig.database.sql`select from public.catalogue`).length,
+    (await set.fixture.database.sql`select from public.catalogue`).length,
     0,
     "a mistyped --dry-run writes nothing",
   );
 });
 
 Deno.test("providers apply: dry run, difference, application, what list prints is what apply reads; bad entries by line, exit code 1", async () => {
-  await using set = await createOperatorRig();
-  await set.rig.database.sql`delete from public.providers where true`;
+  await using set = await createOperatorFixture();
+  await set.fixture.database.sql`delete from public.providers where true`;
   const list = await set.write(
     "list.json",
     '\ufeff[\r\n  {"name": "own", "recipe": "catalogue"},\r\n  {"name": "b", "recipe": "peertube", "base_url": "https://tube.test"}\r\n]\r\n',
   );
   const dry = await run("providers", ["apply", list, "--dry-run"], set.env);
   assert.deepEqual(dry, { code: 0, out: "+ own (catalogue)\n+ b (peertube)\n", err: "" });
-  assert.equal((await set.rig.database.sql`select from public.providers`).length, 0);
+  assert.equal((await set.fixture.database.sql`select from public.providers`).length, 0);
   assert.match((await run("providers", ["apply", list], set.env)).out, /^\+ own.*\n\+ b.*\napplied to http/);
   const printed = await run("providers", ["list"], set.env);
   assert.deepEqual(JSON.parse(printed.out).map((one: { name: string }) => one.name), ["own", "b"]);
@@ -324,13 +324,13 @@ Deno.test("providers apply: dry run, difference, application, what list prints i
   ]);
   const cut = await set.write("cut.json", '[\n  {"name": "own",\n');
   assert.match((await run("providers", ["apply", cut], set.env)).err, /cut\.json:3: entry: not JSON: /);
-  assert.equal((await set.rig.database.sql`select from public.providers`).length, 2);
+  assert.equal((await set.fixture.database.sql`select from public.providers`).length, 2);
 });
 
 Deno.test("catalogue import: BOM, CRLF, quotes, line breaks within quotes; each bad row by its own line and reason", async () => {
-  await using set = await createOperatorRig();
+  await using set = await createOperatorFixture();
   const rows = async () =>
-    (await set.rig.database
+    (await set.fixture.database
       .sql`select episode, title, jsonb_array_length(sources) as sources from public.catalogue order by episode`)
       .map((row) => [row.episode, row.title, row.sources]);
   const good = await set.write(
@@ -406,7 +406,7 @@ Deno.test("catalogue import: BOM, CRLF, quotes, line breaks within quotes; each 
 });
 
 Deno.test("catalogue import: columns separated by semicolons or tabs → read as a spreadsheet wrote them", async () => {
-  await using set = await createOperatorRig();
+  await using set = await createOperatorFixture();
   for (const [malId, separator] of [[1, ";"], [2, "\t"]] as const) {
     const lines = [
       ["mal_id", "episode", "title", "rights", "url"],
@@ -416,12 +416,12 @@ Deno.test("catalogue import: columns separated by semicolons or tabs → read as
     const { code, out } = await run("catalogue", ["import", await set.write("own.csv", text)], set.env);
     assert.deepEqual([code, out], [0, "wrote: 1 new, 0 changed, 0 as they were\n"]);
   }
-  const rows = await set.rig.database.sql`select title from public.catalogue`;
+  const rows = await set.fixture.database.sql`select title from public.catalogue`;
   assert.deepEqual(rows.map((row) => row.title), ["One, two", "One, two"]);
 });
 
 Deno.test("catalogue import: an address on this machine or network → refused by entry, with what to do", async () => {
-  await using set = await createOperatorRig();
+  await using set = await createOperatorFixture();
   const addresses = [
     "http://127.0.0.1:8000/a.mp4",
     "http://192.168.1.10:8000/a.mp4",
@@ -463,7 +463,7 @@ Deno.test("catalogue import: a subtitle on this machine → refused; allowed ori
     episode: 1,
     sources: [{ url: `${origin}/1.mp4`, subtitles: [{ url: "http://10.0.0.1/1.vtt" }] }],
   };
-  await using set = await createOperatorRig({ DEV_ALLOWED_ORIGINS: origin });
+  await using set = await createOperatorFixture({ DEV_ALLOWED_ORIGINS: origin });
   const file = await set.write("own.json", JSON.stringify([entry]));
   const refused = await run("catalogue", ["import", file], set.env);
   assert.match(refused.err, /sources\.0\.subtitles\.0\.url: http:\/\/10\.0\.0\.1 would be refused/);
@@ -473,7 +473,7 @@ Deno.test("catalogue import: a subtitle on this machine → refused; allowed ori
 });
 
 Deno.test("catalogue import of 100,000 lines → in pieces with progress, every row there; once more, nothing changes", async () => {
-  await using set = await createOperatorRig();
+  await using set = await createOperatorFixture();
   const lines = Array.from(
     { length: 100_000 },
     (_, index) =>
@@ -486,7 +486,7 @@ Deno.test("catalogue import of 100,000 lines → in pieces with progress, every 
   assert.equal(first.out, "wrote: 100000 new, 0 changed, 0 as they were\n", first.err);
   const progress = first.err.trim().split("\n");
   assert.ok(progress.length > 10 && progress.at(-1) === "100000 of 100000", first.err);
-  const [row] = await set.rig.database
+  const [row] = await set.fixture.database
     .sql`select count(*)::int as all, count(distinct title)::int as titles from public.catalogue`;
   assert.deepEqual({ ...row }, { all: 100_000, titles: 100_000 });
   const bad = await set.write(

@@ -1,7 +1,7 @@
 // Which system a command works on, and that no command changes one that is not on this machine unasked.
 import assert from "node:assert/strict";
 import { CommandError } from "./command_line.ts";
-import { createOperatorRig } from "./operator_fixture.ts";
+import { createOperatorFixture } from "./operator_fixture.ts";
 import { confirmChange, findTarget, PROJECT, PROJECT_AND_STORAGE } from "./target.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -34,7 +34,7 @@ async function run(task: string, args: readonly string[], env: Readonly<Record<s
 }
 
 Deno.test("every command: SUPABASE_URL without a key → an error, not the local system", async () => {
-  await using set = await createOperatorRig();
+  await using set = await createOperatorFixture();
   const csv = await set.write("own.csv", "mal_id,episode,url\n1,1,https://own.test/1.mp4\n");
   const list = await set.write("list.json", "[]");
   const commands = [
@@ -138,8 +138,8 @@ Deno.test("a change to another machine's system, no terminal, no --yes → exit 
 });
 
 Deno.test("providers apply: an empty list → asks even on this machine; --yes removes all", async () => {
-  await using set = await createOperatorRig();
-  const { sql } = set.rig.database;
+  await using set = await createOperatorFixture();
+  const { sql } = set.fixture.database;
   await sql`select public.apply_providers('[{"name":"own","recipe":"catalogue"}]', false)`;
   const empty = await set.write("empty.json", "[]");
   const refused = await run("providers", ["apply", empty], set.env);

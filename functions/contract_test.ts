@@ -1,7 +1,7 @@
 // docs/openapi.json against what the functions really answer: every status, its media type, its headers and its body.
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { archiveVideo, createFunctionRig, type FunctionRig } from "../dev/testing/function_fixture.ts";
+import { archiveVideo, createFunctionFixture, type FunctionFixture } from "../dev/testing/function_fixture.ts";
 import { buildArchiveApp } from "./archive/build.ts";
 import { createArchiveApp } from "./archive/routes.ts";
 import type { ArchiveStore } from "./archive/archive_store.ts";
@@ -61,9 +61,9 @@ function schemaOf(name: string): z.ZodType {
 
 const seen = new Set<string>();
 
-function client(rig: FunctionRig) {
-  const streaming = buildStreamingApp(rig.env);
-  const archive = buildArchiveApp(rig.env);
+function client(fixture: FunctionFixture) {
+  const streaming = buildStreamingApp(fixture.env);
+  const archive = buildArchiveApp(fixture.env);
   return async (
     method: string,
     path: string,
@@ -73,7 +73,7 @@ function client(rig: FunctionRig) {
     const operator = path.startsWith("/archive");
     const response = await (operator ? archive : streaming).request(path, {
       method,
-      headers: { ...(operator && { apikey: rig.secretKey }), ...headers },
+      headers: { ...(operator && { apikey: fixture.secretKey }), ...headers },
       ...(body !== undefined && { body }),
     });
     const { status } = response;
@@ -84,9 +84,9 @@ function client(rig: FunctionRig) {
 }
 
 Deno.test("every answer of both functions is one that docs/openapi.json promises, and each promise but 500 is met", async () => {
-  await using rig = await createFunctionRig();
-  await rig.database.admin`update keepstream.settings set client_requests_per_minute = 4 where true`;
-  const ask = client(rig);
+  await using fixture = await createFunctionFixture();
+  await fixture.database.admin`update keepstream.settings set client_requests_per_minute = 4 where true`;
+  const ask = client(fixture);
   const status = async (...call: Parameters<typeof ask>) => (await ask(...call)).status;
   const json = (value: unknown) => ({ body: JSON.stringify(value), headers: { "content-type": "application/json" } });
   const html = { headers: { accept: "text/html" } };
@@ -171,7 +171,7 @@ Deno.test("every answer of both functions is one that docs/openapi.json promises
     assert.equal(await status("GET", path), 200);
     assert.equal(await status("GET", path, html), 406);
   }
-  await rig.database.serviceRole`select public.takedown(9)`;
+  await fixture.database.serviceRole`select public.takedown(9)`;
   for (const method of ["GET", "POST"]) assert.equal(await status(method, "/streaming/9/1"), 451);
 
   // The queue.
@@ -186,7 +186,7 @@ Deno.test("every answer of both functions is one that docs/openapi.json promises
   assert.equal(await status("POST", "/archive/videos/retry"), 200);
   for (const verb of ["retry", "cancel"]) assert.equal(await status("POST", `/archive/videos/x/${verb}`), 400);
   assert.equal(await status("POST", `/archive/videos/${crypto.randomUUID()}/cancel`), 404);
-  await archiveVideo(rig, "720p");
+  await archiveVideo(fixture, "720p");
   assert.equal(await status("POST", `/archive/videos/${video.id}/cancel`), 422);
   assert.equal(await status("GET", "/archive/providers"), 200);
 
@@ -209,17 +209,17 @@ Deno.test("every answer of both functions is one that docs/openapi.json promises
   };
   for (const [method, path] of operations) {
     const send = method === "GET" || bodies[path] === undefined ? {} : json(bodies[path]);
-    for (const apikey of ["", "sb_publishable_x", `${rig.secretKey}x`]) {
+    for (const apikey of ["", "sb_publishable_x", `${fixture.secretKey}x`]) {
       assert.equal(await status(method, path, { ...send, headers: { apikey } }), 401, path);
     }
     assert.equal(await status(method, path, html), 406);
-    rig.setDatabaseUp(false);
+    fixture.setDatabaseUp(false);
     assert.equal(await status(method, path, send), 503, path);
-    rig.setDatabaseUp(true);
+    fixture.setDatabaseUp(true);
   }
-  rig.setDatabaseUp(false);
+  fixture.setDatabaseUp(false);
   for (const method of ["GET", "POST"]) assert.equal(await status(method, "/streaming/5/5"), 503);
-  const later = client(rig); // what the first ones keep for seconds is not there
+  const later = client(fixture); // what the first ones keep for seconds is not there
   for (const path of ["/streaming/health", "/streaming/takedowns", "/archive/health"]) {
     assert.equal((await later("GET", path)).status, 503);
   }
@@ -246,8 +246,8 @@ Deno.test("a failure of our own → 500 as promised, without its words, with the
 });
 
 Deno.test("a method that a path does not have → 405 with Allow; a path that is none → 404; both are problems", async () => {
-  await using rig = await createFunctionRig();
-  const [streaming, archive] = [buildStreamingApp(rig.env), buildArchiveApp(rig.env)];
+  await using fixture = await createFunctionFixture();
+  const [streaming, archive] = [buildStreamingApp(fixture.env), buildArchiveApp(fixture.env)];
   const cases = [
     ["DELETE", "/streaming/1/1", 405, "GET, HEAD, POST"],
     ["PUT", "/api/v1/streaming/1/1", 405, "GET, HEAD, POST"],
@@ -262,7 +262,7 @@ Deno.test("a method that a path does not have → 405 with Allow; a path that is
   ] as const;
   for (const [method, path, status, allow] of cases) {
     const app = path.startsWith("/archive") ? archive : streaming;
-    const response = await app.request(path, { method, headers: { apikey: rig.secretKey } });
+    const response = await app.request(path, { method, headers: { apikey: fixture.secretKey } });
     assert.deepEqual([response.status, response.headers.get("allow")], [status, allow], `${method} ${path}`);
     assert.equal(response.headers.get("content-type"), "application/problem+json");
     const body = await response.json();
@@ -271,8 +271,8 @@ Deno.test("a method that a path does not have → 405 with Allow; a path that is
 });
 
 Deno.test("HEAD answers like GET without a body; ids of callers are kept where they are plain words; no answer may be sniffed", async () => {
-  await using rig = await createFunctionRig();
-  const app = buildStreamingApp(rig.env);
+  await using fixture = await createFunctionFixture();
+  const app = buildStreamingApp(fixture.env);
   const [get, head] = [await app.request("/streaming/1/1"), await app.request("/streaming/1/1", { method: "HEAD" })];
   assert.deepEqual([head.status, await head.text()], [200, ""]);
   for (
@@ -290,17 +290,17 @@ Deno.test("HEAD answers like GET without a body; ids of callers are kept where t
 });
 
 Deno.test("If-None-Match: unchanged → 304 with the headers that scripts may read; changed → the answer", async () => {
-  await using rig = await createFunctionRig();
-  const app = buildStreamingApp(rig.env);
-  await rig.database.sql`insert into public.providers (name, recipe) values ('own', 'catalogue')`;
-  await rig.database
+  await using fixture = await createFunctionFixture();
+  const app = buildStreamingApp(fixture.env);
+  await fixture.database.sql`insert into public.providers (name, recipe) values ('own', 'catalogue')`;
+  await fixture.database
     .sql`insert into public.catalogue (mal_id, episode, sources) values (1, 1, '[{"url":"https://own.test/1.mp4"}]')`;
   await app.request("/streaming/1/1");
   const etag = (await app.request("/streaming/1/1")).headers.get("etag")!;
   assert.match(etag, /^W\/"[0-9a-z]+"$/);
   const ask = (tag: string) =>
     app.request("/streaming/1/1", { headers: { "if-none-match": tag, origin: "https://a.test" } });
-  await rig.database
+  await fixture.database
     .admin`update keepstream.source_lists set fetched_at = fetched_at - interval '9 seconds' where true`;
   for (const tag of [etag, `"other", ${etag}`, etag.slice(2), "*"]) {
     const response = await ask(tag);
@@ -313,6 +313,6 @@ Deno.test("If-None-Match: unchanged → 304 with the headers that scripts may re
     assert.match(response.headers.get("access-control-expose-headers") ?? "", /etag.*ratelimit/i);
   }
   assert.equal((await ask('"other"')).status, 200);
-  await rig.database.sql`update public.catalogue set title = 'New' where true`;
+  await fixture.database.sql`update public.catalogue set title = 'New' where true`;
   assert.equal((await ask(etag)).status, 200);
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { corsHeaders } from "@supabase/supabase-js/cors";
 import { startFunction } from "../dev/testing/function_process.ts";
-import { createFunctionRig } from "../dev/testing/function_fixture.ts";
+import { createFunctionFixture } from "../dev/testing/function_fixture.ts";
 
 /** Of supabase-js, its options and its tracing, and of callers that send conditional or uncached requests. */
 const HEADERS = [
@@ -13,12 +13,12 @@ const HEADERS = [
 const EXPOSED = ["etag", "ratelimit", "ratelimit-policy", "retry-after", "server-timing", "x-request-id"];
 
 Deno.test("preflight: the headers of supabase-js and of tracing → allowed", async () => {
-  await using rig = await createFunctionRig();
-  await using streaming = await startFunction({ entry: "functions/streaming/index.ts", env: rig.env });
-  await using archive = await startFunction({ entry: "functions/archive/index.ts", env: rig.env });
-  rig.setFunction("streaming", streaming.url);
-  rig.setFunction("archive", archive.url);
-  const bases = [streaming.url, archive.url, `${rig.gatewayUrl}/functions/v1`, `${rig.gatewayUrl}/api/v1`];
+  await using fixture = await createFunctionFixture();
+  await using streaming = await startFunction({ entry: "functions/streaming/index.ts", env: fixture.env });
+  await using archive = await startFunction({ entry: "functions/archive/index.ts", env: fixture.env });
+  fixture.setFunction("streaming", streaming.url);
+  fixture.setFunction("archive", archive.url);
+  const bases = [streaming.url, archive.url, `${fixture.gatewayUrl}/functions/v1`, `${fixture.gatewayUrl}/api/v1`];
   for (const base of bases) {
     const paths = [["GET", "/streaming/1/1"], ["POST", "/streaming/1/1"], ["PUT", "/archive/mappings/1/x"]] as const;
     for (const [method, path] of paths) {

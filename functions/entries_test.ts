@@ -1,7 +1,7 @@
 // Every entry as its own program, with nothing but its own configuration: the two functions and Deno Deploy's main.ts.
 import assert from "node:assert/strict";
 import { spawnFunction, startFunction } from "../dev/testing/function_process.ts";
-import { createFunctionRig } from "../dev/testing/function_fixture.ts";
+import { createFunctionFixture } from "../dev/testing/function_fixture.ts";
 
 const ENTRIES = [
   {
@@ -19,10 +19,10 @@ const ENTRIES = [
 
 for (const { entry, config, answers } of ENTRIES) {
   Deno.test(`${entry} runs by itself and answers ${answers.join(" and ")}`, async () => {
-    await using rig = await createFunctionRig();
-    await using program = await startFunction({ entry, config, env: rig.env });
+    await using fixture = await createFunctionFixture();
+    await using program = await startFunction({ entry, config, env: fixture.env });
     for (const path of answers) {
-      const response = await fetch(program.url + path, { headers: { apikey: rig.secretKey } });
+      const response = await fetch(program.url + path, { headers: { apikey: fixture.secretKey } });
       assert.deepEqual([response.status, (await response.json()).success], [200, true], path);
     }
   });
@@ -30,20 +30,25 @@ for (const { entry, config, answers } of ENTRIES) {
 
 for (const serve of [false, true]) {
   Deno.test(`main.ts by deno ${serve ? "serve" : "run"}: documented environment → both functions answer`, async () => {
-    await using rig = await createFunctionRig();
+    await using fixture = await createFunctionFixture();
     const documented = await Deno.readTextFile(new URL("../.env.example", import.meta.url));
-    for (const name of Object.keys(rig.env)) assert.match(documented, new RegExp(`^(# )?${name}=`, "m"));
-    await using program = await startFunction({ entry: "functions/main.ts", config: "deno.json", env: rig.env, serve });
+    for (const name of Object.keys(fixture.env)) assert.match(documented, new RegExp(`^(# )?${name}=`, "m"));
+    await using program = await startFunction({
+      entry: "functions/main.ts",
+      config: "deno.json",
+      env: fixture.env,
+      serve,
+    });
     for (const path of ["streaming/health", "streaming/1/1", "archive/health", "archive/counts"]) {
-      const response = await fetch(`${program.url}/api/v1/${path}`, { headers: { apikey: rig.secretKey } });
+      const response = await fetch(`${program.url}/api/v1/${path}`, { headers: { apikey: fixture.secretKey } });
       assert.deepEqual([response.status, (await response.json()).success], [200, true], path);
     }
   });
 
   Deno.test(`main.ts by deno ${serve ? "serve" : "run"}: spoofed addresses → the rate limit holds`, async () => {
-    await using rig = await createFunctionRig();
-    await rig.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
-    const env = { ...rig.env, DENO_DEPLOYMENT_ID: "x", CLIENT_ADDRESS_HEADER: "cf-connecting-ip" };
+    await using fixture = await createFunctionFixture();
+    await fixture.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
+    const env = { ...fixture.env, DENO_DEPLOYMENT_ID: "x", CLIENT_ADDRESS_HEADER: "cf-connecting-ip" };
     await using program = await startFunction({ entry: "functions/main.ts", config: "deno.json", env, serve });
     const statuses = [];
     for (let turn = 1; turn <= 4; turn++) {
@@ -58,9 +63,9 @@ for (const serve of [false, true]) {
 }
 
 Deno.test("streaming: a configured header never arrives → the rate limit holds", async () => {
-  await using rig = await createFunctionRig();
-  await rig.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
-  const env = { ...rig.env, CLIENT_ADDRESS_HEADER: "x-never-sent" };
+  await using fixture = await createFunctionFixture();
+  await fixture.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
+  const env = { ...fixture.env, CLIENT_ADDRESS_HEADER: "x-never-sent" };
   await using program = await startFunction({ entry: "functions/streaming/index.ts", env });
   const statuses = [];
   for (let turn = 1; turn <= 4; turn++) {

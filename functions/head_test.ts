@@ -1,15 +1,15 @@
 // HEAD against GET over a real connection: the same status and headers, the length GET's or left out.
 import assert from "node:assert/strict";
 import { startFunction } from "../dev/testing/function_process.ts";
-import { createFunctionRig } from "../dev/testing/function_fixture.ts";
+import { createFunctionFixture } from "../dev/testing/function_fixture.ts";
 
 /** Differ between any two requests. */
 const OWN = ["date", "x-request-id", "server-timing", "ratelimit", "content-length"];
 
 Deno.test("HEAD → what GET would answer: answers, 304, errors, documents", async () => {
-  await using rig = await createFunctionRig();
-  await rig.database.serviceRole`select public.takedown(9)`;
-  await using program = await startFunction({ entry: "functions/main.ts", config: "deno.json", env: rig.env });
+  await using fixture = await createFunctionFixture();
+  await fixture.database.serviceRole`select public.takedown(9)`;
+  await using program = await startFunction({ entry: "functions/main.ts", config: "deno.json", env: fixture.env });
   const etag = (await fetch(`${program.url}/api/v1/streaming/1/1`).then(async (response) => {
     await response.body?.cancel();
     return response.headers.get("etag");
@@ -27,8 +27,8 @@ Deno.test("HEAD → what GET would answer: answers, 304, errors, documents", asy
     ["archive/health", {}, 200],
     ["archive/openapi.json", {}, 200],
     ["archive/counts", {}, 401],
-    ["archive/counts", { apikey: rig.secretKey }, 200],
-    ["archive/videos/retry", { apikey: rig.secretKey }, 405],
+    ["archive/counts", { apikey: fixture.secretKey }, 200],
+    ["archive/videos/retry", { apikey: fixture.secretKey }, 405],
   ];
   for (const [path, headers, status] of cases) {
     const url = `${program.url}/api/v1/${path}`;
@@ -43,10 +43,10 @@ Deno.test("HEAD → what GET would answer: answers, 304, errors, documents", asy
     const shown = (response: Response) => [...response.headers].filter(([name]) => !OWN.includes(name));
     assert.deepEqual(shown(head), shown(get), path);
   }
-  rig.setDatabaseUp(false);
+  fixture.setDatabaseUp(false);
   for (const path of ["streaming/5/5", "archive/videos"]) {
     const ask = (method: string) =>
-      fetch(`${program.url}/api/v1/${path}`, { method, headers: { apikey: rig.secretKey } });
+      fetch(`${program.url}/api/v1/${path}`, { method, headers: { apikey: fixture.secretKey } });
     for (const response of [await ask("GET"), await ask("HEAD")]) {
       await response.body?.cancel();
       assert.deepEqual([response.status, response.headers.get("retry-after")], [503, "5"], path);

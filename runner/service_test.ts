@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import type { Line } from "../dev/emulators/origin/origin.ts";
-import { type QueueRow, type RunnerRig, startRunnerRig } from "../dev/testing/runner_fixture.ts";
+import { type QueueRow, type RunnerFixture, startRunnerFixture } from "../dev/testing/runner_fixture.ts";
 
 Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on every account, ready in the queue", async () => {
-  await using rig = await startRunnerRig();
-  const runner = rig.spawn();
-  const [mp4, hls] = await Promise.all(rig.origin.media.map(async (medium, i) =>
-    await rig.enqueue({
+  await using fixture = await startRunnerFixture();
+  const runner = fixture.spawn();
+  const [mp4, hls] = await Promise.all(fixture.origin.media.map(async (medium, i) =>
+    await fixture.enqueue({
       mal_id: 1,
       episode: i + 1,
       provider: "catalogue",
@@ -17,14 +17,14 @@ Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on e
     })
   ));
   for (const id of [mp4!, hls!]) {
-    const row = await rig.until(id, (row) => ["ready", "failed"].includes(row.status));
+    const row = await fixture.until(id, (row) => ["ready", "failed"].includes(row.status));
     assert.equal(row.status, "ready", row.error_message ?? "");
     await runner.saw("job:finished", (line) => line.id === id);
-    const archive = await archiveOf(rig, id);
+    const archive = await archiveOf(fixture, id);
     assert.equal(archive.replicas.length, 2);
     for (const replica of archive.replicas) {
       assert.equal(replica.state, "verified");
-      const bytes = await downloadCopy(rig, replica);
+      const bytes = await downloadCopy(fixture, replica);
       assert.equal(createHash("sha256").update(bytes).digest("hex"), archive.sha256);
       const boxes = new TextDecoder("latin1").decode(bytes);
       assert.ok(boxes.indexOf("moov") < boxes.indexOf("mdat"), "moov stands in front");
@@ -34,7 +34,7 @@ Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on e
       const [ending, start] of [[".poster.jpg", "\xff\xd8"], [".sprite.jpg", "\xff\xd8"], [".sprite.vtt", "WEBVTT"]]
     ) {
       const found = await Promise.all(archive.replicas.map(async ({ repo, path }) => {
-        const bytes = await downloadCopy(rig, { repo, path: path.replace(".mp4", ending!) }).catch(() =>
+        const bytes = await downloadCopy(fixture, { repo, path: path.replace(".mp4", ending!) }).catch(() =>
           new Uint8Array()
         );
         return new TextDecoder("latin1").decode(bytes);
@@ -49,93 +49,93 @@ Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on e
   runner.child.kill("SIGTERM");
   assert.equal((await runner.ended).code, 0);
   assert.ok(runner.lines.every((line) => !/hf_token|token=/.test(line)), "no secret in the log");
-  const left = [...Deno.readDirSync(rig.workDir)];
+  const left = [...Deno.readDirSync(fixture.workDir)];
   assert.deepEqual(left, []);
 });
 
 Deno.test("runner: SIGKILL in mid-download → another runner goes on from the segments on disk", async () => {
-  await using rig = await startRunnerRig({ line: SLOW, env: { RUNNER_LEASE_SECONDS: "10" } });
-  const id = await rig.enqueue({ ...await video(rig, "hls"), episode: 5 });
-  const first = rig.spawn("r1");
-  await rig.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 500_000);
+  await using fixture = await startRunnerFixture({ line: SLOW, env: { RUNNER_LEASE_SECONDS: "10" } });
+  const id = await fixture.enqueue({ ...await video(fixture, "hls"), episode: 5 });
+  const first = fixture.spawn("r1");
+  await fixture.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 500_000);
   first.child.kill("SIGKILL");
   await first.ended;
-  const second = rig.spawn("r2");
-  await sweepUntil(rig, id, (row) => row.lease_owner?.startsWith("r2#") || row.status === "ready");
+  const second = fixture.spawn("r2");
+  await sweepUntil(fixture, id, (row) => row.lease_owner?.startsWith("r2#") || row.status === "ready");
   const resumed = await second.saw("job:resumed");
   assert.ok(Number(resumed.bytes) > 0);
-  const row = await rig.until(id, (row) => row.status === "ready" || row.terminal_at !== null);
+  const row = await fixture.until(id, (row) => row.status === "ready" || row.terminal_at !== null);
   assert.equal(row.status, "ready", row.error_message ?? "");
 });
 
 Deno.test("runner: SIGTERM in mid-download → job pending again, no attempt consumed, bytes kept for the next run", async () => {
-  await using rig = await startRunnerRig({ line: SLOW });
-  const id = await rig.enqueue({ ...await video(rig, "mp4"), episode: 6 });
-  const first = rig.spawn("r1");
-  await rig.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 100_000);
+  await using fixture = await startRunnerFixture({ line: SLOW });
+  const id = await fixture.enqueue({ ...await video(fixture, "mp4"), episode: 6 });
+  const first = fixture.spawn("r1");
+  await fixture.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 100_000);
   first.child.kill("SIGTERM");
   assert.equal((await first.ended).code, 0);
-  const row = await rig.job(id);
+  const row = await fixture.job(id);
   assert.deepEqual([row.status, row.attempts, row.lease_owner], ["pending", 0, null]);
-  const second = rig.spawn("r2");
+  const second = fixture.spawn("r2");
   assert.equal((await second.saw("job:resumed")).from, "aria2");
-  await rig.until(id, (row) => row.status === "ready");
+  await fixture.until(id, (row) => row.status === "ready");
 });
 
 Deno.test("runner: a cancelled job stops at the next heartbeat and ends as failed(cancelled)", async () => {
-  await using rig = await startRunnerRig({ line: SLOW });
-  const id = await rig.enqueue({ ...await video(rig, "mp4"), episode: 7 });
-  const runner = rig.spawn();
-  await rig.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
-  await rig.database.serviceRole`select public.cancel_video(${id})`;
-  const row = await rig.until(id, (row) => row.status === "failed");
+  await using fixture = await startRunnerFixture({ line: SLOW });
+  const id = await fixture.enqueue({ ...await video(fixture, "mp4"), episode: 7 });
+  const runner = fixture.spawn();
+  await fixture.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
+  await fixture.database.serviceRole`select public.cancel_video(${id})`;
+  const row = await fixture.until(id, (row) => row.status === "failed");
   assert.equal(row.error_class, "cancelled");
   assert.notEqual(row.terminal_at, null);
   await runner.saw("job:failed", (line) => line.code === "cancelled");
 });
 
 Deno.test("runner: a lease taken away → the job's work stops at once and nothing is written", async () => {
-  await using rig = await startRunnerRig({ line: SLOW });
-  const id = await rig.enqueue({ ...await video(rig, "mp4"), episode: 8 });
-  const runner = rig.spawn();
-  await rig.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
-  await rig.database.sql`
+  await using fixture = await startRunnerFixture({ line: SLOW });
+  const id = await fixture.enqueue({ ...await video(fixture, "mp4"), episode: 8 });
+  const runner = fixture.spawn();
+  await fixture.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
+  await fixture.database.sql`
     update public.video_queue set lease_token = gen_random_uuid(), lease_owner = 'thief', lease_epoch = lease_epoch + 1,
       lease_expires_at = now() + interval '1 hour' where id = ${id}`;
   await runner.saw("job:lost");
-  const row = await rig.job(id);
+  const row = await fixture.job(id);
   assert.deepEqual([row.status, row.lease_owner], ["downloading", "thief"]);
-  assert.equal(rig.hub.calls.filter((call) => call.method === "POST" && call.path.includes("/commit/")).length, 0);
+  assert.equal(fixture.hub.calls.filter((call) => call.method === "POST" && call.path.includes("/commit/")).length, 0);
 });
 
 Deno.test("runner: the first address leads to a web page → the next candidate is archived", async () => {
-  await using rig = await startRunnerRig();
-  const good = await video(rig, "mp4");
-  const id = await rig.enqueue({
+  await using fixture = await startRunnerFixture();
+  const good = await video(fixture, "mp4");
+  const id = await fixture.enqueue({
     ...good,
     episode: 9,
-    video_url: `${rig.origin.url}/embed/hls?x=.mp4`,
+    video_url: `${fixture.origin.url}/embed/hls?x=.mp4`,
     embed_url: null,
     kind: "mp4",
   });
-  await rig.enqueue({ ...good, episode: 9 });
-  const runner = rig.spawn();
-  const row = await rig.until(id, (row) => row.status === "ready" || row.terminal_at !== null);
+  await fixture.enqueue({ ...good, episode: 9 });
+  const runner = fixture.spawn();
+  const row = await fixture.until(id, (row) => row.status === "ready" || row.terminal_at !== null);
   assert.equal(row.status, "ready", row.error_message ?? "");
   await runner.saw("job:failed", (line) => line.code === "unsupported");
 });
 
 Deno.test("runner: a hostile address in the queue → dead with policy_denied, no secret in row, log or /status", async () => {
-  await using rig = await startRunnerRig();
-  const id = await rig.enqueue({
+  await using fixture = await startRunnerFixture();
+  const id = await fixture.enqueue({
     mal_id: 1,
     episode: 10,
     provider: "catalogue",
     video_url: "http://169.254.169.254/latest/meta-data?token=hf_verysecrettoken",
     resolution: "720p",
   });
-  const runner = rig.spawn();
-  const row = await rig.until(id, (row) => row.terminal_at !== null);
+  const runner = fixture.spawn();
+  const row = await fixture.until(id, (row) => row.terminal_at !== null);
   assert.equal(row.error_class, "policy_denied");
   const port = (await runner.saw("runner:started")).port;
   const status = await (await fetch(`http://127.0.0.1:${port}/status`)).text();
@@ -145,11 +145,11 @@ Deno.test("runner: a hostile address in the queue → dead with policy_denied, n
 });
 
 Deno.test("runner run-once: drains the queue and exits 0, without a server", async () => {
-  await using rig = await startRunnerRig();
-  const id = await rig.enqueue({ ...await video(rig, "hls"), episode: 11 });
-  const runner = rig.spawn("once", { args: ["run-once"] });
+  await using fixture = await startRunnerFixture();
+  const id = await fixture.enqueue({ ...await video(fixture, "hls"), episode: 11 });
+  const runner = fixture.spawn("once", { args: ["run-once"] });
   assert.equal((await runner.ended).code, 0);
-  assert.equal((await rig.job(id)).status, "ready");
+  assert.equal((await fixture.job(id)).status, "ready");
 });
 
 Deno.test("runner: an environment without its names → one message with all of them, exit 1", async () => {
@@ -174,21 +174,21 @@ Deno.test("runner: an environment without its names → one message with all of 
 
 const SLOW: Line = { connectMs: 0, latencyMs: 5, bytesPerSecond: 120_000 };
 
-async function video(rig: RunnerRig, name: "mp4" | "hls"): Promise<Record<string, unknown>> {
-  const medium = rig.origin.media.find((medium) => medium.name === name)!;
+async function video(fixture: RunnerFixture, name: "mp4" | "hls"): Promise<Record<string, unknown>> {
+  const medium = fixture.origin.media.find((medium) => medium.name === name)!;
   const { embedUrl, resolution } = medium;
   return { mal_id: 1, provider: "catalogue", video_url: await medium.url(), embed_url: embedUrl, resolution };
 }
 
 /** What pg_cron does every half minute, as often as it takes. */
-async function sweepUntil(rig: RunnerRig, id: string, done: (row: QueueRow) => boolean): Promise<void> {
+async function sweepUntil(fixture: RunnerFixture, id: string, done: (row: QueueRow) => boolean): Promise<void> {
   for (let i = 0; i < 300; i++) {
-    await rig.database.sql`select public.sweep()`;
-    await rig.database.sql`update public.video_queue set run_at = now() where id = ${id} and status = 'failed'`;
-    if (done(await rig.job(id))) return;
+    await fixture.database.sql`select public.sweep()`;
+    await fixture.database.sql`update public.video_queue set run_at = now() where id = ${id} and status = 'failed'`;
+    if (done(await fixture.job(id))) return;
     await new Promise((next) => setTimeout(next, 200));
   }
-  throw new Error(`the sweep brought nothing about: ${JSON.stringify(await rig.job(id))}`);
+  throw new Error(`the sweep brought nothing about: ${JSON.stringify(await fixture.job(id))}`);
 }
 
 type Archive = {
@@ -198,17 +198,17 @@ type Archive = {
   replicas: { target: string; repo: string; path: string; state: string }[];
 };
 
-async function archiveOf(rig: RunnerRig, queueId: string): Promise<Archive> {
-  const [row] = await rig.database.sql<Archive[]>`
+async function archiveOf(fixture: RunnerFixture, queueId: string): Promise<Archive> {
+  const [row] = await fixture.database.sql<Archive[]>`
     select sha256, size_bytes::float8 as size_bytes, duration_seconds,
       (select json_agg(r) from (select target, repo, path, state from public.video_replicas v where v.store_id = s.id) r) as replicas
     from public.video_store s where queue_id = ${queueId}`;
   return row!;
 }
 
-async function downloadCopy(rig: RunnerRig, replica: { repo: string; path: string }): Promise<Uint8Array> {
+async function downloadCopy(fixture: RunnerFixture, replica: { repo: string; path: string }): Promise<Uint8Array> {
   const owner = replica.repo.split("/")[0]!;
-  const response = await fetch(`${rig.hub.url}/datasets/${replica.repo}/resolve/main/${replica.path}`, {
+  const response = await fetch(`${fixture.hub.url}/datasets/${replica.repo}/resolve/main/${replica.path}`, {
     headers: { authorization: `Bearer hf_token${owner.slice("user".length)}` },
   });
   assert.equal(response.status, 200);

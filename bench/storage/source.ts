@@ -4,7 +4,7 @@
  */
 import { startGuard } from "../../dev/process/guard.ts";
 import { startPostgres } from "../../dev/postgres/postgres.ts";
-import { type RunnerProcess, type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { type RunnerFixture, type RunnerProcess, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 import { CLUSTER_VARIABLE } from "../../dev/testing/test_cluster.ts";
 import { makeBenchMedia, MEDIA_DIR } from "../download/media.ts";
 
@@ -39,18 +39,18 @@ const relay = startRelay(host.port);
 try {
   const origin = `http://127.0.0.1:${relay.port}`;
   const env = { DEV_ALLOWED_ORIGINS: origin, RUNNER_LEASE_SECONDS: "10", RUNNER_EXTRAS: "off" };
-  await using rig = await startRunnerRig({ accounts: ACCOUNTS, env });
+  await using fixture = await startRunnerFixture({ accounts: ACCOUNTS, env });
   for (const [index, source] of SOURCES.entries()) {
-    const runner = rig.spawn(`whole-${index}`);
-    report(source.name, await archive(rig, { source, malId: index + 1, origin, runner, killed: false }));
+    const runner = fixture.spawn(`whole-${index}`);
+    report(source.name, await archive(fixture, { source, malId: index + 1, origin, runner, killed: false }));
     runner.child.kill("SIGTERM");
     await runner.ended;
   }
-  const runner = rig.spawn("killed");
+  const runner = fixture.spawn("killed");
   const source = SOURCES[0];
   report(
     `${source.name}, kill -9 in the upload`,
-    await archive(rig, { source, malId: 9, origin, runner, killed: true }),
+    await archive(fixture, { source, malId: 9, origin, runner, killed: true }),
   );
 } finally {
   relay.stop();
@@ -62,12 +62,12 @@ try {
 Deno.exit(0);
 
 async function archive(
-  rig: RunnerRig,
+  fixture: RunnerFixture,
   job: { source: (typeof SOURCES)[number]; malId: number; origin: string; runner: RunnerProcess; killed: boolean },
 ): Promise<Omit<SourceRound, "source">> {
   const fetchedBefore = relay.bytes();
-  const uploadedBefore = uploaded(rig);
-  const id = await rig.enqueue({
+  const uploadedBefore = uploaded(fixture);
+  const id = await fixture.enqueue({
     mal_id: job.malId,
     episode: 1,
     provider: "catalogue",
@@ -77,20 +77,20 @@ async function archive(
   });
   let { runner } = job;
   if (job.killed) {
-    while (uploaded(rig) === uploadedBefore) await new Promise((next) => setTimeout(next, 20));
+    while (uploaded(fixture) === uploadedBefore) await new Promise((next) => setTimeout(next, 20));
     runner.child.kill("SIGKILL");
     await runner.ended;
     // What the passing of the lease would bring about.
-    await rig.database.sql`
+    await fixture.database.sql`
       update public.video_queue set lease_expires_at = now() - interval '1 second' where lease_token is not null`;
-    await rig.database.sql`delete from keepstream.resource_leases`;
-    await rig.database.sql`select public.sweep()`;
-    await rig.database.sql`update public.video_queue set run_at = now() where status = 'failed'`;
-    runner = rig.spawn("next");
+    await fixture.database.sql`delete from keepstream.resource_leases`;
+    await fixture.database.sql`select public.sweep()`;
+    await fixture.database.sql`update public.video_queue set run_at = now() where status = 'failed'`;
+    runner = fixture.spawn("next");
   }
   await runner.saw("job:finished");
   const io = await Deno.readTextFile(`/proc/${runner.child.pid}/io`);
-  const [row] = await rig.database.sql`
+  const [row] = await fixture.database.sql`
     select s.size_bytes, (select count(*)::int from public.video_replicas r where r.store_id = s.id and r.state = 'verified') as copies
     from public.video_store s where s.queue_id = ${id}`;
   if (row!.copies !== ACCOUNTS) throw new Error(`${row!.copies} copies`);
@@ -98,7 +98,7 @@ async function archive(
     sourceBytes: await sizeOf(job.source.path),
     fetchedBytes: relay.bytes() - fetchedBefore,
     archiveBytes: Number(row!.size_bytes),
-    uploadedBytes: uploaded(rig) - uploadedBefore,
+    uploadedBytes: uploaded(fixture) - uploadedBefore,
     readBytes: Number(/rchar: (\d+)/.exec(io)?.[1]),
   };
 }
@@ -107,8 +107,8 @@ function report(source: string, round: Omit<SourceRound, "source">): void {
   console.log(JSON.stringify({ source, ...round }));
 }
 
-function uploaded(rig: RunnerRig): number {
-  return rig.hub.calls.filter((call) => call.at.startsWith("upload_")).reduce((sum, call) => sum + call.bytes, 0);
+function uploaded(fixture: RunnerFixture): number {
+  return fixture.hub.calls.filter((call) => call.at.startsWith("upload_")).reduce((sum, call) => sum + call.bytes, 0);
 }
 
 async function sizeOf(path: string): Promise<number> {

@@ -5,7 +5,7 @@
  */
 import { commandLine } from "../../cli/command_line.ts";
 import { startFunction } from "../../dev/testing/function_process.ts";
-import { createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
+import { createFunctionFixture, type FunctionFixture } from "../../dev/testing/function_fixture.ts";
 import { startGuard } from "../../dev/process/guard.ts";
 import { startPostgres } from "../../dev/postgres/postgres.ts";
 import { HOSTILE_PAGES } from "../../dev/emulators/sites/hostile_pages.ts";
@@ -35,18 +35,18 @@ await Deno.chmod(dataDir, 0o755);
 const guard = startGuard();
 const postgres = await startPostgres({ dataDir, port: 0, guard, durable: false });
 Deno.env.set(CLUSTER_VARIABLE, postgres.adminUrl);
-const rig = await createFunctionRig();
+const fixture = await createFunctionFixture();
 
 const report = {
   at: new Date().toISOString(),
   machine: await machine(),
-  warm: await measureWarm(rig),
-  cold: await measureCold(rig),
+  warm: await measureWarm(fixture),
+  cold: await measureCold(fixture),
   parse: await measureParse(),
   adversarial: measureAdversarial(),
   hostilePages: await measureHostilePages(),
 };
-await rig[Symbol.asyncDispose]();
+await fixture[Symbol.asyncDispose]();
 await postgres.stop();
 await guard.close();
 await Deno.remove(dataDir, { recursive: true });
@@ -65,7 +65,7 @@ export interface WarmRound {
 }
 
 /** Each variant in a process of its own, the order turned round every time. */
-async function measureWarm(rig: FunctionRig) {
+async function measureWarm(fixture: FunctionFixture) {
   const servers = Array.from({ length: SERVERS }, (_, index) => ({
     label: `Server ${index}`,
     embed_url: `https://player.test/e/${index}`,
@@ -74,38 +74,38 @@ async function measureWarm(rig: FunctionRig) {
     resolution: `${index + 1}00p`,
     headers: { referer: "https://player.test/" },
   }));
-  await rig.database
+  await fixture.database
     .sql`select public.apply_providers('[{"name":"warm","recipe":"select-base64","base_url":"https://site.test","rights":"bench"}]', false)`;
-  await rig.database.sql`select public.save_sources(1, 1, ${
+  await fixture.database.sql`select public.save_sources(1, 1, ${
     JSON.stringify({ warm: { state: "ok", servers } })
   }::text::jsonb)`;
-  await rig.database.admin`update keepstream.settings set client_requests_per_minute = 60000 where true`;
+  await fixture.database.admin`update keepstream.settings set client_requests_per_minute = 60000 where true`;
 
   const variants = { streaming: "functions/streaming/index.ts", bare: "bench/streaming/bare.ts" } as const;
   const rounds: WarmRound[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const order = Object.keys(variants) as (keyof typeof variants)[];
     for (const variant of round % 2 === 0 ? order : order.reverse()) {
-      await using process = await start(rig, {
+      await using process = await start(fixture, {
         entry: variants[variant],
-        supabaseUrl: rig.gatewayUrl,
+        supabaseUrl: fixture.gatewayUrl,
         env: {},
       });
       rounds.push({ variant, ...await load(`${process.url}/streaming/1/1`, variant) });
     }
   }
-  await using counted = await start(rig, {
+  await using counted = await start(fixture, {
     entry: variants.streaming,
-    supabaseUrl: rig.env.SUPABASE_URL!,
+    supabaseUrl: fixture.env.SUPABASE_URL!,
     env: {},
   });
-  rig.calls.length = 0;
+  fixture.calls.length = 0;
   for (let turn = 0; turn < 20; turn++) await (await fetch(`${counted.url}/streaming/1/1`)).body?.cancel();
   const of = (variant: string) => summary(rounds.filter((one) => one.variant === variant));
   return {
     clients: CLIENTS,
     requests: WARM_REQUESTS,
-    roundTripsPerRequest: rig.calls.length / 20,
+    roundTripsPerRequest: fixture.calls.length / 20,
     streaming: of("streaming"),
     bare: of("bare"),
     rounds,
@@ -144,7 +144,7 @@ async function spread(requests: number, url: string): Promise<number[]> {
 }
 
 /** Ten servers, each on a host of its own; every request takes 100 ms before it is answered. */
-async function measureCold(rig: FunctionRig) {
+async function measureCold(fixture: FunctionFixture) {
   const hosts = Array.from(
     { length: SERVERS },
     (_, index) =>
@@ -190,15 +190,15 @@ async function measureCold(rig: FunctionRig) {
     const times: number[] = [];
     for (let malId = 100; malId < 100 + COLD_EPISODES; malId++) {
       const entry = [{ name: "cold", recipe, base_url: sites[recipe].url, rights: "bench", config }];
-      await rig.database.sql`select public.apply_providers(${JSON.stringify(entry)}::text::jsonb, false)`;
-      await rig.database
+      await fixture.database.sql`select public.apply_providers(${JSON.stringify(entry)}::text::jsonb, false)`;
+      await fixture.database
         .sql`select public.save_title_mapping(${malId}, 'cold', '{"page":"/anime/title/"}', null, true)`;
-      await rig.database.admin`truncate keepstream.source_lists`;
+      await fixture.database.admin`truncate keepstream.source_lists`;
       const origins = [...hosts, ...Object.values(sites)].map(({ url }) => url).join(",");
       // A fresh process per answer: nothing is remembered; its first request, for another title, warms the compiler alone.
-      await using process = await start(rig, {
+      await using process = await start(fixture, {
         entry: "functions/streaming/index.ts",
-        supabaseUrl: rig.gatewayUrl,
+        supabaseUrl: fixture.gatewayUrl,
         env: { DEV_ALLOWED_ORIGINS: origins },
       });
       await (await fetch(`${process.url}/streaming/99/1`)).body?.cancel();
@@ -281,11 +281,11 @@ interface StartOptions {
   readonly env: Readonly<Record<string, string>>;
 }
 
-function start(rig: FunctionRig, { entry, supabaseUrl, env }: StartOptions) {
+function start(fixture: FunctionFixture, { entry, supabaseUrl, env }: StartOptions) {
   return startFunction({
     entry,
     config: "functions/streaming/deno.json",
-    env: { ...rig.env, SUPABASE_URL: supabaseUrl, ...env },
+    env: { ...fixture.env, SUPABASE_URL: supabaseUrl, ...env },
   });
 }
 

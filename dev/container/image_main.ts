@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { commandLine } from "../../cli/command_line.ts";
-import { startRunnerRig } from "../testing/runner_fixture.ts";
+import { startRunnerFixture } from "../testing/runner_fixture.ts";
 import { startOwnCluster } from "../../tests/runner/own_cluster.ts";
 import { makeImageRoot } from "./image_root.ts";
 
@@ -22,11 +22,11 @@ function passed(check: string): void {
 }
 
 await using cluster = await startOwnCluster();
-await using rig = await startRunnerRig({ accounts: 2, cluster: cluster.url });
+await using fixture = await startRunnerFixture({ accounts: 2, cluster: cluster.url });
 const inImage = (env: Record<string, string>) => {
-  const all = { ...rig.env, ...env };
+  const all = { ...fixture.env, ...env };
   const { RUNNER_WORK_DIR: _, ...variables } = all; // the image's own default
-  return rig.spawn("image", { enter: image.enter(variables), command: dockerfile.cmd, env });
+  return fixture.spawn("image", { enter: image.enter(variables), command: dockerfile.cmd, env });
 };
 
 {
@@ -35,7 +35,7 @@ const inImage = (env: Record<string, string>) => {
   const health = await fetch(`http://127.0.0.1:${port}/health`);
   assert.deepEqual([health.status, (await health.json()).storage_accounts], [200, 2]);
   passed("CMD as uid 1000 with a read-only root serves: /health 200");
-  for (const [i, medium] of rig.origin.media.entries()) {
+  for (const [i, medium] of fixture.origin.media.entries()) {
     const { embedUrl: embed_url, resolution } = medium;
     const video = {
       mal_id: 1,
@@ -45,8 +45,8 @@ const inImage = (env: Record<string, string>) => {
       embed_url,
       resolution,
     };
-    const id = await rig.enqueue(video);
-    const row = await rig.until(id, (row) => row.status === "ready" || row.terminal_at !== null, 180);
+    const id = await fixture.enqueue(video);
+    const row = await fixture.until(id, (row) => row.status === "ready" || row.terminal_at !== null, 180);
     assert.equal(row.status, "ready", runner.lines.join("\n"));
     await runner.saw("job:finished", (line) => line.id === id);
     assert.ok(!runner.lines.some((line) => line.includes("extras:failed")), runner.lines.join("\n"));

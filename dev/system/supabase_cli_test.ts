@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import createClient from "postgres";
 import { EDGE_DENO, edgeDeno } from "../testing/edge_deno.ts";
 import { startFunction } from "../testing/function_process.ts";
-import { createFunctionRig } from "../testing/function_fixture.ts";
+import { createFunctionFixture } from "../testing/function_fixture.ts";
 import { startGuard } from "../process/guard.ts";
 import { startPostgres } from "../postgres/postgres.ts";
 import { createTestDatabase } from "../testing/test_database.ts";
@@ -59,7 +59,7 @@ Deno.test("supabase db push after our own migration runner finds nothing to do",
 
 Deno.test("supabase functions deploy: what is uploaded is complete, holds no secret, and runs", async (t) => {
   await using uploads = await deployFunctions();
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   for (const [name, answers] of [["streaming", ["health", "1/1"]], ["archive", ["health", "counts"]]] as const) {
     const upload = uploads.functions.get(name)!;
     await t.step(name, () => {
@@ -80,9 +80,9 @@ Deno.test("supabase functions deploy: what is uploaded is complete, holds no sec
     ];
     for (const { by, ...program } of programs) {
       await t.step(`${name} runs by itself, by ${by}`, async () => {
-        await using running = await startFunction({ ...program, env: rig.env, dir: upload.dir });
+        await using running = await startFunction({ ...program, env: fixture.env, dir: upload.dir });
         for (const path of answers) {
-          const response = await fetch(`${running.url}/${name}/${path}`, { headers: { apikey: rig.secretKey } });
+          const response = await fetch(`${running.url}/${name}/${path}`, { headers: { apikey: fixture.secretKey } });
           assert.deepEqual([response.status, (await response.json()).success], [200, true], path);
         }
       });

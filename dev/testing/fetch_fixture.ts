@@ -1,6 +1,6 @@
 /**
  * A hostile or broken host of one's own making, and the runner's way of fetching from it, without queue and storage.
- * Example: `await using rig = await startFetchRig((path) => …)`; `await rig.fetch("/a.m3u8")`. Runs on: Deno.
+ * Example: `await using fixture = await startFetchFixture((path) => …)`; `await fixture.fetch("/a.m3u8")`. Runs on: Deno.
  */
 import { createDiskBudget } from "../../runner/work_dir/disk_budget.ts";
 import { fetchSource } from "../../runner/job/fetch_source.ts";
@@ -29,7 +29,7 @@ export type FetchOptions = {
   readonly onProgress?: (done: number) => void;
 };
 
-export type FetchRig = AsyncDisposable & {
+export type FetchFixture = AsyncDisposable & {
   readonly url: string;
   readonly dir: string;
   /** Paths asked for, in order. */
@@ -38,7 +38,7 @@ export type FetchRig = AsyncDisposable & {
   readonly fetch: (path: string, options?: FetchOptions) => Promise<FetchedSource>;
 };
 
-export async function startFetchRig(host: Host): Promise<FetchRig> {
+export async function startFetchFixture(host: Host): Promise<FetchFixture> {
   const dir = await Deno.makeTempDir({ prefix: "keepstream-fetch-" });
   const asked: string[] = [];
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {

@@ -1,43 +1,43 @@
-// Archives whose only copies are in a folder, and what is lost of them. Example: `await using test = await createFolderRig(25)`.
+// Archives whose only copies are in a folder, and what is lost of them. Example: `await using test = await createFolderFixture(25)`.
 // Runs on: Deno.
 
 import type { IdentifiedTarget } from "../../runner/archive/identity.ts";
 import { runStorageTask } from "../../runner/archive/tasks.ts";
-import { createStorageRig, KEY, type StorageRig } from "./storage_fixture.ts";
+import { createStorageFixture, KEY, type StorageFixture } from "./storage_fixture.ts";
 
 export const ADDRESSED = { malId: 55825, episode: 1, fileKey: KEY };
 
-export interface FolderRig extends AsyncDisposable {
-  readonly rig: StorageRig;
+export interface FolderFixture extends AsyncDisposable {
+  readonly fixture: StorageFixture;
   readonly folder: IdentifiedTarget;
   readonly root: string;
   run(...args: string[]): Promise<number>;
   remove(...episodes: number[]): Promise<void>;
 }
 
-export async function createFolderRig(episodes: number): Promise<FolderRig> {
-  const rig = await createStorageRig();
-  const folder = rig.targets(0)[0]!;
-  const root = `${rig.test.dir}/folder`;
-  for (let episode = 1; episode <= episodes; episode++) await rig.archive([folder], episode);
+export async function createFolderFixture(episodes: number): Promise<FolderFixture> {
+  const fixture = await createStorageFixture();
+  const folder = fixture.targets(0)[0]!;
+  const root = `${fixture.test.dir}/folder`;
+  for (let episode = 1; episode <= episodes; episode++) await fixture.archive([folder], episode);
   return {
-    rig,
+    fixture,
     folder,
     root,
     // A process of its own remembers nothing.
-    run: (...args) => runStorageTask(args, rig.tools(rig.targets(0))),
+    run: (...args) => runStorageTask(args, fixture.tools(fixture.targets(0))),
     async remove(...gone) {
       for (const episode of gone) {
         const { path } = folder.address({ ...ADDRESSED, episode });
         await Deno.remove(`${root}/archive-55825/${path}`);
       }
     },
-    [Symbol.asyncDispose]: () => rig[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => fixture[Symbol.asyncDispose](),
   };
 }
 
 /** Rows of archives, jobs and copies, as what is lost shows in them. */
-export async function rowsOf({ database }: StorageRig) {
+export async function rowsOf({ database }: StorageFixture) {
   const [row] = await database.admin`select
     (select count(*)::int from public.video_store) as archives,
     (select count(*)::int from public.video_queue where status = 'ready') as ready,

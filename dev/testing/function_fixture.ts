@@ -3,7 +3,7 @@ import { startGateway } from "../emulators/supabase/gateway.ts";
 import { makeProjectKeys } from "../emulators/supabase/keys.ts";
 import { createTestDatabase, type TestDatabase } from "./test_database.ts";
 
-export interface FunctionRig extends AsyncDisposable {
+export interface FunctionFixture extends AsyncDisposable {
   readonly database: TestDatabase;
   /** What the functions are started with. */
   readonly env: Readonly<Record<string, string>>;
@@ -20,7 +20,7 @@ export interface FunctionRig extends AsyncDisposable {
 
 export const SIGNING_KEYS = `k1:${"A".repeat(43)}`;
 
-export async function createFunctionRig(more: Readonly<Record<string, string>> = {}): Promise<FunctionRig> {
+export async function createFunctionFixture(more: Readonly<Record<string, string>> = {}): Promise<FunctionFixture> {
   const database = await createTestDatabase();
   const keys = makeProjectKeys();
   const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });
@@ -56,8 +56,8 @@ export async function createFunctionRig(more: Readonly<Record<string, string>> =
 }
 
 /** What the runner does, by the same SQL functions; returns where the copy is. */
-export async function archiveVideo(rig: FunctionRig, resolution: string): Promise<string> {
-  const sql = rig.database.serviceRole;
+export async function archiveVideo(fixture: FunctionFixture, resolution: string): Promise<string> {
+  const sql = fixture.database.serviceRole;
   const jobs = await sql`select * from public.claim_pending_videos(10, 'test')`;
   const job = jobs.find((one) => one.resolution === resolution)!;
   await sql`select public.update_video_queue_status(${job.id}, 'uploading', null, ${job.lease_token})`;

@@ -1,6 +1,6 @@
 /**
  * What a runner needs around it, for tests: a database of its own behind the gateway, a hub with accounts, an origin with video.
- * Example: `await using rig = await startRunnerRig()`; `const runner = rig.spawn()`; `await rig.enqueue(…)`; `await rig.until(…)`.
+ * Example: `await using fixture = await startRunnerFixture()`; `const runner = fixture.spawn()`; `await fixture.enqueue(…)`; `await fixture.until(…)`.
  * Runs on: Deno, under `deno task test`.
  */
 import { type Gateway, startGateway } from "../emulators/supabase/gateway.ts";
@@ -12,7 +12,7 @@ import { createTestDatabase, type TestDatabase } from "./test_database.ts";
 const ROOT = new URL("../..", import.meta.url).pathname;
 const FAST_LINE: Line = { connectMs: 0, latencyMs: 5, bytesPerSecond: null };
 
-export type RigOptions = {
+export type FixtureOptions = {
   readonly line?: Line;
   readonly accounts?: number;
   readonly env?: Readonly<Record<string, string>>;
@@ -39,7 +39,7 @@ export type RunnerProcess = {
   readonly ended: Promise<Deno.CommandStatus>;
 };
 
-export type RunnerRig = AsyncDisposable & {
+export type RunnerFixture = AsyncDisposable & {
   readonly database: TestDatabase;
   readonly gateway: Gateway;
   /** A key that the queue refuses. */
@@ -66,9 +66,9 @@ export type QueueRow = {
   readonly lease_owner: string | null;
 };
 
-export async function startRunnerRig(options: RigOptions = {}): Promise<RunnerRig> {
+export async function startRunnerFixture(options: FixtureOptions = {}): Promise<RunnerFixture> {
   await using stack = new AsyncDisposableStack();
-  const dir = await Deno.makeTempDir({ prefix: "keepstream-rig-" });
+  const dir = await Deno.makeTempDir({ prefix: "keepstream-fixture-" });
   stack.defer(() => Deno.remove(dir, { recursive: true }));
   const database = stack.use(
     await createTestDatabase(options.cluster === undefined ? {} : { cluster: options.cluster }),
@@ -117,7 +117,7 @@ export async function startRunnerRig(options: RigOptions = {}): Promise<RunnerRi
   await database
     .serviceRole`insert into public.providers (name, recipe, rights) values ('catalogue', 'page', 'own work')`;
 
-  const rig = {
+  const fixture = {
     database,
     gateway,
     publishableKey: keys.publishable,
@@ -144,7 +144,7 @@ export async function startRunnerRig(options: RigOptions = {}): Promise<RunnerRi
     until: async (id: string, done: (row: QueueRow) => boolean, seconds = 60) => {
       const end = Date.now() + seconds * 1000;
       for (;;) {
-        const row = await rig.job(id);
+        const row = await fixture.job(id);
         if (done(row)) return row;
         if (Date.now() > end) throw new Error(`gave up waiting; the row is ${JSON.stringify(row)}`);
         await new Promise((next) => setTimeout(next, 100));
@@ -152,7 +152,7 @@ export async function startRunnerRig(options: RigOptions = {}): Promise<RunnerRi
     },
   };
   const owned = stack.move();
-  return { ...rig, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { ...fixture, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 const COMMAND = [Deno.execPath(), "run", "--quiet", "-A", `${ROOT}runner/main.ts`];

@@ -1,5 +1,5 @@
 // Archives on emulated accounts and a folder, recorded in a real database that is reached through the REST gateway, for tests of what
-// keeps them. Example: `await using rig = await createStorageRig(); await rig.archive(rig.targets(2))`. Runs on: Deno.
+// keeps them. Example: `await using fixture = await createStorageFixture(); await fixture.archive(fixture.targets(2))`. Runs on: Deno.
 
 import { createDiskBudget } from "../../runner/work_dir/disk_budget.ts";
 import { type ArchiveStore, createArchiveStore } from "../../runner/archive/archive_store.ts";
@@ -18,7 +18,7 @@ import { createTestDatabase, type TestDatabase } from "./test_database.ts";
 export const KEY = "0123456789abcdef0123456789abcdef";
 export const SIZE = 600_000;
 
-export interface StorageRig extends AsyncDisposable {
+export interface StorageFixture extends AsyncDisposable {
   readonly test: TestHub;
   readonly database: TestDatabase;
   readonly store: ArchiveStore;
@@ -33,7 +33,7 @@ export interface StorageRig extends AsyncDisposable {
   events(): Promise<string[]>;
 }
 
-export async function createStorageRig(): Promise<StorageRig> {
+export async function createStorageFixture(): Promise<StorageFixture> {
   const test = await createTestHub({ accounts: ["alice", "bob", "carol"] });
   const database = await createTestDatabase();
   const keys = makeProjectKeys();

@@ -9,7 +9,7 @@ interface Case {
   readonly direct?: true;
 }
 
-function rig({ env = {}, direct }: Case) {
+function fixture({ env = {}, direct }: Case) {
   const warnings: string[] = [];
   const address = createClientAddress(addressSource(env, !direct), (...warning) => warnings.push(warning.join(" ")));
   return { warnings, of: (headers: Record<string, string>) => address(new Headers(headers), CONNECTION) };
@@ -18,20 +18,20 @@ function rig({ env = {}, direct }: Case) {
 const SPOOFED = { "x-forwarded-for": "198.51.100.9", "cf-connecting-ip": "198.51.100.9", "x-real-ip": "198.51.100.9" };
 
 Deno.test("client address: hosted Supabase → Cloudflare's header", () => {
-  const { of, warnings } = rig({ env: { SB_REGION: "eu-central-1", CLIENT_ADDRESS_HEADER: "cf-connecting-ip" } });
+  const { of, warnings } = fixture({ env: { SB_REGION: "eu-central-1", CLIENT_ADDRESS_HEADER: "cf-connecting-ip" } });
   assert.equal(of({ "cf-connecting-ip": "198.51.100.1", "x-forwarded-for": "192.0.2.1, 192.0.2.2" }), "198.51.100.1");
   assert.deepEqual(warnings, []);
   assert.equal(of({ "x-forwarded-for": "192.0.2.1, 192.0.2.2" }), "192.0.2.2");
   assert.equal(of({}), CONNECTION);
   assert.deepEqual(warnings, ["client_address:header:missing cf-connecting-ip"]);
-  const wrong = rig({ env: { SB_REGION: "x", CLIENT_ADDRESS_HEADER: "X-Real-IP" } });
+  const wrong = fixture({ env: { SB_REGION: "x", CLIENT_ADDRESS_HEADER: "X-Real-IP" } });
   assert.equal(wrong.of({ ...SPOOFED, "cf-connecting-ip": "198.51.100.1" }), "198.51.100.1");
   assert.deepEqual(wrong.warnings, ["client_address:header:ignored x-real-ip"]);
 });
 
 Deno.test("client address: Deno Deploy → the connection's own, whatever is sent", () => {
   for (const name of ["DENO_DEPLOYMENT_ID", "DENO_DEPLOY"]) {
-    const { of, warnings } = rig({ env: { [name]: "1", CLIENT_ADDRESS_HEADER: "cf-connecting-ip" }, direct: true });
+    const { of, warnings } = fixture({ env: { [name]: "1", CLIENT_ADDRESS_HEADER: "cf-connecting-ip" }, direct: true });
     assert.equal(of(SPOOFED), CONNECTION);
     assert.equal(of({}), CONNECTION);
     assert.deepEqual(warnings, ["client_address:header:ignored cf-connecting-ip"]);
@@ -39,8 +39,8 @@ Deno.test("client address: Deno Deploy → the connection's own, whatever is sen
 });
 
 Deno.test("client address: self-hosted → the configured header, else its own", () => {
-  assert.equal(rig({ direct: true }).of(SPOOFED), CONNECTION);
-  const { of, warnings } = rig({ env: { CLIENT_ADDRESS_HEADER: "X-Real-IP" }, direct: true });
+  assert.equal(fixture({ direct: true }).of(SPOOFED), CONNECTION);
+  const { of, warnings } = fixture({ env: { CLIENT_ADDRESS_HEADER: "X-Real-IP" }, direct: true });
   assert.equal(of({ "x-real-ip": "192.0.2.1" }), "192.0.2.1");
   assert.deepEqual(warnings, []);
   const missing: readonly Record<string, string>[] = [{}, { "x-real-ip": "unknown" }, {
@@ -51,20 +51,20 @@ Deno.test("client address: self-hosted → the configured header, else its own",
 });
 
 Deno.test("client address: self-hosted edge runtime → not Cloudflare's header", () => {
-  const { of, warnings } = rig({ env: { SB_EXECUTION_ID: "x" } });
+  const { of, warnings } = fixture({ env: { SB_EXECUTION_ID: "x" } });
   assert.equal(of({ ...SPOOFED, "x-forwarded-for": "198.51.100.9, 192.0.2.1" }), "192.0.2.1");
   assert.deepEqual(warnings, []);
 });
 
 Deno.test("client address: behind a gateway → the last entry, the gateway's", () => {
-  assert.equal(rig({}).of({ ...SPOOFED, "x-forwarded-for": "198.51.100.9, 192.0.2.1" }), "192.0.2.1");
-  const { of, warnings } = rig({ env: { CLIENT_ADDRESS_HEADER: "x-real-ip" } });
+  assert.equal(fixture({}).of({ ...SPOOFED, "x-forwarded-for": "198.51.100.9, 192.0.2.1" }), "192.0.2.1");
+  const { of, warnings } = fixture({ env: { CLIENT_ADDRESS_HEADER: "x-real-ip" } });
   assert.equal(of({ "x-forwarded-for": "198.51.100.9, 192.0.2.1" }), "192.0.2.1");
   assert.equal(warnings.length, 1);
 });
 
 Deno.test("client address: ports, brackets, zones, Forwarded → the address", () => {
-  const { of } = rig({ env: { CLIENT_ADDRESS_HEADER: "forwarded" }, direct: true });
+  const { of } = fixture({ env: { CLIENT_ADDRESS_HEADER: "forwarded" }, direct: true });
   const cases: Readonly<Record<string, string>> = {
     "192.0.2.1:4711": "192.0.2.1",
     "[2001:db8::1]:443": "2001:db8::1",

@@ -1,14 +1,14 @@
 // The operator's function against a real Postgres and the REST gateway.
 import assert from "node:assert/strict";
-import { createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
+import { createFunctionFixture, type FunctionFixture } from "../../dev/testing/function_fixture.ts";
 import { buildArchiveApp } from "./build.ts";
 
-function operator(rig: FunctionRig) {
-  const app = buildArchiveApp(rig.env);
+function operator(fixture: FunctionFixture) {
+  const app = buildArchiveApp(fixture.env);
   return async (method: string, path: string, body?: string, headers: Record<string, string> = {}) => {
     const response = await app.request(path, {
       method,
-      headers: { apikey: rig.secretKey, ...headers },
+      headers: { apikey: fixture.secretKey, ...headers },
       ...(body !== undefined && { body }),
     });
     return { status: response.status, body: await response.json() };
@@ -27,12 +27,12 @@ const CATALOGUE = [
 ];
 
 Deno.test("every route but health wants a secret key of the project", async () => {
-  await using rig = await createFunctionRig();
-  const app = buildArchiveApp(rig.env);
+  await using fixture = await createFunctionFixture();
+  const app = buildArchiveApp(fixture.env);
   assert.equal((await app.request("/archive/health")).status, 200);
-  rig.calls.length = 0;
+  fixture.calls.length = 0;
   for (
-    const headers of [{}, { apikey: "sb_publishable_x" }, { apikey: `${rig.secretKey}x` }, {
+    const headers of [{}, { apikey: "sb_publishable_x" }, { apikey: `${fixture.secretKey}x` }, {
       authorization: "Bearer no",
     }]
   ) {
@@ -46,38 +46,38 @@ Deno.test("every route but health wants a secret key of the project", async () =
       assert.deepEqual([response.status, (await response.json()).code], [401, "not_authenticated"], path);
     }
   }
-  assert.deepEqual(rig.calls, []);
+  assert.deepEqual(fixture.calls, []);
   assert.equal(
-    (await app.request("/archive/counts", { headers: { authorization: `Bearer ${rig.secretKey}` } })).status,
+    (await app.request("/archive/counts", { headers: { authorization: `Bearer ${fixture.secretKey}` } })).status,
     200,
   );
 });
 
 Deno.test("POST /archive/catalogue: a dry run reports and writes nothing, then the same body is written", async () => {
-  await using rig = await createFunctionRig();
-  const ask = operator(rig);
+  await using fixture = await createFunctionFixture();
+  const ask = operator(fixture);
   const dry = await ask("POST", "/archive/catalogue?dry_run=1", JSON.stringify(CATALOGUE));
   assert.deepEqual([dry.status, dry.body.report.added, dry.body.report.dry_run], [200, 2, true]);
-  assert.equal((await rig.database.sql`select * from public.catalogue`).length, 0);
+  assert.equal((await fixture.database.sql`select * from public.catalogue`).length, 0);
   const wet = await ask("POST", "/archive/catalogue", JSON.stringify(CATALOGUE));
   assert.equal(wet.body.report.added, 2);
   assert.equal((await ask("POST", "/api/v1/archive/catalogue", JSON.stringify(CATALOGUE))).body.report.unchanged, 2);
-  assert.equal((await rig.database.sql`select * from public.catalogue`).length, 2);
+  assert.equal((await fixture.database.sql`select * from public.catalogue`).length, 2);
 });
 
 Deno.test("POST /archive/catalogue as CSV: rows of one episode are its sources", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   const csv = 'mal_id,episode,title,rights,url,resolution\n7,1,"One, part one",own work,https://own.test/1.mp4,720p\n' +
     "7,1,,,https://own.test/1-480.mp4,480p\n";
-  const { status } = await operator(rig)("POST", "/archive/catalogue", csv, { "content-type": "text/csv" });
+  const { status } = await operator(fixture)("POST", "/archive/catalogue", csv, { "content-type": "text/csv" });
   assert.equal(status, 200);
-  const [row] = await rig.database.sql`select title, jsonb_array_length(sources) as sources from public.catalogue`;
+  const [row] = await fixture.database.sql`select title, jsonb_array_length(sources) as sources from public.catalogue`;
   assert.deepEqual([row?.title, row?.sources], ["One, part one", 2]);
 });
 
 Deno.test("inputs 23, 25, 51: bad lines are named with their reasons and nothing is written", async () => {
-  await using rig = await createFunctionRig();
-  const ask = operator(rig);
+  await using fixture = await createFunctionFixture();
+  const ask = operator(fixture);
   const bad = [
     ["javascript:alert(1)", "720p"],
     ["https://own.test/a\u0000b", "720p"],
@@ -92,15 +92,15 @@ Deno.test("inputs 23, 25, 51: bad lines are named with their reasons and nothing
   const { status, body } = await ask("POST", "/archive/catalogue", text);
   assert.deepEqual([status, body.success, body.code], [400, false, "invalid_input"]);
   assert.deepEqual(body.problems.map((one: { line: number }) => one.line), [3, 4, 5, 6]);
-  assert.equal((await rig.database.sql`select * from public.catalogue`).length, 0);
+  assert.equal((await fixture.database.sql`select * from public.catalogue`).length, 0);
   for (const broken of ["{", "7", "null", '{"__proto__":{"x":1}}']) {
     assert.equal((await ask("POST", "/archive/catalogue", broken)).status, 400);
   }
 });
 
 Deno.test("POST /archive/providers: a bad entry is named, a good list replaces the one before", async () => {
-  await using rig = await createFunctionRig();
-  const ask = operator(rig);
+  await using fixture = await createFunctionFixture();
+  const ask = operator(fixture);
   const bad = await ask(
     "POST",
     "/archive/providers",
@@ -110,15 +110,15 @@ Deno.test("POST /archive/providers: a bad entry is named, a good list replaces t
   assert.deepEqual([bad.body.problems[0].line, bad.body.problems[0].name], [3, "../../x"]);
   const good = JSON.stringify([{ name: "own", recipe: "catalogue", rights: "own work" }]);
   assert.deepEqual((await ask("POST", "/archive/providers?dry_run=true", good)).body.report.added, ["own"]);
-  assert.equal((await rig.database.sql`select * from public.providers where name = 'own'`).length, 0);
+  assert.equal((await fixture.database.sql`select * from public.providers where name = 'own'`).length, 0);
   await ask("POST", "/archive/providers", good);
-  assert.equal((await rig.database.sql`select * from public.providers where name = 'own'`).length, 1);
+  assert.equal((await fixture.database.sql`select * from public.providers where name = 'own'`).length, 1);
 });
 
 Deno.test("counts, list, retry and cancel", async () => {
-  await using rig = await createFunctionRig();
-  const ask = operator(rig);
-  const sql = rig.database.serviceRole;
+  await using fixture = await createFunctionFixture();
+  const ask = operator(fixture);
+  const sql = fixture.database.serviceRole;
   await sql`insert into public.providers (name, recipe, rights) values ('own', 'page', 'own work')`;
   await sql`select public.enqueue_video(7, 1, 'own', 'https://own.test/1.mp4', '720p')`;
   await sql`select public.enqueue_video(7, 2, 'own', 'https://own.test/2.mp4', '720p')`;
@@ -148,9 +148,9 @@ Deno.test("counts, list, retry and cancel", async () => {
 });
 
 Deno.test("list, page by page → every job once, the last changed first, also where many changed at one moment", async () => {
-  await using rig = await createFunctionRig();
-  const ask = operator(rig);
-  await rig.database.sql`
+  await using fixture = await createFunctionFixture();
+  const ask = operator(fixture);
+  await fixture.database.sql`
     insert into public.video_queue (mal_id, episode, provider, video_url, updated_at)
     select 7, n, 'own', 'https://own.test/', timestamptz '2026-01-01 00:00:00.123456Z' + make_interval(secs => n / 3)
     from generate_series(1, 10) n`;
@@ -172,24 +172,24 @@ Deno.test("list, page by page → every job once, the last changed first, also w
 });
 
 Deno.test("input 46: a body over the limit → 413", async () => {
-  await using rig = await createFunctionRig();
-  const { status, body } = await operator(rig)("POST", "/archive/catalogue", "x".repeat(9 * 1024 * 1024));
+  await using fixture = await createFunctionFixture();
+  const { status, body } = await operator(fixture)("POST", "/archive/catalogue", "x".repeat(9 * 1024 * 1024));
   assert.deepEqual([status, body.code], [413, "too_large"]);
 });
 
 Deno.test("when the database is down an operator gets 503 without its words", async () => {
-  await using rig = await createFunctionRig();
-  rig.setDatabaseUp(false);
-  const { status, body } = await operator(rig)("GET", "/archive/counts");
+  await using fixture = await createFunctionFixture();
+  fixture.setDatabaseUp(false);
+  const { status, body } = await operator(fixture)("GET", "/archive/counts");
   assert.deepEqual([status, body.code], [503, "database_unavailable"]);
 });
 
 Deno.test("PUT /archive/mappings: an operator's mapping wins over what was found, and can be forgotten", async () => {
-  await using rig = await createFunctionRig();
-  const ask = operator(rig);
-  const mapping = () => rig.database.sql`select mapping, by_operator from public.title_mappings`;
+  await using fixture = await createFunctionFixture();
+  const ask = operator(fixture);
+  const mapping = () => fixture.database.sql`select mapping, by_operator from public.title_mappings`;
   assert.equal((await ask("PUT", "/archive/mappings/7/animasu", '{"page":"/anime/seven/"}')).status, 200);
-  await rig.database.serviceRole`select public.save_title_mapping(7, 'animasu', '{"page":"/found/"}', 60)`;
+  await fixture.database.serviceRole`select public.save_title_mapping(7, 'animasu', '{"page":"/found/"}', 60)`;
   assert.deepEqual((await mapping()).map((row) => [row.mapping.page, row.by_operator]), [["/anime/seven/", true]]);
   assert.equal((await ask("PUT", "/archive/mappings/7/animasu", '{"page":null}')).status, 200);
   assert.equal((await mapping()).length, 0);
@@ -201,10 +201,10 @@ Deno.test("PUT /archive/mappings: an operator's mapping wins over what was found
 });
 
 Deno.test("read-only database: a read → 200, a write → 503 database_read_only", async () => {
-  await using rig = await createFunctionRig();
-  const ask = operator(rig);
-  await rig.database.admin.unsafe(`alter database ${rig.database.name} set default_transaction_read_only = on`);
-  await rig.database.admin`
+  await using fixture = await createFunctionFixture();
+  const ask = operator(fixture);
+  await fixture.database.admin.unsafe(`alter database ${fixture.database.name} set default_transaction_read_only = on`);
+  await fixture.database.admin`
     select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'gateway'`;
   let retried = await ask("POST", "/archive/videos/retry");
   for (let turn = 0; turn < 100 && retried.body.code !== "database_read_only"; turn++) {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { parseSigningKeys } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
-import { createFunctionRig, SIGNING_KEYS } from "../../dev/testing/function_fixture.ts";
+import { createFunctionFixture, SIGNING_KEYS } from "../../dev/testing/function_fixture.ts";
 import { sourceListSchema } from "../../sources/source_list.ts";
 import { episodeResponseSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";
@@ -33,16 +33,16 @@ const server = (more: Record<string, unknown>) => ({
 });
 
 Deno.test("output: older rows with other schemes → nothing leads there", async () => {
-  await using rig = await createFunctionRig();
-  const app = buildStreamingApp(rig.env);
-  await rig.database.sql`insert into public.providers (name, recipe) values ('own', 'page')`;
-  await rig.database.admin`alter table keepstream.source_lists drop constraint source_lists_urls_are_http`;
+  await using fixture = await createFunctionFixture();
+  const app = buildStreamingApp(fixture.env);
+  await fixture.database.sql`insert into public.providers (name, recipe) values ('own', 'page')`;
+  await fixture.database.admin`alter table keepstream.source_lists drop constraint source_lists_urls_are_http`;
   const servers = BAD.flatMap((url) => [
     server({ label: "page", embed_url: url }),
     server({ label: "media", video_url: url }),
     server({ label: "subtitle", subtitles: [{ url }, { url: "https://own.test/en.vtt", language: "en" }] }),
   ]);
-  await rig.database.admin`insert into keepstream.source_lists (mal_id, episode, provider, state, servers)
+  await fixture.database.admin`insert into keepstream.source_lists (mal_id, episode, provider, state, servers)
     values (1, 1, 'own', 'ok', ${JSON.stringify(servers)}::text::jsonb)`;
   const { data } = episodeResponseSchema.parse(await (await app.request("/streaming/1/1")).json());
   const of = (label: string) => data.own!.filter((one) => one.provider === label);
@@ -77,8 +77,8 @@ Deno.test("output: a reader's list with other schemes → nothing leads there", 
 });
 
 Deno.test("catalogue, cached lists, candidates: another scheme → refused", async () => {
-  await using rig = await createFunctionRig();
-  const sql = rig.database.serviceRole;
+  await using fixture = await createFunctionFixture();
+  const sql = fixture.database.serviceRole;
   const list = (value: unknown) => JSON.stringify([server({ label: "good" }), value]);
   const writes: Readonly<Record<string, (url: string) => PromiseLike<unknown>>> = {
     catalogue: (url) =>
@@ -101,7 +101,7 @@ Deno.test("catalogue, cached lists, candidates: another scheme → refused", asy
     enqueue_video: (url) => sql`select public.enqueue_video(1, 1, 'own', ${url}, '720p')`,
     "enqueue_video embed": (url) => sql`select public.enqueue_video(1, 1, 'own', ${GOOD}, '720p', ${url})`,
   };
-  await rig.database.sql`insert into public.providers (name, recipe, rights) values ('own', 'page', 'own work')`;
+  await fixture.database.sql`insert into public.providers (name, recipe, rights) values ('own', 'page', 'own work')`;
   for (const [name, write] of Object.entries(writes)) {
     // An empty embed address is none, and is left out.
     for (const url of BAD.filter((url) => url !== "" || name !== "enqueue_video embed")) {
@@ -110,6 +110,6 @@ Deno.test("catalogue, cached lists, candidates: another scheme → refused", asy
       await assert.rejects(Promise.resolve(write(url)), refused, `${name}: ${url}`);
     }
     await write(GOOD);
-    await rig.database.sql`delete from public.catalogue where true`;
+    await fixture.database.sql`delete from public.catalogue where true`;
   }
 });

@@ -1,7 +1,7 @@
 // Several isolates at once, each a program of its own, and providers that are down: what sites are asked, what viewers get.
 import assert from "node:assert/strict";
 import { startFunction } from "../../dev/testing/function_process.ts";
-import { createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
+import { createFunctionFixture, type FunctionFixture } from "../../dev/testing/function_fixture.ts";
 import { base64, episodeListPage, mirrorPage } from "../../dev/emulators/sites/select_base64_site.ts";
 import { type ServedSite, serveSite } from "../../dev/emulators/sites/serve.ts";
 import { endless, hangs, htmlResponse, pages, type Site } from "../../dev/emulators/sites/sites.ts";
@@ -40,18 +40,18 @@ interface ProviderRow {
   readonly config?: Record<string, unknown>;
 }
 
-async function addProviders(rig: FunctionRig, rows: readonly ProviderRow[]) {
+async function addProviders(fixture: FunctionFixture, rows: readonly ProviderRow[]) {
   const entries = rows.map(({ name, site, config = {} }) => ({
     ...{ name, recipe: "select-base64", rights: "test pages", base_url: site.url, config },
   }));
-  await rig.database.sql`select public.apply_providers(${JSON.stringify(entries)}::text::jsonb, false)`;
+  await fixture.database.sql`select public.apply_providers(${JSON.stringify(entries)}::text::jsonb, false)`;
   for (const { name } of rows) {
-    await rig.database.sql`select public.save_title_mapping(1, ${name}, '{"page": "/anime/title/"}', null, true)`;
+    await fixture.database.sql`select public.save_title_mapping(1, ${name}, '{"page": "/anime/title/"}', null, true)`;
   }
 }
 
-async function startIsolates(rig: FunctionRig, count: number, sites: readonly ServedSite[]) {
-  const env = { ...rig.env, DEV_ALLOWED_ORIGINS: sites.map(({ url }) => url).join(",") };
+async function startIsolates(fixture: FunctionFixture, count: number, sites: readonly ServedSite[]) {
+  const env = { ...fixture.env, DEV_ALLOWED_ORIGINS: sites.map(({ url }) => url).join(",") };
   const entry = "functions/streaming/index.ts";
   const isolates = await Promise.all(Array.from({ length: count }, () => startFunction({ entry, env })));
   return {
@@ -79,95 +79,97 @@ const countOf = (site: ServedSite, path: string) => site.requests.filter((one) =
 const PAGES = ["/anime/title/", "/e/1/", "/player/0", "/player/1", "/player/2"];
 
 Deno.test("forty viewers at once, in two isolates → every page of the site is asked for once, everybody gets the servers", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(goodSite(() => site.url, () => new Promise((resolve) => setTimeout(resolve, 100))));
-  await addProviders(rig, [{ name: "animasu", site }]);
-  await using set = await startIsolates(rig, 2, [site]);
+  await addProviders(fixture, [{ name: "animasu", site }]);
+  await using set = await startIsolates(fixture, 2, [site]);
   const answers = await Promise.all(Array.from({ length: 40 }, (_, turn) => set.get(turn % 2)));
   for (const answer of answers) {
     assert.equal(answer.data.animasu?.length, PLAYERS);
     assert.deepEqual([answer.providers.animasu?.state, answer.data.animasu?.[0]?.archive?.state], ["ok", "pending"]);
   }
   assert.deepEqual(PAGES.map((path) => countOf(site, path)), [1, 1, 1, 1, 1], site.requests.join("\n"));
-  assert.equal(rig.calls.filter((one) => one.endsWith("/save_sources")).length, 1);
-  assert.equal((await rig.database.sql`select from public.video_queue`).length, PLAYERS);
+  assert.equal(fixture.calls.filter((one) => one.endsWith("/save_sources")).length, 1);
+  assert.equal((await fixture.database.sql`select from public.video_queue`).length, PLAYERS);
 });
 
 Deno.test("a stale list, asked for in two isolates → answered at once, and renewed once behind", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(goodSite(() => site.url));
-  await addProviders(rig, [{ name: "animasu", site }]);
-  await using set = await startIsolates(rig, 2, [site]);
+  await addProviders(fixture, [{ name: "animasu", site }]);
+  await using set = await startIsolates(fixture, 2, [site]);
   await set.get(0);
-  await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '25 minutes' where true`;
+  await fixture.database
+    .admin`update keepstream.source_lists set fetched_at = now() - interval '25 minutes' where true`;
   const answers = await Promise.all(Array.from({ length: 10 }, (_, turn) => set.get(turn % 2)));
   assert.ok(answers.every(({ providers }) => providers.animasu?.cached));
   await eventually(async () =>
-    (await rig.database.admin`
+    (await fixture.database.admin`
     select from keepstream.source_lists where fetched_at > now() - interval '1 minute'`).length === 1
   );
   assert.equal(countOf(site, "/e/1/"), 2);
 });
 
 Deno.test("isolates: one is killed while it reads → another reads", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   const first = Promise.withResolvers<void>();
   const names = ["one", "two", "three", "four"];
   const sites: ServedSite[] = names.map((_, index) =>
     serveSite(goodSite(() => sites[index]!.url, () => first.promise))
   );
-  await addProviders(rig, names.map((name, index) => ({ name, site: sites[index]! })));
+  await addProviders(fixture, names.map((name, index) => ({ name, site: sites[index]! })));
   {
-    await using set = await startIsolates(rig, 2, sites);
+    await using set = await startIsolates(fixture, 2, sites);
     const lost = set.get(0).catch(() => null);
     await eventually(() => sites.every((site) => countOf(site, "/anime/title/") === 1));
     const waiting = set.get(1);
-    await eventually(() => rig.calls.filter((one) => one.endsWith("/read_episode")).length === 2);
+    await eventually(() => fixture.calls.filter((one) => one.endsWith("/read_episode")).length === 2);
     await set.isolates[0]!.kill();
     assert.equal(await lost, null);
     first.resolve();
     const { data } = await waiting;
     assert.deepEqual(names.map((name) => data[name]?.length), names.map(() => PLAYERS));
     assert.deepEqual(sites.map((site) => countOf(site, "/anime/title/")), [2, 2, 2, 2]);
-    assert.equal(rig.calls.filter((one) => one.endsWith("/read_episode")).length, 3, "one look, no polling");
+    assert.equal(fixture.calls.filter((one) => one.endsWith("/read_episode")).length, 3, "one look, no polling");
   }
   for (const site of sites) await site[Symbol.asyncDispose]();
 });
 
 Deno.test("isolates: a read that goes on → its claim is kept, no second one", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   let gate: Promise<unknown> = Promise.resolve();
   await using site = serveSite(goodSite(() => site.url, () => gate));
-  await addProviders(rig, [{ name: "animasu", site }]);
-  await using set = await startIsolates(rig, 2, [site]);
+  await addProviders(fixture, [{ name: "animasu", site }]);
+  await using set = await startIsolates(fixture, 2, [site]);
   await set.get(0);
-  await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '25 minutes' where true`;
+  await fixture.database
+    .admin`update keepstream.source_lists set fetched_at = now() - interval '25 minutes' where true`;
   const release = Promise.withResolvers<void>();
   gate = release.promise;
   await set.get(0); // renews behind
   await eventually(() => countOf(site, "/anime/title/") === 2);
   const claimedUntil = async () =>
-    (await rig.database.admin`select until from keepstream.source_reads`)[0]!["until"] as Date;
+    (await fixture.database.admin`select until from keepstream.source_reads`)[0]!["until"] as Date;
   const given = await claimedUntil();
   await eventually(async () => await claimedUntil() > given);
   assert.equal((await set.get(1)).providers.animasu?.cached, true);
   assert.equal(countOf(site, "/anime/title/"), 2);
   release.resolve();
-  await eventually(async () => (await rig.database.admin`select from keepstream.source_reads`).length === 0);
+  await eventually(async () => (await fixture.database.admin`select from keepstream.source_reads`).length === 0);
 });
 
 Deno.test("isolates: a save fails → servers for every viewer, saved later", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(goodSite(() => site.url));
-  await addProviders(rig, [{ name: "animasu", site }]);
-  await using set = await startIsolates(rig, 2, [site]);
-  await rig.database.sql.unsafe(`
+  await addProviders(fixture, [{ name: "animasu", site }]);
+  await using set = await startIsolates(fixture, 2, [site]);
+  await fixture.database.sql.unsafe(`
     create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'no space left' using errcode = '53100'; end $$;
     create trigger refuse before insert or update on keepstream.source_lists execute function public.refuse();`);
   for (const isolate of [0, 0, 1]) assert.equal((await set.get(isolate)).data.animasu?.length, PLAYERS);
   assert.equal(countOf(site, "/anime/title/"), 2, "each isolate keeps its list while it tries again");
-  await rig.database.sql`drop trigger refuse on keepstream.source_lists`;
-  await eventually(async () => (await rig.database.admin`select from keepstream.source_lists`).length === 1);
+  await fixture.database.sql`drop trigger refuse on keepstream.source_lists`;
+  await eventually(async () => (await fixture.database.admin`select from keepstream.source_lists`).length === 1);
   assert.deepEqual((await set.get(1)).data.animasu?.map((server) => server.archive?.state), [
     "pending",
     "pending",
@@ -176,7 +178,7 @@ Deno.test("isolates: a save fails → servers for every viewer, saved later", as
 });
 
 Deno.test("isolates: a read that began earlier fails later → the younger list stays", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   let requests = 0;
   const failing = Promise.withResolvers<void>();
   const good = goodSite(() => site.url);
@@ -185,28 +187,28 @@ Deno.test("isolates: a read that began earlier fails later → the younger list 
     await failing.promise;
     return new Response("", { status: 503 });
   });
-  await addProviders(rig, [{ name: "animasu", site, config: { budget_ms: 4_000 } }]);
-  await using set = await startIsolates(rig, 2, [site]);
+  await addProviders(fixture, [{ name: "animasu", site, config: { budget_ms: 4_000 } }]);
+  await using set = await startIsolates(fixture, 2, [site]);
   const early = set.get(0);
   await eventually(() => requests === 1);
   const [late] = await Promise.all([set.get(1), early]);
   assert.equal(late.data.animasu?.length, PLAYERS);
   failing.resolve();
-  await eventually(() => rig.calls.filter((one) => one.endsWith("/save_sources")).length === 2);
+  await eventually(() => fixture.calls.filter((one) => one.endsWith("/save_sources")).length === 2);
   const { providers, data } = await set.get(1);
   assert.deepEqual([pick({ providers }).state, data.animasu?.length], ["ok", PLAYERS]);
-  assert.equal((await rig.database.admin`select from keepstream.provider_health`).length, 0);
+  assert.equal((await fixture.database.admin`select from keepstream.provider_health`).length, 0);
 });
 
 Deno.test("a failure is answered at once with its age and when to ask again, read again behind when due, and then over", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   let up = false;
   const good = goodSite(() => site.url);
   await using site = serveSite((request, url) =>
     up || url.pathname === "/robots.txt" ? good(request, url) : new Response("", { status: 404 })
   );
-  await addProviders(rig, [{ name: "animasu", site }]);
-  await using set = await startIsolates(rig, 2, [site]);
+  await addProviders(fixture, [{ name: "animasu", site }]);
+  await using set = await startIsolates(fixture, 2, [site]);
   assert.deepEqual(pick(await set.get(0)), { state: "failed", code: "http_4xx", cached: false });
   const asked = site.requests.length;
   for (const isolate of [0, 1, 0, 1]) {
@@ -217,7 +219,7 @@ Deno.test("a failure is answered at once with its age and when to ask again, rea
   assert.equal(site.requests.length, asked, "not due yet");
 
   up = true;
-  await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '1 minute' where true`;
+  await fixture.database.admin`update keepstream.source_lists set fetched_at = now() - interval '1 minute' where true`;
   const due = await set.get(0);
   assert.deepEqual(
     pick(due),
@@ -230,20 +232,20 @@ Deno.test("a failure is answered at once with its age and when to ask again, rea
 });
 
 Deno.test("a dead provider costs viewers nothing: after three episodes its failure is the answer for every other one", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   let dead = true;
   const looked = Promise.withResolvers<void>();
   const good = goodSite(() => site.url, () => looked.promise);
   await using site = serveSite((request, url) => dead ? hangs(request) : good(request, url));
   await using healthy = serveSite(goodSite(() => healthy.url));
-  await addProviders(rig, [{ name: "dead", site, config: { budget_ms: 200 } }, { name: "healthy", site: healthy }]);
-  await using set = await startIsolates(rig, 2, [site, healthy]);
+  await addProviders(fixture, [{ name: "dead", site, config: { budget_ms: 200 } }, { name: "healthy", site: healthy }]);
+  await using set = await startIsolates(fixture, 2, [site, healthy]);
   for (const episode of [1, 2, 3]) {
     const { providers } = await set.get(0, `/streaming/1/${episode}`);
     assert.deepEqual([providers.dead?.state, providers.dead?.code], ["timeout", "provider_timeout"]);
   }
   await eventually(async () =>
-    (await rig.database.admin`select from keepstream.provider_health where failures >= 3`).length === 1
+    (await fixture.database.admin`select from keepstream.provider_health where failures >= 3`).length === 1
   );
   const asked = site.requests.length;
   for (let episode = 4; episode < 12; episode++) {
@@ -260,17 +262,17 @@ Deno.test("a dead provider costs viewers nothing: after three episodes its failu
   assert.equal(site.requests.length, asked, "and the site is left alone");
 
   dead = false;
-  await rig.database.admin`update keepstream.provider_health set due_at = now() where true`;
+  await fixture.database.admin`update keepstream.provider_health set due_at = now() where true`;
   await Promise.all([20, 21, 22, 23].map((episode) => set.get(episode % 2, `/streaming/1/${episode}`)));
   await eventually(() => countOf(site, "/anime/title/") > 0);
   assert.equal(countOf(site, "/anime/title/"), 1, "one look, though four episodes were asked for");
   looked.resolve();
-  await eventually(async () => (await rig.database.admin`select from keepstream.provider_health`).length === 0);
+  await eventually(async () => (await fixture.database.admin`select from keepstream.provider_health`).length === 0);
   assert.equal((await set.get(0, "/streaming/1/30")).data.dead?.length, PLAYERS);
 });
 
 Deno.test("ten providers that hang, drip, loop, send without end or refuse, all at once → the answer comes, with the good one's servers", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   const drip: Site = () =>
     new Response(
       new ReadableStream({
@@ -301,10 +303,10 @@ Deno.test("ten providers that hang, drip, loop, send without end or refuse, all 
   const served = Object.entries(bad).map(([name, site]) => ({ name, site: serveSite(site) }));
   await using good = serveSite(goodSite(() => good.url));
   const config = { budget_ms: 1500, robots: "ignore" };
-  await addProviders(rig, [...served.map((one) => ({ ...one, config })), { name: "good", site: good }]);
+  await addProviders(fixture, [...served.map((one) => ({ ...one, config })), { name: "good", site: good }]);
   const sites = [good, ...served.map(({ site }) => site)];
   {
-    await using set = await startIsolates(rig, 1, sites);
+    await using set = await startIsolates(fixture, 1, sites);
     const { data, providers } = await set.get(0); // comes although six sites never answer
     assert.equal(data.good?.length, PLAYERS);
     const codes = Object.fromEntries(Object.entries(providers).map(([name, { code }]) => [name, code ?? "ok"]));
@@ -322,7 +324,7 @@ Deno.test("ten providers that hang, drip, loop, send without end or refuse, all 
       good: "ok",
     });
     await eventually(async () =>
-      (await rig.database.admin`select from keepstream.source_lists where code = 'timeout'`).length === 6
+      (await fixture.database.admin`select from keepstream.source_lists where code = 'timeout'`).length === 6
     ); // and what was late is finished and kept
   }
   for (const { site } of served) await site[Symbol.asyncDispose]();

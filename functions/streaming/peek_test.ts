@@ -1,6 +1,6 @@
 // Safe requests: whoever only looks reads no provider, claims nothing and enqueues nothing.
 import assert from "node:assert/strict";
-import { createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
+import { createFunctionFixture, type FunctionFixture } from "../../dev/testing/function_fixture.ts";
 import { episodeResponseSchema } from "../_shared/openapi.ts";
 import { buildStreamingApp } from "./build.ts";
 
@@ -16,14 +16,14 @@ const LOOKS: Readonly<Record<string, RequestInit & { readonly query?: string }>>
   "X-Moz: prefetch": { headers: { "x-moz": "prefetch" } },
 };
 
-async function addEpisode(rig: FunctionRig): Promise<void> {
-  await rig.database.sql`insert into public.providers (name, recipe) values ('own', 'catalogue')`;
-  await rig.database.sql`insert into public.catalogue (mal_id, episode, sources, rights)
+async function addEpisode(fixture: FunctionFixture): Promise<void> {
+  await fixture.database.sql`insert into public.providers (name, recipe) values ('own', 'catalogue')`;
+  await fixture.database.sql`insert into public.catalogue (mal_id, episode, sources, rights)
     values (1, 1, '[{"url":"https://own.test/1.mp4","resolution":"720p"}]', 'own work')`;
 }
 
-async function written(rig: FunctionRig): Promise<number> {
-  const [row] = await rig.database.admin<{ count: number }[]>`select (
+async function written(fixture: FunctionFixture): Promise<number> {
+  const [row] = await fixture.database.admin<{ count: number }[]>`select (
     (select count(*) from public.video_queue) + (select count(*) from keepstream.source_lists) +
     (select count(*) from keepstream.source_reads))::int as count`;
   return row!.count;
@@ -31,13 +31,13 @@ async function written(rig: FunctionRig): Promise<number> {
 
 for (const [name, { query = "", ...init }] of Object.entries(LOOKS)) {
   Deno.test(`${name}: an unknown episode → 200, nothing read, claimed or enqueued`, async () => {
-    await using rig = await createFunctionRig();
-    await addEpisode(rig);
-    const app = buildStreamingApp(rig.env);
+    await using fixture = await createFunctionFixture();
+    await addEpisode(fixture);
+    const app = buildStreamingApp(fixture.env);
     const response = await app.request(`/streaming/1/1${query}`, init);
     const text = await response.text();
     assert.equal(response.status, 200);
-    assert.deepEqual([rig.calls, await written(rig)], [["/rest/v1/rpc/read_episode"], 0]);
+    assert.deepEqual([fixture.calls, await written(fixture)], [["/rest/v1/rpc/read_episode"], 0]);
     if (init.method === "HEAD") return assert.equal(text, "");
     const { data, providers } = episodeResponseSchema.parse(JSON.parse(text));
     assert.deepEqual([data.own, providers.own?.state, providers.own?.code], [null, "unknown", "not_read"]);
@@ -45,20 +45,21 @@ for (const [name, { query = "", ...init }] of Object.entries(LOOKS)) {
 }
 
 Deno.test("peek: a stale list → its servers, not renewed; GET renews it", async () => {
-  await using rig = await createFunctionRig();
-  await addEpisode(rig);
-  const app = buildStreamingApp(rig.env);
+  await using fixture = await createFunctionFixture();
+  await addEpisode(fixture);
+  const app = buildStreamingApp(fixture.env);
   const servers = [{
     label: "own",
     embed_url: "https://own.test/1.mp4",
     video_url: "https://own.test/1.mp4",
     kind: "mp4",
   }];
-  await rig.database.admin`insert into keepstream.source_lists (mal_id, episode, provider, state, servers, fetched_at)
+  await fixture.database
+    .admin`insert into keepstream.source_lists (mal_id, episode, provider, state, servers, fetched_at)
     values (1, 1, 'own', 'ok', ${JSON.stringify(servers)}::text::jsonb, now() - interval '10 hours')`;
   const { data } = episodeResponseSchema.parse(await (await app.request("/streaming/1/1?peek=1")).json());
   assert.ok(data.own?.[0]?.stream);
-  assert.equal((await rig.database.admin`select from public.video_queue`).length, 0);
+  assert.equal((await fixture.database.admin`select from public.video_queue`).length, 0);
   assert.equal((await app.request("/streaming/1/1")).status, 200);
-  assert.equal((await rig.database.admin`select from public.video_queue`).length, 1);
+  assert.equal((await fixture.database.admin`select from public.video_queue`).length, 1);
 });

@@ -1,6 +1,6 @@
 // A database that accepts no writes, is slow or locked: what is known is answered, nothing is counted, claimed or enqueued.
 import assert from "node:assert/strict";
-import { archiveVideo, createFunctionRig, type FunctionRig } from "../../dev/testing/function_fixture.ts";
+import { archiveVideo, createFunctionFixture, type FunctionFixture } from "../../dev/testing/function_fixture.ts";
 import { buildStreamingApp } from "./build.ts";
 import { episodeResponseSchema } from "../_shared/openapi.ts";
 import type { EpisodeResponse } from "./response.ts";
@@ -8,13 +8,13 @@ import type { EpisodeResponse } from "./response.ts";
 const ADDRESS = { "x-forwarded-for": "192.0.2.1" };
 
 /** An episode of the operator's own with a list and an archived copy. */
-async function addEpisode(rig: FunctionRig, app: ReturnType<typeof buildStreamingApp>): Promise<string> {
-  await rig.database.sql`insert into public.providers (name, recipe) values ('own', 'catalogue')`;
+async function addEpisode(fixture: FunctionFixture, app: ReturnType<typeof buildStreamingApp>): Promise<string> {
+  await fixture.database.sql`insert into public.providers (name, recipe) values ('own', 'catalogue')`;
   const sources = [{ url: "https://own.test/1.mp4", resolution: "720p" }];
-  await rig.database.sql`insert into public.catalogue (mal_id, episode, sources, rights)
+  await fixture.database.sql`insert into public.catalogue (mal_id, episode, sources, rights)
     values (1, 1, ${JSON.stringify(sources)}::text::jsonb, 'own work')`;
   await app.request("/streaming/1/1");
-  return await archiveVideo(rig, "720p");
+  return await archiveVideo(fixture, "720p");
 }
 
 async function ask(app: ReturnType<typeof buildStreamingApp>, path: string): Promise<EpisodeResponse> {
@@ -36,12 +36,12 @@ async function logged(run: () => Promise<unknown>): Promise<string> {
   return lines.join("\n");
 }
 
-const counted = (rig: FunctionRig) =>
-  rig.database.admin`select from keepstream.client_limits`.then((rows) => rows.length);
+const counted = (fixture: FunctionFixture) =>
+  fixture.database.admin`select from keepstream.client_limits`.then((rows) => rows.length);
 
 /** The gateway's connections take on what the database's defaults have become. */
-async function reconnect(rig: FunctionRig): Promise<void> {
-  await rig.database.admin`
+async function reconnect(fixture: FunctionFixture): Promise<void> {
+  await fixture.database.admin`
     select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'gateway'`;
 }
 
@@ -55,50 +55,51 @@ async function eventuallyAsks(app: ReturnType<typeof buildStreamingApp>, code: s
 }
 
 Deno.test("read-only database: archives and cached lists → answered, and why", async () => {
-  await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
-  const app = buildStreamingApp(rig.env);
-  const archive = await addEpisode(rig, app);
-  await rig.database.admin.unsafe(`alter database ${rig.database.name} set default_transaction_read_only = on`);
-  await reconnect(rig);
+  await using fixture = await createFunctionFixture({ HF_ENDPOINT: "https://hub.test" });
+  const app = buildStreamingApp(fixture.env);
+  const archive = await addEpisode(fixture, app);
+  await fixture.database.admin.unsafe(`alter database ${fixture.database.name} set default_transaction_read_only = on`);
+  await reconnect(fixture);
   const log = await logged(async () => {
     const { data, detail } = await eventuallyAsks(app, "25006");
     assert.match(detail!, /^read-only: /);
     assert.deepEqual(data.own?.map((server) => [server.archived, server.url_resolved]), [[true, archive]]);
-    const other = await ask(buildStreamingApp(rig.env), "/streaming/1/2");
+    const other = await ask(buildStreamingApp(fixture.env), "/streaming/1/2");
     assert.deepEqual(other.providers.own, { state: "unknown", code: "not_read", took_ms: 0, cached: false });
   });
   assert.match(log, /"episode:read:degraded".*read-only/);
-  assert.equal(await counted(rig), 0);
-  assert.equal((await rig.database.admin`select from keepstream.source_reads`).length, 0);
+  assert.equal(await counted(fixture), 0);
+  assert.equal((await fixture.database.admin`select from keepstream.source_reads`).length, 0);
 });
 
 for (const table of ["keepstream.client_limits", "keepstream.source_reads"]) {
   Deno.test(`${table} is locked → answered without it, as read-only`, async () => {
-    await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
-    const app = buildStreamingApp(rig.env);
-    const archive = await addEpisode(rig, app);
-    await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '25 minutes' where true`;
-    const other = rig.database.connect("supabase_admin", { max: 1 });
+    await using fixture = await createFunctionFixture({ HF_ENDPOINT: "https://hub.test" });
+    const app = buildStreamingApp(fixture.env);
+    const archive = await addEpisode(fixture, app);
+    await fixture.database
+      .admin`update keepstream.source_lists set fetched_at = now() - interval '25 minutes' where true`;
+    const other = fixture.database.connect("supabase_admin", { max: 1 });
     await other`begin`;
     await other.unsafe(`lock table ${table} in access exclusive mode`);
     const { data, detail } = await ask(app, "/streaming/1/1");
     assert.deepEqual(data.own?.map((server) => [server.archived, server.url_resolved]), [[true, archive]]);
     assert.match(detail!, /^read-only: .*55P03/);
     await other`rollback`;
-    await rig.database.admin`update keepstream.source_lists set fetched_at = now() where true`;
+    await fixture.database.admin`update keepstream.source_lists set fetched_at = now() where true`;
     assert.equal((await ask(app, "/streaming/1/1")).detail, undefined);
   });
 }
 
 Deno.test("statement timeout → answered without counting, as read-only", async () => {
-  await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
-  const app = buildStreamingApp(rig.env);
-  const archive = await addEpisode(rig, app);
-  await rig.database.admin.unsafe(
-    `alter role authenticator in database ${rig.database.name} set statement_timeout = '700ms'`,
+  await using fixture = await createFunctionFixture({ HF_ENDPOINT: "https://hub.test" });
+  const app = buildStreamingApp(fixture.env);
+  const archive = await addEpisode(fixture, app);
+  await fixture.database.admin.unsafe(
+    `alter role authenticator in database ${fixture.database.name} set statement_timeout = '700ms'`,
   );
-  await reconnect(rig);
-  const other = rig.database.connect("supabase_admin", { max: 1 });
+  await reconnect(fixture);
+  const other = fixture.database.connect("supabase_admin", { max: 1 });
   await other`begin`;
   await other`lock table keepstream.client_limits in access exclusive mode`;
   const { data } = await eventuallyAsks(app, "57014");
@@ -108,10 +109,10 @@ Deno.test("statement timeout → answered without counting, as read-only", async
 
 for (const code of ["53100", "40P01", "40001"]) {
   Deno.test(`counting fails with ${code} → answered without it, as read-only`, async () => {
-    await using rig = await createFunctionRig({ HF_ENDPOINT: "https://hub.test" });
-    const app = buildStreamingApp(rig.env);
-    const archive = await addEpisode(rig, app);
-    await rig.database.admin.unsafe(`create or replace function keepstream.count_request(client text) returns jsonb
+    await using fixture = await createFunctionFixture({ HF_ENDPOINT: "https://hub.test" });
+    const app = buildStreamingApp(fixture.env);
+    const archive = await addEpisode(fixture, app);
+    await fixture.database.admin.unsafe(`create or replace function keepstream.count_request(client text) returns jsonb
       language plpgsql as $$ begin raise exception using errcode = '${code}', message = 'refused'; end $$`);
     const { data, detail } = await ask(app, "/streaming/1/1");
     assert.deepEqual(data.own?.map((server) => [server.archived, server.url_resolved]), [[true, archive]]);
@@ -120,9 +121,9 @@ for (const code of ["53100", "40P01", "40001"]) {
 }
 
 Deno.test("read-only database that does not answer → 503 says read-only", async () => {
-  await using rig = await createFunctionRig();
-  const app = buildStreamingApp(rig.env);
-  const other = rig.database.connect("supabase_admin", { max: 1 });
+  await using fixture = await createFunctionFixture();
+  const app = buildStreamingApp(fixture.env);
+  const other = fixture.database.connect("supabase_admin", { max: 1 });
   await other`begin`;
   await other`lock table public.video_queue in access exclusive mode`;
   const response = await app.request("/streaming/1/1", { headers: ADDRESS });

@@ -37,7 +37,7 @@ function episodeOf(look: Look): Episode {
   };
 }
 
-interface RigOptions {
+interface FixtureOptions {
   readonly budgetMs?: number;
   /** How many saves fail, from the first on. */
   readonly failingSaves?: number;
@@ -47,7 +47,7 @@ interface RigOptions {
 }
 
 /** Providers answer, and time passes, when the test says so; saves, renewals and background work are recorded. */
-function rig(options: RigOptions = {}) {
+function fixture(options: FixtureOptions = {}) {
   const answers = new Map<string, PromiseWithResolvers<SourceList>>();
   const started: string[] = [];
   const saved: string[][] = [];
@@ -133,7 +133,7 @@ const WAIT_MS = 3_000;
 const RENEW_MS = 2_000;
 
 Deno.test("a hundred requests at once → each provider is read once and saved with one call", async () => {
-  const { gatherer, answer, started, saved, settled } = rig();
+  const { gatherer, answer, started, saved, settled } = fixture();
   const all = Array.from({ length: 100 }, () => gatherer.gather(KEY, [request("a"), request("b")]));
   answer("a");
   answer("b");
@@ -147,7 +147,7 @@ Deno.test("a hundred requests at once → each provider is read once and saved w
 });
 
 Deno.test("what is under way is joined, what is not is started", async () => {
-  const { gatherer, answer, started, settled } = rig();
+  const { gatherer, answer, started, settled } = fixture();
   const first = gatherer.gather(KEY, [request("a")]);
   const second = gatherer.gather(KEY, [request("a"), request("b")]);
   answer("a");
@@ -159,7 +159,7 @@ Deno.test("what is under way is joined, what is not is started", async () => {
 });
 
 Deno.test("a provider that outlasts the budget is left out, finishes in the background and is saved then", async () => {
-  const { gatherer, answer, saved, started, settled } = rig({ budgetMs: 30 });
+  const { gatherer, answer, saved, started, settled } = fixture({ budgetMs: 30 });
   const gathering = gatherer.gather(KEY, [request("quick"), request("slow")]);
   answer("quick");
   assert.deepEqual([...(await gathering).lists.keys()], ["quick"]);
@@ -172,7 +172,7 @@ Deno.test("a provider that outlasts the budget is left out, finishes in the back
 });
 
 Deno.test("once a reading has ended, the next request reads again", async () => {
-  const { gatherer, answer, started, settled } = rig();
+  const { gatherer, answer, started, settled } = fixture();
   const first = gatherer.gather(KEY, [request("a")]);
   answer("a");
   await first;
@@ -185,7 +185,7 @@ Deno.test("once a reading has ended, the next request reads again", async () => 
 });
 
 Deno.test("gather: the save fails → answered with the list, saved later, kept until then", async () => {
-  const { gatherer, answer, pass, started, saved, ages, errors, settled } = rig({ failingSaves: 2 });
+  const { gatherer, answer, pass, started, saved, ages, errors, settled } = fixture({ failingSaves: 2 });
   const gathering = gatherer.gather(KEY, [request("a")]);
   answer("a");
   const { lists, queue } = await gathering;
@@ -199,7 +199,7 @@ Deno.test("gather: the save fails → answered with the list, saved later, kept 
 
 Deno.test("gather: the save hangs → answered without its queue, saved behind", async () => {
   const release = Promise.withResolvers<void>();
-  const { gatherer, answer, pass, saved, settled } = rig({ beforeSave: release.promise });
+  const { gatherer, answer, pass, saved, settled } = fixture({ beforeSave: release.promise });
   const gathering = gatherer.gather(KEY, [request("a")]);
   answer("a");
   await pass(1_500);
@@ -211,7 +211,7 @@ Deno.test("gather: the save hangs → answered without its queue, saved behind",
 });
 
 Deno.test("a list that the database refuses does not cost the others theirs", async () => {
-  const { gatherer, answer, saved, errors, settled } = rig({ refuses: "b" });
+  const { gatherer, answer, saved, errors, settled } = fixture({ refuses: "b" });
   const gathering = gatherer.gather(KEY, ["a", "b", "c"].map(request));
   for (const name of ["a", "b", "c"]) answer(name);
   const { lists, queue } = await gathering;
@@ -224,7 +224,7 @@ Deno.test("a list that the database refuses does not cost the others theirs", as
 Deno.test("gather: another isolate saves its list in time → taken, not read", async () => {
   const queue = [{ provider: "a", resolution: null, status: "ready" }];
   const list = { ...LIST, age_seconds: 0, due_in_seconds: 9 };
-  const { gatherer, pass, started, saved, settled } = rig({
+  const { gatherer, pass, started, saved, settled } = fixture({
     looks: [{ source_reads: {}, source_lists: { a: list }, queue }],
   });
   const gathering = gatherer.gather(KEY, [elsewhere("a")]);
@@ -236,7 +236,7 @@ Deno.test("gather: another isolate saves its list in time → taken, not read", 
 });
 
 Deno.test("gather: another isolate still reads after the wait → read here", async () => {
-  const { gatherer, answer, begun, pass, looked, saved, settled } = rig();
+  const { gatherer, answer, begun, pass, looked, saved, settled } = fixture();
   const gathering = gatherer.gather(KEY, ["a", "b", "c", "d"].map(elsewhere));
   await pass(WAIT_MS);
   await begun("a", "b", "c", "d");
@@ -247,7 +247,7 @@ Deno.test("gather: another isolate still reads after the wait → read here", as
 });
 
 Deno.test("gather: a short budget → half of it is left for reading here", async () => {
-  const { gatherer, answer, begun, pass, settled } = rig({ budgetMs: 1_000 });
+  const { gatherer, answer, begun, pass, settled } = fixture({ budgetMs: 1_000 });
   const gathering = gatherer.gather(KEY, [elsewhere("a")]);
   await pass(500);
   await begun("a");
@@ -257,7 +257,7 @@ Deno.test("gather: a short budget → half of it is left for reading here", asyn
 });
 
 Deno.test("gather: claims are renewed for what is still being read, until all is", async () => {
-  const { gatherer, answer, pass, renewed, settled } = rig();
+  const { gatherer, answer, pass, renewed, settled } = fixture();
   const gathering = gatherer.gather(KEY, [request("a"), request("b")]);
   await pass(RENEW_MS);
   answer("a");

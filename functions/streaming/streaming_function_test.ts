@@ -1,6 +1,11 @@
 // The streaming function as deployed, against a real Postgres and the REST gateway; only the providers' sites are synthetic.
 import assert from "node:assert/strict";
-import { archiveVideo, createFunctionRig, type FunctionRig, SIGNING_KEYS } from "../../dev/testing/function_fixture.ts";
+import {
+  archiveVideo,
+  createFunctionFixture,
+  type FunctionFixture,
+  SIGNING_KEYS,
+} from "../../dev/testing/function_fixture.ts";
 import { base64, episodeListPage, mirrorPage } from "../../dev/emulators/sites/select_base64_site.ts";
 import { serveSite } from "../../dev/emulators/sites/serve.ts";
 import { htmlResponse, pages, type Site } from "../../dev/emulators/sites/sites.ts";
@@ -38,7 +43,7 @@ interface ProviderRow {
   readonly config?: Record<string, unknown>;
 }
 
-async function addProviders(rig: FunctionRig, ...rows: readonly ProviderRow[]) {
+async function addProviders(fixture: FunctionFixture, ...rows: readonly ProviderRow[]) {
   const entries = rows.map(({ name, ...row }) => ({
     name,
     recipe: "select-base64",
@@ -46,18 +51,18 @@ async function addProviders(rig: FunctionRig, ...rows: readonly ProviderRow[]) {
     base_url: null,
     ...row,
   }));
-  await rig.database.sql`select public.apply_providers(${JSON.stringify(entries)}::text::jsonb, false)`;
+  await fixture.database.sql`select public.apply_providers(${JSON.stringify(entries)}::text::jsonb, false)`;
 }
 
-async function mapTitle(rig: FunctionRig, provider: string, page = "/anime/title/") {
-  await rig.database.sql`select public.save_title_mapping(1, ${provider}, ${
+async function mapTitle(fixture: FunctionFixture, provider: string, page = "/anime/title/") {
+  await fixture.database.sql`select public.save_title_mapping(1, ${provider}, ${
     JSON.stringify({ page })
   }::text::jsonb, null, true)`;
 }
 
 /** The app, and all it left to do in the background when a test ends. */
-function startApp(rig: FunctionRig, more: Readonly<Record<string, string>>) {
-  const app = buildStreamingApp({ ...rig.env, ...more });
+function startApp(fixture: FunctionFixture, more: Readonly<Record<string, string>>) {
+  const app = buildStreamingApp({ ...fixture.env, ...more });
   const get = async (path = "/streaming/1/1", init?: RequestInit) => {
     const response = await app.request(path, init);
     const body: unknown = await response.json();
@@ -68,8 +73,8 @@ function startApp(rig: FunctionRig, more: Readonly<Record<string, string>>) {
 }
 
 const servers = (answer: EpisodeResponse, provider: string): readonly PublicServer[] => answer.data[provider] ?? [];
-const queueRows = (rig: FunctionRig) =>
-  rig.database
+const queueRows = (fixture: FunctionFixture) =>
+  fixture.database
     .sql`select provider, resolution, status, video_url, embed_url from public.video_queue order by resolution`;
 
 async function eventually(check: () => Promise<boolean> | boolean) {
@@ -81,16 +86,16 @@ async function eventually(check: () => Promise<boolean> | boolean) {
 }
 
 Deno.test("GET an episode, cold → servers resolved and signed, all enqueued by one call, embed address kept", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
-  await addProviders(rig, { name: "animasu", base_url: site.url }, { name: "unmapped", base_url: site.url });
-  await mapTitle(rig, "animasu");
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  await addProviders(fixture, { name: "animasu", base_url: site.url }, { name: "unmapped", base_url: site.url });
+  await mapTitle(fixture, "animasu");
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url });
 
   const { status, headers, body } = await get();
   assert.equal(status, 200);
   assert.equal(headers.get("access-control-allow-origin"), "*");
-  assert.deepEqual(rig.calls, ["/rest/v1/rpc/read_episode", "/rest/v1/rpc/save_sources"]);
+  assert.deepEqual(fixture.calls, ["/rest/v1/rpc/read_episode", "/rest/v1/rpc/save_sources"]);
   assert.deepEqual(body.data.unmapped, null);
   assert.equal(body.providers.unmapped?.code, "no_mapping");
   assert.equal(body.providers.animasu?.state, "ok");
@@ -114,23 +119,23 @@ Deno.test("GET an episode, cold → servers resolved and signed, all enqueued by
     headers: { referer: `${site.url}/` },
     episode: { malId: 1, episode: 1, provider: "animasu", server: `${site.url}/player/720` },
   });
-  assert.deepEqual((await queueRows(rig)).map((row) => [row.resolution, row.status, row.embed_url]), [
+  assert.deepEqual((await queueRows(fixture)).map((row) => [row.resolution, row.status, row.embed_url]), [
     ["480p", "pending", `${site.url}/player/480`],
     ["720p", "pending", `${site.url}/player/720`],
   ]);
 });
 
 Deno.test("GET again, warm → one call of the database, no request to any site, the same links", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  await mapTitle(rig, "animasu");
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  await mapTitle(fixture, "animasu");
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url });
   const cold = await get();
   const asked = site.requests.length;
-  rig.calls.length = 0;
+  fixture.calls.length = 0;
   const warm = await get("/api/v1/streaming/1/1");
-  assert.deepEqual(rig.calls, ["/rest/v1/rpc/read_episode"]);
+  assert.deepEqual(fixture.calls, ["/rest/v1/rpc/read_episode"]);
   assert.equal(site.requests.length, asked);
   assert.equal(warm.body.providers.animasu?.cached, true);
   const known = servers(warm.body, "animasu").map((server) => [server.provider, server.url_resolved]);
@@ -138,8 +143,8 @@ Deno.test("GET again, warm → one call of the database, no request to any site,
 });
 
 Deno.test("POST, as functions.invoke sends it, answers like GET; a preflight is answered", async () => {
-  await using rig = await createFunctionRig();
-  const { app, get } = startApp(rig, {});
+  await using fixture = await createFunctionFixture();
+  const { app, get } = startApp(fixture, {});
   assert.equal((await get("/streaming/1/1", { method: "POST" })).status, 200);
   const preflight = await app.request("/streaming/1/1", {
     method: "OPTIONS",
@@ -154,7 +159,7 @@ Deno.test("POST, as functions.invoke sends it, answers like GET; a preflight is 
 });
 
 Deno.test("what the operator calls keepstream towards sites is what they are sent; a provider's own name goes before it", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   const seen = new Map<string, Set<string | null>>();
   const asked = (name: string) => seen.get(name) ?? new Set();
   const noting = (name: string, site: Site): Site => (request, url) => {
@@ -163,30 +168,30 @@ Deno.test("what the operator calls keepstream towards sites is what they are sen
   };
   await using one = serveSite(noting("one", (request, url) => animeSite(() => one.url)(request, url)));
   await using two = serveSite(noting("two", (request, url) => animeSite(() => two.url)(request, url)));
-  await addProviders(rig, { name: "one", base_url: one.url }, {
+  await addProviders(fixture, { name: "one", base_url: one.url }, {
     name: "two",
     base_url: two.url,
     config: { user_agent: "own/1" },
   });
-  for (const name of ["one", "two"]) await mapTitle(rig, name);
+  for (const name of ["one", "two"]) await mapTitle(fixture, name);
   const origins = { DEV_ALLOWED_ORIGINS: `${one.url},${two.url}` };
-  await startApp(rig, { ...origins, SOURCE_USER_AGENT: "operator/2 (+https://operator.test)" }).get();
+  await startApp(fixture, { ...origins, SOURCE_USER_AGENT: "operator/2 (+https://operator.test)" }).get();
   assert.deepEqual([[...asked("one")], [...asked("two")]], [["operator/2 (+https://operator.test)"], ["own/1"]]);
 });
 
 Deno.test("without a rights ground a provider is streamed and nothing is enqueued", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
-  await addProviders(rig, { name: "animasu", base_url: site.url, rights: null });
-  await mapTitle(rig, "animasu");
-  const { body } = await startApp(rig, { DEV_ALLOWED_ORIGINS: site.url }).get();
+  await addProviders(fixture, { name: "animasu", base_url: site.url, rights: null });
+  await mapTitle(fixture, "animasu");
+  const { body } = await startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url }).get();
   assert.ok(servers(body, "animasu")[0]?.stream);
   assert.equal(servers(body, "animasu")[0]?.archive, null);
-  assert.equal((await queueRows(rig)).length, 0);
+  assert.equal((await queueRows(fixture)).length, 0);
 });
 
 Deno.test("a provider that hangs → the others are answered, it is a timeout, and its list is saved when it comes", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   const release = Promise.withResolvers<void>();
   await using quick = serveSite(animeSite(() => quick.url));
   await using slow = serveSite(animeSite(() => slow.url, {
@@ -197,14 +202,14 @@ Deno.test("a provider that hangs → the others are answered, it is a timeout, a
       );
     },
   }));
-  await addProviders(rig, { name: "quick", base_url: quick.url }, {
+  await addProviders(fixture, { name: "quick", base_url: quick.url }, {
     name: "slow",
     base_url: slow.url,
     config: { budget_ms: 300 },
   });
-  await mapTitle(rig, "quick");
-  await mapTitle(rig, "slow");
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: `${quick.url},${slow.url}` });
+  await mapTitle(fixture, "quick");
+  await mapTitle(fixture, "slow");
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: `${quick.url},${slow.url}` });
   const { body } = await get();
   assert.equal(body.providers.quick?.state, "ok");
   assert.equal(servers(body, "quick").length, 3);
@@ -212,11 +217,11 @@ Deno.test("a provider that hangs → the others are answered, it is a timeout, a
   assert.equal(body.data.slow, null);
   release.resolve();
   await eventually(async () => (await get()).body.providers.slow?.state === "ok");
-  assert.ok((await queueRows(rig)).some((row) => row.provider === "slow"));
+  assert.ok((await queueRows(fixture)).some((row) => row.provider === "slow"));
 });
 
 Deno.test("a provider that fails, lies or sends 50 MB is its own failure, with its code", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   const spam = new Uint8Array(64 * 1024).fill(32);
   const huge: Site = () => {
     let left = 800;
@@ -239,23 +244,23 @@ Deno.test("a provider that fails, lies or sends 50 MB is its own failure, with i
     url.pathname === "/robots.txt" ? new Response("") : huge(request, url)
   );
   const named = { broken, lying, large };
-  await addProviders(rig, ...Object.entries(named).map(([name, site]) => ({ name, base_url: site.url })));
-  for (const name of Object.keys(named)) await mapTitle(rig, name);
+  await addProviders(fixture, ...Object.entries(named).map(([name, site]) => ({ name, base_url: site.url })));
+  for (const name of Object.keys(named)) await mapTitle(fixture, name);
   const origins = Object.values(named).map((site) => site.url).join(",");
-  const { status, body } = await startApp(rig, { DEV_ALLOWED_ORIGINS: origins }).get();
+  const { status, body } = await startApp(fixture, { DEV_ALLOWED_ORIGINS: origins }).get();
   assert.equal(status, 200);
   assert.deepEqual(body.data, { broken: null, lying: null, large: null });
   assert.deepEqual(Object.values(body.providers).map((one) => one.code), ["http_5xx", "empty", "too_large"]);
 });
 
 Deno.test("an archived video → its stream leads to the archive, also when its provider is gone", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  await mapTitle(rig, "animasu");
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url, HF_ENDPOINT: "https://hub.test" });
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  await mapTitle(fixture, "animasu");
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url, HF_ENDPOINT: "https://hub.test" });
   await get();
-  const address = await archiveVideo(rig, "720p");
+  const address = await archiveVideo(fixture, "720p");
 
   const { body } = await get();
   const [hd, sd] = servers(body, "animasu");
@@ -268,11 +273,11 @@ Deno.test("an archived video → its stream leads to the archive, also when its 
   assert.equal(new URL(hd!.stream!).searchParams.get("url"), address);
   assert.equal(sd?.archived, false);
 
-  await rig.database.sql`update public.video_queue set status = 'pending' where status = 'ready'`;
+  await fixture.database.sql`update public.video_queue set status = 'pending' where status = 'ready'`;
   const [again] = servers((await get()).body, "animasu");
   assert.deepEqual([again?.archived, again?.url_resolved], [true, address], "served while it is archived again");
 
-  await rig.database.sql`delete from public.providers`;
+  await fixture.database.sql`delete from public.providers`;
   const after = servers((await get()).body, "animasu");
   assert.deepEqual(after.map((one) => [one.archived, one.provider, one.url_resolved]), [[
     true,
@@ -282,49 +287,49 @@ Deno.test("an archived video → its stream leads to the archive, also when its 
 });
 
 Deno.test("an archive where the Worker cannot read it leaves the live server; any copy that it can read stands for it", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  await mapTitle(rig, "animasu");
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  await mapTitle(fixture, "animasu");
   const respondWith = async (more: Record<string, string>) => {
-    const [hd] = servers((await startApp(rig, { DEV_ALLOWED_ORIGINS: site.url, ...more }).get()).body, "animasu");
+    const [hd] = servers((await startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url, ...more }).get()).body, "animasu");
     return [hd?.archived, hd?.url_resolved];
   };
   const [, live] = await respondWith({});
-  await archiveVideo(rig, "720p");
+  await archiveVideo(fixture, "720p");
   assert.deepEqual(await respondWith({}), [false, live]); // recorded on hub.test, which nobody named
 
   const folder = "http://10.0.0.5:7860/archive";
-  await rig.database.admin`update public.video_store set hf_direct_url = ${folder + "/a.mp4"} where true`;
-  await rig.database.admin`update public.video_replicas set direct_url = ${folder + "/a.mp4"} where true`;
+  await fixture.database.admin`update public.video_store set hf_direct_url = ${folder + "/a.mp4"} where true`;
+  await fixture.database.admin`update public.video_replicas set direct_url = ${folder + "/a.mp4"} where true`;
   const hub = { HF_ENDPOINT: "https://hub.test" };
   assert.deepEqual(await respondWith(hub), [false, live]);
   assert.deepEqual(await respondWith({ ...hub, STORAGE_FOLDER_URL: folder }), [true, `${folder}/a.mp4`]);
 });
 
 Deno.test("an archive whose copies are all reported missing: a listed server → live; none listed → the archive", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  await mapTitle(rig, "animasu");
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url, HF_ENDPOINT: "https://hub.test" });
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  await mapTitle(fixture, "animasu");
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url, HF_ENDPOINT: "https://hub.test" });
   const first = async () => servers((await get()).body, "animasu")[0];
   const live = (await first())?.url_resolved;
-  const address = await archiveVideo(rig, "720p");
-  await rig.database.admin`select public.report_replica_missing(id) from public.video_replicas`;
+  const address = await archiveVideo(fixture, "720p");
+  await fixture.database.admin`select public.report_replica_missing(id) from public.video_replicas`;
   assert.deepEqual([(await first())?.archived, (await first())?.url_resolved], [false, live]);
-  await rig.database.sql`delete from public.providers`;
+  await fixture.database.sql`delete from public.providers`;
   assert.deepEqual([(await first())?.archived, (await first())?.url_resolved], [true, address]);
 });
 
 Deno.test("a stale list is answered at once and renewed behind; an old one, or refresh=1, is read again first", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  await mapTitle(rig, "animasu");
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  await mapTitle(fixture, "animasu");
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url });
   const age = (text: string) =>
-    rig.database.admin`update keepstream.source_lists set fetched_at = now() - ${text}::interval where true`;
+    fixture.database.admin`update keepstream.source_lists set fetched_at = now() - ${text}::interval where true`;
   const listReads = () => site.requests.filter((one) => one === "GET /episode-1/").length;
   await get();
 
@@ -332,7 +337,7 @@ Deno.test("a stale list is answered at once and renewed behind; an old one, or r
   const stale = await get();
   assert.equal(stale.body.providers.animasu?.cached, true);
   await eventually(async () => {
-    const [row] = await rig.database
+    const [row] = await fixture.database
       .admin`select fetched_at > now() - interval '1 minute' as fresh from keepstream.source_lists`;
     return row?.fresh;
   });
@@ -349,26 +354,26 @@ Deno.test("a stale list is answered at once and renewed behind; an old one, or r
 });
 
 Deno.test("a list with an address that has expired is read again", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  await mapTitle(rig, "animasu");
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  await mapTitle(fixture, "animasu");
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url });
   await get();
-  await rig.database.admin`
+  await fixture.database.admin`
     update keepstream.source_lists set fetched_at = now() - interval '61 seconds',
       servers = jsonb_set(servers, '{0,expires_at}', '"2020-01-01T00:00:00Z"') where true`;
   assert.equal((await get()).body.providers.animasu?.cached, false);
 });
 
 Deno.test("a page that names an expired address is not read for every request, but once a minute", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url, {
     "/player/720": `<script>jwplayer().setup({file:"https://cdn.test/v/720/master.m3u8?e=1600000000"})</script>`,
   }));
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  await mapTitle(rig, "animasu");
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  await mapTitle(fixture, "animasu");
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url });
   await get();
   const reads = site.requests.length;
   const { body } = await get();
@@ -377,17 +382,17 @@ Deno.test("a page that names an expired address is not read for every request, b
 });
 
 Deno.test("a reading that fails takes no server away: the ones known before are answered, and why", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   let down = false;
   await using site = serveSite((request, url) =>
     down ? new Response("", { status: 503 }) : animeSite(() => site.url)(request, url)
   );
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  await mapTitle(rig, "animasu");
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  await mapTitle(fixture, "animasu");
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url });
   const before = servers((await get()).body, "animasu");
   down = true;
-  await rig.database.admin`update keepstream.source_lists set fetched_at = now() - interval '2 minutes' where true`;
+  await fixture.database.admin`update keepstream.source_lists set fetched_at = now() - interval '2 minutes' where true`;
   for (const path of ["/streaming/1/1?refresh=1", "/streaming/1/1", "/streaming/1/1?refresh=1"]) {
     const { body } = await get(path);
     assert.deepEqual(servers(body, "animasu").map((one) => one.url_resolved), before.map((one) => one.url_resolved));
@@ -397,7 +402,7 @@ Deno.test("a reading that fails takes no server away: the ones known before are 
 });
 
 Deno.test("half a character or a NUL in a site's words costs nothing: all lists are kept, all servers enqueued", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   const label = `${"x".repeat(79)}😀 720p`;
   await using site = serveSite(animeSite(() => site.url, {
     "/episode-1/": () =>
@@ -405,13 +410,13 @@ Deno.test("half a character or a NUL in a site's words costs nothing: all lists 
     "/player/720": String
       .raw`<script>p.setup({file:"https://cdn.test/720.mp4", tracks: [{file:"/a.vtt", label:"a\u0000\ud800"}]})</script>`,
   }));
-  await addProviders(rig, { name: "animasu", base_url: site.url }, { name: "own", recipe: "catalogue" });
-  await mapTitle(rig, "animasu");
-  await rig.database.sql`insert into public.catalogue (mal_id, episode, sources, rights)
+  await addProviders(fixture, { name: "animasu", base_url: site.url }, { name: "own", recipe: "catalogue" });
+  await mapTitle(fixture, "animasu");
+  await fixture.database.sql`insert into public.catalogue (mal_id, episode, sources, rights)
     values (1, 1, '[{"url":"https://own.test/1.mp4","resolution":"720p"}]', 'own')`;
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url });
   await get();
-  assert.deepEqual((await queueRows(rig)).map((one) => one.provider).sort(), ["animasu", "own"]);
+  assert.deepEqual((await queueRows(fixture)).map((one) => one.provider).sort(), ["animasu", "own"]);
   const { body } = await get();
   assert.deepEqual([body.providers.animasu?.cached, body.providers.own?.cached], [true, true]);
   const [server] = servers(body, "animasu");
@@ -419,7 +424,7 @@ Deno.test("half a character or a NUL in a site's words costs nothing: all lists 
 });
 
 Deno.test("a title nobody mapped is looked up, found, kept and not looked up again", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   const api = titleApi({ title: "Some Title" });
   const search = searchSite(["Some Title"]);
   await using titles = serveSite(api.site);
@@ -432,17 +437,17 @@ Deno.test("a title nobody mapped is looked up, found, kept and not looked up aga
     }
     return animeSite(() => site.url)(request, url);
   });
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: `${site.url},${titles.url}`, TITLE_API_URL: titles.url });
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: `${site.url},${titles.url}`, TITLE_API_URL: titles.url });
   assert.equal(servers((await get()).body, "animasu").length, 3);
   assert.equal(servers((await get("/streaming/1/2")).body, "animasu").length, 3);
   assert.deepEqual([api.asked(), search.queries.length], [1, 1]);
-  const [row] = await rig.database.sql`select mapping, by_operator from public.title_mappings`;
+  const [row] = await fixture.database.sql`select mapping, by_operator from public.title_mappings`;
   assert.deepEqual([row?.mapping.title, row?.by_operator], ["Some Title", false]);
 });
 
 Deno.test("names and mapping cannot be saved → the servers all the same", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using titles = serveSite(titleApi({ title: "Some Title" }).site);
   const search = searchSite(["Some Title"]);
   await using site = serveSite((request, url) => {
@@ -452,9 +457,9 @@ Deno.test("names and mapping cannot be saved → the servers all the same", asyn
     }
     return animeSite(() => site.url)(request, url);
   });
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  const { get } = startApp(rig, { DEV_ALLOWED_ORIGINS: `${site.url},${titles.url}`, TITLE_API_URL: titles.url });
-  const other = rig.database.connect("postgres", { max: 1 });
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: `${site.url},${titles.url}`, TITLE_API_URL: titles.url });
+  const other = fixture.database.connect("postgres", { max: 1 });
   await other`begin`;
   await other`lock table public.metadata_cache in access exclusive mode`;
   await other`lock table public.title_mappings in exclusive mode`;
@@ -463,14 +468,14 @@ Deno.test("names and mapping cannot be saved → the servers all the same", asyn
 });
 
 Deno.test("when the database stops answering, what an isolate has read is answered; what it has not is 503", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  await mapTitle(rig, "animasu");
-  const { app, get } = startApp(rig, { DEV_ALLOWED_ORIGINS: site.url });
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  await mapTitle(fixture, "animasu");
+  const { app, get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url });
   await get();
   await get();
-  rig.setDatabaseUp(false);
+  fixture.setDatabaseUp(false);
   assert.equal(servers((await get()).body, "animasu").length, 3);
   const response = await app.request("/streaming/2/1");
   assert.equal(response.status, 503);
@@ -479,9 +484,9 @@ Deno.test("when the database stops answering, what an isolate has read is answer
 });
 
 Deno.test("input 55: a client that floods is told to wait, others are not", async () => {
-  await using rig = await createFunctionRig();
-  await rig.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
-  const { app } = startApp(rig, {});
+  await using fixture = await createFunctionFixture();
+  await fixture.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
+  const { app } = startApp(fixture, {});
   const ask = (address: string) =>
     app.request("/streaming/1/1", {
       headers: { "x-forwarded-for": `${crypto.randomUUID()}, ${address}`, "cf-connecting-ip": crypto.randomUUID() },
@@ -496,9 +501,9 @@ Deno.test("input 55: a client that floods is told to wait, others are not", asyn
 });
 
 Deno.test("a refresh that the Worker signed is not counted against its address, but against its episode; a forged one is counted as any", async () => {
-  await using rig = await createFunctionRig();
-  await rig.database.admin`update keepstream.settings set client_requests_per_minute = 2 where true`;
-  const { app } = startApp(rig, {});
+  await using fixture = await createFunctionFixture();
+  await fixture.database.admin`update keepstream.settings set client_requests_per_minute = 2 where true`;
+  const { app } = startApp(fixture, {});
   const keys = unwrap(parseSigningKeys(SIGNING_KEYS));
   const ask = async (malId: number, query: string) =>
     (await app.request(`/streaming/${malId}/1?${query}`, { headers: { "x-forwarded-for": "192.0.2.1" } })).status;
@@ -513,8 +518,8 @@ Deno.test("a refresh that the Worker signed is not counted against its address, 
 });
 
 Deno.test("input 51: numbers out of range, and what is no number → 400, and the database is not asked", async () => {
-  await using rig = await createFunctionRig();
-  const { app } = startApp(rig, {});
+  await using fixture = await createFunctionFixture();
+  const { app } = startApp(fixture, {});
   for (
     const path of [
       "0/1",
@@ -535,11 +540,11 @@ Deno.test("input 51: numbers out of range, and what is no number → 400, and th
     assert.deepEqual([body.success, body.code, typeof body.error], [false, "invalid_input", "string"]);
   }
   assert.equal((await app.request("/streaming/1")).status, 404);
-  assert.deepEqual(rig.calls, []);
+  assert.deepEqual(fixture.calls, []);
 });
 
 Deno.test("inputs 42, 51: a label with markup stays text, a resolution with markup is never a resolution", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   const evil = `<img src=x onerror=alert(1)> 720p<script>`;
   await using site = serveSite(animeSite(() => site.url, {
     "/episode-1/": () =>
@@ -550,26 +555,27 @@ Deno.test("inputs 42, 51: a label with markup stays text, a resolution with mark
         }]),
       ),
   }));
-  await addProviders(rig, { name: "animasu", base_url: site.url });
-  await mapTitle(rig, "animasu");
-  const response = await startApp(rig, { DEV_ALLOWED_ORIGINS: site.url }).app.request("/streaming/1/1");
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  await mapTitle(fixture, "animasu");
+  const response = await startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url }).app.request("/streaming/1/1");
   assert.match(response.headers.get("content-type") ?? "", /^application\/json/);
   const [server] = servers(await response.json(), "animasu");
   assert.deepEqual([server?.provider, server?.resolution], [evil, "720p"]);
 });
 
 Deno.test("rows an operator wrote by hand and wrongly cost themselves, never the answer", async () => {
-  await using rig = await createFunctionRig();
+  await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
-  await addProviders(rig, { name: "animasu", base_url: site.url, config: { budget_ms: "soon", hosts: 7 } }, {
+  await addProviders(fixture, { name: "animasu", base_url: site.url, config: { budget_ms: "soon", hosts: 7 } }, {
     name: "own",
     recipe: "catalogue",
   }, { name: "strange", recipe: "no-such-recipe" });
-  await mapTitle(rig, "animasu");
-  await rig.database.sql`insert into public.catalogue (mal_id, episode, sources) values (1, 1, '[5, {"url": null}]')`;
-  await rig.database.admin`
+  await mapTitle(fixture, "animasu");
+  await fixture.database
+    .sql`insert into public.catalogue (mal_id, episode, sources) values (1, 1, '[5, {"url": null}]')`;
+  await fixture.database.admin`
     insert into keepstream.source_lists (mal_id, episode, provider, state, servers) values (1, 1, 'animasu', 'ok', '[{"label": 5}]')`;
-  const { status, body } = await startApp(rig, { DEV_ALLOWED_ORIGINS: site.url }).get();
+  const { status, body } = await startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url }).get();
   assert.equal(status, 200);
   assert.equal(servers(body, "animasu").length, 3);
   assert.deepEqual([body.providers.own?.code, body.providers.strange?.code], ["no_mapping", "unsupported"]);

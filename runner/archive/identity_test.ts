@@ -1,8 +1,8 @@
 // A target that is not the recorded one: not mounted, emptied, swapped, or new.
 
 import assert from "node:assert/strict";
-import { ADDRESSED, createFolderRig, rowsOf } from "../../dev/testing/folder_fixture.ts";
-import { createStorageRig, SIZE } from "../../dev/testing/storage_fixture.ts";
+import { ADDRESSED, createFolderFixture, rowsOf } from "../../dev/testing/folder_fixture.ts";
+import { createStorageFixture, SIZE } from "../../dev/testing/storage_fixture.ts";
 import { startMaintenance } from "./maintenance.ts";
 import { MARKER_NAME, markerText } from "../targets/marker.ts";
 import { createSlots } from "../transfer/slots.ts";
@@ -30,38 +30,38 @@ const OUT_OF_SIGHT: Readonly<Record<string, (root: string) => Promise<void>>> = 
 
 for (const [name, place] of Object.entries(OUT_OF_SIGHT)) {
   Deno.test(`verify with ${name} → no row changes, exit 3`, async () => {
-    await using test = await createFolderRig(3);
-    const before = await rowsOf(test.rig);
+    await using test = await createFolderFixture(3);
+    const before = await rowsOf(test.fixture);
     assert.deepEqual(before, { archives: 3, ready: 3, verified: 3, missing: 0 });
     await Deno.rename(test.root, `${test.root}.unmounted`);
     await place(test.root);
     assert.equal(await test.run("verify"), 3);
-    assert.match(test.rig.lines[0]!, /^folder:folder: (identity|slow) – /);
+    assert.match(test.fixture.lines[0]!, /^folder:folder: (identity|slow) – /);
     assert.equal(await test.run("verify", "--confirm-missing"), 3);
-    assert.deepEqual(await rowsOf(test.rig), before);
+    assert.deepEqual(await rowsOf(test.fixture), before);
     assert.equal(await test.run("health"), 1);
 
     // Back in its place, all is as it was.
     await Deno.remove(test.root, { recursive: true }).catch(() => {}); // there was nothing
     await Deno.rename(`${test.root}.unmounted`, test.root);
     assert.equal(await test.run("verify"), 0);
-    assert.match(test.rig.lines.at(-1)!, /^3 sound/);
+    assert.match(test.fixture.lines.at(-1)!, /^3 sound/);
   });
 }
 
 Deno.test("a put to a folder that is not mounted → refused, and no new identity", async () => {
-  await using test = await createFolderRig(1);
+  await using test = await createFolderFixture(1);
   await Deno.rename(test.root, `${test.root}.unmounted`);
   await Deno.mkdir(test.root);
-  const file = await stageFile((await test.rig.test.file("2.mp4", SIZE, 2)).path);
+  const file = await stageFile((await test.fixture.test.file("2.mp4", SIZE, 2)).path);
   const address = test.folder.address({ ...ADDRESSED, episode: 2 });
   await assert.rejects(test.folder.put(file, address, { slots: createSlots(6) }), { code: "storage_unidentified" });
   assert.deepEqual([...Deno.readDirSync(test.root)], []);
 });
 
 Deno.test("a put while the folder is unmounted under it → nothing becomes visible", async () => {
-  await using test = await createFolderRig(1);
-  const file = await stageFile((await test.rig.test.file("2.mp4", SIZE, 2)).path);
+  await using test = await createFolderFixture(1);
+  const file = await stageFile((await test.fixture.test.file("2.mp4", SIZE, 2)).path);
   const address = test.folder.address({ ...ADDRESSED, episode: 2 });
   let mounted = true;
   const putting = test.folder.put(file, address, {
@@ -76,40 +76,40 @@ Deno.test("a put while the folder is unmounted under it → nothing becomes visi
 });
 
 Deno.test("takedown with an empty folder in the disk's place → said to be left, and finished when it is back", async () => {
-  await using test = await createFolderRig(1);
+  await using test = await createFolderFixture(1);
   await Deno.rename(test.root, `${test.root}.unmounted`);
   await Deno.mkdir(test.root);
   assert.equal(await test.run("takedown", "55825"), 1);
-  assert.match(test.rig.lines.at(-1)!, /^left on folder:folder: /);
+  assert.match(test.fixture.lines.at(-1)!, /^left on folder:folder: /);
   await Deno.remove(test.root, { recursive: true });
   await Deno.rename(`${test.root}.unmounted`, test.root);
   assert.equal(await test.run("takedown", "55825"), 0);
-  assert.equal(test.rig.lines.at(-1), "0 jobs and their rows removed, 1 files removed");
+  assert.equal(test.fixture.lines.at(-1), "0 jobs and their rows removed, 1 files removed");
 });
 
 Deno.test("takedown of a copy on a target that is not configured → remembered, exit 1 until it is removed", async () => {
-  await using rig = await createStorageRig();
-  const all = rig.targets(2);
-  await rig.archive(all);
-  const without = rig.tools(all.filter(({ name }) => name !== "hub:bob"));
+  await using fixture = await createStorageFixture();
+  const all = fixture.targets(2);
+  await fixture.archive(all);
+  const without = fixture.tools(all.filter(({ name }) => name !== "hub:bob"));
   for (const round of [1, 2]) {
     assert.equal(await runStorageTask(["takedown", "55825"], without), 1, `round ${round}`);
-    assert.equal(rig.lines.at(-1), "left on hub:bob: it is not configured here");
+    assert.equal(fixture.lines.at(-1), "left on hub:bob: it is not configured here");
   }
-  assert.ok(rig.test.hub.usedBytes("bob") > 0);
-  assert.equal(await runStorageTask(["takedown", "55825"], rig.tools(all)), 0);
-  assert.equal(rig.test.hub.usedBytes("bob"), 0);
+  assert.ok(fixture.test.hub.usedBytes("bob") > 0);
+  assert.equal(await runStorageTask(["takedown", "55825"], fixture.tools(all)), 0);
+  assert.equal(fixture.test.hub.usedBytes("bob"), 0);
   assert.equal(await runStorageTask(["takedown", "55825"], without), 0);
 });
 
 Deno.test("maintenance of a running runner with an empty folder in the disk's place → nothing put there, no row changes", async () => {
-  await using test = await createFolderRig(2);
-  const { rig } = test;
-  const targets = rig.targets(1);
-  await rig.archive([targets[0]!], 3);
+  await using test = await createFolderFixture(2);
+  const { fixture } = test;
+  const targets = fixture.targets(1);
+  await fixture.archive([targets[0]!], 3);
   await Deno.rename(test.root, `${test.root}.unmounted`);
   await Deno.mkdir(test.root);
-  const tools = rig.tools(targets);
+  const tools = fixture.tools(targets);
   const postponed = new Set<string>();
   const round = Promise.withResolvers<void>();
   const maintenance = startMaintenance({
@@ -129,17 +129,17 @@ Deno.test("maintenance of a running runner with an empty folder in the disk's pl
     "episode 3 on folder:folder",
   ]);
   assert.deepEqual([...Deno.readDirSync(test.root)], []);
-  assert.deepEqual(await rowsOf(rig), { archives: 3, ready: 3, verified: 3, missing: 0 });
+  assert.deepEqual(await rowsOf(fixture), { archives: 3, ready: 3, verified: 3, missing: 0 });
   assert.equal(tools.health.all().find(({ target }) => target === "folder:folder")?.state, "identity");
 });
 
 Deno.test("init of an empty disk that replaces one → its copies are missing, and made again once confirmed", async () => {
-  await using rig = await createStorageRig();
-  const targets = rig.targets(1);
-  await rig.archive(targets);
-  await Deno.remove(`${rig.test.dir}/folder`, { recursive: true });
-  await Deno.mkdir(`${rig.test.dir}/folder`);
-  const run = (...args: string[]) => runStorageTask(args, rig.tools(rig.targets(1)));
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(1);
+  await fixture.archive(targets);
+  await Deno.remove(`${fixture.test.dir}/folder`, { recursive: true });
+  await Deno.mkdir(`${fixture.test.dir}/folder`);
+  const run = (...args: string[]) => runStorageTask(args, fixture.tools(fixture.targets(1)));
   assert.equal(await run("verify"), 3);
   assert.equal(await run("init", "folder:disk"), 2);
   assert.equal(await run("init", "folder:folder"), 0);
@@ -150,18 +150,18 @@ Deno.test("init of an empty disk that replaces one → its copies are missing, a
 });
 
 Deno.test("a new target that two runners meet at once → one identity, and both can use it", async () => {
-  await using rig = await createStorageRig();
-  const runners = [rig.targets(1), rig.targets(1)];
-  const file = await stageFile((await rig.test.file("1.mp4", SIZE)).path);
+  await using fixture = await createStorageFixture();
+  const runners = [fixture.targets(1), fixture.targets(1)];
+  const file = await stageFile((await fixture.test.file("1.mp4", SIZE)).path);
   for (const index of [0, 1]) {
     await Promise.all(runners.map((targets, seed) => {
       const target = targets[index]!;
       return target.put(file, target.address({ ...ADDRESSED, episode: seed + 1 }), { slots: createSlots(6) });
     }));
   }
-  const recorded = await rig.database.admin`select target, id from keepstream.storage_targets order by target`;
+  const recorded = await fixture.database.admin`select target, id from keepstream.storage_targets order by target`;
   assert.deepEqual(recorded.map(({ target }) => target), ["folder:folder", "hub:alice"]);
-  for (const [index, target] of rig.targets(1).entries()) {
+  for (const [index, target] of fixture.targets(1).entries()) {
     const { id } = recorded.find((row) => row.target === target.name)!;
     assert.equal(await target.readMarker(), markerText(id), `${index}`);
     assert.equal(await target.identify(), "known");
@@ -169,14 +169,14 @@ Deno.test("a new target that two runners meet at once → one identity, and both
 });
 
 Deno.test("a database that is away → what is known stays known, a new process cannot put", async () => {
-  await using test = await createFolderRig(1);
+  await using test = await createFolderFixture(1);
   const away = () => Promise.reject(new Error("connection refused"));
-  Object.assign(test.rig.store, { checkUrl: away, registerTarget: away });
-  const file = await stageFile((await test.rig.test.file("2.mp4", SIZE, 2)).path);
+  Object.assign(test.fixture.store, { checkUrl: away, registerTarget: away });
+  const file = await stageFile((await test.fixture.test.file("2.mp4", SIZE, 2)).path);
   const address = test.folder.address({ ...ADDRESSED, episode: 2 });
   const slots = createSlots(6);
   assert.equal((await test.folder.put(file, address, { slots })).alreadyThere, false);
-  const fresh = test.rig.targets(0)[0]!;
+  const fresh = test.fixture.targets(0)[0]!;
   const error = await fresh.put(file, address, { slots }).catch((reason) => reason);
   assert.equal(error.code, "network");
   assert.ok(!(error instanceof StorageError), "it says nothing about the target");

@@ -1,7 +1,7 @@
 // Repair, verify and takedown against real SQL, through the REST gateway, on emulated accounts and a folder.
 
 import assert from "node:assert/strict";
-import { createStorageRig, KEY, SIZE } from "../../dev/testing/storage_fixture.ts";
+import { createStorageFixture, KEY, SIZE } from "../../dev/testing/storage_fixture.ts";
 import { createDiskBudget } from "../work_dir/disk_budget.ts";
 import { openRepairDir } from "../work_dir/work_dir.ts";
 import { EXTRA_ENDINGS, extraLocation } from "../targets/extras.ts";
@@ -15,7 +15,7 @@ import { runStorageTask } from "./tasks.ts";
 const ADDRESSED = { malId: 55825, episode: 1, fileKey: KEY };
 
 Deno.test("repair after an account was added → every archive has a copy there too", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const sha256 = await bench.archive(bench.targets(1).slice(0, 1));
   const targets = bench.targets(3);
   assert.equal(await bench.store.planRepairs(targets.map((target) => target.name)), 3);
@@ -34,7 +34,7 @@ Deno.test("repair after an account was added → every archive has a copy there 
 });
 
 Deno.test("repair after an account was added → the pictures beside an archive come along, and a takedown takes them all", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const all = bench.targets(2);
   const [alice, bob, folder] = [all[0]!, all[1]!, all[2]!];
   await bench.archive([alice]);
@@ -67,7 +67,7 @@ Deno.test("repair after an account was added → the pictures beside an archive 
 });
 
 Deno.test("takedown of an archive under an earlier prefix → its copies and pictures are removed where their rows say", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const earlier = bench.targets(1, { HF_REPO_PREFIX: "before" }).slice(0, 1);
   await bench.archive(earlier);
   const [alice] = earlier;
@@ -82,7 +82,7 @@ Deno.test("takedown of an archive under an earlier prefix → its copies and pic
 });
 
 Deno.test("repair of a copy that is there after all → recorded, nothing read and nothing sent", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   const path = `${bench.test.dir}/work/1.mp4`;
@@ -95,7 +95,7 @@ Deno.test("repair of a copy that is there after all → recorded, nothing read a
 });
 
 Deno.test("repair while one account is dead → the others are done, its copy is postponed", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(3);
   await bench.archive(targets.slice(0, 1));
   bench.test.hub.user("bob").state = "revoked";
@@ -119,7 +119,7 @@ Deno.test("repair while one account is dead → the others are done, its copy is
 });
 
 Deno.test("repair from a copy that holds other bytes → that copy is reported, a sound one is used", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(2);
   const folder = targets[2]!;
   const sha256 = await bench.archive([targets[0]!, folder]);
@@ -135,7 +135,7 @@ Deno.test("repair from a copy that holds other bytes → that copy is reported, 
 });
 
 Deno.test("repair whose only source cannot be seen → nothing stored, and the archive is kept", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   await bench.store.planRepairs(["hub:bob"]);
@@ -149,7 +149,7 @@ Deno.test("repair whose only source cannot be seen → nothing stored, and the a
 });
 
 Deno.test("repair without room for the archive → not begun, it comes back as disk_full", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   await bench.store.planRepairs(["hub:bob"]);
@@ -163,7 +163,7 @@ Deno.test("repair without room for the archive → not begun, it comes back as d
 });
 
 Deno.test("repair while another process on this machine is at the same archive → given back, nothing of the other's touched", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   await bench.store.planRepairs(["hub:bob"]);
@@ -183,7 +183,7 @@ Deno.test("repair while another process on this machine is at the same archive �
 });
 
 Deno.test("repair while the title is taken down → no copy is left behind", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   await bench.store.planRepairs(["hub:bob"]);
@@ -199,7 +199,7 @@ Deno.test("repair while the title is taken down → no copy is left behind", asy
 });
 
 Deno.test("verify and repair never touch the last copy", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const folder = bench.targets(1)[1]!;
   await bench.archive([folder]);
   const path = `${bench.test.dir}/folder/archive-55825/${folder.address(ADDRESSED).path}`;
@@ -216,7 +216,7 @@ Deno.test("verify and repair never touch the last copy", async () => {
 });
 
 Deno.test("verify and repair of a copy that never ends → damaged, read no further than it may be long", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(2);
   const [alice, bob, folder] = [targets[0]!, targets[1]!, targets[2]!];
   await bench.archive([alice, folder]);
@@ -240,7 +240,7 @@ Deno.test("verify and repair of a copy that never ends → damaged, read no furt
 });
 
 Deno.test("verify of copies without a recorded hash → read, recorded and told; one that contradicts it is told, not touched", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(2);
   const sha256 = await bench.archive([targets[0]!, targets[2]!]);
   await bench.database.admin`update public.video_replicas set sha256 = null`;
@@ -274,7 +274,7 @@ Deno.test("verify of copies without a recorded hash → read, recorded and told;
 });
 
 Deno.test("verify of sound, damaged and unreachable copies → told apart, and repair makes them good", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(3);
   const sha256 = await bench.archive(targets);
   await bench.test.hub.dropRepo("datasets/bob/archive-55825");
@@ -306,7 +306,7 @@ Deno.test("verify of sound, damaged and unreachable copies → told apart, and r
 });
 
 Deno.test("takedown of an episode removes copies, rows and history, leaves the next episode, and an audit event", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(2);
   await bench.archive(targets, 1);
   await bench.archive(targets, 2);
@@ -331,7 +331,7 @@ Deno.test("takedown of an episode removes copies, rows and history, leaves the n
 });
 
 Deno.test("takedown while an account is away tells what is left, and finishes when it is run again", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(2);
   await bench.archive(targets);
   bench.test.hub.user("bob").state = "revoked";
@@ -346,7 +346,7 @@ Deno.test("takedown while an account is away tells what is left, and finishes wh
 });
 
 Deno.test("lift of a takedown → a dry run only tells, then the title is accepted again and an audit event stays", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const lines: string[] = [];
   const tools = { ...bench.tools([]), print: (line: string) => void lines.push(line) };
   const run = (...args: string[]) => runStorageTask(args, tools);
@@ -370,7 +370,7 @@ Deno.test("lift of a takedown → a dry run only tells, then the title is accept
 });
 
 Deno.test("maintenance of a running runner plans and makes the copies that are missing", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(2);
   await bench.archive(targets.slice(0, 1));
   const made = Promise.withResolvers<void>();
@@ -391,7 +391,7 @@ Deno.test("maintenance of a running runner plans and makes the copies that are m
 });
 
 Deno.test("probeTargets tells each target's state and bytes", async () => {
-  await using bench = await createStorageRig();
+  await using bench = await createStorageFixture();
   const targets = bench.targets(3);
   await bench.archive(targets.slice(0, 1));
   bench.test.hub.user("bob").state = "revoked";

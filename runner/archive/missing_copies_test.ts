@@ -1,9 +1,9 @@
 // What cannot be seen is not lost, and what is missing is kept until that is sure.
 
 import assert from "node:assert/strict";
-import { ADDRESSED, createFolderRig, rowsOf } from "../../dev/testing/folder_fixture.ts";
+import { ADDRESSED, createFolderFixture, rowsOf } from "../../dev/testing/folder_fixture.ts";
 import { FAILURES } from "../../dev/emulators/hub/failures.ts";
-import { createStorageRig, KEY, SIZE, type StorageRig } from "../../dev/testing/storage_fixture.ts";
+import { createStorageFixture, KEY, SIZE, type StorageFixture } from "../../dev/testing/storage_fixture.ts";
 import { createHealthBook } from "./health.ts";
 import type { IdentifiedTarget } from "./identity.ts";
 import { repairOnce } from "./repair.ts";
@@ -13,26 +13,27 @@ import { runStorageTask } from "./tasks.ts";
 const ENOUGH = 25;
 
 Deno.test("verify where one copy of many is gone → kept as missing, the archive stays, exit 1", async () => {
-  await using test = await createFolderRig(ENOUGH);
+  await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
   assert.equal(await test.run("verify"), 1);
-  assert.deepEqual(await rowsOf(test.rig), { archives: ENOUGH, ready: ENOUGH, verified: ENOUGH - 1, missing: 1 });
+  assert.deepEqual(await rowsOf(test.fixture), { archives: ENOUGH, ready: ENOUGH, verified: ENOUGH - 1, missing: 1 });
   assert.equal(await test.run("verify"), 1, "the same day again counts once");
-  const [copy] = await test.rig.database.admin`select missing_days from public.video_replicas where state = 'missing'`;
+  const [copy] = await test.fixture.database
+    .admin`select missing_days from public.video_replicas where state = 'missing'`;
   assert.equal(copy!.missing_days, 1);
 });
 
 Deno.test("verify on three days where a copy is gone → confirmed, and the video queued again", async () => {
-  await using test = await createFolderRig(ENOUGH);
+  await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
-  const { admin } = test.rig.database;
+  const { admin } = test.fixture.database;
   for (const day of [1, 2]) {
     assert.equal(await test.run("verify"), 1);
-    assert.equal((await rowsOf(test.rig)).archives, ENOUGH, `day ${day}`);
+    assert.equal((await rowsOf(test.fixture)).archives, ENOUGH, `day ${day}`);
     await admin`update public.video_replicas set missing_on = missing_on - 1 where state = 'missing'`;
   }
   assert.equal(await test.run("verify"), 1);
-  assert.deepEqual(await rowsOf(test.rig), {
+  assert.deepEqual(await rowsOf(test.fixture), {
     archives: ENOUGH - 1,
     ready: ENOUGH - 1,
     verified: ENOUGH - 1,
@@ -40,13 +41,13 @@ Deno.test("verify on three days where a copy is gone → confirmed, and the vide
   });
   const [job] = await admin`select status from public.video_queue where episode = 7`;
   assert.equal(job!.status, "pending");
-  assert.ok((await test.rig.events()).includes("replica_lost"));
+  assert.ok((await test.fixture.events()).includes("replica_lost"));
 });
 
 Deno.test("verify on a day that came before → not counted: a clock that is put back makes no days", async () => {
-  await using test = await createFolderRig(ENOUGH);
+  await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
-  const { admin } = test.rig.database;
+  const { admin } = test.fixture.database;
   for (const _ of [1, 2, 3]) {
     assert.equal(await test.run("verify"), 1);
     await admin`update public.video_replicas set missing_on = missing_on + 1 where state = 'missing'`;
@@ -56,8 +57,8 @@ Deno.test("verify on a day that came before → not counted: a clock that is put
 });
 
 Deno.test("verify where a missing copy without a recorded hash is back → found, served as before", async () => {
-  await using test = await createFolderRig(ENOUGH);
-  const { admin } = test.rig.database;
+  await using test = await createFolderFixture(ENOUGH);
+  const { admin } = test.fixture.database;
   const { path } = test.folder.address(ADDRESSED);
   await admin`update public.video_replicas set sha256 = null where path = ${path}`;
   await admin`update public.video_store set sha256 = null where hf_path = ${path}`;
@@ -66,48 +67,48 @@ Deno.test("verify where a missing copy without a recorded hash is back → found
   assert.equal(await test.run("verify"), 1);
   await Deno.rename(`${file}.away`, file);
   assert.equal(await test.run("verify"), 0);
-  assert.match(test.rig.lines.at(-1)!, /1 found/);
+  assert.match(test.fixture.lines.at(-1)!, /1 found/);
   assert.equal(await test.run("verify"), 0);
-  assert.match(test.rig.lines.at(-1)!, /1 hashed/);
-  assert.deepEqual(await rowsOf(test.rig), { archives: ENOUGH, ready: ENOUGH, verified: ENOUGH, missing: 0 });
+  assert.match(test.fixture.lines.at(-1)!, /1 hashed/);
+  assert.deepEqual(await rowsOf(test.fixture), { archives: ENOUGH, ready: ENOUGH, verified: ENOUGH, missing: 0 });
 });
 
 Deno.test("verify where a missing copy is back → found, served as before, exit 0", async () => {
-  await using test = await createFolderRig(ENOUGH);
+  await using test = await createFolderFixture(ENOUGH);
   const path = `${test.root}/archive-55825/${test.folder.address(ADDRESSED).path}`;
   await Deno.rename(path, `${path}.away`);
   assert.equal(await test.run("verify"), 1);
   await Deno.rename(`${path}.away`, path);
   assert.equal(await test.run("verify"), 0);
-  assert.match(test.rig.lines.at(-1)!, /1 found/);
-  assert.deepEqual(await rowsOf(test.rig), { archives: ENOUGH, ready: ENOUGH, verified: ENOUGH, missing: 0 });
+  assert.match(test.fixture.lines.at(-1)!, /1 found/);
+  assert.deepEqual(await rowsOf(test.fixture), { archives: ENOUGH, ready: ENOUGH, verified: ENOUGH, missing: 0 });
 });
 
 for (const [gone, what] of [[[3, 8], "more than 5 %"], [null, "all"]] as const) {
   Deno.test(`verify where ${what} of a target is missing → stops, records nothing, exit 3`, async () => {
-    await using test = await createFolderRig(ENOUGH);
+    await using test = await createFolderFixture(ENOUGH);
     await test.remove(...(gone ?? Array.from({ length: ENOUGH }, (_, index) => index + 1)));
-    const before = await rowsOf(test.rig);
+    const before = await rowsOf(test.fixture);
     assert.equal(await test.run("verify"), 3);
-    assert.match(test.rig.lines.at(-2)!, /^folder:folder: stopped – 2 of \d+ copies .* --confirm-missing$/);
-    assert.deepEqual(await rowsOf(test.rig), before);
-    assert.ok(!(await test.rig.events()).includes("replica_missing"));
+    assert.match(test.fixture.lines.at(-2)!, /^folder:folder: stopped – 2 of \d+ copies .* --confirm-missing$/);
+    assert.deepEqual(await rowsOf(test.fixture), before);
+    assert.ok(!(await test.fixture.events()).includes("replica_missing"));
 
     assert.equal(await test.run("verify", "--confirm-missing"), 1);
     const left = gone ? ENOUGH - gone.length : 0;
-    assert.deepEqual(await rowsOf(test.rig), { archives: left, ready: left, verified: left, missing: 0 });
+    assert.deepEqual(await rowsOf(test.fixture), { archives: left, ready: left, verified: left, missing: 0 });
     assert.equal(await test.run("verify"), 0);
   });
 }
 
 Deno.test("verify of one archive whose only copy is missing → stops: it is all of the target", async () => {
-  await using test = await createFolderRig(1);
+  await using test = await createFolderFixture(1);
   await test.remove(1);
   assert.equal(await test.run("verify"), 3);
-  assert.deepEqual(await rowsOf(test.rig), { archives: 1, ready: 1, verified: 1, missing: 0 });
+  assert.deepEqual(await rowsOf(test.fixture), { archives: 1, ready: 1, verified: 1, missing: 0 });
 });
 
-const REFUSALS: Readonly<Record<string, (rig: StorageRig) => unknown>> = {
+const REFUSALS: Readonly<Record<string, (fixture: StorageFixture) => unknown>> = {
   "a token that was withdrawn": ({ test }) => test.hub.user("alice").state = "revoked",
   "an account that was barred": ({ test }) => test.hub.user("alice").state = "flagged",
   "a repository it cannot see": ({ test }) => test.hub.dropRepo("datasets/alice/archive-55825"),
@@ -120,72 +121,76 @@ const EVERY_FILE = { after: 1, times: 1000 };
 
 for (const [what, refuse] of Object.entries(REFUSALS)) {
   Deno.test(`verify of an account with ${what} → nothing is missing, exit 3`, async () => {
-    await using rig = await createStorageRig();
-    await rig.archive(rig.targets(1).slice(0, 1));
-    await refuse(rig);
-    assert.equal(await runStorageTask(["verify"], rig.tools(rig.targets(1).slice(0, 1))), 3);
-    assert.match(rig.lines.at(-1)!, /0 missing, 0 damaged, 1 unreachable/);
-    assert.deepEqual(await rowsOf(rig), { archives: 1, ready: 1, verified: 1, missing: 0 });
+    await using fixture = await createStorageFixture();
+    await fixture.archive(fixture.targets(1).slice(0, 1));
+    await refuse(fixture);
+    assert.equal(await runStorageTask(["verify"], fixture.tools(fixture.targets(1).slice(0, 1))), 3);
+    assert.match(fixture.lines.at(-1)!, /0 missing, 0 damaged, 1 unreachable/);
+    assert.deepEqual(await rowsOf(fixture), { archives: 1, ready: 1, verified: 1, missing: 0 });
   });
 }
 
 Deno.test("verify of copies on a target that is not configured → told, nothing is missing, exit 3", async () => {
-  await using rig = await createStorageRig();
-  await rig.archive(rig.targets(1));
-  assert.equal(await runStorageTask(["verify"], rig.tools(rig.targets(1).slice(0, 1))), 3);
-  assert.match(rig.lines.at(-2)!, /^folder:folder: unknown – .* not configured$/);
-  assert.match(rig.lines.at(-1)!, /1 sound.*1 unknown-target/);
+  await using fixture = await createStorageFixture();
+  await fixture.archive(fixture.targets(1));
+  assert.equal(await runStorageTask(["verify"], fixture.tools(fixture.targets(1).slice(0, 1))), 3);
+  assert.match(fixture.lines.at(-2)!, /^folder:folder: unknown – .* not configured$/);
+  assert.match(fixture.lines.at(-1)!, /1 sound.*1 unknown-target/);
 });
 
 Deno.test("a repository that an operator confirms as gone → its copies are made again from another account", async () => {
-  await using rig = await createStorageRig();
-  const targets = rig.targets(2).slice(0, 2);
-  const sha256 = await rig.archive(targets);
-  await rig.test.hub.dropRepo("datasets/alice/archive-55825");
-  assert.equal(await runStorageTask(["verify"], rig.tools(targets)), 3);
-  assert.deepEqual(await rig.states(), { "hub:alice": "verified", "hub:bob": "verified" });
-  assert.equal(await runStorageTask(["verify", "--confirm-missing", "--target", "hub:alice"], rig.tools(targets)), 1);
-  assert.deepEqual(await rig.states(), { "hub:alice": "pending", "hub:bob": "verified" });
-  assert.equal(await runStorageTask(["repair"], rig.tools(targets)), 0);
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2).slice(0, 2);
+  const sha256 = await fixture.archive(targets);
+  await fixture.test.hub.dropRepo("datasets/alice/archive-55825");
+  assert.equal(await runStorageTask(["verify"], fixture.tools(targets)), 3);
+  assert.deepEqual(await fixture.states(), { "hub:alice": "verified", "hub:bob": "verified" });
+  assert.equal(
+    await runStorageTask(["verify", "--confirm-missing", "--target", "hub:alice"], fixture.tools(targets)),
+    1,
+  );
+  assert.deepEqual(await fixture.states(), { "hub:alice": "pending", "hub:bob": "verified" });
+  assert.equal(await runStorageTask(["repair"], fixture.tools(targets)), 0);
   assert.equal((await targets[0]!.find(targets[0]!.address(ADDRESSED)))?.sha256, sha256);
 });
 
 Deno.test("confirming what is missing, no target named → a repository that cannot be seen is kept", async () => {
-  await using rig = await createStorageRig();
-  const targets = rig.targets(1).slice(0, 1);
-  await rig.archive(targets);
-  await rig.test.hub.dropRepo("datasets/alice/archive-55825");
-  assert.equal(await runStorageTask(["verify", "--confirm-missing"], rig.tools(targets)), 3);
-  assert.deepEqual(await rowsOf(rig), { archives: 1, ready: 1, verified: 1, missing: 0 });
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(1).slice(0, 1);
+  await fixture.archive(targets);
+  await fixture.test.hub.dropRepo("datasets/alice/archive-55825");
+  assert.equal(await runStorageTask(["verify", "--confirm-missing"], fixture.tools(targets)), 3);
+  assert.deepEqual(await rowsOf(fixture), { archives: 1, ready: 1, verified: 1, missing: 0 });
 });
 
 Deno.test("repair whose source is not mounted → postponed: no attempt used, no copy reported missing", async () => {
-  await using test = await createFolderRig(1);
-  const { rig } = test;
-  const targets = rig.targets(1);
-  await rig.store.planRepairs(["hub:alice"]);
+  await using test = await createFolderFixture(1);
+  const { fixture } = test;
+  const targets = fixture.targets(1);
+  await fixture.store.planRepairs(["hub:alice"]);
   await Deno.rename(test.root, `${test.root}.unmounted`);
   await Deno.mkdir(test.root);
-  assert.deepEqual(await repairOnce(rig.tools(targets)), { claimed: 1, verified: 0, failed: 0 });
-  assert.deepEqual(await rig.states(), { "folder:folder": "verified", "hub:alice": "pending" });
-  const [copy] = await rig.database.admin`select attempts, error_message from public.video_replicas where attempts = 0
+  assert.deepEqual(await repairOnce(fixture.tools(targets)), { claimed: 1, verified: 0, failed: 0 });
+  assert.deepEqual(await fixture.states(), { "folder:folder": "verified", "hub:alice": "pending" });
+  const [copy] = await fixture.database
+    .admin`select attempts, error_message from public.video_replicas where attempts = 0
     and target = 'hub:alice'`;
   assert.match(copy!.error_message, /folder:folder: its .keepstream-target is gone/);
-  assert.ok(rig.tools(targets).health.all().every(({ state }) => state === "ok"), "alice's account is well");
+  assert.ok(fixture.tools(targets).health.all().every(({ state }) => state === "ok"), "alice's account is well");
 });
 
 Deno.test("verify of a copy that cannot be read (an I/O error) → unreachable, exit 3", async () => {
-  await using test = await createFolderRig(ENOUGH);
+  await using test = await createFolderFixture(ENOUGH);
   const path = `${test.root}/archive-55825/${test.folder.address(ADDRESSED).path}`;
   await Deno.remove(path);
   await Deno.mkdir(path); // opened, and EISDIR when it is read
   assert.equal(await test.run("verify"), 3);
-  assert.match(test.rig.lines.at(-1)!, /0 missing, 0 damaged, 1 unreachable/);
-  assert.equal((await rowsOf(test.rig)).verified, ENOUGH);
+  assert.match(test.fixture.lines.at(-1)!, /0 missing, 0 damaged, 1 unreachable/);
+  assert.equal((await rowsOf(test.fixture)).verified, ENOUGH);
 });
 
 Deno.test("verify in a terminal → the bar counts every copy, and what is not sound stands above it", async () => {
-  await using test = await createFolderRig(ENOUGH);
+  await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
   const [seen, above]: [number[], string[]] = [[0, 0], []];
   const startBar = (total: number) => ({
@@ -193,77 +198,86 @@ Deno.test("verify in a terminal → the bar counts every copy, and what is not s
     log: (line: string) => void above.push(line),
     stop: () => void (seen[1] = total),
   });
-  assert.equal(await runStorageTask(["verify"], { ...test.rig.tools(test.rig.targets(0)), startBar }), 1);
+  assert.equal(await runStorageTask(["verify"], { ...test.fixture.tools(test.fixture.targets(0)), startBar }), 1);
   assert.deepEqual(seen, [ENOUGH, ENOUGH]);
   assert.deepEqual(above, ["folder:folder: ok", `folder:folder 55825/ep7/${KEY}.mp4: missing`]);
-  assert.equal(test.rig.lines.length, 1, "the sum is printed when the bar is gone");
+  assert.equal(test.fixture.lines.length, 1, "the sum is printed when the bar is gone");
 });
 
 Deno.test("repair of a copy that is missing everywhere → the archive is kept, and is whole when one is back", async () => {
-  await using test = await createFolderRig(ENOUGH);
-  const { rig } = test;
+  await using test = await createFolderFixture(ENOUGH);
+  const { fixture } = test;
   const path = `${test.root}/archive-55825/${test.folder.address(ADDRESSED).path}`;
   await Deno.rename(path, `${path}.away`);
   await test.run("verify");
   assert.equal(await test.run("repair"), 1);
-  assert.deepEqual(await rowsOf(rig), { archives: ENOUGH, ready: ENOUGH, verified: ENOUGH - 1, missing: 1 });
+  assert.deepEqual(await rowsOf(fixture), { archives: ENOUGH, ready: ENOUGH, verified: ENOUGH - 1, missing: 1 });
   await Deno.rename(`${path}.away`, path);
-  await rig.database.admin`update public.video_replicas set run_at = now()`;
+  await fixture.database.admin`update public.video_replicas set run_at = now()`;
   assert.equal(await test.run("repair"), 0);
-  assert.equal((await rowsOf(rig)).missing, 0);
+  assert.equal((await rowsOf(fixture)).missing, 0);
 });
 
 Deno.test("a damaged copy while no sound one can be read → it stays where it is", async () => {
-  await using rig = await createStorageRig();
-  const targets = rig.targets(1);
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(1);
   const [alice, folder] = [targets[0]!, targets[1]!];
-  const sha256 = await rig.archive(targets);
-  const path = `${rig.test.dir}/folder/archive-55825/${folder.address(ADDRESSED).path}`;
+  const sha256 = await fixture.archive(targets);
+  const path = `${fixture.test.dir}/folder/archive-55825/${folder.address(ADDRESSED).path}`;
   await Deno.writeFile(path, new Uint8Array(SIZE));
-  rig.test.hub.user("alice").state = "revoked";
-  await runStorageTask(["verify"], rig.tools(targets));
-  assert.deepEqual(await rig.states(), { "folder:folder": "missing", "hub:alice": "verified" });
+  fixture.test.hub.user("alice").state = "revoked";
+  await runStorageTask(["verify"], fixture.tools(targets));
+  assert.deepEqual(await fixture.states(), { "folder:folder": "missing", "hub:alice": "verified" });
   const health = createHealthBook({ now: Date.now });
-  assert.equal((await repairOnce({ ...rig.tools(targets), health })).verified, 0);
+  assert.equal((await repairOnce({ ...fixture.tools(targets), health })).verified, 0);
   assert.deepEqual(await Deno.readFile(path), new Uint8Array(SIZE), "damaged bytes are better than none");
 
-  rig.test.hub.user("alice").state = "ok";
-  await rig.database.admin`update public.video_replicas set run_at = now()`;
-  assert.equal((await repairOnce({ ...rig.tools(targets), health: createHealthBook({ now: Date.now }) })).verified, 1);
+  fixture.test.hub.user("alice").state = "ok";
+  await fixture.database.admin`update public.video_replicas set run_at = now()`;
+  assert.equal(
+    (await repairOnce({ ...fixture.tools(targets), health: createHealthBook({ now: Date.now }) })).verified,
+    1,
+  );
   assert.equal((await folder.find(folder.address(ADDRESSED)))?.sha256, sha256);
-  assert.equal(await runStorageTask(["verify"], rig.tools([alice, folder])), 0);
+  assert.equal(await runStorageTask(["verify"], fixture.tools([alice, folder])), 0);
 });
 
 Deno.test("two verifications at once of a copy that is gone → counted once", async () => {
-  await using test = await createFolderRig(ENOUGH);
+  await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
   assert.deepEqual(await Promise.all([test.run("verify"), test.run("verify")]), [1, 1]);
-  const [copy] = await test.rig.database.admin`select missing_days from public.video_replicas where state = 'missing'`;
+  const [copy] = await test.fixture.database
+    .admin`select missing_days from public.video_replicas where state = 'missing'`;
   assert.equal(copy!.missing_days, 1);
 });
 
 Deno.test("verify of a copy that is taken down meanwhile → goes on with the others", async () => {
-  await using test = await createFolderRig(ENOUGH);
+  await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
-  const { rig } = test;
-  const [folder] = rig.targets(0);
+  const { fixture } = test;
+  const [folder] = fixture.targets(0);
   const taken: IdentifiedTarget = {
     ...folder!,
     async read(address, options) {
-      if (address.path.includes("/ep7/")) await rig.store.takeDown({ malId: 55825, episode: 7 });
+      if (address.path.includes("/ep7/")) await fixture.store.takeDown({ malId: 55825, episode: 7 });
       return await folder!.read(address, options);
     },
   };
-  assert.equal(await runStorageTask(["verify"], rig.tools([taken])), 1);
-  assert.deepEqual(await rowsOf(rig), { archives: ENOUGH - 1, ready: ENOUGH - 1, verified: ENOUGH - 1, missing: 0 });
+  assert.equal(await runStorageTask(["verify"], fixture.tools([taken])), 1);
+  assert.deepEqual(await rowsOf(fixture), {
+    archives: ENOUGH - 1,
+    ready: ENOUGH - 1,
+    verified: ENOUGH - 1,
+    missing: 0,
+  });
 });
 
 Deno.test("verify --json → one object with targets, counts and the copies that are not sound", async () => {
-  await using test = await createFolderRig(ENOUGH);
+  await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
   assert.equal(await test.run("verify", "--json"), 1);
-  assert.equal(test.rig.lines.length, 1);
-  const told = JSON.parse(test.rig.lines[0]!);
+  assert.equal(test.fixture.lines.length, 1);
+  const told = JSON.parse(test.fixture.lines[0]!);
   assert.equal(told.exit_code, 1);
   assert.deepEqual(told.targets, [
     { target: "folder:folder", state: "ok", message: null, checked: ENOUGH, missing: 1 },
@@ -275,7 +289,7 @@ Deno.test("verify --json → one object with targets, counts and the copies that
 });
 
 Deno.test("storage tasks: an option that is not theirs → usage, exit 2, nothing done", async () => {
-  await using test = await createFolderRig(1);
+  await using test = await createFolderFixture(1);
   for (
     const args of [["verify", "--dry-run"], ["repair", "--confirm-missing"], ["verify", "--share", "2"], ["--what"]]
   ) {

@@ -1,7 +1,7 @@
 // What is no video is never stored: a real runner with all three kinds of target, and a source that serves something else as .mp4.
 
 import assert from "node:assert/strict";
-import { startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 import { startS3 } from "../../dev/emulators/s3/s3.ts";
 import { stageFile } from "../transfer/staged_file.ts";
 import { storageTargetsFromEnv } from "../targets/index/targets_from_env.ts";
@@ -39,23 +39,25 @@ Deno.test("a job whose source is a page, a zip or a disguised page → dead, and
     STORAGE_FOLDER_URL: "http://127.0.0.1:1/archive",
     STORAGE_FOLDER_TOKEN: "token-of-the-folder",
   };
-  const rig = stack.use(await startRunnerRig({ accounts: 1, env: { ...storage, DEV_ALLOWED_ORIGINS: origin } }));
-  const runner = rig.spawn();
+  const fixture = stack.use(
+    await startRunnerFixture({ accounts: 1, env: { ...storage, DEV_ALLOWED_ORIGINS: origin } }),
+  );
+  const runner = fixture.spawn();
   for (const [index, name] of Object.keys(bodies).entries()) {
-    const id = await rig.enqueue({
+    const id = await fixture.enqueue({
       mal_id: index + 1,
       episode: 1,
       provider: "catalogue",
       video_url: `${origin}/${name}.mp4`,
       resolution: "720p",
     });
-    const row = await rig.until(id, (row) => row.terminal_at !== null);
+    const row = await fixture.until(id, (row) => row.terminal_at !== null);
     assert.deepEqual([row.status, row.error_class], ["failed", "unsupported"], name);
   }
   assert.equal(runner.lines.some((line) => line.includes("job:archived")), false);
-  const written = rig.hub.calls.filter((call) => call.method !== "GET" && call.at !== "whoami");
+  const written = fixture.hub.calls.filter((call) => call.method !== "GET" && call.at !== "whoami");
   assert.deepEqual(written, []);
-  const [, bucket, folder] = storageTargetsFromEnv({ ...rig.env });
+  const [, bucket, folder] = storageTargetsFromEnv({ ...fixture.env });
   assert.deepEqual([...Deno.readDirSync(`${dir}/folder`)], []);
   assert.equal(await bucket!.removeTitle({ malId: 1 }), 0);
   assert.equal(folder!.kind, "folder");

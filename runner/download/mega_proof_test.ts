@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as megajs from "megajs";
 import { readClip } from "../../dev/emulators/origin/clip.ts";
-import { ranged, startFetchRig } from "../../dev/testing/fetch_fixture.ts";
+import { ranged, startFetchFixture } from "../../dev/testing/fetch_fixture.ts";
 import { encryptLikeMega } from "../../dev/emulators/sites/mega_file.ts";
 import { guardedMegaApi, MEGA_NODE, megaApi } from "../../dev/emulators/sites/mega_site.ts";
 import { parseMegaChallenge } from "../../sources/resolvers/mega_challenge.ts";
@@ -44,14 +44,14 @@ for (const [form, easiness] of [["header", 192], ["json", 255]] as const) {
     const { cipher, key } = await encryptLikeMega(clip.mp4);
     const files: { g?: string; s: number } = { s: cipher.length };
     const { site, proofs } = guardedMegaApi(megaApi([files]).site, { easiness, form });
-    await using rig = await startFetchRig((path, request) =>
+    await using fixture = await startFetchFixture((path, request) =>
       path === "/cs" ? site(request, new URL(request.url)) : ranged(request, cipher)
     );
-    files.g = `${rig.url}/dl`;
-    const { final, durationSeconds } = await rig.fetch(`${rig.url}/embed/${MEGA_NODE}#${key}`, {
+    files.g = `${fixture.url}/dl`;
+    const { final, durationSeconds } = await fixture.fetch(`${fixture.url}/embed/${MEGA_NODE}#${key}`, {
       kind: "mega",
-      megaApiUrl: rig.url,
-      embedUrl: `${rig.url}/embed/${MEGA_NODE}#${key}`,
+      megaApiUrl: fixture.url,
+      embedUrl: `${fixture.url}/embed/${MEGA_NODE}#${key}`,
     });
     assert.ok(Math.abs(durationSeconds - 12) < 0.2 && final.sizeBytes > 0);
     assert.deepEqual(proofs, ["none", "right"]);
@@ -62,11 +62,11 @@ Deno.test("a mega link whose API wants too much work → the address known befor
   const clip = await readClip();
   const { cipher, key } = await encryptLikeMega(clip.mp4);
   const { site } = guardedMegaApi(megaApi([-9]).site, { easiness: 0, form: "header" });
-  await using rig = await startFetchRig((path, request) =>
+  await using fixture = await startFetchFixture((path, request) =>
     path === "/cs" ? site(request, new URL(request.url)) : ranged(request, cipher)
   );
-  const options = { kind: "mega", megaApiUrl: rig.url, embedUrl: `${rig.url}/embed/${MEGA_NODE}#${key}` };
-  const { durationSeconds } = await rig.fetch("/dl", options);
+  const options = { kind: "mega", megaApiUrl: fixture.url, embedUrl: `${fixture.url}/embed/${MEGA_NODE}#${key}` };
+  const { durationSeconds } = await fixture.fetch("/dl", options);
   assert.ok(Math.abs(durationSeconds - 12) < 0.2);
-  await assert.rejects(rig.fetch(options.embedUrl, options), { code: "rate_limited", message: /477218588 passes/ });
+  await assert.rejects(fixture.fetch(options.embedUrl, options), { code: "rate_limited", message: /477218588 passes/ });
 });

@@ -1,7 +1,7 @@
 /** What must never happen: each attack first against an ordinary command line, where it works, then against the runner. */
 import assert from "node:assert/strict";
 import { type Bytes, playlistOf, readClip } from "../../dev/emulators/origin/clip.ts";
-import { type Host, ranged, startCanary, startFetchRig } from "../../dev/testing/fetch_fixture.ts";
+import { type Host, ranged, startCanary, startFetchFixture } from "../../dev/testing/fetch_fixture.ts";
 import { startForwardProxy } from "../network/forward_proxy.ts";
 
 const clip = await readClip();
@@ -47,16 +47,16 @@ Deno.test("a playlist that names a local file: ffmpeg copies it; the runner → 
   await using dir = await tempDir();
   await Deno.copyFile(`${clip.dir}/ts0.ts`, `${dir.path}/private.ts`);
   const evil = () => playlistOf([`file://${dir.path}/private.ts`, ...names.slice(1)]);
-  await using rig = await startFetchRig(hlsHost(evil));
+  await using fixture = await startFetchFixture(hlsHost(evil));
   const run = await naive("ffmpeg", [
     ...["-nostdin", "-v", "error", "-allowed_extensions", "ALL", "-protocol_whitelist", "file,http,tcp,crypto"],
-    ...["-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"],
+    ...["-i", `${fixture.url}/v.m3u8`, "-c", "copy", "out.mp4"],
   ], { cwd: dir.path });
   assert.equal(run.code, 0);
   assert.ok((await Deno.stat(`${dir.path}/out.mp4`)).size > 10_000, "the private file is in the output");
-  rig.asked.length = 0;
-  await assert.rejects(rig.fetch("/v.m3u8"), { code: "policy_denied" });
-  assert.deepEqual(rig.asked.filter((path) => path.endsWith(".ts")), []);
+  fixture.asked.length = 0;
+  await assert.rejects(fixture.fetch("/v.m3u8"), { code: "policy_denied" });
+  assert.deepEqual(fixture.asked.filter((path) => path.endsWith(".ts")), []);
 });
 
 for (
@@ -68,8 +68,8 @@ for (
   ]
 ) {
   Deno.test(`a playlist whose segment is ${scheme.split(":")[0]}: → policy_denied`, async () => {
-    await using rig = await startFetchRig(hlsHost(() => playlistOf([scheme])));
-    await assert.rejects(rig.fetch("/v.m3u8"), { code: "policy_denied" });
+    await using fixture = await startFetchFixture(hlsHost(() => playlistOf([scheme])));
+    await assert.rejects(fixture.fetch("/v.m3u8"), { code: "policy_denied" });
   });
 }
 
@@ -77,14 +77,14 @@ for (const tag of ["KEY:METHOD=AES-128,URI=", "MAP:URI="]) {
   Deno.test(`EXT-X-${tag.split(":")[0]} on a private host: ffmpeg asks it; the runner → policy_denied, never asked`, async () => {
     await using canary = startCanary();
     const list = () => playlistOf(names, { head: [`#EXT-X-${tag}"${canary.url}/latest/meta-data"`] });
-    await using rig = await startFetchRig(hlsHost(list));
+    await using fixture = await startFetchFixture(hlsHost(list));
     await using dir = await tempDir();
-    await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
+    await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${fixture.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
       cwd: dir.path,
     });
     assert.ok(canary.hits() > 0, "the ordinary command line went there");
     const before = canary.hits();
-    await assert.rejects(rig.fetch("/v.m3u8"), { code: "policy_denied" });
+    await assert.rejects(fixture.fetch("/v.m3u8"), { code: "policy_denied" });
     assert.equal(canary.hits(), before);
   });
 }
@@ -94,47 +94,47 @@ Deno.test("an audio rendition on a private host → policy_denied, never asked",
   const master = () =>
     `#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="x",URI="${canary.url}/a.m3u8"\n` +
     `#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="a"\n/media.m3u8\n`;
-  await using rig = await startFetchRig((path, request) =>
+  await using fixture = await startFetchFixture((path, request) =>
     path === "/v.m3u8" ? new Response(master()) : hlsHost(() => playlistOf(names))(path, request)
   );
-  await assert.rejects(rig.fetch("/v.m3u8"), { code: "policy_denied" });
+  await assert.rejects(fixture.fetch("/v.m3u8"), { code: "policy_denied" });
   assert.equal(canary.hits(), 0);
 });
 
 Deno.test("a redirect to a private host: aria2c follows; through the runner → policy_denied, never asked", async () => {
   await using canary = startCanary();
-  await using rig = await startFetchRig(() =>
+  await using fixture = await startFetchFixture(() =>
     new Response(null, { status: 302, headers: { location: `${canary.url}/x` } })
   );
   await using dir = await tempDir();
-  await naive("aria2c", ["-q", `${rig.url}/a.mp4`], { cwd: dir.path });
+  await naive("aria2c", ["-q", `${fixture.url}/a.mp4`], { cwd: dir.path });
   assert.ok(canary.hits() > 0);
   const before = canary.hits();
-  await assert.rejects(rig.fetch("/a.mp4"), { code: "policy_denied" });
+  await assert.rejects(fixture.fetch("/a.mp4"), { code: "policy_denied" });
   assert.equal(canary.hits(), before);
 });
 
 Deno.test("a host that answers the look and redirects the download to a private host → policy_denied, never asked", async () => {
   await using canary = startCanary();
-  await using rig = await startFetchRig((_, request) =>
+  await using fixture = await startFetchFixture((_, request) =>
     request.headers.get("range") === "bytes=0-16383"
       ? ranged(request, clip.mp4)
       : new Response(null, { status: 302, headers: { location: `${canary.url}/x` } })
   );
-  await assert.rejects(rig.fetch("/a.mp4"), { code: "policy_denied" });
+  await assert.rejects(fixture.fetch("/a.mp4"), { code: "policy_denied" });
   assert.equal(canary.hits(), 0);
 });
 
 Deno.test("a segment that redirects to a private host, and a redirect loop → refused", async () => {
   await using canary = startCanary();
-  await using rig = await startFetchRig((path, request) =>
+  await using fixture = await startFetchFixture((path, request) =>
     path === "/s0.ts"
       ? new Response(null, { status: 302, headers: { location: `${canary.url}/x` } })
       : hlsHost(() => playlistOf(names))(path, request)
   );
-  await assert.rejects(rig.fetch("/v.m3u8"), { code: "policy_denied" });
+  await assert.rejects(fixture.fetch("/v.m3u8"), { code: "policy_denied" });
   assert.equal(canary.hits(), 0);
-  await using loop = await startFetchRig((path) =>
+  await using loop = await startFetchFixture((path) =>
     new Response(null, { status: 302, headers: { location: `${path}x` } })
   );
   await assert.rejects(loop.fetch("/a.mp4"), { code: "unsupported", message: /redirects/ });
@@ -142,16 +142,20 @@ Deno.test("a segment that redirects to a private host, and a redirect loop → r
 
 Deno.test("half the segments are missing: ffmpeg exits 0 with half a video; the runner fails", async () => {
   await using dir = await tempDir();
-  await using rig = await startFetchRig((path, request) =>
+  await using fixture = await startFetchFixture((path, request) =>
     path === "/s3.ts" || path === "/s4.ts"
       ? new Response(null, { status: 404 })
       : hlsHost(() => playlistOf(names))(path, request)
   );
-  const run = await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
-    cwd: dir.path,
-  });
+  const run = await naive(
+    "ffmpeg",
+    ["-nostdin", "-v", "error", "-i", `${fixture.url}/v.m3u8`, "-c", "copy", "out.mp4"],
+    {
+      cwd: dir.path,
+    },
+  );
   assert.equal(run.code, 0, "exit code 0, and a third is missing");
-  await assert.rejects(rig.fetch("/v.m3u8"), { code: "source_expired", message: /segment [45]/ });
+  await assert.rejects(fixture.fetch("/v.m3u8"), { code: "source_expired", message: /segment [45]/ });
 });
 
 Deno.test("an HTML page, a zip, an empty file under a .mp4 name: aria2c reports success; the runner → never a file", async () => {
@@ -161,30 +165,30 @@ Deno.test("an HTML page, a zip, an empty file under a .mp4 name: aria2c reports 
     "/zip.mp4": [new Uint8Array([0x50, 0x4b, 3, 4, ...new Uint8Array(2000)]), "unsupported"],
     "/empty.mp4": [new Uint8Array(0), "source_expired"],
   };
-  await using rig = await startFetchRig((path) =>
+  await using fixture = await startFetchFixture((path) =>
     new Response(bodies[path]![0], { headers: { "content-type": "video/mp4" } })
   );
-  assert.equal((await naive("aria2c", ["-q", `${rig.url}/html.mp4`], { cwd: dir.path })).code, 0);
-  for (const [path, [, code]] of Object.entries(bodies)) await assert.rejects(rig.fetch(path), { code });
+  assert.equal((await naive("aria2c", ["-q", `${fixture.url}/html.mp4`], { cwd: dir.path })).code, 0);
+  for (const [path, [, code]] of Object.entries(bodies)) await assert.rejects(fixture.fetch(path), { code });
 });
 
 Deno.test("an MP4 name that is no MP4 inside, and an MP4 cut short: → unsupported", async () => {
   const fake = new Uint8Array(300_000);
   fake.set([0, 0, 0, 24, 0x66, 0x74, 0x79, 0x70, 0x69, 0x73, 0x6f, 0x6d]);
   const cut = clip.mp4.slice(0, clip.mp4.length - 100_000);
-  await using rig = await startFetchRig((path, request) => ranged(request, path === "/fake.mp4" ? fake : cut));
-  await assert.rejects(rig.fetch("/fake.mp4"), { code: "unsupported" });
-  await assert.rejects(rig.fetch("/cut.mp4"), { code: "unsupported" });
+  await using fixture = await startFetchFixture((path, request) => ranged(request, path === "/fake.mp4" ? fake : cut));
+  await assert.rejects(fixture.fetch("/fake.mp4"), { code: "unsupported" });
+  await assert.rejects(fixture.fetch("/cut.mp4"), { code: "unsupported" });
 });
 
 Deno.test("a newline in an address of aria2c's list names another file; the runner refuses it before aria2c sees it", async () => {
   await using dir = await tempDir();
-  await using rig = await startFetchRig((_, request) => ranged(request, clip.mp4));
-  const evil = `${rig.url}/a.mp4\n  out=chosen-by-a-stranger`;
+  await using fixture = await startFetchFixture((_, request) => ranged(request, clip.mp4));
+  const evil = `${fixture.url}/a.mp4\n  out=chosen-by-a-stranger`;
   await Deno.writeTextFile(`${dir.path}/list`, `${evil}\n`);
   await naive("aria2c", ["-q", "-i", "list"], { cwd: dir.path });
   assert.ok(await Deno.stat(`${dir.path}/chosen-by-a-stranger`));
-  await assert.rejects(rig.fetch(evil), { code: "invalid_input" });
+  await assert.rejects(fixture.fetch(evil), { code: "invalid_input" });
 });
 
 Deno.test("a newline in a referer: aria2c runs the program it names; the runner drops the header, and nothing runs", async () => {
@@ -194,15 +198,15 @@ Deno.test("a newline in a referer: aria2c runs the program it names; the runner 
   const referer = `http://a.test/\non-download-complete=${program}`;
   const ran = () => Deno.stat(`${dir.path}/ran`).then(() => true, () => false);
   const seen: (string | null)[] = [];
-  await using rig = await startFetchRig((_, request) => {
+  await using fixture = await startFetchFixture((_, request) => {
     seen.push(request.headers.get("referer"));
     return ranged(request, clip.mp4);
   });
-  await naive("aria2c", ["-q", `--referer=${referer}`, `${rig.url}/a.mp4`], { cwd: dir.path });
+  await naive("aria2c", ["-q", `--referer=${referer}`, `${fixture.url}/a.mp4`], { cwd: dir.path });
   assert.equal(await ran(), true, "a stranger's words ran a program");
   await Deno.remove(`${dir.path}/ran`);
   seen.length = 0;
-  await rig.fetch("/a.mp4", { headers: { referer, "x-own": "dropped" } });
+  await fixture.fetch("/a.mp4", { headers: { referer, "x-own": "dropped" } });
   assert.equal(await ran(), false);
   assert.deepEqual(new Set(seen), new Set([null]));
 });
@@ -216,53 +220,57 @@ Deno.test("a torrent content type: aria2c joins what it names; the runner does n
     request.headers.get("range") === "bytes=0-16383"
       ? ranged(request, clip.mp4)
       : new Response(torrent, { headers: { "content-type": "application/x-bittorrent" } });
-  await using rig = await startFetchRig(host);
+  await using fixture = await startFetchFixture(host);
   await using dir = await tempDir();
-  await naive("aria2c", ["-q", "--enable-dht=false", `${rig.url}/a.mp4`], { cwd: dir.path, seconds: 4 });
+  await naive("aria2c", ["-q", "--enable-dht=false", `${fixture.url}/a.mp4`], { cwd: dir.path, seconds: 4 });
   assert.ok(canary.hits() > 0, "the ordinary command line asked the tracker");
   const before = canary.hits();
-  await assert.rejects(rig.fetch("/a.mp4"));
+  await assert.rejects(fixture.fetch("/a.mp4"));
   assert.equal(canary.hits(), before);
 });
 
 Deno.test("another file under the same name: aria2c -c glues both together with exit 0; the runner starts over", async () => {
   await using dir = await tempDir();
   let version = 1;
-  await using rig = await startFetchRig((_, request) =>
+  await using fixture = await startFetchFixture((_, request) =>
     ranged(request, version === 1 ? clip.mp4 : clip.otherMp4, { etag: `"v${version}"` })
   );
   const half = Math.floor(clip.mp4.length / 2 / 16384) * 16384; // aria2 goes on at whole pieces
   const sameBytes = (a: Uint8Array, b: Uint8Array) => a.length === b.length && a.every((byte, i) => byte === b[i]);
   await Deno.writeFile(`${dir.path}/a.mp4`, clip.mp4.subarray(0, half)); // what a download that was broken off left
   version = 2;
-  assert.equal((await naive("aria2c", ["-q", "-c", `${rig.url}/a.mp4`], { cwd: dir.path })).code, 0);
+  assert.equal((await naive("aria2c", ["-q", "-c", `${fixture.url}/a.mp4`], { cwd: dir.path })).code, 0);
   const glued = await Deno.readFile(`${dir.path}/a.mp4`);
   assert.ok(sameBytes(glued.subarray(0, half), clip.mp4.subarray(0, half)), "the head of one");
   assert.ok(sameBytes(glued.subarray(half), clip.otherMp4.subarray(half)), "the tail of the other");
   const id = crypto.randomUUID();
-  await Deno.mkdir(`${rig.dir}/job-${id}`);
-  await Deno.writeFile(`${rig.dir}/job-${id}/media.bin`, clip.mp4.subarray(0, half));
-  const result = await rig.fetch("/a.mp4", { id });
-  await using whole = await startFetchRig((_, request) => ranged(request, clip.otherMp4));
+  await Deno.mkdir(`${fixture.dir}/job-${id}`);
+  await Deno.writeFile(`${fixture.dir}/job-${id}/media.bin`, clip.mp4.subarray(0, half));
+  const result = await fixture.fetch("/a.mp4", { id });
+  await using whole = await startFetchFixture((_, request) => ranged(request, clip.otherMp4));
   assert.equal(result.final.sha256, (await whole.fetch("/a.mp4")).final.sha256);
 });
 
 Deno.test("a segment that stalls for ever: ffmpeg waits for ever; the runner fetches it again and has the video", async () => {
   let stalls = true;
-  await using rig = await startFetchRig((path, request) => {
+  await using fixture = await startFetchFixture((path, request) => {
     if (path !== "/s2.ts" || !stalls) return hlsHost(() => playlistOf(names))(path, request);
     const body = new ReadableStream({ start: (controller) => controller.enqueue(clip.ts[2]!.slice(0, 188)) });
     return new Response(body, { headers: { "content-length": String(clip.ts[2]!.length) } });
   });
   await using dir = await tempDir();
-  const run = await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
-    cwd: dir.path,
-    seconds: 6,
-  });
+  const run = await naive(
+    "ffmpeg",
+    ["-nostdin", "-v", "error", "-i", `${fixture.url}/v.m3u8`, "-c", "copy", "out.mp4"],
+    {
+      cwd: dir.path,
+      seconds: 6,
+    },
+  );
   assert.notEqual(run.code, 0, "it had to be killed");
-  rig.asked.length = 0;
-  const fetching = rig.fetch("/v.m3u8");
-  while (!rig.asked.includes("/s2.ts")) await new Promise((next) => setTimeout(next, 20));
+  fixture.asked.length = 0;
+  const fetching = fixture.fetch("/v.m3u8");
+  while (!fixture.asked.includes("/s2.ts")) await new Promise((next) => setTimeout(next, 20));
   stalls = false;
   assert.ok(Math.abs((await fetching).durationSeconds - 12) < 0.2);
 });
@@ -276,7 +284,7 @@ for (const missing of ["its playlist", "all but its first segment"]) {
       "/video.m3u8",
     ].join("\n");
     const rubbish = crypto.getRandomValues(new Uint8Array(1880));
-    await using rig = await startFetchRig((path) => {
+    await using fixture = await startFetchFixture((path) => {
       if (path === "/v.m3u8") return new Response(master);
       if (path === "/video.m3u8") return new Response(playlistOf(names.map((name) => `/v${name}`)));
       if (path === "/a.m3u8" && missing === "its playlist") return new Response(null, { status: 404 });
@@ -286,7 +294,16 @@ for (const missing of ["its playlist", "all but its first segment"]) {
       return new Response(index === 0 ? clip.audioTs[0]! : rubbish);
     });
     await using dir = await tempDir();
-    const run = await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
+    const run = await naive("ffmpeg", [
+      "-nostdin",
+      "-v",
+      "error",
+      "-i",
+      `${fixture.url}/v.m3u8`,
+      "-c",
+      "copy",
+      "out.mp4",
+    ], {
       cwd: dir.path,
     });
     assert.equal(run.code, 0, run.stderr);
@@ -295,7 +312,7 @@ for (const missing of ["its playlist", "all but its first segment"]) {
     }).output();
     const audio = Number(/^audio,([\d.]+)$/m.exec(new TextDecoder().decode(stdout))?.[1] ?? 0);
     assert.ok(audio < 3, `${audio} s of sound for 12 s of film`);
-    await assert.rejects(rig.fetch("/v.m3u8"), { message: /a\.m3u8 answered 404|of audio/ });
+    await assert.rejects(fixture.fetch("/v.m3u8"), { message: /a\.m3u8 answered 404|of audio/ });
   });
 }
 
@@ -307,27 +324,27 @@ Deno.test("a metalink content type: aria2c fetches what it names; the runner doe
     request.headers.get("range") === "bytes=0-16383"
       ? ranged(request, clip.mp4)
       : new Response(metalink, { headers: { "content-type": "application/metalink4+xml" } });
-  await using rig = await startFetchRig(host);
+  await using fixture = await startFetchFixture(host);
   await using dir = await tempDir();
-  await naive("aria2c", ["-q", `${rig.url}/a.mp4`], { cwd: dir.path });
+  await naive("aria2c", ["-q", `${fixture.url}/a.mp4`], { cwd: dir.path });
   assert.ok(canary.hits() > 0, "the ordinary command line went there");
   const before = canary.hits();
-  await assert.rejects(rig.fetch("/a.mp4"));
+  await assert.rejects(fixture.fetch("/a.mp4"));
   assert.equal(canary.hits(), before);
 });
 
 Deno.test("a master playlist that names itself: ffmpeg asks again and again; the runner → unsupported at once", async () => {
   const self = () => "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n/v.m3u8\n";
   await using dir = await tempDir();
-  await using rig = await startFetchRig(hlsHost(self));
-  await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${rig.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
+  await using fixture = await startFetchFixture(hlsHost(self));
+  await naive("ffmpeg", ["-nostdin", "-v", "error", "-i", `${fixture.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
     cwd: dir.path,
     seconds: 3,
   });
-  assert.ok(rig.asked.length > 20, `${rig.asked.length} requests`);
-  rig.asked.length = 0;
-  await assert.rejects(rig.fetch("/v.m3u8"), { code: "unsupported", message: /master/ });
-  assert.ok(rig.asked.length <= 4);
+  assert.ok(fixture.asked.length > 20, `${fixture.asked.length} requests`);
+  fixture.asked.length = 0;
+  await assert.rejects(fixture.fetch("/v.m3u8"), { code: "unsupported", message: /master/ });
+  assert.ok(fixture.asked.length <= 4);
 });
 
 const REFUSED: readonly [string, string, () => string][] = [
@@ -352,16 +369,16 @@ const REFUSED: readonly [string, string, () => string][] = [
 ];
 for (const [what, code, list] of REFUSED) {
   Deno.test(`a playlist with ${what} → ${code}, no segment fetched`, async () => {
-    await using rig = await startFetchRig(hlsHost(list));
-    await assert.rejects(rig.fetch("/v.m3u8"), { code });
-    assert.deepEqual(rig.asked.filter((path) => path.endsWith(".ts")), []);
+    await using fixture = await startFetchFixture(hlsHost(list));
+    await assert.rejects(fixture.fetch("/v.m3u8"), { code });
+    assert.deepEqual(fixture.asked.filter((path) => path.endsWith(".ts")), []);
   });
 }
 
 Deno.test("U+2028 and quotes in addresses → harmless: fetched or refused, never another line", async () => {
   const odd = names.map((name) => `${name}?a=\u2028#EXTINF:9,\u2029"x`);
-  await using rig = await startFetchRig(hlsHost(() => playlistOf(odd)));
-  const result = await rig.fetch("/v.m3u8");
+  await using fixture = await startFetchFixture(hlsHost(() => playlistOf(odd)));
+  const result = await fixture.fetch("/v.m3u8");
   assert.ok(Math.abs(result.durationSeconds - 12) < 0.2);
 });
 
@@ -369,42 +386,42 @@ Deno.test("a gzip bomb as playlist (8 MB cap after unpacking) → too_large", as
   const bomb = new Blob(["#EXTM3U\n", "#".repeat(60_000_000)]).stream().pipeThrough(new CompressionStream("gzip"));
   const bytes = await new Response(bomb).bytes();
   assert.ok(bytes.length < 200_000);
-  await using rig = await startFetchRig((path) =>
+  await using fixture = await startFetchFixture((path) =>
     path === "/master.m3u8"
       ? new Response("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n/v.m3u8\n")
       : new Response(bytes, { headers: { "content-encoding": "gzip" } })
   );
-  await assert.rejects(rig.fetch("/master.m3u8"), { code: "too_large" });
+  await assert.rejects(fixture.fetch("/master.m3u8"), { code: "too_large" });
 });
 
 Deno.test("an endless body, and a Content-Length that lies → too_large by the job's quota", async () => {
   const endless = () =>
     new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(65536).fill(0x47)) }));
-  await using rig = await startFetchRig((path, request) => {
+  await using fixture = await startFetchFixture((path, request) => {
     if (request.headers.get("range") === "bytes=0-16383") return ranged(request, clip.mp4);
     return path === "/a.mp4" ? endless() : hlsHost(() => playlistOf(names))(path, request);
   });
-  await assert.rejects(rig.fetch("/a.mp4", { maxBytes: 20_000_000 }), { code: "too_large" });
-  await using big = await startFetchRig((_, request) => ranged(request, clip.mp4));
+  await assert.rejects(fixture.fetch("/a.mp4", { maxBytes: 20_000_000 }), { code: "too_large" });
+  await using big = await startFetchFixture((_, request) => ranged(request, clip.mp4));
   await assert.rejects(big.fetch("/a.mp4", { maxBytes: 1_000_000 }), { code: "too_large" });
 });
 
 Deno.test("no room on the disk → disk_full before a byte of the video is fetched", async () => {
-  await using rig = await startFetchRig((_, request) => ranged(request, clip.mp4));
-  await assert.rejects(rig.fetch("/a.mp4", { freeBytes: 260 * 1024 * 1024 }), { code: "disk_full" });
-  assert.equal(rig.asked.length, 0);
+  await using fixture = await startFetchFixture((_, request) => ranged(request, clip.mp4));
+  await assert.rejects(fixture.fetch("/a.mp4", { freeBytes: 260 * 1024 * 1024 }), { code: "disk_full" });
+  assert.equal(fixture.asked.length, 0);
 });
 
 Deno.test("room for the first bytes and not for the file that the look finds → disk_full", async () => {
-  await using rig = await startFetchRig((_, request) => {
+  await using fixture = await startFetchFixture((_, request) => {
     const answer = ranged(request, clip.mp4);
     answer.headers.set("content-range", "bytes 0-16383/900000000");
     return answer;
   });
   const freeBytes = (256 + 100) * 1024 * 1024;
-  await assert.rejects(rig.fetch("/a.mp4", { freeBytes }), { code: "disk_full" });
-  await assert.rejects(rig.fetch("/a.mkv", { freeBytes, kind: "mkv" }), { code: "disk_full" });
-  assert.equal(rig.asked.filter((path) => path === "/a.mkv").length, 1, "of another kind than mp4, only the look");
+  await assert.rejects(fixture.fetch("/a.mp4", { freeBytes }), { code: "disk_full" });
+  await assert.rejects(fixture.fetch("/a.mkv", { freeBytes, kind: "mkv" }), { code: "disk_full" });
+  assert.equal(fixture.asked.filter((path) => path === "/a.mkv").length, 1, "of another kind than mp4, only the look");
 });
 
 Deno.test("a public name with a private address, and one that changes its mind → the private host is never dialled", async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readClip } from "../../dev/emulators/origin/clip.ts";
-import { type FetchRig, ranged, slowly, startFetchRig } from "../../dev/testing/fetch_fixture.ts";
+import { type FetchFixture, ranged, slowly, startFetchFixture } from "../../dev/testing/fetch_fixture.ts";
 import { completedSpans } from "../download/aria2_control.ts";
 import { sampleSpans } from "../download/samples.ts";
 
@@ -28,22 +28,22 @@ async function sha256(path: string): Promise<string> {
 
 /** What a download of these bytes ends as. */
 async function archived(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  await using rig = await startFetchRig((_, request) => ranged(request, bytes, { etag: '"1"' }));
-  return (await rig.fetch("/a.mp4")).final.sha256;
+  await using fixture = await startFetchFixture((_, request) => ranged(request, bytes, { etag: '"1"' }));
+  return (await fixture.fetch("/a.mp4")).final.sha256;
 }
 
-async function breakOff(rig: FetchRig, id: string): Promise<void> {
+async function breakOff(fixture: FetchFixture, id: string): Promise<void> {
   const cut = new AbortController();
   const onProgress = (done: number) => done > 2_500_000 && cut.abort();
-  await assert.rejects(rig.fetch("/a.mp4", { id, signal: cut.signal, onProgress }));
-  assert.ok((await Deno.stat(`${rig.dir}/job-${id}/media.bin`)).size > 0, "something is left to go on with");
+  await assert.rejects(fixture.fetch("/a.mp4", { id, signal: cut.signal, onProgress }));
+  assert.ok((await Deno.stat(`${fixture.dir}/job-${id}/media.bin`)).size > 0, "something is left to go on with");
 }
 
 for (const [what, headers] of [["", {}], [", Last-Modified", { "last-modified": "Sat, 01 Nov 2025 00:00:00 GMT" }]]) {
   Deno.test(`MP4, another ETag each time${what} → downloaded once, whole`, async () => {
     const { state, host } = rotatingHost(headers as Record<string, string>);
-    await using rig = await startFetchRig(host);
-    const { final } = await rig.fetch("/a.mp4");
+    await using fixture = await startFetchFixture(host);
+    const { final } = await fixture.fetch("/a.mp4");
     assert.equal(final.sha256, await archived(clip.mp4));
     assert.equal(state.downloads, 1);
   });
@@ -51,59 +51,59 @@ for (const [what, headers] of [["", {}], [", Last-Modified", { "last-modified": 
 
 Deno.test("MP4, another ETag each time, broken off → resumed, whole", async () => {
   const { state, host } = rotatingHost();
-  await using rig = await startFetchRig(host);
+  await using fixture = await startFetchFixture(host);
   const id = crypto.randomUUID();
   state.slow = true;
-  await breakOff(rig, id);
+  await breakOff(fixture, id);
   state.slow = false;
-  const { final } = await rig.fetch("/a.mp4", { id });
-  assert.equal(rig.resumed.length, 1);
+  const { final } = await fixture.fetch("/a.mp4", { id });
+  assert.equal(fixture.resumed.length, 1);
   assert.equal(final.sha256, await archived(clip.mp4));
   assert.equal(await sha256(final.path), final.sha256);
 });
 
 Deno.test("MP4, another ETag each time, another file meanwhile → started over", async () => {
   const { state, host } = rotatingHost({ "last-modified": "Sat, 01 Nov 2025 00:00:00 GMT" });
-  await using rig = await startFetchRig(host);
+  await using fixture = await startFetchFixture(host);
   const id = crypto.randomUUID();
   state.slow = true;
-  await breakOff(rig, id);
+  await breakOff(fixture, id);
   Object.assign(state, { slow: false, bytes: clip.otherMp4 });
-  const { final } = await rig.fetch("/a.mp4", { id });
-  assert.equal(rig.resumed.length, 0);
+  const { final } = await fixture.fetch("/a.mp4", { id });
+  assert.equal(fixture.resumed.length, 0);
   assert.equal(final.sha256, await archived(clip.otherMp4));
 });
 
 Deno.test("MP4 without ETag, another file of its size meanwhile → started over", async () => {
   let [bytes, slow] = [clip.mp4, true];
-  await using rig = await startFetchRig((_, request) => {
+  await using fixture = await startFetchFixture((_, request) => {
     const answer = ranged(request, bytes);
     return slow && request.headers.get("range") !== LOOK ? slowly(answer) : answer;
   });
   const id = crypto.randomUUID();
-  await breakOff(rig, id);
+  await breakOff(fixture, id);
   [bytes, slow] = [clip.otherMp4, false];
-  assert.equal((await rig.fetch("/a.mp4", { id })).final.sha256, await archived(clip.otherMp4));
-  assert.equal(rig.resumed.length, 0);
+  assert.equal((await fixture.fetch("/a.mp4", { id })).final.sha256, await archived(clip.otherMp4));
+  assert.equal(fixture.resumed.length, 0);
 });
 
 Deno.test("MP4 that changes once it was downloaded, another ETag → the new one, whole", async () => {
   const { state, host } = rotatingHost();
   let looks = 0;
-  await using rig = await startFetchRig((path, request) => {
+  await using fixture = await startFetchFixture((path, request) => {
     if (request.headers.get("range") === LOOK && ++looks === 2) state.bytes = clip.otherMp4;
     return host(path, request);
   });
-  assert.equal((await rig.fetch("/a.mp4")).final.sha256, await archived(clip.otherMp4));
+  assert.equal((await fixture.fetch("/a.mp4")).final.sha256, await archived(clip.otherMp4));
   assert.equal(state.downloads, 2);
 });
 
 Deno.test("MP4 of a host without ranges, another ETag each time → whole", async () => {
   let count = 0;
-  await using rig = await startFetchRig(() =>
+  await using fixture = await startFetchFixture(() =>
     new Response(clip.mp4, { headers: { etag: `"${count++}"`, "content-length": `${clip.mp4.length}` } })
   );
-  assert.equal((await rig.fetch("/a.mp4")).final.sha256, await archived(clip.mp4));
+  assert.equal((await fixture.fetch("/a.mp4")).final.sha256, await archived(clip.mp4));
 });
 
 Deno.test("sampleSpans: both ends of what is kept, and between them", () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { type Bytes, playlistOf, readClip } from "../../dev/emulators/origin/clip.ts";
-import { type Host, ranged, slowly, startFetchRig } from "../../dev/testing/fetch_fixture.ts";
+import { type Host, ranged, slowly, startFetchFixture } from "../../dev/testing/fetch_fixture.ts";
 import type { FetchedSource } from "./source_tools.ts";
 
 const clip = await readClip();
@@ -27,15 +27,15 @@ async function assertWhole(result: FetchedSource): Promise<void> {
 }
 
 Deno.test("one segment answers 404 for good → the job fails and names the segment", async () => {
-  await using rig = await startFetchRig(
+  await using fixture = await startFetchFixture(
     hlsHost(clip.ts, (path) => path === "/s3.ts" ? new Response(null, { status: 404 }) : pass()),
   );
-  await assert.rejects(rig.fetch("/v.m3u8"), { code: "source_expired", message: /segment 4 of video/ });
+  await assert.rejects(fixture.fetch("/v.m3u8"), { code: "source_expired", message: /segment 4 of video/ });
 });
 
 Deno.test("a segment cut by the connection, then whole → retried, the video is whole", async () => {
   let first = true;
-  await using rig = await startFetchRig(hlsHost(clip.ts, (path) => {
+  await using fixture = await startFetchFixture(hlsHost(clip.ts, (path) => {
     if (path !== "/s2.ts" || !first) return pass();
     first = false;
     const half = clip.ts[2]!.slice(0, clip.ts[2]!.length / 2);
@@ -47,35 +47,37 @@ Deno.test("a segment cut by the connection, then whole → retried, the video is
     });
     return new Response(body, { headers: { "content-length": String(clip.ts[2]!.length) } });
   }));
-  await assertWhole(await rig.fetch("/v.m3u8"));
+  await assertWhole(await fixture.fetch("/v.m3u8"));
 });
 
 Deno.test("a segment halved with a matching Content-Length, every time → never accepted", async () => {
   const half = clip.ts[2]!.slice(0, Math.floor(clip.ts[2]!.length / 2 / 188) * 188);
-  await using rig = await startFetchRig(hlsHost(clip.ts, (path) => path === "/s2.ts" ? new Response(half) : pass()));
-  await assert.rejects(rig.fetch("/v.m3u8"), { code: "unsupported", message: /segment 3.*covers/ });
+  await using fixture = await startFetchFixture(
+    hlsHost(clip.ts, (path) => path === "/s2.ts" ? new Response(half) : pass()),
+  );
+  await assert.rejects(fixture.fetch("/v.m3u8"), { code: "unsupported", message: /segment 3.*covers/ });
 });
 
 Deno.test("503 first, everywhere → fine", async () => {
   const seen = new Set<string>();
-  await using rig = await startFetchRig(hlsHost(clip.ts, (path) => {
+  await using fixture = await startFetchFixture(hlsHost(clip.ts, (path) => {
     if (!path.startsWith("/s") || seen.has(path)) return pass();
     seen.add(path);
     return new Response(null, { status: 503 });
   }));
-  await assertWhole(await rig.fetch("/v.m3u8"));
+  await assertWhole(await fixture.fetch("/v.m3u8"));
 });
 
 Deno.test("one segment stalls after its first bytes → cut off and fetched again", async () => {
   let stalled = false;
-  await using rig = await startFetchRig(hlsHost(clip.ts, (path) => {
+  await using fixture = await startFetchFixture(hlsHost(clip.ts, (path) => {
     if (path !== "/s4.ts" || stalled) return pass();
     stalled = true;
     const body = new ReadableStream({ start: (controller) => controller.enqueue(clip.ts[4]!.slice(0, 188)) });
     return new Response(body, { headers: { "content-length": String(clip.ts[4]!.length) } });
   }));
-  await assertWhole(await rig.fetch("/v.m3u8"));
-  assert.equal(rig.asked.filter((path) => path === "/s4.ts").length, 2);
+  await assertWhole(await fixture.fetch("/v.m3u8"));
+  assert.equal(fixture.asked.filter((path) => path === "/s4.ts").length, 2);
 });
 
 Deno.test("segments disguised as PNG → the archive is the same, byte for byte", async () => {
@@ -83,9 +85,9 @@ Deno.test("segments disguised as PNG → the archive is the same, byte for byte"
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000049454e44ae426082",
   );
   const disguised = clip.ts.map((bytes) => new Uint8Array([...png, ...bytes]));
-  await using plain = await startFetchRig(hlsHost(clip.ts));
-  await using rig = await startFetchRig(hlsHost(disguised));
-  assert.equal((await rig.fetch("/v.m3u8")).final.sha256, (await plain.fetch("/v.m3u8")).final.sha256);
+  await using plain = await startFetchFixture(hlsHost(clip.ts));
+  await using fixture = await startFetchFixture(hlsHost(disguised));
+  assert.equal((await fixture.fetch("/v.m3u8")).final.sha256, (await plain.fetch("/v.m3u8")).final.sha256);
 });
 
 /** Answers `status` to whoever comes while `bears` segments are on their way; counts what it saw. */
@@ -109,8 +111,8 @@ function busyHost(bears: number, status: number) {
 for (const status of [429, 503]) {
   Deno.test(`a host that bears four connections and answers ${status} to more → completes with fewer`, async () => {
     const { host, seen } = busyHost(4, status);
-    await using rig = await startFetchRig(host);
-    await assertWhole(await rig.fetch("/v.m3u8"));
+    await using fixture = await startFetchFixture(host);
+    await assertWhole(await fixture.fetch("/v.m3u8"));
     assert.ok(seen.refused > 0);
   });
 }
@@ -118,8 +120,8 @@ for (const status of [429, 503]) {
 for (const status of [429, 403]) {
   Deno.test(`a host that answers ${status} to the connections that are added on the way → completes with those of the start`, async () => {
     const { host, seen } = busyHost(2, status);
-    await using rig = await startFetchRig(host);
-    await assertWhole(await rig.fetch("/v.m3u8", { hlsConnections: 4 }));
+    await using fixture = await startFetchFixture(host);
+    await assertWhole(await fixture.fetch("/v.m3u8", { hlsConnections: 4 }));
     assert.ok(seen.refused > 0);
   });
 }
@@ -127,11 +129,11 @@ for (const status of [429, 403]) {
 Deno.test("a host that bears many connections → half of what is allowed at first, then all of it, never more", async () => {
   const { host, seen } = busyHost(100, 429);
   const asked: number[] = [];
-  await using rig = await startFetchRig((path, request) => {
+  await using fixture = await startFetchFixture((path, request) => {
     if (path.startsWith("/s")) asked.push(seen.most);
     return host(path, request);
   });
-  await assertWhole(await rig.fetch("/v.m3u8", { hlsConnections: 4 }));
+  await assertWhole(await fixture.fetch("/v.m3u8", { hlsConnections: 4 }));
   assert.equal(asked[2], 2, "the third is asked for after two were open");
   assert.equal(seen.most, 4);
 });
@@ -139,9 +141,9 @@ Deno.test("a host that bears many connections → half of what is allowed at fir
 Deno.test("the token runs out on the way → resolved again, the download goes on by position", async () => {
   let token = 1;
   const served: string[] = [];
-  await using rig = await startFetchRig((path) => {
+  await using fixture = await startFetchFixture((path) => {
     if (path === "/embed") {
-      return new Response(`<script>setup({ file: "/t${token}/v.m3u8" })</script>`.replace("/t", `${rig.url}/t`), {
+      return new Response(`<script>setup({ file: "/t${token}/v.m3u8" })</script>`.replace("/t", `${fixture.url}/t`), {
         headers: { "content-type": "text/html" },
       });
     }
@@ -155,9 +157,9 @@ Deno.test("the token runs out on the way → resolved again, the download goes o
     if (token === 1) served.push(`/t2/${name}`);
     return new Response(clip.ts[names.indexOf(`/${name}`)]!);
   });
-  await assertWhole(await rig.fetch(`${rig.url}/t1/v.m3u8`, { embedUrl: `${rig.url}/embed` }));
+  await assertWhole(await fixture.fetch(`${fixture.url}/t1/v.m3u8`, { embedUrl: `${fixture.url}/embed` }));
   assert.equal(served.length, 3);
-  assert.ok(!rig.asked.some((path) => served.includes(path)), "what was there is not fetched twice");
+  assert.ok(!fixture.asked.some((path) => served.includes(path)), "what was there is not fetched twice");
 });
 
 for (
@@ -170,9 +172,9 @@ for (
   Deno.test(`fragmented MP4 whose token runs out, then there again ${by} → ${expected ? "refused" : "whole"}`, async () => {
     let token = 1;
     const gotInit = Promise.withResolvers<void>();
-    await using rig = await startFetchRig(async (path) => {
+    await using fixture = await startFetchFixture(async (path) => {
       if (path === "/embed") {
-        return new Response(`<script>setup({ file: "${rig.url}/t${token}/v.m3u8" })</script>`, {
+        return new Response(`<script>setup({ file: "${fixture.url}/t${token}/v.m3u8" })</script>`, {
           headers: { "content-type": "text/html" },
         });
       }
@@ -194,7 +196,7 @@ for (
       }
       return new Response(clip.m4s[Number(name[0])]!);
     });
-    const running = rig.fetch(`${rig.url}/t1/v.m3u8`, { embedUrl: `${rig.url}/embed` });
+    const running = fixture.fetch(`${fixture.url}/t1/v.m3u8`, { embedUrl: `${fixture.url}/embed` });
     if (expected === null) return await assertWhole(await running);
     await assert.rejects(running, { code: "source_expired", message: expected });
   });
@@ -221,12 +223,12 @@ Deno.test("AES-128 with the sequence number as IV, and byte ranges of one file �
     lines.push("#EXTINF:2,", `#EXT-X-BYTERANGE:${bytes.length}@${at}`, "/all.ts");
     at += bytes.length;
   }
-  await using rig = await startFetchRig((path, request) => {
+  await using fixture = await startFetchFixture((path, request) => {
     if (path === "/v.m3u8") return new Response([...lines, "#EXT-X-ENDLIST"].join("\n"));
     if (path === "/key") return new Response(key);
     return ranged(request, whole);
   });
-  await assertWhole(await rig.fetch("/v.m3u8"));
+  await assertWhole(await fixture.fetch("/v.m3u8"));
 });
 
 Deno.test("fragmented MP4 with two init sections → both halves arrive", async () => {
@@ -237,19 +239,19 @@ Deno.test("fragmented MP4 with two init sections → both halves arrive", async 
     ...[3, 4, 5].flatMap((i) => ["#EXTINF:2,", `/m${i}.m4s`]),
     "#EXT-X-ENDLIST",
   ].join("\n");
-  await using rig = await startFetchRig((path) => {
+  await using fixture = await startFetchFixture((path) => {
     if (path === "/v.m3u8") return new Response(list);
     if (path.startsWith("/init")) return new Response(clip.init);
     return new Response(clip.m4s[Number(path[2])]!);
   });
-  await assertWhole(await rig.fetch("/v.m3u8"));
+  await assertWhole(await fixture.fetch("/v.m3u8"));
 });
 
 Deno.test("MPEG-TS, fragmented MP4: muxed while it is downloaded → the last segment may wait for the first to be in the output", async () => {
   const id = crypto.randomUUID();
   const muxing = async () => {
     for (let i = 0; i < 400; i++) {
-      const info = await Deno.stat(`${rig.dir}/job-${id}/muxed.mp4`).catch(() => null);
+      const info = await Deno.stat(`${fixture.dir}/job-${id}/muxed.mp4`).catch(() => null);
       if (info !== null && info.size > 0) return;
       await new Promise((done) => setTimeout(done, 10));
     }
@@ -258,7 +260,7 @@ Deno.test("MPEG-TS, fragmented MP4: muxed while it is downloaded → the last se
   const shapes = { ts: { parts: clip.ts, head: [] }, m4s: { parts: clip.m4s, head: ['#EXT-X-MAP:URI="/init.mp4"'] } };
   let shape: keyof typeof shapes = "ts";
   let early: Promise<void> | undefined;
-  await using rig = await startFetchRig(async (path) => {
+  await using fixture = await startFetchFixture(async (path) => {
     const { parts, head } = shapes[shape];
     if (path === "/v.m3u8") return new Response(playlistOf(parts.map((_, i) => `/${i}.${shape}`), { head }));
     if (path === "/init.mp4") return new Response(clip.init);
@@ -267,9 +269,9 @@ Deno.test("MPEG-TS, fragmented MP4: muxed while it is downloaded → the last se
     return new Response(parts[index]!);
   });
   for (shape of ["ts", "m4s"] as const) {
-    await assertWhole(await rig.fetch("/v.m3u8", { id }));
+    await assertWhole(await fixture.fetch("/v.m3u8", { id }));
     await early;
-    await Deno.remove(`${rig.dir}/job-${id}`, { recursive: true });
+    await Deno.remove(`${fixture.dir}/job-${id}`, { recursive: true });
   }
 });
 
@@ -287,21 +289,21 @@ Deno.test("a separate audio rendition → one file with both tracks; unreadable 
     const index = Number(/s(\d)\.ts$/.exec(path)![1]);
     return new Response(path.startsWith("/v/") ? clip.videoTs[index]! : audio(index));
   };
-  await using good = await startFetchRig(host((i) => clip.audioTs[i]!));
+  await using good = await startFetchFixture(host((i) => clip.audioTs[i]!));
   const result = await good.fetch("/v.m3u8");
   await assertWhole(result);
   assert.deepEqual(await tracksOf(result.final.path), ["video:und", "audio:deu"]);
-  await using bad = await startFetchRig(host(() => crypto.getRandomValues(new Uint8Array(1880))));
+  await using bad = await startFetchFixture(host(() => crypto.getRandomValues(new Uint8Array(1880))));
   await assert.rejects(bad.fetch("/v.m3u8"), { code: "unsupported", message: /audio/ });
 });
 
 Deno.test("MP4: moov at the end → moved in front; Range ignored → single stream, whole", async () => {
-  await using rig = await startFetchRig((_, request) =>
+  await using fixture = await startFetchFixture((_, request) =>
     new Response(request.method === "HEAD" ? null : clip.mp4, {
       headers: { "content-length": String(clip.mp4.length) },
     })
   );
-  const result = await rig.fetch("/a.mp4");
+  const result = await fixture.fetch("/a.mp4");
   await assertWhole(result);
   const text = new TextDecoder("latin1").decode(await Deno.readFile(result.final.path));
   assert.ok(text.indexOf("moov") < text.indexOf("mdat"));
@@ -310,26 +312,26 @@ Deno.test("MP4: moov at the end → moved in front; Range ignored → single str
 Deno.test("MP4 changed on the host between two runs (other ETag) → started over, never two files in one", async () => {
   let version = 1;
   const cut = new AbortController();
-  await using rig = await startFetchRig((_, request) => {
+  await using fixture = await startFetchFixture((_, request) => {
     const bytes = version === 1 ? clip.mp4 : clip.otherMp4;
     const answer = ranged(request, bytes, { etag: `"v${version}"` });
     return version === 1 && request.headers.get("range") !== "bytes=0-16383" ? slowly(answer) : answer;
   });
   const id = crypto.randomUUID();
   await assert.rejects(
-    rig.fetch("/a.mp4", { id, signal: cut.signal, onProgress: (done) => done > 100_000 && cut.abort() }),
+    fixture.fetch("/a.mp4", { id, signal: cut.signal, onProgress: (done) => done > 100_000 && cut.abort() }),
   );
-  const left = await Deno.stat(`${rig.dir}/job-${id}/media.bin`);
+  const left = await Deno.stat(`${fixture.dir}/job-${id}/media.bin`);
   assert.ok(left.size > 0, "the first run left something to resume");
   version = 2;
-  const result = await rig.fetch("/a.mp4", { id });
-  assert.equal(rig.resumed.length, 0);
+  const result = await fixture.fetch("/a.mp4", { id });
+  assert.equal(fixture.resumed.length, 0);
   assert.equal(await videoWidth(result.final.path), 320);
 });
 
 Deno.test("MP4 broken off, same ETag → resumed; control file lost, cut short or overwritten → started over", async () => {
   let slow = true;
-  await using rig = await startFetchRig((_, request) => {
+  await using fixture = await startFetchFixture((_, request) => {
     const answer = ranged(request, clip.mp4, { etag: '"same"' });
     return slow && request.headers.get("range") !== "bytes=0-16383" ? slowly(answer) : answer;
   });
@@ -345,15 +347,15 @@ Deno.test("MP4 broken off, same ETag → resumed; control file lost, cut short o
     const id = crypto.randomUUID();
     const cut = new AbortController();
     await assert.rejects(
-      rig.fetch("/a.mp4", { id, signal: cut.signal, onProgress: (done) => done > 100_000 && cut.abort() }),
+      fixture.fetch("/a.mp4", { id, signal: cut.signal, onProgress: (done) => done > 100_000 && cut.abort() }),
     );
-    await damage(`${rig.dir}/job-${id}/media.bin.aria2`);
+    await damage(`${fixture.dir}/job-${id}/media.bin.aria2`);
     slow = false;
-    const before = rig.asked.length;
-    await assertWhole(await rig.fetch("/a.mp4", { id }));
-    assert.ok(rig.asked.length > before, what);
+    const before = fixture.asked.length;
+    await assertWhole(await fixture.fetch("/a.mp4", { id }));
+    assert.ok(fixture.asked.length > before, what);
     if (what === "none" || what === "lost") {
-      assert.equal(rig.resumed.filter((resumed) => resumed.from === "aria2").length, 1, what);
+      assert.equal(fixture.resumed.filter((resumed) => resumed.from === "aria2").length, 1, what);
     }
   }
 });
@@ -361,7 +363,7 @@ Deno.test("MP4 broken off, same ETag → resumed; control file lost, cut short o
 Deno.test("HLS broken off → the segments on disk are not fetched again", async () => {
   const cut = new AbortController();
   let slow = true;
-  await using rig = await startFetchRig(hlsHost(clip.ts, async (path) => {
+  await using fixture = await startFetchFixture(hlsHost(clip.ts, async (path) => {
     if (slow && path > "/s2.ts" && path.startsWith("/s")) {
       await new Promise((done) => setTimeout(done, 60_000, cut.signal.addEventListener("abort", done)));
     }
@@ -369,14 +371,14 @@ Deno.test("HLS broken off → the segments on disk are not fetched again", async
   }));
   const id = crypto.randomUUID();
   await assert.rejects(
-    rig.fetch("/v.m3u8", { id, signal: cut.signal, onProgress: (done) => done > 200_000 && cut.abort() }),
+    fixture.fetch("/v.m3u8", { id, signal: cut.signal, onProgress: (done) => done > 200_000 && cut.abort() }),
   );
   slow = false;
-  const before = rig.asked.length;
-  await assertWhole(await rig.fetch("/v.m3u8", { id }));
-  const again = rig.asked.slice(before).filter((path) => path.startsWith("/s"));
+  const before = fixture.asked.length;
+  await assertWhole(await fixture.fetch("/v.m3u8", { id }));
+  const again = fixture.asked.slice(before).filter((path) => path.startsWith("/s"));
   assert.ok(again.length > 0 && again.length < names.length, `${again}`);
-  assert.equal(rig.resumed.length, 1);
+  assert.equal(fixture.resumed.length, 1);
 });
 
 Deno.test("MP4 from a host that bears one connection → fewer connections, whole", async () => {
@@ -386,7 +388,7 @@ Deno.test("MP4 from a host that bears one connection → fewer connections, whol
   big.set(clip.mp4);
   new DataView(big.buffer).setUint32(clip.mp4.length, 8 + 6_000_000);
   big.set(new TextEncoder().encode("free"), clip.mp4.length + 4);
-  await using rig = await startFetchRig(async (_, request) => {
+  await using fixture = await startFetchFixture(async (_, request) => {
     if (request.headers.get("range") === "bytes=0-16383") return ranged(request, big, { etag: '"1"' });
     if (open >= 1) {
       refused++;
@@ -397,42 +399,42 @@ Deno.test("MP4 from a host that bears one connection → fewer connections, whol
     open--;
     return ranged(request, big, { etag: '"1"' });
   });
-  await assertWhole(await rig.fetch("/a.mp4"));
+  await assertWhole(await fixture.fetch("/a.mp4"));
   assert.ok(refused > 0);
 });
 
 Deno.test("MP4: begins while it is looked at → the look may wait for it", async () => {
   const begun = Promise.withResolvers<void>();
-  await using rig = await startFetchRig(async (_, request) => {
+  await using fixture = await startFetchFixture(async (_, request) => {
     if (request.headers.get("range") === "bytes=0-16383") await begun.promise;
     else begun.resolve();
     return ranged(request, clip.mp4, { etag: '"1"' });
   });
-  await assertWhole(await rig.fetch("/a.mp4"));
-  assert.equal(rig.resumed.length, 0);
+  await assertWhole(await fixture.fetch("/a.mp4"));
+  assert.equal(fixture.resumed.length, 0);
 });
 
 Deno.test("an address that is called MP4 and is a page, or a playlist → nothing of what came meanwhile is left, or used", async () => {
   const id = crypto.randomUUID();
   const began = Promise.withResolvers<void>();
   let page = true;
-  await using rig = await startFetchRig(async (path, request) => {
+  await using fixture = await startFetchFixture(async (path, request) => {
     if (path !== "/a.mp4") return hlsHost(clip.ts)(path, request);
     if (request.headers.get("range") === "bytes=0-16383") await began.promise;
     else setTimeout(began.resolve, 100); // so that it is on disk
     return new Response(page ? "<!doctype html><title>no</title>" : playlistOf(names));
   });
-  await assert.rejects(rig.fetch("/a.mp4", { id }), { code: "unsupported" });
-  const left = (await Array.fromAsync(Deno.readDir(`${rig.dir}/job-${id}`))).map(({ name }) => name).sort();
+  await assert.rejects(fixture.fetch("/a.mp4", { id }), { code: "unsupported" });
+  const left = (await Array.fromAsync(Deno.readDir(`${fixture.dir}/job-${id}`))).map(({ name }) => name).sort();
   assert.deepEqual(left, ["lock", "state.json"]);
   page = false;
-  await assertWhole(await rig.fetch("/a.mp4", { id }));
+  await assertWhole(await fixture.fetch("/a.mp4", { id }));
 });
 
 Deno.test("MP4 from a host that bears one connection and counts the look → looked at again alone, whole", async () => {
   let open = 0;
   let refusedLooks = 0;
-  await using rig = await startFetchRig(async (_, request) => {
+  await using fixture = await startFetchFixture(async (_, request) => {
     const look = request.headers.get("range") === "bytes=0-16383";
     if (look && refusedLooks === 0) { while (open === 0) await new Promise((done) => setTimeout(done, 5)); }
     if (open >= 1) {
@@ -444,14 +446,14 @@ Deno.test("MP4 from a host that bears one connection and counts the look → loo
     open--;
     return ranged(request, clip.mp4, { etag: '"1"' });
   });
-  await assertWhole(await rig.fetch("/a.mp4"));
+  await assertWhole(await fixture.fetch("/a.mp4"));
   assert.ok(refusedLooks > 0);
 });
 
 Deno.test("MP4 that the host changes while it is downloaded → what came is thrown away, the new one is whole", async () => {
   let etag = '"1"';
   let downloads = 0;
-  await using rig = await startFetchRig((_, request) => {
+  await using fixture = await startFetchFixture((_, request) => {
     const bytes = etag === '"1"' ? clip.mp4 : clip.otherMp4;
     const answer = ranged(request, bytes, { etag });
     if (request.headers.get("range") === "bytes=0-16383") return answer;
@@ -459,15 +461,15 @@ Deno.test("MP4 that the host changes while it is downloaded → what came is thr
     if (downloads === 1) etag = '"2"'; // after the first answer of the download
     return answer;
   });
-  assert.equal(await videoWidth((await rig.fetch("/a.mp4")).final.path), 320);
+  assert.equal(await videoWidth((await fixture.fetch("/a.mp4")).final.path), 320);
   assert.ok(downloads >= 2);
 });
 
 Deno.test("MP4 whose address runs out on the way → resolved again at its page, whole", async () => {
   let token = 1;
-  await using rig = await startFetchRig((path, request) => {
+  await using fixture = await startFetchFixture((path, request) => {
     if (path === "/embed") {
-      const page = `<script>setup({ file: "${rig.url}/t${token}/a.mp4" })</script>`;
+      const page = `<script>setup({ file: "${fixture.url}/t${token}/a.mp4" })</script>`;
       return new Response(page, { headers: { "content-type": "text/html" } });
     }
     if (path !== `/t${token}/a.mp4`) return new Response(null, { status: 403 });
@@ -477,16 +479,16 @@ Deno.test("MP4 whose address runs out on the way → resolved again at its page,
     }
     return ranged(request, clip.mp4, { etag: '"1"' });
   });
-  await assertWhole(await rig.fetch(`${rig.url}/t1/a.mp4`, { embedUrl: `${rig.url}/embed` }));
-  assert.ok(rig.asked.includes("/t2/a.mp4"));
+  await assertWhole(await fixture.fetch(`${fixture.url}/t1/a.mp4`, { embedUrl: `${fixture.url}/embed` }));
+  assert.ok(fixture.asked.includes("/t2/a.mp4"));
 });
 
 Deno.test("MP4 whose address runs out with its last byte → asked for at its page whether it changed, not downloaded again", async () => {
   let token = 1;
   let downloads = 0;
-  await using rig = await startFetchRig((path, request) => {
+  await using fixture = await startFetchFixture((path, request) => {
     if (path === "/embed") {
-      const page = `<script>setup({ file: "${rig.url}/t${token}/a.mp4" })</script>`;
+      const page = `<script>setup({ file: "${fixture.url}/t${token}/a.mp4" })</script>`;
       return new Response(page, { headers: { "content-type": "text/html" } });
     }
     if (path !== `/t${token}/a.mp4`) return new Response(null, { status: 403 });
@@ -500,7 +502,7 @@ Deno.test("MP4 whose address runs out with its last byte → asked for at its pa
     });
   });
   const looked = Promise.withResolvers<void>();
-  await assertWhole(await rig.fetch(`${rig.url}/t1/a.mp4`, { embedUrl: `${rig.url}/embed` }));
+  await assertWhole(await fixture.fetch(`${fixture.url}/t1/a.mp4`, { embedUrl: `${fixture.url}/embed` }));
   assert.equal(downloads, 1);
 });
 
@@ -508,7 +510,7 @@ Deno.test("MP4 that turns out too large for the disk → what came meanwhile, wh
   const id = crypto.randomUUID();
   const began = Promise.withResolvers<void>();
   const size = 100_000_000;
-  await using rig = await startFetchRig(async (_, request) => {
+  await using fixture = await startFetchFixture(async (_, request) => {
     if (request.headers.get("range") === "bytes=0-16383") {
       await began.promise;
       const headers = { "content-range": `bytes 0-16383/${size}`, etag: '"1"' };
@@ -518,25 +520,25 @@ Deno.test("MP4 that turns out too large for the disk → what came meanwhile, wh
     const body = new ReadableStream({ start: (controller) => controller.enqueue(clip.mp4.slice(0, 20_000)) });
     return new Response(body, { headers: { "content-length": String(size), etag: '"1"' } });
   });
-  await assert.rejects(rig.fetch("/a.mp4", { id, freeBytes: 400 * 1024 * 1024 }), { code: "disk_full" });
-  const left = (await Array.fromAsync(Deno.readDir(`${rig.dir}/job-${id}`))).map(({ name }) => name).sort();
+  await assert.rejects(fixture.fetch("/a.mp4", { id, freeBytes: 400 * 1024 * 1024 }), { code: "disk_full" });
+  const left = (await Array.fromAsync(Deno.readDir(`${fixture.dir}/job-${id}`))).map(({ name }) => name).sort();
   assert.deepEqual(left, ["lock", "state.json"]);
 });
 
 Deno.test("MP4: an aria2c that answers no more → a stop ends the job all the same", async () => {
   const stop = new AbortController();
-  await using rig = await startFetchRig((_, request) => {
+  await using fixture = await startFetchFixture((_, request) => {
     if (request.headers.get("range") === "bytes=0-16383") return ranged(request, clip.mp4, { etag: '"1"' });
     const body = new ReadableStream({ start: (controller) => controller.enqueue(clip.mp4.slice(0, 20_000)) });
     return new Response(body, { headers: { "content-length": String(clip.mp4.length), etag: '"1"' } });
   });
   let stopped = false;
-  const fetching = rig.fetch("/a.mp4", {
+  const fetching = fixture.fetch("/a.mp4", {
     signal: stop.signal,
     onProgress: (done) => {
       if (done === 0 || stopped) return;
       stopped = true;
-      const found = new Deno.Command("pgrep", { args: ["-f", `aria2c --conf-path=${rig.dir}/`] }).outputSync();
+      const found = new Deno.Command("pgrep", { args: ["-f", `aria2c --conf-path=${fixture.dir}/`] }).outputSync();
       Deno.kill(Number(new TextDecoder().decode(found.stdout)), "SIGSTOP");
       setTimeout(() => stop.abort(new Error("stopped")), 500);
     },
@@ -545,10 +547,10 @@ Deno.test("MP4: an aria2c that answers no more → a stop ends the job all the s
 });
 
 Deno.test("MP4: the file cannot be made → disk_full, as where no name is left on the disk, and not the host's fault", async () => {
-  await using rig = await startFetchRig((_, request) => ranged(request, clip.mp4));
+  await using fixture = await startFetchFixture((_, request) => ranged(request, clip.mp4));
   const id = crypto.randomUUID();
-  await Deno.mkdir(`${rig.dir}/job-${id}/media.bin/in-the-way`, { recursive: true });
-  await assert.rejects(rig.fetch("/a.mp4", { id }), { code: "disk_full" });
+  await Deno.mkdir(`${fixture.dir}/job-${id}/media.bin/in-the-way`, { recursive: true });
+  await assert.rejects(fixture.fetch("/a.mp4", { id }), { code: "disk_full" });
 });
 
 Deno.test("a child that floods stderr (400 MB) → its last words alone are kept, and its exit code counts", async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readClip } from "../../dev/emulators/origin/clip.ts";
-import { startFetchRig } from "../../dev/testing/fetch_fixture.ts";
+import { startFetchFixture } from "../../dev/testing/fetch_fixture.ts";
 import { S11_FILES, S11_PLAYLISTS, s11Host } from "../../dev/testing/misbehaving_media_host.ts";
 
 const host = await s11Host(await readClip());
@@ -22,8 +22,8 @@ const WHOLE = {
 
 for (const [what, path] of Object.entries(WHOLE)) {
   Deno.test(`S11, ${what}: ${path} → a whole file, hashed as it lies on the disk`, async () => {
-    await using rig = await startFetchRig(host);
-    const { durationSeconds, final } = await rig.fetch(path);
+    await using fixture = await startFetchFixture(host);
+    const { durationSeconds, final } = await fixture.fetch(path);
     assert.ok(Math.abs(durationSeconds - 12) < 0.2, `${durationSeconds} s`);
     assert.equal(createHash("sha256").update(await Deno.readFile(final.path)).digest("hex"), final.sha256);
   });
@@ -39,8 +39,8 @@ const REFUSED = {
 
 for (const [what, [path, code]] of Object.entries(REFUSED)) {
   Deno.test(`S11, ${what}: ${path} → ${code}, and no file`, async () => {
-    await using rig = await startFetchRig(host);
-    await assert.rejects(rig.fetch(path), (error) => {
+    await using fixture = await startFetchFixture(host);
+    await assert.rejects(fixture.fetch(path), (error) => {
       assert.equal((error as { code?: string }).code, code, String(error));
       return true;
     });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { parseEnv } from "../env.ts";
 import { readDockerfile } from "../../dev/container/dockerfile.ts";
-import { startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
@@ -22,13 +22,13 @@ async function containerCommand(workDir: string): Promise<string[]> {
 }
 
 Deno.test("container: CMD with its permissions → a job is archived, SIGTERM ends it with 0", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
-  const runner = rig.spawn("container", { command: await containerCommand(rig.workDir) });
+  await using fixture = await startRunnerFixture({ accounts: 1 });
+  const runner = fixture.spawn("container", { command: await containerCommand(fixture.workDir) });
   const { port } = await runner.saw("runner:started");
   const health = await fetch(`http://127.0.0.1:${port}/health`);
   assert.deepEqual([health.status, (await health.json()).storage_accounts], [200, 1]);
-  const medium = rig.origin.media[1]!;
-  const id = await rig.enqueue({
+  const medium = fixture.origin.media[1]!;
+  const id = await fixture.enqueue({
     mal_id: 1,
     episode: 1,
     provider: "catalogue",
@@ -36,7 +36,7 @@ Deno.test("container: CMD with its permissions → a job is archived, SIGTERM en
     embed_url: medium.embedUrl,
     resolution: medium.resolution,
   });
-  const row = await rig.until(id, (row) => row.status === "ready" || row.terminal_at !== null);
+  const row = await fixture.until(id, (row) => row.status === "ready" || row.terminal_at !== null);
   assert.equal(row.status, "ready", runner.lines.join("\n"));
   await runner.saw("job:finished");
   runner.child.kill("SIGTERM");
@@ -44,11 +44,14 @@ Deno.test("container: CMD with its permissions → a job is archived, SIGTERM en
 });
 
 Deno.test("container: CMD without development settings → listens on 0.0.0.0, HEALTHCHECK passes", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
+  await using fixture = await startRunnerFixture({ accounts: 1 });
   const { cmd, env, healthcheck } = await readDockerfile();
   assert.equal(cmd[0], "deno");
-  const command = await containerCommand(rig.workDir);
-  const runner = rig.spawn("container", { command, env: { ...env, DENO_DIR: "", DEV_ALLOWED_ORIGINS: "", PORT: "0" } });
+  const command = await containerCommand(fixture.workDir);
+  const runner = fixture.spawn("container", {
+    command,
+    env: { ...env, DENO_DIR: "", DEV_ALLOWED_ORIGINS: "", PORT: "0" },
+  });
   const { port } = await runner.saw("runner:started");
   assert.equal((await fetch(`http://127.0.0.1:${port}/health`)).status, 200);
   const check = async (port: unknown) => {
@@ -64,14 +67,14 @@ Deno.test("container: CMD without development settings → listens on 0.0.0.0, H
 });
 
 Deno.test("container: CMD with a folder as its only target → healthy below /work, 503 elsewhere", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
-  const command = await containerCommand(rig.workDir);
+  await using fixture = await startRunnerFixture({ accounts: 1 });
+  const command = await containerCommand(fixture.workDir);
   const none = { HF_STORAGE_ACCOUNT_COUNT: "0", HF_TOKEN_STORAGE_1: "", HF_STORAGE_USERNAME_1: "" };
   const served = { STORAGE_FOLDER_URL: "http://runner.test/archive", STORAGE_FOLDER_TOKEN: "t" };
-  for (const [folder, status] of [[`${rig.workDir}/archive`, 200], [await Deno.makeTempDir(), 503]] as const) {
+  for (const [folder, status] of [[`${fixture.workDir}/archive`, 200], [await Deno.makeTempDir(), 503]] as const) {
     await Deno.mkdir(folder, { recursive: true });
     const env = { ...none, ...served, STORAGE_FOLDER: folder };
-    const runner = rig.spawn(`container-${status}`, { command, env });
+    const runner = fixture.spawn(`container-${status}`, { command, env });
     const { port } = await runner.saw("runner:started");
     const health = await fetch(`http://127.0.0.1:${port}/health`);
     assert.deepEqual([health.status, (await health.json()).storage_accounts], [status, 1]);

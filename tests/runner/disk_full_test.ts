@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { readClip } from "../../dev/emulators/origin/clip.ts";
 import { ranged } from "../../dev/testing/fetch_fixture.ts";
-import { type RunnerProcess, type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { type RunnerFixture, type RunnerProcess, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 import { checkArchives } from "./chaos/checks.ts";
 import { type MediaHost, startMediaHost } from "./media_host.ts";
 import { mountSmallDisk, type SmallDisk } from "./small_disk.ts";
@@ -16,7 +16,7 @@ const DISK_MIB = 256 + 64 + 40;
 
 type Scene = {
   readonly disk: SmallDisk;
-  readonly rig: RunnerRig;
+  readonly fixture: RunnerFixture;
   readonly media: MediaHost;
   readonly runner: RunnerProcess;
 };
@@ -29,33 +29,35 @@ async function onSmallDisk(
   if ("unavailable" in disk) return console.log(`skipped: ${disk.unavailable}`);
   await using _disk = disk;
   await using media = await startMediaHost({ seconds: 0.7 });
-  await using rig = await startRunnerRig({ env: { DEV_ALLOWED_ORIGINS: media.url, RUNNER_CONCURRENCY: "1", ...env } });
-  const runner = rig.spawn("small", { enter: disk.enter, env: { RUNNER_WORK_DIR: disk.path } });
-  await run({ disk, rig, media, runner });
+  await using fixture = await startRunnerFixture({
+    env: { DEV_ALLOWED_ORIGINS: media.url, RUNNER_CONCURRENCY: "1", ...env },
+  });
+  const runner = fixture.spawn("small", { enter: disk.enter, env: { RUNNER_WORK_DIR: disk.path } });
+  await run({ disk, fixture, media, runner });
 }
 
 /** Runs video `n` with `strike` once its download has begun. Answers how the run ended: ready, or the class it was given back with. */
-async function runStruck({ rig, media, runner }: Scene, n: number, strike: () => Promise<void>): Promise<string> {
-  const id = await rig.enqueue({ mal_id: 1, episode: n + 1, provider: "catalogue", ...media.video(n) });
+async function runStruck({ fixture, media, runner }: Scene, n: number, strike: () => Promise<void>): Promise<string> {
+  const id = await fixture.enqueue({ mal_id: 1, episode: n + 1, provider: "catalogue", ...media.video(n) });
   await runner.saw("job:phase", (line) => line.id === id && line.phase === "downloading");
   await strike();
-  const row = await rig.until(id, (row) => row.status === "ready" || row.error_class !== null);
+  const row = await fixture.until(id, (row) => row.status === "ready" || row.error_class !== null);
   if (row.status === "ready") return "ready";
   assert.notEqual(row.status, "failed", row.error_message!);
-  const commits = rig.hub.calls.filter((call) => call.at === "commit").length;
-  const [stored] = await rig.database.sql`select count(*)::int as n from public.video_store where queue_id = ${id}`;
+  const commits = fixture.hub.calls.filter((call) => call.at === "commit").length;
+  const [stored] = await fixture.database.sql`select count(*)::int as n from public.video_store where queue_id = ${id}`;
   assert.equal(stored!.n, 0, `served although it failed; ${commits} commits`);
   return row.error_class!;
 }
 
-async function finishAll({ rig, disk, runner }: Scene): Promise<void> {
+async function finishAll({ fixture, disk, runner }: Scene): Promise<void> {
   await disk.free();
-  const ids = await rig.database.sql<{ id: string }[]>`select id from public.video_queue`;
-  for (const { id } of ids) await rig.until(id, (row) => row.status === "ready");
+  const ids = await fixture.database.sql<{ id: string }[]>`select id from public.video_queue`;
+  for (const { id } of ids) await fixture.until(id, (row) => row.status === "ready");
   for (const { id } of ids) await runner.saw("job:finished", (line) => line.id === id); // with copies and extras
-  const rows = await rig.database.sql`select attempts, retry_count from public.video_queue`;
+  const rows = await fixture.database.sql`select attempts, retry_count from public.video_queue`;
   for (const row of rows) assert.deepEqual([row.attempts, row.retry_count], [1, 0], "no attempt was lost");
-  assert.deepEqual((await checkArchives(rig)).problems, []);
+  assert.deepEqual((await checkArchives(fixture)).problems, []);
   runner.child.kill("SIGTERM");
   await runner.ended;
   assert.deepEqual(await disk.entries(), [], "nothing is left of what did not fit");
@@ -88,12 +90,12 @@ Deno.test("no more files can be made, from the first to the last that a job make
 
 Deno.test("a full disk → /health 503, nothing is claimed however often it is woken; with room it goes on at once", async () => {
   await onSmallDisk(async (scene) => {
-    const { rig, media, disk, runner } = scene;
+    const { fixture, media, disk, runner } = scene;
     const { port } = await runner.saw("runner:started");
     assert.equal(await runStruck(scene, 0, () => disk.fill()), "disk_full");
     await runner.saw("claims:paused", (line) => String(line.reason).includes("work directory"));
-    const waiting = await rig.enqueue({ mal_id: 1, episode: 2, provider: "catalogue", ...media.video(1) });
-    const authorization = `Bearer ${rig.env.RUNNER_WEBHOOK_SECRET}`;
+    const waiting = await fixture.enqueue({ mal_id: 1, episode: 2, provider: "catalogue", ...media.video(1) });
+    const authorization = `Bearer ${fixture.env.RUNNER_WEBHOOK_SECRET}`;
     for (let i = 0; i < 5; i++) {
       const woken = await fetch(`http://127.0.0.1:${port}/trigger`, { method: "POST", headers: { authorization } });
       assert.equal((await woken.json()).success, true);
@@ -103,7 +105,7 @@ Deno.test("a full disk → /health 503, nothing is claimed however often it is w
     }
     const live = await fetch(`http://127.0.0.1:${port}/health/live`);
     assert.deepEqual([live.status, await live.json()], [200, { status: "ok" }]);
-    const row = await rig.job(waiting);
+    const row = await fixture.job(waiting);
     assert.deepEqual([row.status, row.attempts, row.lease_owner], ["pending", 0, null]);
     assert.equal(runner.lines.filter((line) => line.includes('"job:claimed"')).length, 1);
     await finishAll(scene); // its poll is an hour away, and nobody wakes it
@@ -120,18 +122,18 @@ Deno.test("a video that needs more than is free → no attempt, not claimed agai
   const host = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => ranged(request, video));
   const url = `http://127.0.0.1:${host.addr.port}`;
   await onSmallDisk(async (scene) => {
-    const { rig, disk, runner } = scene;
+    const { fixture, disk, runner } = scene;
     const { port } = await runner.saw("runner:started");
     await disk.fill((256 + 64 + 30) * MIB); // room for a job of which nothing is known yet
     const video = { mal_id: 1, episode: 1, provider: "catalogue", video_url: `${url}/large.mp4`, kind: "mp4" };
-    const id = await rig.enqueue(video);
-    const row = await rig.until(id, (row) => row.error_class !== null);
+    const id = await fixture.enqueue(video);
+    const row = await fixture.until(id, (row) => row.error_class !== null);
     assert.deepEqual([row.status, row.error_class, row.attempts], ["pending", "disk_full", 0]);
     await runner.saw("claims:paused", (line) => /needs \d+ MiB/.test(String(line.reason)));
-    const authorization = `Bearer ${rig.env.RUNNER_WEBHOOK_SECRET}`;
+    const authorization = `Bearer ${fixture.env.RUNNER_WEBHOOK_SECRET}`;
     for (let i = 0; i < 5; i++) {
       await (await fetch(`http://127.0.0.1:${port}/trigger`, { method: "POST", headers: { authorization } })).text();
-      assert.equal((await rig.job(id)).lease_owner, null);
+      assert.equal((await fixture.job(id)).lease_owner, null);
     }
     assert.equal(runner.lines.filter((line) => line.includes('"job:claimed"')).length, 1);
     await finishAll(scene);
@@ -147,28 +149,28 @@ Deno.test("a video larger than the whole disk → failed as disk_full, other vid
     return new Response(clip.slice(0, 16), { status: 206, headers });
   });
   const url = `http://127.0.0.1:${host.addr.port}`;
-  await onSmallDisk(async ({ rig }) => {
+  await onSmallDisk(async ({ fixture }) => {
     const video = { mal_id: 1, provider: "catalogue", kind: "mp4" };
-    const large = await rig.enqueue({ ...video, episode: 1, video_url: `${url}/large.mp4` });
-    const row = await rig.until(large, (row) => row.error_class !== null);
+    const large = await fixture.enqueue({ ...video, episode: 1, video_url: `${url}/large.mp4` });
+    const row = await fixture.until(large, (row) => row.error_class !== null);
     assert.deepEqual([row.status, row.error_class, row.attempts], ["failed", "disk_full", 1], row.error_message!);
-    const small = await rig.enqueue({ ...video, episode: 2, video_url: `${url}/small.mp4` });
-    await rig.until(small, (row) => row.status === "ready");
+    const small = await fixture.enqueue({ ...video, episode: 2, video_url: `${url}/small.mp4` });
+    await fixture.until(small, (row) => row.status === "ready");
   }, { env: { DEV_ALLOWED_ORIGINS: url } });
   await host.shutdown();
 });
 
 Deno.test("the work directory is read-only → nothing is claimed, /health 503; writable again → archived", async () => {
   await onSmallDisk(async (scene) => {
-    const { rig, media, disk, runner } = scene;
+    const { fixture, media, disk, runner } = scene;
     const { port } = await runner.saw("runner:started");
     await disk.remount("ro");
-    const id = await rig.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...media.video(0) });
+    const id = await fixture.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...media.video(0) });
     await runner.saw("claims:paused", (line) => String(line.reason).includes("read-only"));
     assert.match((await (await fetch(`http://127.0.0.1:${port}/health`)).json()).reason, /^disk: /);
-    assert.deepEqual([(await rig.job(id)).status, (await rig.job(id)).attempts], ["pending", 0]);
+    assert.deepEqual([(await fixture.job(id)).status, (await fixture.job(id)).attempts], ["pending", 0]);
     await disk.remount("rw");
-    await rig.until(id, (row) => row.status === "ready");
+    await fixture.until(id, (row) => row.status === "ready");
   });
 });
 

@@ -1,10 +1,10 @@
 /** The probes and the contract's routes, asked of a runner as it runs. */
 import assert from "node:assert/strict";
-import { type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 
 /** /health of a runner with this environment, and whether it lives. */
-async function healthOf(rig: RunnerRig, env: Record<string, string>) {
-  const runner = rig.spawn("r1", { env });
+async function healthOf(fixture: RunnerFixture, env: Record<string, string>) {
+  const runner = fixture.spawn("r1", { env });
   const { port } = await runner.saw("runner:started");
   const live = await fetch(`http://127.0.0.1:${port}/health/live`);
   assert.deepEqual([live.status, await live.json()], [200, { status: "ok" }]);
@@ -16,40 +16,43 @@ async function healthOf(rig: RunnerRig, env: Record<string, string>) {
 }
 
 Deno.test("GET /health: a key that the queue refuses, a queue that is away → 503 with the reason", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
-  const refused = await healthOf(rig, { SUPABASE_SECRET_KEYS: '{"default":"sb_secret_wrong"}' });
+  await using fixture = await startRunnerFixture({ accounts: 1 });
+  const refused = await healthOf(fixture, { SUPABASE_SECRET_KEYS: '{"default":"sb_secret_wrong"}' });
   assert.deepEqual([refused.code, refused.storage_accounts], [503, 1]);
   assert.match(refused.reason!, /^queue: it refuses this key/);
-  const publishable = JSON.stringify({ default: rig.publishableKey });
-  assert.match((await healthOf(rig, { SUPABASE_SECRET_KEYS: publishable })).reason!, /^queue: it refuses this key/);
-  assert.match((await healthOf(rig, { SUPABASE_URL: "http://127.0.0.1:1" })).reason!, /^queue: it cannot be reached$/);
+  const publishable = JSON.stringify({ default: fixture.publishableKey });
+  assert.match((await healthOf(fixture, { SUPABASE_SECRET_KEYS: publishable })).reason!, /^queue: it refuses this key/);
+  assert.match(
+    (await healthOf(fixture, { SUPABASE_URL: "http://127.0.0.1:1" })).reason!,
+    /^queue: it cannot be reached$/,
+  );
 });
 
 Deno.test("GET /health: every Hub token refused, no account, the Hub away → 503; one of two good → 200", async () => {
-  await using rig = await startRunnerRig({ accounts: 2 });
+  await using fixture = await startRunnerFixture({ accounts: 2 });
   const wrong = { HF_TOKEN_STORAGE_1: "hf_wrong" };
-  const none = await healthOf(rig, { ...wrong, HF_TOKEN_STORAGE_2: "hf_wrong" });
+  const none = await healthOf(fixture, { ...wrong, HF_TOKEN_STORAGE_2: "hf_wrong" });
   assert.deepEqual([none.code, none.storage_accounts], [503, 2]);
   assert.equal(none.reason, "storage: no target can be written to");
-  assert.equal((await healthOf(rig, { HF_ENDPOINT: "http://127.0.0.1:1" })).code, 503);
-  const noAccount = await healthOf(rig, { HF_STORAGE_ACCOUNT_COUNT: "0" });
+  assert.equal((await healthOf(fixture, { HF_ENDPOINT: "http://127.0.0.1:1" })).code, 503);
+  const noAccount = await healthOf(fixture, { HF_STORAGE_ACCOUNT_COUNT: "0" });
   assert.deepEqual([noAccount.code, noAccount.storage_accounts], [503, 0]);
-  const one = await healthOf(rig, wrong);
+  const one = await healthOf(fixture, wrong);
   assert.deepEqual([one.code, one.reason], [200, undefined]);
 });
 
 Deno.test("GET /status: the counts of the queue by status, and archived; HEAD of every route as GET", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
+  await using fixture = await startRunnerFixture({ accounts: 1 });
   const video = { mal_id: 1, provider: "catalogue", resolution: "720p", video_url: "http://127.0.0.1:1/a.mp4" };
-  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
-  const ready = await rig.enqueue({ ...video, episode: 1, video_url: await medium.url() });
-  const once = rig.spawn("once", { args: ["run-once"] });
+  const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;
+  const ready = await fixture.enqueue({ ...video, episode: 1, video_url: await medium.url() });
+  const once = fixture.spawn("once", { args: ["run-once"] });
   await once.ended;
-  assert.equal((await rig.job(ready)).status, "ready");
-  const ids = await Promise.all([2, 3, 4].map((episode) => rig.enqueue({ ...video, episode })));
-  await rig.database.serviceRole`select public.cancel_video(${ids[0]!})`;
-  await rig.database.sql`update public.video_queue set run_at = now() + interval '1 hour' where status = 'pending'`;
-  const runner = rig.spawn();
+  assert.equal((await fixture.job(ready)).status, "ready");
+  const ids = await Promise.all([2, 3, 4].map((episode) => fixture.enqueue({ ...video, episode })));
+  await fixture.database.serviceRole`select public.cancel_video(${ids[0]!})`;
+  await fixture.database.sql`update public.video_queue set run_at = now() + interval '1 hour' where status = 'pending'`;
+  const runner = fixture.spawn();
   const { port } = await runner.saw("runner:started");
   const status = await (await fetch(`http://127.0.0.1:${port}/status`)).json();
   const { pending, downloading, uploading, ready: done, failed } = status.queue;
@@ -74,9 +77,9 @@ Deno.test("GET /status: the counts of the queue by status, and archived; HEAD of
 });
 
 Deno.test("POST /trigger: HF_FILE_SALT is the secret while no other is set, and only then", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
-  const salt = rig.env.HF_FILE_SALT!;
-  const secret = rig.env.RUNNER_WEBHOOK_SECRET!;
+  await using fixture = await startRunnerFixture({ accounts: 1 });
+  const salt = fixture.env.HF_FILE_SALT!;
+  const secret = fixture.env.RUNNER_WEBHOOK_SECRET!;
   for (
     const [set, given, expected] of [["", salt, 202], ["", secret, 401], [secret, secret, 202], [
       secret,
@@ -84,7 +87,7 @@ Deno.test("POST /trigger: HF_FILE_SALT is the secret while no other is set, and 
       401,
     ]] as const
   ) {
-    const runner = rig.spawn("r1", { env: { RUNNER_WEBHOOK_SECRET: set } });
+    const runner = fixture.spawn("r1", { env: { RUNNER_WEBHOOK_SECRET: set } });
     const { port } = await runner.saw("runner:started");
     const answer = await fetch(`http://127.0.0.1:${port}/trigger`, {
       method: "POST",

@@ -1,67 +1,67 @@
 /** `run-once` as a person and as cron see it: exit codes, and bars in a terminal. */
 import assert from "node:assert/strict";
-import { type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 
 const RUNNER = new URL("../../runner/main.ts", import.meta.url).pathname;
 
-async function video(rig: RunnerRig): Promise<Record<string, unknown>> {
-  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
+async function video(fixture: RunnerFixture): Promise<Record<string, unknown>> {
+  const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;
   const { embedUrl: embed_url, resolution } = medium;
   return { mal_id: 1, episode: 1, provider: "catalogue", video_url: await medium.url(), embed_url, resolution };
 }
 
 Deno.test("run-once: an empty queue → 0; a video that fails → 2, and the others are archived", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
-  assert.equal((await rig.spawn("empty", { args: ["run-once"] }).ended).code, 0);
-  const good = await rig.enqueue(await video(rig));
-  const page = `${rig.origin.url}/health?x=.mp4`;
-  await rig.enqueue({ ...await video(rig), episode: 2, embed_url: null, video_url: page, kind: "mp4" });
-  const runner = rig.spawn("once", { args: ["run-once"] });
+  await using fixture = await startRunnerFixture({ accounts: 1 });
+  assert.equal((await fixture.spawn("empty", { args: ["run-once"] }).ended).code, 0);
+  const good = await fixture.enqueue(await video(fixture));
+  const page = `${fixture.origin.url}/health?x=.mp4`;
+  await fixture.enqueue({ ...await video(fixture), episode: 2, embed_url: null, video_url: page, kind: "mp4" });
+  const runner = fixture.spawn("once", { args: ["run-once"] });
   assert.equal((await runner.ended).code, 2, runner.lines.join("\n"));
-  assert.equal((await rig.job(good)).status, "ready");
+  assert.equal((await fixture.job(good)).status, "ready");
 });
 
 Deno.test("run-once: the first address is bad, the next is good → 0", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
-  await rig.enqueue({
-    ...await video(rig),
+  await using fixture = await startRunnerFixture({ accounts: 1 });
+  await fixture.enqueue({
+    ...await video(fixture),
     embed_url: null,
-    video_url: `${rig.origin.url}/health?x=.mp4`,
+    video_url: `${fixture.origin.url}/health?x=.mp4`,
     kind: "mp4",
   });
-  await rig.enqueue(await video(rig));
-  const runner = rig.spawn("once", { args: ["run-once"] });
+  await fixture.enqueue(await video(fixture));
+  const runner = fixture.spawn("once", { args: ["run-once"] });
   assert.equal((await runner.ended).code, 0, runner.lines.join("\n"));
 });
 
 Deno.test("run-once: no queue at its address → 1 with the reason; interrupted → 130 and the job is given back", async () => {
-  await using rig = await startRunnerRig({
+  await using fixture = await startRunnerFixture({
     accounts: 1,
     line: { connectMs: 0, latencyMs: 5, bytesPerSecond: 60_000 },
   });
-  const away = rig.spawn("away", { args: ["run-once"], env: { SUPABASE_URL: "http://127.0.0.1:1" } });
+  const away = fixture.spawn("away", { args: ["run-once"], env: { SUPABASE_URL: "http://127.0.0.1:1" } });
   assert.equal((await away.ended).code, 1);
   assert.match(away.lines.join("\n"), /queue:unavailable[^]*claim_pending_videos/);
-  const id = await rig.enqueue(await video(rig));
-  const runner = rig.spawn("once", { args: ["run-once"] });
-  await rig.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
+  const id = await fixture.enqueue(await video(fixture));
+  const runner = fixture.spawn("once", { args: ["run-once"] });
+  await fixture.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
   runner.child.kill("SIGINT");
   assert.equal((await runner.ended).code, 130);
-  assert.deepEqual([(await rig.job(id)).status, (await rig.job(id)).attempts], ["pending", 0]);
+  assert.deepEqual([(await fixture.job(id)).status, (await fixture.job(id)).attempts], ["pending", 0]);
 });
 
 Deno.test("run-once in a terminal → a bar that fills while it downloads, a line per outcome, no JSON; the cursor is back", async () => {
-  await using rig = await startRunnerRig({
+  await using fixture = await startRunnerFixture({
     accounts: 1,
     line: { connectMs: 0, latencyMs: 5, bytesPerSecond: 500_000 },
   });
-  await rig.enqueue(await video(rig));
+  await fixture.enqueue(await video(fixture));
   const command = `${Deno.execPath()} run --quiet -A ${RUNNER} run-once`;
   const terminal = await new Deno.Command("script", { args: ["--version"] }).output().catch(() => null);
   if (terminal === null) return console.log("skipped: `script` is not installed");
   const output = await new Deno.Command("script", {
     args: Deno.build.os === "darwin" ? ["-q", "/dev/null", "sh", "-c", command] : ["-qec", command, "/dev/null"],
-    env: { ...rig.env, TERM: "xterm" },
+    env: { ...fixture.env, TERM: "xterm" },
     stdin: "null",
   }).output();
   const text = new TextDecoder().decode(output.stdout);

@@ -1,6 +1,6 @@
 /** SIGTERM in phases: what has not come to its upload is given back at once, an upload gets its time, a second signal ends all. */
 import assert from "node:assert/strict";
-import { startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 import { type Front, startFront, type Verdict } from "./fault_proxy.ts";
 import { startMediaHost } from "./media_host.ts";
 
@@ -9,11 +9,11 @@ async function midway(env: Readonly<Record<string, string>>, { accounts = 1 } = 
   await using stack = new AsyncDisposableStack();
   const quick = stack.use(await startMediaHost({ seconds: 0.3 }));
   const slow = stack.use(await startMediaHost({ seconds: 60 }));
-  const rig = stack.use(await startRunnerRig({ accounts }));
+  const fixture = stack.use(await startRunnerFixture({ accounts }));
   const [arrived, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const front: Front = stack.use(startFront({
-    upstream: rig.hub.url,
-    rewrite: (text) => text.replaceAll(rig.hub.url, front.url),
+    upstream: fixture.hub.url,
+    rewrite: (text) => text.replaceAll(fixture.hub.url, front.url),
     nameOf: (_, path) => path.includes("/commit/") && path.includes(`/user${accounts}/`) ? "held" : "other",
     async strike({ name, when }): Promise<Verdict> {
       if (name !== "held" || when !== "before") return "pass";
@@ -24,14 +24,14 @@ async function midway(env: Readonly<Record<string, string>>, { accounts = 1 } = 
   }));
   stack.defer(released.resolve);
   const allowed = { DEV_ALLOWED_ORIGINS: `${quick.url},${slow.url}`, RUNNER_EXTRAS: "off", HF_ENDPOINT: front.url };
-  const runner = rig.spawn("r1", { env: { ...allowed, ...env } });
-  const uploading = await rig.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...quick.video(0) });
-  const downloading = await rig.enqueue({ mal_id: 1, episode: 2, provider: "catalogue", ...slow.video(2) });
-  await rig.until(downloading, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
+  const runner = fixture.spawn("r1", { env: { ...allowed, ...env } });
+  const uploading = await fixture.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...quick.video(0) });
+  const downloading = await fixture.enqueue({ mal_id: 1, episode: 2, provider: "catalogue", ...slow.video(2) });
+  await fixture.until(downloading, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
   await arrived.promise;
   const owned = stack.move();
   return {
-    rig,
+    fixture,
     runner,
     uploading,
     downloading,
@@ -42,14 +42,14 @@ async function midway(env: Readonly<Record<string, string>>, { accounts = 1 } = 
 
 Deno.test("SIGTERM: the download is given back at once, the upload may end and does → ready, exit 0", async () => {
   await using scene = await midway({ RUNNER_STOP_SECONDS: "30" });
-  const { rig, runner } = scene;
+  const { fixture, runner } = scene;
   runner.child.kill("SIGTERM");
-  const given = await rig.until(scene.downloading, (row) => row.status === "pending");
+  const given = await fixture.until(scene.downloading, (row) => row.status === "pending");
   assert.deepEqual([given.attempts, given.lease_owner], [0, null]);
-  assert.equal((await rig.job(scene.uploading)).status, "uploading", "still at it");
+  assert.equal((await fixture.job(scene.uploading)).status, "uploading", "still at it");
   scene.letCommit();
   assert.equal((await runner.ended).code, 0);
-  assert.equal((await rig.job(scene.uploading)).status, "ready");
+  assert.equal((await fixture.job(scene.uploading)).status, "ready");
 });
 
 Deno.test("SIGTERM, and the upload does not end in its time → given back too, no attempt consumed, exit 0", async () => {
@@ -57,7 +57,7 @@ Deno.test("SIGTERM, and the upload does not end in its time → given back too, 
   scene.runner.child.kill("SIGTERM");
   assert.equal((await scene.runner.ended).code, 0);
   for (const id of [scene.uploading, scene.downloading]) {
-    const row = await scene.rig.job(id);
+    const row = await scene.fixture.job(id);
     assert.deepEqual([row.status, row.attempts, row.lease_owner], ["pending", 0, null]);
   }
   const released = scene.runner.lines.filter((line) => line.includes('"job:released"'));
@@ -67,38 +67,38 @@ Deno.test("SIGTERM, and the upload does not end in its time → given back too, 
 Deno.test("SIGTERM while an upload is waited for, then SIGINT → gone at once with 130; the lease tells the queue", async () => {
   await using scene = await midway({ RUNNER_STOP_SECONDS: "600" });
   scene.runner.child.kill("SIGTERM");
-  await scene.rig.until(scene.downloading, (row) => row.status === "pending");
+  await scene.fixture.until(scene.downloading, (row) => row.status === "pending");
   scene.runner.child.kill("SIGINT");
   assert.equal((await scene.runner.ended).code, 130);
-  assert.equal((await scene.rig.job(scene.uploading)).status, "uploading");
+  assert.equal((await scene.fixture.job(scene.uploading)).status, "uploading");
 });
 
 Deno.test("SIGTERM: no new job is claimed, /health says 503 until the end", async () => {
   await using scene = await midway({ RUNNER_STOP_SECONDS: "600", RUNNER_CONCURRENCY: "3" });
   const { port } = await scene.runner.saw("runner:started");
   scene.runner.child.kill("SIGTERM");
-  await scene.rig.until(scene.downloading, (row) => row.status === "pending");
+  await scene.fixture.until(scene.downloading, (row) => row.status === "pending");
   const health = await fetch(`http://127.0.0.1:${port}/health`);
   assert.deepEqual([health.status, (await health.json()).status], [503, "stopping"]);
   await new Promise((next) => setTimeout(next, 1000)); // three polls
-  assert.equal((await scene.rig.job(scene.downloading)).status, "pending");
+  assert.equal((await scene.fixture.job(scene.downloading)).status, "pending");
 });
 
 Deno.test("SIGTERM between the first copy and the second → the second may end too: ready with both, nothing left to repair", async () => {
   await using scene = await midway({ RUNNER_STOP_SECONDS: "30" }, { accounts: 2 });
-  const { rig, runner } = scene;
-  await rig.until(scene.uploading, (row) => row.status === "ready");
+  const { fixture, runner } = scene;
+  await fixture.until(scene.uploading, (row) => row.status === "ready");
   runner.child.kill("SIGTERM");
-  await rig.until(scene.downloading, (row) => row.status === "pending");
+  await fixture.until(scene.downloading, (row) => row.status === "pending");
   scene.letCommit();
   assert.equal((await runner.ended).code, 0);
-  const copies = await rig.database.sql`select state from public.video_replicas`;
+  const copies = await fixture.database.sql`select state from public.video_replicas`;
   assert.deepEqual(copies.map((copy) => copy.state), ["verified", "verified"], runner.lines.join("\n"));
 });
 
 Deno.test("SIGTERM while a stranger sends a request that never ends → the runner ends all the same", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
-  const runner = rig.spawn("r1");
+  await using fixture = await startRunnerFixture({ accounts: 1 });
+  const runner = fixture.spawn("r1");
   const { port } = await runner.saw("runner:started");
   const conn = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
   await conn.write(new TextEncoder().encode("POST /trigger HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{"));

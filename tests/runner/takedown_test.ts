@@ -3,7 +3,7 @@
  * hub, whatever the runner had in its hands.
  */
 import assert from "node:assert/strict";
-import { type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 import { filesOnHub } from "./chaos/checks.ts";
 import { type Front, startFront, type Verdict } from "./fault_proxy.ts";
 import { startMediaHost } from "./media_host.ts";
@@ -11,36 +11,36 @@ import { startMediaHost } from "./media_host.ts";
 /** The n-th commit lands, and is answered only when this was done. */
 async function duringCommit(
   n: number,
-  act: (rig: RunnerRig) => PromiseLike<unknown>,
+  act: (fixture: RunnerFixture) => PromiseLike<unknown>,
   until: "job:taken_down" | "job:failed",
 ) {
   await using media = await startMediaHost({ seconds: 0.3 });
-  await using rig = await startRunnerRig({ accounts: 2 });
+  await using fixture = await startRunnerFixture({ accounts: 2 });
   let commits = 0;
   let left = "";
   await using front: Front = startFront({
-    upstream: rig.hub.url,
-    rewrite: (text) => text.replaceAll(rig.hub.url, front.url),
+    upstream: fixture.hub.url,
+    rewrite: (text) => text.replaceAll(fixture.hub.url, front.url),
     nameOf: (_, path) => path.includes("/commit/") ? "commit" : "other",
     async strike({ name, when }): Promise<Verdict> {
       if (name !== "commit" || when !== "after" || ++commits !== n) return "pass";
-      left = (await filesOnHub(rig)).join();
-      await act(rig);
+      left = (await filesOnHub(fixture)).join();
+      await act(fixture);
       return "pass";
     },
   });
-  const runner = rig.spawn("r1", { env: { HF_ENDPOINT: front.url, DEV_ALLOWED_ORIGINS: media.url } });
-  await rig.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...media.video(0) });
+  const runner = fixture.spawn("r1", { env: { HF_ENDPOINT: front.url, DEV_ALLOWED_ORIGINS: media.url } });
+  await fixture.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...media.video(0) });
   const told = await runner.saw(until);
-  const [row] = await rig.database.sql`select status, error_class, terminal_at from public.video_queue`;
-  return { seen: left, told, row, files: await filesOnHub(rig, /./), lines: runner.lines };
+  const [row] = await fixture.database.sql`select status, error_class, terminal_at from public.video_queue`;
+  return { seen: left, told, row, files: await filesOnHub(fixture, /./), lines: runner.lines };
 }
 
 for (const [what, n] of [["the first copy", 1], ["the second copy", 2], ["the poster", 3]] as const) {
   Deno.test(`a takedown while ${what} is committed → it is removed again, with all that landed before`, async () => {
     const { seen, told, files, lines } = await duringCommit(
       n,
-      (rig) => rig.database.serviceRole`select public.takedown(1, 1)`,
+      (fixture) => fixture.database.serviceRole`select public.takedown(1, 1)`,
       "job:taken_down",
     );
     assert.match(seen, /ep1\/.*\.mp4/, "it had landed");
@@ -52,7 +52,7 @@ for (const [what, n] of [["the first copy", 1], ["the second copy", 2], ["the po
 Deno.test("the right to keep it is withdrawn while the first copy is committed → it is removed again, the job is dead", async () => {
   const { seen, row, files, lines } = await duringCommit(
     1,
-    (rig) => rig.database.serviceRole`update public.providers set rights = null, recipe = 'page' where true`,
+    (fixture) => fixture.database.serviceRole`update public.providers set rights = null, recipe = 'page' where true`,
     "job:failed",
   );
   assert.match(seen, /ep1\/.*\.mp4/, "it had landed");

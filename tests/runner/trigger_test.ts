@@ -1,13 +1,13 @@
 /** What strangers may send to a running runner, over real HTTP: nothing they say is believed, shown or stored. */
 import assert from "node:assert/strict";
 import { signWebhook } from "../../core/webhook.ts";
-import { type RunnerRig, startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 
-async function startWithHttp(rig: RunnerRig) {
-  const runner = rig.spawn("r1", { env: { RUNNER_EXTRAS: "off" } });
+async function startWithHttp(fixture: RunnerFixture) {
+  const runner = fixture.spawn("r1", { env: { RUNNER_EXTRAS: "off" } });
   const { port } = await runner.saw("runner:started");
   const url = `http://127.0.0.1:${port}`;
-  const secret = rig.env.RUNNER_WEBHOOK_SECRET!;
+  const secret = fixture.env.RUNNER_WEBHOOK_SECRET!;
   const post = (
     body: string | ReadableStream,
     headers: Record<string, string> = { authorization: `Bearer ${secret}` },
@@ -18,8 +18,8 @@ async function startWithHttp(rig: RunnerRig) {
 const VIDEO = { mal_id: 1, episode: 1, provider: "catalogue", resolution: "720p" };
 
 Deno.test("POST /trigger with a hostile video_url → queued as data, checked like any: dead, nothing asked, nothing stored", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
-  const { post } = await startWithHttp(rig);
+  await using fixture = await startRunnerFixture({ accounts: 1 });
+  const { post } = await startWithHttp(fixture);
   let asked = 0;
   await using canary = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {
     asked++;
@@ -36,7 +36,7 @@ Deno.test("POST /trigger with a hostile video_url → queued as data, checked li
     const answer = await post(JSON.stringify({ ...VIDEO, episode: i + 1, video_url }));
     assert.equal(answer.status, 202, await answer.clone().text());
     const { job } = await answer.json();
-    const row = await rig.until(job.id, (row) => row.terminal_at !== null);
+    const row = await fixture.until(job.id, (row) => row.terminal_at !== null);
     assert.equal(row.error_class, "policy_denied", video_url);
     assert.ok(!/pass@/.test(row.error_message ?? ""), row.error_message!);
   }
@@ -51,27 +51,31 @@ Deno.test("POST /trigger with a hostile video_url → queued as data, checked li
 });
 
 Deno.test("a zip, a page and a cut file under a .mp4 name → never uploaded", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
+  await using fixture = await startRunnerFixture({ accounts: 1 });
   const bodies: Record<string, BodyInit> = {
     "/zip.mp4": new Uint8Array([0x50, 0x4b, 3, 4, ...new Uint8Array(4000)]),
     "/page.mp4": "<!doctype html><title>Just a moment…</title>",
-    "/cut.mp4": (await Deno.readFile(rig.origin.media[0]!.path)).slice(0, 300_000),
+    "/cut.mp4": (await Deno.readFile(fixture.origin.media[0]!.path)).slice(0, 300_000),
   };
   await using host = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
     return new Response(bodies[new URL(request.url).pathname]!, { headers: { "content-type": "video/mp4" } });
   });
-  rig.spawn("r1", { env: { DEV_ALLOWED_ORIGINS: `http://127.0.0.1:${host.addr.port}` } });
+  fixture.spawn("r1", { env: { DEV_ALLOWED_ORIGINS: `http://127.0.0.1:${host.addr.port}` } });
   for (const [i, path] of Object.keys(bodies).entries()) {
-    const id = await rig.enqueue({ ...VIDEO, episode: i + 1, video_url: `http://127.0.0.1:${host.addr.port}${path}` });
-    const row = await rig.until(id, (row) => row.terminal_at !== null);
+    const id = await fixture.enqueue({
+      ...VIDEO,
+      episode: i + 1,
+      video_url: `http://127.0.0.1:${host.addr.port}${path}`,
+    });
+    const row = await fixture.until(id, (row) => row.terminal_at !== null);
     assert.equal(row.error_class, "unsupported", path);
   }
-  assert.deepEqual(rig.hub.calls.filter((call) => call.at === "commit" || call.at.startsWith("upload")), []);
+  assert.deepEqual(fixture.hub.calls.filter((call) => call.at === "commit" || call.at.startsWith("upload")), []);
 });
 
 Deno.test("POST /trigger, 1 MB with and without a length, not JSON, __proto__, unsigned, old, of the future, replayed", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
-  const { post, secret } = await startWithHttp(rig);
+  await using fixture = await startRunnerFixture({ accounts: 1 });
+  const { post, secret } = await startWithHttp(fixture);
   const status = async (answer: Promise<Response>) => {
     const { status, body } = await answer;
     await body?.cancel();
@@ -95,27 +99,27 @@ Deno.test("POST /trigger, 1 MB with and without a length, not JSON, __proto__, u
   const once = await signed(now, "msg_once");
   assert.equal(await status(post("{}", once)), 202);
   assert.equal(await status(post("{}", once)), 200);
-  const [queue] = await rig.database.sql`select count(*)::int as rows from public.video_queue`;
+  const [queue] = await fixture.database.sql`select count(*)::int as rows from public.video_queue`;
   assert.equal(queue!.rows, 0);
 });
 
 Deno.test("/status, /metrics, /health, / and the log hold no token, no key, no signed address, whatever went wrong", async () => {
-  await using rig = await startRunnerRig({ accounts: 2 });
-  rig.hub.fail("abuse", { times: 100 });
-  const { runner, url, secret } = await startWithHttp(rig);
-  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
+  await using fixture = await startRunnerFixture({ accounts: 2 });
+  fixture.hub.fail("abuse", { times: 100 });
+  const { runner, url, secret } = await startWithHttp(fixture);
+  const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;
   const signed = await medium.url();
-  const stored = await rig.enqueue({ ...VIDEO, episode: 1, video_url: signed });
-  const refused = await rig.enqueue({
+  const stored = await fixture.enqueue({ ...VIDEO, episode: 1, video_url: signed });
+  const refused = await fixture.enqueue({
     ...VIDEO,
     episode: 2,
-    video_url: `${rig.origin.url}/files/nothing.mp4?token=source-token-of-the-test&x=hf_abcdefghijklmnop`,
+    video_url: `${fixture.origin.url}/files/nothing.mp4?token=source-token-of-the-test&x=hf_abcdefghijklmnop`,
   });
-  await rig.until(stored, (row) => row.status === "failed");
-  await rig.until(refused, (row) => row.status === "failed");
+  await fixture.until(stored, (row) => row.status === "failed");
+  await fixture.until(refused, (row) => row.status === "failed");
   const secrets = [
-    ...Object.entries(rig.env).filter(([name]) => /TOKEN|SECRET|SALT|KEY/.test(name)).map(([, value]) => value),
-    JSON.parse(rig.env.SUPABASE_SECRET_KEYS!).default as string,
+    ...Object.entries(fixture.env).filter(([name]) => /TOKEN|SECRET|SALT|KEY/.test(name)).map(([, value]) => value),
+    JSON.parse(fixture.env.SUPABASE_SECRET_KEYS!).default as string,
     "source-token-of-the-test",
     "hf_abcdefghijklmnop",
     new URL(signed).searchParams.get("token")!,

@@ -1,76 +1,76 @@
 /** The clean-up that a running runner does every hour (here: every second): what is left of jobs that are over goes, the rest stays. */
 import assert from "node:assert/strict";
-import { startRunnerRig } from "../../dev/testing/runner_fixture.ts";
+import { startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 
 const SLOW = { connectMs: 0, latencyMs: 5, bytesPerSecond: 150_000 };
 
 Deno.test("the hourly clean-up: leftovers of archived, dead and unknown jobs go, those of waiting and live jobs stay", async () => {
-  await using rig = await startRunnerRig({ line: SLOW, accounts: 1 });
-  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
+  await using fixture = await startRunnerFixture({ line: SLOW, accounts: 1 });
+  const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;
   const video = { mal_id: 1, provider: "catalogue", resolution: "720p", video_url: await medium.url() };
-  const enqueue = (episode: number) => rig.enqueue({ ...video, episode });
+  const enqueue = (episode: number) => fixture.enqueue({ ...video, episode });
   const [live, waiting, dead] = [await enqueue(1), await enqueue(2), await enqueue(3)];
-  await rig.database.sql`update public.video_queue set run_at = now() + interval '1 hour' where id = ${waiting}`;
-  await rig.database.serviceRole`select public.cancel_video(${dead})`;
+  await fixture.database.sql`update public.video_queue set run_at = now() + interval '1 hour' where id = ${waiting}`;
+  await fixture.database.serviceRole`select public.cancel_video(${dead})`;
 
-  const runner = rig.spawn("r1", { env: { RUNNER_TIDY_SECONDS: "1", RUNNER_CONCURRENCY: "1" } });
-  await rig.until(live, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
+  const runner = fixture.spawn("r1", { env: { RUNNER_TIDY_SECONDS: "1", RUNNER_CONCURRENCY: "1" } });
+  await fixture.until(live, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
   const left = [waiting, dead, crypto.randomUUID()];
   for (const id of left) { // at once, and whole: the clean-up may come at any moment
-    await Deno.mkdir(`${rig.workDir}-made/${id}`, { recursive: true });
-    await Deno.writeTextFile(`${rig.workDir}-made/${id}/media.bin`, "half a video");
-    await Deno.rename(`${rig.workDir}-made/${id}`, `${rig.workDir}/job-${id}`);
+    await Deno.mkdir(`${fixture.workDir}-made/${id}`, { recursive: true });
+    await Deno.writeTextFile(`${fixture.workDir}-made/${id}/media.bin`, "half a video");
+    await Deno.rename(`${fixture.workDir}-made/${id}`, `${fixture.workDir}/job-${id}`);
   }
-  await Deno.writeTextFile(`${rig.workDir}/notes.txt`, "not ours");
-  const names = () => [...Deno.readDirSync(rig.workDir)].map((entry) => entry.name).sort();
+  await Deno.writeTextFile(`${fixture.workDir}/notes.txt`, "not ours");
+  const names = () => [...Deno.readDirSync(fixture.workDir)].map((entry) => entry.name).sort();
   await waitFor(() => names().length === 3);
   assert.deepEqual(names(), [`job-${live}`, `job-${waiting}`, "notes.txt"].sort());
-  assert.equal(await Deno.readTextFile(`${rig.workDir}/job-${waiting}/media.bin`), "half a video");
-  await rig.until(live, (row) => row.status === "ready");
+  assert.equal(await Deno.readTextFile(`${fixture.workDir}/job-${waiting}/media.bin`), "half a video");
+  await fixture.until(live, (row) => row.status === "ready");
   assert.ok(!runner.lines.some((line) => line.includes('"job:failed"')), "the live job was not disturbed");
 });
 
 Deno.test("SIGKILL in a repair → the next runner here removes what it left, but what the target confirmed only when the archive is whole", async () => {
-  await using rig = await startRunnerRig({ hub: { multipartThresholdBytes: 1 << 18, chunkBytes: 1 << 18 } });
-  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
-  const id = await rig.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", video_url: await medium.url() });
+  await using fixture = await startRunnerFixture({ hub: { multipartThresholdBytes: 1 << 18, chunkBytes: 1 << 18 } });
+  const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;
+  const id = await fixture.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", video_url: await medium.url() });
   const once = async (name: string, env: Record<string, string> = {}) =>
-    assert.equal((await rig.spawn(name, { args: ["run-once"], env }).ended).code, 0);
+    assert.equal((await fixture.spawn(name, { args: ["run-once"], env }).ended).code, 0);
   await once("one-account", { HF_STORAGE_ACCOUNT_COUNT: "1" });
-  assert.equal((await rig.job(id)).status, "ready");
+  assert.equal((await fixture.job(id)).status, "ready");
 
-  rig.hub.fail({ at: "upload_part", effect: { do: "hang" }, after: 1, times: 1000 });
-  const killed = rig.spawn("killed");
-  await waitFor(() => filesIn(rig.workDir).some((path) => path.endsWith(".upload")));
+  fixture.hub.fail({ at: "upload_part", effect: { do: "hang" }, after: 1, times: 1000 });
+  const killed = fixture.spawn("killed");
+  await waitFor(() => filesIn(fixture.workDir).some((path) => path.endsWith(".upload")));
   killed.child.kill("SIGKILL");
   await killed.ended;
-  rig.hub.clearFailures();
-  assert.ok(filesIn(rig.workDir).some((path) => path.endsWith(".mp4")), "killed with the copy on its disk");
+  fixture.hub.clearFailures();
+  assert.ok(filesIn(fixture.workDir).some((path) => path.endsWith(".mp4")), "killed with the copy on its disk");
   await once("back");
-  assert.deepEqual(filesIn(rig.workDir).map(ending).sort(), ["lock", "upload"], "the copy is gone");
+  assert.deepEqual(filesIn(fixture.workDir).map(ending).sort(), ["lock", "upload"], "the copy is gone");
 
-  await rig.database.admin`
+  await fixture.database.admin`
     update public.video_replicas set lease_expires_at = now() - interval '1 second' where lease_token is not null`;
-  await rig.database.serviceRole`select public.sweep()`;
-  await rig.database.admin`update public.video_replicas set run_at = now()`;
-  const elsewhere = rig.spawn("elsewhere", { env: { RUNNER_WORK_DIR: `${rig.workDir}-2` } });
+  await fixture.database.serviceRole`select public.sweep()`;
+  await fixture.database.admin`update public.video_replicas set run_at = now()`;
+  const elsewhere = fixture.spawn("elsewhere", { env: { RUNNER_WORK_DIR: `${fixture.workDir}-2` } });
   await elsewhere.saw("replica:repaired");
   await once("here");
-  assert.deepEqual(filesIn(rig.workDir), []);
+  assert.deepEqual(filesIn(fixture.workDir), []);
 });
 
 Deno.test("no pg_cron: a killed runner's job → reclaimed by another runner", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
-  const { sql, admin, serviceRole } = rig.database;
+  await using fixture = await startRunnerFixture({ accounts: 1 });
+  const { sql, admin, serviceRole } = fixture.database;
   await admin`delete from cron.job where true`;
   await sql`update keepstream.error_classes set base_seconds = 1 where name = 'lease_expired'`;
-  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
-  const id = await rig.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", video_url: await medium.url() });
+  const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;
+  const id = await fixture.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", video_url: await medium.url() });
   await serviceRole`select from public.claim_pending_videos(1, 'killed')`;
   await admin`update public.video_queue set lease_expires_at = now() - interval '1 second' where id = ${id}`;
   await admin`update keepstream.event_retention set swept_at = now() - interval '1 hour' where true`;
-  const runner = rig.spawn("r1");
-  await rig.until(id, (row) => row.status === "ready");
+  const runner = fixture.spawn("r1");
+  await fixture.until(id, (row) => row.status === "ready");
   assert.equal((await runner.saw("queue:swept")).reclaimed, 1);
   const jobs = await sql`select jobname from cron.job order by jobname`;
   assert.deepEqual(jobs.map((job) => job["jobname"]), ["keepstream-cron-history", "keepstream-sweep"]);
@@ -95,26 +95,26 @@ async function waitFor(done: () => boolean): Promise<void> {
 }
 
 Deno.test("a queue that is away while the work directory is cleaned → nothing young is removed", async () => {
-  await using rig = await startRunnerRig({ accounts: 1 });
+  await using fixture = await startRunnerFixture({ accounts: 1 });
   const name = `job-${crypto.randomUUID()}`;
-  await Deno.mkdir(`${rig.workDir}/${name}`, { recursive: true });
-  const runner = rig.spawn("away", { args: ["run-once"], env: { SUPABASE_URL: "http://127.0.0.1:1" } });
+  await Deno.mkdir(`${fixture.workDir}/${name}`, { recursive: true });
+  const runner = fixture.spawn("away", { args: ["run-once"], env: { SUPABASE_URL: "http://127.0.0.1:1" } });
   assert.equal((await runner.ended).code, 1);
-  assert.deepEqual([...Deno.readDirSync(rig.workDir)].map((entry) => entry.name), [name]);
+  assert.deepEqual([...Deno.readDirSync(fixture.workDir)].map((entry) => entry.name), [name]);
 });
 
 Deno.test("no storage account takes anything → one job finds out, the others are not even claimed and lose no attempt", async () => {
-  await using rig = await startRunnerRig({ accounts: 2 });
-  rig.hub.fail("abuse", { times: 1000 });
-  const medium = rig.origin.media.find((medium) => medium.name === "mp4")!;
+  await using fixture = await startRunnerFixture({ accounts: 2 });
+  fixture.hub.fail("abuse", { times: 1000 });
+  const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;
   const video = { mal_id: 1, provider: "catalogue", resolution: "720p", video_url: await medium.url() };
-  const first = await rig.enqueue({ ...video, episode: 1 });
-  const runner = rig.spawn("r1", { env: { RUNNER_CONCURRENCY: "1" } });
-  await rig.until(first, (row) => row.status === "failed");
-  const second = await rig.enqueue({ ...video, episode: 2 });
+  const first = await fixture.enqueue({ ...video, episode: 1 });
+  const runner = fixture.spawn("r1", { env: { RUNNER_CONCURRENCY: "1" } });
+  await fixture.until(first, (row) => row.status === "failed");
+  const second = await fixture.enqueue({ ...video, episode: 2 });
   await runner.saw("claims:paused", (line) => String(line.reason).includes("storage"));
   await new Promise((next) => setTimeout(next, 1000)); // three polls
-  const row = await rig.job(second);
+  const row = await fixture.job(second);
   assert.deepEqual([row.status, row.attempts], ["pending", 0]);
   runner.child.kill("SIGTERM");
   assert.equal((await runner.ended).code, 0);

@@ -46,7 +46,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const takings = createTakings(members);
   const faults = new Faults({ stage, plan, takings, sleepsForReal: measured, log });
   await using crew = startCrew({
-    rig: stage.rig,
+    fixture: stage.fixture,
     members,
     spawnOptions: (index) => index === SMALL_DISK_RUNNER ? onSmallDisk(stage) : {},
     strike: faults.onCall,
@@ -71,7 +71,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 
   const ids = await jobs.ids();
   const uncopied = await makeMissingCopies(stage, { dead: crew.dead });
-  const archives = await checkArchives(stage.rig);
+  const archives = await checkArchives(stage.fixture);
   return {
     ...measurements,
     seed,

@@ -1,9 +1,9 @@
 /**
  * What must hold when the faults are over: every job ready, every copy's bytes those that were recorded, nothing on the hub that no row
- * names, no invariant of the queue broken. Example: `const { problems, copies } = await checkArchives(rig)`. Runs on: Deno.
+ * names, no invariant of the queue broken. Example: `const { problems, copies } = await checkArchives(fixture)`. Runs on: Deno.
  */
 import { createHash } from "node:crypto";
-import type { RunnerRig } from "../../../dev/testing/runner_fixture.ts";
+import type { RunnerFixture } from "../../../dev/testing/runner_fixture.ts";
 import { brokenInvariants } from "../../queue/model/invariants.ts";
 import type { Stage } from "./stage.ts";
 import { moveTimeOn } from "./sweeper.ts";
@@ -12,8 +12,8 @@ const STORAGE_TASKS = new URL("../../../runner/archive/main.ts", import.meta.url
 
 type Copy = { repo: string; path: string; sha256: string };
 
-export async function checkArchives(rig: RunnerRig): Promise<{ copies: number; problems: string[] }> {
-  const { sql, admin } = rig.database;
+export async function checkArchives(fixture: RunnerFixture): Promise<{ copies: number; problems: string[] }> {
+  const { sql, admin } = fixture.database;
   const problems = (await brokenInvariants(admin)).map((name) => `invariant broken – ${name}`);
   const unfinished = await sql<{ id: string; status: string; error_class: string; error_message: string }[]>`
     select id, status, error_class, error_message from public.video_queue where status <> 'ready'`;
@@ -26,12 +26,12 @@ export async function checkArchives(rig: RunnerRig): Promise<{ copies: number; p
     select r.repo, r.path, s.sha256 from public.video_store s join public.video_replicas r on r.store_id = s.id
     where r.state = 'verified'`;
   for (const copy of verified) {
-    const hash = createHash("sha256").update(await readCopy(rig, copy)).digest("hex");
+    const hash = createHash("sha256").update(await readCopy(fixture, copy)).digest("hex");
     if (hash !== copy.sha256) problems.push(`${copy.repo}/${copy.path} holds other bytes than the store says`);
   }
   const named = await sql<Copy[]>`select repo, path, '' as sha256 from public.video_replicas where repo is not null`;
   const known = new Set(named.map((copy) => `${copy.repo}/${copy.path}`));
-  for (const file of await filesOnHub(rig)) {
+  for (const file of await filesOnHub(fixture)) {
     if (!known.has(file)) problems.push(`${file} lies on the hub, and no row names it`);
   }
   return { copies: verified.length, problems };
@@ -39,14 +39,14 @@ export async function checkArchives(rig: RunnerRig): Promise<{ copies: number; p
 
 /** What was cut short is repair work, which a runner looks for once a minute: the operator's command does it now. Tells what it could not. */
 export async function makeMissingCopies(
-  { rig, ask }: Pick<Stage, "rig" | "ask">,
+  { fixture, ask }: Pick<Stage, "fixture" | "ask">,
   { dead }: { dead: ReadonlySet<string> },
 ): Promise<string[]> {
   await moveTimeOn(ask, dead);
   await ask((sql) => sql`select public.sweep()`);
   await moveTimeOn(ask, dead); // the back-offs of what the sweep found
   const args = ["run", "-A", STORAGE_TASKS, "repair"];
-  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, env: { ...rig.env } }).output();
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, env: { ...fixture.env } }).output();
   const open = await ask((sql) =>
     sql<{ target: string; state: string }[]>`select target, state from public.video_replicas where state <> 'verified'`
   );
@@ -55,31 +55,31 @@ export async function makeMissingCopies(
 }
 
 /** A runner that starts takes away what killed ones left of jobs and repairs that are over. */
-export async function leftInWorkDirs({ rig, disk }: Pick<Stage, "rig" | "disk">): Promise<string[]> {
-  await rig.spawn("tidy", { args: ["run-once"] }).ended;
-  const left = [...Deno.readDirSync(rig.workDir)].map((entry) => entry.name);
+export async function leftInWorkDirs({ fixture, disk }: Pick<Stage, "fixture" | "disk">): Promise<string[]> {
+  await fixture.spawn("tidy", { args: ["run-once"] }).ended;
+  const left = [...Deno.readDirSync(fixture.workDir)].map((entry) => entry.name);
   if (disk !== null) {
     const env = { RUNNER_WORK_DIR: disk.path };
-    await rig.spawn("tidy-small", { enter: disk.enter, env, args: ["run-once"] }).ended;
+    await fixture.spawn("tidy-small", { enter: disk.enter, env, args: ["run-once"] }).ended;
     left.push(...await disk.entries());
   }
   return left.map((name) => `${name} was left in a work directory`);
 }
 
-async function readCopy(rig: RunnerRig, { repo, path }: Copy): Promise<Uint8Array> {
-  const response = await fetch(`${rig.hub.url}/datasets/${repo}/resolve/main/${path}`, { headers: tokenOf(repo) });
+async function readCopy(fixture: RunnerFixture, { repo, path }: Copy): Promise<Uint8Array> {
+  const response = await fetch(`${fixture.hub.url}/datasets/${repo}/resolve/main/${path}`, { headers: tokenOf(repo) });
   return await response.bytes();
 }
 
 /** Every video in every repository: `user1/archive-1/1/ep1/….mp4`; or every file of an episode whose path fits. */
-export async function filesOnHub(rig: RunnerRig, fits = /\.mp4$/): Promise<string[]> {
+export async function filesOnHub(fixture: RunnerFixture, fits = /\.mp4$/): Promise<string[]> {
   const files: string[] = [];
-  for (let n = 1; rig.env[`HF_STORAGE_USERNAME_${n}`]; n++) {
-    const user = rig.env[`HF_STORAGE_USERNAME_${n}`]!;
-    const repos = await listing<{ id: string }>(`${rig.hub.url}/api/datasets?author=${user}`, user);
+  for (let n = 1; fixture.env[`HF_STORAGE_USERNAME_${n}`]; n++) {
+    const user = fixture.env[`HF_STORAGE_USERNAME_${n}`]!;
+    const repos = await listing<{ id: string }>(`${fixture.hub.url}/api/datasets?author=${user}`, user);
     for (const { id } of repos) {
       const tree = await listing<{ type: string; path: string }>(
-        `${rig.hub.url}/api/datasets/${id}/tree/main?recursive=true`,
+        `${fixture.hub.url}/api/datasets/${id}/tree/main?recursive=true`,
         user,
       );
       const ours = tree.filter((entry) => entry.type === "file" && entry.path.includes("/ep") && fits.test(entry.path));

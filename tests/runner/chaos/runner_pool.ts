@@ -1,9 +1,9 @@
 /**
  * Runners that are started again whenever they end, as a container's restart policy does; each sees database and hub through fronts of
- * its own. Keeps what they said about their jobs. Example: `await using crew = startCrew({ rig, members: newMembers(3), … })`.
+ * its own. Keeps what they said about their jobs. Example: `await using crew = startCrew({ fixture, members: newMembers(3), … })`.
  * Runs on: Deno.
  */
-import type { RunnerProcess, RunnerRig, SpawnOptions } from "../../../dev/testing/runner_fixture.ts";
+import type { RunnerFixture, RunnerProcess, SpawnOptions } from "../../../dev/testing/runner_fixture.ts";
 import { type Call, type Front, startFront, type Verdict } from "../fault_proxy.ts";
 
 export type Side = "queue" | "hub" | "cdn";
@@ -20,7 +20,7 @@ export type Stint = {
 };
 
 export type CrewOptions = {
-  readonly rig: RunnerRig;
+  readonly fixture: RunnerFixture;
   readonly members: readonly Member[];
   readonly spawnOptions: (index: number) => SpawnOptions;
   readonly strike: (member: Member, side: Side, call: Call) => Verdict | Promise<Verdict>;
@@ -159,7 +159,7 @@ export function startCrew(options: CrewOptions): Crew {
   let over = false;
 
   function frontsOf(member: Member): Readonly<Record<string, string>> {
-    const { gateway, hub } = options.rig;
+    const { gateway, hub } = options.fixture;
     const strike = (side: Side) => (call: Call) => options.strike(member, side, call);
     const queue = startFront({
       upstream: gateway.url,
@@ -182,7 +182,7 @@ export function startCrew(options: CrewOptions): Crew {
     const { env, ...more } = options.spawnOptions(member.index);
     for (let life = 1; !over; life++) {
       const name = `runner${member.index}-${life}`;
-      member.begin(options.rig.spawn(name, { ...more, env: { ...env, ...own } }));
+      member.begin(options.fixture.spawn(name, { ...more, env: { ...env, ...own } }));
       await member.runner!.ended;
       member.bury();
       dead.add(name);

@@ -3,7 +3,7 @@
  * Example: `await using stage = await startStage(); await stage.ask((sql) => sql`select 1`)`. Runs on: Deno.
  */
 import type { Sql } from "postgres";
-import { type RunnerRig, startRunnerRig } from "../../../dev/testing/runner_fixture.ts";
+import { type RunnerFixture, startRunnerFixture } from "../../../dev/testing/runner_fixture.ts";
 import { createTransactionPool, type TransactionPool } from "../../../dev/emulators/supabase/transaction.ts";
 import { type MediaHost, startMediaHost } from "../media_host.ts";
 import { type OwnCluster, startOwnCluster } from "../own_cluster.ts";
@@ -20,7 +20,7 @@ export type Ask = <T>(run: (sql: Sql) => PromiseLike<T>) => Promise<T>;
 
 export type Stage = AsyncDisposable & {
   readonly cluster: OwnCluster;
-  readonly rig: RunnerRig;
+  readonly fixture: RunnerFixture;
   readonly media: MediaHost;
   readonly pool: TransactionPool;
   /** Statements of the test itself, whose connection a crash may cut: repeated until they are heard. */
@@ -36,8 +36,8 @@ export async function startStage(): Promise<Stage> {
   const media = stack.use(await startMediaHost({ seconds: 2 }));
   const mounted = await mountSmallDisk(SMALL_DISK_MIB);
   const disk = "unavailable" in mounted ? null : stack.use(mounted);
-  const rig = stack.use(
-    await startRunnerRig({
+  const fixture = stack.use(
+    await startRunnerFixture({
       cluster: cluster.url,
       env: {
         RUNNER_LEASE_SECONDS: `${LEASE_SECONDS}`,
@@ -53,13 +53,13 @@ export async function startStage(): Promise<Stage> {
       },
     }),
   );
-  await rig.database.admin`checkpoint`; // a copied database's first crash must not find it half in memory
-  const pool = createTransactionPool(rig.database.url, { size: 4, name: "chaos" });
+  await fixture.database.admin`checkpoint`; // a copied database's first crash must not find it half in memory
+  const pool = createTransactionPool(fixture.database.url, { size: 4, name: "chaos" });
   stack.defer(pool.end);
   const owned = stack.move();
   return {
     cluster,
-    rig,
+    fixture,
     media,
     pool,
     ask: (run) => heard(pool, run),
