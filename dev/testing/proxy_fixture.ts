@@ -1,6 +1,6 @@
 /**
  * A running Worker with an origin server whose routes a test writes itself.
- * `conformance(1, "GET with a range → 206", async (proxy) => { proxy.route("/a.mp4", media(bytes)); … })`
+ * `conformance("GET with a range → 206", async (proxy) => { proxy.route("/a.mp4", media(bytes)); … })`
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
@@ -200,14 +200,13 @@ export async function startProxyFixture(options: FixtureOptions = {}): Promise<P
   }
 }
 
-/** One case of the conformance list in real workerd; docs/proxy.md's table is made of these calls. */
-export function conformance(
-  number: number,
+/** A test against the Worker's bundle in real workerd, with a scripted origin. */
+export function proxyTest(
   title: string,
   run: (proxy: ProxyFixture) => Promise<void>,
   options?: FixtureOptions,
 ): void {
-  Deno.test(`conformance ${number}: ${title}`, async () => {
+  Deno.test(`proxy: ${title}`, async () => {
     await using proxy = await startProxyFixture(options);
     await run(proxy);
   });
