@@ -1,4 +1,4 @@
-// What a hostile source or viewer may try beyond the proxyTest list and the numbered inputs.
+// What a hostile source or viewer may try beyond the protocol tests and the bad inputs.
 import assert from "node:assert/strict";
 import { codeOf, send, startProxyFixture, text } from "../dev/testing/proxy_fixture.ts";
 
