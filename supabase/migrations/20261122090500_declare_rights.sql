@@ -1,3 +1,5 @@
+-- Archiving rights: what may be archived, and the trigger that notes when an entry changes.
+
 -- Rights are declared by visible text. White space, control and format characters and characters
 -- without a glyph (Unicode's White_Space, Cc, Cf, Default_Ignorable_Code_Point,
 -- Noncharacter_Code_Point and script blanks) declare nothing. core/rights.ts has the same list.

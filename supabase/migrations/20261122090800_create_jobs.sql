@@ -1,4 +1,6 @@
--- One row per video to archive: its status, when it is due, and its lease.
+-- One row per video to archive: its status, when it is due, and its lease. A claim scans the index
+-- from the low end, where finished jobs leave dead entries: one page per 185 jobs. Vacuum therefore
+-- has to clean the index even when Postgres finds too few dead entries to bother.
 create table public.video_queue (
   id uuid primary key default gen_random_uuid(),
   mal_id keepstream.positive_int not null,
@@ -32,9 +34,6 @@ create table public.video_queue (
   applied_status keepstream.job_status not null default 'pending',
   constraint video_queue_one_job_per_video unique nulls not distinct (mal_id, episode, provider, resolution)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.005, autovacuum_vacuum_threshold = 500, vacuum_index_cleanup = on);
--- A claim scans its index from the low end, where finished jobs leave dead entries: one page per
--- 185 jobs. Vacuum has to clean the index even when Postgres finds too few dead entries to bother.
-
 comment on table public.video_queue is 'One job per video: pending → downloading → uploading → ready | failed.';
 comment on column public.video_queue.attempts is 'Claims since the last reset, minus those given back.';
 comment on column public.video_queue.retry_count is 'Failures and rescues since the last reset.';
@@ -59,6 +58,7 @@ comment on column public.video_queue.applied_status is
   'hand, until keepstream.apply_status_change has run.';
 comment on column public.video_queue.error_class is
   'A name in keepstream.error_classes. No foreign key: its index would cost every failure a write.';
+
 -- Claims scan this index in order. A claim, a heartbeat and the change to uploading write no
 -- indexed column, so the row stays on its page (HOT) and no index is written. Leased jobs therefore
 -- stay in the index; keepstream.video_leases lists them.

@@ -15,10 +15,11 @@ comment on table keepstream.events is
   'Append-only history of every job; queue_id outlives the job. Events without queue_id concern a title and are '
   'never deleted.';
 comment on column keepstream.events.previous is 'The previous status change of the same job.';
+
 -- Status changes are found through the chain video_queue.last_event → previous → … by primary key,
 -- whose index grows only at its right end. An index on the random queue_id would write an arbitrary
 -- page per change. Events that are no status change are indexed here.
-create index events_that_are_no_moves on keepstream.events (queue_id, id)
+create index events_without_status_change on keepstream.events (queue_id, id)
   where to_status is null or kind = 'enqueued';
 alter table keepstream.events enable row level security;
 

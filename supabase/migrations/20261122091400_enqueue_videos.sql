@@ -152,7 +152,7 @@ as $$
 begin
   if job.id is null then
     raise exception using errcode = 'PT403', message = keepstream.missing_rights_message(),
-      hint = 'declare rights in the provider''s entry, or in the episode''s catalogue entry: deno task providers, deno task catalogue';
+      hint = 'declare rights in the provider''s entry, or in the episode''s catalogue entry';
   end if;
   return job;
 end

@@ -1,3 +1,5 @@
+-- What a runner reports on its claimed jobs: progress, the outcome, heartbeats.
+
 create function keepstream.raise_missing_token() returns void
 language plpgsql set search_path = ''
 as $$
@@ -57,7 +59,7 @@ begin
     or (held.status = 'uploading' and to_status = 'downloading') then
     raise exception using errcode = 'PT422',
       message = format('a report cannot change a job from %s to %s', held.status, coalesce(to_status, 'nothing')),
-      hint = 'docs/queue.md lists the transitions; upsert_video_store makes a job ready';
+      hint = 'report uploading, failed or pending; upsert_video_store makes a job ready';
   end if;
   if octet_length(update_video_queue_status.progress::text) > 8192 then
     raise exception using errcode = 'PT400', message = 'progress must be at most 8192 bytes';

@@ -1,3 +1,5 @@
+-- Copies that were not found where they are recorded, and copies found again.
+
 create function public.confirm_replica_missing(replica_id uuid) returns public.video_replicas
 language plpgsql security definer set search_path = ''
 as $$

@@ -1,3 +1,5 @@
+-- Copies that a new archive has replaced, to be deleted by runners.
+
 create function public.claim_obsolete_copies(targets text[], "limit" int default 10)
 returns table (id uuid, target text, repo text, path text)
 language plpgsql security definer set search_path = ''

@@ -1,3 +1,5 @@
+-- Source lists of providers: the cache, who reads them, and a circuit breaker per provider.
+
 -- Cached source lists, shared by all isolates.
 create table keepstream.source_lists (
   mal_id keepstream.positive_int not null,

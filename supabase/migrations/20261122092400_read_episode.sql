@@ -1,3 +1,5 @@
+-- The first round trip of a response, and the rate limit it counts.
+
 -- Rate limit: one timestamp per client, at which its allowance is full again.
 create unlogged table keepstream.client_limits (
   client text primary key,

@@ -1,3 +1,5 @@
+-- Replaces the provider list, and imports episodes into the catalogue.
+
 -- Applies archiving_allowed to all waiting jobs in one statement.
 create function keepstream.end_jobs_without_rights() returns void
 language plpgsql security definer set search_path = ''

@@ -1,3 +1,5 @@
+-- What operators do with single jobs.
+
 -- The documented retry statement as a function that returns the number of jobs: the API limits
 -- returned rows.
 create function public.retry_videos(ids uuid[] default null) returns int

@@ -1,3 +1,5 @@
+-- The sweep and its steps: rescue, clean up, notify, schedule.
+
 -- Keeps the latest status change of each job, and all takedowns.
 create function keepstream.prune_events(batch int) returns int
 language plpgsql security definer set search_path = ''
