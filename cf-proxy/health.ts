@@ -6,7 +6,7 @@ import { AwsClient } from "aws4fetch";
 import type { Invocation } from "./invocation.ts";
 import type { Config, FolderShelf, S3Shelf } from "./env.ts";
 import { COMMON_HEADERS } from "./http/headers.ts";
-import { recall, remember } from "./cache/two_tier_cache.ts";
+import * as cache from "./cache/two_tier_cache.ts";
 import { verifyRecent } from "./archive/takedown_list.ts";
 import { fetchTakedowns } from "./archive/takedowns.ts";
 
@@ -23,10 +23,10 @@ export function health(problems: readonly string[]): Response {
 }
 
 export async function deepHealth({ config, context }: Invocation): Promise<Response> {
-  const kept = await recall<readonly string[]>("health", "deep");
+  const kept = await cache.get<readonly string[]>("health", "deep");
   if (kept !== null) return health(kept);
   const problems = await probe(config);
-  context.waitUntil(remember("health", "deep", problems, KEEP_SECONDS));
+  context.waitUntil(cache.put("health", "deep", problems, KEEP_SECONDS));
   return health(problems);
 }
 

@@ -71,7 +71,7 @@ Deno.test("a playlist of 4 MiB of blank lines, a few kilobytes compressed → se
 
 Deno.test("what the Worker remembers is at no address that a playlist can name", async () => {
   await using proxy = await startProxyFixture();
-  proxy.route("/m.m3u8", text("#EXTM3U\n#EXTINF:1,\nhttps://memo.keepstream.invalid/resolved?x\n"));
+  proxy.route("/m.m3u8", text("#EXTM3U\n#EXTINF:1,\nhttps://cache.keepstream.invalid/resolved?x\n"));
   const line = (await (await proxy.get("/m.m3u8")).text()).split("\n")[2]!;
   assert.ok(!line.includes("sig="));
   const answer = await fetch(line);

@@ -4,7 +4,9 @@
  * `await signDenyList({ issuedAt, titles: [55825], episodes: [[5114, 12]] }, keys)` → `{"payload":"…","sig":"k1.…"}`
  */
 import { decodeBase64, encodeBase64Url } from "./base64url.ts";
-import { chooseKey, deriveMacKey, equalBytes, type SigningKey, type SigningKeys, utf8 } from "./link.ts";
+import { equalBytes } from "./equal_bytes.ts";
+import { parseJsonObject } from "./json_object.ts";
+import { chooseKey, deriveMacKey, type SigningKey, type SigningKeys, utf8 } from "./link.ts";
 import { err, ok, type Result } from "./result.ts";
 
 export interface DenyList {
@@ -26,7 +28,7 @@ export async function signDenyList(list: DenyList, keys: SigningKeys): Promise<s
 
 /** Says nothing about the list's age: compare `issuedAt`. */
 export async function verifyDenyList(text: string, keys: SigningKeys): Promise<Result<DenyList, DenyListError>> {
-  const document = parseObject(text);
+  const document = parseJsonObject(text);
   if (typeof document?.payload !== "string" || typeof document.sig !== "string") return err("malformed");
   const signature = /^([A-Za-z0-9_-]{1,16})\.([A-Za-z0-9_-]{43})$/.exec(document.sig);
   if (signature === null) return err("malformed");
@@ -34,7 +36,7 @@ export async function verifyDenyList(text: string, keys: SigningKeys): Promise<R
   if (key === undefined) return err("unknown_key");
   const mac = await macOf(document.payload, key);
   if (!equalBytes(mac, decodeBase64(signature[2]!))) return err("bad_signature");
-  const list = toDenyList(parseObject(document.payload));
+  const list = toDenyList(parseJsonObject(document.payload));
   return list === null ? err("malformed") : ok(list);
 }
 
@@ -58,13 +60,4 @@ function toDenyList(value: Record<string, unknown> | null): DenyList | null {
 
 function isInteger(value: unknown): value is number {
   return Number.isSafeInteger(value);
-}
-
-function parseObject(text: string): Record<string, unknown> | null {
-  try {
-    const value = JSON.parse(text);
-    return typeof value === "object" && value !== null ? value : null;
-  } catch {
-    return null;
-  }
 }

@@ -6,7 +6,9 @@
 // one signature serves every segment of a playlist. What else the fetch needs (request headers, the key of an encrypted
 // file, the episode) travels sealed in x. A link depends on nothing but its inputs: the same inputs give the same link.
 import { type Bytes, decodeBase64, encodeBase64Url } from "./base64url.ts";
+import { equalBytes } from "./equal_bytes.ts";
 import { KeepstreamError } from "./errors.ts";
+import { LruCache } from "./lru_cache.ts";
 import { err, ok, type Result } from "./result.ts";
 import { MAX_URL_LENGTH } from "./url_policy.ts";
 
@@ -17,7 +19,7 @@ const TAG_BYTES = 16;
 const MAX_SEALED_LENGTH = 4096;
 /** As JSON in UTF-8: what base64 leaves of the sealed length, less nonce and tag. */
 const MAX_CONTEXT_BYTES = MAX_SEALED_LENGTH / 4 * 3 - NONCE_BYTES - TAG_BYTES;
-const MAX_PROVEN = 500;
+const MAX_VERIFIED = 500;
 /** Deeper directories are signed by their first 32. */
 export const MAX_SCOPE_DIRECTORIES = 32;
 
@@ -52,7 +54,7 @@ export interface SigningKey {
 export interface SigningKeys {
   readonly list: readonly SigningKey[];
   /** Signatures that proved right, with what they seal: a playlist's segments bring the same one thousands of times. */
-  readonly proven: Map<string, LinkContext>;
+  readonly verified: LruCache<LinkContext>;
 }
 
 export type LinkError =
@@ -105,7 +107,9 @@ export function parseSigningKeys(text: string): Result<SigningKeys, string> {
     if (list.some((key) => key.kid === kid)) return err(`signing key ${kid} stands there twice`);
     list.push({ kid: kid!, secret });
   }
-  return list.length === 0 ? err("there is no signing key") : ok({ list, proven: new Map() });
+  return list.length === 0
+    ? err("there is no signing key")
+    : ok({ list, verified: new LruCache({ maxEntries: MAX_VERIFIED }) });
 }
 
 /**
@@ -191,7 +195,7 @@ export async function verifyLink(
 
   const expiresAt = Number(exp);
   const message = macText({ kid: key.kid, scopeDirectories, expiresAt, sealed, subject: scope ?? url.href });
-  const context = await prove(message, { signature: signature[2]!, sealed, key, keys });
+  const context = await verifiedContext(message, { signature: signature[2]!, sealed, key, keys });
   if (context === null) return err("bad_signature");
   if (now >= expiresAt) return err("expired");
   const tail = [`exp=${expiresAt}`, sc === null ? "" : `&sc=${scopeDirectories}`, sealed === null ? "" : `&x=${sealed}`]
@@ -224,7 +228,7 @@ export function hasEncodedSeparator(path: string): boolean {
 }
 
 /** What a right signature seals; null for a wrong one. */
-async function prove(
+async function verifiedContext(
   message: string,
   { signature, sealed, key, keys }: {
     readonly signature: string;
@@ -233,16 +237,15 @@ async function prove(
     readonly keys: SigningKeys;
   },
 ): Promise<LinkContext | null> {
-  const proof = `${signature}\n${message}`;
-  const proven = keys.proven.get(proof);
-  if (proven !== undefined) return proven;
+  const cacheKey = `${signature}\n${message}`;
+  const verified = keys.verified.get(cacheKey);
+  if (verified !== undefined) return verified;
   const { mac, seal } = await derive(key);
   const whole = new Uint8Array(await crypto.subtle.sign("HMAC", mac, utf8(message)));
   if (!equalBytes(whole.subarray(0, MAC_BYTES), decodeBase64(signature))) return null;
   const context = sealed === null ? {} : await openContext(sealed, key.kid, seal);
   if (context === null) return null;
-  if (keys.proven.size >= MAX_PROVEN) keys.proven.delete(keys.proven.keys().next().value!);
-  keys.proven.set(proof, context);
+  keys.verified.set(cacheKey, context);
   return context;
 }
 
@@ -386,13 +389,6 @@ function expandEpisode([malId, episode, provider, server]: WireEpisode): NonNull
 
 function isEmpty(context: LinkContext): boolean {
   return Object.keys(compact(context)).length === 0;
-}
-
-export function equalBytes(a: Uint8Array, b: Uint8Array | null): boolean {
-  if (b === null || a.length !== b.length) return false;
-  let difference = 0;
-  for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!;
-  return difference === 0;
 }
 
 function parseUrl(text: string): URL | null {

@@ -4,15 +4,8 @@
 // A viewer cannot make one; one that was overheard is good for two minutes, for that episode alone, and reads lists that are read
 // at most once a minute. Runs on: Deno, edge runtime, workerd.
 import { decodeBase64, encodeBase64Url } from "./base64url.ts";
-import {
-  chooseKey,
-  deriveMacKey,
-  equalBytes,
-  type LinkContext,
-  type SigningKey,
-  type SigningKeys,
-  utf8,
-} from "./link.ts";
+import { equalBytes } from "./equal_bytes.ts";
+import { chooseKey, deriveMacKey, type LinkContext, type SigningKey, type SigningKeys, utf8 } from "./link.ts";
 
 type Episode = Pick<NonNullable<LinkContext["episode"]>, "malId" | "episode">;
 

@@ -2,6 +2,7 @@
 // Example: checkUrl("http://0x7f.1/", {}) → policy_denied; checkUrl("file:///etc/passwd", {}) → invalid_input
 // A name that resolves to a private address is caught where the connection is made (isPrivateAddress on what was dialled).
 // Runs on: Deno, edge runtime, workerd.
+import { mappedIpv4, parseIpv4, parseIpv6 } from "./ip_address.ts";
 import { err, ok, type Result } from "./result.ts";
 
 /** Addresses up to this length are fetched; signed links repeat them, and servers refuse much longer ones. */
@@ -79,8 +80,8 @@ export function isPrivateAddress(ip: string): boolean {
   if (v4 !== null) return isPrivateIpv4(v4);
   const v6 = parseIpv6(ip);
   if (v6 === null) return true;
-  const mapped = v6.slice(0, 5).every((part) => part === 0) && v6[5] === 0xffff;
-  if (mapped) return isPrivateIpv4(((v6[6]! << 16) | v6[7]!) >>> 0);
+  const mapped = mappedIpv4(v6);
+  if (mapped !== null) return isPrivateIpv4(mapped);
   // 2000::/3 is all of global unicast: ULA, link-local, multicast, NAT64, loopback lie outside it.
   if ((v6[0]! & 0xe000) !== 0x2000) return true;
   const [a, b] = [v6[0]!, v6[1]!];
@@ -110,37 +111,6 @@ const PRIVATE_IPV4: readonly (readonly [string, number])[] = [
 
 function isPrivateIpv4(address: number): boolean {
   return PRIVATE_IPV4.some(([network, bits]) => (address >>> (32 - bits)) === (parseIpv4(network)! >>> (32 - bits)));
-}
-
-function parseIpv4(text: string): number | null {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (match === null) return null;
-  const parts = match.slice(1).map(Number);
-  if (parts.some((part) => part > 255)) return null;
-  return ((parts[0]! << 24) | (parts[1]! << 16) | (parts[2]! << 8) | parts[3]!) >>> 0;
-}
-
-function parseIpv6(text: string): number[] | null {
-  const halves = text.replace(/%.*$/, "").split("::");
-  if (halves.length > 2) return null;
-  const [head, tail] = halves.map(parseHextets);
-  if (head === null || head === undefined || tail === null) return null;
-  if (tail === undefined) return head.length === 8 ? head : null;
-  const gap = 8 - head.length - tail.length;
-  return gap < 1 ? null : [...head, ...new Array<number>(gap).fill(0), ...tail];
-}
-
-function parseHextets(text: string): number[] | null {
-  if (text === "") return [];
-  const out: number[] = [];
-  const parts = text.split(":");
-  for (const [index, part] of parts.entries()) {
-    const v4 = index === parts.length - 1 ? parseIpv4(part) : null;
-    if (v4 !== null) out.push(v4 >>> 16, v4 & 0xffff);
-    else if (/^[0-9a-f]{1,4}$/i.test(part)) out.push(parseInt(part, 16));
-    else return null;
-  }
-  return out;
 }
 
 function hasControlCharacter(text: string): boolean {

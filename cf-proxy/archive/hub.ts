@@ -8,7 +8,7 @@ import { checkUrl } from "../../core/url_policy.ts";
 import type { Invocation } from "../invocation.ts";
 import type { Config, HubAccount } from "../env.ts";
 import { CONDITIONAL, redirectResponse, sourceRequestHeaders } from "../http/headers.ts";
-import { forget, peek, recall, remember } from "../cache/two_tier_cache.ts";
+import * as cache from "../cache/two_tier_cache.ts";
 import type { Problem } from "../http/problem.ts";
 import {
   badGateway,
@@ -64,7 +64,7 @@ function copiesOf(file: HubFile, config: Config): readonly (HubFile & { readonly
     ...(onMain === file.rest ? [] : [{ ...file, rest: onMain, token: own.token }]), // its history was rewritten
   ];
   // While one account is out of order, its ranges go straight to the copy that served the last one.
-  const isKnown = (copy: HubFile) => peek<Resolved>("resolved", addressOf(copy, config)) !== null;
+  const isKnown = (copy: HubFile) => cache.getLocal<Resolved>("resolved", addressOf(copy, config)) !== null;
   return [...copies.filter(isKnown), ...copies.filter((copy) => !isKnown(copy))];
 }
 
@@ -80,14 +80,14 @@ async function fetchCopy(
 ): Promise<Result<Upstream, Problem>> {
   const address = addressOf(file, options.invocation.config);
   for (let attempt = 1;; attempt++) {
-    const kept = await recall<Resolved>("resolved", address);
+    const kept = await cache.get<Resolved>("resolved", address);
     const resolved = kept === null ? await resolve(address, token, request, options) : ok(kept);
     if (!resolved.ok) return resolved;
     if ("response" in resolved.value) return ok(resolved.value);
     const upstream = await fetchResolved(request, resolved.value, options);
     if (!upstream.ok || !isStale(upstream.value.response.status)) return upstream;
     await upstream.value.response.body?.cancel();
-    await forget("resolved", address);
+    await cache.remove("resolved", address);
     if (attempt === 2) return err(badGateway("archive_unreachable", "the archive's CDN refuses the file"));
   }
 }
@@ -145,7 +145,7 @@ function keep(
   }
   const resolved = { url: cdn.href, expiresAt: expiryOf(cdn, Date.now() / 1000), etag };
   const seconds = resolved.expiresAt - SAFETY_SECONDS - Date.now() / 1000;
-  if (seconds > 0) options.invocation.context.waitUntil(remember("resolved", address, resolved, seconds));
+  if (seconds > 0) options.invocation.context.waitUntil(cache.put("resolved", address, resolved, seconds));
   return ok(resolved);
 }
 

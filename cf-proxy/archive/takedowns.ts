@@ -12,7 +12,7 @@ import { type CachedList, TakedownList } from "./takedown_list.ts";
 const MAX_WAIT_MS = 1000;
 const FETCH_TIMEOUT_MS = 10_000;
 /** Below `.invalid`, which no link leads to. */
-const CACHE_KEY = "https://memo.keepstream.invalid/takedowns";
+const CACHE_KEY = "https://cache.keepstream.invalid/takedowns";
 const CACHE_SECONDS = 30 * 86_400;
 
 /** One per configuration: an isolate has one. */

@@ -15,7 +15,7 @@ import {
   RESPONSE_SECONDS,
   sourceExpired,
 } from "./api.ts";
-import { peek, recall, remember } from "../cache/two_tier_cache.ts";
+import * as cache from "../cache/two_tier_cache.ts";
 import { isPlaylistUrl, kindOf } from "../playlist/playlist.ts";
 import type { Problem } from "../http/problem.ts";
 import { findMovedSegment, movedSegment, noteWitness, playlistInPlace } from "./segments.ts";
@@ -37,7 +37,7 @@ export async function fetchServer(
   if (link.scope !== null && !isPlaylistUrl(link.url)) return await fetchSegment(request, target, episode);
   const { publicApiUrl } = invocation.config;
   const name = memoName(episode, link.url.href);
-  const moved = peek<string>("moved", name);
+  const moved = cache.getLocal<string>("moved", name);
   const first = await fetchSource(request, moved === null ? target : { ...target, target: new URL(moved) });
   if (!first.ok || !isDead(first.value.response.status)) {
     if (first.ok) noteMark(first.value.response, target, name);
@@ -46,7 +46,7 @@ export async function fetchServer(
   await first.value.response.body?.cancel();
   const gone = err(sourceExpired(episode, publicApiUrl));
   if (publicApiUrl === null) return gone;
-  const known = moved === null ? await recall<string>("moved", name) : null;
+  const known = moved === null ? await cache.get<string>("moved", name) : null;
   const remembered = known === null ? null : await fetchSame(request, target, { url: new URL(known), name });
   if (remembered !== null) return remembered;
   const server = await freshUrl(episode, { ...target, publicApiUrl });
@@ -54,7 +54,7 @@ export async function fetchServer(
   if (fresh === null || fresh.href === link.url.href || fresh.href === moved) return gone;
   const again = await fetchSame(request, target, { url: fresh, name });
   if (again === null) return gone;
-  invocation.context.waitUntil(remember("moved", name, fresh.href, MOVE_SECONDS));
+  invocation.context.waitUntil(cache.put("moved", name, fresh.href, MOVE_SECONDS));
   return again;
 }
 
@@ -94,10 +94,10 @@ async function freshUrl(
   { options, invocation, publicApiUrl }: Target & { readonly publicApiUrl: string },
 ): Promise<URL | null> {
   const server = memoName(episode, "");
-  const known = await recall<string>("answer", server);
+  const known = await cache.get<string>("answer", server);
   if (known !== null) return known === NO_ADDRESS ? null : new URL(known);
   const fresh = await requestFreshUrl(episode, { ...options, publicApiUrl, keys: invocation.config.keys });
-  invocation.context.waitUntil(remember("answer", server, fresh?.href ?? NO_ADDRESS, RESPONSE_SECONDS));
+  invocation.context.waitUntil(cache.put("answer", server, fresh?.href ?? NO_ADDRESS, RESPONSE_SECONDS));
   return fresh;
 }
 
@@ -125,7 +125,7 @@ async function isContinuation(
 ): Promise<boolean> {
   // A playlist is read whole: a player that asks for it starts anew.
   if (isPlaylistUrl(link.url)) return true;
-  const mark = await recall<FileMark>("mark", name);
+  const mark = await cache.get<FileMark>("mark", name);
   // Nothing has been served yet that these bytes could be mixed with; but a playlist is no file, and its segment neither.
   if (mark === null) {
     const isFile = kindOf({ response, url }, request, link.url) !== "playlist" && !isPlaylistUrl(url);
@@ -137,7 +137,7 @@ async function isContinuation(
 
 /** Keeps what the file of this link looks like, for the day its address dies. */
 function noteMark(response: Response, { link, invocation }: Target, name: string): void {
-  if (link.scope !== null || peek("mark", name) !== null) return;
+  if (link.scope !== null || cache.getLocal("mark", name) !== null) return;
   const mark = markOf(response);
-  if (mark !== null) invocation.context.waitUntil(remember("mark", name, mark, MARK_SECONDS));
+  if (mark !== null) invocation.context.waitUntil(cache.put("mark", name, mark, MARK_SECONDS));
 }

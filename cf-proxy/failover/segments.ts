@@ -16,7 +16,7 @@ import {
   listMark,
   nameOf,
 } from "./playlist_fingerprint.ts";
-import { peek, recall, remember } from "../cache/two_tier_cache.ts";
+import * as cache from "../cache/two_tier_cache.ts";
 import { readText } from "../playlist/playlist.ts";
 import type { Target } from "./origin_fetch.ts";
 import { fetchUpstream } from "../http/upstream.ts";
@@ -68,20 +68,20 @@ export async function noteList(
   },
 ): Promise<void> {
   const name = memoName(episode, link.url.href);
-  if (peek<Noted>("noted", name)?.base === base.href) return;
+  if (cache.getLocal<Noted>("noted", name)?.base === base.href) return;
   const list = isMaster(text) ? MASTER : await listMark(text);
   if (list === null) return;
   const noted: Noted = { list, base: base.href };
-  waitUntil(remember("noted", name, noted, REMEMBER_SECONDS));
+  waitUntil(cache.put("noted", name, noted, REMEMBER_SECONDS));
   if (list === MASTER) return;
   const first = firstUrl(text);
   if (first === null || !URL.canParse(first, base.href)) return;
   const group = memoName(episode, groupOf(new URL(first, base)));
-  await recall("lists", group);
+  await cache.get("lists", group);
   // Picture and sound are noted at the same time: nothing may come between reading and writing.
-  const lists = peek<readonly string[]>("lists", group) ?? [];
+  const lists = cache.getLocal<readonly string[]>("lists", group) ?? [];
   if (lists.includes(list) || lists.length >= MAX_LISTS) return;
-  waitUntil(remember("lists", group, [...lists, list], REMEMBER_SECONDS));
+  waitUntil(cache.put("lists", group, [...lists, list], REMEMBER_SECONDS));
 }
 
 /** The first line that names one; null where that is longer than any that is fetched. */
@@ -93,12 +93,12 @@ function firstUrl(text: string): string | null {
 /** Keeps what the first files of a group look like. */
 export function noteWitness(response: Response, { link, invocation }: Target, episode: Episode): void {
   const group = memoName(episode, groupOf(link.url));
-  const known = peek<readonly Witness[]>("witnesses", group) ?? [];
+  const known = cache.getLocal<readonly Witness[]>("witnesses", group) ?? [];
   const name = nameOf(link.url);
   if (known.length >= MAX_WITNESSES || known.some((one) => one.name === name)) return;
   const mark = markOf(response);
   if (mark === null) return;
-  invocation.context.waitUntil(remember("witnesses", group, [...known, { name, mark }], REMEMBER_SECONDS));
+  invocation.context.waitUntil(cache.put("witnesses", group, [...known, { name, mark }], REMEMBER_SECONDS));
 }
 
 /** Where a segment of a list that has moved lies now, if this isolate knows. */
@@ -116,14 +116,14 @@ export async function findMovedSegment(fresh: URL, target: Target, episode: Epis
   const move = moves.get(group);
   const known = move?.fresh === fresh.href ? move.names : new Map<string, string>();
   // The fresh playlists are not read again for every segment: neither for one that is missing there, too, nor for a name in none.
-  const searched = peek<Searched>("searched", attempt);
+  const searched = cache.getLocal<Searched>("searched", attempt);
   const isKnown = known.has(nameOf(link.url));
   if (searched === "none" || (searched === "all" && known.size > 0) || (searched === "found" && isKnown)) {
     return movedSegment(target, episode);
   }
   const names = await provenNames(fresh, target, group);
   const came: Searched = names.has(nameOf(link.url)) ? "found" : names.size > 0 ? "all" : "none";
-  invocation.context.waitUntil(remember("searched", attempt, came, RESPONSE_SECONDS));
+  invocation.context.waitUntil(cache.put("searched", attempt, came, RESPONSE_SECONDS));
   if (names.size === 0) return null;
   moves.delete(group);
   if (moves.size >= MAX_MOVES) moves.delete(moves.keys().next().value!);
@@ -138,8 +138,8 @@ export async function findMovedSegment(fresh: URL, target: Target, episode: Epis
  */
 async function provenNames(fresh: URL, target: Target, group: string): Promise<ReadonlyMap<string, string>> {
   const proven = new Map<string, string>();
-  const lists = await recall<readonly string[]>("lists", group);
-  const witnesses = await recall<readonly Witness[]>("witnesses", group);
+  const lists = await cache.get<readonly string[]>("lists", group);
+  const witnesses = await cache.get<readonly Witness[]>("witnesses", group);
   if (lists === null || witnesses === null) return proven;
   for await (const { text, url } of playlistsAt(fresh, target)) {
     // A source can name long playlists: only the one is parsed.
@@ -173,7 +173,7 @@ async function isProven(files: ListedFiles, witnesses: readonly Witness[], targe
  */
 export async function playlistInPlace(fresh: URL, target: Target, episode: Episode): Promise<URL | null> {
   const { url, scope } = target.link;
-  const noted = await recall<Noted>("noted", memoName(episode, url.href));
+  const noted = await cache.get<Noted>("noted", memoName(episode, url.href));
   if (noted?.list === MASTER) return fresh;
   const top = await readFresh(fresh, target);
   const playlist = top === null ? null : parsePlaylist(top.text, top.url);

@@ -11,6 +11,7 @@ import {
   type VerifiedLink,
 } from "../../core/link.ts";
 import { parseContentRange } from "../../core/http/range.ts";
+import { parseJsonObject } from "../../core/json_object.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { UrlPolicy } from "../../core/url_policy.ts";
 import type { Invocation } from "../invocation.ts";
@@ -103,7 +104,7 @@ export function playlistHead(): Response {
  */
 export async function jsonResponse(text: string, url: URL, context: RewriteContext): Promise<Response> {
   const options = rewriteOptions(url, context);
-  const json = parseObject(text);
+  const json = parseJsonObject(text);
   if (json !== null && Array.isArray(json.ASSETS)) {
     const assets = json.ASSETS.slice(0, 100);
     const rewritten = assets.map(async (asset: { readonly URI?: unknown } | null) =>
@@ -229,13 +230,4 @@ async function signChild(
     ? link.sealed
     : await sealContext({ ...link.context, variables: Object.fromEntries(variables) }, keys, link.kid);
   return await signTail(url, { keys, kid: link.kid, expiresAt: link.expiresAt, scopeDirectories, sealed });
-}
-
-function parseObject(text: string): Record<string, unknown> | null {
-  try {
-    const value = JSON.parse(text);
-    return typeof value === "object" && value !== null ? value : null;
-  } catch {
-    return null;
-  }
 }

@@ -1,5 +1,6 @@
 // Operators authenticate with a secret key of the project, as `apikey` or as a bearer; compared in constant time.
 // Example: isOperator(request.headers, ["sb_secret_…"]). Runs on: Deno, edge runtime.
+import { equalBytes } from "../../core/equal_bytes.ts";
 
 export async function isOperator(headers: Headers, keys: readonly string[]): Promise<boolean> {
   const bearer = /^bearer (.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
@@ -13,10 +14,4 @@ export async function isOperator(headers: Headers, keys: readonly string[]): Pro
 
 async function digest(text: string): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-}
-
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  let difference = a.length ^ b.length;
-  for (let index = 0; index < a.length; index++) difference |= a[index]! ^ (b[index] ?? 0);
-  return difference === 0;
 }
