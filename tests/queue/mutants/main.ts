@@ -59,70 +59,38 @@ interface Result extends Omit<Candidate, "sql"> {
   readonly by: string;
 }
 
-/** The groups of scenarios that are about a part; a mutant is shown to those. Whatever no line names is shown to all. */
+const JOBS = ["enqueue", "claim", "reports", "leases", "operators"];
+const ARCHIVES = ["archive", "rearchive", "replicas", "missing replicas", "storage targets", "takedowns"];
+const EPISODES = ["read episode", "save sources", "source reads", "configuration"];
+const UPKEEP = ["sweep", "counts", "resource leases"];
+
+/** The groups of scenarios for the mutants of a part; a part that no line names is shown to all groups. */
 const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
-  [/notif|webhook/, ["notification", "upkeep", "concurrency"]],
+  [/notif|webhook/, ["notifications", "notification failures", "sweep", "counts", "concurrency"]],
   [/enqueue|candidate/, [
-    "candidates",
-    "transitions",
-    "bad input",
-    "notification",
-    "episode",
-    "archive",
-    "concurrency",
-    "races",
-    "deadlocks",
+    ...["candidates", ...JOBS, "bad input", "notifications", "notification failures", ...EPISODES, ...ARCHIVES],
+    ...["concurrency", "races", "deadlocks"],
   ]],
   [/upsert|replica|takedown|store|requeue|drop_/, [
-    "archive",
-    "bad input",
-    "upkeep",
-    "concurrency",
-    "rights",
-    "races",
-    "deadlocks",
+    ...[...ARCHIVES, "bad input", ...UPKEEP, "concurrency", "rights", "races", "deadlocks"],
   ]],
   [
     /redact|delay|apply_status|record|invariants|claim_pending|update_video|extend|cancel|retry|history|leased|delete_lease/,
     [
-      "transitions",
-      "candidates",
-      "archive",
-      "notification",
-      "bad input",
-      "upkeep",
-      "concurrency",
-      "leases",
-      "rights",
-      "races",
-      "claim races",
+      ...[...JOBS, "candidates", ...ARCHIVES, "notifications", "notification failures", "bad input", ...UPKEEP],
+      ...["concurrency", "rights", "races", "claim races"],
     ],
   ],
   [/resource|sweep|prune|operator|counts/, [
-    "upkeep",
-    "transitions",
-    "notification",
-    "archive",
-    "concurrency",
-    "leases",
-    "source reads",
-    "rights",
-    "deadlocks",
+    ...[...UPKEEP, ...JOBS, "notifications", "notification failures", ...ARCHIVES, "concurrency"],
+    ...["source reads", "rights", "deadlocks"],
   ]],
   [
     /episode|sources|source_lists|source_reads|back_off|providers|catalogue|mapping|metadata|count_request|archiving_allowed|rights/,
-    [
-      "episode",
-      "source reads",
-      "upkeep",
-      "archive",
-      "bad input",
-      "rights",
-      "races",
-      "deadlocks",
-    ],
+    [...EPISODES, ...UPKEEP, ...ARCHIVES, "bad input", "rights", "races", "deadlocks"],
   ],
 ];
+
 /** Parts that the random operations go through. */
 const MODELLED =
   /^keepstream\.(apply_status|record|enqueue|drop|requeue|assert_job|live_|describe|history|delete_lease)|^public\.(enqueue|claim|update|extend|upsert|cancel|report|complete|promote|sweep|leased)/;

@@ -1,4 +1,4 @@
-/** What callers should not send, by its number in the list of bad inputs. */
+/** Hostile and malformed arguments are refused, and the tables refuse them, too. */
 import assert from "node:assert/strict";
 import type { Scenario } from "../fixture/queue_fixture.ts";
 import { archiveOf, outcome, type Row, SHA256 } from "../fixture/rpc.ts";
@@ -7,7 +7,7 @@ const VIDEO = { mal_id: 55825, episode: 1, provider: "animasu", video_url: "http
 
 export const BAD_INPUT: readonly Scenario[] = [
   {
-    name: "25, 26, 52: addresses with CR, LF, spaces, of 20 kB, or starting with -- → 400, and the tables' own CHECKs",
+    name: "urls: CR, LF, spaces, 20 kB or a leading -- → 400, and CHECKs",
     async run(queue) {
       const bad = [
         "",
@@ -53,7 +53,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "43: stream_url javascript: → CHECK",
+    name: "stream_url: javascript: → CHECK",
     async run(queue) {
       const job = await queue.uploading();
       assert.equal(
@@ -66,7 +66,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "44: a notification's signature holds for its own id, time and body alone",
+    name: "webhook signature: another id, time or body → invalid",
     async run(queue) {
       const sign = async (id: string, at: number, body: string, secret: string) => {
         const [row] = await queue
@@ -85,7 +85,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "45: a hostile but well-formed video_url → queued as data, nothing else happens",
+    name: "video_url: hostile but well-formed → queued as data",
     async run(queue) {
       const video_url = "https://a.test/';drop%20table%20video_queue;--?x=$(reboot)&y=`id`&z=%00";
       const job = await queue.enqueue({ video_url });
@@ -94,7 +94,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "48: claim(null), (0), (-1) → nothing; (1e6) → at most 50",
+    name: "claim_pending_videos: null, 0, -1 → nothing; 1e6 → 50",
     async run(queue) {
       await queue.rpc("enqueue_videos", {
         videos: Array.from({ length: 60 }, (_, n) => ({ ...VIDEO, episode: n + 1 })),
@@ -107,7 +107,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "49: a stale or missing lease token → 409 from every function that takes one",
+    name: "lease token: stale or missing → 409 from every function",
     async run(queue) {
       const job = await queue.uploading();
       await queue.travel(121);
@@ -131,7 +131,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "50: status ready → 422",
+    name: "update_video_queue_status: ready → 422",
     async run(queue) {
       const job = await queue.uploading();
       assert.equal(
@@ -141,7 +141,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "51: mal_id ≤ 0 or 2^31, episode -5, provider ../../x, resolution <script> → 400 and the tables' own CHECKs",
+    name: "keys: out of range or malformed → 400, and CHECKs",
     async run(queue) {
       const bad: Row[] = [
         { mal_id: 0 },
@@ -217,7 +217,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "53: an error text with addresses and tokens → redacted in the row and in the event",
+    name: "error text: urls and tokens → redacted in row and event",
     async run(queue) {
       const job = await queue.downloading();
       await queue.update(job, "failed", {
@@ -229,7 +229,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "57: clock skew of a runner → leases by the database's clock, whatever the session's time zone says",
+    name: "leases: a session's other time zone → the database's clock",
     async run(queue) {
       await queue.enqueue();
       const skewed = queue.connect("service_role");
@@ -250,7 +250,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "record_replica_hash without a hash or a size → 400, and what was known stays known",
+    name: "record_replica_hash: no hash or size → 400, nothing changes",
     async run(queue) {
       await queue.archived();
       const [copy] = await queue.sql<{ id: string }[]>`select id from public.video_replicas`;
@@ -260,7 +260,7 @@ export const BAD_INPUT: readonly Scenario[] = [
     },
   },
   {
-    name: "apply_providers and import_catalogue with neither yes nor no to a dry run → a dry run, and they say so",
+    name: "imports: dry_run null → a dry run that says so",
     async run(queue) {
       const applied = await queue.rpc<{ apply_providers: Row }>("apply_providers", { entries: [], dry_run: null });
       assert.deepEqual([applied[0]!.apply_providers["removed"], applied[0]!.apply_providers["dry_run"]], [

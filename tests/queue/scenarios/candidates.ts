@@ -1,4 +1,4 @@
-/** Several addresses for one video: which is tried next, and when there is none left. */
+/** Candidates of a job: their order, and what a failure does to them. */
 import assert from "node:assert/strict";
 import { brokenInvariants } from "../model/invariants.ts";
 import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
@@ -15,7 +15,7 @@ const urls = (job: ClaimedJob) => job.candidates.map((candidate) => candidate.vi
 
 export const CANDIDATES: readonly Scenario[] = [
   {
-    name: "source_expired → the next address, no attempt consumed, until none is left",
+    name: "source_expired: candidates left → the next, no attempt counted",
     async run(queue) {
       const first = await claimedWith(queue, [A, B, C]);
       assert.deepEqual(urls(first), [A, B, C]);
@@ -51,7 +51,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "source_expired of a named candidate → that one; of a foreign one → none",
+    name: "source_expired: a named candidate → that one; a foreign one → none",
     async run(queue) {
       const job = await claimedWith(queue, [A, B]);
       const row = await queue.update(job, "failed", {
@@ -74,7 +74,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "a failing address goes behind those that failed less",
+    name: "candidates: one that fails more often → tried later",
     async run(queue) {
       const job = await claimedWith(queue, [A, B]);
       const row = await queue.update(job, "failed", { error_class: "upstream_5xx" });
@@ -86,7 +86,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "a failure that is not the address' fault → the same address first, its count untouched",
+    name: "failure not counted against the source → same candidate first",
     async run(queue) {
       for (const error_class of ["storage_5xx", "storage_denied", "storage_conflict", "disk_full", "unknown"]) {
         const job = await claimedWith(queue, [A, B]);
@@ -100,7 +100,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "a terminal class kills the address, and the job with its last one",
+    name: "discard_source: the candidate is dead; the last one → dead letter",
     async run(queue) {
       const job = await claimedWith(queue, [A, B]);
       const row = await queue.update(job, "failed", { error_class: "drm" });
@@ -116,7 +116,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "expired addresses come back after the back-off, dead ones do not",
+    name: "expired candidates: after the backoff → live; dead ones stay dead",
     async run(queue) {
       const job = await claimedWith(queue, [A, B]);
       await queue.update(job, "failed", { error_class: "drm" });
@@ -127,7 +127,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "an operator's retry of a job whose addresses are all dead → all are tried again; with one alive, that one",
+    name: "retry by an operator: all candidates dead → all live again",
     async run(queue) {
       const job = await claimedWith(queue, [A, B]);
       await queue.update(job, "failed", { error_class: "drm" });
@@ -143,7 +143,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "more addresses than the limit → the worst known one makes room",
+    name: "candidates: over the limit → the worst one is replaced",
     async run(queue) {
       const job = await claimedWith(queue, Array.from({ length: 16 }, (_, n) => `https://a.test/${n}`));
       await queue.update(job, "failed", { error_class: "network", candidate_id: job.candidates[3]!.id });
@@ -155,7 +155,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "the address that was tried made room meanwhile → no other is blamed; the one in use makes room last",
+    name: "candidates: the failed one was replaced → no other is charged",
     async run(queue) {
       const addresses = Array.from({ length: 16 }, (_, n) => `https://a.test/${n}`);
       const job = await claimedWith(queue, addresses);
@@ -168,8 +168,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name:
-      "an address in use never makes room, however often it failed, and stays first until a failure counts against it",
+    name: "candidate in use: over the limit → kept, and stays first",
     async run(queue) {
       await claimedWith(queue, [A]).then((job) => queue.update(job, "failed", { error_class: "network" }));
       await queue.travel(61);
@@ -190,7 +189,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "an address of a job that nobody holds makes room like any other",
+    name: "candidate of a job without a lease: over the limit → replaceable",
     async run(queue) {
       const job = await claimedWith(queue, [A]);
       await queue.update(job, "failed", { error_class: "network" });
@@ -204,7 +203,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "a new address for a held job that was put in by hand → not blamed for the job's own, and tried after it",
+    name: "new url for a leased job without candidates → its own one first",
     async run(queue) {
       const byHand = async (episode: number, embed_url: string | null) => {
         await queue.sql`
@@ -235,7 +234,7 @@ export const CANDIDATES: readonly Scenario[] = [
     },
   },
   {
-    name: "a job put in by hand, without candidates → claimed with its own address",
+    name: "job inserted by hand: no candidates → claimed with its own url",
     async run(queue) {
       await queue
         .sql`insert into public.video_queue (mal_id, episode, provider, video_url, embed_url) values (1, 1, 'animasu', ${A}, ${B})`;

@@ -56,7 +56,7 @@ async function overtaken(queue: QueueFixture, meanwhile: (sql: Sql) => PromiseLi
 
 export const CLAIM_RACES: readonly Scenario[] = [
   {
-    name: "a job that changes while a claim looks at it → claimed as it is now",
+    name: "claim: the job changes meanwhile → claimed as it is now",
     async run(queue) {
       const { id } = await queue.enqueue();
       const [job, ...others] = await overtaken(
@@ -72,7 +72,7 @@ export const CLAIM_RACES: readonly Scenario[] = [
     },
   },
   {
-    name: "a job that moves to another page while a claim looks at it → claimed as it is now",
+    name: "claim: the job moves to another page → claimed as it is now",
     async run(queue) {
       const { id } = await queue.enqueue();
       const progress = "x".repeat(7000);
@@ -93,7 +93,7 @@ export const CLAIM_RACES: readonly Scenario[] = [
     },
   },
   {
-    name: "a job that another claim takes while a claim looks at it → not claimed twice, and the next in line is",
+    name: "claim: another claim takes the job → the next one instead",
     async run(queue) {
       const first = await queue.enqueue({ priority: 0 });
       const second = await queue.enqueue();
@@ -117,7 +117,7 @@ export const CLAIM_RACES: readonly Scenario[] = [
     },
   },
   {
-    name: "a job that is put off, or deleted, while a claim looks at it → not claimed",
+    name: "claim: the job is postponed or deleted → not claimed",
     async run(queue) {
       const later = await queue.enqueue();
       const gone = await queue.enqueue();

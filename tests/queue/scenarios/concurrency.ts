@@ -18,7 +18,7 @@ const video = (episode: number, more = {}) => ({
 
 export const CONCURRENCY: readonly Scenario[] = [
   {
-    name: "8 connections claim and finish 200 jobs → each job once, one lease at a time",
+    name: "8 connections: claim and finish 200 jobs → each job once",
     async run(queue) {
       const database = queue.database;
       await rpc(database.sql, "enqueue_videos", { videos: Array.from({ length: 200 }, (_, n) => video(n + 1)) });
@@ -49,9 +49,8 @@ export const CONCURRENCY: readonly Scenario[] = [
       assert.deepEqual(await brokenInvariants(database.sql), []);
     },
   },
-
   {
-    name: "8 connections enqueue the same 40 videos in different orders → 40 jobs, no deadlock",
+    name: "8 connections: the same 40 videos, shuffled → 40 jobs, no deadlock",
     async run(queue) {
       const database = queue.database;
       await Promise.all(Array.from({ length: CLIENTS }, async (_, client) => {
@@ -70,9 +69,8 @@ export const CONCURRENCY: readonly Scenario[] = [
       assert.deepEqual(await brokenInvariants(database.sql), []);
     },
   },
-
   {
-    name: "a claim skips jobs that another transaction holds, and waits for nobody",
+    name: "claim: rows locked by others → skipped without waiting",
     async run(queue) {
       const first = await queue.enqueue();
       const second = await queue.enqueue();
@@ -84,9 +82,8 @@ export const CONCURRENCY: readonly Scenario[] = [
       assert.deepEqual((await queue.claim(2)).map((job) => job.id), [first["id"]]);
     },
   },
-
   {
-    name: "a zombie's completion and its successor's at the same moment → one wins, the other hears 409",
+    name: "completion: by an old and a new worker at once → one wins",
     async run(queue) {
       const database = queue.database;
       for (let round = 0; round < 5; round++) {
@@ -105,9 +102,8 @@ export const CONCURRENCY: readonly Scenario[] = [
       assert.deepEqual(await brokenInvariants(database.sql), []);
     },
   },
-
   {
-    name: "heartbeats, sweeps, cancels and reports at once → no deadlock, invariants hold",
+    name: "heartbeats, sweeps, cancels, reports at once → no deadlock",
     async run(queue) {
       const database = queue.database;
       await rpc(database.sql, "enqueue_videos", { videos: Array.from({ length: 30 }, (_, n) => video(n + 1)) });
@@ -142,9 +138,8 @@ export const CONCURRENCY: readonly Scenario[] = [
       assert.equal(left!["held"], 0);
     },
   },
-
   {
-    name: "a report, an archive, a heartbeat that ran into the loss of their lease → 409, 409, lost",
+    name: "report, archive, heartbeat: their lease expires → 409, 409, lost",
     async run(queue) {
       const takeBack = (id: string) => (sql: Sql) =>
         sql`update public.video_queue set status = 'pending' where id = ${id}`;
@@ -169,8 +164,7 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
   {
-    name:
-      "a cancel that ran into a claim → asks the new holder; a new address that ran into one → leaves the job to it",
+    name: "cancel or new url during a claim → the new lease sees it",
     async run(queue) {
       const claim = (sql: Sql) => sql`select * from public.claim_pending_videos(1, 'other')`;
       const job = await queue.enqueue({ episode: 1 });
@@ -187,7 +181,7 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
   {
-    name: "a new address that ran into a cancel → the cancel holds, and nothing is added",
+    name: "new url during a cancel → the cancel holds, nothing is added",
     async run(queue) {
       const { id } = await queue.enqueue({ episode: 1 });
       const enqueued = await queue.collide(
@@ -200,7 +194,7 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
   {
-    name: "an enqueue that ran into the same enqueue → one job; into its deletion → 409 or a new job",
+    name: "enqueue twice at once → one job; during its deletion → 409 or new",
     async run(queue) {
       const again = await queue.collide(
         (sql) => sql`select public.enqueue_video(55825, 70, 'animasu', 'https://a.test/v.mp4', '720p')`,
@@ -217,7 +211,7 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
   {
-    name: "a repair that ran into the sweep → 409; claims and sweeps step around what others hold",
+    name: "repair during a sweep → 409; locked rows are skipped",
     async run(queue) {
       await queue.archived();
       await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
@@ -257,7 +251,7 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
   {
-    name: "a promotion that ran into the loss of its copy → 422",
+    name: "promotion: its copy is lost meanwhile → 422",
     async run(queue) {
       const job = await queue.uploading();
       const [copy] = archiveOf(job)["replicas"] as Row[];
@@ -274,7 +268,7 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
   {
-    name: "a heartbeat waits for no job that is not its own",
+    name: "heartbeat: other jobs are locked → no wait",
     async run(queue) {
       const mine = await queue.downloading();
       const lost = await queue.downloading();
@@ -290,7 +284,7 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
   {
-    name: "a lease that ran out while its heartbeat waited → lost, and not longer than it was",
+    name: "heartbeat: the lease expires while it waits → lost",
     async run(queue) {
       const job = await queue.downloading();
       const other = queue.connect("postgres");
@@ -306,7 +300,7 @@ export const CONCURRENCY: readonly Scenario[] = [
     },
   },
   {
-    name: "two copies of an archive reported missing, then confirmed, at once → kept, then queued again once",
+    name: "two copies reported, then confirmed at once → queued once",
     async run(queue) {
       const database = queue.database;
       const job = await queue.uploading();
@@ -327,9 +321,8 @@ export const CONCURRENCY: readonly Scenario[] = [
       assert.deepEqual(await brokenInvariants(database.sql), []);
     },
   },
-
   {
-    name: "10 connections ask for 3 slots of a resource → 3 hold it, with different epochs",
+    name: "10 connections: 3 slots of a resource → 3 leases, distinct epochs",
     async run(queue) {
       const leases = await Promise.all(
         Array.from({ length: 10 }, (_, n) =>

@@ -1,4 +1,4 @@
-/** The list of leases: whole whatever happens around it, and all that the sweep, the counts and `leased_videos` read. */
+/** Leases: heartbeats, rescues, and the list that sweep, counts and leased_videos read. */
 import assert from "node:assert/strict";
 import { brokenInvariants } from "../model/invariants.ts";
 import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
@@ -20,7 +20,7 @@ async function buffers(queue: QueueFixture, query: string): Promise<number> {
 
 export const LEASES: readonly Scenario[] = [
   {
-    name: "a claim that is open across sweeps → its lease is found once it commits, and rescued",
+    name: "leases: a claim commits after sweeps → found and rescued",
     async run(queue) {
       const job = await queue.enqueue();
       const slow = queue.connect("postgres");
@@ -37,7 +37,7 @@ export const LEASES: readonly Scenario[] = [
     },
   },
   {
-    name: "the claim of a long lease has left the history → the lease is still found, and rescued",
+    name: "leases: the claim's event is deleted → found and rescued",
     async run(queue) {
       const job = await queue.downloading();
       await queue.sql`delete from keepstream.events where true`;
@@ -47,7 +47,7 @@ export const LEASES: readonly Scenario[] = [
     },
   },
   {
-    name: "leased_videos → who holds what with which token; every end of a lease takes it off the list",
+    name: "leased_videos: each end of a lease → removed from the list",
     async run(queue) {
       const list = async () => (await queue.sql`select from keepstream.video_leases`).length;
       const job = await queue.downloading();
@@ -74,7 +74,7 @@ export const LEASES: readonly Scenario[] = [
     },
   },
   {
-    name: "sweep, counts and leased_videos read what is leased, not what is finished",
+    name: "sweep, counts, leased_videos: many finished jobs → not read",
     async run(queue) {
       await queue.database.admin.begin(async (transaction) => {
         await transaction.unsafe(`
@@ -106,7 +106,7 @@ export const LEASES: readonly Scenario[] = [
     },
   },
   {
-    name: "a waiting job without an attempt left → passed by, the next is claimed",
+    name: "claim: a waiting job without attempts left → the next one",
     async run(queue) {
       const spent = await queue.enqueue({ priority: 0 });
       await queue.sql`update public.video_queue set attempts = max_attempts where id = ${spent["id"] as string}`;
@@ -117,7 +117,7 @@ export const LEASES: readonly Scenario[] = [
     },
   },
   {
-    name: "the class lease_expired is gone → leases are rescued all the same",
+    name: "sweep: class lease_expired is missing → rescued all the same",
     async run(queue) {
       const job = await queue.downloading();
       await queue.travel(121);
@@ -131,7 +131,7 @@ export const LEASES: readonly Scenario[] = [
     },
   },
   {
-    name: "a rescued job → its row and its event say whether it is dead, and nothing of its holder is left",
+    name: "rescue: the job and its event → dead letter or not, no lease",
     async run(queue) {
       const job = await queue.downloading();
       const last = await queue.downloading();
@@ -160,7 +160,7 @@ export const LEASES: readonly Scenario[] = [
     },
   },
   {
-    name: "a rescued job is due in 5 to 30 seconds, by the session's own chance, also when the class is gone",
+    name: "rescue: due in 5 to 30 s, also without the class",
     async run(queue) {
       const sql = queue.connect("postgres");
       const waits = async () => {
@@ -185,6 +185,121 @@ export const LEASES: readonly Scenario[] = [
           insert into keepstream.error_classes (name, base_seconds, effect, counts_against_source, about)
           values ('lease_expired', 30, 'retry_fixed', false, 'the runner stopped sending heartbeats')`;
       }
+    },
+  },
+  {
+    name: "extend_video_lease: extends, never shortens, reports lost, cancel",
+    async run(queue) {
+      const a = await queue.downloading();
+      const b = await queue.uploading();
+      const gone = await queue.downloading();
+      await queue.update(gone, "pending");
+      await queue.rpc("cancel_video", { id: b.id });
+      const before = await queue.row(a.id);
+      const beat = (lease_seconds: number | null, progress: unknown = null) =>
+        queue.rpc("extend_video_lease", {
+          ids: [a.id, gone.id, b.id, a.id],
+          lease_tokens: [a.lease_token, gone.lease_token, b.lease_token, crypto.randomUUID()],
+          lease_seconds,
+          progress,
+        });
+      const rows = await beat(600, { [a.id]: { bytes_done: 1 } });
+      assert.deepEqual(rows.map((row) => [row["id"], row["cancel_requested"], row["lost"]]), [
+        [a.id, false, false],
+        [gone.id, false, true],
+        [b.id, true, false],
+        [a.id, false, false],
+      ]);
+      const after = await queue.row(a.id);
+      assert.ok(
+        (after["lease_expires_at"] as Date).getTime() > (before["lease_expires_at"] as Date).getTime() + 400_000,
+      );
+      assert.deepEqual(after["progress"], { bytes_done: 1 });
+      assert.deepEqual(rows[0]!["lease_expires_at"], after["lease_expires_at"]);
+      await beat(10);
+      const kept = await queue.row(a.id);
+      assert.deepEqual(kept["lease_expires_at"], after["lease_expires_at"]);
+      assert.deepEqual(kept["progress"], { bytes_done: 1 });
+      assert.equal((await queue.row(gone.id))["lease_expires_at"], null);
+      await queue.travel(700);
+      assert.deepEqual((await beat(120)).map((row) => row["lost"]), [true, true, true, true]);
+      assert.equal(await queue.refusal("extend_video_lease", { ids: [a.id], lease_tokens: [] }), "PT400");
+      const many = Array.from({ length: 201 }, () => a.id);
+      assert.equal(await queue.refusal("extend_video_lease", { ids: many, lease_tokens: many }), "PT400");
+      assert.equal((await queue.rpc("extend_video_lease", { ids: [], lease_tokens: [] })).length, 0);
+    },
+  },
+  {
+    name: "extend_video_lease: a token of another job or claim → lost",
+    async run(queue) {
+      const a = await queue.downloading();
+      const b = await queue.downloading();
+      const before = await queue.digest();
+      const rows = await queue.rpc("extend_video_lease", {
+        ids: [a.id, b.id],
+        lease_tokens: [b.lease_token, a.lease_token],
+      });
+      assert.deepEqual(rows.map((row) => [row["lost"], row["lease_expires_at"]]), [[true, null], [true, null]]);
+      assert.equal(await queue.digest(), before);
+    },
+  },
+  {
+    name: "sweep: an expired lease → rescued, failed(lease_expired)",
+    async run(queue) {
+      const job = await queue.downloading();
+      await queue.travel(60);
+      const fresh = await queue.downloading();
+      await queue.travel(61);
+      const [{ sweep } = {}] = await queue.rpc<{ sweep: Record<string, unknown> }>("sweep");
+      assert.equal(sweep!["rescued"], 1);
+      const row = await queue.row(job.id);
+      assert.equal(row["status"], "failed");
+      assert.equal(row["error_class"], "lease_expired");
+      assert.equal(row["error_message"], "no heartbeat from runner-a");
+      assert.equal(row["retry_count"], 1);
+      assert.equal(row["attempts"], 1);
+      assert.equal(row["terminal_at"], null);
+      const [{ seconds } = {}] = await queue
+        .sql`select extract(epoch from run_at - updated_at)::float8 as seconds from public.video_queue where id = ${job.id}`;
+      assert.ok(Number(seconds) >= 4.5 && Number(seconds) <= 30.5, `${seconds}`);
+      assert.equal((await queue.events(job.id)).at(-1), "rescued");
+      assert.equal((await queue.row(fresh.id))["status"], "downloading");
+      assert.equal(
+        await queue.refusal("update_video_queue_status", {
+          id: job.id,
+          status: "uploading",
+          lease_token: job.lease_token,
+        }),
+        "PT409",
+      );
+      await queue.travel(31);
+      const again = await queue.claimOne();
+      assert.equal(again.id, job.id);
+      assert.equal(again.lease_epoch, 2);
+      const [{ sweep: nothing } = {}] = await queue.rpc<{ sweep: Record<string, unknown> }>("sweep");
+      assert.equal(nothing!["rescued"], 0);
+    },
+  },
+  {
+    name: "rescue: every attempt → dead letter, others are not starved",
+    async run(queue) {
+      const poison = await queue.enqueue({ priority: 0 });
+      const other = await queue.enqueue({ priority: 3 });
+      assert.equal((await queue.claimOne()).id, poison["id"]);
+      assert.equal((await queue.claimOne()).id, other["id"]);
+      for (let attempt = 2; attempt <= 8; attempt++) {
+        await queue.travel(121);
+        await queue.rpc("sweep");
+        await queue.travel(31);
+        const [job] = await queue.claim(1);
+        assert.equal(job!.id, poison["id"]);
+        assert.equal(job!.attempts, attempt);
+      }
+      await queue.travel(121);
+      await queue.rpc("sweep");
+      const row = await queue.row(poison["id"]);
+      assert.ok(row["terminal_at"]);
+      assert.equal(row["error_class"], "lease_expired");
     },
   },
 ];

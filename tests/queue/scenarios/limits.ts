@@ -1,4 +1,4 @@
-/** Limits at their very edge, notes that must not be in the way, and locks whose order keeps two calls from each other's throat. */
+/** Exact limits, and lock orders that prevent deadlocks. */
 import assert from "node:assert/strict";
 import type { Scenario } from "../fixture/queue_fixture.ts";
 import { archiveOf, outcome, type Row } from "../fixture/rpc.ts";
@@ -11,7 +11,7 @@ const copy = (target: string, more: Row = {}) => ({
 
 export const LIMITS: readonly Scenario[] = [
   {
-    name: "progress of 8192 bytes → kept, of 8193 → 400",
+    name: "progress: 8192 bytes → kept; 8193 → 400",
     async run(queue) {
       const job = await queue.downloading();
       const progress = (bytes: number) => ({ x: "y".repeat(bytes - '{"x": ""}'.length) });
@@ -28,7 +28,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "a worker's name of 200 characters → the first 100, as of a claim so of a repair",
+    name: "worker name: 200 characters → the first 100",
     async run(queue) {
       const worker = "w".repeat(200);
       const job = await queue.uploading();
@@ -46,7 +46,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "Retry-After of a repair is capped at six hours sharp; plan_replica_repairs adds at most 10,000 at once",
+    name: "repair Retry-After: at most six hours; plan: at most 10,000",
     async run(queue) {
       await queue.archived();
       await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
@@ -67,7 +67,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "a notification that fails is noted once a second, another reason at once, and never waits for the note",
+    name: "failed notification: recorded once a second, without waiting",
     async run(queue) {
       const note = async () => {
         const [row] = await queue.sql`select failed_at, last_error from keepstream.notification_state`;
@@ -97,7 +97,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "a source list from a clock that is ahead → zero seconds old",
+    name: "source list: from a clock ahead → zero seconds old",
     async run(queue) {
       await queue.rpc("save_sources", { mal_id: 1, episode: 1, lists: { animasu: { state: "ok", servers: [] } } });
       await queue.sql`update keepstream.source_lists set fetched_at = now() + interval '1 hour' where true`;
@@ -109,7 +109,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "apply_providers with another config → that one",
+    name: "apply_providers: another config → replaced",
     async run(queue) {
       const apply = (more: Row) =>
         queue.rpc("apply_providers", { entries: [{ name: "animasu", recipe: "page", ...more }], dry_run: false });
@@ -120,8 +120,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name:
-      "a promotion beside a report of the same copy → waits for the archive before it looks at the copy: no deadlock",
+    name: "promotion during a report → locks the archive first, no deadlock",
     async run(queue) {
       const job = await queue.uploading();
       const path = archiveOf(job)["hf_path"];
@@ -139,8 +138,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name:
-      "a status written by hand: failed → downloading wants a lease; ready wants an archive of its own, not another's",
+    name: "status by hand: downloading without lease, ready → refused",
     async run(queue) {
       await queue.archived();
       const failed = await queue.downloading();
@@ -160,7 +158,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "a store row that goes → its own video is in line again, no other",
+    name: "store row deleted → its own video is queued again",
     async run(queue) {
       const one = await queue.archived();
       const other = await queue.archived();
@@ -170,7 +168,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "read_episode → copies of the episode's own archives, verified ones alone",
+    name: "read_episode: copies → verified ones of the episode's archives",
     async run(queue) {
       const { job } = await queue.archived({ episode: 1 });
       await queue.archived({ episode: 2 });
@@ -184,7 +182,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "more addresses than the limit → a dead one makes room before a live one that failed more often",
+    name: "candidates: over the limit → a dead one is replaced first",
     async run(queue) {
       for (let n = 0; n < 16; n++) await queue.enqueue({ episode: 1, video_url: `https://a.test/${n}` });
       await queue.sql`update public.video_candidates set state = 'dead' where rank = 5`;
@@ -195,8 +193,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name:
-      "save_sources: an embed page of 4096 bytes, headers of 8192 → asked for, one more → left out; a second look → its own time",
+    name: "save_sources: 4096, 8192 bytes → enqueued; one more → left out",
     async run(queue) {
       const page = (bytes: number) => `https://e.test/${"x".repeat(bytes - "https://e.test/".length)}`;
       const server = (resolution: string, embed_url: string) => ({
@@ -224,7 +221,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "sweep takes back a thousand leases and drops a thousand old lists at once, the rest with the next",
+    name: "sweep: 1001 leases and lists → a thousand, then the rest",
     async run(queue) {
       await queue.sql`
         insert into public.video_queue (mal_id, episode, provider, video_url)
@@ -248,7 +245,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "retry_delay → never more than six hours, in 200,000 draws",
+    name: "retry_delay: 200,000 draws → at most six hours",
     async run(queue) {
       const [row] = await queue.sql`
         select max(keepstream.retry_delay(21600, 5)) <= interval '6 hours' as capped from generate_series(1, 200000)`;
@@ -256,7 +253,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name: "record_replica_hash of other bytes, or of another number of them → false",
+    name: "record_replica_hash: another hash or size → false",
     async run(queue) {
       await queue.archived();
       const [copy] = await queue.sql<{ id: string; sha256: string }[]>`select id, sha256 from public.video_replicas`;
@@ -270,8 +267,7 @@ export const LIMITS: readonly Scenario[] = [
     },
   },
   {
-    name:
-      "a heartbeat for 200 jobs → taken, for 201 → 400; a resource lease takes one slot, and one is what there is by default",
+    name: "heartbeat: 200 jobs → accepted; 201 → 400; one slot by default",
     async run(queue) {
       const beat = (count: number) => {
         const ids = Array.from({ length: count }, () => crypto.randomUUID());

@@ -38,7 +38,7 @@ async function twoJobs(queue: QueueFixture, idsToo = false): Promise<[Row, Row]>
 
 export const RACES: readonly Scenario[] = [
   {
-    name: "a takedown that ran into an enqueue → takes its job with it; an enqueue that ran into a takedown → 451",
+    name: "takedown after an enqueue → its job goes; enqueue after it → 451",
     async run(queue) {
       const taken = await queue.collide(ENQUEUE, () => takedown(queue)) as { jobs: number };
       assert.equal(taken.jobs, 1);
@@ -53,7 +53,7 @@ export const RACES: readonly Scenario[] = [
     },
   },
   {
-    name: "a takedown that ran into an archive → names the copies it recorded",
+    name: "takedown during an archive → names the recorded copies",
     async run(queue) {
       const job = await queue.uploading({ mal_id: 1, episode: 1 });
       const { replicas: _, ...archive } = archiveOf(job);
@@ -72,7 +72,7 @@ export const RACES: readonly Scenario[] = [
     },
   },
   {
-    name: "a takedown and a save of the same episode's sources at once → no deadlock, nothing is left",
+    name: "takedown and save_sources at once → no deadlock, nothing left",
     async run(queue) {
       await queue.enqueue({ mal_id: 1, episode: 1 });
       await queue.rpc("save_sources", { mal_id: 1, episode: 1, lists: { animasu: { state: "ok", servers: [] } } });
@@ -96,7 +96,7 @@ export const RACES: readonly Scenario[] = [
     },
   },
   {
-    name: "retry_videos and takedown lock jobs in the order of their keys",
+    name: "retry_videos, takedown → lock jobs in key order",
     async run(queue) {
       const [first, second] = await twoJobs(queue);
       const ids = [first["id"], second["id"]] as const;
@@ -108,7 +108,7 @@ export const RACES: readonly Scenario[] = [
     },
   },
   {
-    name: "enqueue_videos and extend_video_lease lock jobs in the order of their keys",
+    name: "enqueue_video, extend_video_lease → lock jobs in key order",
     async run(queue) {
       const video = { mal_id: 9, episode: 1, provider: "animasu", video_url: "https://a.test/v.mp4" };
       const named = await queue.enqueue({ ...video, resolution: "720p" });
@@ -126,7 +126,7 @@ export const RACES: readonly Scenario[] = [
     },
   },
   {
-    name: "a right that goes in the middle of save_sources → that server is left out, the others are asked for",
+    name: "rights withdrawn during save_sources → that server is left out",
     async run(queue) {
       const server = (video_url: string) => ({ state: "ok", servers: [{ video_url, resolution: "720p" }] });
       await queue.enqueue({ mal_id: 1, episode: 1, provider: "animasu" });

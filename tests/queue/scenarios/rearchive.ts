@@ -53,7 +53,7 @@ const obsolete = async (queue: QueueFixture) =>
 
 export const REARCHIVE: readonly Scenario[] = [
   {
-    name: "an operator's re-archive → served until the new archive is recorded, then replaced at once",
+    name: "re-archive: served until the new archive replaces it",
     async run(queue) {
       const { job, store } = await toBeArchivedAgain(queue);
       const row = await queue.row(job.id);
@@ -84,7 +84,7 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name: "a re-archive with a copy still to be made → the old one there is not served, and not removed",
+    name: "re-archive: a copy pending → the old one there is not removed",
     async run(queue) {
       await toBeArchivedAgain(queue);
       const again = await queue.claimOne();
@@ -97,7 +97,7 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name: "a replaced copy → not removed while no copy of the new archive can be seen",
+    name: "replaced copy: no new copy is readable → not removed",
     async run(queue) {
       await toBeArchivedAgain(queue);
       const again = await queue.claimOne();
@@ -118,7 +118,7 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name: "a re-archive of what is missing everywhere → verified again, and nothing is missing",
+    name: "re-archive: all copies were missing → verified, none missing",
     async run(queue) {
       await toBeArchivedAgain(queue);
       for (const { id } of await queue.sql`select id from public.video_replicas`) {
@@ -139,7 +139,7 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name: "a re-archive that fails, whichever way → the old archive is served, and the job says so",
+    name: "re-archive: fails in any way → the old archive is served",
     async run(queue) {
       const { job } = await toBeArchivedAgain(queue);
       const says = async (what: string, dead: boolean) => {
@@ -180,7 +180,7 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name: "rights withdrawn during a re-archive → it is not recorded, the old archive stays",
+    name: "re-archive: rights withdrawn → refused, the old archive stays",
     async run(queue) {
       const { job } = await toBeArchivedAgain(queue);
       const again = await queue.claimOne();
@@ -202,7 +202,7 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name: "copies of an archive that is made again are promoted, lost and repaired as ever",
+    name: "re-archive: copies → promoted, lost and repaired as before",
     async run(queue) {
       const { job, store } = await toBeArchivedAgain(queue);
       const replicas = await queue.sql<{ id: string; target: string }[]>`
@@ -228,7 +228,7 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name: "a re-archive under way → no repair of the old archive is handed out; once it waits, it is",
+    name: "re-archive: leased → no repair; waiting → repairs",
     async run(queue) {
       await toBeArchivedAgain(queue);
       const [lost] = await queue.sql`select id from public.video_replicas where target = 'hf-2'`;
@@ -240,8 +240,7 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name:
-      "the last copy is lost during or after a failed re-archive → the video waits in line, unless it was cancelled",
+    name: "re-archive failed, last copy lost → queued, unless cancelled",
     async run(queue) {
       const loseAll = () => queue.sql`delete from public.video_store where true`;
       const { job } = await toBeArchivedAgain(queue);
@@ -267,7 +266,7 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name: "obsolete copies → handed out to who has their target, not while a job writes, not when used again",
+    name: "obsolete copies → for their target, unless used or written",
     async run(queue) {
       const { job } = await toBeArchivedAgain(queue);
       const again = await queue.claimOne();
@@ -296,7 +295,7 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
-    name: "a takedown of a title archived again → names the obsolete copies, too, and forgets them",
+    name: "takedown after a re-archive → obsolete copies are named, too",
     async run(queue) {
       await toBeArchivedAgain(queue);
       const again = await queue.claimOne();

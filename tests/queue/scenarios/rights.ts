@@ -26,7 +26,7 @@ const INVISIBLE = Array.from({ length: 0x10ffff }, (_, n) => n + 1)
 
 export const RIGHTS: readonly Scenario[] = [
   {
-    name: "rights of invisible characters alone → no declared rights, by the same characters in SQL as at the edge",
+    name: "rights: invisible characters → none, same list in SQL and TS",
     async run(queue) {
       for (
         const char of [
@@ -63,7 +63,7 @@ export const RIGHTS: readonly Scenario[] = [
     },
   },
   {
-    name: "invisible rights of a provider or a catalogue entry, also of rows that are there → nothing is enqueued",
+    name: "invisible rights of provider or catalogue → not enqueued",
     async run(queue) {
       const blank = "\t\n\u00a0\u200b\ufeff\u00ad\u2060\u3164\u202e";
       const video = { provider: "animasu", video_url: "https://a.test/v.mp4" };
@@ -88,7 +88,7 @@ export const RIGHTS: readonly Scenario[] = [
     },
   },
   {
-    name: "a job held while its right is withdrawn → its archive is refused with 403, whatever its end it is dead",
+    name: "rights withdrawn from a leased job → archive 403, dead letter",
     async run(queue) {
       const uploading = await queue.uploading();
       const downloaded = await queue.downloading();
@@ -118,7 +118,7 @@ export const RIGHTS: readonly Scenario[] = [
     },
   },
   {
-    name: "a right withdrawn from more jobs than one call ends → 5000 at once, the rest by the next sweep",
+    name: "rights withdrawn from 5001 jobs → 5000 end, the sweep ends the rest",
     async run(queue) {
       await queue.sql`
         select public.enqueue_video(n, 1, 'animasu', 'https://a.test/' || n, '720p') from generate_series(1, 5010) n`;
@@ -131,7 +131,7 @@ export const RIGHTS: readonly Scenario[] = [
     },
   },
   {
-    name: "neither retry_videos nor an operator's UPDATE revives what may not be kept, until it may",
+    name: "retry_videos or UPDATE without rights → not revived",
     async run(queue) {
       const job = await queue.enqueue();
       const retry = async (args = {}) => (await queue.rpc("retry_videos", args))[0]!["retry_videos"];
@@ -148,7 +148,7 @@ export const RIGHTS: readonly Scenario[] = [
     },
   },
   {
-    name: "a ready video whose right is withdrawn → no re-archive by hand, its archive stays; once lost, it is dead",
+    name: "ready video without rights → no re-archive; lost → dead letter",
     async run(queue) {
       const { job } = await queue.archived();
       await declare(queue, null);
@@ -162,7 +162,7 @@ export const RIGHTS: readonly Scenario[] = [
     },
   },
   {
-    name: "an enqueue under way while rights are withdrawn, and an entry changed by hand → ended by the next sweep",
+    name: "enqueue during a withdrawal, entry edited by hand → next sweep",
     async run(queue) {
       const other = queue.connect("postgres");
       await other`begin`;

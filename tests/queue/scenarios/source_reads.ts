@@ -1,5 +1,6 @@
-/** Who reads a provider's pages: one at a time per episode, one for all episodes of a site in trouble. */
+/** Who reads a provider's pages: one reader per episode, and one for all episodes while a circuit is open. */
 import assert from "node:assert/strict";
+import { ANIMASU, applyProviders, readEpisode, SAMEHADAKU, saveSources, serverOf } from "../fixture/episodes.ts";
 import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
 import { outcome, type Row } from "../fixture/rpc.ts";
 
@@ -23,7 +24,125 @@ const apply = (queue: QueueFixture, entries: readonly Row[]) =>
 
 export const SOURCE_READS: readonly Scenario[] = [
   {
-    name: "another title's, episode's or provider's list is no list of this one; an old one is due",
+    name: "read_episode: reader_seconds → each due read for one caller",
+    async run(queue) {
+      await applyProviders(queue, [ANIMASU, SAMEHADAKU, { ...ANIMASU, name: "off", enabled: false }]);
+      const sourceReads = async (more: Row = {}) =>
+        (await readEpisode(queue, { reader_seconds: 20, ...more }))["source_reads"];
+      const aged = (seconds: number) =>
+        queue.sql`update keepstream.source_lists set fetched_at = now() - make_interval(secs => ${seconds}) where true`;
+      assert.deepEqual((await readEpisode(queue))["source_reads"], {}, "who only looks claims nothing");
+      assert.deepEqual(await sourceReads(), { animasu: true, samehadaku: true });
+      assert.deepEqual(await sourceReads(), { animasu: false, samehadaku: false });
+      assert.deepEqual(await sourceReads({ episode: 2 }), { animasu: true, samehadaku: true }, "episodes are separate");
+      assert.deepEqual(await sourceReads({ mal_id: 1 }), { animasu: true, samehadaku: true });
+      await queue
+        .sql`update keepstream.source_reads set until = now() - interval '1 second' where provider = 'samehadaku'`;
+      assert.deepEqual(await sourceReads(), { animasu: false, samehadaku: true }, "a reader that died");
+
+      await saveSources(queue, { animasu: { state: "ok", servers: [serverOf()], due_seconds: 300 } });
+      assert.deepEqual(await sourceReads(), { samehadaku: false });
+      assert.deepEqual(await sourceReads({ refresh: true }), { samehadaku: false }, "read a moment ago");
+      await aged(61);
+      assert.deepEqual(await sourceReads(), { samehadaku: false });
+      assert.deepEqual(await sourceReads({ refresh: true }), { animasu: true, samehadaku: false });
+      assert.deepEqual(await sourceReads({ refresh: true }), { animasu: false, samehadaku: false });
+      await queue.sql`delete from keepstream.source_reads where true`;
+      await aged(299);
+      assert.deepEqual(await sourceReads(), { samehadaku: true });
+      await aged(301);
+      assert.deepEqual(await sourceReads(), { animasu: true, samehadaku: false });
+      await saveSources(queue, { animasu: { state: "ok" }, samehadaku: { state: "ok" } });
+      await aged(1199);
+      assert.deepEqual(await sourceReads(), {});
+      await aged(1201);
+      assert.deepEqual(
+        await sourceReads(),
+        { animasu: true, samehadaku: true },
+        "saving ended the claims; 20 min when not said",
+      );
+      const [row] = await queue
+        .sql`select extract(epoch from max(until) - now())::float8 as left from keepstream.source_reads`;
+      assert.ok(row!["left"] > 15 && row!["left"] <= 20);
+      await sourceReads({ mal_id: 2, reader_seconds: 9999 });
+      const [most] = await queue
+        .sql`select extract(epoch from max(until) - now())::float8 as left from keepstream.source_reads`;
+      assert.ok(most!["left"] > 55 && most!["left"] <= 60);
+    },
+  },
+  {
+    name: "failing provider: each failure → due later, up to 15 minutes",
+    async run(queue) {
+      await applyProviders(queue, [ANIMASU]);
+      const failed = { state: "failed", code: "parse", due_seconds: 30 };
+      const due = async () =>
+        (await queue.sql`select failures, due_seconds from keepstream.source_lists where provider = 'animasu'`)[0]!;
+      for (const [index, most] of [30, 60, 120, 240, 480, 900, 900].entries()) {
+        await saveSources(queue, { animasu: failed });
+        const { failures, due_seconds } = await due();
+        assert.equal(failures, index + 1);
+        assert.ok(due_seconds >= most / 2 && due_seconds <= most, `${due_seconds} of ${most}`);
+      }
+      const list = ((await readEpisode(queue))["source_lists"] as Record<string, Row>)["animasu"]!;
+      assert.ok((list["due_in_seconds"] as number) > 400);
+      const seen = new Set<number>();
+      for (let turn = 0; turn < 8; turn++) {
+        await saveSources(queue, { animasu: failed });
+        seen.add((await due())["due_seconds"]);
+      }
+      assert.ok(seen.size > 1, "jitter");
+      await saveSources(queue, { animasu: { ...failed, retry_after_seconds: 2000 } });
+      assert.equal((await due())["due_seconds"], 2000, "the site asked for it");
+      await saveSources(queue, { animasu: { ...failed, retry_after_seconds: 99999 } });
+      assert.equal((await due())["due_seconds"], 3600, "but nobody is shut out for a day");
+      await saveSources(queue, { animasu: { state: "ok", servers: [] } });
+      assert.deepEqual({ ...await due() }, { failures: 0, due_seconds: 1200 });
+      await saveSources(queue, { animasu: { state: "empty", code: "empty" } });
+      assert.equal((await due())["failures"], 1);
+    },
+  },
+  {
+    name: "failing site: three failures in a row → open circuit, one read",
+    async run(queue) {
+      await applyProviders(queue, [ANIMASU, SAMEHADAKU]);
+      const fail = (episode: number, code = "timeout") =>
+        queue.rpc("save_sources", { mal_id: 1, episode, lists: { animasu: { state: "failed", code } } });
+      const openCircuits = async () => (await readEpisode(queue))["open_circuits"] as Record<string, Row>;
+      const sourceReads = async (episode: number) =>
+        (await readEpisode(queue, { episode, reader_seconds: 20 }))["source_reads"];
+      await fail(1);
+      await fail(2, "network");
+      assert.deepEqual(await openCircuits(), {});
+      await fail(3, "http_5xx");
+      const animasu = (await openCircuits())["animasu"]!;
+      assert.equal(animasu["code"], "http_5xx");
+      assert.ok((animasu["due_in_seconds"] as number) >= 14 && (animasu["due_in_seconds"] as number) <= 30);
+      assert.deepEqual(await sourceReads(9), { samehadaku: true }, "not due: nobody is sent");
+      await fail(4, "blocked");
+      assert.ok(((await openCircuits())["animasu"]!["due_in_seconds"] as number) >= 29);
+
+      await queue.sql`update keepstream.provider_health set due_at = now() - interval '1 second' where true`;
+      assert.deepEqual(await sourceReads(10), { animasu: true, samehadaku: true });
+      assert.deepEqual(await sourceReads(11), { animasu: false, samehadaku: true }, "one look is enough");
+      await fail(10);
+      assert.deepEqual(await sourceReads(12), { samehadaku: true });
+      for (let turn = 0; turn < 30; turn++) await fail(20 + turn);
+      assert.ok(((await openCircuits())["animasu"]!["due_in_seconds"] as number) <= 900);
+
+      await fail(5, "robots");
+      await fail(5, "no_mapping");
+      assert.ok((await openCircuits())["animasu"], "nothing was asked of the site");
+      await fail(5, "http_4xx");
+      assert.deepEqual(await openCircuits(), {}, "it answers");
+      for (const code of ["parse", "too_large", "policy_denied", "busy", "busy", "busy"]) await fail(6, code);
+      assert.deepEqual(await openCircuits(), {});
+      for (const episode of [1, 2, 3]) await fail(episode);
+      await queue.rpc("save_sources", { mal_id: 1, episode: 4, lists: { animasu: { state: "ok" } } });
+      assert.deepEqual(await openCircuits(), {});
+    },
+  },
+  {
+    name: "source list: of another title, episode, provider → not used",
     async run(queue) {
       await save(queue, "stranger", { state: "ok" });
       assert.deepEqual((await read(queue)).source_reads, { animasu: true, samehadaku: true });
@@ -38,8 +157,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     },
   },
   {
-    name:
-      "a list is due when its time is over, and says in how long that is; a site's trouble is as old as its last failure",
+    name: "source list: due by its time; circuit: by its last failure",
     async run(queue) {
       await fail(queue, "animasu", 3);
       await save(queue, "samehadaku", { state: "ok" });
@@ -57,7 +175,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     },
   },
   {
-    name: "the look at a site in trouble is claimed for all titles and episodes, and ends with any of its lists",
+    name: "open circuit: one read for all titles, ended by any list",
     async run(queue) {
       await fail(queue, "animasu", 3);
       await queue.sql`update keepstream.provider_health set due_at = now() - interval '1 second' where true`;
@@ -72,7 +190,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     },
   },
   {
-    name: "a claim that waited for another's list → nothing is left to read",
+    name: "claim: waited for another reader's list → nothing to read",
     async run(queue) {
       await read(queue);
       const lists = Object.fromEntries(PROVIDERS.map(({ name }) => [name, { state: "ok" }]));
@@ -84,8 +202,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     },
   },
   {
-    name:
-      "a save ends its readings in the order in which they are claimed: it waits for the first before it locks the second",
+    name: "end_source_reads: locks claims in the order of claims",
     async run(queue) {
       await read(queue);
       // The first in the order of names is the last in the table.
@@ -104,7 +221,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     },
   },
   {
-    name: "an operator's change of a provider ends its trouble, not another's",
+    name: "provider changed → its circuit closes, no other",
     async run(queue) {
       await apply(queue, PROVIDERS);
       for (const { name } of PROVIDERS) await fail(queue, name, 3);
@@ -114,7 +231,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     },
   },
   {
-    name: "ages are told to the millisecond",
+    name: "ages: to the millisecond",
     async run(queue) {
       await fail(queue, "animasu", 3);
       const digits = (age: unknown) => String(age).split(".")[1]?.length ?? 0;
@@ -127,7 +244,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     },
   },
   {
-    name: "sweep drops readings that ran out, and keeps those under way",
+    name: "sweep: expired reads → deleted; running ones → kept",
     async run(queue) {
       await read(queue);
       await queue
@@ -138,7 +255,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     },
   },
   {
-    name: "renew_source_reads keeps claims, and never shortens or makes one",
+    name: "renew_source_reads: extends, never shortens or creates",
     async run(queue) {
       await fail(queue, "samehadaku", 3);
       await queue.sql`update keepstream.provider_health set due_at = now() - interval '1 second' where true`;
@@ -163,7 +280,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     },
   },
   {
-    name: "renew_source_reads waits for nobody",
+    name: "renew_source_reads: locked rows → skipped without waiting",
     async run(queue) {
       await read(queue);
       const other = queue.connect("postgres");
@@ -175,7 +292,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     },
   },
   {
-    name: "a read that began before the list that is kept → changes nothing",
+    name: "save_sources: a read older than the list → no change",
     async run(queue) {
       const server = (host: string) => ({
         embed_url: `https://${host}.test/`,
@@ -212,7 +329,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     },
   },
   {
-    name: "what is taken down is neither claimed nor kept",
+    name: "episode taken down → neither claimed nor saved",
     async run(queue) {
       await queue.rpc("takedown", { mal_id: 1, episode: 1 });
       const taken = await read(queue) as Answer & { taken_down: boolean };
