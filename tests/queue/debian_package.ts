@@ -1,13 +1,13 @@
 /**
- * Files of Debian's packages, unpacked in a folder of the checkout and not installed.
+ * Files of Debian packages, unpacked into a folder of the checkout without installing them.
  *
  * @example const name = await findPackage("^postgresql-[0-9]+-pgtap$"); await unpack([name], folder);
  */
 
-/** Elsewhere `supabase test db` and `supabase db lint` do what these files are for. */
+/** On other systems, `supabase test db` and `supabase db lint` run the same checks. */
 export const HAS_APT = await Deno.stat("/usr/bin/apt-get").then(() => true, () => false);
 
-/** The first package whose name fits. */
+/** The first package whose name matches. */
 export async function findPackage(pattern: string): Promise<string> {
   let list = await run(["apt-cache", "search", "--names-only", pattern]);
   if (list === "") {
@@ -19,7 +19,7 @@ export async function findPackage(pattern: string): Promise<string> {
   return name;
 }
 
-/** What these packages need and this system has not. */
+/** Dependencies of these packages that are not installed here. */
 export async function missingDependencies(names: readonly string[]): Promise<string[]> {
   const plan = await run(["apt-get", "-s", "-q", "install", "--no-install-recommends", ...names]);
   return [...plan.matchAll(/^Inst (\S+)/gm)].map((match) => match[1]!);

@@ -1,6 +1,7 @@
 /**
- * `supabase db lint` on our functions. It needs the extension plpgsql_check, which Debian packages for its own Postgres: that
- * server is unpacked beside the checkout and runs here, for this test alone.
+ * Runs `supabase db lint` on the functions. It needs the extension plpgsql_check, which Debian
+ * packages for its own Postgres: that server is unpacked next to the checkout and runs for this test
+ * only.
  */
 import assert from "node:assert/strict";
 import createClient, { type Sql } from "postgres";
@@ -16,7 +17,7 @@ const FOLDER = new URL("../../.keepstream/plpgsql_check/", import.meta.url).path
 const PLATFORM_SQL = new URL("../../dev/postgres/platform.sql", import.meta.url);
 
 Deno.test({
-  name: "supabase db lint finds no error in any function, and does find one",
+  name: "supabase db lint: our functions → no error; a broken one → found",
   ignore: !HAS_APT,
   async fn() {
     await using server = await startServer();
@@ -96,7 +97,7 @@ async function startServer(): Promise<AsyncDisposable & { readonly url: string; 
   const admin = connect("supabase_admin");
   await untilReady(admin, server);
   const platform = (await Deno.readTextFile(PLATFORM_SQL)).replaceAll(":password", "'test'");
-  // What Postgres 17 has and an older Debian's has not.
+  // Features of Postgres 17 that an older Debian version lacks.
   await admin.unsafe(version >= 16 ? platform : platform.replace(", pg_create_subscription", "")).simple();
   if (version < 16) {
     await admin`set allow_system_table_mods = on`;
@@ -113,7 +114,7 @@ async function startServer(): Promise<AsyncDisposable & { readonly url: string; 
   };
 }
 
-/** Where Debian keeps the libraries of this machine's architecture. */
+/** Debian's library folder for this architecture. */
 async function libraryPath(dir: string): Promise<string> {
   const folders = await Array.fromAsync(Deno.readDir(`${dir}/usr/lib`));
   const triplet = folders.find(({ name }) => name.endsWith("-linux-gnu"));
@@ -124,8 +125,8 @@ async function untilReady(sql: Sql, server: Deno.ChildProcess): Promise<void> {
   let ended = false;
   server.status.then(() => ended = true);
   for (;;) {
-    const answered = await sql`select 1`.then(() => true, () => false);
-    if (answered) return;
+    const ready = await sql`select 1`.then(() => true, () => false);
+    if (ready) return;
     assert.ok(!ended, "the server ended");
     await new Promise((next) => setTimeout(next, 100));
   }

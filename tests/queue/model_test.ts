@@ -1,4 +1,7 @@
-/** Random operations against the real functions, compared with a model; seeds are fixed here, any in `deno task queue:model`. */
+/**
+ * Random operations on the real functions, compared with a model. The seeds are fixed here; `deno task
+ * queue:model` takes any.
+ */
 import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { runModel } from "./model/run_model.ts";
 import { createQueueFixture } from "./fixture/queue_fixture.ts";
@@ -6,7 +9,7 @@ import { createQueueFixture } from "./fixture/queue_fixture.ts";
 const OPERATIONS = 250;
 
 for (const seed of [1, 2, 3]) {
-  Deno.test(`${OPERATIONS} random operations keep all invariants (seed ${seed})`, async () => {
+  Deno.test(`model: ${OPERATIONS} random operations, seed ${seed} → invariants hold`, async () => {
     await using database = await createTestDatabase();
     const queue = createQueueFixture(database);
     await queue.reset();

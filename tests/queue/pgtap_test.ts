@@ -1,6 +1,6 @@
 /**
- * supabase/tests/database, as `supabase test db` runs it, without Docker: pgTAP is plain SQL, taken from Debian's package
- * (whichever PostgreSQL version it is packaged for) and loaded into the test's own database.
+ * Runs supabase/tests/database as `supabase test db` does, without Docker: pgTAP is plain SQL, taken
+ * from the Debian package of any PostgreSQL version and loaded into the test's database.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -13,14 +13,14 @@ const CACHE = new URL("../../.keepstream/pgtap/", import.meta.url).pathname;
 for await (const { name: file } of Deno.readDir(TESTS)) {
   if (!file.endsWith(".test.sql")) continue;
   Deno.test({
-    name: `pgTAP ${file}`,
-    ignore: !HAS_APT, // pgTAP comes from Debian; elsewhere `supabase test db` runs the same files
+    name: `pgTAP: ${file} → all pass`,
+    ignore: !HAS_APT, // pgTAP comes from Debian; on other systems `supabase test db` runs these files
     async fn() {
       await using database = await createTestDatabase();
       await database.connect("supabase_admin", { max: 1 }).unsafe(`set search_path = extensions; ${await readPgtap()}`)
         .simple();
       const sql = database.connect("postgres", { max: 1 });
-      // As in a project that is in use: such a provider is there, without rights, and so is a video.
+      // As in a used project: the provider exists without rights, and there is a video.
       await sql`insert into public.providers (name, recipe, rights) values ('animasu', 'catalogue', null), ('own', 'page', 'own work')`;
       await sql`select public.enqueue_video(7, 1, 'own', 'https://a.test/v.mp4')`;
       const results = await sql.unsafe(await Deno.readTextFile(new URL(file, TESTS))).simple();
@@ -39,7 +39,7 @@ for await (const { name: file } of Deno.readDir(TESTS)) {
 async function readPgtap(): Promise<string> {
   const script = await findScript(CACHE) ?? await download();
   const text = await Deno.readTextFile(script);
-  return text.replaceAll(/^\\.*$/gm, ""); // psql's own commands
+  return text.replaceAll(/^\\.*$/gm, ""); // psql meta-commands
 }
 
 async function download(): Promise<string> {

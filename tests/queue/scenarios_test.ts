@@ -1,4 +1,4 @@
-/** Every scenario of the queue against the real functions, one database per group. */
+/** Runs every scenario on the real functions, one database per group. */
 import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { createQueueFixture } from "./fixture/queue_fixture.ts";
 import { SCENARIOS } from "./scenarios.ts";

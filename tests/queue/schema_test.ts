@@ -1,20 +1,23 @@
-/** The schema as others see it: generated types, the platform's advisors, and the roles of the API. */
+/** The schema from outside: generated types, the platform's advisors, and the API's roles. */
 import assert from "node:assert/strict";
 import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { openDoors } from "./fixture/privilege_probe.ts";
 import { outcome } from "./fixture/rpc.ts";
 import { generateTypes, supabaseCli } from "./supabase_cli.ts";
 
-Deno.test("core/database.types.ts equals what the CLI generates from the migrations", async () => {
+Deno.test("core/database.types.ts: generated again → the same", async () => {
   await using database = await createTestDatabase();
   const kept = await Deno.readTextFile(new URL("../../core/database.types.ts", import.meta.url));
   assert.equal(kept, await generateTypes(database.url), "run deno task db:types");
 });
 
-/** Notes that the contract asks for: no policy, since the API's service role passes them; no use, since the database is new. */
+/**
+ * Expected notes: no policies, because only the service role has access; unused indexes, because the
+ * database is new.
+ */
 const BY_DESIGN = ["rls_enabled_no_policy", "unused_index"];
 
-Deno.test("supabase db advisors finds nothing, and does find a table without row level security", async () => {
+Deno.test("supabase db advisors: our schema → no findings; no RLS → found", async () => {
   await using database = await createTestDatabase();
   const advise = (level: string) =>
     supabaseCli([
@@ -34,9 +37,9 @@ Deno.test("supabase db advisors finds nothing, and does find a table without row
   assert.match(dirty.stdout + dirty.stderr, /rls_disabled_in_public/);
 });
 
-// Input 47, invariant 26.
+// Roles of viewers have no access.
 for (const role of ["anon", "authenticated"] as const) {
-  Deno.test(`${role} can call no function and read or write no table or view`, async () => {
+  Deno.test(`${role}: every function, table and view → refused`, async () => {
     await using database = await createTestDatabase();
     assert.deepEqual(await openDoors(database, role), []);
     await database.sql`grant execute on function public.sweep() to anon, authenticated`;
@@ -44,7 +47,7 @@ for (const role of ["anon", "authenticated"] as const) {
   });
 }
 
-Deno.test("service_role can read the queue but not write it past the functions", async () => {
+Deno.test("service_role: reads the queue → allowed; writes → refused", async () => {
   await using database = await createTestDatabase();
   await database.serviceRole`select * from public.video_queue`;
   await database.serviceRole`select * from public.operator`;

@@ -1,6 +1,6 @@
 /**
- * The real Supabase CLI, in the one version this project is checked with. 3.x, because 2.x cannot generate types
- * without Docker; through npx, because its npm package cannot be installed by Deno on every platform yet.
+ * The real Supabase CLI, in one pinned version: 3.x, because 2.x cannot generate types without Docker;
+ * through npx, because Deno cannot install its npm package on every platform.
  */
 import process from "node:process";
 import { SUPABASE_CLI } from "../../dev/testing/tool_versions.ts";

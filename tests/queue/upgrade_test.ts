@@ -1,6 +1,7 @@
 /**
- * A database of each release, with data, upgraded to the newest schema by the Supabase CLI: every row stays, and the functions
- * work. While the newest schema is the release itself, the extra migrations of the last tests show that the check is real.
+ * A database of each release, with data, is upgraded to the newest schema by the Supabase CLI: every
+ * row stays, and the functions work. While the newest schema is the release itself, the extra
+ * migrations of the last tests show that the check detects something.
  */
 import assert from "node:assert/strict";
 import createClient, { type Sql } from "postgres";
@@ -63,7 +64,7 @@ function withMigration(sql: string): Files {
   return new Map([...newest, ["99990101000000_extra.sql", new TextEncoder().encode(sql)]]);
 }
 
-/** An empty project that was set up with this release and has been in use since. */
+/** A project that was set up with this release and has been used. */
 async function createReleasedDatabase(version: string) {
   await using stack = new AsyncDisposableStack();
   const guard = startGuard();
@@ -116,7 +117,10 @@ async function readRows(sql: Sql): Promise<Map<string, Row[]>> {
   return rows;
 }
 
-/** What an upgrade has taken away: tables, rows, columns, values. A migration that means to is excepted here. */
+/**
+ * Tables, rows and values that an upgrade has removed or changed. Add exceptions here for migrations
+ * that do so on purpose.
+ */
 function lostValues(before: ReadonlyMap<string, Row[]>, after: ReadonlyMap<string, Row[]>): string[] {
   const lost: string[] = [];
   for (const [table, old] of before) {
@@ -133,7 +137,7 @@ function lostValues(before: ReadonlyMap<string, Row[]>, after: ReadonlyMap<strin
   return lost;
 }
 
-/** The life of the seed's jobs goes on. */
+/** Continues with the jobs of the seed. */
 async function assertFunctionsWork(sql: Sql): Promise<void> {
   const [counts] = await rpc<{ queue_counts: Row }>(sql, "queue_counts");
   const { pending, downloading, ready, failed, archived } = counts!.queue_counts;
@@ -143,15 +147,15 @@ async function assertFunctionsWork(sql: Sql): Promise<void> {
   const again = { ...video, episode: 4, video_url: "https://a.test/v4.mp4", embed_url: "https://a.test/embed/4" };
   const [known] = await rpc(sql, "enqueue_video", again);
   const [claimed] = await rpc(sql, "claim_pending_videos", { limit: 1, worker: "runner-2" });
-  assert.equal(claimed!["id"], known!["id"], "the waiting job of before");
+  assert.equal(claimed!["id"], known!["id"], "the waiting job of the seed");
   const { id, lease_token } = claimed!;
   await rpc(sql, "update_video_queue_status", { id, lease_token, status: "uploading" });
   await rpc(sql, "upsert_video_store", archiveOf(claimed!));
 
   const [leased] = await rpc(sql, "leased_videos");
   const [beat] = await rpc(sql, "extend_video_lease", { ids: [leased!["id"]], lease_tokens: [leased!["lease_token"]] });
-  assert.equal(beat!["lost"], false, "the lease of before");
-  assert.equal((await rpc(sql, "retry_videos"))[0]!["retry_videos"], 1, "the dead letter of before");
+  assert.equal(beat!["lost"], false, "the lease of the seed");
+  assert.equal((await rpc(sql, "retry_videos"))[0]!["retry_videos"], 1, "the dead letter of the seed");
   const [takedowns] = await rpc(sql, "list_takedowns");
   assert.deepEqual(takedowns!["list_takedowns"], { titles: [9], episodes: [] });
 

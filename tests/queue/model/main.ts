@@ -1,6 +1,6 @@
 /**
- * `deno task queue:model [seeds] [operations] [first seed]`: the model test at length, say before a release.
- * Ends with 1 and the seed at the first difference.
+ * `deno task queue:model [seeds] [operations] [first seed]`: the model test with many seeds, for
+ * example before a release. Exits with 1 and prints the seed at the first difference.
  */
 import { commandLine, wholeNumber } from "../../../cli/command_line.ts";
 import { createTestDatabase } from "../../../dev/testing/test_database.ts";

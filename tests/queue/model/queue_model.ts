@@ -1,11 +1,11 @@
 /**
- * What the queue should do, said once more in plain TypeScript: the reference that random operations are compared
- * with. It knows no times of its own; `due` and `expired` are asked of what the database said before the operation.
+ * A second implementation of the queue in plain TypeScript, the reference for random operations. It
+ * has no clock: `due` and `expired` come from the database before each operation.
  */
 export type Status = "pending" | "downloading" | "uploading" | "ready" | "failed";
 
 export interface Candidate {
-  readonly address: string;
+  readonly url: string;
   readonly rank: number;
   fails: number;
   state: "live" | "expired" | "dead";
@@ -24,14 +24,14 @@ export interface ModelJob {
   token: string | null;
   cancelRequested: boolean;
   candidates: Candidate[];
-  /** Address of the candidate in use, which stays first until a failure counts against it. */
+  /** URL of the candidate in use, which stays first until a failure counts against it. */
   inUse: string | null;
-  /** Every token ever handed out for the job. */
+  /** Every token that was ever returned for the job. */
   readonly tokens: string[];
   completions: number;
   /** Copies that are verified, and copies that were reported missing. */
   archive: { readonly token: string; readonly sha256: string; copies: number; missing: number } | null;
-  /** A new source or an operator since it died. */
+  /** A new URL, or an operator, since it became a dead letter. */
   revivable: boolean;
 }
 
@@ -39,7 +39,7 @@ export type Verdict = "accepted" | "PT404" | "PT409" | "PT422";
 
 export const MAX_ATTEMPTS = 8;
 const TERMINAL_SOURCE = new Set(["unsupported", "drm", "policy_denied", "too_large", "invalid_input"]);
-/** Not the address' fault. */
+/** Failures that do not count against the candidate. */
 const BLAMELESS = new Set(["storage_5xx", "storage_conflict", "disk_full", "unknown"]);
 const NOT_THE_HOLDERS = new Set(["lease_expired", "cancelled"]);
 const KNOWN = new Set([
@@ -51,13 +51,13 @@ export const isActive = (job: ModelJob) => job.status === "downloading" || job.s
 export const isClaimable = (job: ModelJob) => (job.status === "pending" || job.status === "failed") && !job.terminal;
 
 export function liveCandidates(job: ModelJob): Candidate[] {
-  const used = (candidate: Candidate) => Number(candidate.address === job.inUse);
+  const used = (candidate: Candidate) => Number(candidate.url === job.inUse);
   return job.candidates.filter((candidate) => candidate.state === "live").sort((a, b) =>
     used(b) - used(a) || a.fails - b.fails || a.rank - b.rank
   );
 }
 
-export function newJob(id: string, key: string, options: { priority: number; address: string }): ModelJob {
+export function newJob(id: string, key: string, options: { priority: number; url: string }): ModelJob {
   return {
     id,
     key,
@@ -70,7 +70,7 @@ export function newJob(id: string, key: string, options: { priority: number; add
     errorClass: null,
     token: null,
     cancelRequested: false,
-    candidates: [{ address: options.address, rank: 0, fails: 0, state: "live" }],
+    candidates: [{ url: options.url, rank: 0, fails: 0, state: "live" }],
     inUse: null,
     tokens: [],
     completions: 0,
@@ -79,12 +79,12 @@ export function newJob(id: string, key: string, options: { priority: number; add
   };
 }
 
-/** Asking again for a job that exists. False: nothing may change. */
-export function enqueueAgain(job: ModelJob, address: string, mayRevive: boolean): boolean {
+/** Enqueues an existing job again. Returns false if nothing may change. */
+export function enqueueAgain(job: ModelJob, url: string, mayRevive: boolean): boolean {
   if (job.terminal && job.errorClass === "cancelled") return false;
-  if (job.candidates.some((candidate) => candidate.address === address)) return false;
+  if (job.candidates.some((candidate) => candidate.url === url)) return false;
   const rank = Math.max(-1, ...job.candidates.map((candidate) => candidate.rank)) + 1;
-  job.candidates.push({ address, rank, fails: 0, state: "live" });
+  job.candidates.push({ url, rank, fails: 0, state: "live" });
   if (job.status === "pending") job.inUse = null;
   if (job.status === "failed" && (!job.terminal || mayRevive)) revive(job, job.terminal);
   return true;
@@ -109,7 +109,7 @@ export function claim(job: ModelJob, token: string): void {
   job.epoch += 1;
   job.token = token;
   job.tokens.push(token);
-  job.inUse = liveCandidates(job)[0]?.address ?? null;
+  job.inUse = liveCandidates(job)[0]?.url ?? null;
 }
 
 function leave(job: ModelJob): void {
@@ -230,12 +230,12 @@ export function rescue(job: ModelJob): void {
   else failForNow(job, "lease_expired");
 }
 
-/** An operator's UPDATE … SET status = 'pending', retry_count = 0; of a ready job it is archived again. */
+/** An operator's UPDATE … SET status = 'pending', retry_count = 0. A ready job is archived again. */
 export function retryByOperator(job: ModelJob): void {
   if (job.status === "failed") revive(job, true);
 }
 
-/** What is archived stays until the new archive is recorded. */
+/** The old archive stays until the new one is recorded. */
 export function rearchive(job: ModelJob): void {
   revive(job, true);
 }

@@ -1,6 +1,9 @@
-/** Random choices that a seed repeats (mulberry32). Example: `const random = createRandom(7); random.pick(["a", "b"])`. */
+/**
+ * Random choices, reproducible by seed (mulberry32). Example: `const random = createRandom(7);
+ * random.pick(["a", "b"])`.
+ */
 export interface Random {
-  /** 0 ≤ n < below, whole. */
+  /** An integer, 0 ≤ n < below. */
   below(below: number): number;
   chance(probability: number): boolean;
   pick<T>(items: readonly T[]): T;

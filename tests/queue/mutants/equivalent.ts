@@ -1,8 +1,8 @@
-/** Mutants that no test can notice, each with the reason. */
+/** Mutants that no test can detect, each with the reason. */
 export interface EquivalentMutant {
   readonly name: RegExp;
   readonly change: RegExp;
-  /** The line it is on. */
+  /** The changed line. */
   readonly source: RegExp;
   readonly because: string;
 }
@@ -66,7 +66,7 @@ export const EQUIVALENT: readonly EquivalentMutant[] = [
     name: /^public\.read_episode$/,
     change: /^(and → or|\+ → -)$/,
     source: /^where p\.enabled and \(l\.provider is null or/,
-    because: "only spares a warm answer a call that would find nothing due",
+    because: "only spares a warm response a call that would find nothing due",
   },
   {
     name: /^public\.upsert_video_store$/,

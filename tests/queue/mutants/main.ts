@@ -1,8 +1,9 @@
 /**
- * `deno task queue:mutants [--again] [part of a name…]`: makes small wrong versions of every SQL function, constraint, trigger and
- * grant of the queue, and has the tests look for each. Writes bench/results/queue-mutants.json; ends with 1 when fewer
- * than 95 % of those not argued to be equivalent are noticed. With names, or with --again (those that survived or were
- * not judged the last time), the rest of the results stays as it is.
+ * `deno task queue:mutants [--again] [part of a name…]`: changes every SQL function, constraint,
+ * trigger and grant of the queue in small ways and runs the tests against each mutant. Writes
+ * bench/results/queue-mutants.json; exits with 1 if fewer than 95 % of the mutants are detected,
+ * equivalent ones aside. With names, or with --again (mutants that survived or were not judged
+ * before), the other results are kept.
  */
 import process from "node:process";
 import { commandLine } from "../../../cli/command_line.ts";
@@ -15,8 +16,8 @@ import { SCENARIOS } from "../scenarios.ts";
 import { EQUIVALENT } from "./equivalent.ts";
 import { mutantsOf } from "./mutations.ts";
 
-// postgres.js may write to a connection that was closed a moment before, in a callback that nobody can catch
-// (https://github.com/porsager/postgres/issues/1208): the query it belonged to has been refused by then.
+// postgres.js may write to a connection that was just closed, in a callback whose error cannot be
+// caught (https://github.com/porsager/postgres/issues/1208). Its query has been rejected by then.
 process.on("uncaughtException", (error) => {
   if (!error.stack?.includes("nextWrite")) throw error;
 });
@@ -31,7 +32,7 @@ const { values: { again: AGAIN = false }, positionals: NAMES } = commandLine({
   positionals: Infinity,
 });
 
-/** Names a mutant across runs. */
+/** Identifies a mutant across runs. */
 function keyOf(mutant: Pick<Result, "name" | "line" | "column" | "change" | "source">): string {
   return JSON.stringify([mutant.name, mutant.line, mutant.column, mutant.change, mutant.source]);
 }
@@ -43,11 +44,14 @@ interface Candidate {
   readonly change: string;
   readonly source: string;
   readonly sql: string;
-  /** Puts things right again; none: take a new database. */
+  /** Undoes the mutant; without it, a new database is used. */
   readonly undo?: string;
 }
 
-/** One database for many mutants of functions, each undone after its turn; a new one after a mutant of the schema. */
+/**
+ * One database for many mutants of functions, each undone afterwards; a new one after a mutant of the
+ * schema.
+ */
 interface Workbench extends AsyncDisposable {
   fresh(): Promise<QueueFixture>;
   current(): Promise<QueueFixture>;
@@ -55,7 +59,7 @@ interface Workbench extends AsyncDisposable {
 
 interface Result extends Omit<Candidate, "sql"> {
   readonly outcome: "killed" | "survived" | "equivalent" | "stillborn";
-  /** The check that noticed it, or why it cannot be noticed. */
+  /** The check that detected it, or why none can. */
   readonly by: string;
 }
 
@@ -64,7 +68,7 @@ const ARCHIVES = ["archive", "rearchive", "replicas", "missing replicas", "stora
 const EPISODES = ["read episode", "save sources", "source reads", "configuration"];
 const UPKEEP = ["sweep", "counts", "resource leases"];
 
-/** The groups of scenarios for the mutants of a part; a part that no line names is shown to all groups. */
+/** Which groups of scenarios run for a mutant, by its name; without a match, all groups run. */
 const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
   [/notif|webhook/, ["notifications", "notification failures", "sweep", "counts", "concurrency"]],
   [/enqueue|candidate/, [
@@ -91,14 +95,14 @@ const ABOUT: readonly (readonly [RegExp, readonly string[]])[] = [
   ],
 ];
 
-/** Parts that the random operations go through. */
+/** Functions that the random operations call. */
 const MODELLED =
   /^keepstream\.(apply_status|record|enqueue|drop|requeue|assert_job|live_|describe|history|delete_lease)|^public\.(enqueue|claim|update|extend|upsert|cancel|report|complete|promote|sweep|leased)/;
 
 interface Check {
   readonly name: string;
   readonly scenario: Scenario;
-  /** Mutants of each function that it noticed. */
+  /** Number of detected mutants per function. */
   readonly kills: Map<string, number>;
   ms: number;
 }
@@ -111,8 +115,8 @@ const CHECKS: Readonly<Record<string, readonly Check[]>> = Object.fromEntries(
 );
 
 /**
- * What noticed it the last time comes first, then what noticed most of the function's mutants so far, then what is quick:
- * most mutants end with the first check.
+ * The check that detected it the last time comes first, then those that detected most mutants of this
+ * function, then the fast ones: most mutants end with the first check.
  */
 function checksOf(name: string, lastNoticedBy: string | undefined): Check[] {
   const groups = ABOUT.find(([pattern]) => pattern.test(name))?.[1].concat("limits", "derived") ??
@@ -124,15 +128,15 @@ function checksOf(name: string, lastNoticedBy: string | undefined): Check[] {
 await withOwnPostgres(async () => {
   const all = await candidates();
   const before = await Deno.readTextFile(RESULTS).then((text) => JSON.parse(text).mutants as Result[], () => []);
-  const settled = new Set(before.filter((result) => result.outcome !== "survived").map(keyOf));
+  const judgedBefore = new Set(before.filter((result) => result.outcome !== "survived").map(keyOf));
   const lastNoticedBy = new Map(before.map((result) => [keyOf(result), result.by]));
   const wanted = all.filter((candidate) =>
     (NAMES.length === 0 || NAMES.some((part) => candidate.name.includes(part))) &&
-    (!AGAIN || !settled.has(keyOf(candidate)))
+    (!AGAIN || !judgedBefore.has(keyOf(candidate)))
   );
   const results: Result[] = [];
   const started = performance.now();
-  // In an order of chance, the same each time: a run that is stopped early has judged a fair sample.
+  // A random but fixed order: a run that is stopped early has judged a fair sample.
   const pending = wanted.toSorted((a, b) => chance(a) - chance(b));
   const judged = new Set(wanted.map(keyOf));
   const known = new Set(all.map(keyOf));
@@ -204,7 +208,7 @@ async function judge(
   lastNoticedBy: string | undefined,
 ): Promise<Result> {
   const queue = undo === undefined ? await bench.fresh() : await bench.current();
-  await queue.reset(); // whatever the mutant before has left open
+  await queue.reset(); // the previous mutant may have left something behind
   try {
     await queue.sql.unsafe(sql);
   } catch {
@@ -231,7 +235,8 @@ function createWorkbench(): Workbench {
       await queue?.reset();
       await database?.[Symbol.asyncDispose]();
       database = await createTestDatabase();
-      // A mutant may wait for ever: its statements end, and with them the check. Before the first connection that is used.
+      // A mutant may wait without end, so its statements time out. Set before the first connection
+      // that is used.
       const setUp = database.connect("supabase_admin", { max: 1 });
       for (const [name, value] of [["statement_timeout", "10s"], ["idle_in_transaction_session_timeout", "5min"]]) {
         await setUp.unsafe(`alter database ${database.name} set ${name} = '${value}'`);
@@ -254,7 +259,7 @@ async function noticedBy(
   { name, lastNoticedBy }: { name: string; lastNoticedBy?: string | undefined },
 ): Promise<string | null> {
   const { database } = queue;
-  const ofSchema = !name.includes("."); // a constraint, a trigger, a grant; the rest are bodies of functions
+  const ofSchema = !name.includes("."); // a constraint, trigger or grant; all others are function bodies
   if (ofSchema && (await openDoors(database, "anon")).length > 0) return "grants: anon";
   if (ofSchema && (await openDoors(database, "authenticated")).length > 0) return "grants: authenticated";
   for (const check of checksOf(name, lastNoticedBy)) {

@@ -1,11 +1,11 @@
 /**
- * Small wrong versions of a SQL function, one change each, as a person makes them: a boundary, a condition, a lock, a
- * forgotten statement. Strings and comments are left alone, but for the words that are states.
+ * Mutants of a SQL function, one small change each: a boundary, a condition, a lock, a missing
+ * statement. Strings and comments stay, except for strings that are states.
  *
  * @example mutantsOf("… if a <= b then …") // [{ change: "<= → <", line: 1, column: 6, sql: "… a < b …" }]
  */
 export interface Mutant {
-  /** What was changed, "before → after". */
+  /** The change, "before → after". */
   readonly change: string;
   /** Line in the function's definition. */
   readonly line: number;
@@ -69,7 +69,7 @@ const STATES: Readonly<Record<string, string>> = {
 };
 
 const STATEMENTS = /^[ \t]*(perform|insert into|update|delete from|raise exception|new\.\w+ :=|\w+ :=|return;)[^;]*;/gm;
-// Not of a raise: texts are for people, and a missing errcode is a mutant of no use.
+// Not in a raise: texts are for people, and a missing errcode is a useless mutant.
 const ASSIGNMENTS = /(?<=\bset |, |,\n\s+)(?!message|hint|errcode)(\w+) = (?:[^,()\n]|\([^()]*\))+,\s*/g;
 
 export function mutantsOf(definition: string): Mutant[] {
@@ -117,7 +117,7 @@ export function mutantsOf(definition: string): Mutant[] {
   return unique(mutants);
 }
 
-/** Between the dollar quotes, without the declarations' constants of a lock. */
+/** The text between the dollar quotes. */
 function bodyOf(definition: string): Span {
   const start = definition.indexOf("$function$") + "$function$".length;
   return { start, end: definition.lastIndexOf("$function$") };

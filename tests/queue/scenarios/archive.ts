@@ -49,7 +49,7 @@ export const ARCHIVE: readonly Scenario[] = [
       ]);
       assert.ok(stored["verified_at"]);
       assert.equal((await queue.events(job.id)).at(-1), "completed");
-      assert.equal((await queue.claim(50)).length, 0, "ready is never claimed");
+      assert.equal((await queue.claim(50)).length, 0, "a ready job is not claimed");
     },
   },
   {

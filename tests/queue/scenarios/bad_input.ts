@@ -245,7 +245,7 @@ export const BAD_INPUT: readonly Scenario[] = [
       assert.deepEqual(
         definition.map((row) => row["proname"]),
         [],
-        "no function takes a moment of the caller's clock for a lease",
+        "no function accepts a time of the caller's clock",
       );
     },
   },

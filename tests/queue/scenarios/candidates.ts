@@ -6,8 +6,8 @@ import type { ClaimedJob, Row } from "../fixture/rpc.ts";
 
 const A = "https://a.test/v.mp4", B = "https://b.test/v.mp4", C = "https://c.test/v.mp4";
 
-async function claimedWith(queue: QueueFixture, addresses: readonly string[]): Promise<ClaimedJob> {
-  for (const video_url of addresses) await queue.enqueue({ episode: 1, video_url });
+async function claimedWith(queue: QueueFixture, urls: readonly string[]): Promise<ClaimedJob> {
+  for (const video_url of urls) await queue.enqueue({ episode: 1, video_url });
   return await queue.claimOne();
 }
 
@@ -47,7 +47,7 @@ export const CANDIDATES: readonly Scenario[] = [
       assert.equal((await queue.claim()).length, 0, "backs off");
       await queue.travel(61);
       const again = await queue.claimOne();
-      assert.equal(urls(again).length, 3, "their pages may name fresh addresses by now");
+      assert.equal(urls(again).length, 3, "their pages may list new urls by now");
     },
   },
   {
@@ -112,7 +112,7 @@ export const CANDIDATES: readonly Scenario[] = [
       assert.equal(dead["error_class"], "unsupported");
       await queue.enqueue({ episode: 1, video_url: A });
       await queue.enqueue({ episode: 1, video_url: B });
-      assert.ok((await queue.row(job.id))["terminal_at"], "both are known to be dead");
+      assert.ok((await queue.row(job.id))["terminal_at"], "both candidates are dead");
     },
   },
   {
@@ -157,11 +157,11 @@ export const CANDIDATES: readonly Scenario[] = [
   {
     name: "candidates: the failed one was replaced → no other is charged",
     async run(queue) {
-      const addresses = Array.from({ length: 16 }, (_, n) => `https://a.test/${n}`);
-      const job = await claimedWith(queue, addresses);
+      const urls = Array.from({ length: 16 }, (_, n) => `https://a.test/${n}`);
+      const job = await claimedWith(queue, urls);
       await queue.enqueue({ episode: 1, video_url: "https://a.test/16" });
       const left = await queue.sql`select video_url from public.video_candidates order by rank`;
-      assert.deepEqual(left.map((row) => row["video_url"]), [...addresses.slice(0, 15), "https://a.test/16"]);
+      assert.deepEqual(left.map((row) => row["video_url"]), [...urls.slice(0, 15), "https://a.test/16"]);
       await queue.update(job, "failed", { error_class: "unsupported", candidate_id: job.candidates[15]!.id });
       const states = await queue.sql`select distinct state, fails from public.video_candidates`;
       assert.deepEqual(states.map((row) => ({ ...row })), [{ state: "live", fails: 0 }]);
@@ -180,10 +180,10 @@ export const CANDIDATES: readonly Scenario[] = [
       assert.equal(known.at(-1)!["video_url"], "https://new.test/39");
       await queue.update(job, "pending");
       const again = await queue.claimOne();
-      assert.deepEqual(urls(again).slice(0, 2), [A, "https://new.test/0"], "what was begun goes on");
+      assert.deepEqual(urls(again).slice(0, 2), [A, "https://new.test/0"], "the candidate in use stays first");
       await queue.update(again, "failed", { error_class: "network" });
       const [blamed] = await queue.sql`select fails from public.video_candidates where video_url = ${A}`;
-      assert.equal(blamed!["fails"], 2, "and no other, though none was named");
+      assert.equal(blamed!["fails"], 2, "no other one, although none was named");
       await queue.travel(200);
       assert.equal(urls(await queue.claimOne())[0], "https://new.test/0");
     },
@@ -199,7 +199,7 @@ export const CANDIDATES: readonly Scenario[] = [
       for (let n = 0; n < 16; n++) await queue.enqueue({ episode: 2, video_url: `https://new.test/${n}` });
       const [first] = await queue.sql`
         select q.candidates -> 0 ->> 'video_url' as url from public.video_queue q where q.episode = 2`;
-      assert.equal(first!["url"], A, "none failed: the last one makes room");
+      assert.equal(first!["url"], A, "none failed: the last one is replaced");
     },
   },
   {
@@ -210,14 +210,14 @@ export const CANDIDATES: readonly Scenario[] = [
           insert into public.video_queue (mal_id, episode, provider, video_url, embed_url) values (1, ${episode}, 'animasu', ${A}, ${embed_url})`;
         return await queue.claimOne();
       };
-      const add = (episode: number, address: Row) =>
-        queue.enqueue({ mal_id: 1, episode, resolution: null, ...address });
+      const add = (episode: number, candidate: Row) =>
+        queue.enqueue({ mal_id: 1, episode, resolution: null, ...candidate });
       for (const [episode, page] of [[1, null], [2, "https://own.test/"]] as const) {
         const job = await byHand(episode, page);
         await add(episode, { video_url: B });
         assert.deepEqual(await brokenInvariants(queue.sql), []);
         const row = await queue.update(job, "failed", { error_class: "unsupported" });
-        assert.equal(row["terminal_at"], null, "the new address was never tried");
+        assert.equal(row["terminal_at"], null, "the new url was not tried");
         assert.deepEqual(urls(await queue.claimOne()), [B]);
         const known = await queue.sql`
           select video_url, embed_url, state, rank from public.video_candidates where queue_id = ${job.id} order by rank`;
@@ -230,7 +230,7 @@ export const CANDIDATES: readonly Scenario[] = [
       await add(3, { video_url: A });
       assert.deepEqual(await brokenInvariants(queue.sql), []);
       const row = await queue.update(again, "failed", { error_class: "unsupported" });
-      assert.ok(row["terminal_at"], "it is the only address, and its own");
+      assert.ok(row["terminal_at"], "its own url is the only one");
     },
   },
   {

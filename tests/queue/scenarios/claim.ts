@@ -21,7 +21,7 @@ export const CLAIM: readonly Scenario[] = [
       assert.ok(Math.abs(Number(seconds) - 120) < 1, `leased for ${seconds} s`);
       assert.deepEqual(job.candidates.map((candidate) => candidate.video_url), ["https://a.test/v.mp4"]);
       assert.deepEqual(await queue.events(job.id), ["enqueued", "claimed"]);
-      assert.equal((await queue.claim()).length, 0, "held by runner-a");
+      assert.equal((await queue.claim()).length, 0, "leased by runner-a");
       await queue.update(job, "pending");
       const second = await queue.claimOne();
       assert.equal(second.lease_epoch, 2);

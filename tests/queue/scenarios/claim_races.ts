@@ -1,6 +1,7 @@
 /**
- * A claim that is overtaken between seeing a job and locking it. Postgres has no stop there, so a policy of the table, which
- * every look at a row asks, waits for a lock that the test holds: the claim has its snapshot, and the rest of the world goes on.
+ * A job changes between a claim's read and its lock. Postgres cannot be paused there, so a row
+ * security policy, evaluated on each read, waits for a lock that the test holds while it changes the
+ * job.
  */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
@@ -10,11 +11,15 @@ import { type ClaimedJob, type Row, rpc } from "../fixture/rpc.ts";
 
 const GATE = 4711;
 
-/** Claims while `meanwhile` happens to the jobs it sees; the policy holds for whoever owns the function, so it gets an owner. */
+/**
+ * Claims while `meanwhile` changes the jobs. The policy applies to the function's owner, so the
+ * function gets a new one.
+ */
 async function overtaken(queue: QueueFixture, meanwhile: (sql: Sql) => PromiseLike<unknown>): Promise<ClaimedJob[]> {
   const { admin, name } = queue.database;
   const owner = `owner_of_${name}`;
-  // Both changes lock all four tables before any of their rows in the catalogue, which a vacuum under way would wait for.
+  // Both changes lock all four tables before their catalogue rows; a vacuum could otherwise hold
+  // them up.
   const tables = "public.video_queue, keepstream.events, keepstream.video_leases, keepstream.notification_state";
   await admin.unsafe(`
     lock table ${tables} in access exclusive mode;
@@ -79,7 +84,7 @@ export const CLAIM_RACES: readonly Scenario[] = [
       const place = async () =>
         (await queue.sql`select ctid::text as place from public.video_queue where id = ${id as string}`)[0]!["place"];
       const before = await place();
-      // Random text, so that it is not compressed away: two such rows have no room on one page.
+      // Random text, which does not compress: two such rows do not fit on one page.
       const [job] = await overtaken(queue, async (sql) => {
         for (const turn of [1, 2, 3, 4]) {
           await sql`update public.video_queue set progress = (select jsonb_agg(md5(n::text || ${turn}::text)) from generate_series(1, 45) n),
@@ -87,7 +92,7 @@ export const CLAIM_RACES: readonly Scenario[] = [
         }
       });
       assert.equal(job?.id, id);
-      assert.notEqual(String(await place()).split(",")[0], String(before).split(",")[0], "it was to move");
+      assert.notEqual(String(await place()).split(",")[0], String(before).split(",")[0], "the row did not move");
       assert.equal((await queue.row(id))["lease_token"], job!.lease_token);
       assert.deepEqual(await brokenInvariants(queue.sql), []);
     },
@@ -99,7 +104,7 @@ export const CLAIM_RACES: readonly Scenario[] = [
       const second = await queue.enqueue();
       let winner: Row | undefined;
       const jobs = await overtaken(queue, async (sql) => {
-        // What a claim writes, by hand: the function waits at the same gate.
+        // Writes what a claim writes, because the function would wait at the same gate.
         await sql`
           update public.video_queue set status = 'downloading', attempts = 1, lease_token = gen_random_uuid(), lease_owner = 'winner',
             lease_epoch = 1, lease_expires_at = now() + interval '2 minutes'

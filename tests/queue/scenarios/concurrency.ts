@@ -1,4 +1,4 @@
-/** Many real connections at once: no job is handed out twice, no key doubled, nobody deadlocks. */
+/** Many connections at once: no job is claimed twice, no key is duplicated, nothing deadlocks. */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { brokenInvariants } from "../model/invariants.ts";

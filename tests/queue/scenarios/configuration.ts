@@ -85,7 +85,7 @@ export const CONFIGURATION: readonly Scenario[] = [
     async run(queue) {
       await applyProviders(queue, [ANIMASU, SAMEHADAKU, { name: "catalogue", recipe: "catalogue" }]);
       assert.equal(await outcome(queue.enqueue({ provider: "samehadaku" })), "PT403");
-      assert.equal(await outcome(queue.enqueue({ provider: "stranger" })), "PT403", "no entry, no right");
+      assert.equal(await outcome(queue.enqueue({ provider: "stranger" })), "PT403", "no entry, no rights");
       assert.equal(await outcome(queue.enqueue({ provider: "catalogue", episode: 1 })), "PT403", "no entry of its own");
       const waiting = await queue.enqueue();
       const failed = await queue.downloading({ priority: 0 });
@@ -96,7 +96,7 @@ export const CONFIGURATION: readonly Scenario[] = [
       assert.equal(
         await outcome(queue.enqueue({ provider: "catalogue", episode: 2 })),
         "PT403",
-        "another episode's right",
+        "another episode's rights",
       );
       const kept = await queue.enqueue({ provider: "catalogue", episode: 1 });
       await applyProviders(queue, [{ ...ANIMASU, rights: null }, SAMEHADAKU, {
@@ -119,7 +119,11 @@ export const CONFIGURATION: readonly Scenario[] = [
       await applyProviders(queue, [ANIMASU]);
       const orphan = await queue.enqueue();
       await applyProviders(queue, []);
-      assert.equal((await queue.row(orphan["id"]))["error_class"], "policy_denied", "with its entry its right is gone");
+      assert.equal(
+        (await queue.row(orphan["id"]))["error_class"],
+        "policy_denied",
+        "the rights are gone with the entry",
+      );
     },
   },
   {

@@ -82,7 +82,7 @@ export const COUNTS: readonly Scenario[] = [
       const slow = queue.connect("postgres");
       await slow`begin`;
       await slow`delete from public.video_store where true`;
-      assert.equal(await exact(), 1, "what is not committed is not counted");
+      assert.equal(await exact(), 1, "uncommitted jobs are not counted");
       await slow`rollback`;
       assert.equal(await exact(), 1);
     },

@@ -1,11 +1,14 @@
-/** Pairs of calls that could wait for each other, held apart by hand. The lock order is in the queue documentation. */
+/** Pairs of calls that could deadlock, made to meet. The lock order is in the queue documentation. */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { brokenInvariants } from "../model/invariants.ts";
 import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
 import { archiveOf, codeOf, outcome, type Row, rpc, SHA256 } from "../fixture/rpc.ts";
 
-/** `first` and `second` in one transaction, with the call between them: what came of `second` and of the call. */
+/**
+ * Runs `first` and `second` in one transaction and `call` between them; returns the results of
+ * `second` and `call`.
+ */
 async function cross(
   queue: QueueFixture,
   { first, call, second }: {
@@ -25,14 +28,14 @@ async function cross(
   return [crossed, await called];
 }
 
-/** Refused, instead of waiting for ever, when it waits at all. */
+/** A connection whose statements fail instead of waiting for locks. */
 async function impatient(queue: QueueFixture, role: "postgres" | "service_role" = "service_role"): Promise<Sql> {
   const sql = queue.connect(role);
   await sql`set lock_timeout = '2s'`;
   return sql;
 }
 
-/** An archive with a copy on each target: their ids, and the job. */
+/** An archive with a copy on each target: the job, the store row and the ids of the copies. */
 async function copies(queue: QueueFixture, targets: readonly string[], overrides: Row = {}) {
   const job = await queue.uploading(overrides);
   const [copy] = archiveOf(job)["replicas"] as Row[];
@@ -155,7 +158,7 @@ export const DEADLOCKS: readonly Scenario[] = [
       for (const order of [["animasu", "samehadaku"], ["samehadaku", "animasu"]] as const) {
         await apply(order[0])(queue.sql);
         await queue.sql`insert into public.providers (name, recipe, rights) values (${order[1]}, 'page', 'own work')`;
-        // Holding the entry that its own list leaves out, the one waits for the entry that the other's leaves out.
+        // Each call holds the entry that its list leaves out and waits for the other's.
         const result = await cross(queue, {
           first: (sql) => sql`update public.providers set position = 7 where name = ${order[0]}`,
           call: () => queue.rpc("apply_providers", { entries: [ENTRY(order[0])], dry_run: false }),
@@ -178,7 +181,7 @@ export const DEADLOCKS: readonly Scenario[] = [
       const [{ sweep } = {}] = await rpc<{ sweep: Row }>(await impatient(queue), "sweep");
       assert.equal(sweep!["rescued"], 1);
       const [{ queue_counts } = {}] = await queue.rpc<{ queue_counts: Row }>("queue_counts");
-      assert.equal(queue_counts!["clearing_error"], null, "it waited, and gave up");
+      assert.equal(queue_counts!["clearing_error"], null, "it waited for the lock");
       await other`rollback`;
       assert.equal((await queue.row(dying.id))["error_class"], "policy_denied");
       assert.equal((await queue.row(held["id"]))["status"], "pending");

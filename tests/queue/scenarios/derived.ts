@@ -61,7 +61,7 @@ export const DERIVED: readonly Scenario[] = [
       await queue.claimOne();
       await queue.travel(121);
       await move("failed");
-      assert.equal((await last()).kind, "rescued", "its lease had run out");
+      assert.equal((await last()).kind, "rescued", "its lease had expired");
     },
   },
   {
@@ -223,8 +223,8 @@ export const DERIVED: readonly Scenario[] = [
       const row = await queue.update(job, "failed", { error_class: "source_expired" });
       assert.equal(row["embed_url"], "https://e.test/1");
       assert.ok((row["updated_at"] as Date).getTime() > Date.now() - 1_800_000);
-      const [address] = await queue.sql`select last_error_class from public.video_candidates`;
-      assert.equal(address!["last_error_class"], "source_expired");
+      const [url] = await queue.sql`select last_error_class from public.video_candidates`;
+      assert.equal(url!["last_error_class"], "source_expired");
       assert.deepEqual([row["attempts"], row["retry_count"]], [1, 1]);
       await queue.sql`update public.video_queue set status = 'pending' where true`;
       assert.deepEqual(await brokenInvariants(queue.sql), []);

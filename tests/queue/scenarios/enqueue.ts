@@ -73,7 +73,7 @@ export const ENQUEUE: readonly Scenario[] = [
       await queue.enqueue({ episode: 3, embed_url: "https://e.test/3", video_url: "https://cdn.test/token=1" });
       const before = await queue.digest();
       await queue.enqueue({ episode: 3, embed_url: "https://e.test/3", video_url: "https://cdn.test/token=2" });
-      assert.equal(await queue.digest(), before, "the embed page names the source, not its address of the hour");
+      assert.equal(await queue.digest(), before, "the embed page identifies the source, not its current url");
     },
   },
   {

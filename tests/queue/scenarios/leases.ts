@@ -7,7 +7,10 @@ import type { Row } from "../fixture/rpc.ts";
 const leased = async (queue: QueueFixture) => new Set((await queue.rpc("leased_videos")).map((row) => row["id"]));
 const sweep = async (queue: QueueFixture) => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep;
 
-/** Shared buffers of a statement, functions included: the least of three, since the first may also read the catalogue. */
+/**
+ * Shared buffers of a statement, functions included: the minimum of three runs, since the first may
+ * also read the catalogue.
+ */
 async function buffers(queue: QueueFixture, query: string): Promise<number> {
   const counts: number[] = [];
   for (let round = 0; round < 3; round++) {
@@ -86,7 +89,7 @@ export const LEASES: readonly Scenario[] = [
             (values ('claimed', 'downloading'), ('uploading', 'uploading'), ('completed', 'ready')) k (kind, to_status)`)
           .simple();
       });
-      await queue.database.admin`vacuum`; // what earlier scenarios left is not what is measured
+      await queue.database.admin`vacuum`; // rows of earlier scenarios would be measured, too
       for (const held of [0, 50, 200]) {
         const missing = held - (await leased(queue)).size;
         if (missing > 0) {
@@ -96,8 +99,8 @@ export const LEASES: readonly Scenario[] = [
         }
         for (let left = missing; left > 0; left -= 50) await queue.claim(50);
         assert.equal((await leased(queue)).size, held);
-        await sweep(queue); // the first looks through the history once, a thousand events at a time
-        // The queue has some 500 pages, its history 700; a lease costs the way down one index.
+        await sweep(queue); // the first one scans the history, a thousand events at a time
+        // The queue has about 500 pages, its history 700; a lease costs one index lookup.
         for (const query of ["public.leased_videos()", "public.queue_counts()", "public.sweep()"]) {
           const read = await buffers(queue, `select * from ${query}`);
           assert.ok(read < 150 + 8 * held, `${query} with ${held} leases: ${read} buffers`);
@@ -113,7 +116,7 @@ export const LEASES: readonly Scenario[] = [
       assert.equal((await queue.claim()).length, 0);
       const next = await queue.enqueue();
       assert.equal((await queue.claimOne()).id, next["id"]);
-      assert.equal((await sweep(queue))["notified"], false, "nothing that a claim would take");
+      assert.equal((await sweep(queue))["notified"], false, "nothing is claimable");
     },
   },
   {

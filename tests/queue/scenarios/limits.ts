@@ -79,9 +79,9 @@ export const LIMITS: readonly Scenario[] = [
       assert.deepEqual(await note(), first);
       await queue.travel(3);
       await queue.enqueue();
-      assert.ok((await note())[0] >= first[0], "said again");
+      assert.ok((await note())[0] >= first[0], "recorded again");
       const [again] = await note();
-      await queue.sql`select vault.create_secret('not an address', 'runner_url')`;
+      await queue.sql`select vault.create_secret('not a url', 'runner_url')`;
       await queue.sql`select vault.create_secret('whsec_dGVzdA==', 'runner_webhook_secret')`;
       await queue.enqueue();
       const [at, reason] = await note();
@@ -89,7 +89,7 @@ export const LIMITS: readonly Scenario[] = [
       assert.match(String(reason), /not an http\(s\) URL/);
 
       const [holder, asker] = [queue.connect("postgres"), queue.connect("postgres")];
-      await asker`set statement_timeout = '3s'`; // the end of a statement, unlike a lock's, is nothing an enqueue forgives
+      await asker`set statement_timeout = '3s'`; // a statement timeout, unlike a lock timeout, would fail the enqueue
       await holder`begin`;
       await holder`select from keepstream.notification_state for update`;
       await asker`select public.enqueue_video(1, 1, 'animasu', 'https://a.test/')`;
@@ -241,7 +241,7 @@ export const LIMITS: readonly Scenario[] = [
       const [delays] = await queue.sql`
         select min(run_at) - ${before} >= interval '5 seconds' and max(run_at) - ${await now()} <= interval '30 seconds'
           and count(distinct run_at) > 900 as fit from public.video_queue`;
-      assert.equal(delays!["fit"], true, "each due again in 5 to 30 seconds, not all at once");
+      assert.equal(delays!["fit"], true, "each is due in 5 to 30 seconds, not all at once");
     },
   },
   {

@@ -57,7 +57,7 @@ export const MISSING_REPLICAS: readonly Scenario[] = [
       assert.equal((await queue.row(job.id))["status"], "ready", "the other is only missing");
       const before = await queue.digest();
       await queue.rpc("confirm_replica_missing", { replica_id: ids[0] });
-      assert.equal(await queue.digest(), before, "twice is once");
+      assert.equal(await queue.digest(), before, "a second report changes nothing");
       assert.equal(await queue.refusal("confirm_replica_missing", { replica_id: crypto.randomUUID() }), "PT404");
       await queue.rpc("confirm_replica_missing", { replica_id: ids[1] });
       const row = await queue.row(job.id);
@@ -75,7 +75,7 @@ export const MISSING_REPLICAS: readonly Scenario[] = [
       const report = async (verification: boolean) =>
         (await queue.rpc("report_replica_missing", { replica_id: id, verification }))[0]!;
       const nextDay = () => queue.sql`update public.video_replicas set missing_on = missing_on - 1 where true`;
-      assert.equal((await report(false))["missing_days"], 0, "a reader that failed is no verification");
+      assert.equal((await report(false))["missing_days"], 0, "a failed read is not a verification");
       for (const day of [1, 2]) {
         assert.equal((await report(true))["missing_days"], day);
         assert.equal((await report(true))["missing_days"], day);
@@ -122,7 +122,7 @@ export const MISSING_REPLICAS: readonly Scenario[] = [
       >`select hf_repo from public.video_store where id = ${store["id"] as string}`;
       assert.equal(served!["hf_repo"], "user-1/media");
       assert.deepEqual((await queue.events(job.id)).slice(-2), ["replica_verified", "promoted"]);
-      assert.equal(await found(SHA256), false, "it is not missing any more");
+      assert.equal(await found(SHA256), false, "it is no longer missing");
       assert.equal(
         await queue.refusal("report_replica_found", { replica_id: crypto.randomUUID(), sha256: SHA256, size_bytes: 4 }),
         "PT404",
@@ -171,7 +171,7 @@ export const MISSING_REPLICAS: readonly Scenario[] = [
       const { job } = await archivedWith(queue, []);
       await queue.rpc("report_replica_missing", { replica_id: (await replicaOn(queue, "hf-1"))["id"] });
       await queue.rpc("claim_replica_repairs", { limit: 1 });
-      assert.equal((await queue.row(job.id))["status"], "ready", "kept while it is looked for");
+      assert.equal((await queue.row(job.id))["status"], "ready", "kept until it is confirmed");
       await queue.travel(601);
       await queue.rpc("sweep");
       assert.equal((await replicaOn(queue, "hf-1"))["state"], "missing");

@@ -16,7 +16,7 @@ export const NOTIFICATION_FAILURES: readonly Scenario[] = [
       await queue.enqueue();
       assert.match((await note())!, /Vault/);
       for (
-        const bad of ["", "   ", "not an address", "ftp://a.test", "http://[", "javascript:alert(1)", "http://a b"]
+        const bad of ["", "   ", "not a url", "ftp://a.test", "http://[", "javascript:alert(1)", "http://a b"]
       ) {
         await queue.reset();
         await configure(queue, bad);
@@ -44,7 +44,7 @@ export const NOTIFICATION_FAILURES: readonly Scenario[] = [
       await queue.reset();
       await configure(queue);
       await queue.enqueue();
-      assert.equal(await note(), null, "forgotten once one is sent");
+      assert.equal(await note(), null, "cleared once one is sent");
     },
   },
   {
@@ -87,11 +87,11 @@ export const NOTIFICATION_FAILURES: readonly Scenario[] = [
         for (const [name, call] of Object.entries(enqueues)) {
           await queue
             .sql`update public.video_queue set status = 'failed', attempts = max_attempts where status = 'pending'`;
-          if (n < 2) await queue.travel(10); // or one notification would stand for all of them
+          if (n < 2) await queue.travel(10); // otherwise one notification would stand for all of them
           assert.equal(await outcome(call(sql, n + 1)), "accepted", `${name} while: ${lock}`);
-          if (n >= 2) continue; // not what a notification needs, or what would say so
+          if (n >= 2) continue; // notifications and their counts do not need this
           const error = (await notificationState(queue))["last_error"];
-          assert.equal(error, "pg_net, Vault or the notification state is locked", "it was given up early");
+          assert.equal(error, "pg_net, Vault or the notification state is locked", "the reason is recorded");
         }
         await holder`rollback`;
         const [{ jobs } = {}] = await queue.sql`select count(*)::int as jobs from public.video_queue`;
@@ -162,7 +162,8 @@ export const NOTIFICATION_FAILURES: readonly Scenario[] = [
       }
       assert.equal((await unsent(queue.database.admin)).length, 1);
       assert.match((await notification())!["error"] as string, /pg_net has not sent it/);
-      // Taken by the worker, whose transaction is open while it sends: what is new is news again.
+      // The worker has taken the request, and its transaction is open while it sends: a new job
+      // notifies again.
       const worker = queue.connect("supabase_admin");
       await worker`begin`;
       await worker`delete from net.http_request_queue where true`;
@@ -183,7 +184,7 @@ export const NOTIFICATION_FAILURES: readonly Scenario[] = [
       const slow = queue.connect("postgres");
       await slow`begin`;
       await slow`select public.enqueue_video(1, 1, 'animasu', 'https://a.test/')`;
-      assert.equal((await takeUnsent(queue)).length, 1, "it sent none of its own");
+      assert.equal((await takeUnsent(queue)).length, 1, "no notification of its own");
       await queue.claim(50);
       assert.equal((await takeUnsent(queue)).length, 1);
       await slow`commit`;
@@ -226,7 +227,7 @@ export const NOTIFICATION_FAILURES: readonly Scenario[] = [
         error_msg: "Could not resolve host: runner.example.test:8443 (https://u:p@a.test/x?y)",
       });
       assert.equal(lost["error"], "Could not resolve host: … (…");
-      // pg_net drops what it kept, and the next notification has no response yet.
+      // pg_net deletes its responses, and the next notification has none yet.
       await queue.rpc("sweep");
       await queue.database.admin`delete from net._http_response where true`;
       assert.equal((await shown())["error"], "Could not resolve host: … (…");

@@ -18,7 +18,8 @@ export const NOTIFICATIONS: readonly Scenario[] = [
       };
       assert.equal(await sign(SECRET), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
       const plain = "an operator's own words";
-      // The reference takes a raw secret's characters as bytes, which is UTF-8 for these.
+      // The reference library reads a raw secret's characters as bytes, which equals UTF-8 for
+      // these.
       const reference = new Webhook(plain, { format: "raw" });
       assert.equal(
         await sign(plain),
@@ -72,7 +73,7 @@ export const NOTIFICATIONS: readonly Scenario[] = [
       });
       assert.equal((await takeUnsent(queue)).length, 1);
       await queue.claim(8);
-      assert.equal((await notificationState(queue))["acked_at"], null, "a claim that got all it asked for comes again");
+      assert.equal((await notificationState(queue))["acked_at"], null, "a claim that got its limit claims again");
       await queue.claim();
       assert.ok((await notificationState(queue))["acked_at"]);
       await queue.enqueue();
@@ -84,7 +85,7 @@ export const NOTIFICATIONS: readonly Scenario[] = [
       assert.equal((await takeUnsent(queue)).length, 0);
       await queue.travel(2);
       await queue.enqueue();
-      assert.equal((await takeUnsent(queue)).length, 1, "nobody answered for five seconds");
+      assert.equal((await takeUnsent(queue)).length, 1, "not acknowledged for five seconds");
       assert.equal((await notificationState(queue))["sent_count"], "3");
     },
   },
@@ -106,9 +107,9 @@ export const NOTIFICATIONS: readonly Scenario[] = [
       assert.equal((await takeUnsent(queue)).length, 1);
       const again = await queue.claim(5);
       for (const claimed of again) await queue.update(claimed, "failed", { error_class: "network" });
-      assert.equal((await takeUnsent(queue)).length, 0, "a failure is not news for the runner");
+      assert.equal((await takeUnsent(queue)).length, 0, "a failure does not notify");
       await queue.sql`update public.video_queue set status = 'pending', retry_count = 0 where status = 'failed'`;
-      assert.equal((await takeUnsent(queue)).length, 1, "one for the whole statement");
+      assert.equal((await takeUnsent(queue)).length, 1, "one per statement");
     },
   },
   {
@@ -174,11 +175,11 @@ export const NOTIFICATIONS: readonly Scenario[] = [
       await slow`begin`;
       await slow`select public.enqueue_video(1, 1, 'animasu', 'https://a.test/')`;
       await takeUnsent(queue);
-      assert.equal((await queue.claim(50)).length, 1, "the claim cannot see what is not committed");
+      assert.equal((await queue.claim(50)).length, 1, "the claim does not see uncommitted jobs");
       assert.equal((await notificationState(queue))["acked_at"], null);
       await queue.travel(2);
       await queue.claim(50);
-      assert.equal((await takeUnsent(queue)).length, 1, "so it has the runner come again");
+      assert.equal((await takeUnsent(queue)).length, 1, "so it notifies again");
       await slow`commit`;
       assert.equal((await queue.claim(50)).length, 1);
       assert.ok((await notificationState(queue))["acked_at"]);
@@ -212,7 +213,7 @@ export const NOTIFICATIONS: readonly Scenario[] = [
       await b`select public.enqueue_video(1, 2, 'animasu', 'https://a.test/')`;
       await b`select public.enqueue_video(1, 3, 'animasu', 'https://a.test/')`;
       await b`commit`;
-      assert.equal((await unsent(queue.database.admin)).length, 1, "b's, while a's is not committed");
+      assert.equal((await unsent(queue.database.admin)).length, 1, "the one of b; a has not committed");
       await a`commit`;
       assert.equal((await unsent(queue.database.admin)).length, 2);
     },

@@ -45,7 +45,7 @@ export const OPERATORS: readonly Scenario[] = [
       assert.deepEqual([one["status"], one["attempts"], one["retry_count"]], ["pending", 0, 0]);
       const stopped = await queue.enqueue();
       await queue.rpc("cancel_video", { id: stopped["id"] });
-      assert.equal(await retry(), 2, "an operator's no is not lifted in bulk");
+      assert.equal(await retry(), 2, "cancelled jobs are not retried in bulk");
       assert.equal(await retry({ ids: [stopped["id"]] }), 1);
       assert.equal((await queue.claim(50)).length, 4);
       assert.equal((await queue.row(ready.id))["status"], "ready");
@@ -181,7 +181,7 @@ export const OPERATORS: readonly Scenario[] = [
         await queue.rpc("cancel_video", { id: job.id });
         assert.equal(await queue.digest(), before);
         const still = await queue.update(job, "downloading", { progress: { a: 1 } });
-        assert.equal(still["status"], "downloading", "progress is no move");
+        assert.equal(still["status"], "downloading", "progress is not a transition");
         const row = await queue.update(job, status, { error_class: "network" });
         assert.deepEqual(
           [row["status"], row["error_class"], row["cancel_requested_at"]],

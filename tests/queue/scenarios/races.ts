@@ -1,4 +1,4 @@
-/** Two at once, on real connections: a takedown is whole, and whoever locks several jobs does so in the order of their keys. */
+/** Two calls at once: a takedown is complete, and functions that lock several jobs lock them in key order. */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { brokenInvariants } from "../model/invariants.ts";
@@ -10,7 +10,7 @@ const ENQUEUE = (sql: Sql) =>
 const takedown = async (queue: QueueFixture) =>
   (await queue.rpc<{ takedown: { jobs: number; copies: Row[] } }>("takedown", { mal_id: 1 }))[0]!.takedown;
 
-/** While the first job in the order of keys is locked, the call waits for it, and holds no other that it will lock. */
+/** While the first job in key order is locked, the call waits for it and holds no other job. */
 async function assertInKeyOrder(
   queue: QueueFixture,
   [first, second]: readonly [unknown, unknown],
@@ -27,7 +27,10 @@ async function assertInKeyOrder(
   assert.equal(await done, "accepted");
 }
 
-/** Two jobs whose ids, keys and places in the table are in different orders: the first by key was made last. */
+/**
+ * Two jobs whose ids, keys and table positions are in different orders: the first by key was inserted
+ * last.
+ */
 async function twoJobs(queue: QueueFixture, idsToo = false): Promise<[Row, Row]> {
   for (let episode = 1;; episode += 2) {
     const second = await queue.enqueue({ mal_id: 1, episode: episode + 1 });

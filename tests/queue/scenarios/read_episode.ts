@@ -145,11 +145,11 @@ export const READ_EPISODE: readonly Scenario[] = [
       await queue.sql`update keepstream.settings set client_requests_per_minute = 3 where singleton`;
       try {
         const ask = async (client: string) => (await readEpisode(queue, { client }))["rate_limit"] as Row;
-        const answers = [await ask("a"), await ask("a"), await ask("a"), await ask("a"), await ask("a")];
-        assert.deepEqual(answers.map((answer) => answer["allowed"]), [true, true, true, false, false]);
-        assert.deepEqual(answers.map((answer) => answer["remaining"]), [2, 1, 0, 0, 0]);
-        assert.equal(answers[4]!["reset_seconds"], 20);
-        assert.ok((answers[2]!["reset_seconds"] as number) > 55 && (answers[2]!["reset_seconds"] as number) <= 60);
+        const responses = [await ask("a"), await ask("a"), await ask("a"), await ask("a"), await ask("a")];
+        assert.deepEqual(responses.map((response) => response["allowed"]), [true, true, true, false, false]);
+        assert.deepEqual(responses.map((response) => response["remaining"]), [2, 1, 0, 0, 0]);
+        assert.equal(responses[4]!["reset_seconds"], 20);
+        assert.ok((responses[2]!["reset_seconds"] as number) > 55 && (responses[2]!["reset_seconds"] as number) <= 60);
         assert.equal((await ask("b"))["allowed"], true);
         await queue.sql`update keepstream.client_limits set full_at = full_at - interval '21 seconds' where true`;
         assert.deepEqual([(await ask("a"))["allowed"], (await ask("a"))["allowed"]], [true, false]);

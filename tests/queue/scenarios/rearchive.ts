@@ -1,4 +1,4 @@
-/** An archive that is to be made again stays, is served and repaired until the new one is recorded; then it is replaced at once. */
+/** A video that is archived again: the old archive is served and repaired until the new one replaces it. */
 import assert from "node:assert/strict";
 import { brokenInvariants } from "../model/invariants.ts";
 import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
@@ -19,7 +19,7 @@ const copy = (target: string, more: Row = {}): Row => ({
   ...more,
 });
 
-/** A video with copies on hf-1 and hf-2 that an operator wants archived again. */
+/** A video with copies on hf-1 and hf-2 that an operator has set to be archived again. */
 async function toBeArchivedAgain(queue: QueueFixture): Promise<{ job: ClaimedJob; store: Row }> {
   const job = await queue.uploading({ mal_id: 55825, episode: 1 });
   const [first] = archiveOf(job)["replicas"] as Row[];
@@ -28,7 +28,7 @@ async function toBeArchivedAgain(queue: QueueFixture): Promise<{ job: ClaimedJob
   return { job, store: store! };
 }
 
-/** What a viewer's request finds. */
+/** What a request finds. */
 async function served(queue: QueueFixture): Promise<unknown> {
   const [row] = await queue.rpc<{ read_episode: { store: Row[] } }>("read_episode", { mal_id: 55825, episode: 1 });
   return row!.read_episode.store.map((one) => [
@@ -69,7 +69,7 @@ export const REARCHIVE: readonly Scenario[] = [
       await queue.update(again, "uploading");
       assert.deepEqual(await served(queue), OLD);
       assert.equal(await queue.refusal("upsert_video_store", archiveOf(again, { replicas: [] })), "PT422");
-      assert.deepEqual(await served(queue), OLD, "a refused archive replaces nothing");
+      assert.deepEqual(await served(queue), OLD, "a refused archive does not replace the old one");
 
       const [replaced] = await queue.rpc("upsert_video_store", newArchive(again));
       assert.equal(replaced!["id"], store["id"]);
@@ -79,7 +79,7 @@ export const REARCHIVE: readonly Scenario[] = [
       assert.deepEqual(await obsolete(queue), [{ target: "hf-2", repo: "user-2/media", path: "55825/ep1/old.mp4" }]);
       const before = await queue.digest();
       await queue.rpc("upsert_video_store", newArchive(again));
-      assert.equal(await queue.digest(), before, "its replay is harmless");
+      assert.equal(await queue.digest(), before, "a repeated call changes nothing");
       assert.deepEqual(await brokenInvariants(queue.sql), []);
     },
   },
@@ -93,7 +93,7 @@ export const REARCHIVE: readonly Scenario[] = [
       const second = copy("hf-2", { state: "uploading", sha256: null, size_bytes: null });
       await queue.rpc("upsert_video_store", { ...args, replicas: [...args["replicas"] as Row[], second] });
       assert.deepEqual(await served(queue), [[NEW_SHA, [["hf-1", PATH]]]]);
-      assert.deepEqual(await obsolete(queue), [], "its address is used again");
+      assert.deepEqual(await obsolete(queue), [], "its location is used again");
     },
   },
   {
@@ -109,12 +109,12 @@ export const REARCHIVE: readonly Scenario[] = [
         return (await queue.rpc("claim_obsolete_copies", { targets: ["hf-1", "hf-2"] })).length;
       };
       await queue.rpc("report_replica_missing", { ...copy });
-      assert.equal(await handedOut(), 0, "it may be all there is of the video");
+      assert.equal(await handedOut(), 0, "it may be the only copy of the video");
       await queue.rpc("report_replica_found", { ...copy, sha256: NEW_SHA, size_bytes: 5 });
       assert.equal(await handedOut(), 1);
       await queue.rpc("report_replica_missing", { ...copy });
       await queue.rpc("confirm_replica_missing", { ...copy });
-      assert.equal(await handedOut(), 0, "nor when the new archive is lost");
+      assert.equal(await handedOut(), 0, "nor after the new archive is lost");
     },
   },
   {
@@ -213,7 +213,8 @@ export const REARCHIVE: readonly Scenario[] = [
       assert.equal(row!["hf_repo"], "user-1/media");
       const [repair] = await queue.rpc("claim_replica_repairs", { limit: 5, worker: "repair" });
       assert.equal(repair!["target"], "hf-2");
-      // The new archive is recorded while the old one is being repaired: the repair must not count for it.
+      // The new archive is recorded during a repair of the old one: the repair must not count for
+      // it.
       const again = await queue.claimOne();
       await queue.update(again, "uploading");
       const args = newArchive(again);
@@ -281,12 +282,12 @@ export const REARCHIVE: readonly Scenario[] = [
       await queue.update(third, "pending");
       const [one] = await claim(["hf-2"]);
       assert.deepEqual([one!["target"], one!["repo"], one!["path"]], ["hf-2", "user-2/media", "55825/ep1/old.mp4"]);
-      assert.equal((await claim(["hf-2"])).length, 0, "another is at it");
+      assert.equal((await claim(["hf-2"])).length, 0, "another one is in progress");
       await queue.sql`update keepstream.obsolete_copies set run_at = now() where true`;
       await queue.sql`
         insert into public.video_replicas (store_id, target, repo, path)
         select id, 'hf-2', 'user-2/media', '55825/ep1/old.mp4' from public.video_store`;
-      assert.equal((await claim(["hf-2"])).length, 0, "its address is used again");
+      assert.equal((await claim(["hf-2"])).length, 0, "its location is used again");
       await queue.sql`delete from public.video_replicas where target = 'hf-2'`;
       assert.equal((await claim(["hf-2"])).length, 1);
       const forget = async () =>

@@ -95,21 +95,21 @@ export const REPLICAS: readonly Scenario[] = [
       assert.deepEqual([back!["state"], back!["attempts"], back!["error_class"]], ["pending", 1, null]);
       const [still] = await queue
         .sql`select count(*)::int as events from keepstream.events where kind = 'replica_failed'`;
-      assert.equal(still!["events"], 1, "given back is no failure");
+      assert.equal(still!["events"], 1, "giving back is not a failure");
       const third = (await claim())!;
       const [shut] = await end(third, { state: "failed", error_class: "shutdown" });
       assert.equal(shut!["attempts"], 1);
       await queue.travel(2);
       const fourth = (await claim())!;
-      const [told] = await end(fourth, { state: "failed", error_class: "rate_limited", retry_after_seconds: 50 });
-      assert.equal(told!["error_class"], "rate_limited");
+      const [limited] = await end(fourth, { state: "failed", error_class: "rate_limited", retry_after_seconds: 50 });
+      assert.equal(limited!["error_class"], "rate_limited");
       await queue.travel(49);
       assert.equal(await claim(), undefined);
       await queue.travel(2);
       const zero = (await claim())!;
       await end(zero, { state: "failed", error_class: "rate_limited", retry_after_seconds: 0 });
       await queue.travel(140);
-      assert.equal(await claim(), undefined, "0 is no Retry-After");
+      assert.equal(await claim(), undefined, "0 means no Retry-After");
       await queue.travel(10_000);
       const fifth = (await claim())!;
       assert.equal((await end(fifth, { state: "failed", error_class: "what" }))[0]!["error_class"], "unknown");
@@ -297,8 +297,8 @@ export const REPLICAS: readonly Scenario[] = [
       ]);
       const noted = await queue.sql`select queue_id, detail from keepstream.events where kind = 'replica_hashed'`;
       assert.deepEqual(noted.map((event) => ({ ...event })), [{ queue_id: job.id, detail: { target: copy!.target } }]);
-      const nobody = { ...args, replica_id: crypto.randomUUID() };
-      assert.equal(await outcome(queue.rpc("record_replica_hash", nobody)), "PT404");
+      const unknown = { ...args, replica_id: crypto.randomUUID() };
+      assert.equal(await outcome(queue.rpc("record_replica_hash", unknown)), "PT404");
     },
   },
   {

@@ -189,7 +189,7 @@ export const REPORTS: readonly Scenario[] = [
       for (const error_class of ["lease_expired", "cancelled"]) {
         const job = await queue.downloading();
         const row = await queue.update(job, "failed", { error_class });
-        assert.equal(row["error_class"], "unknown", `${error_class} is not the holder's to say`);
+        assert.equal(row["error_class"], "unknown", `${error_class} is set by the database only`);
         assert.equal(row["terminal_at"], null);
       }
       const [limits] = await queue.sql`
@@ -247,7 +247,7 @@ export const REPORTS: readonly Scenario[] = [
         await queue.travel(100_000);
         assert.equal((await queue.claim()).length, 0);
         await queue.enqueue({ episode: 7 });
-        assert.equal((await queue.claim()).length, 0, "same address");
+        assert.equal((await queue.claim()).length, 0, "same url");
         const revived = await queue.enqueue({
           episode: 7,
           video_url: "https://b.test/other.mp4",
@@ -272,17 +272,17 @@ export const REPORTS: readonly Scenario[] = [
   {
     name: "dead letter: revived by a new url once a day, by operators always",
     async run(queue) {
-      const address = (n: number) => ({ episode: 7, video_url: `https://a.test/nonce-${n}` });
+      const url = (n: number) => ({ episode: 7, video_url: `https://a.test/nonce-${n}` });
       const die = async () => void await queue.update(await queue.claimOne(), "failed", { error_class: "drm" });
-      await queue.enqueue(address(0));
+      await queue.enqueue(url(0));
       await die();
-      assert.equal((await queue.enqueue(address(1)))["status"], "pending");
+      assert.equal((await queue.enqueue(url(1)))["status"], "pending");
       await die();
-      assert.ok((await queue.enqueue(address(2)))["terminal_at"]);
+      assert.ok((await queue.enqueue(url(2)))["terminal_at"]);
       await queue.travel(86_000);
-      assert.ok((await queue.enqueue(address(3)))["terminal_at"]);
+      assert.ok((await queue.enqueue(url(3)))["terminal_at"]);
       await queue.travel(1_000);
-      assert.equal((await queue.enqueue(address(4)))["status"], "pending");
+      assert.equal((await queue.enqueue(url(4)))["status"], "pending");
       await die();
       await queue.rpc("retry_videos");
       assert.equal((await queue.claim()).length, 1);

@@ -32,13 +32,13 @@ export const RESOURCE_LEASES: readonly Scenario[] = [
       assert.ok((renewed as Date).getTime() > Date.now() + 50_000);
       assert.deepEqual(await call("renew_resource_lease", first, { lease_seconds: 1 }), renewed, "never shortened");
       await queue.travel(11);
-      assert.equal(await call("renew_resource_lease", second), null, "it ran out");
+      assert.equal(await call("renew_resource_lease", second), null, "it expired");
       const third = (await acquire({ holder: "c", slots: 2 }))!;
       assert.equal(third["slot"], 2);
       const holders = await queue.sql`
         select holder from keepstream.resource_leases where resource = 'hf:user/repo' order by slot`;
       assert.deepEqual(holders.map((row) => row["holder"]), ["a", "c"]);
-      assert.equal(await call("release_resource_lease", second), false, "the late holder frees nothing");
+      assert.equal(await call("release_resource_lease", second), false, "the former holder releases nothing");
       assert.equal(await call("renew_resource_lease", { ...third, epoch: first["epoch"] }), null);
       assert.equal(await call("release_resource_lease", first), true);
       assert.equal(await call("release_resource_lease", first), false);

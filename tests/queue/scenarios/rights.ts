@@ -1,4 +1,4 @@
-/** A right that is withdrawn holds for what is under way, too: nothing more is archived, and what ends does not wait again. */
+/** Withdrawn rights apply to jobs in progress, too: nothing more is archived, and jobs do not wait again. */
 import assert from "node:assert/strict";
 import { declaredRights } from "../../../core/rights.ts";
 import { brokenInvariants } from "../model/invariants.ts";
@@ -18,7 +18,7 @@ async function assertDenied(queue: QueueFixture, id: unknown, message = ""): Pro
   assert.match(String(row["error_message"]), /^no archiving rights are declared/);
 }
 
-/** Every character that is drawn as nothing, by V8's own tables. */
+/** Every character without a visible glyph, by V8's tables. */
 const INVISIBLE = Array.from({ length: 0x10ffff }, (_, n) => n + 1)
   .filter((n) => n < 0xd800 || n > 0xdfff)
   .map((n) => String.fromCodePoint(n))
@@ -100,7 +100,7 @@ export const RIGHTS: readonly Scenario[] = [
       await declare(queue, null);
       assert.equal(await queue.refusal("upsert_video_store", archiveOf(uploading)), "PT403");
       await queue.update(uploading, "failed", { error_class: "unknown" });
-      assert.equal((await queue.update(downloaded, "uploading"))["status"], "failed", "and nothing is uploaded");
+      assert.equal((await queue.update(downloaded, "uploading"))["status"], "failed", "and uploading is refused");
       await queue.update(failing, "failed", { error_class: "network", error: "reset" });
       await queue.update(released, "pending");
       await queue.sql`update public.video_queue set status = 'pending' where id = ${taken.id}`;
@@ -188,7 +188,7 @@ export const RIGHTS: readonly Scenario[] = [
       assert.equal(
         (await queue.row(listed["id"]))["status"],
         "pending",
-        "another entry's missing right is not its own",
+        "another entry's missing rights do not matter",
       );
       await reviewed();
       await queue.database.serviceRole`update public.catalogue set rights = null where true`;

@@ -8,10 +8,10 @@ export const SAVE_SOURCES: readonly Scenario[] = [
   {
     name: "save_sources: a url of 4096 bytes → enqueued; of 4097 → left out",
     async run(queue) {
-      const address = (bytes: number) => `https://a.test/${"x".repeat(bytes - "https://a.test/".length)}`;
+      const url = (bytes: number) => `https://a.test/${"x".repeat(bytes - "https://a.test/".length)}`;
       const servers = [
-        { resolution: "720p", video_url: address(4096) },
-        { resolution: "480p", video_url: address(4097) },
+        { resolution: "720p", video_url: url(4096) },
+        { resolution: "480p", video_url: url(4097) },
       ];
       await queue.rpc("save_sources", { mal_id: 1, episode: 1, lists: { animasu: { state: "ok", servers } } });
       const rows = await queue.sql`select resolution from public.video_queue`;
@@ -94,7 +94,7 @@ export const SAVE_SOURCES: readonly Scenario[] = [
           embed_url: "file:///etc/passwd",
         }]
       ) {
-        // The functions leave such a server out; a list that has one all the same is refused.
+        // The functions leave such a server out; a list that contains one is refused.
         assert.equal(
           await outcome(saveSources(queue, { animasu: { state: "ok", servers: [serverOf(other)] } })),
           "23514",
@@ -133,7 +133,7 @@ export const SAVE_SOURCES: readonly Scenario[] = [
       const saved = await saveSources(queue, lists);
       assert.equal(saved["enqueued"], 500);
       const [other] = await queue.sql`select from public.video_queue where provider = 'samehadaku'`;
-      assert.ok(other, "a long list does not push out another");
+      assert.ok(other, "a long list does not displace another");
       const [list] = await queue.sql`
         select jsonb_array_length(servers) as servers from keepstream.source_lists where provider = 'animasu'`;
       assert.equal(list!["servers"], 501);
@@ -152,7 +152,7 @@ export const SAVE_SOURCES: readonly Scenario[] = [
       assert.deepEqual(
         await queue.sql`select md5(string_agg(q::text, '')) as digest from public.video_queue q`,
         before,
-        "asked again: nothing new",
+        "enqueued again: nothing new",
       );
       assert.equal(((await readEpisode(queue))["source_lists"] as Record<string, Row>)["animasu"]!["code"], "http_5xx");
       assert.equal(((await readEpisode(queue))["source_lists"] as Record<string, Row>)["animasu"]!["state"], "stale");

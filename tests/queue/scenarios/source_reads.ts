@@ -4,10 +4,15 @@ import { ANIMASU, applyProviders, readEpisode, SAMEHADAKU, saveSources, serverOf
 import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
 import { outcome, type Row } from "../fixture/rpc.ts";
 
-type Answer = Record<"source_reads" | "source_lists" | "open_circuits", Record<string, Row>>;
+type EpisodeRow = Record<"source_reads" | "source_lists" | "open_circuits", Record<string, Row>>;
 
 const read = async (queue: QueueFixture, more: Row = {}) =>
-  (await queue.rpc<{ read_episode: Answer }>("read_episode", { mal_id: 1, episode: 1, reader_seconds: 20, ...more }))[
+  (await queue.rpc<{ read_episode: EpisodeRow }>("read_episode", {
+    mal_id: 1,
+    episode: 1,
+    reader_seconds: 20,
+    ...more,
+  }))[
     0
   ]!
     .read_episode;
@@ -31,14 +36,14 @@ export const SOURCE_READS: readonly Scenario[] = [
         (await readEpisode(queue, { reader_seconds: 20, ...more }))["source_reads"];
       const aged = (seconds: number) =>
         queue.sql`update keepstream.source_lists set fetched_at = now() - make_interval(secs => ${seconds}) where true`;
-      assert.deepEqual((await readEpisode(queue))["source_reads"], {}, "who only looks claims nothing");
+      assert.deepEqual((await readEpisode(queue))["source_reads"], {}, "without reader_seconds, nothing is claimed");
       assert.deepEqual(await sourceReads(), { animasu: true, samehadaku: true });
       assert.deepEqual(await sourceReads(), { animasu: false, samehadaku: false });
       assert.deepEqual(await sourceReads({ episode: 2 }), { animasu: true, samehadaku: true }, "episodes are separate");
       assert.deepEqual(await sourceReads({ mal_id: 1 }), { animasu: true, samehadaku: true });
       await queue
         .sql`update keepstream.source_reads set until = now() - interval '1 second' where provider = 'samehadaku'`;
-      assert.deepEqual(await sourceReads(), { animasu: false, samehadaku: true }, "a reader that died");
+      assert.deepEqual(await sourceReads(), { animasu: false, samehadaku: true }, "the reader's claim expired");
 
       await saveSources(queue, { animasu: { state: "ok", servers: [serverOf()], due_seconds: 300 } });
       assert.deepEqual(await sourceReads(), { samehadaku: false });
@@ -59,7 +64,7 @@ export const SOURCE_READS: readonly Scenario[] = [
       assert.deepEqual(
         await sourceReads(),
         { animasu: true, samehadaku: true },
-        "saving ended the claims; 20 min when not said",
+        "saving ended the claims; due after 20 min by default",
       );
       const [row] = await queue
         .sql`select extract(epoch from max(until) - now())::float8 as left from keepstream.source_reads`;
@@ -92,9 +97,9 @@ export const SOURCE_READS: readonly Scenario[] = [
       }
       assert.ok(seen.size > 1, "jitter");
       await saveSources(queue, { animasu: { ...failed, retry_after_seconds: 2000 } });
-      assert.equal((await due())["due_seconds"], 2000, "the site asked for it");
+      assert.equal((await due())["due_seconds"], 2000, "Retry-After counts");
       await saveSources(queue, { animasu: { ...failed, retry_after_seconds: 99999 } });
-      assert.equal((await due())["due_seconds"], 3600, "but nobody is shut out for a day");
+      assert.equal((await due())["due_seconds"], 3600, "but at most an hour");
       await saveSources(queue, { animasu: { state: "ok", servers: [] } });
       assert.deepEqual({ ...await due() }, { failures: 0, due_seconds: 1200 });
       await saveSources(queue, { animasu: { state: "empty", code: "empty" } });
@@ -117,13 +122,13 @@ export const SOURCE_READS: readonly Scenario[] = [
       const animasu = (await openCircuits())["animasu"]!;
       assert.equal(animasu["code"], "http_5xx");
       assert.ok((animasu["due_in_seconds"] as number) >= 14 && (animasu["due_in_seconds"] as number) <= 30);
-      assert.deepEqual(await sourceReads(9), { samehadaku: true }, "not due: nobody is sent");
+      assert.deepEqual(await sourceReads(9), { samehadaku: true }, "not due: no read is claimed");
       await fail(4, "blocked");
       assert.ok(((await openCircuits())["animasu"]!["due_in_seconds"] as number) >= 29);
 
       await queue.sql`update keepstream.provider_health set due_at = now() - interval '1 second' where true`;
       assert.deepEqual(await sourceReads(10), { animasu: true, samehadaku: true });
-      assert.deepEqual(await sourceReads(11), { animasu: false, samehadaku: true }, "one look is enough");
+      assert.deepEqual(await sourceReads(11), { animasu: false, samehadaku: true }, "one read is enough");
       await fail(10);
       assert.deepEqual(await sourceReads(12), { samehadaku: true });
       for (let turn = 0; turn < 30; turn++) await fail(20 + turn);
@@ -131,9 +136,9 @@ export const SOURCE_READS: readonly Scenario[] = [
 
       await fail(5, "robots");
       await fail(5, "no_mapping");
-      assert.ok((await openCircuits())["animasu"], "nothing was asked of the site");
+      assert.ok((await openCircuits())["animasu"], "the site was not requested");
       await fail(5, "http_4xx");
-      assert.deepEqual(await openCircuits(), {}, "it answers");
+      assert.deepEqual(await openCircuits(), {}, "the site responds");
       for (const code of ["parse", "too_large", "policy_denied", "busy", "busy", "busy"]) await fail(6, code);
       assert.deepEqual(await openCircuits(), {});
       for (const episode of [1, 2, 3]) await fail(episode);
@@ -194,18 +199,18 @@ export const SOURCE_READS: readonly Scenario[] = [
     async run(queue) {
       await read(queue);
       const lists = Object.fromEntries(PROVIDERS.map(({ name }) => [name, { state: "ok" }]));
-      const answer = await queue.collide(
+      const row = await queue.collide(
         (sql) => sql`select public.save_sources(1, 1, ${sql.json(lists)})`,
         () => read(queue),
-      ) as Answer;
-      assert.deepEqual(answer.source_reads, {});
+      ) as EpisodeRow;
+      assert.deepEqual(row.source_reads, {});
     },
   },
   {
     name: "end_source_reads: locks claims in the order of claims",
     async run(queue) {
       await read(queue);
-      // The first in the order of names is the last in the table.
+      // The first by name is the last in the table.
       await queue
         .sql`update keepstream.source_reads set until = until + interval '1 second' where provider = 'animasu'`;
       const other = queue.connect("postgres");
@@ -318,9 +323,9 @@ export const SOURCE_READS: readonly Scenario[] = [
       assert.equal((await queue.sql`select from keepstream.provider_health`).length, 0);
 
       await save(queue, "animasu", { state: "failed", code: "timeout" });
-      assert.deepEqual(await kept(), ["failed", ["https://young.test/"], []], "a younger failure counts");
+      assert.deepEqual(await kept(), ["failed", ["https://young.test/"], []], "a newer failure counts");
       await save(queue, "animasu", { state: "ok", servers: [server("old")], age_seconds: 20 });
-      assert.deepEqual(await kept(), ["ok", ["https://old.test/"], []], "a list is better than any failure");
+      assert.deepEqual(await kept(), ["ok", ["https://old.test/"], []], "a list replaces any failure");
       const list = (await read(queue, { reader_seconds: 0 })).source_lists["animasu"]!;
       assert.ok(
         (list["age_seconds"] as number) >= 20 && (list["due_in_seconds"] as number) <= 1180,
@@ -332,7 +337,7 @@ export const SOURCE_READS: readonly Scenario[] = [
     name: "episode taken down → neither claimed nor saved",
     async run(queue) {
       await queue.rpc("takedown", { mal_id: 1, episode: 1 });
-      const taken = await read(queue) as Answer & { taken_down: boolean };
+      const taken = await read(queue) as EpisodeRow & { taken_down: boolean };
       assert.deepEqual([taken.taken_down, taken.source_reads], [true, {}]);
       await save(queue, "animasu", { state: "ok" });
       assert.deepEqual((await read(queue)).source_lists, {});

@@ -160,7 +160,7 @@ function createOperations(queue: QueueFixture, { number, random, jobs, repairs }
     mapping: () =>
       call("save_title_mapping", { mal_id: 1, provider: pick(PROVIDERS), mapping: {}, by_operator: chance(0.5) }),
     metadata: () => call("save_metadata", { key: pick(["a", "b"]), value: 1, ttl_seconds: -1 }),
-    // An operator's own statements, on one row each.
+    // An operator's UPDATE of one row.
     operator: async () => {
       const id = await any("video_queue") as string;
       await sql`

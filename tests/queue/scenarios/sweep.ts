@@ -9,7 +9,7 @@ const counts = async (queue: QueueFixture) => (await queue.rpc<{ queue_counts: R
 
 const prune = async (queue: QueueFixture) => (await queue.rpc<{ sweep: Row }>("sweep"))[0]!.sweep["events_pruned"];
 
-/** Makes the events that match older than any retention. */
+/** Makes matching events older than the retention. */
 async function age(queue: QueueFixture, condition: string): Promise<void> {
   await queue.sql`alter table keepstream.events disable trigger events_are_append_only`;
   await queue.sql.unsafe(`update keepstream.events set at = at - interval '91 days' where ${condition}`);
@@ -77,7 +77,7 @@ export const SWEEP: readonly Scenario[] = [
       await queue.sql`select cron.alter_job(jobid, active := false) from cron.job where jobname = 'keepstream-sweep'`;
       await queue.rpc("sweep");
       const [job] = await queue.sql`select active from cron.job where jobname = 'keepstream-sweep'`;
-      assert.equal(job!["active"], false, "switched off by an operator");
+      assert.equal(job!["active"], false, "disabled by an operator");
       await queue.sql`select cron.alter_job(jobid, active := true) from cron.job`;
     },
   },
@@ -121,7 +121,7 @@ export const SWEEP: readonly Scenario[] = [
       const [a, b] = [queue.connect("service_role"), queue.connect("service_role")];
       await a`begin`;
       assert.equal((await ask(a))!["rescued"], 1);
-      assert.equal(await ask(b), null, "another is at it");
+      assert.equal(await ask(b), null, "another one is in progress");
       await a`commit`;
       assert.equal(await ask(b), null);
       assert.equal((await queue.row(job.id))["error_class"], "lease_expired");
@@ -130,7 +130,7 @@ export const SWEEP: readonly Scenario[] = [
   {
     name: "sweep: cleanup fails → rescued and notified, the counts say why",
     async run(queue) {
-      // The last thing that is cleared up, so that the rest had been.
+      // The last step of the cleanup, so that the others ran.
       await queue.sql`
         create function keepstream.refuse_to_clear() returns trigger language plpgsql as
         $$ begin if old.client = 'slow' then perform pg_sleep(60); end if; raise exception '%', rpad('broken at https://a.test/v.mp4?sig=secret ', 600, '.'); end $$`;
@@ -150,7 +150,8 @@ export const SWEEP: readonly Scenario[] = [
         assert.equal((await counts(queue))["clearing_error"], WHY);
         const before = await state();
         assert.ok(before["failed_at"]);
-        // Something in its way for longer than the session's limit, while another sweep is at it: the same, but for the note.
+        // A lock that outlasts the session's limit, during another sweep: the same, without the
+        // record.
         await queue.sql`update keepstream.client_limits set client = 'slow' where true`;
         const other = queue.connect("postgres");
         await other`begin`;
@@ -199,7 +200,7 @@ export const SWEEP: readonly Scenario[] = [
       const job = await queue.downloading();
       await queue.update(job, "pending");
       const other = await queue.enqueue();
-      assert.equal(await prune(queue), 0, "all are young");
+      assert.equal(await prune(queue), 0, "none is old");
       await age(queue, "kind <> 'released'");
       assert.equal(await prune(queue), 2);
       assert.deepEqual(await queue.events(job.id), ["released"]);
@@ -224,7 +225,7 @@ export const SWEEP: readonly Scenario[] = [
       await queue.enqueue({ mal_id: 1, episode: 1 });
       await queue.enqueue({ mal_id: 1, episode: 1, video_url: "https://b.test/" });
       await age(queue, "true");
-      assert.equal(await prune(queue), 1, "a source_added says nothing of the status");
+      assert.equal(await prune(queue), 1, "source_added is not a status change");
       const kinds = await queue
         .sql`select kind from keepstream.events e join public.video_queue q on q.id = e.queue_id where q.mal_id = 1`;
       assert.deepEqual(kinds.map((row) => row["kind"]), ["enqueued"]);

@@ -25,7 +25,7 @@ export const TAKEDOWNS: readonly Scenario[] = [
       assert.deepEqual(
         (await down(null, ["hf-4"]))["targets"],
         ["hf-2", "hf-3", "hf-4"],
-        "the title's holds the episode's",
+        "the title includes its episodes",
       );
       await queue.rpc("finish_takedown", { mal_id: 55825, episode: null, target: "hf-2" });
       assert.deepEqual((await down(episode as number))["targets"], ["hf-3"]);
@@ -59,7 +59,7 @@ export const TAKEDOWNS: readonly Scenario[] = [
       const lists = await queue.sql`select episode from keepstream.source_lists`;
       assert.deepEqual(lists.map((row) => row["episode"]), [2]);
       const [{ takedown: whole } = {}] = await queue.rpc<{ takedown: Row }>("takedown", { mal_id: 55825 });
-      assert.deepEqual([whole!["jobs"], whole!["targets"]], [1, ["hf-1"]], "with what is left of the episode");
+      assert.deepEqual([whole!["jobs"], whole!["targets"]], [1, ["hf-1"]], "with the leftovers of the episode");
       assert.equal((await queue.sql`select from keepstream.source_lists`).length, 0);
       assert.equal((await queue.sql`select from public.video_queue`).length, 1);
       assert.equal(await queue.refusal("takedown", { mal_id: null }), "PT400");
