@@ -1,9 +1,9 @@
 // Reads an HLS playlist into what a downloader needs: variants and renditions, or segments with key, map and byte range.
 // Example: parsePlaylist("#EXTM3U\n#EXTINF:4,\na.ts\n#EXT-X-ENDLIST\n", new URL("https://cdn.test/m.m3u8"))
 //          → { kind: "media", endList: true, segments: [{ url: "https://cdn.test/a.ts", durationSeconds: 4, … }] }
-// Every address comes back absolute and unchecked: whoever fetches asks core/url_policy.ts first.
+// Every URL comes back absolute and unchecked: check it against core/url_policy.ts before a fetch.
 // Rewriting for the proxy is core/hls/rewrite.ts. Runs on: Deno, workerd. Linear: 10,000 segments take a few milliseconds.
-import { createResolver, MAX_ATTRIBUTES, MAX_LINES, parseAttributes, type PlaylistError, Variables } from "./syntax.ts";
+import { Attributes, createResolver, MAX_ATTRIBUTES, type PlaylistError, Variables } from "./syntax.ts";
 import { err, ok, type Result } from "../result.ts";
 
 export type { PlaylistError } from "./syntax.ts";
@@ -99,6 +99,8 @@ export interface ParseOptions {
   readonly maxVariants?: number;
 }
 
+/** Seven to each of 20,000 segments. */
+const MAX_LINES = 150_000;
 const NO_VARIABLES: ReadonlyMap<string, string> = new Map();
 /** No segment of a video lasts longer than this; the sum decides whether a download is whole. */
 const MAX_SEGMENT_SECONDS = 3600;
@@ -108,7 +110,7 @@ export function looksLikePlaylist(text: string): boolean {
   return /^\uFEFF?#EXTM3U(?:[ \t\r\n]|$)/.test(text);
 }
 
-/** Parses a whole playlist; `base` is its address after redirects. */
+/** Parses a whole playlist; `base` is its URL after redirects. */
 export function parsePlaylist(text: string, base: URL, options: ParseOptions = {}): Result<Playlist, PlaylistError> {
   if (!looksLikePlaylist(text)) return err({ code: "not_a_playlist", reason: "does not begin with #EXTM3U" });
   const state = new Parser(base, options);
@@ -147,7 +149,7 @@ class Parser {
   readonly #renditions: Rendition[] = [];
   readonly #segments: Segment[] = [];
   #isMaster = false;
-  #streamInf: ReadonlyMap<string, string> | null = null;
+  #streamInf: Attributes | null = null;
   #targetDuration = 0;
   #mediaSequence = 0;
   #endList = false;
@@ -227,7 +229,7 @@ class Parser {
   finish(): Result<Playlist, PlaylistError> {
     if (this.#isMaster) {
       if (this.#segments.length > 0) return err(malformed("holds variants and segments"));
-      if (this.#variants.length === 0) return err(malformed("no variant has an address"));
+      if (this.#variants.length === 0) return err(malformed("no variant has a URL"));
       const variables = this.#variables.values;
       return ok({ kind: "master", variants: this.#variants, renditions: this.#renditions, variables });
     }
@@ -258,7 +260,7 @@ class Parser {
 
   #extKey(value: string): Problem {
     const attributes = this.#attributes(value);
-    if (!(attributes instanceof Map)) return attributes;
+    if (!(attributes instanceof Attributes)) return attributes;
     if (!this.#keysOpen) this.#key = null;
     this.#keysOpen = true;
     const method = attributes.get("METHOD");
@@ -267,9 +269,9 @@ class Parser {
       this.#key = null;
       return null;
     }
-    const address = attributes.get("URI");
-    if (address === undefined) return malformed("#EXT-X-KEY without URI");
-    const url = this.#absolute(address);
+    const uri = attributes.get("URI");
+    if (uri === undefined) return malformed("#EXT-X-KEY without URI");
+    const url = this.#absolute(uri);
     if (typeof url !== "string") return url;
     const iv = parseIv(attributes.get("IV"));
     if (iv === undefined) return malformed("an IV that is not 128 bits of hexadecimal");
@@ -283,10 +285,10 @@ class Parser {
 
   #extMap(value: string): Problem {
     const attributes = this.#attributes(value);
-    if (!(attributes instanceof Map)) return attributes;
-    const address = attributes.get("URI");
-    if (address === undefined) return malformed("#EXT-X-MAP without URI");
-    const url = this.#absolute(address);
+    if (!(attributes instanceof Attributes)) return attributes;
+    const uri = attributes.get("URI");
+    if (uri === undefined) return malformed("#EXT-X-MAP without URI");
+    const url = this.#absolute(uri);
     if (typeof url !== "string") return url;
     const text = attributes.get("BYTERANGE");
     const range = text === undefined ? null : parseByteRange(text);
@@ -303,7 +305,7 @@ class Parser {
 
   #extStreamInf(value: string): Problem {
     const attributes = this.#attributes(value);
-    if (!(attributes instanceof Map)) return attributes;
+    if (!(attributes instanceof Attributes)) return attributes;
     this.#isMaster = true;
     this.#streamInf = attributes;
     return null;
@@ -311,14 +313,14 @@ class Parser {
 
   #extMedia(value: string): Problem {
     const attributes = this.#attributes(value);
-    if (!(attributes instanceof Map)) return attributes;
+    if (!(attributes instanceof Attributes)) return attributes;
     this.#isMaster = true;
     const type = attributes.get("TYPE");
     if (type !== "AUDIO" && type !== "VIDEO" && type !== "SUBTITLES" && type !== "CLOSED-CAPTIONS") {
       return malformed("#EXT-X-MEDIA of an unknown TYPE");
     }
-    const address = attributes.get("URI");
-    const url = address === undefined ? null : this.#absolute(address);
+    const uri = attributes.get("URI");
+    const url = uri === undefined ? null : this.#absolute(uri);
     if (url !== null && typeof url !== "string") return url;
     const groupId = attributes.get("GROUP-ID") ?? "";
     this.#renditions.push({
@@ -389,27 +391,22 @@ class Parser {
     return { offset, length: range.length };
   }
 
-  #attributes(value: string): Map<string, string> | PlaylistError {
-    const attributes = parseAttributes(value);
+  #attributes(value: string): Attributes | PlaylistError {
+    const attributes = Attributes.parse(value);
     if (attributes === null) return tooLarge("attributes in one tag", MAX_ATTRIBUTES);
-    if (!value.includes("{$")) return attributes;
-    for (const [name, raw] of attributes) {
-      const text = this.#expand(raw);
-      if (typeof text !== "string") return text;
-      attributes.set(name, text);
-    }
-    return attributes;
+    return (value.includes("{$") ? attributes.expand(this.#variables) : null) ?? attributes;
   }
 
   #absolute(uri: string): string | PlaylistError {
     const text = this.#expand(uri);
     if (typeof text !== "string") return text;
     const resolved = this.#resolver.resolve(text);
-    if (resolved === null) return malformed(`an address that cannot be parsed`);
+    if (resolved === null) return malformed("a URL that cannot be parsed");
     return "other" in resolved ? resolved.other.href : resolved.directory.href + resolved.rest;
   }
 
   #expand(text: string): string | PlaylistError {
+    if (!text.includes("{$")) return text;
     const expanded = this.#variables.expand(text);
     return expanded.ok ? expanded.value : expanded.error;
   }

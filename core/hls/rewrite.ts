@@ -1,22 +1,18 @@
 // Rewrites an HLS playlist so that everything it names is fetched through signed proxy links.
 // Example: `seg1.ts` → `https://worker.test/proxy?exp=…&sc=2&sig=…&url=https%3A%2F%2Fcdn.test%2Fv%2F1%2Fseg1.ts`
-// Runs on: Deno, workerd. The text is planned in one linear pass without cryptography, runs of alike lines at once
-// (hls_shape.ts); then one signature is made per distinct directory outside the parent link's scope, and one
-// per address at another origin's root.
+// Runs on: Deno, workerd. The text is planned in one linear pass without cryptography; then one signature is made per distinct
+// directory outside the parent link's scope, and one per URL at another origin's root.
 //
-// Child links end in the address: players that judge a segment by the ending of its link (ffmpeg 7.1 and later) see `.ts`.
+// Child links end in the URL: players that judge a segment by the ending of its link (ffmpeg 7.1 and later) see `.ts`.
 import { KeepstreamError } from "../errors.ts";
 import {
-  type AttributeSpan,
-  behindAttribute,
+  AttributeCursor,
   createResolver,
   type Directory,
-  MAX_LINES,
-  nextAttribute,
+  MAX_ATTRIBUTES,
   type PlaylistError,
   Variables,
 } from "./syntax.ts";
-import { type ShapeRewriter, shapeRewriter } from "./shape.ts";
 import { hasEncodedSeparator } from "../link.ts";
 import { err, ok, type Result } from "../result.ts";
 import { checkUrl, MAX_URL_LENGTH, type UrlPolicy } from "../url_policy.ts";
@@ -27,21 +23,21 @@ const MAX_ORIGINS = 32;
 /** Where the slash behind an origin is looked for: behind the longest scheme's two. */
 const ORIGIN_SLASH = "https://".length;
 const TOO_MANY_SIGNATURES =
-  `names more than ${MAX_ORIGINS} origins, or ${MAX_SIGNATURES} addresses that are signed one by one`;
-/** In tags: a key and an initialisation section to each of 20,000 segments. */
-const MAX_TAG_ADDRESSES = 40_000;
+  `names more than ${MAX_ORIGINS} origins, or ${MAX_SIGNATURES} URLs that are signed one by one`;
+/** In lines and tags: a day of segments of two seconds is 43,200. */
+const MAX_URLS = 50_000;
+/** A key and an initialisation section to each of 20,000 segments. */
+const MAX_TAG_URLS = 40_000;
 /** With the text it is made of and its bytes, this is what an isolate of 128 MB can hold twice. */
 const MAX_OUTPUT_LENGTH = 12 * 1024 * 1024;
-/** So much of the text is rewritten at once: more would be in vain where a line differs, less would not be worth it. */
-const [MIN_BLOCK_LENGTH, MAX_BLOCK_LENGTH] = [1024, 16 * 1024];
-/** Making a shape costs as much as a hundred lines. */
+/** A pattern is made for each. */
 const MAX_SHAPES = 32;
-/** Stands for the link's beginning in a block whose directory is yet to be signed. */
-const HOLE = "\0";
+/** Before each line that is not blank and may name a URL: titles and comments are passed over without a look at each. */
+const NOTABLE = /(?:^|\n)(?![\0-\t\v- ]*(?:\n|$)|#(?!EXT-X-))/g;
 const [NEWLINE, RETURN, SPACE, HASH] = [10, 13, 32, 35];
 
 export interface RewriteOptions {
-  /** The playlist's own address, after redirects. */
+  /** The playlist's own URL, after redirects. */
   readonly base: URL;
   /** `https://worker.test/proxy`: links begin with it. Lines that already do stay as they are. */
   readonly proxyUrl: string;
@@ -51,7 +47,7 @@ export interface RewriteOptions {
   /** Variables that the master playlist handed down in the link. */
   readonly variables?: ReadonlyMap<string, string>;
   /**
-   * A tail (`exp=…&sc=…&sig=…`) that covers a directory (its href ends in a slash) or one exact address. `variables` are
+   * A tail (`exp=…&sc=…&sig=…`) that covers a directory (its href ends in a slash) or one exact URL. `variables` are
    * those that a master playlist hands down; empty for all other playlists.
    */
   readonly sign: (request: SignRequest) => Promise<string>;
@@ -71,76 +67,91 @@ export async function rewritePlaylist(text: string, options: RewriteOptions): Pr
   return await plan.finish();
 }
 
-/** The link for one address, as rewritePlaylist would write it: for the JSON that playlists point at. */
+/** The link for one URL, as rewritePlaylist would write it: for the JSON that playlists point at. */
 export async function rewriteUrl(uri: string, options: RewriteOptions): Promise<string> {
   const plan = new Plan("", options);
   plan.link(uri);
   const result = await plan.finish();
-  // One address is one group: nothing to refuse.
+  // One URL is one group: nothing to refuse.
   return result.ok ? result.value : "";
 }
 
 interface Place extends Directory {
+  readonly allowed: boolean;
+  /** Nothing less than the whole URL is signed: see #isForeignRoot, hasEncodedSeparator. */
+  readonly exact: boolean;
   /** The href as it stands in a link. */
   readonly encoded: string;
-  readonly allowed: boolean;
-  /** Nothing less than the whole address is signed: see #isForeignRoot, hasEncodedSeparator. */
-  readonly exact: boolean;
   /** Everything of a link but the name, where the parent's signature covers the directory. */
   readonly ready: string | null;
+  pending: Pending | null;
 }
 
-/** Chunks of the output that wait for the tail of one directory or address: they are links' beginnings, or hold HOLEs. */
+/** A directory or a URL that waits for its signature. */
 interface Pending {
   readonly href: string;
   readonly exact: boolean;
-  readonly chunks: number[];
+  /** How its links begin, as soon as it is signed. */
+  head: string;
 }
 
-interface PlacedShape extends ShapeRewriter {
-  /** Where its directory is yet to be signed. */
-  readonly pending: Pending | null;
-  /** So much of the text, and what it is rewritten to still fits into memory. */
-  readonly blockLength: number;
+/** Lines that differ in the names of their files alone: most playlists are one title and one of these over and over. */
+interface Shape {
+  /** Matches a whole line. */
+  readonly pattern: RegExp;
+  /** Lengths of what the playlist writes before the name and after it. */
+  readonly written: number;
+  readonly query: number;
+  readonly directory: Place;
+  /** The query in a link. */
+  readonly tail: string;
+}
+
+/** What one signature is made for. */
+interface Group {
+  readonly href: string;
+  readonly exact: boolean;
+  readonly members: readonly Pending[];
 }
 
 class Plan {
-  readonly #text: string;
+  #text: string;
   readonly #options: RewriteOptions;
   readonly #resolver;
   readonly #baseDirectory: string;
   readonly #head: string;
   readonly #unsignedHead: string;
   readonly #ownHead: string;
-  /** What is written before each tail that is still to be signed, and the place of that tail. */
-  readonly #out: string[] = [];
+  /** What stands before each link's beginning that is yet to be signed, and whose beginning that is. */
+  readonly #before: string[] = [];
+  readonly #pending: Pending[] = [];
+  /** What stands behind the last of them. Adding to one string is cheaper than joining tens of thousands. */
   #written = "";
   #length = 0;
-  /** The text before this is in `#out`. */
+  /** `#text` before this is written. */
   #copied = 0;
-  readonly #pending = new Map<string, Pending>();
-  #tagAddresses = 0;
-  /** How many of them are addresses, not directories. */
-  #exact = 0;
+  /** URLs that are signed one by one, and directories. */
+  readonly #exact = new Map<string, Pending>();
+  readonly #directories = new Map<string, Pending>();
+  #urls = 0;
+  #tagUrls = 0;
   /** Origin → whether the policy allows it. */
   readonly #origins = new Map<string, boolean>();
   readonly #variables = new Variables();
+  readonly #hasVariables: boolean;
   /** A master with variables hands them down inside its children's links, which the parent's tail does not hold. */
   readonly #handsDown: boolean;
   #lastQuery = "";
   #lastQueryEncoded = "";
-  #shape: PlacedShape | null = null;
+  #shape: Shape | null = null;
   #shapes = 0;
-  /** A block before this position holds a line of another shape: it goes line by line. */
-  #slowUntil = 0;
-  /** Consecutive blocks that did not match. */
-  #misses = 0;
 
   constructor(text: string, options: RewriteOptions) {
-    this.#text = text;
+    this.#text = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
     this.#options = options;
     // Looking for a tag in all of a media playlist would cost as much as rewriting it.
     const isMaster = /#EXTINF:|#EXT-X-STREAM-INF:/.exec(text)?.[0] === "#EXT-X-STREAM-INF:";
+    this.#hasVariables = text.includes("{$");
     this.#handsDown = isMaster && text.includes("#EXT-X-DEFINE");
     this.#baseDirectory = new URL("./", options.base).href;
     this.#head = `${options.proxyUrl}?${options.parent.tail}&url=`;
@@ -151,25 +162,61 @@ class Plan {
 
   run(): PlaylistError | null {
     const text = this.#text;
-    let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
-    this.#copied = at;
-    for (let lines = 1;; lines++) {
-      at = this.#skipBlankLines(at);
-      if (at === text.length) break;
-      if (lines > MAX_LINES) return { code: "too_large", reason: `more than ${MAX_LINES} lines` };
-      let next = text.indexOf("\n", at) + 1;
-      if (next === 0) next = text.length;
-      // Variables stand in attribute values and addresses only; titles and comments stay as they are.
-      const isTag = text.charCodeAt(at) === HASH;
-      const problem = isTag ? (text.startsWith("#EXT-X-", at) ? this.#tag(at, next) : null) : this.#uri(at, next);
-      if (problem !== null) return { ...problem, line: lineNumber(text, at) };
-      if (this.#exact > MAX_SIGNATURES) return { code: "too_large", reason: TOO_MANY_SIGNATURES };
-      if (this.#resolver.exhausted) return { code: "too_large", reason: "names too many places" };
+    for (let newline = 0; newline !== -1;) {
+      NOTABLE.lastIndex = newline;
+      if (!NOTABLE.test(text)) break;
+      const start = NOTABLE.lastIndex;
+      const alike = this.#alike(start);
+      if (alike !== -1) newline = alike;
+      else {
+        newline = text.indexOf("\n", start);
+        const end = newline === -1 ? text.length : newline;
+        // Variables stand in attribute values and URLs only; titles and comments stay as they are.
+        const problem = text.charCodeAt(start) === HASH ? this.#tag(start, end) : this.#uri(start, end);
+        if (problem !== null) return { ...problem, line: lineNumber(text, start) };
+        if (this.#exact.size > MAX_SIGNATURES) return { code: "too_large", reason: TOO_MANY_SIGNATURES };
+        if (this.#resolver.exhausted) return { code: "too_large", reason: "names too many places" };
+      }
+      if (this.#urls > MAX_URLS) return { code: "too_large", reason: `more than ${MAX_URLS} URLs` };
       if (this.#length > MAX_OUTPUT_LENGTH) return { code: "too_large", reason: "the rewritten playlist is too large" };
-      at = isTag || next < this.#slowUntil ? next : this.#alike(at, next);
     }
     this.#copyUpTo(text.length);
     return null;
+  }
+
+  /** Writes the link for the line at `start` if it differs from a URL before it in its name alone; returns where it ends, or -1. */
+  #alike(start: number): number {
+    if (this.#shape === null) return -1;
+    const { pattern, written, query, directory, tail } = this.#shape;
+    pattern.lastIndex = start;
+    if (!pattern.test(this.#text)) return -1;
+    const end = pattern.lastIndex;
+    this.#urls++;
+    this.#copyUpTo(start);
+    this.#pushDirectory(directory);
+    this.#copied = start + written;
+    if (query > 0) {
+      this.#push(this.#text.slice(this.#copied, end - query) + tail);
+      this.#copied = end;
+    }
+    return end;
+  }
+
+  /** What the lines that follow `uri` are compared with. */
+  #setShape(uri: string): void {
+    if (this.#shapes === MAX_SHAPES || uri.startsWith(this.#ownHead)) return;
+    this.#shapes++;
+    const resolved = this.#resolver.resolve(uri);
+    if (resolved === null || "other" in resolved || !resolved.plain) return;
+    const { directory, rest } = resolved;
+    if (!directory.allowed || (directory.exact && directory.ready === null)) return;
+    const written = uri.length - rest.length;
+    const query = rest.slice(pathOf(rest).length);
+    const pattern = new RegExp(
+      `${escapePattern(uri.slice(0, written))}[A-Za-z0-9_~-][A-Za-z0-9_.~-]*${escapePattern(query)}(?=\\r?(?:\\n|$))`,
+      "y",
+    );
+    this.#shape = { pattern, written, query: query.length, directory, tail: encodeURIComponent(query) };
   }
 
   async finish(): Promise<Result<string, PlaylistError>> {
@@ -185,32 +232,36 @@ class Plan {
       if (!(error instanceof KeepstreamError) || error.code !== "too_large") throw error;
       return err({ code: "too_large", reason: "hands down more variables than a link can hold" });
     }
-    for (const [index, group] of groups.entries()) {
-      const head = `${proxyUrl}?${tails[index]}&url=`;
-      for (const chunk of group.chunks) {
-        const text = this.#out[chunk]!;
-        this.#out[chunk] = text === HOLE ? head : text.split(HOLE).join(head);
-      }
+    for (const [index, { members }] of groups.entries()) {
+      for (const pending of members) pending.head = `${proxyUrl}?${tails[index]}&url=`;
     }
-    return ok(this.#out.join("") + this.#written);
+    const [before, pending] = [this.#before, this.#pending];
+    let written = "";
+    for (let i = 0; i < pending.length; i++) {
+      written += before[i]!;
+      written += pending[i]!.head;
+    }
+    return ok(written + this.#written);
   }
 
   /**
    * One group per signature. Too many directories: those of one origin share the directory that holds them all, unless that would
    * be all of a foreign origin.
    */
-  #groups(): Pending[] | null {
-    const all = [...this.#pending.values()];
-    const merged = all.length - this.#exact > MAX_ORIGINS ? all.filter(({ exact }) => exact) : all;
-    if (merged !== all) {
-      for (const group of Map.groupBy(all.filter(({ exact }) => !exact), ({ href }) => originOf(href)).values()) {
-        const href = group.map(({ href }) => href).reduce(commonDirectory);
-        if (this.#isForeignRoot(href)) merged.push(...group);
-        else merged.push({ href, exact: false, chunks: group.flatMap(({ chunks }) => chunks) });
+  #groups(): Group[] | null {
+    const alone = (pending: Pending) => ({ href: pending.href, exact: pending.exact, members: [pending] });
+    const groups: Group[] = [...this.#exact.values()].map(alone);
+    const directories = [...this.#directories.values()];
+    if (directories.length <= MAX_ORIGINS) groups.push(...directories.map(alone));
+    else {
+      for (const members of Map.groupBy(directories, ({ href }) => originOf(href)).values()) {
+        const href = members.map(({ href }) => href).reduce(commonDirectory);
+        if (this.#isForeignRoot(href)) { for (const one of members) groups.push(alone(one)); }
+        else groups.push({ href, exact: false, members });
       }
     }
-    const origins = new Set(merged.map(({ href }) => originOf(href)));
-    return origins.size <= MAX_ORIGINS && merged.length <= MAX_SIGNATURES ? merged : null;
+    const origins = new Set(groups.map(({ href }) => originOf(href)));
+    return origins.size <= MAX_ORIGINS && groups.length <= MAX_SIGNATURES ? groups : null;
   }
 
   /** All of an origin is signed only where the playlist itself lies at its root. */
@@ -218,118 +269,75 @@ class Plan {
     return href.indexOf("/", ORIGIN_SLASH) === href.length - 1 && href !== this.#baseDirectory;
   }
 
-  /** Where the first line at or behind `at` begins that is not blank; they are copied as they are. */
-  #skipBlankLines(at: number): number {
+  /** The line in [start, end) names a URL; returns what is wrong with it. */
+  #uri(start: number, end: number): PlaylistError | null {
     const text = this.#text;
-    for (let i = at; i < text.length; i++) {
-      const code = text.charCodeAt(i);
-      if (code > SPACE) return at;
-      if (code === NEWLINE) at = i + 1;
-    }
-    return text.length;
-  }
-
-  /** The line in [start, next) names an address; answers what is wrong with it. */
-  #uri(start: number, next: number): PlaylistError | null {
-    const text = this.#text;
-    let end = next;
-    while (text.charCodeAt(end - 1) <= SPACE) end--;
-    let from = start;
+    let [from, to] = [start, end];
+    while (text.charCodeAt(to - 1) <= SPACE) to--;
     while (text.charCodeAt(from) <= SPACE) from++;
-    const expanded = this.#variables.expand(text.slice(from, end));
-    if (!expanded.ok) return expanded.error;
+    let uri = text.slice(from, to);
+    if (this.#hasVariables) {
+      const expanded = this.#variables.expand(uri);
+      if (!expanded.ok) return expanded.error;
+      uri = expanded.value;
+    }
     this.#copyUpTo(start);
-    this.link(expanded.value);
+    this.link(uri);
+    this.#setShape(uri);
     // A line's end stays as it was; blanks before it do not.
-    this.#copied = text.charCodeAt(next - 1) !== NEWLINE
-      ? next
-      : text.charCodeAt(next - 2) === RETURN
-      ? next - 2
-      : next - 1;
+    this.#copied = end < text.length && text.charCodeAt(end - 1) === RETURN ? end - 1 : end;
     return null;
   }
 
-  /** After the address in [start, from): rewrites what follows for as long as its lines are like it; answers how far. */
-  #alike(start: number, from: number): number {
-    const text = this.#text;
-    if (text.length - from < MIN_BLOCK_LENGTH) return from;
-    const shape = this.#shapeOf(text.slice(start, from).trim());
-    let at = from;
-    while (shape !== null && this.#length <= MAX_OUTPUT_LENGTH) {
-      const end = text.lastIndexOf("\n", at + shape.blockLength);
-      // The line's end before the block belongs to it, the one behind it does not.
-      const block = end - at < MIN_BLOCK_LENGTH ? null : text.slice(at - 1, end);
-      const spoilt = block === null || (shape.pending !== null && block.includes(HOLE));
-      const rewritten = spoilt ? null : shape.rewrite(block);
-      if (rewritten === null) {
-        // A playlist that mixes shapes does not have every block tried.
-        this.#slowUntil = at + shape.blockLength * 2 ** Math.min(this.#misses++, 16);
-        break;
-      }
-      this.#misses = 0;
-      this.#copyUpTo(at - 1);
-      this.#copied = end;
-      if (shape.pending === null) this.#push(rewritten);
-      else this.#pushPending(rewritten, shape.pending);
-      at = end + 1;
-    }
-    return at;
-  }
-
-  /** The shape of an address line, null where its like are not all of one directory that may be fetched. */
-  #shapeOf(line: string): PlacedShape | null {
-    if (line.includes("{$") || line.startsWith(this.#ownHead)) return null;
-    const resolved = this.#resolver.resolve(line);
-    if (resolved === null || "other" in resolved || !resolved.plain) return null;
-    const { directory, rest } = resolved;
-    const query = rest.slice(pathOf(rest).length);
-    const written = line.slice(0, line.length - rest.length);
-    if (this.#shape?.directory === written && this.#shape.query === query) return this.#shape;
-    if (!directory.allowed || (directory.exact && directory.ready === null) || ++this.#shapes > MAX_SHAPES) return null;
-    const pending = directory.ready === null ? this.#pendingOf(directory.href, false) : null;
-    const head = directory.ready ?? HOLE + directory.encoded;
-    const tail = encodeURIComponent(query);
-    const longest = head.length + this.#head.length + tail.length;
-    const blockLength = Math.min(MAX_BLOCK_LENGTH, Math.floor(MAX_OUTPUT_LENGTH / longest));
-    return this.#shape = { ...shapeRewriter({ directory: written, query, head, tail }), pending, blockLength };
-  }
-
-  #tag(start: number, next: number): PlaylistError | null {
-    const raw = this.#text.slice(start, next);
+  #tag(start: number, end: number): PlaylistError | null {
+    const raw = this.#text.slice(start, end);
     if (raw.startsWith("#EXT-X-DEFINE:")) {
       const imported = this.#options.variables ?? new Map<string, string>();
       const problem = this.#variables.define(raw.slice(14).trimEnd(), { imported, base: this.#options.base });
       // Everything is expanded here, so the tag goes: a player would look for QUERYPARAM in our link.
       this.#copyUpTo(start);
-      this.#copied = next;
+      this.#copied = Math.min(end + 1, this.#text.length);
       return problem;
     }
-    const expanded = this.#variables.expand(raw);
-    if (!expanded.ok) return expanded.error;
-    const line = expanded.value;
-    const named = line.includes("URI") || line.includes("X-ASSET-LIST");
-    if (line === raw && !named) return null;
-    this.#copyUpTo(start);
-    this.#copied = next;
-    const colon = line.indexOf(":") + 1;
-    let written = 0;
-    for (let span = named && colon > 0 ? nextAttribute(line, colon) : null; span !== null;) {
-      if (span.quoted && namesAddress(line, span)) {
-        if (++this.#tagAddresses > MAX_TAG_ADDRESSES) {
-          return { code: "too_large", reason: "too many addresses in tags" };
-        }
-        this.#push(line.slice(written, span.start));
-        this.link(line.slice(span.start, span.end));
-        written = span.end;
+    if (this.#hasVariables) {
+      const expanded = this.#variables.expand(raw);
+      if (!expanded.ok) return expanded.error;
+      if (expanded.value !== raw) {
+        this.#copyUpTo(start);
+        const text = this.#text;
+        [this.#text, this.#copied] = [expanded.value, 0];
+        const problem = this.#attributes(expanded.value, 0);
+        this.#copyUpTo(expanded.value.length);
+        [this.#text, this.#copied] = [text, end];
+        return problem;
       }
-      span = nextAttribute(line, behindAttribute(line, span));
     }
-    this.#push(line.slice(written));
+    return this.#attributes(raw, start);
+  }
+
+  /** Writes the links for all URLs in a tag, which begins at `start`. */
+  #attributes(line: string, start: number): PlaylistError | null {
+    if (!line.includes("URI") && !line.includes("X-ASSET-LIST")) return null;
+    const colon = line.indexOf(":");
+    const attributes = new AttributeCursor(line, colon === -1 ? line.length : colon + 1);
+    for (let count = 1; attributes.next(); count++) {
+      if (count > MAX_ATTRIBUTES) {
+        return { code: "too_large", reason: `more than ${MAX_ATTRIBUTES} attributes in one tag` };
+      }
+      if (!attributes.quoted || !namesUrl(line, attributes)) continue;
+      if (++this.#tagUrls > MAX_TAG_URLS) {
+        return { code: "too_large", reason: `more than ${MAX_TAG_URLS} URLs in tags` };
+      }
+      this.#copyUpTo(start + attributes.start);
+      this.link(line.slice(attributes.start, attributes.end));
+      this.#copied = start + attributes.end;
+    }
     return null;
   }
 
-  /** Writes the link for one address. What may not be fetched gets a link without a signature, which answers 403. */
+  /** Writes the link for one URL. What may not be fetched gets a link without a signature, which answers 403. */
   link(uri: string): void {
+    this.#urls++;
     if (uri.startsWith(this.#ownHead)) return this.#push(escapeQuote(uri));
     const resolved = this.#resolver.resolve(uri);
     if (resolved === null) {
@@ -338,26 +346,36 @@ class Plan {
     }
     if ("other" in resolved) return this.#push(this.#foreign(resolved.other));
     const { directory, rest, plain } = resolved;
-    if (directory.ready !== null && plain) return this.#push(directory.ready + this.#encodeRest(rest, plain));
-    const tail = directory.encoded + this.#encodeRest(rest, plain);
-    if (!directory.allowed) return this.#push(this.#unsignedHead + tail);
-    const hides = hasEncodedSeparator(pathOf(rest));
-    if (directory.ready !== null && !hides) return this.#push(this.#head + tail);
-    const exact = directory.exact || hides;
-    this.#pushPending(HOLE, this.#pendingOf(exact ? directory.href + rest : directory.href, exact));
-    this.#push(tail);
+    const hides = !plain && hasEncodedSeparator(pathOf(rest));
+    if (hides || (directory.exact && directory.ready === null)) this.#pushExact(directory, rest);
+    else this.#pushDirectory(directory);
+    this.#push(this.#encodeRest(rest, plain));
   }
 
-  #pendingOf(href: string, exact: boolean): Pending {
-    let pending = this.#pending.get(href);
-    if (pending === undefined) {
-      this.#pending.set(href, pending = { href, exact, chunks: [] });
-      if (exact) this.#exact++;
-    }
-    return pending;
+  /** All of a link but the name, where the directory has one signature. */
+  #pushDirectory(directory: Place): void {
+    if (directory.ready !== null) return this.#push(directory.ready);
+    if (!directory.allowed) return this.#push(this.#unsignedHead + directory.encoded);
+    this.#pushHead(directory.pending ??= pendingOf(this.#directories, directory.href, false));
+    this.#push(directory.encoded);
   }
 
-  /** Addresses that are no web addresses: keys that the player's DRM knows and inline data stay, nothing else passes. */
+  #pushExact({ href, encoded, allowed }: Place, rest: string): void {
+    if (allowed) this.#pushHead(pendingOf(this.#exact, href + rest, true));
+    else this.#push(this.#unsignedHead);
+    this.#push(encoded);
+  }
+
+  /** The beginning of a link that is signed later. */
+  #pushHead(pending: Pending): void {
+    this.#before.push(this.#written);
+    this.#pending.push(pending);
+    this.#written = "";
+    // It will be about as long as the parent's.
+    this.#length += this.#head.length;
+  }
+
+  /** URLs that are not http(s): keys that the player's DRM knows and inline data stay, nothing else passes. */
   #foreign(url: URL): string {
     if (["skd:", "data:", "blob:", "urn:"].includes(url.protocol)) return escapeQuote(url.href);
     return this.#unsignedHead + encodeURIComponent(url.href);
@@ -370,8 +388,14 @@ class Plan {
       this.#isAllowed(href.slice(0, href.indexOf("/", 8) + 1), policy);
     const hides = hasEncodedSeparator(href);
     const inScope = parent.scope !== null && href.startsWith(parent.scope) && !hides;
-    const ready = allowed && inScope && !this.#handsDown ? this.#head + encoded : null;
-    return { href, encoded, allowed, exact: hides || this.#isForeignRoot(href), ready };
+    return {
+      href,
+      encoded,
+      allowed,
+      exact: hides || this.#isForeignRoot(href),
+      ready: allowed && inScope && !this.#handsDown ? this.#head + encoded : null,
+      pending: null,
+    };
   }
 
   /** The policy is about origins: a directory's path, as the URL parser writes it, changes nothing. */
@@ -400,29 +424,25 @@ class Plan {
     this.#copied = end;
   }
 
-  /** Writes a chunk whose HOLEs wait for a signature. It will be about as long as the parent's. */
-  #pushPending(chunk: string, pending: Pending): void {
-    this.#out.push(this.#written, chunk);
-    pending.chunks.push(this.#out.length - 1);
-    this.#written = "";
-    const holes = chunk === HOLE ? 1 : chunk.split(HOLE).length - 1;
-    this.#length += chunk.length + holes * this.#head.length;
-  }
-
-  /** Adding to one string is cheaper than joining tens of thousands at the end. */
   #push(text: string): void {
     this.#written += text;
     this.#length += text.length;
   }
 }
 
-/** URI of every tag, and the attributes of interstitials and content steering that hold addresses. */
-const ADDRESS_NAMES: ReadonlySet<string> = new Set(["URI", "SERVER-URI", "X-ASSET-URI", "X-ASSET-LIST"]);
+function pendingOf(all: Map<string, Pending>, href: string, exact: boolean): Pending {
+  let pending = all.get(href);
+  if (pending === undefined) all.set(href, pending = { href, exact, head: "" });
+  return pending;
+}
 
-function namesAddress(line: string, { nameStart, nameEnd }: AttributeSpan): boolean {
+/** URI of every tag, and the attributes of interstitials and content steering that hold URLs. */
+const URL_ATTRIBUTES: ReadonlySet<string> = new Set(["URI", "SERVER-URI", "X-ASSET-URI", "X-ASSET-LIST"]);
+
+function namesUrl(line: string, { nameStart, nameEnd }: AttributeCursor): boolean {
   const last = line.charCodeAt(nameEnd - 1);
   // Few names are cut out of the line: those that end in I or T, or in a blank that is cut off.
-  return (last === 73 || last === 84 || last <= SPACE) && ADDRESS_NAMES.has(line.slice(nameStart, nameEnd).trim());
+  return (last === 73 || last === 84 || last <= SPACE) && URL_ATTRIBUTES.has(line.slice(nameStart, nameEnd).trim());
 }
 
 /** 1 is the first line. */
@@ -452,4 +472,8 @@ function commonDirectory(a: string, b: string): string {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length && a[i] === b[i]; i++) if (a[i] === "/") end = i + 1;
   return a.slice(0, end);
+}
+
+function escapePattern(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }

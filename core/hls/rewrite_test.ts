@@ -193,6 +193,76 @@ Deno.test("rewritePlaylist: a long playlist is rewritten at once to what its lin
   );
 });
 
+const address = (name: string) => `v+1/${name}?t=(1)`;
+
+for (const end of ["\n", "\r\n"]) {
+  Deno.test(`rewritePlaylist: titles, comments, blank lines and plain tags between alike URLs are copied, lines end in ${JSON.stringify(end)}`, async () => {
+    const copied = ["#EXTINF:4,URI=?t=(1)", "# {x}", "", " \t", "#EXT-X-BYTERANGE:1@2", "#EXT-X-DISCONTINUITY"];
+    const text = ["#EXTM3U", ...["a-1_~.ts", "b", "c"].flatMap((name) => [...copied, address(name)])].join(end);
+    const head = (await rewrite(address(""), 2)).replace(/%3Ft.*/, "");
+    assert.equal(
+      await rewrite(text, 2),
+      ["#EXTM3U", ...["a-1_~.ts", "b", "c"].flatMap((name) => [...copied, `${head}${name}%3Ft%3D(1)`])].join(end),
+    );
+  });
+}
+
+const others = [
+  "a.ts",
+  "vv1/a?t=(1)",
+  address("%41"),
+  address("ü"),
+  address("c/d"),
+  address(".."),
+  address(""),
+  address("a") + " ",
+  address("a") + "&u=2",
+  "v+1/a",
+  `${PROXY}?url=x`,
+  '#EXT-X-KEY:METHOD=AES-128,URI="k"',
+  '#EXT-X-DATERANGE:ID="a",X-ASSET-LIST="l"',
+  '#EXT-X-DEFINE:NAME="x",VALUE="y"',
+  '#EXT-X-SESSION-DATA:VALUE="{x}"',
+];
+for (const other of others) {
+  Deno.test(`rewritePlaylist: ${JSON.stringify(other)} among alike URLs is rewritten as it is alone`, async () => {
+    for (const directories of [null, 2]) {
+      for (const lines of [[other], [address("a"), other, address("b")], [address("a"), address("b"), other]]) {
+        const alone = await Promise.all(lines.map((line) => rewrite(line + "\n", directories)));
+        assert.equal(await rewrite(lines.map((line) => line + "\n").join(""), directories), alone.join(""));
+      }
+    }
+  });
+}
+
+Deno.test("rewritePlaylist: a day of two-second segments with dates is rewritten; more than 50,000 URLes, 40,000 in tags → too_large", async () => {
+  const segments = (count: number, more = "") =>
+    "#EXTM3U\n" + Array.from({ length: count }, (_, i) => `${more}#EXTINF:2,\n${i}.ts\n`).join("");
+  const day = await rewrite(segments(43_200, "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00Z\n"), 2);
+  assert.equal(linksOf(day).length, 43_200);
+  assert.equal((await rewritePlaylist(segments(50_000), await options(BASE, 2))).ok, true);
+  const keys = (count: number) => segments(count, '#EXT-X-KEY:METHOD=AES-128,URI="k"\n');
+  const maps = (count: number) => "#EXTM3U\n" + '#EXT-X-MAP:URI="i"\n'.repeat(count);
+  assert.equal((await rewritePlaylist(maps(40_000), await options(BASE, 2))).ok, true);
+  for (const text of [segments(50_001), keys(25_001), maps(40_001)]) {
+    const refused = await rewritePlaylist(text, await options(BASE, 2));
+    assert.ok(!refused.ok && refused.error.code === "too_large");
+  }
+});
+
+Deno.test("rewritePlaylist: a tag of more than 256 attributes that names an URL → too_large", async () => {
+  const tag = (count: number) => `#EXT-X-MEDIA:${"A=1,".repeat(count - 1)}URI="a"`;
+  assert.equal(linksOf(await rewrite(tag(256))).length, 1);
+  const refused = await rewritePlaylist(tag(257), await options(BASE, null));
+  assert.ok(!refused.ok && refused.error.code === "too_large");
+});
+
+Deno.test("rewritePlaylist: a quoted URL without an end stays within its line", async () => {
+  const lines = ['#EXT-X-MAP:URI="a', "b", '#EXT-X-MAP:URI="c', ""];
+  const rewritten = (await rewrite(lines.join("\n"))).split("\n");
+  assert.deepEqual(rewritten.map((line) => linksOf(line).length), [1, 1, 1, 0]);
+});
+
 Deno.test("rewritePlaylist: arbitrary text never throws and keeps its number of lines", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.string({ unit: "binary" }), { maxLength: 30 }), async (lines) => {

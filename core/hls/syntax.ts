@@ -1,5 +1,5 @@
-// What reading and rewriting HLS playlists share: attribute lists, variables, and resolving many addresses cheaply.
-// Example: parseAttributes('METHOD=AES-128,URI="k?a,b=c"') → METHOD: AES-128, URI: k?a,b=c
+// What reading and rewriting HLS playlists share: attribute lists, variables, and resolving many URLs cheaply.
+// Example: Attributes.parse('METHOD=AES-128,URI="k?a,b=c"') → METHOD: AES-128, URI: k?a,b=c
 // RFC 8216bis (draft-pantos-hls-rfc8216bis). Runs on: Deno, workerd. Everything here is linear in its input.
 import { err, ok, type Result } from "../result.ts";
 import { MAX_URL_LENGTH } from "../url_policy.ts";
@@ -10,12 +10,10 @@ const MAX_VALUE_LENGTH = 4096;
 const MAX_EXPANDED_LINE_LENGTH = MAX_URL_LENGTH;
 /** All expanded lines of a playlist together: 10,000 segments with a token of 800 characters each. */
 const MAX_EXPANDED_LENGTH = 8 * 1024 * 1024;
-const MAX_REFERENCES = 40_000;
-/** Three to each of 60,000 segments. */
-export const MAX_LINES = 200_000;
-/** Addresses of a playlist that only the URL parser can read. */
-const MAX_PARSED_URLS = 12_000;
-const MAX_DIRECTORIES = 12_000;
+const MAX_REFERENCES = 30_000;
+/** URLs of a playlist that only the URL parser can read: it takes two microseconds for each. */
+const MAX_PARSED_URLS = 5000;
+const MAX_DIRECTORIES = 8000;
 const MAX_ORIGIN_SPELLINGS = 1000;
 export const MAX_ATTRIBUTES = 256;
 
@@ -26,55 +24,90 @@ export interface PlaylistError {
   readonly line?: number;
 }
 
-/** Where one attribute of a list stands; the value without its quotes. */
-export interface AttributeSpan {
-  readonly nameStart: number;
-  readonly nameEnd: number;
-  readonly start: number;
-  readonly end: number;
-  readonly quoted: boolean;
-}
-
-const [QUOTE, COMMA, EQUALS] = [34, 44, 61];
+const [QUOTE, COMMA, SLASH, EQUALS] = [34, 44, 47, 61];
 
 /**
- * The next attribute of `A=1,B="x,y"` at or behind `from`, or null; a comma or `=` inside quotes belongs to the value. What is no
- * attribute is skipped. One pass, and nothing is copied: a line may hold hundreds of thousands.
+ * Steps through the attributes of `A=1,B="x,y"`; a comma or `=` inside quotes belongs to the value. What is no attribute is skipped.
+ * One pass that copies nothing and makes no object per attribute: `nameStart` to `end` say where in the text each one is.
  */
-export function nextAttribute(text: string, from: number): AttributeSpan | null {
-  let nameStart = from;
-  let at = from;
-  for (;; at++) {
-    if (at >= text.length) return null;
-    const code = text.charCodeAt(at);
-    if (code === EQUALS) break;
-    // A name never holds a comma: what stands before one is rubbish left over from something malformed.
-    if (code === COMMA) nameStart = at + 1;
+export class AttributeCursor {
+  nameStart = 0;
+  nameEnd = 0;
+  /** The value, without its quotes. */
+  start = 0;
+  end = 0;
+  quoted = false;
+  readonly #text: string;
+  #at: number;
+
+  constructor(text: string, from: number) {
+    this.#text = text;
+    this.#at = from;
   }
-  const quoted = text.charCodeAt(at + 1) === QUOTE;
-  const start = quoted ? at + 2 : at + 1;
-  const end = text.indexOf(quoted ? '"' : ",", start);
-  return { nameStart, nameEnd: at, start, end: end === -1 ? text.length : end, quoted };
+
+  /** False at the end of the list. */
+  next(): boolean {
+    const text = this.#text;
+    let nameStart = this.#at;
+    let at = nameStart;
+    for (;; at++) {
+      if (at >= text.length) return false;
+      const code = text.charCodeAt(at);
+      if (code === EQUALS) break;
+      // A name never holds a comma: what stands before one is left over from something malformed.
+      if (code === COMMA) nameStart = at + 1;
+    }
+    this.nameStart = nameStart;
+    this.nameEnd = at;
+    this.quoted = text.charCodeAt(at + 1) === QUOTE;
+    this.start = at + (this.quoted ? 2 : 1);
+    const end = text.indexOf(this.quoted ? '"' : ",", this.start);
+    this.end = end === -1 ? text.length : end;
+    const comma = this.quoted ? text.indexOf(",", this.end + 1) : end;
+    this.#at = comma === -1 ? text.length : comma + 1;
+    return true;
+  }
 }
 
-/** Where to look for the attribute behind one. */
-export function behindAttribute(text: string, { end, quoted }: AttributeSpan): number {
-  const comma = quoted ? text.indexOf(",", end + 1) : end;
-  return comma === -1 ? text.length : comma + 1;
-}
+/** An attribute list by name. Two arrays take half the time of a Map, which is made for more than a handful of entries. */
+export class Attributes {
+  readonly #names: string[] = [];
+  readonly #values: string[] = [];
 
-/** All attributes of a list by name; of two with one name the last counts. Null when there are too many. */
-export function parseAttributes(text: string): Map<string, string> | null {
-  const attributes = new Map<string, string>();
-  let count = 0;
-  for (let at = 0;;) {
-    const span = nextAttribute(text, at);
-    if (span === null) return attributes;
-    if (++count > MAX_ATTRIBUTES) return null;
-    attributes.set(text.slice(span.nameStart, span.nameEnd).trim(), text.slice(span.start, span.end));
-    at = behindAttribute(text, span);
+  /** Null when there are too many. */
+  static parse(text: string): Attributes | null {
+    const attributes = new Attributes();
+    const cursor = new AttributeCursor(text, 0);
+    while (cursor.next()) {
+      if (attributes.#names.length === MAX_ATTRIBUTES) return null;
+      attributes.#names.push(text.slice(cursor.nameStart, cursor.nameEnd).trim());
+      attributes.#values.push(text.slice(cursor.start, cursor.end));
+    }
+    return attributes;
+  }
+
+  /** Of two with one name the last counts. */
+  get(name: string): string | undefined {
+    for (let i = this.#names.length - 1; i >= 0; i--) if (this.#names[i] === name) return this.#values[i];
+    return undefined;
+  }
+
+  has(name: string): boolean {
+    return this.get(name) !== undefined;
+  }
+
+  /** Replaces every value; returns the first error. */
+  expand(variables: Variables): PlaylistError | null {
+    for (const [i, value] of this.#values.entries()) {
+      const expanded = variables.expand(value);
+      if (!expanded.ok) return expanded.error;
+      this.#values[i] = expanded.value;
+    }
+    return null;
   }
 }
+
+const REFERENCE = /\{\$([A-Za-z0-9_-]+)\}/g;
 
 /** The variables of one playlist (EXT-X-DEFINE), and how much text they have grown into: a few bytes can name a lot. */
 export class Variables {
@@ -87,12 +120,12 @@ export class Variables {
     return this.#values;
   }
 
-  /** Takes up one EXT-X-DEFINE: NAME with VALUE, IMPORT from the master playlist, or QUERYPARAM of the playlist's address. */
+  /** Takes up one EXT-X-DEFINE: NAME with VALUE, IMPORT from the master playlist, or QUERYPARAM of the playlist's URL. */
   define(
     attributeText: string,
     from: { readonly imported: ReadonlyMap<string, string>; readonly base: URL },
   ): PlaylistError | null {
-    const attributes = parseAttributes(attributeText);
+    const attributes = Attributes.parse(attributeText);
     if (attributes === null) return tooLarge("EXT-X-DEFINE with too many attributes");
     const name = attributes.get("NAME") ?? attributes.get("IMPORT") ?? attributes.get("QUERYPARAM");
     if (name === undefined || !VARIABLE_NAME.test(name)) return malformed("EXT-X-DEFINE without a name");
@@ -115,17 +148,22 @@ export class Variables {
   expand(text: string): Result<string, PlaylistError> {
     if (!text.includes("{$")) return ok(text);
     if (text.length > MAX_EXPANDED_LINE_LENGTH) return err(tooLarge("a line with variables is too long"));
-    let unknown: string | null = null;
+    let expanded = "";
     let length = text.length;
-    const expanded = text.replace(/\{\$([A-Za-z0-9_-]+)\}/g, (whole, name: string) => {
-      const value = ++this.#references > MAX_REFERENCES ? "" : this.#values.get(name);
-      if (value === undefined) unknown ??= name;
-      else length += value.length - whole.length;
-      // One line must not grow to gigabytes before somebody looks at it.
-      return value === undefined || length > MAX_EXPANDED_LINE_LENGTH ? "" : value;
-    });
-    if (unknown !== null) return err(malformed(`variable ${(unknown as string).slice(0, 40)} is not defined`));
-    if (length > MAX_EXPANDED_LINE_LENGTH) return err(tooLarge("a line whose variables make it too long"));
+    let copied = 0;
+    REFERENCE.lastIndex = 0;
+    for (let match; (match = REFERENCE.exec(text)) !== null && this.#references <= MAX_REFERENCES;) {
+      const [whole, name] = [match[0], match[1]!];
+      const value = this.#values.get(name);
+      if (value === undefined) return err(malformed(`variable ${name.slice(0, 40)} is not defined`));
+      this.#references++;
+      length += value.length - whole.length;
+      // One line must not grow to gigabytes before it is refused.
+      if (length > MAX_EXPANDED_LINE_LENGTH) return err(tooLarge("a line whose variables make it too long"));
+      expanded += text.slice(copied, match.index) + value;
+      copied = REFERENCE.lastIndex;
+    }
+    expanded += text.slice(copied);
     if (this.#references > MAX_REFERENCES) return err(tooLarge(`more than ${MAX_REFERENCES} references to variables`));
     this.#expandedLength += length;
     if (this.#expandedLength > MAX_EXPANDED_LENGTH) return err(tooLarge("its variables make it too large"));
@@ -141,41 +179,43 @@ function tooLarge(reason: string): PlaylistError {
   return { code: "too_large", reason };
 }
 
-/** A directory that addresses of a playlist lie in; the href ends in a slash. */
+/** A directory that URLs of a playlist lie in; the href ends in a slash. */
 export interface Directory {
   readonly href: string;
 }
 
 export interface Resolved<D extends Directory> {
   readonly directory: D;
-  /** Name and query: the address is `directory.href + rest`. */
+  /** Name and query: the URL is `directory.href + rest`. */
   readonly rest: string;
   /** The name in `rest` is letters, digits, `_ . ~ -` alone: it needs no encoding and hides no separator. */
   readonly plain: boolean;
 }
 
-/** Names and queries that the URL parser would leave as they are. */
+/** Names and queries that the URL parser would leave as they are; names that need no encoding in a link either. */
 const PLAIN_REST = /^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:\?[A-Za-z0-9_.~/=&%+:,;@!*()-]*)?$/;
+/** The same for all names. */
+const KEPT_REST = /^[A-Za-z0-9_~-][A-Za-z0-9_.~%!$&'()*+,;=@-]*(?:\?[A-Za-z0-9_.~/=&%+:,;@!*()-]*)?$/;
 /** Directories that it would leave as they are, relative to another or behind an origin's slash. */
 const PLAIN_DIRECTORY = /^(?:[A-Za-z0-9_~-][A-Za-z0-9_.~-]*\/)*$/;
 const ORIGIN = /^https?:\/\/[A-Za-z0-9.-]{1,253}(?::\d{1,5})?(?=\/)/;
 
 export interface Resolver<D extends Directory> {
-  /** Null for what is no address, or longer than any that is fetched. */
+  /** Null for what is no URL, or longer than any that is fetched. */
   resolve(uri: string): Resolved<D> | { readonly other: URL } | null;
   /** Set when the playlist names so many places that it is to be refused: resolve() answers null from then on. */
   readonly exhausted: boolean;
 }
 
 /**
- * Resolves the addresses of one playlist. The URL parser is asked once per origin, not once per line: 10,000 segments of one
- * directory, or of a directory each, cost one parse. `make` is called once for every distinct directory.
+ * Resolves the URLs of one playlist. The URL parser is asked once per origin, not once per line: 10,000 segments of one
+ * directory, or of a directory each, cost one parse. `make` is called once for every spelling of a directory.
  */
 export function createResolver<D extends Directory>(base: URL, make: (href: string) => D): Resolver<D> {
-  const byText = new Map<string, D | null>();
-  let lastText: string | null = null;
+  /** By the spelling of the playlist. */
+  const directories = new Map<string, D | null>();
+  let lastText = "";
   let last: D | null = null;
-  const byHref = new Map<string, D>();
   const origins = new Map<string, string | null>();
   const baseDirectory = isWeb(base) ? new URL("./", base).href : null;
   let parses = 0;
@@ -187,13 +227,7 @@ export function createResolver<D extends Directory>(base: URL, make: (href: stri
   }
 
   function isExhausted(): boolean {
-    return parses > MAX_PARSED_URLS || byText.size > MAX_DIRECTORIES || origins.size > MAX_ORIGIN_SPELLINGS;
-  }
-
-  function directory(href: string): D {
-    let found = byHref.get(href);
-    if (found === undefined) byHref.set(href, found = make(href));
-    return found;
+    return parses > MAX_PARSED_URLS || directories.size > MAX_DIRECTORIES || origins.size > MAX_ORIGIN_SPELLINGS;
   }
 
   /** The origin of `https://cdn.test` as the parser normalises it. */
@@ -219,15 +253,13 @@ export function createResolver<D extends Directory>(base: URL, make: (href: stri
   }
 
   function directoryOfText(text: string): D | null {
-    // Neighbours nearly always lie in one directory: comparing is cheaper than hashing.
-    if (text === lastText) return last;
-    let found = byText.get(text);
+    let found = directories.get(text);
     if (found === undefined) {
       const href = directoryHref(text);
-      byText.set(text, found = href === null ? null : directory(href));
+      directories.set(text, found = href === null ? null : make(href));
     }
-    lastText = text;
-    return last = found;
+    if (found !== null) [lastText, last] = [text, found];
+    return found;
   }
 
   return {
@@ -238,19 +270,31 @@ export function createResolver<D extends Directory>(base: URL, make: (href: stri
       if (isExhausted()) return null;
       // Inline data may be long; nothing is fetched for it.
       if (uri.length > MAX_URL_LENGTH && !/^data:/i.test(uri)) return null;
+      // Neighbours nearly always lie in one directory: comparing is cheaper than looking for it.
+      if (last !== null && uri.startsWith(lastText)) {
+        const rest = uri.slice(lastText.length);
+        const plain = PLAIN_REST.test(rest);
+        if (plain || KEPT_REST.test(rest)) return { directory: last, rest, plain };
+      }
       const question = uri.indexOf("?");
-      const slash = uri.lastIndexOf("/", question === -1 ? uri.length : question);
+      let slash = (question === -1 ? uri.length : question) - 1;
+      while (slash >= 0 && uri.charCodeAt(slash) !== SLASH) slash--;
       const rest = uri.slice(slash + 1);
-      if (PLAIN_REST.test(rest)) {
+      const plain = PLAIN_REST.test(rest);
+      if (plain || KEPT_REST.test(rest)) {
         const found = directoryOfText(uri.slice(0, slash + 1));
-        if (found !== null) return { directory: found, rest, plain: true };
+        if (found !== null) return { directory: found, rest, plain };
       }
       const url = parse(uri);
       if (url === null) return null;
       if (!isWeb(url)) return { other: url };
       const end = url.origin.length + url.pathname.lastIndexOf("/") + 1;
-      url.hash = "";
-      return { directory: directory(url.href.slice(0, end)), rest: url.href.slice(end), plain: false };
+      const href = url.href;
+      const hash = href.indexOf("#");
+      const text = href.slice(0, end);
+      let found = directories.get(text) ?? null;
+      if (found === null) directories.set(text, found = make(text));
+      return { directory: found, rest: hash === -1 ? href.slice(end) : href.slice(end, hash), plain: false };
     },
   };
 }

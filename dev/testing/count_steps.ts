@@ -67,8 +67,15 @@ export async function countSteps(run: () => unknown): Promise<number> {
   for (const [name, cost] of Object.entries(STRING_COSTS)) {
     count(String.prototype, name, (self, args, result) => cost(String(self), args, result));
   }
-  count(RegExp.prototype, "test", input);
   // One after the other, as matchAll does, each match goes on where the last one ended.
+  count(RegExp.prototype, "test", (self, args, result, from) => {
+    const { global, sticky, lastIndex } = self as RegExp;
+    const text = String(args[0]);
+    if (result === true && (global || sticky)) return 1 + lastIndex - from;
+    // A sticky pattern that fails has looked no further than its line: none here matches a newline.
+    const lineEnd = sticky ? text.indexOf("\n", from) : -1;
+    return 1 + (lineEnd === -1 ? text.length : lineEnd) - from;
+  });
   count(RegExp.prototype, "exec", (_self, args, result, from) => {
     const match = result as RegExpExecArray | null;
     return 1 + (match === null ? String(args[0]).length : match.index + match[0].length) - from;
