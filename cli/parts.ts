@@ -4,7 +4,7 @@ import { readConfig } from "../cf-proxy/env.ts";
 import { placeholderProblems } from "../core/placeholder.ts";
 import { parseStreamingEnv } from "../functions/streaming/env.ts";
 import { parseEnv as parseRunnerEnv } from "../runner/env.ts";
-import { storageTargetsFromEnv } from "../runner/targets/index/targets_from_env.ts";
+import { storageTargetsFromEnv } from "../runner/storage_targets.ts";
 import { checkPlain, dotenv, json, vaultSql } from "./part_files.ts";
 
 export type Variables = Readonly<Record<string, string>>;

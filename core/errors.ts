@@ -60,6 +60,11 @@ export class KeepstreamError extends Error {
   }
 }
 
+/** Whether another attempt may succeed. */
+export function isRetryable(error: unknown): error is KeepstreamError {
+  return error instanceof KeepstreamError && error.retryable;
+}
+
 /** Whether a string from a database row or another process names a class. */
 export function isErrorClass(text: string): text is ErrorClass {
   return (ERROR_CLASSES as readonly string[]).includes(text);

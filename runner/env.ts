@@ -1,6 +1,5 @@
 /**
- * The runner's configuration, parsed once; everything missing is named in one message. Runs on: Deno.
- * Example: `parseEnv(Deno.env.toObject())`.
+ * The runner's configuration, parsed once. All problems are printed together. Example: `parseEnv(Deno.env.toObject())`.
  */
 import { z } from "zod";
 import { parseExtraPorts } from "../core/url_policy.ts";
@@ -32,7 +31,7 @@ const portList = z.string().default("").transform((text, context): readonly numb
   return z.NEVER;
 });
 
-/** Rules over several names are checked even where single names are wrong, so that one start shows all that is. */
+/** Run the rules over several variables even if single variables are wrong, to report all problems at once. */
 const always = () => true;
 
 const variables = z.object({
@@ -58,7 +57,7 @@ const variables = z.object({
   DEV_ALLOWED_ORIGINS: originList,
 });
 
-/** Every variable that the runner reads beside those of its storage targets. */
+/** Every variable of the runner except those of its storage targets. */
 export const RUNNER_NAMES: readonly string[] = Object.keys(variables.shape);
 const STORAGE_NAMES = /^(HF|S3|STORAGE)_/;
 
@@ -83,7 +82,7 @@ export type RunnerEnv = {
   readonly leaseSeconds: number;
   readonly pollSeconds: number;
   readonly stopSeconds: number;
-  /** How often leftovers in the work directory are looked for. */
+  /** Interval between removals of leftovers in the work directory. */
   readonly tidySeconds: number;
   readonly maxBytes: number;
   readonly hlsConnections: number;
@@ -91,16 +90,16 @@ export type RunnerEnv = {
   readonly extras: boolean;
   readonly megaApiUrl: string | undefined;
   readonly port: number;
-  /** Ports beside 80, 443 and 8080 that videos may be fetched from. */
+  /** Ports from which videos may be fetched, in addition to 80, 443 and 8080. */
   readonly extraPorts: readonly number[];
   readonly allowedOrigins: readonly string[];
-  /** Loopback while developing: nobody else is to reach a runner that may fetch from loopback. */
+  /** Loopback in development, because such a runner may fetch from loopback. */
   readonly hostname: string;
-  /** As given, for the storage targets (HF_TOKEN_STORAGE_1…N and their siblings). */
+  /** The whole environment, for the storage targets (HF_TOKEN_STORAGE_1…N, S3_*, STORAGE_*). */
   readonly storage: Readonly<Record<string, string>>;
 };
 
-/** @throws {Error} naming every variable that is missing or wrong. */
+/** @throws {Error} that names every missing or wrong variable. */
 export function parseEnv(variables: Readonly<Record<string, string>>): RunnerEnv {
   const filled = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ""));
   const parsed = schema.safeParse(filled);
@@ -141,6 +140,6 @@ function hostName(): string {
   try {
     return Deno.hostname();
   } catch {
-    return "runner"; // not permitted: the process id still tells runners apart
+    return "runner"; // not permitted; the process id still distinguishes runners
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Everything that happens in the runner, as typed events; the log, the dashboard and the progress bar are subscribers.
- * Example: `events.on((event) => console.log(JSON.stringify(event)))`. Runs on: Deno.
+ * The runner's events, typed. Logs, the dashboard and the progress bars subscribe to them.
+ * Example: `events.on((event) => console.log(JSON.stringify(event)))`.
  */
 import type { ErrorClass } from "../core/errors.ts";
 import { terminalJson } from "../core/terminal_text.ts";
@@ -13,12 +13,12 @@ export type RunnerEvent =
   | { readonly event: "runner:started"; readonly worker: string; readonly port: number; readonly concurrency: number }
   | { readonly event: "runner:stopping"; readonly reason: string; readonly active: number }
   | { readonly event: "runner:stopped" }
-  | { readonly event: "wake:received"; readonly by: "webhook" | "bearer" }
-  | { readonly event: "wake:rejected"; readonly reason: string }
+  | { readonly event: "notification:received"; readonly by: "webhook" | "bearer" }
+  | { readonly event: "notification:rejected"; readonly reason: string }
   | { readonly event: "queue:unavailable"; readonly during: string; readonly message: string }
-  /** The last sweep was overdue, so this runner swept: pg_cron does not run, or its job is gone. */
-  | { readonly event: "queue:swept"; readonly reclaimed: number }
-  /** Nothing is claimed while no job could come to an end here: the disk is full, or no storage target open. */
+  /** This runner swept because pg_cron did not: it is missing, or its job is. */
+  | { readonly event: "queue:swept"; readonly rescued: number }
+  /** No claims while no job can succeed: the disk is full, or the circuit of every storage target is open. */
   | { readonly event: "claims:paused"; readonly reason: string }
   | { readonly event: "claims:resumed" }
   | JobRef & {
@@ -49,12 +49,12 @@ export type RunnerEvent =
   | JobRef & { readonly event: "job:failed"; readonly code: ErrorClass; readonly message: string }
   | JobRef & { readonly event: "job:released"; readonly reason: string }
   | JobRef & { readonly event: "job:lost"; readonly reason: string }
-  /** Taken down while it was stored: what had landed by then was removed again, but on the targets in `left`; repeat the takedown. */
+  /** Taken down during the upload. Late commits were removed, except on the targets in `left`: repeat the takedown. */
   | JobRef & { readonly event: "job:taken_down"; readonly left: readonly string[] }
-  /** The right to keep it was withdrawn while it was stored, and it was not recorded: removed again, but on the targets in `left`. */
+  /** The archiving rights were withdrawn during the upload. The copies were removed, except on the targets in `left`. */
   | JobRef & { readonly event: "job:withdrawn"; readonly left: readonly string[] }
-  /** Ready, with fewer copies than wanted: the others are repair work. */
-  | JobRef & { readonly event: "job:cut_short"; readonly reason: string }
+  /** Ready, but with missing copies, which are repaired later. */
+  | JobRef & { readonly event: "job:partially_replicated"; readonly reason: string }
   | JobRef & {
     readonly event: "replica:failed";
     readonly target: string;
@@ -74,7 +74,7 @@ export type RunnerEvent =
 
 export type Events = {
   readonly emit: (event: RunnerEvent) => void;
-  /** Returns what takes the subscription back. */
+  /** Returns a function that unsubscribes. */
   readonly on: (listener: (event: RunnerEvent) => void) => () => void;
 };
 
@@ -89,7 +89,7 @@ export function createEvents(): Events {
   };
 }
 
-/** One JSON line per event; progress belongs to the row and the dashboard, not to the log. */
+/** One JSON line per event. Progress goes to the job's row and the dashboard instead. */
 export function logEvents(events: Events, write: (line: string) => void, now: () => Date): void {
   events.on((event) => {
     if (event.event === "job:progress") return;

@@ -1,7 +1,6 @@
 /**
- * The runner: `deno run -A runner/main.ts` serves until SIGTERM, `… runner/main.ts run-once` drains the queue and exits: 0 when all was
- * archived, 2 when a video failed. 1: it could not start or reach the queue. 130: interrupted.
- * Runs on: Deno with aria2c, ffmpeg and ffprobe on PATH.
+ * The runner. `deno run -A runner/main.ts` serves until SIGTERM; `runner/main.ts run-once` drains the queue and exits with 0 (everything
+ * archived), 2 (a video failed), 1 (could not start or reach the queue) or 130 (interrupted). Needs aria2c, ffmpeg and ffprobe on PATH.
  */
 import { terminalLines } from "../core/terminal_text.ts";
 import { parseEnv } from "./env.ts";
@@ -16,7 +15,7 @@ let asked: string | null = null;
 let stop = () => {};
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   Deno.addSignalListener(signal, () => {
-    if (asked !== null) Deno.exit(130); // the second time means now
+    if (asked !== null) Deno.exit(130); // a second signal forces
     asked = signal;
     stop();
   });
@@ -29,7 +28,7 @@ try {
     onEvents: (events) => {
       events.on((event) => {
         if (event.event === "job:failed") failed.add(event.id);
-        if (event.event === "job:finished") failed.delete(event.id); // another of its addresses was good
+        if (event.event === "job:finished") failed.delete(event.id); // another candidate succeeded
       });
       if (once && Deno.stdout.isTerminal()) showBars(events);
       else logEvents(events, console.log, () => new Date());

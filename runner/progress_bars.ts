@@ -1,7 +1,4 @@
-/**
- * What a person sees who runs `run-once` in a terminal: a bar per job while it runs, a line for how each ended. A subscriber of events.
- * Example: `showBars(events)`. Runs on: Deno.
- */
+/** Progress in the terminal for `run-once`: a bar per running job, a line per ended job. Example: `showBars(events)`. */
 import cliProgress from "cli-progress";
 import { terminalText } from "../core/terminal_text.ts";
 import type { Events, RunnerEvent } from "./events.ts";
@@ -14,7 +11,7 @@ export type Bars = {
 };
 type Bar = { setTotal: (total: number) => void; update: (value: number, payload: object) => void };
 
-/** `bars` is cli-progress's MultiBar, or a test's. */
+/** `bars` is cli-progress's MultiBar. */
 export function showBars(events: Events, bars: Bars = createBars()): void {
   const open = new Map<string, { bar: Bar; name: string }>();
 
@@ -23,10 +20,10 @@ export function showBars(events: Events, bars: Bars = createBars()): void {
     if (job === undefined) return;
     open.delete(id);
     bars.log(`${job.name}: ${terminalText(outcome)}\n`);
-    bars.remove(job.bar); // draws, and so writes the line: what is only noted when the bars stop is never seen
+    bars.remove(job.bar); // redraws, and with it prints the line; lines logged when the bars stop are lost
   }
 
-  /** Without a bar nothing draws, and a note for the next drawing would be lost. */
+  /** Without a bar, nothing is redrawn and logged lines are lost. */
   function say(text: string): void {
     const line = terminalText(text);
     if (open.size > 0) bars.log(`${line}\n`);
@@ -55,10 +52,10 @@ export function showBars(events: Events, bars: Bars = createBars()): void {
       case "job:lost":
         return close(event.id, `${event.event.slice("job:".length)}: ${event.reason}`);
       case "queue:unavailable":
-        say(`the queue cannot be reached (${event.during}): ${event.message}`);
+        say(`the queue is unavailable (${event.during}): ${event.message}`);
         break;
       case "claims:paused":
-        say(`nothing is claimed: ${event.reason}`);
+        say(`claims paused: ${event.reason}`);
         break;
       case "claims:resumed":
         say("claiming again");
@@ -71,7 +68,7 @@ export function showBars(events: Events, bars: Bars = createBars()): void {
 
 function update(bar: Bar | undefined, event: Extract<RunnerEvent, { event: "job:progress" }>): void {
   if (bar === undefined) return;
-  bar.setTotal(event.bytesTotal ?? Math.max(1, event.bytesDone * 2)); // unknown: never looks finished
+  bar.setTotal(event.bytesTotal ?? Math.max(1, event.bytesDone * 2)); // an unknown size must not look finished
   bar.update(event.bytesDone, {
     phase: event.phase,
     speed: event.bytesPerSecond > 0 ? `${(event.bytesPerSecond / 1e6).toFixed(1)} MB/s` : "",

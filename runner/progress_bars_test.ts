@@ -67,7 +67,7 @@ Deno.test("showBars: foreign text in names and reasons → no terminal escapes",
   const name = "]0;owned[2J31m ok 5/2 ]0;owned[2J31m ok";
   assert.deepEqual(said, [
     `create ${JSON.stringify({ name, phase: "resolving", speed: "", eta: "" })}`,
-    "the queue cannot be reached (claim): ]0;owned[2J31m ok",
+    "the queue is unavailable (claim): ]0;owned[2J31m ok",
     `${name}: failed (unsupported): ]0;owned[2J31m ok`,
     "remove",
   ]);

@@ -1,12 +1,12 @@
 /**
- * Builds the runner out of its parts and runs it until it is stopped (or, with `once`, until nothing is due).
- * Example: `const runner = await startRunner(parseEnv(Deno.env.toObject()), { once: false })`. Runs on: Deno.
+ * Builds the runner from its parts and runs it until it is stopped or, with `once`, until nothing is due.
+ * Example: `const runner = await startRunner(parseEnv(Deno.env.toObject()), { once: false })`.
  */
 import type { RunnerEnv } from "./env.ts";
 import { createEvents, type Events, type RunnerEvent } from "./events.ts";
 import { createApp } from "./http/app.ts";
 import { createHealthCheck } from "./http/health.ts";
-import { keepHistory } from "./http/history.ts";
+import { keepJobStats } from "./http/job_stats.ts";
 import { type HttpServer, listen } from "./http/server.ts";
 import { shareFor } from "./http/share.ts";
 import { createTriggerReader, isBearer } from "./http/trigger.ts";
@@ -19,14 +19,15 @@ import { createRepoLock } from "./archive/repo_lock.ts";
 import { createCapacity } from "./loop/capacity.ts";
 import { type ForwardProxy, startForwardProxy } from "./network/forward_proxy.ts";
 import { createArchiveStore, type Repair, type RepairOutcome } from "./archive/archive_store.ts";
-import { createHealthBook } from "./archive/health.ts";
+import { createCircuitBreaker } from "./archive/circuit_breaker.ts";
 import { identified } from "./archive/identity.ts";
 import { type Maintenance, startMaintenance } from "./archive/maintenance.ts";
 import { PART_STREAMS } from "./archive/replicate.ts";
-import { createSlots } from "./transfer/slots.ts";
-import { folderFromEnv, storageTargetsFromEnv } from "./targets/index/targets_from_env.ts";
+import { createSemaphore } from "./transfer/semaphore.ts";
+import { storageTargetsFromEnv } from "./storage_targets.ts";
+import { folderFromEnv } from "./targets/folder/folder_from_env.ts";
 
-/** A killed job is claimed again within minutes; what nobody came back for in a day is rubbish. */
+/** A killed job is claimed again within minutes; older directories are leftovers. */
 const LEFTOVER_MAX_AGE_MS = 24 * 3600 * 1000;
 const COUNTS_MS = 5000;
 const SHUTDOWN_MS = 2000;
@@ -34,7 +35,7 @@ const SHUTDOWN_MS = 2000;
 export type Runner = {
   readonly url: string;
   readonly events: Events;
-  /** Resolves when everything is closed. */
+  /** Resolves once everything is closed. */
   readonly finished: Promise<void>;
   readonly stop: (reason: string) => void;
 };
@@ -54,17 +55,17 @@ export async function startRunner(
     leaseSeconds: env.leaseSeconds,
   });
   const tidy = async (maxAgeMs = LEFTOVER_MAX_AGE_MS) => {
-    const none = () => new Set<string>(); // the queue is away: by their age alone
+    const none = () => new Set<string>(); // queue unavailable: decide by age
     const removed = await removeLeftovers(env.workDir, {
       maxAgeMs,
       now: Date.now,
-      overJobs: (ids) => queue.overJobs(ids).catch(none),
-      overRepairs: (ids) => queue.overRepairs(ids).catch(none),
+      finishedJobIds: (ids) => queue.finishedJobIds(ids).catch(none),
+      finishedRepairIds: (ids) => queue.finishedRepairIds(ids).catch(none),
     });
     if (removed > 0) events.emit({ event: "work_dir:removed", entries: removed });
   };
   await makeWorkDir(env.workDir);
-  let tidied = tidy().catch(() => {}); // what cannot be removed now is tried again
+  let tidied = tidy().catch(() => {}); // the next run tries again
   const tidying = setInterval(() => tidied = tidy().catch(() => {}), env.tidySeconds * 1000);
   const proxy = startForwardProxy();
   const tools = {
@@ -75,8 +76,8 @@ export async function startRunner(
     targets,
     policy: { allowedOrigins: env.allowedOrigins, extraPorts: env.extraPorts },
     disk: createDiskBudget(env.workDir),
-    slots: createSlots(PART_STREAMS),
-    health: createHealthBook({ now: Date.now }),
+    semaphore: createSemaphore(PART_STREAMS),
+    health: createCircuitBreaker({ now: Date.now }),
     lockRepo: createRepoLock(queue),
   };
   const loop: ClaimLoop = startClaimLoop({
@@ -84,7 +85,7 @@ export async function startRunner(
     queue,
     events,
     once: options.once,
-    room: createCapacity({
+    capacity: createCapacity({
       ...tools,
       running: () => loop.active().length,
       removeKept: () => tidy(0).catch(() => {}),
@@ -101,7 +102,7 @@ export async function startRunner(
   });
   let stopping = false;
   const queueCounts = shareFor(COUNTS_MS, () => queue.counts());
-  const history = keepHistory(events, () => new Date());
+  const history = keepJobStats(events, () => new Date());
   const app = createApp({
     ...history,
     worker: env.name,
@@ -111,7 +112,7 @@ export async function startRunner(
     events,
     active: loop.active,
     stopping: () => stopping,
-    wake: loop.wake,
+    notify: loop.notify,
     readTrigger: createTriggerReader({ secret: env.webhookSecret, now: () => Math.floor(Date.now() / 1000) }),
     enqueue: (video) => queue.enqueue(video),
     queueCounts,
@@ -145,7 +146,7 @@ function repairEvent({ id, target }: Repair, outcome: RepairOutcome): RunnerEven
   return { event, id, target, code: outcome.error_class ?? "unknown", message: outcome.error ?? "given back" };
 }
 
-/** In this order: no new job, jobs ended or given back, then the ways in and out. */
+/** Stops claims, then jobs, then maintenance, the HTTP server and the proxy. */
 async function shutDown(
   parts: {
     loop: ClaimLoop;
@@ -159,17 +160,17 @@ async function shutDown(
     await parts.loop.drained;
   } finally {
     await parts.maintenance?.stop();
-    await parts.server?.stop(SHUTDOWN_MS); // a slow client is not waited for
+    await parts.server?.stop(SHUTDOWN_MS); // do not wait for slow clients
     await parts.proxy[Symbol.asyncDispose]();
     parts.events.emit({ event: "runner:stopped" });
   }
 }
 
-/** @throws {Error} that names the variable, where this user may not make it. */
+/** @throws {Error} that names the variable if the directory cannot be created. */
 async function makeWorkDir(path: string): Promise<void> {
   await Deno.mkdir(path, { recursive: true }).catch((cause) => {
     throw new Error(
-      `RUNNER_WORK_DIR: ${path} cannot be made (${cause.message}); set it to a directory that this user may write to`,
+      `RUNNER_WORK_DIR: cannot create ${path} (${cause.message}); set it to a directory that this user can write`,
       { cause },
     );
   });

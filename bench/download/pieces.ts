@@ -25,21 +25,21 @@ async function mega() {
   const host = await startHost(UNCAPPED);
   await using proxy = startForwardProxy();
   const policy = { allowedOrigins: [host.url] };
-  const line = proxy.openLine({ policy, maxBytes: 4e9 });
+  const session = proxy.openSession({ policy, maxBytes: 4e9 });
   const startedAt = performance.now();
   await downloadMega({ url: `${host.url}/${name}`, sizeBytes }, {
-    fetch: createGuardedFetch(line),
+    fetch: createGuardedFetch(session),
     policy,
     headers: {},
     signal,
     path: `${dir}/mega.bin`,
     key,
     connections: 8,
-    sourceAgain: () => Promise.reject(new Error("not expected")),
+    resolveAgain: () => Promise.reject(new Error("not expected")),
     onProgress: () => {},
   });
   const seconds = (performance.now() - startedAt) / 1000;
-  line.close();
+  session.close();
   await host.stop();
   return { seconds, bytes: sizeBytes, megabytes_per_second: sizeBytes / seconds / 1e6 };
 }
@@ -70,8 +70,8 @@ async function proxy() {
   const host = await startHost(UNCAPPED);
   await using proxy = startForwardProxy();
   const origins = [host.url, host.url.replace("http:", "https:")];
-  const line = proxy.openLine({ policy: { allowedOrigins: origins }, maxBytes: 1e12 });
-  const through = ["-x", line.proxyUrl.replace("//", `//${line.username}:${line.password}@`)];
+  const session = proxy.openSession({ policy: { allowedOrigins: origins }, maxBytes: 1e12 });
+  const through = ["-x", session.proxyUrl.replace("//", `//${session.username}:${session.password}@`)];
   const ways = { direct: [], proxy: through, tunnel: [...through, "-p"] };
   const speeds: Record<string, number[]> = { direct: [], proxy: [], tunnel: [] };
   for (let i = 0; i < 5; i++) {
@@ -82,7 +82,7 @@ async function proxy() {
       speeds[way]!.push(Math.round(Number(new TextDecoder().decode(stdout)) / 1e6));
     }
   }
-  line.close();
+  session.close();
   await host.stop();
   return { megabytes_per_second: speeds };
 }

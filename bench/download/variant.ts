@@ -26,7 +26,7 @@ Deno.exit(Math.abs(duration - expected) < 2 ? 0 : 1);
 async function runner(): Promise<string> {
   const policy = { allowedOrigins: [origin] };
   const proxy = startForwardProxy();
-  const line = proxy.openLine({ policy, maxBytes: 4e9 });
+  const session = proxy.openSession({ policy, maxBytes: 4e9 });
   const progress = new Progress(() => performance.now());
   const jobDir = await openJobDir(dir, crypto.randomUUID());
   const { final } = await fetchSource({
@@ -35,8 +35,8 @@ async function runner(): Promise<string> {
     source: "bench",
   }, {
     dir: jobDir,
-    line,
-    fetch: createGuardedFetch(line),
+    session,
+    fetch: createGuardedFetch(session),
     policy,
     signal: new AbortController().signal,
     progress,

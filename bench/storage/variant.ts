@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import process from "node:process";
 import { replicate } from "../../runner/archive/replicate.ts";
 import { stageFile } from "../../runner/transfer/staged_file.ts";
-import { storageTargetsFromEnv } from "../../runner/targets/index/targets_from_env.ts";
+import { storageTargetsFromEnv } from "../../runner/storage_targets.ts";
 
 export interface VariantOrder {
   readonly kind: "ours" | "client" | "hash" | "abort";

@@ -7,7 +7,7 @@ import { fetchSource } from "../../runner/job/fetch_source.ts";
 import { Progress } from "../../runner/job/progress.ts";
 import type { FetchedSource } from "../../runner/job/source_tools.ts";
 import { openJobDir } from "../../runner/work_dir/work_dir.ts";
-import { type Line, startForwardProxy } from "../../runner/network/forward_proxy.ts";
+import { type ProxySession, startForwardProxy } from "../../runner/network/forward_proxy.ts";
 import { createGuardedFetch } from "../../runner/network/guarded_fetch.ts";
 
 export type HostResponse = Response | Promise<Response>;
@@ -25,7 +25,7 @@ export type FetchOptions = {
   readonly megaApiUrl?: string;
   /** Keeps the job's directory under this id between two calls. */
   readonly id?: string;
-  readonly onLine?: (line: Line) => void;
+  readonly onSession?: (session: ProxySession) => void;
   readonly onProgress?: (done: number) => void;
 };
 
@@ -52,8 +52,8 @@ export async function startFetchFixture(host: Host): Promise<FetchFixture> {
 
   async function fetchOne(path: string, options: FetchOptions = {}): Promise<FetchedSource> {
     const policy = { allowedOrigins: [url] };
-    const line = proxy.openLine({ policy, maxBytes: options.maxBytes ?? 1e9 });
-    options.onLine?.(line);
+    const session = proxy.openSession({ policy, maxBytes: options.maxBytes ?? 1e9 });
+    options.onSession?.(session);
     const jobDir = await openJobDir(dir, options.id ?? crypto.randomUUID());
     const free = options.freeBytes;
     const disk = createDiskBudget(dir, free === undefined ? {} : { freeBytes: () => Promise.resolve(free) });
@@ -75,8 +75,8 @@ export async function startFetchFixture(host: Host): Promise<FetchFixture> {
         source: "test",
       }, {
         dir: jobDir,
-        line,
-        fetch: createGuardedFetch(line),
+        session,
+        fetch: createGuardedFetch(session),
         policy,
         signal: options.signal ?? new AbortController().signal,
         progress,
@@ -89,7 +89,7 @@ export async function startFetchFixture(host: Host): Promise<FetchFixture> {
         onPhase: () => {},
       });
     } finally {
-      line.close();
+      session.close();
       reservation[Symbol.dispose]();
       await jobDir[Symbol.asyncDispose]();
     }

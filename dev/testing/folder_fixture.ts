@@ -28,7 +28,7 @@ export async function createFolderFixture(episodes: number): Promise<FolderFixtu
     run: (...args) => runStorageTask(args, fixture.tools(fixture.targets(0))),
     async remove(...gone) {
       for (const episode of gone) {
-        const { path } = folder.address({ ...ADDRESSED, episode });
+        const { path } = folder.locationOf({ ...ADDRESSED, episode });
         await Deno.remove(`${root}/archive-55825/${path}`);
       }
     },

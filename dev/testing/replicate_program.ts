@@ -5,7 +5,7 @@
 import { replicate } from "../../runner/archive/replicate.ts";
 import { stageFile } from "../../runner/transfer/staged_file.ts";
 import type { Archive } from "../../runner/targets/target.ts";
-import { storageTargetsFromEnv } from "../../runner/targets/index/targets_from_env.ts";
+import { storageTargetsFromEnv } from "../../runner/storage_targets.ts";
 
 export interface ReplicateOrder {
   readonly path: string;

@@ -3,12 +3,13 @@
 
 import { createDiskBudget } from "../../runner/work_dir/disk_budget.ts";
 import { type ArchiveStore, createArchiveStore } from "../../runner/archive/archive_store.ts";
-import { createHealthBook } from "../../runner/archive/health.ts";
+import { createCircuitBreaker } from "../../runner/archive/circuit_breaker.ts";
 import { identified, type IdentifiedTarget } from "../../runner/archive/identity.ts";
 import { replicate } from "../../runner/archive/replicate.ts";
-import { createSlots } from "../../runner/transfer/slots.ts";
+import { createSemaphore } from "../../runner/transfer/semaphore.ts";
 import { stageFile } from "../../runner/transfer/staged_file.ts";
-import { type StorageEnv, storageTargetsFromEnv } from "../../runner/targets/index/targets_from_env.ts";
+import { storageTargetsFromEnv } from "../../runner/storage_targets.ts";
+import type { StorageEnv } from "../../runner/targets/storage_env.ts";
 import type { TaskTools } from "../../runner/archive/tasks.ts";
 import { startGateway } from "../emulators/supabase/gateway.ts";
 import { makeProjectKeys } from "../emulators/supabase/keys.ts";
@@ -40,7 +41,7 @@ export async function createStorageFixture(): Promise<StorageFixture> {
   const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });
   const store = createArchiveStore({ url: gateway.url, key: keys.secret, worker: "test" });
   await Deno.mkdir(`${test.dir}/folder`);
-  const health = createHealthBook({ now: Date.now });
+  const health = createCircuitBreaker({ now: Date.now });
   const workDir = `${test.dir}/work`;
   const { serviceRole } = database;
   const lines: string[] = [];
@@ -59,13 +60,13 @@ export async function createStorageFixture(): Promise<StorageFixture> {
         STORAGE_FOLDER_URL: "http://127.0.0.1:7860/archive",
         STORAGE_FOLDER_TOKEN: "secret",
         ...env,
-      }, { times: { attempts: 2, backoffMs: 1, silenceMs: 20_000 } })
+      }, { times: { attempts: 2, backoffMs: 1, idleTimeoutMs: 20_000 } })
         .map((target) => identified(target, { store, now: Date.now })),
     tools: (targets) => ({
       store,
       targets,
       health,
-      slots: createSlots(6),
+      semaphore: createSemaphore(6),
       workDir,
       disk: createDiskBudget(workDir),
       print: (line) => void lines.push(line),

@@ -6,24 +6,25 @@ import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
 import { createFolderTarget } from "../targets/folder/folder_target.ts";
 import { createHubTarget } from "../targets/hub/hub_target.ts";
 import { replicate } from "./replicate.ts";
-import { sleep, waitAsked } from "../transfer/retry.ts";
+import { sleep } from "../../core/sleep.ts";
+import { requestedSeconds } from "../transfer/retry.ts";
 import { createS3Target } from "../targets/s3/s3_target.ts";
-import { createSlots } from "../transfer/slots.ts";
+import { createSemaphore } from "../transfer/semaphore.ts";
 import { stageFile } from "../transfer/staged_file.ts";
 import { StorageError } from "../transfer/storage_error.ts";
 import type { StorageTarget } from "../targets/target.ts";
-import { storageTargetsFromEnv } from "../targets/index/targets_from_env.ts";
+import { storageTargetsFromEnv } from "../storage_targets.ts";
 
 const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
 const PART = 1 << 18;
 const SIZE = 4 * PART + 1000;
 
-async function createBench(bend: Bend, options: { endpoint?: (url: string) => string } = {}) {
+async function createHarness(bend: Bend, options: { endpoint?: (url: string) => string } = {}) {
   const test = await createTestHub({ accounts: ["alice"], chunkBytes: PART });
   const { fetch, sent } = bentFetch(bend, Infinity);
   const retry = {
     fetch,
-    times: { attempts: 2, silenceMs: 5000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 },
+    times: { attempts: 2, idleTimeoutMs: 5000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 },
     sleep,
     random: Math.random,
   };
@@ -36,15 +37,15 @@ async function createBench(bend: Bend, options: { endpoint?: (url: string) => st
     retry,
   });
   const file = await stageFile((await test.file("a.mp4", SIZE)).path);
-  const address = target.address(ARCHIVE);
+  const location = target.locationOf(ARCHIVE);
   return {
     test,
     target,
     file,
-    address,
+    location,
     sent,
     retry,
-    put: () => target.put(file, address, { slots: createSlots(6) }),
+    put: () => target.put(file, location, { semaphore: createSemaphore(6) }),
     [Symbol.asyncDispose]: () => test[Symbol.asyncDispose](),
   };
 }
@@ -58,18 +59,18 @@ async function refusalOf(running: Promise<unknown>): Promise<StorageError> {
 const isBatch = (request: Request) => request.url.endsWith("/objects/batch");
 const path = (request: Request) => new URL(request.url).pathname;
 
-/** The batch call's real answer with its upload action changed. */
+/** The batch call's real response with its upload action changed. */
 // deno-lint-ignore no-explicit-any
 const withAction = (change: (action: any) => void): Bend => (request, pass) =>
-  !isBatch(request) ? null : pass().then(async (answer) => {
-    const body = await answer.json();
+  !isBatch(request) ? null : pass().then(async (response) => {
+    const body = await response.json();
     change(body.objects[0].actions.upload);
     return Response.json(body);
   });
 
 for (
   const [what, bend] of [
-    ["an answer of ten gigabytes", (request) => {
+    ["a response of ten gigabytes", (request) => {
       if (!isBatch(request)) return null;
       let left = 10_000;
       const megabyte = new Uint8Array(1 << 20).fill(32);
@@ -78,7 +79,7 @@ for (
       );
     }],
     [
-      "a million addresses",
+      "a million locations",
       withAction((action) => {
         const part = action.header["00001"];
         action.header = { chunk_size: "1" };
@@ -94,7 +95,7 @@ for (
       }),
     ],
     [
-      "addresses of other parts",
+      "locations of other parts",
       withAction((action) => {
         action.header["00099"] = action.header["00001"];
         delete action.header["00001"];
@@ -103,18 +104,18 @@ for (
   ] as readonly (readonly [string, Bend])[]
 ) {
   Deno.test(`hub: put where the upload is planned with ${what} → refused, nothing sent`, async () => {
-    await using bench = await createBench(bend);
-    assert.equal((await refusalOf(bench.put())).problem, "slow");
-    assert.equal(bench.test.uploadedBytes(), 0);
+    await using harness = await createHarness(bend);
+    assert.equal((await refusalOf(harness.put())).problem, "transient");
+    assert.equal(harness.test.uploadedBytes(), 0);
   });
 }
 
 for (
   const [what, change] of [
-    ["a private part address", (action) => action.header["00003"] = "http://169.254.169.254/latest"],
+    ["a private part URL", (action) => action.header["00003"] = "http://169.254.169.254/latest"],
     ["a completion on this machine", (action) => action.href = "http://127.0.0.1:7860/trigger"],
-    ["a part address without TLS", (action) => action.header["00001"] = "http://cdn.test/x"],
-    ["a part address with user information", (action) => action.header["00001"] = "https://a:b@cdn.test/x"],
+    ["a part URL without TLS", (action) => action.header["00001"] = "http://cdn.test/x"],
+    ["a part URL with user information", (action) => action.header["00001"] = "https://a:b@cdn.test/x"],
     // deno-lint-ignore no-explicit-any
   ] as readonly (readonly [string, (action: any) => void])[]
 ) {
@@ -143,23 +144,23 @@ for (
       return await Promise.resolve(body ? Response.json(body) : new Response("reached", { status: 418 }));
     };
     const parts = [1, 2, 3, 4, 5].map((number) => [`0000${number}`, `https://cdn.test/${number}`]);
-    await using bench = await createBench(bend, { endpoint: () => "https://hub.test" });
-    const { sha256 } = bench.file;
-    const error = await refusalOf(bench.put());
-    assert.match(error.message, /address/);
-    assert.equal(error.problem, "slow");
-    assert.deepEqual(bench.sent.filter((line) => line.startsWith("PUT")), []);
-    assert.doesNotMatch(bench.sent.join("\n"), /trigger|latest|\/complete/);
+    await using harness = await createHarness(bend, { endpoint: () => "https://hub.test" });
+    const { sha256 } = harness.file;
+    const error = await refusalOf(harness.put());
+    assert.match(error.message, /URL that/);
+    assert.equal(error.problem, "transient");
+    assert.deepEqual(harness.sent.filter((line) => line.startsWith("PUT")), []);
+    assert.doesNotMatch(harness.sent.join("\n"), /trigger|latest|\/complete/);
   });
 }
 
-Deno.test("hub: read that is sent on to a private address, or round and round → refused, not followed", async () => {
+Deno.test("hub: read that is sent on to a private URL, or round and round → refused, not followed", async () => {
   for (const location of ["http://169.254.169.254/latest/meta-data", "http://127.0.0.1:1/x", "/datasets/loop"]) {
     const bend: Bend = () => new Response(null, { status: 302, headers: { location } });
-    await using bench = await createBench(bend, { endpoint: () => "https://hub.test" });
-    await refusalOf(bench.target.read(bench.address));
-    assert.ok(bench.sent.every((line) => line.startsWith("GET /datasets/")), bench.sent.join());
-    assert.ok(bench.sent.length <= 5);
+    await using harness = await createHarness(bend, { endpoint: () => "https://hub.test" });
+    await refusalOf(harness.target.read(harness.location));
+    assert.ok(harness.sent.every((line) => line.startsWith("GET /datasets/")), harness.sent.join());
+    assert.ok(harness.sent.length <= 5);
   }
 });
 
@@ -170,11 +171,11 @@ Deno.test("hub: a call that is sent elsewhere → told, not followed, and the to
     return Response.json([]);
   });
   const location = `http://127.0.0.1:${elsewhere.addr.port}/`;
-  await using bench = await createBench((request) =>
+  await using harness = await createHarness((request) =>
     path(request).includes("paths-info") || path(request).includes("whoami") ? Response.redirect(location, 307) : null
   );
-  assert.match((await refusalOf(bench.target.find(bench.address))).message, /307/);
-  assert.match((await refusalOf(bench.target.probe())).message, /307/);
+  assert.match((await refusalOf(harness.target.find(harness.location))).message, /307/);
+  assert.match((await refusalOf(harness.target.probe())).message, /307/);
   assert.equal(reached, 0);
   await elsewhere.shutdown();
 });
@@ -191,43 +192,43 @@ Deno.test("hub: a list whose next page is somewhere else, or that never ends →
       const link = `<${next ?? request.url}>; rel="next"`;
       return Response.json([], { headers: { link } });
     };
-    await using bench = await createBench(bend);
-    await refusalOf(bench.target.probe());
-    await refusalOf(bench.target.removeTitle({ malId: 55825 }));
-    assert.ok(bench.sent.length < 10_000, "it ended");
+    await using harness = await createHarness(bend);
+    await refusalOf(harness.target.probe());
+    await refusalOf(harness.target.removeTitle({ malId: 55825 }));
+    assert.ok(harness.sent.length < 10_000, "it ended");
   }
 });
 
-Deno.test("hub: a commit id that is none → refused: it would become part of addresses", async () => {
-  await using bench = await createBench((request, pass) =>
+Deno.test("hub: a commit id that is none → refused: it would become part of locations", async () => {
+  await using harness = await createHarness((request, pass) =>
     !path(request).includes("/commit/") && !path(request).includes("paths-info")
       ? null
-      : pass().then(async (answer) => {
-        const text = (await answer.text()).replace(/[0-9a-f]{40}/g, "../../../api/whoami-v2");
-        return new Response(text, { status: answer.status });
+      : pass().then(async (response) => {
+        const text = (await response.text()).replace(/[0-9a-f]{40}/g, "../../../api/whoami-v2");
+        return new Response(text, { status: response.status });
       })
   );
-  assert.match((await refusalOf(bench.put())).message, /not what the Hub documents/);
+  assert.match((await refusalOf(harness.put())).message, /not what the Hub documents/);
 });
 
 Deno.test("hub: an ETag of a kilobyte and more → no ETag, nothing of it in the journal", async () => {
-  await using bench = await createBench((request, pass) =>
+  await using harness = await createHarness((request, pass) =>
     request.method !== "PUT"
       ? null
-      : pass().then((answer) => new Response(null, { status: answer.status, headers: { etag: "e".repeat(5000) } }))
+      : pass().then((response) => new Response(null, { status: response.status, headers: { etag: "e".repeat(5000) } }))
   );
-  assert.match((await refusalOf(bench.put())).message, /no ETag/);
-  const [journal = ""] = [...Deno.readDirSync(`${bench.test.dir}/work`)].map((entry) => entry.name)
+  assert.match((await refusalOf(harness.put())).message, /no ETag/);
+  const [journal = ""] = [...Deno.readDirSync(`${harness.test.dir}/work`)].map((entry) => entry.name)
     .filter((name) => name.endsWith(".upload"));
-  assert.doesNotMatch(await Deno.readTextFile(`${bench.test.dir}/work/${journal}`), /eeee/);
+  assert.doesNotMatch(await Deno.readTextFile(`${harness.test.dir}/work/${journal}`), /eeee/);
 });
 
 Deno.test("hub: journals that were tampered with, or come from another release → not believed, stored whole", async () => {
-  await using bench = await createBench(() => null);
-  const head = { sha256: bench.file.sha256, sizeBytes: SIZE };
+  await using harness = await createHarness(() => null);
+  const head = { sha256: harness.file.sha256, sizeBytes: SIZE };
   const plan = {
     href: "http://127.0.0.1:1/complete",
-    multipart: { partBytes: PART, addresses: { 1: "http://127.0.0.1:1/part" } },
+    multipart: { partBytes: PART, locations: { 1: "http://127.0.0.1:1/part" } },
     headers: {},
     verifyHref: null,
     expiresAt: null,
@@ -235,43 +236,43 @@ Deno.test("hub: journals that were tampered with, or come from another release �
   const journals: unknown[][] = [
     [{ ...head, plan: { url: "of another release" } }],
     [{ ...head, plan: null }],
-    [{ ...head, plan }], // addresses that do not cover the file
+    [{ ...head, plan }], // locations that do not cover the file
     [{ ...head, plan: { ...plan, multipart: { ...plan.multipart, partBytes: -1 } } }],
     [{ ...head, plan: { ...plan, multipart: "all" } }],
     ["text", 1, null],
   ];
   for (const lines of journals) {
-    const journal = `${bench.file.path}.hub-alice.upload`;
+    const journal = `${harness.file.path}.hub-alice.upload`;
     await Deno.writeTextFile(journal, lines.map((line) => JSON.stringify(line)).join("\n"));
-    await bench.put();
-    await bench.target.remove(bench.address);
+    await harness.put();
+    await harness.target.remove(harness.location);
   }
   // Confirmations that cannot be: of parts there are not, without an ETag, of no number.
   const stop = new AbortController();
-  await bench.target.put(bench.file, bench.address, {
-    slots: createSlots(1),
+  await harness.target.put(harness.file, harness.location, {
+    semaphore: createSemaphore(1),
     signal: stop.signal,
     onProgress: (bytes) => bytes >= 2 * PART && stop.abort(new Error("stop")),
   }).catch(() => {});
-  const journal = `${bench.file.path}.hub-alice.upload`;
+  const journal = `${harness.file.path}.hub-alice.upload`;
   const confirmed = [{ part: 77, etag: "x" }, { part: 0, etag: "x" }, { part: 2.5, etag: "x" }, { part: 4 }, [], null];
   await Deno.writeTextFile(journal, confirmed.map((line) => `${JSON.stringify(line)}\n`).join(""), { append: true });
   const progress: number[] = [];
-  await bench.target.put(bench.file, bench.address, {
-    slots: createSlots(1),
+  await harness.target.put(harness.file, harness.location, {
+    semaphore: createSemaphore(1),
     onProgress: (bytes) => void progress.push(bytes),
   });
   assert.ok(progress.every((bytes) => bytes <= SIZE), "nothing is counted that is not there");
-  assert.equal((await bench.target.find(bench.address))?.sha256, bench.file.sha256);
+  assert.equal((await harness.target.find(harness.location))?.sha256, harness.file.sha256);
 });
 
-Deno.test("every kind: an address of a row that leaves its place → refused before anything is touched", async () => {
-  await using bench = await createBench(() => null);
-  const root = `${bench.test.dir}/folder`;
+Deno.test("every kind: an location of a row that leaves its place → refused before anything is touched", async () => {
+  await using harness = await createHarness(() => null);
+  const root = `${harness.test.dir}/folder`;
   await Deno.mkdir(root);
-  await Deno.writeTextFile(`${bench.test.dir}/secret.mp4`, "not yours");
+  await Deno.writeTextFile(`${harness.test.dir}/secret.mp4`, "not yours");
   const touched: string[] = [];
-  const retry = { ...bench.retry, fetch: ((input) => (touched.push(String(input)), fetch(input))) as typeof fetch };
+  const retry = { ...harness.retry, fetch: ((input) => (touched.push(String(input)), fetch(input))) as typeof fetch };
   const s3 = createS3Target({
     endpoint: "http://127.0.0.1:1",
     bucket: "shelf",
@@ -300,7 +301,7 @@ Deno.test("every kind: an address of a row that leaves its place → refused bef
   const owners: readonly (readonly [StorageTarget, string])[] = [[hub, "alice"], [s3, "shelf"], [folder, "folder"]];
   for (const [target, owner] of owners) {
     for (
-      const address of [
+      const location of [
         { repo: `${owner}/..`, path: "secret.mp4" },
         { repo: `${owner}/archive-1/../..`, path: "secret.mp4" },
         { repo: `${owner}/archive-1`, path: "../../secret.mp4" },
@@ -311,34 +312,34 @@ Deno.test("every kind: an address of a row that leaves its place → refused bef
         { repo: owner, path: "1/ep1/x.mp4" },
       ]
     ) {
-      for (const run of [() => target.read(address), () => target.remove(address), () => target.find(address)]) {
+      for (const run of [() => target.read(location), () => target.remove(location), () => target.find(location)]) {
         const error = await refusalOf((async () => await run())());
-        assert.equal(error.problem, "refused", `${target.name} ${JSON.stringify(address)}`);
+        assert.equal(error.problem, "refused", `${target.name} ${JSON.stringify(location)}`);
       }
     }
   }
   assert.deepEqual(touched, []);
-  assert.equal(await Deno.readTextFile(`${bench.test.dir}/secret.mp4`), "not yours");
+  assert.equal(await Deno.readTextFile(`${harness.test.dir}/secret.mp4`), "not yours");
 });
 
-Deno.test("waitAsked tells whole seconds of a day at most, whatever a server asks for", () => {
+Deno.test("requestedSeconds tells whole seconds of a day at most, whatever a server asks for", () => {
   const now = Date.parse("2026-01-01T00:00:00Z");
-  const asked = (headers: Record<string, string>) => waitAsked(new Headers(headers), now);
+  const asked = (headers: Record<string, string>) => requestedSeconds(new Headers(headers), now);
   assert.equal(asked({ "retry-after": "7" }), 7);
   assert.equal(asked({ "retry-after": "99999999999999999999" }), 86_400);
   assert.equal(asked({ ratelimit: '"api";r=0;t=99999999999' }), 86_400);
-  assert.equal(waitAsked(new Headers({ "retry-after": new Date(now + 5000).toUTCString() }), now + 300), 5);
+  assert.equal(requestedSeconds(new Headers({ "retry-after": new Date(now + 5000).toUTCString() }), now + 300), 5);
   assert.equal(asked({ "retry-after": "-5" }), null);
   assert.equal(asked({ "retry-after": "soon" }), null);
 });
 
 Deno.test("hub: a refusal that would write to an operator's terminal → told in plain text", async () => {
   const text = "no \u001b[2J\u001b]0;owned\u0007\u009b31m more\r\nX: y";
-  await using bench = await createBench((request) =>
+  await using harness = await createHarness((request) =>
     isBatch(request) ? Response.json({ error: text }, { status: 403 }) : null
   );
-  const { message } = await refusalOf(bench.put());
-  assert.equal(message, "hub:alice: asking for upload addresses: 403 no [2J ]0;owned 31m more X: y");
+  const { message } = await refusalOf(harness.put());
+  assert.equal(message, "hub:alice: asking for upload URLs: 403 no [2J ]0;owned 31m more X: y");
 });
 
 Deno.test("hub: accounts whose names differ in a sign alone keep journals of their own", async () => {

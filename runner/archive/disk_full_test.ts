@@ -5,10 +5,10 @@ import assert from "node:assert/strict";
 import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
 import { serveFolderFile } from "../targets/folder/folder_files.ts";
 import { createFolderTarget } from "../targets/folder/folder_target.ts";
-import { createSlots } from "../transfer/slots.ts";
+import { createSemaphore } from "../transfer/semaphore.ts";
 import { stageFile } from "../transfer/staged_file.ts";
 import { StorageError } from "../transfer/storage_error.ts";
-import { storageTargetsFromEnv } from "../targets/index/targets_from_env.ts";
+import { storageTargetsFromEnv } from "../storage_targets.ts";
 
 const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
 const DISK_BYTES = 2 << 20;
@@ -68,20 +68,20 @@ diskTest("folder: put on a disk that is full → disk_full, nothing to see; with
   const target = folderOn(disk.dir);
   const file = await stageFile((await hub.file("a.mp4", DISK_BYTES - 200_000)).path);
   await Deno.writeFile(`${disk.dir}/filler`, new Uint8Array(1 << 20));
-  const address = target.address(ARCHIVE);
-  const slots = createSlots(6);
-  assert.deepEqual(await problemOf(target.put(file, address, { slots })), ["quota", "disk_full"]);
+  const location = target.locationOf(ARCHIVE);
+  const semaphore = createSemaphore(6);
+  assert.deepEqual(await problemOf(target.put(file, location, { semaphore })), ["quota", "disk_full"]);
   const served = () =>
     serveFolderFile(new Request("http://x/", { headers: { authorization: "Bearer t" } }), {
       root: disk.dir,
       token: "t",
-      path: `/archive-55825/${address.path}`,
+      path: `/archive-55825/${location.path}`,
     });
-  assert.equal(await target.find(address), null);
+  assert.equal(await target.find(location), null);
   assert.equal((await served()).status, 404);
   disk.free();
   let first = 0;
-  const copy = await target.put(file, address, { slots, onProgress: (bytes) => first ||= bytes });
+  const copy = await target.put(file, location, { semaphore, onProgress: (bytes) => first ||= bytes });
   assert.equal(copy.sha256, file.sha256);
   assert.ok(first > 1 << 20, "what had been copied was not copied again");
   assert.deepEqual(await (await served()).bytes(), await Deno.readFile(file.path));
@@ -94,17 +94,17 @@ diskTest(
     await using disk = await smallDisk();
     const target = folderOn(disk.dir);
     const file = await stageFile((await hub.file("a.mp4", 500_000)).path);
-    const address = target.address(ARCHIVE);
-    const slots = createSlots(6);
-    const putting = target.put(file, address, {
-      slots,
+    const location = target.locationOf(ARCHIVE);
+    const semaphore = createSemaphore(6);
+    const putting = target.put(file, location, {
+      semaphore,
       onProgress: (bytes) => bytes === file.sizeBytes && disk.fill(),
     });
     assert.deepEqual(await problemOf(putting), ["quota", "disk_full"]);
-    assert.equal(await target.find(address), null);
+    assert.equal(await target.find(location), null);
     disk.free();
-    assert.equal((await target.put(file, address, { slots })).alreadyThere, false);
-    assert.equal((await target.find(address))?.sha256, file.sha256);
+    assert.equal((await target.put(file, location, { semaphore })).alreadyThere, false);
+    assert.equal((await target.find(location))?.sha256, file.sha256);
   },
 );
 
@@ -117,12 +117,12 @@ diskTest(
     await Deno.copyFile((await hub.file("a.mp4", 1_500_000)).path, path); // six parts
     const file = await stageFile(path);
     const target = storageTargetsFromEnv(hub.env, { times: { attempts: 1, backoffMs: 1 } })[0]!;
-    const address = target.address(ARCHIVE);
+    const location = target.locationOf(ARCHIVE);
     const stop = new AbortController();
     let full = false;
     // Full from the first bytes on; the runner is stopped before it is done, and goes on with what the journal holds.
-    const cut = target.put(file, address, {
-      slots: createSlots(6),
+    const cut = target.put(file, location, {
+      semaphore: createSemaphore(6),
       signal: stop.signal,
       onProgress(bytes) {
         if (bytes > 0 && !full) disk.fill();
@@ -132,10 +132,10 @@ diskTest(
     });
     await assert.rejects(cut, /stopping/);
     assert.ok(full);
-    assert.equal(await target.find(address), null);
-    const copy = await target.put(file, address, { slots: createSlots(6) });
+    assert.equal(await target.find(location), null);
+    const copy = await target.put(file, location, { semaphore: createSemaphore(6) });
     assert.equal(copy.sha256, file.sha256);
-    assert.deepEqual(await new Response(await target.read(address)).bytes(), await Deno.readFile(path));
+    assert.deepEqual(await new Response(await target.read(location)).bytes(), await Deno.readFile(path));
     assert.equal(hub.countCalls("commit"), 1);
   },
 );

@@ -28,7 +28,7 @@ export interface IdentifiedTarget extends StorageTarget {
   initialise(options?: { signal?: AbortSignal }): Promise<void>;
 }
 
-export type IdentityStore = Pick<ArchiveStore, "checkUrl" | "registerTarget">;
+export type IdentityStore = Pick<ArchiveStore, "checkTarget" | "registerTarget">;
 
 export function identified(
   target: StorageTarget,
@@ -49,7 +49,7 @@ export function identified(
     if (!atOnce && target.kind !== "folder" && now() - seenAt < REMEMBERED_MS) return "known";
     const id = await readId({ signal });
     // What was known stays known while the database is away.
-    const verdict = id !== null && id === knownId ? "known" : await asked(() => store.checkUrl(target.name, id));
+    const verdict = id !== null && id === knownId ? "known" : await asked(() => store.checkTarget(target.name, id));
     if (verdict === "new") return verdict;
     if (verdict !== "known") throw stranger(target, WHY[verdict]);
     knownId = id;
@@ -76,9 +76,9 @@ export function identified(
     identify,
     initialise: (options = {}) => register(true, options),
 
-    async put(file, address, put) {
+    async put(file, location, put) {
       if (await identify(put) === "new") await register(false, put);
-      return await target.put(file, address, {
+      return await target.put(file, location, {
         ...put,
         beforeCommit: async () => {
           await identify(put);
@@ -87,24 +87,24 @@ export function identified(
       });
     },
 
-    async find(address, options = {}) {
-      const found = await target.find(address, options);
+    async find(location, options = {}) {
+      const found = await target.find(location, options);
       if (found === null) await identify(options);
       return found;
     },
 
-    async read(address, options = {}) {
+    async read(location, options = {}) {
       try {
-        return await target.read(address, options);
+        return await target.read(location, options);
       } catch (error) {
         if (error instanceof StorageError && error.problem === "missing") await identify({ ...options, now: true });
         throw error;
       }
     },
 
-    async remove(address, options = {}) {
+    async remove(location, options = {}) {
       await identify(options);
-      const removed = await target.remove(address, options);
+      const removed = await target.remove(location, options);
       if (removed === "absent") await identify({ ...options, now: true });
       return removed;
     },

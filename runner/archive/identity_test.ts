@@ -5,7 +5,7 @@ import { ADDRESSED, createFolderFixture, rowsOf } from "../../dev/testing/folder
 import { createStorageFixture, SIZE } from "../../dev/testing/storage_fixture.ts";
 import { startMaintenance } from "./maintenance.ts";
 import { MARKER_NAME, markerText } from "../targets/marker.ts";
-import { createSlots } from "../transfer/slots.ts";
+import { createSemaphore } from "../transfer/semaphore.ts";
 import { stageFile } from "../transfer/staged_file.ts";
 import { StorageError } from "../transfer/storage_error.ts";
 import { runStorageTask } from "./tasks.ts";
@@ -54,25 +54,27 @@ Deno.test("a put to a folder that is not mounted → refused, and no new identit
   await Deno.rename(test.root, `${test.root}.unmounted`);
   await Deno.mkdir(test.root);
   const file = await stageFile((await test.fixture.test.file("2.mp4", SIZE, 2)).path);
-  const address = test.folder.address({ ...ADDRESSED, episode: 2 });
-  await assert.rejects(test.folder.put(file, address, { slots: createSlots(6) }), { code: "storage_unidentified" });
+  const location = test.folder.locationOf({ ...ADDRESSED, episode: 2 });
+  await assert.rejects(test.folder.put(file, location, { semaphore: createSemaphore(6) }), {
+    code: "storage_unidentified",
+  });
   assert.deepEqual([...Deno.readDirSync(test.root)], []);
 });
 
 Deno.test("a put while the folder is unmounted under it → nothing becomes visible", async () => {
   await using test = await createFolderFixture(1);
   const file = await stageFile((await test.fixture.test.file("2.mp4", SIZE, 2)).path);
-  const address = test.folder.address({ ...ADDRESSED, episode: 2 });
+  const location = test.folder.locationOf({ ...ADDRESSED, episode: 2 });
   let mounted = true;
-  const putting = test.folder.put(file, address, {
-    slots: createSlots(6),
+  const putting = test.folder.put(file, location, {
+    semaphore: createSemaphore(6),
     onProgress() {
       if (mounted) Deno.removeSync(`${test.root}/${MARKER_NAME}`);
       mounted = false;
     },
   });
   await assert.rejects(putting, { code: "storage_unidentified" });
-  assert.equal(await Deno.stat(`${test.root}/archive-55825/${address.path}`).catch(() => null), null);
+  assert.equal(await Deno.stat(`${test.root}/archive-55825/${location.path}`).catch(() => null), null);
 });
 
 Deno.test("takedown with an empty folder in the disk's place → said to be left, and finished when it is back", async () => {
@@ -156,7 +158,9 @@ Deno.test("a new target that two runners meet at once → one identity, and both
   for (const index of [0, 1]) {
     await Promise.all(runners.map((targets, seed) => {
       const target = targets[index]!;
-      return target.put(file, target.address({ ...ADDRESSED, episode: seed + 1 }), { slots: createSlots(6) });
+      return target.put(file, target.locationOf({ ...ADDRESSED, episode: seed + 1 }), {
+        semaphore: createSemaphore(6),
+      });
     }));
   }
   const recorded = await fixture.database.admin`select target, id from keepstream.storage_targets order by target`;
@@ -171,13 +175,13 @@ Deno.test("a new target that two runners meet at once → one identity, and both
 Deno.test("a database that is away → what is known stays known, a new process cannot put", async () => {
   await using test = await createFolderFixture(1);
   const away = () => Promise.reject(new Error("connection refused"));
-  Object.assign(test.fixture.store, { checkUrl: away, registerTarget: away });
+  Object.assign(test.fixture.store, { checkTarget: away, registerTarget: away });
   const file = await stageFile((await test.fixture.test.file("2.mp4", SIZE, 2)).path);
-  const address = test.folder.address({ ...ADDRESSED, episode: 2 });
-  const slots = createSlots(6);
-  assert.equal((await test.folder.put(file, address, { slots })).alreadyThere, false);
+  const location = test.folder.locationOf({ ...ADDRESSED, episode: 2 });
+  const semaphore = createSemaphore(6);
+  assert.equal((await test.folder.put(file, location, { semaphore })).alreadyThere, false);
   const fresh = test.fixture.targets(0)[0]!;
-  const error = await fresh.put(file, address, { slots }).catch((reason) => reason);
+  const error = await fresh.put(file, location, { semaphore }).catch((reason) => reason);
   assert.equal(error.code, "network");
   assert.ok(!(error instanceof StorageError), "it says nothing about the target");
 });

@@ -4,11 +4,11 @@ import { terminalLines } from "../../core/terminal_text.ts";
 import { parseEnv } from "../env.ts";
 import { createDiskBudget } from "../work_dir/disk_budget.ts";
 import { createArchiveStore } from "./archive_store.ts";
-import { createHealthBook } from "./health.ts";
+import { createCircuitBreaker } from "./circuit_breaker.ts";
 import { identified } from "./identity.ts";
 import { PART_STREAMS } from "./replicate.ts";
-import { createSlots } from "../transfer/slots.ts";
-import { storageTargetsFromEnv } from "../targets/index/targets_from_env.ts";
+import { createSemaphore } from "../transfer/semaphore.ts";
+import { storageTargetsFromEnv } from "../storage_targets.ts";
 import { runStorageTask, USAGE } from "./tasks.ts";
 import { startVerifyBar } from "./verify_bar.ts";
 
@@ -23,8 +23,8 @@ try {
   const code = await runStorageTask(Deno.args, {
     store,
     targets: storageTargetsFromEnv(env.storage).map((target) => identified(target, { store, now: Date.now })),
-    slots: createSlots(PART_STREAMS),
-    health: createHealthBook({ now: Date.now }),
+    semaphore: createSemaphore(PART_STREAMS),
+    health: createCircuitBreaker({ now: Date.now }),
     workDir: env.workDir,
     disk: createDiskBudget(env.workDir),
     print: (line) => console.log(terminalLines(line)),

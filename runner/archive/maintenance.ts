@@ -2,9 +2,9 @@
 // Example: `const maintenance = startMaintenance(tools)`, later `await maintenance.stop()`. Runs on: Deno.
 
 import { repairOnce, type RepairTools } from "./repair.ts";
-import { probeTargets } from "./health.ts";
+import { probeTargets } from "./circuit_breaker.ts";
 import { removeObsolete } from "./obsolete.ts";
-import { sleep } from "../transfer/retry.ts";
+import { sleep } from "../../core/sleep.ts";
 
 const REPAIR_EVERY_MS = 60_000;
 const PROBE_EVERY_MS = 600_000;

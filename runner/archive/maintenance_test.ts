@@ -5,221 +5,221 @@ import { createStorageFixture, KEY, SIZE } from "../../dev/testing/storage_fixtu
 import { createDiskBudget } from "../work_dir/disk_budget.ts";
 import { openRepairDir } from "../work_dir/work_dir.ts";
 import { EXTRA_ENDINGS, extraLocation } from "../targets/extras.ts";
-import { createHealthBook, probeTargets } from "./health.ts";
+import { createCircuitBreaker, probeTargets } from "./circuit_breaker.ts";
 import { startMaintenance } from "./maintenance.ts";
 import { repairOnce } from "./repair.ts";
-import { createSlots } from "../transfer/slots.ts";
+import { createSemaphore } from "../transfer/semaphore.ts";
 import { stageFile, stageSmall } from "../transfer/staged_file.ts";
 import { runStorageTask } from "./tasks.ts";
 
 const ADDRESSED = { malId: 55825, episode: 1, fileKey: KEY };
 
 Deno.test("repair after an account was added → every archive has a copy there too", async () => {
-  await using bench = await createStorageFixture();
-  const sha256 = await bench.archive(bench.targets(1).slice(0, 1));
-  const targets = bench.targets(3);
-  assert.equal(await bench.store.planRepairs(targets.map((target) => target.name)), 3);
-  const done = await repairOnce(bench.tools(targets));
+  await using fixture = await createStorageFixture();
+  const sha256 = await fixture.archive(fixture.targets(1).slice(0, 1));
+  const targets = fixture.targets(3);
+  assert.equal(await fixture.store.planRepairs(targets.map((target) => target.name)), 3);
+  const done = await repairOnce(fixture.tools(targets));
   assert.deepEqual(done, { claimed: 3, verified: 3, failed: 0 });
   for (const target of targets) {
-    assert.equal((await target.find(target.address(ADDRESSED)))?.sha256, sha256, target.name);
+    assert.equal((await target.find(target.locationOf(ADDRESSED)))?.sha256, sha256, target.name);
   }
-  assert.deepEqual(await bench.states(), {
+  assert.deepEqual(await fixture.states(), {
     "folder:folder": "verified",
     "hub:alice": "verified",
     "hub:bob": "verified",
     "hub:carol": "verified",
   });
-  assert.equal(bench.test.countCalls("cdn"), 1, "read once for all three");
+  assert.equal(fixture.test.countCalls("cdn"), 1, "read once for all three");
 });
 
 Deno.test("repair after an account was added → the pictures beside an archive come along, and a takedown takes them all", async () => {
-  await using bench = await createStorageFixture();
-  const all = bench.targets(2);
+  await using fixture = await createStorageFixture();
+  const all = fixture.targets(2);
   const [alice, bob, folder] = [all[0]!, all[1]!, all[2]!];
-  await bench.archive([alice]);
-  const slots = createSlots(6);
-  const picture = `${bench.test.dir}/work/picture`;
+  await fixture.archive([alice]);
+  const semaphore = createSemaphore(6);
+  const picture = `${fixture.test.dir}/work/picture`;
   for (const ending of EXTRA_ENDINGS) {
     await Deno.writeTextFile(picture, `the picture ${ending}`);
-    await alice.put(await stageSmall(picture), extraLocation(alice.address(ADDRESSED), ending), { slots });
+    await alice.put(await stageSmall(picture), extraLocation(alice.locationOf(ADDRESSED), ending), { semaphore });
   }
-  await bench.store.planRepairs([bob.name, folder.name]);
-  assert.equal((await repairOnce(bench.tools(all))).verified, 2);
+  await fixture.store.planRepairs([bob.name, folder.name]);
+  assert.equal((await repairOnce(fixture.tools(all))).verified, 2);
   for (const target of all) {
     for (const ending of EXTRA_ENDINGS) {
-      const stored = await new Response(await target.read(extraLocation(target.address(ADDRESSED), ending))).text();
+      const stored = await new Response(await target.read(extraLocation(target.locationOf(ADDRESSED), ending))).text();
       assert.equal(stored, `the picture ${ending}`, target.name);
     }
   }
-  const left = [...Deno.readDirSync(`${bench.test.dir}/work`)].map((entry) => entry.name).sort();
+  const left = [...Deno.readDirSync(`${fixture.test.dir}/work`)].map((entry) => entry.name).sort();
   assert.deepEqual(left, ["1.mp4", "picture"], "nothing is left of the copying");
   const lines: string[] = [];
-  const tools = { ...bench.tools(all), print: (line: string) => void lines.push(line) };
+  const tools = { ...fixture.tools(all), print: (line: string) => void lines.push(line) };
   assert.equal(await runStorageTask(["takedown", "55825", "1"], tools), 0);
   assert.deepEqual(lines, ["1 jobs and their rows removed, 12 files removed"]);
   for (const target of all) {
     for (const ending of EXTRA_ENDINGS) {
-      assert.equal(await target.find(extraLocation(target.address(ADDRESSED), ending)), null, target.name);
+      assert.equal(await target.find(extraLocation(target.locationOf(ADDRESSED), ending)), null, target.name);
     }
   }
-  assert.equal(bench.test.hub.usedBytes("alice"), 0);
+  assert.equal(fixture.test.hub.usedBytes("alice"), 0);
 });
 
 Deno.test("takedown of an archive under an earlier prefix → its copies and pictures are removed where their rows say", async () => {
-  await using bench = await createStorageFixture();
-  const earlier = bench.targets(1, { HF_REPO_PREFIX: "before" }).slice(0, 1);
-  await bench.archive(earlier);
+  await using fixture = await createStorageFixture();
+  const earlier = fixture.targets(1, { HF_REPO_PREFIX: "before" }).slice(0, 1);
+  await fixture.archive(earlier);
   const [alice] = earlier;
-  const picture = `${bench.test.dir}/work/picture`;
+  const picture = `${fixture.test.dir}/work/picture`;
   await Deno.writeTextFile(picture, "a picture");
-  const address = extraLocation(alice!.address(ADDRESSED), ".poster.jpg");
-  await alice!.put(await stageSmall(picture), address, { slots: createSlots(6) });
-  const tools = { ...bench.tools(bench.targets(1)), print: () => {} };
+  const location = extraLocation(alice!.locationOf(ADDRESSED), ".poster.jpg");
+  await alice!.put(await stageSmall(picture), location, { semaphore: createSemaphore(6) });
+  const tools = { ...fixture.tools(fixture.targets(1)), print: () => {} };
   assert.equal(await runStorageTask(["takedown", "55825"], tools), 0);
-  assert.equal(await alice!.find(alice!.address(ADDRESSED)), null);
-  assert.equal(await alice!.find(address), null);
+  assert.equal(await alice!.find(alice!.locationOf(ADDRESSED)), null);
+  assert.equal(await alice!.find(location), null);
 });
 
 Deno.test("repair of a copy that is there after all → recorded, nothing read and nothing sent", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(2);
-  await bench.archive(targets.slice(0, 1));
-  const path = `${bench.test.dir}/work/1.mp4`;
-  await targets[1]!.put(await stageFile(path), targets[1]!.address(ADDRESSED), { slots: createSlots(6) });
-  await bench.store.planRepairs(["hub:bob"]);
-  const sent = bench.test.uploadedBytes();
-  assert.deepEqual(await repairOnce(bench.tools(targets)), { claimed: 1, verified: 1, failed: 0 });
-  assert.equal(bench.test.uploadedBytes(), sent);
-  assert.equal(bench.test.countCalls("cdn"), 0);
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
+  await fixture.archive(targets.slice(0, 1));
+  const path = `${fixture.test.dir}/work/1.mp4`;
+  await targets[1]!.put(await stageFile(path), targets[1]!.locationOf(ADDRESSED), { semaphore: createSemaphore(6) });
+  await fixture.store.planRepairs(["hub:bob"]);
+  const sent = fixture.test.uploadedBytes();
+  assert.deepEqual(await repairOnce(fixture.tools(targets)), { claimed: 1, verified: 1, failed: 0 });
+  assert.equal(fixture.test.uploadedBytes(), sent);
+  assert.equal(fixture.test.countCalls("cdn"), 0);
 });
 
 Deno.test("repair while one account is dead → the others are done, its copy is postponed", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(3);
-  await bench.archive(targets.slice(0, 1));
-  bench.test.hub.user("bob").state = "revoked";
-  await bench.store.planRepairs(["hub:bob", "hub:carol"]);
-  assert.deepEqual(await repairOnce(bench.tools(targets)), { claimed: 2, verified: 1, failed: 0 });
-  assert.deepEqual(await bench.states(), { "hub:alice": "verified", "hub:bob": "pending", "hub:carol": "verified" });
-  const [copy] = await bench.database.admin`select attempts, error_message from public.video_replicas
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(3);
+  await fixture.archive(targets.slice(0, 1));
+  fixture.test.hub.user("bob").state = "revoked";
+  await fixture.store.planRepairs(["hub:bob", "hub:carol"]);
+  assert.deepEqual(await repairOnce(fixture.tools(targets)), { claimed: 2, verified: 1, failed: 0 });
+  assert.deepEqual(await fixture.states(), { "hub:alice": "verified", "hub:bob": "pending", "hub:carol": "verified" });
+  const [copy] = await fixture.database.admin`select attempts, error_message from public.video_replicas
     where target = 'hub:bob'`;
   assert.equal(copy!.attempts, 0, "a person has to look first");
   assert.match(copy!.error_message, /^hub:bob: .*401/);
-  bench.test.hub.user("bob").state = "ok";
-  await bench.database.admin`update public.video_replicas set run_at = now()`;
+  fixture.test.hub.user("bob").state = "ok";
+  await fixture.database.admin`update public.video_replicas set run_at = now()`;
   assert.deepEqual(
-    await repairOnce(bench.tools(targets)),
+    await repairOnce(fixture.tools(targets)),
     { claimed: 1, verified: 0, failed: 0 },
     "its breaker is open",
   );
-  const health = createHealthBook({ now: Date.now });
-  await bench.database.admin`update public.video_replicas set run_at = now()`;
-  assert.deepEqual(await repairOnce({ ...bench.tools(targets), health }), { claimed: 1, verified: 1, failed: 0 });
+  const health = createCircuitBreaker({ now: Date.now });
+  await fixture.database.admin`update public.video_replicas set run_at = now()`;
+  assert.deepEqual(await repairOnce({ ...fixture.tools(targets), health }), { claimed: 1, verified: 1, failed: 0 });
 });
 
 Deno.test("repair from a copy that holds other bytes → that copy is reported, a sound one is used", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(2);
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
   const folder = targets[2]!;
-  const sha256 = await bench.archive([targets[0]!, folder]);
-  await bench.database
+  const sha256 = await fixture.archive([targets[0]!, folder]);
+  await fixture.database
     .admin`update public.video_replicas set verified_at = verified_at - interval '1 day' where target = 'folder:folder'`;
-  const address = folder.address(ADDRESSED);
-  await Deno.writeFile(`${bench.test.dir}/folder/archive-55825/${address.path}`, new Uint8Array(SIZE));
-  await bench.store.planRepairs(["hub:bob"]);
-  const done = await repairOnce(bench.tools(targets));
+  const location = folder.locationOf(ADDRESSED);
+  await Deno.writeFile(`${fixture.test.dir}/folder/archive-55825/${location.path}`, new Uint8Array(SIZE));
+  await fixture.store.planRepairs(["hub:bob"]);
+  const done = await repairOnce(fixture.tools(targets));
   assert.equal(done.verified, 1);
-  assert.equal((await targets[1]!.find(targets[1]!.address(ADDRESSED)))?.sha256, sha256);
-  assert.equal((await bench.states())["folder:folder"], "missing");
+  assert.equal((await targets[1]!.find(targets[1]!.locationOf(ADDRESSED)))?.sha256, sha256);
+  assert.equal((await fixture.states())["folder:folder"], "missing");
 });
 
 Deno.test("repair whose only source cannot be seen → nothing stored, and the archive is kept", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(2);
-  await bench.archive(targets.slice(0, 1));
-  await bench.store.planRepairs(["hub:bob"]);
-  await bench.test.hub.dropRepo("datasets/alice/archive-55825");
-  const done = await repairOnce(bench.tools(targets));
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
+  await fixture.archive(targets.slice(0, 1));
+  await fixture.store.planRepairs(["hub:bob"]);
+  await fixture.test.hub.dropRepo("datasets/alice/archive-55825");
+  const done = await repairOnce(fixture.tools(targets));
   assert.equal(done.verified, 0);
-  assert.equal(bench.test.uploadedBytes("bob"), 0);
-  const [job] = await bench.database.admin`select status from public.video_queue`;
+  assert.equal(fixture.test.uploadedBytes("bob"), 0);
+  const [job] = await fixture.database.admin`select status from public.video_queue`;
   assert.equal(job!.status, "ready");
-  assert.equal((await bench.states())["hub:alice"], "verified");
+  assert.equal((await fixture.states())["hub:alice"], "verified");
 });
 
 Deno.test("repair without room for the archive → not begun, it comes back as disk_full", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(2);
-  await bench.archive(targets.slice(0, 1));
-  await bench.store.planRepairs(["hub:bob"]);
-  const tools = bench.tools(targets);
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
+  await fixture.archive(targets.slice(0, 1));
+  await fixture.store.planRepairs(["hub:bob"]);
+  const tools = fixture.tools(targets);
   const freeBytes = () => Promise.resolve(256 * 1024 * 1024 + SIZE - 1); // what is left to others, and one byte too few
   const disk = createDiskBudget(tools.workDir, { freeBytes });
   assert.equal((await repairOnce({ ...tools, disk })).failed, 1);
-  assert.equal(bench.test.countCalls("cdn"), 0, "nothing was read");
-  const [copy] = await bench.database.admin`select error_class from public.video_replicas where target = 'hub:bob'`;
+  assert.equal(fixture.test.countCalls("cdn"), 0, "nothing was read");
+  const [copy] = await fixture.database.admin`select error_class from public.video_replicas where target = 'hub:bob'`;
   assert.equal(copy!.error_class, "disk_full");
 });
 
 Deno.test("repair while another process on this machine is at the same archive → given back, nothing of the other's touched", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(2);
-  await bench.archive(targets.slice(0, 1));
-  await bench.store.planRepairs(["hub:bob"]);
-  const tools = bench.tools(targets);
-  const [row] = await bench.database.admin`select id from public.video_store`;
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
+  await fixture.archive(targets.slice(0, 1));
+  await fixture.store.planRepairs(["hub:bob"]);
+  const tools = fixture.tools(targets);
+  const [row] = await fixture.database.admin`select id from public.video_store`;
   {
     await using held = await openRepairDir(tools.workDir, row!.id);
     await Deno.writeTextFile(`${held.path}/copy.mp4`, "the other's");
     assert.equal((await repairOnce(tools)).verified, 0);
     assert.equal(await Deno.readTextFile(`${held.path}/copy.mp4`), "the other's");
   }
-  const [copy] = await bench.database.admin`select attempts from public.video_replicas where target = 'hub:bob'`;
+  const [copy] = await fixture.database.admin`select attempts from public.video_replicas where target = 'hub:bob'`;
   assert.equal(copy!.attempts, 0, "it was no attempt");
-  await bench.database.admin`update public.video_replicas set run_at = now()`;
+  await fixture.database.admin`update public.video_replicas set run_at = now()`;
   assert.equal((await repairOnce(tools)).verified, 1);
   assert.deepEqual([...Deno.readDirSync(tools.workDir)].map(({ name }) => name), ["1.mp4"], "nothing is left of it");
 });
 
 Deno.test("repair while the title is taken down → no copy is left behind", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(2);
-  await bench.archive(targets.slice(0, 1));
-  await bench.store.planRepairs(["hub:bob"]);
-  const tools = bench.tools(targets);
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
+  await fixture.archive(targets.slice(0, 1));
+  await fixture.store.planRepairs(["hub:bob"]);
+  const tools = fixture.tools(targets);
   // The takedown comes when the bytes are up and the commit is next.
   const lockRepo = async () => {
-    await bench.store.takeDown({ malId: 55825 });
+    await fixture.store.takeDown({ malId: 55825 });
     return { [Symbol.asyncDispose]: () => Promise.resolve() };
   };
   await repairOnce({ ...tools, lockRepo });
-  assert.equal(bench.test.countCalls("commit", "bob"), 0);
-  assert.equal(await targets[1]!.find(targets[1]!.address(ADDRESSED)), null);
+  assert.equal(fixture.test.countCalls("commit", "bob"), 0);
+  assert.equal(await targets[1]!.find(targets[1]!.locationOf(ADDRESSED)), null);
 });
 
 Deno.test("verify and repair never touch the last copy", async () => {
-  await using bench = await createStorageFixture();
-  const folder = bench.targets(1)[1]!;
-  await bench.archive([folder]);
-  const path = `${bench.test.dir}/folder/archive-55825/${folder.address(ADDRESSED).path}`;
+  await using fixture = await createStorageFixture();
+  const folder = fixture.targets(1)[1]!;
+  await fixture.archive([folder]);
+  const path = `${fixture.test.dir}/folder/archive-55825/${folder.locationOf(ADDRESSED).path}`;
   await Deno.writeFile(path, new Uint8Array(SIZE));
   const lines: string[] = [];
   const print = (line: string) => void lines.push(line);
-  const tools = bench.tools(bench.targets(1));
+  const tools = fixture.tools(fixture.targets(1));
   assert.equal(await runStorageTask(["verify"], { ...tools, print }), 1);
   assert.match(lines.at(-1) ?? "", /1 damaged/);
   assert.equal((await Deno.stat(path)).size, SIZE);
-  await bench.store.planRepairs(["hub:alice"]);
+  await fixture.store.planRepairs(["hub:alice"]);
   assert.equal((await repairOnce(tools)).failed, 1);
-  assert.deepEqual(await bench.states(), { "folder:folder": "verified", "hub:alice": "failed" });
+  assert.deepEqual(await fixture.states(), { "folder:folder": "verified", "hub:alice": "failed" });
 });
 
 Deno.test("verify and repair of a copy that never ends → damaged, read no further than it may be long", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(2);
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
   const [alice, bob, folder] = [targets[0]!, targets[1]!, targets[2]!];
-  await bench.archive([alice, folder]);
+  await fixture.archive([alice, folder]);
   let pulled = 0;
   const endless = () => {
     const stream = new ReadableStream<Uint8Array>({
@@ -228,130 +228,130 @@ Deno.test("verify and repair of a copy that never ends → damaged, read no furt
     return Promise.resolve(stream);
   };
   const liar = { ...folder, read: endless, remove: () => Promise.resolve("removed" as const) };
-  const tools = { ...bench.tools([alice, bob, liar]), print: () => {} };
-  await bench.database.admin`update public.video_replicas set verified_at = verified_at - interval '1 day'
+  const tools = { ...fixture.tools([alice, bob, liar]), print: () => {} };
+  await fixture.database.admin`update public.video_replicas set verified_at = verified_at - interval '1 day'
     where target = 'folder:folder'`;
-  await bench.store.planRepairs([bob.name]);
+  await fixture.store.planRepairs([bob.name]);
   assert.equal((await repairOnce(tools)).verified, 1, "from the other copy");
-  await bench.database.admin`
+  await fixture.database.admin`
     update public.video_replicas set state = 'verified', missing_since = null, damaged = false where target = 'folder:folder'`;
   assert.equal(await runStorageTask(["verify"], tools), 1);
   assert.ok(pulled < 100, `${pulled} pieces read`);
 });
 
 Deno.test("verify of copies without a recorded hash → read, recorded and told; one that contradicts it is told, not touched", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(2);
-  const sha256 = await bench.archive([targets[0]!, targets[2]!]);
-  await bench.database.admin`update public.video_replicas set sha256 = null`;
-  await bench.database.admin`update public.video_store set sha256 = null`;
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
+  const sha256 = await fixture.archive([targets[0]!, targets[2]!]);
+  await fixture.database.admin`update public.video_replicas set sha256 = null`;
+  await fixture.database.admin`update public.video_store set sha256 = null`;
   const order = ["hub:alice", "folder:folder"]; // by id: the sound one is read first
   for (const [place, target] of order.entries()) {
-    await bench.database.admin`update public.video_replicas
+    await fixture.database.admin`update public.video_replicas
       set id = ${`00000000-0000-4000-8000-00000000000${place}`} where target = ${target}`;
   }
-  const path = `${bench.test.dir}/folder/archive-55825/${targets[2]!.address(ADDRESSED).path}`;
+  const path = `${fixture.test.dir}/folder/archive-55825/${targets[2]!.locationOf(ADDRESSED).path}`;
   await Deno.writeFile(path, new Uint8Array(SIZE));
   const lines: string[] = [];
-  const tools = { ...bench.tools(targets), print: (line: string) => void lines.push(line) };
+  const tools = { ...fixture.tools(targets), print: (line: string) => void lines.push(line) };
   assert.equal(await runStorageTask(["verify"], tools), 1);
   assert.deepEqual(lines, [
     "hub:alice: ok",
     "hub:bob: new",
     "folder:folder: ok",
-    `hub:alice ${targets[0]!.address(ADDRESSED).path}: hashed`,
-    `folder:folder ${targets[0]!.address(ADDRESSED).path}: damaged`,
+    `hub:alice ${targets[0]!.locationOf(ADDRESSED).path}: hashed`,
+    `folder:folder ${targets[0]!.locationOf(ADDRESSED).path}: damaged`,
     "0 sound, 1 hashed, 0 found, 0 missing, 1 damaged, 0 unreachable, 0 unchecked, 0 unknown-target",
   ]);
-  const [store] = await bench.database.admin`select sha256 from public.video_store`;
+  const [store] = await fixture.database.admin`select sha256 from public.video_store`;
   assert.equal(store!.sha256, sha256);
-  const rows = await bench.database.admin`select sha256, state from public.video_replicas order by id`;
+  const rows = await fixture.database.admin`select sha256, state from public.video_replicas order by id`;
   assert.deepEqual(rows.map((row) => [row.sha256, row.state]), [[sha256, "verified"], [null, "verified"]]);
-  assert.ok((await bench.events()).includes("replica_hashed"));
+  assert.ok((await fixture.events()).includes("replica_hashed"));
   assert.equal((await Deno.stat(path)).size, SIZE, "still there, for a person to look at");
-  await bench.store.planRepairs(["hub:bob"]);
+  await fixture.store.planRepairs(["hub:bob"]);
   assert.equal((await repairOnce(tools)).verified, 1, "with the hash known, copies can be made again");
 });
 
 Deno.test("verify of sound, damaged and unreachable copies → told apart, and repair makes them good", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(3);
-  const sha256 = await bench.archive(targets);
-  await bench.test.hub.dropRepo("datasets/bob/archive-55825");
-  bench.test.hub.user("carol").state = "revoked";
-  const folder = targets[3]!.address(ADDRESSED);
-  await Deno.writeFile(`${bench.test.dir}/folder/archive-55825/${folder.path}`, new Uint8Array(SIZE));
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(3);
+  const sha256 = await fixture.archive(targets);
+  await fixture.test.hub.dropRepo("datasets/bob/archive-55825");
+  fixture.test.hub.user("carol").state = "revoked";
+  const folder = targets[3]!.locationOf(ADDRESSED);
+  await Deno.writeFile(`${fixture.test.dir}/folder/archive-55825/${folder.path}`, new Uint8Array(SIZE));
   const lines: string[] = [];
   const print = (line: string) => void lines.push(line);
-  assert.equal(await runStorageTask(["verify"], { ...bench.tools(targets), print }), 3);
+  assert.equal(await runStorageTask(["verify"], { ...fixture.tools(targets), print }), 3);
   assert.equal(
     lines.at(-1),
     "1 sound, 0 hashed, 0 found, 0 missing, 1 damaged, 2 unreachable, 0 unchecked, 0 unknown-target",
   );
-  assert.deepEqual(await bench.states(), {
+  assert.deepEqual(await fixture.states(), {
     "folder:folder": "missing",
     "hub:alice": "verified",
     "hub:bob": "verified",
     "hub:carol": "verified",
   });
-  await runStorageTask(["verify", "--confirm-missing", "--target", "hub:bob"], { ...bench.tools(targets), print });
-  assert.equal((await bench.states())["hub:bob"], "pending");
-  bench.test.hub.user("carol").state = "ok";
-  assert.equal(await runStorageTask(["repair"], { ...bench.tools(targets), print }), 0);
+  await runStorageTask(["verify", "--confirm-missing", "--target", "hub:bob"], { ...fixture.tools(targets), print });
+  assert.equal((await fixture.states())["hub:bob"], "pending");
+  fixture.test.hub.user("carol").state = "ok";
+  assert.equal(await runStorageTask(["repair"], { ...fixture.tools(targets), print }), 0);
   for (const target of targets) {
-    assert.equal((await target.find(target.address(ADDRESSED)))?.sha256, sha256, target.name);
+    assert.equal((await target.find(target.locationOf(ADDRESSED)))?.sha256, sha256, target.name);
   }
-  assert.equal(await runStorageTask(["verify"], { ...bench.tools(targets), print }), 0);
+  assert.equal(await runStorageTask(["verify"], { ...fixture.tools(targets), print }), 0);
   assert.match(lines.at(-1)!, /^4 sound, 0 hashed, 0 found, 0 missing, 0 damaged, 0 unreachable/);
 });
 
 Deno.test("takedown of an episode removes copies, rows and history, leaves the next episode, and an audit event", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(2);
-  await bench.archive(targets, 1);
-  await bench.archive(targets, 2);
-  const [row] = await bench.database.admin`select hf_direct_url from public.video_store where episode = 1`;
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
+  await fixture.archive(targets, 1);
+  await fixture.archive(targets, 2);
+  const [row] = await fixture.database.admin`select hf_direct_url from public.video_store where episode = 1`;
   const lines: string[] = [];
   const print = (line: string) => void lines.push(line);
-  assert.equal(await runStorageTask(["takedown", "55825", "1"], { ...bench.tools(targets), print }), 0);
+  assert.equal(await runStorageTask(["takedown", "55825", "1"], { ...fixture.tools(targets), print }), 0);
   assert.deepEqual(lines, ["1 jobs and their rows removed, 3 files removed"]);
   for (const target of targets) {
-    assert.equal(await target.find(target.address(ADDRESSED)), null, target.name);
-    assert.equal((await target.find(target.address({ ...ADDRESSED, episode: 2 })))?.sizeBytes, SIZE, target.name);
+    assert.equal(await target.find(target.locationOf(ADDRESSED)), null, target.name);
+    assert.equal((await target.find(target.locationOf({ ...ADDRESSED, episode: 2 })))?.sizeBytes, SIZE, target.name);
   }
-  if (String(row!.hf_direct_url).startsWith(bench.test.hub.url)) {
+  if (String(row!.hf_direct_url).startsWith(fixture.test.hub.url)) {
     const owner = String(row!.hf_direct_url).includes("/alice/") ? "alice" : "bob";
     const old = await fetch(row!.hf_direct_url, { headers: { authorization: `Bearer hf_${owner}Token` } });
     await old.body?.cancel();
-    assert.equal(old.status, 404, "the recorded address is dead");
+    assert.equal(old.status, 404, "the recorded location is dead");
   }
-  const episodes = await bench.database.admin`select episode from public.video_queue`;
+  const episodes = await fixture.database.admin`select episode from public.video_queue`;
   assert.deepEqual(episodes.map((entry) => entry.episode), [2]);
-  assert.ok((await bench.events()).includes("taken_down"));
+  assert.ok((await fixture.events()).includes("taken_down"));
 });
 
 Deno.test("takedown while an account is away tells what is left, and finishes when it is run again", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(2);
-  await bench.archive(targets);
-  bench.test.hub.user("bob").state = "revoked";
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
+  await fixture.archive(targets);
+  fixture.test.hub.user("bob").state = "revoked";
   const lines: string[] = [];
   const print = (line: string) => void lines.push(line);
-  assert.equal(await runStorageTask(["takedown", "55825"], { ...bench.tools(targets), print }), 1);
+  assert.equal(await runStorageTask(["takedown", "55825"], { ...fixture.tools(targets), print }), 1);
   assert.match(lines.at(-1) ?? "", /^left on hub:bob: .*401/);
-  bench.test.hub.user("bob").state = "ok";
-  assert.equal(await runStorageTask(["takedown", "55825"], { ...bench.tools(targets), print }), 0);
-  assert.equal(bench.test.hub.usedBytes("bob"), 0);
-  assert.equal(await runStorageTask(["takedown", "0"], { ...bench.tools(targets), print }), 2);
+  fixture.test.hub.user("bob").state = "ok";
+  assert.equal(await runStorageTask(["takedown", "55825"], { ...fixture.tools(targets), print }), 0);
+  assert.equal(fixture.test.hub.usedBytes("bob"), 0);
+  assert.equal(await runStorageTask(["takedown", "0"], { ...fixture.tools(targets), print }), 2);
 });
 
 Deno.test("lift of a takedown → a dry run only tells, then the title is accepted again and an audit event stays", async () => {
-  await using bench = await createStorageFixture();
+  await using fixture = await createStorageFixture();
   const lines: string[] = [];
-  const tools = { ...bench.tools([]), print: (line: string) => void lines.push(line) };
+  const tools = { ...fixture.tools([]), print: (line: string) => void lines.push(line) };
   const run = (...args: string[]) => runStorageTask(args, tools);
   const enqueue = () =>
-    bench.database.serviceRole`select public.enqueue_video(55825, 1, 'animasu', 'https://video.test/1', '720p')`;
+    fixture.database.serviceRole`select public.enqueue_video(55825, 1, 'animasu', 'https://video.test/1', '720p')`;
   assert.equal(await run("takedown", "55825", "1"), 0);
   assert.equal(await run("lift", "55825"), 1, "the title as a whole was not taken down");
   assert.match(lines.at(-1) ?? "", /title 55825 was not taken down/);
@@ -363,27 +363,27 @@ Deno.test("lift of a takedown → a dry run only tells, then the title is accept
   await enqueue();
   assert.equal(await run("lift", "55825", "1", "--json"), 1);
   assert.equal(JSON.parse(lines.at(-1) ?? "").lifted, false);
-  assert.deepEqual((await bench.events()).slice(0, 2), ["taken_down", "takedown_lifted"]);
+  assert.deepEqual((await fixture.events()).slice(0, 2), ["taken_down", "takedown_lifted"]);
   assert.equal(await run("lift", "0"), 2);
   assert.equal(await run("takedown", "55825", "--dry-run"), 2, "a takedown knows no dry run, and does not run");
   await enqueue();
 });
 
 Deno.test("maintenance of a running runner plans and makes the copies that are missing", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(2);
-  await bench.archive(targets.slice(0, 1));
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
+  await fixture.archive(targets.slice(0, 1));
   const made = Promise.withResolvers<void>();
   let left = 2;
   const maintenance = startMaintenance({
-    ...bench.tools(targets),
+    ...fixture.tools(targets),
     repairEveryMs: 10,
     onOutcome: () => --left === 0 && made.resolve(),
     onError: (error) => made.reject(error),
   });
   await made.promise;
   await maintenance.stop();
-  assert.deepEqual(await bench.states(), {
+  assert.deepEqual(await fixture.states(), {
     "folder:folder": "verified",
     "hub:alice": "verified",
     "hub:bob": "verified",
@@ -391,15 +391,15 @@ Deno.test("maintenance of a running runner plans and makes the copies that are m
 });
 
 Deno.test("probeTargets tells each target's state and bytes", async () => {
-  await using bench = await createStorageFixture();
-  const targets = bench.targets(3);
-  await bench.archive(targets.slice(0, 1));
-  bench.test.hub.user("bob").state = "revoked";
-  bench.test.hub.user("carol").state = "flagged";
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(3);
+  await fixture.archive(targets.slice(0, 1));
+  fixture.test.hub.user("bob").state = "revoked";
+  fixture.test.hub.user("carol").state = "flagged";
   // What stands at the root of a disk, and only root may read.
-  await Deno.mkdir(`${bench.test.dir}/folder/lost+found`);
-  await Deno.writeTextFile(`${bench.test.dir}/folder/lost+found/1`, "not an archive");
-  const health = createHealthBook({ now: Date.now });
+  await Deno.mkdir(`${fixture.test.dir}/folder/lost+found`);
+  await Deno.writeTextFile(`${fixture.test.dir}/folder/lost+found/1`, "not an archive");
+  const health = createCircuitBreaker({ now: Date.now });
   await probeTargets(targets, { health });
   const told = Object.fromEntries(health.all().map(({ target, state, usedBytes }) => [target, [state, usedBytes]]));
   assert.deepEqual(told, {

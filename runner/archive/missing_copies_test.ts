@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { ADDRESSED, createFolderFixture, rowsOf } from "../../dev/testing/folder_fixture.ts";
 import { FAILURES } from "../../dev/emulators/hub/failures.ts";
 import { createStorageFixture, KEY, SIZE, type StorageFixture } from "../../dev/testing/storage_fixture.ts";
-import { createHealthBook } from "./health.ts";
+import { createCircuitBreaker } from "./circuit_breaker.ts";
 import type { IdentifiedTarget } from "./identity.ts";
 import { repairOnce } from "./repair.ts";
 import { runStorageTask } from "./tasks.ts";
@@ -59,7 +59,7 @@ Deno.test("verify on a day that came before → not counted: a clock that is put
 Deno.test("verify where a missing copy without a recorded hash is back → found, served as before", async () => {
   await using test = await createFolderFixture(ENOUGH);
   const { admin } = test.fixture.database;
-  const { path } = test.folder.address(ADDRESSED);
+  const { path } = test.folder.locationOf(ADDRESSED);
   await admin`update public.video_replicas set sha256 = null where path = ${path}`;
   await admin`update public.video_store set sha256 = null where hf_path = ${path}`;
   const file = `${test.root}/archive-55825/${path}`;
@@ -75,7 +75,7 @@ Deno.test("verify where a missing copy without a recorded hash is back → found
 
 Deno.test("verify where a missing copy is back → found, served as before, exit 0", async () => {
   await using test = await createFolderFixture(ENOUGH);
-  const path = `${test.root}/archive-55825/${test.folder.address(ADDRESSED).path}`;
+  const path = `${test.root}/archive-55825/${test.folder.locationOf(ADDRESSED).path}`;
   await Deno.rename(path, `${path}.away`);
   assert.equal(await test.run("verify"), 1);
   await Deno.rename(`${path}.away`, path);
@@ -151,7 +151,7 @@ Deno.test("a repository that an operator confirms as gone → its copies are mad
   );
   assert.deepEqual(await fixture.states(), { "hub:alice": "pending", "hub:bob": "verified" });
   assert.equal(await runStorageTask(["repair"], fixture.tools(targets)), 0);
-  assert.equal((await targets[0]!.find(targets[0]!.address(ADDRESSED)))?.sha256, sha256);
+  assert.equal((await targets[0]!.find(targets[0]!.locationOf(ADDRESSED)))?.sha256, sha256);
 });
 
 Deno.test("confirming what is missing, no target named → a repository that cannot be seen is kept", async () => {
@@ -181,7 +181,7 @@ Deno.test("repair whose source is not mounted → postponed: no attempt used, no
 
 Deno.test("verify of a copy that cannot be read (an I/O error) → unreachable, exit 3", async () => {
   await using test = await createFolderFixture(ENOUGH);
-  const path = `${test.root}/archive-55825/${test.folder.address(ADDRESSED).path}`;
+  const path = `${test.root}/archive-55825/${test.folder.locationOf(ADDRESSED).path}`;
   await Deno.remove(path);
   await Deno.mkdir(path); // opened, and EISDIR when it is read
   assert.equal(await test.run("verify"), 3);
@@ -207,7 +207,7 @@ Deno.test("verify in a terminal → the bar counts every copy, and what is not s
 Deno.test("repair of a copy that is missing everywhere → the archive is kept, and is whole when one is back", async () => {
   await using test = await createFolderFixture(ENOUGH);
   const { fixture } = test;
-  const path = `${test.root}/archive-55825/${test.folder.address(ADDRESSED).path}`;
+  const path = `${test.root}/archive-55825/${test.folder.locationOf(ADDRESSED).path}`;
   await Deno.rename(path, `${path}.away`);
   await test.run("verify");
   assert.equal(await test.run("repair"), 1);
@@ -223,22 +223,22 @@ Deno.test("a damaged copy while no sound one can be read → it stays where it i
   const targets = fixture.targets(1);
   const [alice, folder] = [targets[0]!, targets[1]!];
   const sha256 = await fixture.archive(targets);
-  const path = `${fixture.test.dir}/folder/archive-55825/${folder.address(ADDRESSED).path}`;
+  const path = `${fixture.test.dir}/folder/archive-55825/${folder.locationOf(ADDRESSED).path}`;
   await Deno.writeFile(path, new Uint8Array(SIZE));
   fixture.test.hub.user("alice").state = "revoked";
   await runStorageTask(["verify"], fixture.tools(targets));
   assert.deepEqual(await fixture.states(), { "folder:folder": "missing", "hub:alice": "verified" });
-  const health = createHealthBook({ now: Date.now });
+  const health = createCircuitBreaker({ now: Date.now });
   assert.equal((await repairOnce({ ...fixture.tools(targets), health })).verified, 0);
   assert.deepEqual(await Deno.readFile(path), new Uint8Array(SIZE), "damaged bytes are better than none");
 
   fixture.test.hub.user("alice").state = "ok";
   await fixture.database.admin`update public.video_replicas set run_at = now()`;
   assert.equal(
-    (await repairOnce({ ...fixture.tools(targets), health: createHealthBook({ now: Date.now }) })).verified,
+    (await repairOnce({ ...fixture.tools(targets), health: createCircuitBreaker({ now: Date.now }) })).verified,
     1,
   );
-  assert.equal((await folder.find(folder.address(ADDRESSED)))?.sha256, sha256);
+  assert.equal((await folder.find(folder.locationOf(ADDRESSED)))?.sha256, sha256);
   assert.equal(await runStorageTask(["verify"], fixture.tools([alice, folder])), 0);
 });
 
@@ -258,9 +258,9 @@ Deno.test("verify of a copy that is taken down meanwhile → goes on with the ot
   const [folder] = fixture.targets(0);
   const taken: IdentifiedTarget = {
     ...folder!,
-    async read(address, options) {
-      if (address.path.includes("/ep7/")) await fixture.store.takeDown({ malId: 55825, episode: 7 });
-      return await folder!.read(address, options);
+    async read(location, options) {
+      if (location.path.includes("/ep7/")) await fixture.store.takeDown({ malId: 55825, episode: 7 });
+      return await folder!.read(location, options);
     },
   };
   assert.equal(await runStorageTask(["verify"], fixture.tools([taken])), 1);

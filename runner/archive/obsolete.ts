@@ -1,4 +1,4 @@
-// Removes the copies that a new archive of the same video has replaced, where they lie at another address.
+// Removes the copies that a new archive of the same video has replaced, where they lie at another location.
 // Example: `await removeObsolete({ store, targets })`. Runs on: Deno.
 
 import type { ArchiveStore } from "./archive_store.ts";
@@ -19,7 +19,7 @@ export async function removeObsolete(
     const target = targets.find((candidate) => candidate.name === copy.target);
     if (target === undefined) continue;
     try {
-      await removeWithExtras({ target, address: copy.address }, signal === undefined ? {} : { signal });
+      await removeWithExtras({ target, location: copy.location }, signal === undefined ? {} : { signal });
       await store.forgetObsolete(copy.id);
       removed++;
     } catch (error) {

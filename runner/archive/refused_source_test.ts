@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 import { startS3 } from "../../dev/emulators/s3/s3.ts";
 import { stageFile } from "../transfer/staged_file.ts";
-import { storageTargetsFromEnv } from "../targets/index/targets_from_env.ts";
+import { storageTargetsFromEnv } from "../storage_targets.ts";
 
 const HTML = new TextEncoder().encode("<!doctype html><title>Just a moment</title>".padEnd(5000));
 const ZIP = new Uint8Array([0x50, 0x4b, 3, 4, ...new Uint8Array(5000)]);

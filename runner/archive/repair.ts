@@ -8,10 +8,10 @@ import { type DiskBudget, FIRST_RESERVATION_BYTES, type Reservation } from "../w
 import { openRepairDir } from "../work_dir/work_dir.ts";
 import type { ArchiveStore, Repair, RepairOutcome } from "./archive_store.ts";
 import { copyExtras, removeWithExtras } from "../targets/extras.ts";
-import type { HealthBook } from "./health.ts";
-import type { Slots } from "../transfer/slots.ts";
+import type { CircuitBreaker } from "./circuit_breaker.ts";
+import type { Semaphore } from "../transfer/semaphore.ts";
 import type { StagedFile } from "../transfer/staged_file.ts";
-import { type Problem, StorageError } from "../transfer/storage_error.ts";
+import { StorageError, type StorageProblem } from "../transfer/storage_error.ts";
 import type { LockRepo, StorageTarget, StoredCopy } from "../targets/target.ts";
 
 const CLAIM_AT_ONCE = 10;
@@ -19,15 +19,21 @@ const HEARTBEAT_MS = 120_000;
 /** A copy for a target that this runner does not know is another runner's work. */
 const FOREIGN_RETRY_SECONDS = 900;
 /** Nothing is wrong with the file, but with the whole target: a person has to look, and no attempt is used up meanwhile. */
-const TARGET_PROBLEMS: ReadonlySet<Problem> = new Set(["auth", "quota", "abuse", "identity", "invisible"]);
+const TARGET_PROBLEMS: ReadonlySet<StorageProblem> = new Set([
+  "auth",
+  "quota",
+  "account_flagged",
+  "identity",
+  "invisible",
+]);
 const TARGET_RETRY_SECONDS = 600;
 const SOURCES_RETRY_SECONDS = 3600;
 
 export interface RepairTools {
   readonly store: ArchiveStore;
   readonly targets: readonly StorageTarget[];
-  readonly slots: Slots;
-  readonly health: HealthBook;
+  readonly semaphore: Semaphore;
+  readonly health: CircuitBreaker;
   /** Where archives lie while they are put elsewhere, a directory each. */
   readonly workDir: string;
   /** Of that directory's disk, shared with the jobs of the process. */
@@ -92,7 +98,7 @@ async function outcomeOf(
     const error = `${repair.target} is not configured here`;
     return { state: "pending", error, error_class: "storage_5xx", retry_after_seconds: FOREIGN_RETRY_SECONDS };
   }
-  const closed = tools.health.closedFor(target.name);
+  const closed = tools.health.openReason(target.name);
   if (closed) return givenBack(closed, TARGET_RETRY_SECONDS);
   try {
     const copy = await copyThatWasThere(repair, target, tools) ?? await makeCopy(repair, target, { tools, stage });
@@ -116,12 +122,12 @@ async function makeCopy(
   { tools, stage }: { tools: RepairTools; stage: () => Promise<StagedFile> },
 ): Promise<StoredCopy> {
   const file = await stage();
-  const address = target.address(repair.archive);
+  const location = target.locationOf(repair.archive);
   // A put would take it for done. Removed only now that its replacement is at hand.
-  if (repair.damaged) await target.remove(address, { signal: tools.signal });
-  return await target.put(file, address, {
+  if (repair.damaged) await target.remove(location, { signal: tools.signal });
+  return await target.put(file, location, {
     signal: tools.signal,
-    slots: tools.slots,
+    semaphore: tools.semaphore,
     lockRepo: tools.lockRepo,
     beforeCommit: () => assertHeld(repair, tools),
   });
@@ -136,19 +142,19 @@ async function assertHeld(repair: Repair, { store }: RepairTools): Promise<void>
 /** Stored in the very moment of a takedown: nobody else would ever find it. */
 async function removeOrphan(repair: Repair, { targets, signal }: RepairTools): Promise<void> {
   const target = targets.find((candidate) => candidate.name === repair.target);
-  if (target) await removeWithExtras({ target, address: target.address(repair.archive) }, { signal });
+  if (target) await removeWithExtras({ target, location: target.locationOf(repair.archive) }, { signal });
 }
 
 /** The pictures beside the archive, where a copy has them. */
 async function addExtras(repair: Repair, { dir, tools }: { dir: string; tools: RepairTools }): Promise<void> {
   const placed = (name: string) => tools.targets.find((candidate) => candidate.name === name);
   const target = placed(repair.target)!;
-  const sources = repair.sources.flatMap((address) => {
-    const source = placed(address.target);
-    return source && !tools.health.closedFor(source.name) ? [{ target: source, address }] : [];
+  const sources = repair.sources.flatMap((location) => {
+    const source = placed(location.target);
+    return source && !tools.health.openReason(source.name) ? [{ target: source, location }] : [];
   });
   try {
-    await copyExtras(sources, { target, address: target.address(repair.archive) }, {
+    await copyExtras(sources, { target, location: target.locationOf(repair.archive) }, {
       ...tools,
       dir,
       beforeCommit: () => assertHeld(repair, tools),
@@ -163,12 +169,12 @@ async function copyThatWasThere(
   { signal }: RepairTools,
 ): Promise<StoredCopy | null> {
   if (repair.damaged) return null;
-  const address = target.address(repair.archive);
-  const found = await target.find(address, { signal });
+  const location = target.locationOf(repair.archive);
+  const found = await target.find(location, { signal });
   if (!found || found.sha256 === null || found.sha256 !== repair.sha256 || found.sizeBytes !== repair.sizeBytes) {
     return null;
   }
-  return target.copyAt(address, { ...found, sha256: found.sha256 });
+  return target.copyAt(location, { ...found, sha256: found.sha256 });
 }
 
 /** Downloads the archive from the first living copy whose bytes are the recorded ones; a copy that lies is reported. */
@@ -180,7 +186,7 @@ async function fetchCopy(
   let failure: KeepstreamError = new SourcesUnseen("storage_missing", "no verified copy is left to repair from");
   for (const source of repair.sources) {
     const target = tools.targets.find((candidate) => candidate.name === source.target);
-    const closed = target && tools.health.closedFor(target.name);
+    const closed = target && tools.health.openReason(target.name);
     if (!target || closed) {
       failure = new SourcesUnseen("storage_5xx", closed?.message ?? `${source.target} is not configured here`);
       continue;

@@ -3,11 +3,11 @@
 
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
-import type { HealthBook } from "./health.ts";
+import type { CircuitBreaker } from "./circuit_breaker.ts";
 import { byPreference } from "./primary.ts";
-import { createSlots, type Slots } from "../transfer/slots.ts";
+import { createSemaphore, type Semaphore } from "../transfer/semaphore.ts";
 import type { StagedFile } from "../transfer/staged_file.ts";
-import { type Problem, StorageError } from "../transfer/storage_error.ts";
+import { StorageError, type StorageProblem } from "../transfer/storage_error.ts";
 import type { Archive, LockRepo, StorageTarget, StoredCopy } from "../targets/target.ts";
 
 /** Part streams at once over all targets. */
@@ -28,14 +28,14 @@ export interface ReplicateOptions {
   readonly beforeCommit?: (target: string) => Promise<void>;
   readonly lockRepo?: LockRepo;
   /** Shared between jobs of a process; a new set of six when left out. */
-  readonly slots?: Slots;
-  readonly health?: HealthBook;
+  readonly semaphore?: Semaphore;
+  readonly health?: CircuitBreaker;
 }
 
 export interface TargetFailure {
   readonly target: string;
   readonly account: number;
-  readonly problem: Problem | "closed";
+  readonly problem: StorageProblem | "circuit_open";
   readonly error: KeepstreamError;
 }
 
@@ -54,7 +54,7 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
   });
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
-  const slots = options.slots ?? createSlots(PART_STREAMS);
+  const semaphore = options.semaphore ?? createSemaphore(PART_STREAMS);
   const progress = new Map<string, number>();
   let progressBytes = 0;
   const copies: StoredCopy[] = [];
@@ -84,12 +84,12 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
 
   /** The copy, the failure, or null when everything was stopped meanwhile. */
   async function attempt(target: StorageTarget): Promise<StoredCopy | TargetFailure | null> {
-    const closed = health?.closedFor(target.name);
-    if (closed) return failureOf(target, closed, "closed");
+    const closed = health?.openReason(target.name);
+    if (closed) return failureOf(target, closed, "circuit_open");
     try {
-      const copy = await target.put(file, target.address(archive), {
+      const copy = await target.put(file, target.locationOf(archive), {
         signal,
-        slots,
+        semaphore,
         beforeCommit: options.beforeCommit && (() => options.beforeCommit!(target.name)),
         lockRepo: options.lockRepo,
         onProgress(bytes) {
@@ -124,12 +124,12 @@ export function replicationError(failures: readonly TargetFailure[]): Keepstream
   return new KeepstreamError(best.error.code, redactText(all), { cause: best.error, retryAfterSeconds });
 }
 
-function failureOf(target: StorageTarget, error: unknown, problem?: "closed"): TargetFailure {
+function failureOf(target: StorageTarget, error: unknown, problem?: "circuit_open"): TargetFailure {
   const known = error instanceof KeepstreamError
     ? error
     : new KeepstreamError("unknown", redactText(error instanceof Error ? error.message : String(error)), {
       cause: error,
     });
-  const kind = problem ?? (error instanceof StorageError ? error.problem : "slow");
+  const kind = problem ?? (error instanceof StorageError ? error.problem : "transient");
   return { target: target.name, account: target.account, problem: kind, error: known };
 }

@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { createTestHub, type TestHub } from "../../dev/emulators/hub/test_hub.ts";
 import { startS3 } from "../../dev/emulators/s3/s3.ts";
-import { createHealthBook } from "./health.ts";
+import { createCircuitBreaker } from "./circuit_breaker.ts";
 import { replicate, replicationError } from "./replicate.ts";
 import { stageFile } from "../transfer/staged_file.ts";
 import type { StoredCopy } from "../targets/target.ts";
-import { storageTargetsFromEnv } from "../targets/index/targets_from_env.ts";
+import { storageTargetsFromEnv } from "../storage_targets.ts";
 
 const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
-const TIMES = { attempts: 4, silenceMs: 10_000, backoffMs: 1 };
+const TIMES = { attempts: 4, idleTimeoutMs: 10_000, backoffMs: 1 };
 const SIZE = 1_000_000;
 
 const targetsOf = (hub: TestHub) => storageTargetsFromEnv(hub.env, { times: TIMES });
@@ -38,14 +38,14 @@ Deno.test("replicate stores one file on every account and tells the first copy o
     assert.match(copy.directUrl, new RegExp(`/datasets/${copy.repo}/resolve/[0-9a-f]{40}/55825/ep1/`));
   }
   for (const target of targetsOf(hub)) {
-    const stored = await new Response(await target.read(target.address(ARCHIVE))).arrayBuffer();
+    const stored = await new Response(await target.read(target.locationOf(ARCHIVE))).arrayBuffer();
     assert.deepEqual(new Uint8Array(stored), await Deno.readFile(path));
   }
 });
 
 Deno.test("replicate whose commits are not allowed (lease lost, queue away) → a failure, and no target is closed for it", async () => {
   await using hub = await createTestHub({ accounts: ["alice"] });
-  const health = createHealthBook({ now: Date.now });
+  const health = createCircuitBreaker({ now: Date.now });
   for (let i = 0; i < 4; i++) {
     const file = await stageFile((await hub.file(`${i}.mp4`, SIZE + i)).path);
     const { failures } = await replicate(file, { ...ARCHIVE, episode: i + 1 }, {
@@ -55,7 +55,7 @@ Deno.test("replicate whose commits are not allowed (lease lost, queue away) → 
     });
     assert.equal(failures.length, 1);
   }
-  assert.equal(health.closedFor(targetsOf(hub)[0]!.name), null);
+  assert.equal(health.openReason(targetsOf(hub)[0]!.name), null);
 });
 
 Deno.test("replicate of a finished file makes one call per account, no upload and no commit", async () => {
@@ -125,7 +125,7 @@ Deno.test("replicate to a Hub account, a bucket and a folder out of one environm
   assert.deepEqual(failures, []);
   assert.deepEqual(copies.map((copy) => copy.target).sort(), ["folder:folder", "hub:alice", "s3:shelf"]);
   for (const target of targets) {
-    const stored = await new Response(await target.read(target.address(ARCHIVE))).arrayBuffer();
+    const stored = await new Response(await target.read(target.locationOf(ARCHIVE))).arrayBuffer();
     assert.equal(new Uint8Array(await crypto.subtle.digest("SHA-256", stored)).toHex(), file.sha256, target.name);
   }
 });
@@ -150,7 +150,7 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
     }
     hub.hub.chaos(null);
     for (const target of targets) {
-      const stored = new Uint8Array(await new Response(await target.read(target.address(ARCHIVE))).arrayBuffer());
+      const stored = new Uint8Array(await new Response(await target.read(target.locationOf(ARCHIVE))).arrayBuffer());
       assert.deepEqual(stored, await Deno.readFile(file.path), `${target.name} (seed ${seed})`);
     }
     for (const user of ["alice", "bob"]) {

@@ -8,7 +8,7 @@ import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { replicate } from "./replicate.ts";
 import { stageFile } from "../transfer/staged_file.ts";
 import type { LockRepo } from "../targets/target.ts";
-import { storageTargetsFromEnv } from "../targets/index/targets_from_env.ts";
+import { storageTargetsFromEnv } from "../storage_targets.ts";
 import { createQueue } from "../queue/queue.ts";
 import { createRepoLock } from "./repo_lock.ts";
 

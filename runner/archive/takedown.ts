@@ -1,5 +1,5 @@
 // Takes a title or one of its episodes down: rows first, so that nothing new is stored, then the bytes on every target.
-// Can be repeated: what lies at the title's addresses is removed whether rows still name it or not, and a target where something may
+// Can be repeated: what lies at the title's locations is removed whether rows still name it or not, and a target where something may
 // be left is remembered in the database, also when it is not configured any more. Runs on: Deno.
 
 import type { ArchiveLocation } from "../../core/archive_location.ts";
@@ -26,11 +26,11 @@ export async function takeDown(
   for (const target of targets) {
     try {
       files += await target.removeTitle(title, { signal });
-      // Copies under an earlier name (another prefix) are removed by the address their rows had.
+      // Copies under an earlier name (another prefix) are removed by the location their rows had.
       const { repo, directory } = directoryOf(target, title);
       const elsewhere = (copy: ArchiveLocation) => copy.repo !== repo || !copy.path.startsWith(directory);
-      for (const address of copies.filter((copy) => copy.target === target.name && elsewhere(copy))) {
-        if (await removeWithExtras({ target, address }, { signal }) === "removed") files++;
+      for (const location of copies.filter((copy) => copy.target === target.name && elsewhere(copy))) {
+        if (await removeWithExtras({ target, location }, { signal }) === "removed") files++;
       }
       await store.finishTakedown(title, target.name);
     } catch (error) {

@@ -2,7 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { type ArchiveStore } from "./archive_store.ts";
-import { type HealthBook, probeTargets } from "./health.ts";
+import { type CircuitBreaker, probeTargets } from "./circuit_breaker.ts";
 import type { IdentifiedTarget } from "./identity.ts";
 import { repairOnce, type RepairTools } from "./repair.ts";
 import { takeDown } from "./takedown.ts";
@@ -12,7 +12,7 @@ import { type TargetReport, type Verification, verifyCopies } from "./verify.ts"
 export interface TaskTools extends RepairTools {
   readonly store: ArchiveStore;
   readonly targets: readonly IdentifiedTarget[];
-  readonly health: HealthBook;
+  readonly health: CircuitBreaker;
   readonly print: (line: string) => void;
   /** A progress bar for so many copies; left out where nobody watches. */
   readonly startBar?: (total: number) => Bar;
@@ -148,7 +148,7 @@ async function verify(
     random: Math.random,
     onTarget: (report) => say(lineOn(report)),
     onRead: () => bar?.tick(),
-    onCopy: ({ target, address: { path } }, verdict) => {
+    onCopy: ({ target, location: { path } }, verdict) => {
       if (verdict === "sound" || verdict === "unchecked") return;
       copies.push({ target, path, verdict });
       say(`${target} ${path}: ${verdict}`);

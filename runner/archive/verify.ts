@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import type { ArchiveStore, RecordedCopy } from "./archive_store.ts";
 import type { IdentifiedTarget } from "./identity.ts";
-import { type Problem, StorageError } from "../transfer/storage_error.ts";
+import { type PublicProblem, publicProblem, StorageError } from "../transfer/storage_error.ts";
 
 /** A target on which more than this share, and at least two copies, are missing is not believed. */
 const MAX_MISSING_SHARE = 0.05;
@@ -46,7 +46,7 @@ export type Verdict =
 export interface TargetReport {
   readonly target: string;
   /** stopped: too much is missing, and nothing of it was recorded. */
-  state: "ok" | "new" | "unknown" | "stopped" | Problem;
+  state: "ok" | "new" | "unknown" | "stopped" | PublicProblem;
   message: string | null;
   checked: number;
   missing: number;
@@ -125,7 +125,7 @@ async function reportOn(target: IdentifiedTarget, { signal }: VerifyTools): Prom
   } catch (error) {
     signal?.throwIfAborted();
     if (!(error instanceof StorageError)) throw error; // the database is away
-    return { ...none, state: error.problem, message: error.message };
+    return { ...none, state: publicProblem(error.problem), message: error.message };
   }
 }
 
@@ -178,10 +178,10 @@ async function verdictOn(
 ): Promise<Verdict> {
   let held: { sha256: string; sizeBytes: number };
   try {
-    held = await hashOf(await target.read(copy.address, { signal }), copy.sizeBytes ?? Infinity);
+    held = await hashOf(await target.read(copy.location, { signal }), copy.sizeBytes ?? Infinity);
   } catch (error) {
     signal?.throwIfAborted();
-    const problem = error instanceof StorageError ? error.problem : "slow";
+    const problem = error instanceof StorageError ? error.problem : "transient";
     // That its repository cannot be seen proves nothing; an operator who names the target may know more.
     const isConfirmed = confirmMissing && only !== undefined;
     return problem === "missing" || (problem === "invisible" && isConfirmed) ? "missing" : "unreachable";

@@ -1,13 +1,13 @@
 /**
- * Which bytes of a download that was broken off are on disk, from aria2's control file (big-endian, "technical notes" of its manual):
- * version 2, extension 4, hash length 4, hash, piece length 4, total 8, uploaded 8, bitfield length 4, a bit per piece, …
- * Pure. Example: `completedSpans(await Deno.readFile("media.bin.aria2"))` → [{ offset: 0, length: 1048576 }]. Runs on: Deno.
+ * Reads which bytes of a partial download are on disk from aria2's control file (big-endian, "technical notes" of its manual): version 2,
+ * extension 4, hash length 4, hash, piece length 4, total 8, uploaded 8, bitfield length 4, a bit per piece, … Pure.
+ * Example: `completedSpans(await Deno.readFile("media.bin.aria2"))` → [{ offset: 0, length: 1048576 }].
  */
 import type { ByteSpan } from "../../core/hls/playlist.ts";
 
 const VERSION = 1;
 
-/** In order, neighbours as one; null when the file is damaged. */
+/** Ascending, adjacent spans merged; null if the file is damaged. */
 export function completedSpans(control: Uint8Array): ByteSpan[] | null {
   const view = new DataView(control.buffer, control.byteOffset, control.byteLength);
   try {
@@ -28,7 +28,7 @@ export function completedSpans(control: Uint8Array): ByteSpan[] | null {
     }
     return spans;
   } catch (error) {
-    if (error instanceof RangeError) return null; // shorter than it says
+    if (error instanceof RangeError) return null; // truncated
     throw error;
   }
 }

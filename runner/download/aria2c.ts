@@ -1,18 +1,20 @@
 /**
- * One aria2c per job, driven by JSON-RPC on loopback: nothing that a stranger chose ever stands on a command line or in a file list.
- * Example: `await using aria = await startAria2c({ dir, line, signal })`; `await aria.download(url, { out: "media.bin", … })`.
- * aria2 manual: https://aria2.github.io/manual/en/html/aria2c.html#rpc-interface. Runs on: Deno with aria2c on PATH.
+ * One aria2c per job, controlled over JSON-RPC on loopback: untrusted text never becomes part of a command line or an input file.
+ * Example: `await using aria = await startAria2c({ dir, session, signal })`; `await aria.download(url, { out: "media.bin", … })`.
+ * https://aria2.github.io/manual/en/html/aria2c.html#rpc-interface
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
+import { retry } from "../../core/retry.ts";
+import { sleep } from "../../core/sleep.ts";
 import { CHILD_ENV, kill, lastLines, machineFailure, readTail } from "../process/child.ts";
-import type { Line } from "../network/forward_proxy.ts";
+import type { ProxySession } from "../network/forward_proxy.ts";
+import { ARIA2C_START } from "../retry_policies.ts";
 
-/** Often when the end is near, seldom in a download of hours. */
+/** Poll interval: short near the end of a download. */
 const POLL_MS = { least: 5, most: 250 };
-const START_TRIES = 100;
 const SIGINT_WAIT_MS = 1500;
-/** How long after a broken connection its process may take to be seen as ended. */
+/** How long a process may take to exit after its RPC connection broke. */
 const GONE_WAIT_MS = 2000;
 
 export type Aria2cDownload = {
@@ -20,24 +22,24 @@ export type Aria2cDownload = {
   readonly headers: Readonly<Record<string, string>>;
   readonly connections: number;
   readonly signal: AbortSignal;
-  /** Bytes on disk, bytes in all (0 = unknown), bytes per second. */
+  /** Bytes on disk, total bytes (0 = unknown), bytes per second. */
   readonly onProgress: (done: number, total: number, speed: number) => void;
 };
 
 export type Aria2c = AsyncDisposable & {
   readonly download: (url: string, options: Aria2cDownload) => Promise<void>;
-  /** Nobody will go on with what is on disk: it may leave without saving. */
+  /** The files on disk are not needed: aria2c may exit without saving its control file. */
   readonly forget: () => void;
 };
 
-/** aria2's own exit codes, where they say more than "failed". */
+/** aria2's exit codes with a specific meaning. */
 const ERROR_CLASS: Readonly<Record<string, ConstructorParameters<typeof KeepstreamError>[0]>> = {
   "2": "timeout",
   "3": "source_expired",
   "5": "timeout",
   "6": "network",
   "9": "disk_full",
-  // A file cannot be opened, made or written: no name is left for it, or its disk is broken. Never the host's doing.
+  // A file cannot be opened, created or written: no inodes are left, or the disk is broken.
   "15": "disk_full",
   "16": "disk_full",
   "17": "disk_full",
@@ -48,14 +50,16 @@ const ERROR_CLASS: Readonly<Record<string, ConstructorParameters<typeof Keepstre
   "29": "upstream_5xx",
 };
 
-/** aria2 could not go on with what is on disk (the host changed the file, or forgot ranges): start over. */
+/** aria2 cannot resume: the host changed the file or no longer supports ranges. Start over. */
 export class CannotResume extends Error {}
 
-export async function startAria2c(options: { dir: string; line: Line; signal: AbortSignal }): Promise<Aria2c> {
+export async function startAria2c(
+  options: { dir: string; session: ProxySession; signal: AbortSignal },
+): Promise<Aria2c> {
   const secret = crypto.randomUUID();
   const port = freePort();
   const config = `${options.dir}/aria2.conf`;
-  await Deno.writeTextFile(config, configText({ secret, port, line: options.line }), { mode: 0o600 });
+  await Deno.writeTextFile(config, configText({ secret, port, session: options.session }), { mode: 0o600 });
   const child = new Deno.Command("aria2c", {
     args: [`--conf-path=${config}`],
     clearEnv: true,
@@ -72,14 +76,14 @@ export async function startAria2c(options: { dir: string; line: Line; signal: Ab
   const rpc = createRpc(port, secret);
   const whyGone = async (cause: unknown): Promise<KeepstreamError> => {
     await within(GONE_WAIT_MS, exit);
-    if (status === null) return new KeepstreamError("unknown", "aria2c does not answer", { cause });
+    if (status === null) return new KeepstreamError("unknown", "aria2c does not respond", { cause });
     const words = await stderr;
     return machineFailure("aria2c", status, words) ??
-      new KeepstreamError("unknown", `aria2c ended by itself (${status.code}): ${lastLines(words)}`, { cause });
+      new KeepstreamError("unknown", `aria2c exited unexpectedly (${status.code}): ${lastLines(words)}`, { cause });
   };
   const stop = async () => {
     if (saved) kill(child, "SIGKILL");
-    kill(child, "SIGINT"); // the first writes the control file, the second leaves at once, the third cannot be refused
+    kill(child, "SIGINT"); // the first one saves the control file, a second one exits at once, SIGKILL forces
     const timers = [
       setTimeout(() => kill(child, "SIGINT"), SIGINT_WAIT_MS),
       setTimeout(() => kill(child, "SIGKILL"), 2 * SIGINT_WAIT_MS),
@@ -101,27 +105,27 @@ export async function startAria2c(options: { dir: string; line: Line; signal: Ab
       saved = false;
       await download(url, { ...request, dir: options.dir, rpc }).catch(async (error) => {
         request.signal.throwIfAborted();
-        // Of aria2c's own words and of ours the class is known; everything else is a connection that broke.
+        // Errors of aria2c and ours have a class; any other error is a broken RPC connection.
         throw error instanceof KeepstreamError || error instanceof CannotResume ? error : await whyGone(error);
       });
-      saved = true; // "complete" is said after the file was closed, and leaving in order takes aria2 a second
+      saved = true; // "complete" is reported after the file is closed; a regular exit would take another second
     },
     forget: () => saved = true,
     [Symbol.asyncDispose]: stop,
   };
 }
 
-function configText(options: { secret: string; port: number; line: Line }): string {
-  const { line } = options;
+function configText(options: { secret: string; port: number; session: ProxySession }): string {
+  const { session } = options;
   return [
     "enable-rpc=true",
     "rpc-listen-all=false",
     `rpc-listen-port=${options.port}`,
     `rpc-secret=${options.secret}`,
     `stop-with-process=${Deno.pid}`,
-    `all-proxy=${line.proxyUrl}`,
-    `all-proxy-user=${line.username}`,
-    `all-proxy-passwd=${line.password}`,
+    `all-proxy=${session.proxyUrl}`,
+    `all-proxy-user=${session.username}`,
+    `all-proxy-passwd=${session.password}`,
     "no-netrc=true",
     "disable-ipv6=true",
     "follow-metalink=false",
@@ -149,10 +153,10 @@ async function download(
 ): Promise<void> {
   const header = Object.entries(options.headers).map(([name, value]) => `${name}: ${value}`);
   const values = [url, options.out, ...header];
-  // In a value, a newline would begin a new option; over RPC it does not, and it still has no business here.
+  // RPC values cannot inject options through newlines, but a URL or header has no valid use for them.
   // deno-lint-ignore no-control-regex
   if (values.some((value) => /[\u0000-\u001f\u007f]/.test(value))) {
-    throw new KeepstreamError("invalid_input", "an address or header holds a control character");
+    throw new KeepstreamError("invalid_input", "a URL or header contains a control character");
   }
   const gid = await options.rpc("addUri", [[url], {
     dir: options.dir,
@@ -175,7 +179,7 @@ async function download(
     if (status.status === "error" || status.status === "removed") throw failure(status);
     const secondsLeft = total > 0 && speed > 0 ? (total - done) / speed : 0;
     const wait = Math.min(POLL_MS.most, Math.max(POLL_MS.least, secondsLeft * 100));
-    await new Promise((next) => setTimeout(next, wait));
+    await sleep(wait, options.signal);
   }
 }
 
@@ -191,7 +195,7 @@ type Status = {
 
 function failure(status: Status): Error {
   const message = `aria2c: ${redactText(status.errorMessage ?? "stopped")} (${status.errorCode ?? "?"})`;
-  // Unspecified, and nothing of what is on disk was taken over: its control file is damaged, by a full disk or a power cut.
+  // An unspecified error with nothing resumed: the control file is damaged, by a full disk or a power failure.
   const unread = status.errorCode === "1" && Number(status.completedLength) === 0;
   if (status.errorCode === "8" || unread) return new CannotResume(message);
   return new KeepstreamError(ERROR_CLASS[status.errorCode ?? ""] ?? "network", message);
@@ -203,7 +207,7 @@ function createRpc(port: number, secret: string): Rpc {
   return async (method, params, signal) => {
     const response = await fetch(`http://127.0.0.1:${port}/jsonrpc`, {
       method: "POST",
-      signal, // an aria2c that waits for its disk does not answer
+      signal, // an aria2c that is blocked on its disk does not respond
       headers: { "content-type": "application/json" },
       body: JSON.stringify({
         jsonrpc: "2.0",
@@ -212,29 +216,23 @@ function createRpc(port: number, secret: string): Rpc {
         params: [`token:${secret}`, ...params],
       }),
     });
-    const answer = await response.json() as { result?: unknown; error?: { message: string } };
-    if (answer.error) {
-      throw new KeepstreamError("unknown", `aria2c refused ${method}: ${redactText(answer.error.message)}`);
-    }
-    return answer.result;
+    const body = await response.json() as { result?: unknown; error?: { message: string } };
+    if (body.error) throw new KeepstreamError("unknown", `aria2c refused ${method}: ${redactText(body.error.message)}`);
+    return body.result;
   };
 }
 
 async function untilReady(rpc: Rpc, options: { signal: AbortSignal; exited: () => boolean }): Promise<void> {
-  for (let i = 0; i < START_TRIES; i++) {
-    options.signal.throwIfAborted();
-    if (options.exited()) break;
-    try {
-      await rpc("getVersion", [], options.signal);
-      return;
-    } catch {
-      await new Promise((done) => setTimeout(done, 2 + i)); // not listening yet
-    }
+  const { signal, exited } = options;
+  try {
+    await retry(() => rpc("getVersion", [], signal), ARIA2C_START, { signal, retryable: () => !exited() });
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new KeepstreamError("unknown", "aria2c did not start: is aria2 installed?", { cause });
   }
-  throw new KeepstreamError("unknown", "aria2c did not start: is aria2 installed?");
 }
 
-/** Waits for the promise, but not longer than that. */
+/** Waits for the promise, for at most `ms`. */
 async function within(ms: number, promise: Promise<unknown>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   await Promise.race([promise, new Promise((over) => timer = setTimeout(over, ms))]);

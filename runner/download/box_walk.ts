@@ -1,11 +1,11 @@
 /**
- * Follows the top-level boxes of an MP4 that arrives in pieces: they must end exactly where the bytes do.
- * Example: `walk.push(piece)` for each, then `walk.problem()` → "ends inside an MP4 box" or null. Pure. ISO/IEC 14496-12 §4.2.
+ * Follows the top-level boxes of an MP4 that arrives in chunks: the last box must end where the bytes end. Pure. ISO/IEC 14496-12 §4.2.
+ * Example: `walk.push(chunk)` for each chunk, then `walk.problem()` → "ends inside an MP4 box" or null.
  */
 export class BoxWalk {
   readonly #head = new Uint8Array(16);
   #filled = 0;
-  /** Bytes until the next head; Infinity: the last box says "to the end". */
+  /** Bytes until the next box header; Infinity if the last box extends to the end. */
   #left = 0;
   #empty = false;
 
@@ -27,12 +27,12 @@ export class BoxWalk {
   }
 
   problem(): string | null {
-    if (this.#empty) return "holds a box of no length";
+    if (this.#empty) return "has a box of length 0";
     if (this.#left === Infinity) return null;
     return this.#left > 0 || this.#filled > 0 ? "ends inside an MP4 box" : null;
   }
 
-  /** null: more of the head is needed. */
+  /** null: the header is incomplete. */
   #size(): number | null {
     if (this.#filled < 8) return null;
     const view = new DataView(this.#head.buffer);

@@ -1,14 +1,14 @@
 /**
- * How many connections a download has open: half of what is allowed at first; all of it once so many segments came that none was
- * refused; half again where that made each of them slower. A host that refuses gets half, then carefully more. Runs on: Deno.
- * Example: 32 allowed → 16, and 32 after the first 16 segments; a host that answers 429 from 20 on → 16 for good; from 3 on → 2.
+ * How many connections a download uses: half of the maximum at first, all after a full round without a refusal, and half again if that
+ * made each connection slower. After a refusal the limit is halved, then raised one by one.
+ * Example: 32 allowed → 16, and 32 after 16 segments; a host that responds with 429 to the 20th connection → 16; to the 3rd → 2.
  */
-/** A connection of this part of its former speed is a line that is shared: more of them bring nothing. */
+/** Connections this much slower than before share a saturated link: more of them do not help. */
 const SLOWER = 0.8;
-/** Bodies that came quicker say nothing about the line. */
+/** Faster bodies say nothing about the bandwidth. */
 const LEAST_SECONDS = 0.02;
-/** Rounds at most before one connection more is tried where one more was refused. */
-const MOST_PATIENCE = 16;
+/** Maximum number of rounds before one more connection is tried after refusals. */
+const MAX_PROBE_INTERVAL = 16;
 
 export class ConnectionLimit {
   readonly #start: number;
@@ -16,16 +16,16 @@ export class ConnectionLimit {
   #limit: number;
   #open = 0;
   #waiting: (() => void)[] = [];
-  /** What was asked for under another limit tells nothing about this one. */
+  /** Results of requests that started under another limit are ignored. */
   #round = 0;
-  #came = { segments: 0, bytes: 0, seconds: 0 };
+  #received = { segments: 0, bytes: 0, seconds: 0 };
   #startSpeed: number | null = null;
   #mayGrow = true;
-  /** As many as a whole round came over; 0: not known. */
-  #borne = 0;
-  /** Whole rounds to come before one more is tried; twice as many after each time that it was refused. */
-  #patience = 1;
-  #calm = 0;
+  /** Connections that a whole round succeeded with; 0 if unknown. */
+  #knownGood = 0;
+  /** Rounds before one more connection is tried. Doubles after each refusal. */
+  #probeInterval = 1;
+  #cleanRounds = 0;
 
   constructor(most: number) {
     this.#most = most;
@@ -36,7 +36,7 @@ export class ConnectionLimit {
     return this.#limit;
   }
 
-  /** Waits for a free connection; resolves with the round, which `came` and `refused` are told. */
+  /** Waits for a free connection; resolves with the round, to be passed to `onSegment` and `refused`. */
   async take(signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
     while (this.#open >= this.#limit) {
@@ -60,14 +60,14 @@ export class ConnectionLimit {
     this.#waiting.shift()?.();
   }
 
-  came(round: number, { bytes, seconds }: { bytes: number; seconds: number }): void {
+  onSegment(round: number, { bytes, seconds }: { bytes: number; seconds: number }): void {
     if (round !== this.#round) return;
-    this.#came.bytes += bytes;
-    this.#came.seconds += Math.max(seconds, LEAST_SECONDS);
-    if (++this.#came.segments < this.#limit) return;
-    const speed = this.#came.bytes / this.#came.seconds;
-    if (this.#limit > this.#borne) this.#patience = 1;
-    this.#borne = this.#limit;
+    this.#received.bytes += bytes;
+    this.#received.seconds += Math.max(seconds, LEAST_SECONDS);
+    if (++this.#received.segments < this.#limit) return;
+    const speed = this.#received.bytes / this.#received.seconds;
+    if (this.#limit > this.#knownGood) this.#probeInterval = 1;
+    this.#knownGood = this.#limit;
     if (!this.#mayGrow) return this.#tryOneMore();
     if (this.#startSpeed === null) {
       this.#startSpeed = speed;
@@ -78,42 +78,42 @@ export class ConnectionLimit {
   }
 
   /**
-   * The host bears fewer: as many as came before, or half, but `least`. Many refusals of one round count once. Answers whether fewer
-   * are open from now on, so that what was refused was asked for in vain, and is no try.
+   * The host refuses this number of connections: continue with the last good number, or half, but at least `least`. Refusals of one round
+   * count once. Returns whether the limit was lowered, so that the refused request does not count as an attempt.
    */
   refused(round: number, { least }: { least: number }): boolean {
     if (round !== this.#round) return true;
     const before = this.#limit;
-    const known = this.#borne < before ? this.#borne : 0;
-    if (known > 0 && known === before - 1) this.#patience = Math.min(2 * this.#patience, MOST_PATIENCE);
+    const known = this.#knownGood < before ? this.#knownGood : 0;
+    if (known > 0 && known === before - 1) this.#probeInterval = Math.min(2 * this.#probeInterval, MAX_PROBE_INTERVAL);
     this.#mayGrow = false;
-    this.#borne = known;
-    this.#calm = 0;
+    this.#knownGood = known;
+    this.#cleanRounds = 0;
     this.#begin(Math.min(before, Math.max(least, known || before >> 1)));
     return this.#limit < before;
   }
 
-  /** What may have another reason, and counts where there are more connections than at first. */
+  /** A failure with an unknown reason lowers the limit only to the initial one. */
   failed(round: number): void {
     if (this.#limit > this.#start) this.refused(round, { least: this.#start });
   }
 
   #tryOneMore(): void {
-    if (++this.#calm < this.#patience || this.#limit >= this.#start) {
+    if (++this.#cleanRounds < this.#probeInterval || this.#limit >= this.#start) {
       return this.#begin(Math.min(this.#limit, this.#start));
     }
-    this.#calm = 0;
+    this.#cleanRounds = 0;
     this.#begin(this.#limit + 1);
   }
 
   #begin(limit: number): void {
     this.#limit = limit;
     this.#round++;
-    this.#came = { segments: 0, bytes: 0, seconds: 0 };
+    this.#received = { segments: 0, bytes: 0, seconds: 0 };
     this.#waiting.splice(0).forEach((wake) => wake());
   }
 
-  /** Who was woken as well as aborted hands the free connection on. */
+  /** A waiter that was woken and aborted passes the free connection on. */
   #leave(wake: () => void): void {
     const at = this.#waiting.indexOf(wake);
     if (at === -1) this.#waiting.shift()?.();

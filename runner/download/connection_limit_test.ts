@@ -9,7 +9,7 @@ async function fill(limit: ConnectionLimit, speed: number): Promise<number> {
   const count = limit.now;
   const rounds = await Promise.all(Array.from({ length: count }, () => limit.take(signal)));
   for (const round of rounds) {
-    limit.came(round, { bytes: SEGMENT, seconds: SEGMENT / speed });
+    limit.onSegment(round, { bytes: SEGMENT, seconds: SEGMENT / speed });
     limit.give();
   }
   return count;

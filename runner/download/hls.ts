@@ -1,26 +1,24 @@
 /**
- * Downloads every segment of a plan in parallel: journalled, retried with jitter, decrypted, checked; an address that expired on the
- * way is resolved again and the download goes on by position. Example: `await downloadHls(plan, { dir, connections: 32, … })`.
- * Runs on: Deno.
+ * Downloads the segments of a plan in parallel: journalled, retried, decrypted and checked. If URLs expire, the source is resolved again
+ * and the download continues at the same segment. Example: `await downloadHls(plan, { dir, connections: 32, … })`.
  */
 import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
+import { retry, retryDelay } from "../../core/retry.ts";
 import { saysDiskFull } from "../work_dir/disk_full_text.ts";
 import { type Segment, segmentIv } from "../../core/hls/playlist.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
+import { MAX_SEGMENT_DELAY_MS, MAX_SOURCE_REFRESHES, SEGMENT_FETCH } from "../retry_policies.ts";
 import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
 import { ConnectionLimit } from "./connection_limit.ts";
 import { DamagedSegment, SegmentBody, type SegmentBodyOptions, type SegmentContainer } from "./segment_body.ts";
 import { fetchPiece, type Piece, streamPiece, type Transfer } from "./segment_fetch.ts";
 import { openSegmentJournal, type SegmentJournal } from "./segment_journal.ts";
 
-const TRIES = 5;
-const RETRY_BASE_MS = 300;
 const MAX_KEY_BYTES = 1 << 20;
-const MAX_REFRESHES = 3;
-/** Codes that another try may cure. */
+/** Codes that may pass. A new playlist URL repairs source_expired. */
 const TRANSIENT = new Set(["network", "timeout", "upstream_5xx", "rate_limited", "source_expired"]);
 
-/** Codes of a host that bears fewer connections, of itself or of what stands before it, and how few; a line may break by chance. */
+/** Codes with which a host, or a proxy in front of it, refuses connections, and the fewest connections to fall back to. */
 const LEAST_CONNECTIONS: Readonly<Partial<Record<ErrorClass, number>>> = {
   network: 4,
   upstream_5xx: 1,
@@ -35,7 +33,7 @@ export type DownloadedRendition = PlannedRendition & {
   readonly maps: readonly (string | null)[];
 };
 
-/** A segment on disk, clear and checked. */
+/** A segment on disk, decrypted and checked. */
 export type PlacedSegment = {
   readonly path: string;
   readonly container: SegmentContainer;
@@ -45,14 +43,14 @@ export type PlacedSegment = {
 
 export type HlsDownloadOptions = MediaRequest & {
   readonly dir: string;
-  /** At most; it begins with half of them. */
+  /** Maximum; the download starts with half of it. */
   readonly connections: number;
-  /** Resolves the source again and plans it anew; called when addresses have expired. */
-  readonly planAgain: () => Promise<HlsPlan>;
-  /** Bytes on disk, estimated bytes in all, segments done and in all. */
+  /** Resolves the source and reads the playlist again. Called when URLs have expired. */
+  readonly resolveAgain: () => Promise<HlsPlan>;
+  /** Bytes on disk, estimated total bytes, finished and total segments. */
   readonly onProgress: (progress: { done: number; total: number; segmentsDone: number; segments: number }) => void;
   readonly onBytes?: (bytes: number) => void;
-  /** Runs beside the download with the first rendition's segments, each as soon as all before it are on disk; its failure ends both. */
+  /** Runs during the download with the segments of the first rendition, in order. If it fails, the download fails. */
   readonly alongside?: ((segments: AsyncIterable<PlacedSegment>) => Promise<void>) | undefined;
   readonly random?: () => number;
 };
@@ -75,7 +73,7 @@ class HlsDownload {
   #storedNext: (() => void)[] = [];
   readonly #keys = new Map<string, Promise<CryptoKey>>();
   readonly #maps = new Map<string, Promise<string>>();
-  /** By segment, what it was fetched with: a refreshed plan may name another. */
+  /** The init section that a segment was fetched with. A refreshed plan may name another one. */
   readonly #mapOf = new Map<string, string | null>();
   readonly #journal: SegmentJournal;
   readonly #options: HlsDownloadOptions;
@@ -99,7 +97,7 @@ class HlsDownload {
     let next = 0;
     const worker = async () => {
       while (next < todo.length) {
-        await this.#fetchWithTries(todo[next++]!);
+        await this.#fetchWithRetry(todo[next++]!);
         report();
       }
     };
@@ -109,14 +107,14 @@ class HlsDownload {
       try {
         await other;
       } catch (error) {
-        this.#stop.abort(error); // the first failure is the reason; the others only follow
+        this.#stop.abort(error); // the first failure is the reason; the others are consequences
       }
     }));
     this.#options.signal.throwIfAborted();
     if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
   }
 
-  /** By the plan as it is now: the addresses of the first one may have expired. */
+  /** Uses the current plan: URLs of the first one may have expired. */
   async collect(): Promise<DownloadedRendition[]> {
     return await Promise.all(this.#plan.renditions.map((rendition, r) => this.#collect(rendition, r)));
   }
@@ -126,7 +124,7 @@ class HlsDownload {
     const container = stored[0]!.container;
     const other = stored.findIndex((segment) => segment.container !== container);
     if (other !== -1) {
-      throw new KeepstreamError("unsupported", `segment ${other + 1} is of another format than the first`);
+      throw new KeepstreamError("unsupported", `segment ${other + 1} has another format than the first`);
     }
     const maps = await Promise.all(rendition.segments.map((_, i) => this.#mapBehind(r, i)));
     const files = stored.map((segment) => this.#journal.path(segment));
@@ -142,7 +140,7 @@ class HlsDownload {
     }
   }
 
-  /** The init section that a stored segment came with; of one that an earlier run stored, the plan's. */
+  /** The init section of a stored segment; the plan's, if an earlier run stored it. */
   async #mapBehind(r: number, i: number): Promise<string | null> {
     return this.#mapOf.get(`${r}-${i}`) ?? await this.#map(this.#plan.renditions[r]!.segments[i]!);
   }
@@ -153,28 +151,39 @@ class HlsDownload {
     this.#signal.throwIfAborted();
   }
 
-  async #fetchWithTries(task: Task): Promise<void> {
-    for (let attempt = 1;; attempt++) {
+  async #fetchWithRetry(task: Task): Promise<void> {
+    let failures = 0; // refusals for too many connections do not count
+    let generation = 0;
+    const fetchOnce = async () => {
       const round = await this.#connections.take(this.#signal);
-      const generation = this.#generation;
-      let failure: KeepstreamError;
+      generation = this.#generation;
       try {
-        this.#connections.came(round, await this.#fetchSegment(task, attempt));
-        return;
+        this.#connections.onSegment(round, await this.#fetchSegment(task, failures + 1));
       } catch (error) {
         this.#signal.throwIfAborted();
-        if (this.#tooMany(error, round)) attempt--;
-        failure = this.#judge(error, task, attempt);
+        if (!this.#tooManyConnections(error, round)) failures++;
+        throw error;
       } finally {
-        this.#connections.give(); // who pauses holds no connection
+        this.#connections.give(); // no connection is held during the delay
       }
-      if (failure.code === "source_expired") await this.#refresh(generation);
-      await this.#pause(attempt, failure);
+    };
+    try {
+      await retry(fetchOnce, { ...SEGMENT_FETCH, attempts: Infinity }, {
+        signal: this.#signal,
+        retryable: (error) => isTransient(error) && failures < SEGMENT_FETCH.attempts,
+        delayFor: (error) => this.#delayMs(failures, error as KeepstreamError),
+        onRetry: async (error) => {
+          if ((error as KeepstreamError).code === "source_expired") await this.#refresh(generation);
+        },
+      });
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      throw this.#describe(error, task);
     }
   }
 
-  /** Whether it was asked for over more connections than the host bears, as is known now: that is no fault of the segment. */
-  #tooMany(error: unknown, round: number): boolean {
+  /** Whether the host refused because of the number of connections, which is no failure of the segment. */
+  #tooManyConnections(error: unknown, round: number): boolean {
     const refusal = error instanceof KeepstreamError && !(error instanceof DamagedSegment);
     const least = refusal ? LEAST_CONNECTIONS[error.code] : undefined;
     if (least !== undefined) return this.#connections.refused(round, { least });
@@ -182,20 +191,24 @@ class HlsDownload {
     return false;
   }
 
-  /** The error, where another try may cure it; throws it with the segment's name where none will. */
-  #judge(error: unknown, task: Task, attempt: number): KeepstreamError {
-    if (!(error instanceof KeepstreamError)) throw error;
-    if (TRANSIENT.has(error.code) && attempt < TRIES) return error;
-    const place = `segment ${task.index + 1} of ${this.#plan.renditions[task.rendition]!.role}`;
+  /** Adds the segment's name. */
+  #describe(error: unknown, task: Task): unknown {
+    if (!(error instanceof KeepstreamError)) return error;
+    const segment = `segment ${task.index + 1} of ${this.#plan.renditions[task.rendition]!.role}`;
     const code = error instanceof DamagedSegment ? "unsupported" : error.code;
-    throw new KeepstreamError(code, `${place}: ${error.message}`, { cause: error });
+    return new KeepstreamError(code, `${segment}: ${error.message}`, { cause: error });
+  }
+
+  #delayMs(failures: number, { retryAfterSeconds = 0 }: KeepstreamError): number {
+    const requested = Math.min(retryAfterSeconds * 1000, MAX_SEGMENT_DELAY_MS);
+    return Math.max(requested, retryDelay(Math.max(1, failures), SEGMENT_FETCH, this.#options.random));
   }
 
   async #fetchSegment(task: Task, attempt: number): Promise<Transfer> {
     const segment = this.#plan.renditions[task.rendition]!.segments[task.index]!;
     const key = segment.key === null ? null : this.#key(segment.key.url, attempt);
     const map = this.#map(segment, attempt);
-    map.catch(() => {}); // met below
+    map.catch(() => {}); // awaited below
     const request = { ...this.#request(attempt), ...(this.#options.onBytes ? { onBytes: this.#options.onBytes } : {}) };
     const body = { key, iv: segmentIv(segment), durationSeconds: segment.durationSeconds };
     const transfer = await this.#place({ file: task.file, piece: segment, body }, request, async () => {
@@ -205,13 +218,13 @@ class HlsDownload {
     return transfer;
   }
 
-  /** From the host through decryption and checks to the disk, a block at a time. `before` what is whole is taken over. */
+  /** From the host through decryption and checks to the disk, block by block. `before` runs before the file is committed. */
   async #place(
     what: { file: string; piece: Piece; body: Omit<SegmentBodyOptions, "write"> },
     request: PieceRequest,
     before: (container: SegmentContainer) => Promise<void> | void,
   ): Promise<Transfer> {
-    what.body.key?.catch(() => {}); // met when the first block is there
+    what.body.key?.catch(() => {}); // awaited with the first block
     using output = await this.#journal.begin(what.file).catch(throwDiskFull);
     using body = new SegmentBody({ ...what.body, write: (clear) => output.write(clear).catch(throwDiskFull) });
     const transfer = await streamPiece(what.piece, request, (bytes) => body.push(bytes));
@@ -222,11 +235,11 @@ class HlsDownload {
   }
 
   #request(attempt: number) {
-    return { ...this.#options, signal: this.#signal, dropSlow: attempt < TRIES - 1 };
+    return { ...this.#options, signal: this.#signal, dropSlow: attempt < SEGMENT_FETCH.attempts - 1 };
   }
 
   #key(url: string, attempt = 1): Promise<CryptoKey> {
-    return once(this.#keys, url, async () => {
+    return shared(this.#keys, url, async () => {
       const request = { ...this.#request(attempt), maxBytes: MAX_KEY_BYTES };
       const bytes = await fetchPiece({ url, byteRange: null }, request);
       if (bytes.length !== 16) throw new DamagedSegment(`the key has ${bytes.length} bytes instead of 16`);
@@ -234,38 +247,38 @@ class HlsDownload {
     });
   }
 
-  /** The init section's file, fetched once however many segments name it. */
+  /** The file of the init section, fetched once per download. */
   async #map(segment: Segment, attempt = 1): Promise<string | null> {
     const map = segment.map;
     if (map === null) return null;
     const span = map.byteRange;
     const id = `${new URL(map.url).pathname} ${span ? `${span.offset}+${span.length}` : ""}`;
-    return await once(this.#maps, id, async () => {
+    return await shared(this.#maps, id, async () => {
       const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(id)));
       const file = `map-${digest.toHex().slice(0, 16)}`;
       const kept = this.#journal.done.get(file);
       if (kept !== undefined) return this.#journal.path(kept);
       if (map.key !== null && map.key.iv === null) {
-        throw new KeepstreamError("unsupported", "an encrypted init section without IV");
+        throw new KeepstreamError("unsupported", "an encrypted init section has no IV");
       }
       const key = map.key === null ? null : this.#key(map.key.url, attempt);
       const body = { key, iv: map.key?.iv ?? new Uint8Array(16), durationSeconds: 0 };
       await this.#place({ file, piece: map, body }, this.#request(attempt), (container) => {
-        if (container !== "fmp4") throw new KeepstreamError("unsupported", "an init section that is no MP4");
+        if (container !== "fmp4") throw new KeepstreamError("unsupported", "an init section is not an MP4");
       });
       return this.#journal.path(this.#journal.done.get(file)!);
     });
   }
 
-  /** One refresh for all workers that met the same expired generation. */
+  /** One refresh for all workers whose URLs expired. */
   async #refresh(generation: number): Promise<void> {
     if (generation !== this.#generation) return;
     this.#refreshing ??= (async () => {
-      if (this.#generation >= MAX_REFRESHES) return; // the segment itself is gone: let the tries run out
-      const fresh = await this.#options.planAgain();
+      if (this.#generation >= MAX_SOURCE_REFRESHES) return; // the segment itself is missing: its attempts run out
+      const fresh = await this.#options.resolveAgain();
       const same = fresh.renditions.length === this.#plan.renditions.length &&
         fresh.renditions.every((r, i) => timelineOf(r) === timelineOf(this.#plan.renditions[i]!));
-      if (!same) throw new KeepstreamError("source_expired", "the source changed while it was downloaded");
+      if (!same) throw new KeepstreamError("source_expired", "the source changed during the download");
       this.#plan = fresh;
       this.#keys.clear();
       this.#generation++;
@@ -277,22 +290,6 @@ class HlsDownload {
     }
   }
 
-  async #pause(attempt: number, error: unknown): Promise<void> {
-    const random = this.#options.random ?? Math.random;
-    const asked = error instanceof KeepstreamError ? Math.min((error.retryAfterSeconds ?? 0) * 1000, 10_000) : 0;
-    const ms = Math.max(asked, RETRY_BASE_MS * 2 ** Math.max(0, attempt - 1) * (0.5 + random()));
-    await new Promise<void>((done) => {
-      const finish = () => {
-        clearTimeout(timer);
-        this.#signal.removeEventListener("abort", finish);
-        done();
-      };
-      const timer = setTimeout(finish, ms);
-      this.#signal.addEventListener("abort", finish);
-    });
-    this.#signal.throwIfAborted();
-  }
-
   #report(segments: number): void {
     const done = this.#journal.bytes();
     const segmentsDone = Math.min(segments, this.#journal.done.size);
@@ -301,7 +298,7 @@ class HlsDownload {
   }
 }
 
-/** All renditions advance together, so that a failing audio track shows early. */
+/** Interleaves the renditions, so that a failing audio track shows early. */
 function interleave(plan: HlsPlan): Task[] {
   const tasks = plan.renditions.flatMap((rendition, r) =>
     rendition.segments.map((_, index) => ({
@@ -314,12 +311,17 @@ function interleave(plan: HlsPlan): Task[] {
   return tasks.sort((a, b) => a.at - b.at);
 }
 
-/** Where the cuts are: another encoding of the same video rarely has the same. */
+/** Segment durations: another encoding of the same video rarely has the same. */
 function timelineOf({ segments }: PlannedRendition): string {
   return segments.map(({ durationSeconds }) => durationSeconds).join(" ");
 }
 
-async function once<T>(cache: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
+function isTransient(error: unknown): boolean {
+  return error instanceof KeepstreamError && TRANSIENT.has(error.code);
+}
+
+/** One shared call per key; a failure is not cached. */
+async function shared<T>(cache: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
   const kept = cache.get(key);
   if (kept !== undefined) return await kept;
   const made = make();
@@ -327,7 +329,7 @@ async function once<T>(cache: Map<string, Promise<T>>, key: string, make: () => 
   try {
     return await made;
   } catch (error) {
-    cache.delete(key); // a failure is not an answer: the next try asks again
+    cache.delete(key);
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 /**
- * Reads a playlist into what has to be fetched: one variant by the wanted resolution, with all its audio and subtitle renditions.
- * Refuses what must not or cannot be archived: private addresses, live, DRM, hostile sizes. Runs on: Deno.
- * Example: `await planHls(url, { wanted: "720p", … })` → { renditions: [{ role: "video", segments: […] }, …] }
+ * Reads a playlist into the list of segments to fetch: one variant by resolution, with all its audio and subtitle renditions. Refuses
+ * private addresses, live streams, DRM and excessive sizes.
+ * Example: `await planHls(url, { wanted: "720p", … })` → { renditions: [{ role: "video", segments: […] }, …] }.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import {
@@ -49,16 +49,16 @@ export async function planHls(address: string, options: MediaRequest & { wanted:
   return toPlan(
     await Promise.all(wanted.map(async (rendition) => {
       const read = await readPlaylist(rendition.url, options, playlist);
-      // A media playlist's place is taken by another master: nothing good comes of following it.
+      // Following nested multivariant playlists could loop.
       if (read.playlist.kind === "master") {
-        throw new KeepstreamError("unsupported", "a master playlist names a master playlist");
+        throw new KeepstreamError("unsupported", "a multivariant playlist lists another multivariant playlist");
       }
       return { ...rendition, playlist: checkMedia(read.playlist, read.url, options) };
     })),
   );
 }
 
-/** Exact height first, then the next lower, then the next higher; among equals the best bit rate. Pure. */
+/** Prefers the exact height, then the next lower, then the next higher; among equals the highest bit rate. Pure. */
 export function chooseVariant(variants: readonly Variant[], wanted: string | null): Variant {
   const height = Number(/^(\d{3,4})p?$/i.exec(wanted ?? "")?.[1] ?? Infinity);
   const distance = (variant: Variant) => {
@@ -74,7 +74,7 @@ export function chooseVariant(variants: readonly Variant[], wanted: string | nul
         ? (b.height ?? 0) - (a.height ?? 0) || b.bandwidth - a.bandwidth
         : distance(a) - distance(b) || b.bandwidth - a.bandwidth
     )[0];
-  if (best === undefined) throw new KeepstreamError("unsupported", "the master playlist has no variant");
+  if (best === undefined) throw new KeepstreamError("unsupported", "the multivariant playlist has no variant");
   return best;
 }
 
@@ -84,7 +84,7 @@ function plain(role: Role): WantedRendition {
   return { role, name: null, language: null, isDefault: true };
 }
 
-/** Renditions without an address are inside the variant's own segments. */
+/** Renditions without a URL are inside the variant's own segments. */
 function renditionsOf(
   master: MasterPlaylist,
   type: Rendition["type"],
@@ -126,7 +126,7 @@ async function readPlaylist(address: string, options: MediaRequest, master?: Mas
   throw new KeepstreamError("unsupported", `${redactUrl(url)}: ${reason}`);
 }
 
-/** The cap holds for what the bytes unpack to as well: a compressed body is counted after decompression. */
+/** Counts decompressed bytes. */
 async function readCapped(response: Response, signal: AbortSignal): Promise<string> {
   const reader = response.body?.getReader();
   if (reader === undefined) return "";
@@ -160,13 +160,13 @@ async function readCapped(response: Response, signal: AbortSignal): Promise<stri
 }
 
 function checkMedia(playlist: MediaPlaylist, url: string, options: MediaRequest): MediaPlaylist {
-  if (playlist.segments.length === 0) throw new KeepstreamError("unsupported", `${redactUrl(url)} names no segment`);
+  if (playlist.segments.length === 0) throw new KeepstreamError("unsupported", `${redactUrl(url)} has no segment`);
   if (!playlist.endList) {
     throw new KeepstreamError("unsupported", `${redactUrl(url)} is live: it has no #EXT-X-ENDLIST`);
   }
-  if (playlist.iFramesOnly) throw new KeepstreamError("unsupported", `${redactUrl(url)} holds key frames only`);
+  if (playlist.iFramesOnly) throw new KeepstreamError("unsupported", `${redactUrl(url)} has only key frames`);
   const gap = playlist.segments.findIndex((segment) => segment.gap);
-  if (gap !== -1) throw new KeepstreamError("source_expired", `the host says that segment ${gap + 1} is missing`);
+  if (gap !== -1) throw new KeepstreamError("source_expired", `segment ${gap + 1} is marked as missing (EXT-X-GAP)`);
   const checked = new Set<string>();
   for (const segment of playlist.segments) {
     checkKey(segment.key);
@@ -183,7 +183,7 @@ function checkKey(key: Segment["key"]): void {
   throw new KeepstreamError("drm", `the playlist is protected with ${key.method.slice(0, 40)}`);
 }
 
-/** Every name a playlist contains is somebody else's: judged before the first byte is asked for. */
+/** Every URL of an untrusted playlist is checked before the first request. */
 function checkAddress(url: string, options: MediaRequest, checked: Set<string>): void {
   if (checked.has(url)) return;
   checked.add(url);

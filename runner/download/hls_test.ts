@@ -28,7 +28,7 @@ for (const status of [429, 503]) {
     const url = `http://127.0.0.1:${server.addr.port}`;
     const policy = { allowedOrigins: [url] };
     await using proxy = startForwardProxy();
-    const line = proxy.openLine({ policy, maxBytes: 1e9 });
+    const line = proxy.openSession({ policy, maxBytes: 1e9 });
     const dir = await Deno.makeTempDir();
     const request = { fetch: createGuardedFetch(line), policy, headers: {}, signal: new AbortController().signal };
     try {
@@ -37,7 +37,7 @@ for (const status of [429, 503]) {
         ...request,
         dir: `${dir}/segments`,
         connections: 32,
-        planAgain: () => Promise.resolve(plan),
+        resolveAgain: () => Promise.resolve(plan),
         onProgress: () => {},
       });
       const sizes = await Promise.all(video!.files.map(async (file) => (await Deno.stat(file)).size));

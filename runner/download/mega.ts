@@ -1,15 +1,15 @@
 /**
- * Downloads a mega file in parallel ranges, decrypted on the way to disk, resumable, and only accepted when its MAC is right.
- * Example: `await downloadMega({ url, sizeBytes }, { path, key, connections: 8, … })`. Runs on: Deno.
+ * Downloads a mega file in parallel ranges, decrypts it while writing, resumes, and accepts it only if its MAC is right.
+ * Example: `await downloadMega({ url, sizeBytes }, { path, key, connections: 8, … })`.
  */
-import { KeepstreamError } from "../../core/errors.ts";
+import { isRetryable, KeepstreamError } from "../../core/errors.ts";
+import { retry } from "../../core/retry.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import { type Chunk, chunkMac, decryptAt, importMegaKey, macMatches, megaChunks, type MegaKey } from "./mega_crypto.ts";
+import { MEGA_RANGE_FETCH } from "../retry_policies.ts";
 import { fetchPiece, giveBack } from "./segment_fetch.ts";
 
 const SPAN_BYTES = 4 * 1024 * 1024;
-const TRIES = 5;
-const RETRY_BASE_MS = 300;
 
 export type MegaSource = { readonly url: string; readonly sizeBytes: number };
 
@@ -18,12 +18,12 @@ export type MegaOptions = MediaRequest & {
   /** base64url of 32 bytes. */
   readonly key: string;
   readonly connections: number;
-  /** A fresh address of the same file. */
-  readonly sourceAgain: () => Promise<MegaSource>;
+  /** Resolves a new URL of the same file. */
+  readonly resolveAgain: () => Promise<MegaSource>;
   readonly onProgress: (done: number) => void;
 };
 
-/** Neighbouring chunks that are fetched with one request. */
+/** Adjacent chunks, fetched with one request. */
 type Span = Chunk & { readonly chunks: readonly Chunk[] };
 
 export async function downloadMega(source: MegaSource, options: MegaOptions): Promise<void> {
@@ -45,7 +45,7 @@ export async function downloadMega(source: MegaSource, options: MegaOptions): Pr
   const worker = async () => {
     using file = await Deno.open(options.path, { write: true, create: true });
     for (let span = todo.shift(); span !== undefined; span = todo.shift()) {
-      const clear = await fetchWithTries(span);
+      const clear = await fetchWithRetry(span);
       const own = await Promise.all(
         span.chunks.map((chunk) =>
           chunkMac(clear.subarray(chunk.offset - span.offset, chunk.offset - span.offset + chunk.length), key)
@@ -56,35 +56,36 @@ export async function downloadMega(source: MegaSource, options: MegaOptions): Pr
       giveBack(clear);
       macs.set(span.offset, own);
       const line = JSON.stringify({ offset: span.offset, macs: own.map((mac) => mac.toHex()) });
-      journal.writeSync(new TextEncoder().encode(`${line}\n`)); // one write: lines of two workers never mix
+      journal.writeSync(new TextEncoder().encode(`${line}\n`)); // one write, so that lines of two workers do not mix
       done += span.length;
       options.onProgress(done);
     }
   };
 
-  async function fetchWithTries(span: Span): Promise<Uint8Array<ArrayBuffer>> {
-    for (let attempt = 1;; attempt++) {
-      const asked = url;
-      try {
-        const piece = { url, byteRange: { offset: span.offset, length: span.length } };
-        const bytes = await fetchPiece(piece, { ...options, signal, dropSlow: attempt < TRIES - 1 });
-        const clear = await decryptAt(bytes, span.offset, key as MegaKey);
-        giveBack(bytes);
-        return clear;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof KeepstreamError) || !error.retryable || attempt >= TRIES) throw error;
-        if (error.code === "source_expired" && url === asked && refreshes++ < TRIES) {
-          const fresh = await options.sourceAgain();
-          if (fresh.sizeBytes !== source.sizeBytes) {
-            throw new KeepstreamError("source_expired", "the file changed on the host");
-          }
-          url = fresh.url;
-        }
-        await new Promise((next) => setTimeout(next, RETRY_BASE_MS * 2 ** (attempt - 1) * (0.5 + Math.random())));
-        signal.throwIfAborted();
-      }
+  async function fetchWithRetry(span: Span): Promise<Uint8Array<ArrayBuffer>> {
+    let triedUrl = url;
+    const fetchOnce = async (attempt: number) => {
+      triedUrl = url;
+      const piece = { url, byteRange: { offset: span.offset, length: span.length } };
+      const dropSlow = attempt < MEGA_RANGE_FETCH.attempts - 1;
+      const bytes = await fetchPiece(piece, { ...options, signal, dropSlow });
+      const clear = await decryptAt(bytes, span.offset, key as MegaKey);
+      giveBack(bytes);
+      return clear;
+    };
+    const onRetry = async (error: unknown) => {
+      if ((error as KeepstreamError).code === "source_expired" && url === triedUrl) await refresh();
+    };
+    return await retry(fetchOnce, MEGA_RANGE_FETCH, { signal, retryable: isRetryable, onRetry });
+  }
+
+  async function refresh(): Promise<void> {
+    if (refreshes++ >= MEGA_RANGE_FETCH.attempts) return;
+    const fresh = await options.resolveAgain();
+    if (fresh.sizeBytes !== source.sizeBytes) {
+      throw new KeepstreamError("source_expired", "the file changed on the host");
     }
+    url = fresh.url;
   }
 
   await Promise.all(Array.from({ length: Math.min(options.connections, todo.length) }, () =>
@@ -114,7 +115,7 @@ function groupChunks(chunks: readonly Chunk[]): Span[] {
   return spans;
 }
 
-/** The spans on disk with their MACs; a journal of another file, or without its file, is begun anew. */
+/** MACs of the spans on disk. A journal of another file, or whose file is missing, is replaced. */
 async function readJournal(
   path: string,
   options: { id: string; path: string },
@@ -130,7 +131,7 @@ async function readJournal(
         const entry = JSON.parse(line) as { offset: number; macs: string[] };
         macs.set(entry.offset, entry.macs.map((mac) => Uint8Array.fromHex(mac)));
       } catch {
-        // the last line may be half written; an empty one ends the file
+        // the last line may be incomplete or empty
       }
     }
     if (!(await Deno.readTextFile(path)).endsWith("\n")) await Deno.writeTextFile(path, "\n", { append: true });

@@ -1,7 +1,6 @@
 /**
- * The cipher and the checksum of mega files: AES-128-CTR for the bytes, and a CBC-MAC per chunk that proves them. Pure.
- * Example: chunks of 128 KiB, 256 KiB, … up to 1 MiB; the key's last 8 bytes are the condensed MAC of all. Runs on: Deno.
- * https://mega.io/SecurityWhitepaper.pdf §"File encryption".
+ * The cipher and checksum of mega files: AES-128-CTR, and a CBC-MAC per chunk. Pure. Chunks have 128 KiB, 256 KiB, … up to 1 MiB; the
+ * last 8 bytes of the key are the condensed MAC of all chunks. https://mega.io/SecurityWhitepaper.pdf §"File encryption".
  */
 import { decodeBase64 } from "../../core/base64url.ts";
 
@@ -18,7 +17,7 @@ export type MegaKey = {
 
 export type Chunk = { readonly offset: number; readonly length: number };
 
-/** From the 32 bytes of a link; null where they are none. */
+/** `text`: 32 bytes as base64url; null if it is not. */
 export async function importMegaKey(text: string): Promise<MegaKey | null> {
   const bytes = decodeBase64(text);
   if (bytes === null || bytes.length !== 32) return null;
@@ -29,7 +28,7 @@ export async function importMegaKey(text: string): Promise<MegaKey | null> {
   return { ctr: ctr!, cbc: cbc!, nonce: bytes.slice(16, 24), mac: bytes.slice(24, 32) };
 }
 
-/** The chunks that are summed apart: each 128 KiB longer than the last, up to 1 MiB. */
+/** Chunk sizes grow by 128 KiB up to 1 MiB. */
 export function megaChunks(sizeBytes: number): Chunk[] {
   const chunks: Chunk[] = [];
   for (let offset = 0; offset < sizeBytes;) {
@@ -40,7 +39,7 @@ export function megaChunks(sizeBytes: number): Chunk[] {
   return chunks;
 }
 
-/** `offset` is a multiple of 16. In counter mode, encrypting is decrypting. */
+/** `offset` is a multiple of 16. In counter mode, encryption and decryption are the same. */
 export async function decryptAt(
   bytes: Uint8Array<ArrayBuffer>,
   offset: number,
@@ -52,14 +51,14 @@ export async function decryptAt(
   return new Uint8Array(await crypto.subtle.encrypt({ name: "AES-CTR", counter, length: 64 }, key.ctr, bytes));
 }
 
-/** CBC-MAC of one chunk's clear text, which begins with the nonce twice. */
+/** CBC-MAC of a chunk's plain text; the IV is the nonce twice. */
 export async function chunkMac(clear: Uint8Array<ArrayBuffer>, key: MegaKey): Promise<Uint8Array<ArrayBuffer>> {
   const iv = new Uint8Array(BLOCK);
   iv.set(key.nonce);
   iv.set(key.nonce, 8);
   const padded = clear.length % BLOCK === 0 ? clear : padded16(clear);
   const cipher = await crypto.subtle.encrypt({ name: "AES-CBC", iv }, key.cbc, padded);
-  return new Uint8Array(cipher.slice(padded.length - BLOCK, padded.length)); // the block behind it is WebCrypto's padding
+  return new Uint8Array(cipher.slice(padded.length - BLOCK, padded.length)); // the following block is WebCrypto's padding
 }
 
 /** Whether the chunks' MACs, in order, condense to the one in the key. */

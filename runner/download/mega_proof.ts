@@ -1,19 +1,18 @@
 /**
- * Computes the proof of work that the MEGA API may ask for: tries prefixes, one pass of SHA-256 over 12.6 MB each, until a digest is
- * small enough. Between two passes (10 ms) everything else has its turn. Example: `await solveMegaChallenge(challenge, signal)`.
- * Runs on: Deno.
+ * Computes the proof of work that the MEGA API may require: tries prefixes, each with a SHA-256 over 12.6 MB (10 ms), until a digest is
+ * small enough. Yields to the event loop between tries. Example: `await solveMegaChallenge(challenge, signal)`.
  */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { type MegaChallenge, TOKEN_BYTES, TOKEN_REPEATS } from "../../sources/resolvers/mega_challenge.ts";
 import { SourceError } from "../../sources/source_error.ts";
 
-/** As many tokens as are hashed at once: 48 KiB stay in the processor's cache. */
+/** Tokens per hash update: 48 KiB fit into the processor's cache. */
 const REPEATS_PER_BLOCK = 1024;
-/** At 0.4 GB/s, what a processor without SHA instructions does, 99 of 100 are solved by then. */
+/** Without SHA instructions (0.4 GB/s), 99 % of the challenges are solved within this time. */
 const LIMIT_MS = 120_000;
 
-/** The prefix, base64url. @throws {SourceError} `blocked` when it takes too long; the signal's reason */
+/** The prefix, base64url. @throws {SourceError} `blocked` after the time limit; the signal's reason if aborted */
 export async function solveMegaChallenge(
   { tokenBytes, threshold }: MegaChallenge,
   signal: AbortSignal,

@@ -33,7 +33,7 @@ async function options(dir: string, url: string, key: string): Promise<MegaOptio
     path: `${dir}/mega.bin`,
     key,
     connections: 4,
-    sourceAgain: () => Promise.reject(new Error("not expected")),
+    resolveAgain: () => Promise.reject(new Error("not expected")),
     onProgress: () => {},
   });
 }
@@ -76,7 +76,7 @@ Deno.test("downloadMega: broken off in the middle → goes on with the ranges th
   await assert.rejects(async () =>
     downloadMega({ url: broken.url, sizeBytes: clear.length }, {
       ...await options(dir, broken.url, key),
-      sourceAgain: () => Promise.reject(new Error("gone")),
+      resolveAgain: () => Promise.reject(new Error("gone")),
       onProgress: (done) => done > 7_000_000 && some.resolve(),
     })
   );
@@ -97,7 +97,7 @@ Deno.test("downloadMega: an address that expired on the way is asked for again",
   await downloadMega({ url: expired.url, sizeBytes: clear.length }, {
     ...await options(dir, expired.url, key),
     policy: both,
-    sourceAgain: () => Promise.resolve({ url: host.url, sizeBytes: clear.length }),
+    resolveAgain: () => Promise.resolve({ url: host.url, sizeBytes: clear.length }),
   });
   assert.ok(Buffer.from(clear).equals(await Deno.readFile(`${dir}/mega.bin`)));
   await Deno.remove(dir, { recursive: true });

@@ -1,21 +1,20 @@
 /**
- * Small pieces of a file on disk, compared with what the host has in their places: an ETag may differ though the file is the same
- * (some hosts make one for every response), and is no proof of a change. Example: `await hostHas(await readSamples(path, spans), …)`.
- * Runs on: Deno.
+ * Samples of a file on disk, compared with the host's bytes: some hosts generate a new ETag for every response, so another ETag does not
+ * prove a change. Example: `await hostHas(await readSamples(path, spans), url, request)`.
  */
 import type { ByteSpan } from "../../core/hls/playlist.ts";
-import { KeepstreamError } from "../../core/errors.ts";
+import { isRetryable } from "../../core/errors.ts";
+import { retry } from "../../core/retry.ts";
+import { SAMPLE_FETCH } from "../retry_policies.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import { fetchPiece } from "./segment_fetch.ts";
 
 const SAMPLES = 5;
 const SAMPLE_BYTES = 2048;
-const TRIES = 3;
-const RETRY_MS = 500;
 
 export type Sample = { readonly offset: number; readonly bytes: Uint8Array };
 
-/** Both ends of what is kept, and places evenly between them. Pure; `kept` is in order. */
+/** Evenly distributed spans, including both ends. Pure; `kept` is ascending. */
 export function sampleSpans(kept: readonly ByteSpan[]): ByteSpan[] {
   const total = kept.reduce((sum, span) => sum + span.length, 0);
   const wanted = Array.from({ length: SAMPLES }, (_, i) => Math.floor(i * (total - SAMPLE_BYTES) / (SAMPLES - 1)));
@@ -23,7 +22,7 @@ export function sampleSpans(kept: readonly ByteSpan[]): ByteSpan[] {
   return spans.filter((span, i) => span !== null && span.offset !== spans[i - 1]?.offset) as ByteSpan[];
 }
 
-/** The place of the `at`th kept byte, moved back where its span ends too soon. */
+/** The position of the `at`th kept byte, moved back if its span is too short. */
 function spanAt(kept: readonly ByteSpan[], at: number): ByteSpan | null {
   let before = 0;
   for (const { offset, length } of kept) {
@@ -51,7 +50,7 @@ export async function readSamples(path: string, spans: readonly ByteSpan[]): Pro
   return samples;
 }
 
-/** One request after the other: the host may bear no more. */
+/** Sequential requests: the host may refuse parallel ones. */
 export async function hostHas(samples: readonly Sample[], url: string, request: MediaRequest): Promise<boolean> {
   for (const { offset, bytes } of samples) {
     const there = await fetchSample(url, { offset, length: bytes.length }, request);
@@ -61,13 +60,8 @@ export async function hostHas(samples: readonly Sample[], url: string, request: 
 }
 
 async function fetchSample(url: string, byteRange: ByteSpan, request: MediaRequest): Promise<Uint8Array> {
-  for (let attempt = 1;; attempt++) {
-    try {
-      return await fetchPiece({ url, byteRange }, { ...request, dropSlow: false });
-    } catch (error) {
-      request.signal.throwIfAborted();
-      if (attempt === TRIES || !(error instanceof KeepstreamError && error.retryable)) throw error;
-      await new Promise((done) => setTimeout(done, RETRY_MS));
-    }
-  }
+  return await retry(() => fetchPiece({ url, byteRange }, { ...request, dropSlow: false }), SAMPLE_FETCH, {
+    signal: request.signal,
+    retryable: isRetryable,
+  });
 }

@@ -1,6 +1,6 @@
 /**
- * From the bytes a host sends to the bytes of a segment, a block at a time: decrypt, take off the image that some hosts put in front,
- * and refuse what is not whole. Example: `await body.push(received)` for each piece, then `await body.end()` → "ts". Runs on: Deno.
+ * Turns the received bytes into a segment, block by block: decrypts, removes the image that some hosts prepend, and refuses incomplete
+ * bodies. Example: `await body.push(received)` for each chunk, then `await body.end()` → "ts".
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { BoxWalk } from "./box_walk.ts";
@@ -8,27 +8,27 @@ import { giveBack } from "./segment_fetch.ts";
 import { isTransportStream } from "./sniff.ts";
 import { TsSpan } from "./ts_span.ts";
 
-/** What a connection holds in memory, however large its segment: whole cipher blocks, and more than a disguise. */
+/** Memory per connection, whatever the segment's size: whole cipher blocks, and more than a prepended image. */
 export const BLOCK_BYTES = 96 * 1024;
 const CIPHER_BYTES = 16;
-/** Where to look for the first TS packet behind a disguise; the images in use are a few hundred bytes. */
+/** Where to search for the first TS packet after a prepended image, which has a few hundred bytes. */
 const MAX_DISGUISE_BYTES = 64 * 1024;
-/** A segment may hold less than its EXTINF (the last one, audio priming); half of it is no rounding. */
+/** A segment may be shorter than its EXTINF (the last one, audio priming), but not by half. */
 const MIN_SPAN_RATIO = 0.55;
 const MIN_CHECKED_SECONDS = 1;
 
 export type SegmentContainer = "ts" | "fmp4" | "vtt" | "audio";
 
 export type SegmentBodyOptions = {
-  /** For AES-CBC, and good for both directions; awaited when the first block is there. */
+  /** An AES-CBC key for both directions, awaited with the first block. */
   readonly key: Promise<CryptoKey> | null;
   readonly iv: Uint8Array<ArrayBuffer>;
   readonly durationSeconds: number;
-  /** The bytes are gone when it has settled. */
+  /** The buffer is reused once the promise has settled. */
   readonly write: (clear: Uint8Array<ArrayBuffer>) => Promise<void>;
 };
 
-/** A fault of this one transfer: worth another try. */
+/** A fault of this transfer. Another attempt may succeed. */
 export class DamagedSegment extends KeepstreamError {
   constructor(message: string) {
     super("network", message, { retryable: true });
@@ -37,7 +37,7 @@ export class DamagedSegment extends KeepstreamError {
 
 export class SegmentBody implements Disposable {
   readonly #options: SegmentBodyOptions;
-  /** With room for the cipher block that closes a piece which is not the last. */
+  /** With space for an additional cipher block. */
   readonly #block = new Uint8Array(BLOCK_BYTES + CIPHER_BYTES);
   #filled = 0;
   #iv: Uint8Array<ArrayBuffer>;
@@ -52,7 +52,7 @@ export class SegmentBody implements Disposable {
 
   async push(received: Uint8Array): Promise<void> {
     for (let at = 0; at < received.length;) {
-      // A full block waits for what comes behind it: the last one is decrypted in another way.
+      // A full block waits for the next bytes: the last block is decrypted differently.
       if (this.#filled === BLOCK_BYTES) await this.#flush({ last: false });
       const piece = received.subarray(at, at + BLOCK_BYTES - this.#filled);
       this.#block.set(piece, this.#filled);
@@ -61,7 +61,7 @@ export class SegmentBody implements Disposable {
     }
   }
 
-  /** Throws DamagedSegment where what came is not whole. */
+  /** Throws DamagedSegment if the body is incomplete. */
   async end(): Promise<SegmentContainer> {
     if (this.#filled === 0) throw damaged("is empty");
     await this.#flush({ last: true });
@@ -91,7 +91,7 @@ export class SegmentBody implements Disposable {
     if (clear !== received) giveBack(clear);
   }
 
-  /** WebCrypto insists on padding, which the last block alone has: behind the others goes one that decrypts to nothing but padding. */
+  /** WebCrypto requires padding, which only the last block has: append a block to the others that decrypts to padding. */
   async #decrypt(key: CryptoKey, last: boolean): Promise<Uint8Array<ArrayBuffer>> {
     if (this.#filled % CIPHER_BYTES !== 0) throw damaged("is not a whole number of cipher blocks");
     const iv = this.#iv;
@@ -105,7 +105,7 @@ export class SegmentBody implements Disposable {
     try {
       return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-CBC", iv }, key, this.#block.subarray(0, end)));
     } catch {
-      throw damaged("cannot be decrypted: it is cut, or the key or IV is wrong");
+      throw damaged("cannot be decrypted: it is incomplete, or the key or IV is wrong");
     }
   }
 }
@@ -129,7 +129,7 @@ function classify(bytes: Uint8Array): { container: SegmentContainer; start: numb
   throw damaged(/^\s*</.test(text) ? "is an HTML page" : "is neither MPEG-TS nor fragmented MP4");
 }
 
-/** Some hosts keep segments as images: a small PNG, JPEG, GIF or BMP in front of the first TS packet. */
+/** Some hosts disguise segments as images: a small PNG, JPEG, GIF or BMP precedes the first TS packet. */
 function disguisedStart(bytes: Uint8Array): number {
   const image = (bytes[0] === 0x89 && bytes[1] === 0x50) || (bytes[0] === 0xff && bytes[1] === 0xd8) ||
     (bytes[0] === 0x47 && bytes[1] === 0x49) || (bytes[0] === 0x42 && bytes[1] === 0x4d);
@@ -144,6 +144,6 @@ function checkSpan(stream: TsSpan, durationSeconds: number): void {
   const span = stream.seconds();
   if (span === null || durationSeconds < MIN_CHECKED_SECONDS) return;
   if (span < durationSeconds * MIN_SPAN_RATIO) {
-    throw damaged(`covers ${span.toFixed(1)} s of the ${durationSeconds.toFixed(1)} s it was announced with`);
+    throw damaged(`has ${span.toFixed(1)} s of the announced ${durationSeconds.toFixed(1)} s`);
   }
 }

@@ -109,8 +109,8 @@ Deno.test("BoxWalk: boxes that end with the bytes, cut, of no length, to the end
     [[...free, 0, 0, 0, 0, 0x6d, 0x64, 0x61, 0x74, 9, 9, 9], null],
     [[...free, ...free.slice(0, -1)], "ends inside an MP4 box"],
     [[...free, ...large.slice(0, 12)], "ends inside an MP4 box"],
-    [[...free, 0, 0, 0, 7, 0x66, 0x72, 0x65, 0x65, 1, 2, 3], "holds a box of no length"],
-    [[0, 0, 0, 1, 0x66, 0x72, 0x65, 0x65, 0, 0, 0, 0, 0, 0, 0, 15, 1, 2], "holds a box of no length"],
+    [[...free, 0, 0, 0, 7, 0x66, 0x72, 0x65, 0x65, 1, 2, 3], "has a box of length 0"],
+    [[0, 0, 0, 1, 0x66, 0x72, 0x65, 0x65, 0, 0, 0, 0, 0, 0, 0, 15, 1, 2], "has a box of length 0"],
   ];
   for (const [bytes, problem] of cases) {
     for (const step of [1, 5, 100]) {

@@ -1,6 +1,6 @@
 /**
- * Fetches the bytes of one segment, init section or key: a byte range where one is named, a cap, and a line that went quiet is cut.
- * Example: `await streamPiece({ url, byteRange: null }, request, (bytes) => file.write(bytes))`. Runs on: Deno.
+ * Fetches the bytes of a segment, init section or key: an optional byte range, a size limit, and a minimum speed.
+ * Example: `await streamPiece({ url, byteRange: null }, request, (bytes) => file.write(bytes))`.
  */
 import type { ByteSpan } from "../../core/hls/playlist.ts";
 import { KeepstreamError } from "../../core/errors.ts";
@@ -16,15 +16,15 @@ export type Piece = { readonly url: string; readonly byteRange: ByteSpan | null 
 
 export type PieceRequest = MediaRequest & {
   readonly onBytes?: (bytes: number) => void;
-  /** false on the last tries: a slow line is better than none. */
+  /** false in the last attempts: a slow connection is better than none. */
   readonly dropSlow: boolean;
   readonly maxBytes?: number;
 };
 
-/** What came, and how long its body took. */
+/** Received bytes, and the duration of the body. */
 export type Transfer = { readonly bytes: number; readonly seconds: number };
 
-/** The whole of a small piece, in memory. */
+/** Reads a small resource into memory. */
 export async function fetchPiece(piece: Piece, request: PieceRequest): Promise<Uint8Array<ArrayBuffer>> {
   let buffer = new Uint8Array(0);
   let filled = 0;
@@ -38,7 +38,7 @@ export async function fetchPiece(piece: Piece, request: PieceRequest): Promise<U
   return filled === buffer.length ? buffer : buffer.slice(0, filled);
 }
 
-/** Hands over what arrives as it arrives; each part of it is gone when `take` has settled. */
+/** Passes bytes on as they arrive. The buffer is released once `take` has settled. */
 export async function streamPiece(
   piece: Piece,
   request: PieceRequest,
@@ -57,7 +57,7 @@ export async function streamPiece(
     await response.body?.cancel();
     throw new KeepstreamError("network", `${redactUrl(url)} ${other}`);
   }
-  // A host that ignores Range sends the whole resource: skip to the place and stop behind it.
+  // A host that ignores Range sends the whole resource: skip to the offset and stop after the range.
   const skip = span !== null && response.status === 200 ? span.offset : 0;
   const startedAt = performance.now();
   const bytes = await readBody(response, { request, url, skip, length: span?.length ?? maxBytes + 1, take });
@@ -68,7 +68,7 @@ export async function streamPiece(
   return { bytes, seconds: (performance.now() - startedAt) / 1000 };
 }
 
-/** What is wrong with the part that a 206 says it holds: a cache that mixes ranges up sends bytes of the right number and format. */
+/** Checks Content-Range: a cache that confuses ranges sends bytes of the right length and format. */
 function otherPart(response: Response, span: ByteSpan | null): string | null {
   const part = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
   if (response.status !== 206 || part === null) return null;
@@ -86,7 +86,7 @@ type BodyOptions = {
   readonly take: (bytes: Uint8Array) => void | Promise<void>;
 };
 
-/** Bytes handed over, at most `length`. Deno refuses a body shorter than Content-Length by itself. */
+/** Returns the number of bytes passed on, at most `length`. Deno rejects a body shorter than its Content-Length. */
 async function readBody(response: Response, { request, url, skip, length, take }: BodyOptions): Promise<number> {
   const reader = response.body?.getReader();
   if (reader === undefined) return 0;
@@ -98,7 +98,7 @@ async function readBody(response: Response, { request, url, skip, length, take }
       return await reader.read();
     } catch (cause) {
       request.signal.throwIfAborted();
-      throw new KeepstreamError("network", `${redactUrl(url)} broke off after ${taken} bytes`, { cause });
+      throw new KeepstreamError("network", `${redactUrl(url)} was interrupted after ${taken} bytes`, { cause });
     }
   };
   try {
@@ -123,7 +123,7 @@ async function readBody(response: Response, { request, url, skip, length, take }
   }
 }
 
-/** Frees the memory now: left to the garbage collector, ten times as much as is in use lies about. The bytes are gone. */
+/** Releases the memory now: left to the garbage collector, ten times as much would be in use. */
 export function giveBack(bytes: Uint8Array<ArrayBuffer>): void {
   bytes.buffer.transfer(0);
 }
@@ -134,7 +134,7 @@ function grow(buffer: Uint8Array<ArrayBuffer>, length: number): Uint8Array<Array
   return larger;
 }
 
-/** Only while it is read from: what a slow disk takes is not the line's fault. */
+/** Measures only while reading: a slow disk is not the connection's fault. */
 function watchSpeed(dropSlow: boolean, cancel: () => void) {
   let inWindow = 0;
   let cut = false;

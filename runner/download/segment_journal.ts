@@ -1,28 +1,28 @@
 /**
- * Which segments are already on disk, and of which plan: an append-only list beside them, so that a download killed anywhere goes on
- * where it was. Example: line `{"file":"0-17","bytes":739600}` stands only after `0-17.ts` was moved into place. Runs on: Deno.
+ * An append-only list of the segments on disk, so that a killed download resumes.
+ * Example: the line `{"file":"0-17","bytes":739600}` is written after `0-17.ts` was moved into place.
  */
 import type { HlsPlan } from "./hls_plan.ts";
 import type { SegmentContainer } from "./segment_body.ts";
 
 export type Stored = { readonly file: string; readonly bytes: number; readonly container: SegmentContainer };
 
-/** What is not committed is written over by the next try. */
+/** Without a commit, the next attempt overwrites the file. */
 export type SegmentWriter = Disposable & {
   readonly write: (bytes: Uint8Array) => Promise<void>;
-  /** Moves the file into place, then writes the line. */
+  /** Moves the file into place, then appends the line. */
   readonly commit: (container: SegmentContainer) => Promise<void>;
 };
 
 export type SegmentJournal = AsyncDisposable & {
   readonly done: ReadonlyMap<string, Stored>;
-  /** Sum over `done`. */
+  /** Total bytes of `done`. */
   readonly bytes: () => number;
   readonly begin: (file: string) => Promise<SegmentWriter>;
   readonly path: (stored: Stored) => string;
 };
 
-/** Opens the journal in `dir`, or starts it anew where it was written for another plan. */
+/** Opens the journal in `dir`; replaces one of another plan. */
 export async function openSegmentJournal(dir: string, plan: HlsPlan): Promise<SegmentJournal> {
   const fingerprint = await planFingerprint(plan);
   const journalPath = `${dir}/journal.ndjson`;
@@ -30,7 +30,7 @@ export async function openSegmentJournal(dir: string, plan: HlsPlan): Promise<Se
   const done = new Map<string, Stored>();
   if (head !== undefined && (parse(head) as { plan?: string } | null)?.plan === fingerprint) {
     for (const line of lines) {
-      const stored = parse(line) as Stored | null; // the last line may be half written
+      const stored = parse(line) as Stored | null; // the last line may be incomplete
       const size = stored === null ? null : (await Deno.stat(path(dir, stored)).catch(() => null))?.size;
       if (stored !== null && size === stored.bytes) done.set(stored.file, stored);
     }
@@ -38,7 +38,7 @@ export async function openSegmentJournal(dir: string, plan: HlsPlan): Promise<Se
     await Deno.remove(dir, { recursive: true }).catch(() => {});
     await Deno.mkdir(dir, { recursive: true });
   }
-  // In place of the old one once it is whole: killed or out of space before that, the next run still knows its segments.
+  // Replaces the old journal atomically: if killed or out of space before, the next run still has its segments.
   await Deno.writeTextFile(`${journalPath}.part`, [{ plan: fingerprint }, ...done.values()].map(lineOf).join(""));
   await Deno.rename(`${journalPath}.part`, journalPath);
   const journal = await Deno.open(journalPath, { append: true });
@@ -69,7 +69,7 @@ export async function openSegmentJournal(dir: string, plan: HlsPlan): Promise<Se
         await Deno.rename(part, path(dir, stored));
         done.set(file, stored);
         bytes += size;
-        queue = queue.then(() => write(stored)); // one line after the other, whoever finishes first
+        queue = queue.then(() => write(stored)); // serialised
         await queue;
       },
       [Symbol.dispose]: close,
@@ -88,14 +88,14 @@ export async function openSegmentJournal(dir: string, plan: HlsPlan): Promise<Se
   };
 }
 
-/** ffmpeg's playlist reader wants an ending that it knows. */
+/** ffmpeg's HLS demuxer accepts only some extensions. */
 const ENDING: Readonly<Record<SegmentContainer, string>> = { ts: "ts", fmp4: "m4s", vtt: "vtt", audio: "aac" };
 
 function path(dir: string, stored: Stored): string {
   return `${dir}/${stored.file}.${ENDING[stored.container]}`;
 }
 
-/** Same titles, same cuts, same names without their tokens: then the bytes on disk belong to this plan. */
+/** Equal durations and file names (without tokens) mean that the bytes on disk belong to this plan. */
 async function planFingerprint(plan: HlsPlan): Promise<string> {
   const text = plan.renditions.map((rendition) =>
     rendition.segments.map((segment) => {

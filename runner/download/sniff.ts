@@ -1,7 +1,4 @@
-/**
- * What the first bytes of a file are, whatever its name and type say. Pure.
- * Example: `sniff(bytesOf("<!doctype html>"))` → "html". Runs on: Deno.
- */
+/** The format of a file by its first bytes, whatever its name and type. Pure. Example: `sniff(bytesOf("<!doctype html>"))` → "html". */
 export type Sniffed = "hls" | "mp4" | "matroska" | "ts" | "html" | "unknown";
 
 const MP4_BOXES = new Set(["ftyp", "moov", "mdat", "moof", "styp", "free", "skip", "wide", "sidx"]);
@@ -16,7 +13,7 @@ export function sniff(bytes: Uint8Array): Sniffed {
   return "unknown";
 }
 
-/** Sync bytes at the first packets; one packet alone would be a coincidence. */
+/** Checks several packets: a single sync byte may be a coincidence. */
 export function isTransportStream(bytes: Uint8Array, at = 0): boolean {
   return bytes[at] === 0x47 && (bytes[at + 188] === 0x47) && (at + 376 >= bytes.length || bytes[at + 376] === 0x47);
 }

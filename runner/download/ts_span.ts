@@ -1,15 +1,15 @@
 /**
- * How much time a piece of MPEG-TS covers, read from the PES time stamps alone: a body that was cut tells on itself here although
- * every length header agreed. Pure. Example: `span.push(piece)` for each, then `span.seconds()` → 3.96. ISO/IEC 13818-1 §2.4.3. Runs on: Deno.
+ * The duration of a piece of MPEG-TS by its PES timestamps: detects an incomplete body even if all lengths agree. Pure.
+ * Example: `span.push(chunk)` for each chunk, then `span.seconds()` → 3.96. ISO/IEC 13818-1 §2.4.3.
  */
 const PACKET = 188;
 const PTS_WRAP = 2 ** 33;
 const PTS_PER_SECOND = 90_000;
 
-/** What the packets of a stream that arrives in pieces of any length cover. */
+/** Accepts chunks of any length. */
 export class TsSpan {
   readonly #seen = new Map<number, { first: number; min: number; max: number }>();
-  /** The start of a packet whose end is in the next piece. */
+  /** The incomplete last packet of the previous chunk. */
   #begun = new Uint8Array(0);
 
   push(piece: Uint8Array): void {
@@ -25,12 +25,12 @@ export class TsSpan {
     this.#begun = piece.slice(at);
   }
 
-  /** Whether the last packet came to its end. */
+  /** Whether the last packet is complete. */
   get whole(): boolean {
     return this.#begun.length === 0;
   }
 
-  /** Seconds between the first and the last PTS of the stream that covers most, or null where nothing carries a time stamp. */
+  /** Seconds between the first and last PTS of the longest stream; null if nothing has a timestamp. */
   seconds(): number | null {
     if (this.#seen.size === 0) return null;
     return Math.max(...[...this.#seen.values()].map((span) => span.max - span.min)) / PTS_PER_SECOND;
@@ -46,14 +46,14 @@ export class TsSpan {
       this.#seen.set(pid, { first: pts, min: 0, max: 0 });
       return;
     }
-    // Relative to the first, so that a wrap inside the segment is a small step and not 26 hours.
+    // Relative to the first PTS, so that a wrap inside the segment is a small step and not 26 hours.
     const step = ((pts - span.first + PTS_WRAP * 1.5) % PTS_WRAP) - PTS_WRAP / 2;
     span.min = Math.min(span.min, step);
     span.max = Math.max(span.max, step);
   }
 }
 
-/** The earliest PTS, in seconds; null where nothing carries a time stamp. */
+/** The earliest PTS, in seconds; null if nothing has a timestamp. */
 export function tsStartSeconds(bytes: Uint8Array): number | null {
   let start: number | null = null;
   for (let at = 0; at + PACKET <= bytes.length; at += PACKET) {

@@ -1,14 +1,14 @@
 /**
- * The runner's HTTP side: can it work, what is it doing, wake up. Nothing here shows an address, a token or a path.
- * Example: `app.request("/health")` → 200 { status: "ok", worker: "r1", storage_accounts: 2 }. Runs on: Deno.
+ * The runner's HTTP routes. Responses contain no URL, token or path.
+ * Example: `app.request("/health")` → 200 { status: "ok", worker: "r1", storage_accounts: 2 }.
  */
 import { type Context, Hono } from "hono";
 import type { Events } from "../events.ts";
 import type { ActiveJob } from "../loop/claim_loop.ts";
-import { QueueRefusal } from "../queue/queue.ts";
+import { RpcError } from "../../core/rpc_error.ts";
 import { type FolderFilesOptions, serveFolderFile } from "../targets/folder/folder_files.ts";
-import type { TargetHealth } from "../archive/health.ts";
-import type { EndedJob } from "./history.ts";
+import type { TargetHealth } from "../archive/circuit_breaker.ts";
+import type { EndedJob } from "./job_stats.ts";
 import { renderMetrics } from "./metrics.ts";
 import type { TriggerReader, TriggerVideo } from "./trigger.ts";
 
@@ -20,19 +20,19 @@ export type AppOptions = {
   readonly events: Events;
   readonly active: () => readonly ActiveJob[];
   readonly stopping: () => boolean;
-  readonly wake: () => void;
+  readonly notify: () => void;
   readonly readTrigger: TriggerReader;
   readonly enqueue: (video: TriggerVideo) => Promise<{ id: string; status: string }>;
   readonly queueCounts: () => Promise<Readonly<Record<string, unknown>>>;
-  /** How many storage targets are configured. */
+  /** Number of configured storage targets. */
   readonly storageAccounts: number;
-  /** Why the runner cannot work; none when it can. */
+  /** Reasons why the runner cannot work; empty if it can. */
   readonly checkHealth: () => Promise<readonly string[]>;
-  /** Whoever holds the secret sees messages and names; everybody else codes. */
+  /** The holder of the secret sees messages and names, others only codes. */
   readonly isOperator: (request: Request) => Promise<boolean>;
-  /** How the storage targets are. */
+  /** Health of the storage targets. */
   readonly targets: () => readonly TargetHealth[];
-  /** The folder target's files, served to cf-proxy at /archive; null when there is none. */
+  /** The folder target's files, which cf-proxy reads at /archive; null if there is none. */
   readonly folder: FolderFilesOptions | null;
   readonly totals: () => Readonly<Record<string, number>>;
   readonly recent: () => readonly EndedJob[];
@@ -56,7 +56,7 @@ export function createApp(options: AppOptions): Hono {
   app.post("/trigger", (c) => trigger(c, options));
   app.notFound((c) => c.json({ success: false, error: "not found" }, 404));
   app.onError((error, c) => {
-    if (error instanceof QueueRefusal) {
+    if (error instanceof RpcError && !error.isUnavailable) {
       return c.json({ success: false, error: error.message }, refusalStatus(error.status));
     }
     return c.json({ success: false, error: "the queue cannot be reached; try again" }, 503);
@@ -64,7 +64,7 @@ export function createApp(options: AppOptions): Hono {
   return app;
 }
 
-/** What the queue refuses keeps its status: no ground to keep copies (403), taken down (451). */
+/** Refusals keep their status: no archiving rights (403), taken down (451). */
 function refusalStatus(status: number): 400 | 403 | 422 | 451 {
   return status === 403 || status === 422 || status === 451 ? status : 400;
 }
@@ -72,19 +72,19 @@ function refusalStatus(status: number): 400 | 403 | 422 | 451 {
 async function trigger(c: Context, options: AppOptions): Promise<Response> {
   const read = await options.readTrigger(c.req.raw);
   if (!read.ok) {
-    options.events.emit({ event: "wake:rejected", reason: read.error.reason });
+    options.events.emit({ event: "notification:rejected", reason: read.error.reason });
     return c.json({ success: false, error: read.error.reason }, read.error.status);
   }
   if (options.stopping()) return c.json({ success: false, error: "the runner is stopping" }, 503);
   const { value } = read;
   if (value.by === "webhook" && value.replay) return c.json({ success: true, replay: true }, 200);
-  options.events.emit({ event: "wake:received", by: value.by });
+  options.events.emit({ event: "notification:received", by: value.by });
   const job = value.by === "bearer" && value.video !== null ? await options.enqueue(value.video) : null;
-  options.wake();
+  options.notify();
   return c.json({ success: true, ...(job === null ? {} : { job }) }, 202);
 }
 
-/** Whether it can work. Whether it runs at all is /health/live: a restart helps against a dead process, not against a full disk. */
+/** Readiness. Liveness is /health/live: a restart fixes a hung process, not a full disk. */
 async function health(c: Context, options: AppOptions): Promise<Response> {
   const { worker, storageAccounts: storage_accounts } = options;
   if (options.stopping()) {
@@ -97,7 +97,7 @@ async function health(c: Context, options: AppOptions): Promise<Response> {
 
 async function status(options: AppOptions, operator: boolean) {
   const now = options.now();
-  // A queue that is away is a fact to show, not a reason to fail.
+  // An unavailable queue is reported as null.
   const counts = await options.queueCounts().catch(() => null);
   return {
     status: options.stopping() ? "stopping" : "ok",
@@ -127,14 +127,14 @@ async function status(options: AppOptions, operator: boolean) {
   };
 }
 
-/** `archived` stands beside the counts by status, where existing monitors read it. */
+/** `archived` is next to the counts by status, where existing monitors read it. */
 function queueStatus(counts: Readonly<Record<string, unknown>> | null, operator: boolean) {
   if (counts === null) return { queue: null, archived: null };
   const { archived, ...queue } = operator ? counts : publicCounts(counts);
   return { queue, archived };
 }
 
-/** The counts without the database's words. */
+/** Without the database's error messages. */
 function publicCounts(counts: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const { clearing_error: _, notification, ...rest } = counts;
   return { ...rest, notification: notification && { ...notification, error: undefined } };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { signWebhook } from "../../core/webhook.ts";
 import { createEvents, type RunnerEvent } from "../events.ts";
-import { QueueRefusal } from "../queue/queue.ts";
+import { RpcError } from "../../core/rpc_error.ts";
 import { type AppOptions, createApp } from "./app.ts";
 import { createTriggerReader, isBearer, type TriggerVideo } from "./trigger.ts";
 
@@ -9,7 +9,7 @@ const SECRET = "a-secret-of-the-test";
 const NOW = 1_800_000_000;
 
 function makeApp(more: Partial<AppOptions> = {}) {
-  const seen = { wakes: 0, videos: [] as TriggerVideo[], events: [] as RunnerEvent[] };
+  const seen = { notifications: 0, videos: [] as TriggerVideo[], events: [] as RunnerEvent[] };
   const events = createEvents();
   events.on((event) => seen.events.push(event));
   const app = createApp({
@@ -20,7 +20,7 @@ function makeApp(more: Partial<AppOptions> = {}) {
     events,
     active: () => [],
     stopping: () => false,
-    wake: () => seen.wakes++,
+    notify: () => seen.notifications++,
     readTrigger: createTriggerReader({ secret: SECRET, now: () => NOW }),
     enqueue: (video) => {
       seen.videos.push(video);
@@ -68,17 +68,17 @@ const VIDEO = {
   resolution: "720p",
 };
 
-Deno.test("POST /trigger signed → 202 and a wake; the same again → 200 replay, no wake", async () => {
+Deno.test("POST /trigger signed → 202 and a notify; the same again → 200 replay, no notify", async () => {
   const { app, seen } = makeApp();
   const request = await signed('{"type":"video_queue.waiting"}', { id: "msg_1" });
   assert.equal((await app.request("/trigger", request)).status, 202);
   const again = await app.request("/trigger", request);
   assert.equal(again.status, 200);
   assert.deepEqual(await again.json(), { success: true, replay: true });
-  assert.equal(seen.wakes, 1);
+  assert.equal(seen.notifications, 1);
 });
 
-Deno.test("POST /trigger unsigned, wrongly signed, altered, older than 300 s, from the future → 401, no wake", async () => {
+Deno.test("POST /trigger unsigned, wrongly signed, altered, older than 300 s, from the future → 401, no notify", async () => {
   const { app, seen } = makeApp();
   const altered = { ...await signed("{}"), body: "{ }" };
   const requests = [
@@ -91,7 +91,7 @@ Deno.test("POST /trigger unsigned, wrongly signed, altered, older than 300 s, fr
     bearer("{}", ""),
   ];
   for (const request of requests) assert.equal((await app.request("/trigger", request)).status, 401);
-  assert.equal(seen.wakes, 0);
+  assert.equal(seen.notifications, 0);
 });
 
 Deno.test("POST /trigger signed, with the Hub's bearer for a private Space → the signature counts", async () => {
@@ -106,17 +106,17 @@ Deno.test("POST /trigger signed, with the Hub's bearer for a private Space → t
   assert.equal((await app.request("/trigger", forged)).status, 401);
   const both = await withBearer(signed(JSON.stringify(VIDEO), { secret: "another-secret" }), SECRET);
   assert.equal((await app.request("/trigger", both)).status, 401, "a bad signature is not mended by a bearer");
-  assert.deepEqual([seen.wakes, seen.videos], [1, []]);
+  assert.deepEqual([seen.notifications, seen.videos], [1, []]);
 });
 
-Deno.test("POST /trigger with bearer and the documented body → 202, enqueued and woken; without a body → woken", async () => {
+Deno.test("POST /trigger with bearer and the documented body → 202, enqueued and notified; without a body → notified", async () => {
   const { app, seen } = makeApp();
-  const answer = await app.request("/trigger", bearer(JSON.stringify(VIDEO)));
-  assert.equal(answer.status, 202);
-  assert.deepEqual(await answer.json(), { success: true, job: { id: "1", status: "pending" } });
+  const response = await app.request("/trigger", bearer(JSON.stringify(VIDEO)));
+  assert.equal(response.status, 202);
+  assert.deepEqual(await response.json(), { success: true, job: { id: "1", status: "pending" } });
   assert.deepEqual(seen.videos, [VIDEO]);
   assert.equal((await app.request("/trigger", bearer(""))).status, 202);
-  assert.equal(seen.wakes, 2);
+  assert.equal(seen.notifications, 2);
 });
 
 Deno.test("POST /trigger with bearer and a bad body → 400 with the field; 1 MB → 413", async () => {
@@ -137,7 +137,7 @@ Deno.test("POST /trigger with bearer and a bad body → 400 with the field; 1 MB
   for (const body of bad) assert.equal((await app.request("/trigger", bearer(body))).status, 400, body);
   assert.equal((await app.request("/trigger", bearer("x".repeat(1_000_000)))).status, 413);
   assert.equal((await app.request("/trigger", await signed("x".repeat(1_000_000)))).status, 413);
-  assert.equal(seen.wakes, 0);
+  assert.equal(seen.notifications, 0);
   assert.equal(seen.videos.length, 0);
 });
 
@@ -163,9 +163,9 @@ Deno.test("a stopping runner: /health → 503, /trigger → 503; a queue that is
 Deno.test("GET /health: the runner cannot work → 503 with every reason; /health/live → 200", async () => {
   const reasons = ["queue: it cannot be reached", "disk: the work directory is full or read-only"];
   const { app } = makeApp({ checkHealth: () => Promise.resolve(reasons) });
-  const answer = await app.request("/health");
-  assert.equal(answer.status, 503);
-  assert.deepEqual(await answer.json(), {
+  const response = await app.request("/health");
+  assert.equal(response.status, 503);
+  assert.deepEqual(await response.json(), {
     status: "unavailable",
     reason: reasons.join("; "),
     worker: "r1",
@@ -191,7 +191,7 @@ Deno.test("GET /status without the secret → codes; with it → messages and th
       target: "hub:alice",
       state: "auth",
       failuresInRow: 1,
-      closedUntilMs: null,
+      openUntilMs: null,
       usedBytes: 5,
       message: "alice",
       code: "storage_denied",
@@ -213,22 +213,23 @@ Deno.test("GET /status without the secret → codes; with it → messages and th
 
 Deno.test("POST /trigger for what the queue refuses → its status and reason; a queue that is away → 503", async () => {
   for (const status of [403, 451, 400]) {
-    const { app, seen } = makeApp({ enqueue: () => Promise.reject(new QueueRefusal(status, "not allowed")) });
-    const answer = await app.request("/trigger", bearer(JSON.stringify(VIDEO)));
-    assert.equal(answer.status, status);
-    assert.deepEqual(await answer.json(), { success: false, error: "not allowed" });
-    assert.equal(seen.wakes, 0);
+    const refusal = new RpcError("enqueue_video", { status, message: "not allowed" });
+    const { app, seen } = makeApp({ enqueue: () => Promise.reject(refusal) });
+    const response = await app.request("/trigger", bearer(JSON.stringify(VIDEO)));
+    assert.equal(response.status, status);
+    assert.deepEqual(await response.json(), { success: false, error: "enqueue_video: not allowed" });
+    assert.equal(seen.notifications, 0);
   }
   const { app } = makeApp({ enqueue: () => Promise.reject(new Error("connection refused at 10.0.0.1")) });
-  const answer = await app.request("/trigger", bearer(JSON.stringify(VIDEO)));
-  assert.equal(answer.status, 503);
-  assert.doesNotMatch(await answer.text(), /10\.0\.0\.1/);
+  const response = await app.request("/trigger", bearer(JSON.stringify(VIDEO)));
+  assert.equal(response.status, 503);
+  assert.doesNotMatch(await response.text(), /10\.0\.0\.1/);
 });
 
 Deno.test("POST /trigger whose body never ends → 408 in time, nobody waits for it", async () => {
   const reader = createTriggerReader({ secret: SECRET, now: () => NOW, bodyTimeoutMs: 50 });
   const { app } = makeApp({ readTrigger: reader });
   const endless = new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode("{")) });
-  const answer = await app.request("/trigger", { method: "POST", body: endless, headers: bearer("").headers! });
-  assert.equal(answer.status, 408);
+  const response = await app.request("/trigger", { method: "POST", body: endless, headers: bearer("").headers! });
+  assert.equal(response.status, 408);
 });

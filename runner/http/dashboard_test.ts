@@ -5,7 +5,7 @@ import { startBrowser } from "../../dev/testing/browser.ts";
 import { createEvents } from "../events.ts";
 import { Progress } from "../job/progress.ts";
 import type { ActiveJob } from "../loop/claim_loop.ts";
-import type { Job } from "../queue/queue.ts";
+import type { Job } from "../queue/job.ts";
 import { createApp } from "./app.ts";
 
 const HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
@@ -38,7 +38,7 @@ async function servePage() {
     events: createEvents(),
     active: () => [activeJob(HOSTILE, 400_000_000), activeJob(LONG, null)],
     stopping: () => false,
-    wake: () => {},
+    notify: () => {},
     readTrigger: () => Promise.reject(new Error("not used")),
     enqueue: () => Promise.reject(new Error("not used")),
     queueCounts: () => Promise.resolve({ due: 3, delayed: 1, dead: 0, ready: 12 }),
@@ -73,7 +73,7 @@ Deno.test("the status page: hostile text is shown as text, runs nothing, and fit
   await page.goto(`http://127.0.0.1:${server.addr.port}/`);
   await page.getByText("title 55825").first().waitFor();
   assert.equal(await page.evaluate("window.hit"), undefined);
-  assert.equal(await page.locator("img, main script").count(), 0, "no markup came out of an answer");
+  assert.equal(await page.locator("img, main script").count(), 0, "no markup came out of a response");
   assert.ok((await page.locator("#now").innerText()).includes(HOSTILE), "it is shown as it is");
   assert.deepEqual(complaints, []);
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { QueueRefusal, QueueUnavailable } from "../queue/queue.ts";
-import { createHealthBook } from "../archive/health.ts";
+import { RpcError } from "../../core/rpc_error.ts";
+import { createCircuitBreaker } from "../archive/circuit_breaker.ts";
 import { StorageError } from "../transfer/storage_error.ts";
 import { createHealthCheck, type HealthOptions } from "./health.ts";
 import { shareFor } from "./share.ts";
@@ -17,7 +17,7 @@ const check = async (options: Partial<HealthOptions>): Promise<readonly string[]
   await createHealthCheck({
     queue: () => Promise.resolve({}),
     targets: [good],
-    book: createHealthBook({ now: Date.now }),
+    book: createCircuitBreaker({ now: Date.now }),
     disk: () => Promise.resolve(null),
     ...options,
   })();
@@ -27,14 +27,12 @@ Deno.test("health: queue, storage and disk are well → no reason", async () => 
 });
 
 Deno.test("health: the queue cannot be reached, refuses the key, has no functions → each its reason", async () => {
-  const reasons = async (error: Error) => await check({ queue: () => Promise.reject(error) });
-  assert.match(
-    (await reasons(new QueueUnavailable("connection refused at 10.0.0.1")))[0]!,
-    /^queue: it cannot be reached$/,
-  );
-  assert.match((await reasons(new QueueRefusal(401, "Invalid API key")))[0]!, /SUPABASE_SECRET_KEYS/);
-  assert.match((await reasons(new QueueRefusal(403, "permission denied")))[0]!, /SUPABASE_SECRET_KEYS/);
-  assert.match((await reasons(new QueueRefusal(404, "no such function")))[0]!, /migrations/);
+  const reasons = async (status: number, message: string) =>
+    await check({ queue: () => Promise.reject(new RpcError("queue_counts", { status, message })) });
+  assert.match((await reasons(0, "connection refused at 10.0.0.1"))[0]!, /^queue: it cannot be reached$/);
+  assert.match((await reasons(401, "Invalid API key"))[0]!, /SUPABASE_SECRET_KEYS/);
+  assert.match((await reasons(403, "permission denied"))[0]!, /SUPABASE_SECRET_KEYS/);
+  assert.match((await reasons(404, "no such function"))[0]!, /migrations/);
 });
 
 Deno.test("health: no target, or none that can be written to → a reason; one of two is enough", async () => {
@@ -44,7 +42,7 @@ Deno.test("health: no target, or none that can be written to → a reason; one o
 });
 
 Deno.test("health: a refused token → a reason although its pause is over; a target that is well again → none", async () => {
-  const book = createHealthBook({ now: Date.now });
+  const book = createCircuitBreaker({ now: Date.now });
   book.failed("hub:bob", "auth", new StorageError("auth", "401", { code: "storage_5xx", retryAfterSeconds: 0.001 }));
   assert.equal((await check({ targets: [away], book })).length, 1);
   assert.deepEqual(await check({ targets: [{ ...away, probe: good.probe }], book }), []);
@@ -52,7 +50,7 @@ Deno.test("health: a refused token → a reason although its pause is over; a ta
 });
 
 Deno.test("health: the last contact was good → only looked at; one that has gone since → a reason", async () => {
-  const book = createHealthBook({ now: Date.now });
+  const book = createCircuitBreaker({ now: Date.now });
   book.succeeded("hub:bob");
   assert.deepEqual(await check({ targets: [{ ...away, identify: good.identify }], book }), []);
   assert.match((await check({ targets: [away], book }))[0]!, /^storage: no target can be written to$/);

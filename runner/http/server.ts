@@ -1,21 +1,20 @@
 /**
- * The runner's HTTP server. It is node:http because Deno.serve waits for a request's headers for ever, so that a client with half a
- * header holds a connection as long as it likes. Runs on: Deno.
+ * The runner's HTTP server. It uses node:http because Deno.serve has no timeout for request headers.
  * Example: `await using server = await listen(app.fetch, { hostname: "0.0.0.0", port: 7860 })`.
  */
 import { createAdaptorServer } from "@hono/node-server";
 import type { AddressInfo } from "node:net";
 import type { Server } from "node:http";
 
-/** How long a client may take for the headers of a request. The trigger's body has a limit of its own. */
+/** For the headers of a request. The trigger's body has its own timeout. */
 export const HEADERS_TIMEOUT_MS = 10_000;
-/** … and for a whole request: more than any body that is read here may take. */
+/** For a whole request. */
 const REQUEST_TIMEOUT_MS = 30_000;
 const CHECK_MS = 1000;
 
 export type HttpServer = {
   readonly port: number;
-  /** No new requests; those under way get `ms` to end. */
+  /** No new requests; running ones may finish within `ms`. */
   readonly stop: (ms: number) => Promise<void>;
 };
 

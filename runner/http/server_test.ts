@@ -30,7 +30,7 @@ Deno.test("server: half a header, one line, no byte at all → 408, the connecti
   });
 });
 
-Deno.test("server: half a header on a connection that had an answer → 408, closed", async () => {
+Deno.test("server: half a header on a connection that had a response → 408, closed", async () => {
   await serve(async ({ port }) => {
     const text = await send(port, "GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nx-half");
     assert.match(text, /^HTTP\/1\.1 200 [^]*HTTP\/1\.1 408 /);
@@ -42,9 +42,9 @@ Deno.test("server: a header that never ends, a byte at a time → closed while i
     const connection = await Deno.connect({ hostname: "127.0.0.1", port });
     await connection.write(new TextEncoder().encode("GET / HTTP/1.1\r\nx: "));
     const dripping = setInterval(() => void connection.write(new Uint8Array([97])).catch(() => {}), 20);
-    const answer = await new Response(connection.readable).text().catch(() => "reset");
+    const response = await new Response(connection.readable).text().catch(() => "reset");
     clearInterval(dripping);
-    assert.match(answer, /^HTTP\/1\.1 408 |^reset$/);
+    assert.match(response, /^HTTP\/1\.1 408 |^reset$/);
   });
 });
 
@@ -71,7 +71,7 @@ Deno.test("server: HEAD → GET's status and headers, with its length or none, a
     }));
     const length = head!.headers.get("content-length") ?? null;
     assert.ok(length === null || length === get!.headers.get("content-length"), `content-length: ${length}`);
-    for (const answer of [get!, head!]) answer.headers.delete("content-length");
+    for (const response of [get!, head!]) response.headers.delete("content-length");
     assert.deepEqual([head!.status, head!.headers, head!.body], [get!.status, get!.headers, ""]);
   });
 });

@@ -1,11 +1,11 @@
-/** One answer for everybody who asks within some time, and one question under way at most. Runs on: Deno. */
+/** Caches a result for `ms` and shares one call between concurrent callers. */
 export function shareFor<T>(ms: number, read: () => Promise<T>): () => Promise<T> {
   let shared: Promise<T> | null = null;
   return () => {
     if (shared !== null) return shared;
-    const answer = shared = read();
+    const response = shared = read();
     const expire = () => Deno.unrefTimer(setTimeout(() => shared = null, ms));
-    answer.then(expire, expire);
-    return answer;
+    response.then(expire, expire);
+    return response;
   };
 }

@@ -1,13 +1,13 @@
 /**
- * `POST /trigger`: a signed nudge without a job (Standard Webhooks), or an operator's bearer call that also enqueues.
- * Example: `curl -H "authorization: Bearer $SECRET" -d '{"mal_id":1,"episode":1,…}' …/trigger` → 202. Runs on: Deno.
+ * `POST /trigger`: a signed notification without a job (Standard Webhooks), or an operator's bearer request, which may enqueue a video.
+ * Example: `curl -H "authorization: Bearer $SECRET" -d '{"mal_id":1,"episode":1,…}' …/trigger` → 202.
  */
 import { z } from "zod";
 import { err, ok, type Result } from "../../core/result.ts";
 import { verifyWebhook, WEBHOOK_TOLERANCE_SECONDS } from "../../core/webhook.ts";
 
 export const MAX_TRIGGER_BYTES = 64 * 1024;
-/** Whoever is slower holds a connection open that a stopping runner would wait for. */
+/** Slower clients would delay a stopping runner. */
 const BODY_TIMEOUT_MS = 10_000;
 
 const videoSchema = z.strictObject({
@@ -29,7 +29,7 @@ export type TriggerRefusal = { readonly status: 400 | 401 | 408 | 413; readonly 
 
 export type TriggerReader = (request: Request) => Promise<Result<Trigger, TriggerRefusal>>;
 
-/** `now` in unix seconds. */
+/** `now` in Unix seconds. */
 export function createTriggerReader(
   options: { secret: string; now: () => number; bodyTimeoutMs?: number },
 ): TriggerReader {
@@ -47,7 +47,7 @@ export function createTriggerReader(
     const read = await readBody(request, options.bodyTimeoutMs ?? BODY_TIMEOUT_MS);
     if (!read.ok) return read;
     const body = read.value;
-    // A signed nudge may carry a bearer too: the Hub's, for its proxy in front of a private Space.
+    // A signed notification may have a bearer token, too: the Hub's, for the proxy of a private Space.
     const signed = request.headers.has("webhook-signature");
     if (!signed && /^Bearer /i.test(request.headers.get("authorization") ?? "")) {
       if (!await isBearer(request, options.secret)) return refuse(401, "the bearer secret is wrong");
@@ -66,13 +66,13 @@ export function createTriggerReader(
   };
 }
 
-/** Whether the request carries the runner's secret. */
+/** Whether the request has the runner's secret. */
 export async function isBearer(request: Request, secret: string): Promise<boolean> {
   const bearer = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
   return bearer !== undefined && await equalSecrets(bearer, secret);
 }
 
-/** An empty body wakes only. */
+/** An empty body only notifies. */
 function parseVideo(body: string): Result<Trigger, TriggerRefusal> {
   if (body.trim() === "") return ok({ by: "bearer", video: null });
   let value: unknown;
@@ -98,7 +98,7 @@ async function readBody(request: Request, timeoutMs: number): Promise<Result<str
   let late = false;
   const timer = setTimeout(() => {
     late = true;
-    reader?.cancel().catch(() => {}); // whoever sends it is gone already
+    reader?.cancel().catch(() => {}); // the client has disconnected
   }, timeoutMs);
   const decoder = new TextDecoder();
   let text = "";
@@ -118,7 +118,7 @@ async function readBody(request: Request, timeoutMs: number): Promise<Result<str
   return late ? err({ status: 408, reason: "the body did not arrive in time" }) : ok(text + decoder.decode());
 }
 
-/** Compares digests, so that neither length nor a common beginning shows in the time it takes. */
+/** Compares digests in constant time. */
 async function equalSecrets(a: string, b: string): Promise<boolean> {
   const digest = async (text: string) =>
     new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));

@@ -114,7 +114,7 @@ Deno.test("a redirect to a private host: aria2c follows; through the runner → 
   assert.equal(canary.hits(), before);
 });
 
-Deno.test("a host that answers the look and redirects the download to a private host → policy_denied, never asked", async () => {
+Deno.test("a host that answers the probe and redirects the download to a private host → policy_denied, never asked", async () => {
   await using canary = startCanary();
   await using fixture = await startFetchFixture((_, request) =>
     request.headers.get("range") === "bytes=0-16383"
@@ -412,16 +412,16 @@ Deno.test("no room on the disk → disk_full before a byte of the video is fetch
   assert.equal(fixture.asked.length, 0);
 });
 
-Deno.test("room for the first bytes and not for the file that the look finds → disk_full", async () => {
+Deno.test("room for the first bytes and not for the file that the probe finds → disk_full", async () => {
   await using fixture = await startFetchFixture((_, request) => {
-    const answer = ranged(request, clip.mp4);
-    answer.headers.set("content-range", "bytes 0-16383/900000000");
-    return answer;
+    const response = ranged(request, clip.mp4);
+    response.headers.set("content-range", "bytes 0-16383/900000000");
+    return response;
   });
   const freeBytes = (256 + 100) * 1024 * 1024;
   await assert.rejects(fixture.fetch("/a.mp4", { freeBytes }), { code: "disk_full" });
   await assert.rejects(fixture.fetch("/a.mkv", { freeBytes, kind: "mkv" }), { code: "disk_full" });
-  assert.equal(fixture.asked.filter((path) => path === "/a.mkv").length, 1, "of another kind than mp4, only the look");
+  assert.equal(fixture.asked.filter((path) => path === "/a.mkv").length, 1, "of another kind than mp4, only the probe");
 });
 
 Deno.test("a public name with a private address, and one that changes its mind → the private host is never dialled", async () => {
@@ -436,17 +436,17 @@ Deno.test("a public name with a private address, and one that changes its mind �
       return Deno.connect({ hostname: "127.0.0.1", port }); // stands in for the public server
     }) as typeof Deno.connect,
   });
-  const line = proxy.openLine({ policy: {}, maxBytes: 1e6 });
-  const first = await fetch("http://rebind.test/x", { client: line.client });
+  const session = proxy.openSession({ policy: {}, maxBytes: 1e6 });
+  const first = await fetch("http://rebind.test/x", { client: session.client });
   assert.equal(await first.text(), "secret of the private network");
   for (const name of ["http://rebind2.test/x", "http://rebind3.test/x", "http://rebind4.test/x"]) {
-    const answer = await fetch(name, { client: line.client });
-    assert.equal(answer.status, 403);
-    await answer.body?.cancel();
+    const response = await fetch(name, { client: session.client });
+    assert.equal(response.status, 403);
+    await response.body?.cancel();
   }
   assert.deepEqual(dialled, ["93.184.216.34"], "what was dialled is what was checked");
-  assert.equal(line.refusal()?.code, "policy_denied");
-  line.close();
+  assert.equal(session.refusal()?.code, "policy_denied");
+  session.close();
 });
 
 Deno.test("children see no secret: the environment of ffmpeg and aria2c holds PATH and LC_ALL alone", async () => {

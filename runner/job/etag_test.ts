@@ -9,15 +9,15 @@ import { sampleSpans } from "../download/samples.ts";
 const clip = await readClip();
 const LOOK = "bytes=0-16383";
 
-/** A host of `bytes`, whose ETag is another each time; what follows the look is slow while `slow`. */
+/** A host of `bytes`, whose ETag is another each time; what follows the probe is slow while `slow`. */
 function rotatingHost(headers: Record<string, string> = {}) {
   const state = { bytes: clip.mp4, slow: false, downloads: 0 };
   let count = 0;
   const host = (_path: string, request: Request) => {
-    const answer = ranged(request, state.bytes, { etag: `"${count++}"`, ...headers });
+    const response = ranged(request, state.bytes, { etag: `"${count++}"`, ...headers });
     const range = request.headers.get("range");
     if (range === null || range === "bytes=0-") state.downloads++;
-    return state.slow && range !== LOOK ? slowly(answer) : answer;
+    return state.slow && range !== LOOK ? slowly(response) : response;
   };
   return { state, host };
 }
@@ -77,8 +77,8 @@ Deno.test("MP4, another ETag each time, another file meanwhile → started over"
 Deno.test("MP4 without ETag, another file of its size meanwhile → started over", async () => {
   let [bytes, slow] = [clip.mp4, true];
   await using fixture = await startFetchFixture((_, request) => {
-    const answer = ranged(request, bytes);
-    return slow && request.headers.get("range") !== LOOK ? slowly(answer) : answer;
+    const response = ranged(request, bytes);
+    return slow && request.headers.get("range") !== LOOK ? slowly(response) : response;
   });
   const id = crypto.randomUUID();
   await breakOff(fixture, id);

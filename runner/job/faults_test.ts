@@ -8,11 +8,11 @@ import type { FetchedSource } from "./source_tools.ts";
 const clip = await readClip();
 const names = clip.ts.map((_, i) => `/s${i}.ts`);
 
-/** A host with a playlist of `segments`; `fault` may answer first. */
+/** A host with a playlist of `segments`; `fault` may respond first. */
 function hlsHost(segments: readonly Bytes[], fault: Host = () => new Response(null, { status: 599 })): Host {
   return async (path, request) => {
-    const answer = await fault(path, request);
-    if (answer.status !== 599) return answer;
+    const response = await fault(path, request);
+    if (response.status !== 599) return response;
     if (path === "/v.m3u8") return new Response(playlistOf(names));
     const index = names.indexOf(path);
     return index === -1 ? new Response(null, { status: 404 }) : new Response(segments[index]!);
@@ -314,8 +314,8 @@ Deno.test("MP4 changed on the host between two runs (other ETag) → started ove
   const cut = new AbortController();
   await using fixture = await startFetchFixture((_, request) => {
     const bytes = version === 1 ? clip.mp4 : clip.otherMp4;
-    const answer = ranged(request, bytes, { etag: `"v${version}"` });
-    return version === 1 && request.headers.get("range") !== "bytes=0-16383" ? slowly(answer) : answer;
+    const response = ranged(request, bytes, { etag: `"v${version}"` });
+    return version === 1 && request.headers.get("range") !== "bytes=0-16383" ? slowly(response) : response;
   });
   const id = crypto.randomUUID();
   await assert.rejects(
@@ -332,8 +332,8 @@ Deno.test("MP4 changed on the host between two runs (other ETag) → started ove
 Deno.test("MP4 broken off, same ETag → resumed; control file lost, cut short or overwritten → started over", async () => {
   let slow = true;
   await using fixture = await startFetchFixture((_, request) => {
-    const answer = ranged(request, clip.mp4, { etag: '"same"' });
-    return slow && request.headers.get("range") !== "bytes=0-16383" ? slowly(answer) : answer;
+    const response = ranged(request, clip.mp4, { etag: '"same"' });
+    return slow && request.headers.get("range") !== "bytes=0-16383" ? slowly(response) : response;
   });
   const damages: Record<string, (path: string) => Promise<void>> = {
     none: () => Promise.resolve(),
@@ -403,7 +403,7 @@ Deno.test("MP4 from a host that bears one connection → fewer connections, whol
   assert.ok(refused > 0);
 });
 
-Deno.test("MP4: begins while it is looked at → the look may wait for it", async () => {
+Deno.test("MP4: begins while it is probed at → the probe may wait for it", async () => {
   const begun = Promise.withResolvers<void>();
   await using fixture = await startFetchFixture(async (_, request) => {
     if (request.headers.get("range") === "bytes=0-16383") await begun.promise;
@@ -431,14 +431,14 @@ Deno.test("an address that is called MP4 and is a page, or a playlist → nothin
   await assertWhole(await fixture.fetch("/a.mp4", { id }));
 });
 
-Deno.test("MP4 from a host that bears one connection and counts the look → looked at again alone, whole", async () => {
+Deno.test("MP4 from a host that bears one connection and counts the probe → probed at again alone, whole", async () => {
   let open = 0;
   let refusedLooks = 0;
   await using fixture = await startFetchFixture(async (_, request) => {
-    const look = request.headers.get("range") === "bytes=0-16383";
-    if (look && refusedLooks === 0) { while (open === 0) await new Promise((done) => setTimeout(done, 5)); }
+    const probe = request.headers.get("range") === "bytes=0-16383";
+    if (probe && refusedLooks === 0) { while (open === 0) await new Promise((done) => setTimeout(done, 5)); }
     if (open >= 1) {
-      if (look) refusedLooks++;
+      if (probe) refusedLooks++;
       return new Response(null, { status: 503 });
     }
     open++;
@@ -455,11 +455,11 @@ Deno.test("MP4 that the host changes while it is downloaded → what came is thr
   let downloads = 0;
   await using fixture = await startFetchFixture((_, request) => {
     const bytes = etag === '"1"' ? clip.mp4 : clip.otherMp4;
-    const answer = ranged(request, bytes, { etag });
-    if (request.headers.get("range") === "bytes=0-16383") return answer;
+    const response = ranged(request, bytes, { etag });
+    if (request.headers.get("range") === "bytes=0-16383") return response;
     downloads++;
-    if (downloads === 1) etag = '"2"'; // after the first answer of the download
-    return answer;
+    if (downloads === 1) etag = '"2"'; // after the first response of the download
+    return response;
   });
   assert.equal(await videoWidth((await fixture.fetch("/a.mp4")).final.path), 320);
   assert.ok(downloads >= 2);
@@ -493,15 +493,15 @@ Deno.test("MP4 whose address runs out with its last byte → asked for at its pa
     }
     if (path !== `/t${token}/a.mp4`) return new Response(null, { status: 403 });
     const looks = request.headers.get("range") === "bytes=0-16383";
-    if (looks && token === 1) looked.resolve();
+    if (looks && token === 1) probed.resolve();
     if (looks) return ranged(request, clip.mp4, { etag: '"1"' });
     downloads++;
-    return looked.promise.then(() => {
+    return probed.promise.then(() => {
       token = 2;
       return ranged(request, clip.mp4, { etag: '"1"' });
     });
   });
-  const looked = Promise.withResolvers<void>();
+  const probed = Promise.withResolvers<void>();
   await assertWhole(await fixture.fetch(`${fixture.url}/t1/a.mp4`, { embedUrl: `${fixture.url}/embed` }));
   assert.equal(downloads, 1);
 });

@@ -1,12 +1,12 @@
 /**
- * A progressive file by aria2c: size and ETag pinned, so that a resume never glues two files together (where the ETag alone differs,
- * bytes decide); fewer connections where a host refuses many. Runs on: Deno with aria2c on PATH.
+ * Downloads a progressive file with aria2c. Its size and ETag are pinned, so that a resumed download never mixes two files; if only the
+ * ETag differs, samples of the bytes decide. Uses fewer connections if the host refuses many.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import type { Resolved } from "../../sources/resolvers/index.ts";
 import { completedSpans } from "../download/aria2_control.ts";
 import { type Aria2c, CannotResume, startAria2c } from "../download/aria2c.ts";
-import { type Look, look, lookAgain } from "../download/look.ts";
+import { type Probe, probe, probeWithRetry } from "../download/probe.ts";
 import { hostHas, readSamples, type Sample, sampleSpans } from "../download/samples.ts";
 import type { Sniffed } from "../download/sniff.ts";
 import type { ProbeFormat } from "../media/verify.ts";
@@ -21,10 +21,10 @@ import {
 } from "./source_tools.ts";
 
 const DISK_FACTOR = 2.2;
-/** Shares of the configured connections, one after the other. */
-const CONNECTION_LADDER = [1, 0.5, 0.125];
+/** Shares of the configured connections, tried in this order. */
+const CONNECTION_STEPS = [1, 0.5, 0.125];
 const MEDIA_NAME = "media.bin";
-/** Of a file nothing is known but that it must be whole. */
+/** Nothing is known about a file, except that it must be complete. */
 const NOTHING_PROMISED = { durationSeconds: null, audioTracks: null, subtitleTracks: null };
 const FORMAT = { mp4: "mov", matroska: "matroska", ts: "mpegts" } as const satisfies Record<string, ProbeFormat>;
 
@@ -34,67 +34,71 @@ export function isFile(sniffed: Sniffed): sniffed is keyof typeof FORMAT {
 
 export type FileSource = {
   readonly job: SourceJob;
-  readonly looked: Look;
+  readonly probed: Probe;
   readonly container: keyof typeof FORMAT;
-  readonly begun: BegunFile | null;
+  readonly begun: StartedDownload | null;
 };
 
-/** aria2c with its transfer. */
-export type BegunFile = AsyncDisposable & {
+/** A running aria2c and its transfer. */
+export type StartedDownload = AsyncDisposable & {
   readonly transferred: Promise<void>;
-  /** Ends it and leaves nothing of it. */
+  /** Stops it and deletes its files. */
   readonly drop: () => Promise<void>;
 };
 
 /**
- * Starts to download what is most likely a file while it is looked at, which saves the time of an answer. Nothing is on disk yet that
- * another file could be glued to, there is room for the first bytes, and none of them is used before the look approved of them.
+ * Starts the download of a probable file during its probe, which saves a round trip. It starts from an empty directory with space for
+ * the first bytes, and the bytes are used only if the probe confirms them.
  */
-export async function beginFile(resolved: Resolved, job: SourceJob, tools: SourceTools): Promise<BegunFile | null> {
+export async function startDownload(
+  resolved: Resolved,
+  job: SourceJob,
+  tools: SourceTools,
+): Promise<StartedDownload | null> {
   const onDisk = await Deno.stat(mediaPath(tools)).then(() => true, () => false);
   if (resolved.kind !== "mp4" || onDisk) return null;
   await tools.reservation.resize(FIRST_RESERVATION_BYTES);
-  await tools.dir.writeState({ source: job.source }); // what comes now is not what an earlier run knew
+  await tools.dir.writeState({ source: job.source }); // drops the pin of an earlier run
   return begin({ source: resolved, connections: tools.mp4Connections }, tools);
 }
 
 export async function fetchFile(resolved: Resolved, file: FileSource, tools: SourceTools): Promise<FetchedSource> {
-  const { sizeBytes } = file.looked;
+  const { sizeBytes } = file.probed;
   if (sizeBytes !== null) {
     if (sizeBytes > tools.maxBytes) {
       throw new KeepstreamError("too_large", `the file has ${sizeBytes} bytes, ${tools.maxBytes} are allowed`);
     }
     const kept = await Deno.stat(mediaPath(tools)).catch(() => null);
-    tools.reservation.wrote((kept?.blocks ?? 0) * 512); // a file of aria2c has holes: its length says nothing
+    tools.reservation.wrote((kept?.blocks ?? 0) * 512); // aria2c's files are sparse, so their length is not what is on disk
     await tools.reservation.resize(sizeBytes * DISK_FACTOR).catch(async (error) => {
-      await file.begun?.drop(); // without a pin nobody can go on with it
+      await file.begun?.drop(); // it has no pin, so it cannot be resumed
       throw error;
     });
   }
   let source = resolved;
-  let { looked } = file;
-  for (const [rung, share] of CONNECTION_LADDER.entries()) {
-    tools.progress.enter("downloading", looked.sizeBytes);
+  let { probed } = file;
+  for (const [rung, share] of CONNECTION_STEPS.entries()) {
+    tools.progress.enter("downloading", probed.sizeBytes);
     tools.onPhase();
     const first = rung === 0 ? file.begun : null;
-    if (first === null) await removeOthers({ source, looked }, tools);
-    await writePin(looked, file, tools);
+    if (first === null) await removeOthers({ source, probed }, tools);
+    await writePin(probed, file, tools);
     await using begun = first ?? begin({ source, connections: tools.mp4Connections * share }, tools);
     try {
       await begun.transferred;
-      await checkSize(looked, tools);
+      await checkSize(probed, tools);
     } catch (error) {
       if (error instanceof CannotResume) await begun.drop();
-      else if (!mayGoBetterWithFewer(error) || rung === CONNECTION_LADDER.length - 1) {
+      else if (!mayGoBetterWithFewer(error) || rung === CONNECTION_STEPS.length - 1) {
         throw error;
       } else if (error.code === "source_expired") source = await resolveCandidate(file.job.candidate, tools);
-      looked = await look(source.url, mediaRequest(source, tools));
+      probed = await probe(source.url, mediaRequest(source, tools));
       continue;
     }
-    const samples = await samplesOf(looked, tools);
-    // Whether the host put another file there meanwhile is asked while this one is read.
+    const samples = await samplesOf(probed, tools);
+    // While the file is verified, check whether the host has replaced it.
     const [after, finished] = await Promise.allSettled([
-      lookAfter({ source, looked, samples }, file, tools),
+      probeAfter({ source, probed, samples }, file, tools),
       finishFile(mediaPath(tools), { format: FORMAT[file.container], expected: NOTHING_PROMISED }, tools),
       begun[Symbol.asyncDispose](),
     ]);
@@ -104,18 +108,18 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
       if (finished.status === "rejected") throw finished.reason;
       return finished.value;
     }
-    ({ source, looked } = after.value);
+    ({ source, probed } = after.value);
     await startOver(tools);
   }
-  throw new KeepstreamError("network", "the file changed on the host during every try");
+  throw new KeepstreamError("network", "the file changed on the host during every attempt");
 }
 
-function begin(what: { source: Resolved; connections: number }, tools: SourceTools): BegunFile {
+function begin(what: { source: Resolved; connections: number }, tools: SourceTools): StartedDownload {
   const stop = new AbortController();
   const signal = AbortSignal.any([tools.signal, stop.signal]);
-  const aria = startAria2c({ dir: tools.dir.path, line: tools.line, signal });
+  const aria = startAria2c({ dir: tools.dir.path, session: tools.session, signal });
   const transferred = aria.then((aria) => transfer(aria, what, { ...tools, signal }));
-  transferred.catch(() => {}); // met by whoever needs the file
+  transferred.catch(() => {}); // handled where it is awaited
   let ended: Promise<void> | undefined;
   const end = async () => {
     stop.abort();
@@ -132,28 +136,28 @@ function begin(what: { source: Resolved; connections: number }, tools: SourceToo
   };
 }
 
-/** An address often ends before what was begun from it: then its page names another, and the file behind that one must be the same. */
-async function lookAfter(
-  before: { source: Resolved; looked: Look; samples: readonly Sample[] },
+/** A URL often expires during the download. Its page then has a new one, which must lead to the same file. */
+async function probeAfter(
+  before: { source: Resolved; probed: Probe; samples: readonly Sample[] },
   { job }: FileSource,
   tools: SourceTools,
-): Promise<{ source: Resolved; looked: Look; unchanged: boolean }> {
+): Promise<{ source: Resolved; probed: Probe; unchanged: boolean }> {
   let { source } = before;
-  let looked: Look;
+  let probed: Probe;
   try {
-    looked = await lookAgain(source.url, mediaRequest(source, tools));
+    probed = await probeWithRetry(source.url, mediaRequest(source, tools));
   } catch (error) {
     if (!(error instanceof KeepstreamError) || error.code !== "source_expired") throw error;
     source = await resolveCandidate(job.candidate, tools);
-    looked = await look(source.url, mediaRequest(source, tools));
+    probed = await probe(source.url, mediaRequest(source, tools));
   }
-  const sameEtag = before.looked.etag === looked.etag;
-  const unchanged = before.looked.sizeBytes === looked.sizeBytes &&
+  const sameEtag = before.probed.etag === probed.etag;
+  const unchanged = before.probed.sizeBytes === probed.sizeBytes &&
     (sameEtag || await hostHas(before.samples, source.url, mediaRequest(source, tools)));
-  return { source, looked, unchanged };
+  return { source, probed, unchanged };
 }
 
-/** Fewer connections help where the host is the trouble; they make no room on a disk. */
+/** Fewer connections help against a host that refuses, not against a full disk. */
 function mayGoBetterWithFewer(error: unknown): error is KeepstreamError {
   return error instanceof KeepstreamError && error.retryable && error.code !== "disk_full";
 }
@@ -175,36 +179,36 @@ async function transfer(
   });
 }
 
-/** What is on disk may be gone on with only if it is of the very file that the host has now. */
-async function removeOthers(host: { source: Resolved; looked: Look }, tools: SourceTools): Promise<void> {
+/** Deletes a partial download unless it is of the file that the host has now. */
+async function removeOthers(host: { source: Resolved; probed: Probe }, tools: SourceTools): Promise<void> {
   const bytes = (await Deno.stat(mediaPath(tools)).catch(() => null))?.size ?? 0;
   if (bytes === 0) return;
   if (await isOfHost(host, tools)) tools.onResumed(bytes, "aria2");
   else await startOver(tools);
 }
 
-/** By its size and its ETag; where that is missing or another, by the bytes. */
-async function isOfHost({ source, looked }: { source: Resolved; looked: Look }, tools: SourceTools): Promise<boolean> {
+/** Compares size and ETag; if the ETag is missing or differs, samples of the bytes. */
+async function isOfHost({ source, probed }: { source: Resolved; probed: Probe }, tools: SourceTools): Promise<boolean> {
   const pin = (await tools.dir.readState())?.pin;
-  if (pin === undefined || pin.sizeBytes !== looked.sizeBytes || !looked.ranges) return false;
-  // Without its control file a sparse file looks finished up to its length: nothing in it can be trusted.
+  if (pin === undefined || pin.sizeBytes !== probed.sizeBytes || !probed.ranges) return false;
+  // Without aria2's control file, which parts of a sparse file are written is unknown.
   const control = await Deno.readFile(`${mediaPath(tools)}.aria2`).catch(() => null);
   if (control === null) return false;
-  if (pin.etag !== null && pin.etag === looked.etag) return true;
+  if (pin.etag !== null && pin.etag === probed.etag) return true;
   const spans = completedSpans(control);
-  if (looked.sizeBytes === null || spans === null) return false;
+  if (probed.sizeBytes === null || spans === null) return false;
   const samples = await readSamples(mediaPath(tools), sampleSpans(spans));
   return await hostHas(samples, source.url, mediaRequest(source, tools));
 }
 
-/** Of the whole file; its beginning alone where the host sends no other part. */
-async function samplesOf({ ranges }: Look, tools: SourceTools): Promise<Sample[]> {
+/** Samples across the file; only its beginning if the host does not support ranges. */
+async function samplesOf({ ranges }: Probe, tools: SourceTools): Promise<Sample[]> {
   const { size } = await Deno.stat(mediaPath(tools));
   const spans = sampleSpans([{ offset: 0, length: size }]);
   return await readSamples(mediaPath(tools), ranges ? spans : spans.slice(0, 1));
 }
 
-async function writePin({ sizeBytes, etag }: Look, { job }: FileSource, { dir }: SourceTools): Promise<void> {
+async function writePin({ sizeBytes, etag }: Probe, { job }: FileSource, { dir }: SourceTools): Promise<void> {
   await dir.writeState({ source: job.source, pin: { sizeBytes, etag } });
 }
 
@@ -213,11 +217,11 @@ async function startOver(tools: SourceTools): Promise<void> {
   await Deno.remove(`${mediaPath(tools)}.aria2`).catch(() => {});
 }
 
-async function checkSize(looked: Look, tools: SourceTools): Promise<void> {
+async function checkSize(probed: Probe, tools: SourceTools): Promise<void> {
   const { size } = await Deno.stat(mediaPath(tools));
-  if (looked.sizeBytes === null || size === looked.sizeBytes) return;
+  if (probed.sizeBytes === null || size === probed.sizeBytes) return;
   await startOver(tools);
-  throw new KeepstreamError("network", `${size} of ${looked.sizeBytes} bytes arrived`);
+  throw new KeepstreamError("network", `${size} of ${probed.sizeBytes} bytes arrived`);
 }
 
 function mediaPath({ dir }: SourceTools): string {

@@ -1,4 +1,4 @@
-/** A playlist's segments to one verified MP4. Runs on: Deno. */
+/** Downloads a playlist's segments and muxes them into one verified MP4. */
 import type { Resolved } from "../../sources/resolvers/index.ts";
 import { downloadHls } from "../download/hls.ts";
 import { type HlsPlan, planHls } from "../download/hls_plan.ts";
@@ -12,7 +12,7 @@ import {
   type SourceTools,
 } from "./source_tools.ts";
 
-/** Segments, muxed file and final file lie side by side for a moment; the sum is an estimate. */
+/** Segments, muxed file and final file exist at the same time; the total is an estimate. */
 const DISK_FACTOR = 3.3;
 
 export async function fetchHls(resolved: Resolved, job: SourceJob, tools: SourceTools): Promise<FetchedSource> {
@@ -39,7 +39,7 @@ export async function fetchHls(resolved: Resolved, job: SourceJob, tools: Source
         tracks = await muxAlongside(segments, muxing);
       }
       : undefined,
-    planAgain: async () => await planOf(await resolveCandidate(job.candidate, tools)),
+    resolveAgain: async () => await planOf(await resolveCandidate(job.candidate, tools)),
     onProgress: ({ done, total }) => {
       if (first && done > 0) tools.onResumed(done, "segments");
       first = false;
@@ -55,7 +55,7 @@ export async function fetchHls(resolved: Resolved, job: SourceJob, tools: Source
   return await finishFile(muxed, { format: "mov", expected }, tools);
 }
 
-/** Whether the bytes of all segments in a row are one stream: a second init section would be lost in it, with exit code 0. */
+/** Whether the segments can be concatenated: ffmpeg would drop a second init section and exit with 0. */
 function isOneStream({ renditions }: HlsPlan): boolean {
   const [video] = renditions;
   if (renditions.length !== 1 || video === undefined) return false;
@@ -67,7 +67,7 @@ function isOneStream({ renditions }: HlsPlan): boolean {
   return parts.size === 1;
 }
 
-/** The estimate moves with every segment: promise more in steps, and stop when the disk cannot keep up. */
+/** The estimate changes with every segment: reserve in steps, and stop if the disk is full. */
 function reserveAsItGrows(tools: SourceTools, onFull: (error: unknown) => void): (totalBytes: number) => void {
   let promised = 0;
   return (totalBytes) => {

@@ -1,7 +1,7 @@
-/** A mega link's file: decrypted while it arrives, then judged like any other. Runs on: Deno. */
+/** Downloads and decrypts a mega file, then verifies it like any other. */
 import { KeepstreamError } from "../../core/errors.ts";
 import type { Resolved } from "../../sources/resolvers/index.ts";
-import { look } from "../download/look.ts";
+import { probe } from "../download/probe.ts";
 import { downloadMega } from "../download/mega.ts";
 import { sniff } from "../download/sniff.ts";
 import type { ProbeFormat } from "../media/verify.ts";
@@ -20,9 +20,9 @@ export async function fetchMega(resolved: Resolved, job: SourceJob, tools: Sourc
   const { dir, progress, signal } = tools;
   const { megaKey: key } = resolved;
   if (key === undefined) throw new KeepstreamError("invalid_input", "the mega link has no key");
-  // While the API does not answer, the address that was known before is tried: the host knows its size.
-  const sizeBytes = resolved.sizeBytes ?? (await look(resolved.url, mediaRequest(resolved, tools))).sizeBytes;
-  if (sizeBytes === null) throw new KeepstreamError("network", "the host does not say how large the file is");
+  // If the MEGA API is unavailable, the last known URL is tried, and the host provides the size.
+  const sizeBytes = resolved.sizeBytes ?? (await probe(resolved.url, mediaRequest(resolved, tools))).sizeBytes;
+  if (sizeBytes === null) throw new KeepstreamError("network", "the host does not send the file's size");
   if (sizeBytes > tools.maxBytes) throw new KeepstreamError("too_large", `the file has ${sizeBytes} bytes`);
   await tools.reservation.resize(sizeBytes * DISK_FACTOR);
   progress.enter("downloading", sizeBytes);
@@ -34,7 +34,7 @@ export async function fetchMega(resolved: Resolved, job: SourceJob, tools: Sourc
     path,
     key,
     connections: tools.mp4Connections,
-    sourceAgain: async () => {
+    resolveAgain: async () => {
       const again = await resolveCandidate(job.candidate, tools);
       return { url: again.url, sizeBytes: again.sizeBytes ?? 0 };
     },
@@ -60,6 +60,6 @@ async function formatOf(path: string, signal: AbortSignal): Promise<ProbeFormat>
     ts: "mpegts",
   };
   const format = formats[sniff(start.subarray(0, read))];
-  if (format === undefined) throw new KeepstreamError("unsupported", "the decrypted file is no video");
+  if (format === undefined) throw new KeepstreamError("unsupported", "the decrypted file is not a video");
   return format;
 }

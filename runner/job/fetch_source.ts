@@ -1,11 +1,11 @@
 /**
- * From a candidate of the queue to a verified, hashed, fast-starting file on disk: resolve, look, download by the way that fits.
- * Example: `await fetchSource({ candidate, resolution: "720p", source }, tools)` → { final, durationSeconds }. Runs on: Deno.
+ * From a candidate to a verified, hashed, fast-starting MP4 on disk: resolve, probe, download.
+ * Example: `await fetchSource({ candidate, resolution: "720p", source }, tools)` → { final, durationSeconds }.
  */
 import { KeepstreamError } from "../../core/errors.ts";
-import { type Look, look, lookAgain } from "../download/look.ts";
+import { type Probe, probe, probeWithRetry } from "../download/probe.ts";
 import { type MediaRequest, throwRefusal } from "../network/guarded_fetch.ts";
-import { beginFile, type BegunFile, fetchFile, isFile } from "./fetch_file.ts";
+import { fetchFile, isFile, startDownload, type StartedDownload } from "./fetch_file.ts";
 import { fetchHls } from "./fetch_hls.ts";
 import { fetchMega } from "./fetch_mega.ts";
 import {
@@ -20,41 +20,44 @@ export async function fetchSource(job: SourceJob, tools: SourceTools): Promise<F
   try {
     const resolved = await resolveCandidate(job.candidate, tools);
     if (resolved.kind === "mega") return await fetchMega(resolved, job, tools);
-    await using first = await beginFile(resolved, job, tools);
-    const { looked, begun } = await lookBeside(first, { url: resolved.url, request: mediaRequest(resolved, tools) });
-    switch (looked.sniffed) {
+    await using first = await startDownload(resolved, job, tools);
+    const { probed, begun } = await probeWhileDownloading(first, {
+      url: resolved.url,
+      request: mediaRequest(resolved, tools),
+    });
+    switch (probed.sniffed) {
       case "hls":
         return await fetchHls(resolved, job, tools);
       case "mp4":
       case "matroska":
       case "ts":
-        return await fetchFile(resolved, { job, looked, container: looked.sniffed, begun }, tools);
+        return await fetchFile(resolved, { job, probed, container: probed.sniffed, begun }, tools);
       case "html":
-        throw new KeepstreamError("unsupported", "the address leads to a web page, not to a video");
+        throw new KeepstreamError("unsupported", "the URL leads to a web page, not to a video");
       case "unknown":
-        throw new KeepstreamError("unsupported", "the address leads to something that is no video");
+        throw new KeepstreamError("unsupported", "the URL does not lead to a video");
     }
   } catch (error) {
     tools.signal.throwIfAborted();
-    throwRefusal(tools.line); // the proxy knows the reason that a broken connection only hints at
+    throwRefusal(tools.session); // the proxy's reason is more precise than a broken connection
     throw error;
   }
 }
 
-/** What is no file after all is not downloaded as one; a host that refuses two connections at once is looked at again without the other. */
-async function lookBeside(
-  begun: BegunFile | null,
+/** Stops the download if the probe finds no file. If the host refuses a second connection, probes again without the download. */
+async function probeWhileDownloading(
+  begun: StartedDownload | null,
   { url, request }: { url: string; request: MediaRequest },
-): Promise<{ looked: Look; begun: BegunFile | null }> {
+): Promise<{ probed: Probe; begun: StartedDownload | null }> {
   try {
-    const looked = await look(url, request);
-    if (isFile(looked.sniffed)) return { looked, begun };
+    const probed = await probe(url, request);
+    if (isFile(probed.sniffed)) return { probed, begun };
     await begun?.drop();
-    return { looked, begun: null };
+    return { probed, begun: null };
   } catch (error) {
     if (begun === null) throw error;
     await begun.drop();
     if (!(error instanceof KeepstreamError && error.retryable)) throw error;
-    return { looked: await lookAgain(url, request), begun: null };
+    return { probed: await probeWithRetry(url, request), begun: null };
   }
 }

@@ -1,18 +1,18 @@
 /**
- * Turns a downloaded or muxed file into the archive's file: MP4, moov in front, hashed while every packet of every track is read.
- * Example: `await finishFile("media.bin", { format: "mov", expected }, tools)`. Runs on: Deno.
+ * Makes the archive's file from a downloaded or muxed one: an MP4 with moov in front. It is hashed while every packet is verified.
+ * Example: `await finishFile("media.bin", { format: "mov", expected }, tools)`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { type FastStart, writeFastStart } from "../media/fast_start.ts";
 import { remuxFile } from "../media/mux.ts";
-import { type Expectation, type Probe, type ProbeFormat, verifyMedia } from "../media/verify.ts";
+import { type Expectation, type MediaInfo, type ProbeFormat, verifyMedia } from "../media/verify.ts";
 import type { FetchedSource, SourceTools } from "./source_tools.ts";
 
 const TEXT_SUBTITLES = new Set(["subrip", "ass", "ssa", "webvtt", "mov_text", "text"]);
 
 export type FinishTools = Pick<SourceTools, "dir" | "signal" | "progress" | "onPhase">;
 
-/** `input` is used up. */
+/** Moves or deletes `input`. */
 export async function finishFile(
   input: string,
   what: { format: ProbeFormat; expected: Expectation },
@@ -27,22 +27,22 @@ export async function finishFile(
   return await remux(input, { ...what, probe }, tools);
 }
 
-/** Both read the same bytes while they are in memory, on a processor each. */
+/** Both read the same bytes, one from the page cache. */
 async function verifyAndWrite(
   input: string,
   what: { format: ProbeFormat; expected: Expectation },
   { dir, signal }: FinishTools,
-): Promise<{ probe: Probe; written: FastStart | null }> {
+): Promise<{ probe: MediaInfo; written: FastStart | null }> {
   const verifying = verifyMedia(input, { ...what, signal });
   const writing = what.format === "mov" ? writeFastStart(input, finalPath(dir), signal) : null;
-  await Promise.allSettled([verifying, writing]); // neither is left behind when the other fails
+  await Promise.allSettled([verifying, writing]); // wait for both, even if one fails
   return { probe: await verifying, written: await writing };
 }
 
-/** Another container, or an MP4 in pieces: ffmpeg writes it anew, and the result is judged like any other. */
+/** Remuxes other containers and fragmented MP4s with ffmpeg, then verifies the result. */
 async function remux(
   input: string,
-  what: { format: ProbeFormat; expected: Expectation; probe: Probe },
+  what: { format: ProbeFormat; expected: Expectation; probe: MediaInfo },
   tools: FinishTools,
 ): Promise<FetchedSource> {
   const { dir, signal } = tools;
@@ -55,12 +55,12 @@ async function remux(
   const expected = { ...what.expected, audioTracks, subtitleTracks: textSubtitles.length };
   const { probe, written } = await verifyAndWrite(output, { format: "mov", expected }, tools);
   if (written?.kind === "done") return await finished(written, probe, tools);
-  throw new KeepstreamError("unsupported", `the file cannot be made to start fast: ${written?.reason}`);
+  throw new KeepstreamError("unsupported", `moov cannot be moved to the front: ${written?.reason}`);
 }
 
 async function finished(
   { file, moved }: Extract<FastStart, { kind: "done" }>,
-  probe: Probe,
+  probe: MediaInfo,
   { dir }: FinishTools,
 ): Promise<FetchedSource> {
   const path = finalPath(dir);

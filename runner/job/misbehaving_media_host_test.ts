@@ -1,4 +1,4 @@
-/** S11, the host that serves and misserves: what the runner's look and download make of each of its items. */
+/** S11, the host that serves and misserves: what the runner's probe and download make of each of its items. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readClip } from "../../dev/emulators/origin/clip.ts";

@@ -1,10 +1,10 @@
 /**
- * What a job is doing, from real counters: phase, bytes, a smoothed speed and the time left. Pure but for the clock handed in.
- * Example: 12 of 40 MB at 4 MB/s → { phase: "downloading", bytes_done: 12e6, bytes_total: 40e6, eta_seconds: 7 }. Runs on: Deno.
+ * A job's phase, bytes, smoothed speed and remaining time, from real counters. Pure, except for the injected clock.
+ * Example: 12 of 40 MB at 4 MB/s → { phase: "downloading", bytes_done: 12e6, bytes_total: 40e6, eta_seconds: 7 }.
  */
 import type { Phase } from "../events.ts";
 
-/** How quickly the shown speed follows the measured one. */
+/** Smoothing of the speed. */
 const SMOOTHING_SECONDS = 3;
 
 export type ProgressRow = {
@@ -24,7 +24,7 @@ export class Progress {
   #sampledDone = 0;
   readonly #now: () => number;
 
-  /** `now` in milliseconds, monotonic. */
+  /** `now`: monotonic milliseconds. */
   constructor(now: () => number) {
     this.#now = now;
     this.#sampledAt = now();
@@ -42,14 +42,14 @@ export class Progress {
     this.#sampledAt = this.#now();
   }
 
-  /** Bytes done in this phase; what was on disk before counts as done, not as speed. */
+  /** Bytes done in this phase. Bytes that were on disk before count as done, but not for the speed. */
   set(done: number, total: number | null = this.#total): void {
     if (this.#speed === null && this.#sampledDone === 0 && this.#done === 0) this.#sampledDone = done;
     this.#done = done;
     this.#total = total !== null && total > 0 ? Math.max(total, done) : null;
   }
 
-  /** Takes a sample; call it about once a second. */
+  /** Call it about once a second. */
   sample(): ProgressRow {
     const now = this.#now();
     const seconds = (now - this.#sampledAt) / 1000;

@@ -1,22 +1,27 @@
 /**
- * One job from claim to ready: fetch and verify, then a copy on every storage target; the first copy makes the episode servable.
- * Example: `await runJob(job, { progress, signal, beforeCommit, record }, tools)`. Throws what the queue is to be told. Runs on: Deno.
+ * One job from claim to ready: fetch and verify the video, then upload a copy to every storage target. The first copy makes it ready.
+ * Example: `await runJob(job, { progress, signal, beforeCommit, commitArchive }, tools)`. Throws the failure to report.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { fileKey } from "../../core/file_key.ts";
+import { retry } from "../../core/retry.ts";
 import type { UrlPolicy } from "../../core/url_policy.ts";
 import type { Events } from "../events.ts";
 import { Cancelled } from "./stop_reasons.ts";
-import { type Job, LeaseLost, type Queue, QueueRefusal, QueueUnavailable, type ReplicaRow } from "../queue/queue.ts";
+import { RpcError } from "../../core/rpc_error.ts";
+import { sleep } from "../../core/sleep.ts";
+import { type Job, LeaseLost, type ReplicaRow } from "../queue/job.ts";
+import { isUnavailable, type Queue } from "../queue/queue.ts";
 import type { ForwardProxy } from "../network/forward_proxy.ts";
 import { createGuardedFetch } from "../network/guarded_fetch.ts";
 import { removeWithExtras } from "../targets/extras.ts";
-import type { HealthBook } from "../archive/health.ts";
+import type { CircuitBreaker } from "../archive/circuit_breaker.ts";
 import { replicate, type Replication, replicationError, type TargetFailure } from "../archive/replicate.ts";
-import type { Slots } from "../transfer/slots.ts";
+import type { Semaphore } from "../transfer/semaphore.ts";
 import type { LockRepo, StorageTarget, StoredCopy } from "../targets/target.ts";
 import type { FinalFile } from "../media/fast_start.ts";
 import { type DiskBudget, DiskFull, FIRST_RESERVATION_BYTES, isDiskError } from "../work_dir/disk_budget.ts";
+import { QUEUE_WRITE } from "../retry_policies.ts";
 import { fetchSource } from "./fetch_source.ts";
 import type { Progress } from "./progress.ts";
 import type { FetchedSource } from "./source_tools.ts";
@@ -25,10 +30,9 @@ import { emptyJobDir, type JobDir, openJobDir } from "../work_dir/work_dir.ts";
 
 const REPLICA_LEASE_EVERY_MS = 120_000;
 const GIVE_UP_MS = 10_000;
-const RETRY_MS = 500;
 const REMOVE_TIMEOUT_MS = 30_000;
-/** A commit whose request was given up may land this much later. */
-const LANDING_MS = 3_000;
+/** A commit whose request was aborted may still succeed within this time. */
+const LATE_COMMIT_MS = 3_000;
 
 export type JobTools = {
   readonly queue: Queue;
@@ -39,10 +43,10 @@ export type JobTools = {
   readonly workDir: string;
   readonly fileSalt: string;
   readonly targets: readonly StorageTarget[];
-  readonly slots: Slots;
-  readonly health: HealthBook;
+  readonly semaphore: Semaphore;
+  readonly health: CircuitBreaker;
   readonly lockRepo?: LockRepo;
-  /** Whether poster and sprite sheet are made. */
+  /** Whether to make a poster and a sprite sheet. */
   readonly extras: boolean;
   readonly maxBytes: number;
   readonly hlsConnections: number;
@@ -53,10 +57,10 @@ export type JobTools = {
 export type JobRun = {
   readonly progress: Progress;
   readonly signal: AbortSignal;
-  /** Renews the lease; throws when it is lost. Called right before bytes become visible. */
+  /** Extends the lease; throws if it is lost. Called before bytes become visible. */
   readonly beforeCommit: () => Promise<void>;
-  /** Makes the row ready by `write`, which gives the lease back: from then on nobody holds the job, and no heartbeat is missed. */
-  readonly record: <T>(write: () => Promise<T>) => Promise<T>;
+  /** Makes the job ready through `write`, which ends the lease: from then on no heartbeat is needed. */
+  readonly commitArchive: <T>(write: () => Promise<T>) => Promise<T>;
 };
 
 export async function runJob(job: Job, run: JobRun, tools: JobTools): Promise<void> {
@@ -66,7 +70,7 @@ export async function runJob(job: Job, run: JobRun, tools: JobTools): Promise<vo
     try {
       await runInDir(job, { dir, run, tools, startedAt });
     } catch (error) {
-      if (isOver(error, run.signal)) dir.discard();
+      if (isFinal(error, run.signal)) dir.discard();
       throw await isGone(dir.path)
         ? new KeepstreamError("disk_full", "the work directory is gone", { cause: error })
         : error;
@@ -83,8 +87,8 @@ async function isGone(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => false, (error) => error instanceof Deno.errors.NotFound);
 }
 
-/** Whether nobody will come back for what is on disk: the source is refused for good, or the job was cancelled. */
-function isOver(error: unknown, signal: AbortSignal): boolean {
+/** Whether no later run needs the files on disk: the source is refused permanently, or the job was cancelled. */
+function isFinal(error: unknown, signal: AbortSignal): boolean {
   if (signal.aborted) return signal.reason instanceof Cancelled;
   return isWithdrawn(error) || error instanceof KeepstreamError && !error.retryable;
 }
@@ -102,14 +106,14 @@ async function runInDir(
   const fetched = kept ?? await fetchJob(job, { dir, reservation, source, run }, tools);
   await keepFinal(dir, { source, fetched });
   const { copies, failures } = await store(job, { fetched, dir: dir.path }, { run, tools }).then(async (stored) => {
-    if (await isTakenDown(job, tools)) await removeWhatLanded(job, tools, "job:taken_down");
+    if (await isTakenDown(job, tools)) await removeLateCommits(job, tools, "job:taken_down");
     return stored;
   }, async (error) => {
     const event = isWithdrawn(error) ? "job:withdrawn" : await isTakenDown(job, tools) ? "job:taken_down" : null;
     if (event !== null) {
       await removeFromTargets(job, tools);
-      await new Promise((landed) => setTimeout(landed, LANDING_MS));
-      await removeWhatLanded(job, tools, event);
+      await sleep(LATE_COMMIT_MS);
+      await removeLateCommits(job, tools, event);
     }
     throw error;
   });
@@ -129,15 +133,15 @@ async function fetchJob(
   tools: JobTools,
 ): Promise<FetchedSource> {
   const { dir, source, run } = options;
-  const line = tools.proxy.openLine({ policy: tools.policy, maxBytes: tools.maxBytes });
+  const session = tools.proxy.openSession({ policy: tools.policy, maxBytes: tools.maxBytes });
   const onPhase = () => tools.events.emit({ event: "job:phase", id: job.id, phase: run.progress.phase });
   try {
     const sourceJob = { candidate: job.candidates[0]!, resolution: job.resolution, source };
     return await fetchSource(sourceJob, {
       ...tools,
       dir,
-      line,
-      fetch: createGuardedFetch(line),
+      session,
+      fetch: createGuardedFetch(session),
       signal: run.signal,
       progress: run.progress,
       reservation: options.reservation,
@@ -145,7 +149,7 @@ async function fetchJob(
       onResumed: (bytes, from) => tools.events.emit({ event: "job:resumed", id: job.id, bytes, from }),
     });
   } finally {
-    line.close();
+    session.close();
   }
 }
 
@@ -159,33 +163,33 @@ async function store(
   return result;
 }
 
-/** Every commit asks right before it; what a takedown in the middle of one leaves is asked for here, when all of them are over. */
+/** A takedown that happens during a commit is noticed here, after all commits. */
 async function isTakenDown(job: Job, tools: JobTools): Promise<boolean> {
-  return !await tools.queue.hasJob(job.id).catch(() => true); // not to be known: nothing is removed on a guess
+  return !await tools.queue.hasJob(job.id).catch(() => true); // unknown: remove nothing
 }
 
-/** The right to keep it went while it was uploaded: the queue refused to record it, and the lease, still ours, lets nobody else store it. */
+/** The archiving rights were withdrawn during the upload: the queue refused to commit the archive. */
 function isWithdrawn(error: unknown): boolean {
-  return error instanceof QueueRefusal && error.code === "PT403";
+  return error instanceof RpcError && error.code === "PT403";
 }
 
-async function removeWhatLanded(job: Job, tools: JobTools, event: "job:taken_down" | "job:withdrawn"): Promise<void> {
+async function removeLateCommits(job: Job, tools: JobTools, event: "job:taken_down" | "job:withdrawn"): Promise<void> {
   tools.events.emit({ event, id: job.id, left: await removeFromTargets(job, tools) });
 }
 
-/** Names the targets that would not. What an archive that stays has there is not touched. */
+/** Returns the targets on which it failed. Copies of an archive that is still recorded stay. */
 async function removeFromTargets(job: Job, tools: JobTools): Promise<string[]> {
   const archive = { malId: job.malId, episode: job.episode, fileKey: await fileKey({ ...job, salt: tools.fileSalt }) };
   const signal = AbortSignal.timeout(REMOVE_TIMEOUT_MS);
   const recorded = await tools.queue.recordedCopies(job.id).catch(() => null);
-  if (recorded === null) return tools.targets.map((target) => target.name); // nothing is removed on a guess
+  if (recorded === null) return tools.targets.map((target) => target.name); // unknown: remove nothing
   const left = await Promise.all(tools.targets.map(async (target) => {
-    const address = target.address(archive);
+    const location = target.locationOf(archive);
     const stays = recorded.some(({ target: name, repo, path }) =>
-      name === target.name && repo === address.repo && path === address.path
+      name === target.name && repo === location.repo && path === location.path
     );
     if (stays) return null;
-    return await removeWithExtras({ target, address }, { signal }).then(() => null, () => target.name);
+    return await removeWithExtras({ target, location }, { signal }).then(() => null, () => target.name);
   }));
   return left.filter((name) => name !== null);
 }
@@ -208,7 +212,7 @@ async function addExtras(
     signal: run.signal,
     put: (target) => ({
       signal: run.signal,
-      slots: tools.slots,
+      semaphore: tools.semaphore,
       beforeCommit: async () => {
         if (await tools.queue.hasReplica(what.replicaIds.get(target.name)!)) return;
         throw new LeaseLost("the archive was taken down meanwhile");
@@ -219,7 +223,7 @@ async function addExtras(
   });
 }
 
-/** The first copy is recorded at once; the others follow as replicas that this runner holds until they are there. */
+/** Commits the archive with the first copy. The other copies follow as replicas whose lease this runner holds. */
 async function upload(
   job: Job,
   fetched: FetchedSource,
@@ -227,12 +231,12 @@ async function upload(
 ): Promise<Replication & { readonly replicaIds: ReadonlyMap<string, string> }> {
   if (tools.targets.length === 0) throw new KeepstreamError("storage_5xx", "no storage target is configured");
   const key = await fileKey({ ...job, salt: tools.fileSalt });
-  const status = await persistently(() => tools.queue.report(job, "uploading"), run.signal);
+  const status = await retryWhileUnavailable(() => tools.queue.report(job, "uploading"), run.signal);
   if (status !== "uploading") throw new LeaseLost("the job was cancelled");
   run.progress.enter("uploading", fetched.final.sizeBytes * tools.targets.length);
   tools.events.emit({ event: "job:phase", id: job.id, phase: "uploading" });
   let replicaIds: ReadonlyMap<string, string> | null = null;
-  let recording: Promise<ReadonlyMap<string, string> | null> = Promise.resolve(null);
+  let committing: Promise<ReadonlyMap<string, string> | null> = Promise.resolve(null);
   let renewal: ReturnType<typeof setInterval> | undefined;
   const onFirst = async (copy: StoredCopy) => {
     await run.beforeCommit();
@@ -244,9 +248,11 @@ async function upload(
       durationSeconds: fetched.durationSeconds,
       replicas,
     };
-    const recorded = run.record(() => persistently(() => tools.queue.record(job, archive), run.signal));
-    recording = recorded;
-    const ids = replicaIds = await recorded;
+    const committed = run.commitArchive(() =>
+      retryWhileUnavailable(() => tools.queue.commitArchive(job, archive), run.signal)
+    );
+    committing = committed;
+    const ids = replicaIds = await committed;
     tools.events.emit({
       event: "job:archived",
       id: job.id,
@@ -257,23 +263,23 @@ async function upload(
     const open = [...ids].filter(([target]) => target !== copy.target).map(([, id]) => id);
     if (open.length === 0) return;
     renewal = setInterval(() => {
-      tools.queue.extendReplicas(open, job.leaseToken).catch(() => {}); // the next call tries again; ten minutes are left
+      tools.queue.extendReplicas(open, job.leaseToken).catch(() => {}); // repeated before the lease of ten minutes expires
     }, REPLICA_LEASE_EVERY_MS);
   };
   try {
     const result = await replicate(fetched.final, { malId: job.malId, episode: job.episode, fileKey: key }, {
       targets: tools.targets,
       signal: run.signal,
-      slots: tools.slots,
+      semaphore: tools.semaphore,
       health: tools.health,
       onProgress: (bytes, total) => run.progress.set(bytes, total),
       onFirst,
       beforeCommit: async (target) => {
-        const ids = await recording; // while the first copy is recorded, only that answer tells whose the others are
+        const ids = await committing; // until the archive is committed, who owns the other copies is unknown
         if (ids === null) return await run.beforeCommit();
         const id = ids.get(target);
         const held = id !== undefined && await tools.queue.extendReplicas([id], job.leaseToken);
-        if (!held) throw new LeaseLost(`the copy on ${target} was taken away, or taken down, before its commit`);
+        if (!held) throw new LeaseLost(`the copy on ${target} was reassigned or taken down before its commit`);
       },
       ...(tools.lockRepo === undefined ? {} : { lockRepo: tools.lockRepo }),
     });
@@ -288,17 +294,9 @@ async function upload(
   }
 }
 
-/** Repeats a call whose repetition is harmless, as long as the queue is away and the job is still ours. */
-async function persistently<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  for (;;) {
-    try {
-      return await call();
-    } catch (error) {
-      if (!(error instanceof QueueUnavailable)) throw error;
-      if (signal.aborted) throw error;
-      await new Promise((done) => setTimeout(done, RETRY_MS));
-    }
-  }
+/** For calls that may be repeated. Ends when the queue responds or the job is aborted. */
+async function retryWhileUnavailable<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  return await retry(call, QUEUE_WRITE, { retryable: (error) => isUnavailable(error) && !signal.aborted });
 }
 
 function replicaRow(
@@ -319,9 +317,9 @@ function replicaRow(
       state: "verified",
     };
   }
-  const address = target.address({ malId: job.malId, episode: job.episode, fileKey: what.key });
+  const location = target.locationOf({ malId: job.malId, episode: job.episode, fileKey: what.key });
   const unknown = { direct_url: null, commit_oid: null, sha256: null, size_bytes: null };
-  return { target: target.name, account: target.account, ...address, ...unknown, state: "uploading" };
+  return { target: target.name, account: target.account, ...location, ...unknown, state: "uploading" };
 }
 
 async function settleReplicas(
@@ -351,7 +349,7 @@ async function settleReplicas(
   }
 }
 
-/** Stopped between the first copy and the others: they are repair work for whoever comes next. */
+/** Interrupted between the first copy and the others: another runner repairs them. */
 async function giveReplicasBack(
   job: Job,
   { ids, tools }: { ids: ReadonlyMap<string, string>; tools: JobTools },
@@ -359,7 +357,7 @@ async function giveReplicasBack(
   for (const id of ids.values()) await complete(job, { id, tools }, { state: "pending" });
 }
 
-/** The episode is served already: what cannot be written now is found by the sweep when its lease runs out. */
+/** The job is ready already. What cannot be written now is found by the sweep when the replica's lease expires. */
 async function complete(
   job: Job,
   { id, tools }: { id: string | undefined; tools: JobTools },
@@ -367,7 +365,10 @@ async function complete(
 ): Promise<void> {
   if (id === undefined) return;
   try {
-    await persistently(() => tools.queue.completeReplica(id, job.leaseToken, outcome), AbortSignal.timeout(GIVE_UP_MS));
+    await retryWhileUnavailable(
+      () => tools.queue.completeReplica(id, job.leaseToken, outcome),
+      AbortSignal.timeout(GIVE_UP_MS),
+    );
   } catch (error) {
     if (error instanceof LeaseLost) return;
     tools.events.emit({ event: "queue:unavailable", during: "complete_replica", message: (error as Error).message });
@@ -379,17 +380,17 @@ function replicaFailed(job: Job, failure: TargetFailure) {
   return { event: "replica:failed", id: job.id, target: failure.target, code, message } as const;
 }
 
-/** The candidate without its expiring parts: the embed page, else host and path. */
+/** Identifies a candidate without the parts of its URL that expire: the embed page, else host and path. */
 async function sourceId(job: Job): Promise<string> {
   const candidate = job.candidates[0]!;
-  const address = candidate.embedUrl ?? candidate.videoUrl?.split("?")[0] ?? "";
-  const text = new TextEncoder().encode(`${address}\n${job.resolution ?? ""}`);
+  const url = candidate.embedUrl ?? candidate.videoUrl?.split("?")[0] ?? "";
+  const text = new TextEncoder().encode(`${url}\n${job.resolution ?? ""}`);
   return new Uint8Array(await crypto.subtle.digest("SHA-256", text)).toHex();
 }
 
 /**
- * A file that an earlier run finished and did not get to upload: it is this job's video, whichever of its candidates comes first now.
- * Half-done downloads are another matter: those of another source are thrown away.
+ * The final file of an earlier run that was not uploaded. It is this job's video, whichever candidate is first now. Partial downloads of
+ * another candidate are deleted.
  */
 async function keptFinal(dir: JobDir, source: string): Promise<FetchedSource | null> {
   const state = await dir.readState();

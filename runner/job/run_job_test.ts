@@ -3,10 +3,11 @@ import { readClip } from "../../dev/emulators/origin/clip.ts";
 import { ranged } from "../../dev/testing/fetch_fixture.ts";
 import { KeepstreamError } from "../../core/errors.ts";
 import { createEvents } from "../events.ts";
-import { type Job, QueueRefusal } from "../queue/queue.ts";
+import { RpcError } from "../../core/rpc_error.ts";
+import type { Job } from "../queue/job.ts";
 import { Cancelled } from "./stop_reasons.ts";
-import { createHealthBook } from "../archive/health.ts";
-import { createSlots } from "../transfer/slots.ts";
+import { createCircuitBreaker } from "../archive/circuit_breaker.ts";
+import { createSemaphore } from "../transfer/semaphore.ts";
 import type { StagedFile } from "../transfer/staged_file.ts";
 import type { PutOptions, StorageTarget } from "../targets/target.ts";
 import { createDiskBudget } from "../work_dir/disk_budget.ts";
@@ -68,8 +69,8 @@ function tools(workDir: string, more: { targets: StorageTarget[]; queue: object 
     events: createEvents(),
     disk: createDiskBudget(workDir, { freeBytes: () => Promise.resolve(1e12) }),
     fileSalt: "salt-salt",
-    slots: createSlots(6),
-    health: createHealthBook({ now: Date.now }),
+    semaphore: createSemaphore(6),
+    health: createCircuitBreaker({ now: Date.now }),
     policy: {},
     extras: false,
     maxBytes: 1e9,
@@ -84,7 +85,7 @@ const run = (): JobRun => ({
   progress: new Progress(() => 0),
   signal: new AbortController().signal,
   beforeCommit: () => Promise.resolve(),
-  record: (write) => write(),
+  commitArchive: (write) => write(),
 });
 
 Deno.test("runJob: a takedown between the first copy and the second → the second is never committed", async () => {
@@ -99,7 +100,8 @@ Deno.test("runJob: a takedown between the first copy and the second → the seco
     tools(workDir, {
       queue: {
         report: () => Promise.resolve("uploading"),
-        record: () => Promise.resolve(new Map([["hub:a", "ra"], ["hub:b", "rb"]])).finally(() => recorded.resolve()),
+        commitArchive: () =>
+          Promise.resolve(new Map([["hub:a", "ra"], ["hub:b", "rb"]])).finally(() => recorded.resolve()),
         extendReplicas: (ids: string[], token: string) => (asked.push(ids, token), Promise.resolve(false)), // the row is gone
         completeReplica: (
           id: string,
@@ -139,7 +141,12 @@ Deno.test("runJob: the right goes while another target's commit is under way, wh
       queue: {
         report: () => Promise.resolve("uploading"),
         recordedCopies: () => Promise.resolve([]),
-        record: () => committing.promise.then(() => Promise.reject(new QueueRefusal(403, "no ground", "PT403"))),
+        commitArchive: () =>
+          committing.promise.then(() =>
+            Promise.reject(
+              new RpcError("upsert_video_store", { status: 403, message: "no archiving rights", code: "PT403" }),
+            )
+          ),
       },
       targets: [
         removable("hub:a", 1, async (options) => {
@@ -159,7 +166,7 @@ Deno.test("runJob: the right goes while another target's commit is under way, wh
       ],
     }),
   );
-  await assert.rejects(ending, QueueRefusal);
+  await assert.rejects(ending, RpcError);
   await landed.promise;
   assert.deepEqual([...archives], []);
   await Deno.remove(workDir, { recursive: true });
@@ -170,7 +177,7 @@ Deno.test("runJob: a storage failure keeps the finished file, and the next run u
   let stored = "";
   const queue = {
     report: () => Promise.resolve("uploading"),
-    record: () => Promise.resolve(new Map([["hub:a", "ra"]])),
+    commitArchive: () => Promise.resolve(new Map([["hub:a", "ra"]])),
   };
   const broken = target("hub:a", 1, () => Promise.reject(new KeepstreamError("storage_5xx", "away")));
   await assert.rejects(runJob(job, run(), tools(workDir, { queue, targets: [broken] })), { code: "storage_5xx" });
@@ -206,7 +213,7 @@ for (const there of [true, false]) {
     });
     const queue = {
       report: () => Promise.resolve("uploading"),
-      record: () => Promise.resolve(new Map([["hub:a", "ra"]])),
+      commitArchive: () => Promise.resolve(new Map([["hub:a", "ra"]])),
       hasReplica: (id: string) => Promise.resolve(id === "ra" && there),
     };
     const events: string[] = [];

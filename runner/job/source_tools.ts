@@ -1,22 +1,22 @@
-/** What every way of fetching a source is handed, and the media request made of it. Runs on: Deno. */
+/** What the downloads of all kinds of sources share, and their media requests. */
 import type { UrlPolicy } from "../../core/url_policy.ts";
 import { type Resolved, resolveServer } from "../../sources/resolvers/index.ts";
 import { parseMegaLink } from "../../sources/resolvers/mega.ts";
 import { solveMegaChallenge } from "../download/mega_proof.ts";
-import type { Candidate } from "../queue/queue.ts";
+import type { Candidate } from "../queue/job.ts";
 import type { FinalFile } from "../media/fast_start.ts";
-import type { Line } from "../network/forward_proxy.ts";
+import type { ProxySession } from "../network/forward_proxy.ts";
 import type { Fetch, MediaRequest } from "../network/guarded_fetch.ts";
 import type { Reservation } from "../work_dir/disk_budget.ts";
 import type { Progress } from "./progress.ts";
 import type { JobDir } from "../work_dir/work_dir.ts";
 
 const RESOLVE_TIMEOUT_MS = 30_000;
-/** With a proof of work, which has a limit of its own. */
+/** Includes a proof of work, which has its own time limit. */
 const MEGA_RESOLVE_TIMEOUT_MS = 300_000;
 /**
- * All that a source may ask to be sent along, as in the proxy; everything else is ours. No cookie: the
- * host of every redirect and every segment would get it.
+ * The headers that a source may set, as in the proxy. Cookies are excluded, because the hosts of redirects and segments would
+ * receive them.
  */
 const HEADER_NAMES = new Set(["referer", "origin", "user-agent", "accept", "accept-language"]);
 // deno-lint-ignore no-control-regex
@@ -25,19 +25,19 @@ const CONTROL = /[\u0000-\u001f\u007f]/;
 export type SourceJob = {
   readonly candidate: Candidate;
   readonly resolution: string | null;
-  /** Tells this candidate's bytes on disk from another's. */
+  /** Identifies the candidate whose bytes are on disk. */
   readonly source: string;
 };
 
 export type SourceTools = {
   readonly dir: JobDir;
-  readonly line: Line;
+  readonly session: ProxySession;
   readonly fetch: Fetch;
   readonly policy: UrlPolicy;
   readonly signal: AbortSignal;
   readonly progress: Progress;
   readonly reservation: Reservation;
-  /** Largest file that is archived. */
+  /** Largest file to archive. */
   readonly maxBytes: number;
   readonly hlsConnections: number;
   readonly mp4Connections: number;
@@ -48,9 +48,9 @@ export type SourceTools = {
 
 export type FetchedSource = { readonly final: FinalFile; readonly durationSeconds: number };
 
-/** Reads the embed page again where the bytes are fetched: an address may be bound to whoever asked for it. */
+/** Reads the embed page again on this machine, because a media URL may be bound to the client's IP address. */
 export async function resolveCandidate(candidate: Candidate, tools: SourceTools): Promise<Resolved> {
-  // Without a page the address itself is looked at: it may be media or a page, whatever it is called.
+  // Without a page, the URL itself is probed: it may be media or a page.
   const embedUrl = candidate.embedUrl ?? candidate.videoUrl;
   const limitMs = parseMegaLink(embedUrl ?? "") === null ? RESOLVE_TIMEOUT_MS : MEGA_RESOLVE_TIMEOUT_MS;
   const resolved = await resolveServer(

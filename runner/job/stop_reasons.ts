@@ -1,7 +1,7 @@
-/** Reasons to abort a job that are no failure of it. Runs on: Deno. */
+/** Reasons to abort a job that are not failures of the job. */
 
-/** The runner is stopping: the job is given back. */
-export class Stopped extends Error {}
+/** The runner is stopping. The job is released. */
+export class ShutdownError extends Error {}
 
-/** An operator said so. */
+/** Cancelled by an operator. */
 export class Cancelled extends Error {}

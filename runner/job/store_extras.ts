@@ -1,4 +1,4 @@
-/** Puts poster and sprite sheet beside every copy of the archive. The episode is served with or without. Runs on: Deno. */
+/** Adds poster and sprite sheet to every copy of the archive. Best-effort step. */
 import { redactText } from "../../core/redact.ts";
 import { type Extra, makeExtras } from "../media/extras.ts";
 import { extraLocation } from "../targets/extras.ts";
@@ -17,7 +17,7 @@ export async function storeExtras(
   },
 ): Promise<void> {
   const { archive, targets, dir, signal } = options;
-  // A broken key frame or a full account costs a picture, never the episode; a stopping runner does without.
+  // A failure costs a picture, not the episode. A stopping runner skips them.
   const tell = (error: unknown) =>
     options.onFailure(redactText(error instanceof Error ? error.message : String(error)));
   let extras: Extra[];
@@ -30,7 +30,7 @@ export async function storeExtras(
   await Promise.all(targets.map(async (target) => {
     try {
       for (const { ending, file } of staged) {
-        await target.put(file, extraLocation(target.address(archive), ending), options.put(target));
+        await target.put(file, extraLocation(target.locationOf(archive), ending), options.put(target));
       }
     } catch (error) {
       tell(error);

@@ -3,11 +3,11 @@ import { createCapacity } from "./capacity.ts";
 
 function makeCapacity(more: { closed?: boolean; kept?: boolean } = {}) {
   const state = { jobs: 2, running: 0, now: 0, removed: 0 };
-  const room = createCapacity({
+  const capacity = createCapacity({
     targets: [{ name: "hub:alice" }],
-    health: { closedFor: () => more.closed ? new Error("closed") as never : null },
+    health: { openReason: () => more.closed ? new Error("closed") as never : null },
     disk: {
-      room: () => Promise.resolve(state.jobs),
+      capacity: () => Promise.resolve(state.jobs),
       problem: () => Promise.resolve(state.jobs > 0 ? null : "the work directory is full or read-only"),
     },
     running: () => state.running,
@@ -18,29 +18,29 @@ function makeCapacity(more: { closed?: boolean; kept?: boolean } = {}) {
     },
     now: () => state.now,
   });
-  return { room, state };
+  return { capacity, state };
 }
 
 Deno.test("capacity: as the disk has; no target open → none, with the reason", async () => {
-  assert.deepEqual(await makeCapacity().room(), { jobs: 2 });
-  const { jobs, missing } = await makeCapacity({ closed: true }).room();
+  assert.deepEqual(await makeCapacity().capacity(), { jobs: 2 });
+  const { jobs, missing } = await makeCapacity({ closed: true }).capacity();
   assert.deepEqual([jobs, missing?.code], [0, "storage_5xx"]);
 });
 
 Deno.test("capacity: full for a minute while nothing runs → what is kept for other jobs is removed", async () => {
-  const { room, state } = makeCapacity({ kept: true });
+  const { capacity, state } = makeCapacity({ kept: true });
   state.jobs = 0;
-  assert.equal((await room()).missing?.code, "disk_full");
+  assert.equal((await capacity()).missing?.code, "disk_full");
   state.now = 59_999;
-  assert.equal((await room()).jobs, 0);
+  assert.equal((await capacity()).jobs, 0);
   assert.equal(state.removed, 0);
   state.now = 60_000;
-  assert.deepEqual([await room(), state.removed], [{ jobs: 3 }, 1]);
+  assert.deepEqual([await capacity(), state.removed], [{ jobs: 3 }, 1]);
 });
 
 Deno.test("capacity: full beside a job that runs, however long → nothing is removed", async () => {
-  const { room, state } = makeCapacity({ kept: true });
+  const { capacity, state } = makeCapacity({ kept: true });
   Object.assign(state, { jobs: 0, running: 1 });
-  for (state.now = 0; state.now < 600_000; state.now += 10_000) assert.equal((await room()).jobs, 0);
+  for (state.now = 0; state.now < 600_000; state.now += 10_000) assert.equal((await capacity()).jobs, 0);
   assert.equal(state.removed, 0);
 });

@@ -1,39 +1,33 @@
 /**
- * Claims a job for every free slot, keeps all leases alive with one call, and lets every job end in one way: finished, failed, released
- * or lost. Example: `const loop = startClaimLoop({ queue, runJob, … })`; `loop.wake()`; `await loop.stop(8)`. Runs on: Deno.
+ * Claims jobs while there is capacity, extends all leases with one call, and ends every job in one way: finished, failed, released or lost.
+ * Example: `const loop = startClaimLoop({ queue, runJob, … })`; `loop.notify()`; `await loop.stop(8)`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
+import { retry } from "../../core/retry.ts";
 import type { Events } from "../events.ts";
 import { DiskFull } from "../work_dir/disk_budget.ts";
 import { Progress, type ProgressRow } from "../job/progress.ts";
 import type { JobRun } from "../job/run_job.ts";
-import {
-  type Failure,
-  type Job,
-  LeaseLost,
-  type LeaseState,
-  type Queue,
-  QueueRefusal,
-  QueueUnavailable,
-} from "../queue/queue.ts";
+import { RpcError } from "../../core/rpc_error.ts";
+import { type Failure, type Job, LeaseLost, type LeaseState } from "../queue/job.ts";
+import { isUnavailable, type Queue } from "../queue/queue.ts";
+import { LEASE_RENEWAL, OUTCOME_REPORT } from "../retry_policies.ts";
 import type { Capacity } from "./capacity.ts";
-import { Cancelled, Stopped } from "../job/stop_reasons.ts";
+import { Cancelled, ShutdownError } from "../job/stop_reasons.ts";
 
 const TICK_MS = 1000;
-/** A lease is renewed when a third of it is used, so that two lost heartbeats are survived. */
+/** Share of a lease after which it is extended: two heartbeats may fail. */
 const RENEW_AT = 1 / 3;
-/** Stop that much before the database would give the job to somebody else. */
+/** The job is aborted this long before the database may give it to another runner. */
 const LEASE_MARGIN_MS = 2000;
-const REPORT_RETRY_MS = 1000;
-const RENEW_RETRY_MS = 300;
-/** How long a stopping runner tries to give a job back to a queue that does not answer; after that the lease tells. */
+/** How long a stopping runner tries to release a job; after that the lease has to expire. */
 const RELEASE_SECONDS = 10;
-/** How often a runner asks whether the sweep is overdue, at most. */
+/** Minimum time between two checks whether a sweep is overdue. */
 const SWEEP_CHECK_MS = 10_000;
-/** How often a runner that claims nothing looks whether it could again. */
+/** Poll interval while claims are paused. */
 const PAUSED_POLL_SECONDS = 10;
-/** A run-once that can claim nothing, because the queue does not answer or the disk is full, ends after so many tries. */
+/** A run-once ends after this many consecutive failed claims. */
 const MAX_FAILED_CLAIMS = 5;
 
 export type ActiveJob = {
@@ -43,12 +37,12 @@ export type ActiveJob = {
 };
 
 export type ClaimLoop = {
-  /** There is work: claim now instead of at the next poll. */
-  readonly wake: () => void;
+  /** Jobs are due: claim now instead of at the next poll. */
+  readonly notify: () => void;
   readonly active: () => readonly ActiveJob[];
-  /** No new claims; uploads get `seconds` to end, everything else is given back at once. */
+  /** No new claims. Uploads may finish within `seconds`; other jobs are released immediately. */
   readonly stop: (seconds: number) => Promise<void>;
-  /** Resolves when the queue had nothing due and no job is running (run-once), or stop has ended. Rejects when run-once hears no queue. */
+  /** Resolves when no job is due or running (`once`), or after `stop`. Rejects if the queue is unreachable in `once` mode. */
   readonly drained: Promise<void>;
 };
 
@@ -60,8 +54,8 @@ export type LoopOptions = {
   readonly leaseSeconds: number;
   readonly pollSeconds: number;
   readonly releaseSeconds?: number;
-  readonly room?: () => Promise<Capacity>;
-  /** true: stop when nothing is due. */
+  readonly capacity?: () => Promise<Capacity>;
+  /** Stop when no job is due. */
   readonly once?: boolean;
 };
 
@@ -73,29 +67,29 @@ type Running = {
   row: ProgressRow;
   sent: string;
   renewedAt: number;
-  /** Whether the row is ready; pending while it is being written, when only that answer tells whose the job was. */
-  recorded: boolean | Promise<boolean>;
+  /** Whether the archive is committed. A promise while the response is pending: until then, who owns the job is unknown. */
+  committed: boolean | Promise<boolean>;
   done: Promise<void>;
 };
 
 export function startClaimLoop(options: LoopOptions): ClaimLoop {
   const loop = new Loop(options);
-  return { wake: () => loop.wake(), active: () => loop.active(), stop: (s) => loop.stop(s), drained: loop.run() };
+  return { notify: () => loop.notify(), active: () => loop.active(), stop: (s) => loop.stop(s), drained: loop.run() };
 }
 
 class Loop {
   readonly #options: LoopOptions;
-  /** By lease: a job whose lease was lost may be claimed again here while the run that lost it still winds down. */
+  /** By lease token: a job whose lease was lost can be claimed again while its first run is still stopping. */
   readonly #running = new Map<string, Running>();
-  /** Their end could not be told: they wait for their lease, for at once they would only end the same way. */
-  readonly #untold: Job[] = [];
-  /** Why the last claim failed. */
-  #trouble: unknown = null;
-  /** Why nothing is claimed now. */
+  /** Their outcome could not be reported. Keep the lease, so that the job is not reclaimed immediately. */
+  readonly #unreported: Job[] = [];
+  /** The last failure of a claim. */
+  #claimError: unknown = null;
+  /** Why claims are paused. */
   #paused: string | null = null;
   #stopping = false;
-  #woken = false;
-  #wakeUp: () => void = () => {};
+  #notified = false;
+  #notifyWaiter: () => void = () => {};
   #heartbeat: Promise<void> = Promise.resolve();
   #beating = false;
   #sweepAskedAt = -Infinity;
@@ -108,17 +102,17 @@ class Loop {
     const timer = setInterval(() => void this.#tick(), TICK_MS);
     try {
       for (let failed = 0; !this.#stopping;) {
-        this.#woken = false;
+        this.#notified = false;
         const claimed = await this.#claim();
-        if (claimed !== null && claimed > 0) continue; // a slot may be left, and so may work
-        const asked = claimed !== null && await this.#giveBackStrays();
+        if (claimed !== null && claimed > 0) continue; // there may be capacity and work left
+        const asked = claimed !== null && await this.#releaseUnknownLeases();
         await this.#sweepIfOverdue();
         failed = asked ? 0 : failed + 1;
-        if (this.#options.once && this.#running.size === 0 && !this.#woken) {
+        if (this.#options.once && this.#running.size === 0 && !this.#notified) {
           if (asked) return;
-          if (failed >= MAX_FAILED_CLAIMS) throw this.#trouble;
+          if (failed >= MAX_FAILED_CLAIMS) throw this.#claimError;
         }
-        await this.#rest();
+        await this.#waitForWork();
       }
       await Promise.all([...this.#running.values()].map((running) => running.done));
     } finally {
@@ -127,9 +121,9 @@ class Loop {
     }
   }
 
-  wake(): void {
-    this.#woken = true;
-    this.#wakeUp();
+  notify(): void {
+    this.#notified = true;
+    this.#notifyWaiter();
   }
 
   active(): ActiveJob[] {
@@ -142,14 +136,14 @@ class Loop {
 
   async stop(seconds: number): Promise<void> {
     this.#stopping = true;
-    this.#wakeUp();
+    this.#notifyWaiter();
     const nearlyDone = ({ progress }: Running) => progress.phase === "uploading" || progress.phase === "replicating";
-    for (const running of this.#running.values()) if (!nearlyDone(running)) running.abort.abort(new Stopped());
+    for (const running of this.#running.values()) if (!nearlyDone(running)) running.abort.abort(new ShutdownError());
     let timer: ReturnType<typeof setTimeout> | undefined;
     const budget = new Promise<void>((over) => timer = setTimeout(over, seconds * 1000));
     await Promise.race([this.#allDone(), budget]);
     clearTimeout(timer);
-    for (const running of this.#running.values()) running.abort.abort(new Stopped());
+    for (const running of this.#running.values()) running.abort.abort(new ShutdownError());
     await this.#allDone();
   }
 
@@ -157,24 +151,24 @@ class Loop {
     await Promise.all([...this.#running.values()].map((running) => running.done));
   }
 
-  /** How many jobs were claimed; null when none could be asked for. */
+  /** Returns how many jobs were claimed; null if the claim failed or is paused. */
   async #claim(): Promise<number | null> {
     const free = this.#options.concurrency - this.#running.size;
     if (free <= 0) return 0;
-    const room = await this.#options.room?.();
-    const paused = room === undefined || room.jobs > 0 ? null : room.missing ?? null;
+    const capacity = await this.#options.capacity?.();
+    const paused = capacity === undefined || capacity.jobs > 0 ? null : capacity.missing ?? null;
     this.#pause(paused?.reason ?? null);
     if (paused !== null) {
-      // A job that cannot end well would only be claimed and given back, and so would every other that is due.
-      this.#trouble = new KeepstreamError(paused.code, paused.reason);
+      // A claimed job could not succeed and would be released again.
+      this.#claimError = new KeepstreamError(paused.code, paused.reason);
       return null;
     }
     const askedAt = performance.now();
     let jobs: Job[];
     try {
-      jobs = await this.#options.queue.claim(Math.min(free, room?.jobs ?? free));
+      jobs = await this.#options.queue.claim(Math.min(free, capacity?.jobs ?? free));
     } catch (error) {
-      this.#trouble = error;
+      this.#claimError = error;
       this.#unavailable("claim", error);
       return null;
     }
@@ -182,37 +176,37 @@ class Loop {
     return jobs.length;
   }
 
-  /** Tells once why nothing is claimed, and once that claims go on. */
+  /** Reports each pause and its end once. */
   #pause(reason: string | null): void {
     if (reason === this.#paused) return;
     this.#paused = reason;
     this.#options.events.emit(reason === null ? { event: "claims:resumed" } : { event: "claims:paused", reason });
   }
 
-  /** Answers whether the queue was heard. What was given back is due again, and claimed in the next round. */
-  async #giveBackStrays(): Promise<boolean> {
+  /** Returns whether the queue responded. Released jobs are due again and claimed in the next round. */
+  async #releaseUnknownLeases(): Promise<boolean> {
     try {
       const running = [...this.#running.values()].map(({ job }) => job);
-      const given = await this.#options.queue.giveBackStrays([...running, ...this.#untold]);
-      if (given > 0) this.wake();
+      const given = await this.#options.queue.releaseUnknownLeases([...running, ...this.#unreported]);
+      if (given > 0) this.notify();
       return true;
     } catch (error) {
-      if (error instanceof LeaseLost) return true; // it ran out meanwhile
-      this.#trouble = error;
+      if (error instanceof LeaseLost) return true; // it expired meanwhile
+      this.#claimError = error;
       this.#unavailable("claim", error);
       return false;
     }
   }
 
-  /** Without pg_cron nobody else would reclaim the leases of a runner that was killed. */
+  /** Without pg_cron, no other process would rescue the leases of killed runners. */
   async #sweepIfOverdue(): Promise<void> {
     if (performance.now() - this.#sweepAskedAt < SWEEP_CHECK_MS) return;
     this.#sweepAskedAt = performance.now();
     try {
-      const reclaimed = await this.#options.queue.sweepIfOverdue();
-      if (reclaimed !== null) this.#options.events.emit({ event: "queue:swept", reclaimed });
+      const rescued = await this.#options.queue.sweepIfOverdue();
+      if (rescued !== null) this.#options.events.emit({ event: "queue:swept", rescued });
     } catch (error) {
-      if (!(error instanceof QueueUnavailable)) this.#unavailable("sweep", error); // else the claim has said so
+      if (!isUnavailable(error)) this.#unavailable("sweep", error); // the claim has already reported an outage
     }
   }
 
@@ -228,7 +222,7 @@ class Loop {
       row,
       sent: "",
       renewedAt: leasedAt,
-      recorded: false,
+      committed: false,
       done: Promise.resolve(),
     };
     this.#running.set(job.leaseToken, running);
@@ -236,33 +230,37 @@ class Loop {
     events.emit({ event: "job:claimed", id, malId, episode, provider, resolution, attempt });
     running.done = this.#runToEnd(running).finally(() => {
       this.#running.delete(job.leaseToken);
-      this.wake(); // a slot is free: ask for the next job now
+      this.notify(); // capacity is free
     });
   }
 
   async #runToEnd(running: Running): Promise<void> {
     const { job, abort } = running;
-    if (this.#stopping) abort.abort(new Stopped());
+    if (this.#stopping) abort.abort(new ShutdownError());
     try {
       abort.signal.throwIfAborted();
       await this.#options.runJob(job, {
         progress: running.progress,
         signal: abort.signal,
         beforeCommit: () => this.#renew(running),
-        record: (write) => this.#record(running, write),
+        commitArchive: (write) => this.#commitArchive(running, write),
       });
     } catch (error) {
       const cause = abort.signal.aborted ? abort.signal.reason : error;
-      await this.#settle(running, cause).catch((failure) => this.#unavailable("report", failure));
+      await this.#reportOutcome(running, cause).catch((failure) => this.#unavailable("report", failure));
     }
   }
 
-  /** Tells the queue how a job ended that did not end well. */
-  async #settle(running: Running, error: unknown): Promise<void> {
+  /** Reports a job that did not finish. */
+  async #reportOutcome(running: Running, error: unknown): Promise<void> {
     const { job } = running;
     const { events, queue } = this.#options;
-    if (running.recorded === true) { // ready already: what is missing is repair work
-      return events.emit({ event: "job:cut_short", id: job.id, reason: redactText(String((error as Error).message)) });
+    if (running.committed === true) { // the job is ready; missing copies are repaired later
+      return events.emit({
+        event: "job:partially_replicated",
+        id: job.id,
+        reason: redactText(String((error as Error).message)),
+      });
     }
     if (error instanceof LeaseLost) {
       return events.emit({ event: "job:lost", id: job.id, reason: redactText(error.message) });
@@ -271,10 +269,10 @@ class Loop {
     const report = isRelease(error, failure)
       ? () => queue.report(job, "pending", failure)
       : () => queue.report(job, "failed", failure);
-    const told = await this.#tell(running, report);
+    const told = await this.#reportUntilAcked(running, report);
     if (!told) {
-      this.#untold.push(job);
-      return events.emit({ event: "job:lost", id: job.id, reason: "the queue could not be told in time" });
+      this.#unreported.push(job);
+      return events.emit({ event: "job:lost", id: job.id, reason: "the outcome could not be reported" });
     }
     const { code, message } = failure;
     if (isRelease(error, failure)) {
@@ -282,39 +280,31 @@ class Loop {
     } else events.emit({ event: "job:failed", id: job.id, code, message });
   }
 
-  /** Repeats until the queue answered or the lease is over, while stopping for a few seconds only; a report that arrived twice is refused the second time, harmlessly. */
-  async #tell(running: Running, report: () => Promise<unknown>): Promise<boolean> {
-    const since = performance.now();
-    for (;;) {
-      try {
-        await report();
-        return true;
-      } catch (error) {
-        if (error instanceof LeaseLost) return false;
-        if (error instanceof QueueRefusal) {
-          this.#unavailable("report", error);
-          return false;
-        }
-        this.#unavailable("report", error);
-        if (this.#leaseLeft(running) < REPORT_RETRY_MS) return false;
-        const patience = this.#options.releaseSeconds ?? RELEASE_SECONDS;
-        if (this.#stopping && performance.now() - since > patience * 1000) return false;
-        await new Promise((done) => setTimeout(done, REPORT_RETRY_MS));
-      }
-    }
+  /** Returns whether the queue accepted the report. A report that arrives twice is refused the second time, without harm. */
+  async #reportUntilAcked(running: Running, report: () => Promise<unknown>): Promise<boolean> {
+    const startedAt = performance.now();
+    const releaseMs = 1000 * (this.#options.releaseSeconds ?? RELEASE_SECONDS);
+    const retryable = (error: unknown) => {
+      if (error instanceof LeaseLost) return false;
+      this.#unavailable("report", error);
+      if (error instanceof RpcError && !error.isUnavailable) return false;
+      if (this.#leaseLeft(running) < OUTCOME_REPORT.delayMs) return false;
+      return !this.#stopping || performance.now() - startedAt <= releaseMs;
+    };
+    return await retry(report, OUTCOME_REPORT, { retryable }).then(() => true, () => false);
   }
 
   async #tick(): Promise<void> {
     for (const running of this.#running.values()) {
       running.row = running.progress.sample();
       this.#emitProgress(running);
-      if (running.recorded === false && this.#leaseLeft(running) <= 0) {
-        running.abort.abort(new LeaseLost("no heartbeat got through before the lease ended"));
+      if (running.committed === false && this.#leaseLeft(running) <= 0) {
+        running.abort.abort(new LeaseLost("no heartbeat succeeded before the lease expired"));
       }
     }
     if (this.#beating) return;
     const held = [...this.#running.values()].filter((running) =>
-      running.recorded === false && !running.abort.signal.aborted
+      running.committed === false && !running.abort.signal.aborted
     );
     const due = held.some((running) => this.#age(running) > this.#options.leaseSeconds * 1000 * RENEW_AT);
     const changed = held.filter((running) => JSON.stringify(running.row) !== running.sent);
@@ -332,8 +322,8 @@ class Loop {
       for (const running of changed) running.sent = JSON.stringify(running.row);
       for (const state of states) {
         const running = held.find(({ job }) => job.id === state.id);
-        if (running === undefined || running.recorded === true) continue; // ended while the heartbeat was under way
-        if (state.lost) void this.#lost(running, new LeaseLost("somebody else holds the job"));
+        if (running === undefined || running.committed === true) continue; // ended during the heartbeat
+        if (state.lost) void this.#lost(running, new LeaseLost("another runner has the job"));
         else if (state.cancel_requested) running.abort.abort(new Cancelled());
         else running.renewedAt = askedAt;
       }
@@ -342,60 +332,58 @@ class Loop {
     }
   }
 
-  /** Right before a commit: the lease must be ours for longer than the commit takes. */
+  /** Before a commit: the lease must be valid for longer than the commit takes. */
   async #renew(running: Running): Promise<void> {
     running.abort.signal.throwIfAborted();
-    if (await running.recorded) return;
+    if (await running.committed) return;
     const { state, askedAt } = await this.#askForLease(running);
     if (state === undefined || state.lost) {
-      await this.#lost(running, new LeaseLost("the lease ended before the commit"));
+      await this.#lost(running, new LeaseLost("the lease expired before the commit"));
     } else if (state.cancel_requested) running.abort.abort(new Cancelled());
     running.abort.signal.throwIfAborted();
     running.renewedAt = askedAt;
   }
 
-  /** A queue that is away for a moment costs no upload: it is asked again for as long as the lease lasts. */
+  /** A short outage of the queue must not fail an upload: repeat as long as the lease is valid. */
   async #askForLease(running: Running): Promise<{ state: LeaseState | undefined; askedAt: number }> {
-    for (;;) {
+    const heartbeat = async () => {
       const askedAt = performance.now();
-      try {
-        const [state] = await this.#options.queue.heartbeat([running.job], {});
-        return { state, askedAt };
-      } catch (error) {
-        if (!(error instanceof QueueUnavailable) || this.#leaseLeft(running) <= 0) throw error;
-        this.#unavailable("heartbeat", error);
-      }
-      await new Promise((done) => setTimeout(done, RENEW_RETRY_MS));
-      running.abort.signal.throwIfAborted();
-    }
+      const [state] = await this.#options.queue.heartbeat([running.job], {});
+      return { state, askedAt };
+    };
+    return await retry(heartbeat, LEASE_RENEWAL, {
+      signal: running.abort.signal,
+      retryable: (error) => isUnavailable(error) && this.#leaseLeft(running) > 0,
+      onRetry: (error) => this.#unavailable("heartbeat", error),
+    });
   }
 
-  async #record<T>(running: Running, write: () => Promise<T>): Promise<T> {
+  async #commitArchive<T>(running: Running, write: () => Promise<T>): Promise<T> {
     const writing = write();
-    running.recorded = writing.then(() => true, () => false);
+    running.committed = writing.then(() => true, () => false);
     try {
       return await writing;
     } finally {
-      running.recorded = await running.recorded;
-      if (running.recorded) running.progress.enter("replicating");
+      running.committed = await running.committed;
+      if (running.committed) running.progress.enter("replicating");
     }
   }
 
-  /** A heartbeat found no lease: somebody else has the job – unless we gave the lease back ourselves by making the row ready. */
+  /** The heartbeat found no lease. Another runner has the job, unless committing the archive has ended our lease. */
   async #lost(running: Running, reason: LeaseLost): Promise<void> {
-    if (!await running.recorded) running.abort.abort(reason);
+    if (!await running.committed) running.abort.abort(reason);
   }
 
-  /** Until woken, a slot is free, or the poll is due. */
-  async #rest(): Promise<void> {
-    if (this.#woken || this.#stopping) return;
+  /** Until a notification, free capacity or the next poll. */
+  async #waitForWork(): Promise<void> {
+    if (this.#notified || this.#stopping) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     await new Promise<void>((done) => {
-      this.#wakeUp = done;
+      this.#notifyWaiter = done;
       const seconds = this.#options.pollSeconds;
       timer = setTimeout(done, 1000 * (this.#paused === null ? seconds : Math.min(seconds, PAUSED_POLL_SECONDS)));
     });
-    this.#wakeUp = () => {};
+    this.#notifyWaiter = () => {};
     clearTimeout(timer);
   }
 
@@ -428,17 +416,17 @@ class Loop {
 
 function toFailure(error: unknown, job: Job): Failure {
   const candidateId = job.candidates[0]!.id;
-  if (error instanceof Stopped) return { code: "shutdown", message: "the runner is stopping", candidateId };
+  if (error instanceof ShutdownError) return { code: "shutdown", message: "the runner is stopping", candidateId };
   if (error instanceof Cancelled) return { code: "cancelled", message: "cancelled", candidateId };
   if (error instanceof KeepstreamError) {
     const { code, retryAfterSeconds } = error;
     return { code, message: redactText(error.message), retryAfterSeconds, candidateId };
   }
   const message = redactText(error instanceof Error ? error.message : String(error));
-  return { code: error instanceof QueueUnavailable ? "network" : "unknown", message, candidateId };
+  return { code: isUnavailable(error) ? "network" : "unknown", message, candidateId };
 }
 
-/** Not the job's doing: it is given back, and costs no attempt. A disk that is too small for the job will stay so. */
+/** Released jobs keep their attempt. A disk that is too small for the job is a failure. */
 function isRelease(error: unknown, failure: Failure): boolean {
   if (failure.code === "disk_full") return !(error instanceof DiskFull && error.neededBytes === null);
   return failure.code === "shutdown";

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { createEvents, type RunnerEvent } from "../events.ts";
 import { startClaimLoop } from "./claim_loop.ts";
-import { type Job, type Queue, QueueUnavailable } from "../queue/queue.ts";
+import { RpcError } from "../../core/rpc_error.ts";
+import type { Job } from "../queue/job.ts";
+import type { Queue } from "../queue/queue.ts";
 
 const JOB: Job = {
   id: "4ff4e4b2-b80d-4133-a8f6-8967071db4e0",
@@ -20,7 +22,7 @@ function queueOfOne(state: { ready: boolean; heartbeatReply?: Promise<void> }): 
   const jobs = [JOB];
   const queue: Partial<Queue> = {
     claim: () => Promise.resolve(jobs.splice(0)),
-    giveBackStrays: () => Promise.resolve(0),
+    releaseUnknownLeases: () => Promise.resolve(0),
     sweepIfOverdue: () => Promise.resolve(null),
     async heartbeat() {
       await state.heartbeatReply;
@@ -48,20 +50,20 @@ Deno.test("a heartbeat that finds the row ready before the record's reply arrive
     once: true,
     async runJob(_job, run) {
       const secondCommit = run.beforeCommit(); // the second target comes to its commit while the first is recorded
-      const recording = run.record(async () => {
+      const committing = run.commitArchive(async () => {
         state.ready = true; // committed, and the reply is still on its way
         await reply.promise;
       });
       heartbeat.resolve();
       await new Promise((resolve) => setTimeout(resolve));
       reply.resolve();
-      await Promise.all([recording, secondCommit]);
+      await Promise.all([committing, secondCommit]);
       aborted = run.signal.aborted;
     },
   });
   await loop.drained;
   assert.equal(aborted, false);
-  assert.deepEqual(seen.filter((event) => event === "job:lost" || event === "job:cut_short"), []);
+  assert.deepEqual(seen.filter((event) => event === "job:lost" || event === "job:partially_replicated"), []);
 });
 
 Deno.test("a heartbeat that finds the lease gone while the record fails → the job is lost", async () => {
@@ -85,14 +87,14 @@ Deno.test("a heartbeat that finds the lease gone while the record fails → the 
   assert.ok(seen.includes("job:lost"));
 });
 
-Deno.test("a disk without room → nothing is claimed, no attempt of any job is spent; run-once ends with disk_full", async () => {
+Deno.test("a disk without capacity → nothing is claimed, no attempt of any job is spent; run-once ends with disk_full", async () => {
   let claims = 0;
   const queue: Partial<Queue> = {
     claim: () => Promise.resolve((claims++, [])),
-    giveBackStrays: () => Promise.resolve(0),
+    releaseUnknownLeases: () => Promise.resolve(0),
     sweepIfOverdue: () => Promise.resolve(null),
   };
-  let room = 0;
+  let capacity = 0;
   const seen: RunnerEvent["event"][] = [];
   const start = () => {
     const events = createEvents();
@@ -104,13 +106,14 @@ Deno.test("a disk without room → nothing is claimed, no attempt of any job is 
       leaseSeconds: 120,
       pollSeconds: 0.01,
       once: true,
-      room: () => Promise.resolve({ jobs: room, missing: { code: "disk_full", reason: "the work directory is full" } }),
+      capacity: () =>
+        Promise.resolve({ jobs: capacity, missing: { code: "disk_full", reason: "the work directory is full" } }),
       runJob: () => Promise.resolve(),
     });
   };
   await assert.rejects(start().drained, { code: "disk_full" });
   assert.deepEqual([claims, new Set(seen)], [0, new Set(["claims:paused"])]);
-  room = 1;
+  capacity = 1;
   await start().drained;
   assert.equal(claims, 1);
 });
@@ -123,7 +126,7 @@ Deno.test("a job lost and claimed again while its old run winds down → the new
   let lost = false;
   const queue: Partial<Queue> = {
     claim: () => Promise.resolve(lost || claims.length === 2 ? claims.shift() ?? [] : []),
-    giveBackStrays(known) {
+    releaseUnknownLeases(known) {
       if (claims.length === 0 && !over) strays.push(...known.some((job) => job === again) ? [] : [again.leaseToken]);
       return Promise.resolve(0);
     },
@@ -168,15 +171,15 @@ Deno.test("a job lost and claimed again while its old run winds down → the new
   assert.deepEqual(strays, []);
 });
 
-Deno.test("stop while the queue does not answer → the job is tried to be given back for a while, then the loop ends", async () => {
+Deno.test("stop while the queue does not respond → the job is tried to be given back for a while, then the loop ends", async () => {
   const jobs = [JOB];
   let reports = 0;
   const queue: Partial<Queue> = {
     claim: () => Promise.resolve(jobs.splice(0)),
-    giveBackStrays: () => Promise.resolve(0),
+    releaseUnknownLeases: () => Promise.resolve(0),
     sweepIfOverdue: () => Promise.resolve(null),
-    heartbeat: () => Promise.reject(new QueueUnavailable("away")),
-    report: () => (reports++, Promise.reject(new QueueUnavailable("away"))),
+    heartbeat: () => Promise.reject(new RpcError("claim", { status: 0, message: "away" })),
+    report: () => (reports++, Promise.reject(new RpcError("claim", { status: 0, message: "away" }))),
   };
   const events = createEvents();
   const seen: RunnerEvent["event"][] = [];

@@ -27,7 +27,7 @@ export type Track = {
   readonly packets: number;
 };
 
-export type Probe = {
+export type MediaInfo = {
   readonly tracks: readonly Track[];
   readonly durationSeconds: number;
   readonly complaints: string;
@@ -49,7 +49,7 @@ export type ProbeFormat = "mov" | "matroska" | "mpegts";
 export async function verifyMedia(
   path: string,
   options: { format: ProbeFormat; expected: Expectation; signal: AbortSignal },
-): Promise<Probe> {
+): Promise<MediaInfo> {
   const { expected, signal } = options;
   using file = await Deno.open(path);
   const moov = await readMoov(file);
@@ -67,7 +67,7 @@ export async function verifyMedia(
 export async function probeMedia(
   path: string,
   options: { format: ProbeFormat; signal: AbortSignal },
-): Promise<Probe> {
+): Promise<MediaInfo> {
   const { code, stdout, stderr } = await runChildForText("ffprobe", [
     ...["-v", "error", "-f", options.format, "-protocol_whitelist", "file", "-count_packets", "-show_entries"],
     "stream=index,codec_type,codec_name,nb_frames,nb_read_packets,width,height:stream_tags=language:format=duration",
@@ -87,7 +87,7 @@ async function readMoov(file: Deno.FsFile): Promise<Uint8Array> {
 
 /** Pure. */
 export function findProblem(
-  probe: Probe & { readonly times: readonly (SampleTimes | null)[] },
+  probe: MediaInfo & { readonly times: readonly (SampleTimes | null)[] },
   expected: Expectation,
 ): string | null {
   const of = (type: Track["type"]) => probe.tracks.filter((track) => track.type === type);
@@ -121,7 +121,7 @@ export function findProblem(
 }
 
 /** ffprobe's compact lines. Pure. */
-export function parseProbe(text: string): Omit<Probe, "complaints"> {
+export function parseProbe(text: string): Omit<MediaInfo, "complaints"> {
   const tracks = new Map<number, Track>(); // MPEG-TS lists streams per programme, and once more
   let durationSeconds = 0;
   for (const line of text.split("\n")) {

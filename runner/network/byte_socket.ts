@@ -1,6 +1,6 @@
 /**
- * A TCP connection read as HTTP/1.1 needs it: a head up to the empty line, then counted bytes, without losing what was read ahead.
- * Example: `const head = await socket.readHead()`; `await socket.copyTo(other, 1000, count)`. Runs on: Deno.
+ * Reads HTTP/1.1 from a TCP connection: a head up to the empty line, then counted bytes, without losing bytes read ahead.
+ * Example: `const head = await socket.readHead()`; `await socket.copyTo(other, 1000, count)`.
  */
 const MAX_HEAD_BYTES = 128 * 1024;
 const BUFFER_BYTES = 64 * 1024;
@@ -15,7 +15,7 @@ export class ByteSocket {
     this.#conn = conn;
   }
 
-  /** Bytes up to and with the empty line, as Latin-1 text; null when the peer closed before the first byte. */
+  /** Bytes up to and including the empty line, as Latin-1 text; null if the peer closed before the first byte. */
   async readHead(): Promise<string | null> {
     for (;;) {
       const end = indexOfEmptyLine(this.#ahead);
@@ -35,7 +35,7 @@ export class ByteSocket {
     }
   }
 
-  /** Copies `length` bytes (Infinity: until the peer closes) and tells `count` of each piece. False when the peer closed early. */
+  /** Copies `length` bytes (Infinity: until the peer closes) and calls `count` for each chunk. false: the peer closed early. */
   async copyTo(other: ByteSocket, length: number, count: (bytes: number) => void): Promise<boolean> {
     let left = length;
     while (left > 0) {
@@ -48,7 +48,7 @@ export class ByteSocket {
     return true;
   }
 
-  /** Copies a chunked body as it stands, framing included, so that the connection can be kept afterwards. */
+  /** Copies a chunked body including its framing, so that the connection can be reused. */
   async copyChunkedTo(other: ByteSocket, count: (bytes: number) => void): Promise<boolean> {
     for (;;) {
       const line = await this.#readLine();
@@ -75,7 +75,7 @@ export class ByteSocket {
     try {
       this.#conn.close();
     } catch {
-      // the runtime had closed it already
+      // closed by the runtime
     }
   }
 
@@ -95,7 +95,7 @@ export class ByteSocket {
     }
   }
 
-  /** The piece is valid until the next read. */
+  /** The returned buffer is valid until the next read. */
   async #readSome(max: number): Promise<Uint8Array | null> {
     if (this.#ahead.length > 0) {
       const piece = this.#ahead.subarray(0, Math.min(max, this.#ahead.length));

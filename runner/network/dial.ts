@@ -1,6 +1,6 @@
 /**
- * Connects to a host only after its addresses were looked at, and to exactly the address that was looked at, so that a name cannot
- * answer "public" for the check and "private" for the connection. Runs on: Deno.
+ * Resolves a host name, checks its addresses, and connects to a checked address, so that a name cannot resolve to a public address for
+ * the check and to a private one for the connection (DNS rebinding).
  */
 import { lookup as lookupAll } from "node:dns/promises";
 import { checkUrl, isPrivateAddress, type UrlPolicy } from "../../core/url_policy.ts";
@@ -13,14 +13,14 @@ export class DialRefused extends Error {
   override readonly name = "DialRefused";
 }
 
-/** Resolves like every other program on the machine does (hosts file included). */
+/** The system's resolver, including the hosts file. */
 export async function systemLookup(hostname: string): Promise<readonly string[]> {
   return (await lookupAll(hostname, { all: true })).map((entry) => entry.address);
 }
 
 /**
- * Opens a TCP connection to the host of `target` (an `http:` or `https:` address).
- * Throws DialRefused when policy or address forbid it, Deno's own errors when the host cannot be reached.
+ * Opens a TCP connection to the host of `target`, an `http:` or `https:` URL.
+ * Throws DialRefused if the policy or the address forbids it, Deno's errors if the host is unreachable.
  */
 export async function dial(
   target: string,
@@ -49,8 +49,8 @@ async function checkedUrls(
   const host = url.hostname.replace(/^\[|\]$/g, "").replace(/\.$/, "");
   if (options.policy.allowedOrigins?.includes(url.origin)) return [host];
   const addresses = isLiteral(host) ? [host] : await options.lookup(host);
-  // One private address among public ones is a rebinding attempt: refuse the name as a whole.
-  if (addresses.some(isPrivateAddress)) throw new DialRefused("the host name leads to a private address");
+  // One private address among public ones indicates DNS rebinding: refuse the name.
+  if (addresses.some(isPrivateAddress)) throw new DialRefused("the host name resolves to a private address");
   return addresses;
 }
 

@@ -1,38 +1,39 @@
 /**
- * The one way out for every download: an HTTP forward proxy on loopback (CONNECT and absolute-form) that resolves once, refuses private
- * addresses, dials what it checked and counts bytes against the job's quota. aria2c and our own fetch both go through it.
- * Example: `const line = proxy.openLine({ policy, maxBytes })`; `fetch(url, { client: line.client })`. Runs on: Deno.
+ * An HTTP forward proxy on loopback (CONNECT and absolute-form), the only way out for downloads by aria2c and fetch. It resolves a host
+ * name once, refuses private addresses, connects to the checked address, and limits the bytes of a job.
+ * Example: `const session = proxy.openSession({ policy, maxBytes })`; `fetch(url, { client: session.client })`.
+ * docs/decisions/0015-own-forward-proxy.md compares it with proxy-chain.
  */
 import type { UrlPolicy } from "../../core/url_policy.ts";
 import { ByteSocket } from "./byte_socket.ts";
 import { dial, DialRefused, type Lookup, systemLookup } from "./dial.ts";
 import { parseRequestHead, parseResponseHead, type RequestHead, type ResponseHead } from "./http_head.ts";
 
-/** A peer that neither sends nor takes a byte for so long is cut. */
+/** Idle timeout of a connection, in both directions. */
 const IDLE_MS = 60_000;
 
 export type Refusal = { readonly code: "policy_denied" | "too_large"; readonly reason: string };
 
-/** One job's way through the proxy. Closing it cuts every connection the job still has. */
-export type Line = {
-  /** `http://127.0.0.1:PORT`, for programs that take the credentials apart from the address. */
+/** A job's access to the proxy. Closing it closes all its connections. */
+export type ProxySession = {
+  /** `http://127.0.0.1:PORT`, for programs that take the credentials separately. */
   readonly proxyUrl: string;
   readonly username: string;
   readonly password: string;
   readonly client: Deno.HttpClient;
-  /** Bytes that came from outside so far. */
+  /** Bytes received from hosts. */
   readonly received: () => number;
-  /** The first thing the proxy refused this job, if it did. */
+  /** The first refusal, if there was one. */
   readonly refusal: () => Refusal | null;
   readonly close: () => void;
 };
 
 export type ForwardProxy = AsyncDisposable & {
   readonly port: number;
-  readonly openLine: (options: { policy: UrlPolicy; maxBytes: number }) => Line;
+  readonly openSession: (options: { policy: UrlPolicy; maxBytes: number }) => ProxySession;
 };
 
-type LineState = {
+type SessionState = {
   readonly password: string;
   readonly policy: UrlPolicy;
   readonly maxBytes: number;
@@ -45,24 +46,24 @@ export function startForwardProxy(options: { lookup?: Lookup; connect?: typeof D
   const lookup = options.lookup ?? systemLookup;
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const port = listener.addr.port;
-  const lines = new Map<string, LineState>();
+  const sessions = new Map<string, SessionState>();
   const sockets = new Set<ByteSocket>();
   const serving = acceptAll();
 
-  function openLine(request: { policy: UrlPolicy; maxBytes: number }): Line {
+  function openSession(request: { policy: UrlPolicy; maxBytes: number }): ProxySession {
     const username = `job-${crypto.randomUUID().slice(0, 8)}`;
-    const state: LineState = {
+    const state: SessionState = {
       ...request,
       password: crypto.randomUUID(),
       sockets: new Set(),
       received: 0,
       refusal: null,
     };
-    lines.set(username, state);
+    sessions.set(username, state);
     const proxyUrl = `http://127.0.0.1:${port}`;
     const client = Deno.createHttpClient({
       proxy: { url: proxyUrl, basicAuth: { username, password: state.password } },
-      http2: false, // one HTTP/2 connection for all segments would be one capped connection
+      http2: false, // all segments would share one HTTP/2 connection, which hosts throttle
       poolMaxIdlePerHost: 64,
     });
     let closed = false;
@@ -76,7 +77,7 @@ export function startForwardProxy(options: { lookup?: Lookup; connect?: typeof D
       close: () => {
         if (closed) return;
         closed = true;
-        lines.delete(username);
+        sessions.delete(username);
         for (const socket of state.sockets) socket.close();
         client.close();
       },
@@ -95,13 +96,13 @@ export function startForwardProxy(options: { lookup?: Lookup; connect?: typeof D
 
   async function serve(client: ByteSocket): Promise<void> {
     sockets.add(client);
-    const session = new Session(client, { lines, lookup, connect: options.connect });
+    const connection = new ClientConnection(client, { sessions, lookup, connect: options.connect });
     try {
-      while (await session.next());
+      while (await connection.next());
     } catch {
-      // Either side went away, or the line was closed: the client sees its connection end, and retries or reports.
+      // The client sees its connection close, and retries or reports it.
     } finally {
-      session.close();
+      connection.close();
       sockets.delete(client);
     }
   }
@@ -109,47 +110,49 @@ export function startForwardProxy(options: { lookup?: Lookup; connect?: typeof D
   async function stop(): Promise<void> {
     listener.close();
     for (const socket of sockets) socket.close();
-    for (const state of lines.values()) for (const socket of state.sockets) socket.close();
+    for (const state of sessions.values()) for (const socket of state.sockets) socket.close();
     await serving;
   }
-  return { port, openLine, [Symbol.asyncDispose]: stop };
+  return { port, openSession, [Symbol.asyncDispose]: stop };
 }
 
-/** One client connection: requests one after the other, with the upstream connection kept while the host stays the same. */
-class Session {
+/** A client connection: sequential requests; the upstream connection is kept while the host stays the same. */
+class ClientConnection {
   readonly #client: ByteSocket;
-  readonly #options: { lines: Map<string, LineState>; lookup: Lookup; connect?: typeof Deno.connect | undefined };
-  #upstream: { readonly host: string; readonly socket: ByteSocket; line: LineState } | null = null;
-  #line: LineState | null = null;
+  readonly #options: { sessions: Map<string, SessionState>; lookup: Lookup; connect?: typeof Deno.connect | undefined };
+  #upstream: { readonly host: string; readonly socket: ByteSocket; session: SessionState } | null = null;
+  #session: SessionState | null = null;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     client: ByteSocket,
-    options: { lines: Map<string, LineState>; lookup: Lookup; connect?: typeof Deno.connect | undefined },
+    options: { sessions: Map<string, SessionState>; lookup: Lookup; connect?: typeof Deno.connect | undefined },
   ) {
     this.#client = client;
     this.#options = options;
   }
 
-  /** Serves one request; true when another may follow on this connection. */
+  /** Serves one request; returns whether another one may follow. */
   async next(): Promise<boolean> {
     clearTimeout(this.#idle);
     const text = await this.#client.readHead();
     if (text === null) return false;
     this.#touch();
     const request = parseRequestHead(text);
-    if (request === null) return await this.#refuse(400, "not a request");
-    const line = this.#options.lines.get(request.username ?? "");
-    if (line === undefined || line.password !== request.password) {
+    if (request === null) return await this.#refuse(400, "malformed request");
+    const session = this.#options.sessions.get(request.username ?? "");
+    if (session === undefined || session.password !== request.password) {
       return await this.#refuse(407, "no such job", 'Proxy-Authenticate: Basic realm="runner"\r\n');
     }
-    this.#line = line;
-    line.sockets.add(this.#client);
+    this.#session = session;
+    session.sockets.add(this.#client);
     try {
-      return request.method === "CONNECT" ? await this.#tunnel(request, line) : await this.#forward(request, line);
+      return request.method === "CONNECT"
+        ? await this.#tunnel(request, session)
+        : await this.#forward(request, session);
     } catch (error) {
       if (error instanceof DialRefused) {
-        line.refusal ??= { code: "policy_denied", reason: error.message };
+        session.refusal ??= { code: "policy_denied", reason: error.message };
         return await this.#refuse(403, error.message);
       }
       throw error;
@@ -159,12 +162,12 @@ class Session {
   close(): void {
     clearTimeout(this.#idle);
     this.#closeUpstream();
-    this.#line?.sockets.delete(this.#client);
+    this.#session?.sockets.delete(this.#client);
     this.#client.close();
   }
 
-  async #tunnel(request: RequestHead, line: LineState): Promise<boolean> {
-    const upstream = await this.#connect(`https://${request.target}`, request.target, line);
+  async #tunnel(request: RequestHead, session: SessionState): Promise<boolean> {
+    const upstream = await this.#connect(`https://${request.target}`, request.target, session);
     await this.#client.write(encode("HTTP/1.1 200 Connection established\r\n\r\n"));
     const closeBoth = () => {
       upstream.close();
@@ -172,24 +175,24 @@ class Session {
     };
     await Promise.all([
       this.#client.copyTo(upstream, Infinity, () => this.#touch()).finally(closeBoth),
-      upstream.copyTo(this.#client, Infinity, (bytes) => this.#count(bytes, line)).finally(closeBoth),
+      upstream.copyTo(this.#client, Infinity, (bytes) => this.#count(bytes, session)).finally(closeBoth),
     ]);
     return false;
   }
 
-  async #forward(request: RequestHead, line: LineState): Promise<boolean> {
+  async #forward(request: RequestHead, session: SessionState): Promise<boolean> {
     const host = new URL(request.target).host;
     const kept = this.#upstream !== null && this.#upstream.host === host && !this.#upstream.socket.closed;
     let response = kept ? await this.#ask(this.#upstream!.socket, request).catch(() => null) : null;
-    if (response === null) { // a kept connection may have been closed by the host meanwhile: ask once more on a new one
+    if (response === null) { // the host may have closed the kept connection: try a new one
       if (kept && request.bodyLength > 0) throw new Deno.errors.ConnectionReset("kept connection closed");
-      response = await this.#ask(await this.#connect(request.target, host, line), request);
+      response = await this.#ask(await this.#connect(request.target, host, session), request);
     }
-    if (response === null) throw new Deno.errors.UnexpectedEof("host closed without an answer");
+    if (response === null) throw new Deno.errors.UnexpectedEof("host closed without a response");
     const upstream = this.#upstream!.socket;
     await this.#client.write(encode(response.text));
     const length = response.bodyLength(request.method);
-    const count = (bytes: number) => this.#count(bytes, line);
+    const count = (bytes: number) => this.#count(bytes, session);
     const whole = length === "chunked"
       ? await upstream.copyChunkedTo(this.#client, count)
       : await upstream.copyTo(this.#client, length, count);
@@ -203,43 +206,43 @@ class Session {
       const text = await upstream.readHead();
       if (text === null) return null;
       const response = parseResponseHead(text);
-      if (response === null) throw new Deno.errors.InvalidData("host sent no HTTP answer");
-      if (response.status >= 200) return response; // 100 and 103 are of no use to a download
+      if (response === null) throw new Deno.errors.InvalidData("host sent no HTTP response");
+      if (response.status >= 200) return response; // skip 100 and 103
     }
   }
 
-  async #connect(target: string, host: string, line: LineState): Promise<ByteSocket> {
+  async #connect(target: string, host: string, session: SessionState): Promise<ByteSocket> {
     this.#closeUpstream();
     const conn = await dial(target, {
-      policy: line.policy,
+      policy: session.policy,
       lookup: this.#options.lookup,
       ...(this.#options.connect ? { connect: this.#options.connect } : {}),
     });
     const socket = new ByteSocket(conn);
-    this.#upstream = { host, socket, line };
-    line.sockets.add(socket);
+    this.#upstream = { host, socket, session };
+    session.sockets.add(socket);
     return socket;
   }
 
   #closeUpstream(): void {
     if (this.#upstream === null) return;
     this.#upstream.socket.close();
-    this.#upstream.line.sockets.delete(this.#upstream.socket);
+    this.#upstream.session.sockets.delete(this.#upstream.socket);
     this.#upstream = null;
   }
 
-  #count(bytes: number, line: LineState): void {
+  #count(bytes: number, session: SessionState): void {
     this.#touch();
-    line.received += bytes;
-    if (line.received <= line.maxBytes) return;
-    line.refusal ??= { code: "too_large", reason: `more than ${line.maxBytes} bytes` };
+    session.received += bytes;
+    if (session.received <= session.maxBytes) return;
+    session.refusal ??= { code: "too_large", reason: `more than ${session.maxBytes} bytes` };
     throw new Deno.errors.InvalidData("quota exceeded");
   }
 
   #lastTouch = 0;
   #touch(): void {
     const now = performance.now();
-    if (now - this.#lastTouch < 1000) return; // a timer per piece would cost more than the piece
+    if (now - this.#lastTouch < 1000) return; // a timer per chunk would be expensive
     this.#lastTouch = now;
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => this.close(), IDLE_MS);
@@ -257,7 +260,7 @@ class Session {
   }
 }
 
-/** Header text is bytes; Latin-1 out as it came in. */
+/** Heads are Latin-1. */
 function encode(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);

@@ -1,35 +1,35 @@
 /**
- * `fetch` that can only leave through the forward proxy, and media requests on top of it: redirects re-checked hop by hop, statuses
- * turned into the classes of the queue. Example: `await openMedia(url, { fetch, policy, headers, signal })`. Runs on: Deno.
+ * `fetch` through the forward proxy, and media requests with checked redirects and statuses mapped to error classes.
+ * Example: `await openMedia(url, { fetch, policy, headers, signal })`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactUrl } from "../../core/redact.ts";
 import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
-import type { Line } from "./forward_proxy.ts";
+import type { ProxySession } from "./forward_proxy.ts";
 
 const MAX_REDIRECTS = 5;
 const HEADERS_TIMEOUT_MS = 15_000;
 
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
 
-/** A fetch bound to one job's line. What the proxy refused is thrown as `policy_denied` or `too_large`. */
-export function createGuardedFetch(line: Line): Fetch {
+/** A fetch bound to a job's proxy session. Refusals of the proxy are thrown as `policy_denied` or `too_large`. */
+export function createGuardedFetch(session: ProxySession): Fetch {
   return async (input, init) => {
     try {
-      const response = await fetch(input, { ...init, client: line.client });
+      const response = await fetch(input, { ...init, client: session.client });
       if (!response.headers.has("keepstream-refused")) return response;
       await response.body?.cancel();
     } catch (cause) {
-      throwRefusal(line);
+      throwRefusal(session);
       throw cause;
     }
-    throwRefusal(line);
-    throw new KeepstreamError("policy_denied", "the forward proxy refused the address");
+    throwRefusal(session);
+    throw new KeepstreamError("policy_denied", "the forward proxy refused the URL");
   };
 }
 
-export function throwRefusal(line: Line): void {
-  const refusal = line.refusal();
+export function throwRefusal(session: ProxySession): void {
+  const refusal = session.refusal();
   if (refusal !== null) throw new KeepstreamError(refusal.code, refusal.reason);
 }
 
@@ -40,13 +40,13 @@ export type MediaRequest = {
   readonly signal: AbortSignal;
   readonly range?: { readonly start: number; readonly end: number } | undefined;
   readonly headersTimeoutMs?: number;
-  /** Text may come compressed; media must not, or lengths and ranges mean nothing. */
+  /** Only for text: compressed media would have other lengths and ranges. */
   readonly compressed?: boolean;
 };
 
 export type MediaResponse = { readonly response: Response; readonly url: string };
 
-/** Asks for media. Resolves with 200 or 206 and the address that answered; throws KeepstreamError for everything else. */
+/** Resolves with a 200 or 206 and the final URL; throws KeepstreamError otherwise. */
 export async function openMedia(address: string, request: MediaRequest): Promise<MediaResponse> {
   let url = address;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
@@ -80,10 +80,10 @@ async function ask(url: string, request: MediaRequest): Promise<Response> {
   } catch (cause) {
     if (cause instanceof KeepstreamError) throw cause;
     request.signal.throwIfAborted();
-    if (tooSlow.signal.aborted) throw new KeepstreamError("timeout", `${redactUrl(url)} did not answer in time`);
+    if (tooSlow.signal.aborted) throw new KeepstreamError("timeout", `${redactUrl(url)} did not respond in time`);
     throw new KeepstreamError("network", `${redactUrl(url)} could not be reached`, { cause });
   } finally {
-    clearTimeout(timer); // bounds the headers, never the transfer
+    clearTimeout(timer); // the timeout covers the headers, not the transfer
   }
 }
 

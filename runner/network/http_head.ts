@@ -1,12 +1,12 @@
 /**
- * Parses the heads a forward proxy passes on: a request in absolute-form becomes origin-form, an answer tells how long its body is.
- * Pure. Example: `GET http://h/x HTTP/1.1` → originForm `GET /x HTTP/1.1`, without the proxy's own headers. Runs on: Deno.
+ * Parses the heads that the forward proxy passes on: turns a request in absolute-form into origin-form, finds a response's body length.
+ * Pure. Example: `GET http://h/x HTTP/1.1` → originForm `GET /x HTTP/1.1`, without the proxy's own headers.
  */
 const HOP_BY_HOP = new Set(["proxy-authorization", "proxy-connection", "connection", "keep-alive", "upgrade", "te"]);
 
 export type RequestHead = {
   readonly method: string;
-  /** `host:port` for CONNECT, else the absolute address. */
+  /** `host:port` for CONNECT, else the absolute URL. */
   readonly target: string;
   readonly username: string | null;
   readonly password: string | null;
@@ -19,7 +19,7 @@ export type ResponseHead = {
   readonly status: number;
   readonly text: string;
   readonly keepAlive: boolean;
-  /** Infinity: the body ends where the connection does. */
+  /** Infinity: the body ends when the connection closes. */
   readonly bodyLength: (method: string) => number | "chunked";
 };
 
@@ -72,7 +72,7 @@ export function parseResponseHead(text: string): ResponseHead | null {
   };
 }
 
-/** The path and query as the client spelled them: an address that was signed must not be re-encoded on the way. */
+/** Path and query as the client wrote them: re-encoding would invalidate signed URLs. */
 function originPath(target: string): string | null {
   if (!URL.canParse(target) || !target.toLowerCase().startsWith("http://")) return null;
   const start = target.slice("http://".length).search(/[/?]/);

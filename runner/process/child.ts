@@ -1,6 +1,6 @@
 /**
- * Runs ffmpeg, ffprobe or aria2c: argv arrays, a cleared environment, a bounded tail of stderr, SIGTERM and then SIGKILL.
- * Example: `await runChild("ffprobe", ["-version"], { signal })`. Runs on: Deno.
+ * Runs ffmpeg, ffprobe or aria2c: argv arrays, an empty environment, a bounded tail of stderr, SIGTERM, then SIGKILL.
+ * Example: `await runChild("ffprobe", ["-version"], { signal })`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
@@ -9,26 +9,26 @@ import { saysDiskFull } from "../work_dir/disk_full_text.ts";
 const STDERR_TAIL_BYTES = 4096;
 const MAX_TEXT = 1 << 20;
 const FORCE_KILL_MS = 3000;
-/** ffmpeg catches SIGINT and SIGTERM, and ends with these. */
+/** Exit codes of ffmpeg after SIGINT and SIGTERM, which it catches. */
 const FFMPEG_INTERRUPTED = [255, 123];
 const MACHINE_WORDS = /Cannot allocate memory|Resource temporarily unavailable|Too many open files/i;
-/** All a child sees: no secret of ours is in it. */
+/** The whole environment of a child: none of our secrets. */
 export const CHILD_ENV = { PATH: "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin", LC_ALL: "C" };
 
 export type ChildOptions = {
   readonly signal: AbortSignal;
   readonly cwd?: string;
-  /** Written to stdin; stdin is closed after it. `write` says false when the child takes no more. */
+  /** Writes to stdin, which is then closed. `write` returns false if the child reads no more. */
   readonly feed?: (write: (bytes: Uint8Array) => Promise<boolean>) => Promise<void>;
-  /** Called with each piece of stdout; left out, stdout is dropped. */
+  /** Called with each chunk of stdout. @default stdout is discarded */
   readonly onStdout?: (piece: Uint8Array) => void;
 };
 
 export type ChildResult = { readonly code: number; readonly stderr: string };
 
 /**
- * Resolves with the exit code, whatever it is. Throws the signal's reason when it was stopped by it, and what says nothing about the
- * video: a full disk, a child that somebody else killed, a machine without memory.
+ * Resolves with the exit code. Throws the signal's reason if it was aborted, and failures that do not concern the video: a full disk, a
+ * child killed from outside, a machine without memory.
  */
 export async function runChild(program: string, args: readonly string[], options: ChildOptions): Promise<ChildResult> {
   options.signal.throwIfAborted();
@@ -50,7 +50,7 @@ export async function runChild(program: string, args: readonly string[], options
   }
 }
 
-/** Like runChild, but an exit code other than 0 throws with the last words of stderr. */
+/** Like runChild; throws with the last lines of stderr unless the exit code is 0. */
 export async function runChildOrThrow(
   program: string,
   args: readonly string[],
@@ -61,13 +61,13 @@ export async function runChildOrThrow(
   throw new KeepstreamError("unsupported", `${program} failed (${code}): ${lastLines(stderr)}`);
 }
 
-/** What went wrong with the machine and not with the input; null when the exit code is the program's own. */
+/** A failure of the machine, not of the input; null if the exit code is the program's own. */
 export function machineFailure(
   program: string,
   { code, signal }: Deno.CommandStatus,
   stderr: string,
 ): KeepstreamError | null {
-  // First of all: ffmpeg exits 0 where there was no room for the index of its output.
+  // Checked first: ffmpeg exits with 0 if there was no space for the index of its output.
   if (saysDiskFull(stderr)) return new KeepstreamError("disk_full", `${program}: no space left`);
   if (signal !== null) {
     const hint = signal === "SIGKILL" ? "; did it run out of memory? (mem_limit)" : "";
@@ -82,7 +82,7 @@ export function machineFailure(
   return null;
 }
 
-/** Like runChild, with what it printed; for answers of a few kilobytes. */
+/** Like runChild, and returns the output, which must be small. */
 export async function runChildForText(
   program: string,
   args: readonly string[],
@@ -97,7 +97,7 @@ export async function runChildForText(
   return { ...result, stdout };
 }
 
-/** The failure of a child that did not end by itself. */
+/** The failure of a child that was killed. */
 export function killedBy(program: string, signal: Deno.Signal): KeepstreamError {
   const hint = signal === "SIGKILL" ? "; was memory short? (see mem_limit in docs/runner.md)" : "";
   return new KeepstreamError("unknown", `${program} was killed by ${signal}${hint}`);
@@ -140,7 +140,7 @@ export function kill(child: Deno.ChildProcess, signal: Deno.Signal): void {
   try {
     child.kill(signal);
   } catch {
-    // it has ended by itself
+    // it has ended
   }
 }
 
@@ -154,7 +154,7 @@ async function feed(
       await writer.write(bytes);
       return true;
     } catch {
-      return false; // the child ended before its input did; its exit code and stderr say why
+      return false; // the child has ended; its exit code and stderr have the reason
     }
   };
   try {
@@ -171,7 +171,7 @@ async function readAll(stream: ReadableStream<Uint8Array>, onPiece: (piece: Uint
   for await (const piece of stream) onPiece(piece);
 }
 
-/** A child that floods stderr costs a few kilobytes, not the memory of the runner. */
+/** The last kilobytes of stderr, however much a child writes. */
 export async function readTail(stream: ReadableStream<Uint8Array>): Promise<string> {
   let tail = "";
   const decoder = new TextDecoder();

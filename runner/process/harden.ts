@@ -1,10 +1,10 @@
 /**
- * Makes this process unreadable for its children: ffmpeg parses what strangers made, and /proc/<parent>/environ holds our secrets.
- * Linux only, and best effort: prctl(PR_SET_DUMPABLE, 0) hands /proc/self to root, and the container does not run as root. Runs on: Deno.
+ * Makes /proc/<pid> of this process unreadable for its children: ffmpeg parses untrusted files, and environ contains our secrets.
+ * Linux only, best effort: prctl(PR_SET_DUMPABLE, 0) gives /proc/self to root, and the container does not run as root.
  */
 const PR_SET_DUMPABLE = 4;
 
-/** Answers whether it took effect. */
+/** Returns whether it took effect. */
 export function hideFromChildren(): boolean {
   if (Deno.build.os !== "linux") return false;
   try {
@@ -15,7 +15,7 @@ export function hideFromChildren(): boolean {
     );
     return libc.symbols.prctl(PR_SET_DUMPABLE, 0n, 0n, 0n, 0n) === 0;
   } catch {
-    return false; // no permission, or another libc: the cleared environment of the children still holds
+    return false; // no permission, or another libc; the children's empty environment still protects the secrets
   }
 }
 

@@ -202,9 +202,13 @@ Deno.test("every name that the runner, its README and its compose file read or s
   const example = await read(".env.example");
   const explained = new Set([...example.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm)].map((match) => match[1]!));
   const names = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => match[1]!);
+  const storageFiles = [
+    "runner/targets/storage_env.ts",
+    ...["hub", "s3", "folder"].map((kind) => `runner/targets/${kind}/${kind}_from_env.ts`),
+  ];
   const used = [
     ...names(await read("runner/env.ts"), /^ {2}([A-Z][A-Z0-9_]+): /gm),
-    ...names(await read("runner/targets/index/targets_from_env.ts"), /\b((?:HF|S3|STORAGE)_[A-Z0-9_]*[A-Z0-9])\b/g),
+    ...names((await Promise.all(storageFiles.map(read))).join(), /\b((?:HF|S3|STORAGE)_[A-Z0-9_]*[A-Z0-9])\b/g),
     ...names(await read("runner/space/compose.yaml"), /^ {6}([A-Z][A-Z0-9_]+): /gm),
     ...names(await read("runner/space/README.md"), /`([A-Z][A-Z0-9]*_[A-Z0-9_]+?)(?:_?1…N)?`/g),
   ].map((name) => /^HF_(TOKEN_STORAGE|STORAGE_USERNAME)$/.test(name) ? `${name}_1` : name);

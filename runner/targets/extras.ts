@@ -2,8 +2,8 @@
 // without them. A copy is a copy with or without. Runs on: Deno.
 
 import type { ArchiveLocation } from "../../core/archive_location.ts";
-import { readAll } from "../transfer/retry.ts";
-import type { Slots } from "../transfer/slots.ts";
+import { readAll } from "../transfer/fetch_once.ts";
+import type { Semaphore } from "../transfer/semaphore.ts";
 import { stageSmall } from "../transfer/staged_file.ts";
 import type { LockRepo, StorageTarget } from "./target.ts";
 
@@ -12,8 +12,8 @@ export type ExtraEnding = typeof EXTRA_ENDINGS[number];
 
 const MAX_EXTRA_BYTES = 4 * 1024 * 1024;
 
-export function extraLocation(address: ArchiveLocation, ending: ExtraEnding): ArchiveLocation {
-  return { ...address, path: address.path.replace(/\.mp4$/, ending) };
+export function extraLocation(location: ArchiveLocation, ending: ExtraEnding): ArchiveLocation {
+  return { ...location, path: location.path.replace(/\.mp4$/, ending) };
 }
 
 export function contentTypeOf(path: string): string {
@@ -23,7 +23,7 @@ export function contentTypeOf(path: string): string {
 
 interface Place {
   readonly target: StorageTarget;
-  readonly address: ArchiveLocation;
+  readonly location: ArchiveLocation;
 }
 
 /** Brings what one of the sources has, and the place has not, to the place. */
@@ -33,19 +33,19 @@ export async function copyExtras(
   options: {
     dir: string;
     signal?: AbortSignal;
-    slots: Slots;
+    semaphore: Semaphore;
     beforeCommit: () => Promise<void>;
     lockRepo?: LockRepo;
   },
 ): Promise<void> {
   for (const ending of EXTRA_ENDINGS) {
-    const there = extraLocation(to.address, ending);
+    const there = extraLocation(to.location, ending);
     if (await to.target.find(there, options)) continue;
     const source = await firstThatHas(sources, ending, options);
     if (source === null) return; // they are made together, in this order
     const path = await Deno.makeTempFile({ dir: options.dir, suffix: ending });
     try {
-      const body = await source.target.read(extraLocation(source.address, ending), options);
+      const body = await source.target.read(extraLocation(source.location, ending), options);
       await Deno.writeFile(path, (await readAll(body, MAX_EXTRA_BYTES)).stream());
       await to.target.put(await stageSmall(path), there, options);
     } finally {
@@ -60,7 +60,7 @@ async function firstThatHas(
   options: { signal?: AbortSignal },
 ): Promise<Place | null> {
   for (const source of sources) {
-    const found = await source.target.find(extraLocation(source.address, ending), options);
+    const found = await source.target.find(extraLocation(source.location, ending), options);
     if (found && found.sizeBytes <= MAX_EXTRA_BYTES) return source;
   }
   return null;
@@ -68,9 +68,9 @@ async function firstThatHas(
 
 /** Removes a copy and what lies beside it; tells whether the copy itself was there. */
 export async function removeWithExtras(
-  { target, address }: Place,
+  { target, location }: Place,
   options: { signal?: AbortSignal },
 ): Promise<"removed" | "absent"> {
-  for (const ending of EXTRA_ENDINGS) await target.remove(extraLocation(address, ending), options);
-  return await target.remove(address, options);
+  for (const ending of EXTRA_ENDINGS) await target.remove(extraLocation(location, ending), options);
+  return await target.remove(location, options);
 }

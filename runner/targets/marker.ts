@@ -2,7 +2,7 @@
 // Example: {"id":"6f1c1f0e-5f0a-4c39-9a57-0c5e0f6f5a11","version":1}.
 
 import { z } from "zod";
-import { readAll } from "../transfer/retry.ts";
+import { readAll } from "../transfer/fetch_once.ts";
 
 export const MARKER_NAME = ".keepstream-target";
 const MAX_MARKER_BYTES = 1024;

@@ -1,12 +1,12 @@
 // A storage target: one account, bucket or folder that keeps copies of archived episodes.
-// Example: `await target.put(file, target.address({ malId: 55825, episode: 1, fileKey }), { signal, slots })`. Runs on: Deno.
+// Example: `await target.put(file, target.locationOf({ malId: 55825, episode: 1, fileKey }), { signal, semaphore })`. Runs on: Deno.
 
 import type { ArchiveLocation } from "../../core/archive_location.ts";
-import type { Slots } from "../transfer/slots.ts";
+import type { Semaphore } from "../transfer/semaphore.ts";
 import type { StagedFile } from "../transfer/staged_file.ts";
 import { StorageError } from "../transfer/storage_error.ts";
 
-/** What an archived file is the archive of; every target makes its own address of it. */
+/** What an archived file is the archive of; every target makes its own location of it. */
 export interface Archive {
   readonly malId: number;
   readonly episode: number;
@@ -44,7 +44,7 @@ export interface FoundCopy {
 export interface PutOptions {
   readonly signal?: AbortSignal;
   /** The cap on part streams, shared by all targets of the process. */
-  readonly slots: Slots;
+  readonly semaphore: Semaphore;
   /** Bytes of this file that the target holds or is being sent; called often. */
   readonly onProgress?: (bytes: number) => void;
   /** Runs right before the change becomes visible; throw to stop it, for example because a lease is lost. */
@@ -66,17 +66,17 @@ export interface StorageTarget {
   readonly kind: "hub" | "s3" | "folder";
   /** 1…N, the place in the configuration. */
   readonly account: number;
-  address(archive: Archive): ArchiveLocation;
+  locationOf(archive: Archive): ArchiveLocation;
   /** Stores the file unless it is there already, and returns once the target has confirmed it. */
-  put(file: StagedFile, address: ArchiveLocation, options: PutOptions): Promise<StoredCopy>;
-  /** What the target says lies at the address, without reading it. */
-  find(address: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<FoundCopy | null>;
+  put(file: StagedFile, location: ArchiveLocation, options: PutOptions): Promise<StoredCopy>;
+  /** What the target says lies at the location, without reading it. */
+  find(location: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<FoundCopy | null>;
   /** What to record of a copy that `find` has seen. */
-  copyAt(address: ArchiveLocation, found: FoundCopy & { sha256: string }): StoredCopy;
+  copyAt(location: ArchiveLocation, found: FoundCopy & { sha256: string }): StoredCopy;
   /** The stored bytes. */
-  read(address: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
+  read(location: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
   /** Removes the file and everything that still holds its bytes. */
-  remove(address: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<"removed" | "absent">;
+  remove(location: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<"removed" | "absent">;
   /** Removes every file of a title, or of one of its episodes, whatever its name; returns how many there were. */
   removeTitle(title: Title, options?: { signal?: AbortSignal }): Promise<number>;
   /** The text of the identity file (marker.ts); null when there is none, or nothing to hold one. */
@@ -88,19 +88,19 @@ export interface StorageTarget {
 
 /** Where all files of a title or episode lie, by the paths of core/archive_location.ts. */
 export function directoryOf(target: StorageTarget, title: Title): { repo: string; directory: string } {
-  const { repo } = target.address({ malId: title.malId, episode: 1, fileKey: "0" });
+  const { repo } = target.locationOf({ malId: title.malId, episode: 1, fileKey: "0" });
   const directory = title.episode === undefined ? `${title.malId}/` : `${title.malId}/ep${title.episode}/`;
   return { repo, directory };
 }
 
-/** Throws for an address that does not lie below its owner: rows are believed in what they name, not in where it leads. */
-export function assertInside(address: ArchiveLocation, owner: string): void {
-  const [first, name = "", ...rest] = address.repo.split("/");
+/** Throws for an location that does not lie below its owner: rows are believed in what they name, not in where it leads. */
+export function assertInside(location: ArchiveLocation, owner: string): void {
+  const [first, name = "", ...rest] = location.repo.split("/");
   const repoIsPlain = first === owner && rest.length === 0 && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name);
   // deno-lint-ignore no-control-regex -- what no file is called
-  const pathIsPlain = address.path.split("/").every((step) => !/^\.*$|[\\\u0000-\u001f\u007f]/.test(step));
+  const pathIsPlain = location.path.split("/").every((step) => !/^\.*$|[\\\u0000-\u001f\u007f]/.test(step));
   if (repoIsPlain && pathIsPlain) return;
-  throw new StorageError("refused", `${address.repo}/${address.path} is no address of ${owner}`, {
+  throw new StorageError("refused", `${location.repo}/${location.path} is no location of ${owner}`, {
     code: "invalid_input",
   });
 }

@@ -6,9 +6,9 @@ import { hasSwift, startS3, startSwift } from "../../dev/emulators/s3/s3.ts";
 import { createFolderTarget } from "./folder/folder_target.ts";
 import { createHubTarget } from "./hub/hub_target.ts";
 import type { RetryParts } from "../transfer/retry.ts";
-import { sleep } from "../transfer/retry.ts";
+import { sleep } from "../../core/sleep.ts";
 import { createS3Target } from "./s3/s3_target.ts";
-import { createSlots } from "../transfer/slots.ts";
+import { createSemaphore } from "../transfer/semaphore.ts";
 import { type StagedFile, stageFile } from "../transfer/staged_file.ts";
 import { StorageError } from "../transfer/storage_error.ts";
 import type { PutOptions, StorageTarget } from "./target.ts";
@@ -18,7 +18,7 @@ const OTHER = { ...ARCHIVE, episode: 2 };
 const PART = 1 << 18;
 const SIZE = 5 * PART + 7;
 
-interface Bench extends AsyncDisposable {
+interface Harness extends AsyncDisposable {
   readonly target: StorageTarget;
   /** The same store with credentials it refuses; null where there are none. */
   readonly stranger: StorageTarget | null;
@@ -29,14 +29,14 @@ interface Bench extends AsyncDisposable {
 }
 
 const SWIFT = hasSwift();
-const KINDS: Record<string, { createBench: () => Promise<Bench>; ignore?: boolean }> = {
-  hub: { createBench: hubBench },
-  s3: { createBench: () => s3Bench(startS3) },
+const KINDS: Record<string, { createHarness: () => Promise<Harness>; ignore?: boolean }> = {
+  hub: { createHarness: hubBench },
+  s3: { createHarness: () => s3Bench(startS3) },
   [SWIFT ? "s3 on Swift" : "s3 on Swift (skipped: python3-swift is not installed)"]: {
-    createBench: () => s3Bench(startSwift),
+    createHarness: () => s3Bench(startSwift),
     ignore: !SWIFT,
   },
-  folder: { createBench: folderBench },
+  folder: { createHarness: folderBench },
 };
 
 /** Counts bodies, and stays out of the way otherwise. */
@@ -44,15 +44,15 @@ function counting(): { retry: RetryParts; sent: () => number } {
   let sent = 0;
   const counted: typeof fetch = async (input, init) => {
     const size = init?.method === "PUT" && init.body instanceof Blob ? init.body.size : 0;
-    const answer = await fetch(input, init);
-    if (answer.ok) sent += size;
-    return answer;
+    const response = await fetch(input, init);
+    if (response.ok) sent += size;
+    return response;
   };
-  const times = { attempts: 4, silenceMs: 20_000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 };
+  const times = { attempts: 4, idleTimeoutMs: 20_000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 };
   return { retry: { fetch: counted, times, sleep, random: Math.random }, sent: () => sent };
 }
 
-async function hubBench(): Promise<Bench> {
+async function hubBench(): Promise<Harness> {
   const test = await createTestHub({ accounts: ["alice", "mallory"], chunkBytes: PART, multipartThresholdBytes: PART });
   const { retry, sent } = counting();
   const options = { endpoint: test.hub.url, username: "alice", repoPrefix: "archive", account: 1, retry };
@@ -64,7 +64,7 @@ async function hubBench(): Promise<Bench> {
   };
 }
 
-async function s3Bench(start: typeof startSwift): Promise<Bench> {
+async function s3Bench(start: typeof startSwift): Promise<Harness> {
   const test = await createTestHub({ accounts: [] });
   const s3 = await start({ dir: `${test.dir}/s3`, bucket: "archive-bucket" });
   const { retry, sent } = counting();
@@ -89,7 +89,7 @@ async function s3Bench(start: typeof startSwift): Promise<Bench> {
   };
 }
 
-async function folderBench(): Promise<Bench> {
+async function folderBench(): Promise<Harness> {
   const test = await createTestHub({ accounts: [] });
   const root = `${test.dir}/folder`;
   await Deno.mkdir(root);
@@ -101,9 +101,9 @@ async function folderBench(): Promise<Bench> {
     repoPrefix: "archive",
     account: 1,
   });
-  const { put, ...bench } = benchOf(target, test.file);
+  const { put, ...harness } = benchOf(target, test.file);
   return {
-    ...bench,
+    ...harness,
     stranger: null,
     put(file, options, other) {
       let last = 0;
@@ -123,17 +123,17 @@ async function folderBench(): Promise<Bench> {
 
 type MakeFile = (name: string, sizeBytes: number, seed?: number) => Promise<{ path: string }>;
 
-function benchOf(target: StorageTarget, makeFile: MakeFile): Pick<Bench, "target" | "stage" | "put"> {
-  const slots = createSlots(6);
+function benchOf(target: StorageTarget, makeFile: MakeFile): Pick<Harness, "target" | "stage" | "put"> {
+  const semaphore = createSemaphore(6);
   return {
     target,
     stage: async (name, sizeBytes, seed) => await stageFile((await makeFile(name, sizeBytes, seed)).path),
-    put: (file, options, other = target) => other.put(file, other.address(ARCHIVE), { slots, ...options }),
+    put: (file, options, other = target) => other.put(file, other.locationOf(ARCHIVE), { semaphore, ...options }),
   };
 }
 
 async function bytesAt(target: StorageTarget): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(await target.read(target.address(ARCHIVE))).arrayBuffer());
+  return new Uint8Array(await new Response(await target.read(target.locationOf(ARCHIVE))).arrayBuffer());
 }
 
 async function problemOf(run: Promise<unknown>): Promise<string> {
@@ -142,18 +142,18 @@ async function problemOf(run: Promise<unknown>): Promise<string> {
   return error.problem;
 }
 
-for (const [kind, { createBench, ignore = false }] of Object.entries(KINDS)) {
+for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
   const test = (name: string, fn: () => Promise<void>) => Deno.test({ name: `${kind}: ${name}`, ignore, fn });
 
   for (const [size, name] of [[SIZE, "in parts"], [PART - 3, "in one piece"]] as const) {
     test(`put ${name} → the copy is told, found and read back`, async () => {
-      await using bench = await createBench();
-      const file = await bench.stage("a.mp4", size);
+      await using harness = await createHarness();
+      const file = await harness.stage("a.mp4", size);
       const progress: number[] = [];
-      const copy = await bench.put(file, { onProgress: (bytes) => void progress.push(bytes) });
-      const address = bench.target.address(ARCHIVE);
-      assert.equal(copy.target, bench.target.name);
-      assert.equal(copy.repo, address.repo);
+      const copy = await harness.put(file, { onProgress: (bytes) => void progress.push(bytes) });
+      const location = harness.target.locationOf(ARCHIVE);
+      assert.equal(copy.target, harness.target.name);
+      assert.equal(copy.repo, location.repo);
       assert.equal(copy.path, `55825/ep1/${ARCHIVE.fileKey}.mp4`);
       assert.match(copy.repo, /^[A-Za-z0-9][A-Za-z0-9._/-]*\/archive-55825$/);
       assert.equal(copy.sha256, file.sha256);
@@ -161,61 +161,61 @@ for (const [kind, { createBench, ignore = false }] of Object.entries(KINDS)) {
       assert.equal(copy.alreadyThere, false);
       assert.match(copy.directUrl, /^http:\/\/127\.0\.0\.1:\d+\/.*archive-55825\/.*0123456789abcdef\.mp4$/);
       assert.equal(new URL(copy.directUrl).search, "");
-      const found = await bench.target.find(address);
+      const found = await harness.target.find(location);
       assert.deepEqual([found?.sha256, found?.sizeBytes], [file.sha256, size]);
-      assert.deepEqual(await bytesAt(bench.target), await Deno.readFile(file.path));
+      assert.deepEqual(await bytesAt(harness.target), await Deno.readFile(file.path));
       assert.equal(progress.at(-1), size);
       assert.ok(progress.every((bytes) => bytes <= size), "never more than the file");
-      assert.equal(bench.sentBytes(), size);
+      assert.equal(harness.sentBytes(), size);
     });
   }
 
   test(`put of what is there → told so, nothing sent`, async () => {
-    await using bench = await createBench();
-    const file = await bench.stage("a.mp4", SIZE);
-    await bench.put(file);
-    const copy = await bench.put(file);
+    await using harness = await createHarness();
+    const file = await harness.stage("a.mp4", SIZE);
+    await harness.put(file);
+    const copy = await harness.put(file);
     assert.equal(copy.alreadyThere, true);
-    assert.equal(bench.sentBytes(), SIZE);
+    assert.equal(harness.sentBytes(), SIZE);
   });
 
-  test(`put of another file at the same address → replaced`, async () => {
-    await using bench = await createBench();
-    await bench.put(await bench.stage("a.mp4", SIZE));
-    const other = await bench.stage("b.mp4", SIZE, 2);
-    await bench.put(other);
-    assert.equal((await bench.target.find(bench.target.address(ARCHIVE)))?.sha256, other.sha256);
-    assert.deepEqual(await bytesAt(bench.target), await Deno.readFile(other.path));
+  test(`put of another file at the same location → replaced`, async () => {
+    await using harness = await createHarness();
+    await harness.put(await harness.stage("a.mp4", SIZE));
+    const other = await harness.stage("b.mp4", SIZE, 2);
+    await harness.put(other);
+    assert.equal((await harness.target.find(harness.target.locationOf(ARCHIVE)))?.sha256, other.sha256);
+    assert.deepEqual(await bytesAt(harness.target), await Deno.readFile(other.path));
   });
 
   test(`find, read and remove of what is not there → null, missing, absent`, async () => {
-    await using bench = await createBench();
-    await bench.put(await bench.stage("a.mp4", 1000));
-    const address = bench.target.address(OTHER);
-    assert.equal(await bench.target.find(address), null);
-    assert.equal(await problemOf(bench.target.read(address)), "missing");
-    assert.equal(await bench.target.remove(address), "absent");
+    await using harness = await createHarness();
+    await harness.put(await harness.stage("a.mp4", 1000));
+    const location = harness.target.locationOf(OTHER);
+    assert.equal(await harness.target.find(location), null);
+    assert.equal(await problemOf(harness.target.read(location)), "missing");
+    assert.equal(await harness.target.remove(location), "absent");
   });
 
   test(`remove → gone, again → absent, and a new put works`, async () => {
-    await using bench = await createBench();
-    const file = await bench.stage("a.mp4", SIZE);
-    await bench.put(file);
-    const address = bench.target.address(ARCHIVE);
-    assert.equal(await bench.target.remove(address), "removed");
-    assert.equal(await bench.target.find(address), null);
-    assert.equal(await bench.target.remove(address), "absent");
-    assert.equal((await bench.put(file)).alreadyThere, false);
+    await using harness = await createHarness();
+    const file = await harness.stage("a.mp4", SIZE);
+    await harness.put(file);
+    const location = harness.target.locationOf(ARCHIVE);
+    assert.equal(await harness.target.remove(location), "removed");
+    assert.equal(await harness.target.find(location), null);
+    assert.equal(await harness.target.remove(location), "absent");
+    assert.equal((await harness.put(file)).alreadyThere, false);
   });
 
   test(`removeTitle of an episode takes its files alone; of the title all of them`, async () => {
-    await using bench = await createBench();
-    const { target } = bench;
-    const slots = createSlots(6);
-    const first = target.address(ARCHIVE);
-    const tenth = target.address({ ...ARCHIVE, episode: 10 }); // ep1 is a prefix of ep10
-    for (const [seed, address] of [first, target.address({ ...ARCHIVE, fileKey: "ff" }), tenth].entries()) {
-      await target.put(await bench.stage(`${seed}.mp4`, 1000, seed + 1), address, { slots });
+    await using harness = await createHarness();
+    const { target } = harness;
+    const semaphore = createSemaphore(6);
+    const first = target.locationOf(ARCHIVE);
+    const tenth = target.locationOf({ ...ARCHIVE, episode: 10 }); // ep1 is a prefix of ep10
+    for (const [seed, location] of [first, target.locationOf({ ...ARCHIVE, fileKey: "ff" }), tenth].entries()) {
+      await target.put(await harness.stage(`${seed}.mp4`, 1000, seed + 1), location, { semaphore });
     }
     assert.equal(await target.removeTitle({ malId: 55825, episode: 1 }), 2);
     assert.equal(await target.find(first), null);
@@ -226,81 +226,81 @@ for (const [kind, { createBench, ignore = false }] of Object.entries(KINDS)) {
   });
 
   test(`put aborted half-way → nothing to see; the next put sends only the rest`, async () => {
-    await using bench = await createBench();
-    const file = await bench.stage("a.mp4", SIZE * 4);
+    await using harness = await createHarness();
+    const file = await harness.stage("a.mp4", SIZE * 4);
     const stop = new AbortController();
     const reason = new Error("shutting down");
     await assert.rejects(
-      bench.put(file, {
+      harness.put(file, {
         signal: stop.signal,
         onProgress: (bytes) => bytes > SIZE * 2 && stop.abort(reason),
       }),
       reason,
     );
-    assert.equal(await bench.target.find(bench.target.address(ARCHIVE)), null);
-    await bench.put(file);
-    assert.deepEqual(await bytesAt(bench.target), await Deno.readFile(file.path));
-    assert.ok(bench.sentBytes() <= SIZE * 4 + 3 * PART, `${bench.sentBytes()} bytes sent of ${SIZE * 4}`);
+    assert.equal(await harness.target.find(harness.target.locationOf(ARCHIVE)), null);
+    await harness.put(file);
+    assert.deepEqual(await bytesAt(harness.target), await Deno.readFile(file.path));
+    assert.ok(harness.sentBytes() <= SIZE * 4 + 3 * PART, `${harness.sentBytes()} bytes sent of ${SIZE * 4}`);
   });
 
   test(`put whose lease is lost before it becomes visible → nothing to see`, async () => {
-    await using bench = await createBench();
-    const file = await bench.stage("a.mp4", SIZE);
+    await using harness = await createHarness();
+    const file = await harness.stage("a.mp4", SIZE);
     const lost = new Error("the lease is lost");
-    await assert.rejects(bench.put(file, { beforeCommit: () => Promise.reject(lost) }), lost);
-    assert.equal(await bench.target.find(bench.target.address(ARCHIVE)), null);
+    await assert.rejects(harness.put(file, { beforeCommit: () => Promise.reject(lost) }), lost);
+    assert.equal(await harness.target.find(harness.target.locationOf(ARCHIVE)), null);
   });
 
   test(`put of a file written to after it was hashed → changed, nothing to see`, async () => {
-    await using bench = await createBench();
-    const file = await bench.stage("a.mp4", SIZE);
+    await using harness = await createHarness();
+    const file = await harness.stage("a.mp4", SIZE);
     await Deno.writeFile(file.path, new Uint8Array(SIZE));
-    assert.equal(await problemOf(bench.put(file)), "changed");
-    assert.equal(await bench.target.find(bench.target.address(ARCHIVE)), null);
+    assert.equal(await problemOf(harness.put(file)), "changed");
+    assert.equal(await harness.target.find(harness.target.locationOf(ARCHIVE)), null);
   });
 
   test(`two puts of one file at once → one whole copy`, async () => {
-    await using bench = await createBench();
-    const file = await bench.stage("a.mp4", SIZE);
-    const twin = await bench.stage("twin.mp4", SIZE);
-    const copies = await Promise.all([bench.put(file), bench.put(twin)]);
+    await using harness = await createHarness();
+    const file = await harness.stage("a.mp4", SIZE);
+    const twin = await harness.stage("twin.mp4", SIZE);
+    const copies = await Promise.all([harness.put(file), harness.put(twin)]);
     assert.deepEqual(copies.map((copy) => copy.sha256), [file.sha256, file.sha256]);
-    assert.deepEqual(await bytesAt(bench.target), await Deno.readFile(file.path));
+    assert.deepEqual(await bytesAt(harness.target), await Deno.readFile(file.path));
   });
 
   test(`with credentials the store refuses → auth, for probe and put`, async () => {
-    await using bench = await createBench();
-    if (!bench.stranger) return;
-    const file = await bench.stage("a.mp4", SIZE);
-    assert.equal(await problemOf(bench.stranger.probe()), "auth");
-    assert.equal(await problemOf(bench.put(file, {}, bench.stranger)), "auth");
+    await using harness = await createHarness();
+    if (!harness.stranger) return;
+    const file = await harness.stage("a.mp4", SIZE);
+    assert.equal(await problemOf(harness.stranger.probe()), "auth");
+    assert.equal(await problemOf(harness.put(file, {}, harness.stranger)), "auth");
   });
 
   test(`identity file: none on a new target; written → read back, and replaced`, async () => {
-    await using bench = await createBench();
-    assert.equal(await bench.target.readMarker(), null);
+    await using harness = await createHarness();
+    assert.equal(await harness.target.readMarker(), null);
     for (const text of ["one\n", "two\n"]) {
-      await bench.target.writeMarker(text);
-      assert.equal(await bench.target.readMarker(), text);
+      await harness.target.writeMarker(text);
+      assert.equal(await harness.target.readMarker(), text);
     }
-    await bench.put(await bench.stage("a.mp4", 1000));
-    assert.equal(await bench.target.removeTitle({ malId: 55825 }), 1);
-    assert.equal(await bench.target.readMarker(), "two\n", "a takedown leaves it");
+    await harness.put(await harness.stage("a.mp4", 1000));
+    assert.equal(await harness.target.removeTitle({ malId: 55825 }), 1);
+    assert.equal(await harness.target.readMarker(), "two\n", "a takedown leaves it");
   });
 
   test(`identity file with credentials the store refuses → not read`, async () => {
-    await using bench = await createBench();
-    if (!bench.stranger) return;
-    await bench.target.writeMarker("one\n");
+    await using harness = await createHarness();
+    if (!harness.stranger) return;
+    await harness.target.writeMarker("one\n");
     // The Hub does not tell a repository that is not there from one that may not be seen.
-    if (kind === "hub") assert.equal(await bench.stranger.readMarker(), null);
-    else assert.equal(await problemOf(bench.stranger.readMarker()), "auth");
+    if (kind === "hub") assert.equal(await harness.stranger.readMarker(), null);
+    else assert.equal(await problemOf(harness.stranger.readMarker()), "auth");
   });
 
   test(`probe of a healthy store → the bytes used`, async () => {
-    await using bench = await createBench();
-    await bench.put(await bench.stage("a.mp4", SIZE));
-    const { usedBytes } = await bench.target.probe();
+    await using harness = await createHarness();
+    await harness.put(await harness.stage("a.mp4", SIZE));
+    const { usedBytes } = await harness.target.probe();
     assert.equal(usedBytes, kind === "folder" ? SIZE + 65 : SIZE); // a folder's hash stands beside the file
   });
 }

@@ -1,13 +1,15 @@
-// Sends the missing parts of a file, a few at a time, each confirmed and written down before the next one starts.
-// The same loop serves the Hub and S3; they differ in how a part's address is made. Runs on: Deno.
-
+/**
+ * Sends the missing parts of a file, a few at a time. A part is written to the journal once it is confirmed. The Hub and S3 differ only
+ * in how the URL of a part is made.
+ */
+import { fetchOnce } from "./fetch_once.ts";
 import { PartSocket } from "./part_socket.ts";
-import { backoff, once, type RetryParts, waitAsked } from "./retry.ts";
-import type { Slot, Slots } from "./slots.ts";
+import { requestedSeconds, type RetryParts, retryStorageCall } from "./retry.ts";
+import type { Permit, Semaphore } from "./semaphore.ts";
 import { assertUnchanged, FilePart, type StagedFile } from "./staged_file.ts";
 import { asStorageError, StorageError, storageErrorOf } from "./storage_error.ts";
 
-/** Part streams of one target at once; the shared slots bound all targets together. */
+/** Parallel parts of one target; the shared semaphore limits all targets together. */
 const STREAMS_PER_TARGET = 3;
 const MAX_ETAG_LENGTH = 1024;
 
@@ -20,30 +22,30 @@ export interface PartsOptions {
   readonly target: string;
   readonly file: StagedFile;
   readonly partBytes: number;
-  /** Confirmed parts (1-based) and their ETags; this function adds to it. */
+  /** ETags of the confirmed parts (from 1); `sendParts` adds to it. */
   readonly done: Map<number, string>;
   readonly request: (part: number, sizeBytes: number) => Promise<PartRequest>;
   readonly onPart: (part: number, etag: string) => Promise<void>;
   readonly onProgress: (bytes: number) => void;
-  readonly slots: Slots;
+  readonly semaphore: Semaphore;
   readonly signal?: AbortSignal;
   readonly retry: RetryParts;
-  /** A single PUT of a whole object needs none: the target checks its hash. */
+  /** false for a single PUT of a whole object, whose hash the target checks. */
   readonly etagNeeded: boolean;
 }
 
-/** The upload as planned can no longer succeed (an expired address, lost parts): it needs a new plan, not another attempt. */
-export class PlanVoidError extends StorageError {
+/** This upload can no longer succeed (expired URLs, lost parts). Start a new upload instead of repeating the part. */
+export class UploadExpiredError extends StorageError {
   constructor(cause: StorageError) {
     super(cause.problem, cause.message, { code: cause.code, cause });
   }
 }
 
-/** Sends every part that is not done. Whatever fails stops the others, so that nothing is sent for an upload that is lost. */
+/** Sends every part that is not in `done`. The first failure stops the other streams. */
 export async function sendParts(options: PartsOptions): Promise<void> {
   const { file, partBytes, done } = options;
   const count = partCount(file.sizeBytes, partBytes);
-  for (const part of done.keys()) if (part > count) done.delete(part); // a journal says so, the file does not
+  for (const part of done.keys()) if (part > count) done.delete(part); // a damaged journal
   const missing = Array.from({ length: count }, (_, index) => index + 1).filter((part) => !done.has(part));
   const inFlight = new Map<number, number>();
   const sizeOf = (part: number) => part === count ? file.sizeBytes - (count - 1) * partBytes : partBytes;
@@ -56,8 +58,8 @@ export async function sendParts(options: PartsOptions): Promise<void> {
   async function stream() {
     using socket = new PartSocket();
     for (let part = missing.shift(); part !== undefined; part = missing.shift()) {
-      using slot = await options.slots.take(signal);
-      const etag = await sendPart(part, { ...options, signal, socket, slot }, (bytes) => {
+      using permit = await options.semaphore.acquire(signal);
+      const etag = await sendPart(part, { ...options, signal, socket, permit }, (bytes) => {
         inFlight.set(part, bytes);
         report();
       });
@@ -84,44 +86,49 @@ export function partCount(sizeBytes: number, partBytes: number): number {
 
 async function sendPart(
   part: number,
-  options: PartsOptions & { readonly socket: PartSocket; readonly slot: Slot },
+  options: PartsOptions & { readonly socket: PartSocket; readonly permit: Permit },
   onBytes: (bytes: number) => void,
 ): Promise<string> {
   const { file, partBytes, retry, signal } = options;
   const start = (part - 1) * partBytes;
   const range = { start, end: Math.min(file.sizeBytes, start + partBytes) };
   const what = `${options.target}: sending part ${part}`;
-  for (let attempt = 1;; attempt++) {
-    let failure: unknown;
-    let waitMs = backoff(attempt, retry);
+  let repeatable: unknown;
+  let delayMs: number | undefined;
+  const sendOnce = async (): Promise<string> => {
+    delayMs = undefined;
+    let response: Response;
     try {
-      const answer = await put(await options.request(part, range.end - range.start), { ...options, range, onBytes });
-      const text = await answer.text();
-      const etag = answer.headers.get("etag") ?? "";
-      if (answer.ok && (etag !== "" || !options.etagNeeded) && etag.length <= MAX_ETAG_LENGTH) return etag;
-      const refusal = answer.ok
-        ? new StorageError("slow", `${what}: the answer has no ETag`, { code: "storage_5xx" })
-        : storageErrorOf(what, { status: answer.status, text });
-      if (refusal.problem !== "slow") throw new PlanVoidError(refusal);
-      failure = refusal;
-      waitMs = Math.min((waitAsked(answer.headers) ?? 0) * 1000 || waitMs, retry.times.maxWaitMs);
+      response = await put(await options.request(part, range.end - range.start), { ...options, range, onBytes });
     } catch (error) {
-      if (signal?.aborted) throw error;
-      if (error instanceof StorageError) throw error;
-      await assertUnchanged(file); // a file that shrank ends its stream early, which looks like a network failure
-      failure = asStorageError(what, error);
+      if (signal?.aborted || error instanceof StorageError) throw error;
+      await assertUnchanged(file); // a file that became shorter ends its stream early, which looks like a network failure
+      throw repeatable = asStorageError(what, error);
     }
-    if (attempt >= retry.times.attempts) throw failure;
-    onBytes(0);
-    await retry.sleep(waitMs, signal);
-  }
+    const text = await response.text();
+    const etag = response.headers.get("etag") ?? "";
+    if (response.ok && (etag !== "" || !options.etagNeeded) && etag.length <= MAX_ETAG_LENGTH) return etag;
+    const refusal = response.ok
+      ? new StorageError("transient", `${what}: the response has no ETag`, { code: "storage_5xx" })
+      : storageErrorOf(what, { status: response.status, text });
+    if (refusal.problem !== "transient") throw new UploadExpiredError(refusal);
+    const requestedMs = (requestedSeconds(response.headers) ?? 0) * 1000;
+    if (requestedMs > 0) delayMs = Math.min(requestedMs, retry.times.maxWaitMs);
+    throw repeatable = refusal;
+  };
+  return await retryStorageCall(sendOnce, retry, {
+    signal,
+    retryable: (error) => error === repeatable,
+    delayFor: () => delayMs,
+    onRetry: () => onBytes(0),
+  });
 }
 
 async function put(
   request: PartRequest,
   options: PartsOptions & {
     readonly socket: PartSocket;
-    readonly slot: Slot;
+    readonly permit: Permit;
     readonly range: { start: number; end: number };
     readonly onBytes: (bytes: number) => void;
   },
@@ -132,8 +139,8 @@ async function put(
     return await options.socket.put(request.url, { path: options.file.path, ...options.range }, {
       headers: request.headers,
       signal: options.signal,
-      buffer: options.slot.buffer,
-      silenceMs: options.retry.times.silenceMs,
+      buffer: options.permit.buffer,
+      idleTimeoutMs: options.retry.times.idleTimeoutMs,
       onBytes: (count) => options.onBytes(sent += count),
     });
   }
@@ -141,7 +148,7 @@ async function put(
     alive();
     options.onBytes(sent += count);
   });
-  return await once(request.url, {
+  return await fetchOnce(request.url, {
     method: "PUT",
     body,
     headers: request.headers,

@@ -1,7 +1,7 @@
 // PUT of a range of a file over an HTTP/1.1 connection of our own, kept for the next part. It costs half the CPU of fetch, which
 // passes every piece of a body through JavaScript streams, and it sees when a piece has left. Runs on: Deno.
 
-import { follow } from "./retry.ts";
+import { linkedAbort } from "./fetch_once.ts";
 
 const RESPONSE_PIECE_BYTES = 1 << 14;
 const MAX_RESPONSE_BYTES = 1 << 16;
@@ -20,25 +20,25 @@ export interface PutRangeOptions {
   readonly signal?: AbortSignal;
   /** The file passes through it piece by piece; free again when `put` has settled. */
   readonly buffer: Uint8Array;
-  /** Without a byte taken for so long, or an answer as long after the last one, the connection is given up. */
-  readonly silenceMs: number;
+  /** Without a byte taken for so long, or a response as long after the last one, the connection is given up. */
+  readonly idleTimeoutMs: number;
   readonly onBytes: (count: number) => void;
 }
 
 export class PartSocket implements Disposable {
-  readonly #answer = new Uint8Array(RESPONSE_PIECE_BYTES);
+  readonly #buffer = new Uint8Array(RESPONSE_PIECE_BYTES);
   #conn: Deno.Conn | null = null;
   #origin = "";
 
-  /** Sends the range and returns the answer, whatever its status. One call at a time. */
+  /** Sends the range and returns the response, whatever its status. One call at a time. */
   async put(url: string, range: FileRange, options: PutRangeOptions): Promise<Response> {
     const reused = this.#conn !== null && this.#origin === new URL(url).origin;
     try {
-      return await this.#once(url, range, options);
+      return await this.#putOnce(url, range, options);
     } catch (error) {
       // A kept connection may have been closed by the other side meanwhile; a PUT of the same bytes can be repeated.
       if (!reused || options.signal?.aborted || !(error instanceof ConnectionLost)) throw error;
-      return await this.#once(url, range, options);
+      return await this.#putOnce(url, range, options);
     }
   }
 
@@ -46,32 +46,32 @@ export class PartSocket implements Disposable {
     this.#drop();
   }
 
-  async #once(url: string, range: FileRange, options: PutRangeOptions): Promise<Response> {
+  async #putOnce(url: string, range: FileRange, options: PutRangeOptions): Promise<Response> {
     options.signal?.throwIfAborted();
-    using over = follow(options.signal);
-    using silence = new Silence(options.silenceMs, () => over.abort());
+    using over = linkedAbort(options.signal);
+    using silence = new IdleTimer(options.idleTimeoutMs, () => over.abort());
     over.signal.addEventListener("abort", () => this.#drop());
     let writing: Promise<void> | undefined;
     try {
       const conn = await this.#connect(new URL(url), over.signal);
-      const answer = readResponse(conn, this.#answer);
+      const received = readResponse(conn, this.#buffer);
       writing = writeRange(conn, url, range, { ...options, silence });
-      // A server may answer before it has read everything, and then read no further: its answer says why.
+      // A server may respond before it has read everything, and then read no further: its response says why.
       const first = await Promise.race([
         writing.then(() => "written" as const, (error) => {
           if (error instanceof ConnectionLost) return "broken" as const;
           throw error;
         }),
-        answer.then(() => "answered" as const, () => "broken" as const),
+        received.then(() => "answered" as const, () => "broken" as const),
       ]);
-      const { response, keep } = await answer;
+      const { response, keep } = await received;
       if (!keep || first !== "written") this.#drop();
       return response;
     } catch (error) {
       this.#drop();
       options.signal?.throwIfAborted();
       if (over.signal.aborted) {
-        throw new DOMException(`no byte taken for ${options.silenceMs / 1000} s`, "TimeoutError");
+        throw new DOMException(`no byte taken for ${options.idleTimeoutMs / 1000} s`, "TimeoutError");
       }
       throw error;
     } finally {
@@ -110,7 +110,7 @@ function lost(what: string, cause: unknown): ConnectionLost {
 }
 
 /** Calls back once nothing has reset it for a while. Resetting costs next to nothing: it happens with every write. */
-class Silence implements Disposable {
+class IdleTimer implements Disposable {
   readonly #timer: ReturnType<typeof setInterval>;
   #heardAt = performance.now();
 
@@ -133,7 +133,7 @@ async function writeRange(
   conn: Deno.Conn,
   address: string,
   range: FileRange,
-  options: PutRangeOptions & { silence: Silence },
+  options: PutRangeOptions & { silence: IdleTimer },
 ): Promise<void> {
   const { buffer } = options;
   const url = new URL(address);
@@ -167,23 +167,23 @@ async function write(conn: Deno.Conn, bytes: Uint8Array, onWritten?: () => void)
   }
 }
 
-/** Reads one answer whole (they are small), and tells whether the connection can be used again. */
+/** Reads one response whole (they are small), and tells whether the connection can be used again. */
 async function readResponse(conn: Deno.Conn, buffer: Uint8Array): Promise<{ response: Response; keep: boolean }> {
   let bytes = new Uint8Array(0);
   for (;;) {
-    const answer = parseResponse(bytes);
-    if (answer) return answer;
-    if (bytes.length > MAX_RESPONSE_BYTES) throw new ConnectionLost("the answer to a part is too long");
+    const response = parseResponse(bytes);
+    if (response) return response;
+    if (bytes.length > MAX_RESPONSE_BYTES) throw new ConnectionLost("the response to a part is too long");
     let count: number | null;
     try {
       count = await conn.read(buffer);
     } catch (cause) {
-      throw lost("the connection broke before the answer", cause);
+      throw lost("the connection broke before the response", cause);
     }
     if (count === null) {
       const rest = parseResponse(bytes, { ended: true });
       if (rest) return rest;
-      throw new ConnectionLost("the connection was closed before the answer");
+      throw new ConnectionLost("the connection was closed before the response");
     }
     const longer = new Uint8Array(bytes.length + count);
     longer.set(bytes);
@@ -192,7 +192,7 @@ async function readResponse(conn: Deno.Conn, buffer: Uint8Array): Promise<{ resp
   }
 }
 
-/** The answer in these bytes, or null while some of it is missing (RFC 9112 §6). */
+/** The response in these bytes, or null while some of it is missing (RFC 9112 §6). */
 export function parseResponse(
   bytes: Uint8Array,
   { ended = false }: { ended?: boolean } = {},

@@ -73,7 +73,7 @@ const say = async (conn: Deno.Conn, text: string) => {
 
 const options = (extra: Partial<PutRangeOptions> = {}): PutRangeOptions => ({
   buffer: new Uint8Array(1 << 19),
-  silenceMs: 20_000,
+  idleTimeoutMs: 20_000,
   onBytes: () => {},
   ...extra,
 });
@@ -90,29 +90,29 @@ Deno.test("PartSocket.put sends exactly the range, counts it, and keeps the conn
   using socket = new PartSocket();
   let counted = 0;
   for (const [start, end] of [[0, 1_000_000], [1_000_000, 2_500_000], [2_500_000, SIZE]] as const) {
-    const answer = await socket.put(
+    const response = await socket.put(
       raw.url,
       { path: raw.path, start, end },
       options({ onBytes: (count) => counted += count }),
     );
-    assert.equal(answer.status, 200);
-    assert.equal(answer.headers.get("etag"), '"e"');
+    assert.equal(response.status, 200);
+    assert.equal(response.headers.get("etag"), '"e"');
     assert.deepEqual(bodies.at(-1), raw.bytes.slice(start, end));
   }
   assert.equal(counted, SIZE);
   assert.equal(raw.connections(), 1);
 });
 
-Deno.test("PartSocket.put to a server that refuses early and reads no further → its answer", async () => {
+Deno.test("PartSocket.put to a server that refuses early and reads no further → its response", async () => {
   await using raw = await startRaw(async (conn) => {
     await conn.read(new Uint8Array(1000));
     await say(conn, "HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nExpired");
     await new Promise((resolve) => setTimeout(resolve, 50));
   });
   using socket = new PartSocket();
-  const answer = await socket.put(raw.url, { path: raw.path, start: 0, end: SIZE }, options());
-  assert.equal(answer.status, 403);
-  assert.equal(await answer.text(), "Expired");
+  const response = await socket.put(raw.url, { path: raw.path, start: 0, end: SIZE }, options());
+  assert.equal(response.status, 403);
+  assert.equal(await response.text(), "Expired");
 });
 
 Deno.test("PartSocket.put on a kept connection that the server has closed meanwhile → sent again on a new one", async () => {
@@ -133,7 +133,7 @@ Deno.test("PartSocket.put to a server that says nothing → TimeoutError; aborte
   });
   using socket = new PartSocket();
   const range = { path: raw.path, start: 0, end: 5000 };
-  await assert.rejects(socket.put(raw.url, range, options({ silenceMs: 200 })), { name: "TimeoutError" });
+  await assert.rejects(socket.put(raw.url, range, options({ idleTimeoutMs: 200 })), { name: "TimeoutError" });
   const stop = new AbortController();
   const reason = new Error("shutting down");
   const running = socket.put(raw.url, range, options({ signal: stop.signal, onBytes: () => stop.abort(reason) }));
@@ -156,11 +156,11 @@ Deno.test("PartSocket.put over a slow line → goes on as long as bytes leave, h
   });
   await Deno.truncate(raw.path, size);
   using socket = new PartSocket();
-  const slow = options({ buffer: new Uint8Array(size), silenceMs: 3000 });
+  const slow = options({ buffer: new Uint8Array(size), idleTimeoutMs: 3000 });
   assert.equal((await socket.put(raw.url, { path: raw.path, start: 0, end: size }, slow)).status, 200);
 });
 
-Deno.test("PartSocket.put to a server whose answer drips for ever → TimeoutError all the same", async () => {
+Deno.test("PartSocket.put to a server whose response drips for ever → TimeoutError all the same", async () => {
   await using raw = await startRaw(async (conn) => {
     await readRequest(conn);
     await say(conn, "HTTP/1.1 200 OK\r\nX-Drip: ");
@@ -171,7 +171,7 @@ Deno.test("PartSocket.put to a server whose answer drips for ever → TimeoutErr
   });
   using socket = new PartSocket();
   const range = { path: raw.path, start: 0, end: 5000 };
-  await assert.rejects(socket.put(raw.url, range, options({ silenceMs: 300 })), { name: "TimeoutError" });
+  await assert.rejects(socket.put(raw.url, range, options({ idleTimeoutMs: 300 })), { name: "TimeoutError" });
 });
 
 Deno.test("PartSocket.put with headers that a store names → none that frames the request, no line break", async () => {
@@ -200,7 +200,7 @@ Deno.test("PartSocket.put to a server that never answers the TLS handshake → T
   using socket = new PartSocket();
   const url = raw.url.replace("http:", "https:");
   const range = { path: raw.path, start: 0, end: 5000 };
-  await assert.rejects(socket.put(url, range, options({ silenceMs: 200 })), { name: "TimeoutError" });
+  await assert.rejects(socket.put(url, range, options({ idleTimeoutMs: 200 })), { name: "TimeoutError" });
   over.resolve();
 });
 

@@ -8,11 +8,11 @@ import { StorageError } from "./storage_error.ts";
 const MAX_PARTS = 10_000;
 
 export const planSchema = z.object({
-  /** Where it was asked for: its addresses are of no use to who asks elsewhere. */
+  /** Where it was asked for: its partUrls are of no use to who asks elsewhere. */
   endpoint: z.url(),
   href: z.url(),
   /** null: one PUT to href. */
-  multipart: z.object({ partBytes: z.int().positive(), addresses: z.record(z.string(), z.url()) }).nullable(),
+  multipart: z.object({ partBytes: z.int().positive(), partUrls: z.record(z.string(), z.url()) }).nullable(),
   headers: z.record(z.string(), z.string()),
   verifyHref: z.url().nullable(),
   expiresAt: z.string().nullable(),
@@ -33,20 +33,20 @@ export function uploadPlan(
   { endpoint, check }: { endpoint: string; check: (address: string) => string },
 ): UploadPlan {
   const { chunk_size, ...rest } = actions.upload.header ?? {};
-  const addresses = Object.entries(rest).filter(([key]) => /^\d{1,5}$/.test(key))
+  const partUrls = Object.entries(rest).filter(([key]) => /^\d{1,5}$/.test(key))
     .map(([key, url]) => [String(Number(key)), check(url)]);
   const plan: UploadPlan = {
     endpoint,
     href: check(actions.upload.href),
     multipart: chunk_size === undefined
       ? null
-      : { partBytes: Number(chunk_size), addresses: Object.fromEntries(addresses) },
+      : { partBytes: Number(chunk_size), partUrls: Object.fromEntries(partUrls) },
     headers: chunk_size === undefined ? rest : {},
     verifyHref: actions.verify ? check(actions.verify.href) : null,
     expiresAt: actions.upload.expires_at ?? null,
   };
   if (coversFile(plan, object.sizeBytes)) return plan;
-  throw new StorageError("slow", "the Hub's upload addresses do not cover the file", { code: "storage_5xx" });
+  throw new StorageError("transient", "the Hub's upload partUrls do not cover the file", { code: "storage_5xx" });
 }
 
 /** A plan that a journal kept, or null when it is none for this file here: of another release or endpoint, or not ours. */
@@ -58,8 +58,8 @@ export function keptPlan(value: unknown, here: { sizeBytes: number; endpoint: st
 /** Every part of the file has its address, and there are no others. */
 function coversFile({ multipart }: UploadPlan, sizeBytes: number): boolean {
   if (multipart === null) return true;
-  const { partBytes, addresses } = multipart;
+  const { partBytes, partUrls } = multipart;
   const count = Number.isSafeInteger(partBytes) && partBytes > 0 ? partCount(sizeBytes, partBytes) : Infinity;
-  if (count > MAX_PARTS || Object.keys(addresses).length !== count) return false;
-  return Array.from({ length: count }, (_, index) => index + 1).every((part) => addresses[part] !== undefined);
+  if (count > MAX_PARTS || Object.keys(partUrls).length !== count) return false;
+  return Array.from({ length: count }, (_, index) => index + 1).every((part) => partUrls[part] !== undefined);
 }

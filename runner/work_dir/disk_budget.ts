@@ -1,43 +1,43 @@
 /**
- * Space is promised before a byte is fetched: two jobs that each fit must also fit together.
- * Example: `using space = await budget.reserve(2e9)` throws `disk_full` when the disk cannot hold it. Runs on: Deno.
+ * Reserves disk space before a download starts, so that concurrent jobs fit together.
+ * Example: `using space = await budget.reserve(2e9)` throws `disk_full` if the disk has too little space.
  */
 import { statfs } from "node:fs/promises";
 import { KeepstreamError } from "../../core/errors.ts";
 import { saysDiskFull } from "./disk_full_text.ts";
 import { StorageError } from "../transfer/storage_error.ts";
 
-/** Promised to a job before anything is known of its size. */
+/** Reserved for a job until its size is known. */
 export const FIRST_RESERVATION_BYTES = 64 * 1024 * 1024;
-/** Left for everybody else on the disk. */
+/** Kept free for other users of the disk. */
 const MARGIN_BYTES = 256 * 1024 * 1024;
-/** Files that a job makes at least. A disk may have room and no names left for them. */
+/** Minimum number of files of a job. A disk can have free bytes and no free inodes. */
 const FIRST_NAMES = 32;
-/** Where the disk shows room and jobs fail on it all the same (a quota): the second wait for room, doubled each time. */
+/** For a disk that shows free space although writes fail (a quota): seconds until the next job, doubled each time. */
 const HIDDEN_WAIT_MS = 10_000;
-/** … and after so many in a row it is the job's own trouble. */
+/** After this many consecutive failures of that kind, the job fails. */
 const MAX_HIDDEN = 5;
 
 export type Reservation = Disposable & {
-  /** Raises or lowers what is promised, once the real size is known. */
+  /** Changes the reservation once the real size is known. */
   readonly resize: (bytes: number) => Promise<void>;
-  /** What of it is on disk by now, and so no longer missing from the free space. */
+  /** Bytes already written, which no longer count as reserved. */
   readonly wrote: (bytes: number) => void;
 };
 
 export type DiskBudget = {
   readonly reserve: (bytes: number) => Promise<Reservation>;
-  /** How many more jobs the disk can take. After a job that did not fit: none, until what it lacked is there. */
-  readonly room: () => Promise<number>;
-  /** Why the disk takes no job, whatever runs; null while it does. */
+  /** How many more jobs fit. After a job that did not fit: 0 until the space it needed is free. */
+  readonly capacity: () => Promise<number>;
+  /** Why the disk takes no job, or null. */
   readonly problem: () => Promise<string | null>;
-  /** A job met the end of the disk, and goes on when so much is free. Answers false where it is in vain to wait for that. */
+  /** A job ran out of space and needs this many bytes to resume. Returns false if waiting cannot help. */
   readonly ranOut: (neededBytes: number) => boolean;
 };
 
-/** A promise that could not be made. */
+/** A reservation failed. */
 export class DiskFull extends KeepstreamError {
-  /** What has to be free for it; null when the disk is too small, however long the job waits. */
+  /** Bytes that must be free; null if the disk is too small for the job. */
   readonly neededBytes: number | null;
 
   constructor(message: string, neededBytes: number | null) {
@@ -46,7 +46,7 @@ export class DiskFull extends KeepstreamError {
   }
 }
 
-/** Of the work directory: a storage folder without room is that target's own trouble. */
+/** The work directory only: a full storage folder is a failure of that target. */
 export function isDiskError(error: unknown): error is Error {
   if (error instanceof StorageError) return false;
   if (error instanceof KeepstreamError) return error.code === "disk_full";
@@ -68,7 +68,7 @@ export function createDiskBudget(
   const now = options.now ?? Date.now;
   const promised = new Map<symbol, { total: number; written: number }>();
   let queue: Promise<unknown> = Promise.resolve();
-  /** What the last job that did not fit needed. */
+  /** Bytes that the last job without space needed. */
   let lacking = 0;
   const hidden = { times: 0, until: 0 };
   const outstanding = ({ total, written }: { total: number; written: number }) => Math.max(0, total - written);
@@ -78,7 +78,7 @@ export function createDiskBudget(
     return await freeBytes() - MARGIN_BYTES - others;
   }
 
-  /** One decision after the other, so that two cannot be promised the same bytes. */
+  /** Reservations are decided one after the other. */
   function decide(id: symbol, total: number): Promise<void> {
     const decision = queue.then(async () => {
       const own = { total, written: promised.get(id)?.written ?? 0 };
@@ -114,10 +114,10 @@ export function createDiskBudget(
   }
 
   return {
-    room: async () => {
+    capacity: async () => {
       const jobs = await problem() === null ? Math.floor(await left() / FIRST_RESERVATION_BYTES) : 0;
       if (jobs <= 0 || await left() < lacking) {
-        hidden.times = hidden.until = 0; // the disk shows what is missing, and will show when it is there
+        hidden.times = hidden.until = 0; // statfs shows the shortage, so no delay is needed
         return 0;
       }
       if (now() < hidden.until) return 0;
@@ -149,13 +149,13 @@ export function createDiskBudget(
   };
 }
 
-/** Free bytes say nothing of a disk without names left, a quota, or one that is mounted read-only. */
+/** Creates files: statfs does not show a lack of inodes, a quota or a read-only mount. */
 async function writeProbe(dir: string): Promise<void> {
   await Deno.mkdir(dir, { recursive: true });
   const path = `${dir}/.probe`;
   await Deno.writeTextFile(path, "writable\n");
   await Deno.remove(path).catch((error) => {
-    if (!(error instanceof Deno.errors.NotFound)) throw error; // another runner removed it
+    if (!(error instanceof Deno.errors.NotFound)) throw error; // another runner deleted it
   });
 }
 

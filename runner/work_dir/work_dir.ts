@@ -1,39 +1,38 @@
 /**
- * A directory per job, and per archive that is repaired, that outlives the process: a killed job goes on from it, a live one is never
- * touched. The lock is the kernel's, so it ends with its holder, however that ended.
- * Example: `await using dir = await openJobDir(root, id)`. Runs on: Deno.
+ * A directory per job and per archive under repair. It outlives the process, so that a killed job can resume. A kernel lock, which ends
+ * with its process, keeps other processes out. Example: `await using dir = await openJobDir(root, id)`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 
 const JOB_DIR = /^job-[0-9a-f-]{36}$/;
 const REPAIR_DIR = /^repair-[0-9a-f-]{36}$/;
-/** What a target has confirmed of an upload. */
+/** Journal of an upload. */
 const UPLOAD_JOURNAL = /\.upload$/;
 const BUSY_RETRY_SECONDS = 15;
 
 export type JobDir = AsyncDisposable & {
   readonly path: string;
-  /** What an earlier run left, read back from `state.json`; null for a fresh start. */
+  /** State of an earlier run from `state.json`; null for a fresh start. */
   readonly readState: () => Promise<JobState | null>;
   readonly writeState: (state: JobState) => Promise<void>;
-  /** Takes the directory away when the job is over; without it, it is kept for the next run. */
+  /** Delete the directory on disposal. Otherwise it is kept for the next run. */
   readonly discard: () => void;
 };
 
-/** `source` tells one candidate's bytes from another's. */
+/** Identifies the candidate whose bytes are on disk. */
 export type JobState = {
   readonly source: string;
   readonly pin?: { readonly sizeBytes: number | null; readonly etag: string | null };
-  /** Set once the final file is verified, hashed and only waits for its upload. */
+  /** Set once the final file is verified and hashed. */
   readonly final?: { readonly sizeBytes: number; readonly sha256: string; readonly durationSeconds: number };
 };
 
-/** @throws {KeepstreamError} when another process on this machine is at the same job. */
+/** @throws {KeepstreamError} if another process on this machine has the job. */
 export async function openJobDir(root: string, id: string): Promise<JobDir> {
   const path = `${root}/job-${id}`;
   const lock = await lockDir(path);
   if (lock === null) {
-    // Given back, but not to be claimed again at once: the holder may be a runner that is just stopping.
+    // The job is released, but must not be reclaimed immediately: the other process may be stopping.
     throw new KeepstreamError("shutdown", "another runner on this machine holds the job's directory", {
       retryAfterSeconds: BUSY_RETRY_SECONDS,
     });
@@ -57,11 +56,11 @@ export async function openJobDir(root: string, id: string): Promise<JobDir> {
 
 export type RepairDir = AsyncDisposable & {
   readonly path: string;
-  /** Takes the directory away when every copy is there; without it, what targets have confirmed is kept for the next try. */
+  /** Delete the directory on disposal. Otherwise the journals of uploads are kept. */
   readonly discard: () => void;
 };
 
-/** Where an archive lies while it is put elsewhere. @throws {KeepstreamError} when another process on this machine is at it. */
+/** @throws {KeepstreamError} if another process on this machine repairs the archive. */
 export async function openRepairDir(root: string, storeId: string): Promise<RepairDir> {
   const path = `${root}/repair-${storeId}`;
   const lock = await lockDir(path);
@@ -75,20 +74,20 @@ export async function openRepairDir(root: string, storeId: string): Promise<Repa
     path,
     discard: () => discarded = true,
     [Symbol.asyncDispose]: async () => {
-      await (discarded ? Deno.remove(path, { recursive: true }) : keepJournals(path)).catch(() => {}); // tried again by the clean-up
+      await (discarded ? Deno.remove(path, { recursive: true }) : keepJournals(path)).catch(() => {}); // cleaned up later
       lock.close();
     },
   };
 }
 
-/** A repair begins by reading the archive again; only a journal saves it something, and saves the target a second upload. */
+/** A repair reads the archive again; only upload journals are worth keeping. */
 async function keepJournals(path: string): Promise<void> {
   for await (const { name } of Deno.readDir(path)) {
     if (name !== "lock" && !UPLOAD_JOURNAL.test(name)) await Deno.remove(`${path}/${name}`, { recursive: true });
   }
 }
 
-/** The open lock file, or null when somebody else holds it. */
+/** The open lock file, or null if another process has it. */
 async function lockDir(path: string): Promise<Deno.FsFile | null> {
   for (;;) {
     await Deno.mkdir(path, { recursive: true });
@@ -96,18 +95,18 @@ async function lockDir(path: string): Promise<Deno.FsFile | null> {
       if (error instanceof Deno.errors.NotFound) return null;
       throw error;
     });
-    if (lock === null) continue; // the directory was removed between the two lines above
+    if (lock === null) continue; // the directory was deleted between the two calls above
     if (!await lock.tryLock(true)) {
       lock.close();
       return null;
     }
     const there = await Deno.stat(`${path}/lock`).catch(() => null);
     if (there !== null && there.ino === (await lock.stat()).ino) return lock;
-    lock.close(); // what is locked was removed by a clean-up that had it before
+    lock.close(); // the locked file was deleted by a cleanup that had the lock before
   }
 }
 
-/** Empties a job's directory but for its lock: another source, or bytes that cannot be trusted. */
+/** Deletes everything but the lock: the bytes are of another source, or cannot be trusted. */
 export async function emptyJobDir(path: string): Promise<void> {
   for await (const entry of Deno.readDir(path)) {
     if (entry.name !== "lock") await Deno.remove(`${path}/${entry.name}`, { recursive: true });
@@ -117,13 +116,13 @@ export async function emptyJobDir(path: string): Promise<void> {
 export type LeftoverRules = {
   readonly maxAgeMs: number;
   readonly now: () => number;
-  /** Which of these jobs are over for good: what is left of them goes at once, whatever its age. */
-  readonly overJobs: (ids: readonly string[]) => Promise<ReadonlySet<string>>;
-  /** Which of these archives have all their copies, or are gone. */
-  readonly overRepairs: (storeIds: readonly string[]) => Promise<ReadonlySet<string>>;
+  /** Ids of finished jobs, whose directories are deleted whatever their age. */
+  readonly finishedJobIds: (ids: readonly string[]) => Promise<ReadonlySet<string>>;
+  /** Store ids of archives without a missing copy. */
+  readonly finishedRepairIds: (storeIds: readonly string[]) => Promise<ReadonlySet<string>>;
 };
 
-/** Removes what nobody holds and nobody will come back for. Returns how many directories went. */
+/** Deletes unlocked directories that no job will resume. Returns how many. */
 export async function removeLeftovers(root: string, rules: LeftoverRules): Promise<number> {
   await Deno.mkdir(root, { recursive: true });
   const entries = await Array.fromAsync(Deno.readDir(root));
@@ -131,8 +130,8 @@ export async function removeLeftovers(root: string, rules: LeftoverRules): Promi
     entries.filter((entry) => entry.isDirectory && pattern.test(entry.name)).map(({ name }) => name);
   const [jobs, repairs] = [named(JOB_DIR), named(REPAIR_DIR)];
   const over = new Set([
-    ...await namesOf("job-", { of: jobs, over: rules.overJobs }),
-    ...await namesOf("repair-", { of: repairs, over: rules.overRepairs }),
+    ...await namesOf("job-", { of: jobs, over: rules.finishedJobIds }),
+    ...await namesOf("repair-", { of: repairs, over: rules.finishedRepairIds }),
   ]);
   let removed = 0;
   for (const name of [...jobs, ...repairs]) {
@@ -146,10 +145,10 @@ export async function removeLeftovers(root: string, rules: LeftoverRules): Promi
   return removed;
 }
 
-/** Those of the directories `<prefix><id>` whose ids are over. */
+/** Names `<prefix><id>` whose ids are finished. */
 async function namesOf(
   prefix: string,
-  { of: names, over }: { of: readonly string[]; over: LeftoverRules["overJobs"] },
+  { of: names, over }: { of: readonly string[]; over: LeftoverRules["finishedJobIds"] },
 ): Promise<string[]> {
   if (names.length === 0) return [];
   return [...await over(names.map((name) => name.slice(prefix.length)))].map((id) => prefix + id);
@@ -160,7 +159,7 @@ async function isOlder(path: string, { maxAgeMs, now }: LeftoverRules): Promise<
   return info !== null && now() - (info.mtime?.getTime() ?? 0) >= maxAgeMs;
 }
 
-/** Answers whether it was done: a directory that somebody holds is left alone. */
+/** Returns false if a process has the lock. */
 async function unlessHeld(path: string, act: () => Promise<void>): Promise<boolean> {
   const lock = await Deno.open(`${path}/lock`, { create: true, write: true }).catch(() => null);
   if (lock === null) return false;

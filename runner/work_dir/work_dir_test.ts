@@ -5,7 +5,7 @@ import { openJobDir, openRepairDir, removeLeftovers } from "./work_dir.ts";
 const DAY = 24 * 3600 * 1000;
 const id = () => crypto.randomUUID();
 const none = () => Promise.resolve(new Set<string>());
-const nobody = { overJobs: none, overRepairs: none };
+const nobody = { finishedJobIds: none, finishedRepairIds: none };
 
 Deno.test("openJobDir: held by another → shutdown with Retry-After, so that the job is not claimed again at once", async () => {
   const root = await Deno.makeTempDir();
@@ -56,8 +56,9 @@ Deno.test("removeLeftovers: what a killed repair left goes at once, all of it wh
     }
   }
   const namesIn = (store: string) => [...Deno.readDirSync(`${root}/repair-${store}`)].map(({ name }) => name).sort();
-  const overRepairs = (ids: readonly string[]) => Promise.resolve(new Set(ids.filter((store) => store !== waiting)));
-  const rules = { maxAgeMs: DAY, now: Date.now, overJobs: none, overRepairs };
+  const finishedRepairIds = (ids: readonly string[]) =>
+    Promise.resolve(new Set(ids.filter((store) => store !== waiting)));
+  const rules = { maxAgeMs: DAY, now: Date.now, finishedJobIds: none, finishedRepairIds };
   assert.equal(await removeLeftovers(root, rules), 1);
   await assert.rejects(Deno.stat(`${root}/repair-${whole}`), Deno.errors.NotFound);
   assert.deepEqual(namesIn(waiting), ["copy.mp4.hub-alice.upload", "lock"]);
@@ -99,13 +100,13 @@ Deno.test("createDiskBudget: two jobs that each fit must fit together; what is w
   free += 60;
   await second.resize(100);
   await budget.reserve(0);
-  assert.equal(await budget.room(), 0);
+  assert.equal(await budget.capacity(), 0);
   free += 3 * 64 * MIB;
-  assert.equal(await budget.room(), 3);
+  assert.equal(await budget.capacity(), 3);
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("createDiskBudget: a job ran out → no room until what it needed is free, then at once", async () => {
+Deno.test("createDiskBudget: a job ran out → no capacity until what it needed is free, then at once", async () => {
   const MIB = 1024 * 1024;
   const dir = await Deno.makeTempDir();
   let free = (256 + 100) * MIB;
@@ -114,39 +115,39 @@ Deno.test("createDiskBudget: a job ran out → no room until what it needed is f
     totalBytes: () => Promise.resolve(1e9),
   });
   await assert.rejects(budget.reserve(200 * MIB), { code: "disk_full", neededBytes: 200 * MIB });
-  assert.equal(await budget.room(), 1, "a repair that does not fit stops no job");
+  assert.equal(await budget.capacity(), 1, "a repair that does not fit stops no job");
   assert.equal(budget.ranOut(200 * MIB), true);
-  assert.equal(await budget.room(), 0);
+  assert.equal(await budget.capacity(), 0);
   assert.match((await budget.problem())!, /needs 200 MiB for a job, 100 MiB are left/);
   free += 100 * MIB;
   assert.equal(await budget.problem(), null);
-  assert.equal(await budget.room(), 3);
+  assert.equal(await budget.capacity(), 3);
   await assert.rejects(budget.reserve(1e9), { code: "disk_full", neededBytes: null }, "the disk is too small for ever");
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("createDiskBudget: jobs run out although the disk shows room → waits grow, then in vain", async () => {
+Deno.test("createDiskBudget: jobs run out although the disk shows capacity → waits grow, then in vain", async () => {
   const dir = await Deno.makeTempDir();
   let now = 0;
   const budget = createDiskBudget(dir, { freeBytes: () => Promise.resolve(1e12), now: () => now });
   assert.equal(budget.ranOut(0), true);
-  assert.ok(await budget.room() > 0, "room that came meanwhile");
+  assert.ok(await budget.capacity() > 0, "capacity that came meanwhile");
   for (const seconds of [10, 20, 40, 80]) {
     assert.equal(budget.ranOut(0), true);
     now += seconds * 1000 - 1;
-    assert.equal(await budget.room(), 0, `${seconds} s`);
+    assert.equal(await budget.capacity(), 0, `${seconds} s`);
     now++;
-    assert.ok(await budget.room() > 0, `${seconds} s`);
+    assert.ok(await budget.capacity() > 0, `${seconds} s`);
   }
   assert.equal(budget.ranOut(0), false);
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("createDiskBudget: the directory is not there and cannot be made → a problem, no room", async () => {
+Deno.test("createDiskBudget: the directory is not there and cannot be made → a problem, no capacity", async () => {
   const dir = await Deno.makeTempDir();
   await Deno.writeTextFile(`${dir}/file`, "");
   const budget = createDiskBudget(`${dir}/file/work`);
   assert.match((await budget.problem())!, /cannot be written to/);
-  assert.equal(await budget.room(), 0);
+  assert.equal(await budget.capacity(), 0);
   await Deno.remove(dir, { recursive: true });
 });

@@ -88,7 +88,7 @@ Deno.test("no more files can be made, from the first to the last that a job make
   });
 });
 
-Deno.test("a full disk → /health 503, nothing is claimed however often it is woken; with room it goes on at once", async () => {
+Deno.test("a full disk → /health 503, nothing is claimed however often it is notified; with room it goes on at once", async () => {
   await onSmallDisk(async (scene) => {
     const { fixture, media, disk, runner } = scene;
     const { port } = await runner.saw("runner:started");
@@ -97,8 +97,8 @@ Deno.test("a full disk → /health 503, nothing is claimed however often it is w
     const waiting = await fixture.enqueue({ mal_id: 1, episode: 2, provider: "catalogue", ...media.video(1) });
     const authorization = `Bearer ${fixture.env.RUNNER_WEBHOOK_SECRET}`;
     for (let i = 0; i < 5; i++) {
-      const woken = await fetch(`http://127.0.0.1:${port}/trigger`, { method: "POST", headers: { authorization } });
-      assert.equal((await woken.json()).success, true);
+      const notified = await fetch(`http://127.0.0.1:${port}/trigger`, { method: "POST", headers: { authorization } });
+      assert.equal((await notified.json()).success, true);
       const health = await fetch(`http://127.0.0.1:${port}/health`);
       assert.equal(health.status, 503);
       assert.match((await health.json()).reason, /^disk: the work directory/);
@@ -108,7 +108,7 @@ Deno.test("a full disk → /health 503, nothing is claimed however often it is w
     const row = await fixture.job(waiting);
     assert.deepEqual([row.status, row.attempts, row.lease_owner], ["pending", 0, null]);
     assert.equal(runner.lines.filter((line) => line.includes('"job:claimed"')).length, 1);
-    await finishAll(scene); // its poll is an hour away, and nobody wakes it
+    await finishAll(scene); // its poll is an hour away, and nobody notifications it
     await runner.saw("claims:resumed");
   }, { env: { RUNNER_POLL_SECONDS: "3600" } });
 });

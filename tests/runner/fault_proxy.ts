@@ -1,6 +1,6 @@
 /**
  * Stands between one runner and a server of others, sees every call before and after, and may lose its request, lose its reply or
- * answer for the server. Lost means lost: the connection breaks. Example: `startFront({ upstream, nameOf, strike })`. Runs on: Deno.
+ * response for the server. Lost means lost: the connection breaks. Example: `startFaultProxy({ upstream, nameOf, strike })`. Runs on: Deno.
  */
 import { listenBreakable } from "../../dev/emulators/hub/breakable_listener.ts";
 
@@ -8,7 +8,7 @@ export type Call = {
   readonly name: string;
   /** before: the server has not heard of it; after: it has done it. */
   readonly when: "before" | "after";
-  /** The request (before), or the answer (after). */
+  /** The request (before), or the response (after). */
   readonly text: string;
 };
 
@@ -19,15 +19,15 @@ export type Verdict =
   | "lose_reply"
   | { readonly status: number; readonly body: string };
 
-export type Front = AsyncDisposable & { readonly url: string };
+export type FaultProxy = AsyncDisposable & { readonly url: string };
 
-export function startFront(options: {
+export function startFaultProxy(options: {
   upstream: string;
   nameOf: (method: string, path: string) => string;
   strike: (call: Call) => Verdict | Promise<Verdict>;
-  /** Rewrites JSON answers, say addresses that would lead past this front. */
+  /** Rewrites JSON answers, say addresses that would lead past this proxy. */
   rewrite?: (text: string) => string;
-}): Front {
+}): FaultProxy {
   const server = Deno.serve({
     port: 0,
     hostname: "127.0.0.1",
@@ -48,19 +48,19 @@ export function startFront(options: {
     for (const own of ["host", "content-length", "accept-encoding", "connection"]) headers.delete(own);
     using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 }); // what is lost here is never repeated here
     const init = { method: request.method, headers, body, redirect: "manual", client } as const;
-    const answer = await fetch(`${options.upstream}${pathname}${search}`, init);
-    const bytes = await answer.bytes();
-    const after = await options.strike({ name, when: "after", text: textOf(bytes, answer.headers) });
+    const response = await fetch(`${options.upstream}${pathname}${search}`, init);
+    const bytes = await response.bytes();
+    const after = await options.strike({ name, when: "after", text: textOf(bytes, response.headers) });
     if (before === "lose_reply" || after === "lose" || after === "lose_reply") return lost();
     if (typeof after === "object") return jsonResponse(after);
-    const kept = new Headers(answer.headers);
+    const kept = new Headers(response.headers);
     for (const own of ["content-length", "content-encoding", "connection"]) kept.delete(own);
-    if (answer.body === null || [204, 304].includes(answer.status)) {
-      return new Response(null, { status: answer.status, headers: kept });
+    if (response.body === null || [204, 304].includes(response.status)) {
+      return new Response(null, { status: response.status, headers: kept });
     }
-    const text = textOf(bytes, answer.headers);
+    const text = textOf(bytes, response.headers);
     return new Response(options.rewrite && text ? options.rewrite(text) : bytes, {
-      status: answer.status,
+      status: response.status,
       headers: kept,
     });
   });

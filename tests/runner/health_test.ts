@@ -8,11 +8,11 @@ async function healthOf(fixture: RunnerFixture, env: Record<string, string>) {
   const { port } = await runner.saw("runner:started");
   const live = await fetch(`http://127.0.0.1:${port}/health/live`);
   assert.deepEqual([live.status, await live.json()], [200, { status: "ok" }]);
-  const answer = await fetch(`http://127.0.0.1:${port}/health`);
-  const body = await answer.json();
+  const response = await fetch(`http://127.0.0.1:${port}/health`);
+  const body = await response.json();
   runner.child.kill("SIGKILL");
   await runner.ended;
-  return { code: answer.status, ...body as { storage_accounts: number; reason?: string } };
+  return { code: response.status, ...body as { storage_accounts: number; reason?: string } };
 }
 
 Deno.test("GET /health: a key that the queue refuses, a queue that is away → 503 with the reason", async () => {
@@ -62,13 +62,13 @@ Deno.test("GET /status: the counts of the queue by status, and archived; HEAD of
   assert.equal(status.archived, 1);
   for (const path of ["/", "/health", "/health/live", "/status", "/metrics", "/trigger", "/nothing"]) {
     const [get, head] = await Promise.all(["GET", "HEAD"].map(async (method) => {
-      const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method });
-      const headers = new Map([...answer.headers].filter(([name]) => name !== "date" && name !== "content-length"));
+      const response = await fetch(`http://127.0.0.1:${port}${path}`, { method });
+      const headers = new Map([...response.headers].filter(([name]) => name !== "date" && name !== "content-length"));
       return {
-        status: answer.status,
+        status: response.status,
         headers,
-        length: answer.headers.get("content-length"),
-        body: await answer.text(),
+        length: response.headers.get("content-length"),
+        body: await response.text(),
       };
     }));
     assert.deepEqual([head!.status, head!.headers, head!.body], [get!.status, get!.headers, ""], path);
@@ -89,12 +89,12 @@ Deno.test("POST /trigger: HF_FILE_SALT is the secret while no other is set, and 
   ) {
     const runner = fixture.spawn("r1", { env: { RUNNER_WEBHOOK_SECRET: set } });
     const { port } = await runner.saw("runner:started");
-    const answer = await fetch(`http://127.0.0.1:${port}/trigger`, {
+    const response = await fetch(`http://127.0.0.1:${port}/trigger`, {
       method: "POST",
       headers: { authorization: `Bearer ${given}` },
     });
-    assert.equal(answer.status, expected, `${set === "" ? "none" : "one"} set`);
-    await answer.body?.cancel();
+    assert.equal(response.status, expected, `${set === "" ? "none" : "one"} set`);
+    await response.body?.cancel();
     runner.child.kill("SIGKILL");
     await runner.ended;
   }

@@ -5,15 +5,16 @@ import { makeProjectKeys } from "../../dev/emulators/supabase/keys.ts";
 import { createTestDatabase } from "../../dev/testing/test_database.ts";
 import { createEvents } from "../../runner/events.ts";
 import { startClaimLoop } from "../../runner/loop/claim_loop.ts";
-import { createQueue, type Job } from "../../runner/queue/queue.ts";
-import { type Call, startFront, type Verdict } from "./fault_proxy.ts";
+import type { Job } from "../../runner/queue/job.ts";
+import { createQueue } from "../../runner/queue/queue.ts";
+import { type Call, startFaultProxy, type Verdict } from "./fault_proxy.ts";
 
-/** A queue with two jobs, behind a front that does `strike` to the runner's calls. */
+/** A queue with two jobs, behind a proxy that does `strike` to the runner's calls. */
 async function startQueue(strike: (call: Call) => Verdict) {
   const database = await createTestDatabase();
   const keys = makeProjectKeys();
   const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });
-  const front = startFront({ upstream: gateway.url, nameOf: (_, path) => path.split("/").at(-1)!, strike });
+  const proxy = startFaultProxy({ upstream: gateway.url, nameOf: (_, path) => path.split("/").at(-1)!, strike });
   await database
     .serviceRole`insert into public.providers (name, recipe, rights) values ('catalogue', 'page', 'own work')`;
   for (const episode of [1, 2]) {
@@ -21,7 +22,7 @@ async function startQueue(strike: (call: Call) => Verdict) {
       select public.enqueue_video(1, ${episode}, 'catalogue', ${`https://cdn.test/${episode}.mp4`}, '720p')`;
   }
   const done: Job[] = [];
-  const client = (worker: string) => createQueue({ url: front.url, key: keys.secret, worker, leaseSeconds: 120 });
+  const client = (worker: string) => createQueue({ url: proxy.url, key: keys.secret, worker, leaseSeconds: 120 });
   const run = (worker = "r1") => {
     const queue = client(worker);
     return startClaimLoop({
@@ -46,7 +47,7 @@ async function startQueue(strike: (call: Call) => Verdict) {
     done,
     rows,
     async [Symbol.asyncDispose]() {
-      await front[Symbol.asyncDispose]();
+      await proxy[Symbol.asyncDispose]();
       await gateway.stop();
       await database[Symbol.asyncDispose]();
     },
@@ -91,5 +92,5 @@ Deno.test("the lease of another process that has the same name is not touched", 
 
 Deno.test("run-once: a queue that never answers → an error, not an empty queue", async () => {
   await using queue = await startQueue(() => ({ status: 503, body: '{"message":"away"}' }));
-  await assert.rejects(queue.run().drained, { name: "QueueUnavailable" });
+  await assert.rejects(queue.run().drained, { name: "RpcError", isUnavailable: true });
 });

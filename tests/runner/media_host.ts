@@ -12,7 +12,7 @@ export type MediaHost = AsyncDisposable & {
   readonly video: (n: number) => { readonly video_url: string; readonly resolution: string };
 };
 
-/** Every answer is paced to last `seconds` for a whole MP4; a segment takes as long. */
+/** Every response is paced to last `seconds` for a whole MP4; a segment takes as long. */
 export async function startMediaHost(options: { seconds: number }): Promise<MediaHost> {
   const clip = await readClip();
   const mp4 = await Deno.readFile(`${clip.dir}/other.mp4`);
@@ -24,7 +24,7 @@ export async function startMediaHost(options: { seconds: number }): Promise<Medi
     "v.m3u8",
   ].join("\n");
 
-  function answer(request: Request): Response | Promise<Response> {
+  function response(request: Request): Response | Promise<Response> {
     const [n = "", name = ""] = new URL(request.url).pathname.slice(1).split("/");
     switch (name) {
       case "a.mp4":
@@ -45,7 +45,7 @@ export async function startMediaHost(options: { seconds: number }): Promise<Medi
 
   const server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen: () => {}, onError: () => new Response() },
-    answer,
+    response,
   );
   const url = `http://127.0.0.1:${server.addr.port}`;
   return {
@@ -67,11 +67,11 @@ function withFreeBox(bytes: Uint8Array, text: string): Uint8Array<ArrayBuffer> {
   return whole;
 }
 
-async function paced(answer: Response, bytesPerSecond: number): Promise<Response> {
-  const whole = await answer.bytes();
-  const headers = new Headers(answer.headers);
+async function paced(response: Response, bytesPerSecond: number): Promise<Response> {
+  const whole = await response.bytes();
+  const headers = new Headers(response.headers);
   headers.set("content-length", String(whole.length));
-  if (whole.length === 0) return new Response(null, { status: answer.status, headers });
+  if (whole.length === 0) return new Response(null, { status: response.status, headers });
   const pieces = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
     async transform(chunk, controller) {
       for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
@@ -81,5 +81,5 @@ async function paced(answer: Response, bytesPerSecond: number): Promise<Response
       }
     },
   });
-  return new Response(new Response(whole).body!.pipeThrough(pieces), { status: answer.status, headers });
+  return new Response(new Response(whole).body!.pipeThrough(pieces), { status: response.status, headers });
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 import { filesOnHub } from "./chaos/checks.ts";
-import { startFront, type Verdict } from "./fault_proxy.ts";
+import { startFaultProxy, type Verdict } from "./fault_proxy.ts";
 import { startMediaHost } from "./media_host.ts";
 
 const VIDEO = { mal_id: 1, episode: 1, provider: "catalogue", resolution: "360p" };
@@ -67,9 +67,9 @@ Deno.test("re-archive: the right goes while its copy is committed → the archiv
   });
   const id = await archiveAgain(fixture, media);
   const before = await filesOnHub(fixture);
-  await using front = startFront({
+  await using proxy = startFaultProxy({
     upstream: fixture.hub.url,
-    rewrite: (text: string): string => text.replaceAll(fixture.hub.url, front.url),
+    rewrite: (text: string): string => text.replaceAll(fixture.hub.url, proxy.url),
     nameOf: (_: unknown, path: string) => path.includes("/commit/") ? "commit" : "other",
     async strike({ name, when }: { name: string; when: string }): Promise<Verdict> {
       if (name !== "commit" || when !== "after") return "pass";
@@ -77,7 +77,7 @@ Deno.test("re-archive: the right goes while its copy is committed → the archiv
       return "pass";
     },
   });
-  const runner = fixture.spawn("r1", { env: { HF_ENDPOINT: front.url } });
+  const runner = fixture.spawn("r1", { env: { HF_ENDPOINT: proxy.url } });
   await runner.saw("job:failed");
   const row = await fixture.job(id);
   assert.deepEqual([row.status, row.error_class], ["failed", "policy_denied"]);

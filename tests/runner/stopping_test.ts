@@ -1,7 +1,7 @@
 /** SIGTERM in phases: what has not come to its upload is given back at once, an upload gets its time, a second signal ends all. */
 import assert from "node:assert/strict";
 import { startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
-import { type Front, startFront, type Verdict } from "./fault_proxy.ts";
+import { type FaultProxy, startFaultProxy, type Verdict } from "./fault_proxy.ts";
 import { startMediaHost } from "./media_host.ts";
 
 /** A runner with one job in its upload, whose last account's commit is held back, and one in its download, which is slow. */
@@ -11,9 +11,9 @@ async function midway(env: Readonly<Record<string, string>>, { accounts = 1 } = 
   const slow = stack.use(await startMediaHost({ seconds: 60 }));
   const fixture = stack.use(await startRunnerFixture({ accounts }));
   const [arrived, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const front: Front = stack.use(startFront({
+  const proxy: FaultProxy = stack.use(startFaultProxy({
     upstream: fixture.hub.url,
-    rewrite: (text) => text.replaceAll(fixture.hub.url, front.url),
+    rewrite: (text) => text.replaceAll(fixture.hub.url, proxy.url),
     nameOf: (_, path) => path.includes("/commit/") && path.includes(`/user${accounts}/`) ? "held" : "other",
     async strike({ name, when }): Promise<Verdict> {
       if (name !== "held" || when !== "before") return "pass";
@@ -23,7 +23,7 @@ async function midway(env: Readonly<Record<string, string>>, { accounts = 1 } = 
     },
   }));
   stack.defer(released.resolve);
-  const allowed = { DEV_ALLOWED_ORIGINS: `${quick.url},${slow.url}`, RUNNER_EXTRAS: "off", HF_ENDPOINT: front.url };
+  const allowed = { DEV_ALLOWED_ORIGINS: `${quick.url},${slow.url}`, RUNNER_EXTRAS: "off", HF_ENDPOINT: proxy.url };
   const runner = fixture.spawn("r1", { env: { ...allowed, ...env } });
   const uploading = await fixture.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...quick.video(0) });
   const downloading = await fixture.enqueue({ mal_id: 1, episode: 2, provider: "catalogue", ...slow.video(2) });
@@ -102,9 +102,9 @@ Deno.test("SIGTERM while a stranger sends a request that never ends → the runn
   const { port } = await runner.saw("runner:started");
   const conn = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
   await conn.write(new TextEncoder().encode("POST /trigger HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{"));
-  await fetch(`http://127.0.0.1:${port}/health`).then((answer) => answer.body?.cancel()); // it has been accepted
+  await fetch(`http://127.0.0.1:${port}/health`).then((response) => response.body?.cancel()); // it has been accepted
   runner.child.kill("SIGTERM");
   assert.equal((await runner.ended).code, 0);
-  const answer = await new Response(conn.readable).text().catch(() => "the connection broke");
-  assert.doesNotMatch(answer, /408/, "it waited until the request's own time was over");
+  const response = await new Response(conn.readable).text().catch(() => "the connection broke");
+  assert.doesNotMatch(response, /408/, "it waited until the request's own time was over");
 });

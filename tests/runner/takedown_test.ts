@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 import { filesOnHub } from "./chaos/checks.ts";
-import { type Front, startFront, type Verdict } from "./fault_proxy.ts";
+import { type FaultProxy, startFaultProxy, type Verdict } from "./fault_proxy.ts";
 import { startMediaHost } from "./media_host.ts";
 
 /** The n-th commit lands, and is answered only when this was done. */
@@ -18,9 +18,9 @@ async function duringCommit(
   await using fixture = await startRunnerFixture({ accounts: 2 });
   let commits = 0;
   let left = "";
-  await using front: Front = startFront({
+  await using proxy: FaultProxy = startFaultProxy({
     upstream: fixture.hub.url,
-    rewrite: (text) => text.replaceAll(fixture.hub.url, front.url),
+    rewrite: (text) => text.replaceAll(fixture.hub.url, proxy.url),
     nameOf: (_, path) => path.includes("/commit/") ? "commit" : "other",
     async strike({ name, when }): Promise<Verdict> {
       if (name !== "commit" || when !== "after" || ++commits !== n) return "pass";
@@ -29,7 +29,7 @@ async function duringCommit(
       return "pass";
     },
   });
-  const runner = fixture.spawn("r1", { env: { HF_ENDPOINT: front.url, DEV_ALLOWED_ORIGINS: media.url } });
+  const runner = fixture.spawn("r1", { env: { HF_ENDPOINT: proxy.url, DEV_ALLOWED_ORIGINS: media.url } });
   await fixture.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...media.video(0) });
   const told = await runner.saw(until);
   const [row] = await fixture.database.sql`select status, error_class, terminal_at from public.video_queue`;

@@ -33,9 +33,9 @@ Deno.test("POST /trigger with a hostile video_url → queued as data, checked li
     `http://user:pass@localhost:${canary.addr.port}/`,
   ];
   for (const [i, video_url] of hostile.entries()) {
-    const answer = await post(JSON.stringify({ ...VIDEO, episode: i + 1, video_url }));
-    assert.equal(answer.status, 202, await answer.clone().text());
-    const { job } = await answer.json();
+    const response = await post(JSON.stringify({ ...VIDEO, episode: i + 1, video_url }));
+    assert.equal(response.status, 202, await response.clone().text());
+    const { job } = await response.json();
     const row = await fixture.until(job.id, (row) => row.terminal_at !== null);
     assert.equal(row.error_class, "policy_denied", video_url);
     assert.ok(!/pass@/.test(row.error_message ?? ""), row.error_message!);
@@ -44,9 +44,9 @@ Deno.test("POST /trigger with a hostile video_url → queued as data, checked li
   for (
     const video_url of ["--all-proxy=http://x", "javascript:alert(1)", "file:///etc/passwd", "http://a.test/\n  out=x"]
   ) {
-    const answer = await post(JSON.stringify({ ...VIDEO, video_url }));
-    assert.equal(answer.status, 400, video_url);
-    await answer.body?.cancel();
+    const response = await post(JSON.stringify({ ...VIDEO, video_url }));
+    assert.equal(response.status, 400, video_url);
+    await response.body?.cancel();
   }
 });
 
@@ -76,8 +76,8 @@ Deno.test("a zip, a page and a cut file under a .mp4 name → never uploaded", a
 Deno.test("POST /trigger, 1 MB with and without a length, not JSON, __proto__, unsigned, old, of the future, replayed", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const { post, secret } = await startWithHttp(fixture);
-  const status = async (answer: Promise<Response>) => {
-    const { status, body } = await answer;
+  const status = async (response: Promise<Response>) => {
+    const { status, body } = await response;
     await body?.cancel();
     return status;
   };

@@ -59,7 +59,7 @@ Deno.test("SIGKILL in a repair → the next runner here removes what it left, bu
   assert.deepEqual(filesIn(fixture.workDir), []);
 });
 
-Deno.test("no pg_cron: a killed runner's job → reclaimed by another runner", async () => {
+Deno.test("no pg_cron: a killed runner's job → rescued by another runner", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const { sql, admin, serviceRole } = fixture.database;
   await admin`delete from cron.job where true`;
@@ -71,11 +71,11 @@ Deno.test("no pg_cron: a killed runner's job → reclaimed by another runner", a
   await admin`update keepstream.event_retention set swept_at = now() - interval '1 hour' where true`;
   const runner = fixture.spawn("r1");
   await fixture.until(id, (row) => row.status === "ready");
-  assert.equal((await runner.saw("queue:swept")).reclaimed, 1);
+  assert.equal((await runner.saw("queue:swept")).rescued, 1);
   const jobs = await sql`select jobname from cron.job order by jobname`;
   assert.deepEqual(jobs.map((job) => job["jobname"]), ["keepstream-cron-history", "keepstream-sweep"]);
-  const answer = await fetch(`http://127.0.0.1:${(await runner.saw("runner:started")).port}/status`);
-  const { queue } = await answer.json();
+  const response = await fetch(`http://127.0.0.1:${(await runner.saw("runner:started")).port}/status`);
+  const { queue } = await response.json();
   assert.ok(queue.sweep_age_seconds < 60, `${queue.sweep_age_seconds}`);
 });
 

@@ -8,7 +8,7 @@ const [url = "", path = ""] = Deno.args;
 using socket = new PartSocket();
 const range = { path, start: 0, end: (await Deno.stat(path)).size };
 try {
-  const options = { buffer: new Uint8Array(1 << 16), silenceMs: 20_000, onBytes: () => {} };
+  const options = { buffer: new Uint8Array(1 << 16), idleTimeoutMs: 20_000, onBytes: () => {} };
   const answers = [await socket.put(url, range, options), await socket.put(url, range, options)];
   console.log(JSON.stringify({ statuses: answers.map((answer) => answer.status) }));
 } catch (error) {

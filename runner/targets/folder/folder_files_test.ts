@@ -33,11 +33,11 @@ async function withFolder(
 
 Deno.test("GET with the token → 200, whole, with its hash as tag; HEAD the same without bytes", () =>
   withFolder(async (ask, bytes) => {
-    const answer = await ask(FILE);
-    assert.equal(answer.status, 200);
-    assert.equal(answer.headers.get("etag"), '"c0ffee"');
-    assert.equal(answer.headers.get("content-type"), "video/mp4");
-    assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), bytes);
+    const response = await ask(FILE);
+    assert.equal(response.status, 200);
+    assert.equal(response.headers.get("etag"), '"c0ffee"');
+    assert.equal(response.headers.get("content-type"), "video/mp4");
+    assert.deepEqual(new Uint8Array(await response.arrayBuffer()), bytes);
     const head = await ask(FILE, { method: "HEAD" });
     assert.equal(head.headers.get("content-length"), "1000");
     assert.equal(head.body, null);
@@ -81,10 +81,10 @@ Deno.test("GET without the token → 401; of anything that is no archived file �
 Deno.test("GET of a picture beside an archive → 200 with its type; of any other file there → 404", () =>
   withFolder(async (ask) => {
     for (const [ending, type] of [[".poster.jpg", "image/jpeg"], [".sprite.vtt", "text/vtt; charset=utf-8"]] as const) {
-      const answer = await ask(FILE.replace(".mp4", ending));
-      assert.equal(answer.status, 200, ending);
-      assert.equal(answer.headers.get("content-type"), type);
-      assert.equal(await answer.text(), ending);
+      const response = await ask(FILE.replace(".mp4", ending));
+      assert.equal(response.status, 200, ending);
+      assert.equal(response.headers.get("content-type"), type);
+      assert.equal(await response.text(), ending);
     }
     assert.equal((await ask(FILE.replace(".mp4", ".txt"))).status, 404);
   }));

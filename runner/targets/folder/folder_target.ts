@@ -21,32 +21,32 @@ export interface FolderTargetOptions {
 export function createFolderTarget(options: FolderTargetOptions): StorageTarget {
   const { folderName } = options;
   const name = `folder:${folderName}`;
-  const inside = (address: ArchiveLocation) => {
-    assertInside(address, folderName);
-    return `${address.repo.slice(folderName.length + 1)}/${address.path}`;
+  const inside = (location: ArchiveLocation) => {
+    assertInside(location, folderName);
+    return `${location.repo.slice(folderName.length + 1)}/${location.path}`;
   };
-  const pathOf = (address: ArchiveLocation) => `${options.root}/${inside(address)}`;
+  const pathOf = (location: ArchiveLocation) => `${options.root}/${inside(location)}`;
   const markerPath = `${options.root}/${MARKER_NAME}`;
 
   const copyOf = (
     file: Pick<StagedFile, "sha256" | "sizeBytes">,
-    address: ArchiveLocation,
+    location: ArchiveLocation,
     alreadyThere: boolean,
   ): StoredCopy => ({
     target: name,
     account: options.account,
-    ...address,
+    ...location,
     commitOid: null,
     sha256: file.sha256,
     sizeBytes: file.sizeBytes,
-    directUrl: `${options.baseUrl}/${inside(address)}`,
+    directUrl: `${options.baseUrl}/${inside(location)}`,
     alreadyThere,
   });
 
-  async function look(address: ArchiveLocation): Promise<FoundCopy | null> {
+  async function stat(location: ArchiveLocation): Promise<FoundCopy | null> {
     try {
-      const { size } = await Deno.stat(pathOf(address));
-      const sha256 = await Deno.readTextFile(`${pathOf(address)}.sha256`).catch(() => null); // unknown without it
+      const { size } = await Deno.stat(pathOf(location));
+      const sha256 = await Deno.readTextFile(`${pathOf(location)}.sha256`).catch(() => null); // unknown without it
       return { sha256: sha256?.trim() ?? null, sizeBytes: size, commitOid: null };
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return null;
@@ -58,26 +58,26 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
     name,
     kind: "folder",
     account: options.account,
-    address: (archive) => archiveLocation({ username: folderName, prefix: options.repoPrefix, ...archive }),
+    locationOf: (archive) => archiveLocation({ username: folderName, prefix: options.repoPrefix, ...archive }),
 
-    async put(file, address, put) {
+    async put(file, location, put) {
       const holds = async () => {
-        const found = await look(address);
+        const found = await stat(location);
         return found?.sha256 === file.sha256 && found.sizeBytes === file.sizeBytes;
       };
-      const path = pathOf(address);
+      const path = pathOf(location);
       const draft = `${path}.${file.sha256.slice(0, 16)}.part`;
       try {
         if (await holds()) {
           put.onProgress?.(file.sizeBytes);
-          return copyOf(file, address, true);
+          return copyOf(file, location, true);
         }
-        using slot = await put.slots.take(put.signal);
+        using permit = await put.semaphore.acquire(put.signal);
         await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
         using target = await Deno.open(draft, { create: true, read: true, write: true });
         await target.lock(true); // another runner may be copying the same file
-        if (await holds()) return copyOf(file, address, true);
-        await copyInto(target, { file, buffer: slot.buffer, ...put });
+        if (await holds()) return copyOf(file, location, true);
+        await copyInto(target, { file, buffer: permit.buffer, ...put });
         await assertUnchanged(file);
         await Deno.writeTextFile(`${draft}.sha256`, `${file.sha256}\n`); // while a full disk can still stop it
         await put.beforeCommit?.();
@@ -87,25 +87,25 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
       } catch (error) {
         throw put.signal?.aborted ? error : folderError(name, error);
       }
-      return copyOf(file, address, false);
+      return copyOf(file, location, false);
     },
 
-    find: (address) => look(address),
+    find: (location) => stat(location),
 
-    copyAt: (address, found) => copyOf(found, address, true),
+    copyAt: (location, found) => copyOf(found, location, true),
 
-    async read(address) {
+    async read(location) {
       try {
-        return (await Deno.open(pathOf(address))).readable;
+        return (await Deno.open(pathOf(location))).readable;
       } catch (error) {
         throw folderError(name, error);
       }
     },
 
-    async remove(address) {
+    async remove(location) {
       try {
-        await Deno.remove(`${pathOf(address)}.sha256`).catch(() => {}); // none for a file put there by hand
-        await Deno.remove(pathOf(address));
+        await Deno.remove(`${pathOf(location)}.sha256`).catch(() => {}); // none for a file put there by hand
+        await Deno.remove(pathOf(location));
         return "removed";
       } catch (error) {
         if (error instanceof Deno.errors.NotFound) return "absent";
@@ -198,7 +198,9 @@ async function copyInto(target: Deno.FsFile, { file, buffer, signal, onProgress 
   await target.sync();
   if (start > 0 && await hashOf(target, { buffer, signal }) !== file.sha256) {
     await target.truncate(0);
-    throw new StorageError("slow", "a copy that was cut off held other bytes; it starts over", { code: "storage_5xx" });
+    throw new StorageError("transient", "a copy that was cut off held other bytes; it starts over", {
+      code: "storage_5xx",
+    });
   }
 }
 
@@ -249,5 +251,5 @@ function folderError(name: string, error: unknown): unknown {
     return new StorageError("auth", message, { code: "storage_denied", cause: error });
   }
   // Only errors of the file system are the folder's; what a callback threw stays what it is.
-  return code === "" ? error : new StorageError("slow", message, { code: "storage_5xx", cause: error });
+  return code === "" ? error : new StorageError("transient", message, { code: "storage_5xx", cause: error });
 }

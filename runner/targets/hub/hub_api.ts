@@ -1,5 +1,5 @@
 // The Hub's calls that an upload needs, one function each; repositories and deletions go through the Hub's own client.
-// Example: `await api.look({ repo: "alice/archive-1", path: "1/ep1/x.mp4" })`. Runs on: Deno.
+// Example: `await api.stat({ repo: "alice/archive-1", path: "1/ep1/x.mp4" })`. Runs on: Deno.
 
 import {
   createRepo,
@@ -14,7 +14,8 @@ import {
 import { z } from "zod";
 import type { ArchiveLocation } from "../../../core/archive_location.ts";
 import { isPrivateHost } from "../../../core/url_policy.ts";
-import { backoff, once, onceOnly, openBody, retryingFetch, type RetryParts, waitAsked } from "../../transfer/retry.ts";
+import { fetchOnce, fetchStreaming, fetchUnpooled } from "../../transfer/fetch_once.ts";
+import { requestedSeconds, retryingFetch, type RetryParts, retryStorageCall } from "../../transfer/retry.ts";
 import { asStorageError, StorageError, storageErrorOf } from "../../transfer/storage_error.ts";
 import { assertInside } from "../target.ts";
 import { uploadPlan } from "../../transfer/upload_plan.ts";
@@ -23,7 +24,7 @@ const LFS_TYPE = "application/vnd.git-lfs+json";
 const HOURLY_QUOTA_SECONDS = 3600;
 const MAX_PAGES = 1000;
 
-/** Becomes part of addresses. */
+/** Becomes part of locations. */
 const commitId = z.string().regex(/^[0-9a-f]{40,64}$/);
 const pathsInfoResponse = z.array(z.object({
   path: z.string(),
@@ -47,7 +48,7 @@ const commitResponse = z.object({ commitOid: commitId });
 const repositoriesResponse = z.array(z.object({ id: z.string(), storage: z.number().optional() }));
 const lfsFilesResponse = z.array(z.object({ fileOid: z.string(), filename: z.string().nullish() }));
 
-export type Look =
+export type RemoteFile =
   | { readonly kind: "no-repo" }
   | { readonly kind: "no-file" }
   | {
@@ -74,12 +75,12 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
   const name = `hub:${username}`;
   const own = new URL(endpoint);
 
-  /** An address that the Hub names and that is followed without a token: never a way into the runner's own network, or out of TLS. */
-  function foreign(address: string): string {
-    const url = URL.parse(address, endpoint);
+  /** An location that the Hub names and that is followed without a token: never a way into the runner's own network, or out of TLS. */
+  function foreign(target: string): string {
+    const url = URL.parse(target, endpoint);
     const sameKind = url?.protocol === own.protocol && url.username === "" && url.password === "";
     if (url && sameKind && (isPrivateHost(own.hostname) || !isPrivateHost(url.hostname))) return url.href;
-    throw new StorageError("slow", `${name}: the Hub names an address that is not to be followed: ${url?.origin}`, {
+    throw new StorageError("transient", `${name}: the Hub names a URL that is not to be followed: ${url?.origin}`, {
       code: "storage_5xx",
     });
   }
@@ -92,17 +93,17 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
     const { schema, fetch: send = call, ...init } = options;
     const headers = new Headers(init.headers);
     if (new URL(url).origin === own.origin) headers.set("authorization", `Bearer ${token}`);
-    let answer: Response;
+    let response: Response;
     try {
-      answer = await send(url, { ...init, headers });
+      response = await send(url, { ...init, headers });
     } catch (error) {
       throw asStorageError(`${name}: ${what}`, error);
     }
-    const text = await answer.text();
-    if (!answer.ok) throw refusalOf(`${name}: ${what}`, answer, text);
+    const text = await response.text();
+    if (!response.ok) throw refusalOf(`${name}: ${what}`, response, text);
     const parsed = schema.safeParse(parseJson(text));
-    if (parsed.success) return { value: parsed.data, headers: answer.headers };
-    throw new StorageError("slow", `${name}: ${what}: the answer is not what the Hub documents`, {
+    if (parsed.success) return { value: parsed.data, headers: response.headers };
+    throw new StorageError("transient", `${name}: ${what}: the response is not what the Hub documents`, {
       code: "storage_5xx",
     });
   }
@@ -118,7 +119,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       if (next === undefined) return all;
       next = foreign(next);
     }
-    throw new StorageError("slow", `${name}: ${what}: the list does not end`, { code: "storage_5xx" });
+    throw new StorageError("transient", `${name}: ${what}: the list does not end`, { code: "storage_5xx" });
   }
 
   /** Runs a call of the Hub's client; its errors become ours. */
@@ -139,7 +140,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       const url = new URL(input instanceof Request ? input.url : input);
       // It sends the token along wherever a list's next page is said to be.
       if (url.origin !== own.origin || ++calls > MAX_PAGES) {
-        throw new StorageError("slow", `${name}: the Hub's list goes on elsewhere, or for ever`, {
+        throw new StorageError("transient", `${name}: the Hub's list goes on elsewhere, or for ever`, {
           code: "storage_5xx",
         });
       }
@@ -150,17 +151,17 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
 
   return {
     /** What main holds at the path: the check before and after everything that may have landed unseen. */
-    async look(address: ArchiveLocation, { signal }: Signal = {}): Promise<Look> {
-      assertInside(address, username);
+    async stat(location: ArchiveLocation, { signal }: Signal = {}): Promise<RemoteFile> {
+      assertInside(location, username);
       try {
-        const { value } = await ask("looking", `${endpoint}/api/datasets/${address.repo}/paths-info/main`, {
+        const { value } = await ask("reading metadata", `${endpoint}/api/datasets/${location.repo}/paths-info/main`, {
           method: "POST",
           headers: { "content-type": "application/json" },
-          body: JSON.stringify({ paths: [address.path], expand: true }),
+          body: JSON.stringify({ paths: [location.path], expand: true }),
           schema: pathsInfoResponse,
           signal,
         });
-        const entry = value.find((candidate) => candidate.path === address.path);
+        const entry = value.find((candidate) => candidate.path === location.path);
         if (!entry) return { kind: "no-file" };
         return {
           kind: "file",
@@ -179,53 +180,62 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       repo: string,
       { signal, files = [] }: Signal & { files?: { path: string; content: Blob }[] } = {},
     ): Promise<void> {
-      for (let attempt = 1;; attempt++) {
-        try {
-          await throughClient(
-            "creating the repository",
-            () => createRepo({ ...clientOptions({ signal }), repo: dataset(repo), visibility: "private", files }),
-          );
-          return;
-        } catch (error) {
-          if (!(error instanceof StorageError) || error.problem !== "conflict") throw error;
-          const exists = await throughClient(
-            "finding the repository",
-            () => repoExists({ ...clientOptions({ signal }), repo: dataset(repo) }),
-          );
-          if (exists) return;
-          if (attempt >= retry.times.attempts) throw error;
-        }
-        await retry.sleep(backoff(attempt, retry), signal);
-      }
+      const isConflict = (error: unknown) => error instanceof StorageError && error.problem === "conflict";
+      const create = () =>
+        throughClient(
+          "creating the repository",
+          () => createRepo({ ...clientOptions({ signal }), repo: dataset(repo), visibility: "private", files }),
+        );
+      const exists = () =>
+        throughClient(
+          "finding the repository",
+          () => repoExists({ ...clientOptions({ signal }), repo: dataset(repo) }),
+        );
+      await retryStorageCall(
+        async () => {
+          try {
+            await create();
+          } catch (error) {
+            if (!isConflict(error) || !await exists()) throw error;
+          }
+        },
+        retry,
+        { signal, retryable: isConflict },
+      );
     },
 
     /** How to upload the object; null when the repository holds it already. */
     async batch(repo: string, object: { sha256: string; sizeBytes: number }, { signal }: Signal = {}) {
-      const what = "asking for upload addresses";
-      for (let attempt = 1;; attempt++) {
-        const { value } = await ask(what, `${endpoint}/datasets/${repo}.git/info/lfs/objects/batch`, {
-          method: "POST",
-          headers: { accept: LFS_TYPE, "content-type": LFS_TYPE },
-          body: JSON.stringify({
-            operation: "upload",
-            transfers: ["basic", "multipart"],
-            hash_algo: "sha_256",
-            ref: { name: "main" },
-            objects: [{ oid: object.sha256, size: object.sizeBytes }],
-          }),
-          schema: batchResponse,
-          signal,
-        });
-        const answer = value.objects.find((candidate) => candidate.oid === object.sha256);
-        if (answer && !answer.error) {
-          const { upload, verify } = answer.actions ?? {};
-          return upload ? uploadPlan({ upload, verify }, object, { endpoint, check: foreign }) : null;
-        }
-        const error = answer?.error ?? { code: 502, message: "the answer does not name the object" };
-        const failure = storageErrorOf(`${name}: ${what}`, { status: error.code, text: error.message });
-        if (failure.problem !== "slow" || attempt >= retry.times.attempts) throw failure;
-        await retry.sleep(backoff(attempt, retry), signal);
-      }
+      const what = "asking for upload URLs";
+      let repeatable: unknown;
+      return await retryStorageCall(
+        async () => {
+          const { value } = await ask(what, `${endpoint}/datasets/${repo}.git/info/lfs/objects/batch`, {
+            method: "POST",
+            headers: { accept: LFS_TYPE, "content-type": LFS_TYPE },
+            body: JSON.stringify({
+              operation: "upload",
+              transfers: ["basic", "multipart"],
+              hash_algo: "sha_256",
+              ref: { name: "main" },
+              objects: [{ oid: object.sha256, size: object.sizeBytes }],
+            }),
+            schema: batchResponse,
+            signal,
+          });
+          const response = value.objects.find((candidate) => candidate.oid === object.sha256);
+          if (response && !response.error) {
+            const { upload, verify } = response.actions ?? {};
+            return upload ? uploadPlan({ upload, verify }, object, { endpoint, check: foreign }) : null;
+          }
+          const error = response?.error ?? { code: 502, message: "the response does not name the object" };
+          const failure = storageErrorOf(`${name}: ${what}`, { status: error.code, text: error.message });
+          if (failure.problem === "transient") repeatable = failure;
+          throw failure;
+        },
+        retry,
+        { signal, retryable: (error) => error === repeatable },
+      );
     },
 
     /** Completes a multipart upload. Not repeated here: ask `batch` again, which tells whether it landed. */
@@ -239,7 +249,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
         headers: { accept: LFS_TYPE, "content-type": LFS_TYPE },
         body: JSON.stringify(body),
         schema: z.unknown(),
-        fetch: (input, init) => once(input, init ?? {}, retry),
+        fetch: (input, init) => fetchOnce(input, init ?? {}, retry),
         signal,
       });
     },
@@ -254,21 +264,21 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       });
     },
 
-    /** One attempt to commit. After a failure that may hide a landed commit, look before the next one. */
-    async commit(address: ArchiveLocation, object: { sha256: string; sizeBytes: number }, { signal }: Signal) {
+    /** One attempt to commit. After a failure that may hide a landed commit, stat before the next one. */
+    async commit(location: ArchiveLocation, object: { sha256: string; sizeBytes: number }, { signal }: Signal) {
       const lines = [
-        { key: "header", value: { summary: `Archive ${address.path}` } },
+        { key: "header", value: { summary: `Archive ${location.path}` } },
         {
           key: "lfsFile",
-          value: { path: address.path, algo: "sha256", oid: object.sha256, size: object.sizeBytes },
+          value: { path: location.path, algo: "sha256", oid: object.sha256, size: object.sizeBytes },
         },
       ];
-      const { value } = await ask("committing", `${endpoint}/api/datasets/${address.repo}/commit/main`, {
+      const { value } = await ask("committing", `${endpoint}/api/datasets/${location.repo}/commit/main`, {
         method: "POST",
         headers: { "content-type": "application/x-ndjson" },
         body: lines.map((line) => JSON.stringify(line)).join("\n"),
         schema: commitResponse,
-        fetch: (input, init) => onceOnly(input, init ?? {}, retry),
+        fetch: (input, init) => fetchUnpooled(input, init ?? {}, retry),
         signal,
       });
       return value.commitOid;
@@ -299,13 +309,13 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
     },
 
     /** A small file that git itself keeps. */
-    async writeSmallFile(address: ArchiveLocation, text: string, { signal }: Signal = {}): Promise<void> {
+    async writeSmallFile(location: ArchiveLocation, text: string, { signal }: Signal = {}): Promise<void> {
       await throughClient("writing a small file", () =>
         uploadFile({
           ...clientOptions({ signal }),
-          repo: dataset(address.repo),
-          file: { path: address.path, content: new Blob([text]) },
-          commitTitle: `Add ${address.path}`,
+          repo: dataset(location.repo),
+          file: { path: location.path, content: new Blob([text]) },
+          commitTitle: `Add ${location.path}`,
         }));
     },
 
@@ -337,7 +347,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
 
     /**
      * Deletes objects for good: a deleted path alone stays readable through its old commits. The history is not rewritten, because
-     * that would give every later commit a new id, and the addresses of the other episodes name commits.
+     * that would give every later commit a new id, and the locations of the other episodes name commits.
      */
     async deleteObjects(repo: string, sha256s: readonly string[], { signal }: Signal = {}): Promise<void> {
       if (sha256s.length === 0) return;
@@ -350,11 +360,11 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       });
     },
 
-    /** The bytes; the token goes to the Hub alone, the signed address it answers is asked without. */
-    async read(address: ArchiveLocation, { signal }: Signal = {}): Promise<ReadableStream<Uint8Array>> {
-      assertInside(address, username);
-      const path = address.path.split("/").map(encodeURIComponent).join("/");
-      let url = `${endpoint}/datasets/${address.repo}/resolve/main/${path}`;
+    /** The bytes; the token goes to the Hub alone, the signed location it answers is asked without. */
+    async read(location: ArchiveLocation, { signal }: Signal = {}): Promise<ReadableStream<Uint8Array>> {
+      assertInside(location, username);
+      const path = location.path.split("/").map(encodeURIComponent).join("/");
+      let url = `${endpoint}/datasets/${location.repo}/resolve/main/${path}`;
       for (let hop = 0; hop < 5; hop++) {
         const atHub = new URL(url).origin === own.origin;
         const init: RequestInit = {
@@ -362,16 +372,16 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
           redirect: "manual",
           signal,
         };
-        const answer = await openBody(url, init, retry).catch((error) => {
+        const response = await fetchStreaming(url, init, retry).catch((error) => {
           throw asStorageError(`${name}: reading`, error);
         });
-        const location = answer.headers.get("location");
-        if (answer.ok && answer.body) return answer.body;
-        const text = await answer.text();
-        if (!location) throw unreadable(refusalOf(`${name}: reading`, answer, text), { answer, atHub });
-        url = foreign(new URL(location, url).href);
+        const redirect = response.headers.get("location");
+        if (response.ok && response.body) return response.body;
+        const text = await response.text();
+        if (!redirect) throw unreadable(refusalOf(`${name}: reading`, response, text), { response, atHub });
+        url = foreign(new URL(redirect, url).href);
       }
-      throw new StorageError("slow", `${name}: reading: too many redirects`, { code: "storage_5xx" });
+      throw new StorageError("transient", `${name}: reading: too many redirects`, { code: "storage_5xx" });
     },
   };
 }
@@ -380,21 +390,21 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
  * Only the Hub's own word that the file is not in its repository proves that it is missing. A repository that it calls unknown may be
  * one that the token no longer sees, and what the CDN does not find may come back.
  */
-function unreadable(refusal: StorageError, { answer, atHub }: { answer: Response; atHub: boolean }): StorageError {
+function unreadable(refusal: StorageError, { response, atHub }: { response: Response; atHub: boolean }): StorageError {
   if (refusal.problem !== "missing") return refusal;
-  if (!atHub) return new StorageError("slow", refusal.message, { code: "storage_missing" });
-  if (answer.headers.get("x-error-code") === "EntryNotFound") return refusal;
+  if (!atHub) return new StorageError("transient", refusal.message, { code: "storage_missing" });
+  if (response.headers.get("x-error-code") === "EntryNotFound") return refusal;
   return new StorageError("invisible", `${refusal.message} (the repository is gone, or the token cannot see it)`, {
     code: "storage_missing",
   });
 }
 
-function refusalOf(what: string, answer: Response, text: string): StorageError {
-  const hourly = answer.status === 429 && /per hour|about 1 hour/i.test(text);
-  const retryAfterSeconds = waitAsked(answer.headers) ?? (hourly ? HOURLY_QUOTA_SECONDS : undefined);
+function refusalOf(what: string, response: Response, text: string): StorageError {
+  const hourly = response.status === 429 && /per hour|about 1 hour/i.test(text);
+  const retryAfterSeconds = requestedSeconds(response.headers) ?? (hourly ? HOURLY_QUOTA_SECONDS : undefined);
   const message = z.object({ error: z.string() }).safeParse(parseJson(text));
   return storageErrorOf(what, {
-    status: answer.status,
+    status: response.status,
     text: message.success ? message.data.error : text,
     retryAfterSeconds,
   });

@@ -1,23 +1,23 @@
-// One account of the Hugging Face Hub as a storage target: look, upload what is missing, commit, look again.
-// Every step can be repeated: after a failure that may hide success, the Hub is asked before anything is sent twice.
-// Runs on: Deno.
+/**
+ * An account of the Hugging Face Hub as a storage target: read the file's metadata, upload, commit, read the metadata again.
+ * Every step can be repeated: after a failure that may hide a success, the metadata is read before anything is sent again.
+ */
 
 import { type ArchiveLocation, archiveLocation } from "../../../core/archive_location.ts";
-import { createHubApi, type HubApi, type Look } from "./hub_api.ts";
+import { createHubApi, type HubApi, type RemoteFile } from "./hub_api.ts";
+import { MAX_UPLOAD_PLANS } from "../../retry_policies.ts";
 import { MARKER_NAME, readMarkerText } from "../marker.ts";
-import { PlanVoidError, sendParts } from "../../transfer/multipart.ts";
-import { backoff, type RetryParts } from "../../transfer/retry.ts";
+import { sendParts, UploadExpiredError } from "../../transfer/multipart.ts";
+import { type RetryParts, retryStorageCall } from "../../transfer/retry.ts";
 import { assertUnchanged, type StagedFile } from "../../transfer/staged_file.ts";
 import { StorageError } from "../../transfer/storage_error.ts";
 import { directoryOf, type PutOptions, type StorageTarget, type StoredCopy } from "../target.ts";
 import { openJournal, type UploadJournal } from "../../transfer/upload_journal.ts";
 import { keptPlan, type UploadPlan } from "../../transfer/upload_plan.ts";
 
-/** How often an upload starts over (addresses expired, repository gone) before the job is given back to the queue. */
-const MAX_PLANS = 5;
-/** An address that is about to expire is not worth starting with. */
-const MIN_ADDRESS_SECONDS = 60;
-/** An account's identity file has a repository of its own, whatever the prefix of the titles' is. */
+/** Upload URLs that expire sooner are not used. */
+const MIN_URL_SECONDS = 60;
+/** The account's identity file has its own repository, independent of the titles' prefix. */
 const MARKER_REPO = "keepstream-target";
 
 export interface HubTargetOptions {
@@ -37,16 +37,20 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
   const name = `hub:${username}`;
   const marker = { repo: `${username}/${MARKER_REPO}`, path: MARKER_NAME };
 
-  function copyOf(address: ArchiveLocation, look: Extract<Look, { kind: "file" }>, alreadyThere: boolean): StoredCopy {
-    const path = address.path.split("/").map(encodeURIComponent).join("/");
+  function copyOf(
+    location: ArchiveLocation,
+    remote: Extract<RemoteFile, { kind: "file" }>,
+    alreadyThere: boolean,
+  ): StoredCopy {
+    const path = location.path.split("/").map(encodeURIComponent).join("/");
     return {
       target: name,
       account: options.account,
-      ...address,
-      commitOid: look.commitOid,
-      sha256: look.sha256 ?? "",
-      sizeBytes: look.sizeBytes,
-      directUrl: `${endpoint}/datasets/${address.repo}/resolve/${look.commitOid ?? "main"}/${path}`,
+      ...location,
+      commitOid: remote.commitOid,
+      sha256: remote.sha256 ?? "",
+      sizeBytes: remote.sizeBytes,
+      directUrl: `${endpoint}/datasets/${location.repo}/resolve/${remote.commitOid ?? "main"}/${path}`,
       alreadyThere,
     };
   }
@@ -55,59 +59,59 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
     name,
     kind: "hub",
     account: options.account,
-    address: (archive) => archiveLocation({ username, prefix: options.repoPrefix, ...archive }),
+    locationOf: (archive) => archiveLocation({ username, prefix: options.repoPrefix, ...archive }),
 
-    async put(file, address, put) {
+    async put(file, location, put) {
       const here = { sizeBytes: file.sizeBytes, endpoint };
       const journal = openJournal(file, { target: name, parsePlan: (plan) => keptPlan(plan, here) });
-      let look = await api.look(address, put);
-      const found = holds(look, file);
+      let remote = await api.stat(location, put);
+      const found = asCopyOf(remote, file);
       if (found) {
         put.onProgress?.(file.sizeBytes);
         await journal.remove();
-        return copyOf(address, found, true);
+        return copyOf(location, found, true);
       }
       for (let plan = 1;; plan++) {
         try {
-          if (look.kind === "no-repo") await api.createRepo(address.repo, put);
-          await upload(file, address, { api, journal, put, retry, name });
+          if (remote.kind === "no-repo") await api.createRepo(location.repo, put);
+          await upload(file, location, { api, journal, put, retry, name });
           put.onProgress?.(file.sizeBytes);
-          const landed = await commit(file, address, { api, put, retry, name });
+          const landed = await commit(file, location, { api, put, retry, name });
           await journal.remove();
-          return copyOf(address, landed, false);
+          return copyOf(location, landed, false);
         } catch (error) {
           // The repository or its object went away under the upload: begin again with what is there now.
-          if (!(error instanceof StorageError) || error.problem !== "missing" || plan >= MAX_PLANS) throw error;
+          if (!(error instanceof StorageError) || error.problem !== "missing" || plan >= MAX_UPLOAD_PLANS) throw error;
           await journal.remove();
-          look = await api.look(address, put);
+          remote = await api.stat(location, put);
         }
       }
     },
 
-    async find(address, find) {
-      const look = await api.look(address, find);
-      return look.kind === "file" ? look : null;
+    async find(location, find) {
+      const remote = await api.stat(location, find);
+      return remote.kind === "file" ? remote : null;
     },
 
-    copyAt: (address, found) => copyOf(address, { kind: "file", ...found }, true),
+    copyAt: (location, found) => copyOf(location, { kind: "file", ...found }, true),
 
-    read: (address, read) => api.read(address, read),
+    read: (location, read) => api.read(location, read),
 
-    async remove(address, remove) {
-      const look = await api.look(address, remove);
-      if (look.kind === "no-repo") return "absent";
-      if (look.kind === "file") await api.deleteFiles(address.repo, [address.path], remove);
-      const gone = await deleteUnnamed(address.repo, {
+    async remove(location, remove) {
+      const remote = await api.stat(location, remove);
+      if (remote.kind === "no-repo") return "absent";
+      if (remote.kind === "file") await api.deleteFiles(location.repo, [location.path], remove);
+      const gone = await deleteUnnamed(location.repo, {
         api,
         remove,
-        mayGo: ({ path, sha256 }) => path === address.path || (look.kind === "file" && sha256 === look.sha256),
+        mayGo: ({ path, sha256 }) => path === location.path || (remote.kind === "file" && sha256 === remote.sha256),
       });
-      return look.kind === "file" || gone > 0 ? "removed" : "absent";
+      return remote.kind === "file" || gone > 0 ? "removed" : "absent";
     },
 
     async removeTitle(title, remove) {
       const { repo, directory } = directoryOf(target, title);
-      if ((await api.look({ repo, path: directory.slice(0, -1) }, remove)).kind === "no-repo") return 0;
+      if ((await api.stat({ repo, path: directory.slice(0, -1) }, remove)).kind === "no-repo") return 0;
       const paths = [...(await api.livePaths(repo, remove)).values()].flat();
       const doomed = paths.filter((path) => path.startsWith(directory));
       if (title.episode === undefined) {
@@ -173,14 +177,14 @@ interface Parts {
 /** Brings the bytes into the repository's object store, going on from where an earlier attempt was cut off. */
 async function upload(
   file: StagedFile,
-  address: ArchiveLocation,
+  location: ArchiveLocation,
   parts: Parts & { journal: UploadJournal<UploadPlan> },
 ): Promise<void> {
   const { api, journal, put, retry } = parts;
-  for (let attempt = 1;; attempt++) {
+  const uploadOnce = async () => {
     let state = await journal.read();
     if (!state || !isFresh(state.plan)) {
-      const plan = await api.batch(address.repo, file, put);
+      const plan = await api.batch(location.repo, file, put);
       if (plan === null) return;
       await journal.begin(plan);
       state = { plan, parts: new Map() };
@@ -188,16 +192,18 @@ async function upload(
     try {
       await assertUnchanged(file);
       await send(file, state, parts);
-      return;
     } catch (error) {
       put.signal?.throwIfAborted();
-      if (!(error instanceof PlanVoidError)) throw error;
+      if (!(error instanceof UploadExpiredError)) throw error;
       await journal.remove();
       await assertUnchanged(file);
-      if (attempt >= MAX_PLANS) throw error;
+      throw error;
     }
-    await retry.sleep(backoff(attempt, retry), put.signal);
-  }
+  };
+  await retryStorageCall(uploadOnce, { ...retry, times: { ...retry.times, attempts: MAX_UPLOAD_PLANS } }, {
+    signal: put.signal,
+    retryable: (error) => error instanceof UploadExpiredError,
+  });
 }
 
 async function send(
@@ -213,12 +219,12 @@ async function send(
     done,
     request: (part) =>
       Promise.resolve({
-        url: plan.multipart === null ? plan.href : plan.multipart.addresses[part]!,
+        url: plan.multipart === null ? plan.href : plan.multipart.partUrls[part]!,
         headers: plan.headers,
       }),
     onPart: (part, etag) => journal.confirm(part, etag),
     onProgress: put.onProgress ?? (() => {}),
-    slots: put.slots,
+    semaphore: put.semaphore,
     signal: put.signal,
     retry,
     etagNeeded: plan.multipart !== null,
@@ -231,8 +237,8 @@ async function send(
     if (plan.verifyHref) await api.verify(plan.verifyHref, file, put);
   } catch (error) {
     // It may have landed all the same, or the parts are not what they should be; the next batch call tells.
-    if (error instanceof StorageError && !["auth", "quota", "abuse"].includes(error.problem)) {
-      throw new PlanVoidError(error);
+    if (error instanceof StorageError && !["auth", "quota", "account_flagged"].includes(error.problem)) {
+      throw new UploadExpiredError(error);
     }
     throw error;
   }
@@ -241,43 +247,43 @@ async function send(
 /** Commits under the repository's lock and returns what the Hub then shows; looks before every repetition. */
 async function commit(
   file: StagedFile,
-  address: ArchiveLocation,
+  location: ArchiveLocation,
   { api, put, retry, name }: Parts,
-): Promise<Extract<Look, { kind: "file" }>> {
-  await using _lock = await put.lockRepo?.(address.repo, put.signal) ?? nothingHeld;
-  for (let attempt = 1;; attempt++) {
+): Promise<Extract<RemoteFile, { kind: "file" }>> {
+  await using _lock = await put.lockRepo?.(location.repo, put.signal) ?? nothingHeld;
+  let repeatable: unknown;
+  const commitOnce = async () => {
     await assertUnchanged(file);
     await put.beforeCommit?.();
     let failure: unknown;
     let committed: string | null = null;
     try {
-      committed = await api.commit(address, file, put);
+      committed = await api.commit(location, file, put);
     } catch (error) {
-      if (!(error instanceof StorageError) || !mayPass(error)) throw error;
+      if (!(error instanceof StorageError) || !mayHaveSucceeded(error)) throw error;
       failure = error;
     }
-    const look = await api.look(address, put);
-    const found = holds(look, file);
+    const found = asCopyOf(await api.stat(location, put), file);
     if (found) return { ...found, commitOid: committed ?? found.commitOid };
-    failure ??= new StorageError("slow", `${name}: the commit was accepted, but the file is not there`, {
+    throw repeatable = failure ?? new StorageError("transient", `${name}: the commit was accepted, but has no effect`, {
       code: "storage_5xx",
     });
-    if (attempt >= retry.times.attempts) throw failure;
-    await retry.sleep(backoff(attempt, retry), put.signal);
-  }
+  };
+  const retryable = (error: unknown) => error === repeatable;
+  return await retryStorageCall(commitOnce, retry, { signal: put.signal, retryable });
 }
 
 const nothingHeld: AsyncDisposable = { [Symbol.asyncDispose]: () => Promise.resolve() };
 
-/** Whether a failed commit is worth a look and another attempt, with this upload. */
-function mayPass(error: StorageError): boolean {
-  return error.problem === "conflict" || (error.problem === "slow" && error.code !== "rate_limited");
+/** Whether a failed commit is worth a remote and another attempt, with this upload. */
+function mayHaveSucceeded(error: StorageError): boolean {
+  return error.problem === "conflict" || (error.problem === "transient" && error.code !== "rate_limited");
 }
 
-function holds(look: Look, file: StagedFile) {
-  return look.kind === "file" && look.sha256 === file.sha256 && look.sizeBytes === file.sizeBytes ? look : null;
+function asCopyOf(remote: RemoteFile, file: StagedFile) {
+  return remote.kind === "file" && remote.sha256 === file.sha256 && remote.sizeBytes === file.sizeBytes ? remote : null;
 }
 
 function isFresh(plan: UploadPlan): boolean {
-  return plan.expiresAt === null || Date.parse(plan.expiresAt) - Date.now() > MIN_ADDRESS_SECONDS * 1000;
+  return plan.expiresAt === null || Date.parse(plan.expiresAt) - Date.now() > MIN_URL_SECONDS * 1000;
 }

@@ -5,8 +5,8 @@ import type { FailureName } from "../../../dev/emulators/hub/failures.ts";
 import { startHub } from "../../../dev/emulators/hub/hub.ts";
 import { createTestHub, type TestHub } from "../../../dev/emulators/hub/test_hub.ts";
 import { createHubTarget } from "./hub_target.ts";
-import type { RetryTimes, Sleep } from "../../transfer/retry.ts";
-import { createSlots } from "../../transfer/slots.ts";
+import type { RetryTimes } from "../../transfer/retry.ts";
+import { createSemaphore } from "../../transfer/semaphore.ts";
 import { type StagedFile, stageFile } from "../../transfer/staged_file.ts";
 import { StorageError } from "../../transfer/storage_error.ts";
 import type { PutOptions, StorageTarget } from "../target.ts";
@@ -16,7 +16,7 @@ const PART = 1 << 18;
 /** Five parts, the last one short. */
 const SIZE = 4 * PART + 1000;
 
-interface Bench extends AsyncDisposable {
+interface Harness extends AsyncDisposable {
   readonly test: TestHub;
   readonly target: StorageTarget;
   readonly targetAt: (endpoint: string) => StorageTarget;
@@ -26,14 +26,14 @@ interface Bench extends AsyncDisposable {
   put(options?: Partial<PutOptions>): ReturnType<StorageTarget["put"]>;
 }
 
-async function createBench(times: Partial<RetryTimes> = {}, options: { chunkBytes?: number; size?: number } = {}) {
+async function createHarness(times: Partial<RetryTimes> = {}, options: { chunkBytes?: number; size?: number } = {}) {
   const test = await createTestHub({
     accounts: ["alice"],
     chunkBytes: options.chunkBytes ?? PART,
     multipartThresholdBytes: options.chunkBytes ?? PART,
   });
   const waits: number[] = [];
-  const sleep: Sleep = (ms, signal) => {
+  const sleep = (ms: number, signal?: AbortSignal): Promise<void> => {
     waits.push(ms);
     signal?.throwIfAborted();
     return new Promise((resolve) => setTimeout(resolve));
@@ -48,32 +48,32 @@ async function createBench(times: Partial<RetryTimes> = {}, options: { chunkByte
       retry: {
         fetch,
         sockets: true,
-        times: { attempts: 4, silenceMs: 20_000, backoffMs: 100, maxWaitMs: 60_000, keptAliveMs: 20_000, ...times },
+        times: { attempts: 4, idleTimeoutMs: 20_000, backoffMs: 100, maxWaitMs: 60_000, keptAliveMs: 20_000, ...times },
         sleep,
         random: () => 1,
       },
     });
   const target = targetAt(test.hub.url);
   const file = await stageFile((await test.file("a.mp4", options.size ?? SIZE)).path);
-  const slots = createSlots(6);
-  const bench: Bench = {
+  const semaphore = createSemaphore(6);
+  const harness: Harness = {
     test,
     target,
     targetAt,
     file,
     waits,
-    put: (extra) => target.put(file, target.address(ARCHIVE), { slots, ...extra }),
+    put: (extra) => target.put(file, target.locationOf(ARCHIVE), { semaphore, ...extra }),
     [Symbol.asyncDispose]: () => test[Symbol.asyncDispose](),
   };
-  return bench;
+  return harness;
 }
 
 /** The stored bytes are the file's, main shows them, and exactly `commits` commits were made to get there. */
-async function assertStored({ test, target, file }: Bench, commits = 1) {
-  const address = target.address(ARCHIVE);
-  const stored = new Uint8Array(await new Response(await target.read(address)).arrayBuffer());
+async function assertStored({ test, target, file }: Harness, commits = 1) {
+  const location = target.locationOf(ARCHIVE);
+  const stored = new Uint8Array(await new Response(await target.read(location)).arrayBuffer());
   assert.deepEqual(stored, await Deno.readFile(file.path));
-  const history = await fetch(`${test.hub.url}/api/datasets/${address.repo}/commits/main`, {
+  const history = await fetch(`${test.hub.url}/api/datasets/${location.repo}/commits/main`, {
     headers: { authorization: "Bearer hf_aliceToken" },
   });
   const titles: string[] = (await history.json()).map((commit: { title: string }) => commit.title);
@@ -119,54 +119,54 @@ const SURVIVED: readonly FailureName[] = [
 
 for (const failure of SURVIVED) {
   Deno.test(`put through ${failure} → stored once, whole`, async () => {
-    await using bench = await createBench();
-    bench.test.hub.fail(failure);
-    const copy = await bench.put();
-    assert.equal(copy.sha256, bench.file.sha256);
-    await assertStored(bench);
+    await using harness = await createHarness();
+    harness.test.hub.fail(failure);
+    const copy = await harness.put();
+    assert.equal(copy.sha256, harness.file.sha256);
+    await assertStored(harness);
   });
 }
 
 for (const failure of ["basic_500", "basic_reset_midway", "basic_truncated"] as const) {
   Deno.test(`put of a small file through ${failure} → stored once, whole`, async () => {
-    await using bench = await createBench({}, { chunkBytes: 1 << 22 });
-    bench.test.hub.fail(failure);
-    await bench.put();
-    await assertStored(bench);
+    await using harness = await createHarness({}, { chunkBytes: 1 << 22 });
+    harness.test.hub.fail(failure);
+    await harness.put();
+    await assertStored(harness);
   });
 }
 
 for (const failure of ["batch_hang", "part_hang", "part_hang_midway", "commit_hang"] as const) {
   Deno.test(`put through ${failure} → goes on after the silence limit`, async () => {
-    await using bench = await createBench({ silenceMs: 1500 });
-    bench.test.hub.fail(failure);
-    await bench.put();
-    await assertStored(bench);
+    await using harness = await createHarness({ idleTimeoutMs: 1500 });
+    harness.test.hub.fail(failure);
+    await harness.put();
+    await assertStored(harness);
   });
 }
 
 Deno.test("put to a repository that exists already (409) → stored", async () => {
-  await using bench = await createBench();
-  await bench.put();
-  await bench.target.remove(bench.target.address(ARCHIVE));
-  bench.test.hub.fail("create_repo_exists");
-  await bench.put();
-  assert.equal(bench.test.countCalls("create_repo"), 1, "the repository was seen, not made again");
+  await using harness = await createHarness();
+  await harness.put();
+  await harness.target.remove(harness.target.locationOf(ARCHIVE));
+  harness.test.hub.fail("create_repo_exists");
+  await harness.put();
+  assert.equal(harness.test.countCalls("create_repo"), 1, "the repository was seen, not made again");
 });
 
 for (const failure of ["batch_rate_limited_retry_after", "batch_rate_limited_header"] as const) {
   Deno.test(`put through ${failure} → waits what the Hub asks for`, async () => {
-    await using bench = await createBench();
-    bench.test.hub.fail(failure);
-    await bench.put();
-    assert.deepEqual(bench.waits, [1000]);
-    await assertStored(bench);
+    await using harness = await createHarness();
+    harness.test.hub.fail(failure);
+    await harness.put();
+    assert.deepEqual(harness.waits, [1000]);
+    await assertStored(harness);
   });
 }
 
 Deno.test("put into a rate limit longer than the patience → rate_limited with the Hub's time", async () => {
-  await using bench = await createBench();
-  bench.test.hub.fail({
+  await using harness = await createHarness();
+  harness.test.hub.fail({
     at: "lfs_batch",
     effect: {
       do: "answer",
@@ -176,54 +176,54 @@ Deno.test("put into a rate limit longer than the patience → rate_limited with 
       headers: { RateLimit: `"api";r=0;t=280` },
     },
   });
-  const error = await problemOf(bench.put());
+  const error = await problemOf(harness.put());
   assert.equal(error.code, "rate_limited");
   assert.equal(error.retryAfterSeconds, 280);
-  assert.deepEqual(bench.waits, []);
+  assert.deepEqual(harness.waits, []);
 });
 
 Deno.test("put into the hourly commit quota → rate_limited for an hour, one commit call, nothing sent again later", async () => {
-  await using bench = await createBench();
-  bench.test.hub.fail("commit_hourly_quota");
-  const error = await problemOf(bench.put());
+  await using harness = await createHarness();
+  harness.test.hub.fail("commit_hourly_quota");
+  const error = await problemOf(harness.put());
   assert.equal(error.code, "rate_limited");
   assert.equal(error.retryAfterSeconds, 3600);
-  assert.equal(bench.test.countCalls("commit"), 1);
-  const sent = bench.test.uploadedBytes();
-  await bench.put();
-  assert.equal(bench.test.uploadedBytes(), sent);
-  await assertStored(bench);
+  assert.equal(harness.test.countCalls("commit"), 1);
+  const sent = harness.test.uploadedBytes();
+  await harness.put();
+  assert.equal(harness.test.uploadedBytes(), sent);
+  await assertStored(harness);
 });
 
 for (
   const [failure, problem, code] of [
     ["batch_quota", "quota", "storage_full"],
     ["commit_quota", "quota", "storage_full"],
-    ["abuse", "abuse", "storage_denied"],
+    ["abuse", "account_flagged", "storage_denied"],
     ["batch_object_refused", "refused", "too_large"],
   ] as const
 ) {
   Deno.test(`put into ${failure} → ${problem}, not repeated`, async () => {
-    await using bench = await createBench();
-    bench.test.hub.fail(failure, { times: 9 });
-    const error = await problemOf(bench.put());
+    await using harness = await createHarness();
+    harness.test.hub.fail(failure, { times: 9 });
+    const error = await problemOf(harness.put());
     assert.equal(error.problem, problem);
     assert.equal(error.code, code);
-    assert.deepEqual(bench.waits, []);
+    assert.deepEqual(harness.waits, []);
   });
 }
 
 Deno.test("put to an account without space → quota", async () => {
-  await using bench = await createBench();
-  bench.test.hub.user("alice").quotaBytes = SIZE - 1;
-  assert.equal((await problemOf(bench.put())).problem, "quota");
+  await using harness = await createHarness();
+  harness.test.hub.user("alice").quotaBytes = SIZE - 1;
+  assert.equal((await problemOf(harness.put())).problem, "quota");
 });
 
 Deno.test("put with a token that expires mid-job → auth; with a new token it goes on without sending a part twice", async () => {
-  await using bench = await createBench();
-  const alice = bench.test.hub.user("alice");
-  bench.test.hub.fail({ at: "complete", effect: { do: "reset" }, times: 99 });
-  const error = await problemOf(bench.put({
+  await using harness = await createHarness();
+  const alice = harness.test.hub.user("alice");
+  harness.test.hub.fail({ at: "complete", effect: { do: "reset" }, times: 99 });
+  const error = await problemOf(harness.put({
     onProgress: (bytes) => {
       if (bytes > PART) alice.state = "revoked";
     },
@@ -231,184 +231,186 @@ Deno.test("put with a token that expires mid-job → auth; with a new token it g
   assert.equal(error.problem, "auth");
   assert.match(error.message, /hub:alice/);
   alice.state = "ok";
-  bench.test.hub.clearFailures();
-  await bench.put();
-  await assertStored(bench);
+  harness.test.hub.clearFailures();
+  await harness.put();
+  await assertStored(harness);
 });
 
-Deno.test("put that was cut short, then HF_ENDPOINT names another place → addresses of that place, stored", async () => {
-  await using bench = await createBench();
-  const { test, file, target } = bench;
+Deno.test("put that was cut short, then HF_ENDPOINT names another place → locations of that place, stored", async () => {
+  await using harness = await createHarness();
+  const { test, file, target } = harness;
   const cut = new AbortController();
-  const half = bench.put({
+  const half = harness.put({
     signal: cut.signal,
     onProgress: (bytes) => bytes > PART && cut.abort(new Error("cut short")),
   });
   await assert.rejects(half, { message: "cut short" });
   const users = [{ name: "alice", token: "hf_aliceToken" }];
   const other = await startHub({ dir: `${test.dir}/hub`, users, multipartThresholdBytes: PART, chunkBytes: PART });
-  const there = bench.targetAt(other.url);
-  const copy = await there.put(file, there.address(ARCHIVE), { slots: createSlots(6) });
-  assert.equal((await there.find(target.address(ARCHIVE)))?.sha256, file.sha256);
+  const there = harness.targetAt(other.url);
+  const copy = await there.put(file, there.locationOf(ARCHIVE), { semaphore: createSemaphore(6) });
+  assert.equal((await there.find(target.locationOf(ARCHIVE)))?.sha256, file.sha256);
   assert.ok(copy.directUrl.startsWith(other.url));
   await other.stop();
 });
 
 Deno.test("put to an account that is dead → slow (network), after its attempts", async () => {
-  await using bench = await createBench();
-  bench.test.hub.user("alice").state = "gone";
-  const error = await problemOf(bench.put());
-  assert.equal(error.problem, "slow");
+  await using harness = await createHarness();
+  harness.test.hub.user("alice").state = "gone";
+  const error = await problemOf(harness.put());
+  assert.equal(error.problem, "transient");
   assert.equal(error.code, "network");
-  assert.equal(bench.waits.length, 3);
+  assert.equal(harness.waits.length, 3);
 });
 
 Deno.test("put while its repository is deleted → made again, stored", async () => {
-  await using bench = await createBench();
+  await using harness = await createHarness();
   let dropped: Promise<void> | undefined;
-  await bench.put({
-    beforeCommit: async () => await (dropped ??= bench.test.hub.dropRepo("datasets/alice/archive-55825")),
+  await harness.put({
+    beforeCommit: async () => await (dropped ??= harness.test.hub.dropRepo("datasets/alice/archive-55825")),
   });
-  await assertStored(bench);
-  assert.equal(bench.test.countCalls("create_repo"), 2);
+  await assertStored(harness);
+  assert.equal(harness.test.countCalls("create_repo"), 2);
 });
 
 Deno.test("put of a file that changes after it was hashed → changed, no commit", async () => {
-  await using bench = await createBench();
-  const error = await problemOf(bench.put({
+  await using harness = await createHarness();
+  const error = await problemOf(harness.put({
     onProgress: (bytes) => {
-      if (bytes > PART) Deno.writeFileSync(bench.file.path, new Uint8Array([1]), { append: true });
+      if (bytes > PART) Deno.writeFileSync(harness.file.path, new Uint8Array([1]), { append: true });
     },
   }));
   assert.equal(error.problem, "changed");
-  assert.equal(bench.test.countCalls("commit"), 0);
+  assert.equal(harness.test.countCalls("commit"), 0);
 });
 
 Deno.test("put of a file that becomes shorter while it is sent → changed, no commit", async () => {
-  await using bench = await createBench();
+  await using harness = await createHarness();
   let cut = false;
-  const error = await problemOf(bench.put({
+  const error = await problemOf(harness.put({
     onProgress: (bytes) => {
-      if (!cut && bytes > 0) Deno.truncateSync(bench.file.path, 1000);
+      if (!cut && bytes > 0) Deno.truncateSync(harness.file.path, 1000);
       cut ||= bytes > 0;
     },
   }));
   assert.equal(error.problem, "changed");
-  assert.equal(bench.test.countCalls("commit"), 0);
+  assert.equal(harness.test.countCalls("commit"), 0);
 });
 
 Deno.test("put where no journal can be written (disk full) → stored all the same", async () => {
-  await using bench = await createBench();
-  const path = `${bench.test.dir}/work/${"x".repeat(245)}.mp4`; // a name with a suffix would be too long
-  await Deno.rename(bench.file.path, path);
+  await using harness = await createHarness();
+  const path = `${harness.test.dir}/work/${"x".repeat(245)}.mp4`; // a name with a suffix would be too long
+  await Deno.rename(harness.file.path, path);
   const file = await stageFile(path);
-  const copy = await bench.target.put(file, bench.target.address(ARCHIVE), { slots: createSlots(6) });
+  const copy = await harness.target.put(file, harness.target.locationOf(ARCHIVE), { semaphore: createSemaphore(6) });
   assert.equal(copy.sha256, file.sha256);
 });
 
 Deno.test("put when the lease is lost before the commit → no commit", async () => {
-  await using bench = await createBench();
+  await using harness = await createHarness();
   const lost = new Error("the lease is lost");
-  await assert.rejects(bench.put({ beforeCommit: () => Promise.reject(lost) }), lost);
-  assert.equal(bench.test.countCalls("commit"), 0);
+  await assert.rejects(harness.put({ beforeCommit: () => Promise.reject(lost) }), lost);
+  assert.equal(harness.test.countCalls("commit"), 0);
 });
 
 Deno.test("two runners put one job at once → one file, whole, and both know it", async () => {
-  await using bench = await createBench();
-  const otherPath = `${bench.test.dir}/other.mp4`;
-  await Deno.copyFile(bench.file.path, otherPath);
+  await using harness = await createHarness();
+  const otherPath = `${harness.test.dir}/other.mp4`;
+  await Deno.copyFile(harness.file.path, otherPath);
   const other = await stageFile(otherPath);
   const [a, b] = await Promise.all([
-    bench.put(),
-    bench.target.put(other, bench.target.address(ARCHIVE), { slots: createSlots(6) }),
+    harness.put(),
+    harness.target.put(other, harness.target.locationOf(ARCHIVE), { semaphore: createSemaphore(6) }),
   ]);
   assert.equal(a.sha256, b.sha256);
-  const look = await bench.target.find(bench.target.address(ARCHIVE));
-  assert.equal(look?.sha256, bench.file.sha256);
-  assert.equal(bench.test.hub.usedBytes("alice"), SIZE);
+  const stat = await harness.target.find(harness.target.locationOf(ARCHIVE));
+  assert.equal(stat?.sha256, harness.file.sha256);
+  assert.equal(harness.test.hub.usedBytes("alice"), SIZE);
 });
 
-Deno.test("put over another file at the same address → replaced", async () => {
-  await using bench = await createBench();
-  await bench.put();
-  const other = await stageFile((await bench.test.file("b.mp4", 5000, 2)).path);
-  const copy = await bench.target.put(other, bench.target.address(ARCHIVE), { slots: createSlots(6) });
+Deno.test("put over another file at the same location → replaced", async () => {
+  await using harness = await createHarness();
+  await harness.put();
+  const other = await stageFile((await harness.test.file("b.mp4", 5000, 2)).path);
+  const copy = await harness.target.put(other, harness.target.locationOf(ARCHIVE), { semaphore: createSemaphore(6) });
   assert.equal(copy.sha256, other.sha256);
-  assert.equal((await bench.target.find(bench.target.address(ARCHIVE)))?.sizeBytes, 5000);
+  assert.equal((await harness.target.find(harness.target.locationOf(ARCHIVE)))?.sizeBytes, 5000);
 });
 
 for (
   const [failure, problem] of [
-    ["resolve_403", "abuse"],
+    ["resolve_403", "account_flagged"],
     ["resolve_404", "missing"],
     ["cdn_403", "auth"],
-    ["cdn_404", "slow"],
+    ["cdn_404", "transient"],
     ["cdn_416", "refused"],
-    ["resolve_500", "slow"],
-    ["resolve_429", "slow"],
+    ["resolve_500", "transient"],
+    ["resolve_429", "transient"],
   ] as const
 ) {
   Deno.test(`read through ${failure} → ${problem}`, async () => {
-    await using bench = await createBench();
-    await bench.put();
-    bench.test.hub.fail(failure);
-    assert.equal((await problemOf(bench.target.read(bench.target.address(ARCHIVE)))).problem, problem);
+    await using harness = await createHarness();
+    await harness.put();
+    harness.test.hub.fail(failure);
+    assert.equal((await problemOf(harness.target.read(harness.target.locationOf(ARCHIVE)))).problem, problem);
   });
 }
 
 Deno.test("remove takes the file, its object and its history; again → absent", async () => {
-  await using bench = await createBench();
-  const copy = await bench.put();
-  const address = bench.target.address(ARCHIVE);
-  assert.equal(await bench.target.remove(address), "removed");
-  assert.equal(await bench.target.find(address), null);
-  assert.equal(bench.test.hub.usedBytes("alice"), 0);
+  await using harness = await createHarness();
+  const copy = await harness.put();
+  const location = harness.target.locationOf(ARCHIVE);
+  assert.equal(await harness.target.remove(location), "removed");
+  assert.equal(await harness.target.find(location), null);
+  assert.equal(harness.test.hub.usedBytes("alice"), 0);
   const old = await fetch(copy.directUrl, { headers: { authorization: "Bearer hf_aliceToken" } });
   await old.body?.cancel();
-  assert.equal(old.status, 404, "the address with the old commit is dead too");
-  assert.equal(await bench.target.remove(address), "absent");
+  assert.equal(old.status, 404, "the location with the old commit is dead too");
+  assert.equal(await harness.target.remove(location), "absent");
 });
 
-Deno.test("remove leaves the addresses of other episodes alive, though they name commits", async () => {
-  await using bench = await createBench();
-  await bench.put();
-  const second = bench.target.address({ ...ARCHIVE, episode: 2 });
-  const other = await stageFile((await bench.test.file("b.mp4", 5000, 2)).path);
-  const sibling = await bench.target.put(other, second, { slots: createSlots(6) });
-  await bench.target.remove(bench.target.address(ARCHIVE));
-  await bench.target.removeTitle({ malId: 55825, episode: 1 });
-  const answer = await fetch(sibling.directUrl, { headers: { authorization: "Bearer hf_aliceToken" } });
-  assert.equal(answer.status, 200);
-  assert.equal((await answer.arrayBuffer()).byteLength, 5000);
+Deno.test("remove leaves the locations of other episodes alive, though they name commits", async () => {
+  await using harness = await createHarness();
+  await harness.put();
+  const second = harness.target.locationOf({ ...ARCHIVE, episode: 2 });
+  const other = await stageFile((await harness.test.file("b.mp4", 5000, 2)).path);
+  const sibling = await harness.target.put(other, second, { semaphore: createSemaphore(6) });
+  await harness.target.remove(harness.target.locationOf(ARCHIVE));
+  await harness.target.removeTitle({ malId: 55825, episode: 1 });
+  const response = await fetch(sibling.directUrl, { headers: { authorization: "Bearer hf_aliceToken" } });
+  assert.equal(response.status, 200);
+  assert.equal((await response.arrayBuffer()).byteLength, 5000);
 });
 
 Deno.test("remove keeps an object that another path still names", async () => {
-  await using bench = await createBench();
-  await bench.put();
-  const twin = bench.target.address({ ...ARCHIVE, fileKey: "f".repeat(32) });
-  await bench.target.put(bench.file, twin, { slots: createSlots(6) });
-  await bench.target.remove(bench.target.address(ARCHIVE));
-  assert.equal((await bench.target.find(twin))?.sha256, bench.file.sha256);
-  const stored = await new Response(await bench.target.read(twin)).arrayBuffer();
+  await using harness = await createHarness();
+  await harness.put();
+  const twin = harness.target.locationOf({ ...ARCHIVE, fileKey: "f".repeat(32) });
+  await harness.target.put(harness.file, twin, { semaphore: createSemaphore(6) });
+  await harness.target.remove(harness.target.locationOf(ARCHIVE));
+  assert.equal((await harness.target.find(twin))?.sha256, harness.file.sha256);
+  const stored = await new Response(await harness.target.read(twin)).arrayBuffer();
   assert.equal(stored.byteLength, SIZE);
 });
 
 Deno.test("probe tells bytes used, and auth for a token of somebody else", async () => {
-  await using bench = await createBench();
-  await bench.put();
-  assert.deepEqual(await bench.target.probe(), { usedBytes: SIZE });
-  bench.test.hub.user("alice").state = "revoked";
-  assert.equal((await problemOf(bench.target.probe())).problem, "auth");
+  await using harness = await createHarness();
+  await harness.put();
+  assert.deepEqual(await harness.target.probe(), { usedBytes: SIZE });
+  harness.test.hub.user("alice").state = "revoked";
+  assert.equal((await problemOf(harness.target.probe())).problem, "auth");
 });
 
-Deno.test("no error of a put holds a token or a signed address", async () => {
-  await using bench = await createBench();
+Deno.test("no error of a put holds a token or a signed location", async () => {
+  await using harness = await createHarness();
   const messages: string[] = [];
   for (const at of ["lfs_batch", "upload_part", "complete", "commit", "paths_info"] as const) {
-    for (const effect of [{ do: "reset" }, { do: "answer", status: 500, body: "json", message: secretText }] as const) {
-      bench.test.hub.clearFailures();
-      bench.test.hub.fail({ at, effect, times: 99 });
-      const error = await problemOf(bench.put());
+    for (
+      const effect of [{ do: "reset" }, { do: "answer", status: 500, body: "json", message: secretText }] as const
+    ) {
+      harness.test.hub.clearFailures();
+      harness.test.hub.fail({ at, effect, times: 99 });
+      const error = await problemOf(harness.put());
       for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) messages.push(cause.message);
     }
   }

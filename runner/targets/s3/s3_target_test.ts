@@ -1,13 +1,13 @@
-// What S3 stores answer besides success, each bent into the way of a real server: the copy is there in the end, once and whole, or the
+// How S3 stores respond besides success, each bent into the way of a real server: the copy is there in the end, once and whole, or the
 // refusal is named for what it is.
 
 import assert from "node:assert/strict";
 import { type Bend, bentFetch } from "../../../dev/testing/fault_injecting_fetch.ts";
 import { hasSwift, startS3, startSwift } from "../../../dev/emulators/s3/s3.ts";
 import { createTestHub } from "../../../dev/emulators/hub/test_hub.ts";
-import { sleep } from "../../transfer/retry.ts";
+import { sleep } from "../../../core/sleep.ts";
 import { createS3Target, type S3TargetOptions } from "./s3_target.ts";
-import { createSlots } from "../../transfer/slots.ts";
+import { createSemaphore } from "../../transfer/semaphore.ts";
 import { stageFile } from "../../transfer/staged_file.ts";
 import { StorageError } from "../../transfer/storage_error.ts";
 import type { PutOptions } from "../target.ts";
@@ -27,7 +27,7 @@ const xml = (status: number, code: string, headers: HeadersInit = {}, message = 
     headers,
   });
 
-async function createBench(
+async function createHarness(
   bend: Bend,
   options: { times?: number; start?: typeof startSwift } & Partial<S3TargetOptions> = {},
 ) {
@@ -46,22 +46,22 @@ async function createBench(
     partBytes: PART,
     retry: {
       fetch,
-      times: { attempts: 3, silenceMs: 3000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 },
+      times: { attempts: 3, idleTimeoutMs: 3000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 },
       sleep,
       random: Math.random,
     },
     ...rest,
   });
   const file = await stageFile((await test.file("a.mp4", SIZE)).path);
-  const address = target.address(ARCHIVE);
+  const location = target.locationOf(ARCHIVE);
   return {
     target,
     file,
-    address,
+    location,
     sent,
-    put: (more?: Partial<PutOptions>) => target.put(file, address, { slots: createSlots(6), ...more }),
+    put: (more?: Partial<PutOptions>) => target.put(file, location, { semaphore: createSemaphore(6), ...more }),
     async stored() {
-      return await new Response(await target.read(address)).bytes();
+      return await new Response(await target.read(location)).bytes();
     },
     async [Symbol.asyncDispose]() {
       await s3[Symbol.asyncDispose]();
@@ -77,7 +77,7 @@ async function refusalOf(running: Promise<unknown>): Promise<StorageError> {
 }
 
 const SURVIVED: Record<string, Bend> = {
-  "SlowDown (503) to a look": (r) => is(r, "HEAD") ? xml(503, "SlowDown") : null,
+  "SlowDown (503) to a stat": (r) => is(r, "HEAD") ? xml(503, "SlowDown") : null,
   "SlowDown (503) to the beginning of an upload": (r) => is(r, "POST", BEGIN) ? xml(503, "SlowDown") : null,
   "SlowDown (503) to a part": (r) => is(r, "PUT", PART_PUT) ? xml(503, "SlowDown") : null,
   "SlowDown (503) to the completion": (r) => is(r, "POST", COMPLETE) ? xml(503, "SlowDown") : null,
@@ -93,13 +93,13 @@ const SURVIVED: Record<string, Bend> = {
   "a part of which half was kept": (r, pass) => {
     if (!is(r, "PUT", PART_PUT)) return null;
     const half = new Request(r, { body: new Uint8Array(PART / 2), method: "PUT" });
-    return fetch(half).then(async (answer) => {
-      await answer.body?.cancel();
-      return answer.ok ? answer : await pass(); // refused: its signature is for another length
+    return fetch(half).then(async (response) => {
+      await response.body?.cancel();
+      return response.ok ? response : await pass(); // refused: its signature is for another length
     });
   },
   "a part without an ETag": (r, pass) =>
-    is(r, "PUT", PART_PUT) ? pass().then((answer) => new Response(null, { status: answer.status })) : null,
+    is(r, "PUT", PART_PUT) ? pass().then((response) => new Response(null, { status: response.status })) : null,
   "a broken connection after a part": (r, pass) =>
     is(r, "PUT", PART_PUT) ? pass().then(() => Promise.reject(new TypeError("connection reset"))) : null,
   "NoSuchUpload (404) to a part: the store gave it up": (r) => is(r, "PUT", PART_PUT) ? xml(404, "NoSuchUpload") : null,
@@ -113,10 +113,10 @@ const SURVIVED: Record<string, Bend> = {
 
 for (const [what, bend] of Object.entries(SURVIVED)) {
   Deno.test(`s3: put through ${what} → stored once, whole`, async () => {
-    await using bench = await createBench(bend);
-    const copy = await bench.put();
-    assert.equal(copy.sha256, bench.file.sha256);
-    assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
+    await using harness = await createHarness(bend);
+    const copy = await harness.put();
+    assert.equal(copy.sha256, harness.file.sha256);
+    assert.deepEqual(await harness.stored(), await Deno.readFile(harness.file.path));
   });
 }
 
@@ -148,13 +148,13 @@ for (
   ] as readonly (readonly [string, Bend, string, RegExp])[]
 ) {
   Deno.test(`s3: put into ${what} → ${problem}, at once, told`, async () => {
-    await using bench = await createBench(bend, { times: 99 });
-    const error = await refusalOf(bench.put());
+    await using harness = await createHarness(bend, { times: 99 });
+    const error = await refusalOf(harness.put());
     assert.equal(error.problem, problem);
     assert.match(error.message, told);
-    const bent = bench.sent.filter((line) => line.includes("?uploads") || line.includes("partNumber"));
+    const bent = harness.sent.filter((line) => line.includes("?uploads") || line.includes("partNumber"));
     assert.ok(bent.length <= 4, `not repeated: ${bent}`); // one beginning, three part streams
-    assert.equal(await bench.target.find(bench.address), null);
+    assert.equal(await harness.target.find(harness.location), null);
   });
 }
 
@@ -162,7 +162,7 @@ function codeOf(text: string): string {
   return /<Code>(\w+)</.exec(text)?.[1] ?? "";
 }
 
-/** Refuses what is signed more than a quarter of an hour off this machine's clock; s3rver itself does not look. */
+/** Refuses what is signed more than a quarter of an hour off this machine's clock; s3rver itself does not stat. */
 const skewed: Bend = (request, pass) => {
   const stamp = request.headers.get("x-amz-date") ?? "";
   const signedAt = Date.parse(stamp.replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/, "$1-$2-$3T$4:$5:$6Z"));
@@ -175,21 +175,23 @@ const skewed: Bend = (request, pass) => {
 
 Deno.test("s3: put while its key is withdrawn → auth; with the key back it goes on without sending a part twice", async () => {
   let withdrawn = false;
-  await using bench = await createBench(() => withdrawn ? xml(403, "InvalidAccessKeyId") : null, { times: Infinity });
-  const begun = () => bench.sent.filter((line) => line.includes("partNumber=")).length;
-  const running = bench.put({ slots: createSlots(1), onProgress: () => void (withdrawn = begun() === 2) });
-  assert.equal((await refusalOf(running)).problem, "auth");
-  withdrawn = false;
-  await bench.put();
-  assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
-});
-
-Deno.test("s3: put while its bucket is deleted → auth: a person has to look, nothing is marked as lost", async () => {
-  let gone = false;
-  await using bench = await createBench((r) => gone && is(r, "PUT", PART_PUT) ? xml(404, "NoSuchBucket") : null, {
+  await using harness = await createHarness(() => withdrawn ? xml(403, "InvalidAccessKeyId") : null, {
     times: Infinity,
   });
-  const running = bench.put({ onProgress: (bytes) => void (gone = bytes > 0) });
+  const begun = () => harness.sent.filter((line) => line.includes("partNumber=")).length;
+  const running = harness.put({ semaphore: createSemaphore(1), onProgress: () => void (withdrawn = begun() === 2) });
+  assert.equal((await refusalOf(running)).problem, "auth");
+  withdrawn = false;
+  await harness.put();
+  assert.deepEqual(await harness.stored(), await Deno.readFile(harness.file.path));
+});
+
+Deno.test("s3: put while its bucket is deleted → auth: a person has to stat, nothing is marked as lost", async () => {
+  let gone = false;
+  await using harness = await createHarness((r) => gone && is(r, "PUT", PART_PUT) ? xml(404, "NoSuchBucket") : null, {
+    times: Infinity,
+  });
+  const running = harness.put({ onProgress: (bytes) => void (gone = bytes > 0) });
   const error = await refusalOf(running);
   assert.deepEqual([error.problem, error.retryable], ["auth", true]);
 });
@@ -210,46 +212,48 @@ for (const [what, landed504] of [["", false], [" and whose completion is answere
       landed504 && is(request, "POST", COMPLETE)
         ? pass().then(() => new Response("<html>", { status: 504 }))
         : unlabelled(request, pass);
-    await using bench = await createBench(completed, { times: Infinity });
-    const error = await refusalOf(bench.put());
+    await using harness = await createHarness(completed, { times: Infinity });
+    const error = await refusalOf(harness.put());
     assert.deepEqual([error.problem, error.code], ["refused", "storage_denied"]);
     assert.match(error.message, /does not keep x-amz-meta-sha256/);
-    assert.equal(bench.sent.filter((line) => /partNumber=1&/.test(line)).length, 1, "sent once");
-    assert.equal((await refusalOf(bench.target.read(bench.address))).problem, "missing");
+    assert.equal(harness.sent.filter((line) => /partNumber=1&/.test(line)).length, 1, "sent once");
+    assert.equal((await refusalOf(harness.target.read(harness.location))).problem, "missing");
   });
 }
 
-Deno.test("s3: a completion that sends white space before its answer → done, asked once", async () => {
+Deno.test("s3: a completion that sends white space before its response → done, asked once", async () => {
   const kept: Bend = (request, pass) =>
     is(request, "POST", COMPLETE)
-      ? pass().then(async (answer) => new Response(`${" ".repeat(10_000)}\n${await answer.text()}`))
+      ? pass().then(async (response) => new Response(`${" ".repeat(10_000)}\n${await response.text()}`))
       : null;
-  await using bench = await createBench(kept);
-  await bench.put();
-  assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
+  await using harness = await createHarness(kept);
+  await harness.put();
+  assert.deepEqual(await harness.stored(), await Deno.readFile(harness.file.path));
 });
 
 Deno.test("s3: put where nobody answers → slow (network), after its attempts", async () => {
-  await using bench = await createBench(() => Promise.reject(new TypeError("connection refused")), { times: Infinity });
-  const error = await refusalOf(bench.put());
-  assert.deepEqual([error.problem, error.code], ["slow", "network"]);
-  assert.equal(bench.sent.length, 3);
+  await using harness = await createHarness(() => Promise.reject(new TypeError("connection refused")), {
+    times: Infinity,
+  });
+  const error = await refusalOf(harness.put());
+  assert.deepEqual([error.problem, error.code], ["transient", "network"]);
+  assert.equal(harness.sent.length, 3);
 });
 
 for (
-  const [answer, problem] of [
+  const [response, problem] of [
     [xml(403, "AccessDenied"), "auth"],
     [xml(404, "NoSuchKey"), "missing"],
     [new Response("<html>not here</html>", { status: 404 }), "invisible"],
     [xml(404, "NoSuchBucket"), "auth"],
     [xml(416, "InvalidRange"), "refused"],
-    [xml(500, "InternalError"), "slow"],
+    [xml(500, "InternalError"), "transient"],
   ] as const
 ) {
-  Deno.test(`s3: read that is answered ${answer.status} ${await answer.clone().text().then(codeOf)} → ${problem}`, async () => {
-    await using bench = await createBench((r) => is(r, "GET") ? answer.clone() : null, { times: Infinity });
-    assert.equal((await refusalOf(bench.target.read(bench.address))).problem, problem);
-    await answer.body?.cancel();
+  Deno.test(`s3: read that is answered ${response.status} ${await response.clone().text().then(codeOf)} → ${problem}`, async () => {
+    await using harness = await createHarness((r) => is(r, "GET") ? response.clone() : null, { times: Infinity });
+    assert.equal((await refusalOf(harness.target.read(harness.location))).problem, problem);
+    await response.body?.cancel();
   });
 }
 
@@ -264,22 +268,22 @@ for (const [store, start, ignore] of [["s3rver", startS3, false], ["Swift", star
       async fn() {
         const now = () => Date.now() + hours * 3_600_000;
         const bend = store === "s3rver" ? skewed : () => null;
-        await using bench = await createBench(bend, { times: Infinity, now, start });
-        await bench.put();
-        assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
-        const looks = bench.sent.filter((line) => line.startsWith("HEAD"));
-        assert.equal(looks.length, 3, "the first look twice, and the one after the upload");
+        await using harness = await createHarness(bend, { times: Infinity, now, start });
+        await harness.put();
+        assert.deepEqual(await harness.stored(), await Deno.readFile(harness.file.path));
+        const looks = harness.sent.filter((line) => line.startsWith("HEAD"));
+        assert.equal(looks.length, 3, "the first stat twice, and the one after the upload");
       },
     });
   }
 }
 
 Deno.test("s3: a refusal that is not about the clock is not asked again", async () => {
-  await using bench = await createBench((r) => is(r, "HEAD") ? new Response(null, { status: 403 }) : null, {
+  await using harness = await createHarness((r) => is(r, "HEAD") ? new Response(null, { status: 403 }) : null, {
     times: 99,
   });
-  assert.equal((await refusalOf(bench.put())).problem, "auth");
-  assert.deepEqual(bench.sent.map((line) => line.split(" ")[0]), ["HEAD"]);
+  assert.equal((await refusalOf(harness.put())).problem, "auth");
+  assert.deepEqual(harness.sent.map((line) => line.split(" ")[0]), ["HEAD"]);
 });
 
 Deno.test("s3: no refusal repeats the request: neither key id nor signature", async () => {
@@ -289,8 +293,8 @@ Deno.test("s3: no refusal repeats the request: neither key id nor signature", as
         `<SignatureProvided>0123abcd</SignatureProvided></Error>`,
       { status: 403 },
     );
-  await using bench = await createBench((r) => is(r, "POST", BEGIN) ? repeats() : null, { times: 99 });
-  const { message } = await refusalOf(bench.put());
+  await using harness = await createHarness((r) => is(r, "POST", BEGIN) ? repeats() : null, { times: 99 });
+  const { message } = await refusalOf(harness.put());
   assert.equal(message, "s3:shelf: beginning an upload: 403 SignatureDoesNotMatch no");
 });
 
@@ -306,10 +310,10 @@ Deno.test("s3: bytes used are added up over all pages; a bucket of too many page
     tokens.push(new URL(request.url).searchParams.get("continuation-token"));
     return page(tokens.length < pages ? `a&amp;b ${tokens.length}` : "");
   };
-  await using three = await createBench(listing(3), { times: Infinity });
+  await using three = await createHarness(listing(3), { times: Infinity });
   assert.deepEqual(await three.target.probe(), { usedBytes: 3 * 1024 });
   assert.deepEqual(tokens, [null, "a&b 1", "a&b 2"]);
-  await using endless = await createBench(listing(Infinity), { times: Infinity });
+  await using endless = await createHarness(listing(Infinity), { times: Infinity });
   assert.deepEqual(await endless.target.probe(), { usedBytes: null });
 });
 
@@ -320,13 +324,13 @@ Deno.test("s3: removeTitle touches nothing outside of the title, whatever the st
         `<Contents><Key>someone/else.mp4</Key></Contents><Contents><Key>archive-55825/55825/ep1/ab.mp4</Key></Contents>`,
       )
       : null;
-  await using bench = await createBench(listing, { times: Infinity });
-  await bench.target.removeTitle({ malId: 55825 });
-  const touched = bench.sent.filter((line) => !line.startsWith("GET"));
+  await using harness = await createHarness(listing, { times: Infinity });
+  await harness.target.removeTitle({ malId: 55825 });
+  const touched = harness.sent.filter((line) => !line.startsWith("GET"));
   assert.deepEqual(touched, ["HEAD /shelf/archive-55825/55825/ep1/ab.mp4"]);
 });
 
-Deno.test("s3: a gateway that leaves Content-Length out of a look → told so, and no copy is taken away", async () => {
+Deno.test("s3: a gateway that leaves Content-Length out of a stat → told so, and no copy is taken away", async () => {
   const unsized: Bend = (request, pass) =>
     is(request, "HEAD")
       ? pass().then(({ status, headers }) => {
@@ -335,9 +339,9 @@ Deno.test("s3: a gateway that leaves Content-Length out of a look → told so, a
         return new Response(null, { status, headers: kept });
       })
       : null;
-  await using bench = await createBench(unsized, { times: Infinity });
-  const error = await refusalOf(bench.put());
-  assert.deepEqual([error.problem, error.code], ["slow", "storage_5xx"]);
+  await using harness = await createHarness(unsized, { times: Infinity });
+  const error = await refusalOf(harness.put());
+  assert.deepEqual([error.problem, error.code], ["transient", "storage_5xx"]);
   assert.match(error.message, /HEAD without Content-Length/);
-  assert.deepEqual(await bench.stored(), await Deno.readFile(bench.file.path));
+  assert.deepEqual(await harness.stored(), await Deno.readFile(harness.file.path));
 });

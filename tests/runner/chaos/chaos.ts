@@ -9,7 +9,7 @@
  */
 import { createRandom } from "../../queue/model/random.ts";
 import { checkArchives, leftInWorkDirs, makeMissingCopies } from "./checks.ts";
-import { type Member, newMembers, startCrew } from "./runner_pool.ts";
+import { type Member, newMembers, startRunnerPool } from "./runner_pool.ts";
 import { type Cell, createPlan, type FaultPlan } from "./fault_plan.ts";
 import { Faults, SMALL_DISK_RUNNER } from "./faults.ts";
 import { createJobs, type Jobs } from "./jobs.ts";
@@ -45,7 +45,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const members = newMembers(RUNNERS);
   const takings = createTakings(members);
   const faults = new Faults({ stage, plan, takings, sleepsForReal: measured, log });
-  await using crew = startCrew({
+  await using pool = startRunnerPool({
     fixture: stage.fixture,
     members,
     spawnOptions: (index) => index === SMALL_DISK_RUNNER ? onSmallDisk(stage) : {},
@@ -55,7 +55,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     const member = members.find((member) => member.leased.size > 0 && faults.mayStrike("in a sweep", member));
     if (member !== undefined) await faults.strikeAt("in a sweep", { member, when: "beside" });
   };
-  const sweeper = startSweeper({ stage, everyMs: SWEEP_MS, movesTime: !measured, dead: crew.dead, inSweep, log });
+  const sweeper = startSweeper({ stage, everyMs: SWEEP_MS, movesTime: !measured, dead: pool.dead, inSweep, log });
   const jobs = createJobs(stage);
 
   const measurements = measured ? await measure({ jobs, members, sweeper, ask: stage.ask, log }) : NOT_MEASURED;
@@ -66,11 +66,11 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const unended = await jobs.allEnded(DRAIN_SECONDS);
   const drainSeconds = round((performance.now() - drainStartedAt) / 1000, 1);
   await sweeper.stop();
-  await crew[Symbol.asyncDispose]();
+  await pool[Symbol.asyncDispose]();
   for (const member of members) member.logs.forEach((lines, name) => options.onLog?.(name, lines));
 
   const ids = await jobs.ids();
-  const uncopied = await makeMissingCopies(stage, { dead: crew.dead });
+  const uncopied = await makeMissingCopies(stage, { dead: pool.dead });
   const archives = await checkArchives(stage.fixture);
   return {
     ...measurements,
@@ -112,11 +112,11 @@ async function strikeEverywhere(
     if (!faults.postgresIsAway && await jobs.open() < OPEN_JOBS) await jobs.add(4);
     if (performance.now() - lastReleaseAt > RELEASE_GAP_MS) {
       const member = members.find((member) =>
-        member.calm && member.leased.size > 0 && !takings.spares(member) && faults.mayStrike("in a release", member)
+        member.idle && member.leased.size > 0 && !takings.spares(member) && faults.mayStrike("in a release", member)
       );
       if (member !== undefined) {
         lastReleaseAt = performance.now();
-        member.calm = false;
+        member.idle = false;
         member.signal("SIGTERM");
       }
     }

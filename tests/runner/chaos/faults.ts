@@ -1,6 +1,6 @@
 /**
  * Strikes runners: sees every call of theirs, and when the plan has a fault for where that call stands, and the fault may be borne now,
- * does it. Example: `const faults = new Faults({ stage, plan, takings, … }); startCrew({ strike: faults.onCall, … })`. Runs on: Deno.
+ * does it. Example: `const faults = new Faults({ stage, plan, takings, … }); startRunnerPool({ strike: faults.onCall, … })`. Runs on: Deno.
  */
 import type { Call, Verdict } from "../fault_proxy.ts";
 import type { Member, Side } from "./runner_pool.ts";
@@ -103,7 +103,7 @@ export class Faults {
   #isTime(point: Point, member: Member): boolean {
     if (!this.#striking || this.postgresIsAway) return false;
     if (point === "in a release") return true;
-    return member.calm && performance.now() - this.#lastStrikeAt > STRIKE_GAP_MS;
+    return member.idle && performance.now() - this.#lastStrikeAt > STRIKE_GAP_MS;
   }
 
   #fits(fault: Fault, member: Member): boolean {
@@ -132,7 +132,7 @@ export class Faults {
     switch (fault) {
       case "SIGKILL":
       case "SIGTERM":
-        member.calm = false;
+        member.idle = false;
         member.signal(fault);
         return onThisCall(fault === "SIGKILL" ? "lose" : "pass");
       case "SIGSTOP beyond the lease":
@@ -160,8 +160,8 @@ export class Faults {
   async #sleep(member: Member, { real }: { real: boolean }): Promise<void> {
     const { ask } = this.#options.stage;
     const { name } = member;
-    const wasCalm = member.calm;
-    member.calm = false;
+    const wasIdle = member.idle;
+    member.idle = false;
     member.signal("SIGSTOP");
     try {
       await pause(200); // what it had sent has arrived
@@ -176,7 +176,7 @@ export class Faults {
       await pause(1500);
     } finally {
       member.signal("SIGCONT");
-      if (member.name === name) member.calm = wasCalm;
+      if (member.name === name) member.idle = wasIdle;
     }
   }
 

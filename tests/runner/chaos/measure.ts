@@ -61,12 +61,14 @@ async function secondsUntilReaped(ask: Ask, { id, since }: { id: string; since: 
 /** The share of all slots' time in which a job was at work, from when all were taken first until the last job was claimed. */
 function utilisation(members: readonly Member[]): number {
   const from = Math.max(
-    ...members.map((member) => member.stints.map((stint) => stint.from).sort((a, b) => a - b)[SLOTS - 1] ?? Infinity),
+    ...members.map((member) =>
+      member.attempts.map((attempt) => attempt.from).sort((a, b) => a - b)[SLOTS - 1] ?? Infinity
+    ),
   );
-  const all = members.flatMap((member) => member.stints);
-  const to = Math.max(...all.map((stint) => stint.from));
+  const all = members.flatMap((member) => member.attempts);
+  const to = Math.max(...all.map((attempt) => attempt.from));
   const busy = all.reduce(
-    (sum, stint) => sum + Math.max(0, Math.min(stint.to ?? to, to) - Math.max(stint.from, from)),
+    (sum, attempt) => sum + Math.max(0, Math.min(attempt.to ?? to, to) - Math.max(attempt.from, from)),
     0,
   );
   return busy / ((to - from) * members.length * SLOTS);

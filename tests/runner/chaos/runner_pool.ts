@@ -1,15 +1,15 @@
 /**
- * Runners that are started again whenever they end, as a container's restart policy does; each sees database and hub through fronts of
- * its own. Keeps what they said about their jobs. Example: `await using crew = startCrew({ fixture, members: newMembers(3), … })`.
+ * Runners that are started again whenever they end, as a container's restart policy does; each sees database and hub through proxies of
+ * its own. Keeps what they said about their jobs. Example: `await using pool = startRunnerPool({ fixture, members: newMembers(3), … })`.
  * Runs on: Deno.
  */
 import type { RunnerFixture, RunnerProcess, SpawnOptions } from "../../../dev/testing/runner_fixture.ts";
-import { type Call, type Front, startFront, type Verdict } from "../fault_proxy.ts";
+import { type Call, type FaultProxy, startFaultProxy, type Verdict } from "../fault_proxy.ts";
 
 export type Side = "queue" | "hub" | "cdn";
 
 /** One stretch of work on one job, by the runner's own log. */
-export type Stint = {
+export type Attempt = {
   readonly job: string;
   readonly from: number;
   to: number | null;
@@ -19,7 +19,7 @@ export type Stint = {
   end: string;
 };
 
-export type CrewOptions = {
+export type RunnerPoolOptions = {
   readonly fixture: RunnerFixture;
   readonly members: readonly Member[];
   readonly spawnOptions: (index: number) => SpawnOptions;
@@ -27,17 +27,17 @@ export type CrewOptions = {
 };
 
 const RESTART_MS = 100;
-const ENDS = new Set(["job:finished", "job:failed", "job:released", "job:lost", "job:cut_short"]);
+const ENDS = new Set(["job:finished", "job:failed", "job:released", "job:lost", "job:partially_replicated"]);
 const WORK = new Set(["job:phase", "job:resumed"]);
 
 export class Member {
   readonly index: number;
-  readonly stints: Stint[] = [];
-  /** Leases given to the process that runs now, as its front or its log says; an end in its log takes one off. */
+  readonly attempts: Attempt[] = [];
+  /** Leases given to the process that runs now, as its proxy or its log says; an end in its log takes one off. */
   readonly leased = new Set<string>();
   runner: RunnerProcess | null = null;
   /** Nothing is being done to it. */
-  calm = true;
+  idle = true;
   /** Strikes its next call to the queue. */
   nextCall: (() => Verdict) | null = null;
   /** Answers its next commit. */
@@ -81,7 +81,7 @@ export class Member {
     return null;
   }
 
-  /** Reads in an answer of the queue what it gave, or took back. */
+  /** Reads in a response of the queue what it gave, or took back. */
   noteLeases({ name, text }: Call): void {
     if (name === "claim_pending_videos" && text.startsWith("[")) {
       for (const row of JSON.parse(text) as { id: string }[]) this.leased.add(row.id);
@@ -101,15 +101,17 @@ export class Member {
   /** Its process is gone: what it had not ended, it left. */
   bury(): void {
     this.look();
-    for (const stint of this.stints) if (stint.to === null) Object.assign(stint, { to: Date.now(), end: "killed" });
+    for (const attempt of this.attempts) {
+      if (attempt.to === null) Object.assign(attempt, { to: Date.now(), end: "killed" });
+    }
   }
 
   /** The lease of this job ended while it slept. */
   sleptOver(job: string): void {
     this.look();
-    const stint = this.stints.findLast((stint) => stint.job === job && stint.to === null);
-    if (stint === undefined) this.#sleptOver.add(job);
-    else stint.sleptOver = true;
+    const attempt = this.attempts.findLast((attempt) => attempt.job === job && attempt.to === null);
+    if (attempt === undefined) this.#sleptOver.add(job);
+    else attempt.sleptOver = true;
   }
 
   begin(runner: RunnerProcess): void {
@@ -119,7 +121,7 @@ export class Member {
     this.logs.set(runner.name, runner.lines);
     this.#read = 0;
     this.leased.clear();
-    this.calm = true;
+    this.idle = true;
   }
 
   #note(line: { event: string; id: string; at: string; reason?: string; code?: string } | null): void {
@@ -127,23 +129,23 @@ export class Member {
     const at = Date.parse(line.at);
     if (line.event === "runner:stopping") this.#stopping = true;
     if (line.event === "job:claimed") {
-      this.leased.add(line.id); // again, where the end of an earlier stretch is read after this claim's answer was seen
+      this.leased.add(line.id); // again, where the end of an earlier stretch is read after this claim's response was seen
       const sleptOver = this.#sleptOver.delete(line.id);
-      this.stints.push({ job: line.id, from: at, to: null, worked: false, sleptOver, end: "running" });
+      this.attempts.push({ job: line.id, from: at, to: null, worked: false, sleptOver, end: "running" });
       return;
     }
-    const stint = this.stints.findLast((stint) => stint.job === line.id);
-    if (stint === undefined) return;
-    if (WORK.has(line.event)) stint.worked = true;
-    if (!ENDS.has(line.event) || stint.to !== null) return;
-    stint.to = at;
+    const attempt = this.attempts.findLast((attempt) => attempt.job === line.id);
+    if (attempt === undefined) return;
+    if (WORK.has(line.event)) attempt.worked = true;
+    if (!ENDS.has(line.event) || attempt.to !== null) return;
+    attempt.to = at;
     const what = line.event.slice("job:".length) + (this.#stopping ? " while stopping" : "");
-    stint.end = [what, line.code ?? line.reason].filter(Boolean).join(": ");
+    attempt.end = [what, line.code ?? line.reason].filter(Boolean).join(": ");
     this.leased.delete(line.id);
   }
 }
 
-export type Crew = AsyncDisposable & {
+export type RunnerPool = AsyncDisposable & {
   /** Names of processes that have ended. */
   readonly dead: ReadonlySet<string>;
 };
@@ -152,28 +154,28 @@ export function newMembers(size: number): Member[] {
   return Array.from({ length: size }, (_, index) => new Member(index));
 }
 
-export function startCrew(options: CrewOptions): Crew {
+export function startRunnerPool(options: RunnerPoolOptions): RunnerPool {
   const { members } = options;
-  const fronts: Front[] = [];
+  const proxies: FaultProxy[] = [];
   const dead = new Set<string>();
   let over = false;
 
   function frontsOf(member: Member): Readonly<Record<string, string>> {
     const { gateway, hub } = options.fixture;
     const strike = (side: Side) => (call: Call) => options.strike(member, side, call);
-    const queue = startFront({
+    const queue = startFaultProxy({
       upstream: gateway.url,
       nameOf: (_, path) => path.split("/").at(-1)!,
       strike: strike("queue"),
     });
-    const cdn = startFront({ upstream: hub.cdnUrl, nameOf: partOf, strike: strike("cdn") });
-    const api: Front = startFront({
+    const cdn = startFaultProxy({ upstream: hub.cdnUrl, nameOf: partOf, strike: strike("cdn") });
+    const api: FaultProxy = startFaultProxy({
       upstream: hub.url,
       nameOf: (_, path) => path.includes("/commit/") ? "commit" : "other",
       strike: strike("hub"),
       rewrite: (text) => text.replaceAll(hub.cdnUrl, cdn.url).replaceAll(hub.url, api.url),
     });
-    fronts.push(queue, cdn, api);
+    proxies.push(queue, cdn, api);
     return { SUPABASE_URL: queue.url, HF_ENDPOINT: api.url };
   }
 
@@ -200,7 +202,7 @@ export function startCrew(options: CrewOptions): Crew {
       await Promise.all(lives);
       clearTimeout(force);
       clearInterval(looking);
-      await Promise.all(fronts.map((front) => front[Symbol.asyncDispose]()));
+      await Promise.all(proxies.map((proxy) => proxy[Symbol.asyncDispose]()));
     },
   };
 }

@@ -2,7 +2,7 @@
  * How often each job was begun, by the runners' own logs, and how often a fault took it away: its runner killed, asleep beyond the lease,
  * told to stop, its disk full. Everything else may cost a job time, but no run. Example: `takings.of(id)` → 1. Runs on: Deno.
  */
-import type { Member, Stint } from "./runner_pool.ts";
+import type { Attempt, Member } from "./runner_pool.ts";
 
 export const MAX_RUNS = 3;
 /** A runner that is told to stop may not hear any more that its release arrived. */
@@ -22,21 +22,22 @@ export type Takings = {
 };
 
 export function createTakings(members: readonly Member[]): Takings {
-  const stintsOf = (id: string): Stint[] =>
-    members.flatMap((member) => member.stints.filter((stint) => stint.job === id));
+  const attemptsOf = (id: string): Attempt[] =>
+    members.flatMap((member) => member.attempts.filter((attempt) => attempt.job === id));
   /** Taken from these already, only they have not said so yet. */
   const heldElsewhere = (id: string, holder: Member): number =>
-    members.filter((member) => member !== holder).flatMap(({ stints }) => stints)
-      .filter((stint) => stint.job === id && stint.to === null && !stint.sleptOver).length;
+    members.filter((member) => member !== holder).flatMap(({ attempts }) => attempts)
+      .filter((attempt) => attempt.job === id && attempt.to === null && !attempt.sleptOver).length;
   const takings: Takings = {
-    of: (id) => stintsOf(id).filter((stint) => stint.worked && (stint.sleptOver || TAKEN.test(stint.end))).length,
-    begun: (id) => stintsOf(id).filter((stint) => stint.worked).length,
+    of: (id) =>
+      attemptsOf(id).filter((attempt) => attempt.worked && (attempt.sleptOver || TAKEN.test(attempt.end))).length,
+    begun: (id) => attemptsOf(id).filter((attempt) => attempt.worked).length,
     spares: (member) => [...member.leased].some((id) => takings.of(id) + heldElsewhere(id, member) >= MAX_RUNS - 1),
-    diskFull: () => members.flatMap(({ stints }) => stints).filter(({ end }) => DISK_FULL.test(end)).length,
+    diskFull: () => members.flatMap(({ attempts }) => attempts).filter(({ end }) => DISK_FULL.test(end)).length,
     problems: (ids) =>
       ids.flatMap((id) => {
         const [begun, taken] = [takings.begun(id), takings.of(id)];
-        const story = stintsOf(id).map((stint) => stint.end).join("; ");
+        const story = attemptsOf(id).map((attempt) => attempt.end).join("; ");
         return [
           ...begun > MAX_RUNS ? [`${id} was begun ${begun} times: ${story}`] : [],
           ...begun > 1 + taken ? [`${id} was begun ${begun} times, taken away ${taken} times: ${story}`] : [],

@@ -1,4 +1,4 @@
-/** What ended lately and how often, for the status page and the counters. Example: `totals()` → { finished: 3 }. Runs on: Deno. */
+/** Recently ended jobs and totals, for the status page and the metrics. Example: `totals()` → { finished: 3 }. */
 import type { Events, RunnerEvent } from "../events.ts";
 
 const KEPT = 20;
@@ -13,7 +13,7 @@ export type EndedJob = Readonly<Record<string, unknown>> & { readonly message?: 
 
 type Claimed = Extract<RunnerEvent, { event: "job:claimed" }>;
 
-export function keepHistory(events: Events, now: () => Date) {
+export function keepJobStats(events: Events, now: () => Date) {
   const totals: Record<string, number> = { finished: 0, failed: 0, released: 0, lost: 0 };
   const claimed = new Map<string, Claimed>();
   const recent: EndedJob[] = [];

@@ -1,24 +1,24 @@
-// A cap on how many part streams run at once, over all targets of the process; whoever waits longest goes first. Each slot lends
+// A cap on how many part streams run at once, over all targets of the process; whoever waits longest goes first. Each permit lends
 // the buffer to stream with: a buffer per part would pile up outside of V8's heap, which frees such memory late.
-// Example: `using slot = await slots.take(signal)`, then `file.read(slot.buffer)`. Runs on: Deno.
+// Example: `using permit = await semaphore.acquire(signal)`, then `file.read(permit.buffer)`. Runs on: Deno.
 
 const BUFFER_BYTES = 1 << 20;
 
-export interface Slot extends Disposable {
-  /** Nobody else's until the slot is given back: let every read and write with it settle first. */
+export interface Permit extends Disposable {
+  /** Nobody else's until the permit is given back: let every read and write with it settle first. */
   readonly buffer: Uint8Array<ArrayBuffer>;
 }
 
-export interface Slots {
-  take(signal?: AbortSignal): Promise<Slot>;
+export interface Semaphore {
+  acquire(signal?: AbortSignal): Promise<Permit>;
 }
 
-export function createSlots(count: number): Slots {
+export function createSemaphore(count: number): Semaphore {
   let unused = count;
-  const buffers: Slot["buffer"][] = [];
-  const waiting: ((buffer: Slot["buffer"]) => void)[] = [];
+  const buffers: Permit["buffer"][] = [];
+  const waiting: ((buffer: Permit["buffer"]) => void)[] = [];
 
-  function slot(buffer: Slot["buffer"]): Slot {
+  function permit(buffer: Permit["buffer"]): Permit {
     let held = true;
     return {
       buffer,
@@ -33,14 +33,14 @@ export function createSlots(count: number): Slots {
   }
 
   return {
-    take(signal) {
+    acquire(signal) {
       signal?.throwIfAborted();
       const idle = buffers.pop() ?? (unused-- > 0 ? new Uint8Array(BUFFER_BYTES) : undefined);
-      if (idle) return Promise.resolve(slot(idle));
+      if (idle) return Promise.resolve(permit(idle));
       return new Promise((resolve, reject) => {
-        const go = (buffer: Slot["buffer"]) => {
+        const go = (buffer: Permit["buffer"]) => {
           signal?.removeEventListener("abort", leave);
-          resolve(slot(buffer));
+          resolve(permit(buffer));
         };
         const leave = () => {
           waiting.splice(waiting.indexOf(go), 1);

@@ -1,10 +1,11 @@
-// The limits on an answer's time, on a clock that the test moves.
+// The limits on a response's time, on a clock that the test moves.
 
 import assert from "node:assert/strict";
 import { mock } from "node:test";
-import { DEFAULT_TIMES, once } from "../transfer/retry.ts";
+import { fetchOnce } from "./fetch_once.ts";
+import { DEFAULT_TIMES } from "./retry.ts";
 
-/** An answer of which one byte comes after each wait, in seconds. */
+/** A response of which one byte comes after each wait, in seconds. */
 function trickling(waits: readonly number[]): typeof fetch {
   return (_input, init) => {
     const left = [...waits];
@@ -23,28 +24,28 @@ function trickling(waits: readonly number[]): typeof fetch {
 
 function answered(waits: readonly number[], options: { keptAlive: boolean }): Promise<Response> {
   mock.timers.enable({ apis: ["setTimeout"] });
-  return once("https://store.test/", options, { fetch: trickling(waits), times: DEFAULT_TIMES })
+  return fetchOnce("https://store.test/", options, { fetch: trickling(waits), times: DEFAULT_TIMES })
     .finally(() => mock.timers.reset());
 }
 
 const MINUTES_OF_WHITE_SPACE = (minutes: number) => Array.from({ length: minutes * 2 }, () => 30);
 
-Deno.test("once: a completion kept alive for half an hour → its answer", async () => {
-  const answer = await answered(MINUTES_OF_WHITE_SPACE(30), { keptAlive: true });
-  assert.equal((await answer.text()).length, 60);
+Deno.test("fetchOnce: a completion kept alive for half an hour → its response", async () => {
+  const response = await answered(MINUTES_OF_WHITE_SPACE(30), { keptAlive: true });
+  assert.equal((await response.text()).length, 60);
 });
 
-Deno.test("once: a completion that falls silent → timeout", async () => {
+Deno.test("fetchOnce: a completion that stays idle → timeout", async () => {
   const running = answered([30, 30, 61, 1], { keptAlive: true });
-  await assert.rejects(running, { name: "TimeoutError", message: "no answer for 60 s" });
+  await assert.rejects(running, { name: "TimeoutError", message: "no response for 60 s" });
 });
 
-Deno.test("once: a completion kept alive without end → timeout after an hour", async () => {
+Deno.test("fetchOnce: a completion kept alive without end → timeout after an hour", async () => {
   const running = answered(MINUTES_OF_WHITE_SPACE(90), { keptAlive: true });
-  await assert.rejects(running, { name: "TimeoutError", message: "the answer has not ended after 3600 s" });
+  await assert.rejects(running, { name: "TimeoutError", message: "the response has not ended after 3600 s" });
 });
 
-Deno.test("once: any other answer that trickles → timeout", async () => {
+Deno.test("fetchOnce: any other response that trickles → timeout", async () => {
   const running = answered([30, 29, 2], { keptAlive: false });
-  await assert.rejects(running, { name: "TimeoutError", message: "no answer for 60 s" });
+  await assert.rejects(running, { name: "TimeoutError", message: "no response for 60 s" });
 });

@@ -1,27 +1,28 @@
 /**
- * One small ranged request before a download: what it really is, how large, and by which ETag it can be recognised later.
- * Example: `await look(url, request)` → `{ sniffed: "mp4", sizeBytes: 8018963, etag: '"7a5b…"', … }`. Runs on: Deno.
+ * A small ranged request before a download: the real file type, the size, and an ETag to recognise the file later.
+ * Example: `await probe(url, request)` → `{ sniffed: "mp4", sizeBytes: 8018963, etag: '"7a5b…"', … }`.
  */
-import { KeepstreamError } from "../../core/errors.ts";
+import { isRetryable, KeepstreamError } from "../../core/errors.ts";
 import { redactUrl } from "../../core/redact.ts";
+import { retry } from "../../core/retry.ts";
 import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";
+import { PROBE } from "../retry_policies.ts";
 import { sniff, type Sniffed } from "./sniff.ts";
 
 const LOOK_BYTES = 16 * 1024;
 const FIRST_BYTES_TIMEOUT_MS = 15_000;
-const ONCE_MORE_MS = 500;
 
-export type Look = {
+export type Probe = {
   readonly url: string;
   readonly sniffed: Sniffed;
-  /** null: the host does not say. */
+  /** null if the host does not send it. */
   readonly sizeBytes: number | null;
   readonly etag: string | null;
   readonly ranges: boolean;
 };
 
-export async function look(address: string, request: MediaRequest): Promise<Look> {
-  const { response, url } = await openMedia(address, { ...request, range: { start: 0, end: LOOK_BYTES - 1 } });
+export async function probe(requestedUrl: string, request: MediaRequest): Promise<Probe> {
+  const { response, url } = await openMedia(requestedUrl, { ...request, range: { start: 0, end: LOOK_BYTES - 1 } });
   const start = await readStart(response, request.signal);
   if (start.length === 0) throw new KeepstreamError("source_expired", `${redactUrl(url)} is empty`);
   return {
@@ -33,20 +34,13 @@ export async function look(address: string, request: MediaRequest): Promise<Look
   };
 }
 
-/** Where a host may still count a connection that has just ended: a refusal is asked about once more. */
-export async function lookAgain(address: string, request: MediaRequest): Promise<Look> {
-  try {
-    return await look(address, request);
-  } catch (error) {
-    if (!(error instanceof KeepstreamError && error.retryable)) throw error;
-    await new Promise((done) => setTimeout(done, ONCE_MORE_MS));
-    request.signal.throwIfAborted();
-    return await look(address, request);
-  }
+/** For a host that may still count a connection that has just ended: repeats a refused probe once. */
+export async function probeWithRetry(url: string, request: MediaRequest): Promise<Probe> {
+  return await retry(() => probe(url, request), PROBE, { signal: request.signal, retryable: isRetryable });
 }
 
 async function readStart(response: Response, signal: AbortSignal): Promise<Uint8Array> {
-  // Some hosts compress playlists whether they were asked to or not.
+  // Some hosts compress playlists even with `accept-encoding: identity`.
   const zipped = response.headers.get("content-encoding") === "gzip";
   const body = zipped ? response.body?.pipeThrough(new DecompressionStream("gzip")) : response.body;
   const reader = body?.getReader();
@@ -79,7 +73,7 @@ function totalSize(response: Response): number | null {
   return total === null || total === undefined ? null : Number(total);
 }
 
-/** A weak ETag does not promise equal bytes, which is all that matters here. */
+/** A weak ETag does not promise equal bytes. */
 function strongEtag(etag: string | null): string | null {
   return etag === null || etag.startsWith("W/") ? null : etag;
 }
