@@ -1,7 +1,7 @@
 // `deno task bench:proxy [--only=body|small|playlists|decryption] [--quick]`: what the proxy costs against a Worker that only says `return fetch(url)`.
 // Every variant is a workerd process of its own; rounds alternate; what counts is the CPU time of that process
 // (/proc/PID/task/*/schedstat), wall time stands beside it. Writes bench/results/proxy.json, proxy.svg and the table of
-// docs/proxy.md; about three minutes.
+// docs/benchmarks/proxy.md; about three minutes.
 // Runs on: Deno, Linux.
 import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
