@@ -1,4 +1,4 @@
-// docs/openapi.json against what the functions really answer: every status, its media type, its headers and its body.
+// docs/reference/openapi.json against what the functions really answer: every status, its media type, its headers and its body.
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { archiveVideo, createFunctionFixture, type FunctionFixture } from "../dev/testing/function_fixture.ts";
@@ -20,7 +20,7 @@ interface Operation {
 const openapi: {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   readonly components: { readonly schemas: Readonly<Record<string, Record<string, unknown>>> };
-} = JSON.parse(await Deno.readTextFile(new URL("../docs/openapi.json", import.meta.url)));
+} = JSON.parse(await Deno.readTextFile(new URL("../docs/reference/openapi.json", import.meta.url)));
 
 /** What an answer is checked against; headers that only some answers have are not asked for. */
 const SOMETIMES = ["ratelimit", "ratelimit-policy"];
@@ -83,7 +83,7 @@ function client(fixture: FunctionFixture) {
   };
 }
 
-Deno.test("every answer of both functions is one that docs/openapi.json promises, and each promise but 500 is met", async () => {
+Deno.test("every answer of both functions is one that docs/reference/openapi.json promises, and each promise but 500 is met", async () => {
   await using fixture = await createFunctionFixture();
   await fixture.database.admin`update keepstream.settings set client_requests_per_minute = 4 where true`;
   const ask = client(fixture);

@@ -34,8 +34,8 @@ Deno.test("every route exists below /api/v1, too", () => {
   for (const route of routes) assert.ok(below.includes(route.replace(" /", " /api/v1/")), route);
 });
 
-Deno.test("both functions serve the document, and docs/openapi.json is its copy (deno task openapi writes it)", async () => {
-  const text = await Deno.readTextFile(new URL("../docs/openapi.json", import.meta.url));
+Deno.test("both functions serve the document, and docs/reference/openapi.json is its copy (deno task openapi writes it)", async () => {
+  const text = await Deno.readTextFile(new URL("../docs/reference/openapi.json", import.meta.url));
   assert.deepEqual(JSON.parse(text), JSON.parse(JSON.stringify(openApiDocument)));
   for (
     const response of [

@@ -1,5 +1,5 @@
 /**
- * Lint rules that keep the import table of docs/architecture.md: who may import whom, `core/` pure, environment read in one place.
+ * Lint rules that keep the import table of docs/reference/architecture.md: who may import whom, `core/` pure, environment read in one place.
  * Example: `import { log } from "../runner/log.ts"` in functions/ → "functions may import core, sources; not runner".
  * Runs on: Deno (lint plugin, see "lint.plugins" in deno.json).
  */

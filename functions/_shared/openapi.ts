@@ -1,5 +1,5 @@
 // The OpenAPI 3.1 document of both functions. Schemas are zod's, so that tests hold real answers against the very same text.
-// Served at /streaming/openapi.json and /archive/openapi.json; docs/openapi.json is its copy. Runs on: Deno, edge runtime.
+// Served at /streaming/openapi.json and /archive/openapi.json; docs/reference/openapi.json is its copy. Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { videoSchema } from "./video.ts";
 import { chapterSchema, subtitleSchema } from "../../sources/source_list.ts";

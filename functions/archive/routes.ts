@@ -108,7 +108,7 @@ export function createArchiveApp({ store, operatorKeys, health, policy = {}, onE
       return done(c, { report: await store.applyProviders(parsed.entries, isDryRun(c)) });
     });
   }
-  app.notFound((c) => noRoute(c, app.routes, "docs/api.md lists the routes"));
+  app.notFound((c) => noRoute(c, app.routes, "docs/reference/api.md lists the routes"));
   app.onError((error, c) => {
     const refusal = error instanceof DatabaseRefusal ? statusOf(error.status) : null;
     const readOnly = error instanceof DatabaseRefusal ? readOnlyReason(error.code) : null;

@@ -99,7 +99,7 @@ export async function runChildForText(
 
 /** The failure of a child that was killed. */
 export function killedBy(program: string, signal: Deno.Signal): KeepstreamError {
-  const hint = signal === "SIGKILL" ? "; was memory short? (see mem_limit in docs/runner.md)" : "";
+  const hint = signal === "SIGKILL" ? "; was memory short? (see mem_limit in docs/reference/runner.md)" : "";
   return new KeepstreamError("unknown", `${program} was killed by ${signal}${hint}`);
 }
 

@@ -241,9 +241,9 @@ Deno.test("image: its base is Debian trixie by exact tag, and one work directory
   assert.match(compose, new RegExp(`- work:${workDir}\\n`));
 });
 
-Deno.test("compose: mem_limit is what docs/runner.md says, for the default concurrency", async () => {
+Deno.test("compose: mem_limit is what docs/reference/runner.md says, for the default concurrency", async () => {
   const compose = await Deno.readTextFile(new URL("compose.yaml", import.meta.url));
-  const docs = await Deno.readTextFile(`${ROOT}docs/runner.md`);
+  const docs = await Deno.readTextFile(`${ROOT}docs/reference/runner.md`);
   const gigabytes = Number(/mem_limit: (\d+)g/.exec(compose)![1]);
   const [, said, runner, job] = /is (\d+) GiB: (\d+) MiB for the runner[^,]*, (\d+) MiB for each of two jobs/.exec(
     docs,
