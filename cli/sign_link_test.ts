@@ -21,7 +21,7 @@ Deno.test("deno task sign: a link that would not work, or not end → says why",
     const [args, reason] of [
       [[], /^usage:/],
       [["https://a.test/", "b"], /unexpected argument b/],
-      [["cdn.test/a"], /not an absolute address/],
+      [["cdn.test/a"], /not an absolute URL/],
       [["http://10.0.0.1/a"], /not a public host/],
       [["http://127.0.0.1/a"], /not a public host/],
       [["https://cdn.test/a", "--scope", "3"], /--scope must be a whole number from 0 to 0/],

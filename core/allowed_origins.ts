@@ -1,10 +1,10 @@
-// DEV_ALLOWED_ORIGINS: origins on this machine or network that a development system may fetch from whatever the target policy says.
-// Example: parseAllowedOrigins("http://192.168.1.10:8000") → ["http://192.168.1.10:8000"]. Runs on: Deno, edge runtime, workerd.
+// DEV_ALLOWED_ORIGINS: private origins that a development system may fetch from in spite of the URL policy.
+// Example: parseAllowedOrigins("http://192.168.1.10:8000") → ["http://192.168.1.10:8000"]
 import { err, ok, type Result } from "./result.ts";
 
-const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)$/; // URL takes * for a host
+const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)$/; // URL accepts `*` in a host
 
-/** A comma list of origins; a path, a user name or another scheme than http(s) is refused, since it would never match. */
+/** Comma-separated origins. A path, a user name or a scheme other than http(s) is refused, because it would never match. */
 export function parseAllowedOrigins(text: string): Result<readonly string[], string> {
   const origins: string[] = [];
   for (const part of text.split(",").map((one) => one.trim()).filter((one) => one !== "")) {
@@ -20,7 +20,7 @@ export function parseAllowedOrigins(text: string): Result<readonly string[], str
   return ok(origins);
 }
 
-/** Whether an address can only be on this machine. */
+/** Whether a URL's host is this machine: `localhost`, 127.0.0.0/8 or ::1. */
 export function isLoopbackUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { hostname } = new URL(text);

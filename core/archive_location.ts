@@ -1,6 +1,5 @@
-// Where a copy lies in the Hub: repository, path, and the address a reader asks for it.
+// The location of a copy on the Hub: repository, path and URL.
 // Example: { repo: "ana/anime-55825", path: "55825/ep1/9f….mp4" }; the path is the same on every account.
-// Runs on: Deno, edge runtime, workerd.
 
 export interface ArchiveLocation {
   /** `{username}/{prefix}-{malId}`, a dataset repository. */
@@ -22,21 +21,21 @@ export function archiveLocation(input: ArchiveLocationInput): ArchiveLocation {
   return { repo: `${username}/${prefix}-${malId}`, path: `${malId}/ep${episode}/${fileKey}.mp4` };
 }
 
-/** The Hub's resolve address of a copy; `endpoint` without a slash at its end, revision `main`. */
-export function archiveUrl(endpoint: string, address: ArchiveLocation): string {
-  const path = address.path.split("/").map(encodeURIComponent).join("/");
-  return `${endpoint.replace(/\/+$/, "")}/datasets/${address.repo}/resolve/main/${path}`;
+/** The Hub's resolve URL of a copy, at revision `main`. */
+export function archiveUrl(endpoint: string, location: ArchiveLocation): string {
+  const path = location.path.split("/").map(encodeURIComponent).join("/");
+  return `${endpoint.replace(/\/+$/, "")}/datasets/${location.repo}/resolve/main/${path}`;
 }
 
 export interface HubFile {
   readonly owner: string;
-  /** Name of the repository without its owner. */
+  /** The repository's name without its owner. */
   readonly name: string;
-  /** `/resolve/{revision}/{path}` as it stood in the address. */
+  /** `/resolve/{revision}/{path}`, unchanged from the URL. */
   readonly rest: string;
 }
 
-/** The parts of a Hub resolve address, or null for any other address; `hubOrigin` as in `https://huggingface.co`. */
+/** The parts of a Hub resolve URL, or null for any other URL; `hubOrigin` as in `https://huggingface.co`. */
 export function parseArchiveUrl(url: URL, hubOrigin: string): HubFile | null {
   if (url.origin !== hubOrigin) return null;
   const match = /^\/datasets\/([A-Za-z0-9._-]+)\/([A-Za-z0-9._-]+)(\/resolve\/.+)$/.exec(url.pathname);
@@ -46,8 +45,8 @@ export function parseArchiveUrl(url: URL, hubOrigin: string): HubFile | null {
 }
 
 /**
- * The episode of an archived file, told by how its address ends, on whichever storage: `…-{malId}/…/{malId}/ep{episode}/{fileKey}.mp4`.
- * Servers read `%31` as 1 and `//` as a slash, so they are read that way here.
+ * The episode of an archived file, from the end of its URL on any storage target: `…-{malId}/…/{malId}/ep{episode}/{fileKey}.mp4`.
+ * Servers decode `%31` to 1 and treat `//` as a slash, so this does, too.
  */
 export function archivedEpisode({ pathname }: URL): { readonly malId: number; readonly episode: number } | null {
   const path = pathname

@@ -1,8 +1,7 @@
-// base64 and base64url of bytes where Uint8Array#toBase64 is not there yet (edge runtime, Node 20).
+// base64 and base64url, for runtimes without Uint8Array#toBase64 (edge runtime, Node 20).
 // Example: encodeBase64Url(new Uint8Array([255, 254])) → "__4"
-// Runs on: Deno, edge runtime, workerd, browser.
 
-/** `Uint8Array<ArrayBuffer>`, spelled so that TypeScript 5.6 (the edge runtime's base), where it is not generic, reads it too. */
+/** `Uint8Array<ArrayBuffer>`, in a form that TypeScript 5.6 (edge runtime) accepts, where Uint8Array is not generic. */
 export type Bytes = ReturnType<typeof Uint8Array.of>;
 
 export function encodeBase64(bytes: Uint8Array): string {
@@ -15,7 +14,7 @@ export function encodeBase64Url(bytes: Uint8Array): string {
   return encodeBase64(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** Bytes of base64 or base64url text, with or without padding; null when it is neither. */
+/** Decodes base64 or base64url, with or without padding; null for other text. */
 export function decodeBase64(text: string): Bytes | null {
   const plain = text.replaceAll("-", "+").replaceAll("_", "/").replace(/=+$/, "");
   if (!/^[A-Za-z0-9+/]*$/.test(plain) || plain.length % 4 === 1) return null;

@@ -1,6 +1,6 @@
 /**
- * The list of takedowns that the public API publishes and the Worker obeys: `GET {PUBLIC_API_URL}/streaming/takedowns`.
- * Signed with the keys of the links, so that neither a forged list nor another service's answer is taken for it.
+ * The signed list of takedowns that the public API publishes and the Worker enforces: `GET {PUBLIC_API_URL}/streaming/takedowns`.
+ * Signed with the link keys, so that a forged list, or the response of another service, is not accepted.
  * `await signDenyList({ issuedAt, titles: [55825], episodes: [[5114, 12]] }, keys)` → `{"payload":"…","sig":"k1.…"}`
  */
 import { decodeBase64, encodeBase64Url } from "./base64url.ts";
@@ -10,23 +10,23 @@ import { chooseKey, deriveMacKey, type SigningKey, type SigningKeys, utf8 } from
 import { err, ok, type Result } from "./result.ts";
 
 export interface DenyList {
-  /** Unix seconds. Of two lists the one issued later counts. */
+  /** Unix seconds. The most recently issued list applies. */
   readonly issuedAt: number;
-  /** Titles that are taken down as a whole. */
+  /** Titles of which every episode is taken down. */
   readonly titles: readonly number[];
   readonly episodes: readonly (readonly [malId: number, episode: number])[];
 }
 
 export type DenyListError = "malformed" | "unknown_key" | "bad_signature";
 
-/** The response body. The payload is a string, so that what is verified are the bytes that were signed. */
+/** The response body. The payload is a string, so that exactly the signed bytes are verified. */
 export async function signDenyList(list: DenyList, keys: SigningKeys): Promise<string> {
   const key = chooseKey(keys, undefined);
   const payload = JSON.stringify({ issued_at: list.issuedAt, titles: list.titles, episodes: list.episodes });
   return JSON.stringify({ payload, sig: `${key.kid}.${encodeBase64Url(await macOf(payload, key))}` });
 }
 
-/** Says nothing about the list's age: compare `issuedAt`. */
+/** Does not check the list's age: compare `issuedAt`. */
 export async function verifyDenyList(text: string, keys: SigningKeys): Promise<Result<DenyList, DenyListError>> {
   const document = parseJsonObject(text);
   if (typeof document?.payload !== "string" || typeof document.sig !== "string") return err("malformed");
@@ -40,7 +40,7 @@ export async function verifyDenyList(text: string, keys: SigningKeys): Promise<R
   return list === null ? err("malformed") : ok(list);
 }
 
-/** Whether the list names the episode or its title. */
+/** Whether the list contains the episode or its title. */
 export function isDenied(list: DenyList, { malId, episode }: { malId: number; episode: number }): boolean {
   return list.titles.includes(malId) || list.episodes.some((one) => one[0] === malId && one[1] === episode);
 }

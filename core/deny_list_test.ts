@@ -14,7 +14,7 @@ Deno.test("deny list: signed → verifies with the same keys", async () => {
   assert.deepEqual(await verifyDenyList(await signDenyList(empty, keys), keys), ok(empty));
 });
 
-Deno.test("deny list: a rotated key → verifies while either side still has the old one", async () => {
+Deno.test("deny list: rotated key → verifies while one side has the old one", async () => {
   const both = unwrap(parseSigningKeys(`k2:${"B".repeat(43)},${KEY}`));
   assert.deepEqual(await verifyDenyList(await signDenyList(list, keys), both), ok(list));
   assert.deepEqual(await verifyDenyList(await signDenyList(list, both), keys), err("unknown_key"));
@@ -33,7 +33,7 @@ Deno.test("deny list: changed, forged or signed for another purpose → refused"
   }
 });
 
-Deno.test("deny list: not the document → malformed", async () => {
+Deno.test("deny list: another document → malformed", async () => {
   for (const text of ["", "null", "[]", "{}", "<html>", '{"payload":1,"sig":"k1.x"}', '{"payload":"{}","sig":"x"}']) {
     assert.deepEqual(await verifyDenyList(text, keys), err("malformed"), text);
   }
@@ -46,7 +46,7 @@ Deno.test("deny list: not the document → malformed", async () => {
   }
 });
 
-Deno.test("deny list: a title denies all its episodes, an episode only itself", () => {
+Deno.test("deny list: title → all its episodes; episode → only itself", () => {
   assert.equal(isDenied(list, { malId: 55825, episode: 7 }), true);
   assert.equal(isDenied(list, { malId: 5114, episode: 12 }), true);
   assert.equal(isDenied(list, { malId: 5114, episode: 1 }), false);

@@ -1,9 +1,8 @@
-// The public API's addresses, whichever cloud it runs on.
+// The public API's URLs, on Supabase and elsewhere.
 // Example: episodeUrl("https://p.supabase.co/functions/v1", 55825, 1) → "https://p.supabase.co/functions/v1/streaming/55825/1"
 //          episodeUrl("https://api.test", 55825, 1) → "https://api.test/api/v1/streaming/55825/1"
-// Runs on: workerd, browser, Deno.
 
-/** Supabase puts functions below /functions/v1 and shows them no more of the path; everywhere else /api/v1 is ours. */
+/** Supabase serves functions below /functions/v1; elsewhere the prefix is /api/v1. */
 export function episodeUrl(apiBaseUrl: string, malId: number | string, episode: number | string): string {
   return `${streamingUrl(apiBaseUrl)}/${encodeURIComponent(malId)}/${encodeURIComponent(episode)}`;
 }

@@ -1,8 +1,7 @@
-// The classes of failure that queue, runner and functions share, and the error that carries one.
+// The error classes that queue, runner and functions share.
 // Example: throw new KeepstreamError("timeout", "the source sent no byte for 20 s", { retryable: true, cause });
-// Runs on: Deno, edge runtime, workerd.
 
-/** Every class a job can fail with; the queue's back-off table has one row for each. */
+/** Every class that a job can fail with; the queue's backoff table has a row for each. */
 export const ERROR_CLASSES = [
   "network",
   "timeout",
@@ -29,7 +28,7 @@ export const ERROR_CLASSES = [
 
 export type ErrorClass = typeof ERROR_CLASSES[number];
 
-/** Classes where the same attempt can never succeed: the input itself is refused. */
+/** Classes for which a retry cannot succeed, because the input itself is refused. */
 const TERMINAL: ReadonlySet<ErrorClass> = new Set([
   "unsupported",
   "drm",
@@ -40,12 +39,12 @@ const TERMINAL: ReadonlySet<ErrorClass> = new Set([
 ]);
 
 export interface KeepstreamErrorOptions extends ErrorOptions {
-  /** Overrides the class's default where the place that throws knows better. */
+  /** @default true, unless the class is terminal */
   readonly retryable?: boolean;
   readonly retryAfterSeconds?: number;
 }
 
-/** A failure with a class. The message says what to do, and never holds a query string or a token (core/redact.ts). */
+/** The message includes what to do; it never contains a query string or a token (core/redact.ts). */
 export class KeepstreamError extends Error {
   override readonly name = "KeepstreamError";
   readonly code: ErrorClass;
@@ -65,7 +64,7 @@ export function isRetryable(error: unknown): error is KeepstreamError {
   return error instanceof KeepstreamError && error.retryable;
 }
 
-/** Whether a string from a database row or another process names a class. */
+/** Narrows text from a database row or another process. */
 export function isErrorClass(text: string): text is ErrorClass {
   return (ERROR_CLASSES as readonly string[]).includes(text);
 }

@@ -1,6 +1,5 @@
-// The name of an archived file, the same on every machine that knows the salt.
+// The name of an archived file: the same on every machine with the same salt, and not guessable without it.
 // Example: fileKey({ salt: "s", malId: 55825, episode: 1, provider: "animasu", resolution: "720p" }) → 32 hex digits
-// Runs on: Deno, edge runtime, workerd.
 
 export interface FileKeyInput {
   readonly salt: string;

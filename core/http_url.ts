@@ -1,7 +1,6 @@
-// A URL that was read from somewhere else, parsed once: http or https, absolute, normalised, without user information.
-// The type is the proof: what takes an HttpUrl cannot be handed `javascript:`, `data:`, `file:` or unparsed text.
+// A URL of external origin, parsed and normalized once: absolute, http or https, without user information.
+// The branded type keeps `javascript:`, `data:`, `file:` and unparsed text out of functions that take an HttpUrl.
 // Example: parseHttpUrl("//cdn.test/a b.mp4", "https://site.test/") → "https://cdn.test/a%20b.mp4".
-// Runs on: Deno, edge runtime, workerd.
 import { MAX_URL_LENGTH } from "./url_policy.ts";
 
 declare const brand: unique symbol;
@@ -11,7 +10,7 @@ export type HttpUrl = string & { readonly [brand]: "HttpUrl" };
 // deno-lint-ignore no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
-/** Null for every other scheme, for no URL at all, and for one with a control character inside: browsers skip those. */
+/** Null for other schemes, invalid URLs, and URLs with a control character, which the URL parser would remove. */
 export function parseHttpUrl(reference: string, base?: string): HttpUrl | null {
   const text = reference.trim();
   if (text === "" || CONTROL.test(text) || !URL.canParse(text, base)) return null;

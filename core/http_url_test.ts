@@ -3,7 +3,7 @@ import { parseHttpUrl } from "./http_url.ts";
 
 const BASE = "https://site.test/a/";
 
-Deno.test("parseHttpUrl: http and https, absolute or relative → normalised", () => {
+Deno.test("parseHttpUrl: http and https, absolute or relative → normalized", () => {
   for (
     const [reference, expected] of [
       ["https://cdn.test/a.mp4", "https://cdn.test/a.mp4"],
@@ -18,7 +18,7 @@ Deno.test("parseHttpUrl: http and https, absolute or relative → normalised", (
   }
 });
 
-Deno.test("parseHttpUrl: any other scheme, however it is spelled → null", () => {
+Deno.test("parseHttpUrl: another scheme in any spelling → null", () => {
   for (
     const reference of [
       "javascript:alert(1)",
@@ -46,7 +46,7 @@ Deno.test("parseHttpUrl: any other scheme, however it is spelled → null", () =
   }
 });
 
-Deno.test("parseHttpUrl: user information, control characters, length, no URL → null", () => {
+Deno.test("parseHttpUrl: user information, control characters, length → null", () => {
   for (
     const reference of [
       "https://user:secret@cdn.test/",

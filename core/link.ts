@@ -1,10 +1,9 @@
-// Signed proxy links: only an address that the operator's system signed is fetched, by whoever holds the link, until it expires.
+// Signed proxy links: the functions sign them, the proxy fetches only a URL that is signed, until the link expires.
 // Example: https://worker.test/proxy?url=https%3A%2F%2Fcdn.test%2Fa%2Fm.m3u8&exp=1767225600&sc=1&sig=k1.Zm9v…
-// Used by: functions (sign), cf-proxy (verify, sign children). Runs on: Deno, edge runtime, workerd, Node.
 //
-// Two scopes. Exact: the signature covers the address. With sc=n: it covers the origin and the first n directories, so that
-// one signature serves every segment of a playlist. What else the fetch needs (request headers, the key of an encrypted
-// file, the episode) travels sealed in x. A link depends on nothing but its inputs: the same inputs give the same link.
+// Two scopes. Exact: the signature covers the URL. With sc=n, it covers the origin and the first n directories, so that one
+// signature is valid for every segment of a playlist. Other inputs of the fetch (request headers, the key of an encrypted file, the
+// episode) are encrypted in x. Signing is deterministic: the same inputs give the same link.
 import { type Bytes, decodeBase64, encodeBase64Url } from "./base64url.ts";
 import { equalBytes } from "./equal_bytes.ts";
 import { KeepstreamError } from "./errors.ts";
@@ -17,43 +16,45 @@ const MAC_BYTES = 16;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const MAX_SEALED_LENGTH = 4096;
-/** As JSON in UTF-8: what base64 leaves of the sealed length, less nonce and tag. */
+/** Of the context as JSON in UTF-8: the sealed length without base64, nonce and tag. */
 const MAX_CONTEXT_BYTES = MAX_SEALED_LENGTH / 4 * 3 - NONCE_BYTES - TAG_BYTES;
 const MAX_VERIFIED = 500;
-/** Deeper directories are signed by their first 32. */
+/** A scope below deeper directories covers the first 32. */
 export const MAX_SCOPE_DIRECTORIES = 32;
 
-/** What a fetch needs beyond the address. Sealed: the holder of a link cannot read or change it. */
+/** Inputs of the fetch besides the URL. Encrypted and authenticated: a viewer cannot read or change them. */
 export interface LinkContext {
-  /** Request headers the source insists on, names in lower case: referer, origin, user-agent. */
+  /** Request headers that the source requires, names in lower case: referer, origin, user-agent. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** The 32-byte key of a mega file, base64url as in its link: the body is decrypted on the way. */
+  /** The 32-byte key of a mega file, base64url as in its link: the body is decrypted while it is streamed. */
   readonly megaKey?: string;
-  /** An archived file: only then are the storage accounts' credentials used, whatever the address looks like. */
+  /** Set for archived files. Without it, the storage accounts' credentials are not used for any URL. */
   readonly archive?: true;
-  /** Which server of which episode this is, for asking the public API again when the address dies. */
-  readonly episode?: {
-    readonly malId: number;
-    readonly episode: number;
-    readonly provider: string;
-    /** The server's embed address, `url` in the public answer. Left out where it does not fit a link. */
-    readonly server?: string;
-  };
-  /** EXT-X-DEFINE variables that a master playlist hands down to this media playlist. */
+  readonly episode?: LinkEpisode;
+  /** EXT-X-DEFINE variables that a multivariant playlist passes on to this media playlist. */
   readonly variables?: Readonly<Record<string, string>>;
+}
+
+/** The episode that a link plays: for takedowns and, with the server, for failover. */
+export interface LinkEpisode {
+  readonly malId: number;
+  readonly episode: number;
+  readonly provider: string;
+  /** The server's embed URL, `url` in the public response. Left out if it does not fit into the link. */
+  readonly server?: string;
 }
 
 export interface SigningKey {
   readonly kid: string;
   readonly secret: Bytes;
-  /** Filled by the first use; keys, not a promise: workerd forbids to await another request's promise. */
+  /** Set on first use. Not a promise, because a request in workerd cannot await another request's promise. */
   derived?: { readonly mac: CryptoKey; readonly seal: CryptoKey; readonly nonce: CryptoKey };
 }
 
-/** The first key signs, all verify: add the new key in front, drop the old one when its links have expired. */
+/** The first key signs, all of them verify. To rotate, prepend the new key and remove the old one after its links have expired. */
 export interface SigningKeys {
   readonly list: readonly SigningKey[];
-  /** Signatures that proved right, with what they seal: a playlist's segments bring the same one thousands of times. */
+  /** Verified signatures with their contexts: all segments of a playlist have the same signature. */
   readonly verified: LruCache<LinkContext>;
 }
 
@@ -68,43 +69,43 @@ export type LinkError =
   | "expired";
 
 export interface VerifiedLink {
-  /** The target as signed, without a fragment. */
+  /** The URL to fetch, without its fragment. */
   readonly url: URL;
   readonly expiresAt: number;
-  /** The key that signed it, and that its children are signed with. */
+  /** The key that signed the link, and signs its children. */
   readonly kid: string;
   readonly context: LinkContext;
-  /** null: exact. Else what every address in scope starts with, `https://cdn.test/a/`. */
+  /** null: exact. Otherwise the prefix of every URL in scope, `https://cdn.test/a/`. */
   readonly scope: string | null;
-  /** The link's own `exp=…&sc=…&x=…&sig=…`, valid for every address in scope. */
+  /** The link's own `exp=…&sc=…&x=…&sig=…`, valid for every URL in scope. */
   readonly tail: string;
   readonly sealed: string | null;
 }
 
 export interface SignLinkOptions {
-  /** Origin of the proxy, `https://worker.test`; a path before /proxy is kept. */
+  /** `https://worker.test`, optionally with a path; `/proxy` is appended. */
   readonly proxyBaseUrl: string;
   readonly url: string;
-  /** Unix seconds; see linkExpiry. */
+  /** Unix seconds, from linkExpiry. */
   readonly expiresAt: number;
-  /** Number of leading directories that the signature covers; absent: this address alone. */
+  /** Number of leading directories that the signature covers. @default an exact signature */
   readonly scopeDirectories?: number;
   readonly context?: LinkContext;
   readonly keys: SigningKeys;
 }
 
-/** Parses `kid:base64url-key[,kid2:key2]`, keys of 32 bytes or more (`openssl rand -base64 32`). */
+/** Parses `kid:base64url-key[,kid2:key2]` with keys of at least 32 bytes (`openssl rand -base64 32`). */
 export function parseSigningKeys(text: string): Result<SigningKeys, string> {
   const list: SigningKey[] = [];
   for (const entry of text.split(",").map((part) => part.trim()).filter((part) => part !== "")) {
     const match = /^([A-Za-z0-9_-]{1,16}):(.+)$/.exec(entry);
     if (match === null) {
-      return err("a signing key has to look like kid:base64url-key, kid of 1–16 letters, digits, - or _");
+      return err("a signing key has the form kid:base64url-key, with a kid of 1–16 letters, digits, - or _");
     }
     const [, kid, text] = match;
     const secret = decodeBase64(text!);
-    if (secret === null || secret.length < 32) return err(`signing key ${kid} is not the base64 of 32 bytes or more`);
-    if (list.some((key) => key.kid === kid)) return err(`signing key ${kid} stands there twice`);
+    if (secret === null || secret.length < 32) return err(`signing key ${kid} is not the base64 of at least 32 bytes`);
+    if (list.some((key) => key.kid === kid)) return err(`signing key ${kid} is listed twice`);
     list.push({ kid: kid!, secret });
   }
   return list.length === 0
@@ -113,22 +114,22 @@ export function parseSigningKeys(text: string): Result<SigningKeys, string> {
 }
 
 /**
- * When a link made now should expire: `ttlSeconds` from now, rounded up to a quarter of it, so that reloads within that
- * time give the same address and caches can hold what lies behind it.
+ * The expiry of a link signed now: `ttlSeconds` from now, rounded up to a multiple of a quarter of it. Links signed within a quarter
+ * are identical, so that the responses can be cached.
  */
 export function linkExpiry(nowSeconds: number, ttlSeconds: number): number {
   const step = Math.max(1, Math.floor(ttlSeconds / 4));
   return Math.ceil((nowSeconds + ttlSeconds) / step) * step;
 }
 
-/** Number of directories in an address's path: 2 for https://cdn.test/a/b/m.m3u8. */
+/** Number of directories in a URL's path: 2 for https://cdn.test/a/b/m.m3u8. */
 export function directoryCount(url: URL): number {
   return url.pathname.split("/").length - 2;
 }
 
 /**
- * Signs an address; throws when it is none or has fewer directories than the scope. A context too large for a link loses its
- * episode's `server`; one that is too large without it throws a KeepstreamError `too_large`.
+ * Signs a URL; throws if it is invalid or has fewer directories than the scope. If the context is too large, the episode's `server`
+ * is left out; if it still is, throws a KeepstreamError `too_large`.
  */
 export async function signLink(options: SignLinkOptions): Promise<string> {
   const url = withoutFragment(new URL(options.url));
@@ -138,7 +139,7 @@ export async function signLink(options: SignLinkOptions): Promise<string> {
   return `${options.proxyBaseUrl.replace(/\/+$/, "")}/proxy?url=${encodeURIComponent(url.href)}&${tail}`;
 }
 
-/** `exp=…[&sc=…][&x=…]&sig=…` for one address (scopeDirectories null) or for its first n directories. */
+/** `exp=…[&sc=…][&x=…]&sig=…` for one URL (scopeDirectories null) or its first n directories. */
 export async function signTail(
   url: URL,
   options: {
@@ -146,14 +147,16 @@ export async function signTail(
     readonly expiresAt: number;
     readonly scopeDirectories: number | null;
     readonly sealed: string | null;
-    /** A child keeps its parent's key, because x was sealed with it. */
+    /** A child is signed with its parent's key, because x was sealed with it. @default the first key */
     readonly kid?: string;
   },
 ): Promise<string> {
   const { keys, expiresAt, scopeDirectories, sealed } = options;
   const key = chooseKey(keys, options.kid);
   const subject = scopeDirectories === null ? url.href : scopePrefix(url, scopeDirectories);
-  if (subject === null) throw new Error(`the address does not have ${scopeDirectories} plain directories`);
+  if (subject === null) {
+    throw new Error(`the URL does not have ${scopeDirectories} directories without encoded separators`);
+  }
   const message = utf8(macText({ kid: key.kid, scopeDirectories, expiresAt, sealed, subject }));
   const { mac } = await derive(key);
   const bytes = new Uint8Array(await crypto.subtle.sign("HMAC", mac, message)).subarray(0, MAC_BYTES);
@@ -164,7 +167,7 @@ export async function signTail(
   return parts.join("&");
 }
 
-/** Checks a request's address; `now` in unix seconds. Parameters it does not know are left to the caller. */
+/** Verifies a request's URL; `now` in unix seconds. Other query parameters are ignored. */
 export async function verifyLink(
   requestUrl: URL,
   keys: SigningKeys,
@@ -204,8 +207,8 @@ export async function verifyLink(
 }
 
 /**
- * Origin and first n directories, `https://cdn.test/a/`; null when there are fewer, or when the path holds an encoded
- * separator or dot: servers that decode before they look up a file would leave the directory.
+ * Origin and first n directories, `https://cdn.test/a/`; null if there are fewer, or if the path contains an encoded separator or
+ * dot, with which a server that decodes the path first could leave the directory.
  */
 export function scopePrefix(url: URL, directories: number): string | null {
   if (directories > MAX_SCOPE_DIRECTORIES || hasEncodedSeparator(url.pathname)) return null;
@@ -219,15 +222,15 @@ export function scopePrefix(url: URL, directories: number): string | null {
 }
 
 /**
- * Whether a path holds what some server takes for a separator or a dot: `%2f`, `%5c`, `%2e`, `%c0` and `%c1` (which only overlong
- * UTF-8 begins with), one of these encoded again, a backslash, or `..;`.
+ * Whether a path contains characters that some servers treat as a separator or dot: `%2f`, `%5c`, `%2e`, `%c0` and `%c1` (the
+ * first bytes of overlong UTF-8), one of these encoded again, a backslash, or `..;`.
  */
 export function hasEncodedSeparator(path: string): boolean {
   return path.includes("\\") || path.includes("..;") ||
     (path.includes("%") && /%(?:25)*(?:2f|5c|2e|c[01])/i.test(path));
 }
 
-/** What a right signature seals; null for a wrong one. */
+/** The context of a valid signature; null for an invalid one. */
 async function verifiedContext(
   message: string,
   { signature, sealed, key, keys }: {
@@ -257,18 +260,18 @@ function macText(parts: {
   readonly subject: string;
 }): string {
   const mode = parts.scopeDirectories === null ? "exact" : `scope ${parts.scopeDirectories}`;
-  // No part can hold a newline: kid, x and exp by their syntax, the subject because URL removes it.
+  // No part can contain a newline: kid, x and exp by their syntax, the subject because URL removes it.
   return [VERSION, parts.kid, mode, parts.expiresAt, parts.sealed ?? "", parts.subject].join("\n");
 }
 
 export function utf8(text: string): Bytes {
-  // Cloudflare's types are wider here than everybody else's.
+  // Cloudflare's types return Uint8Array<ArrayBufferLike> here.
   return new TextEncoder().encode(text) as Bytes;
 }
 
 export function chooseKey(keys: SigningKeys, kid: string | undefined): SigningKey {
   const key = kid === undefined ? keys.list[0] : keys.list.find((one) => one.kid === kid);
-  if (key === undefined) throw new Error("there is no signing key of that id");
+  if (key === undefined) throw new Error("there is no signing key with this kid");
   return key;
 }
 
@@ -284,7 +287,7 @@ async function derive(key: SigningKey): Promise<NonNullable<SigningKey["derived"
   return key.derived = { mac, seal, nonce };
 }
 
-/** An HMAC key of its own for every purpose, so that no signature is good for another one. */
+/** A separate HMAC key for each purpose, so that a signature is valid for one purpose only. */
 export async function deriveMacKey(
   key: SigningKey,
   purpose: "mac" | "nonce" | "refresh" | "deny-list",
@@ -299,7 +302,7 @@ async function deriveBits(key: SigningKey, purpose: string): Promise<ArrayBuffer
   return await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info }, base, 256);
 }
 
-/** AES-GCM with a nonce made from the content, so that the same context gives the same blob and never two one nonce. */
+/** AES-GCM with a nonce derived from the content: the same context gives the same text, and different contexts different nonces. */
 export async function sealContext(context: LinkContext, keys: SigningKeys, kid?: string): Promise<string> {
   const key = chooseKey(keys, kid);
   const plain = encodeContext(context);
@@ -314,8 +317,8 @@ export async function sealContext(context: LinkContext, keys: SigningKeys, kid?:
 }
 
 /**
- * Without the server, a link plays all the same; it only loses the Worker's way to ask for a fresh address. Title and episode stay:
- * takedowns go by them.
+ * Leaves the server out if the context is too large: the link then has no failover, but still plays. Title and episode stay, because
+ * takedowns need them.
  */
 function encodeContext(context: LinkContext): Bytes {
   const bytes = utf8(JSON.stringify(compact(context)));
@@ -324,7 +327,7 @@ function encodeContext(context: LinkContext): Bytes {
     const { server: _server, ...episode } = context.episode;
     return encodeContext({ ...context, episode });
   }
-  const message = `a link can hold ${MAX_CONTEXT_BYTES} bytes of headers and variables, these are ${bytes.length}`;
+  const message = `a link can contain ${MAX_CONTEXT_BYTES} bytes of headers and variables, not ${bytes.length}`;
   throw new KeepstreamError("too_large", message);
 }
 
@@ -340,12 +343,12 @@ async function openContext(sealed: string, kid: string, seal: CryptoKey): Promis
     const plain = await crypto.subtle.decrypt(algorithm, seal, bytes.slice(NONCE_BYTES));
     return expand(JSON.parse(new TextDecoder().decode(plain)));
   } catch {
-    // Only reached with a valid mac over a blob that another version sealed: the link is not ours any more.
+    // The MAC is valid, so another version of this code sealed the context: the link is no longer valid.
     return null;
   }
 }
 
-/** Short names on the wire; undefined parts vanish in JSON. Order is fixed, so equal contexts seal equally. */
+/** Short names keep links short; the fixed order gives equal contexts equal links. */
 interface WireContext {
   readonly v?: readonly (readonly [string, string])[];
   readonly h?: readonly (readonly [string, string])[];
@@ -379,11 +382,11 @@ function expand(wire: WireContext): LinkContext {
   };
 }
 
-function compactEpisode({ malId, episode, provider, server }: NonNullable<LinkContext["episode"]>): WireEpisode {
+function compactEpisode({ malId, episode, provider, server }: LinkEpisode): WireEpisode {
   return server === undefined ? [malId, episode, provider] : [malId, episode, provider, server];
 }
 
-function expandEpisode([malId, episode, provider, server]: WireEpisode): NonNullable<LinkContext["episode"]> {
+function expandEpisode([malId, episode, provider, server]: WireEpisode): LinkEpisode {
   return { malId, episode, provider, ...(server === undefined ? {} : { server }) };
 }
 
@@ -400,7 +403,7 @@ function parseUrl(text: string): URL | null {
 }
 
 function withoutFragment(url: URL): URL {
-  // The fragment never reaches a server; a link with and without it is the same link.
+  // A fragment is not sent to servers, so it is not part of the link.
   if (url.hash !== "" || url.href.endsWith("#")) url.hash = "";
   return url;
 }

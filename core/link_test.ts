@@ -29,7 +29,7 @@ function altered(link: string, name: string, value: string): string {
   return url.href;
 }
 
-Deno.test("signLink: an exact link verifies for its address and no other", async () => {
+Deno.test("signLink: exact link → verifies for its URL only", async () => {
   const link = await signLink({ ...base, url: "https://cdn.test/a/b.mp4?t=1%2F2" });
   assert.match(
     link,
@@ -40,7 +40,7 @@ Deno.test("signLink: an exact link verifies for its address and no other", async
   assert.equal(await check(altered(link, "url", "https://cdn.test/a/b.mp4")), "bad_signature");
 });
 
-Deno.test("verifyLink: altered exp, sc, x, kid or signature, and no signature, are refused", async () => {
+Deno.test("verifyLink: exp, sc, x, kid or signature altered or missing → error", async () => {
   const link = await signLink({
     ...base,
     url: "https://cdn.test/a/b.mp4",
@@ -66,7 +66,7 @@ Deno.test("verifyLink: altered exp, sc, x, kid or signature, and no signature, a
   assert.equal(await check(link, NOW + 3600), "expired");
 });
 
-Deno.test("verifyLink: a scope covers its directories and nothing beside or above them", async () => {
+Deno.test("verifyLink: scope → its directories, none next to or above them", async () => {
   const link = await signLink({ ...base, url: "https://cdn.test/a/b/m.m3u8", scopeDirectories: 2 });
   const refused = [
     "https://cdn.test/a/m.m3u8",
@@ -90,7 +90,7 @@ Deno.test("verifyLink: a scope covers its directories and nothing beside or abov
   }
 });
 
-Deno.test("verifyLink: the context comes back as it was sealed, and the link does not show it", async () => {
+Deno.test("verifyLink: sealed context → restored, and not readable in the link", async () => {
   const context = {
     headers: { referer: "https://p.test/e/1", "user-agent": "x" },
     megaKey: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
@@ -103,7 +103,7 @@ Deno.test("verifyLink: the context comes back as it was sealed, and the link doe
   assert.equal(await signLink({ ...base, url: "https://cdn.test/a", context }), link, "deterministic");
 });
 
-Deno.test("signLink: a context too large in bytes → loses its server, and only that", async () => {
+Deno.test("signLink: context too large → only the server is left out", async () => {
   const headers = { referer: "https://p.test/" };
   const named = (server: string) => ({ malId: 1, episode: 1, provider: "p", server });
   const opened = async (context: LinkContext) => {
@@ -120,7 +120,7 @@ Deno.test("signLink: a context too large in bytes → loses its server, and only
   assert.deepEqual(await opened({ episode: named("s".repeat(room + 1)) }), { episode });
 });
 
-Deno.test("signLink: headers that no link can hold → too_large, and the message says how many bytes it may be", async () => {
+Deno.test("signLink: headers too large → too_large with the limit in bytes", async () => {
   const context = {
     headers: { referer: `https://p.test/${"a".repeat(4000)}` },
     episode: { malId: 1, episode: 1, provider: "p", server: "s" },
@@ -134,7 +134,7 @@ Deno.test("signLink: headers that no link can hold → too_large, and the messag
   });
 });
 
-Deno.test("verifyLink: with two keys both verify and the first signs; a dropped key is unknown", async () => {
+Deno.test("verifyLink: two keys → both verify, the first signs", async () => {
   const both = unwrap(parseSigningKeys(`k2:${K2}, k1:${K1}`));
   const old = await signLink({ ...base, url: "https://cdn.test/a" });
   assert.equal(await check(old, NOW, both), "ok");
@@ -144,13 +144,13 @@ Deno.test("verifyLink: with two keys both verify and the first signs; a dropped 
   assert.equal(await check(fresh), "unknown_key");
 });
 
-Deno.test("parseSigningKeys: short, doubled, nameless or missing keys are refused", () => {
+Deno.test("parseSigningKeys: short, duplicate, nameless or no keys → error", () => {
   for (const text of ["", "k1", "k1:short", `k1:${K1},k1:${K2}`, `a b:${K1}`, "k1:***"]) {
     assert.equal(parseSigningKeys(text).ok, false, text);
   }
 });
 
-Deno.test("signLink: any address and scope verify, and any changed character of the signature does not", async () => {
+Deno.test("signLink: any URL and scope → verifies, an altered signature fails", async () => {
   const path = fc.array(fc.stringMatching(/^[a-zA-Z0-9 ._~ü+%&=-]{1,12}$/), { minLength: 1, maxLength: 5 });
   await fc.assert(
     fc.asyncProperty(path, fc.string(), fc.nat(4), fc.nat(21), async (parts, query, scope, at) => {
@@ -170,7 +170,7 @@ Deno.test("signLink: any address and scope verify, and any changed character of 
   );
 });
 
-Deno.test("linkExpiry: stays the same for reloads within a quarter of the time to live, and never falls short of it", () => {
+Deno.test("linkExpiry: reloads within a quarter of the lifetime → same expiry", () => {
   const first = linkExpiry(NOW, 3600);
   assert.ok(first >= NOW + 3600 && first < NOW + 4500 + 1);
   assert.equal(linkExpiry(first - 3600, 3600), first);

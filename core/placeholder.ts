@@ -1,10 +1,10 @@
-// Values to be replaced before use, such as those of .env.example: https://<ref>.supabase.co, sb_secret_…, whsec_<base64>.
-// Example: placeholderIn("whsec_<base64>") → "<base64>". Runs on: Deno, edge runtime, workerd.
+// Detects values that must be replaced before use, such as those of .env.example: https://<ref>.supabase.co, sb_secret_…
+// Example: placeholderIn("whsec_<base64>") → "<base64>"
 
 const PLACEHOLDERS: readonly RegExp[] = [
   /<[^<>]*>/, // <ref>
   /…|\.\.\./, // sb_secret_…
-  /\$\{[^}]*\}|\{\{[^}]*\}\}|\benv\([A-Z0-9_]*\)/, // a template or a variable that nothing filled in
+  /\$\{[^}]*\}|\{\{[^}]*\}\}|\benv\([A-Z0-9_]*\)/, // an unexpanded template or variable
   /(?<![a-z0-9])(change|replace|insert|fill|put)[-_ ]?(me|this|it|here|in)(?![a-z0-9])/i,
   /(?<![a-z0-9])your[-_ ][a-z][a-z_ -]*(?![a-z0-9])/i, // your-project, your_key
   /(?<![a-z0-9])x{3,}(?![a-z0-9])/i, // hf_xxxx
@@ -12,7 +12,7 @@ const PLACEHOLDERS: readonly RegExp[] = [
   /(?<![a-z0-9-])example\.(com|net|org)(?![a-z0-9-])|\.example(?![a-z0-9-])/i, // RFC 2606
 ];
 
-/** The part of the value that is a placeholder, or null. The rest of the value may be secret and is not repeated. */
+/** The part of the value that is a placeholder, or null. Does not return the rest, which may be secret. */
 export function placeholderIn(value: string): string | null {
   for (const pattern of PLACEHOLDERS) {
     const found = pattern.exec(value);
@@ -21,7 +21,7 @@ export function placeholderIn(value: string): string | null {
   return null;
 }
 
-/** One line for each of the names whose value is a placeholder. */
+/** One line for each name whose value contains a placeholder. */
 export function placeholderProblems(
   env: Readonly<Record<string, unknown>>,
   names: Iterable<string>,

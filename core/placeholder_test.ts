@@ -29,7 +29,7 @@ for (
   Deno.test(`placeholderIn: ${value} → a placeholder`, () => assert.notEqual(placeholderIn(value), null));
 }
 
-Deno.test("placeholderIn: values that parts run with → none", () => {
+Deno.test("placeholderIn: values in use → none", () => {
   for (
     const value of [
       "https://abcdefghijklmnopqrst.supabase.co",
@@ -48,7 +48,7 @@ Deno.test("placeholderIn: values that parts run with → none", () => {
   }
 });
 
-Deno.test("placeholderProblems: names the variable and the placeholder, not the rest of the value", () => {
+Deno.test("placeholderProblems: variable and placeholder, not the whole value", () => {
   assert.deepEqual(placeholderProblems({ A: "s3cret<here>", B: "fine", C: 1 }, ["A", "B", "C", "D"]), [
     "A: still holds the placeholder <here>",
   ]);

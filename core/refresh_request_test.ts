@@ -14,7 +14,7 @@ async function verify(change: Record<string, string> = {}, at = { malId: 55825, 
   return await verifyRefresh(query, at, { keys: own, now });
 }
 
-Deno.test("verifyRefresh: a signed refresh verifies for its episode, two minutes to either side", async () => {
+Deno.test("verifyRefresh: signed, within two minutes → true for its episode", async () => {
   assert.equal(await verify(), true);
   for (const [seconds, expected] of [[119, true], [-119, true], [121, false], [-121, false]] as const) {
     assert.equal(await verify({}, { malId: 55825, episode: 1 }, NOW + seconds), expected);
@@ -38,7 +38,7 @@ Deno.test("verifyRefresh: another episode, time, key or signature → false", as
   assert.equal(await verifyRefresh(new URLSearchParams("refresh=1"), episode, { keys, now: NOW }), false);
 });
 
-Deno.test("verifyRefresh: a key that is being rotated out still counts, a dropped one does not", async () => {
+Deno.test("verifyRefresh: rotated key → true, removed key → false", async () => {
   const query = new URLSearchParams(
     await refreshQuery(episode, { keys: unwrap(parseSigningKeys(OLD)), now: NOW }),
   );
@@ -49,7 +49,7 @@ Deno.test("verifyRefresh: a key that is being rotated out still counts, a droppe
   );
 });
 
-Deno.test("refreshQuery: nothing of the server's address, which may hold a file's key, is in the query", async () => {
+Deno.test("refreshQuery: server URL, which may contain a key → not in the query", async () => {
   const query = new URLSearchParams(await refreshQuery(episode, { keys, now: NOW }));
   assert.deepEqual([...query.keys()], ["refresh", "at", "sig"]);
 });

@@ -1,6 +1,5 @@
-// The outcome of pure code that may refuse its input: a value, or an error that the caller has to look at.
-// Example: const key = parseSigningKeys(text); if (!key.ok) return refuse(key.error);
-// Runs on: Deno, edge runtime, workerd, browser.
+// The outcome of pure code that may refuse its input: a value, or an error that the caller has to handle.
+// Example: const keys = parseSigningKeys(text); if (!keys.ok) return refuse(keys.error);
 
 export type Ok<T> = { readonly ok: true; readonly value: T };
 export type Err<E> = { readonly ok: false; readonly error: E };
@@ -14,7 +13,7 @@ export function err<E>(error: E): Err<E> {
   return { ok: false, error };
 }
 
-/** The value, or a throw for code that has nothing better to do with a refusal (composition roots, tests). */
+/** Returns the value or throws the error: for composition roots and tests. */
 export function unwrap<T, E>(result: Result<T, E>): T {
   if (result.ok) return result.value;
   throw new Error(typeof result.error === "string" ? result.error : JSON.stringify(result.error));

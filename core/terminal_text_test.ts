@@ -20,7 +20,7 @@ const HOSTILE = [
   "one\ntwo\r\nthree\u0085four\u2028five\u2029six\tseven",
 ];
 
-Deno.test("terminalText: escapes, controls and bidi overrides go, words stay", () => {
+Deno.test("terminalText: escapes, controls and bidi overrides → removed", () => {
   for (const text of HOSTILE) assert.doesNotMatch(terminalText(`x${text}y`), COMMAND, JSON.stringify(text));
   assert.equal(terminalText("720p\u001b]0;owned\u0007\u202egpj"), "720p]0;ownedgpj");
   assert.equal(terminalText(HOSTILE.at(-1)!), "one two three four five six seven");
@@ -28,11 +28,11 @@ Deno.test("terminalText: escapes, controls and bidi overrides go, words stay", (
   assert.equal(terminalText(words), words);
 });
 
-Deno.test("terminalLines: line breaks stay, everything else goes", () => {
+Deno.test("terminalLines: line breaks → kept, other controls → removed", () => {
   assert.equal(terminalLines("a\u001b[1m\nb\rc\n"), "a[1m\nb c\n");
 });
 
-Deno.test("terminalJson: the same value, without a character that a terminal obeys", () => {
+Deno.test("terminalJson: control characters → escaped, same value", () => {
   for (const indent of [undefined, 2]) {
     const value = { labels: HOSTILE, "\u009bname": 1 };
     const json = terminalJson(value, indent);

@@ -1,15 +1,14 @@
-// Which addresses the system may fetch: public web addresses, never the machine's own network.
+// Which URLs the system may fetch: public http(s) URLs, never hosts of a private network.
 // Example: checkUrl("http://0x7f.1/", {}) → policy_denied; checkUrl("file:///etc/passwd", {}) → invalid_input
-// A name that resolves to a private address is caught where the connection is made (isPrivateAddress on what was dialled).
-// Runs on: Deno, edge runtime, workerd.
+// A name that resolves to a private address is refused when connecting, with isPrivateAddress.
 import { mappedIpv4, parseIpv4, parseIpv6 } from "./ip_address.ts";
 import { err, ok, type Result } from "./result.ts";
 
-/** Addresses up to this length are fetched; signed links repeat them, and servers refuse much longer ones. */
+/** The longest URL that is fetched. Signed links contain it, and servers refuse much longer ones. */
 export const MAX_URL_LENGTH = 16_384;
 export const DEFAULT_PORTS: readonly number[] = [80, 443, 8080];
 
-/** EXTRA_PORTS: a comma list of ports beside the usual ones. */
+/** Parses EXTRA_PORTS: comma-separated ports. */
 export function parseExtraPorts(text: string): Result<readonly number[], string> {
   const parts = text.split(",").map((part) => part.trim()).filter((part) => part !== "");
   const wrong = parts.find((part) => !/^\d{1,5}$/.test(part) || Number(part) < 1 || Number(part) > 65_535);
@@ -17,13 +16,13 @@ export function parseExtraPorts(text: string): Result<readonly number[], string>
 }
 
 export interface UrlPolicy {
-  /** Ports beside 80, 443 and 8080. */
+  /** Ports in addition to 80, 443 and 8080. */
   readonly extraPorts?: readonly number[];
-  /** When given, only these hosts: `cdn.test` exactly, `.cdn.test` for everything below it. */
+  /** If set, only these hosts: `cdn.test` exactly, `.cdn.test` for every host below it. */
   readonly allowedHosts?: readonly string[];
-  /** Hosts (with port, as in `URL.host`) that are this system itself. */
+  /** This system's own hosts, with port as in `URL.host`. */
   readonly ownHosts?: readonly string[];
-  /** Development: exact origins (`http://127.0.0.1:5000`) that are let through whatever the rules say. */
+  /** Development: exact origins (`http://127.0.0.1:5000`) that are allowed in spite of the other rules. */
   readonly allowedOrigins?: readonly string[];
 }
 
@@ -32,24 +31,24 @@ export interface UrlRefusal {
   readonly reason: string;
 }
 
-/** The parsed address when it may be fetched. The check is made on the normalised address, so no spelling gets around it. */
-export function checkUrl(address: string, policy: UrlPolicy): Result<URL, UrlRefusal> {
-  if (address.length > MAX_URL_LENGTH) return invalid(`longer than ${MAX_URL_LENGTH} characters`);
-  const url = parse(address);
-  if (url === null) return invalid("not an absolute address");
+/** Parses a URL that may be fetched. The normalized URL is checked, so that no spelling bypasses the policy. */
+export function checkUrl(text: string, policy: UrlPolicy): Result<URL, UrlRefusal> {
+  if (text.length > MAX_URL_LENGTH) return invalid(`longer than ${MAX_URL_LENGTH} characters`);
+  const url = parse(text);
+  if (url === null) return invalid("not an absolute URL");
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     return invalid(`scheme ${url.protocol} is not http or https`);
   }
   const denied = denyReason(url, policy);
   if (denied !== null) return err({ code: "policy_denied", reason: denied });
-  // After the host rules: a private host stays "denied" however it was spelled.
-  if (hasControlCharacter(address)) return invalid("holds a control character");
+  // After the host rules: a private host is policy_denied in every spelling.
+  if (hasControlCharacter(text)) return invalid("contains a control character");
   return ok(url);
 }
 
 function denyReason(url: URL, policy: UrlPolicy): string | null {
-  if (url.username !== "" || url.password !== "") return "user information in the address";
-  if (policy.ownHosts?.includes(url.host)) return "the system's own address";
+  if (url.username !== "" || url.password !== "") return "it contains user information";
+  if (policy.ownHosts?.includes(url.host)) return "it is this system's own host";
   if (policy.allowedOrigins?.includes(url.origin)) return null;
   const host = url.hostname.replace(/\.$/, "");
   if (isPrivateHost(host)) return "not a public host";
@@ -67,14 +66,14 @@ function matchesHost(host: string, rule: string): boolean {
 
 const PRIVATE_SUFFIXES = [".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".onion", ".invalid"];
 
-/** Whether a normalised host name can only mean something inside a network: literal, local name, name without a dot. */
+/** Whether a normalized host is private: a private IP literal, a local suffix, or a name without a dot. */
 export function isPrivateHost(host: string): boolean {
   if (host.startsWith("[")) return isPrivateAddress(host.slice(1, -1));
   if (/^\d+\.\d+\.\d+\.\d+$/.test(host)) return isPrivateAddress(host);
   return !host.includes(".") || PRIVATE_SUFFIXES.some((suffix) => host.endsWith(suffix));
 }
 
-/** Whether an IP address (dotted IPv4, IPv6 with or without a zone) is anything but a public unicast address. */
+/** Whether an IP address (dotted IPv4, IPv6 with or without a zone) is not a public unicast address. */
 export function isPrivateAddress(ip: string): boolean {
   const v4 = parseIpv4(ip);
   if (v4 !== null) return isPrivateIpv4(v4);
@@ -82,7 +81,7 @@ export function isPrivateAddress(ip: string): boolean {
   if (v6 === null) return true;
   const mapped = mappedIpv4(v6);
   if (mapped !== null) return isPrivateIpv4(mapped);
-  // 2000::/3 is all of global unicast: ULA, link-local, multicast, NAT64, loopback lie outside it.
+  // Global unicast is 2000::/3; ULA, link-local, multicast, NAT64 and loopback are outside of it.
   if ((v6[0]! & 0xe000) !== 0x2000) return true;
   const [a, b] = [v6[0]!, v6[1]!];
   const ietf = a === 0x2001 && b < 0x0200; // Teredo, ORCHID, benchmarking
@@ -91,7 +90,7 @@ export function isPrivateAddress(ip: string): boolean {
   return ietf || documentation || sixToFour;
 }
 
-/** [network, prefix length] of IANA's special-purpose registry, plus multicast and the reserved top. */
+/** [network, prefix length] of IANA's special-purpose registry, plus multicast and the reserved range above it. */
 const PRIVATE_IPV4: readonly (readonly [string, number])[] = [
   ["0.0.0.0", 8],
   ["10.0.0.0", 8],

@@ -1,11 +1,10 @@
-// Standard Webhooks v1: the signature over `{id}.{timestamp}.{body}` that the queue's nudge carries.
+// Standard Webhooks v1: the signature over `{id}.{timestamp}.{body}` of the queue's notification.
 // Example: webhook-signature: v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
 // https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-// Runs on: Deno, edge runtime, workerd.
 import { type Bytes, decodeBase64, encodeBase64 } from "./base64url.ts";
 import { err, ok, type Result } from "./result.ts";
 
-/** How far a timestamp may lie in the past or the future. */
+/** Maximum distance of a timestamp from now, in the past or the future. */
 export const WEBHOOK_TOLERANCE_SECONDS = 300;
 
 export interface WebhookMessage {
@@ -23,7 +22,7 @@ export interface WebhookHeaders {
 
 export type WebhookError = "missing_header" | "bad_timestamp" | "too_old" | "too_new" | "bad_signature" | "bad_secret";
 
-/** The value of `webhook-signature` for a message. Secret: `whsec_<base64>`, or any other text taken as UTF-8. */
+/** The value of `webhook-signature`. The secret is `whsec_<base64>`, or any other text as UTF-8. */
 export async function signWebhook(message: WebhookMessage, secret: string): Promise<string> {
   const key = await importSecret(secret, "sign");
   if (key === null) throw new Error("the webhook secret is empty or not base64 after whsec_");
@@ -32,8 +31,8 @@ export async function signWebhook(message: WebhookMessage, secret: string): Prom
 }
 
 /**
- * Checks a received webhook; `now` in unix seconds, `secrets` in any order (two while rotating).
- * Answers the message's id, which the caller remembers to make a replay a no-op.
+ * Verifies a received webhook; `now` in unix seconds, `secrets` in any order (two while rotating).
+ * Returns the message's id, with which the caller ignores replays.
  */
 export async function verifyWebhook(
   received: { readonly headers: WebhookHeaders; readonly body: string },

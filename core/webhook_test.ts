@@ -21,14 +21,14 @@ async function verify(
   return result.ok ? result.value.id : result.error;
 }
 
-Deno.test("signWebhook: the reference library makes the same signature and accepts ours", async () => {
+Deno.test("signWebhook: the reference library → same signature, accepts ours", async () => {
   const date = new Date(Date.now());
   const timestamp = Math.floor(date.getTime() / 1000);
   const ours = await signWebhook({ ...message, timestamp }, SECRET);
   assert.equal(ours, new Webhook(SECRET).sign(message.id, date, message.body));
 });
 
-Deno.test("verifyWebhook: accepts its own, also beside other signatures; a secret without whsec_ is taken as UTF-8", async () => {
+Deno.test("verifyWebhook: own signature, among others, any secret → accepted", async () => {
   assert.equal(await verify(), "msg_1");
   assert.equal(await verify({ signature: `v1a,xx v1,AAAA ${await signWebhook(message, SECRET)}` }), "msg_1");
   const plain = await signWebhook(message, "salt ü");

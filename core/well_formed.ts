@@ -1,7 +1,7 @@
-// Text that every database takes: Postgres refuses half a surrogate pair and U+0000, and the whole call with them.
-// Example: wellFormed({ label: "a\0\ud83d" }) → { label: "a\ufffd" }. Runs on: anywhere.
+// Makes text acceptable to Postgres, which rejects a call with a lone surrogate or U+0000.
+// Example: wellFormed({ label: "a\0\ud83d" }) → { label: "a\ufffd" }
 
-/** The same JSON value with every string and key made well-formed. */
+/** A copy of a JSON value with well-formed strings and keys. */
 export function wellFormed<T>(value: T): T {
   return clean(value) as T;
 }

@@ -1,24 +1,23 @@
-// The Range request header and the Content-Range answer header (RFC 9110 §14).
+// The Range request header and the Content-Range response header (RFC 9110 §14).
 // Example: resolveRange({ kind: "suffix", length: 5 }, 100) → { start: 95, end: 99 }
-// Runs on: Deno, workerd.
 import { err, ok, type Result } from "../result.ts";
 
 export type ByteRange =
   | { readonly kind: "from"; readonly start: number; readonly end: number | null }
   | { readonly kind: "suffix"; readonly length: number };
 
-/** `none`: there is no byte range, serve the whole. `unusable`: answer 416. */
+/** `none`: no byte range, serve the whole representation. `unusable`: respond 416. */
 export type RangeHeader =
   | { readonly kind: "none" }
   | { readonly kind: "unusable" }
   | { readonly kind: "ranges"; readonly ranges: readonly ByteRange[] };
 
-/** Servers answer more ranges than these with the whole body or an error; nobody who plays asks for them. */
+/** Players request one or two. Servers respond to many more with the whole body or an error. */
 export const MAX_RANGES = 16;
 
 /**
- * Parses a Range header. Another unit than bytes is ignored, as RFC 9110 §14.2 demands; a byte range that is malformed,
- * backwards, beyond 2^53 or one of too many is unusable (the RFC lets a server reject those).
+ * Parses a Range header. Units other than bytes are ignored (RFC 9110 §14.2). A byte range that is malformed, descending or beyond
+ * 2^53, or more than MAX_RANGES of them, are unusable: the RFC lets a server reject those.
  */
 export function parseRange(header: string | null): RangeHeader {
   if (header === null) return { kind: "none" };
@@ -49,7 +48,7 @@ function parseOne(text: string): ByteRange | null {
   return { kind: "from", start, end };
 }
 
-/** First and last byte, both inclusive, of a range in a body of `size` bytes. */
+/** First and last byte, both inclusive, of a range in a representation of `size` bytes. */
 export function resolveRange(
   range: ByteRange,
   size: number,
@@ -63,9 +62,9 @@ export function resolveRange(
 }
 
 export interface ContentRange {
-  /** null in the answer to an unsatisfiable range, where only the size stands. */
+  /** null in a 416, which has the size only. */
   readonly span: { readonly start: number; readonly end: number } | null;
-  /** null when the server does not know it: `bytes 0-4/*`. */
+  /** null if unknown: `bytes 0-4/*`. */
   readonly size: number | null;
 }
 

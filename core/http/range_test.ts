@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { parseContentRange, parseRange, resolveRange } from "./range.ts";
 
-Deno.test("parseRange: a-b, a-, -n and several ranges", () => {
+Deno.test("parseRange: a-b, a-, -n, several → ranges", () => {
   assert.deepEqual(parseRange("bytes=0-4"), { kind: "ranges", ranges: [{ kind: "from", start: 0, end: 4 }] });
   assert.deepEqual(parseRange("bytes=5-"), { kind: "ranges", ranges: [{ kind: "from", start: 5, end: null }] });
   assert.deepEqual(parseRange("bytes=-5"), { kind: "ranges", ranges: [{ kind: "suffix", length: 5 }] });
@@ -10,7 +10,7 @@ Deno.test("parseRange: a-b, a-, -n and several ranges", () => {
   assert.equal(several.kind === "ranges" && several.ranges.length, 3);
 });
 
-Deno.test("parseRange: another unit is no range; malformed, backwards, huge and too many are unusable", () => {
+Deno.test("parseRange: another unit → none; malformed or too many → unusable", () => {
   assert.equal(parseRange("seconds=1-2").kind, "none");
   assert.equal(parseRange(null).kind, "none");
   const many = `bytes=${Array.from({ length: 1000 }, (_, i) => `${i}-${i}`).join(",")}`;
@@ -21,7 +21,7 @@ Deno.test("parseRange: another unit is no range; malformed, backwards, huge and 
   }
 });
 
-Deno.test("resolveRange: always lies within the body, and covers what was asked for", () => {
+Deno.test("resolveRange: any range → within the body", () => {
   fc.assert(fc.property(fc.nat(1000), fc.nat(1000), fc.nat(1000), (start, length, size) => {
     const range = resolveRange({ kind: "from", start, end: start + length }, size);
     assert.equal(range.ok, start < size);
@@ -32,7 +32,7 @@ Deno.test("resolveRange: always lies within the body, and covers what was asked 
   }));
 });
 
-Deno.test("parseContentRange: span and size, either unknown; nonsense is null", () => {
+Deno.test("parseContentRange: span and size, either unknown; invalid → null", () => {
   assert.deepEqual(parseContentRange("bytes 0-4/10"), { span: { start: 0, end: 4 }, size: 10 });
   assert.deepEqual(parseContentRange("bytes */10"), { span: null, size: 10 });
   assert.deepEqual(parseContentRange("bytes 0-4/*"), { span: { start: 0, end: 4 }, size: null });
