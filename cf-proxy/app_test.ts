@@ -5,7 +5,7 @@ import { startWorker } from "../dev/emulators/workerd/workerd.ts";
 
 const FILE = pattern(1000);
 
-Deno.test("GET /health → 200, any unknown path → 404 problem+json", async () => {
+Deno.test("routes: /health → 200, an unknown path → 404 problem", async () => {
   await using proxy = await startProxyFixture();
   const health = await fetch(`${proxy.worker.url}/health`);
   assert.deepEqual([health.status, await health.json()], [200, { status: "ok" }]);
@@ -14,25 +14,25 @@ Deno.test("GET /health → 200, any unknown path → 404 problem+json", async ()
   assert.equal(await codeOf(unknown), "not_found");
 });
 
-Deno.test("GET / → 404: no page is served with the proxy's origin", async () => {
+Deno.test("routes: / → 404, no page on the proxy's origin", async () => {
   await using proxy = await startProxyFixture();
   for (const path of ["/", "/index.html", "/watch.js"]) {
-    const answer = await fetch(`${proxy.worker.url}${path}`);
-    assert.equal(answer.status, 404);
-    assert.equal(await codeOf(answer), "not_found");
+    const response = await fetch(`${proxy.worker.url}${path}`);
+    assert.equal(response.status, 404);
+    assert.equal(await codeOf(response), "not_found");
   }
 });
 
-Deno.test("without a signing key every /proxy → 500 and the log says what is missing, not what is secret", async () => {
+Deno.test("config: no signing key → 500, and a log without secrets", async () => {
   await using worker = await startWorker({ vars: { HF_TOKEN_STORAGE_1: "hf_secret", HF_STORAGE_USERNAME_1: "a" } });
-  const answer = await fetch(`${worker.url}/proxy?url=https://a.test/`);
-  assert.equal(answer.status, 500);
-  assert.equal(await codeOf(answer), "internal");
+  const response = await fetch(`${worker.url}/proxy?url=https://a.test/`);
+  assert.equal(response.status, 500);
+  assert.equal(await codeOf(response), "internal");
   assert.match(worker.output(), /STREAM_SIGNING_KEYS/);
   assert.ok(!worker.output().includes("hf_secret"));
 });
 
-Deno.test("redirect mode: media goes to its source by 302; playlists, sealed headers and encrypted files still come through", async () => {
+Deno.test("redirect mode: media → 302; playlists, sealed headers, mega → proxied", async () => {
   await using proxy = await startProxyFixture({ vars: { REDIRECT_MODE: "on" } });
   proxy.route("/a.mp4", media(FILE));
   proxy.route("/m.m3u8", text("#EXTM3U\n#EXTINF:1,\na.ts\n"));
@@ -54,26 +54,26 @@ Deno.test("redirect mode: media goes to its source by 302; playlists, sealed hea
   await unsigned.body?.cancel();
 });
 
-Deno.test("an address that asks more often than the limit → 429 with Retry-After", async () => {
+Deno.test("rate limit: too many requests → 429 with Retry-After", async () => {
   await using proxy = await startProxyFixture({ rateLimit: { limit: 2 } });
   proxy.route("/a.mp4", media(FILE));
   for (const status of [200, 200, 429]) {
-    const answer = await proxy.get("/a.mp4");
-    assert.equal(answer.status, status);
-    if (status === 429) assert.equal(answer.headers.get("retry-after"), "60");
-    await answer.body?.cancel();
+    const response = await proxy.get("/a.mp4");
+    assert.equal(response.status, status);
+    if (status === 429) assert.equal(response.headers.get("retry-after"), "60");
+    await response.body?.cancel();
   }
   assert.equal((await fetch(`${proxy.worker.url}/health`)).status, 200);
 });
 
-Deno.test("ALLOWED_HOSTS: other hosts → 403, even signed", async () => {
+Deno.test("ALLOWED_HOSTS: another host → 403, even if signed", async () => {
   await using proxy = await startProxyFixture({ vars: { ALLOWED_HOSTS: "good.test" } });
-  const answer = await proxy.get("https://evil.test/a.mp4");
-  assert.equal(answer.status, 403);
-  assert.equal(await codeOf(answer), "policy_denied");
+  const response = await proxy.get("https://evil.test/a.mp4");
+  assert.equal(response.status, 403);
+  assert.equal(await codeOf(response), "policy_denied");
 });
 
-Deno.test("development origins count only while the Worker itself is asked on loopback", async () => {
+Deno.test("DEV_ALLOWED_ORIGINS: applies to requests on loopback only", async () => {
   await using proxy = await startProxyFixture();
   proxy.route("/a.mp4", media(FILE));
   const link = new URL(await proxy.link("/a.mp4"));
@@ -81,7 +81,7 @@ Deno.test("development origins count only while the Worker itself is asked on lo
   const connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(link.port) });
   const request = `GET ${link.pathname}${link.search} HTTP/1.1\r\nHost: worker.example\r\nConnection: close\r\n\r\n`;
   await connection.write(new TextEncoder().encode(request));
-  const answer = await new Response(connection.readable).text();
-  assert.match(answer, /^HTTP\/1\.1 403 /);
+  const response = await new Response(connection.readable).text();
+  assert.match(response, /^HTTP\/1\.1 403 /);
   assert.equal(proxy.seen.length, 0);
 });

@@ -1,26 +1,25 @@
-// What the Worker is configured with, read once per isolate.
-// Runs on: workerd. No zod here: it would be five times the rest of the bundle.
+// The Worker's configuration, parsed once per isolate. By hand, because zod would be larger than the rest of the bundle.
 import { placeholderProblems } from "../core/placeholder.ts";
 import { parseSigningKeys, type SigningKeys } from "../core/link.ts";
 
-/** Bindings as Cloudflare hands them over; wrangler.jsonc lists them. */
+/** Bindings, as listed in wrangler.jsonc. */
 export interface Env {
   /** kid:key list shared with the functions (secret). */
   readonly STREAM_SIGNING_KEYS?: string;
   readonly HF_ENDPOINT?: string;
-  /** Address of the public API, for asking again when a source's address has died. */
+  /** Base URL of the public API, used for failover and takedowns. */
   readonly PUBLIC_API_URL?: string;
-  /** `on`: public media files are answered with a redirect to their source. */
+  /** `on`: requests for public media files are redirected to their source. */
   readonly REDIRECT_MODE?: string;
-  /** Comma list of ports beside 80, 443, 8080. */
+  /** Comma-separated ports in addition to 80, 443 and 8080. */
   readonly EXTRA_PORTS?: string;
-  /** Comma list of hosts; when set, no other host is fetched. `.cdn.test` means everything below cdn.test. */
+  /** Comma-separated hosts; if set, no other host is fetched. `.cdn.test` matches every host below cdn.test. */
   readonly ALLOWED_HOSTS?: string;
-  /** Development only, and honoured only for requests to a loopback host. */
+  /** Development only, and only applied to requests for a loopback host. */
   readonly DEV_ALLOWED_ORIGINS?: string;
   readonly HEADER_TIMEOUT_MS?: string;
   readonly RATE_LIMIT?: { limit(options: { key: string }): Promise<{ success: boolean }> };
-  /** The other storage targets, as the runner names them; read access is enough here. */
+  /** The other storage targets, with the runner's variable names; read access is enough here. */
   readonly S3_ENDPOINT?: string;
   readonly S3_BUCKET?: string;
   readonly S3_REGION?: string;
@@ -37,17 +36,17 @@ export interface HubAccount {
   readonly token: string;
 }
 
-/** A bucket of an S3-compatible store that holds archives; the runner writes it. */
-export interface S3Shelf {
-  readonly base: string;
+export interface S3Target {
+  /** Endpoint and bucket, without a trailing slash. */
+  readonly baseUrl: string;
   readonly region: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
 }
 
-/** A folder that the runner serves, to whoever has the token. */
-export interface FolderShelf {
-  readonly base: string;
+/** The folder that the runner serves with a bearer token. */
+export interface FolderTarget {
+  readonly baseUrl: string;
   readonly token: string;
 }
 
@@ -55,32 +54,32 @@ export interface Config {
   readonly keys: SigningKeys;
   readonly hubEndpoint: string;
   readonly hubOrigin: string;
-  /** Origins of the operator's own storage, which may be fetched from wherever they stand. */
+  /** Origins of the operator's storage targets; they may be private hosts. */
   readonly storageOrigins: readonly string[];
   readonly hubAccounts: readonly HubAccount[];
-  readonly s3: S3Shelf | null;
-  readonly folder: FolderShelf | null;
+  readonly s3: S3Target | null;
+  readonly folder: FolderTarget | null;
   readonly publicApiUrl: string | null;
   readonly redirectMode: boolean;
   readonly extraPorts: readonly number[];
   readonly allowedHosts: readonly string[] | undefined;
   readonly devAllowedOrigins: readonly string[];
-  /** How long a source may take to its answer's headers; the body may take as long as it likes. */
+  /** Applies until the response headers arrive; a body has no timeout. */
   readonly headerTimeoutMs: number;
 }
 
 const parsed = new WeakMap<Env, Config>();
 
-/** What is wrong with the configuration: names of variables, never a value. */
+/** Its issues name variables, never their values. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
 
-  constructor(readonly problems: readonly string[]) {
-    super(problems.join("; "));
+  constructor(readonly issues: readonly string[]) {
+    super(issues.join("; "));
   }
 }
 
-/** @throws {ConfigError} with every problem. */
+/** @throws {ConfigError} with every issue. */
 export function readConfig(env: Env): Config {
   let config = parsed.get(env);
   if (config === undefined) parsed.set(env, config = parseConfig(env));
@@ -88,21 +87,19 @@ export function readConfig(env: Env): Config {
 }
 
 function parseConfig(env: Env): Config {
-  const problems = [...placeholderProblems(env, Object.keys(env))];
+  const issues = [...placeholderProblems(env, Object.keys(env))];
   const keys = parseSigningKeys(env.STREAM_SIGNING_KEYS ?? "");
-  if (!keys.ok) problems.push(`STREAM_SIGNING_KEYS: ${keys.error}`);
-  const hubEndpoint = (env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
-  if (!isOrigin(hubEndpoint)) problems.push("HF_ENDPOINT is not an address");
-  const publicApiUrl = env.PUBLIC_API_URL?.replace(/\/+$/, "") || null;
-  for (const name of ["S3_ENDPOINT", "STORAGE_FOLDER_URL"] as const) {
-    if (env[name] && !isOrigin(env[name])) problems.push(`${name} is not an address`);
+  if (!keys.ok) issues.push(`STREAM_SIGNING_KEYS: ${keys.error}`);
+  const hubEndpoint = trimSlashes(env.HF_ENDPOINT || "https://huggingface.co");
+  if (!isHttpUrl(hubEndpoint)) issues.push("HF_ENDPOINT is not an http(s) URL");
+  for (const name of ["S3_ENDPOINT", "STORAGE_FOLDER_URL", "PUBLIC_API_URL"] as const) {
+    if (env[name] && !isHttpUrl(env[name])) issues.push(`${name} is not an http(s) URL`);
   }
-  if (publicApiUrl !== null && !isOrigin(publicApiUrl)) problems.push("PUBLIC_API_URL is not an address");
   const headerTimeoutMs = Number(env.HEADER_TIMEOUT_MS || 20_000);
-  if (!(headerTimeoutMs > 0)) problems.push("HEADER_TIMEOUT_MS is not a number of milliseconds");
-  if (!keys.ok || problems.length > 0) throw new ConfigError(problems);
+  if (!(headerTimeoutMs > 0)) issues.push("HEADER_TIMEOUT_MS is not a positive number of milliseconds");
+  if (!keys.ok || issues.length > 0) throw new ConfigError(issues);
   const allowedHosts = list(env.ALLOWED_HOSTS);
-  const [s3, folder] = [s3Shelf(env), folderShelf(env)];
+  const [s3, folder] = [s3Target(env), folderTarget(env)];
   return {
     keys: keys.value,
     hubEndpoint,
@@ -110,10 +107,10 @@ function parseConfig(env: Env): Config {
     hubAccounts: hubAccounts(env),
     s3,
     folder,
-    storageOrigins: [hubEndpoint, s3?.base, folder?.base].flatMap((base) =>
-      base === undefined ? [] : [new URL(base).origin]
+    storageOrigins: [hubEndpoint, s3?.baseUrl, folder?.baseUrl].flatMap((url) =>
+      url === undefined ? [] : [new URL(url).origin]
     ),
-    publicApiUrl,
+    publicApiUrl: env.PUBLIC_API_URL ? trimSlashes(env.PUBLIC_API_URL) : null,
     redirectMode: env.REDIRECT_MODE === "on",
     extraPorts: list(env.EXTRA_PORTS).map(Number).filter((port) => port > 0),
     allowedHosts: allowedHosts.length === 0 ? undefined : allowedHosts,
@@ -132,31 +129,31 @@ function hubAccounts(env: Env): HubAccount[] {
   }
 }
 
-function s3Shelf(env: Env): S3Shelf | null {
+function s3Target(env: Env): S3Target | null {
   const { S3_ENDPOINT, S3_BUCKET, S3_REGION, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY } = env;
   if (!S3_ENDPOINT || !S3_BUCKET || !S3_ACCESS_KEY_ID || !S3_SECRET_ACCESS_KEY) return null;
   return {
-    base: `${S3_ENDPOINT.replace(/\/+$/, "")}/${S3_BUCKET}`,
+    baseUrl: `${trimSlashes(S3_ENDPOINT)}/${S3_BUCKET}`,
     region: S3_REGION || "auto",
     accessKeyId: S3_ACCESS_KEY_ID,
     secretAccessKey: S3_SECRET_ACCESS_KEY,
   };
 }
 
-function folderShelf(env: Env): FolderShelf | null {
+function folderTarget(env: Env): FolderTarget | null {
   const { STORAGE_FOLDER_URL, STORAGE_FOLDER_TOKEN } = env;
   if (!STORAGE_FOLDER_URL || !STORAGE_FOLDER_TOKEN) return null;
-  return { base: STORAGE_FOLDER_URL.replace(/\/+$/, ""), token: STORAGE_FOLDER_TOKEN };
+  return { baseUrl: trimSlashes(STORAGE_FOLDER_URL), token: STORAGE_FOLDER_TOKEN };
 }
 
 function list(text: string | undefined): string[] {
   return (text ?? "").split(",").map((part) => part.trim()).filter((part) => part !== "");
 }
 
-function isOrigin(text: string): boolean {
-  try {
-    return /^https?:$/.test(new URL(text).protocol);
-  } catch {
-    return false;
-  }
+function trimSlashes(url: string): string {
+  return url.replace(/\/+$/, "");
+}
+
+function isHttpUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }

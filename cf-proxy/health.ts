@@ -1,36 +1,36 @@
 /**
- * `GET /health`: the Worker runs and can read its configuration. `?deep=1`: what it needs answers, too: each storage account and
- * target with our credentials, and the public API, whose list of takedowns proves that both sides have the same signing keys.
+ * `GET /health`: the Worker runs and its configuration is valid. `?deep=1` also sends a request to every storage target with its
+ * credentials, and verifies the public API's takedown list, which proves that both sides have the same signing keys.
  */
-import { AwsClient } from "aws4fetch";
 import type { Invocation } from "./invocation.ts";
-import type { Config, FolderShelf, S3Shelf } from "./env.ts";
-import { COMMON_HEADERS } from "./http/headers.ts";
+import type { Config, FolderTarget, S3Target } from "./env.ts";
+import { COMMON_HEADERS, type HeaderRecord } from "./http/headers.ts";
 import * as cache from "./cache/two_tier_cache.ts";
+import { s3Headers } from "./archive/s3.ts";
 import { verifyRecent } from "./archive/takedown_list.ts";
 import { fetchTakedowns } from "./archive/takedowns.ts";
 
 const TIMEOUT_MS = 5000;
-/** A result is cached, so that frequent probes do not reach the storage. */
-const KEEP_SECONDS = 15;
-/** In every folder and bucket of archives this is not there: what counts is how its absence is answered. */
-const ABSENT = "keepstream-health-check";
+/** Cached, so that frequent probes do not reach the storage. */
+const CACHE_SECONDS = 15;
+/** A path without a file: a healthy storage target responds 404. */
+const MISSING_FILE = "keepstream-health-check";
 
-export function health(problems: readonly string[]): Response {
-  const body = problems.length === 0 ? { status: "ok" } : { status: "unhealthy", reasons: problems };
+export function health(reasons: readonly string[]): Response {
+  const body = reasons.length === 0 ? { status: "ok" } : { status: "unhealthy", reasons };
   const headers = { ...COMMON_HEADERS, "Cache-Control": "no-store" };
-  return Response.json(body, { status: problems.length === 0 ? 200 : 503, headers });
+  return Response.json(body, { status: reasons.length === 0 ? 200 : 503, headers });
 }
 
 export async function deepHealth({ config, context }: Invocation): Promise<Response> {
-  const kept = await cache.get<readonly string[]>("health", "deep");
-  if (kept !== null) return health(kept);
-  const problems = await probe(config);
-  context.waitUntil(cache.put("health", "deep", problems, KEEP_SECONDS));
-  return health(problems);
+  const cached = await cache.get<readonly string[]>("health", "deep");
+  if (cached !== null) return health(cached);
+  const reasons = await probe(config);
+  context.waitUntil(cache.put("health", "deep", reasons, CACHE_SECONDS));
+  return health(reasons);
 }
 
-/** What is wrong and what to do, one sentence each. No address, name or token is in it. */
+/** One sentence per failure: what failed and what to do. Contains no URL, user name or token, because the route is public. */
 async function probe(config: Config): Promise<string[]> {
   const { hubAccounts, s3, folder, publicApiUrl } = config;
   const checks = [
@@ -39,27 +39,24 @@ async function probe(config: Config): Promise<string[]> {
     ...(folder === null ? [] : [checkFolder(folder)]),
     ...(publicApiUrl === null ? [] : [checkApi(config, publicApiUrl)]),
   ];
-  return (await Promise.all(checks)).filter((problem) => problem !== null);
+  return (await Promise.all(checks)).filter((reason) => reason !== null);
 }
 
 async function checkHub(endpoint: string, token: string, number: number): Promise<string | null> {
   const status = await statusOf(`${endpoint}/api/whoami-v2`, { authorization: `Bearer ${token}` });
-  // 429: it answers. How often it is asked who a token is says nothing about the files, which have a quota of their own.
+  // whoami has a rate limit of its own: 429 does not mean that files cannot be read.
   if (status === 200 || status === 429) return null;
   if (status === 401 || status === 403) {
-    return `the Hub refuses HF_TOKEN_STORAGE_${number} (${status}): make a new read token`;
+    return `the Hub refuses HF_TOKEN_STORAGE_${number} (${status}): create a new read token`;
   }
   return `the Hub does not answer for HF_TOKEN_STORAGE_${number} (${status ?? "no response"})`;
 }
 
-async function checkS3({ base, ...credentials }: S3Shelf): Promise<string | null> {
-  const signed = await new AwsClient({ ...credentials, service: "s3" }).sign(`${base}/${ABSENT}`, { method: "GET" });
-  const headers = Object.fromEntries(
-    ["authorization", "x-amz-date", "x-amz-content-sha256"].map((name) => [name, signed.headers.get(name) ?? ""]),
-  );
-  const response = await responseOf(`${base}/${ABSENT}`, headers);
+async function checkS3(target: S3Target): Promise<string | null> {
+  const url = `${target.baseUrl}/${MISSING_FILE}`;
+  const response = await fetchHeaders(url, await s3Headers(target, url));
   const text = response === null ? "" : await response.text().catch(() => "");
-  // A key that may read but not list gets 403 AccessDenied for what is absent.
+  // A key that may read but not list gets 403 AccessDenied for a missing object.
   if (response?.status === 404 && !text.includes("NoSuchBucket")) return null;
   if (response?.status === 403 && text.includes("<Code>AccessDenied</Code>")) return null;
   if (response?.status === 403) {
@@ -69,10 +66,12 @@ async function checkS3({ base, ...credentials }: S3Shelf): Promise<string | null
   return `the S3 store does not answer (${response?.status ?? "no response"}): check S3_ENDPOINT`;
 }
 
-async function checkFolder({ base, token }: FolderShelf): Promise<string | null> {
-  const status = await statusOf(`${base}/${ABSENT}`, { authorization: `Bearer ${token}` });
+async function checkFolder({ baseUrl, token }: FolderTarget): Promise<string | null> {
+  const status = await statusOf(`${baseUrl}/${MISSING_FILE}`, { authorization: `Bearer ${token}` });
   if (status === 404) return null;
-  if (status === 401 || status === 403) return `the runner refuses STORAGE_FOLDER_TOKEN (${status}): set the runner's`;
+  if (status === 401 || status === 403) {
+    return `the runner refuses STORAGE_FOLDER_TOKEN (${status}): set the value that the runner has`;
+  }
   return `the runner's folder does not answer (${status ?? "no response"}): check STORAGE_FOLDER_URL`;
 }
 
@@ -86,14 +85,14 @@ async function checkApi({ keys }: Config, publicApiUrl: string): Promise<string 
   }
 }
 
-async function statusOf(url: string, headers: Record<string, string>): Promise<number | null> {
-  const response = await responseOf(url, headers);
+async function statusOf(url: string, headers: HeaderRecord): Promise<number | null> {
+  const response = await fetchHeaders(url, headers);
   await response?.body?.cancel();
   return response?.status ?? null;
 }
 
-/** Null when it does not answer. Credentials go with this one request: a redirect is not followed. */
-async function responseOf(url: string, headers: Record<string, string>): Promise<Response | null> {
+/** Null if there is no response. Redirects are not followed, because the request carries credentials. */
+async function fetchHeaders(url: string, headers: HeaderRecord): Promise<Response | null> {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   return await fetch(url, { headers, redirect: "manual", signal }).catch(() => null);
 }

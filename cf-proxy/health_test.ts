@@ -7,7 +7,7 @@ import { startWorker } from "../dev/emulators/workerd/workerd.ts";
 
 const SECRETS = ["hf_alice", "hf_bob", "s3-secret", "folder-token"];
 
-/** A Worker whose storage and API the test answers for. */
+/** A Worker whose storage and API the test controls. */
 async function startFull(): Promise<ProxyFixture> {
   const proxy = await startProxyFixture({
     vars: (origin) => ({
@@ -43,14 +43,14 @@ async function publish(proxy: ProxyFixture, keys: typeof KEYS, age = 0): Promise
 }
 
 async function deep(proxy: ProxyFixture): Promise<{ status: number; reasons: string[] }> {
-  const answer = await fetch(`${proxy.worker.url}/health?deep=1`);
-  const body = await answer.text();
+  const response = await fetch(`${proxy.worker.url}/health?deep=1`);
+  const body = await response.text();
   for (const secret of SECRETS) assert.ok(!body.includes(secret), secret);
-  assert.ok(!body.includes("127.0.0.1"), "no address");
-  return { status: answer.status, reasons: JSON.parse(body).reasons ?? [] };
+  assert.ok(!body.includes("127.0.0.1"), "no URL");
+  return { status: response.status, reasons: JSON.parse(body).reasons ?? [] };
 }
 
-Deno.test("health: everything answers → 200, and the storage is not asked for every probe", async () => {
+Deno.test("health: all targets respond → 200, cached between probes", async () => {
   await using proxy = await startFull();
   for (let i = 0; i < 5; i++) assert.deepEqual(await deep(proxy), { status: 200, reasons: [] });
   assert.deepEqual(proxy.seen.map(({ target }) => target).sort(), [
@@ -92,7 +92,7 @@ const FAULTS: Readonly<Record<string, [(proxy: ProxyFixture) => unknown, RegExp]
     (proxy) => publish(proxy, strangers),
     /PUBLIC_API_URL.*bad_signature.*STREAM_SIGNING_KEYS/,
   ],
-  "the API replays a list": [(proxy) => publish(proxy, KEYS, 3600), /not issued just now/],
+  "the API replays a list": [(proxy) => publish(proxy, KEYS, 3600), /not recent/],
   "the API is no API": [(proxy) => proxy.route(TAKEDOWNS, text("no", "text/plain", 404)), /404/],
   "the API is away": [
     (proxy) => proxy.route(TAKEDOWNS, (_, response) => void response.destroy()),
@@ -100,7 +100,7 @@ const FAULTS: Readonly<Record<string, [(proxy: ProxyFixture) => unknown, RegExp]
   ],
 };
 
-Deno.test("health: something that is needed fails → 503 with the reason and no secret", async (t) => {
+Deno.test("health: a dependency fails → 503 with the reason and no secret", async (t) => {
   for (const [fault, [make, reason]] of Object.entries(FAULTS)) {
     await t.step(fault, async () => {
       await using proxy = await startFull();
@@ -113,7 +113,7 @@ Deno.test("health: something that is needed fails → 503 with the reason and no
   }
 });
 
-Deno.test("health: a key that may not list, nothing configured → 200", async () => {
+Deno.test("health: a key that may not list, or no targets → 200", async () => {
   await using proxy = await startFull();
   proxy.route("/s3/bucket/", xml("AccessDenied", 403));
   assert.equal((await deep(proxy)).status, 200);
@@ -121,26 +121,26 @@ Deno.test("health: a key that may not list, nothing configured → 200", async (
   assert.equal((await deep(bare)).status, 200);
 });
 
-Deno.test("health: the Hub limits how often a token is asked for → 200, the token is good", async () => {
+Deno.test("health: the Hub rate-limits whoami → 200", async () => {
   await using proxy = await startFull();
   proxy.route("/hub/api/whoami-v2", text("", "text/plain", 429));
   assert.deepEqual(await deep(proxy), { status: 200, reasons: [] });
 });
 
-Deno.test("health: no signing key → 503 that names the variable, not its value", async () => {
+Deno.test("health: no signing key → 503 with the variable's name, not its value", async () => {
   for (const keys of ["", "k1:too-short-a-secret"]) {
     await using worker = await startWorker({ vars: { STREAM_SIGNING_KEYS: keys } });
     for (const path of ["/health", "/health?deep=1"]) {
-      const answer = await fetch(worker.url + path);
-      assert.equal(answer.status, 503);
-      const body = await answer.text();
+      const response = await fetch(worker.url + path);
+      assert.equal(response.status, 503);
+      const body = await response.text();
       assert.match(body, /STREAM_SIGNING_KEYS/);
       assert.ok(!body.includes("too-short"));
     }
   }
 });
 
-Deno.test("health: HEAD answers what GET does, without a body", async () => {
+Deno.test("health: HEAD → GET's response without its body", async () => {
   await using proxy = await startFull();
   await publish(proxy, strangers);
   for (const path of ["/health", "/health?deep=1"]) {
@@ -154,13 +154,13 @@ Deno.test("health: HEAD answers what GET does, without a body", async () => {
   }
 });
 
-Deno.test("health: more deep probes than the rate limit → 429; the plain one always answers", async () => {
+Deno.test("health: deep probes over the rate limit → 429, plain ones → 200", async () => {
   await using proxy = await startProxyFixture({ rateLimit: { limit: 2 } });
   const statuses = [];
   for (let i = 0; i < 3; i++) {
-    const answer = await fetch(`${proxy.worker.url}/health?deep=1`);
-    await answer.body?.cancel();
-    statuses.push(answer.status);
+    const response = await fetch(`${proxy.worker.url}/health?deep=1`);
+    await response.body?.cancel();
+    statuses.push(response.status);
   }
   assert.deepEqual(statuses, [200, 200, 429]);
   assert.equal((await fetch(`${proxy.worker.url}/health`)).status, 200);

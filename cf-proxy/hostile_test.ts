@@ -2,20 +2,20 @@
 import assert from "node:assert/strict";
 import { codeOf, send, startProxyFixture, text } from "../dev/testing/proxy_fixture.ts";
 
-Deno.test("a scope is not left by ..; or by overlong encodings of a dot or a slash, which some servers take for .. and /", async () => {
+Deno.test("scope: ..; and overlong encodings of a dot or slash → 403", async () => {
   await using proxy = await startProxyFixture();
   const link = new URL(await proxy.link("/a/b/m.m3u8", { scopeDirectories: 2 }));
   for (const path of ["..;/secret", "..;x=1/secret", "%c0%ae%c0%ae/secret", "..%c0%afsecret", "%25c0%25ae/secret"]) {
     link.searchParams.set("url", `${proxy.url}/a/b/${path}`);
-    const answer = await fetch(link);
-    assert.equal(answer.status, 403, path);
-    await answer.body?.cancel();
+    const response = await fetch(link);
+    assert.equal(response.status, 403, path);
+    await response.body?.cancel();
   }
   assert.deepEqual(proxy.seen, []);
 });
 
 for (const [what, length] of [["that says its length", "5000"], ["that does not", null]] as const) {
-  Deno.test(`a playlist ${what} and then comes a byte at a time → 504 once the time for it is over`, async () => {
+  Deno.test(`playlist: ${what}, then one byte at a time → 504 after the timeout`, async () => {
     await using proxy = await startProxyFixture({ vars: { HEADER_TIMEOUT_MS: "400" } });
     proxy.route("/m.m3u8", (_request, response) => {
       response.writeHead(200, {
@@ -24,24 +24,24 @@ for (const [what, length] of [["that says its length", "5000"], ["that does not"
       });
       response.write("#EXTM3U\n");
     });
-    const answer = await proxy.get("/m.m3u8");
-    assert.equal(answer.status, 504);
-    assert.equal(await codeOf(answer), "source_timeout");
+    const response = await proxy.get("/m.m3u8");
+    assert.equal(response.status, 504);
+    assert.equal(await codeOf(response), "source_timeout");
   });
 }
 
-Deno.test("a playlist that breaks off → 502, not half a playlist", async () => {
+Deno.test("playlist: connection lost → 502, not half a playlist", async () => {
   await using proxy = await startProxyFixture();
   proxy.route("/m.m3u8", (_request, response) => {
     response.writeHead(200, { "content-type": "application/vnd.apple.mpegurl", "content-length": "5000" });
     response.write("#EXTM3U\n#EXTINF:1,\na.ts\n", () => response.destroy());
   });
-  const answer = await proxy.get("/m.m3u8");
-  assert.equal(answer.status, 502);
-  assert.equal(await codeOf(answer), "source_unreachable");
+  const response = await proxy.get("/m.m3u8");
+  assert.equal(response.status, 502);
+  assert.equal(await codeOf(response), "source_unreachable");
 });
 
-Deno.test("JSON too large to be a player's: handed on as it is when it says so → 200, else → 502", async () => {
+Deno.test("JSON: too large with a Content-Length → unchanged, without → 502", async () => {
   await using proxy = await startProxyFixture();
   const body = `{"ASSETS":[${'{"URI":"https://cdn.test/a.m3u8"},'.repeat(10_000)}{}]}`;
   proxy.route("/said.json", text(body, "application/json"));
@@ -55,7 +55,7 @@ Deno.test("JSON too large to be a player's: handed on as it is when it says so �
   assert.deepEqual([unsaid.status, await codeOf(unsaid)], [502, "too_large"]);
 });
 
-Deno.test("a playlist of 4 MiB of blank lines, a few kilobytes compressed → served", async () => {
+Deno.test("playlist: 4 MiB of blank lines, compressed → served", async () => {
   await using proxy = await startProxyFixture();
   const body = `#EXTM3U\n${"\n".repeat(4 * 1024 * 1024 - 100)}#EXTINF:1,\na.ts\n`;
   const packed = await new Response(new Blob([body]).stream().pipeThrough(new CompressionStream("gzip"))).bytes();
@@ -64,28 +64,28 @@ Deno.test("a playlist of 4 MiB of blank lines, a few kilobytes compressed → se
     (_request, response) =>
       send(response, 200, { "content-type": "application/vnd.apple.mpegurl", "content-encoding": "gzip" }, packed),
   );
-  const answer = await proxy.get("/m.m3u8");
-  assert.equal(answer.status, 200);
-  assert.match((await answer.text()).trimEnd(), /url=.*a\.ts$/);
+  const response = await proxy.get("/m.m3u8");
+  assert.equal(response.status, 200);
+  assert.match((await response.text()).trimEnd(), /url=.*a\.ts$/);
 });
 
-Deno.test("what the Worker remembers is at no address that a playlist can name", async () => {
+Deno.test("cache: its URLs in a playlist → not reachable", async () => {
   await using proxy = await startProxyFixture();
   proxy.route("/m.m3u8", text("#EXTM3U\n#EXTINF:1,\nhttps://cache.keepstream.invalid/resolved?x\n"));
   const line = (await (await proxy.get("/m.m3u8")).text()).split("\n")[2]!;
   assert.ok(!line.includes("sig="));
-  const answer = await fetch(line);
-  assert.equal(answer.status, 403);
-  await answer.body?.cancel();
+  const response = await fetch(line);
+  assert.equal(response.status, 403);
+  await response.body?.cancel();
 });
 
-Deno.test("one client is one /64 of IPv6 for the rate limit", async () => {
+Deno.test("rate limit: one /64 of IPv6 → one client", async () => {
   await using proxy = await startProxyFixture({ rateLimit: { limit: 2 } });
   proxy.route("/a.mp4", text("x", "video/mp4"));
   const ask = async (address: string) => {
-    const answer = await proxy.get("/a.mp4", { headers: { "cf-connecting-ip": address } });
-    await answer.body?.cancel();
-    return answer.status;
+    const response = await proxy.get("/a.mp4", { headers: { "cf-connecting-ip": address } });
+    await response.body?.cancel();
+    return response.status;
   };
   assert.deepEqual([await ask("2001:db8:1:2::1"), await ask("2001:db8:1:2:ffff::"), await ask("2001:db8:1:2::3")], [
     200,

@@ -1,6 +1,6 @@
-/** What one request of the Worker is handled with: bindings, parsed configuration, and the runtime's context. */
 import type { Config, Env } from "./env.ts";
 
+/** What the handling of one request has access to: bindings, parsed configuration, the runtime's context. */
 export interface Invocation {
   readonly env: Env;
   readonly config: Config;

@@ -45,7 +45,7 @@ async function startMiniflare(originUrl: string, limit: number): Promise<Running
   };
 }
 
-Deno.test("Miniflare's Cache API: a new isolate knows from it what a link's file looked like, and goes on with the fresh address", async () => {
+Deno.test("Miniflare's Cache API: new isolate → has the validators, fails over", async () => {
   await using origin = await startOrigin();
   await using worker = await startMiniflare(origin.url, 1000);
   const file = pattern(50_000);
@@ -64,12 +64,12 @@ Deno.test("Miniflare's Cache API: a new isolate knows from it what a link's file
     "/functions/v1/",
     text(JSON.stringify({ success: true, data: { animasu: servers } }), "application/json"),
   );
-  const answer = await ask(1000);
-  assert.equal(answer.status, 206);
-  assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), file.slice(1000, 2000));
+  const response = await ask(1000);
+  assert.equal(response.status, 206);
+  assert.deepEqual(new Uint8Array(await response.arrayBuffer()), file.slice(1000, 2000));
 });
 
-Deno.test("Miniflare's rate limiter: more than the limit → 429", async () => {
+Deno.test("Miniflare's rate limiter: over the limit → 429", async () => {
   await using origin = await startOrigin();
   await using worker = await startMiniflare(origin.url, 2);
   origin.route("/a.mp4", media(pattern(10)));
@@ -77,9 +77,9 @@ Deno.test("Miniflare's rate limiter: more than the limit → 429", async () => {
   const statuses: number[] = [];
   // Its windows begin with the minute: five requests may fall into two of them.
   for (let i = 0; i < 5; i++) {
-    const answer = await fetch(link);
-    await answer.body?.cancel();
-    statuses.push(answer.status);
+    const response = await fetch(link);
+    await response.body?.cancel();
+    statuses.push(response.status);
   }
   assert.deepEqual(statuses.slice(0, 2), [200, 200]);
   assert.ok(statuses.includes(429), String(statuses));

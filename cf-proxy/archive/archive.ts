@@ -1,31 +1,40 @@
-// Reads an archived file from wherever a copy lies: an account of the Hub, an S3-compatible bucket, the runner's folder.
-// All of them keep it at {prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4, so that one stands in for another.
-// Runs on: workerd.
-import { AwsClient } from "aws4fetch";
+// Reads an archived file from any storage target that has a copy: a Hub account, an S3 bucket, the runner's folder. A file has the
+// same name on all of them, {prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4, so one copy replaces another.
 import { type HubFile, parseArchiveUrl } from "../../core/archive_location.ts";
 import type { VerifiedLink } from "../../core/link.ts";
-import { err, type Result } from "../../core/result.ts";
+import { err, ok, type Result } from "../../core/result.ts";
 import type { Config } from "../env.ts";
-import { sourceRequestHeaders } from "../http/headers.ts";
-import { type ArchiveOptions, fetchArchive, forHead, moreTelling } from "./hub.ts";
-import type { Problem } from "../http/problem.ts";
-import { badGateway, fetchOnce, type Upstream } from "../http/upstream.ts";
+import { toHeadResponse } from "../http/head_response.ts";
+import { type HeaderRecord, sourceRequestHeaders } from "../http/headers.ts";
+import { badGateway, type Problem } from "../http/problem.ts";
+import { fetchOnce, type Upstream } from "../http/upstream.ts";
+import { type ArchiveOptions, fetchFromHub, moreInformative } from "./hub.ts";
+import { s3Headers } from "./s3.ts";
 
-/** Where the link's own copy lies, and the name that the file has everywhere. */
+const TARGET_KINDS = ["hub", "s3", "folder"] as const;
+type TargetKind = typeof TARGET_KINDS[number];
+type HttpTargetKind = Exclude<TargetKind, "hub">;
+
+const CREDENTIALS: Readonly<Record<HttpTargetKind, string>> = {
+  s3: "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY",
+  folder: "STORAGE_FOLDER_TOKEN",
+};
+
 export interface ArchivedFile {
-  readonly shelf: "hub" | "s3" | "folder";
-  /** As a file of the Hub; for the other shelves, what it would be on the first account. */
+  /** The storage target that the link names; it is tried first. */
+  readonly target: TargetKind;
+  /** The file on the Hub; for a link to another target, its place on the first account. */
   readonly hubFile: HubFile | null;
-  /** `{prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4`, or a picture or subtitles beside it. */
+  /** `{prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4`, or a picture or subtitles next to it. */
   readonly name: string;
 }
 
-/** `{prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4`: whatever else the storage accounts hold is not ours to serve. */
+/** Only these files are served: a storage account may contain other, private ones. */
 const ARCHIVED_NAME = /^[^/]*-(\d+)\/\1\/ep(\d+)\/[0-9a-f]{32}(\.[a-z0-9]+)+$/;
 
 /**
- * The archived file of a link, or null when it names none. The signature's own word counts, not the address: a provider's page or a
- * playlist can name any file of the accounts, and must not be served it with their credentials.
+ * The archived file of a link, or null. Only a link signed as an archive link has one: a provider's page or a playlist can name any
+ * URL, and must not get a file that is read with the storage accounts' credentials.
  */
 export function archivedFileOf(link: VerifiedLink, config: Config): ArchivedFile | null {
   if (link.context.archive !== true) return null;
@@ -36,76 +45,71 @@ export function archivedFileOf(link: VerifiedLink, config: Config): ArchivedFile
 function parseArchivedFile(url: URL, config: Config): ArchivedFile | null {
   const hubFile = parseArchiveUrl(url, config.hubOrigin);
   if (hubFile !== null) {
-    return { shelf: "hub", hubFile, name: hubFile.rest.replace(/^\/resolve\/[^/]+/, hubFile.name) };
+    return { target: "hub", hubFile, name: hubFile.rest.replace(/^\/resolve\/[^/]+/, hubFile.name) };
   }
-  for (const shelf of ["s3", "folder"] as const) {
-    const base = config[shelf]?.base;
-    if (base === undefined || !url.href.startsWith(`${base}/`) || url.search !== "") continue;
-    const name = url.href.slice(base.length + 1);
+  for (const target of ["s3", "folder"] as const) {
+    const baseUrl = config[target]?.baseUrl;
+    if (baseUrl === undefined || !url.href.startsWith(`${baseUrl}/`) || url.search !== "") continue;
+    const name = url.href.slice(baseUrl.length + 1);
     const [repo, ...path] = name.split("/");
     const owner = config.hubAccounts[0]?.username;
     const rest = `/resolve/main/${path.join("/")}`;
-    return { shelf, hubFile: owner === undefined ? null : { owner, name: repo!, rest }, name };
+    return { target, hubFile: owner === undefined ? null : { owner, name: repo!, rest }, name };
   }
   return null;
 }
 
-/** The copy that the link names first, then any other. */
+/** Tries the link's own storage target first, then the others. */
 export async function fetchArchived(
   request: Request,
   file: ArchivedFile,
   options: ArchiveOptions,
 ): Promise<Result<Upstream, Problem>> {
-  const { config } = options.invocation;
-  const order = ["hub", "s3", "folder"].toSorted((a, b) => Number(b === file.shelf) - Number(a === file.shelf));
-  let worst: Problem | null = null;
-  for (const shelf of order) {
-    const answer = shelf === "hub"
-      ? file.hubFile && await fetchArchive(request, file.hubFile, options)
-      : config[shelf as "s3" | "folder"] && await fetchShelf(request, file.name, { ...options, shelf });
-    if (!answer) continue;
-    if (answer.ok) return answer;
-    worst = moreTelling(worst, answer.error);
+  const order = TARGET_KINDS.toSorted((a, b) => Number(b === file.target) - Number(a === file.target));
+  let problem: Problem | null = null;
+  for (const target of order) {
+    const upstream = target === "hub"
+      ? file.hubFile && await fetchFromHub(request, file.hubFile, options)
+      : options.invocation.config[target] && await fetchFromTarget(request, { target, name: file.name }, options);
+    if (!upstream) continue;
+    if (upstream.ok) return upstream;
+    problem = moreInformative(problem, upstream.error);
   }
-  return err(worst ?? badGateway("archive_unreachable", "the archive's storage is not configured here"));
+  return err(problem ?? badGateway("archive_unreachable", "no storage target is configured for this archive"));
 }
 
-/** Credentials go with this one request: a redirect is not followed. */
-async function fetchShelf(
+/** Redirects are not followed, because the request carries credentials. */
+async function fetchFromTarget(
   request: Request,
-  name: string,
-  options: ArchiveOptions & { readonly shelf: string },
+  { target, name }: { readonly target: HttpTargetKind; readonly name: string },
+  options: ArchiveOptions,
 ): Promise<Result<Upstream, Problem>> {
-  const { s3, folder } = options.invocation.config;
-  const headers = sourceRequestHeaders({ client: request.headers, context: undefined, whole: false });
-  // The signature is for GET; one byte of it tells all that HEAD asks for.
+  const { config } = options.invocation;
+  const url = new URL(`${config[target]!.baseUrl}/${name}`);
+  const headers = {
+    ...sourceRequestHeaders({ client: request.headers, context: undefined, whole: false }),
+    ...await credentialHeaders(target, url, config),
+  };
+  // S3 signs the method, so a HEAD is sent as a GET of one byte.
   if (request.method === "HEAD") headers.range = "bytes=0-0";
-  let url: URL;
-  if (options.shelf === "s3" && s3 !== null) {
-    url = new URL(`${s3.base}/${name}`);
-    const signed = await new AwsClient({ ...s3, service: "s3" }).sign(url.href, { method: "GET" });
-    for (const header of ["authorization", "x-amz-date", "x-amz-content-sha256"]) {
-      headers[header] = signed.headers.get(header) ?? "";
-    }
-  } else {
-    url = new URL(`${folder!.base}/${name}`);
-    headers.authorization = `Bearer ${folder!.token}`;
+  const fetched = await fetchOnce({ url, method: "GET", headers }, options);
+  if (!fetched.ok) return fetched;
+  const response = fetched.value;
+  if (response.status < 300 || [304, 412, 416].includes(response.status)) {
+    return ok({ url, response: request.method === "HEAD" ? toHeadResponse(response) : response });
   }
-  const answer = await fetchOnce({ url, method: "GET", headers }, options);
-  if (!answer.ok) return answer;
-  const { status } = answer.value;
-  if (status < 300 || status === 304 || status === 412 || status === 416) {
-    return { ok: true, value: { url, response: forHead(request, answer.value) } };
-  }
-  await answer.value.body?.cancel();
-  return err(shelfProblem(status, options.shelf));
+  await response.body?.cancel();
+  return err(targetProblem(response.status, target));
 }
 
-function shelfProblem(status: number, shelf: string): Problem {
+async function credentialHeaders(target: HttpTargetKind, url: URL, { s3, folder }: Config): Promise<HeaderRecord> {
+  return target === "s3" ? await s3Headers(s3!, url.href) : { authorization: `Bearer ${folder!.token}` };
+}
+
+function targetProblem(status: number, target: HttpTargetKind): Problem {
   if (status === 404) return { status: 404, code: "archive_missing", detail: "no target has a copy of this file" };
   if (status === 401 || status === 403) {
-    const names = shelf === "s3" ? "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY" : "STORAGE_FOLDER_TOKEN";
-    return badGateway("archive_unauthorized", `the storage refuses the credentials; check ${names}`);
+    return badGateway("archive_unauthorized", `the storage refuses the credentials: check ${CREDENTIALS[target]}`);
   }
-  return badGateway("archive_unreachable", `the storage answered ${status}`);
+  return badGateway("archive_unreachable", `the storage responded ${status}`);
 }

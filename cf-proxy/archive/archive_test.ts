@@ -10,7 +10,7 @@ const FOLDER_SERVER = new URL("../../dev/testing/folder_server.ts", import.meta.
 const ARCHIVE = { malId: 5, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
 const SIZE = 700_000;
 
-Deno.test("an archive is read in ranges from the Hub, from S3 and from a folder, and each stands in for the others", async (t) => {
+Deno.test("archive: Hub, S3 and folder serve ranges and replace each other", async (t) => {
   await using bench = await createTestHub({ accounts: ["alice", "bob"] });
   await using s3 = await startS3({ dir: `${bench.dir}/s3`, bucket: "shelf" });
   await Deno.mkdir(`${bench.dir}/folder`);
@@ -37,7 +37,7 @@ Deno.test("an archive is read in ranges from the Hub, from S3 and from a folder,
     new TextDecoder().decode(replicated.stdout),
   );
   const file = await Deno.readFile(path);
-  const addressOn = (target: string) => told.copies.find((copy) => copy.target === target)!.directUrl;
+  const urlOn = (target: string) => told.copies.find((copy) => copy.target === target)!.directUrl;
 
   await using proxy = await startProxyFixture({
     sign: { context: { archive: true } },
@@ -54,7 +54,7 @@ Deno.test("an archive is read in ranges from the Hub, from S3 and from a folder,
 
   for (const target of ["hub:alice", "hub:bob", "s3:shelf", "folder:folder"]) {
     await t.step(`${target}: whole, range, HEAD, 416`, async () => {
-      const url = addressOn(target);
+      const url = urlOn(target);
       const whole = await proxy.get(url);
       assert.equal(whole.status, 200);
       assert.deepEqual(await bytesOf(whole), file);
@@ -68,45 +68,45 @@ Deno.test("an archive is read in ranges from the Hub, from S3 and from a folder,
     });
   }
 
-  await t.step("the link names a commit of an account that is dead → another account's main", async () => {
+  await t.step("a commit of an unavailable account → main of another account", async () => {
     bench.hub.user("alice").state = "revoked";
     await using fresh = await startProxyFixture({
       sign: { context: { archive: true } },
       vars: env,
       origins: [bench.hub.url, bench.hub.cdnUrl, s3.url, folderUrl],
     });
-    const answer = await fresh.get(addressOn("hub:alice"), { headers: { range: "bytes=0-9" } });
-    assert.equal(answer.status, 206);
-    assert.deepEqual(await bytesOf(answer), file.slice(0, 10));
+    const response = await fresh.get(urlOn("hub:alice"), { headers: { range: "bytes=0-9" } });
+    assert.equal(response.status, 206);
+    assert.deepEqual(await bytesOf(response), file.slice(0, 10));
   });
 
-  await t.step("both accounts are dead → S3; S3 has lost it → the folder", async () => {
+  await t.step("both accounts unavailable → S3; missing in S3 → the folder", async () => {
     bench.hub.user("bob").state = "revoked";
     await using fresh = await startProxyFixture({
       sign: { context: { archive: true } },
       vars: env,
       origins: [bench.hub.url, bench.hub.cdnUrl, s3.url, folderUrl],
     });
-    const fromS3 = await fresh.get(addressOn("hub:bob"), { headers: { range: "bytes=0-9" } });
+    const fromS3 = await fresh.get(urlOn("hub:bob"), { headers: { range: "bytes=0-9" } });
     assert.equal(fromS3.status, 206);
     await fromS3.body?.cancel();
     await Deno.remove(`${bench.dir}/s3/shelf`, { recursive: true });
-    const fromFolder = await fresh.get(addressOn("s3:shelf"), { headers: { range: "bytes=0-9" } });
+    const fromFolder = await fresh.get(urlOn("s3:shelf"), { headers: { range: "bytes=0-9" } });
     assert.deepEqual(await bytesOf(fromFolder), file.slice(0, 10));
     assert.equal(fromFolder.status, 206);
   });
 
-  await t.step("no copy is left → a coded refusal; no credential in link, answer or log", async () => {
+  await t.step("no copy left → a problem, no credential in link, response or log", async () => {
     await Deno.remove(`${bench.dir}/folder`, { recursive: true });
     await using fresh = await startProxyFixture({
       sign: { context: { archive: true } },
       vars: env,
       origins: [bench.hub.url, bench.hub.cdnUrl, s3.url, folderUrl],
     });
-    const answer = await fresh.get(addressOn("folder:folder"));
-    assert.equal(answer.status, 502);
-    assert.equal(await codeOf(answer), "archive_unauthorized");
-    const link = await fresh.link(addressOn("folder:folder"));
+    const response = await fresh.get(urlOn("folder:folder"));
+    assert.equal(response.status, 502);
+    assert.equal(await codeOf(response), "archive_unauthorized");
+    const link = await fresh.link(urlOn("folder:folder"));
     assert.doesNotMatch(link + fresh.worker.output() + proxy.worker.output(), /hf_\w+Token|S3RVER|folder-token/);
   });
 

@@ -44,11 +44,11 @@ async function startArchive(
   bench.hub.calls.length = 0;
   const vars = { ...bench.env, ...options.vars };
   const proxy = await startProxyFixture({ vars, origins: [bench.hub.cdnUrl], sign: { context: { archive: true } } });
-  const address = archiveLocation({ username: accounts[0]!, prefix: "archive", malId: 5, episode: 1, fileKey: KEY });
+  const location = archiveLocation({ username: accounts[0]!, prefix: "archive", malId: 5, episode: 1, fileKey: KEY });
   return {
     proxy,
     bench,
-    url: archiveUrl(bench.hub.url, address),
+    url: archiveUrl(bench.hub.url, location),
     async [Symbol.asyncDispose]() {
       await proxy[Symbol.asyncDispose]();
       await bench[Symbol.asyncDispose]();
@@ -67,7 +67,7 @@ function archive(
   });
 }
 
-Deno.test("proxy: the token goes to the Hub and never to its CDN, nor into a link, an answer or the log", async () => {
+Deno.test("proxy: the Hub's token: sent to the Hub only, in no link, response or log", async () => {
   // Two origins play Hub and CDN, so that every header can be seen.
   await using cdn = await startOrigin();
   cdn.route("/", media(FILE, { etag: '"the-cdn\'s-own"' }));
@@ -81,14 +81,14 @@ Deno.test("proxy: the token goes to the Hub and never to its CDN, nor into a lin
   proxy.route("/datasets/", (_request, response) => send(response, 302, headers));
   const path = `/datasets/alice/archive-5/resolve/main/5/ep1/${KEY}.mp4`;
   const sent = { range: "bytes=5-9", "if-range": '"sha"', authorization: "Bearer viewer" };
-  const answer = await proxy.get(path, { headers: sent });
-  assert.equal(answer.status, 206);
-  assert.equal(answer.headers.get("etag"), '"sha"');
-  assert.deepEqual(await bytesOf(answer), FILE.slice(5, 10));
+  const response = await proxy.get(path, { headers: sent });
+  assert.equal(response.status, 206);
+  assert.equal(response.headers.get("etag"), '"sha"');
+  assert.deepEqual(await bytesOf(response), FILE.slice(5, 10));
   assert.equal(proxy.seen[0]!.headers.get("authorization"), "Bearer hf_secret");
   assert.equal(cdn.seen[0]!.headers.get("authorization"), null);
   assert.equal(cdn.seen[0]!.headers.get("if-range"), null, "the CDN would not know the Hub's tag");
-  const visible = [await proxy.link(path), ...[...answer.headers].flat(), proxy.worker.output()].join("\n");
+  const visible = [await proxy.link(path), ...[...response.headers].flat(), proxy.worker.output()].join("\n");
   assert.ok(!visible.includes("hf_secret"));
 });
 
@@ -108,31 +108,31 @@ archive("a private file is read in ranges through the CDN, which refuses any tok
   assert.equal(bench.countCalls("resolve"), 1);
 });
 
-proxyTest("a relative 307 of the Hub (small files) is followed with the token", async (proxy) => {
+proxyTest("hub: relative redirect (small files) → followed with the token", async (proxy) => {
   proxy.route("/datasets/", (_request, response) => send(response, 307, { location: "/api/resolve-cache/x?etag=1" }));
   proxy.route("/api/resolve-cache/", media(FILE.slice(0, 100), { type: "text/vtt" }));
   const path = `/datasets/alice/archive-5/resolve/main/5/ep1/${KEY}.sprite.vtt`;
-  const answer = await proxy.get(path, { headers: { range: "bytes=1-2" } });
-  assert.equal(answer.status, 206);
-  assert.deepEqual(await bytesOf(answer), FILE.slice(1, 3));
+  const response = await proxy.get(path, { headers: { range: "bytes=1-2" } });
+  assert.equal(response.status, 206);
+  assert.deepEqual(await bytesOf(response), FILE.slice(1, 3));
   assert.deepEqual(proxy.seen.map((one) => one.headers.get("authorization")), ["Bearer hf_secret", "Bearer hf_secret"]);
 }, {
   sign: { context: { archive: true } },
   vars: (originUrl) => ({ HF_ENDPOINT: originUrl, HF_STORAGE_USERNAME_1: "alice", HF_TOKEN_STORAGE_1: "hf_secret" }),
 });
 
-Deno.test("a link that is not the archive's, or a playlist's child, to a private file of the accounts → no token, no file", async (t) => {
+Deno.test("archive: another link to an account's private file → no token, no file", async (t) => {
   await using archive = await startArchive();
   const { proxy, bench, url } = archive;
-  const refused = async (answer: Response) => {
-    assert.notEqual(answer.status, 200);
-    assert.notDeepEqual(await bytesOf(answer), FILE);
+  const refused = async (response: Response) => {
+    assert.notEqual(response.status, 200);
+    assert.notDeepEqual(await bytesOf(response), FILE);
   };
-  await t.step("a provider's own link to the copy", async () => {
+  await t.step("a provider's link to the copy", async () => {
     await refused(await proxy.get(url, { sign: { context: {} } }));
     await refused(await proxy.get(url, { sign: { context: { headers: { referer: "https://p.test/" } } } }));
   });
-  await t.step("a stranger's playlist that names the copy", async () => {
+  await t.step("another host's playlist that lists the copy", async () => {
     proxy.route(
       "/evil.m3u8",
       (_request, response) =>
@@ -147,7 +147,7 @@ Deno.test("a link that is not the archive's, or a playlist's child, to a private
     const child = playlist.split("\n").find((line) => line.includes("/proxy?"));
     if (child !== undefined) await refused(await fetch(new URL(child, proxy.worker.url)));
   });
-  await t.step("an archive link to something else that the account keeps", async () => {
+  await t.step("an archive link to another file of the account", async () => {
     const access = { accessToken: "hf_aliceToken", hubUrl: bench.hub.url };
     const repo = { type: "dataset" as const, name: "alice/private-notes" };
     await createRepo({ ...access, repo, private: true });
@@ -159,9 +159,9 @@ Deno.test("a link that is not the archive's, or a playlist's child, to a private
 archive("100 ranges of one file ask the Hub once", async ({ proxy, bench, url }) => {
   for (let i = 0; i < 100; i++) {
     const start = i * 7000;
-    const answer = await proxy.get(url, { headers: { range: `bytes=${start}-${start + 99}` } });
-    assert.equal(answer.status, 206);
-    assert.deepEqual(await bytesOf(answer), FILE.slice(start, start + 100));
+    const response = await proxy.get(url, { headers: { range: `bytes=${start}-${start + 99}` } });
+    assert.equal(response.status, 206);
+    assert.deepEqual(await bytesOf(response), FILE.slice(start, start + 100));
   }
   assert.equal(bench.countCalls("resolve"), 1);
   assert.equal(bench.countCalls("cdn"), 100);
@@ -169,7 +169,7 @@ archive("100 ranges of one file ask the Hub once", async ({ proxy, bench, url })
 
 let clock = 0;
 archive(
-  "an address that expires while it plays is resolved again, and the next range goes on",
+  "hub: CDN URL expires during playback → resolved again",
   async ({ proxy, bench, url }) => {
     const first = await proxy.get(url, { headers: { range: "bytes=0-99" } });
     assert.deepEqual(await bytesOf(first), FILE.slice(0, 100));
@@ -182,12 +182,12 @@ archive(
   { now: () => Date.now() / 1000 + clock },
 );
 
-archive("a CDN that answers 403 or 404 once → resolved again once, then the bytes", async ({ proxy, bench, url }) => {
+archive("CDN: one 403 or 404 → resolved again once, then served", async ({ proxy, bench, url }) => {
   for (const failure of ["cdn_403", "cdn_404"] as const) {
     bench.hub.fail(failure);
-    const answer = await proxy.get(url, { headers: { range: "bytes=0-9" } });
-    assert.equal(answer.status, 206, failure);
-    assert.deepEqual(await bytesOf(answer), FILE.slice(0, 10));
+    const response = await proxy.get(url, { headers: { range: "bytes=0-9" } });
+    assert.equal(response.status, 206, failure);
+    assert.deepEqual(await bytesOf(response), FILE.slice(0, 10));
   }
   assert.equal(bench.countCalls("resolve"), 3);
 });
@@ -200,9 +200,9 @@ for (const failure of ["resolve_429", "resolve_500", "resolve_403", "resolve_404
     async ({ proxy, bench, url }) => {
       bench.hub.fail(failure);
       for (let i = 0; i < 3; i++) {
-        const answer = await proxy.get(url, { headers: { range: `bytes=${i}-9` } });
-        assert.equal(answer.status, 206);
-        assert.deepEqual(await bytesOf(answer), FILE.slice(i, 10));
+        const response = await proxy.get(url, { headers: { range: `bytes=${i}-9` } });
+        assert.equal(response.status, 206);
+        assert.deepEqual(await bytesOf(response), FILE.slice(i, 10));
       }
       // The failing one is asked as nobody in the call log, or as alice: everything but the two resolves is the CDN.
       assert.equal(bench.countCalls("resolve"), 2);
@@ -211,18 +211,18 @@ for (const failure of ["resolve_429", "resolve_500", "resolve_403", "resolve_404
 }
 
 archive(
-  "the first account lost the file: its path on the second account plays, with the same tag",
+  "hub: missing on the first account → the second one's, same tag",
   async ({ proxy, url }) => {
-    const answer = await proxy.get(url);
-    assert.equal(answer.status, 200);
-    assert.match(answer.headers.get("etag")!, /^"[0-9a-f]{64}"$/);
-    assert.deepEqual(await bytesOf(answer), FILE);
+    const response = await proxy.get(url);
+    assert.equal(response.status, 200);
+    assert.match(response.headers.get("etag")!, /^"[0-9a-f]{64}"$/);
+    assert.deepEqual(await bytesOf(response), FILE);
   },
   { holders: ["bob"] },
 );
 
 archive(
-  "a token that no account accepts → 502 archive_unauthorized, no file anywhere → 404, busy → 503 with Retry-After",
+  "hub: token refused → 502, no copy → 404, rate limit → 503",
   async ({ proxy, bench, url }) => {
     const missing = await proxy.get(url.replace(KEY, KEY.replace("0", "f")));
     assert.equal(missing.status, 404);
@@ -242,7 +242,7 @@ archive(
   },
 );
 
-Deno.test("the Hub's content hash is the tag of every copy: If-None-Match → 304, If-Range with the CDN's own tag → 200", async () => {
+Deno.test("hub: ETag is the content hash → 304; If-Range of the CDN's tag → 200", async () => {
   await using archive = await startArchive();
   const { proxy, bench, url } = archive;
   const first = await proxy.get(url, { headers: { range: "bytes=0-9" } });
@@ -257,15 +257,15 @@ Deno.test("the Hub's content hash is the tag of every copy: If-None-Match → 30
   await other.body?.cancel();
 });
 
-Deno.test("redirect mode: an archive link leads to the CDN's signed address, not through the Worker", async () => {
+Deno.test("redirect mode: archive link → 302 to the CDN's signed URL", async () => {
   await using archive = await startArchive({ vars: { REDIRECT_MODE: "on" } });
   const { proxy, bench, url } = archive;
-  const answer = await proxy.get(url, { headers: { range: "bytes=0-9" } });
-  assert.equal(answer.status, 302);
-  const location = answer.headers.get("location")!;
+  const response = await proxy.get(url, { headers: { range: "bytes=0-9" } });
+  assert.equal(response.status, 302);
+  const location = response.headers.get("location")!;
   assert.ok(location.startsWith(bench.hub.cdnUrl));
   assert.ok(!location.includes("hf_"));
-  await answer.body?.cancel();
+  await response.body?.cancel();
   const direct = await fetch(location, { headers: { range: "bytes=0-9" } });
   assert.deepEqual(await bytesOf(direct), FILE.slice(0, 10));
 });

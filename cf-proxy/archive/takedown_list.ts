@@ -1,18 +1,18 @@
 /**
- * The list of takedowns that is in force in this isolate. A request waits for it once, at most a second; afterwards it is refreshed
- * in the background, and where the API is away the last verified list stays in force, however old.
+ * The takedown list that this isolate enforces. The first request waits for it, at most a second; later it is refreshed in the
+ * background. If the API is unreachable, the last verified list stays in force, whatever its age.
  */
 import { type DenyList, verifyDenyList } from "../../core/deny_list.ts";
 import type { SigningKeys } from "../../core/link.ts";
 
-/** Refreshed in the background from the first age on, waited for from the second: links signed earlier stop within a minute. */
+/** Refreshed in the background after the first age, awaited after the second: signed links stop working within a minute. */
 const [REFRESH_AFTER_MS, STALE_AFTER_MS] = [30_000, 50_000];
-/** Between two attempts while the API does not answer. */
+/** Between two attempts while the API is unreachable. */
 const RETRY_MS = 10_000;
-/** A list this old, or this far ahead, is a replay: the API signs a new one every few seconds. */
+/** A list older, or further in the future, is a replay: the API signs a new one every few seconds. */
 const MAX_SKEW_SECONDS = 300;
 
-/** A list as it was signed, and when the API confirmed it; milliseconds. */
+/** The signed text, and when it was received from the API; milliseconds. */
 export interface CachedList {
   readonly text: string;
   readonly confirmedAt: number;
@@ -30,9 +30,9 @@ export interface TakedownSource {
 }
 
 export interface ReadOptions {
-  /** Keeps background work alive when the request has been answered. */
+  /** Keeps background work alive after the response. */
   readonly waitUntil: (work: Promise<void>) => void;
-  /** Resolves with false when `work` takes too long for a request to wait. */
+  /** Resolves with false if `work` takes longer than a request may wait. */
   readonly settlesInTime: (work: Promise<void>) => Promise<boolean>;
 }
 
@@ -40,8 +40,8 @@ export class TakedownList {
   readonly #source: TakedownSource;
   #list: DenyList | null = null;
   #confirmedAt = -Infinity;
-  #askedAt = -Infinity;
-  /** The API did not answer, or not in time: no request waits until it has. */
+  #requestedAt = -Infinity;
+  /** The last refresh failed or was late: until one succeeds, no request waits. */
   #failing = false;
   #cacheRead = false;
 
@@ -49,17 +49,17 @@ export class TakedownList {
     this.#source = source;
   }
 
-  /** The list in force; null where none was ever verified. Never rejects. */
+  /** The list in force; null if none has been verified yet. Never rejects. */
   async read({ waitUntil, settlesInTime }: ReadOptions): Promise<DenyList | null> {
     if (this.#age() < REFRESH_AFTER_MS) return this.#list;
     if (!this.#cacheRead) await this.#readCache();
     const isStale = this.#age() >= STALE_AFTER_MS;
-    const isWaitedFor = isStale && !this.#failing;
-    const isDue = isWaitedFor || this.#source.now() - this.#askedAt >= RETRY_MS;
+    const isAwaited = isStale && !this.#failing;
+    const isDue = isAwaited || this.#source.now() - this.#requestedAt >= RETRY_MS;
     if (this.#age() < REFRESH_AFTER_MS || !isDue) return this.#list;
     const refreshed = this.#refresh();
     waitUntil(refreshed);
-    if (isWaitedFor && !await settlesInTime(refreshed)) this.#failing = true;
+    if (isAwaited && !await settlesInTime(refreshed)) this.#failing = true;
     return this.#list;
   }
 
@@ -68,7 +68,7 @@ export class TakedownList {
   }
 
   async #refresh(): Promise<void> {
-    const confirmedAt = this.#askedAt = this.#source.now();
+    const confirmedAt = this.#requestedAt = this.#source.now();
     try {
       const text = await this.#source.fetch();
       const list = await verifyRecent(text, this.#source);
@@ -82,7 +82,7 @@ export class TakedownList {
     }
   }
 
-  /** What another isolate has verified, so that a new one need not let its first request through. */
+  /** Another isolate's verified list, so that a new isolate enforces it on its first request. */
   async #readCache(): Promise<void> {
     this.#cacheRead = true;
     try {
@@ -104,17 +104,19 @@ export class TakedownList {
   }
 }
 
-/** @throws {Error} for a list that is not the API's, or not of now. */
+/** @throws {Error} if the list is not signed by the API, or not recent. */
 export async function verifyRecent(
   text: string,
   { keys, now }: Pick<TakedownSource, "keys" | "now">,
 ): Promise<DenyList> {
   const list = await verifyDenyList(text, keys);
   if (!list.ok) {
-    throw new Error(`the list of takedowns is refused (${list.error}): set the same STREAM_SIGNING_KEYS in both`);
+    throw new Error(
+      `the list of takedowns cannot be verified (${list.error}): set the same STREAM_SIGNING_KEYS for API and Worker`,
+    );
   }
   if (Math.abs(now() / 1000 - list.value.issuedAt) > MAX_SKEW_SECONDS) {
-    throw new Error("the list of takedowns was not issued just now: a recording, or a clock is wrong");
+    throw new Error("the list of takedowns is not recent: it is a replay, or a clock is wrong");
   }
   return list.value;
 }

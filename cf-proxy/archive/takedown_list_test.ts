@@ -42,7 +42,7 @@ function isolate(cache: { list: CachedList | null } = { list: null }) {
   return world;
 }
 
-Deno.test("takedowns: published after a link was signed → refused within 60 s, with one request in 30", async () => {
+Deno.test("takedowns: published later → refused within 60 s, a request per 30 s", async () => {
   const world = isolate();
   world.publish([]);
   assert.deepEqual(await world.titles(), []);
@@ -56,7 +56,7 @@ Deno.test("takedowns: published after a link was signed → refused within 60 s,
   assert.equal(world.asked, 2);
 });
 
-Deno.test("takedowns: the first request after a pause → waits for a fresh list", async () => {
+Deno.test("takedowns: first request after a pause → waits for a fresh list", async () => {
   const world = isolate();
   world.publish([]);
   await world.titles();
@@ -65,7 +65,7 @@ Deno.test("takedowns: the first request after a pause → waits for a fresh list
   assert.deepEqual(await world.titles(), [1]);
 });
 
-Deno.test("takedowns: the API goes away → the last list stays in force, no request waits more than once", async () => {
+Deno.test("takedowns: API unreachable → last list in force, one request waits", async () => {
   const world = isolate();
   world.publish([1]);
   await world.titles();
@@ -80,7 +80,7 @@ Deno.test("takedowns: the API goes away → the last list stays in force, no req
   assert.equal(world.asked, waits, "not asked again at once");
 });
 
-Deno.test("takedowns: the API is slow once → playback goes on, the list is in force when it has come", async () => {
+Deno.test("takedowns: API slow → playback continues, list in force on arrival", async () => {
   const world = isolate();
   world.inTime = false;
   world.publish([1]);
@@ -89,15 +89,15 @@ Deno.test("takedowns: the API is slow once → playback goes on, the list is in 
   assert.deepEqual(await world.titles(), [1]);
 });
 
-Deno.test("takedowns: forged, recorded or older lists → not accepted", async () => {
+Deno.test("takedowns: forged, replayed or older lists → not accepted", async () => {
   const world = isolate();
   world.publish([1]);
   await world.titles();
   const attacks: [Parameters<typeof world.publish>[1], RegExp][] = [
     [{ by: strangers }, /bad_signature/],
     [{ issuedAt: START - 1 }, /older than the one in force/],
-    [{ issuedAt: START - 3600 }, /not issued just now/],
-    [{ issuedAt: START + 3600 }, /not issued just now/],
+    [{ issuedAt: START - 3600 }, /not recent/],
+    [{ issuedAt: START + 3600 }, /not recent/],
   ];
   for (const [options, reason] of attacks) {
     world.seconds += 60;
@@ -111,14 +111,14 @@ Deno.test("takedowns: forged, recorded or older lists → not accepted", async (
   assert.deepEqual(await world.titles(), [1]);
 });
 
-Deno.test("takedowns: a recording for a new isolate → not accepted, and nothing is refused", async () => {
+Deno.test("takedowns: replay to a new isolate → not accepted, nothing refused", async () => {
   const world = isolate();
   world.publish([], { issuedAt: START - 3600 });
   assert.equal(await world.titles(), null);
-  assert.match(world.errors[0]!, /not issued just now/);
+  assert.match(world.errors[0]!, /not recent/);
 });
 
-Deno.test("takedowns: a new isolate, API away → the list that another isolate has verified", async () => {
+Deno.test("takedowns: new isolate, API unreachable → another isolate's list", async () => {
   const cache = { list: null };
   const first = isolate(cache);
   first.publish([1]);
@@ -132,7 +132,7 @@ Deno.test("takedowns: a new isolate, API away → the list that another isolate 
   assert.equal(third.asked, 0, "fresh enough");
 });
 
-Deno.test("takedowns: a cached list that was tampered with → ignored", async () => {
+Deno.test("takedowns: altered cached list → ignored", async () => {
   const world = isolate({
     list: {
       text: await signDenyList({ issuedAt: START, titles: [2], episodes: [] }, strangers),

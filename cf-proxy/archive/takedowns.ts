@@ -1,4 +1,4 @@
-/** Refuses what the operator has taken down, links signed earlier included. `await takedownOf(link, invocation)` → 451 or null. */
+/** Refuses episodes that the operator has taken down, also in links signed before. `await takedownOf(link, invocation)` → 451 or null. */
 import { archivedEpisode } from "../../core/archive_location.ts";
 import { isDenied } from "../../core/deny_list.ts";
 import { takedownsUrl } from "../../core/episode_url.ts";
@@ -11,18 +11,17 @@ import { type CachedList, TakedownList } from "./takedown_list.ts";
 
 const MAX_WAIT_MS = 1000;
 const FETCH_TIMEOUT_MS = 10_000;
-/** Below `.invalid`, which no link leads to. */
+/** Below `.invalid`, which no link can reach. */
 const CACHE_KEY = "https://cache.keepstream.invalid/takedowns";
 const CACHE_SECONDS = 30 * 86_400;
 
-/** One per configuration: an isolate has one. */
+/** One per configuration, so one per isolate. */
 const lists = new WeakMap<Config, TakedownList>();
 
-/** Matched against the sealed episode and the archive's path, on any storage target and other hosts. */
+/** Matches the sealed episode, and the path of an archived file on any host. */
 export async function takedownOf(link: VerifiedLink, { config, context }: Invocation): Promise<Problem | null> {
   if (config.publicApiUrl === null) return null;
-  const named = [link.context.episode, archivedEpisode(link.url)];
-  const episodes = named.flatMap((episode) => episode == null ? [] : [episode]);
+  const episodes = [link.context.episode, archivedEpisode(link.url)].filter((episode) => episode != null);
   if (episodes.length === 0) return null;
   let takedowns = lists.get(config);
   if (takedowns === undefined) lists.set(config, takedowns = takedownList(config, config.publicApiUrl));
@@ -47,7 +46,7 @@ export async function fetchTakedowns(publicApiUrl: string): Promise<string> {
   const response = await fetch(takedownsUrl(publicApiUrl), { headers: { accept: "application/json" }, signal });
   if (response.ok) return await response.text();
   await response.body?.cancel();
-  throw new Error(`the public API answered ${response.status} for the list of takedowns`);
+  throw new Error(`the public API responded ${response.status} for the list of takedowns`);
 }
 
 async function readCache(): Promise<CachedList | null> {
@@ -58,15 +57,15 @@ async function readCache(): Promise<CachedList | null> {
 
 async function writeCache({ text, confirmedAt }: CachedList): Promise<void> {
   const headers = { "cache-control": `max-age=${CACHE_SECONDS}`, "x-confirmed-at": String(confirmedAt) };
-  // A cache that refuses leaves the memory.
+  // If the cache fails, this isolate still has the list.
   await caches.default.put(CACHE_KEY, new Response(text, { headers })).catch(() => {});
 }
 
 async function settlesInTime(work: Promise<void>): Promise<boolean> {
-  const late = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => late.resolve(false), MAX_WAIT_MS);
+  const timeout = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => timeout.resolve(false), MAX_WAIT_MS);
   try {
-    return await Promise.race([work.then(() => true), late.promise]);
+    return await Promise.race([work.then(() => true), timeout.promise]);
   } finally {
     clearTimeout(timer);
   }

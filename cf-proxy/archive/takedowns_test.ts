@@ -48,12 +48,12 @@ async function statusOf(
   context: LinkContext,
   init: RequestInit = {},
 ): Promise<number> {
-  const answer = await proxy.get(path, { ...init, sign: { context } });
-  await answer.body?.cancel();
-  return answer.status;
+  const response = await proxy.get(path, { ...init, sign: { context } });
+  await response.body?.cancel();
+  return response.status;
 }
 
-Deno.test("takedown: a title → 451 for its live source and its archive on every target", async () => {
+Deno.test("takedown: title → 451 for its sources and its archive on all targets", async () => {
   await using proxy = await startWithApi();
   await publish(proxy, { titles: [55825] });
   const live = await proxy.get("/a.mp4", { sign: { context: { episode: EPISODE } } });
@@ -71,7 +71,7 @@ Deno.test("takedown: a title → 451 for its live source and its archive on ever
   assert.deepEqual(proxy.seen.map(({ target }) => target), ["/functions/v1/streaming/takedowns"]);
 });
 
-Deno.test("takedown: an episode → 451 for it alone; other titles and links without one play", async () => {
+Deno.test("takedown: episode → 451; other episodes and links without one play", async () => {
   await using proxy = await startWithApi();
   await publish(proxy, { episodes: [[55825, 1]] });
   assert.equal(await statusOf(proxy, "/a.mp4", { episode: EPISODE }), 451);
@@ -81,7 +81,7 @@ Deno.test("takedown: an episode → 451 for it alone; other titles and links wit
   assert.equal(await statusOf(proxy, `/bucket/${NAME.replace("ep1", "ep2")}`, { archive: true }), 200);
 });
 
-Deno.test("takedown: a playlist's segments, and an episode whose server fits no link → 451 as well", async () => {
+Deno.test("takedown: segments, and links without the server → 451", async () => {
   await using proxy = await startWithApi();
   await publish(proxy, {});
   proxy.route("/v/m.m3u8", text("#EXTM3U\n#EXTINF:1,\na.ts\n"));
@@ -103,14 +103,14 @@ Deno.test("takedown: a playlist's segments, and an episode whose server fits no 
   }
 });
 
-Deno.test("takedown: no API, a dead one, a forged list → everything plays", async () => {
+Deno.test("takedown: no API, an unreachable one, a forged list → all plays", async () => {
   await using bare = await startProxyFixture();
   bare.route("/a.mp4", media(FILE));
   assert.equal(await statusOf(bare, "/a.mp4", { episode: EPISODE }), 200);
   const faults: Record<string, (proxy: ProxyFixture) => unknown> = {
     "not there": (proxy) => proxy.route("/functions/", text("no", "text/plain", 404)),
     "failing": (proxy) => proxy.route("/functions/", text("no", "text/plain", 500)),
-    "never answering": (proxy) => proxy.route("/functions/", () => {}),
+    "without a response": (proxy) => proxy.route("/functions/", () => {}),
     "forged": (proxy) => proxy.route("/functions/", text('{"payload":"{}","sig":"k1.x"}', "application/json")),
     "recorded": (proxy) => publish(proxy, { titles: [55825], issuedAt: 1_700_000_000 }),
   };
@@ -122,7 +122,7 @@ Deno.test("takedown: no API, a dead one, a forged list → everything plays", as
   }
 });
 
-Deno.test("takedown: on Deno Deploy → the list is read from /api/v1/streaming/takedowns", async () => {
+Deno.test("takedown: API on Deno Deploy → /api/v1/streaming/takedowns is read", async () => {
   await using proxy = await startWithApi("");
   await publish(proxy, { titles: [55825] }, "/api/v1/streaming");
   assert.equal(await statusOf(proxy, "/a.mp4", { episode: EPISODE }), 451);

@@ -1,4 +1,4 @@
-// Playback that outlives its source: the fresh address is used only for bytes of the same file.
+// Failover of files: the fresh URL is used only for bytes of the same file.
 import assert from "node:assert/strict";
 import type { LinkContext } from "../../core/link.ts";
 import { verifyRefresh } from "../../core/refresh_request.ts";
@@ -28,7 +28,7 @@ interface Server {
   readonly archived?: boolean;
 }
 
-/** The public API's answer for the episode, as functions/streaming gives it. */
+/** The public API's response for the episode, as functions/streaming sends it. */
 function respondWith(proxy: ProxyFixture, servers: readonly Server[]): void {
   proxy.route(
     "/functions/v1/streaming/55825/1",
@@ -42,33 +42,33 @@ function apiCalls(proxy: ProxyFixture): number {
 
 async function playFirst(proxy: ProxyFixture): Promise<void> {
   proxy.route("/old.mp4", media(FILE));
-  const answer = await proxy.get("/old.mp4", { sign, headers: { range: "bytes=0-999" } });
-  assert.equal(answer.status, 206);
-  assert.deepEqual(await bytesOf(answer), FILE.slice(0, 1000));
+  const response = await proxy.get("/old.mp4", { sign, headers: { range: "bytes=0-999" } });
+  assert.equal(response.status, 206);
+  assert.deepEqual(await bytesOf(response), FILE.slice(0, 1000));
 }
 
-function die(proxy: ProxyFixture, status: number): void {
+function expire(proxy: ProxyFixture, status: number): void {
   proxy.route("/old.mp4", (_request, response) => send(response, status, { "content-type": "text/plain" }, "gone"));
 }
 
 for (const status of [401, 403, 404, 410]) {
-  Deno.test(`a source that answers ${status} mid-play: the fresh address goes on with the same range, and the API is asked once`, async () => {
+  Deno.test(`failover: ${status} during playback → same range of the fresh URL`, async () => {
     await using proxy = await startProxyFixture(api);
     await playFirst(proxy);
-    die(proxy, status);
+    expire(proxy, status);
     proxy.route("/new.mp4", media(FILE));
     respondWith(proxy, [{ url: "https://embed.test/e/2", url_resolved: `${proxy.url}/wrong.mp4` }, {
       url: EMBED,
       url_resolved: `${proxy.url}/new.mp4`,
     }]);
     for (const start of [1000, 2000, 3000]) {
-      const answer = await proxy.get("/old.mp4", {
+      const response = await proxy.get("/old.mp4", {
         sign,
         headers: { range: `bytes=${start}-${start + 999}`, "if-range": '"v1"' },
       });
-      assert.equal(answer.status, 206);
-      assert.equal(answer.headers.get("content-range"), `bytes ${start}-${start + 999}/50000`);
-      assert.deepEqual(await bytesOf(answer), FILE.slice(start, start + 1000));
+      assert.equal(response.status, 206);
+      assert.equal(response.headers.get("content-range"), `bytes ${start}-${start + 999}/50000`);
+      assert.deepEqual(await bytesOf(response), FILE.slice(start, start + 1000));
     }
     assert.equal(apiCalls(proxy), 1);
     const asked = proxy.seen.find((one) => one.target.includes("?refresh=1"))!;
@@ -103,70 +103,70 @@ const refusals: Record<string, (proxy: ProxyFixture) => void> = {
           OTHER.slice(1000, 2000),
         ),
     ),
-  "that is dead, too": (proxy) => proxy.route("/new.mp4", (_request, response) => send(response, 403, {})),
+  "that has expired, too": (proxy) => proxy.route("/new.mp4", (_request, response) => send(response, 403, {})),
 };
 
 for (const [what, route] of Object.entries(refusals)) {
-  Deno.test(`a fresh address ${what} → 410 source_expired, and none of its bytes`, async () => {
+  Deno.test(`failover: fresh URL ${what} → 410, none of its bytes`, async () => {
     await using proxy = await startProxyFixture(api);
     await playFirst(proxy);
-    die(proxy, 403);
+    expire(proxy, 403);
     route(proxy);
     respondWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/new.mp4` }]);
-    const answer = await proxy.get("/old.mp4", { sign, headers: { range: "bytes=1000-1999" } });
-    assert.equal(answer.status, 410);
-    assert.match(answer.headers.get("content-type")!, /problem\+json/);
-    assert.equal(answer.headers.get("access-control-allow-origin"), "*");
-    const problem = await answer.json();
+    const response = await proxy.get("/old.mp4", { sign, headers: { range: "bytes=1000-1999" } });
+    assert.equal(response.status, 410);
+    assert.match(response.headers.get("content-type")!, /problem\+json/);
+    assert.equal(response.headers.get("access-control-allow-origin"), "*");
+    const problem = await response.json();
     assert.equal(problem.code, "source_expired");
     assert.equal(problem.episode_url, `${proxy.url}/functions/v1/streaming/55825/1`);
   });
 }
 
 const noAddress: Record<string, (proxy: ProxyFixture) => void> = {
-  "knows only the archive's copy": (proxy) =>
+  "has only the archive's copy": (proxy) =>
     respondWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/new.mp4`, archived: true }]),
-  "knows the dead address": (proxy) => respondWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/old.mp4` }]),
-  "knows no address": (proxy) => respondWith(proxy, [{ url: EMBED, url_resolved: null }]),
+  "has the expired URL": (proxy) => respondWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/old.mp4` }]),
+  "has no URL": (proxy) => respondWith(proxy, [{ url: EMBED, url_resolved: null }]),
   "names a private host": (proxy) =>
     respondWith(proxy, [{ url: EMBED, url_resolved: "http://169.254.169.254/new.mp4" }]),
   "fails": (proxy) => proxy.route("/functions/", (_request, response) => send(response, 500, {}, "no")),
-  "answers nonsense": (proxy) => proxy.route("/functions/", text("<html>", "text/html")),
+  "sends no JSON": (proxy) => proxy.route("/functions/", text("<html>", "text/html")),
 };
 
 for (const [what, route] of Object.entries(noAddress)) {
-  Deno.test(`an API that ${what} → 410 source_expired`, async () => {
+  Deno.test(`failover: API ${what} → 410 source_expired`, async () => {
     await using proxy = await startProxyFixture(api);
     await playFirst(proxy);
-    die(proxy, 403);
+    expire(proxy, 403);
     proxy.route("/new.mp4", media(FILE));
     route(proxy);
-    const answer = await proxy.get("/old.mp4", { sign, headers: { range: "bytes=1000-1999" } });
-    assert.equal(answer.status, 410);
-    assert.equal((await answer.json()).code, "source_expired");
+    const response = await proxy.get("/old.mp4", { sign, headers: { range: "bytes=1000-1999" } });
+    assert.equal(response.status, 410);
+    assert.equal((await response.json()).code, "source_expired");
     assert.equal(apiCalls(proxy), 1);
   });
 }
 
-for (const what of ["knows no address", "fails", "names a private host"]) {
-  Deno.test(`an API that ${what} is asked once a minute, however many ranges the dead link is asked for`, async () => {
+for (const what of ["has no URL", "fails", "names a private host"]) {
+  Deno.test(`failover: API ${what}, several ranges → one request a minute`, async () => {
     await using proxy = await startProxyFixture(api);
     await playFirst(proxy);
-    die(proxy, 403);
+    expire(proxy, 403);
     noAddress[what]!(proxy);
     for (const start of [1000, 2000, 3000]) {
-      const answer = await proxy.get("/old.mp4", { sign, headers: { range: `bytes=${start}-${start + 999}` } });
-      assert.equal(answer.status, 410);
-      assert.equal((await answer.json()).code, "source_expired");
+      const response = await proxy.get("/old.mp4", { sign, headers: { range: `bytes=${start}-${start + 999}` } });
+      assert.equal(response.status, 410);
+      assert.equal((await response.json()).code, "source_expired");
     }
     assert.equal(apiCalls(proxy), 1);
   });
 }
 
-Deno.test("a server that moved to another file is asked for once a minute, and other servers of the episode are still asked for", async () => {
+Deno.test("failover: another file → one request a minute and server", async () => {
   await using proxy = await startProxyFixture(api);
   await playFirst(proxy);
-  die(proxy, 403);
+  expire(proxy, 403);
   proxy.route("/new.mp4", media(OTHER, { etag: '"v2"' }));
   const other = { ...episode, server: "https://embed.test/e/2" };
   respondWith(proxy, [
@@ -174,9 +174,9 @@ Deno.test("a server that moved to another file is asked for once a minute, and o
     { url: other.server, url_resolved: `${proxy.url}/other.mp4` },
   ]);
   for (const start of [1000, 2000]) {
-    const answer = await proxy.get("/old.mp4", { sign, headers: { range: `bytes=${start}-${start + 999}` } });
-    assert.equal(answer.status, 410);
-    await answer.body?.cancel();
+    const response = await proxy.get("/old.mp4", { sign, headers: { range: `bytes=${start}-${start + 999}` } });
+    assert.equal(response.status, 410);
+    await response.body?.cancel();
   }
   assert.equal(apiCalls(proxy), 1);
   proxy.route("/other.mp4", media(FILE));
@@ -186,10 +186,10 @@ Deno.test("a server that moved to another file is asked for once a minute, and o
   assert.equal(apiCalls(proxy), 2);
 });
 
-Deno.test("where one server's file moved to is not where another's did, though both named one address", async () => {
+Deno.test("failover: two servers with one URL → relocated separately", async () => {
   await using proxy = await startProxyFixture(api);
   await playFirst(proxy);
-  die(proxy, 403);
+  expire(proxy, 403);
   proxy.route("/new.mp4", media(FILE));
   const other = { ...episode, server: "https://embed.test/e/2" };
   respondWith(proxy, [
@@ -197,16 +197,16 @@ Deno.test("where one server's file moved to is not where another's did, though b
     { url: other.server, url_resolved: null },
   ]);
   const range = { headers: { range: "bytes=1000-1999" } };
-  const answer = await proxy.get("/old.mp4", { sign, ...range });
-  assert.deepEqual(await bytesOf(answer), FILE.slice(1000, 2000));
+  const response = await proxy.get("/old.mp4", { sign, ...range });
+  assert.deepEqual(await bytesOf(response), FILE.slice(1000, 2000));
   const others = await proxy.get("/old.mp4", { sign: { context: { episode: other } }, ...range });
   assert.equal(others.status, 410);
   await others.body?.cancel();
 });
 
-Deno.test("a link that was dead before it played: a whole GET begins at the fresh address, a range does not", async () => {
+Deno.test("failover: expired before playback → whole GET served, range → 410", async () => {
   await using proxy = await startProxyFixture(api);
-  die(proxy, 403);
+  expire(proxy, 403);
   proxy.route("/new.mp4", media(FILE));
   respondWith(proxy, [{ url: EMBED, url_resolved: `${proxy.url}/new.mp4` }]);
   const range = await proxy.get("/old.mp4", { sign, headers: { range: "bytes=1000-1999" } });
@@ -217,7 +217,7 @@ Deno.test("a link that was dead before it played: a whole GET begins at the fres
   assert.deepEqual(await bytesOf(whole), FILE);
 });
 
-Deno.test("a playlist whose address died is read anew from the fresh one; a segment of it is not guessed → 410", async () => {
+Deno.test("failover: playlist → read from the fresh URL; unknown segment → 410", async () => {
   await using proxy = await startProxyFixture(api);
   proxy.route("/old/", (_request, response) => send(response, 403, {}));
   proxy.route("/new/m.m3u8", text("#EXTM3U\n#EXTINF:1,\na.ts\n"));
@@ -232,11 +232,11 @@ Deno.test("a playlist whose address died is read anew from the fresh one; a segm
   assert.equal(apiCalls(proxy), calls);
 });
 
-Deno.test("a dead source of a link that names no episode keeps its own status", async () => {
+Deno.test("failover: link without an episode → the source's own status", async () => {
   await using proxy = await startProxyFixture(api);
-  die(proxy, 403);
-  const answer = await proxy.get("/old.mp4");
-  assert.equal(answer.status, 403);
-  assert.equal(await answer.text(), "gone");
+  expire(proxy, 403);
+  const response = await proxy.get("/old.mp4");
+  assert.equal(response.status, 403);
+  assert.equal(await response.text(), "gone");
   assert.equal(apiCalls(proxy), 0);
 });

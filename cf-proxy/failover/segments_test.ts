@@ -1,4 +1,4 @@
-// HLS that outlives its source: a segment from the fresh playlist only where that is provably the playlist that was served.
+// Failover of HLS: a segment comes from the fresh playlist only if that is verified to be the playlist that was served.
 import assert from "node:assert/strict";
 import type { LinkContext } from "../../core/link.ts";
 import {
@@ -18,10 +18,10 @@ const EMBED = "https://embed.test/e/1";
 const episode: NonNullable<LinkContext["episode"]> = { malId: 55825, episode: 1, provider: "animasu", server: EMBED };
 const sign = { context: { episode }, scopeDirectories: 1 };
 const COUNT = 5;
-const segment = (rung: string, i: number) => pattern(1000 + 10 * i + Number(rung));
+const segment = (variant: string, i: number) => pattern(1000 + 10 * i + Number(variant));
 
 interface Changes {
-  /** Put in place of the playlist of /new/720/. */
+  /** Replaces the playlist of /new/720/. */
   readonly list?: string;
   readonly media?: MediaOptions;
 }
@@ -31,14 +31,18 @@ function list(more = ""): string {
   return `#EXTM3U\n#EXT-X-TARGETDURATION:5\n${more}${lines.join("")}#EXT-X-ENDLIST\n`;
 }
 
-/** A master with two rungs below /base/, whose segments carry the base as their token. */
+/** A multivariant playlist with two variants below /base/, whose segment URLs have the base as their token. */
 function serve(proxy: ProxyFixture, base: string, changes: Changes = {}): void {
-  const master = ["720", "480"].map((rung) => `#EXT-X-STREAM-INF:BANDWIDTH=${rung}000\n${rung}/index.m3u8?t=${base}\n`);
+  const master = ["720", "480"].map((variant) =>
+    `#EXT-X-STREAM-INF:BANDWIDTH=${variant}000\n${variant}/index.m3u8?t=${base}\n`
+  );
   proxy.route(`/${base}/master.m3u8`, text(`#EXTM3U\n${master.join("")}`));
-  for (const rung of ["720", "480"]) {
-    const own = (rung === "720" ? changes.list : undefined) ?? list();
-    proxy.route(`/${base}/${rung}/index.m3u8`, text(own.replaceAll("TOKEN", base)));
-    for (let i = 0; i < COUNT; i++) proxy.route(`/${base}/${rung}/seg-${i}.ts`, media(segment(rung, i), changes.media));
+  for (const variant of ["720", "480"]) {
+    const own = (variant === "720" ? changes.list : undefined) ?? list();
+    proxy.route(`/${base}/${variant}/index.m3u8`, text(own.replaceAll("TOKEN", base)));
+    for (let i = 0; i < COUNT; i++) {
+      proxy.route(`/${base}/${variant}/seg-${i}.ts`, media(segment(variant, i), changes.media));
+    }
   }
 }
 
@@ -47,13 +51,13 @@ function respondWith(proxy: ProxyFixture, path: string): void {
   proxy.route("/functions/v1/", text(JSON.stringify(body), "application/json"));
 }
 
-function die(proxy: ProxyFixture, status: number): void {
+function expire(proxy: ProxyFixture, status: number): void {
   for (const seen of new Set(proxy.seen.map((one) => one.target.split("?")[0]!))) {
     if (seen.startsWith("/old/")) proxy.route(seen, (_request, response) => send(response, status, {}, "dead"));
   }
-  for (const rung of ["720", "480"]) {
+  for (const variant of ["720", "480"]) {
     for (let i = 0; i < COUNT; i++) {
-      proxy.route(`/old/${rung}/seg-${i}.ts`, (_request, response) => send(response, status, {}, "dead"));
+      proxy.route(`/old/${variant}/seg-${i}.ts`, (_request, response) => send(response, status, {}, "dead"));
     }
   }
 }
@@ -62,16 +66,16 @@ function count(proxy: ProxyFixture, ending: string): number {
   return proxy.seen.filter((one) => one.target.split("?")[0]!.endsWith(ending)).length;
 }
 
-async function links(address: string): Promise<string[]> {
-  const answer = await fetch(address);
-  assert.equal(answer.status, 200);
-  return (await answer.text()).split("\n").filter((line) => line.startsWith("http"));
+async function links(playlistUrl: string): Promise<string[]> {
+  const response = await fetch(playlistUrl);
+  assert.equal(response.status, 200);
+  return (await response.text()).split("\n").filter((line) => line.startsWith("http"));
 }
 
-/** Plays the first `played` segments of the old master's first rung; answers the links of all. */
+/** Plays the first `played` segments of the first variant; returns the links of all. */
 async function play(proxy: ProxyFixture, played = 2): Promise<string[]> {
-  const [rung] = await links(await proxy.link("/old/master.m3u8", sign));
-  const segments = await links(rung!);
+  const [variant] = await links(await proxy.link("/old/master.m3u8", sign));
+  const segments = await links(variant!);
   assert.equal(segments.length, COUNT);
   for (let i = 0; i < played; i++) {
     assert.deepEqual(await bytesOf(await fetch(segments[i]!)), segment("720", i));
@@ -82,51 +86,51 @@ async function play(proxy: ProxyFixture, played = 2): Promise<string[]> {
 const start = () => startProxyFixture({ vars: (originUrl) => ({ PUBLIC_API_URL: `${originUrl}/functions/v1` }) });
 
 for (const status of [401, 403, 404, 410]) {
-  Deno.test(`segments whose addresses answer ${status} come from the fresh playlist, which is asked for and read once`, async () => {
+  Deno.test(`segments: ${status} → from the fresh playlist, which is read once`, async () => {
     await using proxy = await start();
     serve(proxy, "old");
     const segments = await play(proxy);
-    die(proxy, status);
+    expire(proxy, status);
     serve(proxy, "new");
     respondWith(proxy, "/new/master.m3u8");
     for (const i of [2, 3, 4, 0]) {
-      const answer = await fetch(segments[i]!);
-      assert.equal(answer.status, 200);
-      assert.deepEqual(await bytesOf(answer), segment("720", i));
+      const response = await fetch(segments[i]!);
+      assert.equal(response.status, 200);
+      assert.deepEqual(await bytesOf(response), segment("720", i));
     }
     assert.ok(proxy.seen.some((one) => one.target === "/new/720/seg-4.ts?t=new"));
     const part = await fetch(segments[3]!, { headers: { range: "bytes=10-19" } });
     assert.equal(part.status, 206);
     assert.deepEqual(await bytesOf(part), segment("720", 3).slice(10, 20));
     assert.deepEqual([count(proxy, "/streaming/55825/1"), count(proxy, "/new/master.m3u8")], [1, 1]);
-    // Once it is known, the dead address is not tried first.
+    // After the relocation, the expired URL is not requested first.
     assert.equal(count(proxy, "/old/720/seg-4.ts"), 0);
   });
 }
 
-const doubts: Record<string, Changes> = {
-  "with a segment that is longer": { list: list().replace("4.003", "4.013") },
-  "with one segment more": { list: list().replace("#EXT-X-ENDLIST", "#EXTINF:1,\nseg-9.ts\n#EXT-X-ENDLIST") },
+const differences: Record<string, Changes> = {
+  "with a longer segment": { list: list().replace("4.003", "4.013") },
+  "with one more segment": { list: list().replace("#EXT-X-ENDLIST", "#EXTINF:1,\nseg-9.ts\n#EXT-X-ENDLIST") },
   "with other names": { list: list().replace("seg-3", "seg-33") },
   "with another key": { list: list('#EXT-X-KEY:METHOD=AES-128,URI="k"\n') },
-  "that still grows": { list: list().replace("#EXT-X-ENDLIST\n", "") },
+  "without ENDLIST": { list: list().replace("#EXT-X-ENDLIST\n", "") },
   "whose files have another tag": { media: { etag: '"v2"' } },
   "whose files have no strong tag and another date": {
     media: { etag: 'W/"v1"', lastModified: "Fri, 02 Jan 2026 00:00:00 GMT" },
   },
 };
-for (const [what, changes] of Object.entries(doubts)) {
-  Deno.test(`a fresh playlist ${what} → 410 source_expired, and none of its segments; it is not read for every segment`, async () => {
+for (const [what, changes] of Object.entries(differences)) {
+  Deno.test(`segments: fresh playlist ${what} → 410`, async () => {
     await using proxy = await start();
     serve(proxy, "old");
     const segments = await play(proxy);
-    die(proxy, 403);
+    expire(proxy, 403);
     serve(proxy, "new", changes);
     respondWith(proxy, "/new/master.m3u8");
     for (const i of [2, 3]) {
-      const answer = await fetch(segments[i]!);
-      assert.equal(answer.status, 410);
-      const problem = await answer.json();
+      const response = await fetch(segments[i]!);
+      assert.equal(response.status, 410);
+      const problem = await response.json();
       assert.equal(problem.code, "source_expired");
       assert.equal(problem.episode_url, `${proxy.url}/functions/v1/streaming/55825/1`);
     }
@@ -135,25 +139,25 @@ for (const [what, changes] of Object.entries(doubts)) {
   });
 }
 
-Deno.test("nothing of a playlist was served yet, or nothing with a validator → no segment of the fresh one is taken for its", async () => {
+Deno.test("segments: none served with a validator → 410", async () => {
   await using proxy = await start();
   serve(proxy, "old");
   const segments = await play(proxy, 0);
-  die(proxy, 403);
+  expire(proxy, 403);
   serve(proxy, "new");
   respondWith(proxy, "/new/master.m3u8");
   assert.equal(await codeOf(await fetch(segments[0]!)), "source_expired");
   assert.equal(count(proxy, "/new/master.m3u8"), 0);
 });
 
-Deno.test("a fresh playlist that names a private host, or lies on one → 410, and nothing is fetched there", async () => {
+Deno.test("segments: fresh playlist on a private host → 410, not fetched", async () => {
   await using inside = await startOrigin();
   inside.route("/", text(list()));
   for (const at of ["list", "master"]) {
     await using proxy = await start();
     serve(proxy, "old");
     const segments = await play(proxy);
-    die(proxy, 403);
+    expire(proxy, 403);
     serve(proxy, "new", { list: list().replace("seg-3", `${inside.url}/seg-3`) });
     respondWith(proxy, "/new/master.m3u8");
     if (at === "master") {
@@ -164,32 +168,32 @@ Deno.test("a fresh playlist that names a private host, or lies on one → 410, a
   }
 });
 
-Deno.test("a segment that is missing at its fresh address, too, keeps its own 404; a dead one is 410", async () => {
+Deno.test("segments: missing at the fresh URL, too → its own 404, else 410", async () => {
   for (const [status, expected] of [[404, 404], [403, 410]] as const) {
     await using proxy = await start();
     serve(proxy, "old");
     const segments = await play(proxy);
-    die(proxy, status);
+    expire(proxy, status);
     serve(proxy, "new");
     proxy.route("/new/720/seg-3.ts", (_request, response) => send(response, 404, {}));
     respondWith(proxy, "/new/master.m3u8");
-    const answer = await fetch(segments[3]!);
-    assert.equal(answer.status, expected);
-    await answer.body?.cancel();
+    const response = await fetch(segments[3]!);
+    assert.equal(response.status, expected);
+    await response.body?.cancel();
   }
 });
 
-Deno.test("a variant below a dead master is read from its place below the fresh one, not taken for the master", async () => {
+Deno.test("variant: read from its place below the fresh multivariant playlist", async () => {
   await using proxy = await start();
   serve(proxy, "old");
-  const rungs = await links(await proxy.link("/old/master.m3u8", sign));
+  const variants = await links(await proxy.link("/old/master.m3u8", sign));
   proxy.route("/old/", (_request, response) => send(response, 403, {}));
   for (const path of ["master", "720/index", "480/index"]) {
     proxy.route(`/old/${path}.m3u8`, (_request, response) => send(response, 403, {}));
   }
   serve(proxy, "new");
   respondWith(proxy, "/new/master.m3u8");
-  const segments = await links(rungs[1]!);
+  const segments = await links(variants[1]!);
   assert.equal(segments.length, COUNT);
   assert.ok(segments.every((one) => new URL(one).searchParams.get("url")!.startsWith(`${proxy.url}/new/480/seg-`)));
   assert.deepEqual(await bytesOf(await fetch(segments[1]!)), segment("480", 1));
@@ -197,66 +201,66 @@ Deno.test("a variant below a dead master is read from its place below the fresh 
   assert.ok(master[0]!.includes(encodeURIComponent("/new/720/index.m3u8")));
 });
 
-Deno.test("a variant that has no place below the fresh master → 410", async () => {
+Deno.test("variant: not listed by the fresh multivariant playlist → 410", async () => {
   await using proxy = await start();
   serve(proxy, "old");
-  const rungs = await links(await proxy.link("/old/master.m3u8", sign));
+  const variants = await links(await proxy.link("/old/master.m3u8", sign));
   proxy.route("/old/720/index.m3u8", (_request, response) => send(response, 403, {}));
   proxy.route("/new/master.m3u8", text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n1080/index.m3u8\n"));
   respondWith(proxy, "/new/master.m3u8");
-  assert.equal(await codeOf(await fetch(rungs[0]!)), "source_expired");
+  assert.equal(await codeOf(await fetch(variants[0]!)), "source_expired");
 });
 
-Deno.test("a segment with a signature of its own is never answered with the fresh playlist", async () => {
+Deno.test("segments: with an exact signature → never the fresh playlist", async () => {
   await using proxy = await start();
   for (const fresh of ["/new/master.m3u8", "/new/master"]) {
     serve(proxy, "new");
     proxy.route("/new/master", text(list()));
     proxy.route("/old/", (_request, response) => send(response, 403, {}));
     respondWith(proxy, fresh);
-    const answer = await proxy.get(`/old/a%2fb-${fresh.length}.ts`, { sign: { context: { episode } } });
-    assert.equal(answer.status, 410);
-    await answer.body?.cancel();
+    const response = await proxy.get(`/old/a%2fb-${fresh.length}.ts`, { sign: { context: { episode } } });
+    assert.equal(response.status, 410);
+    await response.body?.cancel();
   }
 });
 
-/** Two rungs in one directory, told apart by nothing but their query. */
+/** Two variants in one directory that differ by query only. */
 function serveByQuery(proxy: ProxyFixture, base: string): void {
-  const rungs = ["480", "720"];
-  const master = rungs.map((rung) => `#EXT-X-STREAM-INF:BANDWIDTH=${rung}000\nindex.m3u8?q=${rung}\n`);
+  const variants = ["480", "720"];
+  const master = variants.map((variant) => `#EXT-X-STREAM-INF:BANDWIDTH=${variant}000\nindex.m3u8?q=${variant}\n`);
   proxy.route(`/${base}/`, (request, response) => {
     const { pathname, searchParams } = new URL(request.target, proxy.url);
-    const rung = searchParams.get("q")!;
+    const variant = searchParams.get("q")!;
     if (pathname.endsWith("master.m3u8")) return text(`#EXTM3U\n${master.join("")}`)(request, response);
-    if (pathname.endsWith(".m3u8")) return text(list().replaceAll("t=TOKEN", `q=${rung}`))(request, response);
+    if (pathname.endsWith(".m3u8")) return text(list().replaceAll("t=TOKEN", `q=${variant}`))(request, response);
     const i = Number(/seg-(\d)/.exec(pathname)![1]);
-    return media(segment(rung, i), { etag: `"${rung}-${i}"` })(request, response);
+    return media(segment(variant, i), { etag: `"${variant}-${i}"` })(request, response);
   });
 }
 
-for (const witnesses of [["720"], ["720", "480"]]) {
-  Deno.test(`two rungs told apart by their query, of which ${witnesses.join(" and ")} played: a segment is of its own rung, or 410`, async () => {
+for (const samples of [["720"], ["720", "480"]]) {
+  Deno.test(`segments: variants differ by query, ${samples.join(" and ")} played → own or 410`, async () => {
     await using proxy = await start();
     serveByQuery(proxy, "old");
-    const rungs = await links(await proxy.link("/old/master.m3u8", sign));
-    const segments = { "480": await links(rungs[0]!), "720": await links(rungs[1]!) };
-    for (const rung of witnesses as ("480" | "720")[]) {
-      assert.deepEqual(await bytesOf(await fetch(segments[rung][0]!)), segment(rung, 0));
+    const variants = await links(await proxy.link("/old/master.m3u8", sign));
+    const segments = { "480": await links(variants[0]!), "720": await links(variants[1]!) };
+    for (const variant of samples as ("480" | "720")[]) {
+      assert.deepEqual(await bytesOf(await fetch(segments[variant][0]!)), segment(variant, 0));
     }
     proxy.route("/old/", (_request, response) => send(response, 403, {}, "dead"));
     serveByQuery(proxy, "new");
     respondWith(proxy, "/new/master.m3u8");
-    for (const rung of ["720", "480"] as const) {
+    for (const variant of ["720", "480"] as const) {
       for (const i of [2, 3]) {
-        const answer = await fetch(segments[rung][i]!);
-        if (witnesses.includes(rung)) assert.deepEqual(await bytesOf(answer), segment(rung, i));
-        else assert.equal(await codeOf(answer), "source_expired");
+        const response = await fetch(segments[variant][i]!);
+        if (samples.includes(variant)) assert.deepEqual(await bytesOf(response), segment(variant, i));
+        else assert.equal(await codeOf(response), "source_expired");
       }
     }
   });
 }
 
-Deno.test("an initialisation section, which rungs may share, proves no list", async () => {
+Deno.test("segments: a shared initialization section verifies no playlist", async () => {
   await using proxy = await start();
   const withInit = (base: string) => list('#EXT-X-MAP:URI="init.mp4"\n').replaceAll("TOKEN", base);
   for (const base of ["old", "new"]) {
@@ -275,11 +279,11 @@ Deno.test("an initialisation section, which rungs may share, proves no list", as
   assert.equal(await codeOf(await fetch(segments[3]!)), "source_expired");
 });
 
-Deno.test("names that are in no list are looked for once, and keep nobody from the segments that are", async () => {
+Deno.test("segments: unknown names → searched once, known segments found", async () => {
   await using proxy = await start();
   serve(proxy, "old");
   const segments = await play(proxy);
-  die(proxy, 403);
+  expire(proxy, 403);
   proxy.route("/old/720/", (_request, response) => send(response, 403, {}));
   serve(proxy, "new");
   respondWith(proxy, "/new/master.m3u8");
@@ -290,43 +294,43 @@ Deno.test("names that are in no list are looked for once, and keep nobody from t
   assert.deepEqual(await bytesOf(await fetch(segments[3]!)), segment("720", 3));
 });
 
-Deno.test("a sound that nothing proves does not keep the picture in its directory from going on", async () => {
+Deno.test("segments: unverified audio next to verified video → video plays", async () => {
   await using proxy = await start();
-  const sound = (base: string) => list().replaceAll("seg-", "sound-").replaceAll("TOKEN", base);
+  const audio = (base: string) => list().replaceAll("seg-", "sound-").replaceAll("TOKEN", base);
   for (const base of ["old", "new"]) {
     serve(proxy, base);
     const media = '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",URI="720/sound.m3u8"\n';
     const variant = `#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="a"\n720/index.m3u8?t=${base}\n`;
     proxy.route(`/${base}/master.m3u8`, text(`#EXTM3U\n${media}${variant}`));
-    proxy.route(`/${base}/720/sound.m3u8`, text(sound(base)));
+    proxy.route(`/${base}/720/sound.m3u8`, text(audio(base)));
   }
   const segments = await play(proxy);
-  const sounds = await links(segments[0]!.replace(/seg-0.*/, "sound.m3u8"));
-  die(proxy, 403);
+  const audioLinks = await links(segments[0]!.replace(/seg-0.*/, "sound.m3u8"));
+  expire(proxy, 403);
   proxy.route("/old/720/", (_request, response) => send(response, 403, {}));
   respondWith(proxy, "/new/master.m3u8");
-  assert.equal(await codeOf(await fetch(sounds[1]!)), "source_expired");
+  assert.equal(await codeOf(await fetch(audioLinks[1]!)), "source_expired");
   assert.deepEqual(await bytesOf(await fetch(segments[3]!)), segment("720", 3));
 });
 
-Deno.test("segments that are missing at their fresh addresses, too, have the fresh playlists read once", async () => {
+Deno.test("segments: missing at the fresh URLs → fresh playlists read once", async () => {
   await using proxy = await start();
   serve(proxy, "old");
   const segments = await play(proxy);
-  die(proxy, 404);
+  expire(proxy, 404);
   serve(proxy, "new");
   for (const i of [3, 4]) proxy.route(`/new/720/seg-${i}.ts`, (_request, response) => send(response, 404, {}));
   respondWith(proxy, "/new/master.m3u8");
   for (const i of [3, 3, 4, 3, 4]) {
-    const answer = await fetch(segments[i]!);
-    assert.equal(answer.status, 404);
-    await answer.body?.cancel();
+    const response = await fetch(segments[i]!);
+    assert.equal(response.status, 404);
+    await response.body?.cancel();
   }
   assert.deepEqual([count(proxy, "/new/master.m3u8"), count(proxy, "/new/720/index.m3u8")], [1, 1]);
   assert.deepEqual(await bytesOf(await fetch(segments[2]!)), segment("720", 2));
 });
 
-Deno.test("a variant beside its master that the fresh master no longer names → 410, not the master in its place", async () => {
+Deno.test("variant: no longer listed, same directory → 410", async () => {
   await using proxy = await start();
   for (const [base, name] of [["old", "720"], ["new", "1080"]] as const) {
     for (const master of ["master", "720"]) {
@@ -334,21 +338,21 @@ Deno.test("a variant beside its master that the fresh master no longer names →
     }
   }
   proxy.route("/old/720.m3u8", text(list()));
-  const [rung] = await links(await proxy.link("/old/master.m3u8", sign));
-  await links(rung!);
+  const [variant] = await links(await proxy.link("/old/master.m3u8", sign));
+  await links(variant!);
   proxy.route("/old/720.m3u8", (_request, response) => send(response, 403, {}));
   for (const fresh of ["/new/master.m3u8", "/new/720.m3u8"]) {
     respondWith(proxy, fresh);
-    assert.equal(await codeOf(await fetch(rung!)), "source_expired", fresh);
+    assert.equal(await codeOf(await fetch(variant!)), "source_expired", fresh);
   }
 });
 
-Deno.test("a playlist whose file has another name now is known by what it was: a master, or the same list", async () => {
+Deno.test("playlist: renamed file → recognized as multivariant or by fingerprint", async () => {
   for (const top of ["#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720/index.m3u8\n", list()]) {
     await using proxy = await start();
     proxy.route("/old/1a2b.m3u8", text(top));
     const link = await proxy.link("/old/1a2b.m3u8", sign);
-    const target = (address: string) => new URL(address).searchParams.get("url")!;
+    const target = (link: string) => new URL(link).searchParams.get("url")!;
     const before = (await links(link)).map(target);
     proxy.route("/old/1a2b.m3u8", (_request, response) => send(response, 403, {}));
     proxy.route("/new/3c4d.m3u8", text(top));
@@ -357,7 +361,7 @@ Deno.test("a playlist whose file has another name now is known by what it was: a
   }
 });
 
-Deno.test("a playlist that was never read, below more directories than a scope has, is found by its place, too", async () => {
+Deno.test("playlist: deeper than a scope, never read → found by its place", async () => {
   await using proxy = await start();
   const deep = "/d".repeat(40);
   proxy.route("/new/master.m3u8", text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720/index.m3u8\n"));
@@ -369,23 +373,23 @@ Deno.test("a playlist that was never read, below more directories than a scope h
   assert.equal((await links(await proxy.link(`${deep}/720/index.m3u8`, options))).length, COUNT);
 });
 
-Deno.test("a directory that is looked up again takes no other's place in what is known", async () => {
+Deno.test("segments: five relocated groups → all stay known", async () => {
   await using proxy = await start();
-  const sound = list().replaceAll("seg-", "sound-");
+  const audio = list().replaceAll("seg-", "sound-");
   const playlists = ["1/m", "2/m", "3/m", "4/m", "4/sound"];
   for (const base of ["old", "new"]) {
     const variants = playlists.map((one) => `#EXT-X-STREAM-INF:BANDWIDTH=1\n${one}.m3u8\n`);
     proxy.route(`/${base}/master.m3u8`, text(`#EXTM3U\n${variants.join("")}`));
     for (const one of playlists) {
-      proxy.route(`/${base}/${one}.m3u8`, text(one === "4/sound" ? sound : list()));
+      proxy.route(`/${base}/${one}.m3u8`, text(one === "4/sound" ? audio : list()));
       const files = `/${base}/${one.replace("/m", "/seg")}`;
       for (let i = 0; i < COUNT; i++) {
         proxy.route(`${files}-${i}.ts`, media(segment(one[0]!, i), { etag: `"${one}${i}"` }));
       }
     }
   }
-  const rungs = await links(await proxy.link("/old/master.m3u8", sign));
-  const segments = await Promise.all(rungs.map(links));
+  const variants = await links(await proxy.link("/old/master.m3u8", sign));
+  const segments = await Promise.all(variants.map(links));
   for (const one of segments) await bytesOf(await fetch(one[0]!));
   for (const one of playlists) {
     const files = `/old/${one.replace("/m", "/seg")}`;
@@ -396,6 +400,6 @@ Deno.test("a directory that is looked up again takes no other's place in what is
     assert.deepEqual(await bytesOf(await fetch(one[2]!)), segment(playlists[i]![0]!, 2));
   }
   assert.deepEqual(await bytesOf(await fetch(segments[0]![3]!)), segment("1", 3));
-  // Where the first directory is now is still known: its dead address is not tried.
+  // The first group's relocation is still known: its expired URL is not requested.
   assert.deepEqual([count(proxy, "/old/1/seg-2.ts"), count(proxy, "/old/1/seg-3.ts")], [1, 0]);
 });

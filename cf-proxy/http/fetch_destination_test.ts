@@ -49,7 +49,7 @@ function serveAs(proxy: ProxyFixture, type: string | readonly string[], body: st
   });
 }
 
-Deno.test("destination: what browsers run or render → sandboxed data, and never a page", async (t) => {
+Deno.test("destination: types that browsers run or render → sandboxed data", async (t) => {
   await using proxy = await startProxyFixture();
   for (const [what, type, body] of HOSTILE) {
     await t.step(what, async () => {
@@ -74,7 +74,7 @@ Deno.test("destination: what browsers run or render → sandboxed data, and neve
   }
 });
 
-Deno.test("destination: script, style, manifest or any worker → 403, the source is not asked", async () => {
+Deno.test("destination: script, style, manifest or worker → 403, no fetch", async () => {
   await using proxy = await startProxyFixture();
   for (const type of ["text/javascript", "video/mp4"]) {
     serveAs(proxy, type, SCRIPT);
@@ -91,59 +91,59 @@ Deno.test("destination: script, style, manifest or any worker → 403, the sourc
     ];
     const requests: Record<string, string>[] = destinations.map((one) => ({ "sec-fetch-dest": one }));
     for (const headers of [...requests, { "service-worker": "script" }]) {
-      const answer = await proxy.get("/a.mp4", { headers });
-      assert.equal(answer.status, 403, JSON.stringify(headers));
-      assert.equal(await codeOf(answer), "destination_refused");
+      const response = await proxy.get("/a.mp4", { headers });
+      assert.equal(response.status, 403, JSON.stringify(headers));
+      assert.equal(await codeOf(response), "destination_refused");
     }
   }
   assert.equal(proxy.seen.length, 0);
 });
 
-Deno.test("destination: a source's error, opened as a page → its status with a problem", async () => {
+Deno.test("destination: a source's error opened as a page → problem", async () => {
   await using proxy = await startProxyFixture();
   proxy.route("/a", text("<script>alert(1)</script>", "text/html", 404));
-  const answer = await proxy.get("/a.mp4", { headers: { "sec-fetch-dest": "document" } });
-  assert.equal(answer.status, 404);
-  assert.equal(await codeOf(answer), "destination_refused");
+  const response = await proxy.get("/a.mp4", { headers: { "sec-fetch-dest": "document" } });
+  assert.equal(response.status, 404);
+  assert.equal(await codeOf(response), "destination_refused");
 });
 
-Deno.test("destination: media and playlists, opened as a page or by a player → served", async () => {
+Deno.test("destination: media and playlists, as a page or in a player → served", async () => {
   await using proxy = await startProxyFixture();
   proxy.route("/a.mp4", media(new Uint8Array(100)));
   proxy.route("/a.png", (_request, response) => send(response, 200, { "content-type": "image/png" }, "x"));
   proxy.route("/a.m3u8", text("#EXTM3U\n#EXTINF:1,\na.ts\n"));
   for (const path of ["/a.mp4", "/a.png", "/a.m3u8"]) {
     for (const destination of ["document", "iframe", "video", "audio", "image", "track", "empty"]) {
-      const answer = await proxy.get(path, { headers: { "sec-fetch-dest": destination } });
-      assert.equal(answer.status, 200, `${path} ${destination}`);
+      const response = await proxy.get(path, { headers: { "sec-fetch-dest": destination } });
+      assert.equal(response.status, 200, `${path} ${destination}`);
       const isPage = ["document", "iframe"].includes(destination);
       const expected = isPage ? "default-src 'none'; media-src 'self'; sandbox" : "default-src 'none'; sandbox";
-      assert.equal(answer.headers.get("content-security-policy"), expected);
-      await answer.body?.cancel();
+      assert.equal(response.headers.get("content-security-policy"), expected);
+      await response.body?.cancel();
     }
   }
 });
 
-Deno.test("destination: every response of the Worker is sandboxed and not sniffed", async () => {
+Deno.test("destination: every response → sandbox and nosniff", async () => {
   await using proxy = await startProxyFixture({ vars: { REDIRECT_MODE: "on" } });
   proxy.route("/m.m3u8", text("#EXTM3U\n#EXTINF:1,\na.ts\n"));
   proxy.route("/list.json", text('{"ASSETS":[]}', "application/json"));
   const links = await Promise.all(["/a.mp4", "/m.m3u8", "/list.json", "/missing"].map((path) => proxy.link(path)));
-  for (const address of [...links, `${proxy.worker.url}/`, `${proxy.worker.url}/health`, `${proxy.worker.url}/proxy`]) {
+  for (const url of [...links, `${proxy.worker.url}/`, `${proxy.worker.url}/health`, `${proxy.worker.url}/proxy`]) {
     for (const method of ["GET", "HEAD", "POST"]) {
-      const answer = await fetch(address, { method, redirect: "manual" });
-      await answer.body?.cancel();
+      const response = await fetch(url, { method, redirect: "manual" });
+      await response.body?.cancel();
       assert.equal(
-        answer.headers.get("content-security-policy"),
+        response.headers.get("content-security-policy"),
         "default-src 'none'; sandbox",
-        `${method} ${address}`,
+        `${method} ${url}`,
       );
-      assert.equal(answer.headers.get("x-content-type-options"), "nosniff");
+      assert.equal(response.headers.get("x-content-type-options"), "nosniff");
     }
   }
 });
 
-Deno.test("Chromium: a hostile source's page, script or service worker → nothing runs", async (t) => {
+Deno.test("Chromium: hostile page, script or service worker → nothing runs", async (t) => {
   await using browser = await startBrowser();
   await using proxy = await startProxyFixture();
   const page = await browser.open("about:blank");
@@ -203,7 +203,7 @@ const SAMPLES = {
 } as const;
 
 for (const [extension, codecs] of Object.entries(SAMPLES)) {
-  Deno.test(`Chromium: ${extension} opened in a tab → plays to its end, sandboxed`, async () => {
+  Deno.test(`Chromium: ${extension} opened in a tab → plays to the end, sandboxed`, async () => {
     await using browser = await startBrowser();
     await using proxy = await startProxyFixture();
     proxy.route("/a", media(await sample(extension, codecs), { type: `video/${extension}` }));
@@ -228,7 +228,7 @@ for (const [extension, codecs] of Object.entries(SAMPLES)) {
   });
 }
 
-Deno.test("Chromium: media of careless servers on another origin's page → plays", async (t) => {
+Deno.test("Chromium: media with a wrong type, cross-origin → plays", async (t) => {
   await using browser = await startBrowser();
   await using proxy = await startProxyFixture();
   const page = await browser.open("about:blank");

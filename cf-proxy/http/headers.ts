@@ -1,22 +1,21 @@
-// Which headers go to a source and which of its headers come back: allow-lists, CORS, content policy.
-// Example: `Set-Cookie`, `Alt-Svc`, `Connection` and everything else not named here never reaches the viewer.
-// Runs on: workerd.
+// The headers that are forwarded to a source and back, by allow-list; CORS and content security policy.
+// Example: `Set-Cookie`, `Alt-Svc` and every other header that is not listed here never reaches the viewer.
 import { servedType } from "./media_type.ts";
 
-/** On every response: CORS, and no proxied content runs with the proxy's origin. */
+/** On every response: CORS, and a policy that lets no proxied content run on the proxy's origin. */
 export const COMMON_HEADERS: Readonly<Record<string, string>> = {
   "access-control-allow-origin": "*",
   "access-control-expose-headers":
     "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Content-Type, ETag, Last-Modified, Retry-After",
-  // Pages that isolate themselves (COEP) may embed what the proxy serves.
+  // Lets cross-origin isolated pages (COEP) embed media.
   "cross-origin-resource-policy": "cross-origin",
   "content-security-policy": "default-src 'none'; sandbox",
-  // A copy that a player got is not one to show as a page.
+  // A cached response for a player must not be shown as a page.
   vary: "Sec-Fetch-Dest",
   "x-content-type-options": "nosniff",
 };
 
-/** For a video opened in a tab: the browser makes a page around the response, which then loads the same link as its video. */
+/** For a video opened in a tab: the browser creates a page around it, which loads the same URL as its video. */
 export const TAB_POLICY = "default-src 'none'; media-src 'self'; sandbox";
 
 export const PREFLIGHT: Readonly<Record<string, string>> = {
@@ -35,7 +34,7 @@ export const CONDITIONAL = [
 ] as const;
 const FROM_CLIENT: ReadonlySet<string> = new Set(["range", ...CONDITIONAL]);
 
-/** Context headers a source may ask for; cookies and credentials are nobody's business here. */
+/** Context headers that may be sent to a source; cookies and credentials are not among them. */
 const CONTEXT_HEADERS: ReadonlySet<string> = new Set(["referer", "origin", "user-agent", "accept", "accept-language"]);
 
 const FROM_SOURCE: ReadonlySet<string> = new Set([
@@ -55,11 +54,11 @@ const FROM_SOURCE: ReadonlySet<string> = new Set([
 export interface SourceRequest {
   readonly client: Headers;
   readonly context: Readonly<Record<string, string>> | undefined;
-  /** Playlists are always fetched whole and unconditionally: what is served is another text than the source's. */
+  /** Without Range and conditions: a playlist is served rewritten, so ranges and validators of the original do not apply. */
   readonly whole: boolean;
 }
 
-/** Headers of the request to a source. Identity encoding, because a Range of gzip bytes is of no use to a player. */
+/** Headers of the request to a source. Identity encoding, because a player cannot use a range of compressed bytes. */
 export function sourceRequestHeaders({ client, context, whole }: SourceRequest): HeaderRecord {
   const headers: HeaderRecord = {
     accept: "*/*",
@@ -72,21 +71,21 @@ export function sourceRequestHeaders({ client, context, whole }: SourceRequest):
   return headers;
 }
 
-/** Header names in lower case. A plain object, because every call on Headers crosses into the runtime. */
+/** Header names in lower case. A plain object, because each call on Headers crosses into the runtime. */
 export type HeaderRecord = Record<string, string>;
 
-/** Headers of the answer, from the source's. `url` decides the type where the source names none. */
+/** Headers of the response, from the source's. The extension of `url` sets a missing or unspecific media type. */
 export function responseHeaders(source: Response, url: URL): HeaderRecord {
   const headers: HeaderRecord = { ...COMMON_HEADERS };
   let decoded = false;
   for (const [name, value] of source.headers) {
     if (FROM_SOURCE.has(name)) headers[name] = value;
-    // A player that opens the link in a tab should play, not download.
+    // A link opened in a tab should play, not download.
     else if (name === "content-disposition") headers["content-disposition"] = "inline";
     else if (name === "content-encoding") decoded = true;
   }
   if (decoded) {
-    // The runtime has decoded the body: the length and the ranges were those of the encoded one.
+    // The runtime has decoded the body; length and ranges are those of the encoded one.
     delete headers["content-length"];
     delete headers["accept-ranges"];
   }
@@ -95,7 +94,7 @@ export function responseHeaders(source: Response, url: URL): HeaderRecord {
   return headers;
 }
 
-/** Sends the viewer to the source itself; the address is not kept by anybody on the way. */
+/** Redirects the viewer to the source; not cached, without a Referer. */
 export function redirectResponse(location: string): Response {
   const headers = {
     ...COMMON_HEADERS,
@@ -138,7 +137,7 @@ const TYPE_BY_EXTENSION: Readonly<Record<string, string>> = {
   webp: "image/webp",
 };
 
-/** `ts` of `/a/x.m3u8/seg1.TS?y=.mp4`: the last segment of the path decides. */
+/** `ts` for `/a/x.m3u8/seg1.TS?y=.mp4`: from the last segment of the path. */
 export function extension(url: URL): string {
   const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
   const dot = name.lastIndexOf(".");

@@ -1,11 +1,11 @@
-// Conformance 1–21: HTTP as a player meets it.
+// HTTP semantics that players depend on.
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { bytesOf, codeOf, media, pattern, proxyTest, send } from "../../dev/testing/proxy_fixture.ts";
 
 const FILE = pattern(100_000);
 
-proxyTest("GET with Range a-b, a- and -n → 206 with exactly those bytes", async (proxy) => {
+proxyTest("Range a-b, a- and -n → 206 with exactly those bytes", async (proxy) => {
   proxy.route("/a.mp4", media(FILE));
   for (
     const [range, start, end] of [["bytes=10-19", 10, 19], ["bytes=99990-", 99_990, 99_999], [
@@ -14,31 +14,31 @@ proxyTest("GET with Range a-b, a- and -n → 206 with exactly those bytes", asyn
       99_999,
     ]] as const
   ) {
-    const answer = await proxy.get("/a.mp4", { headers: { range } });
-    assert.equal(answer.status, 206);
-    assert.equal(answer.headers.get("content-range"), `bytes ${start}-${end}/100000`);
-    assert.equal(answer.headers.get("content-length"), String(end - start + 1));
-    assert.deepEqual(await bytesOf(answer), FILE.slice(start, end + 1));
+    const response = await proxy.get("/a.mp4", { headers: { range } });
+    assert.equal(response.status, 206);
+    assert.equal(response.headers.get("content-range"), `bytes ${start}-${end}/100000`);
+    assert.equal(response.headers.get("content-length"), String(end - start + 1));
+    assert.deepEqual(await bytesOf(response), FILE.slice(start, end + 1));
   }
 });
 
-proxyTest("GET with a Range beyond the end → 416 with */size and no media type", async (proxy) => {
+proxyTest("Range beyond the end → 416 with */size and no media type", async (proxy) => {
   proxy.route("/a.mp4", media(FILE));
-  const answer = await proxy.get("/a.mp4", { headers: { range: "bytes=200000-" } });
-  assert.equal(answer.status, 416);
-  assert.equal(answer.headers.get("content-range"), "bytes */100000");
-  assert.equal(answer.headers.get("content-type"), null);
-  await answer.body?.cancel();
+  const response = await proxy.get("/a.mp4", { headers: { range: "bytes=200000-" } });
+  assert.equal(response.status, 416);
+  assert.equal(response.headers.get("content-range"), "bytes */100000");
+  assert.equal(response.headers.get("content-type"), null);
+  await response.body?.cancel();
 });
 
 proxyTest(
-  "HEAD → HEAD upstream with the length kept, or one byte by GET where the source refuses HEAD",
+  "HEAD → HEAD upstream, or a GET of one byte if refused",
   async (proxy) => {
     proxy.route("/a.mp4", media(FILE));
-    const answer = await proxy.get("/a.mp4", { method: "HEAD" });
-    assert.equal(answer.status, 200);
-    assert.equal(answer.headers.get("content-length"), "100000");
-    assert.equal(await answer.text(), "");
+    const response = await proxy.get("/a.mp4", { method: "HEAD" });
+    assert.equal(response.status, 200);
+    assert.equal(response.headers.get("content-length"), "100000");
+    assert.equal(await response.text(), "");
     assert.deepEqual(proxy.seen.map((one) => one.method), ["HEAD"]);
 
     proxy.route("/b.mp4", (request, response) => {
@@ -57,7 +57,7 @@ proxyTest(
 );
 
 proxyTest(
-  "If-Range that matches → 206, that does not → 200 whole, also where a cache upstream ignores it",
+  "If-Range matches → 206; differs, even if ignored → 200",
   async (proxy) => {
     proxy.route("/a.mp4", media(FILE));
     const range = "bytes=10-19";
@@ -68,7 +68,7 @@ proxyTest(
     assert.equal(mismatch.status, 200);
     assert.deepEqual(await bytesOf(mismatch), FILE);
 
-    // A cache that answers every range from what it holds.
+    // A cache that ignores If-Range.
     proxy.route("/cached.mp4", (request, response) => {
       request.headers.delete("if-range");
       return media(FILE)(request, response);
@@ -84,10 +84,10 @@ proxyTest(
 
 proxyTest("If-None-Match with the current tag → 304 without a body", async (proxy) => {
   proxy.route("/a.mp4", media(FILE));
-  const answer = await proxy.get("/a.mp4", { headers: { "if-none-match": '"v1"' } });
-  assert.equal(answer.status, 304);
-  assert.equal(answer.headers.get("etag"), '"v1"');
-  assert.equal(await answer.text(), "");
+  const response = await proxy.get("/a.mp4", { headers: { "if-none-match": '"v1"' } });
+  assert.equal(response.status, 304);
+  assert.equal(response.headers.get("etag"), '"v1"');
+  assert.equal(await response.text(), "");
   const other = await proxy.get("/a.mp4", { headers: { "if-none-match": '"v0"' } });
   assert.equal(other.status, 200);
   await other.body?.cancel();
@@ -96,17 +96,17 @@ proxyTest("If-None-Match with the current tag → 304 without a body", async (pr
 proxyTest("If-Modified-Since with the current date → 304", async (proxy) => {
   proxy.route("/a.mp4", media(FILE));
   const headers = { "if-modified-since": "Thu, 01 Jan 2026 00:00:00 GMT" };
-  const answer = await proxy.get("/a.mp4", { headers });
-  assert.equal(answer.status, 304);
-  assert.equal(await answer.text(), "");
+  const response = await proxy.get("/a.mp4", { headers });
+  assert.equal(response.status, 304);
+  assert.equal(await response.text(), "");
 });
 
-proxyTest("GET with two ranges → the source's multipart answer as it is", async (proxy) => {
+proxyTest("two ranges → the source's multipart response unchanged", async (proxy) => {
   proxy.route("/a.mp4", media(FILE));
-  const answer = await proxy.get("/a.mp4", { headers: { range: "bytes=0-3,10-13" } });
-  assert.equal(answer.status, 206);
-  assert.match(answer.headers.get("content-type")!, /^multipart\/byteranges; boundary=B$/);
-  const body = new TextDecoder("latin1").decode(await bytesOf(answer));
+  const response = await proxy.get("/a.mp4", { headers: { range: "bytes=0-3,10-13" } });
+  assert.equal(response.status, 206);
+  assert.match(response.headers.get("content-type")!, /^multipart\/byteranges; boundary=B$/);
+  const body = new TextDecoder("latin1").decode(await bytesOf(response));
   assert.match(body, /bytes 0-3\/100000[\s\S]*bytes 10-13\/100000/);
 });
 
@@ -114,22 +114,22 @@ proxyTest("bytes=NaN-NaN, 5-1, 1000 ranges and 2^64 → 416, and nothing is fetc
   proxy.route("/a.mp4", media(FILE));
   const many = `bytes=${Array.from({ length: 1000 }, (_, i) => `${i}-${i}`).join(",")}`;
   for (const range of ["bytes=NaN-NaN", "bytes=5-1", many, "bytes=18446744073709551616-"]) {
-    const answer = await proxy.get("/a.mp4", { headers: { range } });
-    assert.equal(answer.status, 416, range.slice(0, 30));
-    assert.equal(await codeOf(answer), "range_unusable");
+    const response = await proxy.get("/a.mp4", { headers: { range } });
+    assert.equal(response.status, 416, range.slice(0, 30));
+    assert.equal(await codeOf(response), "range_unusable");
   }
   assert.equal(proxy.seen.length, 0);
 });
 
-proxyTest("a source that ignores Range: its 200 stays a 200 with the whole body", async (proxy) => {
+proxyTest("a source that ignores Range → 200 with the whole body", async (proxy) => {
   proxy.route("/a.mp4", (_request, response) => send(response, 200, { "content-type": "video/mp4" }, FILE));
-  const answer = await proxy.get("/a.mp4", { headers: { range: "bytes=10-19" } });
-  assert.equal(answer.status, 200);
-  assert.equal(answer.headers.get("content-range"), null);
-  assert.deepEqual(await bytesOf(answer), FILE);
+  const response = await proxy.get("/a.mp4", { headers: { range: "bytes=10-19" } });
+  assert.equal(response.status, 200);
+  assert.equal(response.headers.get("content-range"), null);
+  assert.deepEqual(await bytesOf(response), FILE);
 });
 
-proxyTest("a 206 stays a 206 even when it holds everything, and nobody asked for a part", async (proxy) => {
+proxyTest("206 of everything, or without a Range → stays 206", async (proxy) => {
   proxy.route("/a.mp4", media(FILE));
   const whole = await proxy.get("/a.mp4", { headers: { range: "bytes=0-" } });
   assert.equal(whole.status, 206);
@@ -146,7 +146,7 @@ proxyTest("a 206 stays a 206 even when it holds everything, and nobody asked for
   await odd.body?.cancel();
 });
 
-proxyTest("a source that compresses anyway: the body arrives decoded and without a false length", async (proxy) => {
+proxyTest("compressed by the source → decoded, without a wrong length", async (proxy) => {
   const plain = new TextEncoder().encode("WEBVTT\n\n" + "00:01.000 --> 00:02.000\nhello\n\n".repeat(500));
   const zipped = gzipSync(plain);
   proxy.route("/s.vtt", (_request, response) =>
@@ -156,16 +156,16 @@ proxyTest("a source that compresses anyway: the body arrives decoded and without
       { "content-type": "text/vtt", "content-encoding": "gzip", "accept-ranges": "bytes" },
       zipped,
     ));
-  const answer = await proxy.get("/s.vtt");
-  assert.equal(answer.status, 200);
-  const length = answer.headers.get("content-length");
+  const response = await proxy.get("/s.vtt");
+  assert.equal(response.status, 200);
+  const length = response.headers.get("content-length");
   assert.ok(length === null || Number(length) === plain.length, `content-length ${length}`);
-  assert.equal(answer.headers.get("accept-ranges"), null);
-  assert.deepEqual(await bytesOf(answer), plain);
+  assert.equal(response.headers.get("accept-ranges"), null);
+  assert.deepEqual(await bytesOf(response), plain);
   assert.equal(proxy.seen[0]!.headers.get("accept-encoding"), "identity");
 });
 
-proxyTest("404, 403, 429 and 503 keep status, type and Retry-After, and get CORS and no-store", async (proxy) => {
+proxyTest("404, 403, 429, 503 → kept with Retry-After, CORS, no-store", async (proxy) => {
   for (const status of [404, 403, 429, 503]) {
     proxy.route(
       `/${status}.mp4`,
@@ -176,30 +176,30 @@ proxyTest("404, 403, 429 and 503 keep status, type and Retry-After, and get CORS
           "cache-control": "max-age=600",
         }, '{"e":1}'),
     );
-    const answer = await proxy.get(`/${status}.mp4`);
-    assert.equal(answer.status, status);
-    assert.equal(answer.headers.get("content-type"), "application/json");
-    assert.equal(answer.headers.get("retry-after"), "7");
-    assert.equal(answer.headers.get("access-control-allow-origin"), "*");
-    assert.equal(answer.headers.get("cache-control"), "no-store");
-    assert.equal(await answer.text(), '{"e":1}');
+    const response = await proxy.get(`/${status}.mp4`);
+    assert.equal(response.status, status);
+    assert.equal(response.headers.get("content-type"), "application/json");
+    assert.equal(response.headers.get("retry-after"), "7");
+    assert.equal(response.headers.get("access-control-allow-origin"), "*");
+    assert.equal(response.headers.get("cache-control"), "no-store");
+    assert.equal(await response.text(), '{"e":1}');
   }
 });
 
 proxyTest("POST, PUT and DELETE → 405 with Allow, and nothing is fetched", async (proxy) => {
   proxy.route("/a.mp4", media(FILE));
   for (const method of ["POST", "PUT", "DELETE"]) {
-    const answer = await proxy.get("/a.mp4", { method });
-    assert.equal(answer.status, 405);
-    assert.equal(answer.headers.get("allow"), "GET, HEAD, OPTIONS");
-    assert.equal(answer.headers.get("access-control-allow-origin"), "*");
-    assert.equal(await codeOf(answer), "method_not_allowed");
+    const response = await proxy.get("/a.mp4", { method });
+    assert.equal(response.status, 405);
+    assert.equal(response.headers.get("allow"), "GET, HEAD, OPTIONS");
+    assert.equal(response.headers.get("access-control-allow-origin"), "*");
+    assert.equal(await codeOf(response), "method_not_allowed");
   }
   assert.equal(proxy.seen.length, 0);
 });
 
-proxyTest("OPTIONS → preflight allows Range, If-Range and If-None-Match", async (proxy) => {
-  const answer = await proxy.get("/a.mp4", {
+proxyTest("OPTIONS → allows Range, If-Range and If-None-Match", async (proxy) => {
+  const response = await proxy.get("/a.mp4", {
     method: "OPTIONS",
     headers: {
       origin: "https://page.test",
@@ -207,32 +207,32 @@ proxyTest("OPTIONS → preflight allows Range, If-Range and If-None-Match", asyn
       "access-control-request-headers": "range",
     },
   });
-  assert.equal(answer.status, 204);
-  assert.equal(answer.headers.get("access-control-allow-origin"), "*");
-  const allowed = answer.headers.get("access-control-allow-headers")!.toLowerCase().split(/,\s*/);
+  assert.equal(response.status, 204);
+  assert.equal(response.headers.get("access-control-allow-origin"), "*");
+  const allowed = response.headers.get("access-control-allow-headers")!.toLowerCase().split(/,\s*/);
   for (const name of ["range", "if-range", "if-none-match"]) assert.ok(allowed.includes(name), name);
   assert.equal(proxy.seen.length, 0);
 });
 
-proxyTest("a page may read ETag, Content-Range, Content-Length and Accept-Ranges", async (proxy) => {
+proxyTest("cross-origin page → may read ETag, range and length headers", async (proxy) => {
   proxy.route("/a.mp4", media(FILE));
-  const answer = await proxy.get("/a.mp4", { headers: { range: "bytes=0-1" } });
-  const exposed = answer.headers.get("access-control-expose-headers")!.toLowerCase().split(/,\s*/);
+  const response = await proxy.get("/a.mp4", { headers: { range: "bytes=0-1" } });
+  const exposed = response.headers.get("access-control-expose-headers")!.toLowerCase().split(/,\s*/);
   for (const name of ["etag", "content-range", "content-length", "accept-ranges"]) {
     assert.ok(exposed.includes(name), name);
-    assert.ok(answer.headers.has(name), name);
+    assert.ok(response.headers.has(name), name);
   }
-  await answer.body?.cancel();
+  await response.body?.cancel();
 });
 
 proxyTest("Content-Disposition attachment → inline", async (proxy) => {
   proxy.route("/a.mp4", media(FILE, { headers: { "content-disposition": 'attachment; filename="a.mp4"' } }));
-  const answer = await proxy.get("/a.mp4");
-  assert.equal(answer.headers.get("content-disposition"), "inline");
-  await answer.body?.cancel();
+  const response = await proxy.get("/a.mp4");
+  assert.equal(response.headers.get("content-disposition"), "inline");
+  await response.body?.cancel();
 });
 
-proxyTest("Set-Cookie, hop-by-hop and unknown headers do not come through, in either direction", async (proxy) => {
+proxyTest("Set-Cookie, hop-by-hop, unknown headers → dropped both ways", async (proxy) => {
   const headers = {
     "set-cookie": "a=b",
     "keep-alive": "timeout=5",
@@ -244,7 +244,7 @@ proxyTest("Set-Cookie, hop-by-hop and unknown headers do not come through, in ei
     "refresh": "0; url=/",
   };
   proxy.route("/a.mp4", media(FILE, { headers }));
-  const answer = await proxy.get("/a.mp4", {
+  const response = await proxy.get("/a.mp4", {
     headers: {
       cookie: "secret=1",
       authorization: "Bearer x",
@@ -252,13 +252,13 @@ proxyTest("Set-Cookie, hop-by-hop and unknown headers do not come through, in ei
       referer: "https://page.test/",
     },
   });
-  assert.equal(answer.status, 200);
+  assert.equal(response.status, 200);
   for (const name of ["set-cookie", "keep-alive", "x-powered-by", "alt-svc", "server", "link", "refresh"]) {
     assert
-      .equal(answer.headers.get(name), null, name);
+      .equal(response.headers.get(name), null, name);
   }
-  assert.equal(answer.headers.get("access-control-allow-origin"), "*");
-  await answer.body?.cancel();
+  assert.equal(response.headers.get("access-control-allow-origin"), "*");
+  await response.body?.cancel();
   for (const name of ["cookie", "authorization", "x-forwarded-for", "referer"]) {
     assert.equal(
       proxy.seen[0]!.headers.get(name),
@@ -268,7 +268,7 @@ proxyTest("Set-Cookie, hop-by-hop and unknown headers do not come through, in ei
   }
 });
 
-proxyTest("a viewer who leaves closes the connection to the source", async (proxy) => {
+proxyTest("viewer disconnects → the source's connection is closed", async (proxy) => {
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   proxy.route("/a.mp4", (_request, response) => {
     response.on("close", resolve);
@@ -280,16 +280,16 @@ proxyTest("a viewer who leaves closes the connection to the source", async (prox
     feed();
   });
   const controller = new AbortController();
-  const answer = await proxy.get("/a.mp4", { signal: controller.signal });
-  const reader = answer.body!.getReader();
+  const response = await proxy.get("/a.mp4", { signal: controller.signal });
+  const reader = response.body!.getReader();
   await reader.read();
   controller.abort();
   await reader.read().catch(() => {});
   await closed;
 });
 
-proxyTest("a body slower than the time-out is not cut; an answer without headers in time is a 504", async (proxy) => {
-  // Handed on by the runtime, and, without an ending, looked into by our own code first.
+proxyTest("slow body → not cut off; no headers in time → 504", async (proxy) => {
+  // Streamed by the runtime; without an extension, sniffed by our own code first.
   for (const path of ["/slow.mp4", "/slow"]) {
     proxy.route(path, (_request, response) => {
       response.writeHead(200, { "content-type": "application/octet-stream", "content-length": "40" });
@@ -343,7 +343,7 @@ proxyTest("0 bytes and more than 4 GiB keep their length", async (proxy) => {
 });
 
 proxyTest(
-  "types of .vtt, .m4s, .aac and .key are kept; only a missing type or octet-stream is filled in by ending",
+  "media types → kept; missing or octet-stream → by extension",
   async (proxy) => {
     const types = {
       vtt: "text/vtt; charset=utf-8",
@@ -353,9 +353,9 @@ proxyTest(
     };
     for (const [ending, type] of Object.entries(types)) {
       proxy.route(`/kept.${ending}`, media(FILE, { type }));
-      const answer = await proxy.get(`/kept.${ending}`);
-      assert.equal(answer.headers.get("content-type"), type);
-      await answer.body?.cancel();
+      const response = await proxy.get(`/kept.${ending}`);
+      assert.equal(response.headers.get("content-type"), type);
+      await response.body?.cancel();
     }
     const filled = {
       vtt: "text/vtt",
@@ -367,9 +367,9 @@ proxyTest(
     };
     for (const [ending, type] of Object.entries(filled)) {
       proxy.route(`/filled.${ending}`, media(FILE, { type: "application/octet-stream" }));
-      const answer = await proxy.get(`/filled.${ending}`);
-      assert.equal(answer.headers.get("content-type"), type);
-      await answer.body?.cancel();
+      const response = await proxy.get(`/filled.${ending}`);
+      assert.equal(response.headers.get("content-type"), type);
+      await response.body?.cancel();
     }
   },
 );

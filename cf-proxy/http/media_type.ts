@@ -1,5 +1,5 @@
 /**
- * What a source's Content-Type is served as: one media type that browsers only play, show or save, else `text/plain`.
+ * Maps a source's Content-Type to one that browsers only play, show or save; every other type becomes `text/plain`.
  * `servedType("Video/MP4; codecs=\"avc1,mp4a\"")` → `video/mp4`; `servedType("image/png, text/html")` → `text/plain; charset=utf-8`
  */
 
@@ -21,16 +21,16 @@ const OCTET_STREAMS: ReadonlySet<string> = new Set([
   "binary/octet-stream",
   "application/force-download",
 ]);
-/** Containers that are registered, or named by habit, as applications. */
+/** Media containers with an `application/` type. */
 const MEDIA_CONTAINERS: ReadonlySet<string> = new Set([
   "application/mp4",
   "application/ogg",
   "application/x-matroska",
 ]);
-/** Beside audio, video, pictures and playlists. None of them is a page, a style sheet or a script to any browser. */
+/** Allowed in addition to audio, video, pictures and playlists. No browser treats them as a page, style sheet or script. */
 const DATA_TYPES: ReadonlySet<string> = new Set([
   "application/json",
-  "application/pgp-keys", // what Apache calls .key
+  "application/pgp-keys", // Apache's type for .key
   "application/x-key",
   "application/x-subrip",
   "text/plain",
@@ -40,8 +40,8 @@ const DATA_TYPES: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * `video/mp4` of `Video/MP4; codecs=…`; `""` where there is none. `text/plain` for a header that is not one media type: browsers
- * differ in which of several they believe. The same one repeated is one.
+ * `video/mp4` for `Video/MP4; codecs=…`; `""` for a missing header. `text/plain` for a header with several types, because browsers
+ * differ in which of them they use; the same type repeated counts as one.
  */
 export function mediaType(header: string | null): string {
   return parse(header ?? "")?.essence ?? "text/plain";
@@ -55,21 +55,21 @@ export function isPlaylistType(type: string): boolean {
   return PLAYLIST_TYPES.has(type);
 }
 
-/** Types that a browser would run as a page or as a page's script: what blocked or rate-limited hosts answer instead of media. */
+/** Types that a browser runs as a page or script: hosts that block or rate-limit send them instead of media. */
 export function isActive(type: string): boolean {
   return /^(?:text\/html|application\/xhtml\+xml|image\/svg\+xml|(?:text|application)\/xml|multipart\/x-mixed-replace)$/
     .test(type) || /^(?:text|application)\/(?:x-)?(?:java|ecma|j|live)script/.test(type);
 }
 
-/** Audio, video, a picture or a playlist. Any `+xml` is a document to browsers, SVG first. */
+/** Audio, video, a picture or a playlist. Browsers treat any `+xml` type, such as SVG, as a document. */
 export function isPlayable(type: string): boolean {
   return isPlaylistType(type) || MEDIA_CONTAINERS.has(type) ||
     (/^(?:audio|video|image)\//.test(type) && !type.endsWith("+xml"));
 }
 
 /**
- * The Content-Type to answer with. `fallback` stands in where the source names none, no more than "bytes", or what servers call
- * everything they do not know: browsers refuse media of another origin that is `text/plain`.
+ * The Content-Type of the response. `fallback` replaces a missing type, `application/octet-stream` and, for media, the `text/plain`
+ * that servers send for unknown extensions: browsers do not play cross-origin media with that type.
  */
 export function servedType(header: string | null, fallback: string): string {
   const type = parse(header ?? "");
@@ -89,7 +89,7 @@ interface ParsedType {
   readonly boundary?: string | undefined;
 }
 
-/** Null for what is not one media type. */
+/** Null for a header that is not one media type. */
 function parse(header: string): ParsedType | null {
   if (header.trim() === "") return { essence: "" };
   if (header.length > MAX_LENGTH) return null;

@@ -3,7 +3,7 @@ import { isPlayable, mediaType, servedType } from "./media_type.ts";
 
 const served = (header: string | null) => servedType(header, "application/octet-stream");
 
-Deno.test("media type: one, however written → its lower-case essence", () => {
+Deno.test("media type: one, in any spelling → its lower-case essence", () => {
   const same = [
     "video/mp4",
     "Video/MP4",
@@ -14,7 +14,7 @@ Deno.test("media type: one, however written → its lower-case essence", () => {
   for (const header of same) assert.deepEqual([mediaType(header), served(header)], ["video/mp4", "video/mp4"], header);
 });
 
-Deno.test("media type: several, or none a browser can only read one way → text/plain", () => {
+Deno.test("media type: several, or ambiguous → text/plain", () => {
   const unclear = [
     "image/png, text/html",
     "text/html, image/png",
@@ -35,7 +35,7 @@ Deno.test("media type: several, or none a browser can only read one way → text
   }
 });
 
-Deno.test("media type: what a browser runs, styles with or parses as a document → text/plain", () => {
+Deno.test("media type: script, style sheet or document → text/plain", () => {
   const active = [
     ...["text/html", "application/xhtml+xml", "image/svg+xml", "video/x+xml", "audio/x+xml", "application/dash+xml"],
     ...[
@@ -66,7 +66,7 @@ Deno.test("media type: what a browser runs, styles with or parses as a document 
   }
 });
 
-Deno.test("media type: data that players read → kept, with charset or boundary alone", () => {
+Deno.test("media type: data for players → kept, with charset or boundary only", () => {
   for (const header of ["application/json", "text/vtt; charset=utf-8", "multipart/byteranges; boundary=B"]) {
     assert.equal(served(header), header);
   }
@@ -77,7 +77,7 @@ Deno.test("media type: data that players read → kept, with charset or boundary
   }
 });
 
-Deno.test("media type: a container named as an application, a video as text → what a player can use", () => {
+Deno.test("media type: container as application, video as text → media type", () => {
   for (const container of ["application/ogg", "application/x-matroska", "application/mp4"]) {
     assert.deepEqual([served(container), isPlayable(container)], [container, true]);
   }
@@ -86,7 +86,7 @@ Deno.test("media type: a container named as an application, a video as text → 
   assert.equal(servedType("text/plain, text/html", "video/mp4"), "text/plain; charset=utf-8");
 });
 
-Deno.test("media type: 100,000 blanks or semicolons → text/plain at once", () => {
+Deno.test("media type: 100,000 spaces or semicolons → text/plain quickly", () => {
   for (const filler of [" ", ";", "; ", '="', "a/b,"]) {
     assert.equal(served(`video/mp4${filler.repeat(100_000)}!`), "text/plain; charset=utf-8");
   }

@@ -1,9 +1,8 @@
-// Error answers: RFC 9457 problem+json that also carries `success: false` and `error`, as the public API does.
+// RFC 9457 problem documents that also carry `success: false` and `error`, as the public API's do.
 // Example: 403 {"type":"about:blank","title":"Forbidden","status":403,"code":"expired","detail":"…","success":false,…}
-// Runs on: workerd.
 import { COMMON_HEADERS } from "./headers.ts";
 
-/** No source's response is served as this one. */
+/** Never used for a source's response. */
 export const PROBLEM_TYPE = "application/problem+json";
 
 const TITLES: Readonly<Record<number, string>> = {
@@ -24,16 +23,16 @@ const TITLES: Readonly<Record<number, string>> = {
 
 export interface Problem {
   readonly status: number;
-  /** Stable name for programs. */
+  /** Stable, for programs. */
   readonly code: string;
-  /** A sentence for people. Never holds an address with a query, nor a token. */
+  /** A sentence for people. Never contains a token, or a URL with a query. */
   readonly detail: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Further members, such as the episode's API address of source_expired. */
+  /** Extension members, such as `episode_url` of source_expired. */
   readonly extra?: Readonly<Record<string, unknown>>;
 }
 
-export function problem({ status, code, detail, headers, extra }: Problem): Response {
+export function problemResponse({ status, code, detail, headers, extra }: Problem): Response {
   const title = TITLES[status] ?? "Error";
   const body = { type: "about:blank", title, status, code, detail, success: false, error: detail, ...extra };
   return new Response(JSON.stringify(body), {
@@ -45,4 +44,20 @@ export function problem({ status, code, detail, headers, extra }: Problem): Resp
       ...headers,
     },
   });
+}
+
+export function badGateway(code: string, detail: string): Problem {
+  return { status: 502, code, detail };
+}
+
+export function sourceTimeout(detail: string): Problem {
+  return { status: 504, code: "source_timeout", detail };
+}
+
+export function redirectDenied(server: string, reason: string): Problem {
+  return {
+    status: 403,
+    code: "redirect_denied",
+    detail: `${server} redirected to a URL that is not allowed: ${reason}`,
+  };
 }

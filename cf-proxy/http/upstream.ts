@@ -1,17 +1,16 @@
-// Fetches from a source: every redirect is looked at before it is followed, and only the wait for headers is bounded.
-// Runs on: workerd.
+// Fetches from a source. Every redirect is checked before it is followed; the timeout covers the headers only.
 import { err, ok, type Result } from "../../core/result.ts";
 import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
 import type { HeaderRecord } from "./headers.ts";
-import type { Problem } from "./problem.ts";
+import { badGateway, type Problem, redirectDenied, sourceTimeout } from "./problem.ts";
 
-export const MAX_HOPS = 5;
+export const MAX_REDIRECTS = 5;
 
 export interface Upstream {
   readonly response: Response;
-  /** Where the answer came from, after redirects. */
+  /** The URL of the response, after redirects. */
   readonly url: URL;
-  /** Hand the answer to the viewer as it is. */
+  /** The response is served unchanged. */
   readonly final?: true;
 }
 
@@ -31,72 +30,51 @@ export async function fetchUpstream(
   options: UpstreamOptions,
 ): Promise<Result<Upstream, Problem>> {
   let url = request.url;
-  for (let hop = 0;; hop++) {
-    const answer = await fetchOnce({ ...request, url }, options);
-    if (!answer.ok) return answer;
-    const response = answer.value;
+  for (let redirects = 0;; redirects++) {
+    const fetched = await fetchOnce({ ...request, url }, options);
+    if (!fetched.ok) return fetched;
+    const response = fetched.value;
     const location = redirectLocation(response);
     if (location === null) return ok({ response, url });
     await response.body?.cancel();
-    if (hop === MAX_HOPS) {
-      return err(badGateway("too_many_redirects", `the source redirected more than ${MAX_HOPS} times`));
+    if (redirects === MAX_REDIRECTS) {
+      return err(badGateway("too_many_redirects", `the source redirected more than ${MAX_REDIRECTS} times`));
     }
-    const next = resolveLocation(location, url);
-    if (next === null) return err(badGateway("bad_redirect", "the source redirected to something that is no address"));
-    const target = checkUrl(next, options.policy);
-    if (!target.ok) {
-      return err({
-        status: 403,
-        code: "redirect_denied",
-        detail: `the source redirected elsewhere: ${target.error.reason}`,
-      });
+    if (!URL.canParse(location, url.href)) {
+      return err(badGateway("bad_redirect", "the source redirected to an invalid URL"));
     }
-    url = target.value;
+    const next = checkUrl(new URL(location, url).href, options.policy);
+    if (!next.ok) return err(redirectDenied("the source", next.error.reason));
+    url = next.value;
   }
 }
 
-/** One request, no redirect followed. */
+/** One request; a redirect is returned, not followed. */
 export async function fetchOnce(
   { url, method, headers }: UpstreamRequest,
-  { headerTimeoutMs }: Omit<UpstreamOptions, "policy">,
+  { headerTimeoutMs }: Pick<UpstreamOptions, "headerTimeoutMs">,
 ): Promise<Result<Response, Problem>> {
-  // A viewer who leaves ends the whole invocation, this fetch with it: only the clock needs a signal.
+  // If the viewer disconnects, the runtime aborts this fetch itself: the signal is for the timeout only. AbortSignal.timeout would
+  // also cut off the body.
   const controller = new AbortController();
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    controller.abort();
-  }, headerTimeoutMs);
+  const timer = setTimeout(() => controller.abort(), headerTimeoutMs);
   try {
     return ok(await fetch(url.href, { method, headers, redirect: "manual", signal: controller.signal }));
   } catch {
-    // workerd's messages name the address; nothing of them is passed on.
-    if (late) {
-      return err(sourceTimeout(`the source sent no answer in ${headerTimeoutMs} ms`));
-    }
+    // workerd's messages contain the URL, so they are not passed on.
+    if (controller.signal.aborted) return err(sourceTimeout(`the source sent no headers within ${headerTimeoutMs} ms`));
     return err(badGateway("source_unreachable", "the source could not be reached"));
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** The Location of a redirect, or null for every other answer. */
+/** The Location of a redirect; null for every other response. */
 export function redirectLocation(response: Response): string | null {
   return [301, 302, 303, 307, 308].includes(response.status) ? response.headers.get("location") : null;
 }
 
-export function sourceTimeout(detail: string): Problem {
-  return { status: 504, code: "source_timeout", detail };
-}
-
-export function badGateway(code: string, detail: string): Problem {
-  return { status: 502, code, detail };
-}
-
-function resolveLocation(location: string, base: URL): string | null {
-  try {
-    return new URL(location, base).href;
-  } catch {
-    return null;
-  }
+/** Whether a status means that the URL has expired or the file has moved. */
+export function isGone(status: number): boolean {
+  return status === 401 || status === 403 || status === 404 || status === 410;
 }

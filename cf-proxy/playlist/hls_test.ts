@@ -13,16 +13,16 @@ import {
 
 const SEGMENT = pattern(64);
 
-/** The playlist as served, with every proxy link replaced by `<address>` or, without a signature, `<!address>`. */
+/** The playlist as served, with every proxy link replaced by `<url>` or, without a signature, `<!url>`. */
 async function rewritten(
   proxy: ProxyFixture,
   path = "/v/m.m3u8",
   sign: { scopeDirectories?: number } = {},
 ): Promise<string> {
-  const answer = await proxy.get(path, { sign });
-  const body = await answer.text();
-  assert.equal(answer.status, 200, body);
-  assert.equal(answer.headers.get("content-type"), "application/vnd.apple.mpegurl");
+  const response = await proxy.get(path, { sign });
+  const body = await response.text();
+  assert.equal(response.status, 200, body);
+  assert.equal(response.headers.get("content-type"), "application/vnd.apple.mpegurl");
   return shorten(body, proxy);
 }
 
@@ -34,7 +34,7 @@ function shorten(body: string, proxy: ProxyFixture): string {
   });
 }
 
-proxyTest("URI of every tag that has one becomes a link", async (proxy) => {
+proxyTest("URI attribute of every tag → a proxy link", async (proxy) => {
   const tags = [
     '#EXT-X-KEY:METHOD=AES-128,URI="k.key",IV=0x1',
     '#EXT-X-SESSION-KEY:METHOD=AES-128,URI="sk.key"',
@@ -54,7 +54,7 @@ proxyTest("URI of every tag that has one becomes a link", async (proxy) => {
   assert.equal(await rewritten(proxy), `#EXTM3U\n${expected.join("\n")}\n#EXTINF:1,\n</v/a.ts>\n`);
 });
 
-proxyTest("X-ASSET-LIST leads through the proxy, and its JSON is rewritten", async (proxy) => {
+proxyTest("X-ASSET-LIST → a proxy link, and its JSON is rewritten", async (proxy) => {
   proxy.route("/v/m.m3u8", text('#EXTM3U\n#EXT-X-DATERANGE:ID="ad",X-ASSET-LIST="list?id=1"\n#EXTINF:1,\na.ts\n'));
   proxy.route(
     "/v/list",
@@ -77,7 +77,7 @@ proxyTest("X-ASSET-LIST leads through the proxy, and its JSON is rewritten", asy
 });
 
 proxyTest(
-  "CONTENT-STEERING leads through the proxy; its JSON keeps priorities, reloads through us and loses clones",
+  "CONTENT-STEERING → proxied; its JSON keeps priorities only",
   async (proxy) => {
     proxy.route(
       "/v/m.m3u8",
@@ -101,7 +101,7 @@ proxyTest(
 );
 
 proxyTest(
-  "DEFINE by NAME, QUERYPARAM and IMPORT is expanded before anything is resolved, and the tags go",
+  "DEFINE by NAME, QUERYPARAM, IMPORT → expanded and removed",
   async (proxy) => {
     proxy.route(
       "/v/m.m3u8",
@@ -128,13 +128,15 @@ proxyTest(
 );
 
 proxyTest(
-  "_HLS_msn, _HLS_part, _HLS_skip, pathway and throughput go to the source, and the signature still holds",
+  "_HLS_ parameters → sent to the source, the signature is valid",
   async (proxy) => {
     proxy.route("/v/live.m3u8", text("#EXTM3U\n#EXTINF:1,\na.ts\n"));
     const link = await proxy.link("/v/live.m3u8?t=%2F1");
-    const answer = await fetch(`${link}&_HLS_msn=5&_HLS_part=2&_HLS_skip=YES&_HLS_pathway=A&_HLS_throughput=9&other=1`);
-    assert.equal(answer.status, 200);
-    await answer.body?.cancel();
+    const response = await fetch(
+      `${link}&_HLS_msn=5&_HLS_part=2&_HLS_skip=YES&_HLS_pathway=A&_HLS_throughput=9&other=1`,
+    );
+    assert.equal(response.status, 200);
+    await response.body?.cancel();
     assert.equal(
       proxy.seen[0]!.target,
       "/v/live.m3u8?t=%2F1&_HLS_msn=5&_HLS_part=2&_HLS_skip=YES&_HLS_pathway=A&_HLS_throughput=9",
@@ -142,14 +144,14 @@ proxyTest(
   },
 );
 
-proxyTest("skd:, data: and blob: stay as they are", async (proxy) => {
+proxyTest("skd:, data: and blob: → unchanged", async (proxy) => {
   const tags =
     '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://key/1",KEYFORMAT="com.apple.streamingkeydelivery"\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI="data:text/plain;base64,AA==,x"\n#EXT-X-MAP:URI="blob:https://a.test/1"\n';
   proxy.route("/v/m.m3u8", text(`#EXTM3U\n${tags}#EXTINF:1,\ndata:video/mp2t;base64,AA==\n`));
   assert.equal(await rewritten(proxy), `#EXTM3U\n${tags}#EXTINF:1,\ndata:video/mp2t;base64,AA==\n`);
 });
 
-proxyTest("../, /x, //h/x, ?q, httpseg.ts, HTTPS:// and spaces are resolved as addresses", async (proxy) => {
+proxyTest("../, /x, //h/x, ?q, HTTPS:// and spaces → resolved as URLs", async (proxy) => {
   const rows = [
     ["../up.ts", "/up.ts"],
     ["/root.ts", "/root.ts"],
@@ -170,7 +172,7 @@ proxyTest("../, /x, //h/x, ?q, httpseg.ts, HTTPS:// and spaces are resolved as a
   assert.deepEqual(lines, rows.map(([, expected]) => expected === null ? "<!a:b.ts>" : `<${expected}>`));
 });
 
-proxyTest("after a redirect, addresses are relative to where the playlist really came from", async (proxy) => {
+proxyTest("redirected playlist → relative URLs resolve against its new URL", async (proxy) => {
   proxy.route("/v/m.m3u8", (_request, response) => send(response, 302, { location: "/real/deep/m.m3u8" }));
   proxy.route("/real/deep/m.m3u8", text("#EXTM3U\n#EXTINF:1,\na.ts\n"));
   proxy.route("/real/deep/a.ts", media(SEGMENT));
@@ -185,7 +187,7 @@ proxyTest("after a redirect, addresses are relative to where the playlist really
 });
 
 proxyTest(
-  "CRLF, a byte order mark, no last newline, blank lines and tags between EXTINF and its URI",
+  "CRLF, BOM, no last newline, tags after EXTINF → rewritten",
   async (proxy) => {
     proxy.route(
       "/v/m.m3u8",
@@ -200,7 +202,7 @@ proxyTest(
   },
 );
 
-proxyTest("commas and = inside quotes, and two addresses on one line", async (proxy) => {
+proxyTest("commas and = in quotes, two URLs on one line → rewritten", async (proxy) => {
   const tag = '#EXT-X-DATERANGE:ID="a,URI=b",X-ASSET-URI="x?a=1,b=2",X-NOTE="say URI=no",URI="y.bin"';
   proxy.route("/v/m.m3u8", text(`#EXTM3U\n${tag}\n#EXTINF:1,URI="title"\na.ts\n`));
   assert.equal(
@@ -209,7 +211,7 @@ proxyTest("commas and = inside quotes, and two addresses on one line", async (pr
   );
 });
 
-proxyTest("BYTERANGE stays, and the range a player then asks for is passed on", async (proxy) => {
+proxyTest("BYTERANGE → kept, and the player's range is forwarded", async (proxy) => {
   const body =
     '#EXTM3U\n#EXT-X-MAP:URI="all.mp4",BYTERANGE="8@0"\n#EXTINF:1,\n#EXT-X-BYTERANGE:16@8\nall.mp4\n#EXTINF:1,\n#EXT-X-BYTERANGE:20\nall.mp4\n';
   proxy.route("/v/m.m3u8", text(body));
@@ -219,13 +221,13 @@ proxyTest("BYTERANGE stays, and the range a player then asks for is passed on", 
     body.replaceAll(/^all.mp4$/gm, "</v/all.mp4>").replace('"all.mp4"', '"</v/all.mp4>"'),
   );
   const link = (await (await proxy.get("/v/m.m3u8")).text()).split("\n")[4]!;
-  const answer = await fetch(link, { headers: { range: "bytes=8-23" } });
-  assert.equal(answer.status, 206);
-  assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), SEGMENT.slice(8, 24));
+  const response = await fetch(link, { headers: { range: "bytes=8-23" } });
+  assert.equal(response.status, 206);
+  assert.deepEqual(new Uint8Array(await response.arrayBuffer()), SEGMENT.slice(8, 24));
 });
 
 proxyTest(
-  "playlists without .m3u8: no ending, .txt, type=m3u8, behind any type, also when asked with bytes=0-",
+  "playlists without .m3u8, any media type, bytes=0- → detected",
   async (proxy) => {
     const body = "#EXTM3U\n#EXTINF:1,\na.ts\n";
     for (
@@ -271,7 +273,7 @@ proxyTest("HTML with status 200 on .m3u8, or on .mp4 → 502", async (proxy) => 
   assert.equal(await codeOf(video), "not_media");
 });
 
-proxyTest("a playlist of more than 4 MiB → 502, whatever its length says", async (proxy) => {
+proxyTest("playlist over 4 MiB, with any Content-Length → 502", async (proxy) => {
   const line = "#EXTINF:1,\nsegment-with-a-long-name.ts\n";
   const body = "#EXTM3U\n" + line.repeat(Math.ceil(4.1 * 2 ** 20 / line.length));
   proxy.route("/v/m.m3u8", text(body));
@@ -289,15 +291,15 @@ proxyTest("a playlist of more than 4 MiB → 502, whatever its length says", asy
   assert.equal(await codeOf(endless), "too_large");
 });
 
-proxyTest("x.m3u8/seg1.ts is a segment", async (proxy) => {
+proxyTest("x.m3u8/seg1.ts → a segment", async (proxy) => {
   proxy.route("/v/x.m3u8/seg1.ts", media(SEGMENT, { type: "video/mp2t" }));
-  const answer = await proxy.get("/v/x.m3u8/seg1.ts", { headers: { range: "bytes=0-9" } });
-  assert.equal(answer.status, 206);
-  assert.equal(answer.headers.get("content-type"), "video/mp2t");
-  assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), SEGMENT.slice(0, 10));
+  const response = await proxy.get("/v/x.m3u8/seg1.ts", { headers: { range: "bytes=0-9" } });
+  assert.equal(response.status, 206);
+  assert.equal(response.headers.get("content-type"), "video/mp2t");
+  assert.deepEqual(new Uint8Array(await response.arrayBuffer()), SEGMENT.slice(0, 10));
 });
 
-proxyTest("a playlist that went through the proxy once goes through unchanged", async (proxy) => {
+proxyTest("playlist rewritten once → unchanged by a second rewrite", async (proxy) => {
   proxy.route(
     "/v/m.m3u8",
     text(
@@ -309,14 +311,14 @@ proxyTest("a playlist that went through the proxy once goes through unchanged", 
   assert.equal(await (await proxy.get("/w/m.m3u8")).text(), once);
 });
 
-proxyTest("the same playlist by the same link is the same text", async (proxy) => {
+proxyTest("same playlist, same link → same text", async (proxy) => {
   proxy.route("/v/m.m3u8", text("#EXTM3U\n#EXTINF:1,\na.ts\n#EXTINF:1,\nhttps://cdn.test/b.ts\n"));
   const sign = { context: { headers: { referer: "https://p.test/" } } };
   const [a, b] = await Promise.all([1, 2].map(async () => await (await proxy.get("/v/m.m3u8", { sign })).text()));
   assert.equal(a, b);
 });
 
-proxyTest("10,000 segments are rewritten whole; lines made to be slow are only lines", async (proxy) => {
+proxyTest("10,000 segments and hostile lines → rewritten completely", async (proxy) => {
   proxy.route(
     "/v/m.m3u8",
     text("#EXTM3U\n" + Array.from({ length: 10_000 }, (_, i) => `#EXTINF:4,\nseg-${i}.ts?t=abc\n`).join("")),
@@ -336,20 +338,20 @@ proxyTest("10,000 segments are rewritten whole; lines made to be slow are only l
   ];
   for (const line of hostile) {
     proxy.route("/v/slow.m3u8", text(`#EXTM3U\n#EXTINF:1,\n${line}\n`));
-    const answer = await proxy.get("/v/slow.m3u8");
-    assert.ok(answer.status === 200 || answer.status === 502, `${answer.status} ${line.slice(0, 20)}`);
-    await answer.body?.cancel();
+    const response = await proxy.get("/v/slow.m3u8");
+    assert.ok(response.status === 200 || response.status === 502, `${response.status} ${line.slice(0, 20)}`);
+    await response.body?.cancel();
   }
 });
 
-Deno.test("a master whose variables are more than a child's link can hold → 502 playlist_too_large", async () => {
+Deno.test("variables: more than a child's link can contain → 502", async () => {
   await using proxy = await startProxyFixture();
   const master = (length: number) =>
     `#EXTM3U\n#EXT-X-DEFINE:NAME="a",VALUE="${"a".repeat(length)}"\n#EXT-X-STREAM-INF:BANDWIDTH=1\ni.m3u8\n`;
   proxy.route("/v/m.m3u8", text(master(3000)));
-  const answer = await proxy.get("/v/m.m3u8");
-  assert.equal(answer.status, 200);
-  await answer.body?.cancel();
+  const response = await proxy.get("/v/m.m3u8");
+  assert.equal(response.status, 200);
+  await response.body?.cancel();
   proxy.route("/v/m.m3u8", text(master(3100)));
   const refused = await proxy.get("/v/m.m3u8");
   assert.equal(refused.status, 502);

@@ -78,7 +78,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
 };
 
 for (const [name, sample] of Object.entries(SAMPLES)) {
-  Deno.test(`ffmpeg reads ${name} through the proxy frame for frame as from disk`, async () => {
+  Deno.test(`ffmpeg: ${name} through the proxy → the frames of the file`, async () => {
     await using served = await serve(sample);
     const link = await served.link();
     const streams = ["0:v:0", ...Array.from({ length: sample.audioTracks }, (_, i) => `0:a:${i}`)];
@@ -90,7 +90,7 @@ for (const [name, sample] of Object.entries(SAMPLES)) {
   });
 }
 
-Deno.test("Chromium plays every format through the proxy to the last frame: MP4 by itself, HLS with hls.js", async (test) => {
+Deno.test("Chromium: every format through the proxy → plays to the last frame", async (test) => {
   await using browser = await startBrowser();
   await using web = await startWorker({ worker: "web" });
   for (const [name, sample] of Object.entries(SAMPLES)) {
@@ -107,7 +107,7 @@ Deno.test("Chromium plays every format through the proxy to the last frame: MP4 
   }
 });
 
-Deno.test("Chromium: a source that dies mid-play ends in 410, and the watch page goes on with the archive where it stopped", async () => {
+Deno.test("Chromium: source expires → watch page continues with the archive", async () => {
   await using browser = await startBrowser();
   await using web = await startWorker({ worker: "web" });
   await using served = await serve(SAMPLES.MP4!, (originUrl) => ({ PUBLIC_API_URL: `${originUrl}/functions/v1` }));
@@ -141,7 +141,7 @@ Deno.test("Chromium: a source that dies mid-play ends in 410, and the watch page
     send(response, 200, headers, JSON.stringify({ success: true, data: { animasu: [server] } }));
   });
   proxy.route("/archive.mp4", media(bytes, { etag: '"remuxed"' }));
-  // Two thirds of the file, then the connection breaks, and the address is good no more.
+  // Two thirds of the file; then the connection is lost and the URL expires.
   proxy.route("/live.mp4", (_request, response) => {
     if (dead) return send(response, 403, { "content-type": "text/plain" }, "token expired");
     response.writeHead(200, {
@@ -178,10 +178,10 @@ Deno.test("Chromium: a source that dies mid-play ends in 410, and the watch page
     `stopped at ${seen.stoppedAt}, went on at ${seen.wentOnAt}`,
   );
   assert.ok(seen.ended > SECONDS - 0.2);
-  assert.ok(proxy.seen.some((one) => one.target.includes("?refresh=1")), "the Worker asked for a fresh address first");
+  assert.ok(proxy.seen.some((one) => one.target.includes("?refresh=1")), "the Worker requested a fresh URL first");
 });
 
-Deno.test("Chromium: two failures of one stream (picture and sound) make the watch page look for another once", async () => {
+Deno.test("Chromium: video and audio of one stream fail → one failover", async () => {
   await using browser = await startBrowser();
   await using web = await startWorker({ worker: "web" });
   await using proxy = await startProxyFixture();
@@ -191,7 +191,7 @@ Deno.test("Chromium: two failures of one stream (picture and sound) make the wat
   proxy.route("/functions/", (_request, response) => {
     send(response, 200, headers, JSON.stringify({ success: true, data: { animasu: asked() > 1 ? [] : [server] } }));
   });
-  // Never answered: the page fails when the test says so.
+  // Never responds: the test triggers the failure.
   proxy.route("/gone.mp4", () => {});
   const api = encodeURIComponent(`${proxy.url}/functions/v1`);
   const page = await browser.open(`${web.url}/?api=${api}&title=1&episode=1`);
@@ -215,7 +215,7 @@ Deno.test("Chromium: two failures of one stream (picture and sound) make the wat
 });
 
 for (const to of ["archive", "fresh link"] as const) {
-  Deno.test(`Chromium: HLS whose segments die mid-play goes on where it stopped, with the ${to}, by the watch page itself`, async () => {
+  Deno.test(`Chromium: HLS segments expire → continues with the ${to}`, async () => {
     await using browser = await startBrowser();
     await using web = await startWorker({ worker: "web" });
     await using served = await serve(SAMPLES.fMP4!, (originUrl) => ({ PUBLIC_API_URL: `${originUrl}/functions/v1` }));
@@ -226,7 +226,7 @@ for (const to of ["archive", "fresh link"] as const) {
       episode: { malId: 55825, episode: 1, provider: "animasu", server: embed },
     };
     const link = (path: string) => proxy.link(path, { scopeDirectories: 1, context });
-    // Without validators the Worker cannot show that the fresh segments are the old ones: it answers 410.
+    // Without validators the Worker cannot verify the fresh segments and responds 410.
     let dead = false;
     for (const base of ["old", "new"]) {
       proxy.route(`/${base}/`, async (request, response) => {

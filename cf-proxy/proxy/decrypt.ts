@@ -1,22 +1,21 @@
-// Decrypts mega files on the way: AES-128-CTR, so any byte can be decrypted from its position alone.
-// Example: Range: bytes=100-199 goes to the source as it is; its 206 says where it starts, and that sets the counter.
-// Runs on: workerd. The only place where JavaScript touches media bytes: up to 2 MiB at a time, straight into a fixed-length stream.
+// Decrypts mega files while streaming: with AES-128-CTR, any byte can be decrypted given its position.
+// Example: Range: bytes=100-199 is forwarded unchanged; the Content-Range of the response sets the counter.
+// The only place where JavaScript touches media bytes: up to 2 MiB at a time, written to a fixed-length stream.
 import { decodeBase64 } from "../../core/base64url.ts";
 import { parseContentRange } from "../../core/http/range.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import type { Problem } from "../http/problem.ts";
-import { badGateway } from "../http/upstream.ts";
+import { badGateway, type Problem } from "../http/problem.ts";
 
-/** Every piece costs a quarter of a millisecond beyond its bytes; the first are small, so that a slow source begins to play. */
-const [FIRST_PIECE_BYTES, PIECE_BYTES] = [64 * 1024, 2 * 1024 * 1024];
-/** Every viewer holds some pieces, and an isolate has 128 MiB for all: where there are many, theirs are smaller. */
-const [FEW_VIEWERS, SMALL_PIECE_BYTES] = [6, 512 * 1024];
-let viewers = 0;
+/** Each chunk has a fixed cost of a quarter of a millisecond. The first ones are small, so that a slow source starts to play. */
+const [FIRST_CHUNK_BYTES, CHUNK_BYTES] = [64 * 1024, 2 * 1024 * 1024];
+/** All streams of an isolate share 128 MiB: with many of them, chunks are smaller. */
+const [FEW_STREAMS, SMALL_CHUNK_BYTES] = [6, 512 * 1024];
+let streams = 0;
 const BLOCK_BYTES = 16;
 
 export interface MegaKey {
   readonly aes: Uint8Array<ArrayBuffer>;
-  /** First half of the counter block; the second is the block's number. */
+  /** First half of the counter block; the second half is the block's number. */
   readonly nonce: Uint8Array<ArrayBuffer>;
 }
 
@@ -27,15 +26,15 @@ export function parseMegaKey(text: string): MegaKey | null {
   return { aes: Uint8Array.from({ length: 16 }, (_, i) => bytes[i]! ^ bytes[i + 16]!), nonce: bytes.slice(16, 24) };
 }
 
-/** The source's answer with its body decrypted; answers that are no part of the file stay as they are. */
+/** The source's 200 or 206 with its body decrypted; other responses unchanged. */
 export function decryptResponse(response: Response, keyText: string): Result<Response, Problem> {
   if (response.status !== 200 && response.status !== 206) return ok(response);
   const key = parseMegaKey(keyText);
-  if (key === null) return err(badGateway("bad_key", "the link's key is not a mega key"));
+  if (key === null) return err(badGateway("bad_key", "the key in the link is not a mega key"));
   const range = parseContentRange(response.headers.get("content-range"));
   if (response.status === 206 && range?.span == null) {
-    // Several ranges in one body, or none named: the position is unknown.
-    return err(badGateway("unknown_position", "the source did not say which part of the file it sent"));
+    // Multipart, or without Content-Range.
+    return err(badGateway("unknown_position", "the source sent a part of the file without its position"));
   }
   const headers = new Headers(response.headers);
   headers.set("content-type", "video/mp4");
@@ -45,7 +44,7 @@ export function decryptResponse(response: Response, keyText: string): Result<Res
   const { readable, writable } = Number.isSafeInteger(length)
     ? new FixedLengthStream(length)
     : new IdentityTransformStream();
-  // A viewer who leaves breaks the writing side, which cancels the source; there is nobody to tell.
+  // Rejects if the viewer disconnects; the source is cancelled then, and there is no response to report it in.
   decryptInto(response.body, writable, { key, start }).catch(() => {});
   return ok(new Response(readable, { status: response.status, headers }));
 }
@@ -57,23 +56,23 @@ async function decryptInto(
 ): Promise<void> {
   const reader = body.getReader({ mode: "byob" });
   const writer = writable.getWriter();
-  viewers++;
+  streams++;
   try {
     const aes = await crypto.subtle.importKey("raw", key.aes, "AES-CTR", false, ["decrypt"]);
     let position = start;
-    let buffer = new ArrayBuffer(FIRST_PIECE_BYTES);
+    let buffer = new ArrayBuffer(FIRST_CHUNK_BYTES);
     for (;;) {
-      // The first piece ends on a block's edge, so that all later ones begin on one.
-      const wanted = buffer.byteLength - (position % BLOCK_BYTES);
-      const { done, value } = await reader.readAtLeast(wanted, new Uint8Array(buffer, 0, wanted));
+      // The first chunk ends at a block boundary, so that all later ones start at one.
+      const length = buffer.byteLength - (position % BLOCK_BYTES);
+      const { done, value } = await reader.readAtLeast(length, new Uint8Array(buffer, 0, length));
       if (value !== undefined && value.byteLength > 0) {
         await writer.write(await decryptAt(value, position, { aes, nonce: key.nonce }));
         position += value.byteLength;
       }
       if (done || value === undefined) break;
-      // A buffer of the right size comes back with every piece, and its bytes are done with once they are decrypted.
+      // The read transfers the buffer and returns it with the chunk; after decryption it can be reused.
       const { byteLength } = value.buffer;
-      const size = Math.min(2 * byteLength, viewers > FEW_VIEWERS ? SMALL_PIECE_BYTES : PIECE_BYTES);
+      const size = Math.min(2 * byteLength, streams > FEW_STREAMS ? SMALL_CHUNK_BYTES : CHUNK_BYTES);
       buffer = byteLength === size ? value.buffer as ArrayBuffer : new ArrayBuffer(size);
     }
     await writer.close();
@@ -81,11 +80,11 @@ async function decryptInto(
     await Promise.allSettled([reader.cancel(error), writer.abort(error)]);
     throw error;
   } finally {
-    viewers--;
+    streams--;
   }
 }
 
-/** Plain bytes of cipher bytes that stand at `position` of the file. */
+/** Decrypts bytes that start at `position` of the file. */
 async function decryptAt(
   bytes: Uint8Array,
   position: number,
@@ -96,6 +95,7 @@ async function decryptAt(
   counter.set(nonce);
   new DataView(counter.buffer).setBigUint64(8, BigInt(Math.floor(position / BLOCK_BYTES)));
   let cipher = bytes;
+  // The counter addresses whole blocks: padding in front moves the bytes to their place in the first one.
   if (lead > 0) {
     cipher = new Uint8Array(lead + bytes.byteLength);
     cipher.set(bytes, lead);

@@ -27,14 +27,14 @@ function encrypt(plain: Uint8Array, block = 0n): Uint8Array {
 }
 
 async function range(proxy: ProxyFixture, text: string): Promise<Uint8Array> {
-  const answer = await proxy.get("/dl/abc", { sign, headers: { range: text } });
-  assert.equal(answer.status, 206, text);
-  const body = await bytesOf(answer);
-  assert.equal(answer.headers.get("content-length"), String(body.length));
+  const response = await proxy.get("/dl/abc", { sign, headers: { range: text } });
+  assert.equal(response.status, 206, text);
+  const body = await bytesOf(response);
+  assert.equal(response.headers.get("content-length"), String(body.length));
   return body;
 }
 
-proxyTest("ranges that begin and end anywhere decrypt byte for byte, and the key is never in sight", async (proxy) => {
+proxyTest("mega: any range → decrypted, and no response has the key", async (proxy) => {
   proxy.route("/dl/", media(encrypt(PLAIN), { type: "application/octet-stream" }));
   const whole = await proxy.get("/dl/abc", { sign });
   assert.equal(whole.status, 200);
@@ -57,7 +57,7 @@ proxyTest("ranges that begin and end anywhere decrypt byte for byte, and the key
 });
 
 proxyTest(
-  "a suffix range decrypts from where the source says it starts; two ranges come back as the whole file",
+  "mega: suffix range → decrypted; two ranges → the whole file",
   async (proxy) => {
     proxy.route("/dl/", media(encrypt(PLAIN)));
     for (const length of [1, 7, 16, 100_001]) {
@@ -72,7 +72,7 @@ proxyTest(
   },
 );
 
-proxyTest("beyond block 2^32 the counter goes on in 64 bits", async (proxy) => {
+proxyTest("mega: beyond block 2^32 → 64-bit counter", async (proxy) => {
   const block = 2n ** 32n - 2n;
   const offset = Number(block) * 16 + 5;
   const part = pattern(200);
@@ -87,30 +87,30 @@ proxyTest("beyond block 2^32 the counter goes on in 64 bits", async (proxy) => {
   assert.deepEqual(await range(proxy, `bytes=${offset}-${offset + 199}`), part);
 });
 
-proxyTest("509 (quota) is passed on as it is, with Retry-After and not decrypted", async (proxy) => {
+proxyTest("mega: 509 (quota) → unchanged, with Retry-After", async (proxy) => {
   proxy.route(
     "/dl/",
     (_request, response) => send(response, 509, { "content-type": "text/plain", "retry-after": "3600" }, "over quota"),
   );
-  const answer = await proxy.get("/dl/abc", { sign });
-  assert.equal(answer.status, 509);
-  assert.equal(answer.headers.get("retry-after"), "3600");
-  assert.equal(answer.headers.get("cache-control"), "no-store");
-  assert.equal(await answer.text(), "over quota");
+  const response = await proxy.get("/dl/abc", { sign });
+  assert.equal(response.status, 509);
+  assert.equal(response.headers.get("retry-after"), "3600");
+  assert.equal(response.headers.get("cache-control"), "no-store");
+  assert.equal(await response.text(), "over quota");
 });
 
-Deno.test("a mega body that is cut short breaks off instead of looking whole", async () => {
+Deno.test("mega: body cut short → the connection is closed", async () => {
   await using proxy = await startProxyFixture();
   proxy.route("/dl/", (_request, response) => {
     response.writeHead(200, { "content-length": String(PLAIN.length) });
     response.write(encrypt(PLAIN).subarray(0, 1_500_000), () => response.destroy());
   });
-  const answer = await proxy.get("/dl/abc", { sign });
-  assert.equal(answer.status, 200);
-  await assert.rejects(answer.arrayBuffer());
+  const response = await proxy.get("/dl/abc", { sign });
+  assert.equal(response.status, 200);
+  await assert.rejects(response.arrayBuffer());
 });
 
-Deno.test("a source that stalls after its first 100 kB: the viewer has the first of them, and leaving closes the source", async () => {
+Deno.test("mega: source stalls → first bytes served; disconnect closes it", async () => {
   await using proxy = await startProxyFixture();
   const closed = Promise.withResolvers<void>();
   proxy.route("/dl/", (_request, response) => {
@@ -118,8 +118,8 @@ Deno.test("a source that stalls after its first 100 kB: the viewer has the first
     response.write(encrypt(PLAIN.subarray(0, 100_000)));
     response.on("close", () => closed.resolve());
   });
-  const answer = await proxy.get("/dl/abc", { sign });
-  const reader = answer.body!.getReader();
+  const response = await proxy.get("/dl/abc", { sign });
+  const reader = response.body!.getReader();
   const first = await reader.read();
   assert.deepEqual(first.value, PLAIN.slice(0, first.value!.length));
   await reader.cancel();

@@ -1,4 +1,4 @@
-// Conformance 22–35: which addresses are fetched, and how exactly.
+// Which URLs are fetched, and their exact bytes on the wire.
 import assert from "node:assert/strict";
 import { parseSigningKeys } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
@@ -15,16 +15,16 @@ import {
 
 const FILE = pattern(100);
 
-proxyTest("%252B, %2520, %26 and 100%25 reach the source exactly as signed", async (proxy) => {
+proxyTest("%252B, %2520, %26 and 100%25 → sent exactly as signed", async (proxy) => {
   proxy.route("/", media(FILE));
   const target = "/v/a%252Bb%2520c/x%26y.mp4?q=100%25&r=%252F&s=%26";
-  const answer = await proxy.get(target);
-  assert.equal(answer.status, 200);
+  const response = await proxy.get(target);
+  assert.equal(response.status, 200);
   assert.equal(proxy.seen[0]!.target, target);
-  await answer.body?.cancel();
+  await response.body?.cancel();
 });
 
-proxyTest("+, unicode, a space and a fragment: encoded once, the fragment stays here", async (proxy) => {
+proxyTest("+, unicode, a space → encoded once; the fragment is not sent", async (proxy) => {
   proxy.route("/", media(FILE));
   for (
     const [target, expected] of [
@@ -34,32 +34,32 @@ proxyTest("+, unicode, a space and a fragment: encoded once, the fragment stays 
       ["/a.mp4?q=1#t=5", "/a.mp4?q=1"],
     ] as const
   ) {
-    const answer = await proxy.get(target);
-    assert.equal(answer.status, 200, target);
+    const response = await proxy.get(target);
+    assert.equal(response.status, 200, target);
     assert.equal(proxy.seen.at(-1)!.target, expected);
-    await answer.body?.cancel();
+    await response.body?.cancel();
   }
 });
 
-proxyTest("an address of 16 KB is fetched; a longer one → 414", async (proxy) => {
+proxyTest("URL of 16 KB → fetched; a longer one → 414", async (proxy) => {
   proxy.route("/", media(FILE));
   const fill = 16_384 - `${proxy.url}/a.mp4?t=`.length;
-  const answer = await proxy.get(`/a.mp4?t=${"x".repeat(fill - 200)}`);
-  assert.equal(answer.status, 200);
+  const response = await proxy.get(`/a.mp4?t=${"x".repeat(fill - 200)}`);
+  assert.equal(response.status, 200);
   assert.equal(proxy.seen[0]!.target.length, `/a.mp4?t=`.length + fill - 200);
-  await answer.body?.cancel();
+  await response.body?.cancel();
   const longer = await proxy.get(`/a.mp4?t=${"x".repeat(fill + 1)}`);
   assert.equal(longer.status, 414);
   assert.equal(await codeOf(longer), "too_long");
   assert.equal(proxy.seen.length, 1);
 });
 
-proxyTest("no url, an empty one, one that is no address → 400", async (proxy) => {
+proxyTest("url missing, empty or invalid → 400", async (proxy) => {
   for (const query of ["", "?url=", "?url=%20", "?url=cdn.test/a.mp4", "?url=http://[broken", "?url=http://"]) {
-    const answer = await fetch(`${proxy.worker.url}/proxy${query}`);
-    assert.equal(answer.status, 400, query);
-    assert.match(answer.headers.get("content-type")!, /problem\+json/);
-    assert.equal((await answer.json()).success, false);
+    const response = await fetch(`${proxy.worker.url}/proxy${query}`);
+    assert.equal(response.status, 400, query);
+    assert.match(response.headers.get("content-type")!, /problem\+json/);
+    assert.equal((await response.json()).success, false);
   }
 });
 
@@ -74,7 +74,7 @@ proxyTest("file:, data: and ftp: → 400, signed or not", async (proxy) => {
   }
 });
 
-proxyTest("no signature, a wrong or expired one, and any altered part → 403 without a fetch", async (proxy) => {
+proxyTest("signature missing, expired, altered → 403 without a fetch", async (proxy) => {
   proxy.route("/", media(FILE));
   const context = { headers: { referer: "https://p.test/" } };
   const link = await proxy.link("/dir/a.mp4", { scopeDirectories: 1, context });
@@ -100,11 +100,11 @@ proxyTest("no signature, a wrong or expired one, and any altered part → 403 wi
     ["no context", alter("x", null), "bad_signature"],
     ["expired", await proxy.link("/dir/a.mp4", { expiresAt: 1_600_000_000 }), "expired"],
   ];
-  for (const [name, address, code] of rows) {
-    const answer = await fetch(address);
-    assert.equal(answer.status, 403, name);
-    assert.equal(answer.headers.get("cache-control"), "no-store");
-    assert.equal(await codeOf(answer), code, name);
+  for (const [name, link, code] of rows) {
+    const response = await fetch(link);
+    assert.equal(response.status, 403, name);
+    assert.equal(response.headers.get("cache-control"), "no-store");
+    assert.equal(await codeOf(response), code, name);
   }
   assert.equal(proxy.seen.length, 0);
   const good = await fetch(link);
@@ -113,7 +113,7 @@ proxyTest("no signature, a wrong or expired one, and any altered part → 403 wi
   await good.body?.cancel();
 });
 
-proxyTest("a scope is not left by .., %2e%2e, %2f.., %5c.. or an encoding of these", async (proxy) => {
+proxyTest("scope: .., %2e%2e, %2f.., %5c.. or encodings of these → 403", async (proxy) => {
   proxy.route("/", media(FILE));
   const link = await proxy.link("/a/b/m.mp4", { scopeDirectories: 2 });
   for (
@@ -131,17 +131,17 @@ proxyTest("a scope is not left by .., %2e%2e, %2f.., %5c.. or an encoding of the
   ) {
     const url = new URL(link);
     url.searchParams.set("url", proxy.url + path);
-    const answer = await fetch(url);
-    assert.equal(answer.status, 403, path);
-    assert.equal(await codeOf(answer), "bad_signature");
+    const response = await fetch(url);
+    assert.equal(response.status, 403, path);
+    assert.equal(await codeOf(response), "bad_signature");
   }
   assert.equal(proxy.seen.length, 0);
 });
 
-proxyTest("a host that only looks alike, userinfo, a backslash → 403", async (proxy) => {
+proxyTest("similar host, user information, backslash → 403", async (proxy) => {
   const link = await proxy.link("https://good.test/a/m.mp4", { scopeDirectories: 1 });
   for (
-    const address of [
+    const target of [
       "https://good.test.evil.test/a/m.mp4",
       "https://notgood.test/a/m.mp4",
       "https://good.test@evil.test/a/m.mp4",
@@ -151,14 +151,14 @@ proxyTest("a host that only looks alike, userinfo, a backslash → 403", async (
     ]
   ) {
     const url = new URL(link);
-    url.searchParams.set("url", address);
-    const answer = await fetch(url);
-    assert.equal(answer.status, 403, address);
-    await answer.body?.cancel();
+    url.searchParams.set("url", target);
+    const response = await fetch(url);
+    assert.equal(response.status, 403, target);
+    await response.body?.cancel();
   }
 });
 
-proxyTest("key rotation: links of both keys work, a dropped key's do not", async (proxy) => {
+proxyTest("key rotation: links of both keys → 200, of a removed key → 403", async (proxy) => {
   proxy.route("/", media(FILE));
   const keys = (text: string) => unwrap(parseSigningKeys(text));
   for (
@@ -167,9 +167,9 @@ proxyTest("key rotation: links of both keys work, a dropped key's do not", async
       403,
     ]] as const
   ) {
-    const answer = await proxy.get("/a.mp4", { sign: { keys: keys(key) } });
-    assert.equal(answer.status, status, key.slice(0, 2));
-    await answer.body?.cancel();
+    const response = await proxy.get("/a.mp4", { sign: { keys: keys(key) } });
+    assert.equal(response.status, status, key.slice(0, 2));
+    await response.body?.cancel();
   }
   // A child keeps the key of its parent, so that the sealed context stays readable.
   proxy.route("/m.m3u8", text("#EXTM3U\n#EXTINF:1,\nother/a.ts\n"));
@@ -183,7 +183,7 @@ proxyTest("key rotation: links of both keys work, a dropped key's do not", async
   assert.equal(proxy.seen.at(-1)!.headers.get("referer"), "https://p.test/");
 }, { vars: { STREAM_SIGNING_KEYS: `k2:${"B".repeat(43)},k1:${"A".repeat(43)}` } });
 
-proxyTest("a child expires when its parent does, inside and outside its scope", async (proxy) => {
+proxyTest("child links → expire with their parent, in and out of scope", async (proxy) => {
   proxy.route(
     "/a/m.m3u8",
     text("#EXTM3U\n#EXTINF:1,\nx.ts\n#EXTINF:1,\n../b/y.ts\n#EXTINF:1,\nhttps://cdn.test/z.ts\n"),
@@ -196,7 +196,7 @@ proxyTest("a child expires when its parent does, inside and outside its scope", 
 });
 
 proxyTest(
-  "at most 32 signatures for one playlist: beyond that directories of one origin share one, more origins → 502",
+  "over 32 signatures → directories share one; more origins → 502",
   async (proxy) => {
     const many = Array.from({ length: 500 }, (_, i) => `#EXTINF:1,\nhttps://cdn.test/v/seg/${i}/a.ts\n`).join("");
     proxy.route("/many.m3u8", text(`#EXTM3U\n${many}`));
@@ -220,7 +220,7 @@ proxyTest(
 );
 
 proxyTest(
-  "a playlist that names 127.0.0.1, 169.254.169.254 or the proxy itself: those lines get no signature → 403",
+  "playlist with private hosts or the proxy → unsigned, 403",
   async (proxy) => {
     const hosts = [
       "http://127.0.0.1:9/a.ts",
@@ -243,18 +243,18 @@ proxyTest(
     const before = proxy.seen.length;
     for (const child of children) {
       assert.ok(!child.includes("sig="), child);
-      const answer = await fetch(child);
+      const response = await fetch(child);
       assert.ok(
-        answer.status === 403 || (answer.status === 400 && child.includes("file%3A")),
-        `${answer.status} ${child}`,
+        response.status === 403 || (response.status === 400 && child.includes("file%3A")),
+        `${response.status} ${child}`,
       );
-      await answer.body?.cancel();
+      await response.body?.cancel();
     }
     assert.equal(proxy.seen.length, before);
   },
 );
 
-proxyTest("a redirect to a private host → 403, and that host is never asked", async (proxy) => {
+proxyTest("redirect to a private host → 403, nothing is fetched there", async (proxy) => {
   await using other = await startOrigin();
   other.route("/", media(FILE));
   for (
@@ -267,14 +267,14 @@ proxyTest("a redirect to a private host → 403, and that host is never asked", 
     ]
   ) {
     proxy.route("/r.mp4", (_request, response) => send(response, 302, { location }));
-    const answer = await proxy.get("/r.mp4");
-    assert.equal(answer.status, 403, location);
-    assert.equal(await codeOf(answer), "redirect_denied");
+    const response = await proxy.get("/r.mp4");
+    assert.equal(response.status, 403, location);
+    assert.equal(await codeOf(response), "redirect_denied");
   }
   assert.equal(other.seen.length, 0);
 });
 
-proxyTest("a redirect loop and a sixth hop → 502; five hops are followed", async (proxy) => {
+proxyTest("five redirects → followed; a sixth, or a loop → 502", async (proxy) => {
   proxy.route("/loop.mp4", (_request, response) => send(response, 302, { location: "/loop.mp4" }));
   const loop = await proxy.get("/loop.mp4");
   assert.equal(loop.status, 502);
