@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { startWorker } from "../dev/emulators/workerd/workerd.ts";
 
-Deno.test("watch page: its files, with a policy that lets no foreign script run", async () => {
+Deno.test("watch page: its files → with a policy for own scripts only", async () => {
   await using web = await startWorker({ worker: "web" });
   const page = await fetch(`${web.url}/`);
   assert.equal(page.status, 200);
@@ -14,21 +14,21 @@ Deno.test("watch page: its files, with a policy that lets no foreign script run"
   assert.ok((await script.text()).length > 100_000);
 });
 
-Deno.test("watch page: config.json names the API, or none", async () => {
+Deno.test("watch page: config.json → the API's URL, or null", async () => {
   await using web = await startWorker({ worker: "web", vars: { PUBLIC_API_URL: "https://api.test/functions/v1/" } });
   assert.deepEqual(await (await fetch(`${web.url}/config.json`)).json(), { api_url: "https://api.test/functions/v1" });
   await using bare = await startWorker({ worker: "web", vars: { PUBLIC_API_URL: "" } });
   assert.deepEqual(await (await fetch(`${bare.url}/config.json`)).json(), { api_url: null });
 });
 
-Deno.test("watch page: unknown path → 404, POST → 405, and never a proxy", async () => {
+Deno.test("watch page: unknown path, /proxy → 404, POST → 405", async () => {
   await using web = await startWorker({ worker: "web" });
   for (
     const [path, method, status] of [["/x", "GET", 404], ["/", "POST", 405], ["/proxy?url=x", "GET", 404]] as const
   ) {
-    const answer = await fetch(`${web.url}${path}`, { method });
-    await answer.body?.cancel();
-    assert.equal(answer.status, status, path);
-    assert.match(answer.headers.get("content-security-policy")!, /default-src 'none'/);
+    const response = await fetch(`${web.url}${path}`, { method });
+    await response.body?.cancel();
+    assert.equal(response.status, status, path);
+    assert.match(response.headers.get("content-security-policy")!, /default-src 'none'/);
   }
 });
