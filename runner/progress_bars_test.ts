@@ -19,7 +19,7 @@ function recordingBars() {
   return { said, bars };
 }
 
-Deno.test("showBars: a bar per claimed job that follows its bytes, and a line for how it ended", () => {
+Deno.test("showBars: claimed jobs → a bar each; ended jobs → a line each", () => {
   const { said, bars } = recordingBars();
   const events = createEvents();
   showBars(events, bars);
@@ -73,7 +73,7 @@ Deno.test("showBars: foreign text in names and reasons → no terminal escapes",
   ]);
 });
 
-Deno.test("logEvents: foreign text in a line → escaped, the value unchanged", () => {
+Deno.test("logEvents: foreign text → escaped, the value unchanged", () => {
   const lines: string[] = [];
   const events = createEvents();
   logEvents(events, (line) => lines.push(line), () => new Date(0));

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { Line } from "../dev/emulators/origin/origin.ts";
 import { type QueueRow, type RunnerFixture, startRunnerFixture } from "../dev/testing/runner_fixture.ts";
 
-Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on every account, ready in the queue", async () => {
+Deno.test("runner: MP4 and HLS sources → fast-start MP4s on every account, ready", async () => {
   await using fixture = await startRunnerFixture();
   const runner = fixture.spawn();
   const [mp4, hls] = await Promise.all(fixture.origin.media.map(async (medium, i) =>
@@ -27,7 +27,7 @@ Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on e
       const bytes = await downloadCopy(fixture, replica);
       assert.equal(createHash("sha256").update(bytes).digest("hex"), archive.sha256);
       const boxes = new TextDecoder("latin1").decode(bytes);
-      assert.ok(boxes.indexOf("moov") < boxes.indexOf("mdat"), "moov stands in front");
+      assert.ok(boxes.indexOf("moov") < boxes.indexOf("mdat"), "moov is in front");
     }
     assert.ok(Math.abs(archive.duration_seconds - 24) < 0.5);
     for (
@@ -53,7 +53,7 @@ Deno.test("runner: an MP4 and an HLS source end as verified fast-start MP4s on e
   assert.deepEqual(left, []);
 });
 
-Deno.test("runner: SIGKILL in mid-download → another runner goes on from the segments on disk", async () => {
+Deno.test("runner: SIGKILL during a download → another runner resumes", async () => {
   await using fixture = await startRunnerFixture({ line: SLOW, env: { RUNNER_LEASE_SECONDS: "10" } });
   const id = await fixture.enqueue({ ...await video(fixture, "hls"), episode: 5 });
   const first = fixture.spawn("r1");
@@ -68,7 +68,7 @@ Deno.test("runner: SIGKILL in mid-download → another runner goes on from the s
   assert.equal(row.status, "ready", row.error_message ?? "");
 });
 
-Deno.test("runner: SIGTERM in mid-download → job pending again, no attempt consumed, bytes kept for the next run", async () => {
+Deno.test("runner: SIGTERM during a download → pending, no attempt used", async () => {
   await using fixture = await startRunnerFixture({ line: SLOW });
   const id = await fixture.enqueue({ ...await video(fixture, "mp4"), episode: 6 });
   const first = fixture.spawn("r1");
@@ -82,7 +82,7 @@ Deno.test("runner: SIGTERM in mid-download → job pending again, no attempt con
   await fixture.until(id, (row) => row.status === "ready");
 });
 
-Deno.test("runner: a cancelled job stops at the next heartbeat and ends as failed(cancelled)", async () => {
+Deno.test("runner: a job is cancelled → failed (cancelled) at the next heartbeat", async () => {
   await using fixture = await startRunnerFixture({ line: SLOW });
   const id = await fixture.enqueue({ ...await video(fixture, "mp4"), episode: 7 });
   const runner = fixture.spawn();
@@ -94,7 +94,7 @@ Deno.test("runner: a cancelled job stops at the next heartbeat and ends as faile
   await runner.saw("job:failed", (line) => line.code === "cancelled");
 });
 
-Deno.test("runner: a lease taken away → the job's work stops at once and nothing is written", async () => {
+Deno.test("runner: a lease is taken → work stops, nothing is written", async () => {
   await using fixture = await startRunnerFixture({ line: SLOW });
   const id = await fixture.enqueue({ ...await video(fixture, "mp4"), episode: 8 });
   const runner = fixture.spawn();
@@ -108,7 +108,7 @@ Deno.test("runner: a lease taken away → the job's work stops at once and nothi
   assert.equal(fixture.hub.calls.filter((call) => call.method === "POST" && call.path.includes("/commit/")).length, 0);
 });
 
-Deno.test("runner: the first address leads to a web page → the next candidate is archived", async () => {
+Deno.test("runner: the first URL leads to a web page → next candidate archived", async () => {
   await using fixture = await startRunnerFixture();
   const good = await video(fixture, "mp4");
   const id = await fixture.enqueue({
@@ -125,7 +125,7 @@ Deno.test("runner: the first address leads to a web page → the next candidate 
   await runner.saw("job:failed", (line) => line.code === "unsupported");
 });
 
-Deno.test("runner: a hostile address in the queue → dead with policy_denied, no secret in row, log or /status", async () => {
+Deno.test("runner: a hostile URL → dead letter, no secret in row, log, /status", async () => {
   await using fixture = await startRunnerFixture();
   const id = await fixture.enqueue({
     mal_id: 1,
@@ -144,7 +144,7 @@ Deno.test("runner: a hostile address in the queue → dead with policy_denied, n
   }
 });
 
-Deno.test("runner run-once: drains the queue and exits 0, without a server", async () => {
+Deno.test("run-once: the queue is drained → exit 0, without a server", async () => {
   await using fixture = await startRunnerFixture();
   const id = await fixture.enqueue({ ...await video(fixture, "hls"), episode: 11 });
   const runner = fixture.spawn("once", { args: ["run-once"] });
@@ -152,7 +152,7 @@ Deno.test("runner run-once: drains the queue and exits 0, without a server", asy
   assert.equal((await fixture.job(id)).status, "ready");
 });
 
-Deno.test("runner: an environment without its names → one message with all of them, exit 1", async () => {
+Deno.test("runner: missing variables → one message with all of them, exit 1", async () => {
   const output = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "-A", new URL("main.ts", import.meta.url).pathname],
     env: {
@@ -180,7 +180,7 @@ async function video(fixture: RunnerFixture, name: "mp4" | "hls"): Promise<Recor
   return { mal_id: 1, provider: "catalogue", video_url: await medium.url(), embed_url: embedUrl, resolution };
 }
 
-/** What pg_cron does every half minute, as often as it takes. */
+/** Sweeps as pg_cron does, as often as necessary. */
 async function sweepUntil(fixture: RunnerFixture, id: string, done: (row: QueueRow) => boolean): Promise<void> {
   for (let i = 0; i < 300; i++) {
     await fixture.database.sql`select public.sweep()`;

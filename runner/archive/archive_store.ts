@@ -1,5 +1,5 @@
 // The database calls of archive maintenance: claim repairs, report missing copies, take down titles.
-// Example: `const repairs = await database.claimRepairs(4)`.
+// Example: `const repairs = await store.claimRepairs(4)`.
 
 import { z } from "zod";
 import type { ErrorClass } from "../../core/errors.ts";

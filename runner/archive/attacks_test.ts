@@ -1,4 +1,4 @@
-// Stores, rows and journals that mean harm: what they say is checked before anything follows from it.
+// Hostile stores, rows and journals: their contents are checked before they have any effect.
 
 import assert from "node:assert/strict";
 import { type Bend, bentFetch } from "../../dev/testing/fault_injecting_fetch.ts";
@@ -59,7 +59,7 @@ async function refusalOf(running: Promise<unknown>): Promise<StorageError> {
 const isBatch = (request: Request) => request.url.endsWith("/objects/batch");
 const path = (request: Request) => new URL(request.url).pathname;
 
-/** The batch call's real response with its upload action changed. */
+/** The batch call's real response with a changed upload action. */
 // deno-lint-ignore no-explicit-any
 const withAction = (change: (action: any) => void): Bend => (request, pass) =>
   !isBatch(request) ? null : pass().then(async (response) => {
@@ -103,7 +103,7 @@ for (
     ],
   ] as readonly (readonly [string, Bend])[]
 ) {
-  Deno.test(`hub: put where the upload is planned with ${what} → refused, nothing sent`, async () => {
+  Deno.test(`hub: the upload plan has ${what} → refused, nothing sent`, async () => {
     await using harness = await createHarness(bend);
     assert.equal((await refusalOf(harness.put())).problem, "transient");
     assert.equal(harness.test.uploadedBytes(), 0);
@@ -119,8 +119,8 @@ for (
     // deno-lint-ignore no-explicit-any
   ] as readonly (readonly [string, (action: any) => void])[]
 ) {
-  Deno.test(`hub: put where the Hub answers ${what} → refused, nothing sent`, async () => {
-    // The Hub is a public one here, whose answers come from the emulator.
+  Deno.test(`hub: the upload plan has ${what} → refused, nothing sent`, async () => {
+    // A public Hub, whose responses come from the emulator.
     const bend: Bend = async (request) => {
       const real = new URL(request.url);
       if (real.origin !== "https://hub.test") return new Response("reached", { status: 418 });
@@ -154,7 +154,7 @@ for (
   });
 }
 
-Deno.test("hub: read that is sent on to a private URL, or round and round → refused, not followed", async () => {
+Deno.test("hub: read redirected to a private URL, or in a loop → refused", async () => {
   for (const location of ["http://169.254.169.254/latest/meta-data", "http://127.0.0.1:1/x", "/datasets/loop"]) {
     const bend: Bend = () => new Response(null, { status: 302, headers: { location } });
     await using harness = await createHarness(bend, { endpoint: () => "https://hub.test" });
@@ -164,7 +164,7 @@ Deno.test("hub: read that is sent on to a private URL, or round and round → re
   }
 });
 
-Deno.test("hub: a call that is sent elsewhere → told, not followed, and the token stays", async () => {
+Deno.test("hub: a call redirected to another host → not followed, no token sent", async () => {
   let reached = 0;
   const elsewhere = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => {
     reached++;
@@ -180,7 +180,7 @@ Deno.test("hub: a call that is sent elsewhere → told, not followed, and the to
   await elsewhere.shutdown();
 });
 
-Deno.test("hub: a list whose next page is somewhere else, or that never ends → refused, the token stays", async () => {
+Deno.test("hub: next page on another host, endless list → refused, no token", async () => {
   for (const next of ["http://127.0.0.1:1/api/next", null]) {
     const bend: Bend = (request) => {
       if (path(request).includes("whoami")) return null;
@@ -199,7 +199,7 @@ Deno.test("hub: a list whose next page is somewhere else, or that never ends →
   }
 });
 
-Deno.test("hub: a commit id that is none → refused: it would become part of locations", async () => {
+Deno.test("hub: an invalid commit id → refused, because URLs contain it", async () => {
   await using harness = await createHarness((request, pass) =>
     !path(request).includes("/commit/") && !path(request).includes("paths-info")
       ? null
@@ -208,10 +208,10 @@ Deno.test("hub: a commit id that is none → refused: it would become part of lo
         return new Response(text, { status: response.status });
       })
   );
-  assert.match((await refusalOf(harness.put())).message, /not what the Hub documents/);
+  assert.match((await refusalOf(harness.put())).message, /does not match the Hub/);
 });
 
-Deno.test("hub: an ETag of a kilobyte and more → no ETag, nothing of it in the journal", async () => {
+Deno.test("hub: an ETag of more than a kilobyte → ignored, not journalled", async () => {
   await using harness = await createHarness((request, pass) =>
     request.method !== "PUT"
       ? null
@@ -223,7 +223,7 @@ Deno.test("hub: an ETag of a kilobyte and more → no ETag, nothing of it in the
   assert.doesNotMatch(await Deno.readTextFile(`${harness.test.dir}/work/${journal}`), /eeee/);
 });
 
-Deno.test("hub: journals that were tampered with, or come from another release → not believed, stored whole", async () => {
+Deno.test("hub: manipulated or foreign journals → ignored, file stored whole", async () => {
   await using harness = await createHarness(() => null);
   const head = { sha256: harness.file.sha256, sizeBytes: SIZE };
   const plan = {
@@ -236,7 +236,7 @@ Deno.test("hub: journals that were tampered with, or come from another release �
   const journals: unknown[][] = [
     [{ ...head, plan: { url: "of another release" } }],
     [{ ...head, plan: null }],
-    [{ ...head, plan }], // locations that do not cover the file
+    [{ ...head, plan }], // URLs that do not cover the file
     [{ ...head, plan: { ...plan, multipart: { ...plan.multipart, partBytes: -1 } } }],
     [{ ...head, plan: { ...plan, multipart: "all" } }],
     ["text", 1, null],
@@ -247,7 +247,7 @@ Deno.test("hub: journals that were tampered with, or come from another release �
     await harness.put();
     await harness.target.remove(harness.location);
   }
-  // Confirmations that cannot be: of parts there are not, without an ETag, of no number.
+  // Impossible confirmations: parts that do not exist, without an ETag, without a number.
   const stop = new AbortController();
   await harness.target.put(harness.file, harness.location, {
     semaphore: createSemaphore(1),
@@ -266,7 +266,7 @@ Deno.test("hub: journals that were tampered with, or come from another release �
   assert.equal((await harness.target.find(harness.location))?.sha256, harness.file.sha256);
 });
 
-Deno.test("every kind: an location of a row that leaves its place → refused before anything is touched", async () => {
+Deno.test("every target: a location outside of its owner → refused, untouched", async () => {
   await using harness = await createHarness(() => null);
   const root = `${harness.test.dir}/folder`;
   await Deno.mkdir(root);
@@ -306,7 +306,7 @@ Deno.test("every kind: an location of a row that leaves its place → refused be
         { repo: `${owner}/archive-1/../..`, path: "secret.mp4" },
         { repo: `${owner}/archive-1`, path: "../../secret.mp4" },
         { repo: `${owner}/archive-1`, path: "1/./ep1/x.mp4" },
-        { repo: "somebody/archive-1", path: "1/ep1/x.mp4" },
+        { repo: "mallory/archive-1", path: "1/ep1/x.mp4" },
         { repo: `${owner}/archive-1`, path: "1//x.mp4" },
         { repo: `${owner}/archive-1?x=`, path: "1/ep1/x.mp4" },
         { repo: owner, path: "1/ep1/x.mp4" },
@@ -322,7 +322,7 @@ Deno.test("every kind: an location of a row that leaves its place → refused be
   assert.equal(await Deno.readTextFile(`${harness.test.dir}/secret.mp4`), "not yours");
 });
 
-Deno.test("requestedSeconds tells whole seconds of a day at most, whatever a server asks for", () => {
+Deno.test("requestedSeconds: any header → whole seconds, at most a day", () => {
   const now = Date.parse("2026-01-01T00:00:00Z");
   const asked = (headers: Record<string, string>) => requestedSeconds(new Headers(headers), now);
   assert.equal(asked({ "retry-after": "7" }), 7);
@@ -333,7 +333,7 @@ Deno.test("requestedSeconds tells whole seconds of a day at most, whatever a ser
   assert.equal(asked({ "retry-after": "soon" }), null);
 });
 
-Deno.test("hub: a refusal that would write to an operator's terminal → told in plain text", async () => {
+Deno.test("hub: a refusal with terminal escapes → plain text", async () => {
   const text = "no \u001b[2J\u001b]0;owned\u0007\u009b31m more\r\nX: y";
   await using harness = await createHarness((request) =>
     isBatch(request) ? Response.json({ error: text }, { status: 403 }) : null
@@ -342,7 +342,7 @@ Deno.test("hub: a refusal that would write to an operator's terminal → told in
   assert.equal(message, "hub:alice: asking for upload URLs: 403 no [2J ]0;owned 31m more X: y");
 });
 
-Deno.test("hub: accounts whose names differ in a sign alone keep journals of their own", async () => {
+Deno.test("hub: account names that differ in one character → separate journals", async () => {
   const names = ["ann_b", "ann-b"];
   await using test = await createTestHub({ accounts: names, chunkBytes: PART });
   const size = 40 * PART;

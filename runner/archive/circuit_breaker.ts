@@ -1,6 +1,7 @@
-// How each target fares, and whether it is worth trying now: a circuit breaker per target.
-// auth, quota, abuse and another target in its place close it at once (only a person can help), slow ones after three failures in a row.
-// Runs on: Deno.
+/**
+ * A circuit breaker per storage target. auth, quota, abuse and identity open the circuit immediately, because an operator has to act;
+ * slow targets open it after three consecutive failures.
+ */
 
 import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
@@ -18,7 +19,7 @@ export interface TargetHealth {
   readonly target: string;
   readonly state: TargetState;
   readonly failuresInRow: number;
-  /** Unix milliseconds; the target is left alone until then. */
+  /** Unix milliseconds; until then, the target is not called. null: closed. */
   readonly openUntilMs: number | null;
   readonly usedBytes: number | null;
   readonly message: string | null;
@@ -26,18 +27,18 @@ export interface TargetHealth {
 }
 
 export interface CircuitBreaker {
-  /** Why the target is not to be tried now, or null. After the closed time one attempt is let through again. */
+  /** Why the circuit is open, or null. After `openUntilMs`, one attempt is let through. */
   openReason(target: string): KeepstreamError | null;
   succeeded(target: string, usedBytes?: number | null): void;
   failed(target: string, problem: StorageProblem, error: KeepstreamError): void;
-  /** As the last probe told; null when unknown. */
+  /** By the last probe; null if unknown. */
   usedBytes(target: string): number | null;
   all(): TargetHealth[];
 }
 
 const WELL = { state: "ok", failuresInRow: 0, openUntilMs: null, message: null, code: null } as const;
 
-/** `now` in milliseconds, as Date.now gives it. */
+/** `now`: milliseconds, such as Date.now. */
 export function createCircuitBreaker(options: { now: () => number }): CircuitBreaker {
   const book = new Map<string, TargetHealth>();
   const of = (target: string): TargetHealth => book.get(target) ?? { target, usedBytes: null, ...WELL };
@@ -48,7 +49,7 @@ export function createCircuitBreaker(options: { now: () => number }): CircuitBre
       if (openUntilMs === null || options.now() >= openUntilMs) return null;
       return new KeepstreamError(
         code ?? "storage_5xx",
-        `${target} is left alone for now (${state}): ${message ?? ""}`,
+        `${target}: circuit open (${state}): ${message ?? ""}`,
         {
           retryAfterSeconds: Math.ceil((openUntilMs - options.now()) / 1000),
         },
@@ -60,7 +61,7 @@ export function createCircuitBreaker(options: { now: () => number }): CircuitBre
     },
     failed(target, problem, error) {
       const state = stateOf(problem);
-      if (state === null) return; // says something about the file, nothing about the target
+      if (state === null) return; // concerns the file, not the target
       const failuresInRow = of(target).failuresInRow + 1;
       const seconds = openSeconds(state, failuresInRow, error.retryAfterSeconds);
       const openUntilMs = seconds === null ? null : options.now() + seconds * 1000;
@@ -72,7 +73,7 @@ export function createCircuitBreaker(options: { now: () => number }): CircuitBre
   };
 }
 
-/** Asks every target how it is and writes it down; a target that was closed opens when it answers well. */
+/** Probes every target. A success closes its circuit. */
 export async function probeTargets(
   targets: readonly StorageTarget[],
   options: { health: CircuitBreaker; signal?: AbortSignal },

@@ -1,4 +1,4 @@
-// The circuit breaker of a target, with a clock that the test moves.
+// The circuit breaker, with a simulated clock.
 
 import assert from "node:assert/strict";
 import { createCircuitBreaker } from "./circuit_breaker.ts";
@@ -16,7 +16,7 @@ function createBreaker() {
 for (
   const [problem, state] of [["auth", "auth"], ["quota", "quota"], ["account_flagged", "abuse"]] as const
 ) {
-  Deno.test(`circuit: ${problem} → open at once, one attempt after ten minutes`, () => {
+  Deno.test(`circuit: ${problem} → open, one attempt after ten minutes`, () => {
     const { health, fail, pass } = createBreaker();
     fail(problem);
     assert.equal(health.openReason("hub:a")?.retryAfterSeconds, 600);
@@ -52,13 +52,13 @@ Deno.test("circuit: Retry-After → open for that long", () => {
   assert.equal(health.openReason("hub:a"), null);
 });
 
-Deno.test("what is wrong with a file says nothing about its target", () => {
+Deno.test("circuit: a problem of the file → stays closed", () => {
   const { health, fail } = createBreaker();
   for (const problem of ["refused", "changed", "conflict"] as const) fail(problem);
   assert.equal(health.openReason("hub:a"), null);
 });
 
-Deno.test("byPreference puts the emptiest target first, and falls back to mal_id modulo N", () => {
+Deno.test("byPreference: by used bytes; unknown → mal_id modulo N", () => {
   const targets = [1, 2, 3].map((account) => ({ name: `t${account}`, account }));
   const names = (malId: number, used: Record<string, number | null>) =>
     byPreference(targets, { malId, usedBytes: (name) => used[name] ?? null }).map((target) => target.name).join(" ");

@@ -1,5 +1,4 @@
-// A disk that is full for real (a tmpfs of two megabytes, which takes root to mount): while a folder target copies, and while a Hub
-// upload is journalled. Nothing half-written becomes visible, and with space again the work goes on.
+// A disk that is really full (a tmpfs of two megabytes, which needs root): while a folder target copies, and while an upload is journalled.
 
 import assert from "node:assert/strict";
 import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
@@ -21,7 +20,7 @@ function diskTest(name: string, fn: () => Promise<void>): void {
 
 async function run(program: string, ...args: string[]): Promise<boolean> {
   const command = new Deno.Command(program, { args, stdout: "null", stderr: "null" });
-  return (await command.output().catch(() => ({ success: false }))).success; // no such program
+  return (await command.output().catch(() => ({ success: false }))).success; // the program does not exist
 }
 
 async function mounts(): Promise<boolean> {
@@ -32,7 +31,7 @@ async function mounts(): Promise<boolean> {
   return works;
 }
 
-/** A disk of its own, which `fill` fills up to the last byte and `free` frees again. */
+/** A separate disk: `fill` fills it completely, `free` frees it. */
 async function smallDisk() {
   const dir = await Deno.makeTempDir({ prefix: "keepstream-disk-" });
   assert.ok(await run("mount", "-t", "tmpfs", "-o", `size=${DISK_BYTES}`, "tmpfs", dir));
@@ -120,7 +119,7 @@ diskTest(
     const location = target.locationOf(ARCHIVE);
     const stop = new AbortController();
     let full = false;
-    // Full from the first bytes on; the runner is stopped before it is done, and goes on with what the journal holds.
+    // Full from the start. The runner is stopped before it finishes, and resumes from the journal.
     const cut = target.put(file, location, {
       semaphore: createSemaphore(6),
       signal: stop.signal,

@@ -1,6 +1,8 @@
-// Makes sure that a target is the one whose copies are recorded, before anything on it is believed to be missing and before anything is
-// put on it or removed from it: an empty folder in the place of a disk looks like a disk that lost everything. Runs on: Deno.
-// Example: `identified(target, { store, now: Date.now })` throws problem `identity` where the plain target would say "not there".
+/**
+ * Checks that a target is the registered one before a file counts as missing, and before writes and removals: an empty folder in place of
+ * an unmounted disk looks like a disk that lost all files.
+ * Example: `identified(target, { store, now: Date.now })` throws problem `identity` instead of reporting a missing file.
+ */
 
 import { KeepstreamError } from "../../core/errors.ts";
 import type { ArchiveStore } from "./archive_store.ts";
@@ -8,23 +10,23 @@ import { markerText, parseMarker } from "../targets/marker.ts";
 import { StorageError } from "../transfer/storage_error.ts";
 import type { StorageTarget } from "../targets/target.ts";
 
-/** Over a network the marker is read once in this time; a folder's every time. */
+/** Markers on the network are cached for this long; a folder's is read every time. */
 const REMEMBERED_MS = 60_000;
 
-/** known: the recorded target. new: no copy is recorded on it, and a put gives it an identity. */
+/** known: the registered target. new: no copy is recorded on it; the first put registers it. */
 export type Identity = "known" | "new";
 
 interface IdentifyOptions {
   readonly signal?: AbortSignal;
-  /** Whatever was seen a moment ago. */
+  /** Ignore the cache. */
   readonly now?: boolean;
 }
 
-/** A target whose "not there" counts: it is said only while the target's marker is there. */
+/** A target that reports files as missing only if its identity was verified. */
 export interface IdentifiedTarget extends StorageTarget {
-  /** Throws a StorageError of problem `identity` when it is not the recorded target, and any other when that cannot be seen. */
+  /** Throws a StorageError: problem `identity` if it is not the registered target, another one if that cannot be determined. */
   identify(options?: IdentifyOptions): Promise<Identity>;
-  /** Makes what is there now the recorded target, whatever was recorded before. */
+  /** Registers the current storage, whatever was registered before. */
   initialise(options?: { signal?: AbortSignal }): Promise<void>;
 }
 
@@ -48,7 +50,7 @@ export function identified(
   async function identify({ signal, now: atOnce = false }: IdentifyOptions = {}): Promise<Identity> {
     if (!atOnce && target.kind !== "folder" && now() - seenAt < REMEMBERED_MS) return "known";
     const id = await readId({ signal });
-    // What was known stays known while the database is away.
+    // An identity verified before stays valid while the database is unavailable.
     const verdict = id !== null && id === knownId ? "known" : await asked(() => store.checkTarget(target.name, id));
     if (verdict === "new") return verdict;
     if (verdict !== "known") throw stranger(target, WHY[verdict]);
@@ -57,10 +59,10 @@ export function identified(
     return verdict;
   }
 
-  /** A new target gets the id that the database holds for it, so that two runners that meet here write the same. */
+  /** The database generates the id of a new target, so that concurrent runners write the same one. */
   async function register(replace: boolean, { signal }: { signal?: AbortSignal }): Promise<void> {
     const found = await readId({ signal }).catch((error) => {
-      if (replace && error instanceof StorageError && error.problem === "identity") return null; // damaged: written anew
+      if (replace && error instanceof StorageError && error.problem === "identity") return null; // damaged: replace it
       throw error;
     });
     const id = await asked(() =>
@@ -124,17 +126,17 @@ export function identified(
 }
 
 const WHY: Readonly<Record<"gone" | "other" | "unregistered", string>> = {
-  gone: "its .keepstream-target is gone: it is not mounted, was emptied, or the token cannot see it",
-  other: "its .keepstream-target is another target's: another disk, bucket or account is in its place",
+  gone: "its .keepstream-target is missing: it is not mounted, was emptied, or the token cannot see it",
+  other: "its .keepstream-target is another target's: it is another disk, bucket or account",
   unregistered: "copies are recorded there, but no identity is",
 };
 
 function stranger(target: StorageTarget, why: string): StorageError {
-  const advice = `if this is the right place, run: deno task storage init ${target.name}`;
+  const advice = `if this is the right storage, run: deno task storage init ${target.name}`;
   return new StorageError("identity", `${target.name}: ${why} (${advice})`, { code: "storage_unidentified" });
 }
 
-/** The database's failure says nothing about the target. */
+/** The database failed; nothing follows about the target. */
 async function asked<T>(ask: () => Promise<T>): Promise<T> {
   try {
     return await ask();

@@ -1,4 +1,4 @@
-// A target that is not the recorded one: not mounted, emptied, swapped, or new.
+// A target that is not the registered one: not mounted, emptied, swapped, or new.
 
 import assert from "node:assert/strict";
 import { ADDRESSED, createFolderFixture, rowsOf } from "../../dev/testing/folder_fixture.ts";
@@ -29,7 +29,7 @@ const OUT_OF_SIGHT: Readonly<Record<string, (root: string) => Promise<void>>> = 
 };
 
 for (const [name, place] of Object.entries(OUT_OF_SIGHT)) {
-  Deno.test(`verify with ${name} → no row changes, exit 3`, async () => {
+  Deno.test(`verify: ${name} → no row changes, exit 3`, async () => {
     await using test = await createFolderFixture(3);
     const before = await rowsOf(test.fixture);
     assert.deepEqual(before, { archives: 3, ready: 3, verified: 3, missing: 0 });
@@ -41,15 +41,15 @@ for (const [name, place] of Object.entries(OUT_OF_SIGHT)) {
     assert.deepEqual(await rowsOf(test.fixture), before);
     assert.equal(await test.run("health"), 1);
 
-    // Back in its place, all is as it was.
-    await Deno.remove(test.root, { recursive: true }).catch(() => {}); // there was nothing
+    // Back in place: everything is as before.
+    await Deno.remove(test.root, { recursive: true }).catch(() => {}); // it may not exist
     await Deno.rename(`${test.root}.unmounted`, test.root);
     assert.equal(await test.run("verify"), 0);
     assert.match(test.fixture.lines.at(-1)!, /^3 sound/);
   });
 }
 
-Deno.test("a put to a folder that is not mounted → refused, and no new identity", async () => {
+Deno.test("put: the folder is not mounted → refused, no new identity", async () => {
   await using test = await createFolderFixture(1);
   await Deno.rename(test.root, `${test.root}.unmounted`);
   await Deno.mkdir(test.root);
@@ -61,7 +61,7 @@ Deno.test("a put to a folder that is not mounted → refused, and no new identit
   assert.deepEqual([...Deno.readDirSync(test.root)], []);
 });
 
-Deno.test("a put while the folder is unmounted under it → nothing becomes visible", async () => {
+Deno.test("put: the folder is unmounted meanwhile → nothing becomes visible", async () => {
   await using test = await createFolderFixture(1);
   const file = await stageFile((await test.fixture.test.file("2.mp4", SIZE, 2)).path);
   const location = test.folder.locationOf({ ...ADDRESSED, episode: 2 });
@@ -77,7 +77,7 @@ Deno.test("a put while the folder is unmounted under it → nothing becomes visi
   assert.equal(await Deno.stat(`${test.root}/archive-55825/${location.path}`).catch(() => null), null);
 });
 
-Deno.test("takedown with an empty folder in the disk's place → said to be left, and finished when it is back", async () => {
+Deno.test("takedown: an empty folder replaces the disk → left, finished later", async () => {
   await using test = await createFolderFixture(1);
   await Deno.rename(test.root, `${test.root}.unmounted`);
   await Deno.mkdir(test.root);
@@ -89,7 +89,7 @@ Deno.test("takedown with an empty folder in the disk's place → said to be left
   assert.equal(test.fixture.lines.at(-1), "0 jobs and their rows removed, 1 files removed");
 });
 
-Deno.test("takedown of a copy on a target that is not configured → remembered, exit 1 until it is removed", async () => {
+Deno.test("takedown: the target is not configured → pending, exit 1", async () => {
   await using fixture = await createStorageFixture();
   const all = fixture.targets(2);
   await fixture.archive(all);
@@ -104,7 +104,7 @@ Deno.test("takedown of a copy on a target that is not configured → remembered,
   assert.equal(await runStorageTask(["takedown", "55825"], without), 0);
 });
 
-Deno.test("maintenance of a running runner with an empty folder in the disk's place → nothing put there, no row changes", async () => {
+Deno.test("maintenance: an empty folder replaces the disk → nothing written", async () => {
   await using test = await createFolderFixture(2);
   const { fixture } = test;
   const targets = fixture.targets(1);
@@ -135,7 +135,7 @@ Deno.test("maintenance of a running runner with an empty folder in the disk's pl
   assert.equal(tools.health.all().find(({ target }) => target === "folder:folder")?.state, "identity");
 });
 
-Deno.test("init of an empty disk that replaces one → its copies are missing, and made again once confirmed", async () => {
+Deno.test("init: an empty disk replaces one → missing copies are made again", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(1);
   await fixture.archive(targets);
@@ -151,7 +151,7 @@ Deno.test("init of an empty disk that replaces one → its copies are missing, a
   assert.equal(await run("verify"), 0);
 });
 
-Deno.test("a new target that two runners meet at once → one identity, and both can use it", async () => {
+Deno.test("new target: two runners start together → one identity, both can use it", async () => {
   await using fixture = await createStorageFixture();
   const runners = [fixture.targets(1), fixture.targets(1)];
   const file = await stageFile((await fixture.test.file("1.mp4", SIZE)).path);
@@ -172,7 +172,7 @@ Deno.test("a new target that two runners meet at once → one identity, and both
   }
 });
 
-Deno.test("a database that is away → what is known stays known, a new process cannot put", async () => {
+Deno.test("database unavailable: verified targets stay; new processes cannot put", async () => {
   await using test = await createFolderFixture(1);
   const away = () => Promise.reject(new Error("connection refused"));
   Object.assign(test.fixture.store, { checkTarget: away, registerTarget: away });

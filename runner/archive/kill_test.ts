@@ -1,4 +1,4 @@
-// kill -9 at each step of an upload: the next run ends it, sends at most the parts that were in flight again, commits once.
+// kill -9 at each step of an upload: the next run completes it, resends only the parts in flight, and commits once.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -8,7 +8,7 @@ import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
 const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
 const PART = 1 << 18;
 const SIZE = 10 * PART + 5;
-/** Part streams of one target. */
+/** Parallel parts of one target. */
 const IN_FLIGHT = 3;
 const PROGRAM = new URL("../../dev/testing/replicate_program.ts", import.meta.url).pathname;
 
@@ -36,7 +36,7 @@ const POINTS: readonly (readonly [Step, "before" | "after", number])[] = [
 ];
 
 for (const [step, when, nth] of POINTS) {
-  Deno.test(`kill -9 ${when} ${step} ${nth} → the next run ends it, with one commit and little sent again`, async () => {
+  Deno.test(`kill -9 ${when} ${step} ${nth} → completed, one commit, little resent`, async () => {
     await using test = await createTestHub({ accounts: ["alice"] });
     const { path, sha256 } = await test.file("a.mp4", SIZE);
     const order = { path, archive: ARCHIVE, env: test.env };
@@ -55,7 +55,7 @@ for (const [step, when, nth] of POINTS) {
   });
 }
 
-Deno.test("kill -9 while a folder target copies → nothing to see; the next run goes on from there", async () => {
+Deno.test("kill -9 while a folder target copies → invisible, then resumed", async () => {
   await using test = await createTestHub({ accounts: [] });
   const root = `${test.dir}/folder`;
   await Deno.mkdir(root);

@@ -1,4 +1,4 @@
-// `deno task storage …`: the operator's storage tasks, with the runner's own environment. Runs on: Deno.
+/** Entry point of `deno task storage …`, with the runner's environment. */
 
 import { terminalLines } from "../../core/terminal_text.ts";
 import { parseEnv } from "../env.ts";
@@ -13,7 +13,7 @@ import { runStorageTask, USAGE } from "./tasks.ts";
 import { startVerifyBar } from "./verify_bar.ts";
 
 if (Deno.args.some((arg) => arg === "--help" || arg === "-h")) {
-  console.log(USAGE); // needs no environment
+  console.log(USAGE); // without an environment
   Deno.exit(0);
 }
 try {

@@ -1,5 +1,7 @@
-// What a running runner does for its archives between jobs: asks the targets how they are, and repairs what lacks a copy.
-// Example: `const maintenance = startMaintenance(tools)`, later `await maintenance.stop()`. Runs on: Deno.
+/**
+ * Maintenance of a running runner: probes the storage targets, repairs missing copies, removes obsolete ones.
+ * Example: `const maintenance = startMaintenance(tools)`, later `await maintenance.stop()`.
+ */
 
 import { repairOnce, type RepairTools } from "./repair.ts";
 import { probeTargets } from "./circuit_breaker.ts";
@@ -10,7 +12,7 @@ const REPAIR_EVERY_MS = 60_000;
 const PROBE_EVERY_MS = 600_000;
 
 export interface MaintenanceTools extends Omit<RepairTools, "signal"> {
-  /** Told when a round could not be finished, for example because the database is away; the next round tries again. */
+  /** A round failed, for example because the database is unavailable. The next round tries again. */
   readonly onError: (error: unknown) => void;
   readonly repairEveryMs?: number;
 }
@@ -31,7 +33,7 @@ export function startMaintenance(tools: MaintenanceTools): Maintenance {
           await probeTargets(tools.targets, { health: tools.health, signal });
           probedAt = performance.now();
         }
-        // A target that is new, or is back under its name, gets a copy of everything there is.
+        // A new target, or one that returned, gets a copy of every archive.
         if (!planned) await tools.store.planRepairs(tools.targets.map((target) => target.name));
         planned = true;
         while (!signal.aborted && (await repairOnce({ ...tools, signal })).verified > 0);
@@ -44,7 +46,7 @@ export function startMaintenance(tools: MaintenanceTools): Maintenance {
   })();
   return {
     async stop() {
-      stopping.abort(new Error("the runner stops"));
+      stopping.abort(new Error("the runner is stopping"));
       await running;
     },
   };

@@ -1,4 +1,4 @@
-// Repair, verify and takedown against real SQL, through the REST gateway, on emulated accounts and a folder.
+// Repair, verify and takedown with real SQL through the REST gateway, emulated accounts and a folder.
 
 import assert from "node:assert/strict";
 import { createStorageFixture, KEY, SIZE } from "../../dev/testing/storage_fixture.ts";
@@ -14,7 +14,7 @@ import { runStorageTask } from "./tasks.ts";
 
 const ADDRESSED = { malId: 55825, episode: 1, fileKey: KEY };
 
-Deno.test("repair after an account was added → every archive has a copy there too", async () => {
+Deno.test("repair: an account was added → a copy of every archive there", async () => {
   await using fixture = await createStorageFixture();
   const sha256 = await fixture.archive(fixture.targets(1).slice(0, 1));
   const targets = fixture.targets(3);
@@ -33,7 +33,7 @@ Deno.test("repair after an account was added → every archive has a copy there 
   assert.equal(fixture.test.countCalls("cdn"), 1, "read once for all three");
 });
 
-Deno.test("repair after an account was added → the pictures beside an archive come along, and a takedown takes them all", async () => {
+Deno.test("repair: an account was added → extras are copied and taken down, too", async () => {
   await using fixture = await createStorageFixture();
   const all = fixture.targets(2);
   const [alice, bob, folder] = [all[0]!, all[1]!, all[2]!];
@@ -66,7 +66,7 @@ Deno.test("repair after an account was added → the pictures beside an archive 
   assert.equal(fixture.test.hub.usedBytes("alice"), 0);
 });
 
-Deno.test("takedown of an archive under an earlier prefix → its copies and pictures are removed where their rows say", async () => {
+Deno.test("takedown: an archive under an earlier prefix → removed by its rows", async () => {
   await using fixture = await createStorageFixture();
   const earlier = fixture.targets(1, { HF_REPO_PREFIX: "before" }).slice(0, 1);
   await fixture.archive(earlier);
@@ -81,7 +81,7 @@ Deno.test("takedown of an archive under an earlier prefix → its copies and pic
   assert.equal(await alice!.find(location), null);
 });
 
-Deno.test("repair of a copy that is there after all → recorded, nothing read and nothing sent", async () => {
+Deno.test("repair: the copy exists after all → recorded, nothing read or sent", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   await fixture.archive(targets.slice(0, 1));
@@ -94,7 +94,7 @@ Deno.test("repair of a copy that is there after all → recorded, nothing read a
   assert.equal(fixture.test.countCalls("cdn"), 0);
 });
 
-Deno.test("repair while one account is dead → the others are done, its copy is postponed", async () => {
+Deno.test("repair: one account is disabled → others repaired, its copy postponed", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(3);
   await fixture.archive(targets.slice(0, 1));
@@ -118,7 +118,7 @@ Deno.test("repair while one account is dead → the others are done, its copy is
   assert.deepEqual(await repairOnce({ ...fixture.tools(targets), health }), { claimed: 1, verified: 1, failed: 0 });
 });
 
-Deno.test("repair from a copy that holds other bytes → that copy is reported, a sound one is used", async () => {
+Deno.test("repair: the source has other bytes → reported, another one is used", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   const folder = targets[2]!;
@@ -134,7 +134,7 @@ Deno.test("repair from a copy that holds other bytes → that copy is reported, 
   assert.equal((await fixture.states())["folder:folder"], "missing");
 });
 
-Deno.test("repair whose only source cannot be seen → nothing stored, and the archive is kept", async () => {
+Deno.test("repair: the only source is invisible → nothing stored, archive kept", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   await fixture.archive(targets.slice(0, 1));
@@ -148,13 +148,13 @@ Deno.test("repair whose only source cannot be seen → nothing stored, and the a
   assert.equal((await fixture.states())["hub:alice"], "verified");
 });
 
-Deno.test("repair without room for the archive → not begun, it comes back as disk_full", async () => {
+Deno.test("repair: no space for the archive → not started, disk_full", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   await fixture.archive(targets.slice(0, 1));
   await fixture.store.planRepairs(["hub:bob"]);
   const tools = fixture.tools(targets);
-  const freeBytes = () => Promise.resolve(256 * 1024 * 1024 + SIZE - 1); // what is left to others, and one byte too few
+  const freeBytes = () => Promise.resolve(256 * 1024 * 1024 + SIZE - 1); // the reserve for others, minus one byte
   const disk = createDiskBudget(tools.workDir, { freeBytes });
   assert.equal((await repairOnce({ ...tools, disk })).failed, 1);
   assert.equal(fixture.test.countCalls("cdn"), 0, "nothing was read");
@@ -162,7 +162,7 @@ Deno.test("repair without room for the archive → not begun, it comes back as d
   assert.equal(copy!.error_class, "disk_full");
 });
 
-Deno.test("repair while another process on this machine is at the same archive → given back, nothing of the other's touched", async () => {
+Deno.test("repair: another process repairs the archive → released, untouched", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   await fixture.archive(targets.slice(0, 1));
@@ -182,13 +182,13 @@ Deno.test("repair while another process on this machine is at the same archive �
   assert.deepEqual([...Deno.readDirSync(tools.workDir)].map(({ name }) => name), ["1.mp4"], "nothing is left of it");
 });
 
-Deno.test("repair while the title is taken down → no copy is left behind", async () => {
+Deno.test("repair: the title is taken down meanwhile → no copy is left", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   await fixture.archive(targets.slice(0, 1));
   await fixture.store.planRepairs(["hub:bob"]);
   const tools = fixture.tools(targets);
-  // The takedown comes when the bytes are up and the commit is next.
+  // The takedown happens between the upload and the commit.
   const lockRepo = async () => {
     await fixture.store.takeDown({ malId: 55825 });
     return { [Symbol.asyncDispose]: () => Promise.resolve() };
@@ -198,7 +198,7 @@ Deno.test("repair while the title is taken down → no copy is left behind", asy
   assert.equal(await targets[1]!.find(targets[1]!.locationOf(ADDRESSED)), null);
 });
 
-Deno.test("verify and repair never touch the last copy", async () => {
+Deno.test("verify, repair: the last copy is damaged → never removed", async () => {
   await using fixture = await createStorageFixture();
   const folder = fixture.targets(1)[1]!;
   await fixture.archive([folder]);
@@ -215,7 +215,7 @@ Deno.test("verify and repair never touch the last copy", async () => {
   assert.deepEqual(await fixture.states(), { "folder:folder": "verified", "hub:alice": "failed" });
 });
 
-Deno.test("verify and repair of a copy that never ends → damaged, read no further than it may be long", async () => {
+Deno.test("verify, repair: an endless copy → damaged, read to its length only", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   const [alice, bob, folder] = [targets[0]!, targets[1]!, targets[2]!];
@@ -239,7 +239,7 @@ Deno.test("verify and repair of a copy that never ends → damaged, read no furt
   assert.ok(pulled < 100, `${pulled} pieces read`);
 });
 
-Deno.test("verify of copies without a recorded hash → read, recorded and told; one that contradicts it is told, not touched", async () => {
+Deno.test("verify: copies without a hash → recorded; contradicting → reported", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   const sha256 = await fixture.archive([targets[0]!, targets[2]!]);
@@ -273,7 +273,7 @@ Deno.test("verify of copies without a recorded hash → read, recorded and told;
   assert.equal((await repairOnce(tools)).verified, 1, "with the hash known, copies can be made again");
 });
 
-Deno.test("verify of sound, damaged and unreachable copies → told apart, and repair makes them good", async () => {
+Deno.test("verify: correct, damaged, unreachable copies → reported, repaired", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(3);
   const sha256 = await fixture.archive(targets);
@@ -305,7 +305,7 @@ Deno.test("verify of sound, damaged and unreachable copies → told apart, and r
   assert.match(lines.at(-1)!, /^4 sound, 0 hashed, 0 found, 0 missing, 0 damaged, 0 unreachable/);
 });
 
-Deno.test("takedown of an episode removes copies, rows and history, leaves the next episode, and an audit event", async () => {
+Deno.test("takedown: an episode → copies, rows, history gone; the next one stays", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   await fixture.archive(targets, 1);
@@ -330,7 +330,7 @@ Deno.test("takedown of an episode removes copies, rows and history, leaves the n
   assert.ok((await fixture.events()).includes("taken_down"));
 });
 
-Deno.test("takedown while an account is away tells what is left, and finishes when it is run again", async () => {
+Deno.test("takedown: an account is unavailable → reported, finished when repeated", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   await fixture.archive(targets);
@@ -345,7 +345,7 @@ Deno.test("takedown while an account is away tells what is left, and finishes wh
   assert.equal(await runStorageTask(["takedown", "0"], { ...fixture.tools(targets), print }), 2);
 });
 
-Deno.test("lift of a takedown → a dry run only tells, then the title is accepted again and an audit event stays", async () => {
+Deno.test("lift: dry run → reported; lift → accepted again, audit event stays", async () => {
   await using fixture = await createStorageFixture();
   const lines: string[] = [];
   const tools = { ...fixture.tools([]), print: (line: string) => void lines.push(line) };
@@ -369,7 +369,7 @@ Deno.test("lift of a takedown → a dry run only tells, then the title is accept
   await enqueue();
 });
 
-Deno.test("maintenance of a running runner plans and makes the copies that are missing", async () => {
+Deno.test("maintenance: copies are missing → planned and made", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   await fixture.archive(targets.slice(0, 1));
@@ -390,13 +390,13 @@ Deno.test("maintenance of a running runner plans and makes the copies that are m
   });
 });
 
-Deno.test("probeTargets tells each target's state and bytes", async () => {
+Deno.test("probeTargets: healthy and failing targets → state and used bytes", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(3);
   await fixture.archive(targets.slice(0, 1));
   fixture.test.hub.user("bob").state = "revoked";
   fixture.test.hub.user("carol").state = "flagged";
-  // What stands at the root of a disk, and only root may read.
+  // A directory in the root of a disk that only root can read.
   await Deno.mkdir(`${fixture.test.dir}/folder/lost+found`);
   await Deno.writeTextFile(`${fixture.test.dir}/folder/lost+found/1`, "not an archive");
   const health = createCircuitBreaker({ now: Date.now });

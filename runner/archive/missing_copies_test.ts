@@ -1,4 +1,4 @@
-// What cannot be seen is not lost, and what is missing is kept until that is sure.
+// Invisible copies are not missing, and missing ones are kept until that is confirmed.
 
 import assert from "node:assert/strict";
 import { ADDRESSED, createFolderFixture, rowsOf } from "../../dev/testing/folder_fixture.ts";
@@ -9,10 +9,10 @@ import type { IdentifiedTarget } from "./identity.ts";
 import { repairOnce } from "./repair.ts";
 import { runStorageTask } from "./tasks.ts";
 
-/** One of them is 4 % of all. */
+/** One copy is 4 % of all. */
 const ENOUGH = 25;
 
-Deno.test("verify where one copy of many is gone → kept as missing, the archive stays, exit 1", async () => {
+Deno.test("verify: one copy of many is missing → kept as missing, exit 1", async () => {
   await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
   assert.equal(await test.run("verify"), 1);
@@ -23,7 +23,7 @@ Deno.test("verify where one copy of many is gone → kept as missing, the archiv
   assert.equal(copy!.missing_days, 1);
 });
 
-Deno.test("verify on three days where a copy is gone → confirmed, and the video queued again", async () => {
+Deno.test("verify: missing on three days → confirmed, the video queued again", async () => {
   await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
   const { admin } = test.fixture.database;
@@ -44,7 +44,7 @@ Deno.test("verify on three days where a copy is gone → confirmed, and the vide
   assert.ok((await test.fixture.events()).includes("replica_lost"));
 });
 
-Deno.test("verify on a day that came before → not counted: a clock that is put back makes no days", async () => {
+Deno.test("verify: the clock is set back → the day does not count", async () => {
   await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
   const { admin } = test.fixture.database;
@@ -56,7 +56,7 @@ Deno.test("verify on a day that came before → not counted: a clock that is put
   assert.equal(copy?.missing_days, 1);
 });
 
-Deno.test("verify where a missing copy without a recorded hash is back → found, served as before", async () => {
+Deno.test("verify: a missing copy without a hash is back → found, served again", async () => {
   await using test = await createFolderFixture(ENOUGH);
   const { admin } = test.fixture.database;
   const { path } = test.folder.locationOf(ADDRESSED);
@@ -73,7 +73,7 @@ Deno.test("verify where a missing copy without a recorded hash is back → found
   assert.deepEqual(await rowsOf(test.fixture), { archives: ENOUGH, ready: ENOUGH, verified: ENOUGH, missing: 0 });
 });
 
-Deno.test("verify where a missing copy is back → found, served as before, exit 0", async () => {
+Deno.test("verify: a missing copy is back → found, served again, exit 0", async () => {
   await using test = await createFolderFixture(ENOUGH);
   const path = `${test.root}/archive-55825/${test.folder.locationOf(ADDRESSED).path}`;
   await Deno.rename(path, `${path}.away`);
@@ -85,7 +85,7 @@ Deno.test("verify where a missing copy is back → found, served as before, exit
 });
 
 for (const [gone, what] of [[[3, 8], "more than 5 %"], [null, "all"]] as const) {
-  Deno.test(`verify where ${what} of a target is missing → stops, records nothing, exit 3`, async () => {
+  Deno.test(`verify: ${what} of a target is missing → stopped, nothing recorded, exit 3`, async () => {
     await using test = await createFolderFixture(ENOUGH);
     await test.remove(...(gone ?? Array.from({ length: ENOUGH }, (_, index) => index + 1)));
     const before = await rowsOf(test.fixture);
@@ -101,7 +101,7 @@ for (const [gone, what] of [[[3, 8], "more than 5 %"], [null, "all"]] as const) 
   });
 }
 
-Deno.test("verify of one archive whose only copy is missing → stops: it is all of the target", async () => {
+Deno.test("verify: the only copy of a target is missing → stopped", async () => {
   await using test = await createFolderFixture(1);
   await test.remove(1);
   assert.equal(await test.run("verify"), 3);
@@ -116,11 +116,11 @@ const REFUSALS: Readonly<Record<string, (fixture: StorageFixture) => unknown>> =
   "a 403 for every file": ({ test }) => test.hub.fail({ ...FAILURES.resolve_403, ...EVERY_FILE }),
   "a 5xx for every file": ({ test }) => test.hub.fail({ ...FAILURES.resolve_500, ...EVERY_FILE }),
 };
-/** All but the identity file, which is read first. */
+/** All files except the identity file, which is read first. */
 const EVERY_FILE = { after: 1, times: 1000 };
 
 for (const [what, refuse] of Object.entries(REFUSALS)) {
-  Deno.test(`verify of an account with ${what} → nothing is missing, exit 3`, async () => {
+  Deno.test(`verify: an account with ${what} → nothing is missing, exit 3`, async () => {
     await using fixture = await createStorageFixture();
     await fixture.archive(fixture.targets(1).slice(0, 1));
     await refuse(fixture);
@@ -130,7 +130,7 @@ for (const [what, refuse] of Object.entries(REFUSALS)) {
   });
 }
 
-Deno.test("verify of copies on a target that is not configured → told, nothing is missing, exit 3", async () => {
+Deno.test("verify: copies on a target not configured here → reported, exit 3", async () => {
   await using fixture = await createStorageFixture();
   await fixture.archive(fixture.targets(1));
   assert.equal(await runStorageTask(["verify"], fixture.tools(fixture.targets(1).slice(0, 1))), 3);
@@ -138,7 +138,7 @@ Deno.test("verify of copies on a target that is not configured → told, nothing
   assert.match(fixture.lines.at(-1)!, /1 sound.*1 unknown-target/);
 });
 
-Deno.test("a repository that an operator confirms as gone → its copies are made again from another account", async () => {
+Deno.test("verify: the operator confirms a lost repository → copied again", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2).slice(0, 2);
   const sha256 = await fixture.archive(targets);
@@ -154,7 +154,7 @@ Deno.test("a repository that an operator confirms as gone → its copies are mad
   assert.equal((await targets[0]!.find(targets[0]!.locationOf(ADDRESSED)))?.sha256, sha256);
 });
 
-Deno.test("confirming what is missing, no target named → a repository that cannot be seen is kept", async () => {
+Deno.test("verify: confirmed without a target → an invisible repository is kept", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(1).slice(0, 1);
   await fixture.archive(targets);
@@ -163,7 +163,7 @@ Deno.test("confirming what is missing, no target named → a repository that can
   assert.deepEqual(await rowsOf(fixture), { archives: 1, ready: 1, verified: 1, missing: 0 });
 });
 
-Deno.test("repair whose source is not mounted → postponed: no attempt used, no copy reported missing", async () => {
+Deno.test("repair: the source is not mounted → postponed, no attempt used", async () => {
   await using test = await createFolderFixture(1);
   const { fixture } = test;
   const targets = fixture.targets(1);
@@ -175,21 +175,21 @@ Deno.test("repair whose source is not mounted → postponed: no attempt used, no
   const [copy] = await fixture.database
     .admin`select attempts, error_message from public.video_replicas where attempts = 0
     and target = 'hub:alice'`;
-  assert.match(copy!.error_message, /folder:folder: its .keepstream-target is gone/);
+  assert.match(copy!.error_message, /folder:folder: its .keepstream-target is missing/);
   assert.ok(fixture.tools(targets).health.all().every(({ state }) => state === "ok"), "alice's account is well");
 });
 
-Deno.test("verify of a copy that cannot be read (an I/O error) → unreachable, exit 3", async () => {
+Deno.test("verify: an I/O error of a copy → unreachable, exit 3", async () => {
   await using test = await createFolderFixture(ENOUGH);
   const path = `${test.root}/archive-55825/${test.folder.locationOf(ADDRESSED).path}`;
   await Deno.remove(path);
-  await Deno.mkdir(path); // opened, and EISDIR when it is read
+  await Deno.mkdir(path); // can be opened, fails with EISDIR when read
   assert.equal(await test.run("verify"), 3);
   assert.match(test.fixture.lines.at(-1)!, /0 missing, 0 damaged, 1 unreachable/);
   assert.equal((await rowsOf(test.fixture)).verified, ENOUGH);
 });
 
-Deno.test("verify in a terminal → the bar counts every copy, and what is not sound stands above it", async () => {
+Deno.test("verify in a terminal: a bar counts copies, problems printed above it", async () => {
   await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
   const [seen, above]: [number[], string[]] = [[0, 0], []];
@@ -204,7 +204,7 @@ Deno.test("verify in a terminal → the bar counts every copy, and what is not s
   assert.equal(test.fixture.lines.length, 1, "the sum is printed when the bar is gone");
 });
 
-Deno.test("repair of a copy that is missing everywhere → the archive is kept, and is whole when one is back", async () => {
+Deno.test("repair: the copy is missing everywhere → archive kept, repaired later", async () => {
   await using test = await createFolderFixture(ENOUGH);
   const { fixture } = test;
   const path = `${test.root}/archive-55825/${test.folder.locationOf(ADDRESSED).path}`;
@@ -218,7 +218,7 @@ Deno.test("repair of a copy that is missing everywhere → the archive is kept, 
   assert.equal((await rowsOf(fixture)).missing, 0);
 });
 
-Deno.test("a damaged copy while no sound one can be read → it stays where it is", async () => {
+Deno.test("verify: a damaged copy without a correct source → kept", async () => {
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(1);
   const [alice, folder] = [targets[0]!, targets[1]!];
@@ -242,7 +242,7 @@ Deno.test("a damaged copy while no sound one can be read → it stays where it i
   assert.equal(await runStorageTask(["verify"], fixture.tools([alice, folder])), 0);
 });
 
-Deno.test("two verifications at once of a copy that is gone → counted once", async () => {
+Deno.test("verify: two verifications find a missing copy → counted once", async () => {
   await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
   assert.deepEqual(await Promise.all([test.run("verify"), test.run("verify")]), [1, 1]);
@@ -251,7 +251,7 @@ Deno.test("two verifications at once of a copy that is gone → counted once", a
   assert.equal(copy!.missing_days, 1);
 });
 
-Deno.test("verify of a copy that is taken down meanwhile → goes on with the others", async () => {
+Deno.test("verify: a copy is taken down meanwhile → continues with the others", async () => {
   await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
   const { fixture } = test;
@@ -272,7 +272,7 @@ Deno.test("verify of a copy that is taken down meanwhile → goes on with the ot
   });
 });
 
-Deno.test("verify --json → one object with targets, counts and the copies that are not sound", async () => {
+Deno.test("verify --json: one object with targets, counts and problems", async () => {
   await using test = await createFolderFixture(ENOUGH);
   await test.remove(7);
   assert.equal(await test.run("verify", "--json"), 1);
@@ -288,7 +288,7 @@ Deno.test("verify --json → one object with targets, counts and the copies that
   ]);
 });
 
-Deno.test("storage tasks: an option that is not theirs → usage, exit 2, nothing done", async () => {
+Deno.test("storage commands: an unknown option → usage, exit 2, nothing done", async () => {
   await using test = await createFolderFixture(1);
   for (
     const args of [["verify", "--dry-run"], ["repair", "--confirm-missing"], ["verify", "--share", "2"], ["--what"]]

@@ -1,11 +1,10 @@
-// Removes the copies that a new archive of the same video has replaced, where they lie at another location.
-// Example: `await removeObsolete({ store, targets })`. Runs on: Deno.
+/** Removes copies that a new archive of the same video replaced at another location. Example: `await removeObsolete({ store, targets })`. */
 
 import type { ArchiveStore } from "./archive_store.ts";
 import { removeWithExtras } from "../targets/extras.ts";
 import type { StorageTarget } from "../targets/target.ts";
 
-/** Returns how many were removed. One that cannot be removed now is handed out again later, and ends none of the others. */
+/** Returns how many were removed. A copy that cannot be removed is claimed again later. */
 export async function removeObsolete(
   { store, targets, signal, onError }: {
     store: Pick<ArchiveStore, "claimObsolete" | "forgetObsolete">;

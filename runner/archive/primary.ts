@@ -1,12 +1,11 @@
-// Which target an archive is served from first: the one with the fewest bytes, or, while that is not known of all of them,
-// the one that the title's number falls on. Runs on: Deno.
+/** Which target an archive is served from first: the one with the fewest bytes; if that is unknown for one of them, by the title's number. */
 
 export interface Candidate {
   readonly name: string;
   readonly account: number;
 }
 
-/** The targets, preferred first. The same title prefers the same target on every runner that knows the same. */
+/** The targets, preferred first. Every runner with the same information prefers the same target. */
 export function byPreference<T extends Candidate>(
   targets: readonly T[],
   options: { malId: number; usedBytes: (target: string) => number | null },

@@ -1,4 +1,4 @@
-// What is no video is never stored: a real runner with all three kinds of target, and a source that serves something else as .mp4.
+// Files that are not videos are never stored: a real runner, all kinds of targets, and a source that serves something else as .mp4.
 
 import assert from "node:assert/strict";
 import { startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
@@ -8,10 +8,10 @@ import { storageTargetsFromEnv } from "../storage_targets.ts";
 
 const HTML = new TextEncoder().encode("<!doctype html><title>Just a moment</title>".padEnd(5000));
 const ZIP = new Uint8Array([0x50, 0x4b, 3, 4, ...new Uint8Array(5000)]);
-/** Starts like an MP4, and goes on as a page. */
+/** Starts like an MP4 and continues as an HTML page. */
 const DISGUISED = new Uint8Array([0, 0, 0, 24, ...new TextEncoder().encode("ftypisom\0\0\0\0isomavc1"), ...HTML]);
 
-Deno.test("stageFile of a page, a zip, an empty and a tiny file → refused, for good", async () => {
+Deno.test("stageFile: a page, a zip, an empty or tiny file → refused permanently", async () => {
   for (const bytes of [HTML, ZIP, new Uint8Array(), new Uint8Array([0, 0, 0, 24, 0x66, 0x74])]) {
     const path = await Deno.makeTempFile({ suffix: ".mp4" });
     await Deno.writeFile(path, bytes);
@@ -20,7 +20,7 @@ Deno.test("stageFile of a page, a zip, an empty and a tiny file → refused, for
   }
 });
 
-Deno.test("a job whose source is a page, a zip or a disguised page → dead, and no target was sent a byte", async () => {
+Deno.test("job: the source is a page, a zip or a disguised page → dead letter", async () => {
   const bodies: Record<string, Uint8Array<ArrayBuffer>> = { html: HTML, zip: ZIP, disguised: DISGUISED };
   const source = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
     const name = /\/(\w+)\.mp4$/.exec(new URL(request.url).pathname)?.[1] ?? "";

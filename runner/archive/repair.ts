@@ -1,5 +1,7 @@
-// Brings every archive back to one copy per target: reads a living copy once, and puts it wherever one is missing.
-// Example: `while ((await repairOnce(tools)).claimed > 0);`. Runs on: Deno.
+/**
+ * Restores one copy of every archive per target: reads a verified copy once and uploads it to the targets without one.
+ * Example: `while ((await repairOnce(tools)).claimed > 0);`.
+ */
 
 import { createHash } from "node:crypto";
 import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
@@ -16,9 +18,9 @@ import type { LockRepo, StorageTarget, StoredCopy } from "../targets/target.ts";
 
 const CLAIM_AT_ONCE = 10;
 const HEARTBEAT_MS = 120_000;
-/** A copy for a target that this runner does not know is another runner's work. */
+/** A target that is not configured here is another runner's work. */
 const FOREIGN_RETRY_SECONDS = 900;
-/** Nothing is wrong with the file, but with the whole target: a person has to look, and no attempt is used up meanwhile. */
+/** Problems of the whole target, for which an operator has to act. They use up no attempt. */
 const TARGET_PROBLEMS: ReadonlySet<StorageProblem> = new Set([
   "auth",
   "quota",
@@ -34,9 +36,9 @@ export interface RepairTools {
   readonly targets: readonly StorageTarget[];
   readonly semaphore: Semaphore;
   readonly health: CircuitBreaker;
-  /** Where archives lie while they are put elsewhere, a directory each. */
+  /** Contains a directory per archive under repair. */
   readonly workDir: string;
-  /** Of that directory's disk, shared with the jobs of the process. */
+  /** Of the work directory's disk, shared with the jobs of the process. */
   readonly disk: DiskBudget;
   readonly lockRepo?: LockRepo;
   readonly signal?: AbortSignal;
@@ -49,14 +51,14 @@ export interface Repaired {
   readonly failed: number;
 }
 
-/** Claims a few repairs and works them off; copies of one archive share one download. */
+/** Claims some repairs and executes them. Copies of the same archive share one download. */
 export async function repairOnce(tools: RepairTools): Promise<Repaired> {
   const repairs = await tools.store.claimRepairs(CLAIM_AT_ONCE);
   const outcomes: RepairOutcome["state"][] = [];
   const lost = new AbortController();
   const heartbeat = setInterval(async () => {
-    const gone = await tools.store.extendRepairs(repairs).catch(() => []); // the next beat tries again; minutes are left
-    if (gone.length === repairs.length) lost.abort(new KeepstreamError("lease_expired", "the repairs were taken away"));
+    const gone = await tools.store.extendRepairs(repairs).catch(() => []); // repeated before the lease expires
+    if (gone.length === repairs.length) lost.abort(new KeepstreamError("lease_expired", "the repairs were reassigned"));
   }, HEARTBEAT_MS);
   try {
     const signal = tools.signal ? AbortSignal.any([tools.signal, lost.signal]) : lost.signal;
@@ -72,7 +74,7 @@ export async function repairOnce(tools: RepairTools): Promise<Repaired> {
 
 async function repairArchive(repairs: readonly Repair[], tools: RepairTools): Promise<RepairOutcome["state"][]> {
   const opening = openRepairDir(tools.workDir, repairs[0]!.storeId);
-  await using dir = await opening.catch(() => null); // only who needs it fails, and tells why
+  await using dir = await opening.catch(() => null); // reported by the first repair that needs it
   let staged: Promise<StagedFile> | null = null;
   const states = await Promise.all(repairs.map(async (repair) => {
     const outcome = await outcomeOf(repair, {
@@ -113,7 +115,7 @@ async function outcomeOf(
   }
 }
 
-/** No copy can be read now to make another one from, which says nothing about the target that lacks it. */
+/** No verified copy can be read now. This says nothing about the target without a copy. */
 class SourcesUnseen extends KeepstreamError {}
 
 async function makeCopy(
@@ -123,7 +125,7 @@ async function makeCopy(
 ): Promise<StoredCopy> {
   const file = await stage();
   const location = target.locationOf(repair.archive);
-  // A put would take it for done. Removed only now that its replacement is at hand.
+  // `put` would accept the damaged copy. It is removed only now that its replacement is available.
   if (repair.damaged) await target.remove(location, { signal: tools.signal });
   return await target.put(file, location, {
     signal: tools.signal,
@@ -133,19 +135,19 @@ async function makeCopy(
   });
 }
 
-/** A takedown meanwhile took the row and with it the lease: then nothing may become visible any more. */
+/** A takedown deletes the row and its lease: then nothing may become visible. */
 async function assertHeld(repair: Repair, { store }: RepairTools): Promise<void> {
   const lost = await store.extendRepairs([repair]);
   if (lost.length > 0) throw new KeepstreamError("lease_expired", "the repair is no longer this runner's");
 }
 
-/** Stored in the very moment of a takedown: nobody else would ever find it. */
+/** A copy that was stored during a takedown. No row refers to it. */
 async function removeOrphan(repair: Repair, { targets, signal }: RepairTools): Promise<void> {
   const target = targets.find((candidate) => candidate.name === repair.target);
   if (target) await removeWithExtras({ target, location: target.locationOf(repair.archive) }, { signal });
 }
 
-/** The pictures beside the archive, where a copy has them. */
+/** Copies the extras, if another replica has them. */
 async function addExtras(repair: Repair, { dir, tools }: { dir: string; tools: RepairTools }): Promise<void> {
   const placed = (name: string) => tools.targets.find((candidate) => candidate.name === name);
   const target = placed(repair.target)!;
@@ -162,7 +164,7 @@ async function addExtras(repair: Repair, { dir, tools }: { dir: string; tools: R
   } catch { /* without its pictures a copy is whole all the same, and the Worker finds them on another target */ }
 }
 
-/** The copy may be there after all: its account was only away. */
+/** The copy may exist: its account was only unavailable. */
 async function copyThatWasThere(
   repair: Repair,
   target: StorageTarget,
@@ -177,7 +179,7 @@ async function copyThatWasThere(
   return target.copyAt(location, { ...found, sha256: found.sha256 });
 }
 
-/** Downloads the archive from the first living copy whose bytes are the recorded ones; a copy that lies is reported. */
+/** Downloads the archive from the first copy with the recorded hash. Reports copies with other bytes. */
 async function fetchCopy(
   repair: Repair,
   { path, tools }: { path: string; tools: RepairTools },
@@ -202,9 +204,9 @@ async function fetchCopy(
       }
       failure = new KeepstreamError(
         "storage_missing",
-        `the copy on ${target.name} holds other bytes than were archived`,
+        `the copy on ${target.name} has other bytes than were archived`,
       );
-      await tools.store.reportDamaged(source.id, { error: "the copy holds other bytes than were archived" });
+      await tools.store.reportDamaged(source.id, { error: "the copy has other bytes than were archived" });
     } catch (error) {
       tools.signal?.throwIfAborted();
       if (error instanceof KeepstreamError && error.code === "disk_full") throw error;
@@ -227,7 +229,7 @@ async function download(
   for await (const chunk of body) {
     hash.update(chunk);
     sizeBytes += chunk.byteLength;
-    if (sizeBytes > maxBytes) break; // not what was archived, whatever follows
+    if (sizeBytes > maxBytes) break; // longer than what was archived
     for (let written = 0; written < chunk.byteLength;) written += await file.write(chunk.subarray(written));
     space.wrote(sizeBytes);
   }
@@ -253,7 +255,7 @@ function failed(error: unknown): RepairOutcome {
   return { state: "failed", error: message, error_class, retry_after_seconds };
 }
 
-/** No attempt is used up: nothing could be tried. */
+/** Uses up no attempt, because nothing could be tried. */
 function givenBack(error: KeepstreamError, seconds: number): RepairOutcome {
   return { ...failed(error), state: "pending", retry_after_seconds: error.retryAfterSeconds ?? seconds };
 }

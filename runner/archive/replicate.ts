@@ -1,5 +1,7 @@
-// Brings one staged file to every target at once; the first confirmed copy makes the episode servable.
-// Example: `await replicate(file, { malId: 55825, episode: 1, fileKey }, { targets, onFirst: recordStore })`. Runs on: Deno.
+/**
+ * Uploads a staged file to all targets in parallel. The first confirmed copy makes the episode ready.
+ * Example: `await replicate(file, { malId: 55825, episode: 1, fileKey }, { targets, onFirst: commitArchive })`.
+ */
 
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
@@ -10,24 +12,24 @@ import type { StagedFile } from "../transfer/staged_file.ts";
 import { StorageError, type StorageProblem } from "../transfer/storage_error.ts";
 import type { Archive, LockRepo, StorageTarget, StoredCopy } from "../targets/target.ts";
 
-/** Part streams at once over all targets. */
+/** Parallel parts over all targets. */
 export const PART_STREAMS = 6;
 
 export interface ReplicateOptions {
   readonly targets: readonly StorageTarget[];
   readonly signal?: AbortSignal;
-  /** Bytes the targets hold or are being sent, of `file.sizeBytes × targets`. */
+  /** Bytes stored or being sent, of `file.sizeBytes × targets`. */
   readonly onProgress?: (bytes: number, totalBytes: number) => void;
-  /** Called once, with the first confirmed copy; when it throws (a lost lease), everything stops. */
+  /** Called with the first confirmed copy. If it throws (a lost lease), everything stops. */
   readonly onFirst?: (copy: StoredCopy) => Promise<void> | void;
-  /** Called with every further copy, after `onFirst` has finished; when it throws, everything stops. */
+  /** Called with every further copy, after `onFirst`. If it throws, everything stops. */
   readonly onCopy?: (copy: StoredCopy) => Promise<void> | void;
-  /** Called with every target that failed, after `onFirst` has finished if there was a first copy by then. */
+  /** Called for every failed target; after `onFirst`, if there is a first copy. */
   readonly onFailure?: (failure: TargetFailure) => Promise<void> | void;
-  /** Runs right before a target's change becomes visible, with that target's name; throw to stop it. */
+  /** Called with the target's name before its change becomes visible. Throw to stop it. */
   readonly beforeCommit?: (target: string) => Promise<void>;
   readonly lockRepo?: LockRepo;
-  /** Shared between jobs of a process; a new set of six when left out. */
+  /** Shared between the jobs of a process. @default a new one */
   readonly semaphore?: Semaphore;
   readonly health?: CircuitBreaker;
 }
@@ -44,10 +46,10 @@ export interface Replication {
   readonly failures: TargetFailure[];
 }
 
-/** Ends when every target has its copy or has failed; throws only when aborted or when a callback throws. */
+/** Resolves when every target has succeeded or failed. Throws only if aborted or if a callback throws. */
 export async function replicate(file: StagedFile, archive: Archive, options: ReplicateOptions): Promise<Replication> {
   const { health } = options;
-  // The preferred one starts first, and so is usually the first to be recorded and served from.
+  // The preferred target starts first, so it is usually the first copy and the primary.
   const targets = byPreference(options.targets, {
     malId: archive.malId,
     usedBytes: (name) => health?.usedBytes(name) ?? null,
@@ -78,11 +80,11 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
         await options.onCopy?.(outcome);
       }
     } catch (error) {
-      stop.abort(error); // what is stored cannot be recorded: the lease is lost, or the database is away
+      stop.abort(error); // the copy cannot be committed: the lease is lost, or the database is unavailable
     }
   }
 
-  /** The copy, the failure, or null when everything was stopped meanwhile. */
+  /** The copy, the failure, or null if everything was stopped. */
   async function attempt(target: StorageTarget): Promise<StoredCopy | TargetFailure | null> {
     const closed = health?.openReason(target.name);
     if (closed) return failureOf(target, closed, "circuit_open");
@@ -103,7 +105,7 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
     } catch (error) {
       if (signal.aborted) return null;
       const failure = failureOf(target, error);
-      // A lease that was lost, or a queue that is away at the commit, says nothing about the target.
+      // A lost lease or an unavailable queue says nothing about the target.
       if (error instanceof StorageError) health?.failed(target.name, error.problem, error);
       return failure;
     }
@@ -114,7 +116,7 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
   return { copies, failures };
 }
 
-/** What to tell the queue when no target took the file: the failure that promises most. */
+/** The failure to report if no target succeeded: the most retryable one. */
 export function replicationError(failures: readonly TargetFailure[]): KeepstreamError {
   const best = failures.toSorted((a, b) => Number(b.error.retryable) - Number(a.error.retryable))[0];
   if (!best) return new KeepstreamError("storage_5xx", "no storage target is configured");

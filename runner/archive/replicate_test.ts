@@ -1,4 +1,4 @@
-// One file to several accounts of a hub: what is sent, what is called, what happens when one of them fails.
+// One file to several accounts: requests, calls, and the failure of one of them.
 
 import assert from "node:assert/strict";
 import { createTestHub, type TestHub } from "../../dev/emulators/hub/test_hub.ts";
@@ -15,7 +15,7 @@ const SIZE = 1_000_000;
 
 const targetsOf = (hub: TestHub) => storageTargetsFromEnv(hub.env, { times: TIMES });
 
-Deno.test("replicate stores one file on every account and tells the first copy once", async () => {
+Deno.test("replicate: several accounts → stored on all, onFirst called once", async () => {
   await using hub = await createTestHub({ accounts: ["alice", "bob", "carol"] });
   const { path, sha256 } = await hub.file("a.mp4", SIZE);
   const file = await stageFile(path);
@@ -43,7 +43,7 @@ Deno.test("replicate stores one file on every account and tells the first copy o
   }
 });
 
-Deno.test("replicate whose commits are not allowed (lease lost, queue away) → a failure, and no target is closed for it", async () => {
+Deno.test("replicate: commits are not allowed → a failure, circuits stay closed", async () => {
   await using hub = await createTestHub({ accounts: ["alice"] });
   const health = createCircuitBreaker({ now: Date.now });
   for (let i = 0; i < 4; i++) {
@@ -58,7 +58,7 @@ Deno.test("replicate whose commits are not allowed (lease lost, queue away) → 
   assert.equal(health.openReason(targetsOf(hub)[0]!.name), null);
 });
 
-Deno.test("replicate of a finished file makes one call per account, no upload and no commit", async () => {
+Deno.test("replicate: a file that is stored already → one call per account", async () => {
   await using hub = await createTestHub({ accounts: ["alice", "bob"] });
   const file = await stageFile((await hub.file("a.mp4", SIZE)).path);
   const done = await replicate(file, ARCHIVE, { targets: targetsOf(hub) });
@@ -69,7 +69,7 @@ Deno.test("replicate of a finished file makes one call per account, no upload an
   assert.deepEqual(again.copies.map((copy) => copy.directUrl).sort(), done.copies.map((copy) => copy.directUrl).sort());
 });
 
-Deno.test("replicate goes on when one account refuses its token", async () => {
+Deno.test("replicate: one account refuses its token → continues with the others", async () => {
   await using hub = await createTestHub({ accounts: ["alice", "bob"] });
   hub.hub.user("alice").state = "revoked";
   const file = await stageFile((await hub.file("a.mp4", SIZE)).path);
@@ -82,7 +82,7 @@ Deno.test("replicate goes on when one account refuses its token", async () => {
   assert.equal(replicationError(failures).retryable, true);
 });
 
-Deno.test("replicate stops everything when the first copy cannot be recorded", async () => {
+Deno.test("replicate: the first copy cannot be committed → everything stops", async () => {
   await using hub = await createTestHub({ accounts: ["alice", "bob"] });
   hub.hub.fail("part_hang", { user: "bob", times: 9 });
   const file = await stageFile((await hub.file("a.mp4", SIZE)).path);
@@ -95,7 +95,7 @@ Deno.test("replicate stops everything when the first copy cannot be recorded", a
   );
 });
 
-Deno.test("replicate aborted in the middle leaves no request running and no copy", async () => {
+Deno.test("replicate: aborted → no request is left running, no copy", async () => {
   await using hub = await createTestHub({ accounts: ["alice", "bob"] });
   hub.hub.fail("part_hang", { times: 99 });
   const file = await stageFile((await hub.file("a.mp4", SIZE)).path);
@@ -109,7 +109,7 @@ Deno.test("replicate aborted in the middle leaves no request running and no copy
   assert.equal(hub.countCalls("commit"), 0);
 });
 
-Deno.test("replicate to a Hub account, a bucket and a folder out of one environment → three copies", async () => {
+Deno.test("replicate: Hub, S3 and folder from one environment → three copies", async () => {
   await using hub = await createTestHub({ accounts: ["alice"] });
   await using s3 = await startS3({ dir: `${hub.dir}/s3`, bucket: "shelf" });
   await Deno.mkdir(`${hub.dir}/folder`);
@@ -119,7 +119,7 @@ Deno.test("replicate to a Hub account, a bucket and a folder out of one environm
     STORAGE_FOLDER_TOKEN: "t",
   };
   const targets = storageTargetsFromEnv({ ...hub.env, ...s3.env, ...env }, { times: TIMES });
-  const size = 20 * 1024 * 1024; // two parts for the bucket
+  const size = 20 * 1024 * 1024; // two parts for S3
   const file = await stageFile((await hub.file("a.mp4", size)).path);
   const { copies, failures } = await replicate(file, ARCHIVE, { targets });
   assert.deepEqual(failures, []);
@@ -130,7 +130,7 @@ Deno.test("replicate to a Hub account, a bucket and a folder out of one environm
   }
 });
 
-Deno.test("storageTargetsFromEnv names everything that is missing at once", () => {
+Deno.test("storageTargetsFromEnv: several variables missing → all are named", () => {
   assert.throws(
     () => storageTargetsFromEnv({ HF_STORAGE_ACCOUNT_COUNT: "2", HF_TOKEN_STORAGE_1: "hf_x" }),
     /HF_STORAGE_USERNAME_1 is missing; HF_TOKEN_STORAGE_2 is missing; HF_STORAGE_USERNAME_2 is missing/,
@@ -138,7 +138,7 @@ Deno.test("storageTargetsFromEnv names everything that is missing at once", () =
 });
 
 for (const seed of [1, 2, 3, 4, 5, 6]) {
-  Deno.test(`replicate through random failures (seed ${seed}) → every account has the file, whole, in one commit`, async () => {
+  Deno.test(`replicate: random failures (seed ${seed}) → complete on every account, one commit`, async () => {
     await using hub = await createTestHub({ accounts: ["alice", "bob"] });
     hub.hub.chaos({ seed, rate: 0.2 });
     const file = await stageFile((await hub.file("a.mp4", SIZE)).path);

@@ -1,4 +1,4 @@
-// One commit at a time per repository, across runners: two runners with real SQL between them, archiving episodes of one title.
+// Serialised commits per repository: two runners with real SQL archive episodes of the same title.
 
 import assert from "node:assert/strict";
 import { startGateway } from "../../dev/emulators/supabase/gateway.ts";
@@ -28,7 +28,7 @@ async function startRunners() {
   };
 }
 
-Deno.test("two runners committing to one repository take turns, and every episode is there", async () => {
+Deno.test("repository lock: two runners commit → one after the other, both stored", async () => {
   await using runners = await startRunners();
   await using hub = await createTestHub({ accounts: ["alice"] });
   let inside = 0;
@@ -55,7 +55,7 @@ Deno.test("two runners committing to one repository take turns, and every episod
   assert.deepEqual(commits, [200, 200, 200, 200], "no commit ran into another one");
 });
 
-Deno.test("the lock of a runner that was killed is free once its lease has run out", async () => {
+Deno.test("repository lock: its runner was killed → free after its lease", async () => {
   await using runners = await startRunners();
   const [one, two] = runners.locks;
   await one!("alice/archive-1", undefined); // never given back

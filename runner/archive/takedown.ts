@@ -1,6 +1,7 @@
-// Takes a title or one of its episodes down: rows first, so that nothing new is stored, then the bytes on every target.
-// Can be repeated: what lies at the title's locations is removed whether rows still name it or not, and a target where something may
-// be left is remembered in the database, also when it is not configured any more. Runs on: Deno.
+/**
+ * Takes down a title or an episode: first the rows, so that nothing new is stored, then the bytes on every target. Can be repeated: files
+ * of the title are removed even if no row refers to them, and targets that may still have some stay recorded, even if not configured.
+ */
 
 import type { ArchiveLocation } from "../../core/archive_location.ts";
 import { redactText } from "../../core/redact.ts";
@@ -11,7 +12,7 @@ import { directoryOf, type StorageTarget, type Title } from "../targets/target.t
 export interface TakedownReport {
   readonly jobs: number;
   readonly files: number;
-  /** What could not be removed, and why; run it again when that is mended. */
+  /** What could not be removed, and why. Fix the reason and repeat the takedown. */
   readonly left: { readonly target: string; readonly reason: string }[];
 }
 
@@ -26,7 +27,7 @@ export async function takeDown(
   for (const target of targets) {
     try {
       files += await target.removeTitle(title, { signal });
-      // Copies under an earlier name (another prefix) are removed by the location their rows had.
+      // Copies with another prefix are removed by the location in their rows.
       const { repo, directory } = directoryOf(target, title);
       const elsewhere = (copy: ArchiveLocation) => copy.repo !== repo || !copy.path.startsWith(directory);
       for (const location of copies.filter((copy) => copy.target === target.name && elsewhere(copy))) {

@@ -1,4 +1,4 @@
-// The operator's storage tasks, one function each. Example: `deno task storage takedown 55825 1`. Runs on: Deno.
+/** The operator's storage commands. Example: `deno task storage takedown 55825 1`. */
 
 import { parseArgs } from "node:util";
 import { type ArchiveStore } from "./archive_store.ts";
@@ -14,7 +14,7 @@ export interface TaskTools extends RepairTools {
   readonly targets: readonly IdentifiedTarget[];
   readonly health: CircuitBreaker;
   readonly print: (line: string) => void;
-  /** A progress bar for so many copies; left out where nobody watches. */
+  /** Starts a progress bar; undefined without a terminal. */
   readonly startBar?: (total: number) => Bar;
 }
 
@@ -26,15 +26,15 @@ export interface Bar {
 }
 
 export const USAGE = `usage:
-  deno task storage health                        how every target is, and what it holds
-  deno task storage repair                        make every copy that is missing
+  deno task storage health                        state and used bytes of every target
+  deno task storage repair                        make every missing copy
   deno task storage verify [--share 0.05] [--target NAME] [--confirm-missing] [--json]
                                                   read copies back and hash them (all without --share);
-                                                  --confirm-missing: what is missing now is gone for good; with
-                                                  --target also what lies in a repository that cannot be seen
-  deno task storage init <target>                 make what is there now the recorded target, whatever it was before
+                                                  --confirm-missing: missing copies are lost; with --target
+                                                  also those in a repository that cannot be seen
+  deno task storage init <target>                 register the current storage as the target, replacing another one
   deno task storage takedown <mal_id> [episode]   remove copies, rows and cached links, until lifted
-  deno task storage lift <mal_id> [episode] [--dry-run] [--json]   let what was taken down be archived again`;
+  deno task storage lift <mal_id> [episode] [--dry-run] [--json]   allow archiving again`;
 
 const OPTIONS = {
   share: { type: "string" },
@@ -61,13 +61,13 @@ function parseTask(args: readonly string[]) {
     });
     const strange = Object.keys(values).find((option) => !OPTIONS_OF[task]?.includes(option));
     if (strange === undefined) return { task, rest, values };
-    return { problem: `--${strange} is no option of ${task || "this"}` }; // a takedown must not run where a dry run was meant
+    return { problem: `--${strange} is not an option of ${task || "this"}` }; // a misspelled --dry-run must not run a takedown
   } catch (error) {
     return { problem: (error as Error).message };
   }
 }
 
-/** Returns the exit code: 0 nothing is left to do, 1 something is, 2 not understood, 3 a target could not be verified. */
+/** Returns the exit code: 0 nothing is left to do, 1 something is, 2 usage error, 3 a target could not be verified. */
 export async function runStorageTask(args: readonly string[], tools: TaskTools): Promise<number> {
   const parsed = parseTask(args);
   if ("problem" in parsed) {
@@ -105,7 +105,7 @@ async function health(tools: TaskTools): Promise<number> {
 
 async function repair(tools: TaskTools): Promise<number> {
   const planned = await tools.store.planRepairs(tools.targets.map((target) => target.name));
-  tools.print(`${planned} copies are new to make`);
+  tools.print(`${planned} copies are missing`);
   let left = 0;
   for (let ended = 1; ended > 0;) {
     const round = await repairOnce({
@@ -117,7 +117,7 @@ async function repair(tools: TaskTools): Promise<number> {
       },
     });
     left += round.claimed - round.verified;
-    ended = round.verified + round.failed; // what was given back at once would come again for ever
+    ended = round.verified + round.failed; // released repairs would be claimed again endlessly
   }
   return left > 0 ? 1 : 0;
 }
@@ -128,7 +128,7 @@ async function verify(
 ): Promise<number> {
   const share = Number(options.share ?? 1);
   if (!(share > 0 && share <= 1)) {
-    tools.print("--share is a number above 0, at most 1");
+    tools.print("--share must be above 0 and at most 1");
     return 2;
   }
   const targets = tools.targets.filter(({ name }) => name === (options.target ?? name));

@@ -1,37 +1,38 @@
-// Reads recorded copies back and hashes them. What holds other bytes becomes repair work, and a hash that no row knows yet is written down.
-// A copy counts as missing only where the target was seen to be the recorded one and to be without it; a target that misses more than a
-// few is not believed at all, until an operator confirms it. What cannot be seen now (refused token, network, another disk in the
-// target's place) is unreachable, never missing. Runs on: Deno.
+/**
+ * Reads copies and compares their hashes. Damaged copies are repaired later; missing hashes are recorded. A copy counts as missing only if
+ * the target's identity was verified. If more than a few are missing on one target, nothing is recorded until an operator confirms it.
+ * Copies that cannot be read (refused token, network, another disk) are unreachable, not missing.
+ */
 
 import { createHash } from "node:crypto";
 import type { ArchiveStore, RecordedCopy } from "./archive_store.ts";
 import type { IdentifiedTarget } from "./identity.ts";
 import { type PublicProblem, publicProblem, StorageError } from "../transfer/storage_error.ts";
 
-/** A target on which more than this share, and at least two copies, are missing is not believed. */
+/** If more than this share, and at least two copies, are missing on a target, verification of the target stops. */
 const MAX_MISSING_SHARE = 0.05;
 
 export interface VerifyTools {
   readonly store: ArchiveStore;
   readonly targets: readonly IdentifiedTarget[];
-  /** 1 reads all copies, 0.05 a twentieth of them. */
+  /** Share of the copies to read: 1 all, 0.05 a twentieth. */
   readonly share: number;
-  /** An operator says that what is missing now is gone, however much it is. */
+  /** The operator confirms that all missing copies are lost. */
   readonly confirmMissing: boolean;
   readonly random: () => number;
   readonly signal?: AbortSignal;
-  /** The name of the one target to verify; all when left out. */
+  /** Name of the only target to verify. @default all */
   readonly only?: string;
-  /** Called with every target's state before any copy is read. */
+  /** Called with every target's state before copies are read. */
   readonly onTarget?: (target: TargetReport) => void;
-  /** Called for every recorded copy, whether it was in the share or not. */
+  /** Called for every copy, whether it is in the share or not. */
   readonly onRead?: () => void;
   readonly onCopy?: (copy: RecordedCopy, verdict: Verdict) => void;
 }
 
 /**
- * hashed: no hash was recorded, the size fitted, and what was read is recorded now. found: it had been reported missing. unchecked: too
- * much was missing on its target by then.
+ * hashed: the copy had no hash, its size was right, and its hash was recorded. found: it was reported missing before. unchecked: too many
+ * copies were missing on its target.
  */
 export type Verdict =
   | "sound"
@@ -45,7 +46,7 @@ export type Verdict =
 
 export interface TargetReport {
   readonly target: string;
-  /** stopped: too much is missing, and nothing of it was recorded. */
+  /** stopped: too many copies are missing; none was recorded as missing. */
   state: "ok" | "new" | "unknown" | "stopped" | PublicProblem;
   message: string | null;
   checked: number;
@@ -103,9 +104,9 @@ export async function verifyCopies(tools: VerifyTools): Promise<Verification> {
         }
       } else {
         tell(copy, verdict);
-        // Of two copies without a hash nobody knows which is the right one: a person has to look.
+        // Of two copies without a hash, which one is right is unknown: an operator has to decide.
         if (verdict === "damaged" && copy.sha256 !== null) {
-          await tools.store.reportDamaged(copy.id, { error: "verify: it holds other bytes" });
+          await tools.store.reportDamaged(copy.id, { error: "verify: other bytes than were archived" });
         }
       }
       if (verdict !== "unreachable") report.checked++;
@@ -124,7 +125,7 @@ async function reportOn(target: IdentifiedTarget, { signal }: VerifyTools): Prom
     return { ...none, state: identity === "known" ? "ok" : "new", message: null };
   } catch (error) {
     signal?.throwIfAborted();
-    if (!(error instanceof StorageError)) throw error; // the database is away
+    if (!(error instanceof StorageError)) throw error; // the database is unavailable
     return { ...none, state: publicProblem(error.problem), message: error.message };
   }
 }
@@ -143,7 +144,7 @@ function isTooMuch({ checked, missing }: { checked: number; missing: number }): 
   return missing > 0 && (missing === checked || (missing >= 2 && missing > checked * MAX_MISSING_SHARE));
 }
 
-/** Records what is missing, after one more look at each copy and at the target: hours may have passed. */
+/** Reads each suspect and the target's identity once more before reporting: hours may have passed. */
 async function settle(
   target: IdentifiedTarget,
   suspects: readonly RecordedCopy[],
@@ -164,7 +165,7 @@ async function settle(
   for (const copy of suspects) {
     const verdict = await verdictOn(copy, target, tools);
     if (verdict === "missing") {
-      await tools.store.reportMissing(copy.id, { error: "verify: it is not there", verification: true });
+      await tools.store.reportMissing(copy.id, { error: "verify: the copy is missing", verification: true });
       if (tools.confirmMissing) await tools.store.confirmMissing(copy.id);
     }
     tell(copy, verdict);
@@ -182,7 +183,7 @@ async function verdictOn(
   } catch (error) {
     signal?.throwIfAborted();
     const problem = error instanceof StorageError ? error.problem : "transient";
-    // That its repository cannot be seen proves nothing; an operator who names the target may know more.
+    // An invisible repository proves nothing, unless the operator confirms this target.
     const isConfirmed = confirmMissing && only !== undefined;
     return problem === "missing" || (problem === "invisible" && isConfirmed) ? "missing" : "unreachable";
   }
@@ -192,7 +193,7 @@ async function verdictOn(
   return await store.recordHash(copy.id, held) ? "hashed" : "damaged";
 }
 
-/** Of a longer file only that it is longer: the rest is not read. */
+/** Stops reading after `maxBytes`. */
 async function hashOf(
   body: ReadableStream<Uint8Array>,
   maxBytes: number,

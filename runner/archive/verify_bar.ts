@@ -1,4 +1,4 @@
-// The progress bar of `storage verify` in a terminal, with lines above it. Example: `const bar = startVerifyBar(1200)`. Runs on: Deno.
+/** The progress bar of `storage verify` in a terminal. Example: `const bar = startVerifyBar(1200)`. */
 
 import cliProgress from "cli-progress";
 import { terminalLines } from "../../core/terminal_text.ts";

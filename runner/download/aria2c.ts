@@ -83,7 +83,7 @@ export async function startAria2c(
   };
   const stop = async () => {
     if (saved) kill(child, "SIGKILL");
-    kill(child, "SIGINT"); // the first one saves the control file, a second one exits at once, SIGKILL forces
+    kill(child, "SIGINT"); // the first one saves the control file, a second one exits immediately, SIGKILL forces
     const timers = [
       setTimeout(() => kill(child, "SIGINT"), SIGINT_WAIT_MS),
       setTimeout(() => kill(child, "SIGKILL"), 2 * SIGINT_WAIT_MS),

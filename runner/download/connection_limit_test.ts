@@ -4,7 +4,7 @@ import { ConnectionLimit } from "./connection_limit.ts";
 const signal = new AbortController().signal;
 const SEGMENT = 1_000_000;
 
-/** Takes all connections, and has a segment come over each of them at `speed` bytes a second. */
+/** Takes all connections, and completes a segment on each at `speed` bytes per second. */
 async function fill(limit: ConnectionLimit, speed: number): Promise<number> {
   const count = limit.now;
   const rounds = await Promise.all(Array.from({ length: count }, () => limit.take(signal)));
@@ -15,7 +15,7 @@ async function fill(limit: ConnectionLimit, speed: number): Promise<number> {
   return count;
 }
 
-Deno.test("ConnectionLimit: half at first, all after one round, and all of them as long as they are as quick", async () => {
+Deno.test("ConnectionLimit: equal speed → half, then all connections", async () => {
   const limit = new ConnectionLimit(32);
   assert.equal(await fill(limit, 4e6), 16);
   assert.equal(await fill(limit, 3.6e6), 32);
@@ -23,21 +23,21 @@ Deno.test("ConnectionLimit: half at first, all after one round, and all of them 
   assert.equal(new ConnectionLimit(1).now, 1);
 });
 
-Deno.test("ConnectionLimit: more connections that share one line → back to half, and no second attempt", async () => {
+Deno.test("ConnectionLimit: connections share one link → half for good", async () => {
   const limit = new ConnectionLimit(32);
   await fill(limit, 4e6);
   assert.equal(await fill(limit, 2e6), 32);
   for (let round = 0; round < 5; round++) assert.equal(await fill(limit, 4e6), 16);
 });
 
-Deno.test("ConnectionLimit: bodies that come at once say nothing of the line → all, and it stays so", async () => {
+Deno.test("ConnectionLimit: bodies too fast to measure → all connections", async () => {
   const limit = new ConnectionLimit(32);
   const speeds = [1e12, 1e9];
   for (const speed of speeds) await fill(limit, speed);
   assert.equal(limit.now, 32);
 });
 
-Deno.test("ConnectionLimit: refused → half, once for all that were asked for together; then one more a round, up to the first number", async () => {
+Deno.test("ConnectionLimit: refused → half, once a round; then one more a round", async () => {
   const limit = new ConnectionLimit(32);
   await fill(limit, 4e6);
   const rounds = await Promise.all(Array.from({ length: 32 }, () => limit.take(signal)));
@@ -57,7 +57,7 @@ Deno.test("ConnectionLimit: refused → half, once for all that were asked for t
   assert.equal(limit.now, 16);
 });
 
-Deno.test("ConnectionLimit: refused again and again → the least, or what is allowed where that is less", async () => {
+Deno.test("ConnectionLimit: refused repeatedly → `least`, or the maximum if lower", async () => {
   for (const [most, least, end] of [[32, 4, 4], [32, 1, 1], [3, 4, 2], [1, 1, 1]] as const) {
     const limit = new ConnectionLimit(most);
     for (let i = 0; i < 9; i++) {
@@ -68,7 +68,7 @@ Deno.test("ConnectionLimit: refused again and again → the least, or what is al
   }
 });
 
-Deno.test("ConnectionLimit: refused → says whether fewer are open from now on, then it was no try of the segment", async () => {
+Deno.test("ConnectionLimit: refused → returns whether the limit was lowered", async () => {
   const limit = new ConnectionLimit(4);
   const [first, second] = [await limit.take(signal), await limit.take(signal)];
   assert.equal(limit.refused(first, { least: 1 }), true);
@@ -78,7 +78,7 @@ Deno.test("ConnectionLimit: refused → says whether fewer are open from now on,
   assert.equal(limit.refused(await limit.take(signal), { least: 1 }), false, "with the only one");
 });
 
-Deno.test("ConnectionLimit: a host that bears three → three, and a fourth is tried more and more seldom", async () => {
+Deno.test("ConnectionLimit: three accepted → three, a fourth ever more rarely", async () => {
   const limit = new ConnectionLimit(8);
   limit.refused(await limit.take(signal), { least: 1 });
   limit.give();
@@ -94,7 +94,7 @@ Deno.test("ConnectionLimit: a host that bears three → three, and a fourth is t
   assert.deepEqual(seen, [2, 3, 4, 3, 3, 4, 3, 3, 3, 3, 4, 3, 3, 3, 3, 3, 3, 3, 3, 4]);
 });
 
-Deno.test("ConnectionLimit: a failure that may have another reason → back to half where there were more, else nothing", async () => {
+Deno.test("ConnectionLimit: a failure with unknown reason → the initial limit", async () => {
   const limit = new ConnectionLimit(32);
   limit.failed(await limit.take(signal));
   limit.give();
@@ -108,7 +108,7 @@ Deno.test("ConnectionLimit: a failure that may have another reason → back to h
   assert.equal(limit.now, 16);
 });
 
-Deno.test("ConnectionLimit: who finds all connections taken waits for one, in order; an abort ends the wait", async () => {
+Deno.test("ConnectionLimit: none is free → waits in order; abort ends the wait", async () => {
   const limit = new ConnectionLimit(4);
   for (let i = 0; i < 2; i++) await limit.take(signal);
   const order: string[] = [];
@@ -122,7 +122,7 @@ Deno.test("ConnectionLimit: who finds all connections taken waits for one, in or
   assert.deepEqual(order, ["first", "aborted"]);
 });
 
-Deno.test("ConnectionLimit: who is aborted leaves alone, those behind go on waiting, and what was free for it is the next one's", async () => {
+Deno.test("ConnectionLimit: a waiter is aborted → its connection goes to the next", async () => {
   const limit = new ConnectionLimit(2);
   await limit.take(signal);
   const order: string[] = [];
@@ -139,7 +139,7 @@ Deno.test("ConnectionLimit: who is aborted leaves alone, those behind go on wait
   limit.give();
   await third;
   limit.give();
-  late.abort(); // woken, and gone in the same moment
+  late.abort(); // woken and aborted at the same time
   await fourth;
   await limit.take(signal);
   assert.deepEqual(order, ["second left", "first", "third", "fourth left"]);

@@ -8,7 +8,7 @@ import { planHls } from "./hls_plan.ts";
 const SEGMENTS = 40;
 
 for (const status of [429, 503]) {
-  Deno.test(`downloadHls: a host that bears one connection and answers ${status} to more → every segment arrives`, async () => {
+  Deno.test(`downloadHls: ${status} to a second connection → every segment arrives`, async () => {
     const segment = (await readClip()).ts[3]!;
     let open = 0;
     let refused = 0;

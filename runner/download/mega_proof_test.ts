@@ -11,18 +11,18 @@ const FILE = { g: "https://storage.test/dl/xyz", s: 1234, at: "AAAA" };
 const challenge = (easiness: number) =>
   parseMegaChallenge(`1:${easiness}:1765000000:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj9AQUJDREVGR0hJSktMTU5P`)!;
 
-Deno.test("proof of work: megajs, the real client, passes the emulator", async () => {
+Deno.test("proof of work: megajs, the real client → accepted by the emulator", async () => {
   const { site, proofs } = guardedMegaApi(megaApi([FILE]).site, { easiness: 255, form: "header" });
   const fetch = (input: string, init?: RequestInit) => site(new Request(input, init), new URL(input));
   type Api = { request(command: unknown): Promise<unknown> };
-  // megajs' own types point at addresses on the web: spelled out here what is used of them.
+  // megajs' types point at URLs; this declares what is used here.
   const Api = megajs.API as unknown as new (keepalive: boolean, options: unknown) => Api;
   const api = new Api(false, { gateway: "https://api.test/", fetch });
   assert.deepEqual(await api.request({ a: "g", g: 1, p: MEGA_NODE }), FILE);
   assert.deepEqual(proofs, ["none", "right"]);
 });
 
-Deno.test("proof of work: other work has its turn between two passes", async () => {
+Deno.test("proof of work: other tasks run between two tries", async () => {
   let turns = 0;
   const timer = setInterval(() => turns++, 0);
   const prefix = await solveMegaChallenge(challenge(192), new AbortController().signal);
@@ -31,7 +31,7 @@ Deno.test("proof of work: other work has its turn between two passes", async () 
   assert.ok(passes > 10 && turns > passes / 2, `${turns} turns in ${passes} passes`);
 });
 
-Deno.test("proof of work: an abort ends it at the next pass", async () => {
+Deno.test("proof of work: aborted → ends after the current try", async () => {
   const stop = new AbortController();
   const solving = solveMegaChallenge({ ...challenge(192), threshold: -1 }, stop.signal);
   setTimeout(() => stop.abort(new Error("no longer wanted")), 0);
@@ -39,7 +39,7 @@ Deno.test("proof of work: an abort ends it at the next pass", async () => {
 });
 
 for (const [form, easiness] of [["header", 192], ["json", 255]] as const) {
-  Deno.test(`a mega link behind a proof of work (${form}, ${easiness}) → archived`, async () => {
+  Deno.test(`proof of work: a mega link (${form}, ${easiness}) → archived`, async () => {
     const clip = await readClip();
     const { cipher, key } = await encryptLikeMega(clip.mp4);
     const files: { g?: string; s: number } = { s: cipher.length };
@@ -58,7 +58,7 @@ for (const [form, easiness] of [["header", 192], ["json", 255]] as const) {
   });
 }
 
-Deno.test("a mega link whose API wants too much work → the address known before is downloaded", async () => {
+Deno.test("proof of work: too much work required → the last known URL is used", async () => {
   const clip = await readClip();
   const { cipher, key } = await encryptLikeMega(clip.mp4);
   const { site } = guardedMegaApi(megaApi([-9]).site, { easiness: 0, form: "header" });

@@ -9,7 +9,7 @@ function randomBytes(length: number): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Serves ranges of `bytes`; `refuse` answers first. */
+/** Serves ranges of `bytes`; `refuse` may respond first. */
 function serve(
   bytes: Uint8Array<ArrayBuffer>,
   refuse: (start: number) => Response | null | Promise<Response | null> = () => null,
@@ -38,7 +38,7 @@ async function options(dir: string, url: string, key: string): Promise<MegaOptio
   });
 }
 
-Deno.test("downloadMega: parallel ranges of what megajs encrypted → the clear bytes, MAC checked", async () => {
+Deno.test("downloadMega: encrypted by megajs → decrypted, MAC verified", async () => {
   const clear = randomBytes(11_000_003);
   const { cipher, key } = await encryptLikeMega(clear);
   const dir = await Deno.makeTempDir();
@@ -49,7 +49,7 @@ Deno.test("downloadMega: parallel ranges of what megajs encrypted → the clear 
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("downloadMega: one wrong byte → refused by the MAC, nothing left on disk", async () => {
+Deno.test("downloadMega: one wrong byte → refused by the MAC, nothing on disk", async () => {
   const clear = randomBytes(5_000_000);
   const { cipher, key } = await encryptLikeMega(clear);
   cipher[4_321_000]! ^= 1;
@@ -63,7 +63,7 @@ Deno.test("downloadMega: one wrong byte → refused by the MAC, nothing left on 
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("downloadMega: broken off in the middle → goes on with the ranges that are missing", async () => {
+Deno.test("downloadMega: interrupted → resumes with the missing ranges", async () => {
   const clear = randomBytes(14_000_000);
   const { cipher, key } = await encryptLikeMega(clear);
   const dir = await Deno.makeTempDir();
@@ -87,7 +87,7 @@ Deno.test("downloadMega: broken off in the middle → goes on with the ranges th
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("downloadMega: an address that expired on the way is asked for again", async () => {
+Deno.test("downloadMega: the URL expires → resolved again", async () => {
   const clear = randomBytes(9_000_000);
   const { cipher, key } = await encryptLikeMega(clear);
   const dir = await Deno.makeTempDir();
@@ -103,7 +103,7 @@ Deno.test("downloadMega: an address that expired on the way is asked for again",
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("importMegaKey: 31 bytes, rubbish → null; macMatches: other order → false; chunks grow to 1 MiB", async () => {
+Deno.test("importMegaKey, macMatches, megaChunks: invalid input → null, false", async () => {
   assert.equal(await importMegaKey("AAEC"), null);
   assert.equal(await importMegaKey("%%%"), null);
   const { key } = await encryptLikeMega(randomBytes(400_000));

@@ -13,7 +13,7 @@ const PNG = Uint8Array.fromHex(
 
 type Received = { readonly bytes: Bytes; readonly key?: CryptoKey; readonly iv?: Bytes; readonly seconds?: number };
 
-/** What is written for `bytes` that arrive in pieces of `step`, and the longest stretch that was in memory for it. */
+/** The output for `bytes` that arrive in chunks of `step`, and the longest buffer used. */
 async function read({ bytes, key, iv = new Uint8Array(16), seconds = 12 }: Received, step = 10_007) {
   const written: Bytes[] = [];
   using body = new SegmentBody({
@@ -32,7 +32,7 @@ function importKey(raw: Bytes): Promise<CryptoKey> {
   return crypto.subtle.importKey("raw", raw, "AES-CBC", false, ["encrypt", "decrypt"]);
 }
 
-Deno.test("SegmentBody: a segment of many blocks, in pieces of any length → the same bytes, never more than a block in memory", async () => {
+Deno.test("SegmentBody: many blocks, chunks of any length → one block buffered", async () => {
   assert.ok(long.length > 3 * BLOCK_BYTES);
   for (const step of [1880, 10_007, BLOCK_BYTES, long.length]) {
     const result = await read({ bytes: long }, step);
@@ -42,11 +42,11 @@ Deno.test("SegmentBody: a segment of many blocks, in pieces of any length → th
   }
 });
 
-Deno.test("SegmentBody: AES-128 of many blocks, up to a whole number of them → the clear bytes", async () => {
+Deno.test("SegmentBody: AES-128 of many blocks → decrypted", async () => {
   const key = await importKey(crypto.getRandomValues(new Uint8Array(16)));
   const iv = crypto.getRandomValues(new Uint8Array(16));
   const tail = 2 * BLOCK_BYTES - (2 * BLOCK_BYTES) % 188;
-  // One free box of any length, so that the padding falls before, on and behind the end of a block.
+  // A free box of varying length moves the padding before, onto and after the end of a block.
   for (const length of [tail, 2 * BLOCK_BYTES - 16, 2 * BLOCK_BYTES - 1, 2 * BLOCK_BYTES]) {
     const clear = new Uint8Array(length);
     if (length === tail) clear.set(long.subarray(0, tail));
@@ -58,7 +58,7 @@ Deno.test("SegmentBody: AES-128 of many blocks, up to a whole number of them →
   }
 });
 
-Deno.test("SegmentBody: AES-128 cut, with another key, another IV, nothing at all → damaged", async () => {
+Deno.test("SegmentBody: AES-128 cut, wrong key, wrong IV, empty → damaged", async () => {
   const key = await importKey(crypto.getRandomValues(new Uint8Array(16)));
   const other = await importKey(crypto.getRandomValues(new Uint8Array(16)));
   const iv = new Uint8Array(16);
@@ -78,15 +78,15 @@ Deno.test("SegmentBody: AES-128 cut, with another key, another IV, nothing at al
   }
 });
 
-Deno.test("SegmentBody: an image in front → taken off, and what is behind it checked to the last packet", async () => {
+Deno.test("SegmentBody: an image in front → removed, the rest checked to its end", async () => {
   const disguised = new Uint8Array([...PNG, ...long]);
   assert.deepEqual((await read({ bytes: disguised })).bytes, long);
   await assert.rejects(read({ bytes: disguised.slice(0, -1) }), /inside a TS packet/);
   const half = disguised.slice(0, PNG.length + Math.floor(long.length / 376) * 188);
-  await assert.rejects(read({ bytes: half, seconds: 12.5 }), /covers .* of the 12.5 s/);
+  await assert.rejects(read({ bytes: half, seconds: 12.5 }), /of the announced 12.5 s/);
 });
 
-Deno.test("TsSpan: twelve seconds in pieces of any length → about 12, half of them → half; no time stamps → null", () => {
+Deno.test("TsSpan: 12 s, in chunks of any length → 12; half → 6; none → null", () => {
   for (const step of [1, 187, 188, 1000, long.length]) {
     const span = new TsSpan();
     const part = step === 1 ? clip.ts[1]! : long;
@@ -101,7 +101,7 @@ Deno.test("TsSpan: twelve seconds in pieces of any length → about 12, half of 
   assert.equal(none.seconds(), null);
 });
 
-Deno.test("BoxWalk: boxes that end with the bytes, cut, of no length, to the end, of 64 bits – in pieces of any length", () => {
+Deno.test("BoxWalk: complete, cut, empty, open-ended, 64-bit boxes in any chunks", () => {
   const free = [0, 0, 0, 12, 0x66, 0x72, 0x65, 0x65, 1, 2, 3, 4];
   const large = [0, 0, 0, 1, 0x66, 0x72, 0x65, 0x65, 0, 0, 0, 0, 0, 0, 0, 18, 1, 2];
   const cases: [readonly number[], string | null][] = [

@@ -4,7 +4,7 @@ import { fetchPiece } from "./segment_fetch.ts";
 
 const BYTES = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);
 
-/** Fetches from a host that answers as `host` does. */
+/** Fetches from `host`. */
 function piece(host: (request: Request) => Response, byteRange: { offset: number; length: number } | null = null) {
   return fetchPiece({ url: "https://cdn.test/s.ts", byteRange }, {
     fetch: (url, init) => Promise.resolve(host(new Request(url, init))),
@@ -15,13 +15,13 @@ function piece(host: (request: Request) => Response, byteRange: { offset: number
   });
 }
 
-Deno.test("fetchPiece: a byte range, also from a host that ignores Range → its bytes alone", async () => {
+Deno.test("fetchPiece: a byte range, even if the host ignores Range → those bytes", async () => {
   const span = { offset: 300, length: 200 };
   assert.deepEqual(await piece((request) => ranged(request, BYTES), span), BYTES.slice(300, 500));
   assert.deepEqual(await piece(() => new Response(BYTES.slice()), span), BYTES.slice(300, 500));
 });
 
-Deno.test("fetchPiece: another byte range than was asked for, of the same length → refused, as one that a cache mixed up", async () => {
+Deno.test("fetchPiece: another range of the same length (a cache) → refused", async () => {
   const other = (start: number, end: number) => () =>
     new Response(BYTES.slice(start, end + 1), {
       status: 206,
@@ -34,7 +34,7 @@ Deno.test("fetchPiece: another byte range than was asked for, of the same length
   await assert.rejects(piece(other(300, 499)), { code: "network" }, "the middle, where the whole was asked for");
 });
 
-Deno.test("fetchPiece: a part where the whole was asked for → refused", async () => {
+Deno.test("fetchPiece: a part instead of the whole → refused", async () => {
   const part = () =>
     new Response(BYTES.slice(0, 500), { status: 206, headers: { "content-range": "bytes 0-499/1000" } });
   await assert.rejects(piece(part), { code: "network", message: /499 .* 1000/ });

@@ -14,7 +14,7 @@ const plan = {
   }],
 } as unknown as HlsPlan;
 
-Deno.test("openSegmentJournal: what was committed is there again, what was only begun is not", async () => {
+Deno.test("openSegmentJournal: reopened → committed segments only", async () => {
   const dir = await Deno.makeTempDir();
   {
     await using journal = await openSegmentJournal(dir, plan);
@@ -30,7 +30,7 @@ Deno.test("openSegmentJournal: what was committed is there again, what was only 
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("openSegmentJournal: no room to write it anew → the old one stands, and no segment is fetched again", async () => {
+Deno.test("openSegmentJournal: no space to rewrite it → the old one stays valid", async () => {
   const dir = await Deno.makeTempDir();
   {
     await using journal = await openSegmentJournal(dir, plan);

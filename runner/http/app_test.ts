@@ -68,7 +68,7 @@ const VIDEO = {
   resolution: "720p",
 };
 
-Deno.test("POST /trigger signed → 202 and a notify; the same again → 200 replay, no notify", async () => {
+Deno.test("POST /trigger: signed → 202 and notified; repeated → 200, not notified", async () => {
   const { app, seen } = makeApp();
   const request = await signed('{"type":"video_queue.waiting"}', { id: "msg_1" });
   assert.equal((await app.request("/trigger", request)).status, 202);
@@ -78,7 +78,7 @@ Deno.test("POST /trigger signed → 202 and a notify; the same again → 200 rep
   assert.equal(seen.notifications, 1);
 });
 
-Deno.test("POST /trigger unsigned, wrongly signed, altered, older than 300 s, from the future → 401, no notify", async () => {
+Deno.test("POST /trigger: unsigned, altered, too old, from the future → 401", async () => {
   const { app, seen } = makeApp();
   const altered = { ...await signed("{}"), body: "{ }" };
   const requests = [
@@ -94,7 +94,7 @@ Deno.test("POST /trigger unsigned, wrongly signed, altered, older than 300 s, fr
   assert.equal(seen.notifications, 0);
 });
 
-Deno.test("POST /trigger signed, with the Hub's bearer for a private Space → the signature counts", async () => {
+Deno.test("POST /trigger: signed, with the Hub's bearer token → signature counts", async () => {
   const { app, seen } = makeApp();
   const withBearer = async (request: Promise<RequestInit>, bearer: string) => {
     const { headers, ...rest } = await request;
@@ -109,7 +109,7 @@ Deno.test("POST /trigger signed, with the Hub's bearer for a private Space → t
   assert.deepEqual([seen.notifications, seen.videos], [1, []]);
 });
 
-Deno.test("POST /trigger with bearer and the documented body → 202, enqueued and notified; without a body → notified", async () => {
+Deno.test("POST /trigger: bearer → 202, enqueued; without a body → notified only", async () => {
   const { app, seen } = makeApp();
   const response = await app.request("/trigger", bearer(JSON.stringify(VIDEO)));
   assert.equal(response.status, 202);
@@ -119,7 +119,7 @@ Deno.test("POST /trigger with bearer and the documented body → 202, enqueued a
   assert.equal(seen.notifications, 2);
 });
 
-Deno.test("POST /trigger with bearer and a bad body → 400 with the field; 1 MB → 413", async () => {
+Deno.test("POST /trigger: bearer and a bad body → 400 with the field; 1 MB → 413", async () => {
   const { app, seen } = makeApp();
   const bad = [
     "{",
@@ -141,7 +141,7 @@ Deno.test("POST /trigger with bearer and a bad body → 400 with the field; 1 MB
   assert.equal(seen.videos.length, 0);
 });
 
-Deno.test("GET /health, /status, /metrics, / → well, in the documented shape, with a strict content policy", async () => {
+Deno.test("GET /health, /status, /metrics, /: documented shape, strict CSP", async () => {
   const { app } = makeApp();
   const health = await (await app.request("/health")).json();
   assert.deepEqual(health, { status: "ok", worker: "r1", storage_accounts: 2 });
@@ -153,14 +153,14 @@ Deno.test("GET /health, /status, /metrics, / → well, in the documented shape, 
   assert.equal((await app.request("/nothing")).status, 404);
 });
 
-Deno.test("a stopping runner: /health → 503, /trigger → 503; a queue that is away: /status → queue null", async () => {
+Deno.test("stopping runner: /health, /trigger → 503; no queue: /status → null", async () => {
   const { app } = makeApp({ stopping: () => true, queueCounts: () => Promise.reject(new Error("away")) });
   assert.equal((await app.request("/health")).status, 503);
   assert.equal((await app.request("/trigger", bearer(""))).status, 503);
   assert.equal((await (await app.request("/status")).json()).queue, null);
 });
 
-Deno.test("GET /health: the runner cannot work → 503 with every reason; /health/live → 200", async () => {
+Deno.test("GET /health: cannot work → 503 with every reason; /health/live → 200", async () => {
   const reasons = ["queue: it cannot be reached", "disk: the work directory is full or read-only"];
   const { app } = makeApp({ checkHealth: () => Promise.resolve(reasons) });
   const response = await app.request("/health");
@@ -175,7 +175,7 @@ Deno.test("GET /health: the runner cannot work → 503 with every reason; /healt
   assert.deepEqual([live.status, await live.json()], [200, { status: "ok" }]);
 });
 
-Deno.test("GET /status: the contract's counts by status, archived beside them, the older counts kept", async () => {
+Deno.test("GET /status: counts by status, archived, and the additional counts", async () => {
   const byStatus = { pending: 1, downloading: 2, uploading: 3, ready: 4, failed: 5 };
   const { app } = makeApp({
     queueCounts: () => Promise.resolve({ ...byStatus, archived: 6, due: 1, dead: 2, clearing_error: null }),
@@ -184,7 +184,7 @@ Deno.test("GET /status: the contract's counts by status, archived beside them, t
   assert.deepEqual([queue, archived], [{ ...byStatus, due: 1, dead: 2 }, 6]);
 });
 
-Deno.test("GET /status without the secret → codes; with it → messages and the targets' names", async () => {
+Deno.test("GET /status: without the secret → codes; with it → messages, names", async () => {
   const { app } = makeApp({
     recent: () => [{ outcome: "failed", code: "unsupported", message: "https://cdn.test/private/path" }],
     targets: () => [{
@@ -211,7 +211,7 @@ Deno.test("GET /status without the secret → codes; with it → messages and th
   assert.match(full, /private[^]*hub:alice[^]*denied for private/);
 });
 
-Deno.test("POST /trigger for what the queue refuses → its status and reason; a queue that is away → 503", async () => {
+Deno.test("POST /trigger: refused by the queue → its status; unavailable → 503", async () => {
   for (const status of [403, 451, 400]) {
     const refusal = new RpcError("enqueue_video", { status, message: "not allowed" });
     const { app, seen } = makeApp({ enqueue: () => Promise.reject(refusal) });
@@ -226,7 +226,7 @@ Deno.test("POST /trigger for what the queue refuses → its status and reason; a
   assert.doesNotMatch(await response.text(), /10\.0\.0\.1/);
 });
 
-Deno.test("POST /trigger whose body never ends → 408 in time, nobody waits for it", async () => {
+Deno.test("POST /trigger: a body that never ends → 408", async () => {
   const reader = createTriggerReader({ secret: SECRET, now: () => NOW, bodyTimeoutMs: 50 });
   const { app } = makeApp({ readTrigger: reader });
   const endless = new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode("{")) });

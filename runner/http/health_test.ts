@@ -22,11 +22,11 @@ const check = async (options: Partial<HealthOptions>): Promise<readonly string[]
     ...options,
   })();
 
-Deno.test("health: queue, storage and disk are well → no reason", async () => {
+Deno.test("health: queue, storage and disk are healthy → no reason", async () => {
   assert.deepEqual(await check({}), []);
 });
 
-Deno.test("health: the queue cannot be reached, refuses the key, has no functions → each its reason", async () => {
+Deno.test("health: queue unreachable, key refused, no functions → the reason", async () => {
   const reasons = async (status: number, message: string) =>
     await check({ queue: () => Promise.reject(new RpcError("queue_counts", { status, message })) });
   assert.match((await reasons(0, "connection refused at 10.0.0.1"))[0]!, /^queue: it cannot be reached$/);
@@ -35,13 +35,13 @@ Deno.test("health: the queue cannot be reached, refuses the key, has no function
   assert.match((await reasons(404, "no such function"))[0]!, /migrations/);
 });
 
-Deno.test("health: no target, or none that can be written to → a reason; one of two is enough", async () => {
+Deno.test("health: no target accepts writes → a reason; one of two → none", async () => {
   assert.match((await check({ targets: [] }))[0]!, /^storage: no target is configured$/);
   assert.match((await check({ targets: [away] }))[0]!, /^storage: no target can be written to$/);
   assert.deepEqual(await check({ targets: [away, good] }), []);
 });
 
-Deno.test("health: a refused token → a reason although its pause is over; a target that is well again → none", async () => {
+Deno.test("health: a refused token, circuit closed again → a reason", async () => {
   const book = createCircuitBreaker({ now: Date.now });
   book.failed("hub:bob", "auth", new StorageError("auth", "401", { code: "storage_5xx", retryAfterSeconds: 0.001 }));
   assert.equal((await check({ targets: [away], book })).length, 1);
@@ -49,19 +49,19 @@ Deno.test("health: a refused token → a reason although its pause is over; a ta
   assert.equal(book.all()[0]!.state, "ok");
 });
 
-Deno.test("health: the last contact was good → only looked at; one that has gone since → a reason", async () => {
+Deno.test("health: healthy at its last use → identity only; gone since → a reason", async () => {
   const book = createCircuitBreaker({ now: Date.now });
   book.succeeded("hub:bob");
   assert.deepEqual(await check({ targets: [{ ...away, identify: good.identify }], book }), []);
   assert.match((await check({ targets: [away], book }))[0]!, /^storage: no target can be written to$/);
 });
 
-Deno.test("health: the disk is full → its reason, beside the others", async () => {
+Deno.test("health: the disk is full → its reason, next to the others", async () => {
   const reasons = await check({ targets: [], disk: () => Promise.resolve("the work directory is full or read-only") });
   assert.deepEqual(reasons, ["storage: no target is configured", "disk: the work directory is full or read-only"]);
 });
 
-Deno.test("shareFor: many who ask at once and soon after → one question, its failure shared too", async () => {
+Deno.test("shareFor: concurrent and later callers → one call, one failure", async () => {
   let asked = 0;
   const { promise, reject } = Promise.withResolvers<void>();
   const ask = shareFor(60_000, () => (asked++, promise));
@@ -72,7 +72,7 @@ Deno.test("shareFor: many who ask at once and soon after → one question, its f
   assert.equal(asked, 1);
 });
 
-Deno.test("shareFor: the time is over → asked again", async () => {
+Deno.test("shareFor: expired → called again", async () => {
   let asked = 0;
   const ask = shareFor(0, () => Promise.resolve(++asked));
   await ask();

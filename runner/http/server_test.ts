@@ -15,14 +15,14 @@ async function serve(
   }
 }
 
-/** Sends the bytes and reads until the server closes. */
+/** Sends the bytes and reads until the server closes the connection. */
 async function send(port: number, text: string): Promise<string> {
   const connection = await Deno.connect({ hostname: "127.0.0.1", port });
   await connection.write(new TextEncoder().encode(text));
   return await new Response(connection.readable).text();
 }
 
-Deno.test("server: half a header, one line, no byte at all → 408, the connection is closed", async () => {
+Deno.test("server: half a header, one line, nothing → 408, closed", async () => {
   await serve(async ({ port }) => {
     for (const part of ["GET / HTTP/1.1\r\nhost: a\r\nx-half", "GET / HTTP/1.1\r\n", "GET", ""]) {
       assert.match(await send(port, part), /^HTTP\/1\.1 408 /, JSON.stringify(part));
@@ -30,14 +30,14 @@ Deno.test("server: half a header, one line, no byte at all → 408, the connecti
   });
 });
 
-Deno.test("server: half a header on a connection that had a response → 408, closed", async () => {
+Deno.test("server: half a header on a reused connection → 408, closed", async () => {
   await serve(async ({ port }) => {
     const text = await send(port, "GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nx-half");
     assert.match(text, /^HTTP\/1\.1 200 [^]*HTTP\/1\.1 408 /);
   });
 });
 
-Deno.test("server: a header that never ends, a byte at a time → closed while it is still sent", async () => {
+Deno.test("server: an endless header, byte by byte → closed", async () => {
   await serve(async ({ port }) => {
     const connection = await Deno.connect({ hostname: "127.0.0.1", port });
     await connection.write(new TextEncoder().encode("GET / HTTP/1.1\r\nx: "));
@@ -48,7 +48,7 @@ Deno.test("server: a header that never ends, a byte at a time → closed while i
   });
 });
 
-Deno.test("server: stalled clients do not keep others waiting, and a stop does not wait for them", async () => {
+Deno.test("server: stalled clients → others are served, stop does not wait", async () => {
   const server = await listen(json, { hostname: "127.0.0.1", port: 0 });
   const stalled = await Promise.all(
     Array.from({ length: 50 }, async () => {
@@ -62,7 +62,7 @@ Deno.test("server: stalled clients do not keep others waiting, and a stop does n
   for (const connection of stalled) connection.close();
 });
 
-Deno.test("server: HEAD → GET's status and headers, with its length or none, and no body", async () => {
+Deno.test("server: HEAD → status and headers of GET, no body", async () => {
   await serve(async ({ port }) => {
     const [get, head] = await Promise.all(["GET", "HEAD"].map(async (method) => {
       const response = await fetch(`http://127.0.0.1:${port}/`, { method });
@@ -76,7 +76,7 @@ Deno.test("server: HEAD → GET's status and headers, with its length or none, a
   });
 });
 
-Deno.test("server: a port that is taken → rejects, names it", async () => {
+Deno.test("server: the port is in use → rejects and names it", async () => {
   await serve(async ({ port }) => {
     await assert.rejects(listen(json, { hostname: "127.0.0.1", port }), { code: "EADDRINUSE" });
   });

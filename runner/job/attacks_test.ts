@@ -1,4 +1,4 @@
-/** What must never happen: each attack first against an ordinary command line, where it works, then against the runner. */
+/** Attacks: first against a plain command line, where they succeed, then against the runner. */
 import assert from "node:assert/strict";
 import { type Bytes, playlistOf, readClip } from "../../dev/emulators/origin/clip.ts";
 import { type Host, ranged, startCanary, startFetchFixture } from "../../dev/testing/fetch_fixture.ts";
@@ -9,7 +9,7 @@ const names = clip.ts.map((_, i) => `/s${i}.ts`);
 
 type Run = { code: number; stderr: string };
 
-/** The ordinary command line, in a directory of its own, for at most `seconds`. */
+/** The plain command line, in its own directory, for at most `seconds`. */
 async function naive(
   program: string,
   args: readonly string[],
@@ -43,7 +43,7 @@ function hlsHost(playlist: () => string, segments: readonly Bytes[] = clip.ts): 
   };
 }
 
-Deno.test("a playlist that names a local file: ffmpeg copies it; the runner → policy_denied, nothing fetched", async () => {
+Deno.test("playlist: a local file as segment → policy_denied (ffmpeg copies it)", async () => {
   await using dir = await tempDir();
   await Deno.copyFile(`${clip.dir}/ts0.ts`, `${dir.path}/private.ts`);
   const evil = () => playlistOf([`file://${dir.path}/private.ts`, ...names.slice(1)]);
@@ -67,14 +67,14 @@ for (
     "gopher://h/x",
   ]
 ) {
-  Deno.test(`a playlist whose segment is ${scheme.split(":")[0]}: → policy_denied`, async () => {
+  Deno.test(`playlist: a segment URL with ${scheme.split(":")[0]}: → policy_denied`, async () => {
     await using fixture = await startFetchFixture(hlsHost(() => playlistOf([scheme])));
     await assert.rejects(fixture.fetch("/v.m3u8"), { code: "policy_denied" });
   });
 }
 
 for (const tag of ["KEY:METHOD=AES-128,URI=", "MAP:URI="]) {
-  Deno.test(`EXT-X-${tag.split(":")[0]} on a private host: ffmpeg asks it; the runner → policy_denied, never asked`, async () => {
+  Deno.test(`EXT-X-${tag.split(":")[0]}: a private host → policy_denied, no request (ffmpeg sends one)`, async () => {
     await using canary = startCanary();
     const list = () => playlistOf(names, { head: [`#EXT-X-${tag}"${canary.url}/latest/meta-data"`] });
     await using fixture = await startFetchFixture(hlsHost(list));
@@ -89,7 +89,7 @@ for (const tag of ["KEY:METHOD=AES-128,URI=", "MAP:URI="]) {
   });
 }
 
-Deno.test("an audio rendition on a private host → policy_denied, never asked", async () => {
+Deno.test("playlist: audio on a private host → policy_denied, no request", async () => {
   await using canary = startCanary();
   const master = () =>
     `#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="x",URI="${canary.url}/a.m3u8"\n` +
@@ -101,7 +101,7 @@ Deno.test("an audio rendition on a private host → policy_denied, never asked",
   assert.equal(canary.hits(), 0);
 });
 
-Deno.test("a redirect to a private host: aria2c follows; through the runner → policy_denied, never asked", async () => {
+Deno.test("redirect: to a private host → policy_denied (aria2c follows)", async () => {
   await using canary = startCanary();
   await using fixture = await startFetchFixture(() =>
     new Response(null, { status: 302, headers: { location: `${canary.url}/x` } })
@@ -114,7 +114,7 @@ Deno.test("a redirect to a private host: aria2c follows; through the runner → 
   assert.equal(canary.hits(), before);
 });
 
-Deno.test("a host that answers the probe and redirects the download to a private host → policy_denied, never asked", async () => {
+Deno.test("redirect: after the probe, to a private host → policy_denied", async () => {
   await using canary = startCanary();
   await using fixture = await startFetchFixture((_, request) =>
     request.headers.get("range") === "bytes=0-16383"
@@ -125,7 +125,7 @@ Deno.test("a host that answers the probe and redirects the download to a private
   assert.equal(canary.hits(), 0);
 });
 
-Deno.test("a segment that redirects to a private host, and a redirect loop → refused", async () => {
+Deno.test("redirect: a segment to a private host, or a loop → refused", async () => {
   await using canary = startCanary();
   await using fixture = await startFetchFixture((path, request) =>
     path === "/s0.ts"
@@ -140,7 +140,7 @@ Deno.test("a segment that redirects to a private host, and a redirect loop → r
   await assert.rejects(loop.fetch("/a.mp4"), { code: "unsupported", message: /redirects/ });
 });
 
-Deno.test("half the segments are missing: ffmpeg exits 0 with half a video; the runner fails", async () => {
+Deno.test("playlist: half of the segments are missing → fails (ffmpeg exits 0)", async () => {
   await using dir = await tempDir();
   await using fixture = await startFetchFixture((path, request) =>
     path === "/s3.ts" || path === "/s4.ts"
@@ -158,7 +158,7 @@ Deno.test("half the segments are missing: ffmpeg exits 0 with half a video; the 
   await assert.rejects(fixture.fetch("/v.m3u8"), { code: "source_expired", message: /segment [45]/ });
 });
 
-Deno.test("an HTML page, a zip, an empty file under a .mp4 name: aria2c reports success; the runner → never a file", async () => {
+Deno.test("file: a page, a zip, nothing as .mp4 → refused (aria2c succeeds)", async () => {
   await using dir = await tempDir();
   const bodies: Record<string, [BodyInit, string]> = {
     "/html.mp4": ["<!doctype html><title>Just a moment</title>", "unsupported"],
@@ -172,7 +172,7 @@ Deno.test("an HTML page, a zip, an empty file under a .mp4 name: aria2c reports 
   for (const [path, [, code]] of Object.entries(bodies)) await assert.rejects(fixture.fetch(path), { code });
 });
 
-Deno.test("an MP4 name that is no MP4 inside, and an MP4 cut short: → unsupported", async () => {
+Deno.test("file: an MP4 name without MP4 content, a truncated MP4 → unsupported", async () => {
   const fake = new Uint8Array(300_000);
   fake.set([0, 0, 0, 24, 0x66, 0x74, 0x79, 0x70, 0x69, 0x73, 0x6f, 0x6d]);
   const cut = clip.mp4.slice(0, clip.mp4.length - 100_000);
@@ -181,7 +181,7 @@ Deno.test("an MP4 name that is no MP4 inside, and an MP4 cut short: → unsuppor
   await assert.rejects(fixture.fetch("/cut.mp4"), { code: "unsupported" });
 });
 
-Deno.test("a newline in an address of aria2c's list names another file; the runner refuses it before aria2c sees it", async () => {
+Deno.test("aria2c: a newline in a URL → refused before aria2c (names a file)", async () => {
   await using dir = await tempDir();
   await using fixture = await startFetchFixture((_, request) => ranged(request, clip.mp4));
   const evil = `${fixture.url}/a.mp4\n  out=chosen-by-a-stranger`;
@@ -191,7 +191,7 @@ Deno.test("a newline in an address of aria2c's list names another file; the runn
   await assert.rejects(fixture.fetch(evil), { code: "invalid_input" });
 });
 
-Deno.test("a newline in a referer: aria2c runs the program it names; the runner drops the header, and nothing runs", async () => {
+Deno.test("aria2c: a newline in a referer → header dropped (runs a program)", async () => {
   await using dir = await tempDir();
   const program = `${dir.path}/program`;
   await Deno.writeTextFile(program, `#!/bin/sh\ntouch ${dir.path}/ran\n`, { mode: 0o755 });
@@ -211,7 +211,7 @@ Deno.test("a newline in a referer: aria2c runs the program it names; the runner 
   assert.deepEqual(new Set(seen), new Set([null]));
 });
 
-Deno.test("a torrent content type: aria2c joins what it names; the runner does not, and refuses it", async () => {
+Deno.test("aria2c: a torrent content type → refused (joins the torrent)", async () => {
   await using canary = startCanary();
   const info = `d6:lengthi16384e4:name5:m.bin12:piece lengthi16384e6:pieces20:${"x".repeat(20)}e`;
   const announce = `${canary.url}/announce`;
@@ -229,13 +229,13 @@ Deno.test("a torrent content type: aria2c joins what it names; the runner does n
   assert.equal(canary.hits(), before);
 });
 
-Deno.test("another file under the same name: aria2c -c glues both together with exit 0; the runner starts over", async () => {
+Deno.test("aria2c: another file under the same name → starts over (mixes both)", async () => {
   await using dir = await tempDir();
   let version = 1;
   await using fixture = await startFetchFixture((_, request) =>
     ranged(request, version === 1 ? clip.mp4 : clip.otherMp4, { etag: `"v${version}"` })
   );
-  const half = Math.floor(clip.mp4.length / 2 / 16384) * 16384; // aria2 goes on at whole pieces
+  const half = Math.floor(clip.mp4.length / 2 / 16384) * 16384; // aria2 resumes at whole pieces
   const sameBytes = (a: Uint8Array, b: Uint8Array) => a.length === b.length && a.every((byte, i) => byte === b[i]);
   await Deno.writeFile(`${dir.path}/a.mp4`, clip.mp4.subarray(0, half)); // what a download that was broken off left
   version = 2;
@@ -251,7 +251,7 @@ Deno.test("another file under the same name: aria2c -c glues both together with 
   assert.equal(result.final.sha256, (await whole.fetch("/a.mp4")).final.sha256);
 });
 
-Deno.test("a segment that stalls for ever: ffmpeg waits for ever; the runner fetches it again and has the video", async () => {
+Deno.test("playlist: a stalled segment → fetched again (ffmpeg waits forever)", async () => {
   let stalls = true;
   await using fixture = await startFetchFixture((path, request) => {
     if (path !== "/s2.ts" || !stalls) return hlsHost(() => playlistOf(names))(path, request);
@@ -276,7 +276,7 @@ Deno.test("a segment that stalls for ever: ffmpeg waits for ever; the runner fet
 });
 
 for (const missing of ["its playlist", "all but its first segment"]) {
-  Deno.test(`audio without ${missing}: ffmpeg exits 0 with a film that is silent or falls silent; the runner refuses`, async () => {
+  Deno.test(`playlist: audio without ${missing} → refused (ffmpeg exits 0)`, async () => {
     const master = [
       "#EXTM3U",
       '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="Deutsch",LANGUAGE="de",DEFAULT=YES,URI="/a.m3u8"',
@@ -316,7 +316,7 @@ for (const missing of ["its playlist", "all but its first segment"]) {
   });
 }
 
-Deno.test("a metalink content type: aria2c fetches what it names; the runner does not", async () => {
+Deno.test("aria2c: a metalink content type → not followed (fetches its files)", async () => {
   await using canary = startCanary();
   const metalink =
     `<?xml version="1.0"?><metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="m.bin"><url>${canary.url}/x</url></file></metalink>`;
@@ -333,7 +333,7 @@ Deno.test("a metalink content type: aria2c fetches what it names; the runner doe
   assert.equal(canary.hits(), before);
 });
 
-Deno.test("a master playlist that names itself: ffmpeg asks again and again; the runner → unsupported at once", async () => {
+Deno.test("playlist: a multivariant playlist that lists itself → unsupported", async () => {
   const self = () => "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n/v.m3u8\n";
   await using dir = await tempDir();
   await using fixture = await startFetchFixture(hlsHost(self));
@@ -368,21 +368,21 @@ const REFUSED: readonly [string, string, () => string][] = [
   ["a gap", "source_expired", () => playlistOf(names, { head: ["#EXT-X-GAP"] })],
 ];
 for (const [what, code, list] of REFUSED) {
-  Deno.test(`a playlist with ${what} → ${code}, no segment fetched`, async () => {
+  Deno.test(`playlist: ${what} → ${code}, no segment fetched`, async () => {
     await using fixture = await startFetchFixture(hlsHost(list));
     await assert.rejects(fixture.fetch("/v.m3u8"), { code });
     assert.deepEqual(fixture.asked.filter((path) => path.endsWith(".ts")), []);
   });
 }
 
-Deno.test("U+2028 and quotes in addresses → harmless: fetched or refused, never another line", async () => {
+Deno.test("playlist: U+2028 and quotes in URLs → fetched or refused", async () => {
   const odd = names.map((name) => `${name}?a=\u2028#EXTINF:9,\u2029"x`);
   await using fixture = await startFetchFixture(hlsHost(() => playlistOf(odd)));
   const result = await fixture.fetch("/v.m3u8");
   assert.ok(Math.abs(result.durationSeconds - 12) < 0.2);
 });
 
-Deno.test("a gzip bomb as playlist (8 MB cap after unpacking) → too_large", async () => {
+Deno.test("playlist: a gzip bomb → too_large", async () => {
   const bomb = new Blob(["#EXTM3U\n", "#".repeat(60_000_000)]).stream().pipeThrough(new CompressionStream("gzip"));
   const bytes = await new Response(bomb).bytes();
   assert.ok(bytes.length < 200_000);
@@ -394,7 +394,7 @@ Deno.test("a gzip bomb as playlist (8 MB cap after unpacking) → too_large", as
   await assert.rejects(fixture.fetch("/master.m3u8"), { code: "too_large" });
 });
 
-Deno.test("an endless body, and a Content-Length that lies → too_large by the job's quota", async () => {
+Deno.test("quota: an endless body, a wrong Content-Length → too_large", async () => {
   const endless = () =>
     new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(65536).fill(0x47)) }));
   await using fixture = await startFetchFixture((path, request) => {
@@ -406,13 +406,13 @@ Deno.test("an endless body, and a Content-Length that lies → too_large by the 
   await assert.rejects(big.fetch("/a.mp4", { maxBytes: 1_000_000 }), { code: "too_large" });
 });
 
-Deno.test("no room on the disk → disk_full before a byte of the video is fetched", async () => {
+Deno.test("disk: no space → disk_full before the first byte", async () => {
   await using fixture = await startFetchFixture((_, request) => ranged(request, clip.mp4));
   await assert.rejects(fixture.fetch("/a.mp4", { freeBytes: 260 * 1024 * 1024 }), { code: "disk_full" });
   assert.equal(fixture.asked.length, 0);
 });
 
-Deno.test("room for the first bytes and not for the file that the probe finds → disk_full", async () => {
+Deno.test("disk: space for the first bytes only → disk_full after the probe", async () => {
   await using fixture = await startFetchFixture((_, request) => {
     const response = ranged(request, clip.mp4);
     response.headers.set("content-range", "bytes 0-16383/900000000");
@@ -424,7 +424,7 @@ Deno.test("room for the first bytes and not for the file that the probe finds �
   assert.equal(fixture.asked.filter((path) => path === "/a.mkv").length, 1, "of another kind than mp4, only the probe");
 });
 
-Deno.test("a public name with a private address, and one that changes its mind → the private host is never dialled", async () => {
+Deno.test("DNS: a private address, or one that changes → never dialled", async () => {
   await using canary = startCanary();
   const port = Number(new URL(canary.url).port);
   const answers = [["93.184.216.34"], ["127.0.0.1"], ["93.184.216.34", "10.0.0.1"]];
@@ -433,7 +433,7 @@ Deno.test("a public name with a private address, and one that changes its mind �
     lookup: () => Promise.resolve(answers.shift() ?? ["127.0.0.1"]),
     connect: ((options: Deno.ConnectOptions) => {
       dialled.push(options.hostname!);
-      return Deno.connect({ hostname: "127.0.0.1", port }); // stands in for the public server
+      return Deno.connect({ hostname: "127.0.0.1", port }); // replaces the public server
     }) as typeof Deno.connect,
   });
   const session = proxy.openSession({ policy: {}, maxBytes: 1e6 });
@@ -449,7 +449,7 @@ Deno.test("a public name with a private address, and one that changes its mind �
   session.close();
 });
 
-Deno.test("children see no secret: the environment of ffmpeg and aria2c holds PATH and LC_ALL alone", async () => {
+Deno.test("children: environment → PATH and LC_ALL only", async () => {
   const { runChild } = await import("../process/child.ts");
   let text = "";
   await runChild("env", [], {

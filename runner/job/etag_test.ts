@@ -1,4 +1,4 @@
-/** ETags that say nothing, because the host makes one for every response, and changes that no ETag tells of. */
+/** ETags that a host generates for every response, and changes that no ETag shows. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readClip } from "../../dev/emulators/origin/clip.ts";
@@ -9,7 +9,7 @@ import { sampleSpans } from "../download/samples.ts";
 const clip = await readClip();
 const LOOK = "bytes=0-16383";
 
-/** A host of `bytes`, whose ETag is another each time; what follows the probe is slow while `slow`. */
+/** Serves `bytes` with a new ETag each time; responses after the probe are slow while `slow`. */
 function rotatingHost(headers: Record<string, string> = {}) {
   const state = { bytes: clip.mp4, slow: false, downloads: 0 };
   let count = 0;
@@ -26,7 +26,7 @@ async function sha256(path: string): Promise<string> {
   return createHash("sha256").update(await Deno.readFile(path)).digest("hex");
 }
 
-/** What a download of these bytes ends as. */
+/** The result of a download of these bytes. */
 async function archived(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   await using fixture = await startFetchFixture((_, request) => ranged(request, bytes, { etag: '"1"' }));
   return (await fixture.fetch("/a.mp4")).final.sha256;
@@ -40,7 +40,7 @@ async function breakOff(fixture: FetchFixture, id: string): Promise<void> {
 }
 
 for (const [what, headers] of [["", {}], [", Last-Modified", { "last-modified": "Sat, 01 Nov 2025 00:00:00 GMT" }]]) {
-  Deno.test(`MP4, another ETag each time${what} → downloaded once, whole`, async () => {
+  Deno.test(`MP4, new ETag each time${what} → downloaded once, complete`, async () => {
     const { state, host } = rotatingHost(headers as Record<string, string>);
     await using fixture = await startFetchFixture(host);
     const { final } = await fixture.fetch("/a.mp4");
@@ -49,7 +49,7 @@ for (const [what, headers] of [["", {}], [", Last-Modified", { "last-modified": 
   });
 }
 
-Deno.test("MP4, another ETag each time, broken off → resumed, whole", async () => {
+Deno.test("MP4, new ETag each time: interrupted → resumed, complete", async () => {
   const { state, host } = rotatingHost();
   await using fixture = await startFetchFixture(host);
   const id = crypto.randomUUID();
@@ -62,7 +62,7 @@ Deno.test("MP4, another ETag each time, broken off → resumed, whole", async ()
   assert.equal(await sha256(final.path), final.sha256);
 });
 
-Deno.test("MP4, another ETag each time, another file meanwhile → started over", async () => {
+Deno.test("MP4, new ETag each time: replaced meanwhile → started over", async () => {
   const { state, host } = rotatingHost({ "last-modified": "Sat, 01 Nov 2025 00:00:00 GMT" });
   await using fixture = await startFetchFixture(host);
   const id = crypto.randomUUID();
@@ -74,7 +74,7 @@ Deno.test("MP4, another ETag each time, another file meanwhile → started over"
   assert.equal(final.sha256, await archived(clip.otherMp4));
 });
 
-Deno.test("MP4 without ETag, another file of its size meanwhile → started over", async () => {
+Deno.test("MP4 without ETag: replaced by one of equal size → started over", async () => {
   let [bytes, slow] = [clip.mp4, true];
   await using fixture = await startFetchFixture((_, request) => {
     const response = ranged(request, bytes);
@@ -87,7 +87,7 @@ Deno.test("MP4 without ETag, another file of its size meanwhile → started over
   assert.equal(fixture.resumed.length, 0);
 });
 
-Deno.test("MP4 that changes once it was downloaded, another ETag → the new one, whole", async () => {
+Deno.test("MP4: replaced after the download, new ETag → the new one, complete", async () => {
   const { state, host } = rotatingHost();
   let looks = 0;
   await using fixture = await startFetchFixture((path, request) => {
@@ -98,7 +98,7 @@ Deno.test("MP4 that changes once it was downloaded, another ETag → the new one
   assert.equal(state.downloads, 2);
 });
 
-Deno.test("MP4 of a host without ranges, another ETag each time → whole", async () => {
+Deno.test("MP4 without ranges, new ETag each time → complete", async () => {
   let count = 0;
   await using fixture = await startFetchFixture(() =>
     new Response(clip.mp4, { headers: { etag: `"${count++}"`, "content-length": `${clip.mp4.length}` } })
@@ -106,7 +106,7 @@ Deno.test("MP4 of a host without ranges, another ETag each time → whole", asyn
   assert.equal((await fixture.fetch("/a.mp4")).final.sha256, await archived(clip.mp4));
 });
 
-Deno.test("sampleSpans: both ends of what is kept, and between them", () => {
+Deno.test("sampleSpans: kept spans → both ends, and samples in between", () => {
   const span = (offset: number, length: number) => ({ offset, length });
   assert.deepEqual(sampleSpans([span(0, 10_000)]).map(({ offset }) => offset), [0, 1988, 3976, 5964, 7952]);
   assert.deepEqual(sampleSpans([span(1000, 4096), span(90_000, 4096)]), [
@@ -120,7 +120,7 @@ Deno.test("sampleSpans: both ends of what is kept, and between them", () => {
   assert.deepEqual(sampleSpans([]), []);
 });
 
-Deno.test("completedSpans: the bits of a control file; one that is damaged → null", () => {
+Deno.test("completedSpans: a control file → its bits; damaged → null", () => {
   const control = (bits: readonly number[], { version = 1, total = 2_600_000 } = {}) => {
     const bytes = new Uint8Array(10 + 24 + bits.length + 4);
     const view = new DataView(bytes.buffer);

@@ -1,4 +1,4 @@
-/** The faults of real hosts, one test each: what is whole is accepted, what is not never is. */
+/** Faults of real hosts: complete files are accepted, incomplete ones never. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { type Bytes, playlistOf, readClip } from "../../dev/emulators/origin/clip.ts";
@@ -8,7 +8,7 @@ import type { FetchedSource } from "./source_tools.ts";
 const clip = await readClip();
 const names = clip.ts.map((_, i) => `/s${i}.ts`);
 
-/** A host with a playlist of `segments`; `fault` may respond first. */
+/** Serves a playlist of `segments`; `fault` may respond first. */
 function hlsHost(segments: readonly Bytes[], fault: Host = () => new Response(null, { status: 599 })): Host {
   return async (path, request) => {
     const response = await fault(path, request);
@@ -26,14 +26,14 @@ async function assertWhole(result: FetchedSource): Promise<void> {
   assert.equal(createHash("sha256").update(await Deno.readFile(result.final.path)).digest("hex"), result.final.sha256);
 }
 
-Deno.test("one segment answers 404 for good → the job fails and names the segment", async () => {
+Deno.test("segment: 404 every time → the job fails and names the segment", async () => {
   await using fixture = await startFetchFixture(
     hlsHost(clip.ts, (path) => path === "/s3.ts" ? new Response(null, { status: 404 }) : pass()),
   );
   await assert.rejects(fixture.fetch("/v.m3u8"), { code: "source_expired", message: /segment 4 of video/ });
 });
 
-Deno.test("a segment cut by the connection, then whole → retried, the video is whole", async () => {
+Deno.test("segment: connection interrupted once → retried, complete", async () => {
   let first = true;
   await using fixture = await startFetchFixture(hlsHost(clip.ts, (path) => {
     if (path !== "/s2.ts" || !first) return pass();
@@ -42,7 +42,7 @@ Deno.test("a segment cut by the connection, then whole → retried, the video is
     const body = new ReadableStream({
       start(controller) {
         controller.enqueue(half);
-        controller.close(); // before Content-Length is reached: the server breaks the connection
+        controller.close(); // fewer bytes than Content-Length: the server closes the connection
       },
     });
     return new Response(body, { headers: { "content-length": String(clip.ts[2]!.length) } });
@@ -50,7 +50,7 @@ Deno.test("a segment cut by the connection, then whole → retried, the video is
   await assertWhole(await fixture.fetch("/v.m3u8"));
 });
 
-Deno.test("a segment halved with a matching Content-Length, every time → never accepted", async () => {
+Deno.test("segment: half of it with a matching Content-Length → never accepted", async () => {
   const half = clip.ts[2]!.slice(0, Math.floor(clip.ts[2]!.length / 2 / 188) * 188);
   await using fixture = await startFetchFixture(
     hlsHost(clip.ts, (path) => path === "/s2.ts" ? new Response(half) : pass()),
@@ -58,7 +58,7 @@ Deno.test("a segment halved with a matching Content-Length, every time → never
   await assert.rejects(fixture.fetch("/v.m3u8"), { code: "unsupported", message: /segment 3.*covers/ });
 });
 
-Deno.test("503 first, everywhere → fine", async () => {
+Deno.test("segment: 503 at first, for all → complete", async () => {
   const seen = new Set<string>();
   await using fixture = await startFetchFixture(hlsHost(clip.ts, (path) => {
     if (!path.startsWith("/s") || seen.has(path)) return pass();
@@ -68,7 +68,7 @@ Deno.test("503 first, everywhere → fine", async () => {
   await assertWhole(await fixture.fetch("/v.m3u8"));
 });
 
-Deno.test("one segment stalls after its first bytes → cut off and fetched again", async () => {
+Deno.test("segment: stalls after its first bytes → interrupted, fetched again", async () => {
   let stalled = false;
   await using fixture = await startFetchFixture(hlsHost(clip.ts, (path) => {
     if (path !== "/s4.ts" || stalled) return pass();
@@ -80,7 +80,7 @@ Deno.test("one segment stalls after its first bytes → cut off and fetched agai
   assert.equal(fixture.asked.filter((path) => path === "/s4.ts").length, 2);
 });
 
-Deno.test("segments disguised as PNG → the archive is the same, byte for byte", async () => {
+Deno.test("segment: disguised as PNG → the same archive, byte for byte", async () => {
   const png = Uint8Array.fromHex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000049454e44ae426082",
   );
@@ -90,7 +90,7 @@ Deno.test("segments disguised as PNG → the archive is the same, byte for byte"
   assert.equal((await fixture.fetch("/v.m3u8")).final.sha256, (await plain.fetch("/v.m3u8")).final.sha256);
 });
 
-/** Answers `status` to whoever comes while `bears` segments are on their way; counts what it saw. */
+/** Responds with `status` while `bears` segments are in flight; counts requests. */
 function busyHost(bears: number, status: number) {
   const seen = { most: 0, refused: 0 };
   let open = 0;
@@ -109,7 +109,7 @@ function busyHost(bears: number, status: number) {
 }
 
 for (const status of [429, 503]) {
-  Deno.test(`a host that bears four connections and answers ${status} to more → completes with fewer`, async () => {
+  Deno.test(`connections: ${status} beyond four → complete with fewer`, async () => {
     const { host, seen } = busyHost(4, status);
     await using fixture = await startFetchFixture(host);
     await assertWhole(await fixture.fetch("/v.m3u8"));
@@ -118,7 +118,7 @@ for (const status of [429, 503]) {
 }
 
 for (const status of [429, 403]) {
-  Deno.test(`a host that answers ${status} to the connections that are added on the way → completes with those of the start`, async () => {
+  Deno.test(`connections: ${status} to added ones → complete with the initial number`, async () => {
     const { host, seen } = busyHost(2, status);
     await using fixture = await startFetchFixture(host);
     await assertWhole(await fixture.fetch("/v.m3u8", { hlsConnections: 4 }));
@@ -126,7 +126,7 @@ for (const status of [429, 403]) {
   });
 }
 
-Deno.test("a host that bears many connections → half of what is allowed at first, then all of it, never more", async () => {
+Deno.test("connections: many accepted → half, then all, never more", async () => {
   const { host, seen } = busyHost(100, 429);
   const asked: number[] = [];
   await using fixture = await startFetchFixture((path, request) => {
@@ -138,7 +138,7 @@ Deno.test("a host that bears many connections → half of what is allowed at fir
   assert.equal(seen.most, 4);
 });
 
-Deno.test("the token runs out on the way → resolved again, the download goes on by position", async () => {
+Deno.test("URLs: the token expires → resolved again, same segment continues", async () => {
   let token = 1;
   const served: string[] = [];
   await using fixture = await startFetchFixture((path) => {
@@ -169,7 +169,7 @@ for (
     ["with another init section", { init: true }, /init section changed while/],
   ] as [string, { cuts?: true; init?: true }, RegExp | null][]
 ) {
-  Deno.test(`fragmented MP4 whose token runs out, then there again ${by} → ${expected ? "refused" : "whole"}`, async () => {
+  Deno.test(`URLs: a token of fragmented MP4 expires, new one ${by} → ${expected ? "refused" : "complete"}`, async () => {
     let token = 1;
     const gotInit = Promise.withResolvers<void>();
     await using fixture = await startFetchFixture(async (path) => {
@@ -202,7 +202,7 @@ for (
   });
 }
 
-Deno.test("AES-128 with the sequence number as IV, and byte ranges of one file → whole", async () => {
+Deno.test("AES-128: sequence number as IV, byte ranges of one file → complete", async () => {
   const key = crypto.getRandomValues(new Uint8Array(16));
   const imported = await crypto.subtle.importKey("raw", key, "AES-CBC", false, ["encrypt"]);
   const encrypted = await Promise.all(clip.ts.map(async (bytes, i) => {
@@ -231,7 +231,7 @@ Deno.test("AES-128 with the sequence number as IV, and byte ranges of one file �
   await assertWhole(await fixture.fetch("/v.m3u8"));
 });
 
-Deno.test("fragmented MP4 with two init sections → both halves arrive", async () => {
+Deno.test("fragmented MP4: two init sections → both halves arrive", async () => {
   const list = [
     ...["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-TARGETDURATION:2", '#EXT-X-MAP:URI="/init.mp4"'],
     ...[0, 1, 2].flatMap((i) => ["#EXTINF:2,", `/m${i}.m4s`]),
@@ -247,7 +247,7 @@ Deno.test("fragmented MP4 with two init sections → both halves arrive", async 
   await assertWhole(await fixture.fetch("/v.m3u8"));
 });
 
-Deno.test("MPEG-TS, fragmented MP4: muxed while it is downloaded → the last segment may wait for the first to be in the output", async () => {
+Deno.test("mux: MPEG-TS and fragmented MP4 → written during the download", async () => {
   const id = crypto.randomUUID();
   const muxing = async () => {
     for (let i = 0; i < 400; i++) {
@@ -275,7 +275,7 @@ Deno.test("MPEG-TS, fragmented MP4: muxed while it is downloaded → the last se
   }
 });
 
-Deno.test("a separate audio rendition → one file with both tracks; unreadable audio → refused, not dropped", async () => {
+Deno.test("audio rendition: separate → one file; unreadable → refused", async () => {
   const master = [
     "#EXTM3U",
     '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="Deutsch",LANGUAGE="de",URI="/a.m3u8"',
@@ -297,7 +297,7 @@ Deno.test("a separate audio rendition → one file with both tracks; unreadable 
   await assert.rejects(bad.fetch("/v.m3u8"), { code: "unsupported", message: /audio/ });
 });
 
-Deno.test("MP4: moov at the end → moved in front; Range ignored → single stream, whole", async () => {
+Deno.test("MP4: moov at the end → moved to the front; no ranges → one stream", async () => {
   await using fixture = await startFetchFixture((_, request) =>
     new Response(request.method === "HEAD" ? null : clip.mp4, {
       headers: { "content-length": String(clip.mp4.length) },
@@ -309,7 +309,7 @@ Deno.test("MP4: moov at the end → moved in front; Range ignored → single str
   assert.ok(text.indexOf("moov") < text.indexOf("mdat"));
 });
 
-Deno.test("MP4 changed on the host between two runs (other ETag) → started over, never two files in one", async () => {
+Deno.test("MP4: replaced between two runs (other ETag) → started over", async () => {
   let version = 1;
   const cut = new AbortController();
   await using fixture = await startFetchFixture((_, request) => {
@@ -329,7 +329,7 @@ Deno.test("MP4 changed on the host between two runs (other ETag) → started ove
   assert.equal(await videoWidth(result.final.path), 320);
 });
 
-Deno.test("MP4 broken off, same ETag → resumed; control file lost, cut short or overwritten → started over", async () => {
+Deno.test("MP4: interrupted → resumed; without its control file → started over", async () => {
   let slow = true;
   await using fixture = await startFetchFixture((_, request) => {
     const response = ranged(request, clip.mp4, { etag: '"same"' });
@@ -340,7 +340,7 @@ Deno.test("MP4 broken off, same ETag → resumed; control file lost, cut short o
     lost: (path) => Deno.remove(path),
     "cut short": (path) => Deno.truncate(path, 20), // as a full disk leaves it
     empty: (path) => Deno.truncate(path),
-    overwritten: async (path) => Deno.writeFile(path, new Uint8Array((await Deno.stat(path)).size)), // as a power cut does
+    overwritten: async (path) => Deno.writeFile(path, new Uint8Array((await Deno.stat(path)).size)), // as after a power failure
   };
   for (const [what, damage] of Object.entries(damages)) {
     slow = true;
@@ -360,7 +360,7 @@ Deno.test("MP4 broken off, same ETag → resumed; control file lost, cut short o
   }
 });
 
-Deno.test("HLS broken off → the segments on disk are not fetched again", async () => {
+Deno.test("HLS: interrupted → segments on disk are not fetched again", async () => {
   const cut = new AbortController();
   let slow = true;
   await using fixture = await startFetchFixture(hlsHost(clip.ts, async (path) => {
@@ -381,7 +381,7 @@ Deno.test("HLS broken off → the segments on disk are not fetched again", async
   assert.equal(fixture.resumed.length, 1);
 });
 
-Deno.test("MP4 from a host that bears one connection → fewer connections, whole", async () => {
+Deno.test("MP4: one connection accepted → fewer connections, complete", async () => {
   let open = 0;
   let refused = 0;
   const big = new Uint8Array(clip.mp4.length + 8 + 6_000_000); // aria2 splits from 2 MB on; a free box changes nothing else
@@ -403,7 +403,7 @@ Deno.test("MP4 from a host that bears one connection → fewer connections, whol
   assert.ok(refused > 0);
 });
 
-Deno.test("MP4: begins while it is probed at → the probe may wait for it", async () => {
+Deno.test("MP4: downloaded during the probe → the probe may wait for it", async () => {
   const begun = Promise.withResolvers<void>();
   await using fixture = await startFetchFixture(async (_, request) => {
     if (request.headers.get("range") === "bytes=0-16383") await begun.promise;
@@ -414,7 +414,7 @@ Deno.test("MP4: begins while it is probed at → the probe may wait for it", asy
   assert.equal(fixture.resumed.length, 0);
 });
 
-Deno.test("an address that is called MP4 and is a page, or a playlist → nothing of what came meanwhile is left, or used", async () => {
+Deno.test("MP4 URL: a page or a playlist → the started download is discarded", async () => {
   const id = crypto.randomUUID();
   const began = Promise.withResolvers<void>();
   let page = true;
@@ -431,7 +431,7 @@ Deno.test("an address that is called MP4 and is a page, or a playlist → nothin
   await assertWhole(await fixture.fetch("/a.mp4", { id }));
 });
 
-Deno.test("MP4 from a host that bears one connection and counts the probe → probed at again alone, whole", async () => {
+Deno.test("MP4: one connection, the probe counts → probed again alone, complete", async () => {
   let open = 0;
   let refusedLooks = 0;
   await using fixture = await startFetchFixture(async (_, request) => {
@@ -450,7 +450,7 @@ Deno.test("MP4 from a host that bears one connection and counts the probe → pr
   assert.ok(refusedLooks > 0);
 });
 
-Deno.test("MP4 that the host changes while it is downloaded → what came is thrown away, the new one is whole", async () => {
+Deno.test("MP4: replaced during the download → discarded, the new one complete", async () => {
   let etag = '"1"';
   let downloads = 0;
   await using fixture = await startFetchFixture((_, request) => {
@@ -465,7 +465,7 @@ Deno.test("MP4 that the host changes while it is downloaded → what came is thr
   assert.ok(downloads >= 2);
 });
 
-Deno.test("MP4 whose address runs out on the way → resolved again at its page, whole", async () => {
+Deno.test("MP4: the URL expires during the download → resolved again, complete", async () => {
   let token = 1;
   await using fixture = await startFetchFixture((path, request) => {
     if (path === "/embed") {
@@ -483,7 +483,7 @@ Deno.test("MP4 whose address runs out on the way → resolved again at its page,
   assert.ok(fixture.asked.includes("/t2/a.mp4"));
 });
 
-Deno.test("MP4 whose address runs out with its last byte → asked for at its page whether it changed, not downloaded again", async () => {
+Deno.test("MP4: the URL expires with the last byte → compared, not loaded again", async () => {
   let token = 1;
   let downloads = 0;
   await using fixture = await startFetchFixture((path, request) => {
@@ -506,7 +506,7 @@ Deno.test("MP4 whose address runs out with its last byte → asked for at its pa
   assert.equal(downloads, 1);
 });
 
-Deno.test("MP4 that turns out too large for the disk → what came meanwhile, which nobody could go on with, does not stay on it", async () => {
+Deno.test("MP4: too large for the disk, found by the probe → nothing stays on it", async () => {
   const id = crypto.randomUUID();
   const began = Promise.withResolvers<void>();
   const size = 100_000_000;
@@ -525,7 +525,7 @@ Deno.test("MP4 that turns out too large for the disk → what came meanwhile, wh
   assert.deepEqual(left, ["lock", "state.json"]);
 });
 
-Deno.test("MP4: an aria2c that answers no more → a stop ends the job all the same", async () => {
+Deno.test("MP4: aria2c does not respond → a stop ends the job nevertheless", async () => {
   const stop = new AbortController();
   await using fixture = await startFetchFixture((_, request) => {
     if (request.headers.get("range") === "bytes=0-16383") return ranged(request, clip.mp4, { etag: '"1"' });
@@ -546,16 +546,16 @@ Deno.test("MP4: an aria2c that answers no more → a stop ends the job all the s
   await assert.rejects(fetching, /stopped/);
 });
 
-Deno.test("MP4: the file cannot be made → disk_full, as where no name is left on the disk, and not the host's fault", async () => {
+Deno.test("MP4: the file cannot be created (no inodes) → disk_full", async () => {
   await using fixture = await startFetchFixture((_, request) => ranged(request, clip.mp4));
   const id = crypto.randomUUID();
   await Deno.mkdir(`${fixture.dir}/job-${id}/media.bin/in-the-way`, { recursive: true });
   await assert.rejects(fixture.fetch("/a.mp4", { id }), { code: "disk_full" });
 });
 
-Deno.test("a child that floods stderr (400 MB) → its last words alone are kept, and its exit code counts", async () => {
+Deno.test("child: 400 MB on stderr → its end is kept, the exit code counts", async () => {
   const { runChild } = await import("../process/child.ts");
-  // Of this test's own heap and buffers: others run in the same process.
+  // Only this test's own heap and buffers: others run in the same process.
   const kept = () => Deno.memoryUsage().heapUsed + Deno.memoryUsage().external;
   const before = kept();
   const flood = "yes a-line-of-noise | head -c 400000000 >&2; echo the end >&2; exit 3";

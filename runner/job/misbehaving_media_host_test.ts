@@ -1,4 +1,4 @@
-/** S11, the host that serves and misserves: what the runner's probe and download make of each of its items. */
+/** The emulated host that serves and misserves media: the result of probe and download for each of its items. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readClip } from "../../dev/emulators/origin/clip.ts";
@@ -21,7 +21,7 @@ const WHOLE = {
 } as const;
 
 for (const [what, path] of Object.entries(WHOLE)) {
-  Deno.test(`S11, ${what}: ${path} → a whole file, hashed as it lies on the disk`, async () => {
+  Deno.test(`misbehaving host: ${what} (${path}) → complete, hashed`, async () => {
     await using fixture = await startFetchFixture(host);
     const { durationSeconds, final } = await fixture.fetch(path);
     assert.ok(Math.abs(durationSeconds - 12) < 0.2, `${durationSeconds} s`);
@@ -38,7 +38,7 @@ const REFUSED = {
 } as const;
 
 for (const [what, [path, code]] of Object.entries(REFUSED)) {
-  Deno.test(`S11, ${what}: ${path} → ${code}, and no file`, async () => {
+  Deno.test(`misbehaving host: ${what} (${path}) → ${code}, no file`, async () => {
     await using fixture = await startFetchFixture(host);
     await assert.rejects(fixture.fetch(path), (error) => {
       assert.equal((error as { code?: string }).code, code, String(error));

@@ -30,7 +30,7 @@ const job: Job = {
   candidates: [{ id: null, embedUrl: null, videoUrl: "https://cdn.test/a.mp4", kind: "mp4", headers: {} }],
 };
 
-/** A job whose file an earlier run had finished, so that only the upload is left. `source` is whose file that was. */
+/** A job whose file an earlier run finished, from candidate `source`: only the upload is left. */
 async function readyToUpload(source = "of-another-candidate") {
   const workDir = await Deno.makeTempDir();
   await using dir = await openJobDir(workDir, job.id);
@@ -40,19 +40,19 @@ async function readyToUpload(source = "of-another-candidate") {
 }
 
 function target(name: string, account: number, put: (options: PutOptions) => Promise<void>): StorageTarget {
-  const address = { repo: `${name}/archive-1`, path: "1/ep1/k.mp4" };
+  const location = { repo: `${name}/archive-1`, path: "1/ep1/k.mp4" };
   return {
     name,
     kind: "hub",
     account,
-    address: () => address,
-    put: async (file: StagedFile, _address: unknown, options: PutOptions) => {
+    locationOf: () => location,
+    put: async (file: StagedFile, _location: unknown, options: PutOptions) => {
       await put(options);
       const { sha256, sizeBytes } = file;
       return {
         target: name,
         account,
-        ...address,
+        ...location,
         commitOid: "c",
         sha256,
         sizeBytes,
@@ -88,7 +88,7 @@ const run = (): JobRun => ({
   commitArchive: (write) => write(),
 });
 
-Deno.test("runJob: a takedown between the first copy and the second → the second is never committed", async () => {
+Deno.test("runJob: taken down after the first copy → the second is not committed", async () => {
   const workDir = await readyToUpload();
   const recorded = Promise.withResolvers<void>();
   let committed = false;
@@ -102,7 +102,7 @@ Deno.test("runJob: a takedown between the first copy and the second → the seco
         report: () => Promise.resolve("uploading"),
         commitArchive: () =>
           Promise.resolve(new Map([["hub:a", "ra"], ["hub:b", "rb"]])).finally(() => recorded.resolve()),
-        extendReplicas: (ids: string[], token: string) => (asked.push(ids, token), Promise.resolve(false)), // the row is gone
+        extendReplicas: (ids: string[], token: string) => (asked.push(ids, token), Promise.resolve(false)), // the row was deleted
         completeReplica: (
           id: string,
           _token: string,
@@ -125,7 +125,7 @@ Deno.test("runJob: a takedown between the first copy and the second → the seco
   await Deno.remove(workDir, { recursive: true });
 });
 
-Deno.test("runJob: the right goes while another target's commit is under way, which lands though it was given up → removed as well", async () => {
+Deno.test("runJob: rights withdrawn during a commit that succeeds late → removed", async () => {
   const workDir = await readyToUpload();
   const committing = Promise.withResolvers<void>();
   const landed = Promise.withResolvers<void>();
@@ -172,7 +172,7 @@ Deno.test("runJob: the right goes while another target's commit is under way, wh
   await Deno.remove(workDir, { recursive: true });
 });
 
-Deno.test("runJob: a storage failure keeps the finished file, and the next run uploads it whatever candidate comes first", async () => {
+Deno.test("runJob: storage fails → the final file is kept for the next run", async () => {
   const workDir = await readyToUpload();
   let stored = "";
   const queue = {
@@ -190,8 +190,8 @@ Deno.test("runJob: a storage failure keeps the finished file, and the next run u
 
 for (const there of [true, false]) {
   const title = there
-    ? "runJob: the archive stands → poster, sprite sheet and its index are put beside it"
-    : "runJob: a takedown while the pictures are made → none of them is put beside an archive that is no more";
+    ? "runJob: the archive is committed → poster, sprite sheet and index added"
+    : "runJob: taken down while pictures are made → none is stored";
   Deno.test(title, async () => {
     const workDir = await Deno.makeTempDir();
     {
@@ -205,9 +205,9 @@ for (const there of [true, false]) {
     const works = target("hub:a", 1, async (options) => await options.beforeCommit?.());
     const put = works.put.bind(works);
     Object.assign(works, {
-      put: async (file: StagedFile, address: { repo: string; path: string }, options: PutOptions) => {
-        const copy = await put(file, address, options);
-        committed.push(address.path);
+      put: async (file: StagedFile, location: { repo: string; path: string }, options: PutOptions) => {
+        const copy = await put(file, location, options);
+        committed.push(location.path);
         return copy;
       },
     });
@@ -228,7 +228,7 @@ for (const there of [true, false]) {
   });
 }
 
-/** Runs a job whose source is answered by `host`. Answers what is left of it on disk, by name. */
+/** Runs a job whose source is served by `host`. Returns the names of the files left on disk. */
 async function leftAfter(host: (request: Request) => Response, options: { cancel?: boolean } = {}) {
   const workDir = await Deno.makeTempDir();
   const abort = new AbortController();
@@ -250,7 +250,7 @@ async function leftAfter(host: (request: Request) => Response, options: { cancel
   return { code: error?.code ?? error?.name, left };
 }
 
-Deno.test("runJob: refused for good → its directory goes; a failure that is retried → its bytes stay; cancelled → they go", async () => {
+Deno.test("runJob: refused → files deleted; retryable → kept; cancelled → deleted", async () => {
   const clip = await readClip();
   const page = () => new Response("<!doctype html><title>no video</title>");
   assert.deepEqual(await leftAfter(page), { code: "unsupported", left: null });
@@ -260,5 +260,5 @@ Deno.test("runJob: refused for good → its directory goes; a failure that is re
   assert.equal(kept.code, "source_expired");
   assert.ok(kept.left?.includes("state.json"), String(kept.left));
   const cancelled = await leftAfter((request) => ranged(request, clip.mp4), { cancel: true });
-  assert.equal(cancelled.left, null, "nobody comes back for a cancelled job");
+  assert.equal(cancelled.left, null, "a cancelled job is not resumed");
 });

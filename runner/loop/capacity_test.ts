@@ -21,13 +21,13 @@ function makeCapacity(more: { closed?: boolean; kept?: boolean } = {}) {
   return { capacity, state };
 }
 
-Deno.test("capacity: as the disk has; no target open → none, with the reason", async () => {
+Deno.test("capacity: by the disk; every circuit open → none, with the reason", async () => {
   assert.deepEqual(await makeCapacity().capacity(), { jobs: 2 });
   const { jobs, missing } = await makeCapacity({ closed: true }).capacity();
   assert.deepEqual([jobs, missing?.code], [0, "storage_5xx"]);
 });
 
-Deno.test("capacity: full for a minute while nothing runs → what is kept for other jobs is removed", async () => {
+Deno.test("capacity: full for a minute, nothing running → kept files are deleted", async () => {
   const { capacity, state } = makeCapacity({ kept: true });
   state.jobs = 0;
   assert.equal((await capacity()).missing?.code, "disk_full");
@@ -38,7 +38,7 @@ Deno.test("capacity: full for a minute while nothing runs → what is kept for o
   assert.deepEqual([await capacity(), state.removed], [{ jobs: 3 }, 1]);
 });
 
-Deno.test("capacity: full beside a job that runs, however long → nothing is removed", async () => {
+Deno.test("capacity: full, a job running → nothing is deleted", async () => {
   const { capacity, state } = makeCapacity({ kept: true });
   Object.assign(state, { jobs: 0, running: 1 });
   for (state.now = 0; state.now < 600_000; state.now += 10_000) assert.equal((await capacity()).jobs, 0);

@@ -17,7 +17,7 @@ const JOB: Job = {
   candidates: [{ id: null, embedUrl: null, videoUrl: "https://origin.test/a.mp4", kind: "mp4", headers: {} }],
 };
 
-/** A queue with one job, whose lease is gone from the moment the row is ready: as the database answers it. */
+/** A queue with one job, whose lease ends as soon as the row is ready, as in the database. */
 function queueOfOne(state: { ready: boolean; heartbeatReply?: Promise<void> }): Queue {
   const jobs = [JOB];
   const queue: Partial<Queue> = {
@@ -32,7 +32,7 @@ function queueOfOne(state: { ready: boolean; heartbeatReply?: Promise<void> }): 
   return queue as Queue;
 }
 
-Deno.test("a heartbeat that finds the row ready before the record's reply arrives → the job goes on with its other copies", async () => {
+Deno.test("claim loop: heartbeat before the commit's response → copies continue", async () => {
   const heartbeat = Promise.withResolvers<void>();
   const reply = Promise.withResolvers<void>();
   const state = { ready: false, heartbeatReply: heartbeat.promise };
@@ -49,9 +49,9 @@ Deno.test("a heartbeat that finds the row ready before the record's reply arrive
     pollSeconds: 0.05,
     once: true,
     async runJob(_job, run) {
-      const secondCommit = run.beforeCommit(); // the second target comes to its commit while the first is recorded
+      const secondCommit = run.beforeCommit(); // the second target's commit starts while the archive is being committed
       const committing = run.commitArchive(async () => {
-        state.ready = true; // committed, and the reply is still on its way
+        state.ready = true; // committed, but the response is still pending
         await reply.promise;
       });
       heartbeat.resolve();
@@ -66,7 +66,7 @@ Deno.test("a heartbeat that finds the row ready before the record's reply arrive
   assert.deepEqual(seen.filter((event) => event === "job:lost" || event === "job:partially_replicated"), []);
 });
 
-Deno.test("a heartbeat that finds the lease gone while the record fails → the job is lost", async () => {
+Deno.test("claim loop: lease lost while the commit fails → the job is lost", async () => {
   const state = { ready: false };
   const events = createEvents();
   const seen: RunnerEvent["event"][] = [];
@@ -87,7 +87,7 @@ Deno.test("a heartbeat that finds the lease gone while the record fails → the 
   assert.ok(seen.includes("job:lost"));
 });
 
-Deno.test("a disk without capacity → nothing is claimed, no attempt of any job is spent; run-once ends with disk_full", async () => {
+Deno.test("claim loop: no disk space → no claim, no attempt used; once: disk_full", async () => {
   let claims = 0;
   const queue: Partial<Queue> = {
     claim: () => Promise.resolve((claims++, [])),
@@ -118,7 +118,7 @@ Deno.test("a disk without capacity → nothing is claimed, no attempt of any job
   assert.equal(claims, 1);
 });
 
-Deno.test("a job lost and claimed again while its old run winds down → the new run keeps its heartbeat and is no stray", async () => {
+Deno.test("claim loop: reclaimed while the old run stops → the new one continues", async () => {
   const again: Job = { ...JOB, leaseToken: crypto.randomUUID() };
   const claims = [[JOB], [again]];
   const beaten = new Set<string>();
@@ -171,7 +171,7 @@ Deno.test("a job lost and claimed again while its old run winds down → the new
   assert.deepEqual(strays, []);
 });
 
-Deno.test("stop while the queue does not respond → the job is tried to be given back for a while, then the loop ends", async () => {
+Deno.test("claim loop: stop while the queue is unavailable → ends after a while", async () => {
   const jobs = [JOB];
   let reports = 0;
   const queue: Partial<Queue> = {

@@ -5,7 +5,7 @@ import { probeMedia } from "./verify.ts";
 
 const { signal } = new AbortController();
 
-/** The process id of this process's child of that name, once it runs. */
+/** Process id of our child with that name, once it runs. */
 async function childPid(program: string): Promise<number> {
   for (;;) {
     const { stdout } = await new Deno.Command("pgrep", { args: ["-P", String(Deno.pid), "-x", program] }).output();
@@ -14,7 +14,7 @@ async function childPid(program: string): Promise<number> {
   }
 }
 
-/** Reads stdin until it ends. */
+/** Reads stdin to its end. */
 const waiting = ["-nostats", "-v", "error", "-f", "mpegts", "-i", "pipe:0", "-f", "null", "-"];
 
 function assertRetryable(error: unknown, message: RegExp): true {
@@ -25,7 +25,7 @@ function assertRetryable(error: unknown, message: RegExp): true {
 }
 
 for (const name of ["SIGKILL", "SIGTERM", "SIGINT", "SIGSEGV"] as const) {
-  Deno.test(`child: ffmpeg is ended by ${name} → retryable, the message says so`, async () => {
+  Deno.test(`child: ffmpeg ends by ${name} → retryable, named in the message`, async () => {
     const feed = async () => {
       Deno.kill(await childPid("ffmpeg"), name);
     };
@@ -34,7 +34,7 @@ for (const name of ["SIGKILL", "SIGTERM", "SIGINT", "SIGSEGV"] as const) {
   });
 }
 
-Deno.test("child: ffprobe is killed while it reads a file → retryable, not unsupported", async () => {
+Deno.test("child: ffprobe is killed while reading → retryable, not unsupported", async () => {
   const dir = await Deno.makeTempDir();
   const fifo = `${dir}/a.mp4`; // what reads it waits for a writer
   await new Deno.Command("mkfifo", { args: [fifo] }).output();
@@ -45,7 +45,7 @@ Deno.test("child: ffprobe is killed while it reads a file → retryable, not uns
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("child: it cannot allocate memory → retryable; it exits by itself → unsupported", async () => {
+Deno.test("child: out of memory → retryable; other exit codes → unsupported", async () => {
   const say = (text: string, code: number) =>
     runChildOrThrow("sh", ["-c", `echo "$0" >&2; exit ${code}`, text], { signal });
   await assert.rejects(
@@ -56,7 +56,7 @@ Deno.test("child: it cannot allocate memory → retryable; it exits by itself �
   assert.match(await say("Cannot allocate memory", 0), /memory/);
 });
 
-Deno.test("child: a full, read-only or overdrawn disk → disk_full, whatever the exit code", async () => {
+Deno.test("child: a full, read-only or over-quota disk → disk_full", async () => {
   for (const text of ["No space left on device", "Read-only file system", "Disk quota exceeded"]) {
     for (const code of [0, 1]) {
       const run = runChildForText("sh", ["-c", `echo "av_write: $0" >&2; exit ${code}`, text], { signal });

@@ -1,6 +1,6 @@
 /**
- * A poster and a sheet of small pictures for a player's seek bar, from the archived file's key frames alone.
- * Example: `sprite.vtt` says `00:00:02.000 --> 00:00:04.000` / `<key>.sprite.jpg#xywh=160,0,160,90`. Runs on: Deno with ffmpeg on PATH.
+ * Makes a poster and a sprite sheet for a player's seek bar from the archive's key frames. Needs ffmpeg on PATH.
+ * Example: `sprite.vtt` contains `00:00:02.000 --> 00:00:04.000` / `<key>.sprite.jpg#xywh=160,0,160,90`.
  */
 import { runChildOrThrow } from "../process/child.ts";
 
@@ -9,7 +9,7 @@ const MIN_INTERVAL_SECONDS = 2;
 const POSTER_AT = 0.1;
 
 export type Extra = {
-  /** Put in place of the archive's `.mp4`. */
+  /** Replaces the `.mp4` of the archive's name. */
   readonly ending: ".poster.jpg" | ".sprite.jpg" | ".sprite.vtt";
   readonly path: string;
 };
@@ -46,7 +46,7 @@ export async function makeExtras(
   ];
 }
 
-/** All tiles of one sheet, whatever the length. Pure. */
+/** The grid of a sheet. Pure. */
 export function spriteInterval(durationSeconds: number): number {
   return Math.max(MIN_INTERVAL_SECONDS, Math.ceil(durationSeconds / (TILE.columns * TILE.rows)));
 }

@@ -1,6 +1,6 @@
 /**
- * Writes the archive's final file: moov in front of the media, so that a player starts and seeks after one request, and its sha-256
- * taken while the bytes are written. Example: ftyp, mdat, moov → ftyp, moov (chunk offsets moved), mdat. Runs on: Deno.
+ * Writes the archive's final file with moov in front of the media, so that players start and seek after one request, and hashes it while
+ * writing. Example: ftyp, mdat, moov → ftyp, moov (with new chunk offsets), mdat.
  */
 import { createHash } from "node:crypto";
 import { childBoxes, MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
@@ -13,15 +13,15 @@ export type FinalFile = { readonly path: string; readonly sizeBytes: number; rea
 
 export type FastStart =
   | { readonly kind: "done"; readonly file: FinalFile; readonly moved: boolean }
-  /** Fragmented, compressed or beyond 32-bit offsets: ffmpeg has to write it anew. */
+  /** Fragmented, compressed, or offsets beyond 32 bits: ffmpeg has to remux it. */
   | { readonly kind: "needs_remux"; readonly reason: string };
 
-/** Hashes `input` where it starts fast already, else writes it to `output` with moov in front. `input` stays as it is. */
+/** Hashes `input` if moov is in front already; otherwise writes `output`. Does not change `input`. */
 export async function writeFastStart(input: string, output: string, signal: AbortSignal): Promise<FastStart> {
   using file = await Deno.open(input);
   const { size } = await file.stat();
   const boxes = await readTopLevelBoxes(file, size);
-  if (boxes === null) return { kind: "needs_remux", reason: "its boxes do not add up" };
+  if (boxes === null) return { kind: "needs_remux", reason: "its boxes are inconsistent" };
   if (boxes.some((box) => box.type === "moof")) return { kind: "needs_remux", reason: "it is fragmented" };
   const moov = boxes.find((box) => box.type === "moov");
   const mdat = boxes.find((box) => box.type === "mdat");
@@ -41,8 +41,8 @@ export async function writeFastStart(input: string, output: string, signal: Abor
 }
 
 /**
- * Adds the length of moov to every chunk offset that lies behind the place it moves to and before the one it leaves. False where that
- * cannot be done in place: no table found, compressed, or an offset that 32 bits no longer hold. Pure; changes `moov`.
+ * Adds moov's length to every chunk offset between its new and its old position. false if that cannot be done in place: no table,
+ * compressed, or an offset beyond 32 bits. Pure; changes `moov`.
  */
 export function moveChunks(moov: Uint8Array, move: { insertedAt: number; removedAt: number }): boolean {
   const view = new DataView(moov.buffer, moov.byteOffset, moov.byteLength);
@@ -74,7 +74,7 @@ export function moveChunks(moov: Uint8Array, move: { insertedAt: number; removed
   return walk({ start: 0, end: moov.length }, 0) && tables > 0;
 }
 
-/** Ranges of the input and pieces of memory, one after the other, hashed on the way. */
+/** Writes and hashes ranges of the input and memory buffers, in order. */
 async function copy(
   input: Deno.FsFile,
   parts: readonly ({ offset: number; size: number } | Uint8Array)[],
@@ -85,7 +85,7 @@ async function copy(
   let sizeBytes = 0;
   const write = async (bytes: Uint8Array) => {
     options.signal.throwIfAborted();
-    const writing = writeAll(output, bytes); // while it is written, it is hashed
+    const writing = writeAll(output, bytes); // hashed while it is written
     hash.update(bytes);
     sizeBytes += bytes.length;
     await writing;
@@ -108,7 +108,7 @@ async function hashFile(path: string, signal: AbortSignal): Promise<FinalFile> {
   return { path, sizeBytes: size, sha256: hash.digest("hex") };
 }
 
-/** The next piece is read while one is used. */
+/** Reads the next chunk while the current one is used. */
 async function readPieces(
   file: Deno.FsFile,
   range: { offset: number; size: number },

@@ -1,37 +1,37 @@
 /**
- * Looks for bytes that are not the media they stand in: a page or an error text that a host sent in the middle of a file, a hole that
- * was never written. Every sample is read once; nothing is decoded, which would take a hundred times as long. Runs on: Deno.
+ * Finds bytes that do not belong to the media: an HTML page or an error text in the middle of a file, or a hole that was never written.
+ * Reads every sample once without decoding, which would take a hundred times as long.
  *
- * Coded pictures and sound look like noise, so a kilobyte of text or of zeros in them is foreign; and the lengths between the NAL units
- * of H.264 and H.265 have to add up. Noise that replaces noise inside one unit is not noticed.
+ * Coded video and audio look like noise, so a kilobyte of text or zeros is foreign, and the lengths of H.264 and H.265 NAL units must
+ * add up. Noise that replaces noise inside a unit is not detected.
  */
 import type { Chunk, SampleTrack } from "./sample_tables.ts";
 
-/** Shorter runs of text are the encoder's: its name, its settings. */
+/** Shorter texts are the encoder's: its name and settings. */
 const MIN_RUN_BYTES = 512;
-/** A run holds a whole block of this size, of which every so many bytes are looked at first. */
+/** A run contains an aligned block of this size, which is sampled first. */
 const BLOCK_BYTES = 256;
 const STRIDE = 32;
-/** Smaller ones, as of silence, may be anything. */
+/** Smaller samples, such as silence, can have any content. */
 const MIN_SAMPLE_BYTES = 16;
 const READ_BYTES = 4 * 1024 * 1024;
-/** Samples that are not looked at one by one. */
+/** Samples that are not checked one by one. */
 const PIECE_BYTES = 256 * 1024;
 const MAX_PIECE_BYTES = 32 * 1024 * 1024;
 
-/** Zeros behind the last unit of a sample, which some writers leave. */
+/** Zeros that some muxers append to a sample. */
 const MAX_PADDING_BYTES = 64;
 
 const NAL_CODECS = new Set(["avc1", "avc2", "avc3", "avc4", "hvc1", "hev1"]);
 const OTHER_CODECS = new Set(["mp4a", "ac-3", "ec-3", "Opus", "fLaC", "alac", "av01", "vp08", "vp09", "mp4v"]);
 
-/** All but control characters, whatever the character set. */
+/** Everything but control characters, in any character set. */
 const IS_TEXT = Uint8Array.from(
   { length: 256 },
   (_, byte) => Number(/[\t\n\r]|[^\p{Cc}]|[\u0080-\u009f]/u.test(String.fromCharCode(byte))),
 );
 
-/** What is wrong and where, or null. */
+/** The problem and its position, or null. */
 export async function findForeignBytes(
   file: Deno.FsFile,
   tracks: readonly SampleTrack[],
@@ -47,7 +47,7 @@ export async function findForeignBytes(
     for (const { offset, size, sizes } of pieces(chunk, nal ? 1 : PIECE_BYTES)) {
       signal.throwIfAborted();
       const bytes = window.has(offset, size) ?? await window.read(offset, size);
-      if (bytes === null) return null; // the demuxer says so
+      if (bytes === null) return null; // reported by the demuxer
       const problem = nal ? problemInUnits(bytes, track) : textIn(bytes, 0, size) ?? emptySample(bytes, sizes);
       if (problem !== null) return `track ${track.index} (${track.codec}) has ${problem} at byte ${offset}`;
     }
@@ -55,7 +55,7 @@ export async function findForeignBytes(
   return null;
 }
 
-/** The samples of a chunk, as many at once as make up so many bytes; without those that are too large to be one. */
+/** Groups a chunk's samples into reads of limited size; skips samples that are implausibly large. */
 function* pieces(
   { offset, sizes }: Chunk,
   bytes: number,
@@ -69,7 +69,7 @@ function* pieces(
   }
 }
 
-/** No coder makes a sample of zeros alone. */
+/** No encoder produces a sample of only zeros. */
 function emptySample(bytes: Uint8Array, sizes: Uint32Array): string | null {
   let start = 0;
   for (const size of sizes) {
@@ -79,7 +79,7 @@ function emptySample(bytes: Uint8Array, sizes: Uint32Array): string | null {
   return null;
 }
 
-/** A part of the file in memory, moved forward as samples are asked for. */
+/** A window of the file in memory, which moves forward. */
 class Window {
   readonly #file: Deno.FsFile;
   #buffer = new Uint8Array(READ_BYTES);
@@ -95,7 +95,7 @@ class Window {
     return at >= 0 && at + size <= this.#length ? this.#buffer.subarray(at, at + size) : null;
   }
 
-  /** null where the file ends before. */
+  /** null beyond the end of the file. */
   async read(offset: number, size: number): Promise<Uint8Array | null> {
     if (size > this.#buffer.length) this.#buffer = new Uint8Array(size);
     await this.#file.seek(offset, Deno.SeekMode.Start);
@@ -154,7 +154,7 @@ function textIn(bytes: Uint8Array, start: number, end: number): string | null {
   return null;
 }
 
-/** An encoder breaks up three zeros (emulation prevention), so they stand at the end of a unit alone, or before a unit in its middle. */
+/** Emulation prevention breaks up three zeros, so they only follow the last unit, or precede a start code. */
 function zerosIn(bytes: Uint8Array, start: number, end: number): string | null {
   for (let at = start + 2; at < end; at += 3) {
     if (bytes[at] !== 0 || (bytes[at - 1] !== 0 && bytes[at + 1] !== 0)) continue;
@@ -168,7 +168,7 @@ function zerosIn(bytes: Uint8Array, start: number, end: number): string | null {
   return null;
 }
 
-/** An MP3 encoder fills frames up with one letter. */
+/** MP3 encoders pad frames with a repeated letter. */
 function isPadding(text: Uint8Array): boolean {
   const counts = new Uint32Array(256);
   for (const byte of text) counts[byte]!++;

@@ -1,4 +1,4 @@
-// Bytes that a host sent in the middle of a file, or did not send: noticed wherever they stand; good files of every codec pass.
+// Foreign or missing bytes in the middle of a file: detected at any position; correct files of every codec pass.
 
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
@@ -11,7 +11,7 @@ import { verifyMedia } from "./verify.ts";
 
 const signal = new AbortController().signal;
 const NOTHING_PROMISED = { durationSeconds: null, audioTracks: null, subtitleTracks: null };
-/** Noise, so that a picture is large: a foreign kilobyte often stands within one. */
+/** Noise makes large frames, so that a foreign kilobyte is often inside one. */
 async function makeVideo(dir: string, codecs: readonly string[], size = "320x180"): Promise<string> {
   const path = `${dir}/clip.mp4`;
   const source = [
@@ -39,7 +39,7 @@ const FOREIGN: Readonly<Record<string, (size: number) => Uint8Array>> = {
   "a hole": (size) => new Uint8Array(size),
 };
 
-Deno.test("foreign bytes anywhere in H.264 and AAC → noticed", async () => {
+Deno.test("foreign bytes: anywhere in H.264 and AAC → detected", async () => {
   const dir = await Deno.makeTempDir();
   const path = await makeVideo(dir, ["-c:v", "libx264", "-preset", "veryfast", "-b:v", "4M", "-c:a", "aac"], "640x360");
   const clean = await Deno.readFile(path);
@@ -66,13 +66,16 @@ Deno.test("foreign bytes anywhere in H.264 and AAC → noticed", async () => {
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("verifyMedia: eight kilobytes of a page inside an MP4 → refused, and named", async () => {
+Deno.test("verifyMedia: 8 KiB of an HTML page inside an MP4 → refused, named", async () => {
   const clip = await readClip();
   const path = await Deno.makeTempFile();
   const bytes = clip.mp4.slice();
   bytes.set(FOREIGN["a page"]!(8192), Math.floor(bytes.length / 2));
   await Deno.writeFile(path, bytes);
-  await assert.rejects(verify(path), { code: "unsupported", message: /^the download is not whole: track 0 \(avc1\)/ });
+  await assert.rejects(verify(path), {
+    code: "unsupported",
+    message: /^the download is incomplete or damaged: track 0 \(avc1\)/,
+  });
   await Deno.remove(path);
 });
 
@@ -118,7 +121,7 @@ Deno.test("verifyMedia: silence and a still picture → accepted", async () => {
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("readSampleTables: offsets and sizes are those that ffprobe reads", async () => {
+Deno.test("readSampleTables: offsets and sizes → those of ffprobe", async () => {
   const dir = await Deno.makeTempDir();
   const path = await makeVideo(dir, ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]);
   const bytes = await Deno.readFile(path);
@@ -144,7 +147,7 @@ Deno.test("readSampleTables: offsets and sizes are those that ffprobe reads", as
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("readSampleTables: hostile tables → left out, at once", () => {
+Deno.test("readSampleTables: hostile tables → skipped immediately", () => {
   const box = (type: string, ...parts: number[][]): number[] => {
     const body = parts.flat();
     const size = body.length + 8;
@@ -167,7 +170,7 @@ Deno.test("readSampleTables: hostile tables → left out, at once", () => {
   }
 });
 
-Deno.test("problemInUnits: units that add up, padding, cut units, a forbidden bit → told apart", () => {
+Deno.test("problemInUnits: correct, padded, cut units, forbidden bit → problem", () => {
   const unit = (
     header: number,
     length: number,

@@ -1,7 +1,4 @@
-/**
- * Language tags of playlists (RFC 5646) as MP4 wants them (ISO 639-2/T). Pure. Example: `mp4Language("pt-BR")` → "por".
- * Runs on: Deno.
- */
+/** Maps language tags of playlists (RFC 5646) to those of MP4 (ISO 639-2/T). Pure. Example: `mp4Language("pt-BR")` → "por". */
 const THREE_LETTERS: Readonly<Record<string, string>> = {
   ar: "ara",
   bg: "bul",

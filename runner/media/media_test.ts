@@ -12,7 +12,7 @@ import { runChildOrThrow } from "../process/child.ts";
 
 const signal = new AbortController().signal;
 
-Deno.test("writeFastStart: moov moved in front plays the same packets as ffmpeg's own +faststart", async () => {
+Deno.test("writeFastStart: moov moved → the packets of ffmpeg's +faststart", async () => {
   const clip = await readClip();
   const dir = await Deno.makeTempDir();
   await Deno.writeFile(`${dir}/in.mp4`, clip.mp4);
@@ -27,7 +27,7 @@ Deno.test("writeFastStart: moov moved in front plays the same packets as ffmpeg'
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("writeFastStart: fragmented, cut or no MP4 at all → needs_remux, nothing written over", async () => {
+Deno.test("writeFastStart: fragmented, cut, not an MP4 → needs_remux", async () => {
   const clip = await readClip();
   const dir = await Deno.makeTempDir();
   const inputs = {
@@ -42,7 +42,7 @@ Deno.test("writeFastStart: fragmented, cut or no MP4 at all → needs_remux, not
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("findProblem: missing packets, a gap, a short or missing track, ffprobe's complaints → named", async () => {
+Deno.test("findProblem: missing packets, gap, short track, complaints → named", async () => {
   const clip = await readClip();
   const path = await Deno.makeTempFile();
   await Deno.writeFile(path, clip.mp4);
@@ -60,8 +60,8 @@ Deno.test("findProblem: missing packets, a gap, a short or missing track, ffprob
     [withVideo({ packets: 0 }), /empty/],
     [withTimes({ largestGapSeconds: 2 }), /gap of 2.0 s/],
     [withTimes({ durationSeconds: 10 }), /10.0 s instead of 12.0 s/],
-    [withTimes({ samples: 287 }), /index that does not fit/],
-    [{ ...good, times: [null, null] }, /index that does not fit/],
+    [withTimes({ samples: 287 }), /inconsistent index/],
+    [{ ...good, times: [null, null] }, /inconsistent index/],
     [{ ...good, tracks: [video!] }, /0 of 1 audio tracks/],
     [{ ...good, tracks: [audio!] }, /no video track/],
     [{ ...good, complaints: "partial file" }, /partial file/],
@@ -69,7 +69,7 @@ Deno.test("findProblem: missing packets, a gap, a short or missing track, ffprob
   for (const [probe, pattern] of problems) assert.match(findProblem(probe, expected) ?? "", pattern);
 });
 
-Deno.test("verifyMedia: a missing segment, no sound, a cut index, cut media → refused with the reason", async () => {
+Deno.test("verifyMedia: missing segment, no audio, cut index, cut media → refused", async () => {
   const clip = await readClip();
   const dir = await Deno.makeTempDir();
   const join = async (name: string, segments: readonly Uint8Array[]) => {
@@ -100,7 +100,7 @@ Deno.test("verifyMedia: a missing segment, no sound, a cut index, cut media → 
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("readSampleTimes: the clip's tracks as ffprobe tells them; a table longer than its box, random bytes → null", async () => {
+Deno.test("readSampleTimes: the clip → as ffprobe; invalid tables → null", async () => {
   const clip = await readClip();
   const moov = moovOf(clip.mp4);
   const [video, audio] = readSampleTimes(moov);
@@ -130,11 +130,11 @@ Deno.test("parseProbe: streams listed twice, N/A → one track each, null", () =
   ]);
 });
 
-Deno.test("tsStartSeconds: the clip starts at 1.4 s, as ffmpeg wrote it", async () => {
+Deno.test("tsStartSeconds: a clip of ffmpeg → 1.4 s", async () => {
   assert.ok(Math.abs(tsStartSeconds((await readClip()).ts[0]!)! - 1.4) < 0.1);
 });
 
-Deno.test("joinWebVtt: clock of the video, cues on a cut once, notes and rubbish left out", () => {
+Deno.test("joinWebVtt: the video's clock, no repeated cues, no notes", () => {
   const segments = [
     "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\nNOTE hello\n\n1\n00:01.000 --> 00:02.500 align:start\nOne\n\n00:03.000 --> 00:05.000\nTwo",
     "\uFEFFWEBVTT\r\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\r\n\r\n00:03.000 --> 00:05.000\r\nTwo\r\n\r\nxx --> yy\r\nbad",
@@ -159,7 +159,7 @@ function moovOf(mp4: Uint8Array): Uint8Array<ArrayBuffer> {
   return mp4.slice(at, at + new DataView(mp4.buffer, mp4.byteOffset).getUint32(at));
 }
 
-/** moov in front stays whole, the media behind it loses its last third: what a progressive download that broke off looks like. */
+/** moov in front stays complete, the media loses its last third: an interrupted progressive download. */
 function cutMedia(mp4: Uint8Array): Uint8Array {
   const moov = moovOf(mp4);
   const mdatAt = new TextDecoder("latin1").decode(mp4).indexOf("mdat") - 4;
@@ -180,7 +180,7 @@ async function ffmpeg(args: readonly string[]): Promise<void> {
   await new Deno.Command("ffmpeg", { args: ["-nostdin", "-v", "error", "-y", ...args] }).output();
 }
 
-Deno.test("runChildOrThrow: a program that had no room and exits 0, as ffmpeg does where the index did not fit → disk_full", async () => {
+Deno.test("runChildOrThrow: no space, but exit code 0 → disk_full", async () => {
   const words = "Error writing trailer of file:/o.mp4: No space left on device";
   await assert.rejects(runChildOrThrow("sh", ["-c", `echo '${words}' >&2`], { signal }), { code: "disk_full" });
   assert.equal(await runChildOrThrow("sh", ["-c", "echo fine >&2"], { signal }), "fine\n");

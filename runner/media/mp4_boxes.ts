@@ -1,14 +1,11 @@
-/**
- * Walks the boxes of an MP4: the top level with small reads, the index in memory. Example: ftyp, free, mdat, moov → moov stands at the end.
- * ISO/IEC 14496-12 §4.2. Runs on: Deno.
- */
+/** Walks the boxes of an MP4: the top level with small reads, the index in memory. ISO/IEC 14496-12 §4.2. */
 export type Box = { readonly type: string; readonly offset: number; readonly size: number };
 
-/** An index larger than this is read by ffmpeg alone: 64 MiB hold more than a day of video. */
+/** Larger indexes are only read by ffmpeg: 64 MiB are enough for more than a day of video. */
 export const MAX_MOOV_BYTES = 64 * 1024 * 1024;
 const MAX_TOP_LEVEL_BOXES = 200_000;
 
-/** The boxes in order, or null where they do not add up to the file. */
+/** The boxes in order; null if they do not cover the file. */
 export async function readTopLevelBoxes(file: Deno.FsFile, fileSize: number): Promise<Box[] | null> {
   const boxes: Box[] = [];
   let offset = 0;
@@ -22,7 +19,7 @@ export async function readTopLevelBoxes(file: Deno.FsFile, fileSize: number): Pr
   return boxes;
 }
 
-/** A header of 8 or 16 bytes; null where the box is no box, or reaches past `end`. Pure. */
+/** A header of 8 or 16 bytes; null if it is invalid or extends past `end`. Pure. */
 export function parseBoxHeader(header: Uint8Array, place: { offset: number; end: number }): Box | null {
   if (header.length < 8) return null;
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
@@ -33,7 +30,7 @@ export function parseBoxHeader(header: Uint8Array, place: { offset: number; end:
   return size >= 8 && size <= left ? { type, offset: place.offset, size } : null;
 }
 
-/** The boxes between two places, with where their bodies begin; null where they do not add up. Pure. */
+/** The boxes between two positions; null if they do not cover the range. Pure. */
 export function childBoxes(
   bytes: Uint8Array,
   { start, end }: { start: number; end: number },

@@ -1,7 +1,6 @@
 /**
- * Puts downloaded tracks into one MP4 without re-encoding. ffmpeg never opens a name that somebody else chose: it reads stdin, or
- * playlists that were written here, of files that were written here. Runs on: Deno with ffmpeg on PATH.
- * Example: one MPEG-TS rendition → its segments into ffmpeg's stdin in order, while the later ones are still on their way.
+ * Muxes downloaded tracks into one MP4 without re-encoding. ffmpeg only opens files and playlists that this process wrote, or reads
+ * stdin: never a name from outside. Needs ffmpeg on PATH.
  */
 import { Buffer } from "node:buffer";
 import { KeepstreamError } from "../../core/errors.ts";
@@ -17,11 +16,11 @@ const READ_BYTES = 1 << 18;
 
 export type MuxOptions = { readonly dir: string; readonly output: string; readonly signal: AbortSignal };
 
-/** What the output has to hold; ffmpeg's word for it is not taken. */
+/** The expected tracks of the output; ffmpeg's exit code is not trusted. */
 export type MuxedTracks = { readonly audioTracks: number; readonly subtitleTracks: number };
 
 /**
- * Muxes one rendition while it is downloaded. null: its shape has to lie on disk first (`muxHls`), nothing was consumed.
+ * Muxes a rendition during its download. null: its format has to be on disk first (`muxHls`); nothing was consumed.
  * fast_start.ts moves moov, which is written last.
  */
 export async function muxAlongside(
@@ -54,7 +53,7 @@ export async function muxAlongside(
       for (let next: IteratorResult<PlacedSegment> = first; !next.done; next = await iterator.next()) {
         if (next.value.container !== container) throw new KeepstreamError("unsupported", "segments of two formats");
         if (next.value.map !== map && !await holds(next.value.map, init)) {
-          throw new KeepstreamError("source_expired", "the init section changed while the source was downloaded");
+          throw new KeepstreamError("source_expired", "the init section changed during the download");
         }
         if (!await copy(next.value.path)) return;
       }
@@ -67,7 +66,7 @@ async function holds(path: string | null, bytes: Uint8Array | null): Promise<boo
   return path !== null && bytes !== null && Buffer.compare(await Deno.readFile(path), bytes) === 0;
 }
 
-/** Muxes what is on disk. */
+/** Muxes renditions on disk. */
 export async function muxHls(renditions: readonly DownloadedRendition[], options: MuxOptions): Promise<MuxedTracks> {
   const [video, ...others] = renditions;
   if (video === undefined) throw new KeepstreamError("unsupported", "nothing to mux");
@@ -100,7 +99,7 @@ export async function muxHls(renditions: readonly DownloadedRendition[], options
   return { audioTracks: ownAudio + tracks.length - 1, subtitleTracks: subtitles.length };
 }
 
-/** A progressive file of another container (Matroska, MPEG-TS, fragmented MP4) as MP4. */
+/** Remuxes a file of another container (Matroska, MPEG-TS, fragmented MP4). */
 export async function remuxFile(
   input: string,
   options: MuxOptions & { format: "mov" | "matroska" | "mpegts"; textSubtitles: readonly number[] },
@@ -115,7 +114,7 @@ export async function remuxFile(
   ], { signal: options.signal });
 }
 
-/** Audio inside the variant's own segments; ffmpeg lists the renditions behind it. */
+/** The variant's own segments may contain audio; ffmpeg lists the renditions after it. */
 async function countAudio({ path, container, map }: PlacedSegment, signal: AbortSignal): Promise<number> {
   const ts = container === "ts";
   if (!ts && map === null) throw new KeepstreamError("unsupported", "fragmented MP4 without an init section");
@@ -133,7 +132,7 @@ function describe(stream: string, track: DownloadedRendition): string[] {
   ];
 }
 
-/** A label is the only foreign text that reaches a command line; it stands behind `handler_name=` and holds nothing but text. */
+/** A track label is the only foreign text on a command line; it follows `handler_name=` and is stripped of control characters. */
 function printable(name: string | null): string {
   // deno-lint-ignore no-control-regex
   return (name ?? "").replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ").trim().slice(0, 60);
@@ -152,7 +151,7 @@ async function writePlaylists(tracks: readonly DownloadedRendition[], dir: strin
   return master;
 }
 
-/** Names are ours, clear text is on disk: no KEY, no BYTERANGE; MAP and DISCONTINUITY as they were. Pure. */
+/** Our own file names, decrypted content: no KEY, no BYTERANGE; MAP and DISCONTINUITY are kept. Pure. */
 function localPlaylist(track: DownloadedRendition): string {
   const longest = Math.ceil(Math.max(...track.segments.map((segment) => segment.durationSeconds), 1));
   const lines = ["#EXTM3U", "#EXT-X-VERSION:7", `#EXT-X-TARGETDURATION:${longest}`, "#EXT-X-PLAYLIST-TYPE:VOD"];
@@ -169,7 +168,7 @@ function localPlaylist(track: DownloadedRendition): string {
   return [...lines, "#EXT-X-ENDLIST", ""].join("\n");
 }
 
-/** Segments lie in `segments/` below the playlist's directory. */
+/** Relative to the playlist's directory. */
 function localName(path: string): string {
   return path.split("/").slice(-2).join("/");
 }

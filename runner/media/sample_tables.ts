@@ -1,31 +1,31 @@
 /**
- * Where the samples of each track lie, from the tables of moov alone. Pure. Runs on: Deno.
+ * The positions of each track's samples, from the tables of moov. Pure.
  * Example: an avc1 track with lengthBytes 4 and the chunks [{ offset: 48, sizes: [31_204, 812] }, …].
  * ISO/IEC 14496-12 §8.5.2 (stsd), §8.7 (stsz, stsc, stco), 14496-15 §5.3.3 (avcC), §8.3.3 (hvcC).
  */
 import { childBoxes } from "./mp4_boxes.ts";
 
-/** Eighteen hours at 60 pictures a second. */
+/** 18 hours at 60 frames per second. */
 const MAX_SAMPLES = 4_000_000;
 /** Bytes of a sample entry before its boxes. */
 const VISUAL_ENTRY_BYTES = 78;
 
 export interface SampleTrack {
   readonly index: number;
-  /** The type of its sample entry: avc1, hvc1, mp4a, … */
+  /** Type of the sample entry: avc1, hvc1, mp4a, … */
   readonly codec: string;
-  /** Bytes of the length before each NAL unit; null where samples are not made of them. */
+  /** Bytes of the length in front of each NAL unit; null for other codecs. */
   readonly lengthBytes: number | null;
   readonly chunks: readonly Chunk[];
 }
 
-/** Samples that lie one behind the other. */
+/** Contiguous samples. */
 export interface Chunk {
   readonly offset: number;
   readonly sizes: Uint32Array;
 }
 
-/** The tracks whose tables can be read; the others are left out. */
+/** The tracks with readable tables. */
 export function readSampleTables(moov: Uint8Array): SampleTrack[] {
   const root = childBoxes(moov, { start: 0, end: moov.length })?.[0];
   const tracks = root === undefined ? [] : childBoxes(moov, { start: root.body, end: root.end }) ?? [];
@@ -47,7 +47,7 @@ export function readSampleTables(moov: Uint8Array): SampleTrack[] {
       const chunks = chunksOf({ sizes: sizesOf(stsz), stsc, offsets, wide: view("stco") === null });
       return [{ index, codec: entry.type, lengthBytes: lengthBytesOf(moov, entry), chunks }];
     } catch (error) {
-      if (error instanceof RangeError) return []; // a table that is longer than its box
+      if (error instanceof RangeError) return []; // a table exceeds its box
       throw error;
     }
   });

@@ -1,22 +1,22 @@
 /**
- * When the samples of each track are shown, from the tables of moov alone: nothing of the media is read. Pure. Runs on: Deno.
- * Example: 250 samples of 512 ticks at 12,800 a second → { samples: 250, durationSeconds: 10, largestGapSeconds: 0 }.
+ * The presentation times of each track's samples, from the tables of moov. Pure.
+ * Example: 250 samples of 512 ticks at 12,800 per second → { samples: 250, durationSeconds: 10, largestGapSeconds: 0 }.
  * ISO/IEC 14496-12 §8.6.1 (stts, ctts), §8.4.2 (mdhd).
  */
 import { childBoxes } from "./mp4_boxes.ts";
 
-/** Eighteen hours at 60 pictures a second. */
+/** 18 hours at 60 frames per second. */
 const MAX_SAMPLES = 4_000_000;
 
 export type SampleTimes = {
   readonly samples: number;
-  /** From the first sample shown to the end of the last. */
+  /** From the first presented sample to the end of the last one. */
   readonly durationSeconds: number;
-  /** Longest stretch without a new sample, beyond what is usual in this track. */
+  /** The longest time without a new sample, beyond the track's usual sample duration. */
   readonly largestGapSeconds: number;
 };
 
-/** One entry per track, in order; null where its tables cannot be read. */
+/** One entry per track, in order; null if its tables cannot be read. */
 export function readSampleTimes(moov: Uint8Array): (SampleTimes | null)[] {
   const root = childBoxes(moov, { start: 0, end: moov.length })?.[0];
   const tracks = root === undefined ? [] : childBoxes(moov, { start: root.body, end: root.end }) ?? [];
@@ -37,7 +37,7 @@ export function readSampleTimes(moov: Uint8Array): (SampleTimes | null)[] {
         find(["mdia", "minf", "stbl", "ctts"]),
       );
     } catch (error) {
-      if (error instanceof RangeError) return null; // a table that is longer than its box
+      if (error instanceof RangeError) return null; // a table exceeds its box
       throw error;
     }
   });
@@ -73,7 +73,7 @@ function measure(mdhd: DataView | null, stts: DataView | null, ctts: DataView | 
   };
 }
 
-/** Pairs of 32 bits behind version, flags and count; one at a time, for a hostile table has millions. */
+/** Pairs of 32-bit numbers after version, flags and count. A generator, because a hostile table has millions. */
 function* runs(table: DataView): Generator<readonly [count: number, value: number]> {
   const entries = table.getUint32(4);
   if (8 + entries * 8 > table.byteLength) throw new RangeError("the table is cut");

@@ -1,7 +1,7 @@
 /**
- * Reads every packet of every track of a finished file, because exit codes and container durations prove nothing: ffmpeg exits 0 with
- * half the segments missing. The bytes between are looked over for what is no media (foreign_bytes.ts). Example: `await verifyMedia(path, { format: "mov", expected, signal })` → tracks with their packets, or a
- * KeepstreamError naming the track. Runs on: Deno with ffprobe on PATH.
+ * Reads every packet of every track of a finished file, because exit codes and container durations prove nothing: ffmpeg exits with 0 if
+ * half of the segments are missing. Also searches for bytes that are not media (foreign_bytes.ts). Needs ffprobe on PATH.
+ * Example: `await verifyMedia(path, { format: "mov", expected, signal })` → its tracks, or a KeepstreamError that names one.
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { lastLines, runChildForText } from "../process/child.ts";
@@ -13,7 +13,7 @@ import { readSampleTimes, type SampleTimes } from "./sample_times.ts";
 const MAX_GAP_SECONDS = 0.5;
 const DURATION_TOLERANCE = 0.01;
 const MIN_TOLERANCE_SECONDS = 0.5;
-/** Audio may end a little before or after the picture does. */
+/** Audio may be a little shorter or longer than the video. */
 const TRACK_TOLERANCE_SECONDS = 2;
 
 export type Track = {
@@ -35,8 +35,7 @@ export type MediaInfo = {
 
 export type Expectation = {
   /**
-   * Sum of the playlist, for a source in segments, which must be seamless. null: the file itself is the only witness, and may hold
-   * pictures that stand for a while.
+   * Sum of the playlist's segments, which must be seamless. null for a file, which has no other reference and may contain still images.
    */
   readonly durationSeconds: number | null;
   readonly audioTracks: number | null;
@@ -45,7 +44,7 @@ export type Expectation = {
 
 export type ProbeFormat = "mov" | "matroska" | "mpegts";
 
-/** Reads the file from end to end and throws `unsupported` with what is wrong; it is then never uploaded. */
+/** Reads the whole file. Throws `unsupported` with the problem; such a file is never uploaded. */
 export async function verifyMedia(
   path: string,
   options: { format: ProbeFormat; expected: Expectation; signal: AbortSignal },
@@ -53,17 +52,17 @@ export async function verifyMedia(
   const { expected, signal } = options;
   using file = await Deno.open(path);
   const moov = await readMoov(file);
-  // Both read the same bytes while they are in memory, on a processor each.
+  // Both read the same bytes, one from the page cache.
   const looking = findForeignBytes(file, readSampleTables(moov), signal);
   const [probed] = await Promise.allSettled([probeMedia(path, options), looking]);
   if (probed.status === "rejected") throw probed.reason;
   const times = expected.durationSeconds === null ? [] : readSampleTimes(moov);
   const problem = findProblem({ ...probed.value, times }, expected) ?? await looking;
-  if (problem !== null) throw new KeepstreamError("unsupported", `the download is not whole: ${problem}`);
+  if (problem !== null) throw new KeepstreamError("unsupported", `the download is incomplete or damaged: ${problem}`);
   return probed.value;
 }
 
-/** ffprobe's demuxer reads every packet: what it complains of is all that a copy with ffmpeg would complain of. */
+/** ffprobe's demuxer reads every packet and reports what a remux with ffmpeg would report. */
 export async function probeMedia(
   path: string,
   options: { format: ProbeFormat; signal: AbortSignal },
@@ -77,7 +76,7 @@ export async function probeMedia(
   return { ...parseProbe(stdout), complaints: lastLines(stderr) };
 }
 
-/** Empty where there is none, as in other containers. */
+/** Empty for other containers. */
 async function readMoov(file: Deno.FsFile): Promise<Uint8Array> {
   const boxes = await readTopLevelBoxes(file, (await file.stat()).size);
   const moov = boxes?.find((box) => box.type === "moov");
@@ -85,7 +84,7 @@ async function readMoov(file: Deno.FsFile): Promise<Uint8Array> {
   return bytes ?? new Uint8Array(0);
 }
 
-/** Pure. */
+/** The first problem, or null. Pure. */
 export function findProblem(
   probe: MediaInfo & { readonly times: readonly (SampleTimes | null)[] },
   expected: Expectation,
@@ -108,7 +107,7 @@ export function findProblem(
     const whole = expected.durationSeconds;
     const times = probe.times[track.index] ?? null;
     if (whole === null) continue;
-    if (times === null || times.samples !== track.packets) return `${name} has an index that does not fit`;
+    if (times === null || times.samples !== track.packets) return `${name} has an inconsistent index`;
     if (times.largestGapSeconds > MAX_GAP_SECONDS) {
       return `${name} has a gap of ${times.largestGapSeconds.toFixed(1)} s`;
     }
@@ -122,7 +121,7 @@ export function findProblem(
 
 /** ffprobe's compact lines. Pure. */
 export function parseProbe(text: string): Omit<MediaInfo, "complaints"> {
-  const tracks = new Map<number, Track>(); // MPEG-TS lists streams per programme, and once more
+  const tracks = new Map<number, Track>(); // for MPEG-TS, ffprobe lists streams twice: per programme, and all
   let durationSeconds = 0;
   for (const line of text.split("\n")) {
     const fields = new Map(

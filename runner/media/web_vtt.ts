@@ -1,11 +1,10 @@
 /**
- * Joins the WebVTT segments of a rendition into one file on the video's clock. Pure.
- * Example: X-TIMESTAMP-MAP=MPEGTS:126000,LOCAL:0 against a video that starts at 1.4 s → cues stay where they are.
- * RFC 8216 §3.5. Runs on: Deno.
+ * Joins a rendition's WebVTT segments into one file on the video's clock. Pure. RFC 8216 §3.5.
+ * Example: X-TIMESTAMP-MAP=MPEGTS:126000,LOCAL:0 and a video that starts at 1.4 s → cues keep their times.
  */
 export type VttSegment = { readonly text: string };
 
-/** `videoStartSeconds`: time stamp of the first video packet, or null where the media has no MPEG-TS clock. */
+/** `videoStartSeconds`: timestamp of the first video packet; null without an MPEG-TS clock. */
 export function joinWebVtt(segments: readonly VttSegment[], videoStartSeconds: number | null): string {
   const seen = new Set<string>();
   const cues: string[] = [];
@@ -14,7 +13,7 @@ export function joinWebVtt(segments: readonly VttSegment[], videoStartSeconds: n
     const shift = timestampShift(header, videoStartSeconds);
     for (const block of blocks) {
       const cue = shiftCue(block.trim(), shift);
-      if (cue === null || seen.has(cue)) continue; // cues on a cut are repeated in both segments
+      if (cue === null || seen.has(cue)) continue; // a cue that spans two segments is repeated
       seen.add(cue);
       cues.push(cue);
     }

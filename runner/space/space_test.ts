@@ -11,7 +11,7 @@ const ENV = {
   HF_FILE_SALT: "salt-of-the-test",
 };
 
-/** The image's CMD on this machine: the same words, with this Deno and this machine's directories for the image's. */
+/** The image's CMD on this machine, with this Deno and this machine's directories. */
 async function containerCommand(workDir: string): Promise<string[]> {
   const places: Record<string, string> = { "/app": ROOT, "/work": workDir };
   const [, ...args] = (await readDockerfile()).cmd;
@@ -21,7 +21,7 @@ async function containerCommand(workDir: string): Promise<string[]> {
   ];
 }
 
-Deno.test("container: CMD with its permissions → a job is archived, SIGTERM ends it with 0", async () => {
+Deno.test("container: CMD with its permissions → archives a job, SIGTERM → exit 0", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const runner = fixture.spawn("container", { command: await containerCommand(fixture.workDir) });
   const { port } = await runner.saw("runner:started");
@@ -43,7 +43,7 @@ Deno.test("container: CMD with its permissions → a job is archived, SIGTERM en
   assert.equal((await runner.ended).code, 0);
 });
 
-Deno.test("container: CMD without development settings → listens on 0.0.0.0, HEALTHCHECK passes", async () => {
+Deno.test("container: CMD without development settings → 0.0.0.0, HEALTHCHECK ok", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const { cmd, env, healthcheck } = await readDockerfile();
   assert.equal(cmd[0], "deno");
@@ -66,7 +66,7 @@ Deno.test("container: CMD without development settings → listens on 0.0.0.0, H
   assert.notEqual(await check(port), 0);
 });
 
-Deno.test("container: CMD with a folder as its only target → healthy below /work, 503 elsewhere", async () => {
+Deno.test("container: only a folder target → healthy below /work, else 503", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const command = await containerCommand(fixture.workDir);
   const none = { HF_STORAGE_ACCOUNT_COUNT: "0", HF_TOKEN_STORAGE_1: "", HF_STORAGE_USERNAME_1: "" };
@@ -83,7 +83,7 @@ Deno.test("container: CMD with a folder as its only target → healthy below /wo
   }
 });
 
-Deno.test("container: the permissions deny every private IPv4 network, and allow the listen", async () => {
+Deno.test("container: permissions → no private IPv4 network, listening allowed", async () => {
   const { cmd } = await readDockerfile();
   const deny = cmd.find((arg) => arg.startsWith("--deny-net="))!;
   const hosts = [
@@ -108,7 +108,7 @@ Deno.test("container: the permissions deny every private IPv4 network, and allow
   assert.equal(text, "");
 });
 
-Deno.test("hideFromChildren: another process of the same user cannot read the runner's environment", async () => {
+Deno.test("hideFromChildren: another process of the user → cannot read environ", async () => {
   const root = Deno.uid() === 0;
   const code = `import { hideFromChildren } from "${ROOT}runner/process/harden.ts";
     const cat = () => new Deno.Command("cat", { args: ["/proc/" + Deno.pid + "/environ"], stdout: "piped", stderr: "null" }).output();
@@ -124,7 +124,7 @@ Deno.test("hideFromChildren: another process of the same user cannot read the ru
   const output = await new Deno.Command(root ? `${dir}/deno` : Deno.execPath(), {
     args: ["run", "--quiet", "-A", "--no-config", `${dir}/t.ts`],
     env: { SECRET_OF_THE_TEST: "1", DENO_DIR: `${dir}/cache`, HOME: dir },
-    ...(root ? { uid: 65534, gid: 65534 } : {}), // root reads everything, so the test leaves root behind
+    ...(root ? { uid: 65534, gid: 65534 } : {}), // root can read everything, so the test drops root
     stdout: "piped",
     stderr: "piped",
   }).output();
@@ -138,7 +138,7 @@ Deno.test("hideFromChildren: another process of the same user cannot read the ru
   );
 });
 
-Deno.test("README front matter, Dockerfile and compose agree on port 7860 and a user that is not root", async () => {
+Deno.test("container: README, Dockerfile, compose → port 7860, user is not root", async () => {
   const read = (name: string) => Deno.readTextFile(new URL(name, import.meta.url));
   const [readme, dockerfile, compose] = await Promise.all(["README.md", "Dockerfile", "compose.yaml"].map(read));
   assert.match(readme!, /^---\n[\s\S]*sdk: docker\napp_port: 7860\n[\s\S]*?\n---\n/);
@@ -148,7 +148,7 @@ Deno.test("README front matter, Dockerfile and compose agree on port 7860 and a 
   assert.match(compose!, /"7860:7860"/);
 });
 
-Deno.test("the image holds every file that the runner loads, no test, and nothing else of the repository", async () => {
+Deno.test("image: files → all that the runner loads, no test, nothing else", async () => {
   const output = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", `${ROOT}runner/main.ts`],
     stdout: "piped",
@@ -171,7 +171,7 @@ Deno.test("the image holds every file that the runner loads, no test, and nothin
   }
 });
 
-Deno.test("the image's deno.json names every package that the runner loads, its deno.lock the ones the repository's has", async () => {
+Deno.test("image: deno.json and deno.lock → the packages that the runner loads", async () => {
   const read = async (path: string) => JSON.parse(await Deno.readTextFile(`${ROOT}${path}`));
   const config = ["--config", `${ROOT}runner/space/deno.json`, "--lock", `${ROOT}runner/space/deno.lock`, "--frozen"];
   const output = await new Deno.Command(Deno.execPath(), {
@@ -197,7 +197,7 @@ Deno.test("the image's deno.json names every package that the runner loads, its 
   for (const [name, entry] of Object.entries(lock.npm)) assert.deepEqual(entry, whole.npm[name], `${name}: ${again}`);
 });
 
-Deno.test("every name that the runner, its README and its compose file read or set is explained in .env.example", async () => {
+Deno.test(".env.example: explains every variable of runner, README and compose", async () => {
   const read = (path: string) => Deno.readTextFile(`${ROOT}${path}`);
   const example = await read(".env.example");
   const explained = new Set([...example.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm)].map((match) => match[1]!));
@@ -217,7 +217,7 @@ Deno.test("every name that the runner, its README and its compose file read or s
   assert.match(await read("runner/space/compose.yaml"), /env_file: \.\.\/\.\.\/\.keepstream\/env\/runner\.env\n/);
 });
 
-Deno.test("compose: a stop is waited for longer than the runner's own phases last, and PID 1 hands signals on", async () => {
+Deno.test("compose: stop_grace_period exceeds the runner's stop; tini is PID 1", async () => {
   const compose = await Deno.readTextFile(new URL("compose.yaml", import.meta.url));
   const grace = Number(/stop_grace_period: (\d+)s/.exec(compose)![1]);
   const { stopSeconds } = parseEnv(ENV);
@@ -227,7 +227,7 @@ Deno.test("compose: a stop is waited for longer than the runner's own phases las
   assert.deepEqual(entrypoint, ["tini", "--"]);
 });
 
-Deno.test("image: its base is Debian trixie by exact tag, and one work directory is named everywhere", async () => {
+Deno.test("image: exact Debian tag, one work directory in all files", async () => {
   const { base, cmd, env } = await readDockerfile();
   assert.match(base, /^debian:trixie-\d{8}-slim(@sha256:[0-9a-f]{64})?$/);
   const { workDir } = parseEnv(ENV);
@@ -241,7 +241,7 @@ Deno.test("image: its base is Debian trixie by exact tag, and one work directory
   assert.match(compose, new RegExp(`- work:${workDir}\\n`));
 });
 
-Deno.test("compose: mem_limit is what docs/reference/runner.md says, for the default concurrency", async () => {
+Deno.test("compose: mem_limit → as in docs/reference/runner.md for the default concurrency", async () => {
   const compose = await Deno.readTextFile(new URL("compose.yaml", import.meta.url));
   const docs = await Deno.readTextFile(`${ROOT}docs/reference/runner.md`);
   const gigabytes = Number(/mem_limit: (\d+)g/.exec(compose)![1]);
@@ -253,7 +253,7 @@ Deno.test("compose: mem_limit is what docs/reference/runner.md says, for the def
   assert.equal(parseEnv(ENV).concurrency, 2);
 });
 
-Deno.test("README front matter: only what the Hub's configuration reference knows, in the values it takes", async () => {
+Deno.test("README front matter: fields and values of the Hub's reference only", async () => {
   const readme = await Deno.readTextFile(new URL("README.md", import.meta.url));
   const [, yaml] = /^---\n([^]*?)\n---\n/.exec(readme)!;
   const fields = Object.fromEntries(yaml!.split("\n").map((line) => line.split(/: (.*)/).slice(0, 2)));

@@ -1,5 +1,7 @@
-// The small files beside an archive (poster, sprite sheet and its index): where they lie, and how they get to where a copy was made
-// without them. A copy is a copy with or without. Runs on: Deno.
+/**
+ * The small files next to an archive (poster, sprite sheet and its index): their locations, and how they are copied to a new replica.
+ * A replica without them is complete.
+ */
 
 import type { ArchiveLocation } from "../../core/archive_location.ts";
 import { readAll } from "../transfer/fetch_once.ts";
@@ -26,7 +28,7 @@ interface Place {
   readonly location: ArchiveLocation;
 }
 
-/** Brings what one of the sources has, and the place has not, to the place. */
+/** Copies the extras that `to` does not have from the first source that has them. */
 export async function copyExtras(
   sources: readonly Place[],
   to: Place,
@@ -66,7 +68,7 @@ async function firstThatHas(
   return null;
 }
 
-/** Removes a copy and what lies beside it; tells whether the copy itself was there. */
+/** Removes a copy and its extras. Returns whether the copy existed. */
 export async function removeWithExtras(
   { target, location }: Place,
   options: { signal?: AbortSignal },

@@ -1,5 +1,4 @@
-// The identity file of a storage target, `.keepstream-target`: an id and the version of its format, nothing else. Runs on: Deno.
-// Example: {"id":"6f1c1f0e-5f0a-4c39-9a57-0c5e0f6f5a11","version":1}.
+/** The identity file of a storage target, `.keepstream-target`. Example: {"id":"6f1c1f0e-5f0a-4c39-9a57-0c5e0f6f5a11","version":1}. */
 
 import { z } from "zod";
 import { readAll } from "../transfer/fetch_once.ts";
@@ -13,7 +12,7 @@ export function markerText(id: string): string {
   return `${JSON.stringify({ id, version: 1 })}\n`;
 }
 
-/** The id, or null for a text that is no marker of this version. */
+/** The id; null if the text is not a marker of this version. */
 export function parseMarker(text: string): string | null {
   try {
     return markerSchema.safeParse(JSON.parse(text)).data?.id ?? null;
@@ -22,7 +21,7 @@ export function parseMarker(text: string): string | null {
   }
 }
 
-/** Throws for a file that is too long to be a marker. */
+/** Throws if the file is too long for a marker. */
 export async function readMarkerText(body: ReadableStream<Uint8Array>): Promise<string> {
   return await (await readAll(body, MAX_MARKER_BYTES)).text();
 }

@@ -1,12 +1,14 @@
-// A storage target: one account, bucket or folder that keeps copies of archived episodes.
-// Example: `await target.put(file, target.locationOf({ malId: 55825, episode: 1, fileKey }), { signal, semaphore })`. Runs on: Deno.
+/**
+ * A storage target: an account, a bucket or a folder that keeps copies of archived episodes.
+ * Example: `await target.put(file, target.locationOf({ malId: 55825, episode: 1, fileKey }), { signal, semaphore })`.
+ */
 
 import type { ArchiveLocation } from "../../core/archive_location.ts";
 import type { Semaphore } from "../transfer/semaphore.ts";
 import type { StagedFile } from "../transfer/staged_file.ts";
 import { StorageError } from "../transfer/storage_error.ts";
 
-/** What an archived file is the archive of; every target makes its own location of it. */
+/** Identifies an archive. Every target maps it to a location. */
 export interface Archive {
   readonly malId: number;
   readonly episode: number;
@@ -15,23 +17,23 @@ export interface Archive {
 
 export interface Title {
   readonly malId: number;
-  /** All episodes when left out. */
+  /** All episodes if undefined. */
   readonly episode?: number;
 }
 
-/** A copy that the target itself has confirmed: same size, same sha-256. */
+/** A copy whose size and sha-256 the target has confirmed. */
 export interface StoredCopy {
   readonly target: string;
   readonly account: number;
   readonly repo: string;
   readonly path: string;
-  /** The commit that holds it; null where the target knows no commits. */
+  /** null if the target has no commits. */
   readonly commitOid: string | null;
   readonly sha256: string;
   readonly sizeBytes: number;
-  /** Address without secrets that cf-proxy can read. */
+  /** URL without secrets, for cf-proxy. */
   readonly directUrl: string;
-  /** True when nothing had to be sent. */
+  /** Nothing was uploaded. */
   readonly alreadyThere: boolean;
 }
 
@@ -43,64 +45,64 @@ export interface FoundCopy {
 
 export interface PutOptions {
   readonly signal?: AbortSignal;
-  /** The cap on part streams, shared by all targets of the process. */
+  /** Limits the parallel parts of all targets of the process. */
   readonly semaphore: Semaphore;
-  /** Bytes of this file that the target holds or is being sent; called often. */
+  /** Bytes that are stored or being sent. Called often. */
   readonly onProgress?: (bytes: number) => void;
-  /** Runs right before the change becomes visible; throw to stop it, for example because a lease is lost. */
+  /** Called before the change becomes visible. Throw to stop it, for example if the lease is lost. */
   readonly beforeCommit?: () => Promise<void>;
-  /** Keeps other runners from committing to the same repository; held only around the commit. */
+  /** Serialises commits to the same repository. Held only during the commit. */
   readonly lockRepo?: LockRepo;
 }
 
 export type LockRepo = (repo: string, signal: AbortSignal | undefined) => Promise<AsyncDisposable>;
 
 export interface TargetUse {
-  /** null when the target cannot tell. */
+  /** null if unknown. */
   readonly usedBytes: number | null;
 }
 
 export interface StorageTarget {
-  /** Unique and stable, e.g. `hub:alice`: it is written into rows. */
+  /** Unique and stable, e.g. `hub:alice`: it is stored in rows. */
   readonly name: string;
   readonly kind: "hub" | "s3" | "folder";
-  /** 1…N, the place in the configuration. */
+  /** 1…N, by the order of the configuration. */
   readonly account: number;
   locationOf(archive: Archive): ArchiveLocation;
-  /** Stores the file unless it is there already, and returns once the target has confirmed it. */
+  /** Stores the file unless it exists, and returns once the target has confirmed it. */
   put(file: StagedFile, location: ArchiveLocation, options: PutOptions): Promise<StoredCopy>;
-  /** What the target says lies at the location, without reading it. */
+  /** Reads the metadata of the file. */
   find(location: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<FoundCopy | null>;
-  /** What to record of a copy that `find` has seen. */
+  /** The record of a copy that `find` returned. */
   copyAt(location: ArchiveLocation, found: FoundCopy & { sha256: string }): StoredCopy;
   /** The stored bytes. */
   read(location: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
-  /** Removes the file and everything that still holds its bytes. */
+  /** Removes the file and all stored versions of its bytes. */
   remove(location: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<"removed" | "absent">;
-  /** Removes every file of a title, or of one of its episodes, whatever its name; returns how many there were. */
+  /** Removes every file of a title or episode, whatever its name. Returns how many. */
   removeTitle(title: Title, options?: { signal?: AbortSignal }): Promise<number>;
-  /** The text of the identity file (marker.ts); null when there is none, or nothing to hold one. */
+  /** The text of the identity file (marker.ts); null if it does not exist. */
   readMarker(options?: { signal?: AbortSignal }): Promise<string | null>;
   writeMarker(text: string, options?: { signal?: AbortSignal }): Promise<void>;
-  /** One cheap call that fails the way a put would: wrong token, dead account. */
+  /** A cheap call that fails if a put would fail: wrong token, disabled account. */
   probe(options?: { signal?: AbortSignal }): Promise<TargetUse>;
 }
 
-/** Where all files of a title or episode lie, by the paths of core/archive_location.ts. */
+/** The repository and directory of a title or episode (core/archive_location.ts). */
 export function directoryOf(target: StorageTarget, title: Title): { repo: string; directory: string } {
   const { repo } = target.locationOf({ malId: title.malId, episode: 1, fileKey: "0" });
   const directory = title.episode === undefined ? `${title.malId}/` : `${title.malId}/ep${title.episode}/`;
   return { repo, directory };
 }
 
-/** Throws for an location that does not lie below its owner: rows are believed in what they name, not in where it leads. */
+/** Throws if the location is outside of the owner: rows are not trusted to name a place outside of the target. */
 export function assertInside(location: ArchiveLocation, owner: string): void {
   const [first, name = "", ...rest] = location.repo.split("/");
   const repoIsPlain = first === owner && rest.length === 0 && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name);
-  // deno-lint-ignore no-control-regex -- what no file is called
+  // deno-lint-ignore no-control-regex -- not allowed in file names
   const pathIsPlain = location.path.split("/").every((step) => !/^\.*$|[\\\u0000-\u001f\u007f]/.test(step));
   if (repoIsPlain && pathIsPlain) return;
-  throw new StorageError("refused", `${location.repo}/${location.path} is no location of ${owner}`, {
+  throw new StorageError("refused", `${location.repo}/${location.path} is not a location of ${owner}`, {
     code: "invalid_input",
   });
 }

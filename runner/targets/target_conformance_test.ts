@@ -1,4 +1,4 @@
-// What every storage target promises, asked of each: the Hub, an S3 server, a folder.
+// What every storage target guarantees, tested with each: the Hub, an S3 server, a folder.
 
 import assert from "node:assert/strict";
 import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
@@ -20,11 +20,11 @@ const SIZE = 5 * PART + 7;
 
 interface Harness extends AsyncDisposable {
   readonly target: StorageTarget;
-  /** The same store with credentials it refuses; null where there are none. */
+  /** The same store with wrong credentials; null if it has none. */
   readonly stranger: StorageTarget | null;
   stage(name: string, sizeBytes: number, seed?: number): Promise<StagedFile>;
   put(file: StagedFile, options?: Partial<PutOptions>, target?: StorageTarget): ReturnType<StorageTarget["put"]>;
-  /** Bodies of requests that were sent to the store. */
+  /** Bytes of request bodies sent to the store. */
   sentBytes(): number;
 }
 
@@ -39,7 +39,7 @@ const KINDS: Record<string, { createHarness: () => Promise<Harness>; ignore?: bo
   folder: { createHarness: folderBench },
 };
 
-/** Counts bodies, and stays out of the way otherwise. */
+/** Counts request bodies. */
 function counting(): { retry: RetryParts; sent: () => number } {
   let sent = 0;
   const counted: typeof fetch = async (input, init) => {
@@ -110,7 +110,7 @@ async function folderBench(): Promise<Harness> {
       return put(file, {
         ...options,
         onProgress(bytes) {
-          if (bytes - last <= 1 << 20) sent += bytes - last; // one step of copying; a larger one was there before
+          if (bytes - last <= 1 << 20) sent += bytes - last; // one step of copying; a larger one was on disk before
           last = bytes;
           options?.onProgress?.(bytes);
         },
@@ -146,7 +146,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
   const test = (name: string, fn: () => Promise<void>) => Deno.test({ name: `${kind}: ${name}`, ignore, fn });
 
   for (const [size, name] of [[SIZE, "in parts"], [PART - 3, "in one piece"]] as const) {
-    test(`put ${name} → the copy is told, found and read back`, async () => {
+    test(`put ${name} → the copy is returned, found and read back`, async () => {
       await using harness = await createHarness();
       const file = await harness.stage("a.mp4", size);
       const progress: number[] = [];
@@ -170,7 +170,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     });
   }
 
-  test(`put of what is there → told so, nothing sent`, async () => {
+  test("put: the file exists → reported, nothing sent", async () => {
     await using harness = await createHarness();
     const file = await harness.stage("a.mp4", SIZE);
     await harness.put(file);
@@ -179,7 +179,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     assert.equal(harness.sentBytes(), SIZE);
   });
 
-  test(`put of another file at the same location → replaced`, async () => {
+  test("put: another file at the location → replaced", async () => {
     await using harness = await createHarness();
     await harness.put(await harness.stage("a.mp4", SIZE));
     const other = await harness.stage("b.mp4", SIZE, 2);
@@ -188,7 +188,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     assert.deepEqual(await bytesAt(harness.target), await Deno.readFile(other.path));
   });
 
-  test(`find, read and remove of what is not there → null, missing, absent`, async () => {
+  test("find, read, remove: no file → null, missing, absent", async () => {
     await using harness = await createHarness();
     await harness.put(await harness.stage("a.mp4", 1000));
     const location = harness.target.locationOf(OTHER);
@@ -197,7 +197,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     assert.equal(await harness.target.remove(location), "absent");
   });
 
-  test(`remove → gone, again → absent, and a new put works`, async () => {
+  test("remove: a file → gone; again → absent; a new put works", async () => {
     await using harness = await createHarness();
     const file = await harness.stage("a.mp4", SIZE);
     await harness.put(file);
@@ -208,7 +208,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     assert.equal((await harness.put(file)).alreadyThere, false);
   });
 
-  test(`removeTitle of an episode takes its files alone; of the title all of them`, async () => {
+  test("removeTitle: an episode → its files only; a title → all of them", async () => {
     await using harness = await createHarness();
     const { target } = harness;
     const semaphore = createSemaphore(6);
@@ -225,7 +225,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     assert.equal(await target.removeTitle({ malId: 55825 }), 0);
   });
 
-  test(`put aborted half-way → nothing to see; the next put sends only the rest`, async () => {
+  test("put: aborted half-way → invisible; the next put sends the rest", async () => {
     await using harness = await createHarness();
     const file = await harness.stage("a.mp4", SIZE * 4);
     const stop = new AbortController();
@@ -243,7 +243,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     assert.ok(harness.sentBytes() <= SIZE * 4 + 3 * PART, `${harness.sentBytes()} bytes sent of ${SIZE * 4}`);
   });
 
-  test(`put whose lease is lost before it becomes visible → nothing to see`, async () => {
+  test("put: lease lost before it becomes visible → nothing visible", async () => {
     await using harness = await createHarness();
     const file = await harness.stage("a.mp4", SIZE);
     const lost = new Error("the lease is lost");
@@ -251,7 +251,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     assert.equal(await harness.target.find(harness.target.locationOf(ARCHIVE)), null);
   });
 
-  test(`put of a file written to after it was hashed → changed, nothing to see`, async () => {
+  test("put: the file changed after hashing → changed, nothing visible", async () => {
     await using harness = await createHarness();
     const file = await harness.stage("a.mp4", SIZE);
     await Deno.writeFile(file.path, new Uint8Array(SIZE));
@@ -259,7 +259,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     assert.equal(await harness.target.find(harness.target.locationOf(ARCHIVE)), null);
   });
 
-  test(`two puts of one file at once → one whole copy`, async () => {
+  test("put: twice at the same time → one complete copy", async () => {
     await using harness = await createHarness();
     const file = await harness.stage("a.mp4", SIZE);
     const twin = await harness.stage("twin.mp4", SIZE);
@@ -268,7 +268,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     assert.deepEqual(await bytesAt(harness.target), await Deno.readFile(file.path));
   });
 
-  test(`with credentials the store refuses → auth, for probe and put`, async () => {
+  test("probe, put: wrong credentials → auth", async () => {
     await using harness = await createHarness();
     if (!harness.stranger) return;
     const file = await harness.stage("a.mp4", SIZE);
@@ -276,7 +276,7 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     assert.equal(await problemOf(harness.put(file, {}, harness.stranger)), "auth");
   });
 
-  test(`identity file: none on a new target; written → read back, and replaced`, async () => {
+  test("identity file: none on a new target; written → read back, replaced", async () => {
     await using harness = await createHarness();
     assert.equal(await harness.target.readMarker(), null);
     for (const text of ["one\n", "two\n"]) {
@@ -288,19 +288,19 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     assert.equal(await harness.target.readMarker(), "two\n", "a takedown leaves it");
   });
 
-  test(`identity file with credentials the store refuses → not read`, async () => {
+  test("identity file: wrong credentials → not read", async () => {
     await using harness = await createHarness();
     if (!harness.stranger) return;
     await harness.target.writeMarker("one\n");
-    // The Hub does not tell a repository that is not there from one that may not be seen.
+    // The Hub does not distinguish a missing repository from one that the token cannot see.
     if (kind === "hub") assert.equal(await harness.stranger.readMarker(), null);
     else assert.equal(await problemOf(harness.stranger.readMarker()), "auth");
   });
 
-  test(`probe of a healthy store → the bytes used`, async () => {
+  test("probe: a healthy store → the used bytes", async () => {
     await using harness = await createHarness();
     await harness.put(await harness.stage("a.mp4", SIZE));
     const { usedBytes } = await harness.target.probe();
-    assert.equal(usedBytes, kind === "folder" ? SIZE + 65 : SIZE); // a folder's hash stands beside the file
+    assert.equal(usedBytes, kind === "folder" ? SIZE + 65 : SIZE); // a folder stores the hash next to the file
   });
 }

@@ -1,11 +1,11 @@
-// The limits on a response's time, on a clock that the test moves.
+// The timeouts of a response, with a simulated clock.
 
 import assert from "node:assert/strict";
 import { mock } from "node:test";
 import { fetchOnce } from "./fetch_once.ts";
 import { DEFAULT_TIMES } from "./retry.ts";
 
-/** A response of which one byte comes after each wait, in seconds. */
+/** A response with one byte after each wait, in seconds. */
 function trickling(waits: readonly number[]): typeof fetch {
   return (_input, init) => {
     const left = [...waits];
@@ -40,7 +40,7 @@ Deno.test("fetchOnce: a completion that stays idle → timeout", async () => {
   await assert.rejects(running, { name: "TimeoutError", message: "no response for 60 s" });
 });
 
-Deno.test("fetchOnce: a completion kept alive without end → timeout after an hour", async () => {
+Deno.test("fetchOnce: a completion kept alive endlessly → timeout after an hour", async () => {
   const running = answered(MINUTES_OF_WHITE_SPACE(90), { keptAlive: true });
   await assert.rejects(running, { name: "TimeoutError", message: "the response has not ended after 3600 s" });
 });

@@ -1,11 +1,13 @@
-// PUT of a range of a file over an HTTP/1.1 connection of our own, kept for the next part. It costs half the CPU of fetch, which
-// passes every piece of a body through JavaScript streams, and it sees when a piece has left. Runs on: Deno.
+/**
+ * PUTs a range of a file over our own HTTP/1.1 connection, which is kept for the next part. It needs half the CPU of fetch, which copies
+ * every chunk of a body through JavaScript streams, and it reports when a chunk was sent.
+ */
 
 import { linkedAbort } from "./fetch_once.ts";
 
 const RESPONSE_PIECE_BYTES = 1 << 14;
 const MAX_RESPONSE_BYTES = 1 << 16;
-/** What a store has no say in, though it names the headers of an upload. */
+/** Headers of an upload that the store must not set. */
 const OUR_HEADERS = ["host", "connection", "transfer-encoding", "expect"];
 
 export interface FileRange {
@@ -18,9 +20,9 @@ export interface FileRange {
 export interface PutRangeOptions {
   readonly headers?: HeadersInit;
   readonly signal?: AbortSignal;
-  /** The file passes through it piece by piece; free again when `put` has settled. */
+  /** Buffer for the file's chunks; free again when `put` has settled. */
   readonly buffer: Uint8Array;
-  /** Without a byte taken for so long, or a response as long after the last one, the connection is given up. */
+  /** Without progress for this long, or without a response after the last byte, the connection is closed. */
   readonly idleTimeoutMs: number;
   readonly onBytes: (count: number) => void;
 }
@@ -36,7 +38,7 @@ export class PartSocket implements Disposable {
     try {
       return await this.#putOnce(url, range, options);
     } catch (error) {
-      // A kept connection may have been closed by the other side meanwhile; a PUT of the same bytes can be repeated.
+      // The server may have closed the kept connection; a PUT of the same bytes can be repeated.
       if (!reused || options.signal?.aborted || !(error instanceof ConnectionLost)) throw error;
       return await this.#putOnce(url, range, options);
     }
@@ -56,7 +58,7 @@ export class PartSocket implements Disposable {
       const conn = await this.#connect(new URL(url), over.signal);
       const received = readResponse(conn, this.#buffer);
       writing = writeRange(conn, url, range, { ...options, silence });
-      // A server may respond before it has read everything, and then read no further: its response says why.
+      // A server may respond early and stop reading; its response has the reason.
       const first = await Promise.race([
         writing.then(() => "written" as const, (error) => {
           if (error instanceof ConnectionLost) return "broken" as const;
@@ -75,7 +77,7 @@ export class PartSocket implements Disposable {
       }
       throw error;
     } finally {
-      await writing?.catch(() => {}); // told above; until then the buffer is still being read from
+      await writing?.catch(() => {}); // handled above; until it settles, the buffer is in use
     }
   }
 
@@ -104,12 +106,12 @@ class ConnectionLost extends Error {
   override readonly name = "ConnectionLost";
 }
 
-/** With the reason in its words: a refused certificate shows only here, for the handshake comes with the first bytes. */
+/** Includes the cause: a refused certificate shows only here, because the handshake happens with the first write. */
 function lost(what: string, cause: unknown): ConnectionLost {
   return new ConnectionLost(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
 }
 
-/** Calls back once nothing has reset it for a while. Resetting costs next to nothing: it happens with every write. */
+/** Calls back after `ms` without a reset. Resetting is cheap: it happens with every write. */
 class IdleTimer implements Disposable {
   readonly #timer: ReturnType<typeof setInterval>;
   #heardAt = performance.now();
@@ -137,7 +139,7 @@ async function writeRange(
 ): Promise<void> {
   const { buffer } = options;
   const url = new URL(address);
-  const headers = new Headers(options.headers); // refuses what is no header, line breaks above all
+  const headers = new Headers(options.headers); // rejects invalid headers, such as those with line breaks
   for (const name of OUR_HEADERS) headers.delete(name);
   headers.set("content-length", String(range.end - range.start));
   const lines = [...headers].map(([name, value]) => `${name}: ${value}\r\n`).join("");
@@ -167,7 +169,7 @@ async function write(conn: Deno.Conn, bytes: Uint8Array, onWritten?: () => void)
   }
 }
 
-/** Reads one response whole (they are small), and tells whether the connection can be used again. */
+/** Reads a small response, and whether the connection can be reused. */
 async function readResponse(conn: Deno.Conn, buffer: Uint8Array): Promise<{ response: Response; keep: boolean }> {
   let bytes = new Uint8Array(0);
   for (;;) {
@@ -192,7 +194,7 @@ async function readResponse(conn: Deno.Conn, buffer: Uint8Array): Promise<{ resp
   }
 }
 
-/** The response in these bytes, or null while some of it is missing (RFC 9112 §6). */
+/** The response in these bytes, or null if it is incomplete (RFC 9112 §6). */
 export function parseResponse(
   bytes: Uint8Array,
   { ended = false }: { ended?: boolean } = {},
@@ -202,7 +204,7 @@ export function parseResponse(
   if (end === -1) return null;
   const [first = "", ...lines] = text.slice(0, end).split("\r\n");
   const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1]);
-  if (!(status >= 100)) throw new ConnectionLost("what answers is no HTTP server");
+  if (!(status >= 100)) throw new ConnectionLost("the server did not respond with HTTP");
   const rest = text.slice(end + 4);
   if (status < 200) return parseResponse(bytes.subarray(end + 4), { ended }); // 100 Continue, 103 Early Hints
   const headers = new Headers();

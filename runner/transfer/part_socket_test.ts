@@ -1,4 +1,4 @@
-// PUT over a connection of our own, against a server that is written byte by byte.
+// PUT over our own connection, against a server written byte by byte.
 
 import assert from "node:assert/strict";
 import { parseResponse, PartSocket, type PutRangeOptions } from "./part_socket.ts";
@@ -12,7 +12,7 @@ interface Raw extends AsyncDisposable {
   readonly bytes: Uint8Array;
 }
 
-/** A server whose every connection is handled by `serve`; requests come as head and a reader of the rest. */
+/** A server whose connections `serve` handles; requests arrive as head and a reader of the rest. */
 async function startRaw(serve: (conn: Deno.Conn, connection: number) => Promise<void>): Promise<Raw> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   let connections = 0;
@@ -78,7 +78,7 @@ const options = (extra: Partial<PutRangeOptions> = {}): PutRangeOptions => ({
   ...extra,
 });
 
-Deno.test("PartSocket.put sends exactly the range, counts it, and keeps the connection for the next part", async () => {
+Deno.test("PartSocket.put: a range → sent, counted, connection kept", async () => {
   const bodies: Uint8Array[] = [];
   await using raw = await startRaw(async (conn) => {
     for (let request = await readRequest(conn); request; request = await readRequest(conn)) {
@@ -103,7 +103,7 @@ Deno.test("PartSocket.put sends exactly the range, counts it, and keeps the conn
   assert.equal(raw.connections(), 1);
 });
 
-Deno.test("PartSocket.put to a server that refuses early and reads no further → its response", async () => {
+Deno.test("PartSocket.put: refused early, rest not read → the response", async () => {
   await using raw = await startRaw(async (conn) => {
     await conn.read(new Uint8Array(1000));
     await say(conn, "HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nExpired");
@@ -115,7 +115,7 @@ Deno.test("PartSocket.put to a server that refuses early and reads no further �
   assert.equal(await response.text(), "Expired");
 });
 
-Deno.test("PartSocket.put on a kept connection that the server has closed meanwhile → sent again on a new one", async () => {
+Deno.test("PartSocket.put: the kept connection was closed → sent on a new one", async () => {
   await using raw = await startRaw(async (conn) => {
     await readRequest(conn);
     await say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); // and closes without saying so
@@ -127,7 +127,7 @@ Deno.test("PartSocket.put on a kept connection that the server has closed meanwh
   assert.equal(raw.connections(), 2);
 });
 
-Deno.test("PartSocket.put to a server that says nothing → TimeoutError; aborted → the reason", async () => {
+Deno.test("PartSocket.put: no response → TimeoutError; aborted → the reason", async () => {
   await using raw = await startRaw(async (conn) => {
     while (await conn.read(new Uint8Array(1 << 16)) !== null);
   });
@@ -140,8 +140,8 @@ Deno.test("PartSocket.put to a server that says nothing → TimeoutError; aborte
   await assert.rejects(running, reason);
 });
 
-Deno.test("PartSocket.put over a slow line → goes on as long as bytes leave, however long a piece takes", async () => {
-  const size = 24_000_000; // far more than the kernel keeps on both sides
+Deno.test("PartSocket.put: a slow connection → continues while bytes are sent", async () => {
+  const size = 24_000_000; // far more than the kernel buffers on both sides
   await using raw = await startRaw(async (conn) => {
     const buffer = new Uint8Array(1 << 18);
     for (let read = 0, paused = 0; read < size;) {
@@ -160,7 +160,7 @@ Deno.test("PartSocket.put over a slow line → goes on as long as bytes leave, h
   assert.equal((await socket.put(raw.url, { path: raw.path, start: 0, end: size }, slow)).status, 200);
 });
 
-Deno.test("PartSocket.put to a server whose response drips for ever → TimeoutError all the same", async () => {
+Deno.test("PartSocket.put: an endlessly dripping response → TimeoutError", async () => {
   await using raw = await startRaw(async (conn) => {
     await readRequest(conn);
     await say(conn, "HTTP/1.1 200 OK\r\nX-Drip: ");
@@ -174,7 +174,7 @@ Deno.test("PartSocket.put to a server whose response drips for ever → TimeoutE
   await assert.rejects(socket.put(raw.url, range, options({ idleTimeoutMs: 300 })), { name: "TimeoutError" });
 });
 
-Deno.test("PartSocket.put with headers that a store names → none that frames the request, no line break", async () => {
+Deno.test("PartSocket.put: headers from the store → none for framing, no newline", async () => {
   const heads: string[] = [];
   await using raw = await startRaw(async (conn) => {
     heads.push((await readRequest(conn))?.head ?? "");
@@ -191,11 +191,11 @@ Deno.test("PartSocket.put with headers that a store names → none that frames t
   assert.match(heads[0]!, /\r\nx-amz-acl: private/);
 });
 
-Deno.test("PartSocket.put to a server that never answers the TLS handshake → TimeoutError", async () => {
+Deno.test("PartSocket.put: no TLS handshake → TimeoutError", async () => {
   const over = Promise.withResolvers<void>();
   await using raw = await startRaw(async (conn) => {
     await conn.read(new Uint8Array(1 << 10));
-    await over.promise; // Deno closes a TLS connection only when its handshake has ended
+    await over.promise; // Deno closes a TLS connection only after its handshake
   });
   using socket = new PartSocket();
   const url = raw.url.replace("http:", "https:");
@@ -204,18 +204,18 @@ Deno.test("PartSocket.put to a server that never answers the TLS handshake → T
   over.resolve();
 });
 
-Deno.test("PartSocket.put where nobody listens, or no HTTP is spoken → an error", async () => {
+Deno.test("PartSocket.put: nothing listens, or not HTTP → an error", async () => {
   await using raw = await startRaw(async (conn) => await say(conn, "220 smtp.test ready\r\n\r\n"));
   using socket = new PartSocket();
   const range = { path: raw.path, start: 0, end: 5000 };
-  await assert.rejects(socket.put(raw.url, range, options()), /no HTTP server/);
+  await assert.rejects(socket.put(raw.url, range, options()), /did not respond with HTTP/);
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
   await assert.rejects(socket.put(`http://127.0.0.1:${port}/`, range, options()), Deno.errors.ConnectionRefused);
 });
 
-Deno.test("parseResponse knows lengths, chunks, interim answers and an end of connection", async () => {
+Deno.test("parseResponse: lengths, chunks, interim responses, closed connection", async () => {
   const parse = (text: string, ended = false) => parseResponse(new TextEncoder().encode(text), { ended });
   assert.equal(parse("HTTP/1.1 200 OK\r\nContent-Len"), null);
   assert.equal(parse("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab"), null);

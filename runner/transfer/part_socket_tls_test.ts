@@ -1,4 +1,4 @@
-// Parts over TLS, against a real TLS server with certificates of a CA of our own: whom a runner sends bytes and signed addresses to.
+// Parts over TLS, against a real TLS server with certificates of our own CA: to which servers bytes and signed URLs are sent.
 
 import assert from "node:assert/strict";
 
@@ -10,7 +10,7 @@ interface Outcome {
   readonly error?: string;
 }
 
-/** Puts a file twice to a server that shows the certificate; returns what the runner saw, and the server. */
+/** Puts a file twice to a server with the certificate; returns the results and the server. */
 async function put(options: { certificate: string; host?: string; trust?: boolean }) {
   const heads: string[] = [];
   let bodyBytes = 0;
@@ -40,7 +40,7 @@ async function put(options: { certificate: string; host?: string; trust?: boolea
 }
 
 for (const host of ["localhost", "127.0.0.1"]) {
-  Deno.test(`PartSocket.put over TLS to ${host} → sent whole, and the connection is kept`, async () => {
+  Deno.test(`PartSocket.put: TLS to ${host} → sent, connection kept`, async () => {
     const { outcome, heads, bodyBytes } = await put({ certificate: "localhost", host });
     assert.deepEqual(outcome, { statuses: [200, 200] });
     assert.equal(bodyBytes, 2 * SIZE);
@@ -56,7 +56,7 @@ for (
     ["of a CA that is not trusted", { certificate: "localhost", trust: false }, /UnknownIssuer/],
   ] as const
 ) {
-  Deno.test(`PartSocket.put to a server with a certificate ${what} → refused, and not a byte of the request is sent`, async () => {
+  Deno.test(`PartSocket.put: a certificate ${what} → refused, nothing sent`, async () => {
     const { outcome, heads } = await put(options);
     assert.match(outcome.error ?? `sent: ${outcome.statuses}`, reason);
     assert.deepEqual(heads, []);

@@ -1,11 +1,13 @@
-// A cap on how many part streams run at once, over all targets of the process; whoever waits longest goes first. Each permit lends
-// the buffer to stream with: a buffer per part would pile up outside of V8's heap, which frees such memory late.
-// Example: `using permit = await semaphore.acquire(signal)`, then `file.read(permit.buffer)`. Runs on: Deno.
+/**
+ * Limits the parallel part streams of all targets, first come, first served. Each permit has a buffer: a buffer per part would pile up
+ * outside of V8's heap, which releases such memory late.
+ * Example: `using permit = await semaphore.acquire(signal)`, then `file.read(permit.buffer)`.
+ */
 
 const BUFFER_BYTES = 1 << 20;
 
 export interface Permit extends Disposable {
-  /** Nobody else's until the permit is given back: let every read and write with it settle first. */
+  /** Exclusive until the permit is disposed. Let every read and write with it settle before. */
   readonly buffer: Uint8Array<ArrayBuffer>;
 }
 

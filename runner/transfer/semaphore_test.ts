@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createSemaphore } from "./semaphore.ts";
 
-Deno.test("semaphore: so many at once and no more, each with a buffer that nobody else has, lent on when it is given back", async () => {
+Deno.test("semaphore: all permits taken → waits; each permit has its own buffer", async () => {
   const semaphore = createSemaphore(2);
   const first = await semaphore.acquire();
   const second = await semaphore.acquire();
@@ -15,7 +15,7 @@ Deno.test("semaphore: so many at once and no more, each with a buffer that nobod
   await assert.rejects(left, /the job is over/);
   assert.deepEqual(order, []);
   second[Symbol.dispose]();
-  second[Symbol.dispose](); // twice is once
+  second[Symbol.dispose](); // disposing twice has no effect
   assert.equal((await third).buffer, second.buffer);
   first[Symbol.dispose]();
   assert.equal((await fourth).buffer, first.buffer);

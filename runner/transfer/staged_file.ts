@@ -1,5 +1,4 @@
-// A finished file on this machine's disk that is about to be replicated: hashed once, then sent in ranges.
-// Example: `const file = await stageFile("/work/55825-1.mp4")`. Runs on: Deno.
+/** A finished file on disk, hashed once before it is replicated. Example: `const file = await stageFile("/work/55825-1.mp4")`. */
 
 import { createHash } from "node:crypto";
 import { StorageError } from "./storage_error.ts";
@@ -11,11 +10,11 @@ export interface StagedFile {
   readonly sizeBytes: number;
   /** Hex. */
   readonly sha256: string;
-  /** When the file was last written, as the hash saw it; a later write is then noticed. */
+  /** Modification time when it was hashed, to notice later writes. */
   readonly modifiedAtMs?: number;
 }
 
-/** Reads the file once and returns what every target needs to know of it. */
+/** Reads the file once. */
 export async function stageFile(path: string, options: { signal?: AbortSignal } = {}): Promise<StagedFile> {
   const before = await Deno.stat(path);
   const hash = createHash("sha256");
@@ -32,7 +31,7 @@ export async function stageFile(path: string, options: { signal?: AbortSignal } 
   if (!isVideo) {
     throw new StorageError(
       "refused",
-      "the staged file is no MP4 (no ftyp box at its start); nothing else is archived",
+      "the staged file is not an MP4 (no ftyp box at its start); nothing else is archived",
       {
         code: "unsupported",
       },
@@ -43,33 +42,33 @@ export async function stageFile(path: string, options: { signal?: AbortSignal } 
   return staged;
 }
 
-/** A few kilobytes that were made here a moment ago: pictures, and what they are indexed by. */
+/** For small files made by this process: pictures and their index. */
 export async function stageSmall(path: string): Promise<StagedFile> {
   const bytes = await Deno.readFile(path);
   return { path, sizeBytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
 }
 
-/** ISO/IEC 14496-12: the file starts with a box of type `ftyp`. A page or an archive under a .mp4 name does not. */
+/** ISO/IEC 14496-12: the file starts with an `ftyp` box. */
 function isMp4(head: Uint8Array): boolean {
   return new TextDecoder("latin1").decode(head.subarray(4, 8)) === "ftyp";
 }
 
-/** Throws when the file is not the one that was hashed: uploading it would archive something nobody checked. */
+/** Throws if the file is not the one that was hashed. */
 export async function assertUnchanged(file: StagedFile): Promise<void> {
   const now = await Deno.stat(file.path).catch((cause) => {
-    throw new StorageError("changed", "the staged file is gone; stage it again", { code: "unknown", cause });
+    throw new StorageError("changed", "the staged file was deleted; stage it again", { code: "unknown", cause });
   });
   const touched = file.modifiedAtMs !== undefined && now.mtime?.getTime() !== file.modifiedAtMs;
   if (now.size !== file.sizeBytes || touched) {
-    throw new StorageError("changed", "the staged file was written to after it was hashed; stage it again", {
+    throw new StorageError("changed", "the staged file was modified after it was hashed; stage it again", {
       code: "unknown",
     });
   }
 }
 
 /**
- * A range of a file as a request body. It is a Blob so that fetch sends Content-Length (a stream would be sent chunked, which
- * signed upload addresses refuse), and its own subclass because a real Blob of a file would hold all of it in memory.
+ * A range of a file as a request body. A Blob makes fetch send Content-Length (streams are sent chunked, which signed upload URLs
+ * refuse). A subclass, because a real Blob of a file would be read into memory.
  */
 export class FilePart extends Blob {
   readonly #path: string;

@@ -1,5 +1,4 @@
-// What can be wrong with a target, told apart because each asks for something else: a new token, more space, another account, time.
-// Runs on: Deno.
+/** Failures of storage targets, by what they require: a new token, more space, another account, or time. */
 
 import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
@@ -35,7 +34,7 @@ export interface StorageErrorOptions extends ErrorOptions {
   readonly retryAfterSeconds?: number;
 }
 
-/** A failure of one target. Its message holds no token and no query string, whatever the text came from. */
+/** A failure of one target. The message contains no token and no query string. */
 export class StorageError extends KeepstreamError {
   readonly problem: StorageProblem;
 
@@ -46,7 +45,7 @@ export class StorageError extends KeepstreamError {
   }
 }
 
-/** Reads the meaning of a refusal: status first, then the words the Hub and S3 servers use. */
+/** Classifies a refusal by status and by the texts of the Hub and of S3 stores. */
 export function storageErrorOf(
   what: string,
   response: { status: number; text: string; retryAfterSeconds?: number },
@@ -64,12 +63,12 @@ export function storageErrorOf(
     return new StorageError("account_flagged", message, { code: "storage_denied" });
   }
   if (status === 403) return new StorageError("auth", message, { code: "storage_denied" });
-  // A bucket that is not there is a wrong configuration, not a lost copy; another region says so in many ways.
+  // A missing bucket or a wrong region is a configuration error, not a lost copy.
   if (/NoSuchBucket|AuthorizationHeaderMalformed/.test(text)) {
     return new StorageError("auth", message, { code: "storage_denied" });
   }
   if (status >= 300 && status < 400) {
-    return new StorageError("auth", `${message} (it sends elsewhere: endpoint or region are not its own)`, {
+    return new StorageError("auth", `${message} (a redirect: check endpoint and region)`, {
       code: "storage_denied",
     });
   }
@@ -88,7 +87,7 @@ export function storageErrorOf(
   return new StorageError("transient", message, { code: "storage_5xx", retryAfterSeconds });
 }
 
-/** Anything thrown on the way to a target, as one of ours; an abort stays what it is. */
+/** Converts any error of a target's call; aborts stay unchanged. */
 export function asStorageError(what: string, error: unknown): unknown {
   if (error instanceof KeepstreamError) return error;
   if (error instanceof DOMException && error.name === "AbortError") return error;
@@ -99,7 +98,7 @@ export function asStorageError(what: string, error: unknown): unknown {
   return new StorageError("transient", `${what}: ${text}`, { code: "network" });
 }
 
-/** A page without its tags; of S3's XML the code and the message, because the rest repeats the request with its signature. */
+/** HTML without tags. Of S3's XML only code and message, because the rest repeats the signed request. */
 function shorten(text: string): string {
   const told = ["Code", "Message"].map((tag) => new RegExp(`<${tag}>([^<]*)</${tag}>`).exec(text)?.[1]);
   const plain = (told[0] === undefined ? text : told.join(" ")).replace(/<[^>]*>/g, " ").replace(/[\s\p{Cc}]+/gu, " ")

@@ -1,5 +1,7 @@
-// What a target has already confirmed of an upload, beside the staged file, so that a runner that was killed goes on from there.
-// Example: /work/x.mp4.hub-alice.upload – the plan on the first line, one confirmed part per further line. Runs on: Deno.
+/**
+ * The confirmed parts of an upload, in a file next to the staged file, so that a killed runner resumes.
+ * Example: /work/x.mp4.hub-alice.upload: the plan on the first line, a confirmed part on each further line.
+ */
 
 import { z } from "zod";
 import type { StagedFile } from "./staged_file.ts";
@@ -9,7 +11,7 @@ const firstLine = z.object({ sha256: z.string(), sizeBytes: z.number(), plan: z.
 const partLine = z.object({ part: z.int().positive(), etag: z.string() });
 
 export interface UploadJournal<Plan> {
-  /** The plan and its confirmed parts, or null when there is none (or one of another file, or of another release). */
+  /** The plan and its confirmed parts; null if there is no journal for this file and release. */
   read(): Promise<{ plan: Plan; parts: Map<number, string> } | null>;
   begin(plan: Plan): Promise<void>;
   confirm(part: number, etag: string): Promise<void>;
@@ -17,8 +19,8 @@ export interface UploadJournal<Plan> {
 }
 
 /**
- * Addresses in a plan work without a token, so the journal is readable by its owner alone. `parsePlan` returns null for what is no
- * plan for this file.
+ * URLs in a plan work without a token, so only the owner can read the journal. `parsePlan` returns null if the value is not a plan for
+ * this file.
  */
 export function openJournal<Plan>(
   file: StagedFile,
@@ -26,7 +28,7 @@ export function openJournal<Plan>(
 ): UploadJournal<Plan> {
   const path = `${file.path}.${options.target.replace(/[^A-Za-z0-9._-]+/g, "-")}.upload`;
   const head = { sha256: file.sha256, sizeBytes: file.sizeBytes };
-  /** A full disk costs the ability to resume, not the upload. */
+  /** On a full disk, the upload continues without a journal. */
   const write = (text: string, { create }: { create: boolean }) =>
     Deno.writeTextFile(path, text, { append: true, create, mode: 0o600 }).catch(() => {});
   return {
@@ -50,7 +52,7 @@ export function openJournal<Plan>(
   };
 }
 
-/** A line cut short by a crash counts as absent. */
+/** null for an incomplete line. */
 function parseLine(line: string): unknown {
   try {
     return JSON.parse(line);

@@ -1,5 +1,7 @@
-// How the Hub wants an object sent: one PUT, or one per part, each to an address that works for a while without a token.
-// What the Hub answers and what a journal kept of it pass the same checks. Runs on: Deno.
+/**
+ * How to upload an object to the Hub: with one PUT, or in parts, each with a URL that works for some time without a token. Responses and
+ * journals pass the same checks.
+ */
 
 import { z } from "zod";
 import { partCount } from "./multipart.ts";
@@ -8,7 +10,7 @@ import { StorageError } from "./storage_error.ts";
 const MAX_PARTS = 10_000;
 
 export const planSchema = z.object({
-  /** Where it was asked for: its partUrls are of no use to who asks elsewhere. */
+  /** The Hub that made the plan; its URLs are useless for another one. */
   endpoint: z.url(),
   href: z.url(),
   /** null: one PUT to href. */
@@ -26,7 +28,7 @@ export interface LfsAction {
   readonly expires_at?: string | undefined;
 }
 
-/** The plan that the actions of the Hub at `endpoint` amount to; `check` returns an address that may be followed, or throws. */
+/** The plan in the Hub's response; `check` returns a URL that may be requested, or throws. */
 export function uploadPlan(
   actions: { upload: LfsAction; verify?: LfsAction | undefined },
   object: { sizeBytes: number },
@@ -46,16 +48,16 @@ export function uploadPlan(
     expiresAt: actions.upload.expires_at ?? null,
   };
   if (coversFile(plan, object.sizeBytes)) return plan;
-  throw new StorageError("transient", "the Hub's upload partUrls do not cover the file", { code: "storage_5xx" });
+  throw new StorageError("transient", "the Hub's upload URLs do not cover the file", { code: "storage_5xx" });
 }
 
-/** A plan that a journal kept, or null when it is none for this file here: of another release or endpoint, or not ours. */
+/** A plan from a journal; null if it is for another file, endpoint or release. */
 export function keptPlan(value: unknown, here: { sizeBytes: number; endpoint: string }): UploadPlan | null {
   const plan = planSchema.safeParse(value).data;
   return plan?.endpoint === here.endpoint && coversFile(plan, here.sizeBytes) ? plan : null;
 }
 
-/** Every part of the file has its address, and there are no others. */
+/** Whether every part of the file has exactly one URL. */
 function coversFile({ multipart }: UploadPlan, sizeBytes: number): boolean {
   if (multipart === null) return true;
   const { partBytes, partUrls } = multipart;

@@ -5,9 +5,9 @@ import { openJobDir, openRepairDir, removeLeftovers } from "./work_dir.ts";
 const DAY = 24 * 3600 * 1000;
 const id = () => crypto.randomUUID();
 const none = () => Promise.resolve(new Set<string>());
-const nobody = { finishedJobIds: none, finishedRepairIds: none };
+const noneFinished = { finishedJobIds: none, finishedRepairIds: none };
 
-Deno.test("openJobDir: held by another → shutdown with Retry-After, so that the job is not claimed again at once", async () => {
+Deno.test("openJobDir: locked by another process → shutdown with Retry-After", async () => {
   const root = await Deno.makeTempDir();
   const job = id();
   const holder = new Deno.Command(Deno.execPath(), {
@@ -23,7 +23,7 @@ Deno.test("openJobDir: held by another → shutdown with Retry-After, so that th
   await reader.read();
   await assert.rejects(openJobDir(root, job), { code: "shutdown", retryAfterSeconds: 15 });
   assert.equal(
-    await removeLeftovers(root, { maxAgeMs: 0, now: () => Date.now() + DAY, ...nobody }),
+    await removeLeftovers(root, { maxAgeMs: 0, now: () => Date.now() + DAY, ...noneFinished }),
     0,
     "the work of a live job stays",
   );
@@ -33,19 +33,19 @@ Deno.test("openJobDir: held by another → shutdown with Retry-After, so that th
   await using _dir = await openJobDir(root, job);
 });
 
-Deno.test("removeLeftovers: old directories without a holder go; young ones and strangers' files stay", async () => {
+Deno.test("removeLeftovers: old, unlocked → deleted; young or foreign → kept", async () => {
   const root = await Deno.makeTempDir();
-  for (const name of [`job-${id()}`, `job-${id()}`, `repair-${id()}`, "somebody-elses"]) {
+  for (const name of [`job-${id()}`, `job-${id()}`, `repair-${id()}`, "foreign"]) {
     await Deno.mkdir(`${root}/${name}`);
   }
   await Deno.writeTextFile(`${root}/notes.txt`, "x");
-  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: Date.now, ...nobody }), 0);
-  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: () => Date.now() + DAY + 1000, ...nobody }), 3);
-  assert.deepEqual([...Deno.readDirSync(root)].map((entry) => entry.name).sort(), ["notes.txt", "somebody-elses"]);
+  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: Date.now, ...noneFinished }), 0);
+  assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: () => Date.now() + DAY + 1000, ...noneFinished }), 3);
+  assert.deepEqual([...Deno.readDirSync(root)].map((entry) => entry.name).sort(), ["notes.txt", "foreign"]);
   await Deno.remove(root, { recursive: true });
 });
 
-Deno.test("removeLeftovers: what a killed repair left goes at once, all of it when the archive is whole, else all but the journals", async () => {
+Deno.test("removeLeftovers: a killed repair → deleted; unfinished → journals kept", async () => {
   const root = await Deno.makeTempDir();
   const [whole, waiting, held] = [id(), id(), id()];
   const holder = await openRepairDir(root, held);
@@ -69,7 +69,7 @@ Deno.test("removeLeftovers: what a killed repair left goes at once, all of it wh
   await Deno.remove(root, { recursive: true });
 });
 
-Deno.test("openJobDir: a discarded directory is gone, a kept one keeps its state", async () => {
+Deno.test("openJobDir: discarded → deleted; otherwise → the state is kept", async () => {
   const root = await Deno.makeTempDir();
   const job = id();
   {
@@ -85,7 +85,7 @@ Deno.test("openJobDir: a discarded directory is gone, a kept one keeps its state
   await Deno.remove(root);
 });
 
-Deno.test("createDiskBudget: two jobs that each fit must fit together; what is written no longer counts as missing", async () => {
+Deno.test("createDiskBudget: two jobs → must fit together; written bytes count", async () => {
   const MIB = 1024 * 1024;
   let free = 256 * MIB + 100;
   const dir = await Deno.makeTempDir();
@@ -106,7 +106,7 @@ Deno.test("createDiskBudget: two jobs that each fit must fit together; what is w
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("createDiskBudget: a job ran out → no capacity until what it needed is free, then at once", async () => {
+Deno.test("createDiskBudget: a job ran out → 0 until its space is free", async () => {
   const MIB = 1024 * 1024;
   const dir = await Deno.makeTempDir();
   let free = (256 + 100) * MIB;
@@ -122,11 +122,11 @@ Deno.test("createDiskBudget: a job ran out → no capacity until what it needed 
   free += 100 * MIB;
   assert.equal(await budget.problem(), null);
   assert.equal(await budget.capacity(), 3);
-  await assert.rejects(budget.reserve(1e9), { code: "disk_full", neededBytes: null }, "the disk is too small for ever");
+  await assert.rejects(budget.reserve(1e9), { code: "disk_full", neededBytes: null }, "the disk is too small");
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("createDiskBudget: jobs run out although the disk shows capacity → waits grow, then in vain", async () => {
+Deno.test("createDiskBudget: jobs fail despite free space → waits grow, then fail", async () => {
   const dir = await Deno.makeTempDir();
   let now = 0;
   const budget = createDiskBudget(dir, { freeBytes: () => Promise.resolve(1e12), now: () => now });
@@ -143,7 +143,7 @@ Deno.test("createDiskBudget: jobs run out although the disk shows capacity → w
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("createDiskBudget: the directory is not there and cannot be made → a problem, no capacity", async () => {
+Deno.test("createDiskBudget: the directory cannot be created → a problem, 0", async () => {
   const dir = await Deno.makeTempDir();
   await Deno.writeTextFile(`${dir}/file`, "");
   const budget = createDiskBudget(`${dir}/file/work`);

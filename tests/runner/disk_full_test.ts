@@ -1,6 +1,6 @@
 /**
- * A disk that is really full (ENOSPC), at every moment of a job: the job goes back into the queue as `disk_full` and loses no attempt,
- * nothing of it is served, nothing is claimed until there is room, and then it is archived whole.
+ * A disk that is really full (ENOSPC), at every moment of a job: the job is released as `disk_full` and keeps its attempt, nothing of it is
+ * served, nothing is claimed until there is space, and then it is archived completely.
  */
 import assert from "node:assert/strict";
 import { readClip } from "../../dev/emulators/origin/clip.ts";
@@ -11,7 +11,7 @@ import { type MediaHost, startMediaHost } from "./media_host.ts";
 import { mountSmallDisk, type SmallDisk } from "./small_disk.ts";
 
 const MIB = 1024 * 1024;
-/** What the runner leaves free, a first reservation, and some room. */
+/** The runner's reserve, an initial reservation, and some space. */
 const DISK_MIB = 256 + 64 + 40;
 
 type Scene = {
@@ -36,7 +36,7 @@ async function onSmallDisk(
   await run({ disk, fixture, media, runner });
 }
 
-/** Runs video `n` with `strike` once its download has begun. Answers how the run ended: ready, or the class it was given back with. */
+/** Runs video `n` and calls `strike` once its download has started. Returns the result: ready, or the error class of its release. */
 async function runStruck({ fixture, media, runner }: Scene, n: number, strike: () => Promise<void>): Promise<string> {
   const id = await fixture.enqueue({ mal_id: 1, episode: n + 1, provider: "catalogue", ...media.video(n) });
   await runner.saw("job:phase", (line) => line.id === id && line.phase === "downloading");
@@ -63,7 +63,7 @@ async function finishAll({ fixture, disk, runner }: Scene): Promise<void> {
   assert.deepEqual(await disk.entries(), [], "nothing is left of what did not fit");
 }
 
-Deno.test("the disk is full from some byte on, wherever that is → disk_full or archived, never anything else, never half", async () => {
+Deno.test("disk full: after any number of bytes → disk_full or archived", async () => {
   await onSmallDisk(async (scene) => {
     const outcomes: string[] = [];
     for (const [n, mib] of [0, 0, 0.4, 1.1, 2, 2].entries()) {
@@ -76,7 +76,7 @@ Deno.test("the disk is full from some byte on, wherever that is → disk_full or
   });
 });
 
-Deno.test("no more files can be made, from the first to the last that a job makes → disk_full or archived, never anything else", async () => {
+Deno.test("disk full: no inodes, at any file of a job → disk_full or archived", async () => {
   await onSmallDisk(async (scene) => {
     const outcomes: string[] = [];
     for (const [n, leave] of [0, 0, 1, 2, 3, 4, 6, 9, 12, 15].entries()) {
@@ -88,7 +88,7 @@ Deno.test("no more files can be made, from the first to the last that a job make
   });
 });
 
-Deno.test("a full disk → /health 503, nothing is claimed however often it is notified; with room it goes on at once", async () => {
+Deno.test("disk full: /health 503, no claim on notifications; space → continues", async () => {
   await onSmallDisk(async (scene) => {
     const { fixture, media, disk, runner } = scene;
     const { port } = await runner.saw("runner:started");
@@ -108,12 +108,12 @@ Deno.test("a full disk → /health 503, nothing is claimed however often it is n
     const row = await fixture.job(waiting);
     assert.deepEqual([row.status, row.attempts, row.lease_owner], ["pending", 0, null]);
     assert.equal(runner.lines.filter((line) => line.includes('"job:claimed"')).length, 1);
-    await finishAll(scene); // its poll is an hour away, and nobody notifications it
+    await finishAll(scene); // the next poll is an hour away, and no notification is sent
     await runner.saw("claims:resumed");
   }, { env: { RUNNER_POLL_SECONDS: "3600" } });
 });
 
-Deno.test("a video that needs more than is free → no attempt, not claimed again until as much is free", async () => {
+Deno.test("disk full: a video needs more than is free → not claimed until it fits", async () => {
   const clip = await Deno.readFile(`${(await readClip()).dir}/other.mp4`);
   const padding = new Uint8Array(60 * MIB);
   new DataView(padding.buffer).setUint32(0, padding.length);
@@ -124,7 +124,7 @@ Deno.test("a video that needs more than is free → no attempt, not claimed agai
   await onSmallDisk(async (scene) => {
     const { fixture, disk, runner } = scene;
     const { port } = await runner.saw("runner:started");
-    await disk.fill((256 + 64 + 30) * MIB); // room for a job of which nothing is known yet
+    await disk.fill((256 + 64 + 30) * MIB); // enough for a job of unknown size
     const video = { mal_id: 1, episode: 1, provider: "catalogue", video_url: `${url}/large.mp4`, kind: "mp4" };
     const id = await fixture.enqueue(video);
     const row = await fixture.until(id, (row) => row.error_class !== null);
@@ -141,7 +141,7 @@ Deno.test("a video that needs more than is free → no attempt, not claimed agai
   await host.shutdown();
 });
 
-Deno.test("a video larger than the whole disk → failed as disk_full, other videos are archived", async () => {
+Deno.test("disk full: a video larger than the disk → failed, others are archived", async () => {
   const host = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
     const clip = await Deno.readFile(`${(await readClip()).dir}/other.mp4`);
     if (new URL(request.url).pathname === "/small.mp4") return ranged(request, clip);
@@ -160,7 +160,7 @@ Deno.test("a video larger than the whole disk → failed as disk_full, other vid
   await host.shutdown();
 });
 
-Deno.test("the work directory is read-only → nothing is claimed, /health 503; writable again → archived", async () => {
+Deno.test("work directory: read-only → no claim, /health 503; writable → archived", async () => {
   await onSmallDisk(async (scene) => {
     const { fixture, media, disk, runner } = scene;
     const { port } = await runner.saw("runner:started");
@@ -174,7 +174,7 @@ Deno.test("the work directory is read-only → nothing is claimed, /health 503; 
   });
 });
 
-Deno.test("the work directory is removed under a download → no attempt, made again, archived", async () => {
+Deno.test("work directory: deleted during a download → no attempt used, archived", async () => {
   await onSmallDisk(async (scene) => {
     const { disk } = scene;
     for (const n of [0, 1]) {

@@ -1,21 +1,21 @@
 /**
- * Stands between one runner and a server of others, sees every call before and after, and may lose its request, lose its reply or
- * response for the server. Lost means lost: the connection breaks. Example: `startFaultProxy({ upstream, nameOf, strike })`. Runs on: Deno.
+ * A proxy between one runner and a server. It sees every call before and after, and may drop the request, drop the response, or respond
+ * itself. Dropped means that the connection breaks. Example: `startFaultProxy({ upstream, nameOf, strike })`.
  */
 import { listenBreakable } from "../../dev/emulators/hub/breakable_listener.ts";
 
 export type Call = {
   readonly name: string;
-  /** before: the server has not heard of it; after: it has done it. */
+  /** before: the server has not received it; after: the server has executed it. */
   readonly when: "before" | "after";
-  /** The request (before), or the response (after). */
+  /** The request (before) or the response (after). */
   readonly text: string;
 };
 
 export type Verdict =
   | "pass"
   | "lose"
-  /** Only before: the server does it, and nobody hears of it. */
+  /** Only before: the server executes it, and the response is dropped. */
   | "lose_reply"
   | { readonly status: number; readonly body: string };
 
@@ -25,7 +25,7 @@ export function startFaultProxy(options: {
   upstream: string;
   nameOf: (method: string, path: string) => string;
   strike: (call: Call) => Verdict | Promise<Verdict>;
-  /** Rewrites JSON answers, say addresses that would lead past this proxy. */
+  /** Rewrites JSON responses, for example URLs that would bypass this proxy. */
   rewrite?: (text: string) => string;
 }): FaultProxy {
   const server = Deno.serve({
@@ -36,7 +36,7 @@ export function startFaultProxy(options: {
   }, async (request, info) => {
     const lost = () => {
       breakable.breakConnection(info.remoteAddr.port);
-      return new Response(null, { status: 502 }); // nobody reads it
+      return new Response(null, { status: 502 }); // never received
     };
     const { pathname, search } = new URL(request.url);
     const name = options.nameOf(request.method, pathname);
@@ -46,7 +46,7 @@ export function startFaultProxy(options: {
     if (typeof before === "object") return jsonResponse(before);
     const headers = new Headers(request.headers);
     for (const own of ["host", "content-length", "accept-encoding", "connection"]) headers.delete(own);
-    using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 }); // what is lost here is never repeated here
+    using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 }); // dropped requests must not be repeated here
     const init = { method: request.method, headers, body, redirect: "manual", client } as const;
     const response = await fetch(`${options.upstream}${pathname}${search}`, init);
     const bytes = await response.bytes();

@@ -1,8 +1,8 @@
-/** The probes and the contract's routes, asked of a runner as it runs. */
+/** Health and status routes of a running runner. */
 import assert from "node:assert/strict";
 import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 
-/** /health of a runner with this environment, and whether it lives. */
+/** Response of /health with this environment. */
 async function healthOf(fixture: RunnerFixture, env: Record<string, string>) {
   const runner = fixture.spawn("r1", { env });
   const { port } = await runner.saw("runner:started");
@@ -15,7 +15,7 @@ async function healthOf(fixture: RunnerFixture, env: Record<string, string>) {
   return { code: response.status, ...body as { storage_accounts: number; reason?: string } };
 }
 
-Deno.test("GET /health: a key that the queue refuses, a queue that is away → 503 with the reason", async () => {
+Deno.test("GET /health: the queue refuses the key, is unreachable → 503, reason", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const refused = await healthOf(fixture, { SUPABASE_SECRET_KEYS: '{"default":"sb_secret_wrong"}' });
   assert.deepEqual([refused.code, refused.storage_accounts], [503, 1]);
@@ -28,7 +28,7 @@ Deno.test("GET /health: a key that the queue refuses, a queue that is away → 5
   );
 });
 
-Deno.test("GET /health: every Hub token refused, no account, the Hub away → 503; one of two good → 200", async () => {
+Deno.test("GET /health: every token refused, no account, no Hub → 503; one → 200", async () => {
   await using fixture = await startRunnerFixture({ accounts: 2 });
   const wrong = { HF_TOKEN_STORAGE_1: "hf_wrong" };
   const none = await healthOf(fixture, { ...wrong, HF_TOKEN_STORAGE_2: "hf_wrong" });
@@ -41,7 +41,7 @@ Deno.test("GET /health: every Hub token refused, no account, the Hub away → 50
   assert.deepEqual([one.code, one.reason], [200, undefined]);
 });
 
-Deno.test("GET /status: the counts of the queue by status, and archived; HEAD of every route as GET", async () => {
+Deno.test("GET /status: counts by status, archived; HEAD → as GET", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const video = { mal_id: 1, provider: "catalogue", resolution: "720p", video_url: "http://127.0.0.1:1/a.mp4" };
   const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;
@@ -76,7 +76,7 @@ Deno.test("GET /status: the counts of the queue by status, and archived; HEAD of
   }
 });
 
-Deno.test("POST /trigger: HF_FILE_SALT is the secret while no other is set, and only then", async () => {
+Deno.test("POST /trigger: no RUNNER_WEBHOOK_SECRET → HF_FILE_SALT, only then", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const salt = fixture.env.HF_FILE_SALT!;
   const secret = fixture.env.RUNNER_WEBHOOK_SECRET!;

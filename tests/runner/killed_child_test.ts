@@ -1,4 +1,4 @@
-/** A child that the kernel or somebody else kills, as when memory runs out: the video is not refused, and is archived in the end. */
+/** A child that the kernel kills, for example when memory runs out: the video is not refused, and archived in the end. */
 import assert from "node:assert/strict";
 import type { Line } from "../../dev/emulators/origin/origin.ts";
 import { startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
@@ -6,7 +6,7 @@ import { startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 const SLOW: Line = { connectMs: 0, latencyMs: 5, bytesPerSecond: 120_000 };
 
 for (const [program, name] of [["ffmpeg", "hls"], ["aria2c", "mp4"]] as const) {
-  Deno.test(`kill -9 of ${program} under a job → not unsupported, archived after a retry`, async () => {
+  Deno.test(`kill -9 of ${program} → not unsupported, archived after a retry`, async () => {
     await using fixture = await startRunnerFixture({ line: SLOW, accounts: 1 });
     const medium = fixture.origin.media.find((medium) => medium.name === name)!;
     const { embedUrl: embed_url, resolution } = medium;

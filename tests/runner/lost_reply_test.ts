@@ -1,4 +1,4 @@
-/** A claim whose reply is lost: the job must not wait for its lease, must not cost an attempt, and must not be worked on twice. */
+/** The response to a claim is lost: the job does not wait for its lease, keeps its attempt, and is not worked on twice. */
 import assert from "node:assert/strict";
 import { startGateway } from "../../dev/emulators/supabase/gateway.ts";
 import { makeProjectKeys } from "../../dev/emulators/supabase/keys.ts";
@@ -9,7 +9,7 @@ import type { Job } from "../../runner/queue/job.ts";
 import { createQueue } from "../../runner/queue/queue.ts";
 import { type Call, startFaultProxy, type Verdict } from "./fault_proxy.ts";
 
-/** A queue with two jobs, behind a proxy that does `strike` to the runner's calls. */
+/** A queue with two jobs, behind a proxy that applies `strike` to the runner's calls. */
 async function startQueue(strike: (call: Call) => Verdict) {
   const database = await createTestDatabase();
   const keys = makeProjectKeys();
@@ -54,7 +54,7 @@ async function startQueue(strike: (call: Call) => Verdict) {
   };
 }
 
-/** Strikes the n-th claim, counted from 1. */
+/** Drops the n-th claim, counted from 1. */
 function onClaim(n: number, verdict: Verdict): (call: Call) => Verdict {
   let claims = 0;
   return (call) => call.name === "claim_pending_videos" && call.when === "before" && ++claims === n ? verdict : "pass";
@@ -66,23 +66,23 @@ for (
     2,
   ]] as const
 ) {
-  Deno.test(`the reply to ${what}, is lost → each job is worked on once, none waits for its lease, no attempt is lost`, async () => {
+  Deno.test(`claim: the response to ${what}, is lost → each job runs once, no attempt lost`, async () => {
     await using queue = await startQueue(onClaim(n, "lose_reply"));
     await queue.run().drained;
     assert.deepEqual(queue.done.map((job) => job.episode).sort(), [1, 2]);
     const rows = await queue.rows();
     assert.deepEqual(rows.map((row) => [row.status, row.attempts]), [["failed", 1], ["failed", 1]]);
-    assert.equal(rows.reduce((sum, row) => sum + row.lease_epoch, 0), 3, "one lease was handed out and given back");
+    assert.equal(rows.reduce((sum, row) => sum + row.lease_epoch, 0), 3, "one lease was released");
   });
 }
 
-Deno.test("a lost request for jobs → asked again, nothing was claimed meanwhile", async () => {
+Deno.test("claim: the request is lost → repeated", async () => {
   await using queue = await startQueue(onClaim(1, "lose"));
   await queue.run().drained;
   assert.deepEqual((await queue.rows()).map((row) => row.lease_epoch), [1, 1]);
 });
 
-Deno.test("the lease of another process that has the same name is not touched", async () => {
+Deno.test("claim: another process with the same name → its lease is not released", async () => {
   await using queue = await startQueue(() => "pass");
   const [held] = await queue.client("same").claim(1);
   await queue.run("same").drained;
@@ -90,7 +90,7 @@ Deno.test("the lease of another process that has the same name is not touched", 
   assert.deepEqual((await queue.rows()).map((row) => row.lease_epoch), [1, 1]);
 });
 
-Deno.test("run-once: a queue that never answers → an error, not an empty queue", async () => {
+Deno.test("run-once: the queue never responds → an error, not an empty queue", async () => {
   await using queue = await startQueue(() => ({ status: 503, body: '{"message":"away"}' }));
   await assert.rejects(queue.run().drained, { name: "RpcError", isUnavailable: true });
 });

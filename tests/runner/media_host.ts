@@ -1,6 +1,6 @@
 /**
- * A host with as many videos as are asked for, no two alike in bytes: copies of one clip, told apart by a `free` box (MP4) or a subtitle
- * (HLS), so that no upload finds its bytes already there. Example: `host.video(3)` → { video_url, resolution }. Runs on: Deno with ffmpeg.
+ * A host with any number of different videos: copies of one clip that differ in a `free` box (MP4) or a subtitle (HLS), so that no upload
+ * finds its bytes stored already. Example: `host.video(3)` → { video_url, resolution }. Needs ffmpeg.
  */
 import { playlistOf, readClip } from "../../dev/emulators/origin/clip.ts";
 import { ranged } from "../../dev/testing/fetch_fixture.ts";
@@ -12,7 +12,7 @@ export type MediaHost = AsyncDisposable & {
   readonly video: (n: number) => { readonly video_url: string; readonly resolution: string };
 };
 
-/** Every response is paced to last `seconds` for a whole MP4; a segment takes as long. */
+/** Every response is paced: a whole MP4, or a segment, takes `seconds`. */
 export async function startMediaHost(options: { seconds: number }): Promise<MediaHost> {
   const clip = await readClip();
   const mp4 = await Deno.readFile(`${clip.dir}/other.mp4`);

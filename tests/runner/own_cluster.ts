@@ -1,6 +1,6 @@
 /**
- * A Postgres cluster of a test's own, which may be crashed: `pg_ctl stop -m immediate` (SIGQUIT to the postmaster, no checkpoint) and
- * started again on the same port. Example: `await using cluster = await startOwnCluster()`. Runs on: Deno.
+ * A Postgres cluster that a test may crash: `pg_ctl stop -m immediate` (SIGQUIT to the postmaster, no checkpoint), then a start on the same
+ * port. Example: `await using cluster = await startOwnCluster()`.
  */
 import { startGuard } from "../../dev/process/guard.ts";
 import { startPostgres } from "../../dev/postgres/postgres.ts";
@@ -8,7 +8,7 @@ import { startPostgres } from "../../dev/postgres/postgres.ts";
 export type OwnCluster = AsyncDisposable & {
   /** As its superuser. */
   readonly url: string;
-  /** Resolves when the server is gone; `up` when it answers again, with the milliseconds it was away. */
+  /** Resolves once the server is down; `up` once it responds again, with the milliseconds in between. */
   readonly crash: () => Promise<{ readonly up: Promise<number> }>;
 };
 
@@ -32,7 +32,7 @@ export async function startOwnCluster(): Promise<OwnCluster> {
       return { up };
     },
     async [Symbol.asyncDispose]() {
-      await up.catch(() => {}); // it did not come back: that failed the test already
+      await up.catch(() => {}); // it did not restart: the test has failed already
       await postgres.stop();
       await guard.close();
       await Deno.remove(dataDir, { recursive: true });

@@ -1,4 +1,4 @@
-/** A video that is archived again, with real runners and a hub: what is there stays until the new archive is recorded. */
+/** Archiving a video again, with real runners and a hub: the old archive stays until the new one is committed. */
 import assert from "node:assert/strict";
 import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 import { filesOnHub } from "./chaos/checks.ts";
@@ -12,7 +12,7 @@ const archives = (fixture: RunnerFixture) =>
     select s.file_key, s.sha256, r.path from public.video_store s join public.video_replicas r on r.store_id = s.id
     where r.state = 'verified'`;
 
-/** Archives the first video and has the second archived in its place. */
+/** Archives the first video, then the second in its place. */
 async function archiveAgain(
   fixture: RunnerFixture,
   media: { video: (n: number) => Record<string, unknown> },
@@ -26,7 +26,7 @@ async function archiveAgain(
   return id;
 }
 
-Deno.test("re-archive under another file name → the old file is served until then, and removed after", async () => {
+Deno.test("re-archive: another file name → the old file is served until replaced", async () => {
   await using media = await startMediaHost({ seconds: 0.3 });
   await using fixture = await startRunnerFixture({
     accounts: 1,
@@ -59,7 +59,7 @@ Deno.test("re-archive under another file name → the old file is served until t
   assert.match((await filesOnHub(fixture))[0]!, new RegExp(`${renewed!["path"]}$`));
 });
 
-Deno.test("re-archive: the right goes while its copy is committed → the archive's files stay", async () => {
+Deno.test("re-archive: rights withdrawn during the commit → the old files stay", async () => {
   await using media = await startMediaHost({ seconds: 0.3 });
   await using fixture = await startRunnerFixture({
     accounts: 1,

@@ -1,4 +1,4 @@
-/** `run-once` as a person and as cron see it: exit codes, and bars in a terminal. */
+/** `run-once` for operators and cron: exit codes, and bars in a terminal. */
 import assert from "node:assert/strict";
 import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 
@@ -10,7 +10,7 @@ async function video(fixture: RunnerFixture): Promise<Record<string, unknown>> {
   return { mal_id: 1, episode: 1, provider: "catalogue", video_url: await medium.url(), embed_url, resolution };
 }
 
-Deno.test("run-once: an empty queue → 0; a video that fails → 2, and the others are archived", async () => {
+Deno.test("run-once: empty queue → 0; a video fails → 2, others are archived", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   assert.equal((await fixture.spawn("empty", { args: ["run-once"] }).ended).code, 0);
   const good = await fixture.enqueue(await video(fixture));
@@ -21,7 +21,7 @@ Deno.test("run-once: an empty queue → 0; a video that fails → 2, and the oth
   assert.equal((await fixture.job(good)).status, "ready");
 });
 
-Deno.test("run-once: the first address is bad, the next is good → 0", async () => {
+Deno.test("run-once: the first URL fails, the next one works → 0", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   await fixture.enqueue({
     ...await video(fixture),
@@ -34,7 +34,7 @@ Deno.test("run-once: the first address is bad, the next is good → 0", async ()
   assert.equal((await runner.ended).code, 0, runner.lines.join("\n"));
 });
 
-Deno.test("run-once: no queue at its address → 1 with the reason; interrupted → 130 and the job is given back", async () => {
+Deno.test("run-once: no queue → 1 with the reason; interrupted → 130, released", async () => {
   await using fixture = await startRunnerFixture({
     accounts: 1,
     line: { connectMs: 0, latencyMs: 5, bytesPerSecond: 60_000 },
@@ -50,7 +50,7 @@ Deno.test("run-once: no queue at its address → 1 with the reason; interrupted 
   assert.deepEqual([(await fixture.job(id)).status, (await fixture.job(id)).attempts], ["pending", 0]);
 });
 
-Deno.test("run-once in a terminal → a bar that fills while it downloads, a line per outcome, no JSON; the cursor is back", async () => {
+Deno.test("run-once in a terminal: a bar, a line per outcome, no JSON, a cursor", async () => {
   await using fixture = await startRunnerFixture({
     accounts: 1,
     line: { connectMs: 0, latencyMs: 5, bytesPerSecond: 500_000 },

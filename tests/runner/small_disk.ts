@@ -1,16 +1,16 @@
 /**
- * A disk so small that it can be filled: a tmpfs in a mount namespace of its own, which needs no root where user namespaces are allowed.
- * Example: `const disk = await mountSmallDisk(440)`; a program started behind `disk.enter` sees it. Runs on: Deno on Linux.
+ * A disk small enough to be filled: a tmpfs in its own mount namespace, which needs no root if user namespaces are allowed.
+ * Example: `const disk = await mountSmallDisk(440)`; a program started after `disk.enter` sees it. Linux only.
  */
 export type SmallDisk = AsyncDisposable & {
   readonly path: string;
-  /** Put before a command line: inside, `path` is the disk. */
+  /** Prefix of a command line: inside, `path` is the disk. */
   readonly enter: readonly string[];
-  /** Takes all but `leaveBytes` of the room: from then on writes end with ENOSPC. */
+  /** Leaves `leaveBytes` free: further writes fail with ENOSPC. */
   readonly fill: (leaveBytes?: number) => Promise<void>;
-  /** Takes all but so many of the names: from then on no file can be made, though there is room. */
+  /** Leaves this many inodes: further files cannot be created, although there is space. */
   readonly fillNames: (leave: number) => Promise<void>;
-  /** Gives back what `fill` and `fillNames` took. */
+  /** Frees what `fill` and `fillNames` took. */
   readonly free: () => Promise<void>;
   /** Makes it read-only, or writable again. */
   readonly remount: (mode: "ro" | "rw") => Promise<void>;
@@ -19,13 +19,13 @@ export type SmallDisk = AsyncDisposable & {
 };
 
 const MAX_NAMES = 400;
-/** With a user namespace for everybody; without one for a root that may not have any. */
+/** With a user namespace; without one for a root that may not create one. */
 const WAYS = [
   { make: ["unshare", "--user", "--map-root-user", "--mount"], join: ["--user", "--preserve-credentials", "--mount"] },
   { make: ["unshare", "--mount"], join: ["--mount"] },
 ];
 
-/** Where it cannot be had, the reason. */
+/** Why it is not available. */
 export async function mountSmallDisk(megabytes: number): Promise<SmallDisk | { readonly unavailable: string }> {
   if (Deno.build.os !== "linux") return { unavailable: "a disk of its own needs Linux" };
   let reason = "";
@@ -37,7 +37,7 @@ export async function mountSmallDisk(megabytes: number): Promise<SmallDisk | { r
     const reader = keeper.stdout.getReader();
     const { value } = await reader.read();
     const close = async () => {
-      await keeper.stdin.close(); // the keeper ends, and with its namespace the disk
+      await keeper.stdin.close(); // the keeper exits, and with it its namespace and the disk
       await reader.cancel();
       await keeper.status;
       await Deno.remove(path, { recursive: true });

@@ -1,10 +1,10 @@
-/** SIGTERM in phases: what has not come to its upload is given back at once, an upload gets its time, a second signal ends all. */
+/** SIGTERM in phases: jobs before their upload are released immediately, uploads get some time, a second signal forces. */
 import assert from "node:assert/strict";
 import { startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 import { type FaultProxy, startFaultProxy, type Verdict } from "./fault_proxy.ts";
 import { startMediaHost } from "./media_host.ts";
 
-/** A runner with one job in its upload, whose last account's commit is held back, and one in its download, which is slow. */
+/** A runner with a job whose last commit is delayed, and a job in a slow download. */
 async function midway(env: Readonly<Record<string, string>>, { accounts = 1 } = {}) {
   await using stack = new AsyncDisposableStack();
   const quick = stack.use(await startMediaHost({ seconds: 0.3 }));
@@ -40,7 +40,7 @@ async function midway(env: Readonly<Record<string, string>>, { accounts = 1 } = 
   };
 }
 
-Deno.test("SIGTERM: the download is given back at once, the upload may end and does → ready, exit 0", async () => {
+Deno.test("SIGTERM: a download → released; an upload finishes → ready, exit 0", async () => {
   await using scene = await midway({ RUNNER_STOP_SECONDS: "30" });
   const { fixture, runner } = scene;
   runner.child.kill("SIGTERM");
@@ -52,7 +52,7 @@ Deno.test("SIGTERM: the download is given back at once, the upload may end and d
   assert.equal((await fixture.job(scene.uploading)).status, "ready");
 });
 
-Deno.test("SIGTERM, and the upload does not end in its time → given back too, no attempt consumed, exit 0", async () => {
+Deno.test("SIGTERM: an upload exceeds its time → released, attempt kept, exit 0", async () => {
   await using scene = await midway({ RUNNER_STOP_SECONDS: "1" });
   scene.runner.child.kill("SIGTERM");
   assert.equal((await scene.runner.ended).code, 0);
@@ -64,7 +64,7 @@ Deno.test("SIGTERM, and the upload does not end in its time → given back too, 
   assert.equal(released.length, 2);
 });
 
-Deno.test("SIGTERM while an upload is waited for, then SIGINT → gone at once with 130; the lease tells the queue", async () => {
+Deno.test("SIGTERM during an upload, then SIGINT → exit 130, the lease expires", async () => {
   await using scene = await midway({ RUNNER_STOP_SECONDS: "600" });
   scene.runner.child.kill("SIGTERM");
   await scene.fixture.until(scene.downloading, (row) => row.status === "pending");
@@ -73,7 +73,7 @@ Deno.test("SIGTERM while an upload is waited for, then SIGINT → gone at once w
   assert.equal((await scene.fixture.job(scene.uploading)).status, "uploading");
 });
 
-Deno.test("SIGTERM: no new job is claimed, /health says 503 until the end", async () => {
+Deno.test("SIGTERM: no new claim, /health 503 until the end", async () => {
   await using scene = await midway({ RUNNER_STOP_SECONDS: "600", RUNNER_CONCURRENCY: "3" });
   const { port } = await scene.runner.saw("runner:started");
   scene.runner.child.kill("SIGTERM");
@@ -84,7 +84,7 @@ Deno.test("SIGTERM: no new job is claimed, /health says 503 until the end", asyn
   assert.equal((await scene.fixture.job(scene.downloading)).status, "pending");
 });
 
-Deno.test("SIGTERM between the first copy and the second → the second may end too: ready with both, nothing left to repair", async () => {
+Deno.test("SIGTERM after the first copy → the second one finishes, no repair left", async () => {
   await using scene = await midway({ RUNNER_STOP_SECONDS: "30" }, { accounts: 2 });
   const { fixture, runner } = scene;
   await fixture.until(scene.uploading, (row) => row.status === "ready");
@@ -96,7 +96,7 @@ Deno.test("SIGTERM between the first copy and the second → the second may end 
   assert.deepEqual(copies.map((copy) => copy.state), ["verified", "verified"], runner.lines.join("\n"));
 });
 
-Deno.test("SIGTERM while a stranger sends a request that never ends → the runner ends all the same", async () => {
+Deno.test("SIGTERM during an endless request → the runner exits nevertheless", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const runner = fixture.spawn("r1");
   const { port } = await runner.saw("runner:started");

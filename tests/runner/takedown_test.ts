@@ -1,6 +1,5 @@
 /**
- * A takedown, or the loss of the right to keep it, in the worst moment, while a commit lands: nothing of the title stays on the
- * hub, whatever the runner had in its hands.
+ * A takedown, or a withdrawal of the archiving rights, during a commit: nothing of the title stays on the hub.
  */
 import assert from "node:assert/strict";
 import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
@@ -8,7 +7,7 @@ import { filesOnHub } from "./chaos/checks.ts";
 import { type FaultProxy, startFaultProxy, type Verdict } from "./fault_proxy.ts";
 import { startMediaHost } from "./media_host.ts";
 
-/** The n-th commit lands, and is answered only when this was done. */
+/** The n-th commit succeeds; its response is sent after this has finished. */
 async function duringCommit(
   n: number,
   act: (fixture: RunnerFixture) => PromiseLike<unknown>,
@@ -37,7 +36,7 @@ async function duringCommit(
 }
 
 for (const [what, n] of [["the first copy", 1], ["the second copy", 2], ["the poster", 3]] as const) {
-  Deno.test(`a takedown while ${what} is committed → it is removed again, with all that landed before`, async () => {
+  Deno.test(`takedown: ${what} is being committed → everything is removed`, async () => {
     const { seen, told, files, lines } = await duringCommit(
       n,
       (fixture) => fixture.database.serviceRole`select public.takedown(1, 1)`,
@@ -49,7 +48,7 @@ for (const [what, n] of [["the first copy", 1], ["the second copy", 2], ["the po
   });
 }
 
-Deno.test("the right to keep it is withdrawn while the first copy is committed → it is removed again, the job is dead", async () => {
+Deno.test("rights withdrawn during the first commit → removed, dead letter", async () => {
   const { seen, row, files, lines } = await duringCommit(
     1,
     (fixture) => fixture.database.serviceRole`update public.providers set rights = null, recipe = 'page' where true`,

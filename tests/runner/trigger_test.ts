@@ -1,4 +1,4 @@
-/** What strangers may send to a running runner, over real HTTP: nothing they say is believed, shown or stored. */
+/** Requests from strangers to a running runner, over real HTTP: nothing in them is trusted, shown or stored. */
 import assert from "node:assert/strict";
 import { signWebhook } from "../../core/webhook.ts";
 import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
@@ -17,7 +17,7 @@ async function startWithHttp(fixture: RunnerFixture) {
 
 const VIDEO = { mal_id: 1, episode: 1, provider: "catalogue", resolution: "720p" };
 
-Deno.test("POST /trigger with a hostile video_url → queued as data, checked like any: dead, nothing asked, nothing stored", async () => {
+Deno.test("POST /trigger: a hostile video_url → dead letter, nothing fetched", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const { post } = await startWithHttp(fixture);
   let asked = 0;
@@ -50,7 +50,7 @@ Deno.test("POST /trigger with a hostile video_url → queued as data, checked li
   }
 });
 
-Deno.test("a zip, a page and a cut file under a .mp4 name → never uploaded", async () => {
+Deno.test("source: a zip, a page, a truncated file as .mp4 → never uploaded", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const bodies: Record<string, BodyInit> = {
     "/zip.mp4": new Uint8Array([0x50, 0x4b, 3, 4, ...new Uint8Array(4000)]),
@@ -73,7 +73,7 @@ Deno.test("a zip, a page and a cut file under a .mp4 name → never uploaded", a
   assert.deepEqual(fixture.hub.calls.filter((call) => call.at === "commit" || call.at.startsWith("upload")), []);
 });
 
-Deno.test("POST /trigger, 1 MB with and without a length, not JSON, __proto__, unsigned, old, of the future, replayed", async () => {
+Deno.test("POST /trigger: 1 MB, not JSON, __proto__, unsigned, old, replayed", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const { post, secret } = await startWithHttp(fixture);
   const status = async (response: Promise<Response>) => {
@@ -103,7 +103,7 @@ Deno.test("POST /trigger, 1 MB with and without a length, not JSON, __proto__, u
   assert.equal(queue!.rows, 0);
 });
 
-Deno.test("/status, /metrics, /health, / and the log hold no token, no key, no signed address, whatever went wrong", async () => {
+Deno.test("status, metrics, health, page, log: after failures → no secrets", async () => {
   await using fixture = await startRunnerFixture({ accounts: 2 });
   fixture.hub.fail("abuse", { times: 100 });
   const { runner, url, secret } = await startWithHttp(fixture);

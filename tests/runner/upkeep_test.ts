@@ -1,10 +1,10 @@
-/** The clean-up that a running runner does every hour (here: every second): what is left of jobs that are over goes, the rest stays. */
+/** The hourly cleanup of a running runner (here every second): leftovers of finished jobs are deleted, the rest is kept. */
 import assert from "node:assert/strict";
 import { startRunnerFixture } from "../../dev/testing/runner_fixture.ts";
 
 const SLOW = { connectMs: 0, latencyMs: 5, bytesPerSecond: 150_000 };
 
-Deno.test("the hourly clean-up: leftovers of archived, dead and unknown jobs go, those of waiting and live jobs stay", async () => {
+Deno.test("cleanup: finished and unknown jobs → deleted; waiting and live → kept", async () => {
   await using fixture = await startRunnerFixture({ line: SLOW, accounts: 1 });
   const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;
   const video = { mal_id: 1, provider: "catalogue", resolution: "720p", video_url: await medium.url() };
@@ -16,7 +16,7 @@ Deno.test("the hourly clean-up: leftovers of archived, dead and unknown jobs go,
   const runner = fixture.spawn("r1", { env: { RUNNER_TIDY_SECONDS: "1", RUNNER_CONCURRENCY: "1" } });
   await fixture.until(live, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
   const left = [waiting, dead, crypto.randomUUID()];
-  for (const id of left) { // at once, and whole: the clean-up may come at any moment
+  for (const id of left) { // rename, because the cleanup may run at any moment
     await Deno.mkdir(`${fixture.workDir}-made/${id}`, { recursive: true });
     await Deno.writeTextFile(`${fixture.workDir}-made/${id}/media.bin`, "half a video");
     await Deno.rename(`${fixture.workDir}-made/${id}`, `${fixture.workDir}/job-${id}`);
@@ -30,7 +30,7 @@ Deno.test("the hourly clean-up: leftovers of archived, dead and unknown jobs go,
   assert.ok(!runner.lines.some((line) => line.includes('"job:failed"')), "the live job was not disturbed");
 });
 
-Deno.test("SIGKILL in a repair → the next runner here removes what it left, but what the target confirmed only when the archive is whole", async () => {
+Deno.test("SIGKILL in a repair: next runner → deletes leftovers, keeps journals", async () => {
   await using fixture = await startRunnerFixture({ hub: { multipartThresholdBytes: 1 << 18, chunkBytes: 1 << 18 } });
   const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;
   const id = await fixture.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", video_url: await medium.url() });
@@ -94,7 +94,7 @@ async function waitFor(done: () => boolean): Promise<void> {
   }
 }
 
-Deno.test("a queue that is away while the work directory is cleaned → nothing young is removed", async () => {
+Deno.test("cleanup: the queue is unavailable → young directories are kept", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const name = `job-${crypto.randomUUID()}`;
   await Deno.mkdir(`${fixture.workDir}/${name}`, { recursive: true });
@@ -103,7 +103,7 @@ Deno.test("a queue that is away while the work directory is cleaned → nothing 
   assert.deepEqual([...Deno.readDirSync(fixture.workDir)].map((entry) => entry.name), [name]);
 });
 
-Deno.test("no storage account takes anything → one job finds out, the others are not even claimed and lose no attempt", async () => {
+Deno.test("no account accepts writes → one job fails, others keep their attempts", async () => {
   await using fixture = await startRunnerFixture({ accounts: 2 });
   fixture.hub.fail("abuse", { times: 1000 });
   const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;

@@ -1,5 +1,7 @@
-// Serves a storage folder to cf-proxy: GET and HEAD with a bearer token, one range, nothing but archived files.
-// Example: GET /archive/archive-55825/55825/ep1/<key>.mp4 with `Authorization: Bearer <STORAGE_FOLDER_TOKEN>`. Runs on: Deno.
+/**
+ * Serves a storage folder to cf-proxy: GET and HEAD with a bearer token, single ranges, archived files only.
+ * Example: GET /archive/archive-55825/55825/ep1/<key>.mp4 with `Authorization: Bearer <STORAGE_FOLDER_TOKEN>`.
+ */
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { parseRange, resolveRange } from "../../../core/http/range.ts";
@@ -13,16 +15,16 @@ export interface FolderFilesOptions {
   readonly token: string;
 }
 
-/** `path` is what follows the mount point, e.g. `/archive-1/1/ep1/ab.mp4`. */
+/** `path`: after the mount point, e.g. `/archive-1/1/ep1/ab.mp4`. */
 export async function serveFolderFile(
   request: Request,
   options: FolderFilesOptions & { path: string },
 ): Promise<Response> {
-  if (!mayRead(request, options.token)) return plain(401, "a bearer token is needed");
+  if (!mayRead(request, options.token)) return plain(401, "a bearer token is required");
   if (request.method !== "GET" && request.method !== "HEAD") return plain(405, "GET or HEAD");
-  if (!ARCHIVED.test(options.path)) return plain(404, "no such file"); // also keeps every other file out of reach
+  if (!ARCHIVED.test(options.path)) return plain(404, "no such file"); // also prevents path traversal
   const path = `${options.root}${options.path}`;
-  const stat = await Deno.stat(path).catch(() => null); // absent
+  const stat = await Deno.stat(path).catch(() => null); // missing
   if (!stat?.isFile) return plain(404, "no such file");
 
   const etag = `"${(await Deno.readTextFile(`${path}.sha256`).catch(() => "")).trim() || stat.mtime?.getTime()}"`;

@@ -1,4 +1,4 @@
-// The folder's files as cf-proxy asks for them: token, ranges, and nothing else out of the folder.
+// The folder's files as cf-proxy requests them: token, ranges, archived files only.
 
 import assert from "node:assert/strict";
 import { serveFolderFile } from "./folder_files.ts";
@@ -31,7 +31,7 @@ async function withFolder(
   }
 }
 
-Deno.test("GET with the token → 200, whole, with its hash as tag; HEAD the same without bytes", () =>
+Deno.test("GET: with the token → 200, complete, hash as ETag; HEAD → the same", () =>
   withFolder(async (ask, bytes) => {
     const response = await ask(FILE);
     assert.equal(response.status, 200);
@@ -43,7 +43,7 @@ Deno.test("GET with the token → 200, whole, with its hash as tag; HEAD the sam
     assert.equal(head.body, null);
   }));
 
-Deno.test("GET with a range → 206; beyond the end → 416; If-Range of another version → 200", () =>
+Deno.test("GET: range → 206; beyond the end → 416; other If-Range → 200", () =>
   withFolder(async (ask, bytes) => {
     for (
       const [range, start, end] of [["bytes=10-19", 10, 19], ["bytes=990-", 990, 999], ["bytes=-5", 995, 999]] as const
@@ -63,7 +63,7 @@ Deno.test("GET with a range → 206; beyond the end → 416; If-Range of another
     await stale.body?.cancel();
   }));
 
-Deno.test("GET without the token → 401; of anything that is no archived file → 404", () =>
+Deno.test("GET: without the token → 401; not an archived file → 404", () =>
   withFolder(async (ask) => {
     for (const authorization of ["", "Bearer wrong", "token"]) {
       assert.equal((await ask(FILE, { headers: { authorization } })).status, 401, authorization);
@@ -78,7 +78,7 @@ Deno.test("GET without the token → 401; of anything that is no archived file �
     for (const path of hidden) assert.equal((await ask(path)).status, 404, path);
   }));
 
-Deno.test("GET of a picture beside an archive → 200 with its type; of any other file there → 404", () =>
+Deno.test("GET: a picture of an archive → 200 with its type; other files → 404", () =>
   withFolder(async (ask) => {
     for (const [ending, type] of [[".poster.jpg", "image/jpeg"], [".sprite.vtt", "text/vtt; charset=utf-8"]] as const) {
       const response = await ask(FILE.replace(".mp4", ending));

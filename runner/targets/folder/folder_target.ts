@@ -1,5 +1,7 @@
-// A folder of this machine (or a disk mounted into it) as a storage target, for who runs everything on one host.
-// Example: /srv/archive/archive-55825/55825/ep1/<key>.mp4 with its hash beside it in <key>.mp4.sha256. Runs on: Deno.
+/**
+ * A folder of this machine, or a disk mounted into it, as a storage target.
+ * Example: /srv/archive/archive-55825/55825/ep1/<key>.mp4, and its hash in <key>.mp4.sha256.
+ */
 
 import { createHash } from "node:crypto";
 import { type ArchiveLocation, archiveLocation } from "../../../core/archive_location.ts";
@@ -10,9 +12,9 @@ import { assertInside, directoryOf, type FoundCopy, type StorageTarget, type Sto
 
 export interface FolderTargetOptions {
   readonly root: string;
-  /** What rows call it; no slash. */
+  /** Its name in rows; without a slash. */
   readonly folderName: string;
-  /** Where `folder_files.ts` serves the folder, without a slash at its end. */
+  /** Base URL under which `folder_files.ts` serves the folder, without a trailing slash. */
   readonly baseUrl: string;
   readonly repoPrefix: string;
   readonly account: number;
@@ -46,7 +48,7 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
   async function stat(location: ArchiveLocation): Promise<FoundCopy | null> {
     try {
       const { size } = await Deno.stat(pathOf(location));
-      const sha256 = await Deno.readTextFile(`${pathOf(location)}.sha256`).catch(() => null); // unknown without it
+      const sha256 = await Deno.readTextFile(`${pathOf(location)}.sha256`).catch(() => null); // unknown
       return { sha256: sha256?.trim() ?? null, sizeBytes: size, commitOid: null };
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return null;
@@ -75,13 +77,13 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
         using permit = await put.semaphore.acquire(put.signal);
         await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
         using target = await Deno.open(draft, { create: true, read: true, write: true });
-        await target.lock(true); // another runner may be copying the same file
+        await target.lock(true); // another runner may copy the same file
         if (await holds()) return copyOf(file, location, true);
         await copyInto(target, { file, buffer: permit.buffer, ...put });
         await assertUnchanged(file);
-        await Deno.writeTextFile(`${draft}.sha256`, `${file.sha256}\n`); // while a full disk can still stop it
+        await Deno.writeTextFile(`${draft}.sha256`, `${file.sha256}\n`); // before the rename, so that a full disk fails here
         await put.beforeCommit?.();
-        await Deno.remove(`${path}.sha256`).catch(() => {}); // in this order a hash never stands beside other bytes
+        await Deno.remove(`${path}.sha256`).catch(() => {}); // in this order, a hash is never next to other bytes
         await Deno.rename(draft, path);
         await Deno.rename(`${draft}.sha256`, `${path}.sha256`);
       } catch (error) {
@@ -104,7 +106,7 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
 
     async remove(location) {
       try {
-        await Deno.remove(`${pathOf(location)}.sha256`).catch(() => {}); // none for a file put there by hand
+        await Deno.remove(`${pathOf(location)}.sha256`).catch(() => {}); // manually added files have none
         await Deno.remove(pathOf(location));
         return "removed";
       } catch (error) {
@@ -134,7 +136,7 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
         if ((await Deno.stat(options.root).catch(() => null))?.isDirectory) return null;
         throw new StorageError(
           "identity",
-          `${name}: there is no folder ${options.root}: mount it, or create a new one`,
+          `${name}: the folder ${options.root} does not exist: mount it, or create a new one`,
           {
             code: "storage_unidentified",
           },
@@ -148,7 +150,7 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
         await Deno.writeTextFile(draft, text, { createNew: true });
         await Deno.rename(draft, markerPath);
       } catch (error) {
-        await Deno.remove(draft).catch(() => {}); // it was not made
+        await Deno.remove(draft).catch(() => {}); // it was not created
         throw folderError(name, error);
       }
     },
@@ -160,7 +162,7 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
         await Deno.remove(draft);
         let usedBytes = 0;
         for await (const { name: repo, isDirectory } of Deno.readDir(options.root)) {
-          // A disk's root holds more than titles, of which lost+found is for root alone.
+          // The root of a disk contains other directories, such as lost+found, which only root can read.
           if (!isDirectory || !/-\d+$/.test(repo)) continue;
           for (const file of await filesBelow(`${options.root}/${repo}`)) usedBytes += await sizeOf(file);
         }
@@ -180,7 +182,7 @@ interface Copying {
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** Goes on from what an earlier, killed copy left; such a copy is read back, because nobody saw how it ended. */
+/** Resumes a partial copy of a killed runner. Its bytes are read back, because how it ended is unknown. */
 async function copyInto(target: Deno.FsFile, { file, buffer, signal, onProgress }: Copying): Promise<void> {
   const left = (await target.stat()).size;
   const start = left <= file.sizeBytes ? left : 0;
@@ -198,7 +200,7 @@ async function copyInto(target: Deno.FsFile, { file, buffer, signal, onProgress 
   await target.sync();
   if (start > 0 && await hashOf(target, { buffer, signal }) !== file.sha256) {
     await target.truncate(0);
-    throw new StorageError("transient", "a copy that was cut off held other bytes; it starts over", {
+    throw new StorageError("transient", "a partial copy had other bytes; the next attempt starts over", {
       code: "storage_5xx",
     });
   }
@@ -217,7 +219,7 @@ async function hashOf(
   return hash.digest("hex");
 }
 
-/** 0 for a file that was removed meanwhile. */
+/** 0 if the file was deleted meanwhile. */
 async function sizeOf(path: string): Promise<number> {
   try {
     return (await Deno.stat(path)).size;
@@ -250,6 +252,6 @@ function folderError(name: string, error: unknown): unknown {
   if (error instanceof Deno.errors.PermissionDenied) {
     return new StorageError("auth", message, { code: "storage_denied", cause: error });
   }
-  // Only errors of the file system are the folder's; what a callback threw stays what it is.
+  // Only file system errors become StorageErrors; errors of callbacks stay unchanged.
   return code === "" ? error : new StorageError("transient", message, { code: "storage_5xx", cause: error });
 }

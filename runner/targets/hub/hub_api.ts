@@ -1,5 +1,7 @@
-// The Hub's calls that an upload needs, one function each; repositories and deletions go through the Hub's own client.
-// Example: `await api.stat({ repo: "alice/archive-1", path: "1/ep1/x.mp4" })`. Runs on: Deno.
+/**
+ * The Hub's HTTP calls of an upload. Repositories and deletions use the Hub's own client.
+ * Example: `await api.stat({ repo: "alice/archive-1", path: "1/ep1/x.mp4" })`.
+ */
 
 import {
   createRepo,
@@ -24,7 +26,7 @@ const LFS_TYPE = "application/vnd.git-lfs+json";
 const HOURLY_QUOTA_SECONDS = 3600;
 const MAX_PAGES = 1000;
 
-/** Becomes part of locations. */
+/** Becomes part of URLs. */
 const commitId = z.string().regex(/^[0-9a-f]{40,64}$/);
 const pathsInfoResponse = z.array(z.object({
   path: z.string(),
@@ -59,7 +61,7 @@ export type RemoteFile =
   };
 
 export interface HubApiOptions {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly endpoint: string;
   readonly username: string;
   readonly token: string;
@@ -75,12 +77,12 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
   const name = `hub:${username}`;
   const own = new URL(endpoint);
 
-  /** An location that the Hub names and that is followed without a token: never a way into the runner's own network, or out of TLS. */
+  /** Checks a URL in a response of the Hub, which is requested without a token: no private host, no downgrade from TLS. */
   function foreign(target: string): string {
     const url = URL.parse(target, endpoint);
     const sameKind = url?.protocol === own.protocol && url.username === "" && url.password === "";
     if (url && sameKind && (isPrivateHost(own.hostname) || !isPrivateHost(url.hostname))) return url.href;
-    throw new StorageError("transient", `${name}: the Hub names a URL that is not to be followed: ${url?.origin}`, {
+    throw new StorageError("transient", `${name}: the Hub sent a URL that must not be requested: ${url?.origin}`, {
       code: "storage_5xx",
     });
   }
@@ -103,12 +105,12 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
     if (!response.ok) throw refusalOf(`${name}: ${what}`, response, text);
     const parsed = schema.safeParse(parseJson(text));
     if (parsed.success) return { value: parsed.data, headers: response.headers };
-    throw new StorageError("transient", `${name}: ${what}: the response is not what the Hub documents`, {
+    throw new StorageError("transient", `${name}: ${what}: the response does not match the Hub's documentation`, {
       code: "storage_5xx",
     });
   }
 
-  /** Follows `Link: <…>; rel="next"` to the end. */
+  /** Follows `Link: <…>; rel="next"`. */
   async function allPages<T>(what: string, first: string, options: Signal & { schema: z.ZodType<T[]> }): Promise<T[]> {
     const all: T[] = [];
     let next: string | undefined = first;
@@ -119,10 +121,10 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       if (next === undefined) return all;
       next = foreign(next);
     }
-    throw new StorageError("transient", `${name}: ${what}: the list does not end`, { code: "storage_5xx" });
+    throw new StorageError("transient", `${name}: ${what}: more than ${MAX_PAGES} pages`, { code: "storage_5xx" });
   }
 
-  /** Runs a call of the Hub's client; its errors become ours. */
+  /** Turns errors of the Hub's client into StorageErrors. */
   async function throughClient<T>(what: string, run: () => Promise<T>): Promise<T> {
     try {
       return await run();
@@ -133,14 +135,14 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
   }
 
   const dataset = (repo: string) => ({ type: "dataset", name: repo }) as const;
-  /** What every call of the client gets: time-outs and retries, which its own fetch has not, and an end. */
+  /** Adds timeouts, retries and a page limit to the Hub's client. */
   const clientOptions = ({ signal }: Signal) => {
     let calls = 0;
     const ours: typeof fetch = async (input, init) => {
       const url = new URL(input instanceof Request ? input.url : input);
-      // It sends the token along wherever a list's next page is said to be.
+      // The client sends the token to every URL of a next page.
       if (url.origin !== own.origin || ++calls > MAX_PAGES) {
-        throw new StorageError("transient", `${name}: the Hub's list goes on elsewhere, or for ever`, {
+        throw new StorageError("transient", `${name}: a list of the Hub continues on another host, or endlessly`, {
           code: "storage_5xx",
         });
       }
@@ -150,7 +152,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
   };
 
   return {
-    /** What main holds at the path: the check before and after everything that may have landed unseen. */
+    /** The file's metadata on main, read before and after every step that may have succeeded without a response. */
     async stat(location: ArchiveLocation, { signal }: Signal = {}): Promise<RemoteFile> {
       assertInside(location, username);
       try {
@@ -175,7 +177,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       }
     },
 
-    /** Makes the private repository, with the files; that it exists already, with others, is fine, however the Hub says so. */
+    /** Creates the private repository with the files. An existing repository is kept, however the Hub reports it. */
     async createRepo(
       repo: string,
       { signal, files = [] }: Signal & { files?: { path: string; content: Blob }[] } = {},
@@ -204,7 +206,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       );
     },
 
-    /** How to upload the object; null when the repository holds it already. */
+    /** How to upload the object; null if the repository has it already. */
     async batch(repo: string, object: { sha256: string; sizeBytes: number }, { signal }: Signal = {}) {
       const what = "asking for upload URLs";
       let repeatable: unknown;
@@ -238,7 +240,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       );
     },
 
-    /** Completes a multipart upload. Not repeated here: ask `batch` again, which tells whether it landed. */
+    /** Completes a multipart upload. Not repeated here: `batch` tells whether it succeeded. */
     async complete(
       href: string,
       body: { oid: string; parts: { partNumber: number; etag: string }[] },
@@ -264,7 +266,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       });
     },
 
-    /** One attempt to commit. After a failure that may hide a landed commit, stat before the next one. */
+    /** One attempt to commit. After a failure that may hide a success, read the metadata before the next one. */
     async commit(location: ArchiveLocation, object: { sha256: string; sizeBytes: number }, { signal }: Signal) {
       const lines = [
         { key: "header", value: { summary: `Archive ${location.path}` } },
@@ -297,7 +299,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       return repos.reduce((sum, repo) => sum + (repo.storage ?? 0), 0);
     },
 
-    /** Paths of main that hold an object, by its sha-256. */
+    /** Paths on main by the sha-256 of their LFS object. */
     async livePaths(repo: string, { signal }: Signal = {}): Promise<Map<string, string[]>> {
       return await throughClient("listing files", async () => {
         const paths = new Map<string, string[]>();
@@ -308,7 +310,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       });
     },
 
-    /** A small file that git itself keeps. */
+    /** A small file, stored in git itself. */
     async writeSmallFile(location: ArchiveLocation, text: string, { signal }: Signal = {}): Promise<void> {
       await throughClient("writing a small file", () =>
         uploadFile({
@@ -336,7 +338,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       );
     },
 
-    /** Objects the repository stores, whether main names them or not. */
+    /** Objects in the repository's storage, whether main refers to them or not. */
     async storedObjects(repo: string, { signal }: Signal = {}) {
       const files = await allPages("listing stored objects", `${endpoint}/api/datasets/${repo}/lfs-files`, {
         schema: lfsFilesResponse,
@@ -346,8 +348,8 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
     },
 
     /**
-     * Deletes objects for good: a deleted path alone stays readable through its old commits. The history is not rewritten, because
-     * that would give every later commit a new id, and the locations of the other episodes name commits.
+     * Deletes objects permanently: a deleted path stays readable through old commits. The history is not rewritten, because later commits
+     * would get new ids, and the URLs of other episodes contain commit ids.
      */
     async deleteObjects(repo: string, sha256s: readonly string[], { signal }: Signal = {}): Promise<void> {
       if (sha256s.length === 0) return;
@@ -360,7 +362,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       });
     },
 
-    /** The bytes; the token goes to the Hub alone, the signed location it answers is asked without. */
+    /** The bytes. The token is sent to the Hub only, not to the signed URL it redirects to. */
     async read(location: ArchiveLocation, { signal }: Signal = {}): Promise<ReadableStream<Uint8Array>> {
       assertInside(location, username);
       const path = location.path.split("/").map(encodeURIComponent).join("/");
@@ -387,14 +389,14 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
 }
 
 /**
- * Only the Hub's own word that the file is not in its repository proves that it is missing. A repository that it calls unknown may be
- * one that the token no longer sees, and what the CDN does not find may come back.
+ * Only the Hub's EntryNotFound proves that a file is missing. An unknown repository may be one that the token can no longer see, and a
+ * file that the CDN does not find may reappear.
  */
 function unreadable(refusal: StorageError, { response, atHub }: { response: Response; atHub: boolean }): StorageError {
   if (refusal.problem !== "missing") return refusal;
   if (!atHub) return new StorageError("transient", refusal.message, { code: "storage_missing" });
   if (response.headers.get("x-error-code") === "EntryNotFound") return refusal;
-  return new StorageError("invisible", `${refusal.message} (the repository is gone, or the token cannot see it)`, {
+  return new StorageError("invisible", `${refusal.message} (the repository was deleted, or the token cannot see it)`, {
     code: "storage_missing",
   });
 }

@@ -21,7 +21,7 @@ const MIN_URL_SECONDS = 60;
 const MARKER_REPO = "keepstream-target";
 
 export interface HubTargetOptions {
-  /** `https://huggingface.co`, without a slash at its end. */
+  /** `https://huggingface.co`, without a trailing slash. */
   readonly endpoint: string;
   readonly username: string;
   readonly token: string;
@@ -80,7 +80,7 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
           await journal.remove();
           return copyOf(location, landed, false);
         } catch (error) {
-          // The repository or its object went away under the upload: begin again with what is there now.
+          // The repository or the object was deleted during the upload: start over.
           if (!(error instanceof StorageError) || error.problem !== "missing" || plan >= MAX_UPLOAD_PLANS) throw error;
           await journal.remove();
           remote = await api.stat(location, put);
@@ -115,7 +115,7 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
       const paths = [...(await api.livePaths(repo, remove)).values()].flat();
       const doomed = paths.filter((path) => path.startsWith(directory));
       if (title.episode === undefined) {
-        await api.deleteRepo(repo, remove); // the repository is the title's own: its history goes with it
+        await api.deleteRepo(repo, remove); // the repository contains only this title
         return doomed.length;
       }
       if (doomed.length > 0) await api.deleteFiles(repo, doomed, remove);
@@ -155,7 +155,7 @@ interface StoredObject {
   readonly path: string | null;
 }
 
-/** Deletes objects that main no longer names: a deleted path alone stays readable through its old commits. */
+/** Deletes objects that main no longer refers to: a deleted path stays readable through old commits. */
 async function deleteUnnamed(
   repo: string,
   options: { api: HubApi; remove?: { signal?: AbortSignal }; mayGo: (object: StoredObject) => boolean },
@@ -174,7 +174,7 @@ interface Parts {
   readonly name: string;
 }
 
-/** Brings the bytes into the repository's object store, going on from where an earlier attempt was cut off. */
+/** Uploads the object; resumes an interrupted upload. */
 async function upload(
   file: StagedFile,
   location: ArchiveLocation,
@@ -236,7 +236,7 @@ async function send(
     }
     if (plan.verifyHref) await api.verify(plan.verifyHref, file, put);
   } catch (error) {
-    // It may have landed all the same, or the parts are not what they should be; the next batch call tells.
+    // It may have succeeded nevertheless, or the parts are wrong; the next batch call tells.
     if (error instanceof StorageError && !["auth", "quota", "account_flagged"].includes(error.problem)) {
       throw new UploadExpiredError(error);
     }
@@ -244,7 +244,7 @@ async function send(
   }
 }
 
-/** Commits under the repository's lock and returns what the Hub then shows; looks before every repetition. */
+/** Commits under the repository's lock and returns the resulting metadata, which is read before every repetition. */
 async function commit(
   file: StagedFile,
   location: ArchiveLocation,
@@ -275,7 +275,7 @@ async function commit(
 
 const nothingHeld: AsyncDisposable = { [Symbol.asyncDispose]: () => Promise.resolve() };
 
-/** Whether a failed commit is worth a remote and another attempt, with this upload. */
+/** Whether to read the metadata and to try again with the same upload. */
 function mayHaveSucceeded(error: StorageError): boolean {
   return error.problem === "conflict" || (error.problem === "transient" && error.code !== "rate_limited");
 }

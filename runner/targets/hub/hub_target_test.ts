@@ -1,4 +1,4 @@
-// Every failure a Hub shows: the copy is there in the end, once and whole, or the refusal is named for what it is.
+// Every failure of the Hub: the copy is stored once and complete, or the refusal is classified.
 
 import assert from "node:assert/strict";
 import type { FailureName } from "../../../dev/emulators/hub/failures.ts";
@@ -13,7 +13,7 @@ import type { PutOptions, StorageTarget } from "../target.ts";
 
 const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
 const PART = 1 << 18;
-/** Five parts, the last one short. */
+/** Five parts, the last one shorter. */
 const SIZE = 4 * PART + 1000;
 
 interface Harness extends AsyncDisposable {
@@ -21,7 +21,7 @@ interface Harness extends AsyncDisposable {
   readonly target: StorageTarget;
   readonly targetAt: (endpoint: string) => StorageTarget;
   readonly file: StagedFile;
-  /** Waits that were asked for, in ms; nothing is slept. */
+  /** Requested delays, in ms; nothing sleeps. */
   readonly waits: number[];
   put(options?: Partial<PutOptions>): ReturnType<StorageTarget["put"]>;
 }
@@ -68,7 +68,7 @@ async function createHarness(times: Partial<RetryTimes> = {}, options: { chunkBy
   return harness;
 }
 
-/** The stored bytes are the file's, main shows them, and exactly `commits` commits were made to get there. */
+/** The stored bytes are the file's, main refers to them, and there are exactly `commits` commits. */
 async function assertStored({ test, target, file }: Harness, commits = 1) {
   const location = target.locationOf(ARCHIVE);
   const stored = new Uint8Array(await new Response(await target.read(location)).arrayBuffer());
@@ -118,7 +118,7 @@ const SURVIVED: readonly FailureName[] = [
 ];
 
 for (const failure of SURVIVED) {
-  Deno.test(`put through ${failure} → stored once, whole`, async () => {
+  Deno.test(`hub put: ${failure} → stored once, complete`, async () => {
     await using harness = await createHarness();
     harness.test.hub.fail(failure);
     const copy = await harness.put();
@@ -128,7 +128,7 @@ for (const failure of SURVIVED) {
 }
 
 for (const failure of ["basic_500", "basic_reset_midway", "basic_truncated"] as const) {
-  Deno.test(`put of a small file through ${failure} → stored once, whole`, async () => {
+  Deno.test(`hub put: a small file, ${failure} → stored once, complete`, async () => {
     await using harness = await createHarness({}, { chunkBytes: 1 << 22 });
     harness.test.hub.fail(failure);
     await harness.put();
@@ -137,7 +137,7 @@ for (const failure of ["basic_500", "basic_reset_midway", "basic_truncated"] as 
 }
 
 for (const failure of ["batch_hang", "part_hang", "part_hang_midway", "commit_hang"] as const) {
-  Deno.test(`put through ${failure} → goes on after the silence limit`, async () => {
+  Deno.test(`hub put: ${failure} → continues after the idle timeout`, async () => {
     await using harness = await createHarness({ idleTimeoutMs: 1500 });
     harness.test.hub.fail(failure);
     await harness.put();
@@ -145,7 +145,7 @@ for (const failure of ["batch_hang", "part_hang", "part_hang_midway", "commit_ha
   });
 }
 
-Deno.test("put to a repository that exists already (409) → stored", async () => {
+Deno.test("hub put: the repository exists (409) → stored", async () => {
   await using harness = await createHarness();
   await harness.put();
   await harness.target.remove(harness.target.locationOf(ARCHIVE));
@@ -155,7 +155,7 @@ Deno.test("put to a repository that exists already (409) → stored", async () =
 });
 
 for (const failure of ["batch_rate_limited_retry_after", "batch_rate_limited_header"] as const) {
-  Deno.test(`put through ${failure} → waits what the Hub asks for`, async () => {
+  Deno.test(`hub put: ${failure} → waits as the Hub requests`, async () => {
     await using harness = await createHarness();
     harness.test.hub.fail(failure);
     await harness.put();
@@ -164,7 +164,7 @@ for (const failure of ["batch_rate_limited_retry_after", "batch_rate_limited_hea
   });
 }
 
-Deno.test("put into a rate limit longer than the patience → rate_limited with the Hub's time", async () => {
+Deno.test("hub put: Retry-After beyond the limit → rate_limited with that time", async () => {
   await using harness = await createHarness();
   harness.test.hub.fail({
     at: "lfs_batch",
@@ -182,7 +182,7 @@ Deno.test("put into a rate limit longer than the patience → rate_limited with 
   assert.deepEqual(harness.waits, []);
 });
 
-Deno.test("put into the hourly commit quota → rate_limited for an hour, one commit call, nothing sent again later", async () => {
+Deno.test("hub put: hourly commit quota → rate_limited for an hour, one commit", async () => {
   await using harness = await createHarness();
   harness.test.hub.fail("commit_hourly_quota");
   const error = await problemOf(harness.put());
@@ -203,7 +203,7 @@ for (
     ["batch_object_refused", "refused", "too_large"],
   ] as const
 ) {
-  Deno.test(`put into ${failure} → ${problem}, not repeated`, async () => {
+  Deno.test(`hub put: ${failure} → ${problem}, not repeated`, async () => {
     await using harness = await createHarness();
     harness.test.hub.fail(failure, { times: 9 });
     const error = await problemOf(harness.put());
@@ -213,13 +213,13 @@ for (
   });
 }
 
-Deno.test("put to an account without space → quota", async () => {
+Deno.test("hub put: the account is full → quota", async () => {
   await using harness = await createHarness();
   harness.test.hub.user("alice").quotaBytes = SIZE - 1;
   assert.equal((await problemOf(harness.put())).problem, "quota");
 });
 
-Deno.test("put with a token that expires mid-job → auth; with a new token it goes on without sending a part twice", async () => {
+Deno.test("hub put: the token expires → auth; a new one resumes", async () => {
   await using harness = await createHarness();
   const alice = harness.test.hub.user("alice");
   harness.test.hub.fail({ at: "complete", effect: { do: "reset" }, times: 99 });
@@ -236,7 +236,7 @@ Deno.test("put with a token that expires mid-job → auth; with a new token it g
   await assertStored(harness);
 });
 
-Deno.test("put that was cut short, then HF_ENDPOINT names another place → locations of that place, stored", async () => {
+Deno.test("hub put: interrupted, then another HF_ENDPOINT → its own URLs, stored", async () => {
   await using harness = await createHarness();
   const { test, file, target } = harness;
   const cut = new AbortController();
@@ -254,7 +254,7 @@ Deno.test("put that was cut short, then HF_ENDPOINT names another place → loca
   await other.stop();
 });
 
-Deno.test("put to an account that is dead → slow (network), after its attempts", async () => {
+Deno.test("hub put: the account is gone → transient (network), after all attempts", async () => {
   await using harness = await createHarness();
   harness.test.hub.user("alice").state = "gone";
   const error = await problemOf(harness.put());
@@ -263,7 +263,7 @@ Deno.test("put to an account that is dead → slow (network), after its attempts
   assert.equal(harness.waits.length, 3);
 });
 
-Deno.test("put while its repository is deleted → made again, stored", async () => {
+Deno.test("hub put: the repository is deleted meanwhile → created again, stored", async () => {
   await using harness = await createHarness();
   let dropped: Promise<void> | undefined;
   await harness.put({
@@ -273,7 +273,7 @@ Deno.test("put while its repository is deleted → made again, stored", async ()
   assert.equal(harness.test.countCalls("create_repo"), 2);
 });
 
-Deno.test("put of a file that changes after it was hashed → changed, no commit", async () => {
+Deno.test("hub put: the file changes after hashing → changed, no commit", async () => {
   await using harness = await createHarness();
   const error = await problemOf(harness.put({
     onProgress: (bytes) => {
@@ -284,7 +284,7 @@ Deno.test("put of a file that changes after it was hashed → changed, no commit
   assert.equal(harness.test.countCalls("commit"), 0);
 });
 
-Deno.test("put of a file that becomes shorter while it is sent → changed, no commit", async () => {
+Deno.test("hub put: the file becomes shorter while sent → changed, no commit", async () => {
   await using harness = await createHarness();
   let cut = false;
   const error = await problemOf(harness.put({
@@ -297,7 +297,7 @@ Deno.test("put of a file that becomes shorter while it is sent → changed, no c
   assert.equal(harness.test.countCalls("commit"), 0);
 });
 
-Deno.test("put where no journal can be written (disk full) → stored all the same", async () => {
+Deno.test("hub put: no space for a journal → stored nevertheless", async () => {
   await using harness = await createHarness();
   const path = `${harness.test.dir}/work/${"x".repeat(245)}.mp4`; // a name with a suffix would be too long
   await Deno.rename(harness.file.path, path);
@@ -306,14 +306,14 @@ Deno.test("put where no journal can be written (disk full) → stored all the sa
   assert.equal(copy.sha256, file.sha256);
 });
 
-Deno.test("put when the lease is lost before the commit → no commit", async () => {
+Deno.test("hub put: lease lost before the commit → no commit", async () => {
   await using harness = await createHarness();
   const lost = new Error("the lease is lost");
   await assert.rejects(harness.put({ beforeCommit: () => Promise.reject(lost) }), lost);
   assert.equal(harness.test.countCalls("commit"), 0);
 });
 
-Deno.test("two runners put one job at once → one file, whole, and both know it", async () => {
+Deno.test("hub put: two runners, one job → one complete file, both succeed", async () => {
   await using harness = await createHarness();
   const otherPath = `${harness.test.dir}/other.mp4`;
   await Deno.copyFile(harness.file.path, otherPath);
@@ -328,7 +328,7 @@ Deno.test("two runners put one job at once → one file, whole, and both know it
   assert.equal(harness.test.hub.usedBytes("alice"), SIZE);
 });
 
-Deno.test("put over another file at the same location → replaced", async () => {
+Deno.test("hub put: another file at the location → replaced", async () => {
   await using harness = await createHarness();
   await harness.put();
   const other = await stageFile((await harness.test.file("b.mp4", 5000, 2)).path);
@@ -348,7 +348,7 @@ for (
     ["resolve_429", "transient"],
   ] as const
 ) {
-  Deno.test(`read through ${failure} → ${problem}`, async () => {
+  Deno.test(`hub read: ${failure} → ${problem}`, async () => {
     await using harness = await createHarness();
     await harness.put();
     harness.test.hub.fail(failure);
@@ -356,7 +356,7 @@ for (
   });
 }
 
-Deno.test("remove takes the file, its object and its history; again → absent", async () => {
+Deno.test("hub remove: file, object and history are gone; again → absent", async () => {
   await using harness = await createHarness();
   const copy = await harness.put();
   const location = harness.target.locationOf(ARCHIVE);
@@ -369,7 +369,7 @@ Deno.test("remove takes the file, its object and its history; again → absent",
   assert.equal(await harness.target.remove(location), "absent");
 });
 
-Deno.test("remove leaves the locations of other episodes alive, though they name commits", async () => {
+Deno.test("hub remove: URLs of other episodes, which name commits → still valid", async () => {
   await using harness = await createHarness();
   await harness.put();
   const second = harness.target.locationOf({ ...ARCHIVE, episode: 2 });
@@ -382,7 +382,7 @@ Deno.test("remove leaves the locations of other episodes alive, though they name
   assert.equal((await response.arrayBuffer()).byteLength, 5000);
 });
 
-Deno.test("remove keeps an object that another path still names", async () => {
+Deno.test("hub remove: another path refers to the object → the object is kept", async () => {
   await using harness = await createHarness();
   await harness.put();
   const twin = harness.target.locationOf({ ...ARCHIVE, fileKey: "f".repeat(32) });
@@ -393,7 +393,7 @@ Deno.test("remove keeps an object that another path still names", async () => {
   assert.equal(stored.byteLength, SIZE);
 });
 
-Deno.test("probe tells bytes used, and auth for a token of somebody else", async () => {
+Deno.test("hub probe: used bytes; another user's token → auth", async () => {
   await using harness = await createHarness();
   await harness.put();
   assert.deepEqual(await harness.target.probe(), { usedBytes: SIZE });
@@ -401,7 +401,7 @@ Deno.test("probe tells bytes used, and auth for a token of somebody else", async
   assert.equal((await problemOf(harness.target.probe())).problem, "auth");
 });
 
-Deno.test("no error of a put holds a token or a signed location", async () => {
+Deno.test("hub put: any error → contains no token and no signed URL", async () => {
   await using harness = await createHarness();
   const messages: string[] = [];
   for (const at of ["lfs_batch", "upload_part", "complete", "commit", "paths_info"] as const) {

@@ -1,5 +1,4 @@
-// How S3 stores respond besides success, each bent into the way of a real server: the copy is there in the end, once and whole, or the
-// refusal is named for what it is.
+// Failures of S3 stores, as real servers send them: the copy is stored once and complete, or the refusal is classified.
 
 import assert from "node:assert/strict";
 import { type Bend, bentFetch } from "../../../dev/testing/fault_injecting_fetch.ts";
@@ -95,7 +94,7 @@ const SURVIVED: Record<string, Bend> = {
     const half = new Request(r, { body: new Uint8Array(PART / 2), method: "PUT" });
     return fetch(half).then(async (response) => {
       await response.body?.cancel();
-      return response.ok ? response : await pass(); // refused: its signature is for another length
+      return response.ok ? response : await pass(); // refused: it was signed for another length
     });
   },
   "a part without an ETag": (r, pass) =>
@@ -112,7 +111,7 @@ const SURVIVED: Record<string, Bend> = {
 };
 
 for (const [what, bend] of Object.entries(SURVIVED)) {
-  Deno.test(`s3: put through ${what} → stored once, whole`, async () => {
+  Deno.test(`s3 put: ${what} → stored once, complete`, async () => {
     await using harness = await createHarness(bend);
     const copy = await harness.put();
     assert.equal(copy.sha256, harness.file.sha256);
@@ -147,7 +146,7 @@ for (
     ],
   ] as readonly (readonly [string, Bend, string, RegExp])[]
 ) {
-  Deno.test(`s3: put into ${what} → ${problem}, at once, told`, async () => {
+  Deno.test(`s3 put: ${what} → ${problem}, not repeated`, async () => {
     await using harness = await createHarness(bend, { times: 99 });
     const error = await refusalOf(harness.put());
     assert.equal(error.problem, problem);
@@ -162,7 +161,7 @@ function codeOf(text: string): string {
   return /<Code>(\w+)</.exec(text)?.[1] ?? "";
 }
 
-/** Refuses what is signed more than a quarter of an hour off this machine's clock; s3rver itself does not stat. */
+/** Refuses requests signed more than 15 minutes off this machine's clock; s3rver itself does not check. */
 const skewed: Bend = (request, pass) => {
   const stamp = request.headers.get("x-amz-date") ?? "";
   const signedAt = Date.parse(stamp.replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/, "$1-$2-$3T$4:$5:$6Z"));
@@ -173,7 +172,7 @@ const skewed: Bend = (request, pass) => {
     : xml(403, "RequestTimeTooSkewed", headers);
 };
 
-Deno.test("s3: put while its key is withdrawn → auth; with the key back it goes on without sending a part twice", async () => {
+Deno.test("s3 put: the key is revoked → auth; with the key again → resumes", async () => {
   let withdrawn = false;
   await using harness = await createHarness(() => withdrawn ? xml(403, "InvalidAccessKeyId") : null, {
     times: Infinity,
@@ -186,7 +185,7 @@ Deno.test("s3: put while its key is withdrawn → auth; with the key back it goe
   assert.deepEqual(await harness.stored(), await Deno.readFile(harness.file.path));
 });
 
-Deno.test("s3: put while its bucket is deleted → auth: a person has to stat, nothing is marked as lost", async () => {
+Deno.test("s3 put: the bucket is deleted → auth, nothing is marked as missing", async () => {
   let gone = false;
   await using harness = await createHarness((r) => gone && is(r, "PUT", PART_PUT) ? xml(404, "NoSuchBucket") : null, {
     times: Infinity,
@@ -196,7 +195,7 @@ Deno.test("s3: put while its bucket is deleted → auth: a person has to stat, n
   assert.deepEqual([error.problem, error.retryable], ["auth", true]);
 });
 
-/** Looks at copies of which the store has kept everything but the hash. */
+/** Removes the hash from all metadata. */
 const unlabelled: Bend = (request, pass) =>
   is(request, "HEAD")
     ? pass().then(({ status, headers }) => {
@@ -207,7 +206,7 @@ const unlabelled: Bend = (request, pass) =>
     : null;
 
 for (const [what, landed504] of [["", false], [" and whose completion is answered 504", true]] as const) {
-  Deno.test(`s3: a store that loses metadata${what} → refused for that, nothing is left`, async () => {
+  Deno.test(`s3 put: the store drops metadata${what} → refused, nothing left`, async () => {
     const completed: Bend = (request, pass) =>
       landed504 && is(request, "POST", COMPLETE)
         ? pass().then(() => new Response("<html>", { status: 504 }))
@@ -221,7 +220,7 @@ for (const [what, landed504] of [["", false], [" and whose completion is answere
   });
 }
 
-Deno.test("s3: a completion that sends white space before its response → done, asked once", async () => {
+Deno.test("s3 put: the completion's response starts with white space → sent once", async () => {
   const kept: Bend = (request, pass) =>
     is(request, "POST", COMPLETE)
       ? pass().then(async (response) => new Response(`${" ".repeat(10_000)}\n${await response.text()}`))
@@ -231,7 +230,7 @@ Deno.test("s3: a completion that sends white space before its response → done,
   assert.deepEqual(await harness.stored(), await Deno.readFile(harness.file.path));
 });
 
-Deno.test("s3: put where nobody answers → slow (network), after its attempts", async () => {
+Deno.test("s3 put: the store is unreachable → transient, after all attempts", async () => {
   await using harness = await createHarness(() => Promise.reject(new TypeError("connection refused")), {
     times: Infinity,
   });
@@ -250,7 +249,7 @@ for (
     [xml(500, "InternalError"), "transient"],
   ] as const
 ) {
-  Deno.test(`s3: read that is answered ${response.status} ${await response.clone().text().then(codeOf)} → ${problem}`, async () => {
+  Deno.test(`s3 read: ${response.status} ${await response.clone().text().then(codeOf)} → ${problem}`, async () => {
     await using harness = await createHarness((r) => is(r, "GET") ? response.clone() : null, { times: Infinity });
     assert.equal((await refusalOf(harness.target.read(harness.location))).problem, problem);
     await response.body?.cancel();
@@ -278,7 +277,7 @@ for (const [store, start, ignore] of [["s3rver", startS3, false], ["Swift", star
   }
 }
 
-Deno.test("s3: a refusal that is not about the clock is not asked again", async () => {
+Deno.test("s3: a refusal that is not about the clock → not repeated", async () => {
   await using harness = await createHarness((r) => is(r, "HEAD") ? new Response(null, { status: 403 }) : null, {
     times: 99,
   });
@@ -286,7 +285,7 @@ Deno.test("s3: a refusal that is not about the clock is not asked again", async 
   assert.deepEqual(harness.sent.map((line) => line.split(" ")[0]), ["HEAD"]);
 });
 
-Deno.test("s3: no refusal repeats the request: neither key id nor signature", async () => {
+Deno.test("s3: any refusal → the message has no key id and no signature", async () => {
   const repeats = () =>
     new Response(
       `<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message><AWSAccessKeyId>S3RVER</AWSAccessKeyId>` +
@@ -298,7 +297,7 @@ Deno.test("s3: no refusal repeats the request: neither key id nor signature", as
   assert.equal(message, "s3:shelf: beginning an upload: 403 SignatureDoesNotMatch no");
 });
 
-Deno.test("s3: bytes used are added up over all pages; a bucket of too many pages is not told", async () => {
+Deno.test("s3 probe: several pages → summed up; too many pages → unknown", async () => {
   const page = (token: string) =>
     new Response(
       `<ListBucketResult><Contents><Key>a</Key><Size>1000</Size></Contents><Contents><Key>b</Key><Size>24</Size></Contents>` +
@@ -317,7 +316,7 @@ Deno.test("s3: bytes used are added up over all pages; a bucket of too many page
   assert.deepEqual(await endless.target.probe(), { usedBytes: null });
 });
 
-Deno.test("s3: removeTitle touches nothing outside of the title, whatever the store lists", async () => {
+Deno.test("s3 removeTitle: the store lists other keys → they are not removed", async () => {
   const listing: Bend = (request) =>
     is(request, "GET", /list-type/)
       ? new Response(
@@ -330,7 +329,7 @@ Deno.test("s3: removeTitle touches nothing outside of the title, whatever the st
   assert.deepEqual(touched, ["HEAD /shelf/archive-55825/55825/ep1/ab.mp4"]);
 });
 
-Deno.test("s3: a gateway that leaves Content-Length out of a stat → told so, and no copy is taken away", async () => {
+Deno.test("s3: a gateway drops Content-Length from HEAD → reported, copies kept", async () => {
   const unsized: Bend = (request, pass) =>
     is(request, "HEAD")
       ? pass().then(({ status, headers }) => {

@@ -1,12 +1,13 @@
 /**
- * Three real runners over a Postgres of their own and the hub emulator, struck by every fault at every point of a job's life: at the end
- * every job is ready, no job was begun more often than a fault took it away, and every archive's bytes hash to what the store says.
- * Example: `await runChaos({ seed: 1, cells: everyCell(), measured: true })`. Runs on: Deno.
+ * Three real runners with their own Postgres and the hub emulator, and every fault at every point of a job. At the end every job is ready,
+ * no job was started more often than faults interrupted it, and every archive has the recorded hash.
+ * Example: `await runChaos({ seed: 1, cells: everyCell(), measured: true })`.
  *
- * A runner holds two jobs; a fault that takes jobs away strikes only while none of its jobs was taken away twice before. Time is moved on
- * for back-offs and for the leases of processes that are dead, never for a runner that lives – but for SIGSTOP, whose lease is ended at
- * once (once in a full run it sleeps for longer than its real lease).
+ * A runner has two jobs. A fault that interrupts jobs happens only if none of them was interrupted twice before. Simulated time ends
+ * back-offs and the leases of dead processes, but not those of live runners. Exception: SIGSTOP ends its runner's leases (once in a full
+ * run, the runner sleeps longer than its real lease).
  */
+import { sleep } from "../../../core/sleep.ts";
 import { createRandom } from "../../queue/model/random.ts";
 import { checkArchives, leftInWorkDirs, makeMissingCopies } from "./checks.ts";
 import { type Member, newMembers, startRunnerPool } from "./runner_pool.ts";
@@ -15,24 +16,24 @@ import { Faults, SMALL_DISK_RUNNER } from "./faults.ts";
 import { createJobs, type Jobs } from "./jobs.ts";
 import { measure, NOT_MEASURED, round } from "./measure.ts";
 import { type ChaosReport, DRAIN_SECONDS, histogram } from "./report.ts";
-import { pause, type Stage, startStage } from "./stage.ts";
+import { type Stage, startStage } from "./stage.ts";
 import { startSweeper } from "./sweeper.ts";
-import { createTakings, type Takings } from "./takings.ts";
+import { countInterruptions, type Interruptions } from "./interruptions.ts";
 
 const RUNNERS = 3;
 const SWEEP_MS = 300;
 const OPEN_JOBS = 10;
 const RELEASE_GAP_MS = 2500;
-/** A run that has not struck everywhere by then never will. */
+/** Time limit for all faults. */
 const STRIKING_SECONDS = 240;
 
 export type ChaosOptions = {
   readonly seed: number;
   readonly cells: readonly Cell[];
-  /** Also measures, before the first fault, how busy the slots are and how soon a killed runner's jobs are handed on. */
+  /** Measure, before the first fault, the utilisation and how soon the jobs of a killed runner are rescued. */
   readonly measured: boolean;
   readonly log?: (line: string) => void;
-  /** Gets what a runner process said in its life. */
+  /** Receives the log of every runner process. */
   readonly onLog?: (name: string, lines: readonly string[]) => void;
 };
 
@@ -43,8 +44,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const possible = options.cells.filter(([, fault]) => stage.disk !== null || fault !== "no space left");
   const plan = createPlan(possible, createRandom(seed));
   const members = newMembers(RUNNERS);
-  const takings = createTakings(members);
-  const faults = new Faults({ stage, plan, takings, sleepsForReal: measured, log });
+  const interruptions = countInterruptions(members);
+  const faults = new Faults({ stage, plan, interruptions, sleepsForReal: measured, log });
   await using pool = startRunnerPool({
     fixture: stage.fixture,
     members,
@@ -60,7 +61,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 
   const measurements = measured ? await measure({ jobs, members, sweeper, ask: stage.ask, log }) : NOT_MEASURED;
   Object.assign(sweeper, { everyMs: SWEEP_MS, movesTime: true });
-  await strikeEverywhere({ faults, plan, takings, jobs, members });
+  await strikeEverywhere({ faults, plan, interruptions, jobs, members });
 
   const drainStartedAt = performance.now();
   const unended = await jobs.allEnded(DRAIN_SECONDS);
@@ -81,9 +82,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     coverage: plan.coverage(),
     missed: plan.missed(),
     noSmallDisk: stage.noSmallDisk,
-    runs: histogram(ids.map(takings.begun)),
-    taken: histogram(ids.map(takings.of)),
-    diskFull: takings.diskFull(),
+    runs: histogram(ids.map(interruptions.begun)),
+    taken: histogram(ids.map(interruptions.of)),
+    diskFull: interruptions.diskFull(),
     drainSeconds,
     postgresAwayMs: faults.postgresAwayMs,
     problems: [
@@ -91,7 +92,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       ...uncopied,
       ...archives.problems,
       ...await leftInWorkDirs(stage),
-      ...takings.problems(ids),
+      ...interruptions.problems(ids),
     ],
   };
 }
@@ -100,11 +101,11 @@ function onSmallDisk({ disk }: Stage) {
   return disk === null ? {} : { enter: disk.enter, env: { RUNNER_WORK_DIR: disk.path } };
 }
 
-/** Keeps the runners at work until every fault has struck at every point; a runner that may be struck in a release is told to stop. */
+/** Adds jobs until every fault happened at every point. A runner that is due for a fault during a release is stopped. */
 async function strikeEverywhere(
-  on: { faults: Faults; plan: FaultPlan; takings: Takings; jobs: Jobs; members: readonly Member[] },
+  on: { faults: Faults; plan: FaultPlan; interruptions: Interruptions; jobs: Jobs; members: readonly Member[] },
 ): Promise<void> {
-  const { faults, plan, takings, jobs, members } = on;
+  const { faults, plan, interruptions, jobs, members } = on;
   const end = performance.now() + STRIKING_SECONDS * 1000;
   let lastReleaseAt = -Infinity;
   faults.begin();
@@ -112,7 +113,8 @@ async function strikeEverywhere(
     if (!faults.postgresIsAway && await jobs.open() < OPEN_JOBS) await jobs.add(4);
     if (performance.now() - lastReleaseAt > RELEASE_GAP_MS) {
       const member = members.find((member) =>
-        member.idle && member.leased.size > 0 && !takings.spares(member) && faults.mayStrike("in a release", member)
+        member.idle && member.leased.size > 0 && !interruptions.spares(member) &&
+        faults.mayStrike("in a release", member)
       );
       if (member !== undefined) {
         lastReleaseAt = performance.now();
@@ -120,7 +122,7 @@ async function strikeEverywhere(
         member.signal("SIGTERM");
       }
     }
-    await pause(100);
+    await sleep(100);
   }
   await faults.end(members);
 }

@@ -1,6 +1,6 @@
 /**
- * What must hold when the faults are over: every job ready, every copy's bytes those that were recorded, nothing on the hub that no row
- * names, no invariant of the queue broken. Example: `const { problems, copies } = await checkArchives(fixture)`. Runs on: Deno.
+ * Checks after the faults: every job is ready, every copy has the recorded hash, the hub has no unrecorded file, and the queue's invariants
+ * hold. Example: `const { problems, copies } = await checkArchives(fixture)`.
  */
 import { createHash } from "node:crypto";
 import type { RunnerFixture } from "../../../dev/testing/runner_fixture.ts";
@@ -27,24 +27,24 @@ export async function checkArchives(fixture: RunnerFixture): Promise<{ copies: n
     where r.state = 'verified'`;
   for (const copy of verified) {
     const hash = createHash("sha256").update(await readCopy(fixture, copy)).digest("hex");
-    if (hash !== copy.sha256) problems.push(`${copy.repo}/${copy.path} holds other bytes than the store says`);
+    if (hash !== copy.sha256) problems.push(`${copy.repo}/${copy.path} has other bytes than recorded`);
   }
   const named = await sql<Copy[]>`select repo, path, '' as sha256 from public.video_replicas where repo is not null`;
   const known = new Set(named.map((copy) => `${copy.repo}/${copy.path}`));
   for (const file of await filesOnHub(fixture)) {
-    if (!known.has(file)) problems.push(`${file} lies on the hub, and no row names it`);
+    if (!known.has(file)) problems.push(`${file} is on the hub without a row`);
   }
   return { copies: verified.length, problems };
 }
 
-/** What was cut short is repair work, which a runner looks for once a minute: the operator's command does it now. Tells what it could not. */
+/** Repairs missing copies with the operator's command instead of waiting a minute for a runner. Returns the ones that stay missing. */
 export async function makeMissingCopies(
   { fixture, ask }: Pick<Stage, "fixture" | "ask">,
   { dead }: { dead: ReadonlySet<string> },
 ): Promise<string[]> {
   await moveTimeOn(ask, dead);
   await ask((sql) => sql`select public.sweep()`);
-  await moveTimeOn(ask, dead); // the back-offs of what the sweep found
+  await moveTimeOn(ask, dead); // ends the back-offs of what the sweep found
   const args = ["run", "-A", STORAGE_TASKS, "repair"];
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, env: { ...fixture.env } }).output();
   const open = await ask((sql) =>
@@ -54,7 +54,7 @@ export async function makeMissingCopies(
   return open.map(({ target, state }) => `a copy on ${target} is ${state} after a repair: ${said}`);
 }
 
-/** A runner that starts takes away what killed ones left of jobs and repairs that are over. */
+/** A starting runner deletes what killed ones left of finished jobs and repairs. Returns what stays. */
 export async function leftInWorkDirs({ fixture, disk }: Pick<Stage, "fixture" | "disk">): Promise<string[]> {
   await fixture.spawn("tidy", { args: ["run-once"] }).ended;
   const left = [...Deno.readDirSync(fixture.workDir)].map((entry) => entry.name);
@@ -71,7 +71,7 @@ async function readCopy(fixture: RunnerFixture, { repo, path }: Copy): Promise<U
   return await response.bytes();
 }
 
-/** Every video in every repository: `user1/archive-1/1/ep1/….mp4`; or every file of an episode whose path fits. */
+/** Every video in every repository: `user1/archive-1/1/ep1/….mp4`; or every file of an episode whose path matches. */
 export async function filesOnHub(fixture: RunnerFixture, fits = /\.mp4$/): Promise<string[]> {
   const files: string[] = [];
   for (let n = 1; fixture.env[`HF_STORAGE_USERNAME_${n}`]; n++) {

@@ -1,6 +1,6 @@
 /**
- * Which fault still has to strike at which point, and which did: twelve points of a job's life by nine faults. Pure.
- * Example: `plan.take("mid-download", (fault) => fault !== "no space left")` → "SIGKILL". Runs on: Deno.
+ * Which faults are still to happen at which points, and which have happened: twelve points of a job by nine faults. Pure.
+ * Example: `plan.take("mid-download", (fault) => fault !== "no space left")` → "SIGKILL".
  */
 import type { Random } from "../../queue/model/random.ts";
 
@@ -34,18 +34,18 @@ export const POINTS = [
 export type Point = typeof POINTS[number];
 
 export type Cell = readonly [Point, Fault];
-/** How often each fault struck at each point. */
+/** How often each fault happened at each point. */
 export type Coverage = Readonly<Record<Point, Readonly<Partial<Record<Fault, number>>>>>;
 
 export type FaultPlan = {
   /** The faults that have not been taken for this point. */
   readonly waiting: (point: Point) => readonly Fault[];
-  /** The next fault for this point that fits now, taken off the plan; null when there is none. */
+  /** Removes and returns the next fault for this point that is possible now; null if there is none. */
   readonly take: (point: Point, fits: (fault: Fault) => boolean) => Fault | null;
-  /** What was taken and could not be done. */
+  /** The fault was taken and failed. */
   readonly putBack: (point: Point, fault: Fault) => void;
   readonly hit: (point: Point, fault: Fault) => void;
-  /** What was planned and did not strike. */
+  /** Planned faults that have not happened. */
   readonly missed: () => Cell[];
   readonly coverage: () => Coverage;
 };
@@ -73,7 +73,7 @@ export function everyCell(faults: readonly Fault[] = FAULTS): Cell[] {
   return POINTS.flatMap((point) => faults.map((fault): Cell => [point, fault]));
 }
 
-/** A table for people: a row per point, a column per fault. */
+/** A Markdown table: a row per point, a column per fault. */
 export function coverageTable(coverage: Coverage): string {
   const rows = POINTS.map((point) =>
     `| ${point} | ${FAULTS.map((fault) => coverage[point][fault] ?? "–").join(" | ")} |`

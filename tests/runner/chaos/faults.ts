@@ -1,14 +1,15 @@
 /**
- * Strikes runners: sees every call of theirs, and when the plan has a fault for where that call stands, and the fault may be borne now,
- * does it. Example: `const faults = new Faults({ stage, plan, takings, … }); startRunnerPool({ strike: faults.onCall, … })`. Runs on: Deno.
+ * Injects faults into runners: sees every call, and executes the planned fault for its point if the runner may have it now.
+ * Example: `const faults = new Faults({ stage, plan, interruptions, … }); startRunnerPool({ strike: faults.onCall, … })`.
  */
+import { sleep } from "../../../core/sleep.ts";
 import type { Call, Verdict } from "../fault_proxy.ts";
 import type { Member, Side } from "./runner_pool.ts";
 import type { Fault, FaultPlan, Point } from "./fault_plan.ts";
 import { pointOf } from "./points.ts";
-import { LEASE_SECONDS, pause, type Stage } from "./stage.ts";
+import { LEASE_SECONDS, type Stage } from "./stage.ts";
 import { endLeases } from "./sweeper.ts";
-import type { Takings } from "./takings.ts";
+import type { Interruptions } from "./interruptions.ts";
 
 /** The runner whose disk can be filled. */
 export const SMALL_DISK_RUNNER = 2;
@@ -16,18 +17,18 @@ const STRIKE_GAP_MS = 250;
 const CRASH_GAP_MS = 4000;
 const FULL_DISK_MS = 1500;
 
-/** Faults that take the jobs of a runner away from it; the others must not cost a job anything but time. */
-const TAKING: ReadonlySet<Fault> = new Set(["SIGKILL", "SIGSTOP beyond the lease", "SIGTERM", "no space left"]);
+/** Faults that interrupt the runner's jobs. The others may only delay a job. */
+const INTERRUPTING: ReadonlySet<Fault> = new Set(["SIGKILL", "SIGSTOP beyond the lease", "SIGTERM", "no space left"]);
 const AWAY: Verdict = { status: 503, body: '{"code":"PGRST001","message":"chaos"}' };
 
-/** beside: no call is under way; what strikes calls strikes the next one. */
+/** beside: during no call; faults of calls apply to the next one. */
 type When = Call["when"] | "beside";
 
 export type FaultsOptions = {
   readonly stage: Pick<Stage, "ask" | "cluster" | "disk">;
   readonly plan: FaultPlan;
-  readonly takings: Takings;
-  /** Once, in mid-download, the lease of a sleeper really runs out. */
+  readonly interruptions: Interruptions;
+  /** Let the lease of a sleeping runner really expire once, during a download. */
   readonly sleepsForReal: boolean;
   readonly log: (line: string) => void;
 };
@@ -50,7 +51,7 @@ export class Faults {
     this.#striking = true;
   }
 
-  /** Nothing strikes any more, and what is broken is whole again. */
+  /** Ends all faults and waits for the repairs. */
   async end(members: readonly Member[]): Promise<void> {
     this.#striking = false;
     for (const member of members) member.nextCall = member.nextCommit = null;
@@ -74,12 +75,12 @@ export class Faults {
     return point === null ? "pass" : await this.strikeAt(point, { member, when: call.when });
   };
 
-  /** Whether a fault waits for this point that this runner can bear now. */
+  /** Whether a planned fault for this point is possible for this runner now. */
   mayStrike(point: Point, member: Member): boolean {
     return this.#isTime(point, member) && this.#options.plan.waiting(point).some((fault) => this.#fits(fault, member));
   }
 
-  /** Does the fault whose turn it is here, if there is one. */
+  /** Executes the next fault for this point, if there is one. */
   async strikeAt(point: Point, at: { member: Member; when: When }): Promise<Verdict> {
     const { plan, log } = this.#options;
     const fault = this.#isTime(point, at.member) ? plan.take(point, (fault) => this.#fits(fault, at.member)) : null;
@@ -94,12 +95,12 @@ export class Faults {
       return await this.#strike(fault, { ...at, hit, real: this.#options.sleepsForReal && point === "mid-download" });
     } catch (error) {
       plan.putBack(point, fault);
-      log(`${fault} – ${point} – ${name}: could not be done: ${error}`);
+      log(`${fault} – ${point} – ${name}: failed: ${error}`);
       return "pass";
     }
   }
 
-  /** One thing after the other. A runner that stops is struck only while it releases, and that moment is not let pass. */
+  /** One fault at a time. A stopping runner is only due during a release, which must not be missed. */
   #isTime(point: Point, member: Member): boolean {
     if (!this.#striking || this.postgresIsAway) return false;
     if (point === "in a release") return true;
@@ -107,7 +108,7 @@ export class Faults {
   }
 
   #fits(fault: Fault, member: Member): boolean {
-    if (TAKING.has(fault) && this.#options.takings.spares(member)) return false;
+    if (INTERRUPTING.has(fault) && this.#options.interruptions.spares(member)) return false;
     switch (fault) {
       case "no space left":
         return member.index === SMALL_DISK_RUNNER && this.#fullDisk === null;
@@ -156,7 +157,7 @@ export class Faults {
     }
   }
 
-  /** Asleep until somebody else has the jobs; what it was about to write arrives after that. */
+  /** Sleeps until another runner has the jobs; its own writes arrive afterwards. */
   async #sleep(member: Member, { real }: { real: boolean }): Promise<void> {
     const { ask } = this.#options.stage;
     const { name } = member;
@@ -164,16 +165,16 @@ export class Faults {
     member.idle = false;
     member.signal("SIGSTOP");
     try {
-      await pause(200); // what it had sent has arrived
+      await sleep(200); // its last calls have arrived
       const leased = await ask((sql) =>
         sql<{ id: string }[]>`
           select id from public.video_queue
           where split_part(lease_owner, '#', 1) = ${name} and lease_token is not null`
       );
       for (const { id } of leased) member.sleptOver(id);
-      if (real) await pause((LEASE_SECONDS + 2) * 1000);
+      if (real) await sleep((LEASE_SECONDS + 2) * 1000);
       else await endLeases(ask, [name]);
-      await pause(1500);
+      await sleep(1500);
     } finally {
       member.signal("SIGCONT");
       if (member.name === name) member.idle = wasIdle;
@@ -193,11 +194,11 @@ export class Faults {
   async #fillDisk(): Promise<void> {
     const disk = this.#options.stage.disk!;
     const filled = disk.fill();
-    this.#fullDisk = filled.then(() => pause(FULL_DISK_MS)).then(disk.free).then(() => void (this.#fullDisk = null));
+    this.#fullDisk = filled.then(() => sleep(FULL_DISK_MS)).then(disk.free).then(() => void (this.#fullDisk = null));
     await filled;
   }
 
-  /** 409 and 412 in turn. */
+  /** Alternates between 409 and 412. */
   #refusedCommit(): Verdict {
     this.#conflict = this.#conflict === 409 ? 412 : 409;
     const error = this.#conflict === 409

@@ -1,11 +1,11 @@
-/** That the gates of a chaos run can be missed: how runs and takings are counted from what runners say, and what is told of a report. */
+/** That the checks of a chaos run can fail: how attempts and interruptions are counted from logs, and which problems a report lists. */
 import assert from "node:assert/strict";
 import type { RunnerProcess } from "../../../dev/testing/runner_fixture.ts";
 import type { Call } from "../fault_proxy.ts";
 import { type Member, newMembers } from "./runner_pool.ts";
 import { POINTS } from "./fault_plan.ts";
 import { type ChaosReport, missedGates } from "./report.ts";
-import { createTakings } from "./takings.ts";
+import { countInterruptions } from "./interruptions.ts";
 
 type Line = readonly [event: string, more?: Readonly<Record<string, string>>];
 
@@ -13,7 +13,7 @@ const CLAIMED: Line = ["job:claimed"];
 const BEGUN: Line = ["job:phase"];
 const STOPPING: Line = ["runner:stopping", { id: "" }];
 
-/** A process that says this about job "a", may sleep beyond its lease, says the rest and ends. */
+/** A process that logs `said` about job "a", may sleep beyond its lease, logs `rest` and exits. */
 function live(member: Member, said: readonly Line[], { thenSleeps = false, rest = [] as Line[] } = {}): void {
   const at = new Date(0).toISOString();
   const lines: string[] = [];
@@ -23,15 +23,15 @@ function live(member: Member, said: readonly Line[], { thenSleeps = false, rest 
   say(said);
   if (thenSleeps) member.sleptOver("a");
   say(rest);
-  member.bury();
+  member.exited();
 }
 
 const CASES: readonly [what: string, said: readonly Line[], begun: number, taken: number][] = [
   ["killed", [CLAIMED, BEGUN], 1, 1],
-  ["claimed and not begun", [CLAIMED], 0, 0],
+  ["claimed and not started", [CLAIMED], 0, 0],
   ["ready", [CLAIMED, BEGUN, ["job:finished"]], 1, 0],
   ["failed by itself", [CLAIMED, BEGUN, ["job:failed", { code: "storage_5xx" }]], 1, 0],
-  ["without room", [CLAIMED, BEGUN, ["job:released", { reason: "disk_full: no space left" }]], 1, 1],
+  ["without disk space", [CLAIMED, BEGUN, ["job:released", { reason: "disk_full: no space left" }]], 1, 1],
   ["lost for no reason", [CLAIMED, BEGUN, ["job:lost", { reason: "x" }]], 1, 0],
   ["lost in a stop", [CLAIMED, BEGUN, STOPPING, ["job:lost", { reason: "x" }]], 1, 1],
   ["released for a stop", [CLAIMED, BEGUN, STOPPING, ["job:released", { reason: "the runner is stopping" }]], 1, 1],
@@ -39,49 +39,49 @@ const CASES: readonly [what: string, said: readonly Line[], begun: number, taken
 ];
 
 for (const [what, said, begun, taken] of CASES) {
-  Deno.test(`takings of a job ${what} → begun ${begun} ×, taken away ${taken} ×`, () => {
+  Deno.test(`interruptions: a job ${what} → started ${begun} ×, interrupted ${taken} ×`, () => {
     const members = newMembers(2);
     live(members[0]!, said);
-    const takings = createTakings(members);
-    assert.deepEqual([takings.begun("a"), takings.of("a")], [begun, taken]);
+    const interruptions = countInterruptions(members);
+    assert.deepEqual([interruptions.begun("a"), interruptions.of("a")], [begun, taken]);
     live(members[1]!, [CLAIMED, BEGUN, ["job:finished"]]);
-    assert.equal(takings.problems(["a"]).length, begun > taken ? 1 : 0, "begun once more");
+    assert.equal(interruptions.problems(["a"]).length, begun > taken ? 1 : 0, "started once more");
   });
 }
 
-Deno.test("takings of a job whose lease ended in a sleep → one, however it ends and whenever it is heard of", () => {
+Deno.test("interruptions: the lease ended during a sleep → one, in any log order", () => {
   const lost: Line = ["job:lost", { reason: "x" }];
   for (const rest of [[lost], [STOPPING, lost], []]) {
     const members = newMembers(1);
     live(members[0]!, [CLAIMED, BEGUN], { thenSleeps: true, rest });
-    assert.equal(createTakings(members).of("a"), 1);
+    assert.equal(countInterruptions(members).of("a"), 1);
   }
   const members = newMembers(1);
   live(members[0]!, [], { thenSleeps: true, rest: [CLAIMED, BEGUN, lost] });
-  assert.equal(createTakings(members).of("a"), 1);
+  assert.equal(countInterruptions(members).of("a"), 1);
 });
 
-Deno.test("a job that is lost and claimed again by the same process, heard of after the claim was seen → still leased", () => {
+Deno.test("leases: lost and claimed again by the same process → leased", () => {
   const [member] = newMembers(1);
   const at = new Date(0).toISOString();
   const events = ["job:claimed", "job:phase", "job:lost", "job:claimed", "job:phase"];
   const lines = events.map((event) => JSON.stringify({ at, event, id: "a" }));
   member!.begin({ name: "r", lines } as unknown as RunnerProcess);
   member!.noteLeases({ name: "claim_pending_videos", text: '[{"id":"a"}]' } as Call);
-  member!.look();
+  member!.readLog();
   assert.deepEqual([...member!.leased], ["a"]);
 });
 
-Deno.test("takings of a job begun a fourth time → a problem in any case", () => {
+Deno.test("interruptions: a job started a fourth time → always a problem", () => {
   const members = newMembers(1);
-  const takings = createTakings(members);
+  const interruptions = countInterruptions(members);
   for (let life = 1; life <= 3; life++) live(members[0]!, [CLAIMED, BEGUN]);
-  assert.deepEqual(takings.problems(["a"]), []);
+  assert.deepEqual(interruptions.problems(["a"]), []);
   live(members[0]!, [CLAIMED, BEGUN, ["job:finished"]]);
-  assert.match(takings.problems(["a"]).join(), /begun 4 times/);
+  assert.match(interruptions.problems(["a"]).join(), /started 4 times/);
 });
 
-Deno.test("missedGates tells each gate that was missed, and nothing of a clean run", () => {
+Deno.test("missedGates: a clean run → none; a bad one → every missed gate", () => {
   const clean: ChaosReport = {
     seed: 1,
     seconds: 1,
@@ -109,8 +109,8 @@ Deno.test("missedGates tells each gate that was missed, and nothing of a clean r
   };
   assert.deepEqual(missedGates(bad), [
     "a problem",
-    "did not strike: mid-upload × 5xx",
-    "slots in use while work waits: 0.94",
-    "a killed runner's jobs were handed on after 10, 11.6 s",
+    "did not happen: mid-upload × 5xx",
+    "utilisation while jobs wait: 0.94",
+    "a killed runner's jobs were rescued after 10, 11.6 s",
   ]);
 });

@@ -1,13 +1,14 @@
-/** The jobs of a run: each its own episode, MP4 and HLS in turn. Example: `await jobs.add(4); await jobs.open()` → 4. Runs on: Deno. */
-import { pause, type Stage } from "./stage.ts";
+/** The jobs of a run: an episode each, MP4 and HLS alternating. Example: `await jobs.add(4); await jobs.open()` → 4. */
+import { sleep } from "../../../core/sleep.ts";
+import { type Stage } from "./stage.ts";
 
-const LOOK_AGAIN_MS = 200;
+const POLL_MS = 200;
 
 export type Jobs = {
   readonly add: (count: number) => Promise<void>;
-  /** How many have not ended. */
+  /** Number of unfinished jobs. */
   readonly open: () => Promise<number>;
-  /** Until all have ended, or for so long; answers how many had not by then. */
+  /** Waits until all have finished, at most `seconds`. Returns how many have not. */
   readonly allEnded: (seconds?: number) => Promise<number>;
   readonly ids: () => Promise<string[]>;
 };
@@ -33,7 +34,7 @@ export function createJobs({ ask, media }: Pick<Stage, "ask" | "media">): Jobs {
       for (;;) {
         const open = await jobs.open();
         if (open === 0 || performance.now() > end) return open;
-        await pause(LOOK_AGAIN_MS);
+        await sleep(POLL_MS);
       }
     },
     ids: async () => (await ask((sql) => sql<{ id: string }[]>`select id from public.video_queue`)).map(({ id }) => id),

@@ -1,12 +1,12 @@
 /**
- * `deno task chaos [seed]`: every fault at every point; writes bench/results/chaos.json, or, when a gate is missed, what the runners said
- * to .keepstream/chaos-<seed>, and ends with 1.
+ * `deno task chaos [seed]`: every fault at every point. Writes bench/results/chaos.json; if a gate is missed, writes the runners' logs to
+ * .keepstream/chaos-<seed> and exits with 1.
  */
 import { commandLine, wholeNumber } from "../../../cli/command_line.ts";
 import { runChaos } from "./chaos.ts";
 import { coverageTable, everyCell } from "./fault_plan.ts";
 import { DRAIN_SECONDS, missedGates } from "./report.ts";
-import { MAX_RUNS } from "./takings.ts";
+import { MAX_ATTEMPTS } from "./interruptions.ts";
 
 const ROOT = new URL("../../../", import.meta.url).pathname;
 
@@ -26,7 +26,7 @@ const report = await runChaos({
   onLog: (name, lines) => void logs.set(name, lines),
 });
 console.log(`\n${coverageTable(report.coverage)}\n`);
-console.log({ ...report, coverage: "above", gates: { DRAIN_SECONDS, MAX_RUNS } });
+console.log({ ...report, coverage: "above", gates: { DRAIN_SECONDS, MAX_ATTEMPTS } });
 const missed = missedGates(report);
 if (missed.length === 0) {
   await Deno.writeTextFile(`${ROOT}bench/results/chaos.json`, JSON.stringify({ machine, ...report }, null, 2) + "\n");
@@ -36,5 +36,5 @@ for (const problem of missed) console.error(`seed ${seed}: ${problem}`);
 const dir = `${ROOT}.keepstream/chaos-${seed}`;
 await Deno.mkdir(dir, { recursive: true });
 for (const [name, lines] of logs) await Deno.writeTextFile(`${dir}/${name}.log`, lines.join("\n") + "\n");
-console.error(`what the runners said: ${dir}`);
+console.error(`the runners' logs: ${dir}`);
 Deno.exit(1);

@@ -1,10 +1,11 @@
 /**
- * What is measured before the first fault: how busy the slots are while work waits, and how soon a killed runner's jobs are handed on.
- * Time is not moved on meanwhile. Example: `const { slotsInUse } = await measure({ jobs, members, … })`. Runs on: Deno.
+ * Measurements before the first fault, in real time: the utilisation while jobs wait, and how soon a killed runner's jobs are rescued.
+ * Example: `const { slotsInUse } = await measure({ jobs, members, … })`.
  */
+import { sleep } from "../../../core/sleep.ts";
 import type { Member } from "./runner_pool.ts";
 import type { Jobs } from "./jobs.ts";
-import { type Ask, pause, SLOTS } from "./stage.ts";
+import { type Ask, SLOTS } from "./stage.ts";
 import type { Sweeper } from "./sweeper.ts";
 
 export const MEASURED_SWEEP_MS = 1000;
@@ -13,7 +14,7 @@ const UTILISATION_JOBS = 24;
 export type Measured = {
   /** 0 to 1. */
   readonly slotsInUse: number | null;
-  /** From SIGKILL to the sweep that hands the job on. */
+  /** From SIGKILL to the sweep that rescues the job. */
   readonly handedOnSeconds: readonly number[];
 };
 
@@ -26,18 +27,18 @@ export async function measure(
   await jobs.add(UTILISATION_JOBS);
   await jobs.allEnded();
   const slotsInUse = utilisation(members);
-  log(`slots in use while work waits: ${(100 * slotsInUse).toFixed(1)} %`);
+  log(`utilisation while jobs wait: ${(100 * slotsInUse).toFixed(1)} %`);
   sweeper.everyMs = MEASURED_SWEEP_MS;
   const handedOnSeconds: number[] = [];
   for (const member of members.slice(0, 2)) {
     await jobs.add(6);
-    while (member.leased.size < SLOTS) await pause(50);
-    await pause(1200); // in mid-download, with a heartbeat behind it
+    while (member.leased.size < SLOTS) await sleep(50);
+    await sleep(1200); // during the download, after a heartbeat
     const held = [...member.leased];
     const killedAt = new Date();
     member.signal("SIGKILL");
-    const seconds = await Promise.all(held.map((id) => secondsUntilReaped(ask, { id, since: killedAt })));
-    log(`handed on after ${seconds.map((s) => s.toFixed(1))} s`);
+    const seconds = await Promise.all(held.map((id) => secondsUntilRescued(ask, { id, since: killedAt })));
+    log(`rescued after ${seconds.map((s) => s.toFixed(1))} s`);
     handedOnSeconds.push(...seconds);
   }
   return { slotsInUse: round(slotsInUse, 3), handedOnSeconds: handedOnSeconds.map((seconds) => round(seconds, 1)) };
@@ -47,18 +48,18 @@ export function round(value: number, digits: number): number {
   return Number(value.toFixed(digits));
 }
 
-async function secondsUntilReaped(ask: Ask, { id, since }: { id: string; since: Date }): Promise<number> {
+async function secondsUntilRescued(ask: Ask, { id, since }: { id: string; since: Date }): Promise<number> {
   for (;;) {
     const [event] = await ask((sql) =>
       sql<{ at: Date }[]>`
         select at from keepstream.events where queue_id = ${id} and kind = 'rescued' and at > ${since} order by id limit 1`
     );
     if (event) return (event.at.getTime() - since.getTime()) / 1000;
-    await pause(100);
+    await sleep(100);
   }
 }
 
-/** The share of all slots' time in which a job was at work, from when all were taken first until the last job was claimed. */
+/** Share of the runners' capacity in use, from the first moment of full capacity until the last claim. */
 function utilisation(members: readonly Member[]): number {
   const from = Math.max(
     ...members.map((member) =>

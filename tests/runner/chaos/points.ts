@@ -1,4 +1,4 @@
-/** Where in a job's life a call of its runner stands. Example: `pointOf("queue", call)` → "mid-download". Pure. */
+/** The point of a job's life that a call of its runner marks. Pure. Example: `pointOf("queue", call)` → "mid-download". */
 import type { Side } from "./runner_pool.ts";
 import type { Point } from "./fault_plan.ts";
 import type { Call } from "../fault_proxy.ts";

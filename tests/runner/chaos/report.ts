@@ -1,9 +1,9 @@
-/** What a chaos run found, and which of its gates it missed. Example: `missedGates(report)` → []. Pure. */
+/** The result of a chaos run and the gates it missed. Pure. Example: `missedGates(report)` → []. */
 import type { Cell, Coverage } from "./fault_plan.ts";
 import { type Measured, MEASURED_SWEEP_MS } from "./measure.ts";
 import { LEASE_SECONDS } from "./stage.ts";
 
-/** After the last fault all jobs must have ended. */
+/** Time limit for all jobs after the last fault. */
 export const DRAIN_SECONDS = 60;
 const MIN_SLOTS_IN_USE = 0.95;
 const MAX_HANDED_ON_SECONDS = LEASE_SECONDS + MEASURED_SWEEP_MS / 1000 + 0.5;
@@ -15,13 +15,13 @@ export type ChaosReport = Measured & {
   readonly copies: number;
   readonly coverage: Coverage;
   readonly missed: readonly Cell[];
-  /** Why there is no full disk here. */
+  /** Why a full disk cannot be tested here. */
   readonly noSmallDisk: string | null;
-  /** How many jobs were begun once, twice, three times. */
+  /** Number of jobs by attempts. */
   readonly runs: Readonly<Record<number, number>>;
-  /** How many were taken away never, once, twice. */
+  /** Number of jobs by interruptions. */
   readonly taken: Readonly<Record<number, number>>;
-  /** Jobs given back because the disk was full. */
+  /** Jobs released because the disk was full. */
   readonly diskFull: number;
   readonly drainSeconds: number;
   readonly postgresAwayMs: readonly number[];
@@ -32,10 +32,10 @@ export function missedGates(report: ChaosReport): string[] {
   const { missed, slotsInUse, handedOnSeconds } = report;
   return [
     ...report.problems,
-    ...missed.length > 0 ? [`did not strike: ${missed.map((cell) => cell.join(" × ")).join("; ")}`] : [],
-    ...slotsInUse !== null && slotsInUse < MIN_SLOTS_IN_USE ? [`slots in use while work waits: ${slotsInUse}`] : [],
+    ...missed.length > 0 ? [`did not happen: ${missed.map((cell) => cell.join(" × ")).join("; ")}`] : [],
+    ...slotsInUse !== null && slotsInUse < MIN_SLOTS_IN_USE ? [`utilisation while jobs wait: ${slotsInUse}`] : [],
     ...handedOnSeconds.some((seconds) => seconds > MAX_HANDED_ON_SECONDS)
-      ? [`a killed runner's jobs were handed on after ${handedOnSeconds.join(", ")} s`]
+      ? [`a killed runner's jobs were rescued after ${handedOnSeconds.join(", ")} s`]
       : [],
   ];
 }

@@ -1,20 +1,19 @@
 /**
- * Runners that are started again whenever they end, as a container's restart policy does; each sees database and hub through proxies of
- * its own. Keeps what they said about their jobs. Example: `await using pool = startRunnerPool({ fixture, members: newMembers(3), … })`.
- * Runs on: Deno.
+ * Runners that are restarted whenever they exit, as by a container's restart policy. Each reaches database and hub through its own fault
+ * proxies. Records their attempts from their logs. Example: `await using pool = startRunnerPool({ fixture, members: newMembers(3), … })`.
  */
 import type { RunnerFixture, RunnerProcess, SpawnOptions } from "../../../dev/testing/runner_fixture.ts";
 import { type Call, type FaultProxy, startFaultProxy, type Verdict } from "../fault_proxy.ts";
 
 export type Side = "queue" | "hub" | "cdn";
 
-/** One stretch of work on one job, by the runner's own log. */
+/** One attempt at a job, by the runner's log. */
 export type Attempt = {
   readonly job: string;
   readonly from: number;
   to: number | null;
   worked: boolean;
-  /** Its lease ended while the runner slept. */
+  /** The lease ended while the runner slept. */
   sleptOver: boolean;
   end: string;
 };
@@ -33,20 +32,20 @@ const WORK = new Set(["job:phase", "job:resumed"]);
 export class Member {
   readonly index: number;
   readonly attempts: Attempt[] = [];
-  /** Leases given to the process that runs now, as its proxy or its log says; an end in its log takes one off. */
+  /** Leases of the current process, by its proxy or its log; an end in the log removes one. */
   readonly leased = new Set<string>();
   runner: RunnerProcess | null = null;
-  /** Nothing is being done to it. */
+  /** No fault is in progress. */
   idle = true;
-  /** Strikes its next call to the queue. */
+  /** Applies to its next call of the queue. */
   nextCall: (() => Verdict) | null = null;
-  /** Answers its next commit. */
+  /** Response to its next commit. */
   nextCommit: (() => Verdict) | null = null;
-  /** What its processes said, by their names. */
+  /** Logs of its processes, by name. */
   readonly logs = new Map<string, readonly string[]>();
   #read = 0;
   #stopping = false;
-  /** Leases that ended in its sleep, of jobs that it had not said it has. */
+  /** Leases that ended during its sleep, of jobs not yet in its log. */
   readonly #sleptOver = new Set<string>();
 
   constructor(index: number) {
@@ -65,7 +64,7 @@ export class Member {
     }
   }
 
-  /** What an earlier fault left for this call. */
+  /** The verdict of an earlier fault for this call. */
   owes(side: Side, { name, when }: Call): Verdict | null {
     if (when !== "before") return null;
     if (side === "hub" && name === "commit" && this.nextCommit !== null) {
@@ -81,7 +80,7 @@ export class Member {
     return null;
   }
 
-  /** Reads in a response of the queue what it gave, or took back. */
+  /** Reads claims and releases from a response of the queue. */
   noteLeases({ name, text }: Call): void {
     if (name === "claim_pending_videos" && text.startsWith("[")) {
       for (const row of JSON.parse(text) as { id: string }[]) this.leased.add(row.id);
@@ -92,15 +91,15 @@ export class Member {
     }
   }
 
-  /** Reads on in the log. */
-  look(): void {
+  /** Reads new log lines. */
+  readLog(): void {
     const lines = this.runner?.lines ?? [];
     for (; this.#read < lines.length; this.#read++) this.#note(parseLine(lines[this.#read]!));
   }
 
-  /** Its process is gone: what it had not ended, it left. */
-  bury(): void {
-    this.look();
+  /** The process has exited: its unfinished attempts were killed. */
+  exited(): void {
+    this.readLog();
     for (const attempt of this.attempts) {
       if (attempt.to === null) Object.assign(attempt, { to: Date.now(), end: "killed" });
     }
@@ -108,7 +107,7 @@ export class Member {
 
   /** The lease of this job ended while it slept. */
   sleptOver(job: string): void {
-    this.look();
+    this.readLog();
     const attempt = this.attempts.findLast((attempt) => attempt.job === job && attempt.to === null);
     if (attempt === undefined) this.#sleptOver.add(job);
     else attempt.sleptOver = true;
@@ -129,7 +128,7 @@ export class Member {
     const at = Date.parse(line.at);
     if (line.event === "runner:stopping") this.#stopping = true;
     if (line.event === "job:claimed") {
-      this.leased.add(line.id); // again, where the end of an earlier stretch is read after this claim's response was seen
+      this.leased.add(line.id); // again, if the end of an earlier attempt is read after this claim
       const sleptOver = this.#sleptOver.delete(line.id);
       this.attempts.push({ job: line.id, from: at, to: null, worked: false, sleptOver, end: "running" });
       return;
@@ -146,7 +145,7 @@ export class Member {
 }
 
 export type RunnerPool = AsyncDisposable & {
-  /** Names of processes that have ended. */
+  /** Names of exited processes. */
   readonly dead: ReadonlySet<string>;
 };
 
@@ -160,7 +159,7 @@ export function startRunnerPool(options: RunnerPoolOptions): RunnerPool {
   const dead = new Set<string>();
   let over = false;
 
-  function frontsOf(member: Member): Readonly<Record<string, string>> {
+  function proxiesOf(member: Member): Readonly<Record<string, string>> {
     const { gateway, hub } = options.fixture;
     const strike = (side: Side) => (call: Call) => options.strike(member, side, call);
     const queue = startFaultProxy({
@@ -180,18 +179,18 @@ export function startRunnerPool(options: RunnerPoolOptions): RunnerPool {
   }
 
   const lives = members.map(async (member) => {
-    const own = frontsOf(member);
+    const own = proxiesOf(member);
     const { env, ...more } = options.spawnOptions(member.index);
     for (let life = 1; !over; life++) {
       const name = `runner${member.index}-${life}`;
       member.begin(options.fixture.spawn(name, { ...more, env: { ...env, ...own } }));
       await member.runner!.ended;
-      member.bury();
+      member.exited();
       dead.add(name);
       await new Promise((done) => setTimeout(done, RESTART_MS));
     }
   });
-  const looking = setInterval(() => members.forEach((member) => member.look()), 50);
+  const reading = setInterval(() => members.forEach((member) => member.readLog()), 50);
   return {
     dead,
     async [Symbol.asyncDispose]() {
@@ -201,7 +200,7 @@ export function startRunnerPool(options: RunnerPoolOptions): RunnerPool {
       const force = setTimeout(() => members.forEach((member) => member.signal("SIGKILL")), 5000);
       await Promise.all(lives);
       clearTimeout(force);
-      clearInterval(looking);
+      clearInterval(reading);
       await Promise.all(proxies.map((proxy) => proxy[Symbol.asyncDispose]()));
     },
   };

@@ -1,8 +1,9 @@
 /**
- * What runners are struck on: a Postgres that may be crashed, the hub emulator, a host with video, and one disk that can be filled.
- * Example: `await using stage = await startStage(); await stage.ask((sql) => sql`select 1`)`. Runs on: Deno.
+ * The environment of a chaos run: a Postgres that can be crashed, the hub emulator, a media host, and a disk that can be filled.
+ * Example: `await using stage = await startStage(); await stage.ask((sql) => sql`select 1`)`.
  */
 import type { Sql } from "postgres";
+import { retry } from "../../../core/retry.ts";
 import { type RunnerFixture, startRunnerFixture } from "../../../dev/testing/runner_fixture.ts";
 import { createTransactionPool, type TransactionPool } from "../../../dev/emulators/supabase/transaction.ts";
 import { type MediaHost, startMediaHost } from "../media_host.ts";
@@ -11,10 +12,9 @@ import { mountSmallDisk, type SmallDisk } from "../small_disk.ts";
 
 export const SLOTS = 2;
 export const LEASE_SECONDS = 10;
-/** What the runner leaves free, two first reservations, and some room to work in. */
+/** The runner's reserve, two initial reservations, and some space. */
 const SMALL_DISK_MIB = 256 + 2 * 64 + 60;
-const ASK_TRIES = 40;
-const ASK_AGAIN_MS = 250;
+const ASK = { attempts: 40, delayMs: 250, factor: 1, jitter: 0 };
 
 export type Ask = <T>(run: (sql: Sql) => PromiseLike<T>) => Promise<T>;
 
@@ -23,10 +23,10 @@ export type Stage = AsyncDisposable & {
   readonly fixture: RunnerFixture;
   readonly media: MediaHost;
   readonly pool: TransactionPool;
-  /** Statements of the test itself, whose connection a crash may cut: repeated until they are heard. */
+  /** The test's own statements, repeated if a crash interrupts their connection. */
   readonly ask: Ask;
   readonly disk: SmallDisk | null;
-  /** Why there is no disk that can be filled. */
+  /** Why no disk can be filled here. */
   readonly noSmallDisk: string | null;
 };
 
@@ -53,7 +53,7 @@ export async function startStage(): Promise<Stage> {
       },
     }),
   );
-  await fixture.database.admin`checkpoint`; // a copied database's first crash must not find it half in memory
+  await fixture.database.admin`checkpoint`; // a crash must not lose the copied database
   const pool = createTransactionPool(fixture.database.url, { size: 4, name: "chaos" });
   stack.defer(pool.end);
   const owned = stack.move();
@@ -62,24 +62,13 @@ export async function startStage(): Promise<Stage> {
     fixture,
     media,
     pool,
-    ask: (run) => heard(pool, run),
+    ask: (run) => ask(pool, run),
     disk,
     noSmallDisk: "unavailable" in mounted ? mounted.unavailable : null,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-export function pause(ms: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, ms));
-}
-
-async function heard<T>(pool: TransactionPool, run: (sql: Sql) => PromiseLike<T>): Promise<T> {
-  for (let tries = 1;; tries++) {
-    try {
-      return await pool.transaction({ readOnly: false }, async (sql) => await run(sql));
-    } catch (error) {
-      if (tries === ASK_TRIES) throw error;
-      await pause(ASK_AGAIN_MS);
-    }
-  }
+async function ask<T>(pool: TransactionPool, run: (sql: Sql) => PromiseLike<T>): Promise<T> {
+  return await retry(() => pool.transaction({ readOnly: false }, async (sql) => await run(sql)), ASK);
 }

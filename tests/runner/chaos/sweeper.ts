@@ -1,15 +1,16 @@
 /**
- * pg_cron's part, and the clock's: sweeps, and moves time on for back-offs and for the leases of processes that are dead – never for a
- * runner that lives. Example: `const sweeper = startSweeper({ stage, dead, … }); …; await sweeper.stop()`. Runs on: Deno.
+ * Replaces pg_cron and the clock: sweeps, and ends back-offs and the leases of dead processes, but not those of live runners.
+ * Example: `const sweeper = startSweeper({ stage, dead, … }); …; await sweeper.stop()`.
  */
-import { type Ask, pause, type Stage } from "./stage.ts";
+import { sleep } from "../../../core/sleep.ts";
+import { type Ask, type Stage } from "./stage.ts";
 
-/** What failed stays failed for so long, so that others see it. */
+/** Failed jobs stay failed this long, so that others see it. */
 const FAILED_FOR = "2 seconds";
 
 export type Sweeper = {
   everyMs: number;
-  /** false: every lease and back-off lasts as long as it says. */
+  /** false: leases and back-offs have their real length. */
   movesTime: boolean;
   readonly stop: () => Promise<void>;
 };
@@ -44,15 +45,15 @@ export function startSweeper(options: {
   };
   const sweeping = (async () => {
     while (!over) {
-      // Postgres crashed under it: the next one does what this one could not.
+      // Postgres crashed: the next sweep continues.
       await sweepOnce().catch((error) => options.log(`no sweep: ${error.message}`));
-      await pause(sweeper.everyMs);
+      await sleep(sweeper.everyMs);
     }
   })();
   return sweeper;
 }
 
-/** Back-offs are over, and so are the leases of these processes. */
+/** Ends all back-offs and the leases of these processes. */
 export async function moveTimeOn(ask: Ask, dead: ReadonlySet<string>): Promise<void> {
   await endLeases(ask, [...dead]);
   await ask((sql) =>
@@ -63,7 +64,7 @@ export async function moveTimeOn(ask: Ask, dead: ReadonlySet<string>): Promise<v
   await ask((sql) => sql`update public.video_replicas set run_at = now() where lease_token is null and run_at > now()`);
 }
 
-/** The leases of these processes, by name, are over: those of jobs and of copies, and their turns at a repository. */
+/** Ends the leases of these processes, by name: jobs, replicas and repository locks. */
 export async function endLeases(ask: Ask, processes: readonly string[]): Promise<void> {
   const names = processes.join();
   await ask((sql) =>
