@@ -1,6 +1,7 @@
 /**
  * What hostile playlists cost the readers that Worker and runner share: CPU of 1 MiB and of 4 MiB of each shape, the best of some
- * rounds. Writes bench/results/hls.json. `deno task bench:hls`
+ * rounds. The rewriter returns a rope of pieces: what the response's encoder copies is not in its figures. Writes
+ * bench/results/hls.json. `deno task bench:hls`
  */
 import { cpus } from "node:os";
 import process from "node:process";
@@ -49,7 +50,7 @@ async function cost(read: (text: string) => unknown, text: string): Promise<numb
 
 const round = (milliseconds: number) => Math.round(milliseconds * 10) / 10;
 const shapes: Record<string, Record<string, { ms_1_mib: number; ms_4_mib: number }>> = {};
-let worst = { ratio: 0, perMib: 0 };
+let worst = { ratio: 0, oneMib: 0, perMib: 0 };
 for (const [name, shape] of Object.entries(HOSTILE_PLAYLISTS)) {
   const [small, large] = [shape(MIB), shape(4 * MIB)];
   shapes[name] = {};
@@ -57,13 +58,21 @@ for (const [name, shape] of Object.entries(HOSTILE_PLAYLISTS)) {
     const [ms1, ms4] = [await cost(read, small), await cost(read, large)];
     shapes[name][reader] = { ms_1_mib: round(ms1), ms_4_mib: round(ms4) };
     const ratio = ms4 / Math.max(ms1, NOISE_MS);
-    worst = { ratio: Math.max(worst.ratio, ratio), perMib: Math.max(worst.perMib, ms4 / 4) };
+    worst = {
+      ratio: Math.max(worst.ratio, ratio),
+      oneMib: Math.max(worst.oneMib, ms1),
+      perMib: Math.max(worst.perMib, ms4 / 4),
+    };
     console.log(
       `${name.padEnd(44)} ${reader.padEnd(21)} ${ms1.toFixed(1).padStart(7)} ${ms4.toFixed(1).padStart(7)} ms`,
     );
   }
 }
-const summary = { worst_4_mib_to_1_mib: round(worst.ratio), worst_ms_per_mib_of_4: round(worst.perMib) };
+const summary = {
+  worst_4_mib_to_1_mib: round(worst.ratio),
+  worst_ms_of_1_mib: round(worst.oneMib),
+  worst_ms_per_mib_of_4: round(worst.perMib),
+};
 console.log(summary);
 const machine = `${cpus()[0]?.model}, ${cpus().length} cores, Deno ${Deno.version.deno}`;
 const file = new URL("../results/hls.json", import.meta.url);

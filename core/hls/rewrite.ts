@@ -26,8 +26,8 @@ const TOO_MANY_SIGNATURES =
   `names more than ${MAX_ORIGINS} origins, or ${MAX_SIGNATURES} URLs that are signed one by one`;
 /** In lines and tags: a day of segments of two seconds is 43,200. */
 const MAX_URLS = 50_000;
-/** A key and an initialisation section to each of 20,000 segments. */
-const MAX_TAG_URLS = 40_000;
+/** Those in tags, and those whose directory or query is not that of lines before: a key to each of 20,000 segments and more. */
+const MAX_SINGLE_URLS = 30_000;
 /** With the text it is made of and its bytes, this is what an isolate of 128 MB can hold twice. */
 const MAX_OUTPUT_LENGTH = 12 * 1024 * 1024;
 /** A pattern is made for each. */
@@ -85,6 +85,8 @@ interface Place extends Directory {
   /** Everything of a link but the name, where the parent's signature covers the directory. */
   readonly ready: string | null;
   pending: Pending | null;
+  /** By name and query, where each is signed by itself. */
+  exactly: Map<string, Pending> | null;
 }
 
 /** A directory or a URL that waits for its signature. */
@@ -131,10 +133,10 @@ class Plan {
   /** `#text` before this is written. */
   #copied = 0;
   /** URLs that are signed one by one, and directories. */
-  readonly #exact = new Map<string, Pending>();
+  readonly #exact: Pending[] = [];
   readonly #directories = new Map<string, Pending>();
   #urls = 0;
-  #tagUrls = 0;
+  #singleUrls = 0;
   /** Origin → whether the policy allows it. */
   readonly #origins = new Map<string, boolean>();
   readonly #variables = new Variables();
@@ -174,7 +176,13 @@ class Plan {
         // Variables stand in attribute values and URLs only; titles and comments stay as they are.
         const problem = text.charCodeAt(start) === HASH ? this.#tag(start, end) : this.#uri(start, end);
         if (problem !== null) return { ...problem, line: lineNumber(text, start) };
-        if (this.#exact.size > MAX_SIGNATURES) return { code: "too_large", reason: TOO_MANY_SIGNATURES };
+        if (this.#singleUrls > MAX_SINGLE_URLS) {
+          return {
+            code: "too_large",
+            reason: `more than ${MAX_SINGLE_URLS} URLs in tags or of different directories and queries`,
+          };
+        }
+        if (this.#exact.length > MAX_SIGNATURES) return { code: "too_large", reason: TOO_MANY_SIGNATURES };
         if (this.#resolver.exhausted) return { code: "too_large", reason: "names too many places" };
       }
       if (this.#urls > MAX_URLS) return { code: "too_large", reason: `more than ${MAX_URLS} URLs` };
@@ -250,7 +258,7 @@ class Plan {
    */
   #groups(): Group[] | null {
     const alone = (pending: Pending) => ({ href: pending.href, exact: pending.exact, members: [pending] });
-    const groups: Group[] = [...this.#exact.values()].map(alone);
+    const groups: Group[] = this.#exact.map(alone);
     const directories = [...this.#directories.values()];
     if (directories.length <= MAX_ORIGINS) groups.push(...directories.map(alone));
     else {
@@ -325,9 +333,6 @@ class Plan {
         return { code: "too_large", reason: `more than ${MAX_ATTRIBUTES} attributes in one tag` };
       }
       if (!attributes.quoted || !namesUrl(line, attributes)) continue;
-      if (++this.#tagUrls > MAX_TAG_URLS) {
-        return { code: "too_large", reason: `more than ${MAX_TAG_URLS} URLs in tags` };
-      }
       this.#copyUpTo(start + attributes.start);
       this.link(line.slice(attributes.start, attributes.end));
       this.#copied = start + attributes.end;
@@ -338,6 +343,7 @@ class Plan {
   /** Writes the link for one URL. What may not be fetched gets a link without a signature, which answers 403. */
   link(uri: string): void {
     this.#urls++;
+    this.#singleUrls++;
     if (uri.startsWith(this.#ownHead)) return this.#push(escapeQuote(uri));
     const resolved = this.#resolver.resolve(uri);
     if (resolved === null) {
@@ -356,14 +362,30 @@ class Plan {
   #pushDirectory(directory: Place): void {
     if (directory.ready !== null) return this.#push(directory.ready);
     if (!directory.allowed) return this.#push(this.#unsignedHead + directory.encoded);
-    this.#pushHead(directory.pending ??= pendingOf(this.#directories, directory.href, false));
+    this.#pushHead(directory.pending ??= this.#directoryPending(directory));
     this.#push(directory.encoded);
   }
 
-  #pushExact({ href, encoded, allowed }: Place, rest: string): void {
-    if (allowed) this.#pushHead(pendingOf(this.#exact, href + rest, true));
+  #pushExact(directory: Place, rest: string): void {
+    if (directory.allowed) this.#pushHead(this.#exactPending(directory, rest));
     else this.#push(this.#unsignedHead);
-    this.#push(encoded);
+    this.#push(directory.encoded);
+  }
+
+  #exactPending(directory: Place, rest: string): Pending {
+    directory.exactly ??= new Map();
+    let pending = directory.exactly.get(rest);
+    if (pending === undefined) {
+      directory.exactly.set(rest, pending = { href: directory.href + rest, exact: true, head: "" });
+      this.#exact.push(pending);
+    }
+    return pending;
+  }
+
+  #directoryPending({ href }: Place): Pending {
+    let pending = this.#directories.get(href);
+    if (pending === undefined) this.#directories.set(href, pending = { href, exact: false, head: "" });
+    return pending;
   }
 
   /** The beginning of a link that is signed later. */
@@ -395,6 +417,7 @@ class Plan {
       exact: hides || this.#isForeignRoot(href),
       ready: allowed && inScope && !this.#handsDown ? this.#head + encoded : null,
       pending: null,
+      exactly: null,
     };
   }
 
@@ -428,12 +451,6 @@ class Plan {
     this.#written += text;
     this.#length += text.length;
   }
-}
-
-function pendingOf(all: Map<string, Pending>, href: string, exact: boolean): Pending {
-  let pending = all.get(href);
-  if (pending === undefined) all.set(href, pending = { href, exact, head: "" });
-  return pending;
 }
 
 /** URI of every tag, and the attributes of interstitials and content steering that hold URLs. */

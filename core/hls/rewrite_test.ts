@@ -235,7 +235,7 @@ for (const other of others) {
   });
 }
 
-Deno.test("rewritePlaylist: a day of two-second segments with dates is rewritten; more than 50,000 URLes, 40,000 in tags → too_large", async () => {
+Deno.test("rewritePlaylist: a day of two-second segments with dates is rewritten; more than 50,000 URLs, or 30,000 that are unlike, → too_large", async () => {
   const segments = (count: number, more = "") =>
     "#EXTM3U\n" + Array.from({ length: count }, (_, i) => `${more}#EXTINF:2,\n${i}.ts\n`).join("");
   const day = await rewrite(segments(43_200, "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00Z\n"), 2);
@@ -243,8 +243,11 @@ Deno.test("rewritePlaylist: a day of two-second segments with dates is rewritten
   assert.equal((await rewritePlaylist(segments(50_000), await options(BASE, 2))).ok, true);
   const keys = (count: number) => segments(count, '#EXT-X-KEY:METHOD=AES-128,URI="k"\n');
   const maps = (count: number) => "#EXTM3U\n" + '#EXT-X-MAP:URI="i"\n'.repeat(count);
-  assert.equal((await rewritePlaylist(maps(40_000), await options(BASE, 2))).ok, true);
-  for (const text of [segments(50_001), keys(25_001), maps(40_001)]) {
+  const queries = (count: number) => Array.from({ length: count }, (_, i) => `a?${i}\n`).join("");
+  for (const text of [keys(25_000), maps(30_000), queries(30_000)]) {
+    assert.equal((await rewritePlaylist(text, await options(BASE, 2))).ok, true);
+  }
+  for (const text of [segments(50_001), keys(25_001), maps(30_001), queries(30_002)]) {
     const refused = await rewritePlaylist(text, await options(BASE, 2));
     assert.ok(!refused.ok && refused.error.code === "too_large");
   }

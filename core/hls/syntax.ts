@@ -13,7 +13,7 @@ const MAX_EXPANDED_LENGTH = 8 * 1024 * 1024;
 const MAX_REFERENCES = 30_000;
 /** URLs of a playlist that only the URL parser can read: it takes two microseconds for each. */
 const MAX_PARSED_URLS = 5000;
-const MAX_DIRECTORIES = 8000;
+const MAX_DIRECTORIES = 6000;
 const MAX_ORIGIN_SPELLINGS = 1000;
 export const MAX_ATTRIBUTES = 256;
 
