@@ -1,4 +1,4 @@
-/** `deno task dev`: the whole system on this machine until Ctrl-C. */
+/** `deno task dev`: runs the whole system on this machine until Ctrl-C. */
 import { commandLine, runCommand } from "../cli/command_line.ts";
 import { DEFAULT_DATA_DIR } from "./system/data_folder.ts";
 import { ownAllowedOrigins } from "./system/own_origins.ts";

@@ -1,4 +1,4 @@
-/** `deno task tools:latest`: the documented commands with the newest Supabase CLI and wrangler. Not a part of the gate. */
+/** `deno task tools:latest`: runs the documented commands with the newest Supabase CLI and wrangler. Not part of CI. */
 import { commandLine } from "../cli/command_line.ts";
 
 commandLine({ usage: "usage: deno task tools:latest" });

@@ -1,4 +1,4 @@
-/** `deno task functions:lock`: writes each function's deno.lock anew, by the Deno of Supabase's edge runtime: no newer one writes version 4. */
+/** `deno task functions:lock`: writes each function's deno.lock with the Deno of Supabase's edge runtime, since newer versions do not write lock version 4. */
 import { commandLine } from "../cli/command_line.ts";
 import { edgeDeno } from "./testing/edge_deno.ts";
 

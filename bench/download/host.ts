@@ -1,4 +1,4 @@
-/** The host in a process of its own: `host.ts CONNECT_MS LATENCY_MS BYTES_PER_SECOND|0` prints its port. */
+/** The media host as a separate process: `host.ts CONNECT_MS LATENCY_MS BYTES_PER_SECOND|0` prints its port. */
 import { fileResponse } from "../../dev/emulators/origin/file_response.ts";
 import { MEDIA_DIR } from "./media.ts";
 

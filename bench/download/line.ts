@@ -1,7 +1,7 @@
-/** The lines that are downloaded over, and the host at their far end as a process of its own. */
+/** Link profiles: bandwidth and latency of the emulated network, and a media host that applies them in a separate process. */
 export type LineSettings = { readonly connectMs: number; readonly latencyMs: number; readonly bytesPerSecond: number };
 
-/** Bytes per second hold for each connection; a new connection costs `connectMs`, every answer `latencyMs`. */
+/** `bytesPerSecond` applies to each connection. A new connection costs `connectMs`, every response `latencyMs`. */
 export const C1: LineSettings = { connectMs: 100, latencyMs: 50, bytesPerSecond: 4_000_000 };
 export const UNCAPPED: LineSettings = { connectMs: 0, latencyMs: 0, bytesPerSecond: 0 };
 

@@ -1,8 +1,8 @@
-/** What the machine and a process tree are doing, from /proc. Runs on: Deno on Linux. */
+/** Load of the machine and of a process tree, from /proc (Linux). */
 const PAGE_BYTES = 4096;
 const TICKS_PER_SECOND = 100;
 
-/** Waits until the processors idle for a second, at most `seconds`. */
+/** Waits until the processors have been idle for a second, at most `seconds`. */
 export async function untilIdle(seconds: number): Promise<void> {
   for (let waited = 0; waited < seconds; waited++) {
     const busy = watchBusy();
@@ -11,7 +11,7 @@ export async function untilIdle(seconds: number): Promise<void> {
   }
 }
 
-/** Tells later which share of the processors went to others than those who are known to have used `ownSeconds` meanwhile. */
+/** Returns a function that computes the share of CPU time used by other programs, given the seconds that our own used meanwhile. */
 export function watchBusy(): (ownSeconds: number) => number {
   const before = times();
   return (ownSeconds) => {
@@ -29,8 +29,8 @@ export function processorSeconds(pid: number): number {
 }
 
 /**
- * Resident bytes of the processes below `pid`, and of itself where asked; shared pages count in each. A child that was just forked and
- * has not begun its own program yet is its parent a second time, and does not count.
+ * Resident bytes of the processes below `pid`, and of itself if requested. Shared pages count in each. A forked child that has not
+ * started its program yet is still a copy of its parent, and does not count.
  */
 export function residentBytes(pid: number, options: { itself: boolean }): number {
   let sum = 0;
@@ -48,7 +48,7 @@ export function residentBytes(pid: number, options: { itself: boolean }): number
         }
       }
     } catch {
-      // it ended meanwhile
+      // it has ended
     }
   }
   return sum;

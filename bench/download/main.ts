@@ -1,7 +1,7 @@
 /**
- * `deno task bench:download [c1] [large] [sequential] [uncapped] [pieces] [--rounds=3] [--wait=60]`: the runner beside sequential ffmpeg, plain aria2c and yt-dlp
- * with 16 connections on the same line, and beside what the connections allow at best. A part that is measured again replaces its rounds
- * in bench/results/download.json; bench/results/download.svg is drawn from all.
+ * `deno task bench:download [c1] [large] [sequential] [uncapped] [pieces] [--rounds=3] [--wait=60]`: the runner against sequential ffmpeg,
+ * aria2c and yt-dlp with 16 connections on the same link profile, and against the limit of the connections. Measuring a part again
+ * replaces its rounds in bench/results/download.json; download.svg is drawn from all.
  */
 import os from "node:os";
 import { commandLine, wholeNumber } from "../../cli/command_line.ts";
@@ -18,7 +18,7 @@ const HLS = ["ts", "aes", "fmp4"];
 const PARTS = {
   c1: { line: C1, plan: ways({ runner: [...HLS, "mp4"], "yt-dlp": HLS, aria2c: ["mp4"] }) },
   large: { line: C1, plan: ways({ runner: ["large"], aria2c: ["large"] }) },
-  /** Once: it takes minutes and hardly varies. */
+  /** One round only: it takes minutes and hardly varies. */
   sequential: { line: C1, plan: ways({ ffmpeg: HLS }), rounds: 1 },
   uncapped: {
     line: UNCAPPED,
@@ -35,7 +35,7 @@ const { asked, rounds, wait } = commandLine({
 }, ({ values, positionals }) => ({
   asked: positionals,
   rounds: wholeNumber(values.rounds, "--rounds", { min: 1, max: 1000 }),
-  /** Seconds at most that an idle machine is waited for before each download. */
+  /** How long to wait for an idle machine before each download, in seconds. */
   wait: wholeNumber(values.wait, "--wait", { min: 0, max: 86_400 }),
 }));
 const isAsked = (part: string) => asked.length === 0 || asked.includes(part);
@@ -44,7 +44,7 @@ await makeBenchMedia();
 const kept: Results = JSON.parse(await Deno.readTextFile(new URL("download.json", resultsDir)).catch(() => "{}"));
 const results: Results = { rounds: Array.isArray(kept.rounds) ? {} : kept.rounds ?? {}, pieces: kept.pieces ?? [] };
 const limits = new Map<string, number>();
-/** Of all connections that the runner may grow to. */
+/** The number of connections that the runner grows to. */
 const limitsOfAll = new Map<string, number>();
 for (const name of HLS) limits.set(name, await limitSeconds(name, C1, 16));
 for (const name of HLS) limitsOfAll.set(name, await limitSeconds(name, C1, HLS_CONNECTIONS));
@@ -81,7 +81,7 @@ function summary() {
   return Object.entries(results.rounds).flatMap(([part, own]) => summarise(part, own, limits));
 }
 
-/** After every part: a long run that is ended keeps what it has. */
+/** After every part, so that an interrupted run keeps its results. */
 async function save(): Promise<void> {
   const content = {
     machine: machine(),

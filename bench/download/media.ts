@@ -1,6 +1,6 @@
 /**
- * What the benchmark downloads: 600 s of video at a constant rate, as HLS (clear, AES-128, fMP4) in 4 s segments and as MP4, and a longer
- * MP4 of 610 MB. Made once.
+ * Media of the benchmark, made once: 600 s of video at a constant rate, as HLS (clear, AES-128, fMP4) in 4 s segments and as MP4, and a
+ * longer MP4 of 610 MB.
  */
 import type { LineSettings } from "./line.ts";
 
@@ -46,7 +46,7 @@ export async function makeBenchMedia(): Promise<void> {
   await Deno.writeTextFile(`${MEDIA_DIR}/made`, VERSION);
 }
 
-/** Seconds that `connections` need at best: each answer costs latency and its bytes at the cap, each connection its set-up. */
+/** The least time that `connections` need: each response costs latency and its bytes at the cap, each connection its setup. */
 export async function limitSeconds(
   name: string,
   line: LineSettings,

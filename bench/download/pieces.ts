@@ -1,7 +1,7 @@
 /**
- * Single parts of the runner at full speed, each in a process of its own: `pieces.ts mega|proxy|verify`. Prints one JSON line.
- * mega: 8 connections through the forward proxy, decrypted, MAC checked. proxy: curl of a local file, alternately direct, through the
- * proxy and through a tunnel of it. verify: every packet read, time stamps checked, moov moved, sha-256.
+ * Parts of the runner at full speed, each in a separate process: `pieces.ts mega|proxy|verify`. Prints one JSON line.
+ * mega: 8 connections through the forward proxy, decrypted, MAC checked. proxy: curl of a local file, alternating between direct, through
+ * the proxy, and through a tunnel. verify: read every packet, check timestamps, move moov, SHA-256.
  */
 import { finishFile } from "../../runner/job/finish_file.ts";
 import { Progress } from "../../runner/job/progress.ts";
@@ -44,7 +44,7 @@ async function mega() {
   return { seconds, bytes: sizeBytes, megabytes_per_second: sizeBytes / seconds / 1e6 };
 }
 
-/** The benchmark's MP4 as mega keeps it: AES-CTR, and the condensed MAC of all chunks in the key. */
+/** The benchmark's MP4 as mega stores it: AES-CTR, and the condensed MAC of all chunks in the key. */
 async function encryptForMega(): Promise<{ key: string; sizeBytes: number; name: string }> {
   const clear = await Deno.readFile(`${MEDIA_DIR}/mp4.mp4`);
   const aes = crypto.getRandomValues(new Uint8Array(16));
@@ -62,7 +62,7 @@ async function encryptForMega(): Promise<{ key: string; sizeBytes: number; name:
   const chained = await crypto.subtle.encrypt({ name: "AES-CBC", iv: new Uint8Array(16) }, withoutMac.cbc, joined);
   const last = new Uint8Array(chained).subarray(joined.length - 16, joined.length);
   const mac = Uint8Array.from({ length: 8 }, (_, i) => last[i < 4 ? i : i + 4]! ^ last[i < 4 ? i + 4 : i + 8]!);
-  await Deno.writeFile(`${MEDIA_DIR}/mega.bin`, await decryptAt(clear, 0, withoutMac)); // in counter mode the same as encrypting
+  await Deno.writeFile(`${MEDIA_DIR}/mega.bin`, await decryptAt(clear, 0, withoutMac)); // counter mode: encrypting is the same as decrypting
   return { key: keyWith(mac), sizeBytes: clear.length, name: "mega.bin" };
 }
 

@@ -1,11 +1,11 @@
-/** Bars per format at C1: how many times as long as the connections allow at best, with the seconds beside. Pure. */
+/** Bars per format at C1: duration relative to the limit of the connections, labelled in seconds. Pure. */
 import type { Summary } from "./summary.ts";
 
 const BAR = 20;
 const LEFT = 200;
 const WIDTH = 760;
 const RIGHT = 140;
-/** Longer bars are broken off: sequential ffmpeg would make all others look alike. */
+/** Longer bars are cut off: sequential ffmpeg would make all others look alike. */
 const MOST = 2.4;
 const NAMES: Record<string, string> = {
   ts: "HLS, MPEG-TS",

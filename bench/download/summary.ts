@@ -50,7 +50,7 @@ export function summarise(line: string, rounds: readonly Round[], limits: Readon
   });
 }
 
-/** What the runner set out for, and what was measured. */
+/** Targets of the runner, with the measured values. */
 export function ratios(
   { rounds, pieces }: { rounds: Readonly<Record<string, readonly Round[]>>; pieces: readonly PieceRound[] },
   limits: ReadonlyMap<string, number>,
@@ -105,7 +105,7 @@ export function ratios(
   }));
 }
 
-/** On a machine that others work on, the rounds in which they mostly did not; all where there is none. */
+/** The rounds in which other programs used little CPU; all rounds if there are none. */
 function undisturbed(rounds: readonly Round[]): readonly Round[] {
   const calm = rounds.filter((round) => round.busy_elsewhere <= MOST_ELSEWHERE);
   return calm.length > 0 ? calm : rounds;

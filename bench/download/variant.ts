@@ -1,4 +1,4 @@
-/** One measured download in a process of its own: `variant.ts runner|ffmpeg|aria2c|yt-dlp NAME ORIGIN`. Prints one JSON line. */
+/** One measured download in a separate process: `variant.ts runner|ffmpeg|aria2c|yt-dlp NAME ORIGIN`. Prints one JSON line. */
 import process from "node:process";
 import { createDiskBudget } from "../../runner/work_dir/disk_budget.ts";
 import { fetchSource } from "../../runner/job/fetch_source.ts";
@@ -70,7 +70,7 @@ async function probeDuration(path: string): Promise<number> {
   return Number(new TextDecoder().decode(stdout));
 }
 
-/** Of this process and of the children it waited for. */
+/** Of this process and its finished children. */
 function cpu() {
   const fields = Deno.readTextFileSync("/proc/self/stat").split(") ")[1]!.split(" ");
   const ticks = (from: number) => (Number(fields[from]) + Number(fields[from + 1])) / 100;

@@ -1,7 +1,7 @@
 /**
- * What hostile playlists cost the readers that Worker and runner share: CPU of 1 MiB and of 4 MiB of each shape, the best of some
- * rounds. The rewriter returns a rope of pieces: what the response's encoder copies is not in its figures. Writes
- * bench/results/hls.json. `deno task bench:hls`
+ * Costs of hostile playlists in the parsers that Worker and runner share: CPU of 1 MiB and of 4 MiB of each shape, the best of several
+ * rounds. The rewriter returns a rope of pieces, so encoding the response is not included. `deno task bench:hls` writes
+ * bench/results/hls.json.
  */
 import { cpus } from "node:os";
 import process from "node:process";
@@ -15,7 +15,7 @@ commandLine({ usage: "usage: deno task bench:hls" });
 
 const MIB = 1024 * 1024;
 const ROUNDS = 15;
-/** Of what costs less, the ratio says more about the collector than about the reader. */
+/** Below this, the ratio measures the garbage collector rather than the parser. */
 const NOISE_MS = 5;
 const BASE = new URL("https://cdn.test/v/1/m.m3u8");
 const TAIL = "exp=4000000000&sc=2&sig=k1.AAAAAAAAAAAAAAAAAAAAAA";

@@ -1,6 +1,6 @@
 /**
- * What the local platform costs: first and second start of the whole system, one call through the gateway, commit → arrival
- * of a pg_net request. `deno task bench:platform` writes bench/results/platform.json.
+ * Costs of the local platform: first and second start of the system, one call through the gateway, commit → arrival of a pg_net
+ * request. `deno task bench:platform` writes bench/results/platform.json.
  */
 import { createClient } from "@supabase/supabase-js";
 import createSql from "postgres";
@@ -45,7 +45,7 @@ await Deno.writeTextFile(RESULTS, JSON.stringify(report, null, 2) + "\n");
 console.log(JSON.stringify(report.medians, null, 2));
 Deno.exit(0);
 
-/** Returns when the system was ready; its stop is measured beside. */
+/** Returns when the system was ready; its stop is measured separately. */
 async function startAndStop(dataDir: string): Promise<number> {
   const startedAt = performance.now();
   const system = await startSystem({ dataDir, ports: "free" });
@@ -70,7 +70,7 @@ async function measureCalls() {
     const { data, error } = await client.rpc("bench_add", { a: 2, b: 3 });
     if (data !== 5) throw new Error(`wrong answer: ${JSON.stringify({ data, error })}`);
   };
-  await repeat(50, call); // connections, caches, compilers
+  await repeat(50, call); // warm up connections, caches and compilers
   const gatewayMs = await repeat(CALLS, call);
   const directMs = await repeat(CALLS, async () => void await sql`select public.bench_add(2, 3)`);
   const startedAt = performance.now();
@@ -94,7 +94,7 @@ async function measureCalls() {
   };
 }
 
-/** Commit → arrival: one half when the worker is idle, the other in the pause after the request before. */
+/** Commit → arrival: half of them with an idle worker, half in the pause after the previous request. */
 async function measureWakes(databaseUrl: string, sql: createSql.Sql): Promise<number[]> {
   let arrived = Promise.withResolvers<void>();
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {

@@ -1,4 +1,4 @@
-// One signature per line, each awaited before the next: the way that a loop over the lines takes. Runs on: workerd.
+// One signature per line, each awaited before the next, as a simple loop does. Runs on: workerd.
 import { signedLink } from "./hmac_link.ts";
 
 export default {

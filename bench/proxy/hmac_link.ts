@@ -1,5 +1,4 @@
-// What both ways of signing line by line share: the playlist's text, and a function that signs one address.
-// Runs on: workerd.
+// Shared by both ways of signing line by line: the playlist's text, and a function that signs one URL. Runs on: workerd.
 export async function signedLink(request: Request): Promise<{ text: string; link: (uri: string) => Promise<string> }> {
   const own = new URL(request.url);
   const base = own.searchParams.get("url")!;

@@ -1,4 +1,4 @@
-// One signature per line, as a proxy does that signs every address by itself, all of them at once. Runs on: workerd.
+// One signature per line, all at once: a proxy that signs every URL on its own. Runs on: workerd.
 import { signedLink } from "./hmac_link.ts";
 
 export default {

@@ -1,8 +1,8 @@
-// The source of the measurements, a process of its own: /bytes?n=…, and playlists of 10,000 segments in three spellings.
-// Runs on: Deno. Prints its port.
+// The source of the measurements, as a separate process that prints its port: /bytes?n=…, and playlists of 10,000 segments in three
+// spellings.
 export const SEGMENTS = 10_000;
 
-/** The body of /bytes from an offset on: the same mebibyte again and again. */
+/** The body of /bytes from an offset on: the same mebibyte, repeated. */
 export const MEBIBYTE = Uint8Array.from({ length: 1 << 20 }, (_, i) => (i * 2654435761) >>> 13);
 
 export type Spelling = "relative" | "token" | "absolute";

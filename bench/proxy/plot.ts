@@ -1,5 +1,4 @@
-// The measurements as one SVG: a bar for every variant's median CPU time, a dot for every round, the goal as a line.
-// Runs on: Deno.
+// The measurements as one SVG: a bar for every variant's median CPU time, a dot for every round, the target as a line.
 import type { Measurement } from "./result.ts";
 
 const WIDTH = 860;
@@ -14,7 +13,7 @@ export function plot(measurements: readonly Measurement[], machine: string): str
     const entries = Object.entries(variants);
     const limits = ratios.filter(({ goal }) => goal.startsWith("≤"))
       .map(({ to, goal }) => variants[to]!.median_cpu_ms * Number(goal.slice(2)));
-    // One very slow variant must not make the others invisible: the scale ends at four times the second slowest.
+    // One very slow variant must not hide the others: the scale ends at four times the second slowest.
     const medians = entries.map(([, variant]) => variant.median_cpu_ms).sort((a, b) => b - a);
     const scale = (WIDTH - LABEL - 110) / Math.max(Math.min(medians[0]!, 4 * (medians[1] ?? medians[0]!)), ...limits);
     const x = (ms: number) => LABEL + Math.min(ms * scale, WIDTH - LABEL - 110);

@@ -15,7 +15,7 @@ export interface Measurement {
       {
         readonly median_cpu_ms: number;
         readonly median_wall_ms: number;
-        /** CPU of the very first request of a fresh process, where it was measured. */
+        /** CPU of the first request of a new process, if it was measured. */
         readonly first_cpu_ms?: number;
         readonly rounds: readonly Round[];
       }
@@ -25,7 +25,7 @@ export interface Measurement {
     readonly of: string;
     readonly to: string;
     readonly cpu: number;
-    /** The same after the CPU of handing the text on untouched is taken off both. */
+    /** The same, with the CPU of an untouched pass-through subtracted from both. */
     readonly cpu_beyond_untouched?: number;
     readonly goal: string;
     readonly met: boolean;

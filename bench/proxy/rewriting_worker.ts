@@ -1,4 +1,4 @@
-// Rewriting alone, again and again on one text that was fetched once: ?way=proxy|hmac&times=…. Runs on: workerd.
+// Rewriting alone, repeated on one text that was fetched once: ?way=proxy|hmac&times=…. Runs on: workerd.
 import { rewritePlaylist } from "../../core/hls/rewrite.ts";
 import { signer } from "./hmac_link.ts";
 

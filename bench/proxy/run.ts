@@ -1,8 +1,7 @@
-// `deno task bench:proxy [--only=body|small|playlists|decryption] [--quick]`: what the proxy costs against a Worker that only says `return fetch(url)`.
-// Every variant is a workerd process of its own; rounds alternate; what counts is the CPU time of that process
-// (/proc/PID/task/*/schedstat), wall time stands beside it. Writes bench/results/proxy.json, proxy.svg and the table of
-// docs/benchmarks/proxy.md; about three minutes.
-// Runs on: Deno, Linux.
+// `deno task bench:proxy [--only=body|small|playlists|decryption] [--quick]`: the proxy against a Worker that only does `return fetch(url)`.
+// Every variant is a separate workerd process, and rounds alternate. The figure is the CPU time of that process
+// (/proc/PID/task/*/schedstat), with wall time in addition. Writes bench/results/proxy.json, proxy.svg and the table of
+// docs/benchmarks/proxy.md in about three minutes. Linux only.
 import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
 import { cpus } from "node:os";
@@ -24,14 +23,14 @@ const HERE = new URL("./", import.meta.url).pathname;
 const RESULTS = new URL("../results/", import.meta.url);
 const KEY_TEXT = `k1:${"A".repeat(43)}`;
 const KEYS = unwrap(parseSigningKeys(KEY_TEXT));
-/** As links of the API have it: the Worker notes what their playlists look like. */
+/** Links as the API makes them: the Worker records fingerprints of their playlists. */
 const EPISODE = { malId: 1, episode: 1, provider: "animasu", server: "https://embed.test/1" };
 const MEGA_KEY = Uint8Array.from({ length: 32 }, (_, i) => i);
 
 interface Variant {
   readonly name: string;
   readonly worker: RunningWorker;
-  /** One unit of work, or as many as `units` says. */
+  /** One unit of work, or `units` of them. */
   readonly work: () => Promise<void>;
   readonly units?: number;
 }
@@ -61,7 +60,7 @@ async function main(): Promise<void> {
       if (only === undefined || only === area) measurements.push(...await run());
     }
     print(measurements);
-    // Parts of a measurement are for trying things out: they leave the committed results alone.
+    // A partial measurement is for experiments and does not replace the committed results.
     if (only !== undefined || quick) return;
     const ranges = await hubRanges(200);
     const machine = `${cpus()[0]?.model.trim()}, ${cpus().length} cores, ${Deno.build.os} ${Deno.osRelease()}`;
@@ -180,7 +179,7 @@ async function playlists(origin: string, options: { rounds: number; requests: nu
   return measurements;
 }
 
-/** Without fetching, without sending: the same text over and over in one request. */
+/** Without fetching and sending: the same text repeatedly in one request. */
 async function rewritingAlone(
   target: string,
   { spelling, rounds }: { spelling: Spelling; rounds: number },
@@ -216,7 +215,7 @@ async function decryption(origin: string, options: { rounds: number; size: numbe
   ], [["proxy, decrypting", "bare fetch", 2.4, "≤"]]);
 }
 
-/** Ranges of an archived file against the local Hub: how many requests leave the Worker. */
+/** Ranges of an archived file against the local Hub: counts the Worker's own requests. */
 async function hubRanges(count: number): Promise<{ ranges: number; resolves: number; cdn: number }> {
   await using bench = await createTestHub({ accounts: ["alice"] });
   const address = archiveLocation({
@@ -248,7 +247,7 @@ async function hubRanges(count: number): Promise<{ ranges: number; resolves: num
   return { ranges: count, resolves: bench.countCalls("resolve"), cdn: bench.countCalls("cdn") };
 }
 
-/** Rounds in alternating order; each round does `repeat` units of work, and the figures are per unit. */
+/** Rounds in alternating order. Each round does `repeat` units of work, and the figures are per unit. */
 async function measure(
   name: string,
   unit: string,

@@ -1,4 +1,4 @@
-// The usual way to rewrite a playlist, without any signature: split, map, URL for every line. Runs on: workerd.
+// The usual way to rewrite a playlist, without signatures: split, map, a URL for every line. Runs on: workerd.
 export default {
   async fetch(request: Request): Promise<Response> {
     const own = new URL(request.url);

@@ -1,4 +1,4 @@
-/** What a claim, a heartbeat, a sweep and the operator view cost when a million videos are finished. */
+/** Costs of a claim, a heartbeat, a sweep and the operator view with a million finished videos. */
 import type { Sql } from "postgres";
 import type { TestDatabase } from "../../dev/testing/test_database.ts";
 
@@ -8,9 +8,9 @@ export interface ClaimCost {
   readonly due: number;
   /** Shared buffers to find and lock the next job. */
   readonly lookupBuffers: readonly number[];
-  /** Shared buffers of the whole call: lookup, row, event. Nothing is leased. */
+  /** Shared buffers of the whole call: lookup, row, event. No other job is leased. */
   readonly callBuffers: readonly number[];
-  /** The same while eight other jobs are leased, which the lookup passes by. */
+  /** The same while eight other jobs are leased, which the lookup skips. */
   readonly callBuffersWith8Held: readonly number[];
   readonly callMs: readonly number[];
 }
@@ -54,7 +54,7 @@ export async function measureLargeTable(database: TestDatabase, log: (line: stri
   return { finished: FINISHED, claims, heartbeats, sweepMs, sweepReaping50Ms, operatorViewMs };
 }
 
-/** As rows that have been through it all: ready, with address, events and store row. Triggers off: a minute instead of an hour. */
+/** Rows of finished jobs: ready, with candidate, events and store row. Triggers are off: a minute instead of an hour. */
 async function fill(admin: Sql): Promise<void> {
   await admin.begin(async (sql) => {
     await sql`set local session_replication_role = replica`;
@@ -97,7 +97,7 @@ async function addDue(admin: Sql, range: { from: number; to: number }): Promise<
   });
 }
 
-/** Jobs are finished as they are claimed: a queue at work, with as many leases as are said and no more. */
+/** Finishes jobs as they are claimed, so that exactly the given number is leased. */
 async function measureClaims({ sql, admin, serviceRole }: TestDatabase, due: number): Promise<ClaimCost> {
   const finish = () =>
     sql`
@@ -105,9 +105,9 @@ async function measureClaims({ sql, admin, serviceRole }: TestDatabase, due: num
       where q.id = any (array(select l.id from public.leased_videos() l where l.lease_owner = 'bench'))`;
   const claim = (worker = "bench") => serviceRole`select * from public.claim_pending_videos(1, ${worker})`;
   const settle = async () => {
-    for (let sweep = 0; sweep < 2; sweep++) await serviceRole`select public.sweep()`; // the leases' mark, past what fill made
+    for (let sweep = 0; sweep < 2; sweep++) await serviceRole`select public.sweep()`; // move past what the bulk insert left
     await admin`vacuum (analyze, index_cleanup on) public.video_queue`;
-    await times(20, () => claim().then(finish)); // plans and catalogue
+    await times(20, () => claim().then(finish)); // warm up plans and catalogue
   };
   const callBuffers: number[] = [];
   const callBuffersWith8Held: number[] = [];

@@ -1,7 +1,7 @@
 /**
- * `deno task bench:queue [throughput|large|wake]…`: the queue against graphile-worker, pg-boss, the first release's unfenced shape and two
- * bare updates, in one run on one real Postgres that writes to disk; then its own costs at a million finished videos. Writes
- * bench/results/queue.json and queue.svg. `throughput:8` measures one number of clients and leaves the others' rounds as they are.
+ * `deno task bench:queue [throughput|large|wake]…`: the queue against graphile-worker, pg-boss, an unfenced queue and two bare updates, in
+ * one run on one real Postgres that writes to disk; then its own costs with a million finished videos. Writes bench/results/queue.json and
+ * queue.svg. `throughput:8` measures one number of clients and keeps the rounds of the others.
  */
 import { cpus, totalmem } from "node:os";
 import process from "node:process";
@@ -143,7 +143,7 @@ async function measure(): Promise<void> {
   );
 }
 
-/** Every variant in its own process on its own database; the order turns every round. */
+/** Every variant in a separate process on its own database; the order alternates. */
 async function throughput(numbersOfClients: readonly number[]): Promise<Round[]> {
   const rounds: Round[] = [];
   for (let round = 0; round < ROUNDS; round++) {

@@ -1,5 +1,5 @@
 /**
- * One queue, one number of clients, one round, in a process of its own: prints { enqueue, finish } in jobs per second.
+ * One queue, one number of clients, one round, in a separate process: prints { enqueue, finish } in jobs per second.
  * Example: `deno run -A bench/queue/variant.ts keepstream 4 500 postgres://…`
  */
 import { Logger, makeWorkerUtils, run } from "graphile-worker";
@@ -8,9 +8,9 @@ import createClient, { type Sql } from "postgres";
 
 interface Queue {
   enqueue(n: number): Promise<unknown>;
-  /** Takes and finishes jobs until there are none; returns how many. `expected`: for those that cannot tell when there are none. */
+  /** Takes and finishes jobs until there are none, and returns their number. `expected`: for queues that cannot tell when they are empty. */
   work(expected: number): Promise<number>;
-  /** How many are finished of `all`, asked of the tables. */
+  /** How many of `all` are finished, read from the tables. */
   finished(all: number): Promise<number>;
   close(): Promise<void>;
 }
@@ -28,7 +28,7 @@ const VARIANTS: Readonly<Record<string, () => Promise<Queue>>> = {
   "graphile-worker": graphileWorker,
 };
 
-/** Before the clock, so that no connection's first call (catalogue, plans) is in a figure: the same for every variant. */
+/** Not timed, so that no figure includes a connection's first call (catalogue, plans): the same for every variant. */
 const WARM_UP = clients * 10;
 
 const queue = await VARIANTS[variant]!();
@@ -54,7 +54,7 @@ try {
 } finally {
   await queue.close();
 }
-Deno.exit(0); // pg-boss and graphile-worker leave timers behind
+Deno.exit(0); // pg-boss and graphile-worker leave timers running
 
 async function perSecond(work: () => Promise<void>): Promise<number> {
   const started = performance.now();
@@ -66,7 +66,7 @@ function pool(): Sql[] {
   return Array.from({ length: clients }, () => createClient(url, { max: 1, onnotice: () => {} }));
 }
 
-/** The same loop for each: one connection per client, one job at a time, until nothing is due. */
+/** The same loop for each: one connection per client, one job at a time, until none is due. */
 async function drain(connections: readonly Sql[], one: (sql: Sql) => Promise<boolean>): Promise<number> {
   let done = 0;
   await Promise.all(connections.map(async (sql) => {
@@ -103,12 +103,12 @@ async function keepstream(finish: Finish): Promise<Queue> {
   };
 }
 
-/** Two calls, as the others': claim, then one fenced write that ends the job. */
+/** Two calls, like the others: claim, then one fenced write that ends the job. */
 function finishWithStatus(sql: Sql, job: { id: string; lease_token: string }) {
   return sql`select from public.update_video_queue_status(${job.id}, 'failed', null, ${job.lease_token}, 'unsupported')`;
 }
 
-/** What a runner does: claim, uploading, and the archive with its copy – three fenced calls. */
+/** The calls of a runner: claim, uploading, and the archive with its copy. */
 async function finishWithArchive(sql: Sql, job: { id: string; lease_token: string; mal_id: number; episode: number }) {
   await sql`select from public.update_video_queue_status(${job.id}, 'uploading', null, ${job.lease_token})`;
   await sql`select from public.upsert_video_store(${job.mal_id}, ${job.episode}, 'animasu', '720p', ${
@@ -120,8 +120,8 @@ async function finishWithArchive(sql: Sql, job: { id: string; lease_token: strin
 }
 
 /**
- * An unfenced status-update queue, as the first release's: the documented table with its unique key and a claim index, one function that
- * claims and one that writes a status. No token, no event, no back-off, no second table; called the way keepstream's functions are.
+ * An unfenced queue: the documented table with its unique key and a claim index, one function that claims and one that writes a status.
+ * No token, event, backoff or second table. Called the same way as keepstream's functions.
  */
 async function unfenced(): Promise<Queue> {
   const connections = pool();
@@ -178,7 +178,7 @@ async function unfenced(): Promise<Queue> {
   };
 }
 
-/** The least a queue on Postgres does: two updates, no token, no event, no second table, no function. */
+/** The least a queue on Postgres does: two updates, no token, event, second table or function. */
 async function bare(): Promise<Queue> {
   const connections = pool();
   let turn = 0;

@@ -1,6 +1,6 @@
 /**
- * From an enqueue's commit to the claim it causes: trigger → net worker → POST → claim. The net worker is this
- * repository's stand-in for pg_net, with pg_net's batches and pauses.
+ * From an enqueue's commit to the claim that it causes: trigger → net worker → POST → claim. The net worker emulates pg_net with its
+ * batches and pauses.
  */
 import type { Sql } from "postgres";
 import { startNetWorker } from "../../dev/emulators/supabase/net_worker.ts";
@@ -8,7 +8,7 @@ import type { TestDatabase } from "../../dev/testing/test_database.ts";
 
 export interface WakeLatency {
   readonly idleMs: readonly number[];
-  /** 30 enqueues a second, claims as the nudges come. */
+  /** 30 enqueues a second, one claim per notification. */
   readonly loadMs: readonly number[];
 }
 

@@ -1,7 +1,7 @@
 /**
  * `deno task bench:storage [memory] [client] [client-8192] [steps] [source]`: one file to five accounts, against the Hub's client used
- * five times; bytes sent again after kill -9 at each step; calls for a finished job; abort; how often a source is fetched. Without
- * names all of it; what is not named is kept from the last run. The hub is a program of its own that counts bytes and keeps none.
+ * five times; bytes sent again after kill -9 at each step; calls for a finished job; abort; reads of the source. Without names it measures
+ * everything; otherwise other parts keep their last results. The hub is a separate process that counts bytes and stores none.
  * Writes bench/results/storage.json and storage.svg.
  */
 import { cpus, loadavg, release, totalmem } from "node:os";
@@ -17,7 +17,7 @@ const RESULTS = new URL("../results/", import.meta.url);
 const ACCOUNTS = ["ana", "ben", "cem", "dia", "eva"];
 const PART_BYTES = 16 * MIB;
 type Plan = readonly { readonly kind: "ours" | "client"; readonly sizeMiB: number; readonly rounds: number }[];
-/** What each name measures; rounds alternate, so that whatever else the machine does strikes all of them. */
+/** What each name measures. Rounds alternate, so that other load on the machine affects all of them. */
 const PLANS: Record<string, Plan> = {
   memory: [
     { kind: "ours", sizeMiB: 256, rounds: 3 },
@@ -45,7 +45,7 @@ interface Round extends VariantResult {
   readonly sizeMiB: number;
   readonly round: number;
   readonly at: string;
-  /** The machine's load before the round: other people's work. */
+  /** The machine's load before the round. */
   readonly load: number;
   readonly uploadedBytes: number;
 }
@@ -106,7 +106,7 @@ async function measureSource(): Promise<SourceRound[]> {
 }
 
 async function lastResults(): Promise<Measured> {
-  const text = await Deno.readTextFile(new URL("storage.json", RESULTS)).catch(() => "{}"); // the first run
+  const text = await Deno.readTextFile(new URL("storage.json", RESULTS)).catch(() => "{}"); // missing in the first run
   const { rounds = [], steps = null, source = [] } = JSON.parse(text);
   return { rounds, steps, source };
 }
@@ -120,7 +120,7 @@ async function measure(kind: "ours" | "client", sizeMiB: number, round: number):
   return { kind, sizeMiB, round, at: new Date().toISOString(), load, ...result, uploadedBytes };
 }
 
-/** A sparse file that starts like an MP4 and differs from every other; and a title of its own. */
+/** A sparse file that starts like an MP4 and differs from all others, with a title of its own. */
 async function file(sizeMiB: number): Promise<{ path: string; malId: number }> {
   const path = `${dir}/work/${sizeMiB}.mp4`;
   await Deno.mkdir(`${dir}/work`, { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * How often a source is fetched for five copies: real jobs through a real runner, whose source lies behind a relay that counts what
- * passes. `deno run -A bench/storage/source.ts` prints one JSON line per round; `deno task bench:storage` runs it.
+ * Bytes read from a source for five copies: real jobs through a real runner, whose source is reached through a counting relay.
+ * `deno run -A bench/storage/source.ts` prints one JSON line per round; `deno task bench:storage` runs it.
  */
 import { startGuard } from "../../dev/process/guard.ts";
 import { startPostgres } from "../../dev/postgres/postgres.ts";
@@ -14,11 +14,11 @@ export interface SourceRound {
   readonly source: string;
   /** Of everything the source consists of: the file, or playlist and segments. */
   readonly sourceBytes: number;
-  /** What came from the source's host, heads of answers included. */
+  /** Bytes sent by the source's host, response heads included. */
   readonly fetchedBytes: number;
   readonly archiveBytes: number;
   readonly uploadedBytes: number;
-  /** What read calls of the runner and its children returned: sockets, probing, rewriting, hashing, sending. */
+  /** Bytes returned by read calls of the runner and its children: sockets, probing, rewriting, hashing, sending. */
   readonly readBytes: number;
 }
 
@@ -80,7 +80,7 @@ async function archive(
     while (uploaded(fixture) === uploadedBefore) await new Promise((next) => setTimeout(next, 20));
     runner.child.kill("SIGKILL");
     await runner.ended;
-    // What the passing of the lease would bring about.
+    // The same as the expiry of the lease.
     await fixture.database.sql`
       update public.video_queue set lease_expires_at = now() - interval '1 second' where lease_token is not null`;
     await fixture.database.sql`delete from keepstream.resource_leases`;
@@ -134,7 +134,7 @@ async function startHost() {
   };
 }
 
-/** Counts the bytes that the host sends, whoever asked for them. */
+/** Counts the bytes that the host sends, to any client. */
 function startRelay(hostPort: number) {
   let bytes = 0;
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });

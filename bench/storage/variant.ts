@@ -1,6 +1,6 @@
 /**
- * One measured run in a process of its own: `deno run -A bench/storage/variant.ts '{"kind":"ours",…}'` brings a file to five accounts,
- * either as keepstream does or with the Hub's client five times, and prints what it cost as one line of JSON.
+ * One measured run in a separate process: `deno run -A bench/storage/variant.ts '{"kind":"ours",…}'` copies a file to five accounts,
+ * either with keepstream or with the Hub's client five times, and prints the costs as one line of JSON.
  */
 import { createRepo, uploadFile } from "@huggingface/hub";
 import { createHash } from "node:crypto";
@@ -19,7 +19,7 @@ export interface VariantOrder {
 export interface VariantResult {
   readonly wallSeconds: number;
   readonly cpuSeconds: number;
-  /** The most memory the process ever held, as the kernel saw it (VmHWM). */
+  /** Peak memory of the process, from the kernel (VmHWM). */
   readonly peakMiB: number;
   /** Bytes that read calls returned, sockets included. */
   readonly readBytes: number;

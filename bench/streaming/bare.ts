@@ -1,4 +1,4 @@
-// What the streaming function is compared with: a hono route that makes one call of the database and returns it.
+// The baseline for the streaming function: a hono route that returns the result of one database call.
 import { createClient } from "@supabase/supabase-js";
 import { Hono } from "hono";
 

@@ -1,6 +1,6 @@
 /**
- * What an answer costs: warm through the real gateway and Postgres beside a bare route with one call; cold with ten servers on
- * hosts 100 ms away beside the longest chain of requests that depend on each other; parsing; adversarial scripts, and pages made to cost.
+ * Costs of a response: warm through the real gateway and Postgres, against a bare route with one call; cold with ten servers on hosts with
+ * 100 ms latency, against the longest chain of dependent requests; parsing; adversarial scripts and pages.
  * `deno task bench:streaming` writes bench/results/streaming.json and streaming.svg.
  */
 import { commandLine } from "../../cli/command_line.ts";
@@ -64,7 +64,7 @@ export interface WarmRound {
   readonly p99Ms: number;
 }
 
-/** Each variant in a process of its own, the order turned round every time. */
+/** Each variant in a separate process, in alternating order. */
 async function measureWarm(fixture: FunctionFixture) {
   const servers = Array.from({ length: SERVERS }, (_, index) => ({
     label: `Server ${index}`,
@@ -118,7 +118,7 @@ async function load(url: string, variant: string) {
     ? check.source_lists.warm.servers.length
     : check.data.warm.filter((one: { stream: string }) => one.stream).length;
   if (right !== SERVERS) throw new Error(`${variant} answers wrongly: ${JSON.stringify(check).slice(0, 300)}`);
-  await spread(WARM_REQUESTS, url); // compilers, connections
+  await spread(WARM_REQUESTS, url); // warm up compilers and connections
   const startedAt = performance.now();
   const times = await spread(WARM_REQUESTS, url);
   const seconds = (performance.now() - startedAt) / 1000;
@@ -143,7 +143,7 @@ async function spread(requests: number, url: string): Promise<number[]> {
   return times;
 }
 
-/** Ten servers, each on a host of its own; every request takes 100 ms before it is answered. */
+/** Ten servers, each on its own host; every request takes 100 ms. */
 async function measureCold(fixture: FunctionFixture) {
   const hosts = Array.from(
     { length: SERVERS },
@@ -195,7 +195,7 @@ async function measureCold(fixture: FunctionFixture) {
         .sql`select public.save_title_mapping(${malId}, 'cold', '{"page":"/anime/title/"}', null, true)`;
       await fixture.database.admin`truncate keepstream.source_lists`;
       const origins = [...hosts, ...Object.values(sites)].map(({ url }) => url).join(",");
-      // A fresh process per answer: nothing is remembered; its first request, for another title, warms the compiler alone.
+      // A new process per response, so that nothing is cached; its first request, for another title, only warms the compiler.
       await using process = await start(fixture, {
         entry: "functions/streaming/index.ts",
         supabaseUrl: fixture.gatewayUrl,
@@ -242,7 +242,7 @@ function measureAdversarial() {
   return { bytes: 40_000, inputs: inputs.length, slowestMedianMs: Math.max(...slowest), goalMs: 50 };
 }
 
-/** What is parsed grows with the page, and what would not is refused before: both must stay far below the edge's 2 s of CPU. */
+/** What is parsed grows with the page, and the rest is refused before: both must stay far below the edge's 2 s of CPU. */
 async function measureHostilePages() {
   const rows = [];
   for (const [name, make] of Object.entries(HOSTILE_PAGES)) {

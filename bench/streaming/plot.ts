@@ -1,4 +1,4 @@
-// The figures of bench/streaming as one SVG: cold answers beside their theoretical minimum, warm latencies beside a bare route.
+// The figures of bench/streaming as one SVG: cold responses against their theoretical minimum, warm latencies against a bare route.
 
 interface Plotted {
   readonly warm: {

@@ -1,9 +1,9 @@
 /**
- * What the runner's Dockerfile says, for the tests that run it without Docker: nothing of it is repeated there.
- * Example: `(await readDockerfile()).cmd` → ["deno", "run", …, "runner/main.ts"]. Runs on: Deno.
+ * Reads the runner's Dockerfile, for the tests that run it without Docker.
+ * Example: `(await readDockerfile()).cmd` → ["deno", "run", …, "runner/main.ts"].
  */
 export interface Dockerfile {
-  /** The image that the last stage is made from, e.g. `debian:trixie-20261005-slim`. */
+  /** The base image of the last stage, e.g. `debian:trixie-20261005-slim`. */
   readonly base: string;
   readonly packages: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -20,7 +20,6 @@ export async function readDockerfile(): Promise<Dockerfile> {
   return parseDockerfile(await Deno.readTextFile(DOCKERFILE));
 }
 
-/** Pure. */
 export function parseDockerfile(text: string): Dockerfile {
   const lines = text.replace(/\\\n/g, " ").split("\n");
   const rest = (word: string) =>

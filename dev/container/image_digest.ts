@@ -1,6 +1,6 @@
 /**
- * Pins the images of a Dockerfile: asks their registry for the digest of each tag (OCI distribution API, with its anonymous tokens) and
- * writes `name:tag@sha256:…`. Example: `pinImages(text, { fetch, registry })`. Runs on: Deno.
+ * Pins the images of a Dockerfile: asks the registry for the digest of each tag (OCI distribution API, with anonymous tokens) and
+ * writes `name:tag@sha256:…`. Example: `pinImages(text, { fetch, registry })`.
  */
 const MANIFEST_TYPES = [
   "application/vnd.oci.image.index.v1+json",
@@ -12,11 +12,11 @@ const TIMEOUT_MS = 20_000;
 
 export interface Registry {
   readonly fetch: typeof fetch;
-  /** Its address, e.g. `https://images.test`. */
+  /** For example `https://images.test`. */
   readonly url: string;
 }
 
-/** The text with a digest behind every tag that a FROM names; digests that are there are asked for anew. */
+/** The text with a digest after every tag that a FROM names. Existing digests are looked up again. */
 export async function pinImages(text: string, registry: Registry): Promise<string> {
   let pinned = text;
   for (const [line, image] of text.matchAll(/^FROM (\S+)/gm)) {
@@ -26,7 +26,7 @@ export async function pinImages(text: string, registry: Registry): Promise<strin
   return pinned;
 }
 
-/** `reference` is `[owner/]name:tag`, of the registry's own images where it names no owner. */
+/** `reference` is `[owner/]name:tag`; without an owner it is one of the registry's official images. */
 async function digestOf(reference: string, registry: Registry): Promise<string> {
   const [name, tag] = reference.split(":");
   if (!tag) throw new Error(`${reference}: name an exact tag`);
@@ -61,7 +61,7 @@ async function ask(url: string, registry: Registry): Promise<Response> {
   return await request(`Bearer ${await tokenFor(challenge, registry)}`);
 }
 
-/** The anonymous token that `Bearer realm="…",service="…",scope="…"` asks for. */
+/** The anonymous token for the challenge `Bearer realm="…",service="…",scope="…"`. */
 async function tokenFor(challenge: string, registry: Registry): Promise<string> {
   const fields = new Map([...challenge.matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name!, value!]));
   const realm = new URL(fields.get("realm") ?? "");

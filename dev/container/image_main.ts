@@ -1,6 +1,6 @@
 /**
- * `deno task image:try [DIR]`: makes the image's root with mmdebstrap (in .keepstream/image-root, and uses it again) and runs the exact CMD
- * there. Writes bench/results/image.json when all is well. Needs Linux, root and mmdebstrap.
+ * `deno task image:try [DIR]`: makes the image's root with mmdebstrap (in .keepstream/image-root, which is reused) and runs the exact CMD
+ * in it. Writes bench/results/image.json if all checks pass. Needs Linux, root and mmdebstrap.
  */
 import assert from "node:assert/strict";
 import { commandLine } from "../../cli/command_line.ts";
@@ -25,7 +25,7 @@ await using cluster = await startOwnCluster();
 await using fixture = await startRunnerFixture({ accounts: 2, cluster: cluster.url });
 const inImage = (env: Record<string, string>) => {
   const all = { ...fixture.env, ...env };
-  const { RUNNER_WORK_DIR: _, ...variables } = all; // the image's own default
+  const { RUNNER_WORK_DIR: _, ...variables } = all; // the image uses its own default
   return fixture.spawn("image", { enter: image.enter(variables), command: dockerfile.cmd, env });
 };
 

@@ -1,7 +1,7 @@
 /**
- * The runner's image without Docker: a root made by mmdebstrap from the Dockerfile's own base and packages, its CMD there as uid 1000 with
- * a read-only root and without capabilities, as compose.yaml restricts it. Runs on: Deno on Linux, as root.
- * Example: `await using image = await makeImageRoot(dir)`; `image.enter({ workDir })` goes before a command line.
+ * The runner's image without Docker: a root made by mmdebstrap from the Dockerfile's base and packages, in which CMD runs as uid 1000 with
+ * a read-only root and without capabilities, as compose.yaml restricts it. Linux, as root.
+ * Example: `await using image = await makeImageRoot(dir)`; prefix a command line with `image.enter({ workDir })`.
  */
 import { type Dockerfile, readDockerfile } from "./dockerfile.ts";
 
@@ -13,11 +13,11 @@ export interface ImageRoot {
   readonly dir: string;
   /** Name and version of each package that the Dockerfile names. */
   readonly packages: Readonly<Record<string, string>>;
-  /** Put before a command line: it runs in the image, the entry point in front of it. */
+  /** Prefix of a command line that runs it in the image, with the entry point. */
   readonly enter: (env: Readonly<Record<string, string>>) => readonly string[];
 }
 
-/** Uses what is in `dir` already. @throws {Error} that says what the machine lacks. */
+/** Reuses the contents of `dir`. @throws {Error} that names what the machine lacks. */
 export async function makeImageRoot(dir: string): Promise<ImageRoot> {
   if (Deno.build.os !== "linux" || Deno.uid() !== 0) throw new Error("a root of its own needs Linux and root");
   const dockerfile = await readDockerfile();
@@ -26,7 +26,7 @@ export async function makeImageRoot(dir: string): Promise<ImageRoot> {
   const made = await Deno.stat(`${dir}/usr/bin/tini`).then(() => true, () => false);
   if (!made) {
     await Deno.mkdir(dir, { recursive: true });
-    // minbase is what Debian's own images are made of.
+    // Debian's own images are made of minbase.
     await run("mmdebstrap", ["--variant=minbase", `--include=${dockerfile.packages.join(",")}`, tag[1]!, dir]);
   }
   await installRunner(dir, dockerfile);
@@ -39,7 +39,7 @@ export async function makeImageRoot(dir: string): Promise<ImageRoot> {
   };
 }
 
-/** What the Dockerfile's own steps do after the packages: Deno, the user, its directories, the sources and their packages. */
+/** The Dockerfile's steps after the packages: Deno, the user, its directories, the sources and their packages. */
 async function installRunner(dir: string, { copies, env }: Dockerfile): Promise<void> {
   await Deno.copyFile(Deno.execPath(), `${dir}/usr/local/bin/deno`);
   await run("chroot", [dir, "sh", "-c", `id runner >/dev/null 2>&1 || useradd --uid ${UID} --create-home runner`]);
@@ -52,10 +52,10 @@ async function installRunner(dir: string, { copies, env }: Dockerfile): Promise<
       await run("cp", ["-r", `${ROOT}${path}${isDirectory ? "/." : ""}`, place]);
     }
   }
-  // As .dockerignore leaves them out.
+  // .dockerignore leaves them out.
   await run("find", [`${dir}/app`, "-name", "*_test.ts", "-delete"]);
   await run("rm", ["-rf", `${dir}/app/runner/space`]);
-  // By this machine's Deno, which knows its proxy and its certificates.
+  // With this machine's Deno, which has its proxy and certificates configured.
   await run("deno", ["install", "--quiet", "--frozen", "--entrypoint", "runner/main.ts"], {
     cwd: `${dir}/app`,
     env: { DENO_DIR: `${dir}${env.DENO_DIR}` },
@@ -63,7 +63,7 @@ async function installRunner(dir: string, { copies, env }: Dockerfile): Promise<
   await run("chroot", [dir, "sh", "-c", `mkdir -p /work && chown -R runner /work /app ${env.DENO_DIR}`]);
 }
 
-/** Read-only but for /work and /tmp, no capability, no new privilege; the network is this machine's. */
+/** Read-only except /work and /tmp, no capabilities, no new privileges; the network is this machine's. */
 function enter(
   dir: string,
   { dockerfile, env }: { dockerfile: Dockerfile; env: Readonly<Record<string, string>> },

@@ -1,12 +1,12 @@
 /**
- * The system that the demo runs against: that of a running `deno task dev`, else one of its own on free ports, in a folder that is
- * removed at the end. Example: `await using connection = await connect({ ownSystem: false })`. Runs on: Deno.
+ * The system that the demo runs against: a running `deno task dev`, otherwise its own one on free ports, in a folder that is removed at
+ * the end. Example: `await using connection = await connect({ ownSystem: false })`.
  */
 import createClient, { type Sql } from "postgres";
 import { DEFAULT_DATA_DIR } from "../system/data_folder.ts";
 import { createLogStream } from "../process/log_stream.ts";
 import { findRunningSystem, type RunningSystem, startSystem } from "../system/system.ts";
-import type { DemoSystem } from "./story.ts";
+import type { DemoSystem } from "./demo_steps.ts";
 
 const LOG_TAIL_LINES = 200;
 
@@ -16,11 +16,11 @@ export interface Connection extends AsyncDisposable {
   readonly sql: Sql;
   /** Whether the system was started for this connection. */
   readonly started: boolean;
-  /** What the services of a system of its own said last; a running `deno task dev` shows its log itself. */
+  /** Last log lines of a system started for this connection; a running `deno task dev` shows its own log. */
   readonly logTail: () => readonly string[];
 }
 
-/** `onFailure` is told when a part of a system of its own ends by itself. @throws {SetupError} when a system of its own cannot be started. */
+/** `onFailure` is called if a part of a system started here ends on its own. @throws {SetupError} if that system cannot start. */
 export async function connect(
   options: { ownSystem: boolean; onFailure?: (reason: Error) => void },
 ): Promise<Connection> {
@@ -32,7 +32,7 @@ export async function connect(
 
 async function connectToOwn(onFailure?: (reason: Error) => void): Promise<Connection> {
   const dataDir = await Deno.makeTempDir({ prefix: "keepstream-demo-" });
-  await Deno.chmod(dataDir, 0o755); // Postgres runs as another user where this runs as root
+  await Deno.chmod(dataDir, 0o755); // as root, Postgres runs as another user
   const remove = () => Deno.remove(dataDir, { recursive: true });
   try {
     const lines: string[] = [];

@@ -1,25 +1,25 @@
 /**
- * `deno task demo`: the main job on real video, told step by step. Uses the system of a running `deno task dev`, else starts one of
- * its own on free ports and stops it at the end. Exit code 0 only if every step held; `--json` prints one document for machines.
+ * `deno task demo`: the main job on real video, step by step. Uses a running `deno task dev`, otherwise starts its own system on free ports
+ * and stops it at the end. Exit code 0 only if all steps passed; `--json` prints one document for machines.
  */
 import { terminalJson, terminalLines } from "../../core/terminal_text.ts";
 import { commandLine } from "../../cli/command_line.ts";
-import { createTeller, seconds } from "./teller.ts";
+import { createReporter, seconds } from "./reporter.ts";
 import { connect, type Connection } from "./connect.ts";
-import * as story from "./story.ts";
+import * as steps from "./demo_steps.ts";
 
 const DEMO_MAL_ID = 55825;
 const DEMO_TIMEOUT_MS = 180_000;
 const USAGE = `usage: deno task demo [--json]
 
-  --json   one JSON document on standard output instead of the story
+  --json   one JSON document on standard output instead of lines
   --help   this text
 
-Exit codes: 0 every step held, 1 a step failed, 2 wrong arguments.`;
+Exit codes: 0 all steps passed, 1 a step failed, 2 wrong arguments.`;
 
 async function main(): Promise<number> {
   const { json } = commandLine({ usage: USAGE, options: { json: { type: "boolean", default: false } } }).values;
-  const teller = createTeller({ json, terminal: Deno.stdout.isTerminal() });
+  const reporter = createReporter({ json, terminal: Deno.stdout.isTerminal() });
   const interrupted = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(name, () => interrupted.abort(new Error("stopped by the user")));
@@ -28,58 +28,59 @@ async function main(): Promise<number> {
   const startedAt = performance.now();
   let ok = false;
   try {
-    await tell(teller, { signal, onFailure: (reason) => interrupted.abort(reason) });
+    await runDemo(reporter, { signal, onFailure: (reason) => interrupted.abort(reason) });
     ok = true;
   } catch (error) {
-    if (!teller.steps.some((step) => !step.ok)) {
+    if (!reporter.steps.some((step) => !step.ok)) {
       console.error(terminalLines(error instanceof Error ? error.message : String(error)));
     }
   }
   const ms = Math.round(performance.now() - startedAt);
-  if (json) console.log(terminalJson({ ok, ms, steps: teller.steps }, 2));
-  teller.say(ok ? `\nEvery step held, in ${seconds(ms)}.` : "\nThe demo failed at the step marked ✗.");
+  if (json) console.log(terminalJson({ ok, ms, steps: reporter.steps }, 2));
+  reporter.print(ok ? `\nAll steps passed in ${seconds(ms)}.` : "\nThe demo failed at the step marked ✗.");
   return ok ? 0 : 1;
 }
 
-async function tell(
-  teller: ReturnType<typeof createTeller>,
+async function runDemo(
+  reporter: ReturnType<typeof createReporter>,
   { signal, onFailure }: { signal: AbortSignal; onFailure: (reason: Error) => void },
 ): Promise<void> {
-  await using connection = await teller.step(
+  await using connection = await reporter.step(
     "system",
     () => connect({ ownSystem: false, onFailure }),
-    (found) => found.started ? "started on free ports" : "the running `deno task dev` is used",
+    (found) => found.started ? "started on free ports" : "uses the running `deno task dev`",
   );
   const { system, sql } = connection;
   try {
-    await tellEpisode(teller, { system, sql, signal });
+    await runEpisode(reporter, { system, sql, signal });
   } catch (error) {
     const tail = connection.logTail();
-    if (tail.length > 0) console.error(terminalLines(`\nWhat the services said last:\n${tail.join("\n")}`));
+    if (tail.length > 0) console.error(terminalLines(`\nLast log lines of the services:\n${tail.join("\n")}`));
     throw error;
   }
 }
 
-async function tellEpisode(
-  teller: ReturnType<typeof createTeller>,
+async function runEpisode(
+  reporter: ReturnType<typeof createReporter>,
   { system, sql, signal }: Pick<Connection, "system" | "sql"> & { signal: AbortSignal },
 ): Promise<void> {
-  const id = await story.addEpisode(system, DEMO_MAL_ID);
-  teller.say(`\n  title ${id.malId}, episode ${id.episode}: new to the system\n`);
+  const id = await steps.addEpisode(system, DEMO_MAL_ID);
+  reporter.print(`\n  title ${id.malId}, episode ${id.episode}: new to the system\n`);
 
-  const first = await teller.step(
+  const first = await reporter.step(
     "ask",
-    () => story.askEpisode(system, id, signal),
-    (answer) => `answered in ${seconds(answer.tookMs)}: ${answer.servers.map((server) => server.provider).join(", ")}`,
+    () => steps.askEpisode(system, id, signal),
+    (response) =>
+      `responded in ${seconds(response.tookMs)}: ${response.servers.map((server) => server.provider).join(", ")}`,
   );
-  // The viewer plays while the runner archives: neither waits for the other.
-  const playing = timed(story.playAll(first, signal));
-  const jobs = await teller.step(
+  // The viewer plays while the runner archives.
+  const playing = timed(steps.playAll(first, signal));
+  const jobs = await reporter.step(
     "archive",
-    () => story.waitForArchive(sql, id, { signal, onJobs: teller.jobs }),
+    () => steps.waitForArchive(sql, id, { signal, onJobs: reporter.jobs }),
     (done) => `${done.length} videos downloaded, verified and stored`,
   );
-  await teller.step(
+  await reporter.step(
     "play",
     () => playing,
     ({ value, ms }) =>
@@ -87,42 +88,42 @@ async function tellEpisode(
         seconds(ms)
       }`,
   );
-  await teller.step(
+  await reporter.step(
     "wake",
-    () => story.checkWake(sql, jobs),
-    (ms) => `the commit's nudge woke the runner: first claim ${seconds(ms)} after the commit`,
+    () => steps.checkNotification(sql, jobs),
+    (ms) => `the notification reached the runner: first claim ${seconds(ms)} after the commit`,
   );
-  const archive = await teller.step(
+  const archive = await reporter.step(
     "replicate",
-    () => story.waitForCopies(sql, id, { copies: system.accounts.length, signal }),
-    (files) => `${files.length} files kept in ${system.accounts.length} accounts`,
+    () => steps.waitForCopies(sql, id, { copies: system.accounts.length, signal }),
+    (files) => `${files.length} files stored in ${system.accounts.length} accounts`,
   );
-  await teller.step(
+  await reporter.step(
     "compare",
-    () => story.compareCopies(system, archive),
-    (compared) => `${compared} copies read back, sha256 as archived`,
+    () => steps.compareCopies(system, archive),
+    (compared) => `${compared} copies read back, SHA-256 as archived`,
   );
-  const second = await teller.step(
+  const second = await reporter.step(
     "ask again",
-    () => story.askEpisode(system, id, signal),
-    (answer) => `answered in ${seconds(answer.tookMs)}, now from the archive`,
+    () => steps.askEpisode(system, id, signal),
+    (response) => `responded in ${seconds(response.tookMs)}, now from the archive`,
   );
-  await teller.step(
+  await reporter.step(
     "play again",
-    () => story.compareThroughProxy(system, { answer: second, archive, signal }),
+    () => steps.compareThroughProxy(system, { response: second, archive, signal }),
     (compared) =>
       `${compared.reduce((sum, one) => sum + one.bytes, 0)} bytes through the proxy equal the archived files`,
   );
-  await teller.step(
+  await reporter.step(
     "seek",
-    () => story.seekAll({ answer: second, archive, signal }),
-    (seeks) => `${seeks} seeks into the archive landed`,
+    () => steps.seekAll({ response: second, archive, signal }),
+    (seeks) => `${seeks} seeks into the archive succeeded`,
   );
 }
 
 async function timed<T>(work: Promise<T>): Promise<{ value: T; ms: number }> {
   const startedAt = performance.now();
-  work.catch(() => {}); // told by the step that awaits it
+  work.catch(() => {}); // reported by the step that awaits it
   return { value: await work, ms: performance.now() - startedAt };
 }
 

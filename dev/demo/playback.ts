@@ -1,5 +1,5 @@
 /**
- * Plays a link the way a viewer's player does: every byte through the proxy, decoded by ffprobe and ffmpeg.
+ * Plays a link like a viewer's player: every byte through the proxy, decoded by ffprobe and ffmpeg.
  * Example: `await countPackets("http://127.0.0.1:8787/proxy?url=…")` → { video: 600, audio: 862 }.
  */
 import { createHash } from "node:crypto";
@@ -21,7 +21,7 @@ export async function countPackets(link: string, signal: AbortSignal): Promise<P
   return { video: packets("video"), audio: packets("audio") };
 }
 
-/** Decodes one frame at `seconds` after seeking there, as a player does when its bar is dragged. */
+/** Seeks to `seconds` and decodes one frame, like a player when its progress bar is dragged. */
 export async function decodeFrameAt(link: string, seconds: number, signal: AbortSignal): Promise<void> {
   const output = ["-map", "0:v:0", "-frames:v", "1", "-f", "framemd5", "pipe:1"];
   const frames = await run(

@@ -1,5 +1,5 @@
 /**
- * The management APIs of Supabase and Cloudflare, as far as their command line tools ask them: what is sent is kept.
+ * The management APIs of Supabase and Cloudflare, as far as their command line tools use them. Records what they send.
  * Example: `await using api = startCloudflareApi()`, then `wrangler` with `api.env`.
  */
 
@@ -12,7 +12,7 @@ export interface SentRequest {
 
 export interface CloudApi extends AsyncDisposable {
   readonly url: string;
-  /** Of a shell whose tool talks to this API. */
+  /** Variables for a tool that uses this API. */
   readonly env: Readonly<Record<string, string>>;
   readonly sent: readonly SentRequest[];
 }
@@ -33,7 +33,7 @@ function startApi(answer: Answer, envOf: (url: string) => Record<string, string>
   return { url, sent, env: envOf(url), [Symbol.asyncDispose]: () => server.shutdown() };
 }
 
-/** To be named in a profile file; a project that exists and has no function. */
+/** For a CLI profile: a project that exists and has no functions. */
 export function startSupabaseApi(): CloudApi {
   return startApi(supabaseResponse, () => ({
     SUPABASE_ACCESS_TOKEN: `sbp_${"0".repeat(40)}`,

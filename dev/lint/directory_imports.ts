@@ -1,10 +1,10 @@
 /**
- * Lint rules that keep the import table of docs/reference/architecture.md: who may import whom, `core/` pure, environment read in one place.
+ * Lint rules for the import table of docs/reference/architecture.md: `core/` stays pure, and the environment is read in one place.
  * Example: `import { log } from "../runner/log.ts"` in functions/ → "functions may import core, sources; not runner".
- * Runs on: Deno (lint plugin, see "lint.plugins" in deno.json).
+ * Loaded by "lint.plugins" in deno.json.
  */
 
-/** What each directory may import besides itself. A directory that is not named here (dev, tests, bench) may import anything. */
+/** What each directory may import in addition to itself. A directory that is not listed (dev, tests, bench) may import anything. */
 export const DIRECTORY_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   core: [],
   sources: ["core"],
@@ -16,7 +16,7 @@ export const DIRECTORY_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   cli: ["core", "sources", "functions", "runner", "cf-proxy", "dev"],
 };
 
-/** Directories that nothing in production may import; a test beside its file may use `dev`. */
+/** Directories that production code must not import; a test next to its file may import `dev`. */
 const UNRESTRICTED = ["dev", "tests", "bench"];
 const WORKER_DIRECTORIES = ["core", "cf-proxy", "web"];
 
@@ -27,7 +27,7 @@ interface Place {
   readonly path: string;
 }
 
-/** Room and repository path of a file URL, null when it is outside every directory. */
+/** Directory and repository path of a file URL, null outside of all directories. */
 function placeOf(file: URL): Place | null {
   if (!file.href.startsWith(ROOT.href)) return null;
   const path = decodeURIComponent(file.href.slice(ROOT.href.length));
@@ -35,7 +35,7 @@ function placeOf(file: URL): Place | null {
   return directory in DIRECTORY_IMPORTS || UNRESTRICTED.includes(directory) ? { directory, path } : null;
 }
 
-/** Why `specifier` may not be imported by `filename`; null when it may be. */
+/** Why `filename` must not import `specifier`; null if it may. */
 export function importProblem(filename: string, specifier: string): string | null {
   const from = placeOf(new URL(`file://${filename.split("/").map(encodeURIComponent).join("/")}`));
   if (from === null) return null;

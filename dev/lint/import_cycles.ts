@@ -1,6 +1,6 @@
 /**
  * Finds import cycles between production files, and between the folders of a top-level directory.
- * A folder is a node; a file directly below its top-level directory (a composition root, an env.ts) is a node of its own.
+ * A folder is a node, and so is a file directly in its top-level directory (a composition root, an env.ts).
  * Example: `importCycles(graphOf(files))` → [["cf-proxy/app.ts", "cf-proxy/proxy.ts"]].
  */
 import { dirname, join } from "node:path/posix";
@@ -9,7 +9,7 @@ import type { TrackedFile } from "./tracked_files.ts";
 /** Node → the nodes it imports. */
 export type Graph = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** Static and dynamic imports of our own files by relative path; type-only imports count as well. */
+/** Static and dynamic imports of our own files by relative path, including type-only ones. */
 export function graphOf(files: readonly TrackedFile[]): Graph {
   const paths = new Set(files.map(({ path }) => path));
   return new Map(files.map(({ path, text }) => {

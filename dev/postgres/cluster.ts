@@ -1,6 +1,6 @@
 /**
- * One Postgres cluster on loopback: initdb, start, stop, and every way in which that fails as one line.
- * A folder that was left by kill -9 is picked up as it is; a half-made one is made anew.
+ * One Postgres cluster on loopback: initdb, start, stop. Each failure is a one-line message.
+ * A folder left by kill -9 is reused; an incomplete one is created again.
  */
 import { join } from "node:path";
 import { SetupError } from "../process/setup_error.ts";
@@ -27,19 +27,19 @@ export interface ClusterOptions {
 export interface Cluster {
   readonly port: number;
   readonly pid: number;
-  /** Settles when the server has ended, whoever ended it; the text says how. */
+  /** Settles with a description when the server has ended, for any reason. */
   readonly ended: Promise<string>;
-  /** The disk was full for the server at some time: what then failed, failed for that. */
+  /** Whether the disk was full for the server at some time, which explains later failures. */
   readonly trouble: () => SetupError | undefined;
   stop(): Promise<void>;
 }
 
-/** Makes the cluster in `dir/data` unless there is one. */
+/** Creates the cluster in `dir/data` if it does not exist. */
 export async function initCluster(binaries: PostgresBinaries, options: ClusterOptions): Promise<void> {
   const data = join(options.dir, "data");
   const found = await Deno.stat(data).catch(() => null);
   if (found !== null) return await checkCluster(data, found, options);
-  const fresh = join(options.dir, "data.new"); // renamed when complete: `data` is never half a cluster
+  const fresh = join(options.dir, "data.new"); // renamed when complete, so that `data` is never incomplete
   await Deno.remove(fresh, { recursive: true }).catch(() => {});
   await Deno.mkdir(fresh, { recursive: true, mode: 0o700 });
   const passwordFile = join(options.dir, "initdb-password");
@@ -67,14 +67,14 @@ export async function initCluster(binaries: PostgresBinaries, options: ClusterOp
   }
 }
 
-/** Starts the server and waits until it answers. */
+/** Starts the server and waits until it accepts connections. */
 export async function startCluster(binaries: PostgresBinaries, options: ClusterOptions): Promise<Cluster> {
   await endOrphan(join(options.dir, "data"), options.log);
   if (options.port !== 0) return await startServer(binaries, options);
   for (let attempt = 1;; attempt++) {
     try {
       return await startServer(binaries, { ...options, port: freePort() });
-    } catch (error) { // between look and listen another program may have been quicker
+    } catch (error) { // another program may have taken the port since the check
       if (attempt === 5 || !(error instanceof SetupError && error.code === "port_taken")) throw error;
     }
   }
@@ -106,7 +106,7 @@ async function startServer(binaries: PostgresBinaries, options: ClusterOptions):
     stdin: "null",
     stdout: "null",
     stderr: "piped",
-    detached: true, // Ctrl-C in the terminal is ours to hand on, in order
+    detached: true, // Ctrl-C in the terminal is handled by the system, which stops its parts in order
     env: { LC_ALL: "C" },
     ...identity(options.runAs),
   }).spawn();
@@ -138,17 +138,17 @@ async function stopChild(child: Deno.ChildProcess, ended: Promise<string>): Prom
     try {
       child.kill(signal);
     } catch {
-      // ended already
+      // already ended
     }
     if (await settlesWithin(ended, STOP_MS)) return;
   }
 }
 
-/** A server that outlived the process that started it holds the folder: it is ended, its data is taken over. */
+/** Stops a server that outlived its parent process and still uses the folder; its data is kept. */
 async function endOrphan(data: string, log: (line: string) => void): Promise<void> {
   const text = await Deno.readTextFile(join(data, "postmaster.pid")).catch(() => "");
   const pid = Number(text.split("\n")[0]);
-  if (!(pid > 1) || !(await commandLine(pid)).includes(data)) return; // dead, or a stranger with the same number
+  if (!(pid > 1) || !(await commandLine(pid)).includes(data)) return; // ended, or an unrelated process with the same number
   log(`ending the server (pid ${pid}) that an earlier run left behind`);
   for (const signal of ["SIGINT", "SIGQUIT", "SIGKILL"] as const) {
     Deno.kill(pid, signal);

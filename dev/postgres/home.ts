@@ -1,6 +1,6 @@
 /**
- * Where a cluster lives and as whom it runs. Postgres refuses to run as root; started by root it runs as `nobody`, in a
- * directory that user can reach: a checkout in root's home cannot be entered by it, so the cluster moves to
+ * Where a cluster is stored and as which user it runs. Postgres refuses to run as root; started by root it runs as `nobody`.
+ * If `nobody` cannot enter the folder, such as a checkout in root's home, the cluster moves to
  * /var/lib/keepstream/<hash of the folder>.
  */
 import { dirname, join, resolve } from "node:path";
@@ -8,21 +8,21 @@ import { SetupError } from "../process/setup_error.ts";
 
 const FALLBACK_ROOT = "/var/lib/keepstream";
 
-/** Another user's ids, where programs have to run as one. */
+/** Ids of another user that programs have to run as. */
 export interface RunAs {
   readonly uid: number;
   readonly gid: number;
 }
 
 export interface ClusterHome {
-  /** The directory of the cluster's own files; `runAs` can enter all its parents. */
+  /** Directory of the cluster's files; `runAs` can enter all its parents. */
   readonly dir: string;
   readonly runAs: RunAs | undefined;
-  /** Why `dir` is not the folder that was asked for. */
+  /** Why `dir` is not the requested folder. */
   readonly moved: string | undefined;
 }
 
-/** Chooses the home of what was asked to live in `folder` (which need not exist yet). */
+/** Chooses the home for the requested `folder`, which need not exist yet. */
 export async function clusterHome(folder: string): Promise<ClusterHome> {
   const wanted = resolve(folder);
   if (Deno.uid() !== 0) return { dir: wanted, runAs: undefined, moved: undefined };
@@ -39,7 +39,7 @@ export async function clusterHome(folder: string): Promise<ClusterHome> {
   };
 }
 
-/** The first directory on the way to `path` that others may not enter. */
+/** The first directory on the way to `path` that other users may not enter. */
 async function closedParent(path: string): Promise<string | undefined> {
   const mode = (await Deno.stat(path)).mode ?? 0o755;
   const parent = dirname(path);
@@ -47,7 +47,7 @@ async function closedParent(path: string): Promise<string | undefined> {
   return above ?? ((mode & 0o001) === 0 ? path : undefined);
 }
 
-/** `initdb` wants a user that has a name; `nobody` exists everywhere and owns nothing. */
+/** `initdb` needs a user with a name; `nobody` exists everywhere and owns nothing. */
 async function unprivilegedUser(): Promise<RunAs> {
   const passwd = await Deno.readTextFile("/etc/passwd");
   const entry = passwd.split("\n").map((line) => line.split(":")).find(([name]) => name === "nobody");

@@ -1,5 +1,5 @@
 /**
- * Applies `supabase/migrations/*.sql` in order, each in its own transaction, and keeps the same account of it as the
+ * Applies `supabase/migrations/*.sql` in order, each in a transaction, and records them like the
  * Supabase CLI (`supabase_migrations.schema_migrations`), so that `supabase db push` finds nothing left to do.
  */
 import type { Sql } from "postgres";
@@ -26,7 +26,7 @@ export async function readMigrations(folder: URL = MIGRATIONS): Promise<Migratio
   return migrations.sort((a, b) => a.version < b.version ? -1 : 1);
 }
 
-/** Runs what was not run yet, as the role that `sql` is connected as. Returns how many were new. */
+/** Runs new migrations as the role that `sql` is connected as. Returns their number. */
 export async function migrate(sql: Sql, migrations: readonly Migration[]): Promise<number> {
   await sql.unsafe(`
     create schema if not exists supabase_migrations;

@@ -1,5 +1,5 @@
 /**
- * Real Postgres 17 with what a Supabase project has: roles, schemas, pg_net, pg_cron, Vault, our migrations.
+ * Real Postgres 17 with the additions of a Supabase project: roles, schemas, pg_net, pg_cron, Vault, our migrations.
  *
  * @example const postgres = await startPostgres({ dataDir: ".keepstream/dev/postgres", port: 54322, guard, log });
  */
@@ -17,33 +17,33 @@ const PLATFORM_SQL = new URL("./platform.sql", import.meta.url);
 const PASSWORD_FILE = "postgres-password";
 
 export interface PostgresOptions {
-  /** Where the cluster and its password are kept. */
+  /** Directory of the cluster and its password. */
   readonly dataDir: string;
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port: number;
   readonly guard: Guard;
   readonly log?: (line: string) => void;
-  /** false: an operating system crash may lose it all. For tests. */
+  /** false: an operating system crash may lose all data. For tests. */
   readonly durable?: boolean;
-  /** Those of supabase/migrations when left out. */
+  /** @default supabase/migrations */
   readonly migrations?: readonly Migration[];
 }
 
 export interface Postgres {
   readonly port: number;
   readonly pid: number;
-  /** As `postgres`: owner of the database, no superuser, as on Supabase. */
+  /** As `postgres`: owner of the database, not a superuser, as on Supabase. */
   readonly url: string;
   /** As the superuser `supabase_admin`. */
   readonly adminUrl: string;
-  /** As `authenticator`, the role a REST gateway signs in with. */
+  /** As `authenticator`, the role that a REST gateway connects as. */
   readonly authenticatorUrl: string;
-  /** Settles when the server has ended, whoever ended it. */
+  /** Settles when the server has ended, for any reason. */
   readonly ended: Promise<string>;
   stop(): Promise<void>;
 }
 
-/** @throws {SetupError} with a line that says what to do. */
+/** @throws {SetupError} with a one-line message that says what to do. */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
   const log = options.log ?? (() => {});
   const home = await clusterHome(options.dataDir);
@@ -84,7 +84,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
 }
 
 const FORGETFUL = {
-  fsync: "off", // a killed server still loses nothing: what it wrote is in the kernel's hands
+  fsync: "off", // a killed server loses nothing, because the kernel has its writes
   full_page_writes: "off",
   max_connections: "300",
   autovacuum_naptime: "10s",

@@ -60,7 +60,7 @@ async function query<T>(url: string, text: string): Promise<T[]> {
   }
 }
 
-Deno.test("startPostgres keeps data between runs, and its password to itself", async () => {
+Deno.test("startPostgres: restarted → same data; its password → owner only", async () => {
   await using world = await createWorld();
   const first = await world.start();
   await query(first.url, "create table public.kept (id int primary key); insert into public.kept values (7)");
@@ -74,7 +74,7 @@ Deno.test("startPostgres keeps data between runs, and its password to itself", a
   await second.stop();
 });
 
-Deno.test("startPostgres after kill -9 of the server picks the data up", async () => {
+Deno.test("startPostgres: server killed with -9 → same data", async () => {
   await using world = await createWorld();
   const first = await world.start();
   await query(first.url, "create table public.kept (id int primary key); insert into public.kept values (7)");
@@ -87,7 +87,7 @@ Deno.test("startPostgres after kill -9 of the server picks the data up", async (
   await second.stop();
 });
 
-Deno.test("startPostgres ends the server that an earlier run left behind", async () => {
+Deno.test("startPostgres: a server left by an earlier run → stopped", async () => {
   await using world = await createWorld();
   const first = await world.start();
   const [orphan] = await world.servers();
@@ -98,7 +98,7 @@ Deno.test("startPostgres ends the server that an earlier run left behind", async
   await second.stop();
 });
 
-Deno.test("startPostgres makes a folder anew whose initdb was interrupted", async () => {
+Deno.test("startPostgres: interrupted initdb → a new cluster", async () => {
   await using world = await createWorld();
   await Deno.mkdir(join(world.cluster, "data.new/global"), { recursive: true });
   await Deno.writeTextFile(join(world.cluster, "data.new/PG_VERSION"), "17\n");
@@ -106,7 +106,7 @@ Deno.test("startPostgres makes a folder anew whose initdb was interrupted", asyn
   await postgres.stop();
 });
 
-Deno.test("startPostgres refuses a folder that is no complete cluster", async (t) => {
+Deno.test("startPostgres: an incomplete cluster → refused", async (t) => {
   const breakages: [string, (data: string) => Promise<void>, RegExp][] = [
     [
       "without PG_VERSION",
@@ -137,7 +137,7 @@ Deno.test("startPostgres refuses a folder that is no complete cluster", async (t
 });
 
 Deno.test({
-  name: "startPostgres refuses a folder that belongs to another user",
+  name: "startPostgres: a folder of another user → refused",
   ignore: Deno.build.os === "windows" || Deno.uid() !== 0, // only root can give a folder away
   async fn() {
     await using world = await createWorld();
@@ -150,14 +150,14 @@ Deno.test({
   },
 });
 
-Deno.test("startPostgres on a port that is taken → one line", async () => {
+Deno.test("startPostgres: a taken port → a one-line error", async () => {
   await using world = await createWorld();
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   await world.refuses("port_taken", new RegExp(`^port ${port} \\(Postgres\\) is taken`), port);
 });
 
-Deno.test("startPostgres with a migration that was changed after it was applied → one line", async () => {
+Deno.test("startPostgres: an applied migration changed → a one-line error", async () => {
   await using world = await createWorld();
   const postgres = await world.start();
   await query(
@@ -168,7 +168,7 @@ Deno.test("startPostgres with a migration that was changed after it was applied 
   await world.refuses("migration_changed", /changed after it was applied to this database: start with --reset$/);
 });
 
-Deno.test("startPostgres on a database that an older dev/postgres made → one line", async () => {
+Deno.test("startPostgres: a database of an older version → a one-line error", async () => {
   await using world = await createWorld();
   const postgres = await world.start();
   await query(postgres.adminUrl, "comment on schema auth is 'platform of yore'");
@@ -176,7 +176,7 @@ Deno.test("startPostgres on a database that an older dev/postgres made → one l
   await world.refuses("migration_changed", /^dev\/postgres changed after this database was made: start with --reset$/);
 });
 
-Deno.test("installPostgres without the platform's package → one line", async () => {
+Deno.test("installPostgres: no package for the platform → a one-line error", async () => {
   const dir = await Deno.makeTempDir();
   const refused = async (packageDir: string) => {
     const error = await installPostgres(dir, packageDir).then(() => null, (error) => error);
@@ -191,7 +191,7 @@ Deno.test("installPostgres without the platform's package → one line", async (
 });
 
 Deno.test({
-  name: "startPostgres on a full disk → one line",
+  name: "startPostgres: a full disk → a one-line error",
   ignore: Deno.build.os !== "linux" || Deno.uid() !== 0, // only root can mount a small disk
   async fn() {
     await using world = await createWorld();
@@ -209,7 +209,7 @@ Deno.test({
   },
 });
 
-Deno.test("startPostgres on a disk that fills up during a migration → one line", async () => {
+Deno.test("startPostgres: disk full during a migration → a one-line error", async () => {
   const sql = `do $$ begin
     raise exception using errcode = '53100', message = 'could not extend file "base/5/16492": No space left on device';
   end $$`;
@@ -218,7 +218,7 @@ Deno.test("startPostgres on a disk that fills up during a migration → one line
 });
 
 Deno.test({
-  name: "started by root in a closed folder, the cluster moves to /var/lib/keepstream and says so",
+  name: "startPostgres: root in a closed folder → moved to /var/lib/keepstream",
   ignore: Deno.uid() !== 0,
   async fn() {
     const closed = await Deno.makeTempDir({ prefix: "keepstream-closed-" }); // mode 0700, as /root
@@ -234,7 +234,7 @@ Deno.test({
   },
 });
 
-Deno.test("installPostgres is made once, also by two at a time", async () => {
+Deno.test("installPostgres: two at the same time → installed once", async () => {
   const dir = await Deno.makeTempDir();
   const [one, two] = await Promise.all([installPostgres(dir), installPostgres(dir)]);
   assert.deepEqual(one, two);

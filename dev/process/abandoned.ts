@@ -1,11 +1,11 @@
-// A system that was killed with -9 leaves its ports taken for as long as its guard takes to end its parts: up to ten seconds.
+// A system killed with -9 keeps its ports until its guard has ended its parts, up to ten seconds.
 import { isAlive } from "./process_alive.ts";
 import { SetupError } from "./setup_error.ts";
 
 const LIMIT_MS = 15_000;
 const AGAIN_MS = 100;
 
-/** Tries again while a port is taken and one of the abandoned processes is still there. @throws {SetupError} port_taken */
+/** Retries while a port is taken and one of the abandoned processes still runs. @throws {SetupError} port_taken */
 export async function afterAbandoned<T>(
   choose: () => Promise<T>,
   { pids, log }: { readonly pids: readonly number[]; readonly log: (part: string, line: string) => void },
@@ -13,7 +13,7 @@ export async function afterAbandoned<T>(
   const deadline = performance.now() + LIMIT_MS;
   let said = false;
   for (;;) {
-    const ending = pids.some(isAlive); // before the attempt: a process that ends during it may have held the port
+    const ending = pids.some(isAlive); // checked before the attempt, because a process that ends during it may have used the port
     try {
       return await choose();
     } catch (error) {

@@ -17,7 +17,7 @@ async function holdPort(): Promise<{ port: number; child: Deno.ChildProcess }> {
 const portsWith = (runner: number) =>
   Object.fromEntries(Object.keys(FIXED_PORTS).map((part) => [part, part === "runner" ? runner : 0])) as Ports;
 
-Deno.test("a start after kill -9: waits for what the guard still ends", async () => {
+Deno.test("start after kill -9: processes still ending → waits for them", async () => {
   const { port, child } = await holdPort();
   const lines: string[] = [];
   const chosen = await afterAbandoned(() => fixedPorts(portsWith(port)), {
@@ -33,7 +33,7 @@ Deno.test("a start after kill -9: waits for what the guard still ends", async ()
   await child.status;
 });
 
-Deno.test("a start while a stranger holds a port: says so at once", async () => {
+Deno.test("start: another program has the port → immediate error", async () => {
   const { port, child } = await holdPort();
   const { pid, status } = new Deno.Command("true").spawn();
   await status; // one that ended long ago

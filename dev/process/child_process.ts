@@ -1,6 +1,6 @@
-/** What every program that is started here needs: its lines one by one, and an end that is not waited for for ever. */
+/** Helpers for child processes: their output by line, and a bounded wait for their end. */
 
-/** Hands on each line of a program's output as it comes, the last one too when nothing ends it. */
+/** Calls back with each line of a program's output, including an unterminated last one. */
 export async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void): Promise<void> {
   let rest = "";
   for await (const text of stream.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)) {
@@ -11,7 +11,7 @@ export async function readLines(stream: ReadableStream<Uint8Array>, onLine: (lin
   if (rest) onLine(rest);
 }
 
-/** Whether `promise` settled before so many milliseconds were over. */
+/** Whether `promise` settled within `milliseconds`. */
 export async function settlesWithin(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<false>();
   const timer = setTimeout(() => resolve(false), milliseconds);

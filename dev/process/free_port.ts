@@ -1,6 +1,6 @@
-/** A port of this machine that nobody listens on right now. */
+/** A port of this machine that is currently free. */
 
-/** Below the range that Linux and macOS take the near end of outgoing connections from. */
+/** Below the range from which Linux and macOS take ports of outgoing connections. */
 const LOWEST = 20_000;
 const HIGHEST = 32_000;
 

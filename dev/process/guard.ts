@@ -1,7 +1,7 @@
 /**
- * Ends the process groups this process started if it dies without a chance to end them itself (kill -9, a crash, a
- * closed container): a small shell in its own session waits for the other end of a pipe to vanish. What it has to end
- * stands in a file, written before anything else can happen: a line still on its way would be lost with its sender.
+ * Ends the process groups that this process started if it dies without ending them itself (kill -9, a crash, a closed
+ * container): a small shell in its own session waits until the other end of a pipe closes. The groups are in a file, written
+ * synchronously, because a line still in the pipe would be lost with its sender.
  */
 
 const SCRIPT = `
@@ -28,11 +28,11 @@ done
 for entry in $groups; do kill -KILL -"\${entry#*:}"; done
 `;
 
-/** The watcher of one process; `close()` once everything it guards has ended. */
+/** The guard of one process; call `close()` when everything it guards has ended. */
 export interface Guard {
-  /** From now on `group` (a process group leader's pid) is sent `signal` when this process dies. */
+  /** From now on `group` (the pid of a process group leader) receives `signal` when this process dies. */
   add(group: number, signal?: "TERM" | "INT"): void;
-  /** `group` has ended: its number may belong to a stranger from now on. */
+  /** `group` has ended, so its number may belong to an unrelated process from now on. */
   remove(group: number): void;
   close(): Promise<void>;
 }

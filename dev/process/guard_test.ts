@@ -15,7 +15,7 @@ console.log(service.pid, service.readyLine.split(" ")[1]);
 await new Promise(() => setInterval(() => {}, 1000));
 `;
 
-Deno.test("startGuard: kill -9 of a process ends the groups it started, stubborn ones and grandchildren too", async () => {
+Deno.test("startGuard: kill -9 → its process groups end, grandchildren included", async () => {
   const file = await Deno.makeTempFile({ suffix: ".ts" });
   await Deno.writeTextFile(file, PROGRAM);
   const child = new Deno.Command(Deno.execPath(), {

@@ -1,11 +1,11 @@
 /**
- * Installs what the system needs from the operating system and is not there: aria2 and ffmpeg, for tests also a
- * Chromium. As root (or with sudo that asks no password) through apt-get, on macOS through brew; else it says what to type.
+ * Installs missing programs from the operating system's packages: aria2 and ffmpeg, and Chromium for tests. Uses
+ * apt-get as root (or with sudo that needs no password) and brew on macOS; otherwise it prints the command to run.
  */
 import { SetupError } from "./setup_error.ts";
 
 export interface Program {
-  /** Any one of these names on the PATH will do. */
+  /** Any of these names on the PATH is sufficient. */
   readonly names: readonly string[];
   readonly apt: string;
   readonly brew: string;
@@ -19,7 +19,7 @@ export const CHROMIUM: Program = {
   brew: "--cask chromium",
 };
 
-/** Installs those of `programs` that are missing. @throws {SetupError} with the exact command to type. */
+/** Installs the missing ones of `programs`. @throws {SetupError} with the exact command to run. */
 export async function installPrograms(programs: readonly Program[], log: (line: string) => void): Promise<void> {
   const missing = programs.filter((program) => findProgram(program) === undefined);
   if (missing.length === 0) return;
@@ -43,7 +43,7 @@ export async function installPrograms(programs: readonly Program[], log: (line: 
   }
 }
 
-/** The path of the program, or undefined when it is not installed. */
+/** Path of the program, or undefined if it is not installed. */
 export function findProgram(program: Program): string | undefined {
   const folders = (Deno.env.get("PATH") ?? "").split(":").filter(Boolean);
   const paths = program.names.map((name) => folders.map((folder) => `${folder}/${name}`).find(isExecutable));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createLogStream } from "./log_stream.ts";
 
-Deno.test("log stream: a line of a service → no escapes but the colour of its name", () => {
+Deno.test("log stream: a service's line → no escapes except its name's colour", () => {
   const written: string[] = [];
   for (const colour of [true, false]) {
     const log = createLogStream((text) => written.push(text), { colour });

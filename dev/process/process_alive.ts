@@ -1,6 +1,6 @@
 import process from "node:process";
 
-/** Whether a process of this number runs, whoever owns it. */
+/** Whether a process with this number runs, of any user. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

@@ -1,6 +1,6 @@
 /**
- * One program of the system as a child process: its lines go to the log, it is ready when it says so or answers, and it
- * ends – with everything it started – when told or when this process dies.
+ * One program of the system as a child process. Its lines go to the log, it is ready when it prints or responds so, and it
+ * ends, with everything that it started, on request or when this process dies.
  */
 import { stripVTControlCharacters as stripAnsiCode } from "node:util";
 import { readLines, settlesWithin } from "./child_process.ts";
@@ -13,12 +13,12 @@ const HEALTH_POLL_MS = 50;
 export interface ServiceOptions {
   /** As in the log and in messages: `runner`. */
   readonly name: string;
-  /** argv, the program first. */
+  /** argv, starting with the program. */
   readonly command: readonly [string, ...string[]];
   readonly env: Readonly<Record<string, string>>;
   readonly guard: Guard;
   readonly log: (line: string) => void;
-  /** How to see that it is ready: a line it prints, or an address that answers below 500. */
+  /** How to detect readiness: a line that it prints, or a URL that responds with a status below 500. */
   readonly ready: { readonly line: RegExp } | { readonly url: string };
   readonly startTimeoutMs?: number;
   /** Milliseconds between SIGTERM and SIGKILL. */
@@ -28,14 +28,14 @@ export interface ServiceOptions {
 export interface Service {
   readonly name: string;
   readonly pid: number;
-  /** The line that said it is ready; empty when it was asked. */
+  /** The line that announced readiness; empty if a URL was polled. */
   readonly readyLine: string;
   /** Settles when it has ended, with how: `exit code 1`, `SIGKILL`. */
   readonly ended: Promise<string>;
   stop(): Promise<void>;
 }
 
-/** @throws {SetupError} when it ends or stays silent instead of getting ready; it is then gone. */
+/** @throws {SetupError} if it ends or does not become ready; it is then stopped. */
 export async function startService(options: ServiceOptions): Promise<Service> {
   const [program, ...args] = options.command;
   let child: Deno.ChildProcess;
@@ -43,7 +43,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     child = new Deno.Command(program, {
       args,
       env: options.env,
-      clearEnv: true, // what it needs is named; a developer's own variables do not leak in
+      clearEnv: true, // only the variables named here: none of the developer's own
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -67,7 +67,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   let over = false;
   const ended = child.status.then(async (status) => {
     over = true;
-    endGroup(child.pid, "SIGKILL"); // what it started and left behind
+    endGroup(child.pid, "SIGKILL"); // processes that it left running
     await drained;
     options.guard.remove(child.pid);
     return status.signal === null ? `exit code ${status.code}` : status.signal;
@@ -100,7 +100,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   throw new SetupError("part_failed", `${options.name} ${how}: ${words}`);
 }
 
-/** Of a program's last lines the one that says most. */
+/** The most informative of a program's last lines. */
 export function lastWords(lines: readonly string[]): string {
   const plain = lines.map((line) => stripAnsiCode(line).trim()).filter(Boolean);
   const telling = plain.findLast((line) => /error|missing|taken|in use|cannot|refused|denied|no space/i.test(line));
@@ -121,6 +121,6 @@ function endGroup(pid: number, signal: Deno.Signal): void {
   try {
     Deno.kill(-pid, signal);
   } catch {
-    // nobody left in it
+    // the group is empty
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Something on this machine keeps the system from starting. The message is one line that says what to do,
- * and is all the person at the terminal sees.
+ * The system cannot start on this machine. The message is one line that says what to do, and the only output at the
+ * terminal.
  */
 export class SetupError extends Error {
   override readonly name = "SetupError";

@@ -1,18 +1,18 @@
 /**
- * The folder a system keeps its data in: one system at a time (a lock that dies with its holder), the secrets made for
- * it, the ports it had, and – while it runs – a file that tells others where it is.
+ * The data folder of a system: one system at a time (a lock that is released when its process ends), its secrets, its
+ * last ports, and a file that describes the running system to other programs.
  */
 import { join } from "node:path";
 import { makeProjectKeys, type ProjectKeys } from "../emulators/supabase/keys.ts";
 import { SetupError } from "../process/setup_error.ts";
 
 const SECRETS_FILE = "secrets.json";
-/** Where `deno task dev` keeps everything unless told otherwise. */
+/** Default data folder of `deno task dev`. */
 export const DEFAULT_DATA_DIR = new URL("../../.keepstream/dev", import.meta.url).pathname;
 
 const STATE_FILE = "running.json";
 
-/** What is secret in one data folder; random, made once, readable by its owner alone. */
+/** Secrets of one data folder; random, created once, readable by their owner only. */
 export interface Secrets {
   readonly keys: ProjectKeys;
   readonly streamSigningKeys: string;
@@ -30,14 +30,14 @@ export interface StorageAccount {
 export interface DataFolder {
   readonly dir: string;
   readonly secrets: Secrets;
-  /** Processes of the system that was here before and had no chance to stop: its guard is ending them. */
+  /** Processes of a previous system that was killed; its guard is ending them. */
   readonly abandoned: readonly number[];
-  /** Tells others in `running.json`; gone after `release`. */
+  /** Writes `running.json`, until `release`. */
   announce(state: unknown): Promise<void>;
   release(): Promise<void>;
 }
 
-/** @throws {SetupError} already_running when another system lives there. */
+/** @throws {SetupError} already_running if another system uses the folder. */
 export async function openDataFolder(dir: string): Promise<DataFolder> {
   const path = await makeFolder(dir);
   const lock = await Deno.open(join(path, "lock"), { create: true, write: true, read: true });
@@ -56,7 +56,7 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
       secrets,
       announce: (state) => writePrivately(join(path, STATE_FILE), JSON.stringify(state, null, 2)),
       async release() {
-        await Deno.remove(join(path, STATE_FILE)).catch(() => {}); // never announced
+        await Deno.remove(join(path, STATE_FILE)).catch(() => {}); // it was never written
         lock.close();
       },
     };
@@ -66,7 +66,7 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
   }
 }
 
-/** What the system that runs in `dir` announced, or null when none runs there. */
+/** What the system that runs in `dir` has written to running.json, or null if none runs there. */
 export async function readRunning<T>(dir: string): Promise<T | null> {
   const lock = await Deno.open(join(dir, "lock"), { write: true }).catch(() => null);
   if (lock === null) return null;
@@ -114,7 +114,7 @@ async function readState<T>(dir: string): Promise<T | null> {
   return text === null ? null : JSON.parse(text) as T;
 }
 
-/** Appears complete and with mode 0600, or not at all. */
+/** Appears completely and with mode 0600, or not at all. */
 async function writePrivately(file: string, text: string): Promise<void> {
   const fresh = `${file}.new`;
   await Deno.remove(fresh).catch(() => {});

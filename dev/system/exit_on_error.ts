@@ -1,6 +1,6 @@
 import { terminalLines } from "../../core/terminal_text.ts";
 
-/** For a program of its own: what keeps it from starting is one line, no stack trace, and exit code 1. */
+/** For a program: a failure to start is one line without a stack trace, and exit code 1. */
 export async function orEnd<T>(starting: Promise<T>): Promise<T> {
   try {
     return await starting;

@@ -9,7 +9,7 @@ import { networksOf } from "../emulators/workerd/workerd.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
-Deno.test("ownAllowedOrigins: options, the shell's list, else that of .env", async () => {
+Deno.test("ownAllowedOrigins: options and shell, otherwise .env", async () => {
   const file = await Deno.makeTempFile();
   await Deno.writeTextFile(file, "DEV_ALLOWED_ORIGINS=http://192.168.1.10:8000, http://nas.local/\n");
   const lan = ["http://192.168.1.10:8000", "http://nas.local"];
@@ -48,7 +48,7 @@ for (
   });
 }
 
-Deno.test("networksOf: workerd may dial an allowed origin's address, and no other of its network", async () => {
+Deno.test("networksOf: an allowed origin → its address only", async () => {
   const origins = [
     "http://192.168.1.10:8000",
     "http://192.168.1.10:9000",
@@ -58,7 +58,7 @@ Deno.test("networksOf: workerd may dial an allowed origin's address, and no othe
   assert.deepEqual(await networksOf(origins), ["192.168.1.10/32", "fd00::1/128"]);
 });
 
-Deno.test("deno task dev --allow-origin: an own video on this machine is imported, played and archived", async () => {
+Deno.test("dev --allow-origin: a local video → imported, played, archived", async () => {
   const clip = await readClip();
   const file = `${clip.dir}/clip.mp4`;
   await using host = Deno.serve(

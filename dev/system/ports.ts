@@ -1,10 +1,10 @@
-/** Where each part listens: the documented ports for `deno task dev`, free ones for tests and a demo of its own. */
+/** The port of each part: the documented ones for `deno task dev`, free ones for tests and the demo. */
 import { join } from "node:path";
 import { SetupError } from "../process/setup_error.ts";
 
 const PORTS_FILE = "ports.json";
 
-/** Gateway and Postgres as with the Supabase CLI, the runner as in a Space, the proxy as with wrangler, the watch page beside it. */
+/** Gateway and Postgres as with the Supabase CLI, the runner as in a Space, the proxy as with wrangler, the watch page next to it. */
 export const FIXED_PORTS = {
   gateway: 54321,
   postgres: 54322,
@@ -19,10 +19,10 @@ export const FIXED_PORTS = {
 export type Ports = { readonly [part in keyof typeof FIXED_PORTS]: number };
 
 /**
- * The ports to ask for; 0 is any. A part that was told 0 says which one it got, so that no two systems can have chosen the same.
+ * The ports to request; 0 is any. A part with port 0 reports the one it got, so two systems cannot choose the same one.
  *
- * @param dataDir where "free" ports are remembered: rows of the database name the hub's and the origin's address
- * @throws {SetupError} port_taken, naming every port that is.
+ * @param dataDir where "free" ports are stored: rows of the database contain the URLs of hub and origin
+ * @throws {SetupError} port_taken, naming all taken ports.
  */
 export async function choosePorts(which: "fixed" | "free", dataDir: string): Promise<Ports> {
   if (which === "fixed") return await fixedPorts();
@@ -35,12 +35,12 @@ export async function choosePorts(which: "fixed" | "free", dataDir: string): Pro
   return Object.fromEntries(entries) as Ports;
 }
 
-/** For the next start in this folder. */
+/** Stores the ports for the next start in this folder. */
 export async function rememberPorts(ports: Ports, dataDir: string): Promise<void> {
   await Deno.writeTextFile(join(dataDir, PORTS_FILE), JSON.stringify(ports));
 }
 
-/** `ports` as they are, if all of them are free. */
+/** Returns `ports` if all of them are free. */
 export async function fixedPorts(ports: Ports = FIXED_PORTS): Promise<Ports> {
   const taken: string[] = [];
   for (const [part, port] of Object.entries(ports)) {
@@ -65,7 +65,7 @@ function isTaken(port: number): boolean {
   }
 }
 
-/** `, held by node (pid 123)` where the system tells. */
+/** `, held by node (pid 123)` if the system reports it. */
 async function holderOf(port: number): Promise<string> {
   if (Deno.build.os !== "linux") return "";
   const hex = port.toString(16).toUpperCase().padStart(4, "0");
@@ -88,7 +88,7 @@ async function holdsSocket(pid: string, inode: string): Promise<boolean> {
       if (await Deno.readLink(`/proc/${pid}/fd/${name}`).catch(() => "") === `socket:[${inode}]`) return true;
     }
   } catch {
-    // another user's process, or gone
+    // another user's process, or ended
   }
   return false;
 }

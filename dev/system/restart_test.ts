@@ -10,7 +10,7 @@ import { freePort } from "../process/free_port.ts";
 import { startPostgres } from "../postgres/postgres.ts";
 import { createTestDatabase } from "../testing/test_database.ts";
 
-Deno.test("gateway, net worker and cron worker go on when Postgres was killed and started again", async () => {
+Deno.test("gateway and workers: Postgres restarted → they continue", async () => {
   const dataDir = await Deno.makeTempDir({ prefix: "keepstream-restart-" });
   await Deno.chmod(dataDir, 0o755);
   const guard = startGuard();
@@ -53,7 +53,7 @@ Deno.test("gateway, net worker and cron worker go on when Postgres was killed an
   await Deno.remove(dataDir, { recursive: true });
 });
 
-Deno.test("gateway and net worker outlast connections that are ended again and again, under load", async () => {
+Deno.test("gateway, net worker: connections ended under load → they continue", async () => {
   await using database = await createTestDatabase();
   const keys = makeProjectKeys();
   const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });

@@ -1,6 +1,6 @@
 /**
- * What `deno task dev` is: start, tell the addresses, archive the demo episode, stop in order on Ctrl-C.
- * A second Ctrl-C, a second later, waits for nothing.
+ * `deno task dev`: start, print the URLs, archive the demo episode, stop in order on Ctrl-C. A second Ctrl-C at least a second
+ * later ends immediately.
  */
 import { readRunning } from "./data_folder.ts";
 import { createLogStream } from "../process/log_stream.ts";
@@ -10,7 +10,7 @@ import { type RunningSystem, startSystem, type SystemOptions } from "./system.ts
 
 const FORCE_AFTER_MS = 1000;
 
-/** @throws {SetupError} when it cannot start, or when a part ended by itself; nothing is left running then. */
+/** @throws {SetupError} if it cannot start, or if a part ended on its own; nothing is left running then. */
 export async function runUntilInterrupted(
   options: Pick<SystemOptions, "dataDir" | "ports" | "allowedOrigins">,
 ): Promise<void> {
@@ -19,12 +19,12 @@ export async function runUntilInterrupted(
   let firstAt: number | undefined;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     Deno.addSignalListener(signal, () => {
-      firstAt ??= performance.now(); // one Ctrl-C may arrive twice: from the terminal and through `deno task`
+      firstAt ??= performance.now(); // one Ctrl-C may arrive twice, from the terminal and through `deno task`
       if (performance.now() - firstAt > FORCE_AFTER_MS) Deno.exit(130); // the guard ends the rest
       interrupted.resolve(null);
     });
   }
-  // postgres.js may throw outside of any call when its connection dies; the part that died is what there is to tell.
+  // postgres.js may throw outside of any call when its connection breaks; the part that ended is the error to report.
   for (const event of ["error", "unhandledrejection"] as const) {
     addEventListener(event, (caught) => {
       caught.preventDefault();
@@ -34,7 +34,7 @@ export async function runUntilInterrupted(
   }
   const startedAt = performance.now();
   const started = await Promise.race([startSystem({ ...options, log }), interrupted.promise]);
-  if (started === null) Deno.exit(130); // half started: the guard ends what there is
+  if (started === null) Deno.exit(130); // partially started: the guard ends it
   await using system = started;
   printUrls(system, { seconds: (performance.now() - startedAt) / 1000 });
   archiveDemoEpisode(system, (line) => log("dev", line));
@@ -43,7 +43,7 @@ export async function runUntilInterrupted(
   log("dev", "stopping");
 }
 
-/** Deletes all data of a system that does not run. */
+/** Deletes all data of a system that is not running. */
 export async function removeDataFolder(dir: string): Promise<void> {
   if (await readRunning(dir) !== null) {
     throw new SetupError("already_running", `keepstream runs in ${dir}: stop it before a reset`);
@@ -70,7 +70,7 @@ function printUrls(system: RunningSystem, options: { seconds: number }): void {
   console.log(`\n  curl -s ${urls.episode}\n\nCtrl-C stops everything.\n`);
 }
 
-/** Asks for the demo episode as a viewer would: the answer's rows wake the runner. */
+/** Requests the demo episode like a viewer, which enqueues its jobs. */
 function archiveDemoEpisode(system: RunningSystem, log: (line: string) => void): void {
   fetch(system.urls.episode).then(async (response) => {
     await response.body?.cancel();

@@ -1,7 +1,7 @@
-/** What a fresh system needs to answer the demo: the runner's address in Vault, one provider, one episode. */
+/** Data for the demo in a new system: the runner's URL in Vault, one provider, one episode. */
 import createClient from "postgres";
 
-/** The demo: title 55825, episode 1, served by the origin of this machine. */
+/** The demo: title 55825, episode 1, served by the local origin. */
 export const DEMO_EPISODE = { malId: 55825, episode: 1 } as const;
 
 const RIGHTS = "made on this machine by ffmpeg";

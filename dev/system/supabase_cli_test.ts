@@ -31,7 +31,7 @@ async function supabase(args: readonly string[], env: Record<string, string> = {
   return text;
 }
 
-Deno.test("supabase db push: migrations and seed reach an empty project, placeholders not", async () => {
+Deno.test("supabase db push: an empty project → migrations and seed applied", async () => {
   const guard = startGuard();
   const dataDir = await Deno.makeTempDir({ prefix: "keepstream-cli-" });
   await Deno.chmod(dataDir, 0o755);
@@ -52,12 +52,12 @@ Deno.test("supabase db push: migrations and seed reach an empty project, placeho
   }
 });
 
-Deno.test("supabase db push after our own migration runner finds nothing to do", async () => {
+Deno.test("supabase db push: after our migration runner → nothing to do", async () => {
   await using database = await createTestDatabase();
   assert.match(await supabase(["db", "push", `--remote=${database.url}`]), /up to date/i);
 });
 
-Deno.test("supabase functions deploy: what is uploaded is complete, holds no secret, and runs", async (t) => {
+Deno.test("supabase functions deploy: the upload → complete, no secret, runs", async (t) => {
   await using uploads = await deployFunctions();
   await using fixture = await createFunctionFixture();
   for (const [name, answers] of [["streaming", ["health", "1/1"]], ["archive", ["health", "counts"]]] as const) {

@@ -1,6 +1,6 @@
 /**
  * The whole of keepstream on this machine: Postgres, the Supabase gateway, net and cron workers, functions, runner and
- * cf-proxy as real programs; the Hub and the video host emulated. Production code learns everything from its environment.
+ * cf-proxy as real programs; the Hub and the video host emulated. Production code is configured by its environment only.
  *
  * @example await using system = await startSystem({ dataDir, ports: "free" });
  */
@@ -22,14 +22,14 @@ import { SetupError } from "../process/setup_error.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 const FUNCTIONS = ["streaming", "archive"] as const;
-/** No storage token is among them: functions sign links, the proxy and the runner hold the tokens. */
+/** No storage token: functions sign links, the proxy and the runner have the tokens. */
 const FUNCTION_VARIABLES = /^(SUPABASE_.*|CLOUDFLARE_WORKERS_URL|STREAM_SIGNING_KEYS|HF_ENDPOINT|DEV_ALLOWED_ORIGINS)$/;
 const PROXY_VARIABLES =
   /^(STREAM_SIGNING_KEYS|HF_TOKEN_STORAGE_\d+|HF_STORAGE_USERNAME_\d+|HF_STORAGE_ACCOUNT_COUNT|HF_ENDPOINT|PUBLIC_API_URL)$/;
 const RUNNER_STOP_MS = 30_000;
 const REPO_PREFIX = "keepstream";
 const STOP_PHASES = [
-  ["runner"], // gives its leases back through the gateway
+  ["runner"], // releases its leases through the gateway
   ["streaming", "archive", "proxy", "web", "pg_cron", "pg_net"],
   ["gateway"],
   ["origin", "hub", "postgres"],
@@ -39,16 +39,16 @@ const STOP_PHASES = [
 type PartName = typeof STOP_PHASES[number][number];
 
 export interface SystemOptions {
-  /** Kept between runs: `.keepstream/dev`. */
+  /** Stored between runs: `.keepstream/dev`. */
   readonly dataDir: string;
   /** "fixed": the documented ports; "free": any. */
   readonly ports: "fixed" | "free";
   readonly log?: LogLine;
-  /** false: Postgres may lose what it was told last. For tests. */
+  /** false: Postgres may lose its last writes. For tests. */
   readonly durable?: boolean;
-  /** The operator's own servers that may be fetched from, beside those of this system. */
+  /** The operator's own servers that may be fetched from, in addition to those of this system. */
   readonly allowedOrigins?: readonly string[];
-  /** More or other variables for the functions and the runner: a shorter lease, a longer time-out. */
+  /** Additional variables for the functions and the runner: a shorter lease, a longer timeout. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -67,7 +67,7 @@ export interface SystemUrls {
   readonly watch: string;
 }
 
-/** What others may know of a system that runs: how to reach it and how to be let in. */
+/** What other programs can read about a running system: URLs and keys. */
 export interface RunningSystem {
   readonly pid: number;
   readonly dataDir: string;
@@ -77,19 +77,19 @@ export interface RunningSystem {
   readonly media: readonly SeedMedium[];
   /** Process groups by part. */
   readonly processes: Readonly<Record<string, number>>;
-  /** What functions and runner were started with. */
+  /** Variables of functions and runner. */
   readonly env: Readonly<Record<string, string>>;
 }
 
 export interface System extends RunningSystem, AsyncDisposable {
-  /** Settles with the reason when a part ended that nobody stopped; the rest is then stopped. */
+  /** Settles with the reason when a part ended without being stopped; the rest is then stopped. */
   readonly failed: Promise<SetupError>;
-  /** A part's process, to be killed by a test. */
+  /** A part's process, for tests that kill it. */
   service(name: string): Service | undefined;
   stop(): Promise<void>;
 }
 
-/** Starts everything and returns when everything answers. @throws {SetupError} – then nothing is left running. */
+/** Starts everything and returns when all parts are ready. @throws {SetupError} and leaves nothing running. */
 export async function startSystem(options: SystemOptions): Promise<System> {
   const log = options.log ?? (() => {});
   await installPrograms([ARIA2, FFMPEG], (line) => log("dev", line));
@@ -115,7 +115,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   }
 }
 
-/** The system that runs in this folder – a `deno task dev` in another terminal – or null. */
+/** The system that runs in this folder, such as a `deno task dev` in another terminal, or null. */
 export async function findRunningSystem(dataDir: string): Promise<RunningSystem | null> {
   const running = await readRunning<RunningSystem>(dataDir);
   if (running === null) return null;
@@ -123,7 +123,7 @@ export async function findRunningSystem(dataDir: string): Promise<RunningSystem 
     null
   );
   await response?.body?.cancel();
-  return response?.ok ? running : null; // still starting, or on its way out
+  return response?.ok ? running : null; // starting, or stopping
 }
 
 interface Context extends Omit<SystemOptions, "ports" | "log"> {
@@ -137,7 +137,7 @@ interface Context extends Omit<SystemOptions, "ports" | "log"> {
 async function startParts(context: Context): Promise<RunningSystem> {
   const { folder } = context;
   const { secrets } = folder;
-  // What does not need each other starts at once; the first refusal counts once all have settled.
+  // Parts that do not depend on each other start concurrently; the first error is thrown when all have settled.
   const [postgres, hub, origin] = await settleAll([
     startDatabase(context),
     startHubService(context),
@@ -214,7 +214,7 @@ async function startOriginService(context: Context): Promise<{ url: string; medi
   return JSON.parse(origin.readyLine);
 }
 
-/** What Supabase is beside Postgres: the gateway and the two background workers. */
+/** Supabase without Postgres: the gateway and the two background workers. */
 async function startPlatform(context: Context, postgres: Postgres): Promise<Gateway> {
   const gateway = await startGateway({
     port: context.ports.gateway,
@@ -247,7 +247,7 @@ async function startFunction(
   gateway.setFunction(name, /http:\/\/127\.0\.0\.1:\d+/.exec(service.readyLine)![0]);
 }
 
-/** Returns the Worker's address. */
+/** Returns the Worker's URL. */
 async function startProxy(
   context: Context,
   options: { env: Readonly<Record<string, string>>; allowedOrigins: readonly string[] },
@@ -264,7 +264,7 @@ async function startProxy(
   return (JSON.parse(proxy.readyLine) as { url: string }).url;
 }
 
-/** Returns the watch page's address. */
+/** Returns the watch page's URL. */
 async function startWeb(context: Context, env: Readonly<Record<string, string>>): Promise<string> {
   const web = await startChild(context, {
     name: "web",
@@ -275,7 +275,7 @@ async function startWeb(context: Context, env: Readonly<Record<string, string>>)
   return (JSON.parse(web.readyLine) as { url: string }).url;
 }
 
-/** Returns the runner's address. */
+/** Returns the runner's URL. */
 async function startRunner(context: Context, env: Readonly<Record<string, string>>): Promise<string> {
   const runner = await startChild(context, {
     name: "runner",
@@ -340,7 +340,7 @@ function portOf(url: string): number {
   return Number(new URL(url).port);
 }
 
-/** What any program needs of the machine: where programs, homes, caches and certificates are. */
+/** Variables of this machine that every program needs: locations of programs, homes, caches and certificates. */
 function inheritedEnv(): Record<string, string> {
   return pick(
     Deno.env.toObject(),
@@ -352,7 +352,7 @@ function pick(env: Readonly<Record<string, string>>, names: RegExp): Record<stri
   return Object.fromEntries(Object.entries(env).filter(([name]) => names.test(name)));
 }
 
-/** As Promise.all, but nothing is still starting when it throws: what started can then be stopped. */
+/** Like Promise.all, but waits until all have settled before it throws, so that everything started can be stopped. */
 async function settleAll<T extends readonly unknown[]>(
   promises: { readonly [K in keyof T]: Promise<T[K]> },
 ): Promise<T> {
@@ -363,7 +363,7 @@ async function settleAll<T extends readonly unknown[]>(
   }) as unknown as T;
 }
 
-/** What runs, and how it is stopped: who needs another goes first, who needs nobody goes together. */
+/** Running parts and how to stop them, in phases: a part stops before those that it needs. */
 class Parts {
   readonly services = new Map<string, Service>();
   readonly failed: Promise<SetupError>;

@@ -78,11 +78,11 @@ async function runningOf(program: Program, dir: string): Promise<RunningSystem> 
   return running;
 }
 
-Deno.test("startSystem: every part answers, one system per folder, and nothing is left after stop()", async (t) => {
+Deno.test("startSystem: every part responds; stop() → nothing is left", async (t) => {
   await using data = await makeDataDir();
   const system = await startSystem({ dataDir: data.dir, ports: "free", durable: false });
   try {
-    await t.step("each address answers", async () => {
+    await t.step("each URL responds", async () => {
       const { urls } = system;
       for (
         const url of [
@@ -95,7 +95,7 @@ Deno.test("startSystem: every part answers, one system per folder, and nothing i
         assert.ok(response.status < 500, `${url} → ${response.status}`);
       }
     });
-    await t.step("the demo episode is answered with a signed link per source", async () => {
+    await t.step("the demo episode has a signed link per source", async () => {
       const answer = await (await fetch(system.urls.episode)).json();
       assert.equal(answer.success, true);
       assert.equal(answer.mal_id, 55825);
@@ -106,7 +106,7 @@ Deno.test("startSystem: every part answers, one system per folder, and nothing i
       );
       for (const { stream } of servers) assert.ok(stream.startsWith(`${system.urls.proxy}/proxy?url=`), stream);
     });
-    await t.step("functions answer through supabase-js; operators need the secret key", async () => {
+    await t.step("functions respond through supabase-js; operators need the secret key", async () => {
       const options = { auth: { persistSession: false } };
       const service = createClient(system.urls.gateway, system.keys.secret, options);
       const counts = await service.functions.invoke("archive/counts", { method: "GET" });
@@ -117,7 +117,7 @@ Deno.test("startSystem: every part answers, one system per folder, and nothing i
       assert.equal(refused.error?.context.status, 401);
       await refused.error?.context.body?.cancel();
     });
-    await t.step("the Deno Deploy entry answers under /api/v1", async () => {
+    await t.step("the Deno Deploy entry responds under /api/v1", async () => {
       const port = freePort();
       const entry = await startService({
         name: "deploy",
@@ -145,7 +145,7 @@ Deno.test("startSystem: every part answers, one system per folder, and nothing i
         await entry.stop();
       }
     });
-    await t.step("secrets and state are readable by their owner alone", async () => {
+    await t.step("secrets and state are readable by their owner only", async () => {
       for (const file of ["secrets.json", "running.json"]) {
         assert.equal((await Deno.stat(join(data.dir, file))).mode! & 0o777, 0o600, file);
       }
@@ -175,7 +175,7 @@ Deno.test("startSystem: every part answers, one system per folder, and nothing i
       const video = await (await fetch(await command("sign", address.href))).bytes();
       assert.equal(new TextDecoder().decode(video.subarray(4, 8)), "ftyp");
     });
-    await t.step("a second one in the same folder → one line", async () => {
+    await t.step("a second one in the same folder → a one-line error", async () => {
       const error = await startSystem({ dataDir: data.dir, ports: "free" }).then(() => null, (error) => error);
       assert.equal(error.code, "already_running");
       assert.match(error.message, new RegExp(`^keepstream already runs in .* \\(pid ${Deno.pid}\\): stop it there`));
@@ -188,7 +188,7 @@ Deno.test("startSystem: every part answers, one system per folder, and nothing i
   await assert.rejects(Deno.stat(join(data.dir, "running.json")));
 });
 
-Deno.test("deno task dev: SIGTERM → exit 0, and the next start finds its data and addresses again", async () => {
+Deno.test("deno task dev: SIGTERM → exit 0; next start → same data and URLs", async () => {
   await using data = await makeDataDir();
   const first = runMain(data.dir);
   const before = await runningOf(first, data.dir);
@@ -222,7 +222,7 @@ Deno.test("deno task dev: SIGTERM → exit 0, and the next start finds its data 
   assert.deepEqual(await survivors(reset), []);
 });
 
-Deno.test("deno task dev: Ctrl-C while it starts → exit 130, nothing left running, and the next start is complete", async () => {
+Deno.test("deno task dev: Ctrl-C during the start → exit 130, nothing running", async () => {
   await using data = await makeDataDir();
   const first = runMain(data.dir);
   while ((await namedIn(data.dir)).length < 2) await new Promise((resolve) => setTimeout(resolve, 5)); // itself and a first part
@@ -242,7 +242,7 @@ Deno.test("deno task dev: Ctrl-C while it starts → exit 130, nothing left runn
   assert.deepEqual(await survivors(running), []);
 });
 
-Deno.test("deno task dev without aria2 and ffmpeg, and no way to install them → the command to type", async () => {
+Deno.test("deno task dev: aria2 not installable → the command to run", async () => {
   await using data = await makeDataDir();
   const program = runMain(data.dir, { env: { PATH: "/nonexistent" } });
   assert.equal((await program.child.status).code, 1);
@@ -250,7 +250,7 @@ Deno.test("deno task dev without aria2 and ffmpeg, and no way to install them �
   assert.match(stderr, /^aria2, ffmpeg missing: run (sudo )?apt-get install -y aria2 ffmpeg, then start again\n$/);
 });
 
-Deno.test("deno task dev in a folder that cannot be used → one line", async () => {
+Deno.test("deno task dev: an unusable folder → a one-line error", async () => {
   await using data = await makeDataDir();
   const file = join(data.dir, "file");
   await Deno.writeTextFile(file, "");
@@ -260,7 +260,7 @@ Deno.test("deno task dev in a folder that cannot be used → one line", async ()
 });
 
 Deno.test({
-  name: "deno task dev on a disk that is full → one line, wherever it fills up",
+  name: "deno task dev: a full disk, at any step → a one-line error",
   ignore: Deno.build.os !== "linux" || Deno.uid() !== 0, // only root can mount a small disk
   async fn(t) {
     for (const size of ["100k", "10m", "45m"]) {
@@ -285,7 +285,7 @@ Deno.test({
   },
 });
 
-Deno.test("fixedPorts names every port that is taken, and by whom", async () => {
+Deno.test("fixedPorts: taken ports → all named, with their programs", async () => {
   using one = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   using two = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const ports = { gateway: one.addr.port, runner: two.addr.port } as unknown as typeof FIXED_PORTS;
@@ -299,7 +299,7 @@ Deno.test("fixedPorts names every port that is taken, and by whom", async () => 
   );
 });
 
-Deno.test("openDataFolder makes its secrets once, each folder its own", async () => {
+Deno.test("openDataFolder: reopened → same secrets; another folder → others", async () => {
   await using data = await makeDataDir();
   const first = await openDataFolder(join(data.dir, "a"));
   await first.release();

@@ -1,5 +1,5 @@
 /**
- * A headless Chromium of this machine for one test: started by us, spoken to over its debugging port, gone afterwards.
+ * A headless Chromium for one test, controlled over its debugging port and stopped afterwards.
  * `await using browser = await startBrowser(); const page = await browser.open("http://127.0.0.1:8787/")`
  */
 import { type Browser, chromium, type Page } from "playwright-core";
@@ -50,11 +50,11 @@ export async function startBrowser(): Promise<TestBrowser> {
     try {
       child.kill("SIGTERM");
     } catch {
-      // It has ended already.
+      // It has ended.
     }
     await child.status;
     await reading;
-    // Its own children may still be writing into the profile for a moment.
+    // Its child processes may still write to the profile for a moment.
     for (let tries = 0; tries < 50; tries++) {
       if (await Deno.remove(profile, { recursive: true }).then(() => true, () => false)) return;
       await new Promise((done) => setTimeout(done, 100));

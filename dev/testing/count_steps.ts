@@ -1,5 +1,5 @@
 /**
- * Counts what a parser asks of the engine, in characters looked at and calls made: the same number on any machine, under any load.
+ * Counts the work of a parser in characters examined and calls made: the same number on any machine, under any load.
  * `await countSteps(() => parsePlaylist(text, base))`. Regular expressions count as one pass over their input.
  */
 
@@ -7,7 +7,7 @@
 type Method = (this: any, ...args: any[]) => any;
 type Cost = (self: string, args: readonly unknown[], result: unknown) => number;
 
-/** How far a search went. */
+/** Length that a search examined. */
 const scanned: Cost = (self, args, result) => {
   const from = Number(args[1] ?? 0);
   return 1 + (result === -1 ? self.length - from : Number(result) - from);
@@ -33,10 +33,10 @@ const STRING_COSTS: Readonly<Record<string, Cost>> = {
   toWellFormed: whole,
 };
 
-/** Runs alone: it stands in for methods that everything uses. */
+/** Must not run concurrently: it replaces methods that all code uses. */
 export async function countSteps(run: () => unknown): Promise<number> {
   let steps = 0;
-  // What a counted call does itself is in its cost.
+  // The work inside a counted call is included in its cost.
   let inside = false;
   const undo: (() => void)[] = [];
   const count = (
@@ -67,15 +67,15 @@ export async function countSteps(run: () => unknown): Promise<number> {
   for (const [name, cost] of Object.entries(STRING_COSTS)) {
     count(String.prototype, name, (self, args, result) => cost(String(self), args, result));
   }
-  // One after the other, as matchAll does, each match goes on where the last one ended.
   count(RegExp.prototype, "test", (self, args, result, from) => {
     const { global, sticky, lastIndex } = self as RegExp;
     const text = String(args[0]);
     if (result === true && (global || sticky)) return 1 + lastIndex - from;
-    // A sticky pattern that fails has looked no further than its line: none here matches a newline.
+    // A sticky pattern that fails has examined at most its line, because none here matches a newline.
     const lineEnd = sticky ? text.indexOf("\n", from) : -1;
     return 1 + (lineEnd === -1 ? text.length : lineEnd) - from;
   });
+  // One after the other: in matchAll, each match starts where the previous one ended.
   count(RegExp.prototype, "exec", (_self, args, result, from) => {
     const match = result as RegExpExecArray | null;
     return 1 + (match === null ? String(args[0]).length : match.index + match[0].length) - from;

@@ -1,4 +1,4 @@
-// The commands that README and documents tell people to type: the lines of their shell blocks, and command lines in running text.
+// The documented commands: lines of shell blocks in Markdown files, and command lines in running text.
 import { join } from "node:path";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -6,7 +6,7 @@ const ROOT = new URL("../..", import.meta.url).pathname;
 export interface DocumentedCommand {
   readonly file: string;
   readonly line: number;
-  /** As typed, without its comment; a here-document with all its lines. */
+  /** As documented, without its comment; a here-document with all its lines. */
   readonly text: string;
 }
 
@@ -15,14 +15,14 @@ export async function documentFiles(): Promise<readonly string[]> {
   return new TextDecoder().decode(stdout).trim().split("\n");
 }
 
-/** Of fenced blocks marked as shell. */
+/** Commands of fenced blocks marked as shell. */
 export async function blockCommands(): Promise<readonly DocumentedCommand[]> {
   const found: DocumentedCommand[] = [];
   for (const file of await documentFiles()) found.push(...commandsOf(file, await Deno.readTextFile(join(ROOT, file))));
   return found;
 }
 
-/** `deno task …`, `npx …`, `docker …` in running text and in blocks that are not shell, such as a usage. */
+/** `deno task …`, `npx …`, `docker …` in running text and in blocks that are not shell, such as a usage text. */
 export async function inlineCommands(): Promise<readonly DocumentedCommand[]> {
   const found: DocumentedCommand[] = [];
   for (const file of await documentFiles()) {
@@ -40,7 +40,7 @@ export async function inlineCommands(): Promise<readonly DocumentedCommand[]> {
   return found;
 }
 
-/** Keeps the lines' numbers. */
+/** Keeps line numbers. */
 function blank(text: string): string {
   return text.replace(/[^\n]/g, "");
 }

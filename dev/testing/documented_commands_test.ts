@@ -70,7 +70,7 @@ async function writeParts(dir: string, more = ""): Promise<void> {
   assert.ok(success, new TextDecoder().decode(stderr));
 }
 
-Deno.test("documents: one file per part from .env", async () => {
+Deno.test("documents: task env → one file per part", async () => {
   await using copy = await copyCheckout(".env.example");
   await type("cp .env.example .env", { cwd: copy.dir });
   await Deno.writeTextFile(`${copy.dir}/.env`, filledEnvText());
@@ -79,7 +79,7 @@ Deno.test("documents: one file per part from .env", async () => {
   assert.equal((await Array.fromAsync(Deno.readDir(`${copy.dir}/env`))).length, 7);
 });
 
-Deno.test("documents: database and functions on Supabase", async () => {
+Deno.test("documents: Supabase commands → database and functions deployed", async () => {
   await using api = startSupabaseApi();
   await using database = await createTestDatabase();
   await using copy = await copyCheckout("supabase", "functions", "core", "sources");
@@ -135,7 +135,7 @@ Deno.test("documents: database and functions on Supabase", async () => {
   assert.deepEqual(deployed.sort(), ["archive", "streaming"]);
 });
 
-Deno.test("documents: functions elsewhere", async () => {
+Deno.test("documents: deno serve and deno run → functions respond", async () => {
   await using copy = await copyCheckout(".env.example");
   await writeParts(copy.dir);
   const env = ".keepstream/env/deploy.env";
@@ -191,7 +191,7 @@ function bindingsOf(api: CloudApi, worker: string): readonly Binding[] {
   return JSON.parse(/name="metadata"\r\n\r\n(.*?)\r\n/.exec(upload.body)![1]!).bindings;
 }
 
-Deno.test("documents: proxy and watch page on Cloudflare, whatever Node the machine has", async () => {
+Deno.test("documents: wrangler commands → proxy and watch page, with any Node", async () => {
   await using api = startCloudflareApi();
   await using copy = await copyCheckout(".env.example");
   await writeParts(copy.dir);
@@ -219,7 +219,7 @@ Deno.test("documents: proxy and watch page on Cloudflare, whatever Node the mach
   assert.deepEqual(Object.fromEntries(Object.values(bulk).map(({ name, text }) => [name, text])), worker);
 });
 
-Deno.test("documents: no wrangler or supabase in node_modules, where npx would take it with any Node", async () => {
+Deno.test("documents: node_modules → neither wrangler nor supabase", async () => {
   for (const tool of ["wrangler", "supabase"]) {
     assert.equal(await Deno.stat(`${ROOT}node_modules/.bin/${tool}`).catch(() => null), null, tool);
   }
@@ -238,7 +238,7 @@ async function succeeds(program: string, args: readonly string[]): Promise<boole
   return await command.output().then(({ success }) => success, () => false);
 }
 
-Deno.test("documents: Docker, its engine emulated; without its client, its files alone", async () => {
+Deno.test("documents: Docker commands, with an emulated engine if installed", async () => {
   for (const command of DOCKER) typed.add(command);
   for (const file of ["runner/space/Dockerfile", "runner/space/compose.yaml"]) await Deno.stat(ROOT + file);
   if (!hasDocker) return; // an engine and its client are no part of a development machine
@@ -282,7 +282,7 @@ function startEngine() {
   };
 }
 
-Deno.test("documents: the runner as a Hugging Face Space", async () => {
+Deno.test("documents: Space commands → the runner's files pushed", async () => {
   await using copy = await copyCheckout("runner", "core", "sources", ".dockerignore");
   const git = (...args: string[]) => new Deno.Command("git", { args, cwd: copy.dir, stdout: "null" }).output();
   await git("init", "--quiet", "--bare", "hub.git");
@@ -309,7 +309,7 @@ Deno.test("documents: the runner as a Hugging Face Space", async () => {
   ]);
 });
 
-Deno.test("documents: the whole system, and what README tells to try with it", async () => {
+Deno.test("documents: dev and the commands to try with it → they work", async () => {
   const dataDir = await Deno.makeTempDir({ prefix: "keepstream-documents-" });
   await Deno.chmod(dataDir, 0o755);
   const dev = "npx -y deno@2.9.6 task dev";
@@ -394,7 +394,7 @@ Deno.test("documents: the whole system, and what README tells to try with it", a
   }
 });
 
-Deno.test("documents: one test file by the documented command", async () => {
+Deno.test("documents: task test with a file → runs it", async () => {
   const file = "core/http/range_test.ts";
   const all = "npx -y deno@2.9.6 task test";
   const ended = await Promise.all([
@@ -404,7 +404,7 @@ Deno.test("documents: one test file by the documented command", async () => {
   for (const text of ended) assert.match(text, /ok \| \d+ passed/);
 });
 
-Deno.test("documents: what other tests run whole is known here by its arguments", async () => {
+Deno.test("documents: commands that other tests run → valid arguments", async () => {
   // dev/system/system_test.ts and tests/scenarios/demo_test.ts.
   for (const command of ["npx -y deno@2.9.6 task dev --reset", "npx -y deno@2.9.6 task demo"]) {
     const [task] = /(?<=task )\w+/.exec(command)!;
@@ -415,7 +415,7 @@ Deno.test("documents: what other tests run whole is known here by its arguments"
   }
 });
 
-Deno.test("documents: every command of a shell block has been typed above, and no other", async () => {
+Deno.test("documents: every command of a shell block → run above, and no other", async () => {
   const documented = await blockCommands();
   const missing = documented.filter(({ text }) => !typed.has(text)).map(({ file, line, text }) =>
     `${file}:${line}: ${text}`
@@ -428,7 +428,7 @@ Deno.test("documents: every command of a shell block has been typed above, and n
   );
 });
 
-Deno.test("documents: commands in running text name tasks that exist, tools in one version", async () => {
+Deno.test("documents: commands in running text → existing tasks, one version", async () => {
   for (const { file, line, text } of await inlineCommands()) {
     const at = `${file}:${line}: ${text}`;
     const task = /^(?:npx -y deno@\S+ |deno )task (?:--\S+ )*([\w:]+)/.exec(text)?.[1];

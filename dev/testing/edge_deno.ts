@@ -1,11 +1,11 @@
-/** The Deno that Supabase's edge runtime is built on, from npm: what it cannot run or lock, a deployed function cannot. */
+/** The Deno version of Supabase's edge runtime, from npm: what it cannot run or lock, a deployed function cannot. */
 
-/** `deno task functions:lock` and .ci/check run the same. */
+/** Same as in `deno task functions:lock` and .ci/check. */
 export const EDGE_DENO = "deno@2.1.4";
 
 let path: Promise<string> | null = null;
 
-/** The program itself: npm's `deno` is a script that a signal would end without it. */
+/** The program itself, because npm's `deno` is a script that a signal would end without it. */
 export function edgeDeno(): Promise<string> {
   path ??= npx(["eval", "--no-config", "--no-lock", "console.log(Deno.execPath())"]).then((text) => text.trim());
   return path;

@@ -1,10 +1,10 @@
-// A fetch whose answers a test bends: the request goes to the real server, or not, and what comes back is the bend's.
-// Example: `bentFetch((request) => request.method === "PUT" ? new Response(null, { status: 503 }) : null, 1)`. Runs on: Deno.
+// A fetch for tests that replaces responses: the request goes to the real server or not, and a fault decides what is returned.
+// Example: `injectFaults((request) => request.method === "PUT" ? new Response(null, { status: 503 }) : null, 1)`.
 
-/** What a request is answered with, `pass` being the real answer; null leaves it alone. */
+/** The response to a request; `pass` fetches the real one. null does not change the request. */
 export type Bend = (request: Request, pass: () => Promise<Response>) => Promise<Response> | Response | null;
 
-/** Bends the first `times` requests that the bend does not leave alone. `sent` lists all requests, as `GET /path?query`. */
+/** Applies the fault to the first `times` requests that it changes. `sent` lists all requests, as `GET /path?query`. */
 export function bentFetch(bend: Bend, times: number): { fetch: typeof fetch; sent: string[] } {
   let left = times;
   const sent: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * A hostile or broken host of one's own making, and the runner's way of fetching from it, without queue and storage.
- * Example: `await using fixture = await startFetchFixture((path) => …)`; `await fixture.fetch("/a.m3u8")`. Runs on: Deno.
+ * A hostile or broken host written by a test, and the runner's downloads from it, without queue and storage.
+ * Example: `await using fixture = await startFetchFixture((path) => …)`; `await fixture.fetch("/a.m3u8")`.
  */
 import { createDiskBudget } from "../../runner/work_dir/disk_budget.ts";
 import { fetchSource } from "../../runner/job/fetch_source.ts";
@@ -32,7 +32,7 @@ export type FetchOptions = {
 export type FetchFixture = AsyncDisposable & {
   readonly url: string;
   readonly dir: string;
-  /** Paths asked for, in order. */
+  /** Requested paths, in order. */
   readonly asked: string[];
   readonly resumed: { bytes: number; from: string }[];
   readonly fetch: (path: string, options?: FetchOptions) => Promise<FetchedSource>;
@@ -109,7 +109,7 @@ export async function startFetchFixture(host: Host): Promise<FetchFixture> {
   };
 }
 
-/** Answers a byte range of `bytes` as a host does. */
+/** Serves a byte range of `bytes`. */
 export function ranged(
   request: Request,
   bytes: Uint8Array<ArrayBuffer>,
@@ -128,7 +128,7 @@ export function ranged(
   });
 }
 
-/** The same answer at about 200 kB/s. */
+/** The same response at about 200 kB/s. */
 export async function slowly(answer: Response): Promise<Response> {
   const bytes = await answer.bytes();
   const headers = new Headers(answer.headers);
@@ -146,7 +146,7 @@ export async function slowly(answer: Response): Promise<Response> {
   return new Response(body, { status: answer.status, headers });
 }
 
-/** A listener on loopback that a download must never reach; counts who does. */
+/** A listener on loopback that a download must never reach; counts connections. */
 export function startCanary() {
   let hits = 0;
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {

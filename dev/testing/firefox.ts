@@ -1,11 +1,11 @@
 /**
- * A headless Firefox of this machine with one tab, spoken to over WebDriver BiDi. Not part of `deno task test`: Chromium is.
+ * A headless Firefox with one tab, controlled over WebDriver BiDi. `deno task test` does not need it: Chromium is sufficient.
  * `await using tab = await startFirefox(program); await tab.open("http://127.0.0.1:8787/proxy?…")`
  */
 
 export interface FirefoxTab extends AsyncDisposable {
   open(url: string): Promise<void>;
-  /** The value of an expression that JSON can hold; it sees the page, and runs where the page's own scripts may not. */
+  /** The JSON value of an expression, evaluated in a sandbox that sees the page even if the page's scripts may not run. */
   evaluate(expression: string): Promise<unknown>;
   press(key: string): Promise<void>;
 }

@@ -1,5 +1,4 @@
-// Archives whose only copies are in a folder, and what is lost of them. Example: `await using test = await createFolderFixture(25)`.
-// Runs on: Deno.
+// Archives whose only copies are in a folder, for tests of missing copies. Example: `await using test = await createFolderFixture(25)`.
 
 import type { IdentifiedTarget } from "../../runner/archive/identity.ts";
 import { runStorageTask } from "../../runner/archive/tasks.ts";
@@ -24,7 +23,7 @@ export async function createFolderFixture(episodes: number): Promise<FolderFixtu
     fixture,
     folder,
     root,
-    // A process of its own remembers nothing.
+    // A new process has no caches.
     run: (...args) => runStorageTask(args, fixture.tools(fixture.targets(0))),
     async remove(...gone) {
       for (const episode of gone) {
@@ -36,7 +35,7 @@ export async function createFolderFixture(episodes: number): Promise<FolderFixtu
   };
 }
 
-/** Rows of archives, jobs and copies, as what is lost shows in them. */
+/** Rows of archives, jobs and copies, to observe what was lost. */
 export async function rowsOf({ database }: StorageFixture) {
   const [row] = await database.admin`select
     (select count(*)::int from public.video_store) as archives,

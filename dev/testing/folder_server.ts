@@ -1,5 +1,5 @@
-// Serves a storage folder the way a runner does, alone: `FOLDER_TOKEN=… deno run -A dev/testing/folder_server.ts <folder>`.
-// Prints its address, and ends with its standard input. Runs on: Deno.
+// Serves a storage folder like a runner does: `FOLDER_TOKEN=… deno run -A dev/testing/folder_server.ts <folder>`.
+// Prints its URL, and ends with its standard input.
 
 import { serveFolderFile } from "../../runner/targets/folder/folder_files.ts";
 

@@ -1,20 +1,20 @@
-// Tests and benchmarks: the function against a real Postgres behind the real gateway, whose calls are counted.
+// For tests and benchmarks: the function with a real Postgres behind the real gateway, whose calls are counted.
 import { startGateway } from "../emulators/supabase/gateway.ts";
 import { makeProjectKeys } from "../emulators/supabase/keys.ts";
 import { createTestDatabase, type TestDatabase } from "./test_database.ts";
 
 export interface FunctionFixture extends AsyncDisposable {
   readonly database: TestDatabase;
-  /** What the functions are started with. */
+  /** Variables of the functions. */
   readonly env: Readonly<Record<string, string>>;
   readonly secretKey: string;
-  /** The gateway itself, without the counting in front of it. */
+  /** The gateway itself, without the counting proxy in front. */
   readonly gatewayUrl: string;
   /** Paths of the calls that reached the gateway, such as `/rest/v1/rpc/read_episode`. */
   readonly calls: string[];
-  /** Where a function listens, for calls of `/functions/v1/<name>`. */
+  /** URL of a function, for calls of `/functions/v1/<name>`. */
   setFunction(name: string, baseUrl: string): void;
-  /** Answers 503 to everything until switched on again. */
+  /** Responds to everything with 503 until switched on again. */
   setDatabaseUp(up: boolean): void;
 }
 
@@ -55,7 +55,7 @@ export async function createFunctionFixture(more: Readonly<Record<string, string
   };
 }
 
-/** What the runner does, by the same SQL functions; returns where the copy is. */
+/** Archives a video with the runner's SQL functions; returns the location of the copy. */
 export async function archiveVideo(fixture: FunctionFixture, resolution: string): Promise<string> {
   const sql = fixture.database.serviceRole;
   const jobs = await sql`select * from public.claim_pending_videos(10, 'test')`;

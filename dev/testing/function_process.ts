@@ -1,4 +1,4 @@
-// A function as a program of its own, as an isolate is, with nothing but its own configuration and environment.
+// A function as a separate program, like an isolate, with only its own configuration and environment.
 // Example: await using isolate = await startFunction({ entry: "functions/streaming/index.ts", env }); fetch(`${isolate.url}/…`).
 import { freePort } from "../process/free_port.ts";
 
@@ -7,20 +7,20 @@ const POLL_MS = 25;
 
 export interface FunctionProgram {
   readonly entry: string;
-  /** The deno.json beside the entry when left out. */
+  /** @default the deno.json next to the entry */
   readonly config?: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Where entry and config are; the repository when left out. */
+  /** Directory of entry and config; the repository by default. */
   readonly dir?: string;
-  /** Another Deno than this one. */
+  /** Another Deno version. */
   readonly deno?: string;
-  /** `deno serve` in place of `deno run`. */
+  /** Uses `deno serve` instead of `deno run`. */
   readonly serve?: boolean;
 }
 
 export interface FunctionProcess extends AsyncDisposable {
   readonly url: string;
-  /** Ends it at once, as a platform does with an isolate it no longer wants. */
+  /** Ends it immediately, as a platform may end an isolate. */
   kill(): Promise<void>;
 }
 
@@ -44,13 +44,13 @@ export function spawnFunction(program: FunctionProgram, port = 0): Deno.ChildPro
   }).spawn();
 }
 
-/** Resolves when it answers; throws with its own words when it ends instead. */
+/** Resolves when it responds; throws its output if it ends first. */
 export async function startFunction(program: FunctionProgram): Promise<FunctionProcess> {
   const port = freePort();
   const child = spawnFunction(program, port);
   const url = `http://127.0.0.1:${port}`;
   const words = new Response(child.stderr).text();
-  const out = child.stdout.pipeTo(new WritableStream()); // an unread pipe fills up, and the program stands still
+  const out = child.stdout.pipeTo(new WritableStream()); // an unread pipe fills up and blocks the program
   let ended = false;
   child.status.then(() => ended = true);
   while (!await answers(url)) {

@@ -1,5 +1,5 @@
 /**
- * Playlists that are made to be slow: each shape grows to any length. For the linear-time test and benchmark.
+ * Playlists that are slow to parse, in any length. For the linear-time test and the benchmark.
  * `HOSTILE_PLAYLISTS["blank lines"](4 * MiB)`
  */
 
@@ -7,12 +7,12 @@ type Shape = (length: number) => string;
 
 const START = "#EXTM3U\n";
 
-/** `head`, then `unit` over and over up to `length` characters. */
+/** `head`, then `unit` repeated up to `length` characters. */
 function repeat(unit: string, { head = START, tail = "" } = {}): Shape {
   return (length) => head + unit.repeat(Math.max(0, Math.ceil((length - head.length) / unit.length))) + tail;
 }
 
-/** As `repeat`, with lines that are all different. */
+/** Like `repeat`, with lines that all differ. */
 function numbered(line: (n: number) => string, head = START): Shape {
   return (length) => {
     const lines = [head];

@@ -1,5 +1,5 @@
-// Synthetic host S11: media the way hosts serve it and misserve it, one path for each. Example: S11.cut → "/cut.mp4", whose body
-// ends half-way; `s11Host(clip)` answers for all of them. Bytes come from outside, so that it serves tests with and without ffmpeg.
+// A synthetic media host with correct and broken behaviour, one path for each. Example: MEDIA_PATHS.cut → "/cut.mp4", whose body ends
+// half-way; `misbehavingMediaHost(clip)` serves all of them. The caller supplies the bytes, so tests can run without ffmpeg.
 import { ranged } from "./fetch_fixture.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -38,7 +38,7 @@ export const S11_TOKEN = "token=t1";
 const SEGMENT_SECONDS = 2;
 const FIRST_SEQUENCE = 7;
 
-/** Every path of S11; what is none of them is 404. */
+/** All paths; any other path is 404. */
 export async function s11Host(clip: S11Clip): Promise<(path: string, request: Request) => Response> {
   const key = new Uint8Array(16).fill(7);
   const encrypted = await Promise.all(
@@ -97,7 +97,7 @@ export async function s11Host(clip: S11Clip): Promise<(path: string, request: Re
   };
 
   return (path, request) => {
-    // Whoever decodes the path, or drops the query, is turned away.
+    // A client that decodes the path or drops the query is refused.
     if (path.startsWith("/query/") && new URL(request.url).search !== `?${S11_TOKEN}`) {
       return new Response(null, { status: 403 });
     }
@@ -116,7 +116,7 @@ function names(stem: string, ending: string, of: readonly unknown[]): readonly s
 
 interface PlaylistOptions {
   readonly head?: readonly string[];
-  /** Lengths in bytes of segments that lie one after the other in one file. */
+  /** Lengths in bytes of segments that follow each other in one file. */
   readonly ranges?: readonly number[];
   readonly ends?: boolean;
 }

@@ -1,5 +1,5 @@
 /**
- * A running Worker with an origin server whose routes a test writes itself.
+ * A running Worker with an origin server whose routes are written by the test.
  * `conformance("GET with a range → 206", async (proxy) => { proxy.route("/a.mp4", media(bytes)); … })`
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -11,7 +11,7 @@ import { type RunningWorker, startWorker, type WorkerOptions } from "../emulator
 
 export interface Seen {
   readonly method: string;
-  /** The request target as it came over the wire. */
+  /** The request target as sent. */
   readonly target: string;
   readonly headers: Headers;
 }
@@ -23,13 +23,13 @@ export interface Origin extends AsyncDisposable {
   readonly url: string;
   /** Every request so far, in order. */
   readonly seen: Seen[];
-  /** Answers requests whose path begins with `prefix`; the longest prefix wins. */
+  /** Adds a handler for requests whose path begins with `prefix`; the longest prefix wins. */
   route(prefix: string, answer: Route): void;
 }
 
 export const KEY_TEXT = `k1:${"A".repeat(43)}`;
 export const KEYS = unwrap(parseSigningKeys(KEY_TEXT));
-/** Far away: links in tests do not expire unless they should. */
+/** Far in the future, so that links in tests do not expire. */
 export const EXPIRES_AT = 4_000_000_000;
 
 export async function startOrigin(): Promise<Origin> {
@@ -89,7 +89,7 @@ export interface MediaOptions {
   readonly headers?: Record<string, string>;
 }
 
-/** A file as a correct server serves it: ranges, If-Range, If-None-Match, If-Modified-Since, HEAD (RFC 9110). */
+/** A file from a correct server: ranges, If-Range, If-None-Match, If-Modified-Since, HEAD (RFC 9110). */
 export function media(bytes: Uint8Array, options: MediaOptions = {}): Route {
   const etag = options.etag ?? '"v1"';
   const lastModified = options.lastModified ?? "Thu, 01 Jan 2026 00:00:00 GMT";
@@ -138,7 +138,7 @@ export function text(body: string, type = "application/vnd.apple.mpegurl", statu
   return (_request, response) => send(response, status, { "content-type": type }, body);
 }
 
-/** Bytes that differ from their neighbours, so that a wrong offset shows. */
+/** Bytes that differ from their neighbours, so that a wrong offset is detected. */
 export function pattern(length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   for (let i = 0, x = 1; i < length; i++) bytes[i] = (x = (x * 1103515245 + 12345) & 0x7fffffff) >>> 16;
@@ -147,18 +147,18 @@ export function pattern(length: number): Uint8Array<ArrayBuffer> {
 
 export interface ProxyFixture extends AsyncDisposable, Origin {
   readonly worker: RunningWorker;
-  /** A signed link to a path of the origin, or to any address. */
+  /** A signed link to a path of the origin, or to any URL. */
   link(target: string, options?: Partial<SignLinkOptions>): Promise<string>;
-  /** Fetches a signed link; redirects are not followed. */
+  /** Fetches a signed link without following redirects. */
   get(target: string, init?: RequestInit & { readonly sign?: Partial<SignLinkOptions> }): Promise<Response>;
 }
 
 export interface FixtureOptions extends Omit<WorkerOptions, "vars"> {
-  /** Variables of the Worker; a function gets the origin's address. */
+  /** Variables of the Worker; a function receives the origin's URL. */
   readonly vars?: Readonly<Record<string, string>> | ((originUrl: string) => Readonly<Record<string, string>>);
-  /** Further origins that the Worker may fetch from. */
+  /** Additional origins that the Worker may fetch from. */
   readonly origins?: readonly string[];
-  /** Holds for every link that does not say otherwise. */
+  /** Default context of links. */
   readonly sign?: Partial<SignLinkOptions>;
 }
 
@@ -200,7 +200,7 @@ export async function startProxyFixture(options: FixtureOptions = {}): Promise<P
   }
 }
 
-/** A test against the Worker's bundle in real workerd, with a scripted origin. */
+/** A test with the Worker's bundle in real workerd, and a scripted origin. */
 export function proxyTest(
   title: string,
   run: (proxy: ProxyFixture) => Promise<void>,
@@ -216,7 +216,7 @@ export async function bytesOf(response: Response): Promise<Uint8Array> {
   return new Uint8Array(await response.arrayBuffer());
 }
 
-/** The code of a problem+json answer. */
+/** The code of a problem document. */
 export async function codeOf(response: Response): Promise<string> {
   return (await response.json()).code;
 }

@@ -1,6 +1,5 @@
-// Replicates one file as a program of its own, which can be told to kill itself at a step: for tests of kill -9.
+// Replicates one file as a separate program that can kill itself at a step: for tests of kill -9.
 // Example: `deno run -A dev/testing/replicate_program.ts '{"path":"a.mp4","env":{…},"dieAt":"commit","when":"after","nth":1}'`.
-// Runs on: Deno.
 
 import { replicate } from "../../runner/archive/replicate.ts";
 import { stageFile } from "../../runner/transfer/staged_file.ts";
@@ -12,7 +11,7 @@ export interface ReplicateOrder {
   readonly archive: Archive;
   readonly env: Record<string, string>;
   readonly dieAt?: Step;
-  /** Before the request leaves, or when its answer is there but nothing has been done with it. */
+  /** Before the request is sent, or when its response has arrived and nothing has been done with it. */
   readonly when?: "before" | "after";
   readonly nth?: number;
 }

@@ -1,7 +1,7 @@
 /**
- * What a runner needs around it, for tests: a database of its own behind the gateway, a hub with accounts, an origin with video.
+ * The environment of a runner for tests: its own database behind the gateway, a hub with accounts, an origin with video.
  * Example: `await using fixture = await startRunnerFixture()`; `const runner = fixture.spawn()`; `await fixture.enqueue(…)`; `await fixture.until(…)`.
- * Runs on: Deno, under `deno task test`.
+ * Needs `deno task test`.
  */
 import { type Gateway, startGateway } from "../emulators/supabase/gateway.ts";
 import { makeProjectKeys } from "../emulators/supabase/keys.ts";
@@ -16,7 +16,7 @@ export type FixtureOptions = {
   readonly line?: Line;
   readonly accounts?: number;
   readonly env?: Readonly<Record<string, string>>;
-  /** Another cluster than the one of `deno task test`. */
+  /** A cluster other than that of `deno task test`. */
   readonly cluster?: string;
   readonly hub?: Partial<HubOptions>;
 };
@@ -24,9 +24,9 @@ export type FixtureOptions = {
 export type SpawnOptions = {
   readonly env?: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
-  /** Put before the command line. */
+  /** Prefix of the command line. */
   readonly enter?: readonly string[];
-  /** Another command line than `deno run -A runner/main.ts`, started in the repository's root. */
+  /** Replaces the command line `deno run -A runner/main.ts`; started in the repository's root. */
   readonly command?: readonly string[];
 };
 
@@ -34,7 +34,7 @@ export type RunnerProcess = {
   readonly child: Deno.ChildProcess;
   readonly name: string;
   readonly lines: string[];
-  /** Resolves with the first log line that says so; rejects when the runner ends before. */
+  /** Resolves with the first log line of this event; rejects if the runner ends before. */
   readonly saw: (event: string, where?: (line: Record<string, unknown>) => boolean) => Promise<Record<string, unknown>>;
   readonly ended: Promise<Deno.CommandStatus>;
 };
@@ -51,7 +51,7 @@ export type RunnerFixture = AsyncDisposable & {
   readonly spawn: (name?: string, options?: SpawnOptions) => RunnerProcess;
   readonly enqueue: (video: Readonly<Record<string, unknown>>) => Promise<string>;
   readonly job: (id: string) => Promise<QueueRow>;
-  /** Waits until the job's row satisfies `done`; asks ten times a second, and tells what it last saw when time is over. */
+  /** Waits until the job's row satisfies `done`. Polls ten times a second, and reports the last row on a timeout. */
   readonly until: (id: string, done: (row: QueueRow) => boolean, seconds?: number) => Promise<QueueRow>;
 };
 

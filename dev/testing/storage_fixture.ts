@@ -1,5 +1,5 @@
-// Archives on emulated accounts and a folder, recorded in a real database that is reached through the REST gateway, for tests of what
-// keeps them. Example: `await using fixture = await createStorageFixture(); await fixture.archive(fixture.targets(2))`. Runs on: Deno.
+// Archives on emulated accounts and a folder, recorded in a real database that is reached through the REST gateway, for tests of
+// maintenance. Example: `await using fixture = await createStorageFixture(); await fixture.archive(fixture.targets(2))`.
 
 import { createDiskBudget } from "../../runner/work_dir/disk_budget.ts";
 import { type ArchiveStore, createArchiveStore } from "../../runner/archive/archive_store.ts";
@@ -26,9 +26,9 @@ export interface StorageFixture extends AsyncDisposable {
   /** Targets of the first accounts, and of a folder. */
   targets(accounts: number, env?: StorageEnv): IdentifiedTarget[];
   tools(targets: readonly IdentifiedTarget[]): TaskTools;
-  /** What the tools have printed. */
+  /** Output of the tools. */
   readonly lines: string[];
-  /** Archives one episode on the targets and records it, as a runner does. */
+  /** Archives one episode on the targets and records it, like a runner. */
   archive(targets: readonly IdentifiedTarget[], episode?: number): Promise<string>;
   states(): Promise<Record<string, string>>;
   events(): Promise<string[]>;

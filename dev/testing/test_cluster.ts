@@ -2,19 +2,19 @@
  * A Postgres for tests: without fsync, in a temporary folder named after the process that started it.
  *
  * `deno task test` starts one for its run. A plain `deno test -A` gets one from `sharedClusterUrl()`: the first test that
- * needs it starts a process of its own that keeps the cluster until the test process has ended, however it ended.
+ * needs it starts a separate process that keeps the cluster until the test process has ended.
  */
 import { startGuard } from "../process/guard.ts";
 import { startPostgres } from "../postgres/postgres.ts";
 import { isAlive } from "../process/process_alive.ts";
 
-/** Names the cluster: an address as its superuser. */
+/** Names the cluster: a URL for its superuser. */
 export const CLUSTER_VARIABLE = "KEEPSTREAM_TEST_POSTGRES_URL";
 
 const FOLDER_PREFIX = "keepstream-test-";
 const KEEPER = new URL("./test_cluster_main.ts", import.meta.url).pathname;
 
-/** Runs `use` with the address of a cluster that exists for as long as it takes. */
+/** Runs `use` with the URL of a cluster that exists during the call. */
 export async function withTestCluster<T>(use: (clusterUrl: string) => Promise<T>): Promise<T> {
   await removeAbandoned();
   const guard = startGuard();
@@ -36,9 +36,9 @@ export async function withTestCluster<T>(use: (clusterUrl: string) => Promise<T>
   }
 }
 
-/** The cluster of this test process, started by whichever of its workers asks first. */
+/** The cluster of this test process, started by its first worker that asks. */
 export async function sharedClusterUrl(): Promise<string> {
-  const known = Deno.env.get(CLUSTER_VARIABLE); // an environment variable is shared by all workers of a process
+  const known = Deno.env.get(CLUSTER_VARIABLE); // all workers of a process share its environment variables
   if (known) return known;
   const lockFile = `${temporaryFolder()}/${FOLDER_PREFIX}${Deno.pid}.lock`;
   const lock = await Deno.open(lockFile, { create: true, write: true });

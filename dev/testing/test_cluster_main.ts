@@ -1,6 +1,6 @@
 /**
- * Keeps a test cluster for the process with the given pid. `start PID` starts `keep PID` in a session of its own, prints the
- * cluster's address and ends: the tests then have no child process that a sanitizer would report.
+ * Keeps a test cluster for the process with the given pid. `start PID` starts `keep PID` in a separate session, prints the
+ * cluster's URL and ends, so that the tests have no child process that a sanitizer would report.
  */
 import { isAlive } from "../process/process_alive.ts";
 import { withTestCluster } from "./test_cluster.ts";
@@ -49,7 +49,7 @@ async function start(): Promise<string> {
 async function keep(): Promise<void> {
   await withTestCluster(async (url) => {
     console.log(url);
-    // The process is no child of this one, so there is nothing to wait on.
+    // The process is not a child of this one, so it cannot be awaited.
     while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   });
 }

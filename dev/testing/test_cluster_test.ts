@@ -50,7 +50,7 @@ async function closed(port: number): Promise<void> {
 }
 
 for (const flags of [["-A", "--parallel"], ["-P"]]) {
-  Deno.test(`deno test ${flags.join(" ")}: no cluster given → one for all files, gone at the end`, async () => {
+  Deno.test(`deno test ${flags.join(" ")}: no cluster → one for all files, removed`, async () => {
     await using started = await startDenoTest(flags, [moduleText(""), moduleText(""), moduleText("")]);
     const { code, stdout, stderr } = await started.child.output();
     const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
@@ -62,7 +62,7 @@ for (const flags of [["-A", "--parallel"], ["-P"]]) {
   });
 }
 
-Deno.test("deno test: killed with -9 → its cluster ends, too", async () => {
+Deno.test("deno test: killed with -9 → its cluster ends as well", async () => {
   await using started = await startDenoTest(["-A"], [
     moduleText("await new Promise((done) => setTimeout(done, 1e9));"),
   ]);

@@ -1,5 +1,5 @@
 /**
- * A database of one's own for one test: a copy (about 0.1 s) of the migrated one in the cluster of the run.
+ * A database for one test: a copy (about 0.1 s) of the migrated one in the run's cluster.
  *
  * @example
  * await using database = await createTestDatabase();
@@ -12,7 +12,7 @@ export type TestRole = "supabase_admin" | "postgres" | "authenticator" | "anon" 
 
 export interface TestDatabase extends AsyncDisposable {
   readonly name: string;
-  /** As `postgres`, who owns the database. */
+  /** As `postgres`, the owner of the database. */
   readonly url: string;
   readonly authenticatorUrl: string;
   readonly adminUrl: string;
@@ -20,14 +20,14 @@ export interface TestDatabase extends AsyncDisposable {
   readonly sql: Sql;
   /** As the superuser. */
   readonly admin: Sql;
-  /** As `service_role`, what functions and runner are. */
+  /** As `service_role`, like functions and runner. */
   readonly serviceRole: Sql;
-  /** One more client, closed with the database. */
+  /** Another client, closed with the database. */
   connect(role: TestRole, options?: Options<Record<string, PostgresType>>): Sql;
 }
 
 /**
- * @param options.cluster another cluster than that of the run: an address as its superuser
+ * @param options.cluster a cluster other than the run's: a URL for its superuser
  */
 export async function createTestDatabase(options: { cluster?: string } = {}): Promise<TestDatabase> {
   const cluster = options.cluster ?? await sharedClusterUrl();
@@ -60,12 +60,12 @@ export async function createTestDatabase(options: { cluster?: string } = {}): Pr
   };
 }
 
-/** A role that cannot sign in is taken on by one that can, as the REST gateway does. */
+/** A role that cannot log in is assumed by one that can, as the REST gateway does. */
 function loginOf(role: TestRole): string {
   return role === "anon" || role === "authenticated" || role === "service_role" ? "authenticator" : role;
 }
 
-/** All roles that sign in share the cluster's password. */
+/** All roles that can log in share the cluster's password. */
 function roleUrl(cluster: string, target: { role: string; database: string }): string {
   const url = new URL(cluster);
   url.username = target.role;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createTestDatabase } from "./test_database.ts";
 
-Deno.test("createTestDatabase gives each test its own copy", async () => {
+Deno.test("createTestDatabase: two tests → separate copies", async () => {
   await using one = await createTestDatabase();
   await using two = await createTestDatabase();
   await one.sql`create table public.mine (id int primary key)`;
@@ -9,7 +9,7 @@ Deno.test("createTestDatabase gives each test its own copy", async () => {
   assert.equal(seen?.found, null);
 });
 
-Deno.test("createTestDatabase signs in as the roles of a Supabase project", async () => {
+Deno.test("createTestDatabase: clients → the roles of a Supabase project", async () => {
   await using database = await createTestDatabase();
   const roles = ["postgres", "supabase_admin", "anon", "authenticated", "service_role"] as const;
   for (const role of roles) {
@@ -19,7 +19,7 @@ Deno.test("createTestDatabase signs in as the roles of a Supabase project", asyn
   }
 });
 
-Deno.test("a migration's `create extension pg_net, pg_cron` works and is what the real ones offer", async () => {
+Deno.test("create extension pg_net, pg_cron → the interface of the originals", async () => {
   await using database = await createTestDatabase();
   const { sql } = database;
   await sql.unsafe(`
@@ -61,7 +61,7 @@ Deno.test("a migration's `create extension pg_net, pg_cron` works and is what th
   assert.equal((await sql`select from cron.job where jobname = 'sweep'`).length, 0);
 });
 
-Deno.test("anon and service_role get no access to Vault's keys", async () => {
+Deno.test("Vault: anon and service_role → no access to its keys", async () => {
   await using database = await createTestDatabase();
   const anon = database.connect("anon", { max: 1 });
   await assert.rejects(() => anon`select * from vault.decrypted_secrets`, { code: "42501" });

@@ -4,65 +4,65 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "../../dev/demo/connect.ts";
-import * as story from "../../dev/demo/story.ts";
+import * as steps from "../../dev/demo/demo_steps.ts";
 
 Deno.test("the flow of an episode, from the first request to the archive", async (t) => {
   const signal = AbortSignal.timeout(240_000);
   await using connection = await connect({ ownSystem: true });
   const { system, sql } = connection;
-  const id = await story.addEpisode(system, 55825);
-  let first!: story.Answer;
-  let second!: story.Answer;
-  let archive!: story.ArchivedFile[];
+  const id = await steps.addEpisode(system, 55825);
+  let first!: steps.EpisodeResponse;
+  let second!: steps.EpisodeResponse;
+  let archive!: steps.ArchivedFile[];
 
   await t.step(
     "GET /streaming/:malId/:episode before any archive → every server with a signed proxy link, none archived",
     async () => {
-      first = await story.askEpisode(system, id, signal);
+      first = await steps.askEpisode(system, id, signal);
       assert.ok(first.servers.length >= 2);
       assert.deepEqual(first.servers.map((server) => server.archived), first.servers.map(() => false));
     },
   );
 
   await t.step("GET stream links at once → MP4 and HLS decode to the last packet through the proxy", async () => {
-    for (const played of await story.playAll(first, signal)) {
+    for (const played of await steps.playAll(first, signal)) {
       assert.ok(played.video > 500, `${played.provider}: ${played.video}`);
       assert.ok(played.audio > 500, `${played.provider}: ${played.audio}`);
     }
   });
 
   await t.step("video_queue after the answer → one job a server", async () => {
-    const jobs = await story.readJobs(sql, id);
+    const jobs = await steps.readJobs(sql, id);
     assert.equal(jobs.length, first.servers.length);
   });
 
   await t.step("the runner, woken by the commit → every job ready", async () => {
-    const jobs = await story.waitForArchive(sql, id, { signal });
+    const jobs = await steps.waitForArchive(sql, id, { signal });
     assert.deepEqual(jobs.map((job) => job.error), jobs.map(() => null));
-    await story.checkWake(sql, jobs);
+    await steps.checkNotification(sql, jobs);
   });
 
   await t.step("each storage account → the file whose sha256 the store holds", async () => {
-    archive = await story.waitForCopies(sql, id, { copies: system.accounts.length, signal });
+    archive = await steps.waitForCopies(sql, id, { copies: system.accounts.length, signal });
     assert.equal(archive.length, first.servers.length);
-    assert.equal(await story.compareCopies(system, archive), archive.length * system.accounts.length);
+    assert.equal(await steps.compareCopies(system, archive), archive.length * system.accounts.length);
   });
 
   await t.step("GET /streaming/:malId/:episode after the archive → the same servers, led to the archive", async () => {
-    second = await story.askEpisode(system, id, signal);
+    second = await steps.askEpisode(system, id, signal);
     assert.deepEqual(second.servers.map((server) => server.archived), second.servers.map(() => true));
     assert.deepEqual(second.servers.map((server) => server.url), first.servers.map((server) => server.url));
   });
 
   await t.step("GET archive links through the proxy → the archived bytes, sha256 equal", async () => {
-    assert.equal((await story.compareThroughProxy(system, { answer: second, archive, signal })).length, archive.length);
+    assert.equal((await steps.compareThroughProxy(system, { response: second, archive, signal })).length, archive.length);
   });
 
   await t.step("seeking in the archive → frames decode and ranges are exact", async () => {
-    assert.equal(await story.seekAll({ answer: second, archive, signal }), archive.length * 2);
+    assert.equal(await steps.seekAll({ response: second, archive, signal }), archive.length * 2);
   });
 
   await t.step("links given out before the archive → still play", async () => {
-    assert.equal((await story.playAll(first, signal)).length, first.servers.length);
+    assert.equal((await steps.playAll(first, signal)).length, first.servers.length);
   });
 });

@@ -1,5 +1,4 @@
-// The Hub's JSON interface under /api: who am I, repositories, listings, preupload, paths-info, stored LFS files, Space admin.
-// Runs on: Deno.
+// The Hub's JSON API under /api: whoami, repositories, listings, preupload, paths-info, stored LFS files, administration of a Space.
 
 import { Hono } from "hono";
 import { commitRoute } from "./commit_route.ts";
@@ -56,7 +55,7 @@ export function apiRoutes(state: HubState): Hono<HubEnv> {
   return api;
 }
 
-/** The repository that the address names, whether or not the asker may see it. */
+/** The repository that the URL names, even if the caller may not see it. */
 function whoAmI(c: HubContext): Response {
   const user = c.get("user");
   if (!user) return refuse(401, "Invalid username or password.");
@@ -150,7 +149,7 @@ async function deleteRepo(c: HubContext, state: HubState): Promise<Response> {
   return c.body(null, 200);
 }
 
-/** Removes a repository and every object no other repository holds. */
+/** Removes a repository and every object that no other repository has. */
 export async function removeRepo(state: HubState, repo: Repo): Promise<void> {
   await state.repos.remove(repo);
   for (const oid of Object.keys(repo.objects)) await removeObject(state, oid);
@@ -349,7 +348,7 @@ async function deleteLfsFiles(c: HubContext, state: HubState): Promise<Response>
   return c.body(null, 200);
 }
 
-/** Takes files out of every commit. As in git, each commit from the first one that changes on gets a new id. */
+/** Removes files from every commit. As in git, each commit from the first changed one on gets a new id. */
 function rewriteHistory(repo: Repo, oids: readonly string[]): void {
   let parent: string | null = null;
   for (const commit of repo.commits) {

@@ -1,11 +1,11 @@
-// A listener in front of an HTTP server that can break one client's connection at any moment, which Deno.serve cannot.
-// Example: `front.breakConnection(info.remoteAddr.port)` from inside the handler. Runs on: Deno.
+// A listener in front of an HTTP server that can break a client's connection at any moment, which Deno.serve cannot.
+// Example: `listener.breakConnection(info.remoteAddr.port)` inside the handler.
 
 export interface BreakableListener {
   readonly port: number;
-  /** Breaks the client connection behind the inner connection with this local port. */
+  /** Breaks the client's connection that is relayed over this local port. */
   breakConnection(innerPort: number): void;
-  /** Settles when the client behind that inner connection has hung up. */
+  /** Settles when the client relayed over this local port has closed its connection. */
   hungUp(innerPort: number): Promise<void>;
   stop(): Promise<void>;
 }
@@ -20,7 +20,7 @@ export function listenBreakable(options: { port: number; innerPort: number }): B
     try {
       inner = await Deno.connect({ hostname: "127.0.0.1", port: options.innerPort });
     } catch {
-      client.close(); // the server behind has stopped
+      client.close(); // the inner server has stopped
       return;
     }
     const innerPort = inner.localAddr.port;
@@ -31,7 +31,7 @@ export function listenBreakable(options: { port: number; innerPort: number }): B
         } catch { /* closed already */ }
       }
     };
-    const upward = client.readable.pipeTo(inner.writable).catch(() => {}); // either side may go at any moment
+    const upward = client.readable.pipeTo(inner.writable).catch(() => {}); // either side may close at any moment
     const downward = inner.readable.pipeTo(client.writable).catch(() => {});
     connections.set(innerPort, { close, hungUp: upward });
     await Promise.all([upward, downward]);

@@ -1,5 +1,4 @@
-// POST /api/…/commit/:revision – lines of JSON: a header, then files to add or delete; all of it or nothing.
-// Runs on: Deno.
+// POST /api/…/commit/:revision: lines of JSON, a header, then files to add or delete; all of them or none.
 
 import { isoDate } from "./iso_date.ts";
 import { repoOf } from "./requested_repo.ts";

@@ -1,5 +1,5 @@
-// Switches of a hub that runs as its own program: POST /.control/failures {name} | {at,effect,…} | {chaos:{seed,rate}} | {clear:true},
-// POST /.control/users {name, state, …}, GET /.control/calls. Runs on: Deno.
+// Controls a hub that runs as a separate program: POST /.control/failures {name} | {at,effect,…} | {chaos:{seed,rate}} | {clear:true},
+// POST /.control/users {name, state, …}, GET /.control/calls.
 
 import { Hono } from "hono";
 import { FAILURES } from "./failures.ts";

@@ -1,7 +1,7 @@
-// The failures a real Hub shows, as switches: a rule names an operation, an effect and how often it strikes.
-// Example: `hub.fail("commit_landed_504")` lets the next commit land and answers 504 all the same. Runs on: Deno.
+// Failures of the real Hub as switches: a rule names an operation, an effect and how often it applies.
+// Example: after `hub.fail("commit_landed_504")` the next commit succeeds and the response is 504.
 
-/** What a request is, whatever its method and path; also the name in the call log. */
+/** The operation of a request, independent of method and path; also its name in the call log. */
 export type Operation =
   | "whoami"
   | "create_repo"
@@ -27,7 +27,7 @@ export type Operation =
   | "space";
 
 export type Effect =
-  /** Nothing is done; this is the answer. */
+  /** Responds without doing anything. */
   | {
     readonly do: "answer";
     readonly status: number;
@@ -35,28 +35,28 @@ export type Effect =
     readonly message: string;
     readonly headers?: Readonly<Record<string, string>>;
   }
-  /** The work is done; the client is told otherwise. */
+  /** Does the work and reports a failure. */
   | { readonly do: "landed"; readonly status: number }
   | { readonly do: "landed_reset" }
-  /** The connection breaks before anything is read, or after half of the body. */
+  /** Breaks the connection before anything is read, or after half of the body. */
   | { readonly do: "reset" }
   | { readonly do: "reset_midway" }
-  /** No answer until the client gives up, with or without half of the body. */
+  /** No response until the client gives up, with or without half of the body. */
   | { readonly do: "hang" }
   | { readonly do: "hang_midway" }
-  /** A part is answered 200, but half of it is kept. */
+  /** Responds to a part with 200, but stores half of it. */
   | { readonly do: "truncate" }
   | { readonly do: "drop_etag" }
   | { readonly do: "object_error"; readonly code: number; readonly message: string }
-  /** Another commit lands just before this one, so that its parent has moved. */
+  /** Adds another commit just before this one, so that its parent has changed. */
   | { readonly do: "move_parent" };
 
 export interface FailureRule {
   readonly at: Operation;
   readonly effect: Effect;
-  /** How many times it strikes; default 1. */
+  /** How many times it applies; default 1. */
   readonly times?: number;
-  /** How many matching requests pass before it strikes; default 0. */
+  /** How many matching requests pass before it applies; default 0. */
   readonly after?: number;
   /** Only for this user's requests. */
   readonly user?: string;
@@ -72,7 +72,7 @@ const answer = (status: number, message: string, headers?: Record<string, string
 const page = (status: number): Effect => ({ do: "answer", status, body: "html", message: "Bad Gateway" });
 const s3 = (status: number, code: string): Effect => ({ do: "answer", status, body: "xml", message: code });
 
-/** Every failure known, by name. */
+/** All failures by name. */
 export const FAILURES = {
   create_repo_500: { at: "create_repo", effect: answer(500, "Internal Error - We're working hard to fix this") },
   create_repo_exists: { at: "create_repo", effect: answer(409, "You already created this dataset repo") },
@@ -170,7 +170,7 @@ export const FAILURES = {
 
 export type FailureName = keyof typeof FAILURES;
 
-/** Failures a client must survive without losing the job: what `chaos` draws from. */
+/** Failures that a client must survive without losing the job; `chaos` draws from them. */
 export const TRANSIENT: readonly FailureName[] = [
   "create_repo_500",
   "create_repo_conflicting",
@@ -205,12 +205,12 @@ export class FailureSwitches {
   #rules: { rule: FailureRule; left: number; after: number }[] = [];
   #chaos: { next: () => number; rate: number; names: readonly FailureName[] } | null = null;
 
-  /** Adds a rule; the first rule that matches a request strikes. */
+  /** Adds a rule. The first rule that matches a request applies. */
   add(rule: FailureRule): void {
     this.#rules.push({ rule, left: rule.times ?? 1, after: rule.after ?? 0 });
   }
 
-  /** From now on every operation fails with probability `rate`, the same way for the same seed and order of calls. */
+  /** From now on every operation fails with probability `rate`, repeatably for the same seed and order of calls. */
   chaos(options: { seed: number; rate: number; names?: readonly FailureName[] } | null): void {
     this.#chaos = options && { next: mulberry32(options.seed), rate: options.rate, names: options.names ?? TRANSIENT };
   }
@@ -220,7 +220,7 @@ export class FailureSwitches {
     this.#chaos = null;
   }
 
-  /** The effect that strikes this request, if any. */
+  /** The effect that applies to this request, if any. */
   take(at: Operation, user: string | null): Effect | null {
     for (const entry of this.#rules) {
       if (entry.left <= 0 || entry.rule.at !== at || (entry.rule.user && entry.rule.user !== user)) continue;

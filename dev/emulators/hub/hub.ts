@@ -1,5 +1,5 @@
-// A Hugging Face Hub on this machine: repositories, LFS uploads, commits, private files behind signed CDN addresses, on disk.
-// Example: `const hub = await startHub({ dir, users: [{ name: "alice", token: "hf_a" }] })`. Runs on: Deno.
+// A Hugging Face Hub on disk: repositories, LFS uploads, commits, private files behind signed CDN URLs.
+// Example: `const hub = await startHub({ dir, users: [{ name: "alice", token: "hf_a" }] })`.
 
 import { Hono } from "hono";
 import { apiRoutes, removeRepo } from "./api_routes.ts";
@@ -18,24 +18,24 @@ import type { HubCall, HubEnv, HubState, HubUser } from "./state.ts";
 const FREE_ACCOUNT_BYTES = 100e9;
 
 export interface HubOptions {
-  /** Where everything is kept; a hub started again on the same directory knows what it knew. */
+  /** All state; a hub that is started again on the same directory continues with it. */
   readonly dir: string;
   readonly users: readonly (Pick<HubUser, "name" | "token"> & Partial<HubUser>)[];
   /** 0 (the default) takes free ports. */
   readonly port?: number;
-  /** The CDN and the upload addresses are another origin, as on the real Hub. */
+  /** Port of the CDN and the upload URLs, a different origin as on the real Hub. */
   readonly cdnPort?: number;
   readonly failures?: readonly (FailureName | FailureRule)[];
-  /** Unix seconds; a test moves it to let addresses expire. */
+  /** Unix seconds. A test moves it to let URLs expire. */
   readonly now?: () => number;
   readonly multipartThresholdBytes?: number;
   readonly chunkBytes?: number;
   readonly cdnUrlSeconds?: number;
   readonly uploadUrlSeconds?: number;
   readonly rateLimits?: RateLimitOptions;
-  /** Count uploaded bytes, keep none: for measurements larger than the disk. */
+  /** Counts uploaded bytes without storing them, for measurements larger than the disk. */
   readonly discardBytes?: boolean;
-  /** Without it connections cannot be broken on purpose, and bytes pass one copy less. Default true. */
+  /** Without it connections cannot be broken on purpose, and bytes are copied once less. Default true. */
   readonly breakable?: boolean;
 }
 
@@ -48,7 +48,7 @@ export interface Hub {
   chaos: FailureSwitches["chaos"];
   clearFailures(): void;
   user(name: string): HubUser;
-  /** Deletes a repository behind its owner's back, e.g. "datasets/alice/archive-1". */
+  /** Deletes a repository, as if someone did it on the website, e.g. "datasets/alice/archive-1". */
   dropRepo(key: string): Promise<void>;
   usedBytes(name: string): number;
   stop(): Promise<void>;

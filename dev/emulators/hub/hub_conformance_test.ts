@@ -46,7 +46,7 @@ async function statusOf(promise: Promise<unknown>): Promise<number> {
   return error.statusCode;
 }
 
-Deno.test("whoAmI answers the user of the token, and 401 for a token nobody has", () =>
+Deno.test("whoAmI: a token → its user; an unknown token → 401", () =>
   withHub(async (hub) => {
     const me = await client.whoAmI(as(hub));
     assert.equal(me.name, "alice");
@@ -54,7 +54,7 @@ Deno.test("whoAmI answers the user of the token, and 401 for a token nobody has"
     assert.equal(await statusOf(client.whoAmI({ hubUrl: hub.url, accessToken: "hf_nobody" })), 401);
   }));
 
-Deno.test("createRepo makes a private repository once; again → 409; in another's name → 403", () =>
+Deno.test("createRepo: once → private; again → 409; another owner → 403", () =>
   withHub(async (hub) => {
     const made = await client.createRepo({ ...as(hub), repo: REPO, visibility: "private" });
     assert.equal(made.repoUrl, `${hub.url}/datasets/alice/archive-1`);
@@ -65,7 +65,7 @@ Deno.test("createRepo makes a private repository once; again → 409; in another
     assert.equal(await statusOf(client.createRepo({ ...as(hub, BOB), repo: REPO })), 403);
   }));
 
-Deno.test("commit sends a large file as one LFS object and reads back the same bytes", () =>
+Deno.test("commit: a large file → one LFS object with the same bytes", () =>
   withHub(async (hub) => {
     const data = bytes(300_000);
     const output = await upload(hub, data);
@@ -79,7 +79,7 @@ Deno.test("commit sends a large file as one LFS object and reads back the same b
     assert.deepEqual(new Uint8Array(await blob!.arrayBuffer()), data);
   }));
 
-Deno.test("commit sends a file over the threshold in parts", () =>
+Deno.test("commit: a file over the threshold → sent in parts", () =>
   withHub(async (hub) => {
     const data = bytes(250_000);
     await upload(hub, data);
@@ -90,7 +90,7 @@ Deno.test("commit sends a file over the threshold in parts", () =>
     assert.deepEqual(new Uint8Array(await blob!.arrayBuffer()), data);
   }, { multipartThresholdBytes: 100_000, chunkBytes: 100_000 }));
 
-Deno.test("commit sends no byte of an object the repository holds", () =>
+Deno.test("commit: an object that the repository has → no bytes sent", () =>
   withHub(async (hub) => {
     await upload(hub, bytes(50_000));
     const before = hub.calls.filter((call) => call.at === "upload_basic").length;
@@ -103,7 +103,7 @@ Deno.test("commit sends no byte of an object the repository holds", () =>
     assert.equal(hub.calls.filter((call) => call.at === "upload_basic").length, before);
   }));
 
-Deno.test("commit keeps a small text file in git: 307 to a relative address", () =>
+Deno.test("commit: a small text file → in git, read through a relative 307", () =>
   withHub(async (hub) => {
     await upload(hub, bytes(20), "README.md");
     const answer = await fetch(`${hub.url}/datasets/alice/archive-1/resolve/main/README.md`, {
@@ -120,7 +120,7 @@ Deno.test("commit keeps a small text file in git: 307 to a relative address", ()
     assert.deepEqual(new Uint8Array(await blob!.arrayBuffer()), bytes(20));
   }));
 
-Deno.test("commit with a parent that moved → 412; while another runs → 409; a missing LFS object → 400", () =>
+Deno.test("commit: moved parent → 412; concurrent → 409; no LFS object → 400", () =>
   withHub(async (hub) => {
     await upload(hub, bytes(10));
     const operations = [{ operation: "delete" as const, path: PATH }];
@@ -141,7 +141,7 @@ Deno.test("commit with a parent that moved → 412; while another runs → 409; 
     assert.match((await answer.json()).error, /LFS pointer pointed to a file that does not exist/);
   }));
 
-Deno.test("deleteFiles takes the path away; the old commit keeps it until the LFS object is deleted", () =>
+Deno.test("deleteFiles: a path → gone; an old commit has it until LFS deletion", () =>
   withHub(async (hub) => {
     const added = await upload(hub, bytes(30_000));
     await client.deleteFiles({ ...as(hub), repo: REPO, paths: [PATH] });
@@ -165,7 +165,7 @@ Deno.test("deleteFiles takes the path away; the old commit keeps it until the LF
     assert.ok(!ids.includes(revision ?? ""), "a rewritten history has new commit ids");
   }));
 
-Deno.test("GET resolve of a private LFS file → 302 to an address of another origin that needs no token and answers ranges", () =>
+Deno.test("resolve: a private LFS file → 302 to a CDN URL with ranges, no token", () =>
   withHub(async (hub) => {
     const data = bytes(1000);
     await upload(hub, data);
@@ -209,7 +209,7 @@ Deno.test("GET resolve of a private LFS file → 302 to an address of another or
     assert.equal(tokenSent.status, 400);
   }));
 
-Deno.test("GET of a CDN address after its hour → 403", async () => {
+Deno.test("CDN: a URL older than an hour → 403", async () => {
   let now = 1_700_000_000;
   await withHub(async (hub) => {
     await upload(hub, bytes(10));
@@ -230,7 +230,7 @@ Deno.test("GET of a CDN address after its hour → 403", async () => {
   }, { now: () => now });
 });
 
-Deno.test("GET resolve of an unknown path → 404 EntryNotFound; of an unknown revision → 404 RevisionNotFound", () =>
+Deno.test("resolve: an unknown path or revision → 404 with its error code", () =>
   withHub(async (hub) => {
     await upload(hub, bytes(10));
     for (const [rest, code] of [["main/none.mp4", "EntryNotFound"], ["nope/x.mp4", "RevisionNotFound"]]) {
@@ -244,7 +244,7 @@ Deno.test("GET resolve of an unknown path → 404 EntryNotFound; of an unknown r
     assert.equal(await client.downloadFile({ ...as(hub), repo: REPO, path: "none.mp4" }), null);
   }));
 
-Deno.test("an upload address refuses a token, a wrong length and a chunked body", () =>
+Deno.test("upload URL: a token, a wrong length, a chunked body → refused", () =>
   withHub(async (hub) => {
     await client.createRepo({ ...as(hub), repo: REPO });
     const batch = await fetch(`${hub.url}/datasets/alice/archive-1.git/info/lfs/objects/batch`, {
@@ -269,14 +269,14 @@ Deno.test("an upload address refuses a token, a wrong length and a chunked body"
     assert.equal(await put(bytes(9)), 200);
   }));
 
-Deno.test("an upload whose bytes are not the object's is refused", () =>
+Deno.test("upload: bytes that do not match the object → refused", () =>
   withHub(async (hub) => {
     hub.fail("basic_truncated");
     assert.equal(await statusOf(upload(hub, bytes(5000))), 400);
     assert.equal(hub.usedBytes("alice"), 0);
   }));
 
-Deno.test("listDatasets shows private repositories to their owner alone, page by page", () =>
+Deno.test("listDatasets: private repositories → their owner only, in pages", () =>
   withHub(async (hub) => {
     for (let title = 1; title <= 5; title++) {
       const repo = { type: "dataset", name: `alice/archive-${title}` } as const;
@@ -298,7 +298,7 @@ Deno.test("listDatasets shows private repositories to their owner alone, page by
     assert.match(first.headers.get("link") ?? "", /^<.*cursor=2.*>; rel="next"$/);
   }));
 
-Deno.test("listFiles walks directories; listCommits goes back from the newest", () =>
+Deno.test("listFiles: directories → walked; listCommits: newest first", () =>
   withHub(async (hub) => {
     await upload(hub, bytes(10));
     const paths: string[] = [];
@@ -310,7 +310,7 @@ Deno.test("listFiles walks directories; listCommits goes back from the newest", 
     assert.equal(await client.countCommits({ ...as(hub), repo: REPO }), 2);
   }));
 
-Deno.test("GET /api/settings/repositories tells the bytes each repository holds", () =>
+Deno.test("settings/repositories: two repositories → bytes of each", () =>
   withHub(async (hub) => {
     await upload(hub, bytes(70_000));
     const answer = await fetch(`${hub.url}/api/settings/repositories`, {
@@ -322,7 +322,7 @@ Deno.test("GET /api/settings/repositories tells the bytes each repository holds"
     assert.equal(entry.visibility, "private");
   }));
 
-Deno.test("deleteRepo removes repository and bytes", () =>
+Deno.test("deleteRepo: a repository → removed with its bytes", () =>
   withHub(async (hub) => {
     await upload(hub, bytes(10));
     await client.deleteRepo({ ...as(hub), repo: REPO });
@@ -330,7 +330,7 @@ Deno.test("deleteRepo removes repository and bytes", () =>
     assert.equal(hub.usedBytes("alice"), 0);
   }));
 
-Deno.test("every answer tells the rate limit; past it → 429 until the window ends", async () => {
+Deno.test("rate limit: in every response; exceeded → 429 until the window ends", async () => {
   let now = 1_700_000_000;
   await withHub(async (hub) => {
     const ask = () => fetch(`${hub.url}/api/whoami-v2`, { headers: { authorization: "Bearer hf_alice" } });
@@ -351,7 +351,7 @@ Deno.test("every answer tells the rate limit; past it → 429 until the window e
   }, { now: () => now, rateLimits: { api: 2, resolvers: 2, windowSeconds: 60 } });
 });
 
-Deno.test("a hub started again on its directory knows repositories, commits and bytes", async () => {
+Deno.test("restart: same directory → repositories, commits and bytes are there", async () => {
   const dir = await Deno.makeTempDir({ prefix: "hub-test-" });
   const first = await startHub({ dir, users: [ALICE] });
   const data = bytes(40_000);
@@ -364,7 +364,7 @@ Deno.test("a hub started again on its directory knows repositories, commits and 
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("a Space keeps secrets unread, shows variables, and pauses and restarts for its owner alone", () =>
+Deno.test("Space: secrets → write-only; variables → shown; pause → owner only", () =>
   withHub(async (hub) => {
     const repo = { type: "space", name: "alice/runner" } as const;
     await client.createRepo({ ...as(hub), repo, sdk: "docker", visibility: "private" });
@@ -391,7 +391,7 @@ Deno.test("a Space keeps secrets unread, shows variables, and pauses and restart
     assert.equal((await ask("POST", "pause", undefined, BOB)).status, 404);
   }));
 
-Deno.test("an organisation's repositories are its members': made, listed, counted and written by them alone", () =>
+Deno.test("organisation: its repositories → for its members only", () =>
   withHub(async (hub) => {
     const member = hub.user("alice");
     Object.assign(member, { orgs: ["studio"] });
@@ -421,7 +421,7 @@ Deno.test("an organisation's repositories are its members': made, listed, counte
     assert.equal(await client.repoExists({ ...as(hub), repo }), false);
   }));
 
-Deno.test("listFiles and listCommits of the client follow every page", () =>
+Deno.test("listFiles, listCommits: several pages → all of them", () =>
   withHub(async (hub) => {
     await client.createRepo({ ...as(hub), repo: REPO });
     const files = Array.from({ length: 130 }, (_, index) => ({
@@ -444,7 +444,7 @@ Deno.test("listFiles and listCommits of the client follow every page", () =>
     assert.equal(hub.calls.filter((call) => call.at === "commits").length, 3);
   }));
 
-Deno.test("checkRepoAccess, datasetInfo and listSpaces tell what is public, private and not there", () =>
+Deno.test("checkRepoAccess, datasetInfo, listSpaces: public, private, missing", () =>
   withHub(async (hub) => {
     await client.createRepo({ ...as(hub), repo: REPO, visibility: "private" });
     const open = { type: "space", name: "alice/runner" } as const;
@@ -462,7 +462,7 @@ Deno.test("checkRepoAccess, datasetInfo and listSpaces tell what is public, priv
     assert.deepEqual(spaces, [open.name]);
   }));
 
-Deno.test("fileDownloadInfo tells size and object of a private file, and nothing to a stranger", () =>
+Deno.test("fileDownloadInfo: owner → size and object; another user → nothing", () =>
   withHub(async (hub) => {
     const data = bytes(5000);
     await upload(hub, data);
@@ -473,7 +473,7 @@ Deno.test("fileDownloadInfo tells size and object of a private file, and nothing
     assert.equal(stranger, null);
   }));
 
-Deno.test("the hub as a program takes tokens by its environment; no argument shows one", async () => {
+Deno.test("hub program: tokens → from its environment, not in its arguments", async () => {
   const dir = await Deno.makeTempDir({ prefix: "hub-program-" });
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", new URL("./main.ts", import.meta.url).pathname, "--dir", dir],

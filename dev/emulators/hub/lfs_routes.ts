@@ -1,5 +1,5 @@
-// Git LFS as the Hub speaks it: the batch call, the signed upload addresses (one PUT, or one per part), complete and verify.
-// Example: POST /datasets/alice/archive-1.git/info/lfs/objects/batch. Runs on: Deno.
+// Git LFS as on the Hub: the batch call, the signed upload URLs (one PUT, or one per part), complete and verify.
+// Example: POST /datasets/alice/archive-1.git/info/lfs/objects/batch.
 
 import { Hono } from "hono";
 import type { ObjectStore, Upload } from "./objects.ts";
@@ -17,14 +17,14 @@ export function lfsRoutes(state: HubState, type: RepoType): Hono<HubEnv> {
   return app;
 }
 
-/** Completion of a multipart upload: a signed address on the Hub's origin, asked without a token. */
+/** Completion of a multipart upload: a signed URL on the Hub's origin, requested without a token. */
 export function completeRoute(state: HubState): Hono<HubEnv> {
   const app = new Hono<HubEnv>();
   app.post("/api/complete_multipart", operation(state, "complete", { bucket: null }), (c) => complete(c, state));
   return app;
 }
 
-/** The upload addresses on the storage origin: no token may be sent there. */
+/** The upload URLs on the storage origin, which refuse tokens. */
 export function uploadRoutes(state: HubState): Hono<HubEnv> {
   const app = new Hono<HubEnv>();
   app.put("/upload/:id", operation(state, "upload_basic", { bucket: null }), (c) => receive(c, state));
@@ -113,7 +113,7 @@ async function receive(c: HubContext, state: HubState): Promise<Response> {
       keepBytes: effect?.do === "truncate" ? Math.floor(contentLength / 2) : undefined,
     });
   } catch {
-    return xmlError(400, "IncompleteBody"); // the client hung up
+    return xmlError(400, "IncompleteBody"); // the client closed the connection
   }
   if (arrival.kind === "short") return xmlError(400, "IncompleteBody");
   if (upload.chunkSize === null) return await finish(c, state, upload);

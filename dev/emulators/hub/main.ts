@@ -1,5 +1,5 @@
-// The hub as a program: `HUB_USERS=alice=hf_a,bob=hf_b deno run -A dev/emulators/hub/main.ts --dir .keepstream/hub --port 5000`; tokens come by the
-// environment, because everyone on the machine can read arguments. Prints one JSON line with its addresses when it is ready. Runs on: Deno.
+// The hub as a program: `HUB_USERS=alice=hf_a,bob=hf_b deno run -A dev/emulators/hub/main.ts --dir .keepstream/hub --port 5000`. Tokens come
+// from the environment, because all users of the machine can read arguments. Prints one JSON line with its URLs when ready.
 
 import { parseArgs } from "node:util";
 import { orEnd } from "../../system/exit_on_error.ts";

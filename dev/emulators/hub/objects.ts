@@ -1,6 +1,5 @@
-// The large-object side of the hub on disk: finished objects by sha-256, and uploads that are still being sent.
-// Example: objects/ab/abcdef… is a finished object, uploads/<id>.part the bytes of one under way.
-// Runs on: Deno.
+// The large objects of the hub on disk: finished objects by SHA-256, and uploads in progress.
+// objects/ab/abcdef… is a finished object, uploads/<id>.part an upload in progress.
 
 import { createHash, randomUUID } from "node:crypto";
 
@@ -19,11 +18,11 @@ export type Arrival = { readonly kind: "stored"; readonly etag: string; readonly
   readonly kind: "short";
 };
 
-/** What keeps the bytes; the discarding kind only counts them (for measurements of many GiB). */
+/** Stores the bytes; the discarding kind only counts them (for measurements of many GiB). */
 export interface ObjectStore {
   begin(upload: { oid: string; size: number; chunkSize: number | null; repoKey: string }): Upload;
   find(uploadId: string): Upload | undefined;
-  /** Writes one part (1-based; a basic upload is part 1); `keepBytes` stores fewer bytes than arrived, for the truncation failure. */
+  /** Writes one part (1-based; a basic upload is part 1). `keepBytes` stores fewer bytes than arrived, for the truncation failure. */
   receive(
     upload: Upload,
     part: {
@@ -34,7 +33,7 @@ export interface ObjectStore {
       onBytes: (count: number) => void;
     },
   ): Promise<Arrival>;
-  /** Makes the upload an object, or says why its bytes cannot be it. */
+  /** Turns the upload into an object, or returns why its bytes do not match. */
   finish(upload: Upload): Promise<"stored" | "mismatch">;
   writeSmall(oid: string, bytes: Uint8Array): Promise<void>;
   readSmall(oid: string): Promise<Uint8Array>;

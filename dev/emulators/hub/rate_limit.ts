@@ -1,5 +1,4 @@
-// The Hub's fixed five-minute windows, told on every answer: `RateLimit: "api";r=998;t=55`, `RateLimit-Policy: …`.
-// Runs on: Deno.
+// The Hub's fixed five-minute windows, reported in every response: `RateLimit: "api";r=998;t=55`, `RateLimit-Policy: …`.
 
 export type RateLimitBucket = "api" | "resolvers";
 
@@ -9,7 +8,7 @@ export interface RateLimitOptions {
   readonly windowSeconds: number;
 }
 
-/** What a free account has per five minutes. */
+/** Limits of a free account per five minutes. */
 export const FREE_ACCOUNT_LIMITS: RateLimitOptions = { api: 1000, resolvers: 5000, windowSeconds: 300 };
 
 export interface RateLimitState {

@@ -1,5 +1,5 @@
-// Repositories of the hub on disk: who owns them, their commits and trees. One JSON file per repository, written atomically.
-// Example: repos/datasets/alice/archive-55825.json. Runs on: Deno.
+// Repositories of the hub on disk: owners, commits and trees. One JSON file per repository, written atomically.
+// Example: repos/datasets/alice/archive-55825.json.
 
 import { createHash } from "node:crypto";
 
@@ -14,7 +14,7 @@ export type RepoType = "dataset" | "model" | "space";
 
 export interface TreeEntry {
   readonly kind: "lfs" | "regular";
-  /** sha-256 of an LFS object, git blob sha-1 of a regular file: the name of its bytes in the object store. */
+  /** SHA-256 of an LFS object, git blob SHA-1 of a regular file: the name of its bytes in the object store. */
   readonly oid: string;
   readonly size: number;
 }
@@ -36,9 +36,9 @@ export interface Repo {
   visibility: "public" | "private";
   sdk?: string;
   space?: SpaceState;
-  /** First to last; the last one is the head of main. */
+  /** Oldest first; the last one is the head of main. */
   commits: Commit[];
-  /** LFS objects this repository holds, whether a commit names them or not. */
+  /** LFS objects of this repository, including those that no commit names. */
   objects: Record<string, { size: number; pushedAt: string; filename: string | null }>;
 }
 
@@ -95,7 +95,7 @@ export function repoKey(id: { type: RepoType; namespace: string; name: string })
   return `${id.type}s/${id.namespace}/${id.name}`;
 }
 
-/** The commit a revision names: a branch (main), HEAD, or a full commit id. */
+/** The commit of a revision: a branch (main), HEAD, or a full commit id. */
 export function commitAt(repo: Repo, revision: string): Commit | undefined {
   if (revision === "main" || revision === "HEAD") return repo.commits.at(-1);
   return repo.commits.find((commit) => commit.oid === revision);
@@ -109,7 +109,7 @@ export function gitBlobOid(bytes: Uint8Array): string {
   return createHash("sha1").update(`blob ${bytes.byteLength}\0`).update(bytes).digest("hex");
 }
 
-/** The text git stores in place of an LFS object. */
+/** The text that git stores in place of an LFS object. */
 export function lfsPointer(entry: { oid: string; size: number }): string {
   return `version https://git-lfs.github.com/spec/v1\noid sha256:${entry.oid}\nsize ${entry.size}\n`;
 }

@@ -1,5 +1,5 @@
-// Reading a file: `/datasets/<ns>/<repo>/resolve/<rev>/<path>` sends a large file on to a signed address of the CDN (302) and a
-// small one to a relative address (307); the CDN answers ranges. Runs on: Deno.
+// Reading a file: `/datasets/<ns>/<repo>/resolve/<rev>/<path>` redirects to a signed URL of the CDN (302) for a large file, and to a
+// relative URL (307) for a small one. The CDN supports ranges.
 
 import { Hono } from "hono";
 import { xmlError } from "./lfs_routes.ts";
@@ -15,7 +15,7 @@ export function resolveRoutes(state: HubState, type: RepoType): Hono<HubEnv> {
   return app;
 }
 
-/** Where a relative 307 leads: small files, on the Hub's own origin. */
+/** Target of a relative 307: small files, on the Hub's own origin. */
 export function smallFileRoutes(state: HubState): Hono<HubEnv> {
   const app = new Hono<HubEnv>();
   app.get(
@@ -31,7 +31,7 @@ export function smallFileRoutes(state: HubState): Hono<HubEnv> {
   return app;
 }
 
-/** The CDN: signed addresses only, any range, no token. */
+/** The CDN: signed URLs only, any range, no token. */
 export function cdnRoutes(state: HubState): Hono<HubEnv> {
   const app = new Hono<HubEnv>();
   app.get("/repos/:shard/:oid", operation(state, "cdn", { bucket: null }), (c) => cdn(c, state));
@@ -146,7 +146,7 @@ function rangeResponse(c: HubContext, bytes: Uint8Array, oid: string): Response 
   return new Response(bytes.slice(range.start, range.end + 1), { status: 206, headers });
 }
 
-/** One range as S3 and CloudFront read it; several ranges or an unknown unit are as good as none. */
+/** One range as S3 and CloudFront read it; several ranges or an unknown unit count as none. */
 export function parseSingleRange(header: string | undefined, size: number) {
   const match = header?.match(/^bytes=(\d*)-(\d*)$/);
   if (!match || (match[1] === "" && match[2] === "")) return null;

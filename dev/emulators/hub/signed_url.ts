@@ -1,6 +1,5 @@
-// Addresses that work for a while without a token, as the Hub's CDN and upload parts use them:
-// `http://cdn/objects/<oid>?Expires=1767225600&Signature=…`. The signature covers the path and every other query entry.
-// Runs on: Deno.
+// URLs that work for a limited time without a token, as the Hub's CDN and upload parts use them:
+// `http://cdn/objects/<oid>?Expires=1767225600&Signature=…`. The signature covers the path and all other query entries.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 
@@ -9,7 +8,7 @@ export interface UrlSigner {
   check(address: URL, now: number): "valid" | "expired" | "forged";
 }
 
-/** Signs with a key that is new for every hub: a restart voids what was handed out, which real presigned addresses do too in time. */
+/** Signs with a new key for every hub, so a restart invalidates all URLs. */
 export function urlSigner(key: Uint8Array): UrlSigner {
   return {
     sign(address, expiresAt) {

@@ -1,5 +1,5 @@
-// A Space's administration: secrets (written, never read back), variables, and whether it runs.
-// Example: POST /api/spaces/alice/runner/secrets {"key":"HF_FILE_SALT","value":"…"}. Runs on: Deno.
+// Administration of a Space: secrets (written, never read back), variables, and its running state.
+// Example: POST /api/spaces/alice/runner/secrets {"key":"HF_FILE_SALT","value":"…"}.
 
 import { Hono } from "hono";
 import { repoOf } from "./requested_repo.ts";
@@ -53,7 +53,7 @@ async function change(
 ): Promise<Response> {
   const repo = findWritable(c, repoOf(c, state));
   if (repo instanceof Response) return repo;
-  apply(spaceOf(repo), await c.req.json().catch(() => ({}))); // restart and pause come without a body
+  apply(spaceOf(repo), await c.req.json().catch(() => ({}))); // restart and pause have no body
   await state.repos.save(repo);
   return c.json(runtimeOf(spaceOf(repo)));
 }

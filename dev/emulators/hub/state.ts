@@ -1,5 +1,4 @@
-// What all routes of the hub share, and the step every request passes: who asks, may it, and does a failure strike.
-// Runs on: Deno.
+// State shared by all routes of the hub, and the checks of every request: user, permission, failure switches.
 
 import type { Context, MiddlewareHandler } from "hono";
 import type { Effect, FailureSwitches, Operation } from "./failures.ts";
@@ -12,11 +11,11 @@ export interface HubUser {
   readonly name: string;
   token: string;
   role: "write" | "read";
-  /** Organisations whose repositories are this user's as well. */
+  /** Organisations whose repositories this user can access. */
   orgs: readonly string[];
-  /** Bytes this account may keep in private repositories. */
+  /** Quota of private storage in bytes. */
   quotaBytes: number;
-  /** revoked: 401 to everything; flagged: 403 to everything; gone: connections break. */
+  /** revoked: 401 for everything; flagged: 403 for everything; gone: connections break. */
   state: "ok" | "revoked" | "flagged" | "gone";
 }
 
@@ -26,7 +25,7 @@ export interface HubCall {
   readonly method: string;
   readonly path: string;
   status: number;
-  /** Bytes of the request's body that arrived (uploads), or were to be sent (downloads). */
+  /** Bytes of the request's body that arrived (uploads), or that were to be sent (downloads). */
   bytes: number;
   range: string | null;
 }
@@ -49,7 +48,7 @@ export interface HubState {
   cdnUrl: string;
   now(): number;
   breakConnection(innerPort: number): void;
-  /** Settles when that client has hung up; never where connections cannot be watched. */
+  /** Settles when that client has closed its connection; never if connections cannot be watched. */
   hungUp(innerPort: number): Promise<void>;
 }
 
@@ -62,7 +61,7 @@ export interface HubVariables {
 export type HubContext = Context<{ Variables: HubVariables; Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> }>;
 export type HubEnv = { Variables: HubVariables; Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> };
 
-/** Names the operation of a route: logs it, applies account state, rate limit and failure switches around it. */
+/** Wraps a route in its operation: call log, account state, rate limit and failure switches. */
 export function operation(
   state: HubState,
   at: Operation,
@@ -97,7 +96,7 @@ export function operation(
   };
 }
 
-/** The answer to an error, as the Hub words it. */
+/** The response to an error, in the Hub's wording. */
 export function refuse(status: number, error: string, code?: string): Response {
   return new Response(JSON.stringify({ error }), {
     status,
@@ -108,7 +107,7 @@ export function refuse(status: number, error: string, code?: string): Response {
   });
 }
 
-/** The repository of the address when the asker may see it, else the refusal the Hub gives. */
+/** The repository of the URL if the caller may see it, otherwise the Hub's refusal. */
 export function findReadable(c: HubContext, repo: Repo | undefined): Repo | Response {
   const user = c.get("user");
   if (repo && (repo.visibility === "public" || belongs(user, repo.namespace))) return repo;
@@ -128,14 +127,14 @@ export function findWritable(c: HubContext, repo: Repo | undefined): Repo | Resp
   return readable;
 }
 
-/** Whether a namespace is the user's own, or an organisation's that they are a member of. */
+/** Whether a namespace is the user's, or an organisation's of which they are a member. */
 export function belongs(user: HubUser | null, namespace: string): boolean {
   return user !== null && (user.name === namespace || user.orgs.includes(namespace));
 }
 
 function userOf(c: HubContext, state: HubState): HubUser | null {
   const token = c.req.header("authorization")?.match(/^Bearer (.+)$/)?.[1];
-  const uploadOf = new URL(c.req.url).searchParams.get("owner"); // signed addresses carry no token but know whose they are
+  const uploadOf = new URL(c.req.url).searchParams.get("owner"); // signed URLs have no token, but name their owner
   return state.users.find((user) => token ? user.token === token : user.name === uploadOf) ?? null;
 }
 
@@ -200,7 +199,7 @@ async function withEffect(c: HubContext, state: HubState, next: () => Promise<vo
   }
 }
 
-/** Waits until the client hangs up or the hub stops. */
+/** Waits until the client closes the connection or the hub stops. */
 export async function untilGone(c: HubContext, state: HubState): Promise<void> {
   if (state.stopping.aborted) return;
   const stopped = new Promise<void>((resolve) =>

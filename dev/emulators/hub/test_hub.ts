@@ -1,20 +1,20 @@
-// A hub, staged files and targets for one test, all gone afterwards.
-// Example: `await using bench = await createTestHub({ accounts: ["alice", "bob"] })`. Runs on: Deno.
+// A hub, staged files and targets for one test.
+// Example: `await using fixture = await createTestHub({ accounts: ["alice", "bob"] })`.
 
 import { createHash } from "node:crypto";
 import { type Hub, type HubOptions, startHub } from "./hub.ts";
 
-/** A box of 24 bytes that makes a file an MP4 to whoever looks at its start. */
+/** A box of 24 bytes that makes a file look like an MP4 from its start. */
 export const MP4_HEAD = new Uint8Array([0, 0, 0, 24, ...new TextEncoder().encode("ftypisom\0\0\0\0isomavc1")]);
 
 export interface TestHub extends AsyncDisposable {
   readonly hub: Hub;
   readonly dir: string;
-  /** The environment that names all accounts. */
+  /** Variables for all accounts. */
   readonly env: Record<string, string>;
-  /** Writes a file of pseudo-random bytes that starts like an MP4 and returns its path and sha-256. */
+  /** Writes a file of pseudo-random bytes that starts like an MP4 and returns its path and SHA-256. */
   file(name: string, sizeBytes: number, seed?: number): Promise<{ path: string; sha256: string; sizeBytes: number }>;
-  /** Bytes that arrived at upload addresses. */
+  /** Bytes that arrived at upload URLs. */
   uploadedBytes(user?: string): number;
   countCalls(at: string, user?: string): number;
 }

@@ -1,6 +1,6 @@
 /**
- * A short clip in every shape that the fault tests serve: MPEG-TS and fMP4 segments, plain MP4, an audio track of its own. Made once.
- * Example: `const clip = await readClip()`; `clip.ts[0]` is the first segment. Runs on: Deno with ffmpeg.
+ * A short clip in every form that the fault tests serve: MPEG-TS and fMP4 segments, plain MP4, a separate audio track. Made once, with
+ * ffmpeg. Example: `const clip = await readClip()`; `clip.ts[0]` is the first segment.
  */
 const VERSION = 2;
 export const CLIP_SECONDS = 12;
@@ -14,7 +14,7 @@ export type Clip = {
   readonly ts: readonly Bytes[];
   readonly init: Bytes;
   readonly m4s: readonly Bytes[];
-  /** Video alone, as MPEG-TS. */
+  /** Video only, as MPEG-TS. */
   readonly videoTs: readonly Bytes[];
   readonly audioTs: readonly Bytes[];
   /** moov at the end. */
@@ -50,7 +50,7 @@ export async function readClip(): Promise<Clip> {
   };
 }
 
-/** `#EXTINF` lines for the names given, closed with ENDLIST. */
+/** `#EXTINF` lines for the given names, followed by ENDLIST. */
 export function playlistOf(names: readonly string[], extra: { head?: readonly string[]; end?: boolean } = {}): string {
   return [
     "#EXTM3U",
@@ -85,7 +85,7 @@ async function makeClip(): Promise<void> {
   ]);
   await Deno.writeTextFile(`${making}/made`, String(VERSION));
   await Deno.remove(DIR, { recursive: true }).catch(() => {});
-  await Deno.rename(making, DIR).catch(() => Deno.remove(making, { recursive: true })); // another test was quicker
+  await Deno.rename(making, DIR).catch(() => Deno.remove(making, { recursive: true })); // another test was faster
 }
 
 async function ffmpeg(args: readonly string[]): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * One file as a video host serves it: HEAD, a single Range, If-Range, If-None-Match, ETag, and a paced body.
- * Example: `Range: bytes=0-99` → 206 with 100 bytes at no more than `bytesPerSecond`. Runs on: Deno.
+ * A file as a video host serves it: HEAD, a single Range, If-Range, If-None-Match, ETag, and a paced body.
+ * Example: `Range: bytes=0-99` → 206 with 100 bytes, at most `bytesPerSecond`.
  */
 const CHUNK_BYTES = 64 * 1024;
 const TYPES: Record<string, string> = {
@@ -68,7 +68,7 @@ function closeAnd(file: Deno.FsFile, response: Response): Response {
   return response;
 }
 
-/** Reads `length` bytes from the file's position; the n-th byte leaves no earlier than n / bytesPerSecond after the first. */
+/** Reads `length` bytes from the file's position. The n-th byte leaves at the earliest n / bytesPerSecond after the first. */
 function pacedBody(file: Deno.FsFile, length: number, pace: Pace): ReadableStream<Uint8Array> {
   let sent = 0;
   const startedAt = performance.now();

@@ -1,6 +1,6 @@
 /**
- * The origin as a program of its own: `deno run -A dev/emulators/origin/main.ts PORT DIR` prints one JSON line with its address and media, and
- * stops on SIGTERM. Runs on: Deno.
+ * The origin as a program: `deno run -A dev/emulators/origin/main.ts PORT DIR` prints one JSON line with its URL and media, and stops on
+ * SIGTERM.
  */
 import { orEnd } from "../../system/exit_on_error.ts";
 import { startOrigin } from "./origin.ts";

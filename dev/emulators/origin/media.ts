@@ -1,9 +1,9 @@
 /**
- * Makes the origin's video with ffmpeg, once: a plain MP4 whose moov stands at the end, and a multi-variant HLS (AES-128) with two
- * separate audio renditions and subtitles. A second start finds `made.json` and makes nothing. Runs on: Deno with ffmpeg on PATH.
+ * Makes the origin's video once, with ffmpeg: a plain MP4 whose moov is at the end, and a multivariant HLS (AES-128) with two separate
+ * audio renditions and subtitles. A second start finds `made.json` and makes nothing.
  */
 
-/** Raise it when the recipe below changes, so that kept media are made again. */
+/** Increase it when the recipe below changes, so that stored media are made again. */
 const RECIPE_VERSION = 1;
 export const MEDIA_SECONDS = 24;
 const SEGMENT_SECONDS = 4;
@@ -16,17 +16,17 @@ const AUDIO = [{ name: "ja", label: "Japanese", hertz: 440 }, { name: "en", labe
 
 export class MediaError extends Error {}
 
-/** Makes whatever is missing in `dir`. Throws MediaError with ffmpeg's own words when it cannot. */
+/** Makes what is missing in `dir`. @throws {MediaError} with ffmpeg's message. */
 export async function makeMedia(dir: string): Promise<void> {
   if (await readVersion(dir) === RECIPE_VERSION) return;
-  const making = `${dir}.${crypto.randomUUID()}`; // made aside and moved: two starts at once, or one cut short, leave no half
+  const making = `${dir}.${crypto.randomUUID()}`; // made aside and renamed, so that concurrent or interrupted starts leave nothing incomplete
   await Deno.mkdir(`${making}/hls`, { recursive: true });
   try {
     await makeMp4(`${making}/episode.mp4`);
     await makeHls(`${making}/hls`);
     await Deno.writeTextFile(`${making}/made.json`, JSON.stringify({ version: RECIPE_VERSION }));
     await Deno.writeFile(`${making}/token.key`, crypto.getRandomValues(new Uint8Array(32)));
-    if (await readVersion(dir) === RECIPE_VERSION) return; // another start was quicker
+    if (await readVersion(dir) === RECIPE_VERSION) return; // another start was faster
     await Deno.remove(dir, { recursive: true }).catch(() => {});
     await Deno.rename(making, dir);
   } finally {
@@ -39,7 +39,7 @@ async function readVersion(dir: string): Promise<number | null> {
   return text === null ? null : (JSON.parse(text) as { version: number }).version;
 }
 
-/** No +faststart: ffmpeg then leaves moov behind mdat, the shape many hosts serve. */
+/** No +faststart: ffmpeg then writes moov after mdat, as many hosts serve it. */
 async function makeMp4(path: string): Promise<void> {
   await runFfmpeg([
     ...videoInput("1280x720"),

@@ -1,9 +1,9 @@
 /**
- * A video host on loopback: real media behind expiring tokens, slow first bytes, a rate cap per connection, Range and ETag.
- * Example: `await using origin = await startOrigin({ port: 0, dir })`; `await origin.media[0].url()`. Runs on: Deno with ffmpeg.
+ * A video host on loopback: real media behind expiring tokens, slow first bytes, a bandwidth cap per connection, Range and ETag.
+ * Example: `await using origin = await startOrigin({ port: 0, dir })`; `await origin.media[0].url()`. Needs ffmpeg.
  *
- * Addresses: `/files/<name>?token=…` opens one file; `/p/<token>/<directory>/…` opens a directory, so that the relative addresses of
- * a playlist inherit it; `/embed/<name>` is the player page, and hands out a fresh token on every view.
+ * `/files/<name>?token=…` gives access to one file; `/p/<token>/<directory>/…` to a directory, so that the relative URLs of a
+ * playlist inherit it. `/embed/<name>` is the player page, with a new token for every view.
  */
 import { fileResponse } from "./file_response.ts";
 import { makeMedia, MEDIA_SECONDS } from "./media.ts";
@@ -11,11 +11,11 @@ import { createTokens } from "./token.ts";
 
 const TOKEN_SECONDS = 600;
 
-/** How the line to this host feels. The defaults are a host half a continent away. */
+/** Latency and bandwidth of this host. The defaults are a host half a continent away. */
 export type Line = {
   /** Added once per new connection. */
   readonly connectMs: number;
-  /** Added before the first byte of every answer. */
+  /** Added before the first byte of every response. */
   readonly latencyMs: number;
   /** Cap per connection; null = none. */
   readonly bytesPerSecond: number | null;
@@ -30,9 +30,9 @@ export type OriginMedium = {
   readonly durationSeconds: number;
   /** The player page; never expires. */
   readonly embedUrl: string;
-  /** A direct address that opens for `seconds` (600 when left out; 0 or less is already expired). */
+  /** A direct URL that works for `seconds` (default 600; 0 or less has already expired). */
   readonly url: (seconds?: number) => Promise<string>;
-  /** The file itself, to compare with; for HLS the directory. */
+  /** The file itself, for comparison; the directory for HLS. */
   readonly path: string;
 };
 
@@ -48,7 +48,7 @@ export async function startOrigin(
   await makeMedia(options.dir);
   const now = options.now ?? (() => Math.floor(Date.now() / 1000));
   const line = options.line ?? ORDINARY_LINE;
-  // Kept beside the media, so that an address given out before a restart still opens after it.
+  // Stored with the media, so that a URL issued before a restart still works after it.
   const tokens = await createTokens(await Deno.readFile(`${options.dir}/token.key`));
   const seenPorts = new Set<number>();
 

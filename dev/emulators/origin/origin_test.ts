@@ -4,7 +4,7 @@ import { type Line, startOrigin } from "./origin.ts";
 const FAST: Line = { connectMs: 0, latencyMs: 0, bytesPerSecond: null };
 const dir = new URL("../../../.keepstream/test-origin", import.meta.url).pathname;
 
-Deno.test("GET of a fresh address with Range → 206, the file's own bytes, an ETag that If-Range honours", async () => {
+Deno.test("origin: Range of a new URL → 206, the file's bytes, ETag for If-Range", async () => {
   await using origin = await startOrigin({ port: 0, dir, line: FAST });
   const mp4 = origin.media[0]!;
   const whole = await Deno.readFile(mp4.path);
@@ -17,7 +17,7 @@ Deno.test("GET of a fresh address with Range → 206, the file's own bytes, an E
   assert.equal((await other.bytes()).length, whole.length);
 });
 
-Deno.test("GET with an expired, altered or missing token → 403", async () => {
+Deno.test("origin: an expired, altered or missing token → 403", async () => {
   await using origin = await startOrigin({ port: 0, dir, line: FAST });
   const mp4 = origin.media[0]!;
   for (const url of [await mp4.url(-1), (await mp4.url()).slice(0, -1) + "x", `${origin.url}/files/episode.mp4`]) {
@@ -27,7 +27,7 @@ Deno.test("GET with an expired, altered or missing token → 403", async () => {
   }
 });
 
-Deno.test("HEAD, an unsatisfiable range, a path that climbs", async () => {
+Deno.test("origin: HEAD, an unsatisfiable range, a path with .. → as specified", async () => {
   await using origin = await startOrigin({ port: 0, dir, line: FAST });
   const mp4 = origin.media[0]!;
   const head = await fetch(await mp4.url(), { method: "HEAD" });
@@ -41,7 +41,7 @@ Deno.test("HEAD, an unsatisfiable range, a path that climbs", async () => {
   await climb.body?.cancel();
 });
 
-Deno.test("the HLS is encrypted, every address in it opens under the master's token", async () => {
+Deno.test("origin: HLS → encrypted, all its URLs work with the playlist's token", async () => {
   await using origin = await startOrigin({ port: 0, dir, line: FAST });
   const master = await origin.media[1]!.url();
   const text = await (await fetch(master)).text();
@@ -57,7 +57,7 @@ Deno.test("the HLS is encrypted, every address in it opens under the master's to
   assert.notEqual((await segment.bytes())[0], 0x47, "encrypted, so no TS sync byte");
 });
 
-Deno.test("GET /embed/mp4 → a player page with an address that opens", async () => {
+Deno.test("origin: /embed/mp4 → a player page with a working URL", async () => {
   await using origin = await startOrigin({ port: 0, dir, line: FAST });
   const page = await (await fetch(origin.media[0]!.embedUrl)).text();
   const address = JSON.parse(/file: ("[^"]+")/.exec(page)![1]!) as string;

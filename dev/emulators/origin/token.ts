@@ -1,6 +1,6 @@
 /**
- * Expiring tokens as video hosts issue them: `<unix second>-<mac>` over the directory or file it opens.
- * Example: `/p/1795000000-3f…/hls/master.m3u8` opens everything below `hls/` until then. Runs on: Deno.
+ * Expiring tokens as video hosts issue them: `<unix second>-<mac>` over the directory or file.
+ * Example: `/p/1795000000-3f…/hls/master.m3u8` gives access to `hls/` until then.
  */
 
 export type TokenMaker = {

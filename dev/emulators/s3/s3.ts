@@ -1,13 +1,13 @@
 // Two real S3 servers on loopback that verify signatures, for tests of the S3 target: @20minutes/s3rver from npm, and OpenStack Swift
-// where Debian's python3-swift is installed. Example: `await using s3 = await startS3({ dir, bucket: "archive" })`. Runs on: Deno.
+// if Debian's python3-swift is installed. Example: `await using s3 = await startS3({ dir, bucket: "archive" })`.
 
 export interface S3Server extends AsyncDisposable {
   readonly url: string;
-  /** What makes it a storage target. */
+  /** Variables that make it a storage target. */
   readonly env: Record<string, string>;
 }
 
-/** Debian's own: its packages are not seen by another one. */
+/** Debian's Python: another one does not see its packages. */
 const PYTHON = "/usr/bin/python3";
 const HERE = new URL(".", import.meta.url).pathname;
 
@@ -21,14 +21,14 @@ export async function startS3(options: { dir: string; bucket: string; port?: num
   });
 }
 
-/** Whether `startSwift` can work here. */
+/** Whether `startSwift` works on this machine. */
 export function hasSwift(): boolean {
   try {
     return new Deno.Command(PYTHON, { args: ["-c", "import swift.common.middleware.s3api"], stderr: "null" })
       .outputSync()
       .success;
   } catch {
-    return false; // no such Python
+    return false; // there is no such Python
   }
 }
 
@@ -39,7 +39,7 @@ export async function startSwift(options: { dir: string; bucket: string }): Prom
   return await serverOf(child, { S3_BUCKET: options.bucket, ...keys });
 }
 
-/** The server that prints its port and ends with its standard input. */
+/** The server prints its port and ends with its standard input. */
 async function serverOf(child: Deno.ChildProcess, env: Record<string, string>): Promise<S3Server> {
   const output = child.stdout.getReader();
   const { value } = await output.read();
@@ -57,7 +57,7 @@ async function serverOf(child: Deno.ChildProcess, env: Record<string, string>): 
 }
 
 /**
- * The package has a folder of its own: it names a program it does not contain, and in the project's folder Deno would warn of that
+ * The package has a separate folder: it names a program that it does not contain, and in the project's folder Deno would warn about it
  * at every start.
  */
 async function install(): Promise<void> {
@@ -66,7 +66,7 @@ async function install(): Promise<void> {
   if (!success) throw new Error(`the S3 server cannot be installed: ${new TextDecoder().decode(stderr)}`);
 }
 
-/** Node where there is one: under Deno's node:http the server now and then stalls in the middle of a body. */
+/** Node if available: under Deno's node:http the server sometimes stalls in the middle of a body. */
 function spawn(program: string, args: string[], env: Record<string, string> = {}): Deno.ChildProcess | null {
   try {
     return new Deno.Command(program, { args, env, stdin: "piped", stdout: "piped", stderr: "null" }).spawn();

@@ -1,11 +1,11 @@
-// Synthetic pages S2 and S3: servers asked for through admin-ajax.php, without and with a nonce. The site is as strict as
-// WordPress: multipart, the right action, Referer and Origin, or it answers 0.
+// Synthetic site: servers requested through admin-ajax.php, without and with a nonce. As strict as WordPress: multipart, the right
+// action, Referer and Origin; otherwise the response is 0.
 import { CHALLENGE_PAGE, hangs, htmlResponse, pages, type Site } from "./sites.ts";
 
 const HOST = "https://ajax.test";
 export const EPISODE_URL = `${HOST}/some-title-episode-1/`;
 
-/** What admin-ajax.php answers for each `nume`. */
+/** Responses of admin-ajax.php for each `nume`. */
 export type AjaxResponses = Readonly<Record<string, Site>>;
 
 export const s2Responses = (): AjaxResponses => ({
@@ -44,7 +44,7 @@ export function adminAjaxSite(answers: AjaxResponses = s2Responses(), options = 
 }
 
 export interface NonceSiteOptions {
-  /** The nonce each view of the episode's page carries, in turn; null: the page has no nonce script. */
+  /** The nonce of each view of the episode's page, in turn; null: the page has no nonce script. */
   readonly nonces: readonly (string | null)[];
   readonly validNonce: string;
   readonly swapAttributes?: boolean;
@@ -76,7 +76,7 @@ export function nonceSite({ nonces, validNonce, swapAttributes = false }: NonceS
   });
 }
 
-/** The form when the request is what a browser on the episode's page would send, else null. */
+/** The form, if the request is what a browser on the episode's page would send, otherwise null. */
 async function wordpressForm(request: Request, action: string): Promise<FormData | null> {
   const { headers } = request;
   const right = request.method === "POST" && headers.get("content-type")?.startsWith("multipart/form-data") &&

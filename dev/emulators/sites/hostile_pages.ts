@@ -1,8 +1,8 @@
-// Pages made to cost their reader: each from a number of characters. Example: HOSTILE_PAGES.depth(1000) → "<div><div>…".
+// Pages that are expensive to parse, by length in characters. Example: HOSTILE_PAGES.depth(1000) → "<div><div>…".
 
 const fill = (unit: string) => (characters: number) => unit.repeat(Math.ceil(characters / unit.length));
 
-/** Every one is valid for as long as it is cut off anywhere. */
+/** Each may be cut off at any length. */
 export const HOSTILE_PAGES = {
   "depth": fill("<div>"),
   "depth of what ends by itself": fill("<p><span>"),

@@ -1,11 +1,11 @@
-// A file as it lies at MEGA, made by megajs. Example: const { cipher, key } = await encryptLikeMega(bytes).
+// A file as MEGA stores it, made by megajs. Example: const { cipher, key } = await encryptLikeMega(bytes).
 import { Buffer } from "node:buffer";
 import type { Transform } from "node:stream";
 import * as megajs from "megajs";
 
-/** What megajs makes of clear bytes: the cipher text and the key with the MAC in it. */
+/** The encrypted bytes, and the key that contains the MAC. */
 export async function encryptLikeMega(clear: Uint8Array): Promise<{ cipher: Uint8Array<ArrayBuffer>; key: string }> {
-  // megajs' own types point at addresses on the web: spelled out here what is used of them.
+  // megajs' own types refer to URLs, so the used part is declared here.
   const encrypt = megajs.encrypt as unknown as (key: Buffer) => Transform & { key: Uint8Array };
   const stream = encrypt(Buffer.from(Uint8Array.from({ length: 24 }, (_, i) => i)));
   const pieces: Uint8Array[] = [];

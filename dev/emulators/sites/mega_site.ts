@@ -1,4 +1,4 @@
-// Synthetic page S9: a MEGA-shaped API and its encrypted files. Key bytes 00…1f, so the AES key is sixteen times 0x10.
+// Synthetic site: a MEGA-like API and its encrypted files. Key bytes 00…1f, so the AES key is sixteen times 0x10.
 import type { Site } from "./sites.ts";
 
 export const MEGA_NODE = "AbCdEf12";
@@ -10,7 +10,7 @@ export interface MegaSite {
   readonly asked: () => number;
 }
 
-/** Answers in turn: a negative number, or an object as the API gives it. */
+/** Responses in turn: a negative number, or an object as the API returns it. */
 export function megaApi(...answers: readonly unknown[]): MegaSite {
   let asked = 0;
   return {
@@ -26,14 +26,14 @@ export function megaApi(...answers: readonly unknown[]): MegaSite {
 
 export interface GuardedMegaSite {
   readonly site: Site;
-  /** What each request brought: a proof that is right, one that is wrong, none. */
+  /** The proof of each request: correct, wrong or none. */
   readonly proofs: readonly ("right" | "wrong" | "none")[];
 }
 
 export interface GuardOptions {
-  /** 192 is what the API asks for; 255 is solved in two passes. */
+  /** The API asks for 192; 255 is solved in two passes. */
   readonly easiness: number;
-  /** Where the challenge is put: X-Hashcash of a 402, or JSON behind -27. */
+  /** Where the challenge is: X-Hashcash of a 402, or JSON after -27. */
   readonly form: "header" | "json";
   /** Of 64 characters. */
   readonly token?: string;
@@ -41,7 +41,7 @@ export interface GuardOptions {
 
 const TOKEN = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj9AQUJDREVGR0hJSktMTU5P";
 
-/** The API behind a proof of work, which it checks as the real one does: over the whole 12.6 MB. */
+/** The API behind a proof of work, which it checks like the real one: over all 12.6 MB. */
 export function guardedMegaApi(api: Site, { easiness, form, token = TOKEN }: GuardOptions): GuardedMegaSite {
   const proofs: ("right" | "wrong" | "none")[] = [];
   const challenge = `1:${easiness}:1765000000:${token}`;

@@ -1,4 +1,4 @@
-// Synthetic pages S12: an Internet-Archive-shaped item and a PeerTube-shaped instance.
+// Synthetic sites: an item like the Internet Archive's, and an instance like PeerTube's.
 import { pages, type Site } from "./sites.ts";
 
 export const ARCHIVE_ITEM = {

@@ -1,4 +1,4 @@
-// Synthetic page S7: scripts packed the way P.A.C.K.E.R. packs them, over radix, argument names, tails and quoting.
+// Synthetic pages: scripts packed like P.A.C.K.E.R. does, with variations in radix, argument names, tails and quoting.
 
 export interface PackOptions {
   readonly radix?: 10 | 36 | 62;
@@ -6,13 +6,13 @@ export interface PackOptions {
   readonly tail?: "short" | "full";
 }
 
-/** `eval(function(p,a,c,k,e,d){…}('…',62,9,'…'.split('|'),0,{}))` of a script. */
+/** A packed script: `eval(function(p,a,c,k,e,d){…}('…',62,9,'…'.split('|'),0,{}))`. */
 export function packScript(script: string, options: PackOptions = {}): string {
   const { radix = 62, lastArgument = "d", tail = "full" } = options;
   const words = [...new Set(script.match(/\w+/g) ?? [])];
   const index = new Map(words.map((word, at) => [word, encode(at, radix)]));
   const payload = script.replace(/\w+/g, (word) => index.get(word)!);
-  // A word that reads like its own number is left out of the list, as the packer does.
+  // The packer leaves out a word that reads like its own number.
   const list = words.map((word) => (index.get(word) === word ? "" : word));
   const end = tail === "full" ? ",0,{}))" : "))";
   return `eval(function(p,a,c,k,e,${lastArgument}){while(c--)if(k[c])p=p.replace(new RegExp('\\\\b'+c.toString(a)+'\\\\b','g'),k[c]);return p}(` +
@@ -24,7 +24,7 @@ export function packedPage(...scripts: readonly string[]): string {
   return `<!doctype html><html><body><div id="vplayer"></div>${blocks.join("\n")}</body></html>`;
 }
 
-/** What such players set up once unpacked. */
+/** The setup call of such players, unpacked. */
 export function playerSetup(links: Readonly<Record<string, string>>): string {
   return `var links=${
     JSON.stringify(links)
@@ -32,14 +32,14 @@ export function playerSetup(links: Readonly<Record<string, string>>): string {
     `tracks:[{file:"/subs/en.vtt",label:"English",kind:"captions"},{file:"/thumbs.jpg",kind:"thumbnails"}]});`;
 }
 
-/** 141 bytes whose every character stands for a long word: unpacked they would be millions. */
+/** 141 bytes in which every character stands for a long word: millions when unpacked. */
 export function expansionBomb(wordLength: number, repeats: number): string {
   return `eval(function(p,a,c,k,e,d){return p}('${"0 ".repeat(repeats)}',62,1,'${
     "x".repeat(wordLength)
   }'.split('|'),0,{}))`;
 }
 
-/** 40 kB that a backtracking expression goes over again and again: heads without ends, quotes without partners. */
+/** 40 kB that make a backtracking expression slow: heads without ends, quotes without partners. */
 export function adversarialPages(bytes = 40_000): readonly string[] {
   const fill = (unit: string) => unit.repeat(Math.ceil(bytes / unit.length));
   return [

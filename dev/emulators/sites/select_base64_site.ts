@@ -1,4 +1,4 @@
-// Synthetic page S1: a title's page and an episode whose servers are base64 options, with every spelling that real sites use.
+// Synthetic site: a title's page, and an episode whose servers are base64 options, in every spelling of real sites.
 import { pages, type Site } from "./sites.ts";
 
 export interface MirrorOption {
@@ -8,7 +8,7 @@ export interface MirrorOption {
 
 export const base64 = (text: string) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 
-/** Every variant of S1; the two last have no iframe to find. */
+/** Every variant of a server option; the last two have no iframe. */
 export const S1_OPTIONS: readonly MirrorOption[] = [
   { label: "Pilih Server", value: "" },
   { label: "720p [1]", value: base64(`<iframe src="https://vidhidepro.test/v/one" allowfullscreen></iframe>`) },
@@ -27,7 +27,7 @@ export function mirrorPage(options: readonly MirrorOption[]): string {
   return `<!doctype html><html><body><h1>Episode</h1><select class="mirror" name="mirror">${list}</select></body></html>`;
 }
 
-/** A list as on S4: newest first, with what lists hold besides plain numbers. */
+/** A list of episodes, newest first, with entries other than plain numbers. */
 export function episodeListPage(episodes: readonly { readonly label: string; readonly href: string }[]): string {
   const items = episodes.map(({ label, href }) =>
     `<li data-index="0"><span class="lchx"><a href="${href}"><span>${label}</span></a></span></li>`

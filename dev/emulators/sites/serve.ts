@@ -1,4 +1,4 @@
-// A synthetic site on a port of this machine, for whatever fetches by itself. Example: await using site = serveSite(…).
+// A synthetic site on a port of this machine, for programs that fetch by themselves. Example: await using site = serveSite(…).
 import type { Site } from "./sites.ts";
 
 export interface ServedSite extends AsyncDisposable {
@@ -8,7 +8,7 @@ export interface ServedSite extends AsyncDisposable {
 }
 
 export interface ServeOptions {
-  /** Before each answer, as a far-away host takes. */
+  /** Latency before each response. */
   readonly latencyMs?: number;
 }
 
@@ -29,7 +29,7 @@ export function serveSite(site: Site, { latencyMs = 0 }: ServeOptions = {}): Ser
   return {
     url: `http://127.0.0.1:${server.addr.port}`,
     requests,
-    // At once: a page that hangs, as some do on purpose, must not hold up the end of its test.
+    // Immediately: a page that hangs on purpose must not delay the end of its test.
     async [Symbol.asyncDispose]() {
       stop.abort();
       await server.finished;

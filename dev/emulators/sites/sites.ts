@@ -1,4 +1,4 @@
-// Other people's web sites as functions, behind one fetch: hosts end in .test and exist nowhere.
+// Web sites as functions, reached through one fetch; hosts end in .test and do not exist.
 // Example: const sites = createSites({ "site.test": () => new Response("hi") }); await sites.fetch("https://site.test/").
 
 export type Site = (request: Request, url: URL) => Response | Promise<Response>;
@@ -25,7 +25,7 @@ export function createSites(sites: Readonly<Record<string, Site>>): Sites {
   };
 }
 
-/** A site whose paths are looked up in a table; everything else is 404. */
+/** A site whose paths are looked up in a table; all others are 404. */
 export function pages(table: Readonly<Record<string, string | Site>>): Site {
   return (request, url) => {
     const page = table[url.pathname + url.search] ?? table[url.pathname];
@@ -38,18 +38,18 @@ export function htmlResponse(html: string, init?: ResponseInit): Response {
   return new Response(html, { headers: { "content-type": "text/html; charset=utf-8" }, ...init });
 }
 
-/** Never answers; the request ends when its signal aborts. */
+/** Never responds; the request ends when its signal aborts. */
 export function hangs(request: Request): Promise<Response> {
   return rejectOnAbort(request.signal);
 }
 
-/** Gives the answers in turn, then the last one for ever. */
+/** Returns the responses in turn, then the last one repeatedly. */
 export function inTurn(...answers: readonly (() => Response)[]): Site {
   let next = 0;
   return () => answers[Math.min(next++, answers.length - 1)]!();
 }
 
-/** `total` bytes of HTML that are made while they are read; `produced` tells how many were. */
+/** `total` bytes of HTML, made while they are read; `produced` counts them. */
 export function endlessPage(total: number) {
   const chunk = new TextEncoder().encode("<p>spam</p>".repeat(6_000));
   let produced = 0;
@@ -66,7 +66,7 @@ export function endlessPage(total: number) {
   return { site, produced: () => produced };
 }
 
-/** A page of no end, as fast as it is read. */
+/** An endless page, as fast as it is read. */
 export function endless(): Site {
   return endlessPage(Infinity).site;
 }

@@ -1,4 +1,4 @@
-// Synthetic pages S5 and S6: a site with a search page, and a Jikan-shaped metadata API with its moods.
+// Synthetic sites: one with a search page, and a Jikan-like metadata API with its failures.
 import { htmlResponse, type Site } from "./sites.ts";
 
 export interface SearchSite {
@@ -31,7 +31,7 @@ export interface TitleRecord {
   readonly aired?: string | null;
 }
 
-/** Answers of the API in turn: a record, or the status of a failure (429 with Retry-After, 408, 504, 404). */
+/** Responses of the API in turn: a record, or the status of a failure (429 with Retry-After, 408, 504, 404). */
 export function titleApi(...answers: readonly (TitleRecord | number)[]) {
   let asked = 0;
   const site: Site = () => {

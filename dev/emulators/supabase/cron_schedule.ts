@@ -1,6 +1,6 @@
 /**
  * pg_cron's schedules: `30 seconds`, `0 * * * *`, `0 3 $ * *` (last day of the month), `@hourly`. UTC, as on Supabase.
- * The database refused what is malformed (`cron.schedule`); here it is read.
+ * `cron.schedule` in the database has already refused malformed ones.
  */
 
 export type Schedule =
@@ -20,7 +20,7 @@ const NICKNAMES: Readonly<Record<string, string>> = {
   "@hourly": "0 * * * *",
 };
 
-/** @throws {Error} for what is no schedule. */
+/** @throws {Error} for an invalid schedule. */
 export function parseSchedule(text: string): Schedule {
   const trimmed = text.trim().toLowerCase();
   const interval = /^(\d+)\s+seconds?$/.exec(trimmed);

@@ -1,6 +1,6 @@
 /**
- * Runs the jobs of `cron.job` the way pg_cron's launcher does: each under its owner's name, never twice at once,
- * an interval counted from the end of the last run, a run's outcome in `cron.job_run_details`.
+ * Runs the jobs of `cron.job` like pg_cron's launcher: each under its owner's name, never twice at the same time,
+ * intervals counted from the end of the last run, outcomes in `cron.job_run_details`.
  */
 import createClient, { type Sql } from "postgres";
 import { RECONNECT_SECONDS } from "./transaction.ts";
@@ -40,7 +40,7 @@ export async function startCronWorker(options: CronWorkerOptions): Promise<CronW
   const sql = createClient(options.databaseUrl, {
     max: 4,
     onnotice: () => {},
-    fetch_types: false, // that query's failure is nobody's to catch
+    fetch_types: false, // nothing could catch a failure of that query
     backoff: () => RECONNECT_SECONDS,
     connection: { application_name: "pg_cron scheduler" },
   });
@@ -85,13 +85,13 @@ export async function startCronWorker(options: CronWorkerOptions): Promise<CronW
       await pause(TICK_MS, stopped.promise);
     }
   })();
-  await read().catch(() => {}); // the first tick says why
+  await read().catch(() => {}); // the first tick reports the reason
   return {
     async stop() {
       isStopped = true;
       stopped.resolve();
       await loop;
-      await sql.end({ timeout: 2 }); // cancels what still runs
+      await sql.end({ timeout: 2 }); // cancels running jobs
       await Promise.allSettled(runs);
     },
   };
@@ -119,7 +119,7 @@ function isDue(task: Task, at: { now: Date; newMinute: boolean; startedAt: numbe
   }
 }
 
-/** Returns why the command failed, if it did. */
+/** Returns why the command failed, otherwise null. */
 async function runJob(job: Job, { sql, databaseUrl }: { sql: Sql; databaseUrl: string }): Promise<string | undefined> {
   const [details] = await sql<{ runid: string }[]>`
     insert into cron.job_run_details (jobid, database, username, command, status, start_time)
@@ -135,7 +135,7 @@ async function runJob(job: Job, { sql, databaseUrl }: { sql: Sql; databaseUrl: s
   return outcome.failed ? outcome.message : undefined;
 }
 
-/** In a connection of its own, as pg_cron does: what a job sets ends with it. */
+/** In a separate connection, as pg_cron does, so that a job's settings end with it. */
 async function execute(databaseUrl: string, job: Job): Promise<{ failed: boolean; message: string }> {
   const sql = createClient(databaseUrl, {
     max: 1,

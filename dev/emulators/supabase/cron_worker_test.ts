@@ -3,7 +3,7 @@ import { parseSchedule } from "./cron_schedule.ts";
 import { startCronWorker } from "./cron_worker.ts";
 import { createTestDatabase } from "../../testing/test_database.ts";
 
-Deno.test("parseSchedule reads pg_cron's grammar", async (t) => {
+Deno.test("parseSchedule: pg_cron's grammar → the next run", async (t) => {
   const cases: [string, string, boolean][] = [
     ["* * * * *", "2026-11-22T09:00:00Z", true],
     ["*/15 * * * *", "2026-11-22T09:45:00Z", true],
@@ -29,7 +29,7 @@ Deno.test("parseSchedule reads pg_cron's grammar", async (t) => {
   assert.throws(() => parseSchedule("often"));
 });
 
-Deno.test("cron worker runs a job as its owner and keeps the outcome", async () => {
+Deno.test("cron worker: a job → run as its owner, outcome recorded", async () => {
   await using database = await createTestDatabase();
   const { sql } = database;
   await sql.unsafe(`

@@ -1,9 +1,9 @@
 /**
- * A refusal as PostgREST words it, and the HTTP status it gives to each SQLSTATE: `23505` → 409, `PT422` → 422.
+ * An error in PostgREST's format, and the HTTP status for each SQLSTATE: `23505` → 409, `PT422` → 422.
  * After PostgREST's Error.hs (https://github.com/PostgREST/postgrest, MIT).
  */
 
-/** The JSON body of a refusal. */
+/** The JSON body of an error. */
 export interface RestErrorBody {
   readonly code?: string;
   readonly message: string;
@@ -35,7 +35,7 @@ export class RestError extends Error {
   }
 }
 
-/** What postgres.js throws for an error the server reported. */
+/** What postgres.js throws for an error reported by the server. */
 export interface PostgresFailure {
   readonly code: string;
   readonly message: string;
@@ -47,7 +47,7 @@ export function isPostgresFailure(error: unknown): error is PostgresFailure {
   return error instanceof Error && error.name === "PostgresError";
 }
 
-/** @param anonymous whether the request came as `anon`: a missing privilege is then 401. */
+/** @param anonymous whether the request's role is `anon`: a missing privilege is then 401. */
 export function fromPostgres(error: PostgresFailure, anonymous: boolean): RestError {
   const status = statusOf(error, anonymous);
   return new RestError(
@@ -57,7 +57,7 @@ export function fromPostgres(error: PostgresFailure, anonymous: boolean): RestEr
   );
 }
 
-/** The database did not answer at all. */
+/** The database did not respond at all. */
 export function databaseDown(error: unknown): RestError {
   const details = error instanceof Error ? error.message : String(error);
   return new RestError(503, {

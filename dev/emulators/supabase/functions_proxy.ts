@@ -1,6 +1,6 @@
 /**
- * `/functions/v1/<name>/*` → the function's own process, as Supabase's edge gateway hands it on: the function sees
- * `/<name>/*`, the client's address comes in `x-forwarded-for`, and HTML arrives as text/plain.
+ * Forwards `/functions/v1/<name>/*` to the function's process like Supabase's edge gateway: the function sees
+ * `/<name>/*`, the client address is in `x-forwarded-for`, and HTML arrives as text/plain.
  */
 
 const HOP_BY_HOP = ["connection", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"];
@@ -18,7 +18,7 @@ export async function proxyFunction(
   headers.set("x-forwarded-for", options.clientAddress);
   headers.set("x-forwarded-host", url.host);
   headers.set("x-forwarded-proto", url.protocol.slice(0, -1));
-  headers.set("accept-encoding", "identity"); // the body is handed on as it comes
+  headers.set("accept-encoding", "identity"); // the body is forwarded unchanged
   let response: Response;
   try {
     response = await fetch(new URL(options.path + url.search, base), {

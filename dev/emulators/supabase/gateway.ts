@@ -1,6 +1,6 @@
 /**
- * What a Supabase project answers at its address, on this machine: `/rest/v1/*` and `/functions/v1/*`; besides, `/api/v1/*` as on Deno Deploy.
- * supabase-js cannot tell it from the real one in what keepstream uses of it.
+ * The gateway of a Supabase project: `/rest/v1/*` and `/functions/v1/*`; in addition `/api/v1/*` as on Deno Deploy.
+ * For the calls that keepstream makes, supabase-js cannot distinguish it from the real one.
  */
 import createClient from "postgres";
 import { createTransactionPool, RECONNECT_SECONDS } from "./transaction.ts";
@@ -9,7 +9,7 @@ import type { ProjectKeys } from "./keys.ts";
 import { startRestApi } from "./rest.ts";
 
 const POOL_SIZE = 10;
-/** Supabase's, and Deno Deploy's. */
+/** Paths of Supabase and of Deno Deploy. */
 const FUNCTION_BASES = ["/functions/v1", "/api/v1"];
 const CORS = {
   "access-control-allow-origin": "*",
@@ -20,18 +20,18 @@ const CORS = {
 };
 
 export interface GatewayOptions {
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port: number;
   /** As the role `authenticator`. */
   readonly databaseUrl: string;
   readonly keys: ProjectKeys;
-  /** Where each function listens: `{ streaming: "http://127.0.0.1:4001" }`. */
+  /** URL of each function: `{ streaming: "http://127.0.0.1:4001" }`. */
   readonly functions?: Readonly<Record<string, string>>;
 }
 
 export interface Gateway {
   readonly url: string;
-  /** Functions that started later. */
+  /** Adds functions that started later. */
   setFunction(name: string, baseUrl: string): void;
   stop(): Promise<void>;
 }
@@ -41,7 +41,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const sql = createClient(options.databaseUrl, {
     max: 1,
     onnotice: () => {},
-    fetch_types: false, // that query's failure is nobody's to catch
+    fetch_types: false, // nothing could catch a failure of that query
     backoff: () => RECONNECT_SECONDS,
     connection: { application_name: "gateway" },
   });

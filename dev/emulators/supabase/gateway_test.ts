@@ -89,7 +89,7 @@ async function createWorld(functions: Record<string, string> = {}): Promise<Worl
   };
 }
 
-Deno.test("rpc: each kind of return value as PostgREST gives it", async (t) => {
+Deno.test("rpc: each kind of return value → PostgREST's response", async (t) => {
   await using world = await createWorld();
   const { service } = world;
   const film = { id: 2, title: "Beta", year: 2002, tags: ["x"], studio: null };
@@ -129,7 +129,7 @@ Deno.test("rpc: each kind of return value as PostgREST gives it", async (t) => {
   });
 });
 
-Deno.test("rpc: filters, order, range and count apply to a set of rows", async () => {
+Deno.test("rpc: filters, order, range, count → applied to a set of rows", async () => {
   await using world = await createWorld();
   const { service } = world;
   const picked = await service.rpc("films", {}).select("label:title,mood:tags->>mood").gt("year", 2000).order("id", {
@@ -151,7 +151,7 @@ Deno.test("rpc: filters, order, range and count apply to a set of rows", async (
   assert.equal((await beyond.json()).code, "PGRST103");
 });
 
-Deno.test("rpc: .single() and .maybeSingle() as supabase-js expects them", async () => {
+Deno.test("rpc: .single(), .maybeSingle() → what supabase-js expects", async () => {
   await using world = await createWorld();
   const { service } = world;
   const one = await service.rpc("films", { since: 2003 }).single<{ id: number }>();
@@ -166,7 +166,7 @@ Deno.test("rpc: .single() and .maybeSingle() as supabase-js expects them", async
   assert.equal(many.error?.details, "The result contains 3 rows");
 });
 
-Deno.test("rpc: a call that no function takes", async (t) => {
+Deno.test("rpc: no matching function → PostgREST's errors", async (t) => {
   await using world = await createWorld();
   const { service } = world;
   const cases: [string, Record<string, unknown>, number, string][] = [
@@ -188,7 +188,7 @@ Deno.test("rpc: a call that no function takes", async (t) => {
   assert.equal(error?.hint, "Perhaps you meant to call the function public.add(a, b)");
 });
 
-Deno.test("rpc: every documented SQLSTATE has PostgREST's status", async (t) => {
+Deno.test("rpc: every documented SQLSTATE → PostgREST's status", async (t) => {
   await using world = await createWorld();
   const states: [string, number][] = [
     ["PT404", 404],
@@ -260,7 +260,7 @@ Deno.test("rpc: every documented SQLSTATE has PostgREST's status", async (t) => 
   });
 });
 
-Deno.test("rpc: GET is read-only, and a function may set status and headers", async () => {
+Deno.test("rpc: GET → read-only; a function may set status and headers", async () => {
   await using world = await createWorld();
   const written = await world.service.rpc("write_film", { name: "Delta" }, { get: true });
   assert.deepEqual([written.status, written.error?.code], [405, "25006"]);
@@ -270,7 +270,7 @@ Deno.test("rpc: GET is read-only, and a function may set status and headers", as
   assert.deepEqual([put.status, (await put.json()).code], [405, "PGRST101"]);
 });
 
-Deno.test("rpc: bodies that are no object, and types that are not offered", async (t) => {
+Deno.test("rpc: a body that is not an object → 400; an unsupported type → 406", async (t) => {
   await using world = await createWorld();
   for (const body of ["[", "1", "[]", '"x"', "nul", '{"a":1']) {
     await t.step(`${body} → 400`, async () => {
@@ -286,7 +286,7 @@ Deno.test("rpc: bodies that are no object, and types that are not offered", asyn
   assert.equal(JSON.stringify(proto.data), '{"__proto__":1}');
 });
 
-Deno.test("keys: who one is", async (t) => {
+Deno.test("keys: each kind of credential → its role", async (t) => {
   await using world = await createWorld();
   const { keys } = world;
   const call = async (headers: Record<string, string>) => {
@@ -336,21 +336,21 @@ Deno.test("keys: who one is", async (t) => {
     const { status, body } = await call({ apikey: keys.publishable, authorization: `Bearer ${expired}` });
     assert.deepEqual([status, body.code], [401, "PGRST303"]);
   });
-  await t.step("a role that may not be taken on → 403, one that is not there → 401", async () => {
+  await t.step("a role that cannot be assumed → 403, an unknown one → 401", async () => {
     for (const [role, expected] of [["supabase_admin", 403], ["ghost", 401]] as const) {
       const token = await signJwt({ role, exp: future }, keys);
       const { status } = await call({ apikey: keys.publishable, authorization: `Bearer ${token}` });
       assert.equal(status, expected, role);
     }
   });
-  await t.step("a function kept from anon → 401 42501", async () => {
+  await t.step("a function not granted to anon → 401 42501", async () => {
     const { status, error } = await world.anon.rpc("secret_function");
     assert.deepEqual([status, error?.code], [401, "42501"]);
     assert.equal((await world.service.rpc("secret_function")).data, 1);
   });
 });
 
-Deno.test("tables: read, write and refuse", async () => {
+Deno.test("tables: reads, writes and errors → PostgREST's responses", async () => {
   await using world = await createWorld();
   const { service, anon } = world;
   const found = await service.from("film").select("id,title", { count: "exact" }).in("title", ["Gamma, or (G)", "Beta"])
@@ -392,7 +392,7 @@ Deno.test("tables: read, write and refuse", async () => {
   assert.deepEqual([refused.status, refused.error?.code], [401, "42501"]);
 });
 
-Deno.test("filters: hostile text stays text", async (t) => {
+Deno.test("filters: hostile text → treated as text", async (t) => {
   await using world = await createWorld();
   const hostile = [`'; drop table film; --`, `\\'; select 1; --`, `"`, `),(`, `a\\b`, `E'x'`, `$1`, `%`, `*`];
   for (const text of hostile) {
@@ -423,7 +423,7 @@ Deno.test("filters: hostile text stays text", async (t) => {
   }
 });
 
-Deno.test("schema changes are seen without a restart", async () => {
+Deno.test("schema cache: a schema change → used without a restart", async () => {
   await using world = await createWorld();
   await world.database.sql.unsafe(
     "create function public.fresh() returns int language sql as 'select 7'",
@@ -436,7 +436,7 @@ Deno.test("schema changes are seen without a restart", async () => {
   assert.fail("the function was never seen");
 });
 
-Deno.test("functions: method, path, query, body and headers reach the function, HTML comes back as text", async () => {
+Deno.test("functions: a request → forwarded unchanged; HTML → text/plain", async () => {
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
     const url = new URL(request.url);
     if (url.pathname === "/echo/page") return new Response("<b>", { headers: { "content-type": "text/html" } });

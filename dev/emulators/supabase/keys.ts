@@ -1,5 +1,5 @@
 /**
- * Who is asking: the API keys of a Supabase project and its JWTs → the database role and claims of the request.
+ * Authentication: the API keys of a Supabase project and its JWTs → the database role and claims of the request.
  * `apikey: sb_secret_…` → service_role; `Authorization: Bearer <jwt>` → the JWT's own role.
  */
 import { RestError } from "./errors.ts";
@@ -28,7 +28,7 @@ export function makeProjectKeys(): ProjectKeys {
   };
 }
 
-/** @throws {RestError} 401, as the project's gateway words it. */
+/** @throws {RestError} 401, in the wording of the project's gateway. */
 export async function authenticate(request: Request, keys: ProjectKeys): Promise<Claims> {
   const apikey = request.headers.get("apikey") ?? new URL(request.url).searchParams.get("apikey");
   const bearer = /^Bearer\s+(.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];

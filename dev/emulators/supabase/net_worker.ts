@@ -1,7 +1,7 @@
 /**
- * Sends what `net.http_post` queued, the way pg_net's background worker does: after the commit, up to 200 at a time in
- * one transaction that also stores the answers, then a pause of at most 1 s that only the first wake of a burst cuts
- * short. Never repeats a request; if it dies in a batch, the batch is sent again.
+ * Sends what `net.http_post` queued, like pg_net's background worker: after the commit, up to 200 requests in
+ * one transaction that also stores the responses, then a pause of at most 1 s that only the first wake-up of a burst
+ * ends early. Never repeats a request, except that a batch is sent again if the worker dies in it.
  * After pg_net's worker.c and core.c.
  */
 import createClient, { type Sql } from "postgres";
@@ -28,16 +28,16 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
   const sql = createClient(options.databaseUrl, {
     max: 1,
     onnotice: () => {},
-    fetch_types: false, // that query's failure is nobody's to catch
+    fetch_types: false, // nothing could catch a failure of that query
     backoff: () => RECONNECT_SECONDS,
     connection: { application_name: `pg_net ${VERSION}` },
   });
   const pool = createTransactionPool(options.databaseUrl, { size: 1, name: `pg_net ${VERSION}` });
   const latch = new Latch();
   const stopping = new AbortController();
-  let shouldWake = true; // what was queued before this start is sent now
+  let shouldWake = true; // requests queued before this start are sent immediately
   const wake = () => {
-    if (shouldWake) return; // only the first wake of a burst sets the latch
+    if (shouldWake) return; // only the first wake-up of a burst sets the latch
     shouldWake = true;
     latch.set();
   };
@@ -68,7 +68,7 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
       stopping.abort();
       latch.set();
       await loop;
-      await subscription.unlisten().catch(() => {}); // the server may be gone already
+      await subscription.unlisten().catch(() => {}); // the server may have stopped already
       await Promise.all([sql.end({ timeout: 1 }), pool.end()]);
     },
   };
@@ -87,7 +87,7 @@ type Answer =
   | { readonly status: number; readonly headers: Headers; readonly text: string }
   | { readonly error: string; readonly timedOut: boolean };
 
-/** One transaction over the whole batch, as the real worker's: a batch that is cut short is sent again. */
+/** One transaction for the whole batch, as in the real worker: an interrupted batch is sent again. */
 async function sendBatch(
   { sql, pool, stopping }: { sql: Sql; pool: TransactionPool; stopping: AbortSignal },
 ): Promise<{ consumed: number; expired: number }> {
@@ -109,7 +109,7 @@ async function sendBatch(
       from taken order by id`;
     if (requests.length === 0) return 0;
     const answers = await Promise.all(requests.map(async (request) => toRow(request, await send(request, stopping))));
-    stopping.throwIfAborted(); // answers cut short are none: the next worker sends again
+    stopping.throwIfAborted(); // interrupted responses are not stored: the next worker sends again
     if (isLost()) throw new Error("the connection was lost while the requests were sent");
     await transaction`
       insert into net._http_response (id, status_code, content, headers, content_type, timed_out, error_msg)
@@ -127,7 +127,7 @@ function toRow({ id }: QueuedRequest, answer: Answer): Record<string, unknown> {
   return {
     id,
     status_code: answer.status,
-    content: answer.text.replaceAll("\0", "") || null, // text holds no NUL; the real worker stops at the first
+    content: answer.text.replaceAll("\0", "") || null, // Postgres text cannot contain NUL
     headers: Object.fromEntries(answer.headers),
     content_type: answer.headers.get("content-type"),
     timed_out: false,
@@ -146,7 +146,7 @@ async function send(request: QueuedRequest, stopping: AbortSignal): Promise<Answ
   }
 }
 
-/** Redirects are followed like curl does with CURLOPT_FOLLOWLOCATION: a POST becomes a GET on 301, 302 and 303. */
+/** Follows redirects like curl with CURLOPT_FOLLOWLOCATION: a POST becomes a GET on 301, 302 and 303. */
 async function fetchFollowing(request: QueuedRequest, signal: AbortSignal): Promise<Answer> {
   let url = request.url;
   let method = request.method.toUpperCase();
@@ -155,7 +155,7 @@ async function fetchFollowing(request: QueuedRequest, signal: AbortSignal): Prom
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     const headers = new Headers(request.headers.map(([name, value]): [string, string] => [name, value]));
     headers.set("user-agent", `pg_net/${VERSION}`);
-    if (crossedHosts) headers.delete("authorization"); // as libcurl does
+    if (crossedHosts) headers.delete("authorization"); // like libcurl
     const response = await fetch(url, {
       method,
       headers,
@@ -186,7 +186,7 @@ function curlMessage(error: unknown): string {
   return text.trim() || "Failure when receiving data from the peer";
 }
 
-/** A flag one can wait for, as Postgres' own latches: set once, seen once. */
+/** A flag that can be awaited, like Postgres' latches: one wait consumes it. */
 class Latch {
   #set = false;
   #wake: (() => void) | undefined;
@@ -196,7 +196,7 @@ class Latch {
     this.#wake?.();
   }
 
-  /** Returns when set, or after `milliseconds`; either way it is not set any more. */
+  /** Returns when the flag is set, or after `milliseconds`, and clears it. */
   async wait(milliseconds?: number): Promise<void> {
     if (!this.#set) {
       const { promise, resolve } = Promise.withResolvers<void>();

@@ -52,7 +52,7 @@ async function responseOf(sql: Sql, id: string): Promise<Record<string, unknown>
   }
 }
 
-Deno.test("net.http_post is sent after the commit, and its answer is kept", async () => {
+Deno.test("net.http_post: committed → sent, response stored", async () => {
   await using database = await withNet();
   await using receiver = startReceiver(() => Response.json({ got: true }, { status: 202 }));
   const worker = await startNetWorker({ databaseUrl: database.adminUrl });
@@ -87,7 +87,7 @@ Deno.test("net.http_post is sent after the commit, and its answer is kept", asyn
   }
 });
 
-Deno.test("net.http_post of a transaction that was rolled back is never sent", async () => {
+Deno.test("net.http_post: rolled back → never sent", async () => {
   await using database = await withNet();
   await using receiver = startReceiver();
   const worker = await startNetWorker({ databaseUrl: database.adminUrl });
@@ -104,7 +104,7 @@ Deno.test("net.http_post of a transaction that was rolled back is never sent", a
   }
 });
 
-Deno.test("net worker: nobody listens, a time-out, an unknown host – each an error in the response table", async () => {
+Deno.test("net worker: no listener, a timeout, an unknown host → stored errors", async () => {
   await using database = await withNet();
   const hold = Promise.withResolvers<Response>();
   await using receiver = startReceiver(() => hold.promise);
@@ -132,7 +132,7 @@ Deno.test("net worker: nobody listens, a time-out, an unknown host – each an e
   }
 });
 
-Deno.test("net worker: a burst of more than a batch arrives whole, each request once", async () => {
+Deno.test("net worker: a burst larger than a batch → each request sent once", async () => {
   await using database = await withNet();
   await using receiver = startReceiver();
   const worker = await startNetWorker({ databaseUrl: database.adminUrl });
@@ -146,7 +146,7 @@ Deno.test("net worker: a burst of more than a batch arrives whole, each request 
   }
 });
 
-Deno.test("net worker: what was queued while it was down is sent when it comes back", async () => {
+Deno.test("net worker: requests queued while it was down → sent on start", async () => {
   await using database = await withNet();
   await using receiver = startReceiver((request) =>
     new URL(request.url).pathname === "/a" ? Response.redirect(new URL("/b", request.url)) : new Response()
@@ -161,7 +161,7 @@ Deno.test("net worker: what was queued while it was down is sent when it comes b
   }
 });
 
-Deno.test("net worker: a server that is ended ends no test", async () => {
+Deno.test("net worker: Postgres ended → no unhandled error", async () => {
   await using database = await withNet();
   const worker = await startNetWorker({ databaseUrl: database.adminUrl });
   await database.admin`

@@ -27,16 +27,16 @@ const FILTER_VALUE = new RegExp(`^(not\\.)?(is|in|${Object.keys(OPERATORS).join(
 
 export interface Query {
   readonly select: string;
-  /** `where …`, or nothing. */
+  /** `where …`, or empty. */
   readonly where: string;
   readonly order: string;
   readonly limit: number | undefined;
   readonly offset: number;
-  /** Parameters that are no part of the query language: the arguments of `GET /rpc/f?a=1`. */
+  /** Parameters outside the query language: the arguments of `GET /rpc/f?a=1`. */
   readonly rest: Readonly<Record<string, string>>;
 }
 
-/** @throws {RestError} 400 PGRST100 for what it cannot read. */
+/** @throws {RestError} 400 PGRST100 for an invalid query. */
 export function parseQuery(url: URL, headers: Headers): Query {
   const conditions: string[] = [];
   const rest: Record<string, string> = {};
@@ -68,7 +68,7 @@ export function identifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** An untyped literal: Postgres gives it the type of what it is compared with. */
+/** An untyped literal: Postgres infers its type from the comparison. */
 export function literal(value: string): string {
   refuseNul(value);
   const quoted = `'${value.replaceAll("'", "''")}'`;

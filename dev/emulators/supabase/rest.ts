@@ -1,5 +1,5 @@
 /**
- * `/rest/v1/*`: the part of PostgREST that keepstream and its tests use, answered with PostgREST's statuses, headers and
+ * `/rest/v1/*`: the part of PostgREST that keepstream and its tests use, with PostgREST's statuses, headers and
  * error bodies. Each request is one transaction under the caller's role.
  */
 import type { Sql } from "postgres";
@@ -24,12 +24,12 @@ const MAX_ROWS = 1000;
 const OBJECT_TYPE = "application/vnd.pgrst.object+json";
 
 export interface RestApi {
-  /** Answers a request whose path, without `/rest/v1`, is `path`. */
+  /** Responds to a request; `path` excludes `/rest/v1`. */
   handle(request: Request, path: string): Promise<Response>;
   close(): Promise<void>;
 }
 
-/** @param sql reads the schema and hears of its changes; it and the pool are connected as `authenticator`. */
+/** @param sql reads the schema and listens for its changes; it and the pool are connected as `authenticator`. */
 export async function startRestApi(
   sql: Sql,
   options: { keys: ProjectKeys; pool: TransactionPool },
@@ -37,7 +37,7 @@ export async function startRestApi(
   let cache = await loadSchemaCache(sql);
   let loading: Promise<void> = Promise.resolve();
   const reload = () => {
-    loading = loadSchemaCache(sql).then((fresh) => void (cache = fresh), () => {}); // the next notice tries again
+    loading = loadSchemaCache(sql).then((fresh) => void (cache = fresh), () => {}); // the next notification tries again
   };
   const subscription = await sql.listen("pgrst", reload, reload);
   return {
@@ -56,7 +56,7 @@ export async function startRestApi(
       }
     },
     async close() {
-      await subscription.unlisten().catch(() => {}); // the server may be gone already
+      await subscription.unlisten().catch(() => {}); // the server may have stopped already
       await loading;
     },
   };
@@ -147,7 +147,7 @@ async function planCall(
   };
 }
 
-/** Arguments in a query string are text; a json argument is read as JSON all the same. */
+/** Arguments in a query string are text; a json argument is parsed as JSON nevertheless. */
 function typedPayload(
   rest: Readonly<Record<string, string>>,
   parameters: readonly { name: string; type: string }[],
@@ -234,7 +234,7 @@ async function run(
   const { plan, pool } = context;
   const { statement } = plan;
   return await pool.transaction({ readOnly: plan.readOnly }, async (transaction) => {
-    // One round trip: the settings, the statement and its own settings go out together, and are answered in order.
+    // One round trip: the settings, the statement and its own settings are sent together, and results arrive in order.
     const [, rows, settings] = await allInOrder([
       applySettings(transaction, request, context),
       transaction.unsafe<ResultRow[]>(statement.sql, statement.payload === undefined ? [] : [statement.payload]),
@@ -245,7 +245,7 @@ async function run(
     if (context.accept === OBJECT_TYPE && row.page_total !== 1) {
       const details = `The result contains ${row.page_total} rows`;
       const message = "Cannot coerce the result to a single JSON object";
-      throw new RestError(406, { code: "PGRST116", details, hint: null, message }); // and the transaction is undone
+      throw new RestError(406, { code: "PGRST116", details, hint: null, message }); // rolls back the transaction
     }
     const body = context.accept === OBJECT_TYPE && !statement.single ? firstElement(row.body) : row.body;
     return { row: { ...row, body }, guc: readSettings(settings[0]!) };
@@ -306,7 +306,7 @@ function contentRange(offset: number, pageTotal: number, total: number | null): 
   return `${total !== 0 && offset <= last ? `${offset}-${last}` : "*"}/${total ?? "*"}`;
 }
 
-/** @throws {RestError} 406 for what is not JSON. */
+/** @throws {RestError} 406 for invalid JSON. */
 function acceptedType(request: Request): string {
   const types = (request.headers.get("accept") ?? "*/*").split(",").map((each) => each.split(";")[0]!.trim());
   if (types.includes(OBJECT_TYPE)) return OBJECT_TYPE;

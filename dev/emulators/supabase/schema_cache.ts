@@ -1,4 +1,4 @@
-/** What the database offers under `/rest/v1`: functions, tables and role settings, read again after `notify pgrst`. */
+/** Functions, tables and role settings that `/rest/v1` exposes, read again after `notify pgrst`. */
 import type { Sql } from "postgres";
 
 export interface Routine {
@@ -6,7 +6,7 @@ export interface Routine {
   readonly parameters: readonly { readonly name: string; readonly type: string; readonly required: boolean }[];
   readonly returnsSet: boolean;
   readonly returns: "void" | "composite" | "scalar";
-  /** Settings of the function that hold for its whole transaction: a function cannot time out itself. */
+  /** Settings of the function, applied to its whole transaction, because a function cannot time out itself. */
   readonly settings: readonly (readonly [string, string])[];
 }
 

@@ -1,6 +1,6 @@
 /**
- * One REST request → one SQL statement that yields `body`, `page_total`, `total`. The JSON payload is its only
- * parameter, `$1`; types are the database's business (`json_to_record`), as in PostgREST.
+ * One REST request → one SQL statement that returns `body`, `page_total`, `total`. The JSON payload is its only
+ * parameter, `$1`; the database determines types (`json_to_record`), as in PostgREST.
  */
 import { RestError } from "./errors.ts";
 import { identifier, type Query } from "./query.ts";
@@ -8,9 +8,9 @@ import type { Relation, Routine, SchemaCache } from "./schema_cache.ts";
 
 export interface Statement {
   readonly sql: string;
-  /** `$1`, when the statement has one. */
+  /** `$1`, if the statement has one. */
   readonly payload: string | undefined;
-  /** One value or row, not a list of them. */
+  /** A single value or row, not a list. */
   readonly single: boolean;
 }
 
@@ -19,7 +19,7 @@ export interface Counting {
   readonly maxRows: number;
 }
 
-/** @throws {RestError} 404 PGRST202 when no overload takes exactly these arguments, 300 PGRST203 when several do. */
+/** @throws {RestError} 404 PGRST202 if no overload takes exactly these arguments, 300 PGRST203 if several do. */
 export function chooseRoutine(cache: SchemaCache, name: string, argumentNames: readonly string[]): Routine {
   const overloads = cache.routines.get(name) ?? [];
   const given = new Set(argumentNames);
@@ -180,7 +180,7 @@ function limits(query: Query, counting: Counting): string {
   }`;
 }
 
-/** @throws {RestError} 400 PGRST204 for a column the table has not. */
+/** @throws {RestError} 400 PGRST204 for a column that the table does not have. */
 function writable(relation: Relation, rows: readonly Record<string, unknown>[]): string[] {
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   const unknown = columns.find((column) => !relation.columns.includes(column));

@@ -1,17 +1,17 @@
 /**
- * Transactions over connections that may die at any moment. postgres.js 3.4 does not stand that: `sql.begin` writes its
- * rollback into a socket that is gone, `sql.reserve` loses a connection for ever when connecting fails, and a statement under
- * way may never settle. Here a client lives as long as its one connection, and a transaction ends with it.
+ * Transactions over connections that may break at any moment. postgres.js 3.4 does not handle that: `sql.begin` writes its
+ * rollback to a closed socket, `sql.reserve` loses a connection permanently if connecting fails, and a running statement
+ * may never settle. Here a client has exactly one connection, and a transaction ends with it.
  */
 import createClient, { type Sql } from "postgres";
 
-/** A server on this machine is back at once or not at all; the driver's own pauses grow to 20 s. */
+/** A local server is available immediately or not at all; the driver's own pauses grow to 20 s. */
 export const RECONNECT_SECONDS = 0.1;
 
 export interface TransactionPool {
   /**
-   * Commits what `run` did, or undoes it when `run` throws. `run` sends its statements without waiting in between; where it has
-   * to wait, it asks `isLost` before the next one, which would begin a transaction of its own on a new connection.
+   * Commits the work of `run`, or rolls back if it throws. `run` sends its statements without waiting in between. If it has
+   * to wait, it checks `isLost` before the next one, which would otherwise start its own transaction on a new connection.
    */
   transaction<T>(options: { readOnly: boolean }, run: (sql: Sql, isLost: () => boolean) => Promise<T>): Promise<T>;
   end(): Promise<void>;
@@ -19,12 +19,12 @@ export interface TransactionPool {
 
 interface Client {
   readonly sql: Sql;
-  /** Rejects when the connection is gone. */
+  /** Rejects when the connection is lost. */
   readonly lost: Promise<never>;
   isLost(): boolean;
 }
 
-/** At most `size` transactions at once; more wait their turn. */
+/** At most `size` concurrent transactions; others wait. */
 export function createTransactionPool(url: string, options: { size: number; name: string }): TransactionPool {
   const idle: Client[] = [];
   const waiting: (() => void)[] = [];
@@ -48,7 +48,7 @@ export function createTransactionPool(url: string, options: { size: number; name
   };
   const discard = (client: Client) => {
     clients.delete(client);
-    client.sql.end({ timeout: 0 }).catch(() => {}); // there is nothing left to end
+    client.sql.end({ timeout: 0 }).catch(() => {}); // nothing is left to end
   };
   return {
     async transaction({ readOnly }, run) {
@@ -66,7 +66,7 @@ export function createTransactionPool(url: string, options: { size: number; name
         })();
         return await Promise.race([work, client.lost]);
       } catch (error) {
-        if (!client.isLost()) await Promise.race([sql.unsafe("rollback"), client.lost]).catch(() => {}); // lost: undone anyhow
+        if (!client.isLost()) await Promise.race([sql.unsafe("rollback"), client.lost]).catch(() => {}); // if lost, the server has rolled back
         throw error;
       } finally {
         giveBack(client);
@@ -80,12 +80,12 @@ export function createTransactionPool(url: string, options: { size: number; name
 
 function connect(url: string, name: string): Client {
   const { promise: lost, reject } = Promise.withResolvers<never>();
-  lost.catch(() => {}); // nobody may be waiting
+  lost.catch(() => {}); // no caller may be waiting
   let isLost = false;
   const sql = createClient(url, {
     max: 1,
     onnotice: () => {},
-    fetch_types: false, // that query's failure is nobody's to catch
+    fetch_types: false, // nothing could catch a failure of that query
     backoff: () => RECONNECT_SECONDS,
     connection: { application_name: name },
     onclose: () => {
@@ -96,7 +96,7 @@ function connect(url: string, name: string): Client {
   return { sql, lost, isLost: () => isLost };
 }
 
-/** As Promise.all, but the first in the list that failed is the one reported: later ones fail because of it. */
+/** Like Promise.all, but reports the first failure in list order, since later ones are its consequences. */
 export async function allInOrder<T extends readonly unknown[]>(
   promises: { readonly [K in keyof T]: PromiseLike<T[K]> },
 ): Promise<T> {

@@ -1,7 +1,7 @@
 /**
  * cf-proxy or web in real workerd as a program:
  * `WORKER_VARS='{"STREAM_SIGNING_KEYS":"k1:…"}' deno run -A dev/emulators/workerd/main.ts cf-proxy 8787`.
- * Prints one JSON line when it answers, then what the Worker writes; ends on SIGTERM, or with workerd.
+ * Prints one JSON line when ready, then the Worker's output; ends on SIGTERM, or with workerd.
  */
 import { orEnd } from "../../system/exit_on_error.ts";
 import { startWorker, type WorkerName } from "./workerd.ts";

@@ -1,5 +1,5 @@
 /**
- * Runs cf-proxy or web on this machine in real workerd: the Worker as it is deployed, a Cache API in memory, static files.
+ * Runs cf-proxy or web in real workerd: the deployed bundle, a Cache API in memory, static files.
  * `await using worker = await startWorker({ vars: { STREAM_SIGNING_KEYS: "k1:…" } })`
  */
 import { lookup } from "node:dns/promises";
@@ -16,17 +16,17 @@ export interface WorkerOptions {
   readonly vars?: Readonly<Record<string, string>>;
   /** Exact origins on this machine that the Worker may fetch from. */
   readonly allowedOrigins?: readonly string[];
-  /** Answers of the rate limiter; without it the Worker has none. Tests only. */
+  /** Limit of the rate limiter; without it the Worker has none. Tests only. */
   readonly rateLimit?: { readonly limit: number };
-  /** Another program than the Worker's own, for measurements. */
+  /** A different program than the Worker's, for measurements. */
   readonly entry?: string;
-  /** A bundle that is already built, instead. */
+  /** A bundle that is already built. */
   readonly script?: string;
-  /** A folder of built files for web, instead. */
+  /** A folder of already built files for web. */
   readonly assets?: string;
-  /** Networks that workerd itself may dial; the second wall behind the target policy. */
+  /** Networks that workerd may connect to: a second barrier after the URL policy. */
   readonly allowNetworks?: readonly string[];
-  /** Told of everything workerd and the Worker write. */
+  /** Called with everything that workerd and the Worker write. */
   readonly onOutput?: (text: string) => void;
 }
 
@@ -36,9 +36,9 @@ export interface RunningWorker extends AsyncDisposable {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
   readonly pid: number;
-  /** What workerd and the Worker wrote so far. */
+  /** Output of workerd and the Worker so far. */
   output(): string;
-  /** Settles when workerd has ended, whoever ended it. */
+  /** Settles when workerd has ended, for any reason. */
   readonly ended: Promise<Deno.CommandStatus>;
   stop(): Promise<void>;
 }
@@ -107,7 +107,7 @@ async function start(dir: string, options: WorkerOptions): Promise<RunningWorker
 const builds = new Map<string, Promise<unknown>>();
 let lastBuild: Promise<unknown> = Promise.resolve();
 
-/** The Worker as it would be deployed. */
+/** The Worker as it is deployed. */
 function bundleOf(entry: string): Promise<string> {
   return buildOnce(entry, async (dir) => {
     await bundle(entry, `${dir}/worker.js`);
@@ -115,7 +115,7 @@ function bundleOf(entry: string): Promise<string> {
   });
 }
 
-/** What web/ serves beside its Worker. */
+/** The static files of web/. */
 function webAssets(): Promise<ReadonlyMap<string, Uint8Array>> {
   return buildOnce("assets", async (dir) => {
     await buildAssets(dir);
@@ -130,7 +130,7 @@ async function readFolder(dir: string): Promise<ReadonlyMap<string, Uint8Array>>
 }
 
 /**
- * Builds once per process, one at a time: esbuild is one child of this process, and stopping it would break off the build of another
+ * Builds once per process, one at a time: esbuild is a child of this process, and stopping it would abort the build of another
  * caller.
  */
 function buildOnce<T>(name: string, build: (dir: string) => Promise<T>): Promise<T> {
@@ -167,7 +167,7 @@ async function bundle(entry: string, outfile: string): Promise<void> {
   });
 }
 
-/** Reads the compatibility date and flags from wrangler.jsonc, so that here and there are the same runtime. */
+/** Reads the compatibility date and flags from wrangler.jsonc, so that local and deployed runtimes match. */
 async function config(options: WorkerOptions): Promise<string> {
   const { compatibilityDate, compatibilityFlags } = await compatibility(options.worker ?? "cf-proxy");
   const vars = {
@@ -207,17 +207,17 @@ const config :Workerd.Config = (
 `;
 }
 
-/** What workerd has to be allowed to dial so that these origins can be reached, and nothing beside them. */
+/** The IP addresses that workerd must be allowed to connect to for these origins. */
 export async function networksOf(origins: readonly string[]): Promise<readonly string[]> {
   const found = await Promise.all(origins.map(async (origin) => {
     const host = new URL(origin).hostname.replace(/^\[(.*)\]$/, "$1");
-    const addresses = await lookup(host, { all: true }).catch(() => []); // a name that means nothing is dialled in vain
+    const addresses = await lookup(host, { all: true }).catch(() => []); // an unknown name has none
     return addresses.map(({ address, family }) => `${address}/${family === 6 ? 128 : 32}`);
   }));
   return [...new Set(found.flat())];
 }
 
-/** The proxy as it would be deployed, for another runtime than startWorker's. */
+/** The proxy as it is deployed, for another runtime. */
 export async function deployableWorker(): Promise<{ readonly script: string } & Compatibility> {
   return { script: await bundleOf(entryOf("cf-proxy")), ...await compatibility("cf-proxy") };
 }
@@ -239,7 +239,7 @@ function quote(text: string): string {
   return JSON.stringify(text);
 }
 
-/** workerd tells its port on the control channel: {"event":"listen","socket":"http","port":34567}. */
+/** workerd reports its port on the control channel: {"event":"listen","socket":"http","port":34567}. */
 function controlMessages(stream: ReadableStream<Uint8Array>, log: { text: string }) {
   const { promise: port, resolve } = Promise.withResolvers<number | null>();
   const done = (async () => {
@@ -274,7 +274,7 @@ async function stopChild(child: Deno.ChildProcess, streams: readonly Promise<voi
     try {
       child.kill(signal);
     } catch {
-      // It has ended already.
+      // It has ended.
     }
   };
   kill("SIGTERM");
@@ -284,7 +284,7 @@ async function stopChild(child: Deno.ChildProcess, streams: readonly Promise<voi
   await Promise.all(streams);
 }
 
-/** The Cache API's backend: a PUT's body is the whole answer as HTTP text; what is not there is a 504 (RFC 9111 §5.2.1.7). */
+/** The Cache API's backend: a PUT's body is the response as HTTP text; a missing entry is a 504 (RFC 9111 §5.2.1.7). */
 const CACHE = `
 const entries = new Map();
 export default {
@@ -314,7 +314,7 @@ export default {
 };
 `;
 
-/** Static assets as Cloudflare serves them: "/" is index.html, the type follows the ending. */
+/** Static assets like Cloudflare's: "/" is index.html, and the extension determines the type. */
 const ASSETS = `
 const TYPES = { html: "text/html; charset=utf-8", js: "text/javascript; charset=utf-8", css: "text/css; charset=utf-8", svg: "image/svg+xml" };
 export default {
@@ -329,7 +329,7 @@ export default {
 };
 `;
 
-/** Stands in for the rate-limit binding: so many calls per key, then no more. */
+/** Emulates the rate-limit binding: a number of calls per key. */
 const LIMITER = `
 import { WorkerEntrypoint } from "cloudflare:workers";
 const counts = new Map();

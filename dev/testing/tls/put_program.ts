@@ -1,6 +1,5 @@
-// One PUT over a connection of the runner's own, as a program of its own: which certificates are trusted is said at a start
-// (DENO_CERT). Prints the status, or the error. Example: `deno run -A dev/testing/tls/put_program.ts https://localhost:8443/part a.bin`.
-// Runs on: Deno.
+// One PUT over the runner's own connection, as a separate program, because trusted certificates are configured at start (DENO_CERT).
+// Prints the status, or the error. Example: `deno run -A dev/testing/tls/put_program.ts https://localhost:8443/part a.bin`.
 
 import { PartSocket } from "../../../runner/transfer/part_socket.ts";
 

@@ -1,7 +1,6 @@
 /**
- * The main job, step by step, against a running system: ask, play at once, archive, ask again, play the archive, seek.
- * Each step throws when what it claims does not hold. Example: `const answer = await askEpisode(system, { malId: 55825, episode: 1 })`.
- * Runs on: Deno.
+ * The steps of the demo against a running system: ask, play, archive, ask again, play the archive, seek. Each step throws if its check
+ * fails. Example: `const response = await askEpisode(system, { malId: 55825, episode: 1 })`.
  */
 import { downloadFile } from "@huggingface/hub";
 import { createClient } from "@supabase/supabase-js";
@@ -17,7 +16,7 @@ export interface DemoSystem {
   readonly proxyUrl: string;
   readonly publishableKey: string;
   readonly secretKey: string;
-  /** The storage accounts the runner is configured with. */
+  /** The storage accounts that the runner is configured with. */
   readonly accounts: readonly { name: string; token: string }[];
 }
 
@@ -26,7 +25,7 @@ export interface EpisodeId {
   readonly episode: number;
 }
 
-/** One server of the public answer, with the fields this demo relies on. */
+/** A server of the public response, with the fields that the demo uses. */
 export interface ListedServer {
   readonly provider: string;
   readonly url: string;
@@ -36,7 +35,7 @@ export interface ListedServer {
   readonly archived: boolean;
 }
 
-export interface Answer {
+export interface EpisodeResponse {
   readonly tookMs: number;
   readonly servers: readonly (ListedServer & { readonly source: string })[];
 }
@@ -61,7 +60,7 @@ export interface ArchivedFile {
   readonly copies: readonly { readonly target: string; readonly repo: string; readonly path: string }[];
 }
 
-/** Puts a new episode of the demo title into the operator's catalogue, with the sources of its first episode. */
+/** Adds a new episode of the demo title to the catalogue, with the sources of its first episode. */
 export async function addEpisode(system: DemoSystem, malId: number): Promise<EpisodeId> {
   const client = createClient(system.gatewayUrl, system.secretKey, { auth: { persistSession: false } });
   const first = await client.rpc("read_episode", { mal_id: malId, episode: 1 });
@@ -85,7 +84,7 @@ export async function addEpisode(system: DemoSystem, malId: number): Promise<Epi
 }
 
 /** Asks the public API for the episode, as a front end with the publishable key does. */
-export async function askEpisode(system: DemoSystem, id: EpisodeId, signal: AbortSignal): Promise<Answer> {
+export async function askEpisode(system: DemoSystem, id: EpisodeId, signal: AbortSignal): Promise<EpisodeResponse> {
   const startedAt = performance.now();
   const response = await fetch(`${system.gatewayUrl}/functions/v1/streaming/${id.malId}/${id.episode}`, {
     headers: { apikey: system.publishableKey },
@@ -94,31 +93,31 @@ export async function askEpisode(system: DemoSystem, id: EpisodeId, signal: Abor
   const body = await response.json();
   const tookMs = performance.now() - startedAt;
   if (!response.ok || body.success !== true) {
-    throw new Error(`the episode was answered with ${response.status}: ${body.error ?? body.title}`);
+    throw new Error(`the episode request failed with ${response.status}: ${body.error ?? body.title}`);
   }
   const servers = Object.entries(body.data as Record<string, ListedServer[] | null>)
     .flatMap(([source, list]) => (list ?? []).map((server) => ({ ...server, source })));
-  if (servers.length === 0) throw new Error("the answer names no server");
+  if (servers.length === 0) throw new Error("the response has no servers");
   for (const server of servers) {
-    if (server.stream === null) throw new Error(`${server.provider} came without a stream link`);
+    if (server.stream === null) throw new Error(`${server.provider} has no stream link`);
     if (!server.stream.startsWith(`${system.proxyUrl}/proxy?`)) {
-      throw new Error(`${server.provider} does not lead through the proxy`);
+      throw new Error(`${server.provider} does not play through the proxy`);
     }
   }
   return { tookMs, servers };
 }
 
-/** Plays every server of an answer through the proxy to its end. */
+/** Plays every server of a response through the proxy to the end. */
 export async function playAll(
-  answer: Answer,
+  response: EpisodeResponse,
   signal: AbortSignal,
 ): Promise<{ provider: string; video: number; audio: number }[]> {
   const played = [];
-  for (const server of answer.servers) {
+  for (const server of response.servers) {
     const packets = await countPackets(server.stream!, signal);
     if (packets.video === 0 || packets.audio === 0) {
       throw new Error(
-        `${server.provider}: ${packets.video} video and ${packets.audio} audio packets came through the proxy`,
+        `${server.provider}: ${packets.video} video and ${packets.audio} audio packets arrived through the proxy`,
       );
     }
     played.push({ provider: server.provider, ...packets });
@@ -126,7 +125,7 @@ export async function playAll(
   return played;
 }
 
-/** The jobs of an episode as the queue has them now. */
+/** The current jobs of an episode. */
 export async function readJobs(sql: postgres.Sql, id: EpisodeId): Promise<Job[]> {
   return await sql<Job[]>`
     select provider, resolution, status, error_message as error, coalesce(progress, '{}') as progress,
@@ -135,7 +134,7 @@ export async function readJobs(sql: postgres.Sql, id: EpisodeId): Promise<Job[]>
     from public.video_queue where mal_id = ${id.malId} and episode = ${id.episode} order by provider, resolution`;
 }
 
-/** Waits until every job of the episode is ready; `onJobs` is told of every change. */
+/** Waits until every job of the episode is ready. Calls `onJobs` with their states in between. */
 export async function waitForArchive(
   sql: postgres.Sql,
   id: EpisodeId,
@@ -150,21 +149,21 @@ export async function waitForArchive(
 }
 
 /**
- * Checks that pg_net delivered a nudge for these jobs and the runner accepted it.
+ * Checks that pg_net delivered a notification for these jobs and the runner accepted it.
  * @returns milliseconds from the enqueueing transaction to the first claim.
  */
-export async function checkWake(sql: postgres.Sql, jobs: readonly Job[]): Promise<number> {
+export async function checkNotification(sql: postgres.Sql, jobs: readonly Job[]): Promise<number> {
   const since = new Date(Math.min(...jobs.map((job) => job.createdAt.getTime())));
-  const answers = await sql<{ status: number | null; error: string | null }[]>`
+  const responses = await sql<{ status: number | null; error: string | null }[]>`
     select status_code as status, error_msg as error from net._http_response where created >= ${since}`;
-  if (!answers.some(({ status }) => status !== null && status >= 200 && status < 300)) {
-    const got = answers.map(({ status, error }) => status ?? error).join(", ") || "nothing";
-    throw new Error(`no nudge reached the runner after the commit: pg_net got ${got}`);
+  if (!responses.some(({ status }) => status !== null && status >= 200 && status < 300)) {
+    const got = responses.map(({ status, error }) => status ?? error).join(", ") || "nothing";
+    throw new Error(`no notification reached the runner after the commit: pg_net received ${got}`);
   }
   return Math.min(...jobs.map((job) => job.claimedAfterMs ?? Infinity));
 }
 
-/** What the store says about the episode's archived files, once each has `copies` verified ones: the first makes it ready. */
+/** The episode's archived files, once each has `copies` verified ones; the first one makes it ready. */
 export async function waitForCopies(
   sql: postgres.Sql,
   id: EpisodeId,
@@ -185,7 +184,7 @@ async function readArchive(sql: postgres.Sql, id: EpisodeId): Promise<ArchivedFi
     where s.mal_id = ${id.malId} and s.episode = ${id.episode} group by s.id order by s.provider, s.resolution`;
 }
 
-/** Reads every copy back from its account with the Hub's own client and compares it with the store's hash. */
+/** Reads every copy back from its account with the Hub's client and compares it with the recorded hash. */
 export async function compareCopies(system: DemoSystem, archive: readonly ArchivedFile[]): Promise<number> {
   let compared = 0;
   for (const stored of archive) {
@@ -207,17 +206,17 @@ export async function compareCopies(system: DemoSystem, archive: readonly Archiv
   return compared;
 }
 
-/** Checks that every server is answered from the archive, and that the bytes through the proxy are the archived file. */
+/** Checks that every server plays from the archive, and that the bytes through the proxy are the archived file. */
 export async function compareThroughProxy(
   system: DemoSystem,
-  options: { answer: Answer; archive: readonly ArchivedFile[]; signal: AbortSignal },
+  options: { response: EpisodeResponse; archive: readonly ArchivedFile[]; signal: AbortSignal },
 ): Promise<{ provider: string; bytes: number; sha256: string }[]> {
   const compared = [];
-  for (const server of options.answer.servers) {
+  for (const server of options.response.servers) {
     const stored = archivedOf(server, options.archive);
     const target = new URL(server.stream!).searchParams.get("url")!;
     if (!server.archived || !target.startsWith(system.hubUrl)) {
-      throw new Error(`${server.provider} is not answered from the archive`);
+      throw new Error(`${server.provider} does not play from the archive`);
     }
     const got = await download(server.stream!, { signal: options.signal });
     if (got.status !== 200 || got.sha256 !== stored.sha256 || got.bytes !== stored.bytes) {
@@ -230,12 +229,12 @@ export async function compareThroughProxy(
   return compared;
 }
 
-/** Seeks in every archived server: a frame from its middle decodes, and a range of its end has the right length and place. */
+/** Seeks in every archived server: a frame from its middle decodes, and a range at its end has the right length and position. */
 export async function seekAll(
-  options: { answer: Answer; archive: readonly ArchivedFile[]; signal: AbortSignal },
+  options: { response: EpisodeResponse; archive: readonly ArchivedFile[]; signal: AbortSignal },
 ): Promise<number> {
   let seeks = 0;
-  for (const server of options.answer.servers) {
+  for (const server of options.response.servers) {
     const stored = archivedOf(server, options.archive);
     await decodeFrameAt(server.stream!, stored.durationSeconds / 2, options.signal);
     const from = stored.bytes - 1000;
@@ -243,7 +242,7 @@ export async function seekAll(
     const expected = `bytes ${from}-${stored.bytes - 1}/${stored.bytes}`;
     if (tail.status !== 206 || tail.bytes !== 1000 || tail.contentRange !== expected) {
       throw new Error(
-        `${server.provider}: a range of the last 1000 bytes was answered with ${tail.status} ${tail.contentRange}`,
+        `${server.provider}: a range of the last 1000 bytes returned ${tail.status} ${tail.contentRange}`,
       );
     }
     seeks += 2;

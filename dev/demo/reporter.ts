@@ -1,10 +1,10 @@
 /**
- * Tells the demo to a person (lines and a progress bar per job on stderr's terminal) or to a machine (one JSON document).
- * Example: `const asked = await teller.step("ask", "the episode is asked for", () => askEpisode(…), (a) => "answered in …")`.
+ * Reports the demo to a person (lines and, on a terminal, a progress bar per job) or to a machine (one JSON document).
+ * Example: `const asked = await reporter.step("ask", () => askEpisode(…), (response) => "responded in …")`.
  */
 import cliProgress from "cli-progress";
 import { terminalLines, terminalText } from "../../core/terminal_text.ts";
-import type { Job } from "./story.ts";
+import type { Job } from "./demo_steps.ts";
 
 export interface StepReport {
   readonly step: string;
@@ -13,29 +13,29 @@ export interface StepReport {
   readonly detail: string;
 }
 
-export interface Teller {
+export interface Reporter {
   readonly steps: readonly StepReport[];
-  say(line: string): void;
-  /** Runs one step and tells how it ended; a failure is told and thrown on. */
+  print(line: string): void;
+  /** Runs one step and reports its outcome; a failure is reported and rethrown. */
   step<T>(step: string, run: () => Promise<T>, detail: (value: T) => string): Promise<T>;
-  /** Shows the state of every job; called again and again until all are done. */
+  /** Shows the state of every job. Called repeatedly until all are done. */
   jobs(jobs: readonly Job[]): void;
 }
 
-export function createTeller(options: { json: boolean; terminal: boolean }): Teller {
+export function createReporter(options: { json: boolean; terminal: boolean }): Reporter {
   const steps: StepReport[] = [];
-  const say = (line: string) => options.json ? undefined : console.log(terminalLines(line));
-  const showJobs = options.json ? () => {} : options.terminal ? jobBars() : jobLines(say);
+  const print = (line: string) => options.json ? undefined : console.log(terminalLines(line));
+  const showJobs = options.json ? () => {} : options.terminal ? jobBars() : jobLines(print);
   return {
     steps,
-    say,
+    print,
     jobs: showJobs,
     async step(step, run, detail) {
       const startedAt = performance.now();
       const report = (ok: boolean, text: string) => {
         const ms = Math.round(performance.now() - startedAt);
         steps.push({ step, ok, ms, detail: text });
-        say(`${ok ? "✓" : "✗"} ${step.padEnd(12)} ${terminalText(text)}  (${seconds(ms)})`);
+        print(`${ok ? "✓" : "✗"} ${step.padEnd(12)} ${terminalText(text)}  (${seconds(ms)})`);
       };
       try {
         const value = await run();
@@ -57,7 +57,7 @@ function nameOf(job: Job): string {
   return terminalText(`${job.provider} ${job.resolution ?? "–"}`);
 }
 
-/** Percent of the phase the job is in; null while a total is not known. */
+/** Progress within the job's phase in percent; null while the total is unknown. */
 function percentOf(job: Job): number | null {
   if (job.status === "ready") return 100;
   const { bytes_done, bytes_total } = job.progress;
@@ -93,16 +93,16 @@ function jobBars(): (jobs: readonly Job[]) => void {
   };
 }
 
-/** Without a terminal: a line for every phase that a job enters. */
-function jobLines(say: (line: string) => void): (jobs: readonly Job[]) => void {
-  const told = new Map<string, string>();
+/** Without a terminal: one line per phase that a job enters. */
+function jobLines(print: (line: string) => void): (jobs: readonly Job[]) => void {
+  const printed = new Map<string, string>();
   return (jobs) => {
     for (const job of jobs) {
       const phase = phaseOf(job);
-      if (told.get(nameOf(job)) === phase) continue;
-      told.set(nameOf(job), phase);
+      if (printed.get(nameOf(job)) === phase) continue;
+      printed.set(nameOf(job), phase);
       const percent = percentOf(job);
-      say(`    ${nameOf(job).padEnd(18)} ${phase}${percent === null ? "" : ` ${percent} %`}`);
+      print(`    ${nameOf(job).padEnd(18)} ${phase}${percent === null ? "" : ` ${percent} %`}`);
     }
   };
 }
