@@ -1,13 +1,25 @@
-// S11, the host that serves and misserves: what the resolvers make of each of its items. The runner's part: runner/job/misbehaving_media_host_test.ts.
+// The misbehaving media host: what the resolvers make of each of its items. The runner's part: runner/job/misbehaving_media_host_test.ts.
 import assert from "node:assert/strict";
-import { S11_FILES, S11_PLAYLISTS, type S11Clip, s11Host } from "../dev/testing/misbehaving_media_host.ts";
+import {
+  MEDIA_FILES,
+  MEDIA_PLAYLISTS,
+  type MediaClip,
+  misbehavingMediaHost,
+} from "../dev/testing/misbehaving_media_host.ts";
 import { createSites, htmlResponse, type Site } from "../dev/emulators/sites/sites.ts";
 import { resolveServer } from "./resolvers/index.ts";
 import { SourceError } from "./source_error.ts";
 
 const bytes = new Uint8Array(1000).fill(71);
-const CLIP: S11Clip = { mp4: bytes, ts: [bytes, bytes], init: bytes, m4s: [bytes], videoTs: [bytes], audioTs: [bytes] };
-const host = await s11Host(CLIP);
+const CLIP: MediaClip = {
+  mp4: bytes,
+  ts: [bytes, bytes],
+  init: bytes,
+  m4s: [bytes],
+  videoTs: [bytes],
+  audioTs: [bytes],
+};
+const host = await misbehavingMediaHost(CLIP);
 
 /** The host, and before it what sites put there: addresses without an extension, and a player's page. */
 const site: Site = (request, url) => {
@@ -22,15 +34,15 @@ function resolve(path: string) {
   return { resolved: resolveServer({ embedUrl: `https://media.test${path}` }, tools), requests };
 }
 
-for (const [item, path] of Object.entries({ ...S11_FILES, ...S11_PLAYLISTS })) {
-  Deno.test(`S11, ${item}: ${path} says by its name what it is → taken byte for byte, without a request`, async () => {
+for (const [item, path] of Object.entries({ ...MEDIA_FILES, ...MEDIA_PLAYLISTS })) {
+  Deno.test(`misbehaving host, ${item}: ${path} says by its name what it is → taken byte for byte, without a request`, async () => {
     const { resolved, requests } = resolve(path);
     const { url, kind } = await resolved;
     assert.deepEqual([url, kind], [`https://media.test${path}`, path.includes(".m3u8") ? "hls" : "mp4"]);
     assert.deepEqual(requests, []);
   });
 
-  Deno.test(`S11, ${item}: a player's page that names ${path} → byte for byte, with the page as referer`, async () => {
+  Deno.test(`misbehaving host, ${item}: a player's page that names ${path} → byte for byte, with the page as referer`, async () => {
     const { url, headers } = await resolve(`/player?of=${encodeURIComponent(path)}`).resolved;
     assert.deepEqual([url, headers.referer], [`https://media.test${path}`, "https://media.test/"]);
   });
@@ -38,7 +50,7 @@ for (const [item, path] of Object.entries({ ...S11_FILES, ...S11_PLAYLISTS })) {
 
 for (const item of ["range", "no-head", "no-length", "drip", "cut"]) {
   for (const path of [`/watch/${item}`, `/player?of=${encodeURIComponent(`/watch/${item}`)}`]) {
-    Deno.test(`S11, ${item}: ${path} without an extension → asked by GET, known by its type, its body not waited for`, async () => {
+    Deno.test(`misbehaving host, ${item}: ${path} without an extension → asked by GET, known by its type, its body not waited for`, async () => {
       const { resolved, requests } = resolve(path);
       const { url, kind } = await resolved;
       assert.deepEqual([url, kind], [`https://media.test/watch/${item}`, "mp4"]);
@@ -50,26 +62,26 @@ for (const item of ["range", "no-head", "no-length", "drip", "cut"]) {
 const REFUSED = { "html": "unsupported", "to-private": "policy_denied", "loop": "http_5xx" } as const;
 
 for (const [item, reason] of Object.entries(REFUSED)) {
-  Deno.test(`S11, ${item}: an embed address that ends there → ${reason}`, async () => {
+  Deno.test(`misbehaving host, ${item}: an embed address that ends there → ${reason}`, async () => {
     const { resolved, requests } = resolve(`/watch/${item}`);
     await assert.rejects(resolved, (error) => error instanceof SourceError && error.reason === reason);
     assert.ok(requests.length <= 6 && requests.every((one) => one.includes("//media.test/")), requests.join());
   });
 }
 
-Deno.test("S11 itself: 206 and its bytes, 200 without Range, 416 beyond the end, 405 to HEAD, 403 without the query, 404 for a decoded path", async () => {
+Deno.test("misbehaving host: 206 and its bytes, 200 without Range, 416 beyond the end, 405 to HEAD, 403 without the query, 404 for a decoded path", async () => {
   const ask = (path: string, init?: RequestInit) => host(path, new Request(`https://media.test${path}`, init));
-  const part = ask(S11_FILES.range, { headers: { range: "bytes=10-19" } });
+  const part = ask(MEDIA_FILES.range, { headers: { range: "bytes=10-19" } });
   assert.deepEqual([part.status, part.headers.get("content-range")], [206, "bytes 10-19/1000"]);
   assert.equal((await part.bytes()).length, 10);
-  assert.equal(ask(S11_FILES.range).status, 200);
-  const beyond = ask(S11_FILES.range, { headers: { range: "bytes=1000-" } });
+  assert.equal(ask(MEDIA_FILES.range).status, 200);
+  const beyond = ask(MEDIA_FILES.range, { headers: { range: "bytes=1000-" } });
   assert.deepEqual([beyond.status, beyond.headers.get("content-range")], [416, "bytes */1000"]);
-  assert.equal(ask(S11_FILES.noHead, { method: "HEAD" }).status, 405);
-  assert.equal(ask(S11_FILES.noLength).headers.get("content-length"), null);
+  assert.equal(ask(MEDIA_FILES.noHead, { method: "HEAD" }).status, 405);
+  assert.equal(ask(MEDIA_FILES.noLength).headers.get("content-length"), null);
   assert.equal(ask("/query/s0.ts").status, 403);
   assert.equal(ask("/100%25/s0.ts").status, 200);
   assert.equal(ask("/100%/s0.ts").status, 404);
-  await assert.rejects(ask(S11_FILES.cut).bytes(), /cut/);
-  assert.ok(!(await ask(S11_PLAYLISTS.noEnd).text()).includes("ENDLIST"));
+  await assert.rejects(ask(MEDIA_FILES.cut).bytes(), /cut/);
+  assert.ok(!(await ask(MEDIA_PLAYLISTS.noEnd).text()).includes("ENDLIST"));
 });

@@ -1,10 +1,10 @@
-// A synthetic media host with correct and broken behaviour, one path for each. Example: MEDIA_PATHS.cut → "/cut.mp4", whose body ends
+// A synthetic media host with correct and broken behaviour, one path for each. Example: MEDIA_FILES.cut → "/cut.mp4", whose body ends
 // half-way; `misbehavingMediaHost(clip)` serves all of them. The caller supplies the bytes, so tests can run without ffmpeg.
 import { ranged } from "./fetch_fixture.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-export interface S11Clip {
+export interface MediaClip {
   readonly mp4: Bytes;
   readonly ts: readonly Bytes[];
   readonly init: Bytes;
@@ -13,7 +13,7 @@ export interface S11Clip {
   readonly audioTs: readonly Bytes[];
 }
 
-export const S11_FILES = {
+export const MEDIA_FILES = {
   range: "/range.mp4",
   noHead: "/no-head.mp4",
   noLength: "/no-length.mp4",
@@ -24,7 +24,7 @@ export const S11_FILES = {
   loop: "/loop.mp4",
 } as const;
 
-export const S11_PLAYLISTS = {
+export const MEDIA_PLAYLISTS = {
   key: "/key/v.m3u8",
   map: "/map/v.m3u8",
   media: "/media/master.m3u8",
@@ -34,12 +34,12 @@ export const S11_PLAYLISTS = {
   noEnd: "/no-end/v.m3u8",
 } as const;
 
-export const S11_TOKEN = "token=t1";
+export const PLAYLIST_TOKEN = "token=t1";
 const SEGMENT_SECONDS = 2;
 const FIRST_SEQUENCE = 7;
 
 /** All paths; any other path is 404. */
-export async function s11Host(clip: S11Clip): Promise<(path: string, request: Request) => Response> {
+export async function misbehavingMediaHost(clip: MediaClip): Promise<(path: string, request: Request) => Response> {
   const key = new Uint8Array(16).fill(7);
   const encrypted = await Promise.all(
     clip.ts.map((bytes, index) => encrypt(bytes, { key, sequence: FIRST_SEQUENCE + index })),
@@ -47,22 +47,22 @@ export async function s11Host(clip: S11Clip): Promise<(path: string, request: Re
   const whole = join(clip.ts);
   const video = { "content-type": "video/mp4" };
   const files: Readonly<Record<string, (request: Request) => Response>> = {
-    [S11_FILES.range]: (request) => ranged(request, clip.mp4, video),
-    [S11_FILES.noHead]: (request) =>
+    [MEDIA_FILES.range]: (request) => ranged(request, clip.mp4, video),
+    [MEDIA_FILES.noHead]: (request) =>
       request.method === "HEAD" ? new Response(null, { status: 405 }) : ranged(request, clip.mp4, video),
-    [S11_FILES.noLength]: () => new Response(inPieces(clip.mp4, { pieces: 4, pauseMs: 0 }), { headers: video }),
-    [S11_FILES.drip]: () => new Response(inPieces(clip.mp4, { pieces: 40, pauseMs: 10 }), { headers: video }),
-    [S11_FILES.cut]: () => {
+    [MEDIA_FILES.noLength]: () => new Response(inPieces(clip.mp4, { pieces: 4, pauseMs: 0 }), { headers: video }),
+    [MEDIA_FILES.drip]: () => new Response(inPieces(clip.mp4, { pieces: 40, pauseMs: 10 }), { headers: video }),
+    [MEDIA_FILES.cut]: () => {
       const headers = { ...video, "content-length": `${clip.mp4.length}` };
       return new Response(inPieces(clip.mp4.slice(0, clip.mp4.length / 2), { pieces: 2, pauseMs: 0, ends: "broken" }), {
         headers,
       });
     },
-    [S11_FILES.html]: () =>
+    [MEDIA_FILES.html]: () =>
       new Response("<!doctype html><h1>Sign in to watch</h1>", { headers: { "content-type": "text/html" } }),
-    [S11_FILES.toPrivate]: () =>
+    [MEDIA_FILES.toPrivate]: () =>
       new Response(null, { status: 302, headers: { location: "http://10.0.0.1/latest/meta-data/" } }),
-    [S11_FILES.loop]: () => new Response(null, { status: 302, headers: { location: S11_FILES.loop } }),
+    [MEDIA_FILES.loop]: () => new Response(null, { status: 302, headers: { location: MEDIA_FILES.loop } }),
     "/key/key.bin": () => new Response(key),
     "/map/init.mp4": () => new Response(clip.init),
     "/byterange/all.ts": (request) => ranged(request, whole),
@@ -82,7 +82,7 @@ export async function s11Host(clip: S11Clip): Promise<(path: string, request: Re
     "/media/video.m3u8": playlist(names("video", "ts", clip.videoTs)),
     "/media/audio.m3u8": playlist(names("audio", "ts", clip.audioTs)),
     "/byterange/v.m3u8": playlist(clip.ts.map(() => "all.ts"), { ranges: clip.ts.map(({ length }) => length) }),
-    "/query/v.m3u8": playlist(names("s", "ts", clip.ts).map((name) => `${name}?${S11_TOKEN}`)),
+    "/query/v.m3u8": playlist(names("s", "ts", clip.ts).map((name) => `${name}?${PLAYLIST_TOKEN}`)),
     "/100%25/v.m3u8": playlist(names("s", "ts", clip.ts)),
     "/no-end/v.m3u8": playlist(names("s", "ts", clip.ts), { ends: false }),
   };
@@ -98,7 +98,7 @@ export async function s11Host(clip: S11Clip): Promise<(path: string, request: Re
 
   return (path, request) => {
     // A client that decodes the path or drops the query is refused.
-    if (path.startsWith("/query/") && new URL(request.url).search !== `?${S11_TOKEN}`) {
+    if (path.startsWith("/query/") && new URL(request.url).search !== `?${PLAYLIST_TOKEN}`) {
       return new Response(null, { status: 403 });
     }
     const list = playlists[path];

@@ -1,7 +1,7 @@
 // Hostile stores, rows and journals: their contents are checked before they have any effect.
 
 import assert from "node:assert/strict";
-import { type Bend, bentFetch } from "../../dev/testing/fault_injecting_fetch.ts";
+import { type Fault, faultInjectingFetch } from "../../dev/testing/fault_injecting_fetch.ts";
 import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
 import { createFolderTarget } from "../targets/folder/folder_target.ts";
 import { createHubTarget } from "../targets/hub/hub_target.ts";
@@ -19,9 +19,9 @@ const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789
 const PART = 1 << 18;
 const SIZE = 4 * PART + 1000;
 
-async function createHarness(bend: Bend, options: { endpoint?: (url: string) => string } = {}) {
+async function createHarness(bend: Fault, options: { endpoint?: (url: string) => string } = {}) {
   const test = await createTestHub({ accounts: ["alice"], chunkBytes: PART });
-  const { fetch, sent } = bentFetch(bend, Infinity);
+  const { fetch, sent } = faultInjectingFetch(bend, Infinity);
   const retry = {
     fetch,
     times: { attempts: 2, idleTimeoutMs: 5000, backoffMs: 1, maxWaitMs: 1000, keptAliveMs: 20_000 },
@@ -61,7 +61,7 @@ const path = (request: Request) => new URL(request.url).pathname;
 
 /** The batch call's real response with a changed upload action. */
 // deno-lint-ignore no-explicit-any
-const withAction = (change: (action: any) => void): Bend => (request, pass) =>
+const withAction = (change: (action: any) => void): Fault => (request, pass) =>
   !isBatch(request) ? null : pass().then(async (response) => {
     const body = await response.json();
     change(body.objects[0].actions.upload);
@@ -101,7 +101,7 @@ for (
         delete action.header["00001"];
       }),
     ],
-  ] as readonly (readonly [string, Bend])[]
+  ] as readonly (readonly [string, Fault])[]
 ) {
   Deno.test(`hub: the upload plan has ${what} → refused, nothing sent`, async () => {
     await using harness = await createHarness(bend);
@@ -121,7 +121,7 @@ for (
 ) {
   Deno.test(`hub: the upload plan has ${what} → refused, nothing sent`, async () => {
     // A public Hub, whose responses come from the emulator.
-    const bend: Bend = async (request) => {
+    const bend: Fault = async (request) => {
       const real = new URL(request.url);
       if (real.origin !== "https://hub.test") return new Response("reached", { status: 418 });
       const body = path(request).endsWith("/objects/batch")
@@ -156,7 +156,7 @@ for (
 
 Deno.test("hub: read redirected to a private URL, or in a loop → refused", async () => {
   for (const location of ["http://169.254.169.254/latest/meta-data", "http://127.0.0.1:1/x", "/datasets/loop"]) {
-    const bend: Bend = () => new Response(null, { status: 302, headers: { location } });
+    const bend: Fault = () => new Response(null, { status: 302, headers: { location } });
     await using harness = await createHarness(bend, { endpoint: () => "https://hub.test" });
     await refusalOf(harness.target.read(harness.location));
     assert.ok(harness.sent.every((line) => line.startsWith("GET /datasets/")), harness.sent.join());
@@ -182,7 +182,7 @@ Deno.test("hub: a call redirected to another host → not followed, no token sen
 
 Deno.test("hub: next page on another host, endless list → refused, no token", async () => {
   for (const next of ["http://127.0.0.1:1/api/next", null]) {
-    const bend: Bend = (request) => {
+    const bend: Fault = (request) => {
       if (path(request).includes("whoami")) return null;
       assert.equal(
         new URL(request.url).port === "1" && request.headers.has("authorization"),

@@ -3,21 +3,21 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readClip } from "../../dev/emulators/origin/clip.ts";
 import { startFetchFixture } from "../../dev/testing/fetch_fixture.ts";
-import { S11_FILES, S11_PLAYLISTS, s11Host } from "../../dev/testing/misbehaving_media_host.ts";
+import { MEDIA_FILES, MEDIA_PLAYLISTS, misbehavingMediaHost } from "../../dev/testing/misbehaving_media_host.ts";
 
-const host = await s11Host(await readClip());
+const host = await misbehavingMediaHost(await readClip());
 
 const WHOLE = {
-  "206, 200, 416": S11_FILES.range,
-  "HEAD refused": S11_FILES.noHead,
-  "no length": S11_FILES.noLength,
-  "slow drip": S11_FILES.drip,
-  "HLS with KEY": S11_PLAYLISTS.key,
-  "HLS with MAP": S11_PLAYLISTS.map,
-  "HLS with MEDIA": S11_PLAYLISTS.media,
-  "HLS with BYTERANGE": S11_PLAYLISTS.byteRange,
-  "HLS with query tokens": S11_PLAYLISTS.query,
-  "HLS with %25 in the path": S11_PLAYLISTS.percent,
+  "206, 200, 416": MEDIA_FILES.range,
+  "HEAD refused": MEDIA_FILES.noHead,
+  "no length": MEDIA_FILES.noLength,
+  "slow drip": MEDIA_FILES.drip,
+  "HLS with KEY": MEDIA_PLAYLISTS.key,
+  "HLS with MAP": MEDIA_PLAYLISTS.map,
+  "HLS with MEDIA": MEDIA_PLAYLISTS.media,
+  "HLS with BYTERANGE": MEDIA_PLAYLISTS.byteRange,
+  "HLS with query tokens": MEDIA_PLAYLISTS.query,
+  "HLS with %25 in the path": MEDIA_PLAYLISTS.percent,
 } as const;
 
 for (const [what, path] of Object.entries(WHOLE)) {
@@ -30,11 +30,11 @@ for (const [what, path] of Object.entries(WHOLE)) {
 }
 
 const REFUSED = {
-  "cut at 50 %": [S11_FILES.cut, "network"],
-  "HTML saying 200": [S11_FILES.html, "unsupported"],
-  "redirect to a private address": [S11_FILES.toPrivate, "policy_denied"],
-  "loop": [S11_FILES.loop, "unsupported"],
-  "HLS without ENDLIST": [S11_PLAYLISTS.noEnd, "unsupported"],
+  "cut at 50 %": [MEDIA_FILES.cut, "network"],
+  "HTML saying 200": [MEDIA_FILES.html, "unsupported"],
+  "redirect to a private address": [MEDIA_FILES.toPrivate, "policy_denied"],
+  "loop": [MEDIA_FILES.loop, "unsupported"],
+  "HLS without ENDLIST": [MEDIA_PLAYLISTS.noEnd, "unsupported"],
 } as const;
 
 for (const [what, [path, code]] of Object.entries(REFUSED)) {

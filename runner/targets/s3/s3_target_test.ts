@@ -1,7 +1,7 @@
 // Failures of S3 stores, as real servers send them: the copy is stored once and complete, or the refusal is classified.
 
 import assert from "node:assert/strict";
-import { type Bend, bentFetch } from "../../../dev/testing/fault_injecting_fetch.ts";
+import { type Fault, faultInjectingFetch } from "../../../dev/testing/fault_injecting_fetch.ts";
 import { hasSwift, startS3, startSwift } from "../../../dev/emulators/s3/s3.ts";
 import { createTestHub } from "../../../dev/emulators/hub/test_hub.ts";
 import { sleep } from "../../../core/sleep.ts";
@@ -27,13 +27,13 @@ const xml = (status: number, code: string, headers: HeadersInit = {}, message = 
   });
 
 async function createHarness(
-  bend: Bend,
+  bend: Fault,
   options: { times?: number; start?: typeof startSwift } & Partial<S3TargetOptions> = {},
 ) {
   const { times = 1, start = startS3, ...rest } = options;
   const test = await createTestHub({ accounts: [] });
   const s3 = await start({ dir: `${test.dir}/s3`, bucket: "shelf" });
-  const { fetch, sent } = bentFetch(bend, times);
+  const { fetch, sent } = faultInjectingFetch(bend, times);
   const target = createS3Target({
     endpoint: s3.url,
     bucket: "shelf",
@@ -75,7 +75,7 @@ async function refusalOf(running: Promise<unknown>): Promise<StorageError> {
   return error;
 }
 
-const SURVIVED: Record<string, Bend> = {
+const SURVIVED: Record<string, Fault> = {
   "SlowDown (503) to a stat": (r) => is(r, "HEAD") ? xml(503, "SlowDown") : null,
   "SlowDown (503) to the beginning of an upload": (r) => is(r, "POST", BEGIN) ? xml(503, "SlowDown") : null,
   "SlowDown (503) to a part": (r) => is(r, "PUT", PART_PUT) ? xml(503, "SlowDown") : null,
@@ -144,7 +144,7 @@ for (
       "auth",
       /AuthorizationHeaderMalformed/,
     ],
-  ] as readonly (readonly [string, Bend, string, RegExp])[]
+  ] as readonly (readonly [string, Fault, string, RegExp])[]
 ) {
   Deno.test(`s3 put: ${what} → ${problem}, not repeated`, async () => {
     await using harness = await createHarness(bend, { times: 99 });
@@ -162,7 +162,7 @@ function codeOf(text: string): string {
 }
 
 /** Refuses requests signed more than 15 minutes off this machine's clock; s3rver itself does not check. */
-const skewed: Bend = (request, pass) => {
+const skewed: Fault = (request, pass) => {
   const stamp = request.headers.get("x-amz-date") ?? "";
   const signedAt = Date.parse(stamp.replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/, "$1-$2-$3T$4:$5:$6Z"));
   if (Math.abs(signedAt - Date.now()) < 900_000) return pass();
@@ -196,7 +196,7 @@ Deno.test("s3 put: the bucket is deleted → auth, nothing is marked as missing"
 });
 
 /** Removes the hash from all metadata. */
-const unlabelled: Bend = (request, pass) =>
+const unlabelled: Fault = (request, pass) =>
   is(request, "HEAD")
     ? pass().then(({ status, headers }) => {
       const kept = new Headers(headers);
@@ -207,7 +207,7 @@ const unlabelled: Bend = (request, pass) =>
 
 for (const [what, landed504] of [["", false], [" and whose completion is answered 504", true]] as const) {
   Deno.test(`s3 put: the store drops metadata${what} → refused, nothing left`, async () => {
-    const completed: Bend = (request, pass) =>
+    const completed: Fault = (request, pass) =>
       landed504 && is(request, "POST", COMPLETE)
         ? pass().then(() => new Response("<html>", { status: 504 }))
         : unlabelled(request, pass);
@@ -221,7 +221,7 @@ for (const [what, landed504] of [["", false], [" and whose completion is answere
 }
 
 Deno.test("s3 put: the completion's response starts with white space → sent once", async () => {
-  const kept: Bend = (request, pass) =>
+  const kept: Fault = (request, pass) =>
     is(request, "POST", COMPLETE)
       ? pass().then(async (response) => new Response(`${" ".repeat(10_000)}\n${await response.text()}`))
       : null;
@@ -305,7 +305,7 @@ Deno.test("s3 probe: several pages → summed up; too many pages → unknown", a
         `</ListBucketResult>`,
     );
   const tokens: (string | null)[] = [];
-  const listing = (pages: number): Bend => (request) => {
+  const listing = (pages: number): Fault => (request) => {
     tokens.push(new URL(request.url).searchParams.get("continuation-token"));
     return page(tokens.length < pages ? `a&amp;b ${tokens.length}` : "");
   };
@@ -317,7 +317,7 @@ Deno.test("s3 probe: several pages → summed up; too many pages → unknown", a
 });
 
 Deno.test("s3 removeTitle: the store lists other keys → they are not removed", async () => {
-  const listing: Bend = (request) =>
+  const listing: Fault = (request) =>
     is(request, "GET", /list-type/)
       ? new Response(
         `<Contents><Key>someone/else.mp4</Key></Contents><Contents><Key>archive-55825/55825/ep1/ab.mp4</Key></Contents>`,
@@ -330,7 +330,7 @@ Deno.test("s3 removeTitle: the store lists other keys → they are not removed",
 });
 
 Deno.test("s3: a gateway drops Content-Length from HEAD → reported, copies kept", async () => {
-  const unsized: Bend = (request, pass) =>
+  const unsized: Fault = (request, pass) =>
     is(request, "HEAD")
       ? pass().then(({ status, headers }) => {
         const kept = new Headers(headers);
