@@ -5,7 +5,7 @@
  */
 import os from "node:os";
 import { commandLine, wholeNumber } from "../../cli/command_line.ts";
-import { C1, type Host, startHost, UNCAPPED } from "./line.ts";
+import { C1, type Host, startHost, UNCAPPED } from "./link_profile.ts";
 import { processorSeconds, residentBytes, untilIdle, watchBusy } from "./load.ts";
 import { limitSeconds, makeBenchMedia } from "./media.ts";
 import { plot } from "./plot.ts";
@@ -16,12 +16,12 @@ type Results = { rounds: Record<string, Round[]>; pieces: PieceRound[] };
 
 const HLS = ["ts", "aes", "fmp4"];
 const PARTS = {
-  c1: { line: C1, plan: ways({ runner: [...HLS, "mp4"], "yt-dlp": HLS, aria2c: ["mp4"] }) },
-  large: { line: C1, plan: ways({ runner: ["large"], aria2c: ["large"] }) },
+  c1: { profile: C1, plan: ways({ runner: [...HLS, "mp4"], "yt-dlp": HLS, aria2c: ["mp4"] }) },
+  large: { profile: C1, plan: ways({ runner: ["large"], aria2c: ["large"] }) },
   /** One round only: it takes minutes and hardly varies. */
-  sequential: { line: C1, plan: ways({ ffmpeg: HLS }), rounds: 1 },
+  sequential: { profile: C1, plan: ways({ ffmpeg: HLS }), rounds: 1 },
   uncapped: {
-    line: UNCAPPED,
+    profile: UNCAPPED,
     plan: ways({ runner: [...HLS, "mp4"], "yt-dlp": HLS, ffmpeg: HLS, aria2c: ["mp4"] }),
   },
 };
@@ -50,9 +50,9 @@ for (const name of HLS) limits.set(name, await limitSeconds(name, C1, 16));
 for (const name of HLS) limitsOfAll.set(name, await limitSeconds(name, C1, HLS_CONNECTIONS));
 for (const name of ["mp4", "large"]) limits.set(name, await limitSeconds(name, C1, 8));
 
-for (const [part, { line, plan, ...own }] of Object.entries(PARTS)) {
+for (const [part, { profile, plan, ...own }] of Object.entries(PARTS)) {
   if (!isAsked(part)) continue;
-  const host = await startHost(line);
+  const host = await startHost(profile);
   results.rounds[part] = [];
   for (let round = 0; round < ("rounds" in own ? own.rounds : rounds); round++) {
     for (const { how, name } of round % 2 === 0 ? plan : plan.toReversed()) {

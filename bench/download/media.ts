@@ -2,7 +2,7 @@
  * Media of the benchmark, made once: 600 s of video at a constant rate, as HLS (clear, AES-128, fMP4) in 4 s segments and as MP4, and a
  * longer MP4 of 610 MB.
  */
-import type { LineSettings } from "./line.ts";
+import type { LinkProfile } from "./link_profile.ts";
 
 const VERSION = "2";
 export const MEDIA_DIR = new URL("../../.keepstream/bench-download", import.meta.url).pathname;
@@ -49,21 +49,21 @@ export async function makeBenchMedia(): Promise<void> {
 /** The least time that `connections` need: each response costs latency and its bytes at the cap, each connection its setup. */
 export async function limitSeconds(
   name: string,
-  line: LineSettings,
+  profile: LinkProfile,
   connections: number,
 ): Promise<number> {
   if (name === "mp4" || name === "large") {
     const { size } = await Deno.stat(`${MEDIA_DIR}/${name}.mp4`);
-    return size / (connections * line.bytesPerSecond) + (line.connectMs + line.latencyMs) / 1000;
+    return size / (connections * profile.bytesPerSecond) + (profile.connectMs + profile.latencyMs) / 1000;
   }
   const sizes: number[] = [];
   for await (const entry of Deno.readDir(`${MEDIA_DIR}/${name}`)) {
     if (/^s\d+\./.test(entry.name)) sizes.push((await Deno.stat(`${MEDIA_DIR}/${name}/${entry.name}`)).size);
   }
-  const free = new Array<number>(connections).fill((line.connectMs + 2 * line.latencyMs) / 1000); // playlist first
+  const free = new Array<number>(connections).fill((profile.connectMs + 2 * profile.latencyMs) / 1000); // playlist first
   for (const size of sizes.sort((a, b) => b - a)) {
     const next = free.indexOf(Math.min(...free));
-    free[next]! += line.latencyMs / 1000 + size / line.bytesPerSecond;
+    free[next]! += profile.latencyMs / 1000 + size / profile.bytesPerSecond;
   }
   return Math.max(...free);
 }

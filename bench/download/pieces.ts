@@ -10,7 +10,7 @@ import { downloadMega } from "../../runner/download/mega.ts";
 import { chunkMac, decryptAt, importMegaKey, megaChunks } from "../../runner/download/mega_crypto.ts";
 import { startForwardProxy } from "../../runner/network/forward_proxy.ts";
 import { createGuardedFetch } from "../../runner/network/guarded_fetch.ts";
-import { startHost, UNCAPPED } from "./line.ts";
+import { startHost, UNCAPPED } from "./link_profile.ts";
 import { MEDIA_DIR, SECONDS } from "./media.ts";
 
 const signal = new AbortController().signal;

@@ -65,7 +65,7 @@ export function plot(
 ${
     text(
       { x: 12, y: 24, bold: true },
-      "Time on a line of 4 MB/s per connection, 50 ms latency, 100 ms per new connection",
+      "Time with 4 MB/s per connection, 50 ms latency, 100 ms per new connection",
     )
   }
 ${

@@ -68,7 +68,7 @@ async function measureCalls() {
   const client = createClient(gateway.url, keys.secret, { auth: { persistSession: false } });
   const call = async () => {
     const { data, error } = await client.rpc("bench_add", { a: 2, b: 3 });
-    if (data !== 5) throw new Error(`wrong answer: ${JSON.stringify({ data, error })}`);
+    if (data !== 5) throw new Error(`wrong response: ${JSON.stringify({ data, error })}`);
   };
   await repeat(50, call); // warm up connections, caches and compilers
   const gatewayMs = await repeat(CALLS, call);

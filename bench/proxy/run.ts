@@ -102,7 +102,7 @@ async function body(origin: string, options: { rounds: number; size: number }): 
   const target = `${origin}/a.mp4?n=${size}`;
   const link = await linkTo(proxy, target);
   const bareLink = `${bare.url}/?url=${encodeURIComponent(target)}`;
-  for (const address of [link, bareLink]) await checkBytes(`${address}`, size);
+  for (const url of [link, bareLink]) await checkBytes(`${url}`, size);
   return await measure(`body of ${size >> 20} MiB`, "ms per body", options.rounds, 1, [
     { name: "bare fetch", worker: bare, work: () => drain(bareLink, size) },
     { name: "proxy", worker: proxy, work: () => drain(link, size) },
@@ -119,7 +119,7 @@ async function small(origin: string, options: { rounds: number; requests: number
     context: { headers: { referer: "https://p.test/" } },
   });
   const bareLink = `${bare.url}/?url=${encodeURIComponent(target)}`;
-  for (const address of [exact, scoped, bareLink]) await checkBytes(address, 1024);
+  for (const url of [exact, scoped, bareLink]) await checkBytes(url, 1024);
   const scopedProxy = await proxyWorker(origin);
   const scopedLink = scoped.replace(proxy.url, scopedProxy.url);
   return await measure("request of 1 KiB", "ms per request", options.rounds, options.requests, [
@@ -137,7 +137,7 @@ async function playlists(origin: string, options: { rounds: number; requests: nu
     const variants = [{
       name: "proxy, signed",
       worker: proxy,
-      address: await linkTo(proxy, target, { scopeDirectories: 2, context: { episode: EPISODE } }),
+      url: await linkTo(proxy, target, { scopeDirectories: 2, context: { episode: EPISODE } }),
     }];
     const others = {
       "untouched": "text",
@@ -147,22 +147,22 @@ async function playlists(origin: string, options: { rounds: number; requests: nu
     };
     for (const [name, entry] of Object.entries(others)) {
       const worker = await startWorker({ entry: `${HERE}${entry}_worker.ts` });
-      variants.push({ name, worker, address: `${worker.url}/?url=${encodeURIComponent(target)}` });
+      variants.push({ name, worker, url: `${worker.url}/?url=${encodeURIComponent(target)}` });
     }
     const first = new Map<string, number>();
-    for (const { name, worker, address } of variants) {
+    for (const { name, worker, url } of variants) {
       const cpu = cpuMs(worker.pid);
-      await readWhole(address);
+      await readWhole(url);
       first.set(name, cpuMs(worker.pid) - cpu);
     }
-    await checkPlaylists(variants.filter(({ name }) => name !== "untouched").map(({ address }) => address));
+    await checkPlaylists(variants.filter(({ name }) => name !== "untouched").map(({ url }) => url));
     const { rounds, requests } = options;
     const measured = await measure(
       `playlist of ${SEGMENTS} segments, ${spelling}`,
       "ms per playlist",
       rounds,
       requests,
-      variants.map(({ name, worker, address }) => ({ name, worker, work: () => readWhole(address) })),
+      variants.map(({ name, worker, url }) => ({ name, worker, work: () => readWhole(url) })),
       [["proxy, signed", "split/map, unsigned", 0.65, "≤"], ["HMAC per line", "proxy, signed", 25, "≥"]],
     );
     const beyond = (name: string) =>
@@ -188,17 +188,17 @@ async function rewritingAlone(
   const variants = [];
   for (const [name, way] of [["proxy, signed", "proxy"], ["HMAC per line", "hmac"]] as const) {
     const worker = await startWorker({ entry: `${HERE}rewriting_worker.ts` });
-    const address = `${worker.url}/?way=${way}&times=${times}&url=${encodeURIComponent(target)}`;
-    variants.push({ name, worker, work: () => readWhole(address), units: times });
+    const url = `${worker.url}/?way=${way}&times=${times}&url=${encodeURIComponent(target)}`;
+    variants.push({ name, worker, work: () => readWhole(url), units: times });
   }
   const name = `rewriting alone, ${SEGMENTS} segments, ${spelling}`;
   return await measure(name, "ms per playlist", rounds, 1, variants, [["HMAC per line", "proxy, signed", 25, "≥"]]);
 }
 
-async function readWhole(address: string): Promise<void> {
-  const answer = await fetch(address);
-  await answer.arrayBuffer();
-  if (answer.status !== 200) throw new Error(`${answer.status}`);
+async function readWhole(url: string): Promise<void> {
+  const response = await fetch(url);
+  await response.arrayBuffer();
+  if (response.status !== 200) throw new Error(`${response.status}`);
 }
 
 async function decryption(origin: string, options: { rounds: number; size: number }): Promise<Measurement> {
@@ -218,7 +218,7 @@ async function decryption(origin: string, options: { rounds: number; size: numbe
 /** Ranges of an archived file against the local Hub: counts the Worker's own requests. */
 async function hubRanges(count: number): Promise<{ ranges: number; resolves: number; cdn: number }> {
   await using bench = await createTestHub({ accounts: ["alice"] });
-  const address = archiveLocation({
+  const url = archiveLocation({
     username: "alice",
     prefix: "archive",
     malId: 1,
@@ -228,21 +228,21 @@ async function hubRanges(count: number): Promise<{ ranges: number; resolves: num
   const access = {
     accessToken: "hf_aliceToken",
     hubUrl: bench.hub.url,
-    repo: { type: "dataset" as const, name: address.repo },
+    repo: { type: "dataset" as const, name: url.repo },
   };
   await createRepo({ ...access, private: true });
-  await uploadFile({ ...access, file: { path: address.path, content: new Blob([MEBIBYTE]) } });
+  await uploadFile({ ...access, file: { path: url.path, content: new Blob([MEBIBYTE]) } });
   bench.hub.calls.length = 0;
   await using worker = await startWorker({
     vars: { STREAM_SIGNING_KEYS: KEY_TEXT, ...bench.env },
     allowedOrigins: [bench.hub.cdnUrl],
   });
-  const link = await linkTo(worker, archiveUrl(bench.hub.url, address), { context: { archive: true } });
+  const link = await linkTo(worker, archiveUrl(bench.hub.url, url), { context: { archive: true } });
   for (let i = 0; i < count; i++) {
     const start = (i * 4096) % (MEBIBYTE.length - 4096);
-    const answer = await fetch(link, { headers: { range: `bytes=${start}-${start + 4095}` } });
-    assert.equal(answer.status, 206);
-    assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), MEBIBYTE.slice(start, start + 4096));
+    const response = await fetch(link, { headers: { range: `bytes=${start}-${start + 4095}` } });
+    assert.equal(response.status, 206);
+    assert.deepEqual(new Uint8Array(await response.arrayBuffer()), MEBIBYTE.slice(start, start + 4096));
   }
   return { ranges: count, resolves: bench.countCalls("resolve"), cdn: bench.countCalls("cdn") };
 }
@@ -310,17 +310,17 @@ function linkTo(worker: RunningWorker, url: string, options: Partial<SignLinkOpt
   return signLink({ proxyBaseUrl: worker.url, url, expiresAt: 4_000_000_000, keys: KEYS, ...options });
 }
 
-async function drain(address: string, size: number): Promise<void> {
-  const answer = await fetch(address);
+async function drain(url: string, size: number): Promise<void> {
+  const response = await fetch(url);
   let length = 0;
-  for await (const chunk of answer.body!) length += chunk.length;
-  if (answer.status !== 200 || length !== size) throw new Error(`${answer.status}, ${length} bytes`);
+  for await (const chunk of response.body!) length += chunk.length;
+  if (response.status !== 200 || length !== size) throw new Error(`${response.status}, ${length} bytes`);
 }
 
-async function checkBytes(address: string, size: number): Promise<void> {
-  const answer = await fetch(address);
+async function checkBytes(url: string, size: number): Promise<void> {
+  const response = await fetch(url);
   let at = 0;
-  for await (const chunk of answer.body!) {
+  for await (const chunk of response.body!) {
     for (const byte of chunk) {
       if (byte !== MEBIBYTE[at++ & (MEBIBYTE.length - 1)]) throw new Error(`byte ${at - 1} is wrong`);
     }
@@ -329,9 +329,9 @@ async function checkBytes(address: string, size: number): Promise<void> {
 }
 
 async function checkPlaylists(addresses: readonly string[]): Promise<void> {
-  const targets = await Promise.all(addresses.map(async (address) => {
-    const text = await (await fetch(address)).text();
-    const parsed = unwrap(parsePlaylist(text, new URL(address)));
+  const targets = await Promise.all(addresses.map(async (url) => {
+    const text = await (await fetch(url)).text();
+    const parsed = unwrap(parsePlaylist(text, new URL(url)));
     assert.ok(parsed.kind === "media" && parsed.segments.length === SEGMENTS);
     return parsed.segments.map((segment) => new URL(segment.url).searchParams.get("url"));
   }));
@@ -343,9 +343,9 @@ async function checkDecryption(link: string): Promise<void> {
   const counter = new Uint8Array(16);
   counter.set(MEGA_KEY.subarray(16, 24));
   const cipher = createCipheriv("aes-128-ctr", aes, counter);
-  const answer = await fetch(link);
+  const response = await fetch(link);
   let at = 0;
-  for await (const chunk of answer.body!) {
+  for await (const chunk of response.body!) {
     const source = Uint8Array.from({ length: chunk.length }, (_, i) => MEBIBYTE[(at + i) & (MEBIBYTE.length - 1)]!);
     assert.ok(cipher.update(source).equals(chunk), `wrong after byte ${at}`);
     at += chunk.length;

@@ -117,7 +117,7 @@ async function load(url: string, variant: string) {
   const right = variant === "bare"
     ? check.source_lists.warm.servers.length
     : check.data.warm.filter((one: { stream: string }) => one.stream).length;
-  if (right !== SERVERS) throw new Error(`${variant} answers wrongly: ${JSON.stringify(check).slice(0, 300)}`);
+  if (right !== SERVERS) throw new Error(`${variant} responses wrongly: ${JSON.stringify(check).slice(0, 300)}`);
   await spread(WARM_REQUESTS, url); // warm up compilers and connections
   const startedAt = performance.now();
   const times = await spread(WARM_REQUESTS, url);
@@ -203,10 +203,10 @@ async function measureCold(fixture: FunctionFixture) {
       });
       await (await fetch(`${process.url}/streaming/99/1`)).body?.cancel();
       const startedAt = performance.now();
-      const answer = await (await fetch(`${process.url}/streaming/${malId}/1`)).json();
+      const response = await (await fetch(`${process.url}/streaming/${malId}/1`)).json();
       times.push(performance.now() - startedAt);
-      const playable = answer.data.cold?.filter((one: { stream: string | null }) => one.stream !== null).length;
-      if (playable !== SERVERS) throw new Error(`${name}: ${JSON.stringify(answer).slice(0, 400)}`);
+      const playable = response.data.cold?.filter((one: { stream: string | null }) => one.stream !== null).length;
+      if (playable !== SERVERS) throw new Error(`${name}: ${JSON.stringify(response).slice(0, 400)}`);
     }
     results.push({
       name,

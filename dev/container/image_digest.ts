@@ -35,7 +35,7 @@ async function digestOf(reference: string, registry: Registry): Promise<string> 
   const response = await ask(url, registry);
   if (!response.ok) {
     await response.body?.cancel();
-    throw new Error(`${reference}: the registry answered ${response.status}`);
+    throw new Error(`${reference}: the registry returned ${response.status}`);
   }
   const bytes = await crypto.subtle.digest("SHA-256", await response.arrayBuffer());
   const digest = `sha256:${new Uint8Array(bytes).toHex()}`;

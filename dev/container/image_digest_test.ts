@@ -73,7 +73,7 @@ Deno.test("image:pin: no registry, unknown tag, other manifest → exit 1, no ch
   await using unknown = startRegistry(() => new Response(null, { status: 404 }));
   const missing = await pin(unknown.url);
   assert.deepEqual([missing.code, missing.after], [1, before]);
-  assert.match(missing.said, /denoland\/deno:bin-[\d.]+: the registry answered 404/);
+  assert.match(missing.said, /denoland\/deno:bin-[\d.]+: the registry returned 404/);
   const other = await sha256("another manifest");
   await using lying = startRegistry(() => new Response(MANIFEST, { headers: { "docker-content-digest": other } }));
   const wrong = await pin(lying.url);

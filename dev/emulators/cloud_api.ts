@@ -19,15 +19,15 @@ export interface CloudApi extends AsyncDisposable {
 
 export const PROJECT_REF = "abcdefghijklmnopqrst";
 
-type Answer = (request: SentRequest) => Response;
+type Respond = (request: SentRequest) => Response;
 
-function startApi(answer: Answer, envOf: (url: string) => Record<string, string>): CloudApi {
+function startApi(respond: Respond, envOf: (url: string) => Record<string, string>): CloudApi {
   const sent: SentRequest[] = [];
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
     const { pathname: path, searchParams: query } = new URL(request.url);
     const one = { method: request.method, path, query, body: await request.text() };
     sent.push(one);
-    return answer(one);
+    return respond(one);
   });
   const url = `http://127.0.0.1:${server.addr.port}`;
   return { url, sent, env: envOf(url), [Symbol.asyncDispose]: () => server.shutdown() };
@@ -44,7 +44,7 @@ export function startSupabaseApi(): CloudApi {
   }));
 }
 
-const supabaseResponse: Answer = ({ method, path, query }) => {
+const supabaseResponse: Respond = ({ method, path, query }) => {
   const project = `/v1/projects/${PROJECT_REF}`;
   if (path === project) {
     return Response.json({
@@ -86,7 +86,7 @@ export function startCloudflareApi(): CloudApi {
   }));
 }
 
-const cloudflareResponse: Answer = ({ method, path }) => {
+const cloudflareResponse: Respond = ({ method, path }) => {
   const found = (result: unknown) => Response.json({ success: true, errors: [], messages: [], result });
   if (path.includes("/workers/services/")) {
     const errors = [{ code: 10090, message: "workers.api.error.service_not_found" }];

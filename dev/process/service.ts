@@ -57,11 +57,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   child.ref();
   options.guard.add(child.pid);
   const tail: string[] = [];
-  const said = Promise.withResolvers<string>();
+  const announced = Promise.withResolvers<string>();
   const onLine = (line: string) => {
     if (tail.push(line) > TAIL_LINES) tail.shift();
     options.log(line);
-    if ("line" in options.ready && options.ready.line.test(line)) said.resolve(line);
+    if ("line" in options.ready && options.ready.line.test(line)) announced.resolve(line);
   };
   const drained = Promise.all([readLines(child.stdout, onLine), readLines(child.stderr, onLine)]);
   let over = false;
@@ -78,7 +78,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     endGroup(child.pid, "SIGKILL");
     await ended;
   };
-  const ready = "line" in options.ready ? said.promise : answers(options.ready.url, () => over).then(() => "");
+  const ready = "line" in options.ready
+    ? announced.promise
+    : waitForResponse(options.ready.url, () => over).then(() => "");
   const timeoutMs = options.startTimeoutMs ?? 60_000;
   const { promise: late, resolve: giveUp } = Promise.withResolvers<"late">();
   const timer = setTimeout(() => giveUp("late"), timeoutMs);
@@ -93,21 +95,24 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
   await stop();
   const how = first === "late" ? `is not ready after ${timeoutMs / 1000} s` : `ended at start (${await ended})`;
-  const words = lastWords(tail);
-  if (/no space left/i.test(words)) {
-    throw new SetupError("disk_full", `no space left for the ${options.name}: free some, then start again (${words})`);
+  const message = lastMessage(tail);
+  if (/no space left/i.test(message)) {
+    throw new SetupError(
+      "disk_full",
+      `no space left for the ${options.name}: free some, then start again (${message})`,
+    );
   }
-  throw new SetupError("part_failed", `${options.name} ${how}: ${words}`);
+  throw new SetupError("part_failed", `${options.name} ${how}: ${message}`);
 }
 
 /** The most informative of a program's last lines. */
-export function lastWords(lines: readonly string[]): string {
+export function lastMessage(lines: readonly string[]): string {
   const plain = lines.map((line) => stripAnsiCode(line).trim()).filter(Boolean);
-  const telling = plain.findLast((line) => /error|missing|taken|in use|cannot|refused|denied|no space/i.test(line));
-  return telling ?? plain.at(-1) ?? "it said nothing";
+  const informative = plain.findLast((line) => /error|missing|taken|in use|cannot|refused|denied|no space/i.test(line));
+  return informative ?? plain.at(-1) ?? "no output";
 }
 
-async function answers(url: string, over: () => boolean): Promise<void> {
+async function waitForResponse(url: string, over: () => boolean): Promise<void> {
   while (!over()) {
     const response = await fetch(url, { signal: AbortSignal.timeout(5_000) }).catch(() => null);
     await response?.body?.cancel();

@@ -75,8 +75,8 @@ Deno.test("dev --allow-origin: a local video → imported, played, archived", as
     const body = `mal_id,episode,rights,url\n9,1,own work,${origin}/clip.mp4\n`;
     const imported = await fetch(`${api}/archive/catalogue`, { method: "POST", headers, body });
     assert.equal(imported.status, 200, await imported.text());
-    const answer = await (await fetch(`${api}/streaming/9/1`)).json();
-    const played = await fetch(answer.data.catalogue[0].stream);
+    const response = await (await fetch(`${api}/streaming/9/1`)).json();
+    const played = await fetch(response.data.catalogue[0].stream);
     assert.deepEqual([played.status, (await played.bytes()).length], [200, clip.mp4.length]);
     for (;;) {
       const [server] = (await (await fetch(`${api}/streaming/9/1`)).json()).data.catalogue;

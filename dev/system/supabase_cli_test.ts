@@ -41,8 +41,8 @@ Deno.test("supabase db push: an empty project → migrations and seed applied", 
     const remote = `--remote=${postgres.url}`;
     await supabase(["db", "push", "--include-seed", remote]);
     assert.deepEqual([...await sql`select name from vault.secrets`], [], "the environment holds those of .env.example");
-    const [episode] = await sql`select public.read_episode(1, 1) as answer`;
-    assert.equal(episode?.answer.providers[0].name, "catalogue");
+    const [episode] = await sql`select public.read_episode(1, 1) as response`;
+    assert.equal(episode?.response.providers[0].name, "catalogue");
     assert.match(await supabase(["db", "push", remote]), /up to date/i);
   } finally {
     await sql.end({ timeout: 1 });
@@ -60,7 +60,7 @@ Deno.test("supabase db push: after our migration runner → nothing to do", asyn
 Deno.test("supabase functions deploy: the upload → complete, no secret, runs", async (t) => {
   await using uploads = await deployFunctions();
   await using fixture = await createFunctionFixture();
-  for (const [name, answers] of [["streaming", ["health", "1/1"]], ["archive", ["health", "counts"]]] as const) {
+  for (const [name, paths] of [["streaming", ["health", "1/1"]], ["archive", ["health", "counts"]]] as const) {
     const upload = uploads.functions.get(name)!;
     await t.step(name, () => {
       assert.ok(upload, `${name} was not uploaded`);
@@ -81,7 +81,7 @@ Deno.test("supabase functions deploy: the upload → complete, no secret, runs",
     for (const { by, ...program } of programs) {
       await t.step(`${name} runs by itself, by ${by}`, async () => {
         await using running = await startFunction({ ...program, env: fixture.env, dir: upload.dir });
-        for (const path of answers) {
+        for (const path of paths) {
           const response = await fetch(`${running.url}/${name}/${path}`, { headers: { apikey: fixture.secretKey } });
           assert.deepEqual([response.status, (await response.json()).success], [200, true], path);
         }
@@ -129,10 +129,10 @@ async function deployFunctions(): Promise<{ functions: Map<string, Upload> } & A
     return Response.json(deployed, { status: 201 });
   });
   const profile = join(work, "profile.yaml");
-  const address = `http://127.0.0.1:${server.addr.port}`;
+  const url = `http://127.0.0.1:${server.addr.port}`;
   await Deno.writeTextFile(
     profile,
-    `name: local\napi_url: ${address}\ndashboard_url: ${address}\nproject_host: supabase.test\n`,
+    `name: local\napi_url: ${url}\ndashboard_url: ${url}\nproject_host: supabase.test\n`,
   );
   await supabase(["functions", "deploy", "--use-api", "--profile", profile, "--project-ref", "abcdefghijklmnopqrst"], {
     SUPABASE_ACCESS_TOKEN: `sbp_${"0".repeat(40)}`,

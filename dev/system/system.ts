@@ -61,7 +61,7 @@ export interface SystemUrls {
   readonly web: string;
   readonly hub: string;
   readonly origin: string;
-  /** The demo episode's public answer. */
+  /** The demo episode's public response. */
   readonly episode: string;
   /** The watch page, with the demo episode. */
   readonly watch: string;

@@ -96,10 +96,10 @@ Deno.test("startSystem: every part responds; stop() → nothing is left", async 
       }
     });
     await t.step("the demo episode has a signed link per source", async () => {
-      const answer = await (await fetch(system.urls.episode)).json();
-      assert.equal(answer.success, true);
-      assert.equal(answer.mal_id, 55825);
-      const servers = answer.data.catalogue as { stream: string; url: string }[];
+      const response = await (await fetch(system.urls.episode)).json();
+      assert.equal(response.success, true);
+      assert.equal(response.mal_id, 55825);
+      const servers = response.data.catalogue as { stream: string; url: string }[];
       assert.deepEqual(
         servers.map((server) => server.url).sort(),
         system.media.map((medium) => medium.embedUrl).sort(),
@@ -139,8 +139,8 @@ Deno.test("startSystem: every part responds; stop() → nothing is left", async 
         ready: { url: `http://127.0.0.1:${port}/api/v1/streaming/health` },
       });
       try {
-        const answer = await (await fetch(`http://127.0.0.1:${port}/api/v1/streaming/55825/1`)).json();
-        assert.deepEqual([answer.success, answer.mal_id, answer.episode], [true, 55825, 1]);
+        const response = await (await fetch(`http://127.0.0.1:${port}/api/v1/streaming/55825/1`)).json();
+        assert.deepEqual([response.success, response.mal_id, response.episode], [true, 55825, 1]);
       } finally {
         await entry.stop();
       }
@@ -171,8 +171,8 @@ Deno.test("startSystem: every part responds; stop() → nothing is left", async 
       assert.match(await command("providers", "list"), /catalogue/);
       assert.match(await command("storage", "health"), /hub:keeper-one: ok/);
       const page = await (await fetch(`${system.urls.origin}/embed/mp4`)).text();
-      const address = new URL(JSON.parse(page.match(/file: (".+?")/)![1]!));
-      const video = await (await fetch(await command("sign", address.href))).bytes();
+      const url = new URL(JSON.parse(page.match(/file: (".+?")/)![1]!));
+      const video = await (await fetch(await command("sign", url.href))).bytes();
       assert.equal(new TextDecoder().decode(video.subarray(4, 8)), "ftyp");
     });
     await t.step("a second one in the same folder → a one-line error", async () => {

@@ -34,7 +34,7 @@ export async function startBrowser(): Promise<TestBrowser> {
     stderr: "piped",
   }).spawn();
   const log = { text: "" };
-  const { promise: address, resolve } = Promise.withResolvers<string | null>();
+  const { promise: url, resolve } = Promise.withResolvers<string | null>();
   const reading = (async () => {
     const decoder = new TextDecoder();
     for await (const chunk of child.stderr) {
@@ -61,7 +61,7 @@ export async function startBrowser(): Promise<TestBrowser> {
     }
   };
   try {
-    const endpoint = await address;
+    const endpoint = await url;
     if (endpoint === null) throw new Error(`chromium did not start:\n${log.text}`);
     browser = await chromium.connectOverCDP(endpoint);
   } catch (error) {

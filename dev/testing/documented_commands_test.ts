@@ -155,7 +155,7 @@ Deno.test("documents: deno serve and deno run → functions respond", async () =
       stdout: "null",
       stderr: "null",
     }).spawn();
-    const response = await answered(`http://127.0.0.1:${port}/api/v1/archive/counts`, child);
+    const response = await firstResponse(`http://127.0.0.1:${port}/api/v1/archive/counts`, child);
     assert.equal(response.status, 401);
     child.kill("SIGTERM");
     await child.status;
@@ -163,7 +163,7 @@ Deno.test("documents: deno serve and deno run → functions respond", async () =
 });
 
 /** The first response of a program that is starting. */
-async function answered(url: string, child: Deno.ChildProcess): Promise<Response> {
+async function firstResponse(url: string, child: Deno.ChildProcess): Promise<Response> {
   let ended = false;
   child.status.then(() => ended = true);
   for (;;) {
@@ -290,8 +290,8 @@ Deno.test("documents: Space commands → the runner's files pushed", async () =>
     ["AUTHOR", "COMMITTER"].flatMap((who) => [[`GIT_${who}_NAME`, "a"], [`GIT_${who}_EMAIL`, "a@a.test"]]),
   );
   const options = { cwd: copy.dir, env };
-  const address = "https://huggingface.co/spaces/<you>/<space>";
-  await type(`git clone ${address} space`, { ...options, instead: { [address]: "hub.git" } });
+  const url = "https://huggingface.co/spaces/<you>/<space>";
+  await type(`git clone ${url} space`, { ...options, instead: { [url]: "hub.git" } });
   await type("cp runner/space/README.md runner/space/Dockerfile space/", options);
   await type("cp -r .dockerignore core sources runner space/", options);
   await type('cd space && git add -A && git commit -m "Deploy the runner" && git push', options);
@@ -381,7 +381,7 @@ Deno.test("documents: dev and the commands to try with it → they work", async 
       env: { ...system.env, PORT: `${port}`, RUNNER_WORK_DIR: `${dataDir}/third` },
       stdout: "null",
     }).spawn();
-    assert.equal((await answered(`http://127.0.0.1:${port}/health`, served)).status, 200);
+    assert.equal((await firstResponse(`http://127.0.0.1:${port}/health`, served)).status, 200);
     served.kill("SIGTERM");
     assert.equal((await served.status).code, 0);
   } finally {

@@ -62,12 +62,12 @@ export async function startFetchFixture(host: Host): Promise<FetchFixture> {
     const set = progress.set.bind(progress);
     progress.set = (done, total) => (options.onProgress?.(done), set(done, total));
     try {
-      const address = path.startsWith("http") ? path : `${url}${path}`;
+      const videoUrl = path.startsWith("http") ? path : `${url}${path}`;
       return await fetchSource({
         candidate: {
           id: null,
           embedUrl: options.embedUrl ?? null,
-          videoUrl: address,
+          videoUrl,
           kind: options.kind ?? "mp4",
           headers: options.headers ?? {},
         },
@@ -129,9 +129,9 @@ export function ranged(
 }
 
 /** The same response at about 200 kB/s. */
-export async function slowly(answer: Response): Promise<Response> {
-  const bytes = await answer.bytes();
-  const headers = new Headers(answer.headers);
+export async function slowly(response: Response): Promise<Response> {
+  const bytes = await response.bytes();
+  const headers = new Headers(response.headers);
   headers.set("content-length", String(bytes.length));
   const body = new Response(bytes).body!.pipeThrough(
     new TransformStream({
@@ -143,7 +143,7 @@ export async function slowly(answer: Response): Promise<Response> {
       },
     }),
   );
-  return new Response(body, { status: answer.status, headers });
+  return new Response(body, { status: response.status, headers });
 }
 
 /** A listener on loopback that a download must never reach; counts connections. */

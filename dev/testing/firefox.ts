@@ -26,7 +26,7 @@ export async function startFirefox(program: string): Promise<FirefoxTab> {
     stdout: "null",
     stderr: "piped",
   }).spawn();
-  const { promise: address, resolve } = Promise.withResolvers<string | null>();
+  const { promise: url, resolve } = Promise.withResolvers<string | null>();
   const reading = (async () => {
     let text = "";
     for await (const chunk of child.stderr.pipeThrough(new TextDecoderStream())) {
@@ -45,7 +45,7 @@ export async function startFirefox(program: string): Promise<FirefoxTab> {
     await Deno.remove(profile, { recursive: true });
   };
   try {
-    const found = await address;
+    const found = await url;
     if (found === null) throw new Error("firefox did not start");
     socket = new WebSocket(`${found}/session`);
     const send = await connect(socket);

@@ -62,7 +62,7 @@ export async function archiveVideo(fixture: FunctionFixture, resolution: string)
   const job = jobs.find((one) => one.resolution === resolution)!;
   await sql`select public.update_video_queue_status(${job.id}, 'uploading', null, ${job.lease_token})`;
   const path = "1/ep1/0123456789abcdef0123456789abcdef.mp4";
-  const address = `https://hub.test/datasets/ana/anime-1/resolve/main/${path}`;
+  const url = `https://hub.test/datasets/ana/anime-1/resolve/main/${path}`;
   const sha = "a".repeat(64);
   const replicas = [{
     target: "hf-1",
@@ -73,11 +73,11 @@ export async function archiveVideo(fixture: FunctionFixture, resolution: string)
     sha256: sha,
     size_bytes: 5,
     state: "verified",
-    direct_url: address,
+    direct_url: url,
   }];
   await sql`select public.upsert_video_store(1, 1, ${job.provider}, ${resolution}, ${"0123456789abcdef0123456789abcdef"}, 1,
-    'ana/anime-1', ${path}, ${address}, null, ${job.lease_token}, ${sha}, 5, 1.5, ${
+    'ana/anime-1', ${path}, ${url}, null, ${job.lease_token}, ${sha}, 5, 1.5, ${
     JSON.stringify(replicas)
   }::text::jsonb)`;
-  return address;
+  return url;
 }

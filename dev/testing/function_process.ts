@@ -53,7 +53,7 @@ export async function startFunction(program: FunctionProgram): Promise<FunctionP
   const out = child.stdout.pipeTo(new WritableStream()); // an unread pipe fills up and blocks the program
   let ended = false;
   child.status.then(() => ended = true);
-  while (!await answers(url)) {
+  while (!await responds(url)) {
     if (ended) {
       await out;
       throw new Error(`${program.entry} ended: ${await words}`);
@@ -67,7 +67,7 @@ export async function startFunction(program: FunctionProgram): Promise<FunctionP
   return { url, kill: () => end("SIGKILL"), [Symbol.asyncDispose]: () => end("SIGTERM") };
 }
 
-async function answers(url: string): Promise<boolean> {
+async function responds(url: string): Promise<boolean> {
   const response = await fetch(`${url}/nothing`).catch(() => null);
   await response?.body?.cancel();
   return response !== null;

@@ -24,7 +24,7 @@ export interface Origin extends AsyncDisposable {
   /** Every request so far, in order. */
   readonly seen: Seen[];
   /** Adds a handler for requests whose path begins with `prefix`; the longest prefix wins. */
-  route(prefix: string, answer: Route): void;
+  route(prefix: string, handler: Route): void;
 }
 
 export const KEY_TEXT = `k1:${"A".repeat(43)}`;
@@ -54,7 +54,7 @@ export async function startOrigin(): Promise<Origin> {
   return {
     url: `http://127.0.0.1:${port}`,
     seen,
-    route: (prefix, answer) => void routes.set(prefix, answer),
+    route: (prefix, handler) => void routes.set(prefix, handler),
     async [Symbol.asyncDispose]() {
       const closed = new Promise<void>((done) => server.close(() => done()));
       for (const socket of sockets) socket.destroy();

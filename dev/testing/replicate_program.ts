@@ -36,9 +36,9 @@ if (import.meta.main) {
     if (step) seen.set(step, (seen.get(step) ?? 0) + 1);
     const dies = step !== undefined && step === order.dieAt && seen.get(step) === (order.nth ?? 1);
     if (dies && order.when !== "after") Deno.kill(Deno.pid, "SIGKILL");
-    const answer = await fetch(input, init);
+    const response = await fetch(input, init);
     if (dies) Deno.kill(Deno.pid, "SIGKILL");
-    return answer;
+    return response;
   };
   const { copies, failures } = await replicate(await stageFile(order.path), order.archive, {
     targets: storageTargetsFromEnv(order.env, { fetch: fatal, times: { backoffMs: 10 } }),

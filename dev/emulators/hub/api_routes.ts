@@ -97,13 +97,13 @@ async function createRepo(c: HubContext, state: HubState): Promise<Response> {
     return refuse(400, "Invalid repo name");
   }
   const id = { type: (wanted.type ?? "model") as RepoType, namespace, name: String(wanted.name) };
-  const answer = {
+  const response = {
     url: `${state.hubUrl}/${id.type === "model" ? "" : id.type + "s/"}${namespace}/${id.name}`,
     name: `${namespace}/${id.name}`,
     id: gitBlobOid(new TextEncoder().encode(repoKey(id))).slice(0, 24),
   };
   if (state.repos.find(id)) {
-    return c.json({ error: `You already created this ${id.type} repo`, url: answer.url }, 409);
+    return c.json({ error: `You already created this ${id.type} repo`, url: response.url }, 409);
   }
   const date = isoDate(state.now());
   const repo: Repo = {
@@ -130,7 +130,7 @@ async function createRepo(c: HubContext, state: HubState): Promise<Response> {
     tree,
   });
   await state.repos.save(repo);
-  return c.json(answer);
+  return c.json(response);
 }
 
 function initialFiles(files: { path: string; content: string }[] | undefined) {
@@ -249,13 +249,13 @@ async function pathsInfo(c: HubContext, state: HubState): Promise<Response> {
   const commit = commitAt(repo, c.req.param("revision") ?? "main");
   if (!commit) return refuse(404, "Invalid rev id", "RevisionNotFound");
   const { paths, expand } = await c.req.json() as { paths: string[] | string; expand?: boolean };
-  const answer = [paths].flat().flatMap((path) => {
+  const response = [paths].flat().flatMap((path) => {
     const entry = commit.tree[path];
     if (entry) return [fileInfo(path, entry, expand ? lastCommitOf(repo, path) : undefined)];
     const isDirectory = Object.keys(commit.tree).some((file) => file.startsWith(`${path}/`));
     return isDirectory ? [{ type: "directory", path, size: 0, oid: commitOid("tree", path) }] : [];
   });
-  return c.json(answer);
+  return c.json(response);
 }
 
 function tree(c: HubContext, state: HubState): Response {

@@ -70,8 +70,8 @@ async function apply(
     }
   }
   const commit = await append(state, repo, { title: header.summary, description: header.description ?? "", tree });
-  const address = `${state.hubUrl}/${repoKey(repo).replace(/^models\//, "")}/commit/${commit.oid}`;
-  return c.json({ success: true, commitOid: commit.oid, commitUrl: address, hookOutput: "" });
+  const url = `${state.hubUrl}/${repoKey(repo).replace(/^models\//, "")}/commit/${commit.oid}`;
+  return c.json({ success: true, commitOid: commit.oid, commitUrl: url, hookOutput: "" });
 }
 
 function headTree(repo: Repo): Record<string, TreeEntry> {

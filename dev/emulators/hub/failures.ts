@@ -29,7 +29,7 @@ export type Operation =
 export type Effect =
   /** Responds without doing anything. */
   | {
-    readonly do: "answer";
+    readonly do: "respond";
     readonly status: number;
     readonly body: "json" | "html" | "xml";
     readonly message: string;
@@ -62,26 +62,26 @@ export interface FailureRule {
   readonly user?: string;
 }
 
-const answer = (status: number, message: string, headers?: Record<string, string>): Effect => ({
-  do: "answer",
+const respond = (status: number, message: string, headers?: Record<string, string>): Effect => ({
+  do: "respond",
   status,
   body: "json",
   message,
   headers,
 });
-const page = (status: number): Effect => ({ do: "answer", status, body: "html", message: "Bad Gateway" });
-const s3 = (status: number, code: string): Effect => ({ do: "answer", status, body: "xml", message: code });
+const page = (status: number): Effect => ({ do: "respond", status, body: "html", message: "Bad Gateway" });
+const s3 = (status: number, code: string): Effect => ({ do: "respond", status, body: "xml", message: code });
 
 /** All failures by name. */
 export const FAILURES = {
-  create_repo_500: { at: "create_repo", effect: answer(500, "Internal Error - We're working hard to fix this") },
-  create_repo_exists: { at: "create_repo", effect: answer(409, "You already created this dataset repo") },
+  create_repo_500: { at: "create_repo", effect: respond(500, "Internal Error - We're working hard to fix this") },
+  create_repo_exists: { at: "create_repo", effect: respond(409, "You already created this dataset repo") },
   create_repo_conflicting: {
     at: "create_repo",
-    effect: answer(409, "Cannot create repo: another conflicting operation is in progress"),
+    effect: respond(409, "Cannot create repo: another conflicting operation is in progress"),
   },
   create_repo_reset_after: { at: "create_repo", effect: { do: "landed_reset" } },
-  batch_500: { at: "lfs_batch", effect: answer(500, "Internal Error") },
+  batch_500: { at: "lfs_batch", effect: respond(500, "Internal Error") },
   batch_html: { at: "lfs_batch", effect: page(502) },
   batch_hang: { at: "lfs_batch", effect: { do: "hang" } },
   batch_object_error: {
@@ -106,62 +106,62 @@ export const FAILURES = {
   basic_500: { at: "upload_basic", effect: s3(500, "InternalError") },
   basic_reset_midway: { at: "upload_basic", effect: { do: "reset_midway" } },
   basic_truncated: { at: "upload_basic", effect: { do: "truncate" } },
-  complete_500: { at: "complete", effect: answer(500, "Internal Error") },
+  complete_500: { at: "complete", effect: respond(500, "Internal Error") },
   complete_landed_504: { at: "complete", effect: { do: "landed", status: 504 } },
-  verify_500: { at: "verify", effect: answer(500, "Internal Error") },
-  commit_500: { at: "commit", effect: answer(500, "Internal Error") },
+  verify_500: { at: "verify", effect: respond(500, "Internal Error") },
+  commit_500: { at: "commit", effect: respond(500, "Internal Error") },
   commit_hang: { at: "commit", effect: { do: "hang" } },
   commit_412: { at: "commit", effect: { do: "move_parent" } },
-  commit_moved: { at: "commit", effect: answer(412, "A commit has happened since. Please refresh and try again.") },
+  commit_moved: { at: "commit", effect: respond(412, "A commit has happened since. Please refresh and try again.") },
   commit_locked: {
     at: "commit",
-    effect: answer(409, "Another commit operation is in progress for this repository"),
+    effect: respond(409, "Another commit operation is in progress for this repository"),
   },
   commit_landed_504: { at: "commit", effect: { do: "landed", status: 504 } },
   commit_landed_reset: { at: "commit", effect: { do: "landed_reset" } },
   commit_object_missing: {
     at: "commit",
-    effect: answer(
+    effect: respond(
       400,
       "Your push was rejected because an LFS pointer pointed to a file that does not exist. Offending file: - episode.mp4",
     ),
   },
   commit_hourly_quota: {
     at: "commit",
-    effect: answer(
+    effect: respond(
       429,
       "You have exceeded the rate limit for repository commits (128 per hour). You can retry this action in about 1 hour.",
     ),
   },
   commit_quota: {
     at: "commit",
-    effect: answer(403, "Private repository storage limit reached, please upgrade your plan or free up space"),
+    effect: respond(403, "Private repository storage limit reached, please upgrade your plan or free up space"),
   },
   abuse: {
     at: "lfs_batch",
-    effect: answer(403, "This account has been flagged for abuse of the platform. Contact support.", {
+    effect: respond(403, "This account has been flagged for abuse of the platform. Contact support.", {
       "X-Error-Code": "AccountFlagged",
     }),
   },
   batch_quota: {
     at: "lfs_batch",
-    effect: answer(403, "Private repository storage limit reached, please upgrade your plan or free up space"),
+    effect: respond(403, "Private repository storage limit reached, please upgrade your plan or free up space"),
   },
   batch_rate_limited_retry_after: {
     at: "lfs_batch",
-    effect: answer(429, "Too many requests", { "Retry-After": "1" }),
+    effect: respond(429, "Too many requests", { "Retry-After": "1" }),
   },
   batch_rate_limited_header: {
     at: "lfs_batch",
-    effect: answer(429, "We had to rate limit you", { "RateLimit": `"api";r=0;t=1` }),
+    effect: respond(429, "We had to rate limit you", { "RateLimit": `"api";r=0;t=1` }),
   },
-  look_500: { at: "paths_info", effect: answer(500, "Internal Error") },
+  look_500: { at: "paths_info", effect: respond(500, "Internal Error") },
   look_html: { at: "paths_info", effect: page(503) },
-  whoami_500: { at: "whoami", effect: answer(500, "Internal Error") },
-  resolve_403: { at: "resolve", effect: answer(403, "Access to this resource is disabled.") },
-  resolve_404: { at: "resolve", effect: answer(404, "Entry not found", { "X-Error-Code": "EntryNotFound" }) },
-  resolve_429: { at: "resolve", effect: answer(429, "Too many requests", { "Retry-After": "1" }) },
-  resolve_500: { at: "resolve", effect: answer(500, "Internal Error") },
+  whoami_500: { at: "whoami", effect: respond(500, "Internal Error") },
+  resolve_403: { at: "resolve", effect: respond(403, "Access to this resource is disabled.") },
+  resolve_404: { at: "resolve", effect: respond(404, "Entry not found", { "X-Error-Code": "EntryNotFound" }) },
+  resolve_429: { at: "resolve", effect: respond(429, "Too many requests", { "Retry-After": "1" }) },
+  resolve_500: { at: "resolve", effect: respond(500, "Internal Error") },
   cdn_403: { at: "cdn", effect: s3(403, "AccessDenied: Request has expired") },
   cdn_404: { at: "cdn", effect: s3(404, "NoSuchKey") },
   cdn_416: { at: "cdn", effect: s3(416, "InvalidRange") },

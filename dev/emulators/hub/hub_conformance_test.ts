@@ -106,14 +106,14 @@ Deno.test("commit: an object that the repository has → no bytes sent", () =>
 Deno.test("commit: a small text file → in git, read through a relative 307", () =>
   withHub(async (hub) => {
     await upload(hub, bytes(20), "README.md");
-    const answer = await fetch(`${hub.url}/datasets/alice/archive-1/resolve/main/README.md`, {
+    const response = await fetch(`${hub.url}/datasets/alice/archive-1/resolve/main/README.md`, {
       headers: { authorization: "Bearer hf_alice" },
       redirect: "manual",
     });
-    await answer.body?.cancel();
-    assert.equal(answer.status, 307);
+    await response.body?.cancel();
+    assert.equal(response.status, 307);
     assert.match(
-      answer.headers.get("location") ?? "",
+      response.headers.get("location") ?? "",
       /^\/api\/resolve-cache\/datasets\/alice\/archive-1\/[0-9a-f]{40}\//,
     );
     const blob = await client.downloadFile({ ...as(hub), repo: REPO, path: "README.md" });
@@ -132,13 +132,13 @@ Deno.test("commit: moved parent → 412; concurrent → 409; no LFS object → 4
       { key: "header", value: { summary: "x" } },
       { key: "lfsFile", value: { path: "x.mp4", algo: "sha256", oid: "a".repeat(64), size: 3 } },
     ];
-    const answer = await fetch(`${hub.url}/api/datasets/alice/archive-1/commit/main`, {
+    const response = await fetch(`${hub.url}/api/datasets/alice/archive-1/commit/main`, {
       method: "POST",
       headers: { authorization: "Bearer hf_alice", "content-type": "application/x-ndjson" },
       body: lines.map((line) => JSON.stringify(line)).join("\n"),
     });
-    assert.equal(answer.status, 400);
-    assert.match((await answer.json()).error, /LFS pointer pointed to a file that does not exist/);
+    assert.equal(response.status, 400);
+    assert.match((await response.json()).error, /LFS pointer pointed to a file that does not exist/);
   }));
 
 Deno.test("deleteFiles: a path → gone; an old commit has it until LFS deletion", () =>
@@ -169,21 +169,21 @@ Deno.test("resolve: a private LFS file → 302 to a CDN URL with ranges, no toke
   withHub(async (hub) => {
     const data = bytes(1000);
     await upload(hub, data);
-    const address = `${hub.url}/datasets/alice/archive-1/resolve/main/${PATH}`;
-    const anonymous = await fetch(address, { redirect: "manual" });
+    const url = `${hub.url}/datasets/alice/archive-1/resolve/main/${PATH}`;
+    const anonymous = await fetch(url, { redirect: "manual" });
     await anonymous.body?.cancel();
     assert.equal(anonymous.status, 401);
-    const other = await fetch(address, { redirect: "manual", headers: { authorization: "Bearer hf_bob" } });
+    const other = await fetch(url, { redirect: "manual", headers: { authorization: "Bearer hf_bob" } });
     await other.body?.cancel();
     assert.equal(other.status, 404);
     assert.equal(other.headers.get("x-error-code"), "RepoNotFound");
-    const answer = await fetch(address, { redirect: "manual", headers: { authorization: "Bearer hf_alice" } });
-    await answer.body?.cancel();
-    assert.equal(answer.status, 302);
-    assert.equal(answer.headers.get("x-linked-size"), "1000");
-    assert.equal(answer.headers.get("x-linked-etag"), `"${sha256(data)}"`);
-    assert.match(answer.headers.get("x-repo-commit") ?? "", /^[0-9a-f]{40}$/);
-    const cdn = answer.headers.get("location") ?? "";
+    const response = await fetch(url, { redirect: "manual", headers: { authorization: "Bearer hf_alice" } });
+    await response.body?.cancel();
+    assert.equal(response.status, 302);
+    assert.equal(response.headers.get("x-linked-size"), "1000");
+    assert.equal(response.headers.get("x-linked-etag"), `"${sha256(data)}"`);
+    assert.match(response.headers.get("x-repo-commit") ?? "", /^[0-9a-f]{40}$/);
+    const cdn = response.headers.get("location") ?? "";
     assert.notEqual(new URL(cdn).origin, hub.url);
     for (
       const [range, status, part] of [
@@ -213,12 +213,12 @@ Deno.test("CDN: a URL older than an hour → 403", async () => {
   let now = 1_700_000_000;
   await withHub(async (hub) => {
     await upload(hub, bytes(10));
-    const answer = await fetch(`${hub.url}/datasets/alice/archive-1/resolve/main/${PATH}`, {
+    const response = await fetch(`${hub.url}/datasets/alice/archive-1/resolve/main/${PATH}`, {
       headers: { authorization: "Bearer hf_alice" },
       redirect: "manual",
     });
-    await answer.body?.cancel();
-    const cdn = answer.headers.get("location") ?? "";
+    await response.body?.cancel();
+    const cdn = response.headers.get("location") ?? "";
     now += 3599;
     const inTime = await fetch(cdn);
     await inTime.body?.cancel();
@@ -234,12 +234,12 @@ Deno.test("resolve: an unknown path or revision → 404 with its error code", ()
   withHub(async (hub) => {
     await upload(hub, bytes(10));
     for (const [rest, code] of [["main/none.mp4", "EntryNotFound"], ["nope/x.mp4", "RevisionNotFound"]]) {
-      const answer = await fetch(`${hub.url}/datasets/alice/archive-1/resolve/${rest}`, {
+      const response = await fetch(`${hub.url}/datasets/alice/archive-1/resolve/${rest}`, {
         headers: { authorization: "Bearer hf_alice" },
       });
-      await answer.body?.cancel();
-      assert.equal(answer.status, 404);
-      assert.equal(answer.headers.get("x-error-code"), code);
+      await response.body?.cancel();
+      assert.equal(response.status, 404);
+      assert.equal(response.headers.get("x-error-code"), code);
     }
     assert.equal(await client.downloadFile({ ...as(hub), repo: REPO, path: "none.mp4" }), null);
   }));
@@ -259,9 +259,9 @@ Deno.test("upload URL: a token, a wrong length, a chunked body → refused", () 
     assert.equal(batch.headers.get("content-type"), "application/vnd.git-lfs+json");
     const href = (await batch.json()).objects[0].actions.upload.href;
     const put = async (body: BodyInit, headers: HeadersInit = {}) => {
-      const answer = await fetch(href, { method: "PUT", body, headers });
-      await answer.body?.cancel();
-      return answer.status;
+      const response = await fetch(href, { method: "PUT", body, headers });
+      await response.body?.cancel();
+      return response.status;
     };
     assert.equal(await put(bytes(9), { authorization: "Bearer hf_alice" }), 400);
     assert.equal(await put(bytes(8)), 400);
@@ -313,10 +313,10 @@ Deno.test("listFiles: directories → walked; listCommits: newest first", () =>
 Deno.test("settings/repositories: two repositories → bytes of each", () =>
   withHub(async (hub) => {
     await upload(hub, bytes(70_000));
-    const answer = await fetch(`${hub.url}/api/settings/repositories`, {
+    const response = await fetch(`${hub.url}/api/settings/repositories`, {
       headers: { authorization: "Bearer hf_alice" },
     });
-    const [entry] = await answer.json();
+    const [entry] = await response.json();
     assert.equal(entry.id, "alice/archive-1");
     assert.equal(entry.storage, 70_000);
     assert.equal(entry.visibility, "private");
@@ -337,10 +337,10 @@ Deno.test("rate limit: in every response; exceeded → 429 until the window ends
     const statuses: number[] = [];
     const remaining: string[] = [];
     for (let call = 0; call < 3; call++) {
-      const answer = await ask();
-      await answer.body?.cancel();
-      statuses.push(answer.status);
-      remaining.push(answer.headers.get("ratelimit") ?? "");
+      const response = await ask();
+      await response.body?.cancel();
+      statuses.push(response.status);
+      remaining.push(response.headers.get("ratelimit") ?? "");
     }
     assert.deepEqual(statuses, [200, 200, 429]);
     assert.deepEqual(remaining, ['"api";r=1;t=60', '"api";r=0;t=60', '"api";r=0;t=60']);
@@ -369,12 +369,12 @@ Deno.test("Space: secrets → write-only; variables → shown; pause → owner o
     const repo = { type: "space", name: "alice/runner" } as const;
     await client.createRepo({ ...as(hub), repo, sdk: "docker", visibility: "private" });
     const ask = async (method: string, path: string, body?: unknown, user = ALICE) => {
-      const answer = await fetch(`${hub.url}/api/spaces/alice/runner/${path}`, {
+      const response = await fetch(`${hub.url}/api/spaces/alice/runner/${path}`, {
         method,
         headers: { authorization: `Bearer ${user.token}`, "content-type": "application/json" },
         body: body === undefined ? undefined : JSON.stringify(body),
       });
-      return { status: answer.status, body: await answer.json() };
+      return { status: response.status, body: await response.json() };
     };
     await ask("POST", "secrets", { key: "HF_FILE_SALT", value: "salt" });
     await ask("POST", "variables", { key: "PORT", value: "7860" });

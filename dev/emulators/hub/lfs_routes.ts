@@ -38,7 +38,7 @@ async function batch(c: HubContext, state: HubState, type: RepoType): Promise<Re
   const request = await c.req.json() as { transfers?: string[]; objects: { oid: string; size: number }[] };
   const user = c.get("user");
   const mayMultipart = request.transfers?.includes("multipart") ?? false;
-  const answers = request.objects.map(({ oid, size }) => {
+  const responses = request.objects.map(({ oid, size }) => {
     const effect = c.get("effect");
     if (effect?.do === "object_error") return { oid, size, error: { code: effect.code, message: effect.message } };
     if (!/^[0-9a-f]{64}$/.test(oid) || !Number.isSafeInteger(size) || size < 0) {
@@ -59,15 +59,15 @@ async function batch(c: HubContext, state: HubState, type: RepoType): Promise<Re
     });
     return { oid, size, authenticated: true, actions: actionsOf(c, state, { upload, repo }) };
   });
-  const multipart = answers.some((answer) => "actions" in answer && answer.actions?.upload.header);
-  return new Response(JSON.stringify({ transfer: multipart ? "multipart" : "basic", objects: answers }), {
+  const multipart = responses.some((response) => "actions" in response && response.actions?.upload.header);
+  return new Response(JSON.stringify({ transfer: multipart ? "multipart" : "basic", objects: responses }), {
     headers: { "content-type": LFS_TYPE },
   });
 }
 
 function actionsOf(c: HubContext, state: HubState, { upload, repo }: { upload: Upload; repo: Repo }) {
   const expiresAt = Math.floor(state.now()) + state.uploadUrlSeconds;
-  const address = (base: string, path: string) => {
+  const signedUrl = (base: string, path: string) => {
     const url = new URL(path, base);
     url.searchParams.set("owner", c.get("user")?.name ?? "");
     return state.signer.sign(url, expiresAt);
@@ -78,13 +78,13 @@ function actionsOf(c: HubContext, state: HubState, { upload, repo }: { upload: U
     expires_at,
   };
   if (upload.chunkSize === null) {
-    return { upload: { href: address(state.cdnUrl, `/upload/${upload.id}`), expires_at }, verify: verifyAction };
+    return { upload: { href: signedUrl(state.cdnUrl, `/upload/${upload.id}`), expires_at }, verify: verifyAction };
   }
   const header: Record<string, string> = { chunk_size: String(upload.chunkSize) };
   for (let part = 1; part <= Math.ceil(upload.size / upload.chunkSize); part++) {
-    header[String(part).padStart(5, "0")] = address(state.cdnUrl, `/upload/${upload.id}/${part}`);
+    header[String(part).padStart(5, "0")] = signedUrl(state.cdnUrl, `/upload/${upload.id}/${part}`);
   }
-  const href = address(state.hubUrl, `/api/complete_multipart?uploadId=${upload.id}`);
+  const href = signedUrl(state.hubUrl, `/api/complete_multipart?uploadId=${upload.id}`);
   return { upload: { href, header, expires_at }, verify: verifyAction };
 }
 

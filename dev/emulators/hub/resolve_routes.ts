@@ -54,12 +54,12 @@ function resolve(c: HubContext, state: HubState, type: RepoType): Response {
   headers["X-Linked-ETag"] = `"${entry.oid}"`;
   let location: string;
   if (isLfs) {
-    const address = new URL(`/repos/${entry.oid.slice(0, 2)}/${entry.oid}`, state.cdnUrl);
+    const url = new URL(`/repos/${entry.oid.slice(0, 2)}/${entry.oid}`, state.cdnUrl);
     const name = encodeURIComponent(path.split("/").at(-1) ?? "");
-    address.searchParams.set("response-content-disposition", `inline; filename*=UTF-8''${name}`);
-    address.searchParams.set("response-content-type", typeByName(path));
-    address.searchParams.set("owner", repo.namespace);
-    location = state.signer.sign(address, Math.floor(state.now()) + state.cdnUrlSeconds);
+    url.searchParams.set("response-content-disposition", `inline; filename*=UTF-8''${name}`);
+    url.searchParams.set("response-content-type", typeByName(path));
+    url.searchParams.set("owner", repo.namespace);
+    location = state.signer.sign(url, Math.floor(state.now()) + state.cdnUrlSeconds);
   } else {
     const encoded = path.split("/").map(encodeURIComponent).join("/");
     location = `/api/resolve-cache/${repoKey(repo)}/${commit}/${encoded}?etag=%22${entry.oid}%22`;

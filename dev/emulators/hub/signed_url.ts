@@ -4,29 +4,29 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 
 export interface UrlSigner {
-  sign(address: URL, expiresAt: number): string;
-  check(address: URL, now: number): "valid" | "expired" | "forged";
+  sign(url: URL, expiresAt: number): string;
+  check(url: URL, now: number): "valid" | "expired" | "forged";
 }
 
 /** Signs with a new key for every hub, so a restart invalidates all URLs. */
 export function urlSigner(key: Uint8Array): UrlSigner {
   return {
-    sign(address, expiresAt) {
-      const signed = new URL(address);
+    sign(url, expiresAt) {
+      const signed = new URL(url);
       signed.searchParams.set("Expires", String(expiresAt));
       signed.searchParams.set("Signature", macOf(signed, key));
       return signed.href;
     },
-    check(address, now) {
-      const given = new TextEncoder().encode(address.searchParams.get("Signature") ?? "");
-      const wanted = new TextEncoder().encode(macOf(address, key));
+    check(url, now) {
+      const given = new TextEncoder().encode(url.searchParams.get("Signature") ?? "");
+      const wanted = new TextEncoder().encode(macOf(url, key));
       if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) return "forged";
-      return Number(address.searchParams.get("Expires")) > now ? "valid" : "expired";
+      return Number(url.searchParams.get("Expires")) > now ? "valid" : "expired";
     },
   };
 }
 
-function macOf(address: URL, key: Uint8Array): string {
-  const entries = [...address.searchParams].filter(([name]) => name !== "Signature").map((entry) => entry.join("="));
-  return createHmac("sha256", key).update([address.pathname, ...entries.sort()].join("\n")).digest("base64url");
+function macOf(url: URL, key: Uint8Array): string {
+  const entries = [...url.searchParams].filter(([name]) => name !== "Signature").map((entry) => entry.join("="));
+  return createHmac("sha256", key).update([url.pathname, ...entries.sort()].join("\n")).digest("base64url");
 }

@@ -163,7 +163,7 @@ async function withEffect(c: HubContext, state: HubState, next: () => Promise<vo
   const effect = c.get("effect");
   const cut = () => state.breakConnection(c.env.remoteAddr.port);
   switch (effect?.do) {
-    case "answer": {
+    case "respond": {
       await c.req.raw.body?.cancel();
       const body = effect.body === "json"
         ? { type: "application/json; charset=utf-8", text: JSON.stringify({ error: effect.message }) }

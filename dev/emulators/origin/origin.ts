@@ -56,7 +56,7 @@ export async function startOrigin(
     { port: options.port, hostname: "127.0.0.1", onListen: () => {} },
     async (request, info) => {
       await waitLikeTheLine(info.remoteAddr.port);
-      return await answer(request);
+      return await respond(request);
     },
   );
   const url = `http://127.0.0.1:${server.addr.port}`;
@@ -67,7 +67,7 @@ export async function startOrigin(
     if (ms > 0) await new Promise((done) => setTimeout(done, ms));
   }
 
-  async function answer(request: Request): Promise<Response> {
+  async function respond(request: Request): Promise<Response> {
     if (request.method !== "GET" && request.method !== "HEAD") return new Response(null, { status: 405 });
     const { pathname, searchParams } = new URL(request.url);
     const [first = "", ...rest] = pathname.slice(1).split("/");

@@ -8,10 +8,10 @@ Deno.test("origin: Range of a new URL → 206, the file's bytes, ETag for If-Ran
   await using origin = await startOrigin({ port: 0, dir, line: FAST });
   const mp4 = origin.media[0]!;
   const whole = await Deno.readFile(mp4.path);
-  const answer = await fetch(await mp4.url(), { headers: { range: "bytes=100-199" } });
-  assert.equal(answer.status, 206);
-  assert.equal(answer.headers.get("content-range"), `bytes 100-199/${whole.length}`);
-  assert.deepEqual(await answer.bytes(), whole.slice(100, 200));
+  const response = await fetch(await mp4.url(), { headers: { range: "bytes=100-199" } });
+  assert.equal(response.status, 206);
+  assert.equal(response.headers.get("content-range"), `bytes 100-199/${whole.length}`);
+  assert.deepEqual(await response.bytes(), whole.slice(100, 200));
   const other = await fetch(await mp4.url(), { headers: { range: "bytes=0-9", "if-range": '"other"' } });
   assert.equal(other.status, 200);
   assert.equal((await other.bytes()).length, whole.length);
@@ -21,9 +21,9 @@ Deno.test("origin: an expired, altered or missing token → 403", async () => {
   await using origin = await startOrigin({ port: 0, dir, line: FAST });
   const mp4 = origin.media[0]!;
   for (const url of [await mp4.url(-1), (await mp4.url()).slice(0, -1) + "x", `${origin.url}/files/episode.mp4`]) {
-    const answer = await fetch(url);
-    assert.equal(answer.status, 403, url);
-    await answer.body?.cancel();
+    const response = await fetch(url);
+    assert.equal(response.status, 403, url);
+    await response.body?.cancel();
   }
 });
 
@@ -60,8 +60,8 @@ Deno.test("origin: HLS → encrypted, all its URLs work with the playlist's toke
 Deno.test("origin: /embed/mp4 → a player page with a working URL", async () => {
   await using origin = await startOrigin({ port: 0, dir, line: FAST });
   const page = await (await fetch(origin.media[0]!.embedUrl)).text();
-  const address = JSON.parse(/file: ("[^"]+")/.exec(page)![1]!) as string;
-  const answer = await fetch(address, { headers: { range: "bytes=0-0" } });
-  assert.equal(answer.status, 206);
-  await answer.body?.cancel();
+  const url = JSON.parse(/file: ("[^"]+")/.exec(page)![1]!) as string;
+  const response = await fetch(url, { headers: { range: "bytes=0-0" } });
+  assert.equal(response.status, 206);
+  await response.body?.cancel();
 });

@@ -24,7 +24,7 @@ const OPTIONS = `
   <div class="east_player_option" id="o4" data-post="77" data-nume="4" data-type="schtml"><span>Challenge</span></div>
   <div class="east_player_option" id="o5" data-post="77" data-nume="5" data-type="schtml"><span>360p</span></div>`;
 
-export function adminAjaxSite(answers: AjaxResponses = s2Responses(), options = OPTIONS): Site {
+export function adminAjaxSite(responses: AjaxResponses = s2Responses(), options = OPTIONS): Site {
   return pages({
     "/anime/some-title/": `<div class="lstepsiode listeps"><ul>
       <li><div class="epsright"><span class="eps"><a href="/some-title-episode-2/">2</a></span></div>
@@ -35,10 +35,10 @@ export function adminAjaxSite(answers: AjaxResponses = s2Responses(), options = 
     "/some-title-episode-1/": `<html><body><div id="server">${options}</div></body></html>`,
     "/wp-admin/admin-ajax.php": async (request, url) => {
       const form = await wordpressForm(request, "player_ajax");
-      const answer = answers[String(form?.get("nume"))];
-      return form === null || form.get("post") !== "77" || answer === undefined
+      const response = responses[String(form?.get("nume"))];
+      return form === null || form.get("post") !== "77" || response === undefined
         ? htmlResponse("0")
-        : answer(request, url);
+        : response(request, url);
     },
   });
 }
@@ -87,9 +87,9 @@ async function wordpressForm(request: Request, action: string): Promise<FormData
   return form.get("action") === action ? form : null;
 }
 
-function onceFailing(answer: () => Response): Site {
+function onceFailing(response: () => Response): Site {
   let calls = 0;
-  return () => ++calls === 1 ? new Response("oops", { status: 500 }) : answer();
+  return () => ++calls === 1 ? new Response("oops", { status: 500 }) : response();
 }
 
 export const HANGING_RESPONSE: Site = hangs;

@@ -11,7 +11,7 @@ export interface MegaSite {
 }
 
 /** Responses in turn: a negative number, or an object as the API returns it. */
-export function megaApi(...answers: readonly unknown[]): MegaSite {
+export function megaApi(...responses: readonly unknown[]): MegaSite {
   let asked = 0;
   return {
     asked: () => asked,
@@ -19,7 +19,7 @@ export function megaApi(...answers: readonly unknown[]): MegaSite {
       const [command] = await request.json();
       const right = request.method === "POST" && url.pathname === "/cs" && command.a === "g" && command.g === 1;
       if (!right || command.p !== MEGA_NODE) return Response.json([-2]);
-      return Response.json(answers[Math.min(asked++, answers.length - 1)]);
+      return Response.json(responses[Math.min(asked++, responses.length - 1)]);
     },
   };
 }

@@ -44,9 +44,9 @@ export function hangs(request: Request): Promise<Response> {
 }
 
 /** Returns the responses in turn, then the last one repeatedly. */
-export function inTurn(...answers: readonly (() => Response)[]): Site {
+export function inTurn(...responses: readonly (() => Response)[]): Site {
   let next = 0;
-  return () => answers[Math.min(next++, answers.length - 1)]!();
+  return () => responses[Math.min(next++, responses.length - 1)]!();
 }
 
 /** `total` bytes of HTML, made while they are read; `produced` counts them. */

@@ -32,17 +32,17 @@ export interface TitleRecord {
 }
 
 /** Responses of the API in turn: a record, or the status of a failure (429 with Retry-After, 408, 504, 404). */
-export function titleApi(...answers: readonly (TitleRecord | number)[]) {
+export function titleApi(...responses: readonly (TitleRecord | number)[]) {
   let asked = 0;
   const site: Site = () => {
-    const answer = answers[Math.min(asked++, answers.length - 1)]!;
-    if (typeof answer === "number") {
-      return Response.json({ status: answer, type: "Failure" }, {
-        status: answer,
-        headers: answer === 429 ? { "retry-after": "0" } : {},
+    const response = responses[Math.min(asked++, responses.length - 1)]!;
+    if (typeof response === "number") {
+      return Response.json({ status: response, type: "Failure" }, {
+        status: response,
+        headers: response === 429 ? { "retry-after": "0" } : {},
       });
     }
-    const { title, titles = [], year = null, aired = null } = answer;
+    const { title, titles = [], year = null, aired = null } = response;
     return Response.json({
       data: {
         mal_id: 1,

@@ -31,10 +31,10 @@ export async function proxyFunction(
     await request.body?.cancel().catch(() => {});
     return refuse(503, "BOOT_ERROR", "Function failed to start (please check logs)");
   }
-  const answered = new Headers(response.headers);
-  for (const header of HOP_BY_HOP) answered.delete(header);
-  if (answered.get("content-type")?.startsWith("text/html")) answered.set("content-type", "text/plain");
-  return new Response(response.body, { status: response.status, headers: answered });
+  const responseHeaders = new Headers(response.headers);
+  for (const header of HOP_BY_HOP) responseHeaders.delete(header);
+  if (responseHeaders.get("content-type")?.startsWith("text/html")) responseHeaders.set("content-type", "text/plain");
+  return new Response(response.body, { status: response.status, headers: responseHeaders });
 }
 
 function refuse(status: number, code: string, message: string): Response {

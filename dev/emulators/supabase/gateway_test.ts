@@ -179,8 +179,8 @@ Deno.test("rpc: no matching function → PostgREST's errors", async (t) => {
   ];
   for (const [name, args, status, code] of cases) {
     await t.step(`${name}(${JSON.stringify(args)}) → ${status} ${code}`, async () => {
-      const answer = await service.rpc(name, args);
-      assert.deepEqual([answer.status, answer.error?.code], [status, code]);
+      const response = await service.rpc(name, args);
+      assert.deepEqual([response.status, response.error?.code], [status, code]);
     });
   }
   const { error } = await service.rpc("add", { x: 1, a: 2 });

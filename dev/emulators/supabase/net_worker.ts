@@ -83,7 +83,7 @@ interface QueuedRequest {
   readonly body: Uint8Array<ArrayBuffer> | null;
 }
 
-type Answer =
+type NetResponse =
   | { readonly status: number; readonly headers: Headers; readonly text: string }
   | { readonly error: string; readonly timedOut: boolean };
 
@@ -108,13 +108,13 @@ async function sendBatch(
         (select coalesce(jsonb_agg(jsonb_build_array(key, value)), '[]') from jsonb_each_text(headers)) as headers
       from taken order by id`;
     if (requests.length === 0) return 0;
-    const answers = await Promise.all(requests.map(async (request) => toRow(request, await send(request, stopping))));
+    const responses = await Promise.all(requests.map(async (request) => toRow(request, await send(request, stopping))));
     stopping.throwIfAborted(); // interrupted responses are not stored: the next worker sends again
     if (isLost()) throw new Error("the connection was lost while the requests were sent");
     await transaction`
       insert into net._http_response (id, status_code, content, headers, content_type, timed_out, error_msg)
       select id, status_code, content, headers, content_type, timed_out, error_msg
-      from jsonb_to_recordset(${JSON.stringify(answers)}::text::jsonb) as _(
+      from jsonb_to_recordset(${JSON.stringify(responses)}::text::jsonb) as _(
         id bigint, status_code int, content text, headers jsonb, content_type text, timed_out bool, error_msg text)`;
     return requests.length;
   });
@@ -122,19 +122,19 @@ async function sendBatch(
 }
 
 /** A row of `net._http_response`. */
-function toRow({ id }: QueuedRequest, answer: Answer): Record<string, unknown> {
-  if ("error" in answer) return { id, timed_out: answer.timedOut, error_msg: answer.error };
+function toRow({ id }: QueuedRequest, response: NetResponse): Record<string, unknown> {
+  if ("error" in response) return { id, timed_out: response.timedOut, error_msg: response.error };
   return {
     id,
-    status_code: answer.status,
-    content: answer.text.replaceAll("\0", "") || null, // Postgres text cannot contain NUL
-    headers: Object.fromEntries(answer.headers),
-    content_type: answer.headers.get("content-type"),
+    status_code: response.status,
+    content: response.text.replaceAll("\0", "") || null, // Postgres text cannot contain NUL
+    headers: Object.fromEntries(response.headers),
+    content_type: response.headers.get("content-type"),
     timed_out: false,
   };
 }
 
-async function send(request: QueuedRequest, stopping: AbortSignal): Promise<Answer> {
+async function send(request: QueuedRequest, stopping: AbortSignal): Promise<NetResponse> {
   const timeout = AbortSignal.timeout(request.timeout_milliseconds);
   try {
     return await fetchFollowing(request, AbortSignal.any([timeout, stopping]));
@@ -147,7 +147,7 @@ async function send(request: QueuedRequest, stopping: AbortSignal): Promise<Answ
 }
 
 /** Follows redirects like curl with CURLOPT_FOLLOWLOCATION: a POST becomes a GET on 301, 302 and 303. */
-async function fetchFollowing(request: QueuedRequest, signal: AbortSignal): Promise<Answer> {
+async function fetchFollowing(request: QueuedRequest, signal: AbortSignal): Promise<NetResponse> {
   let url = request.url;
   let method = request.method.toUpperCase();
   let body = request.body;

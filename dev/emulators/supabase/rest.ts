@@ -47,7 +47,7 @@ export async function startRestApi(
         const claims = await authenticate(request, options.keys);
         anonymous = claims.role === "anon";
         await loading;
-        return await answer(request, { path, claims, cache, pool: options.pool });
+        return await respond(request, { path, claims, cache, pool: options.pool });
       } catch (error) {
         await request.body?.cancel().catch(() => {});
         if (error instanceof RestError) return error.toResponse();
@@ -76,7 +76,7 @@ interface Plan {
   readonly status: "range" | "void" | "insert" | "change";
 }
 
-async function answer(request: Request, context: Context): Promise<Response> {
+async function respond(request: Request, context: Context): Promise<Response> {
   const accept = acceptedType(request);
   const prefer = new Set((request.headers.get("prefer") ?? "").split(",").map((each) => each.trim()).filter(Boolean));
   const url = new URL(request.url);

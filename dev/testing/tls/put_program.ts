@@ -8,8 +8,8 @@ using socket = new PartSocket();
 const range = { path, start: 0, end: (await Deno.stat(path)).size };
 try {
   const options = { buffer: new Uint8Array(1 << 16), idleTimeoutMs: 20_000, onBytes: () => {} };
-  const answers = [await socket.put(url, range, options), await socket.put(url, range, options)];
-  console.log(JSON.stringify({ statuses: answers.map((answer) => answer.status) }));
+  const responses = [await socket.put(url, range, options), await socket.put(url, range, options)];
+  console.log(JSON.stringify({ statuses: responses.map((response) => response.status) }));
 } catch (error) {
   console.log(JSON.stringify({ error: error instanceof Error ? error.message : String(error) }));
 }

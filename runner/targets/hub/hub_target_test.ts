@@ -169,7 +169,7 @@ Deno.test("hub put: Retry-After beyond the limit → rate_limited with that time
   harness.test.hub.fail({
     at: "lfs_batch",
     effect: {
-      do: "answer",
+      do: "respond",
       status: 429,
       body: "json",
       message: "slow down",
