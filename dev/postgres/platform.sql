@@ -1,11 +1,11 @@
--- What a Supabase project has before its first migration: roles, schemas, default grants. Run once, as the cluster's
--- superuser supabase_admin, in one transaction. `:password` is the data folder's own.
+-- A Supabase project before its first migration: roles, schemas, default grants. Run once, as the cluster's
+-- superuser supabase_admin, in one transaction. `:password` is the data folder's.
 create role anon nologin noinherit;
 create role authenticated nologin noinherit;
 create role service_role nologin noinherit bypassrls;
 create role authenticator login noinherit password :password;
 create role dashboard_user nologin createdb createrole replication;
--- Not a superuser on Supabase, and not here: what a migration may not do there fails here as well.
+-- Not a superuser on Supabase either, so a migration without permission there fails here as well.
 create role postgres login createdb createrole replication bypassrls password :password;
 
 grant anon, authenticated, service_role to authenticator;
@@ -28,9 +28,9 @@ grant usage on schema public, extensions, auth to postgres, anon, authenticated,
 grant create on schema public to postgres;
 grant create on schema extensions to postgres;
 
--- Projects differ in what a new table or function grants by itself: older ones grant everything to all three roles, newer
--- ones nothing on tables. Here is the worst of both – anon and authenticated get everything, service_role nothing – so
--- that a migration that forgets a revoke or a grant is caught by the first test.
+-- Default grants differ between projects: older ones grant everything to all three roles, newer ones nothing on tables.
+-- These are the strictest of both (anon and authenticated get everything, service_role nothing), so that the first test
+-- finds a migration that forgets a revoke or a grant.
 alter default privileges for role postgres in schema public grant all on tables to anon, authenticated;
 alter default privileges for role postgres in schema public grant all on sequences to anon, authenticated;
 alter default privileges for role postgres in schema public grant all on functions to anon, authenticated;
@@ -44,7 +44,7 @@ $$;
 create function auth.role() returns text language sql stable as $$ select auth.jwt() ->> 'role' $$;
 create function auth.uid() returns uuid language sql stable as $$ select (auth.jwt() ->> 'sub')::uuid $$;
 
--- The REST gateway reads the schema again after any change of it, as on Supabase.
+-- As on Supabase, a schema change makes the REST gateway read the schema again.
 create function extensions.pgrst_ddl_watch() returns event_trigger language plpgsql as $$
 begin
   perform pg_catalog.pg_notify('pgrst', 'reload schema');

@@ -10,11 +10,11 @@ import type { SetupErrorCode } from "../process/setup_error.ts";
 
 interface World extends AsyncDisposable {
   readonly dir: string;
-  /** The cluster's own directory: elsewhere when the checkout is closed to the user Postgres runs as. */
+  /** The cluster's directory: elsewhere if the user that Postgres runs as cannot enter the checkout. */
   readonly cluster: string;
   start(port?: number): Promise<Postgres>;
   refuses(code: SetupErrorCode, message: RegExp, port?: number): Promise<void>;
-  /** pids of servers in this world's directory. */
+  /** pids of servers in this fixture's directory. */
   servers(): Promise<number[]>;
 }
 
@@ -81,7 +81,7 @@ Deno.test("startPostgres: server killed with -9 → same data", async () => {
   const [pid] = await world.servers();
   Deno.kill(pid!, "SIGKILL");
   assert.equal(await first.ended, "SIGKILL");
-  await Deno.stat(join(world.cluster, "data/postmaster.pid")); // stale, and no hindrance
+  await Deno.stat(join(world.cluster, "data/postmaster.pid")); // stale
   const second = await world.start();
   assert.equal((await query(second.url, "select id from public.kept")).length, 1);
   await second.stop();
@@ -138,7 +138,7 @@ Deno.test("startPostgres: an incomplete cluster → refused", async (t) => {
 
 Deno.test({
   name: "startPostgres: a folder of another user → refused",
-  ignore: Deno.build.os === "windows" || Deno.uid() !== 0, // only root can give a folder away
+  ignore: Deno.build.os === "windows" || Deno.uid() !== 0, // only root can change a folder's owner
   async fn() {
     await using world = await createWorld();
     await (await world.start()).stop();
@@ -200,7 +200,7 @@ Deno.test({
       args: ["-t", "tmpfs", "-o", "size=20m,mode=0755", "tmpfs", join(world.dir, "pg")],
       stderr: "null",
     });
-    if (!(await mount.output()).success) return; // a container without the right to mount
+    if (!(await mount.output()).success) return; // a container that may not mount
     try {
       await world.refuses("disk_full", /^no space left for Postgres in .*: free some/);
     } finally {
@@ -221,7 +221,7 @@ Deno.test({
   name: "startPostgres: root in a closed folder → moved to /var/lib/keepstream",
   ignore: Deno.uid() !== 0,
   async fn() {
-    const closed = await Deno.makeTempDir({ prefix: "keepstream-closed-" }); // mode 0700, as /root
+    const closed = await Deno.makeTempDir({ prefix: "keepstream-closed-" }); // mode 0700, like /root
     const home = await clusterHome(join(closed, "checkout/.keepstream/dev"));
     assert.match(home.dir, /^\/var\/lib\/keepstream\/[0-9a-f]{12}$/);
     assert.match(

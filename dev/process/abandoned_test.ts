@@ -3,7 +3,7 @@ import { afterAbandoned } from "./abandoned.ts";
 import { FIXED_PORTS, fixedPorts, type Ports } from "../system/ports.ts";
 import { SetupError } from "./setup_error.ts";
 
-/** A process that holds a port until its input ends. */
+/** A process that uses a port until its input ends. */
 async function holdPort(): Promise<{ port: number; child: Deno.ChildProcess }> {
   const code = `const l = Deno.listen({ hostname: "127.0.0.1", port: 0 }); console.log(l.addr.port);
     for await (const _ of Deno.stdin.readable);`;
@@ -36,7 +36,7 @@ Deno.test("start after kill -9: processes still ending → waits for them", asyn
 Deno.test("start: another program has the port → immediate error", async () => {
   const { port, child } = await holdPort();
   const { pid, status } = new Deno.Command("true").spawn();
-  await status; // one that ended long ago
+  await status; // it has ended
   await assert.rejects(
     afterAbandoned(() => fixedPorts(portsWith(port)), { pids: [pid], log: () => assert.fail("waits") }),
     (error) => error instanceof SetupError && error.code === "port_taken",

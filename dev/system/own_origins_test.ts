@@ -1,4 +1,4 @@
-// Own videos on this machine or network: which origins `deno task dev` is told of, and that such a video plays and is archived.
+// Own videos on this machine or network: which origins `deno task dev` allows, and that such a video is played and archived.
 import assert from "node:assert/strict";
 import { CommandError } from "../../cli/command_line.ts";
 import { readClip } from "../emulators/origin/clip.ts";

@@ -1,4 +1,4 @@
-// The real Supabase CLI against this machine's Postgres and a loopback API: what is deployed is what is tested here.
+// The real Supabase CLI with this machine's Postgres and a loopback API: the tested files are the deployed ones.
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import createClient from "postgres";
@@ -90,7 +90,7 @@ Deno.test("supabase functions deploy: the upload → complete, no secret, runs",
   }
 });
 
-/** The edge runtime says where Deno.serve listens; its Deno does not know DENO_SERVE_ADDRESS yet. */
+/** The edge runtime decides where Deno.serve listens; its Deno version does not support DENO_SERVE_ADDRESS yet. */
 function asEdgeRuntime(entry: string): string {
   return `const { serve } = Deno;
 const port = Number(Deno.env.get("DENO_SERVE_ADDRESS")!.split(":").at(-1));
@@ -105,7 +105,7 @@ interface Upload {
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
-/** Runs the CLI against an API of our own that keeps what it is sent. */
+/** Runs the CLI against a local API that records what it is sent. */
 async function deployFunctions(): Promise<{ functions: Map<string, Upload> } & AsyncDisposable> {
   const work = await Deno.makeTempDir();
   const functions = new Map<string, Upload>();

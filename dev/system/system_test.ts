@@ -7,14 +7,14 @@ import { freePort } from "../process/free_port.ts";
 import { startService } from "../process/service.ts";
 import { findRunningSystem, type RunningSystem, startSystem } from "./system.ts";
 
-/** A data folder that the uid of Postgres can reach. */
+/** A data folder that the user of Postgres can enter. */
 async function makeDataDir(): Promise<{ dir: string } & AsyncDisposable> {
   const dir = await Deno.makeTempDir({ prefix: "keepstream-system-" });
   await Deno.chmod(dir, 0o755);
   return { dir, [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }) };
 }
 
-/** Processes that still belong to the groups of a system. */
+/** Processes that still belong to a system's process groups. */
 async function survivors(system: Pick<RunningSystem, "processes">): Promise<string[]> {
   const groups = new Set(Object.values(system.processes).map(String));
   const found: string[] = [];
@@ -40,7 +40,7 @@ async function namedIn(dir: string): Promise<string[]> {
 
 interface Program {
   readonly child: Deno.ChildProcess;
-  /** All it wrote once it has ended. */
+  /** Its complete output, once it has ended. */
   readonly output: Promise<{ stdout: string; stderr: string }>;
   /** Resolves when it has printed that it is ready, or ended. */
   readonly ready: Promise<void>;
@@ -206,7 +206,7 @@ Deno.test("deno task dev: SIGTERM → exit 0; next start → same data and URLs"
   const after = await runningOf(second, data.dir);
   assert.deepEqual(after.keys, before.keys);
   assert.deepEqual(after.urls, before.urls);
-  second.child.kill("SIGKILL"); // and now without a chance to clean up
+  second.child.kill("SIGKILL"); // without a chance to clean up
   await second.child.status;
   await second.output;
   while ((await survivors(after)).length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -215,7 +215,7 @@ Deno.test("deno task dev: SIGTERM → exit 0; next start → same data and URLs"
   const third = runMain(data.dir, { args: ["--reset", "--yes"] });
   const reset = await runningOf(third, data.dir);
   assert.notDeepEqual(reset.keys, before.keys);
-  Deno.kill(reset.processes.postgres!, "SIGKILL"); // Postgres dies while everything runs
+  Deno.kill(reset.processes.postgres!, "SIGKILL"); // Postgres ends while everything runs
   assert.equal((await third.child.status).code, 1);
   const last = await third.output;
   assert.equal(last.stderr, "postgres ended (SIGKILL): everything is stopped; start again\n");
@@ -267,13 +267,13 @@ Deno.test({
       await t.step(size, async () => {
         await using data = await makeDataDir();
         const args = ["-t", "tmpfs", "-o", `size=${size},mode=0755`, "tmpfs", data.dir];
-        if (!(await new Deno.Command("mount", { args, stderr: "null" }).output()).success) return; // no right to mount
+        if (!(await new Deno.Command("mount", { args, stderr: "null" }).output()).success) return; // may not mount
         try {
           const program = runMain(data.dir);
           const status = program.child.status;
           await program.ready;
           const running = await findRunningSystem(data.dir);
-          if (running) program.child.kill("SIGTERM"); // the disk was large enough after all
+          if (running) program.child.kill("SIGTERM"); // the disk was large enough
           assert.equal((await status).code, 1);
           const { stderr } = await program.output;
           assert.match(stderr, /^no space left for .*: free some, then start again.*\n$/);

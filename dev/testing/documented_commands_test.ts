@@ -1,5 +1,5 @@
-// Every command of README and documents is typed here, as it stands there: against emulated clouds, a Postgres of this machine, and a
-// `deno task dev`. A command that is new in a document fails the first test until it is typed here, too.
+// Runs every command in a shell block of a document exactly as written: against emulated clouds, a local Postgres, and a
+// `deno task dev`. A new command in a document fails until it is run here.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type CloudApi, PROJECT_REF, startCloudflareApi, startSupabaseApi } from "../emulators/cloud_api.ts";
@@ -14,16 +14,16 @@ const ROOT = new URL("../..", import.meta.url).pathname;
 const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as { tasks: Record<string, unknown> };
 
 interface Typed {
-  /** Instead of the checkout. */
+  /** @default the checkout */
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Parts of the command that name what is not on this machine, and what stands in for them. */
+  /** Parts of the command to replace, because they name something that is not on this machine. */
   readonly instead?: Readonly<Record<string, string>>;
   /** @default 0 */
   readonly code?: number;
 }
 
-/** What was typed so far: the last test compares it with what the documents say. */
+/** Commands run so far, which the last test compares with the documents. */
 const typed = new Set<string>();
 
 async function type(command: string, { cwd = ROOT, env = {}, instead = {}, code = 0 }: Typed = {}): Promise<string> {
@@ -45,12 +45,12 @@ async function type(command: string, { cwd = ROOT, env = {}, instead = {}, code 
   return output;
 }
 
-/** Empty but for `deno task tools:latest`. */
+/** Only set by `deno task tools:latest`. */
 const NEWEST: Readonly<Record<string, string>> = Deno.env.get("KEEPSTREAM_LATEST_TOOLS") === "1"
   ? { "supabase@3.1.0": SUPABASE_CLI, "wrangler@4.156.0": WRANGLER }
   : {};
 
-/** A folder with the files of the checkout that git knows, and `.env` filled in. */
+/** A folder with the tracked files of the checkout, and `.env` filled in. */
 async function copyCheckout(...folders: string[]) {
   const dir = await Deno.makeTempDir({ prefix: "keepstream-documents-" });
   const { stdout } = await new Deno.Command("git", { args: ["ls-files", "-z", ...folders], cwd: ROOT }).output();
@@ -61,7 +61,7 @@ async function copyCheckout(...folders: string[]) {
   return { dir, [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }) };
 }
 
-/** The files of `deno task env` for what FILLED_ENV says, or more. */
+/** Writes the files of `deno task env` for FILLED_ENV, or more. */
 async function writeParts(dir: string, more = ""): Promise<void> {
   await Deno.writeTextFile(join(dir, ".env"), filledEnvText() + more);
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -91,7 +91,7 @@ Deno.test("documents: Supabase commands → database and functions deployed", as
   const options = { cwd: copy.dir, env: api.env };
   const cli = "npx -y supabase@3.1.0 ";
   const asked = { [cli]: `${cli}--profile ${copy.dir}/profile.yaml --yes ` };
-  // Signs in with a browser: its arguments alone are tried.
+  // Signs in with a browser, so only its arguments are tried.
   const login = "npx -y supabase@3.1.0 login";
   assert.match(
     await type(login, { ...options, instead: { login: "login --help" } }),
@@ -111,7 +111,7 @@ Deno.test("documents: Supabase commands → database and functions deployed", as
     FILLED_ENV.HF_SPACE_WEBHOOK_URL,
     FILLED_ENV.RUNNER_WEBHOOK_SECRET,
   ]);
-  await type(query, { ...options, instead: asked }); // for a linked project it goes through the API
+  await type(query, { ...options, instead: asked }); // for a linked project it uses the API
   const sql = JSON.parse(api.sent.find(({ path }) => path.endsWith("/database/query"))!.body).query;
   assert.equal(sql, await Deno.readTextFile(`${copy.dir}/.keepstream/env/database.sql`));
 
@@ -185,7 +185,7 @@ interface Binding {
   readonly text?: string;
 }
 
-/** What a Worker was deployed with. */
+/** Bindings that a Worker was deployed with. */
 function bindingsOf(api: CloudApi, worker: string): readonly Binding[] {
   const upload = api.sent.find(({ method, path }) => method === "PUT" && path.endsWith(`/scripts/${worker}`))!;
   return JSON.parse(/name="metadata"\r\n\r\n(.*?)\r\n/.exec(upload.body)![1]!).bindings;
@@ -196,7 +196,7 @@ Deno.test("documents: wrangler commands → proxy and watch page, with any Node"
   await using copy = await copyCheckout(".env.example");
   await writeParts(copy.dir);
   const options = { env: api.env, instead: { "../.keepstream": `${copy.dir}/.keepstream` } };
-  // Signs in with a browser: its arguments alone are tried.
+  // Signs in with a browser, so only its arguments are tried.
   assert.match(
     await type(wrangler("login"), { env: api.env, instead: { login: "login --help" } }),
     /Login to Cloudflare/,
@@ -241,20 +241,20 @@ async function succeeds(program: string, args: readonly string[]): Promise<boole
 Deno.test("documents: Docker commands, with an emulated engine if installed", async () => {
   for (const command of DOCKER) typed.add(command);
   for (const file of ["runner/space/Dockerfile", "runner/space/compose.yaml"]) await Deno.stat(ROOT + file);
-  if (!hasDocker) return; // an engine and its client are no part of a development machine
+  if (!hasDocker) return; // a development machine needs no engine and no client
   await using copy = await copyCheckout("runner/space");
   await writeParts(copy.dir);
   await using engine = startEngine();
   const options = { cwd: copy.dir, env: { DOCKER_HOST: engine.url.replace("http:", "tcp:"), DOCKER_BUILDKIT: "0" } };
   await type(DOCKER[0], options);
   assert.equal(engine.built(), "runner/space/Dockerfile");
-  await type(DOCKER[1], { ...options, instead: { "docker run": "docker run -d" } }); // nobody watches its output here
+  await type(DOCKER[1], { ...options, instead: { "docker run": "docker run -d" } }); // detached, because its output is not read here
   const file = await Deno.readTextFile(`${copy.dir}/.keepstream/env/runner.env`);
   assert.deepEqual(engine.env().sort(), file.trim().split("\n").sort(), "every value arrives as it stands in .env");
   if (hasCompose) await type(DOCKER[2], { ...options, instead: { "up -d": "config --quiet" } });
 });
 
-/** As much of Docker's engine as a build and a run ask for. */
+/** The part of Docker's engine API that a build and a run use. */
 function startEngine() {
   let built: string | null = null;
   let env: string[] = [];
@@ -349,7 +349,7 @@ Deno.test("documents: dev and the commands to try with it → they work", async 
     assert.match(imported, /wrote: 1 new/);
     assert.match(await type("curl http://127.0.0.1:54321/functions/v1/streaming/1/1", options), /"success":true/);
 
-    // The operator's commands on a deployed system: this one, by files as `deno task env` writes them.
+    // The operator's commands on a deployed system: this one, with files as `deno task env` writes them.
     const { SUPABASE_URL: url, SUPABASE_SECRET_KEYS: keys } = system.env;
     await writeParts(folder.dir, Object.entries(system.env).map(([name, value]) => `${name}=${value}\n`).join(""));
     const operator = ".keepstream/env/operator.env";
@@ -385,7 +385,7 @@ Deno.test("documents: dev and the commands to try with it → they work", async 
     served.kill("SIGTERM");
     assert.equal((await served.status).code, 0);
   } finally {
-    // Ctrl-C in a terminal reaches every process of the command; npm passes none on.
+    // Ctrl-C in a terminal reaches every process of the command; npm does not forward signals.
     if (system === null) child.kill("SIGKILL");
     else Deno.kill(system.pid, "SIGINT");
     await child.status;

@@ -1,4 +1,4 @@
-// `deno test` as somebody types it who does not know `deno task test`.
+// `deno test` as typed without knowledge of `deno task test`.
 import assert from "node:assert/strict";
 import { CLUSTER_VARIABLE } from "./test_cluster.ts";
 
@@ -39,7 +39,7 @@ async function startDenoTest(flags: readonly string[], modules: readonly string[
   };
 }
 
-/** Resolves when nothing listens on the port any more. */
+/** Resolves when the port is free. */
 async function closed(port: number): Promise<void> {
   for (;;) {
     const connection = await Deno.connect({ hostname: "127.0.0.1", port }).catch(() => null);

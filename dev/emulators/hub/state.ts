@@ -185,7 +185,7 @@ async function withEffect(c: HubContext, state: HubState, next: () => Promise<vo
       return;
     case "landed":
       await next();
-      c.res = new Response("<html><body><h1>504 Gateway Time-out</h1></body></html>", {
+      c.res = new Response("<html><body><h1>504 Gateway Timeout</h1></body></html>", {
         status: effect.status,
         headers: { "content-type": "text/html" },
       });

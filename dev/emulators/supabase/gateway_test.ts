@@ -1,6 +1,6 @@
 /** Keys, tables, filters and functions of the gateway, by supabase-js. */
 import assert from "node:assert/strict";
-import { createGatewayFixture } from "./gateway_fixture.ts";
+import { createGatewayFixture } from "../../testing/gateway_fixture.ts";
 import { makeProjectKeys, signJwt } from "./keys.ts";
 
 Deno.test("keys: each kind of credential → its role", async (t) => {

@@ -10,7 +10,7 @@ interface Arrival {
   readonly body: string;
 }
 
-/** A server that keeps what arrives, and tells when. */
+/** A server that records requests with their arrival times. */
 function startReceiver(respond: (request: Request) => Response | Promise<Response> = () => new Response("ok")) {
   const arrivals: Arrival[] = [];
   const waiting: { count: number; resolve: () => void }[] = [];

@@ -1,6 +1,6 @@
 /** Calls of functions through the gateway, by supabase-js, against PostgREST's documented behaviour. */
 import assert from "node:assert/strict";
-import { createGatewayFixture } from "./gateway_fixture.ts";
+import { createGatewayFixture } from "../../testing/gateway_fixture.ts";
 
 Deno.test("rpc: each kind of return value → PostgREST's response", async (t) => {
   await using fixture = await createGatewayFixture();

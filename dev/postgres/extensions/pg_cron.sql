@@ -112,7 +112,7 @@ end
 $$;
 revoke execute on function cron.schedule_in_database(text, text, text, text, text, boolean) from public;
 
--- In C the caller is the current user; here a definer's function is told who that is.
+-- In C the caller is the current user; a security definer function needs it as an argument.
 create function cron._schedule_as(owner text, job_name text, schedule text, command text) returns bigint language sql security definer
 set search_path = pg_catalog as $$
   select cron.schedule_in_database(job_name, schedule, command, current_database()::text, owner)

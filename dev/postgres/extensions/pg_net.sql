@@ -1,5 +1,5 @@
--- pg_net 0.20 for a Postgres without it. Same functions, tables, defaults and refusals; requests are sent by
--- dev/emulators/supabase/net_worker.ts, which is told of a commit through `notify`, where the real one sets a latch at commit.
+-- pg_net 0.20 for a Postgres without it. Same functions, tables, defaults and errors; requests are sent by
+-- dev/emulators/supabase/net_worker.ts. `notify` wakes it after a commit, where the original sets a latch.
 -- Based on pg_net's own SQL (https://github.com/supabase/pg_net, Apache-2.0); C functions are rewritten in plpgsql.
 create schema net;
 

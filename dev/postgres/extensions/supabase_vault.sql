@@ -1,5 +1,5 @@
--- Supabase Vault for a Postgres without it: secrets are kept encrypted (here with pgcrypto, the key in a table no API
--- role can read; the real one keeps its key outside the database) and read through `vault.decrypted_secrets`.
+-- Supabase Vault for a Postgres without it: secrets are stored encrypted (with pgcrypto; the key is in a table that no API
+-- role can read; the original stores its key outside the database) and read through `vault.decrypted_secrets`.
 create table vault._key (key text not null);
 insert into vault._key values (pg_catalog.encode(extensions.gen_random_bytes(32), 'hex'));
 

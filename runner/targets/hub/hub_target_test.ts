@@ -406,7 +406,7 @@ Deno.test("hub put: any error → contains no token and no signed URL", async ()
   const messages: string[] = [];
   for (const at of ["lfs_batch", "upload_part", "complete", "commit", "paths_info"] as const) {
     for (
-      const effect of [{ do: "reset" }, { do: "answer", status: 500, body: "json", message: secretText }] as const
+      const effect of [{ do: "reset" }, { do: "respond", status: 500, body: "json", message: secretText }] as const
     ) {
       harness.test.hub.clearFailures();
       harness.test.hub.fail({ at, effect, times: 99 });

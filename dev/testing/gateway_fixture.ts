@@ -1,8 +1,8 @@
 /** A gateway on a database with tables and functions of every kind. Example: `await using fixture = await createGatewayFixture()`. */
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
-import { createTestDatabase, type TestDatabase } from "../../testing/test_database.ts";
-import { type Gateway, startGateway } from "./gateway.ts";
-import { makeProjectKeys, type ProjectKeys } from "./keys.ts";
+import { createTestDatabase, type TestDatabase } from "./test_database.ts";
+import { type Gateway, startGateway } from "../emulators/supabase/gateway.ts";
+import { makeProjectKeys, type ProjectKeys } from "../emulators/supabase/keys.ts";
 
 const SCHEMA = `
   create table public.film (
