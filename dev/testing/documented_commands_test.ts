@@ -5,77 +5,22 @@ import { join } from "node:path";
 import { type CloudApi, PROJECT_REF, startCloudflareApi, startSupabaseApi } from "../emulators/cloud_api.ts";
 import { blockCommands, commandsOf, inlineCommands } from "./documented_commands.ts";
 import { freePort } from "../process/free_port.ts";
+import { startDockerEngine } from "../emulators/docker_engine.ts";
 import { FILLED_ENV, filledEnvText } from "../../cli/filled_env.ts";
 import { createTestDatabase } from "./test_database.ts";
 import { findRunningSystem, type RunningSystem } from "../system/system.ts";
-import { SUPABASE_CLI, WRANGLER, WRANGLER_NODE } from "./tool_versions.ts";
+import { copyCheckout, ran, run, writeParts } from "./run_documented.ts";
+import { WRANGLER_NODE } from "./tool_versions.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as { tasks: Record<string, unknown> };
 
-interface Typed {
-  /** @default the checkout */
-  readonly cwd?: string;
-  readonly env?: Readonly<Record<string, string>>;
-  /** Parts of the command to replace, because they name something that is not on this machine. */
-  readonly instead?: Readonly<Record<string, string>>;
-  /** @default 0 */
-  readonly code?: number;
-}
-
-/** Commands run so far, which the last test compares with the documents. */
-const typed = new Set<string>();
-
-async function type(command: string, { cwd = ROOT, env = {}, instead = {}, code = 0 }: Typed = {}): Promise<string> {
-  typed.add(command);
-  let text = command;
-  for (const [part, other] of Object.entries({ ...NEWEST, ...instead })) {
-    if (!(part in NEWEST)) assert.ok(text.includes(part), `${command} has no ${part}`);
-    text = text.replaceAll(part, other);
-  }
-  const { code: ended, stdout, stderr } = await new Deno.Command("/bin/sh", {
-    args: ["-c", text],
-    cwd,
-    env: { NO_COLOR: "1", npm_config_loglevel: "error", ...env },
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  const output = decoder.decode(stdout) + decoder.decode(stderr);
-  assert.equal(ended, code, `${text}\n${output}`);
-  return output;
-}
-
-/** Only set by `deno task tools:latest`. */
-const NEWEST: Readonly<Record<string, string>> = Deno.env.get("KEEPSTREAM_LATEST_TOOLS") === "1"
-  ? { "supabase@3.1.0": SUPABASE_CLI, "wrangler@4.156.0": WRANGLER }
-  : {};
-
-/** A folder with the tracked files of the checkout, and `.env` filled in. */
-async function copyCheckout(...folders: string[]) {
-  const dir = await Deno.makeTempDir({ prefix: "keepstream-documents-" });
-  const { stdout } = await new Deno.Command("git", { args: ["ls-files", "-z", ...folders], cwd: ROOT }).output();
-  for (const file of new TextDecoder().decode(stdout).split("\0").filter((name) => name !== "")) {
-    await Deno.mkdir(join(dir, file, ".."), { recursive: true });
-    await Deno.copyFile(join(ROOT, file), join(dir, file));
-  }
-  return { dir, [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }) };
-}
-
-/** Writes the files of `deno task env` for FILLED_ENV, or more. */
-async function writeParts(dir: string, more = ""): Promise<void> {
-  await Deno.writeTextFile(join(dir, ".env"), filledEnvText() + more);
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", `${ROOT}cli/write_env.ts`, "--from", `${dir}/.env`, "--out", `${dir}/.keepstream/env`],
-  }).output();
-  assert.ok(success, new TextDecoder().decode(stderr));
-}
-
 Deno.test("documents: task env → one file per part", async () => {
   await using copy = await copyCheckout(".env.example");
-  await type("cp .env.example .env", { cwd: copy.dir });
+  await run("cp .env.example .env", { cwd: copy.dir });
   await Deno.writeTextFile(`${copy.dir}/.env`, filledEnvText());
   const command = "npx -y deno@2.9.6 task env";
-  await type(command, { instead: { [command]: `${command} --from ${copy.dir}/.env --out ${copy.dir}/env` } });
+  await run(command, { instead: { [command]: `${command} --from ${copy.dir}/.env --out ${copy.dir}/env` } });
   assert.equal((await Array.fromAsync(Deno.readDir(`${copy.dir}/env`))).length, 7);
 });
 
@@ -94,28 +39,28 @@ Deno.test("documents: Supabase commands → database and functions deployed", as
   // Signs in with a browser, so only its arguments are tried.
   const login = "npx -y supabase@3.1.0 login";
   assert.match(
-    await type(login, { ...options, instead: { login: "login --help" } }),
+    await run(login, { ...options, instead: { login: "login --help" } }),
     /Authenticate using an access token/,
   );
-  await type("npx -y supabase@3.1.0 link --project-ref <ref>", {
+  await run("npx -y supabase@3.1.0 link --project-ref <ref>", {
     ...options,
     instead: { ...asked, "<ref>": PROJECT_REF },
   });
   const remote = { ...asked, "--remote": `--remote=${database.url}` };
-  assert.match(await type("npx -y supabase@3.1.0 db push --remote", { ...options, instead: remote }), /up to date/i);
+  assert.match(await run("npx -y supabase@3.1.0 db push --remote", { ...options, instead: remote }), /up to date/i);
   const query = "npx -y supabase@3.1.0 db query --remote --file .keepstream/env/database.sql";
-  for (let round = 1; round <= 2; round++) await type(query, { ...options, instead: remote });
+  for (let round = 1; round <= 2; round++) await run(query, { ...options, instead: remote });
   const secrets = await database.sql`select name, decrypted_secret from vault.decrypted_secrets order by name`;
   assert.deepEqual(secrets.map((row) => row.decrypted_secret), [
     FILLED_ENV.HF_TOKEN_WORKER,
     FILLED_ENV.HF_SPACE_WEBHOOK_URL,
     FILLED_ENV.RUNNER_WEBHOOK_SECRET,
   ]);
-  await type(query, { ...options, instead: asked }); // for a linked project it uses the API
+  await run(query, { ...options, instead: asked }); // for a linked project it uses the API
   const sql = JSON.parse(api.sent.find(({ path }) => path.endsWith("/database/query"))!.body).query;
   assert.equal(sql, await Deno.readTextFile(`${copy.dir}/.keepstream/env/database.sql`));
 
-  await type("npx -y supabase@3.1.0 secrets set --env-file .keepstream/env/functions.env", {
+  await run("npx -y supabase@3.1.0 secrets set --env-file .keepstream/env/functions.env", {
     ...options,
     instead: asked,
   });
@@ -125,10 +70,10 @@ Deno.test("documents: Supabase commands → database and functions deployed", as
   }[];
   const file = await Deno.readTextFile(`${copy.dir}/.keepstream/env/functions.env`);
   const lines = sent.map(({ name, value }) => `${name}=${value}\n`).sort().join("");
-  assert.equal(lines, file.split(/(?<=\n)/).sort().join(""), "every value arrives as it stands in .env");
+  assert.equal(lines, file.split(/(?<=\n)/).sort().join(""), "every value arrives unchanged");
   assert.doesNotMatch(lines, /HF_TOKEN|SALT|WEBHOOK|SECRET_ACCESS|SUPABASE/);
 
-  await type("npx -y supabase@3.1.0 functions deploy --use-api streaming archive", { ...options, instead: asked });
+  await run("npx -y supabase@3.1.0 functions deploy --use-api streaming archive", { ...options, instead: asked });
   const deployed = api.sent.filter(({ path }) => path.endsWith("/functions/deploy")).map(({ query }) =>
     query.get("slug")
   );
@@ -145,7 +90,7 @@ Deno.test("documents: deno serve and deno run → functions respond", async () =
       `deno run --allow-net --allow-env --env-file=${env} functions/main.ts`,
     ]
   ) {
-    typed.add(command);
+    ran.add(command);
     const port = freePort();
     const [, verb, ...args] = command.replace(env, join(copy.dir, env)).split(" ");
     const child = new Deno.Command(Deno.execPath(), {
@@ -172,7 +117,7 @@ async function firstResponse(url: string, child: Deno.ChildProcess): Promise<Res
       await response.body?.cancel();
       return response;
     }
-    assert.equal(ended, false, "it ended");
+    assert.equal(ended, false, "it ended without a response");
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
@@ -198,11 +143,11 @@ Deno.test("documents: wrangler commands → proxy and watch page, with any Node"
   const options = { env: api.env, instead: { "../.keepstream": `${copy.dir}/.keepstream` } };
   // Signs in with a browser, so only its arguments are tried.
   assert.match(
-    await type(wrangler("login"), { env: api.env, instead: { login: "login --help" } }),
+    await run(wrangler("login"), { env: api.env, instead: { login: "login --help" } }),
     /Login to Cloudflare/,
   );
-  await type(wrangler("deploy --cwd cf-proxy --secrets-file ../.keepstream/env/worker.json"), options);
-  await type(wrangler("deploy --cwd web --secrets-file ../.keepstream/env/web.json"), options);
+  await run(wrangler("deploy --cwd cf-proxy --secrets-file ../.keepstream/env/worker.json"), options);
+  await run(wrangler("deploy --cwd web --secrets-file ../.keepstream/env/web.json"), options);
   const secretsOf = (worker: string) =>
     Object.fromEntries(
       bindingsOf(api, worker).filter(({ type }) => type === "secret_text").map(({ name, text }) => [name, text]),
@@ -211,7 +156,7 @@ Deno.test("documents: wrangler commands → proxy and watch page, with any Node"
   assert.deepEqual(secretsOf("keepstream-proxy"), worker);
   assert.deepEqual(secretsOf("keepstream-web"), { PUBLIC_API_URL: FILLED_ENV.PUBLIC_API_URL });
   assert.deepEqual(bindingsOf(api, "keepstream-proxy").filter(({ type }) => type === "plain_text"), []);
-  await type(wrangler("secret bulk --cwd cf-proxy ../.keepstream/env/worker.json"), options);
+  await run(wrangler("secret bulk --cwd cf-proxy ../.keepstream/env/worker.json"), options);
   const bulk = JSON.parse(api.sent.findLast(({ path }) => path.endsWith("/secrets-bulk"))!.body).secrets as Record<
     string,
     Binding
@@ -239,48 +184,20 @@ async function succeeds(program: string, args: readonly string[]): Promise<boole
 }
 
 Deno.test("documents: Docker commands, with an emulated engine if installed", async () => {
-  for (const command of DOCKER) typed.add(command);
+  for (const command of DOCKER) ran.add(command);
   for (const file of ["runner/space/Dockerfile", "runner/space/compose.yaml"]) await Deno.stat(ROOT + file);
   if (!hasDocker) return; // a development machine needs no engine and no client
   await using copy = await copyCheckout("runner/space");
   await writeParts(copy.dir);
-  await using engine = startEngine();
+  await using engine = startDockerEngine();
   const options = { cwd: copy.dir, env: { DOCKER_HOST: engine.url.replace("http:", "tcp:"), DOCKER_BUILDKIT: "0" } };
-  await type(DOCKER[0], options);
+  await run(DOCKER[0], options);
   assert.equal(engine.built(), "runner/space/Dockerfile");
-  await type(DOCKER[1], { ...options, instead: { "docker run": "docker run -d" } }); // detached, because its output is not read here
+  await run(DOCKER[1], { ...options, instead: { "docker run": "docker run -d" } }); // detached, because its output is not read here
   const file = await Deno.readTextFile(`${copy.dir}/.keepstream/env/runner.env`);
-  assert.deepEqual(engine.env().sort(), file.trim().split("\n").sort(), "every value arrives as it stands in .env");
-  if (hasCompose) await type(DOCKER[2], { ...options, instead: { "up -d": "config --quiet" } });
+  assert.deepEqual(engine.env().sort(), file.trim().split("\n").sort(), "every value arrives unchanged");
+  if (hasCompose) await run(DOCKER[2], { ...options, instead: { "up -d": "config --quiet" } });
 });
-
-/** The part of Docker's engine API that a build and a run use. */
-function startEngine() {
-  let built: string | null = null;
-  let env: string[] = [];
-  const headers = { "Api-Version": "1.41", "content-type": "application/json" };
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
-    const { pathname, searchParams } = new URL(request.url);
-    const body = pathname.endsWith("/create") ? await request.json() : void await request.body?.cancel();
-    if (pathname.endsWith("/_ping")) return new Response("OK", { headers });
-    if (pathname.endsWith("/build")) {
-      built = searchParams.get("dockerfile");
-      return new Response('{"stream":"Successfully built 1"}\n', { headers });
-    }
-    if (pathname.endsWith("/containers/create")) {
-      env = body.Env;
-      return new Response('{"Id":"1","Warnings":[]}', { status: 201, headers });
-    }
-    if (pathname.endsWith("/start")) return new Response(null, { status: 204, headers });
-    return new Response(pathname.includes("/wait") ? '{"StatusCode":0}' : "{}", { headers });
-  });
-  return {
-    url: `http://127.0.0.1:${server.addr.port}`,
-    built: () => built,
-    env: () => env,
-    [Symbol.asyncDispose]: () => server.shutdown(),
-  };
-}
 
 Deno.test("documents: Space commands → the runner's files pushed", async () => {
   await using copy = await copyCheckout("runner", "core", "sources", ".dockerignore");
@@ -291,10 +208,10 @@ Deno.test("documents: Space commands → the runner's files pushed", async () =>
   );
   const options = { cwd: copy.dir, env };
   const url = "https://huggingface.co/spaces/<you>/<space>";
-  await type(`git clone ${url} space`, { ...options, instead: { [url]: "hub.git" } });
-  await type("cp runner/space/README.md runner/space/Dockerfile space/", options);
-  await type("cp -r .dockerignore core sources runner space/", options);
-  await type('cd space && git add -A && git commit -m "Deploy the runner" && git push', options);
+  await run(`git clone ${url} space`, { ...options, instead: { [url]: "hub.git" } });
+  await run("cp runner/space/README.md runner/space/Dockerfile space/", options);
+  await run("cp -r .dockerignore core sources runner space/", options);
+  await run('cd space && git add -A && git commit -m "Deploy the runner" && git push', options);
   const { stdout } = await new Deno.Command("git", {
     args: ["ls-tree", "--name-only", "HEAD"],
     cwd: `${copy.dir}/hub.git`,
@@ -313,7 +230,7 @@ Deno.test("documents: dev and the commands to try with it → they work", async 
   const dataDir = await Deno.makeTempDir({ prefix: "keepstream-documents-" });
   await Deno.chmod(dataDir, 0o755);
   const dev = "npx -y deno@2.9.6 task dev";
-  typed.add(dev);
+  ran.add(dev);
   const child = new Deno.Command("/bin/sh", {
     args: ["-c", `exec ${dev} --free-ports --data-dir ${dataDir}`],
     cwd: ROOT,
@@ -327,7 +244,7 @@ Deno.test("documents: dev and the commands to try with it → they work", async 
     for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) {
       if ((text += part).includes("keepstream is ready")) ready.resolve();
     }
-    ready.reject(new Error(`it ended: ${text}`));
+    ready.reject(new Error(`dev ended: ${text}`));
   })();
   let system: RunningSystem | null = null;
   try {
@@ -336,18 +253,18 @@ Deno.test("documents: dev and the commands to try with it → they work", async 
     assert.ok(system);
     const { gateway } = system.urls;
     const options = { instead: { "http://127.0.0.1:54321": gateway } };
-    assert.match(await type("curl http://127.0.0.1:54321/functions/v1/streaming/55825/1", options), /"success":true/);
+    assert.match(await run("curl http://127.0.0.1:54321/functions/v1/streaming/55825/1", options), /"success":true/);
     const [own] = (await blockCommands()).filter(({ text }) => text.startsWith("cat > own.csv"));
     await using folder = await copyCheckout("providers.example.json");
-    await type(own!.text, { cwd: folder.dir });
+    await run(own!.text, { cwd: folder.dir });
     const csv = "own.csv";
     const env = { KEEPSTREAM_DATA_DIR: dataDir };
-    const imported = await type("npx -y deno@2.9.6 task catalogue import own.csv", {
+    const imported = await run("npx -y deno@2.9.6 task catalogue import own.csv", {
       env,
       instead: { [csv]: `${folder.dir}/${csv}` },
     });
     assert.match(imported, /wrote: 1 new/);
-    assert.match(await type("curl http://127.0.0.1:54321/functions/v1/streaming/1/1", options), /"success":true/);
+    assert.match(await run("curl http://127.0.0.1:54321/functions/v1/streaming/1/1", options), /"success":true/);
 
     // The operator's commands on a deployed system: this one, with files as `deno task env` writes them.
     const { SUPABASE_URL: url, SUPABASE_SECRET_KEYS: keys } = system.env;
@@ -356,24 +273,24 @@ Deno.test("documents: dev and the commands to try with it → they work", async 
     const files = { [operator]: `${folder.dir}/${operator}` };
     await Deno.writeTextFile(`${folder.dir}/${operator}`, `SUPABASE_URL=${url}\nSUPABASE_SECRET_KEYS=${keys}\n`);
     const apply = "npx -y deno@2.9.6 task providers apply providers.example.json";
-    assert.match(await type(`${apply} --dry-run --env-file ${operator}`, { instead: files }), /\+ animasu/);
-    assert.match(await type(`${apply} --env-file ${operator}`, { instead: files }), /applied to http/);
+    assert.match(await run(`${apply} --dry-run --env-file ${operator}`, { instead: files }), /\+ animasu/);
+    assert.match(await run(`${apply} --env-file ${operator}`, { instead: files }), /applied to http/);
     const runner = ".keepstream/env/runner.env";
     await Deno.writeTextFile(
       `${folder.dir}/${runner}`,
       Object.entries(system.env).map(([name, value]) => `${name}=${value}\n`).join(""),
     );
-    const health = await type(`npx -y deno@2.9.6 task storage health --env-file ${runner}`, {
+    const health = await run(`npx -y deno@2.9.6 task storage health --env-file ${runner}`, {
       instead: { [runner]: `${folder.dir}/${runner}` },
     });
     assert.match(health, /^target: http:\/\/127\.0\.0\.1:\d+ \(.*runner\.env\)$/m);
     assert.match(health, /^hub:keeper-one: ok/m);
 
-    await type("deno run -A runner/main.ts run-once", {
+    await run("deno run -A runner/main.ts run-once", {
       env: { ...system.env, PORT: "0", RUNNER_WORK_DIR: `${dataDir}/other` },
     });
     const serve = "deno run -A runner/main.ts";
-    typed.add(serve);
+    ran.add(serve);
     const port = freePort();
     const served = new Deno.Command(Deno.execPath(), {
       args: serve.split(" ").slice(1),
@@ -398,8 +315,8 @@ Deno.test("documents: task test with a file → runs it", async () => {
   const file = "core/http/range_test.ts";
   const all = "npx -y deno@2.9.6 task test";
   const ended = await Promise.all([
-    type(all, { instead: { "task test": `task test ${file}` } }),
-    type("npx -y deno@2.9.6 task test [files…]", { instead: { "[files…]": file } }),
+    run(all, { instead: { "task test": `task test ${file}` } }),
+    run("npx -y deno@2.9.6 task test [files…]", { instead: { "[files…]": file } }),
   ]);
   for (const text of ended) assert.match(text, /ok \| \d+ passed/);
 });
@@ -409,7 +326,7 @@ Deno.test("documents: commands that other tests run → valid arguments", async 
   for (const command of ["npx -y deno@2.9.6 task dev --reset", "npx -y deno@2.9.6 task demo"]) {
     const [task] = /(?<=task )\w+/.exec(command)!;
     assert.match(
-      await type(command, { instead: { [command]: `${command} --help` } }),
+      await run(command, { instead: { [command]: `${command} --help` } }),
       new RegExp(`usage: deno task ${task}`),
     );
   }
@@ -417,14 +334,14 @@ Deno.test("documents: commands that other tests run → valid arguments", async 
 
 Deno.test("documents: every command of a shell block → run above, and no other", async () => {
   const documented = await blockCommands();
-  const missing = documented.filter(({ text }) => !typed.has(text)).map(({ file, line, text }) =>
+  const missing = documented.filter(({ text }) => !ran.has(text)).map(({ file, line, text }) =>
     `${file}:${line}: ${text}`
   );
-  assert.deepEqual(missing, [], "type it in this file");
+  assert.deepEqual(missing, [], "run it in this file");
   assert.deepEqual(
-    [...typed].filter((text) => !documented.some((one) => one.text === text)),
+    [...ran].filter((text) => !documented.some((one) => one.text === text)),
     [],
-    "in no document any more",
+    "no document has it",
   );
 });
 
@@ -433,7 +350,7 @@ Deno.test("documents: commands in running text → existing tasks, one version",
     const at = `${file}:${line}: ${text}`;
     const task = /^(?:npx -y deno@\S+ |deno )task (?:--\S+ )*([\w:]+)/.exec(text)?.[1];
     if (task !== undefined) assert.ok(task in tasks, `${at}: there is no task ${task}`);
-    assert.doesNotMatch(text, /^npx (?!-y )/, `${at}: in which version?`);
+    assert.doesNotMatch(text, /^npx (?!-y )/, `${at}: name a version`);
   }
   const versions = new Map<string, Set<string>>();
   const { stdout } = await new Deno.Command("git", { args: ["ls-files", "-z"], cwd: ROOT }).output();
