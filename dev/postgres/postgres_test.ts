@@ -8,7 +8,7 @@ import type { Migration } from "./migrate.ts";
 import { type Postgres, startPostgres } from "./postgres.ts";
 import type { SetupErrorCode } from "../process/setup_error.ts";
 
-interface World extends AsyncDisposable {
+interface PostgresFixture extends AsyncDisposable {
   readonly dir: string;
   /** The cluster's directory: elsewhere if the user that Postgres runs as cannot enter the checkout. */
   readonly cluster: string;
@@ -18,7 +18,7 @@ interface World extends AsyncDisposable {
   servers(): Promise<number[]>;
 }
 
-async function createWorld(options: { migrations?: Migration[] } = {}): Promise<World> {
+async function createPostgresFixture(options: { migrations?: Migration[] } = {}): Promise<PostgresFixture> {
   const dir = await Deno.makeTempDir({ prefix: "keepstream-postgres-" });
   await Deno.chmod(dir, 0o755);
   const guard: Guard = startGuard();
@@ -61,48 +61,48 @@ async function query<T>(url: string, text: string): Promise<T[]> {
 }
 
 Deno.test("startPostgres: restarted → same data; its password → owner only", async () => {
-  await using world = await createWorld();
-  const first = await world.start();
+  await using fixture = await createPostgresFixture();
+  const first = await fixture.start();
   await query(first.url, "create table public.kept (id int primary key); insert into public.kept values (7)");
   await first.stop();
   assert.equal(await first.ended, "exit code 0");
-  const second = await world.start();
+  const second = await fixture.start();
   assert.deepEqual((await query<{ id: number }>(second.url, "select id from public.kept"))[0], { id: 7 });
-  const { mode } = await Deno.stat(join(world.cluster, "postgres-password"));
+  const { mode } = await Deno.stat(join(fixture.cluster, "postgres-password"));
   assert.equal(mode! & 0o777, 0o600);
   await assert.rejects(query(second.url.replace(/:[0-9a-f]{48}@/, ":wrong@"), "select 1"), { code: "28P01" });
   await second.stop();
 });
 
 Deno.test("startPostgres: server killed with -9 → same data", async () => {
-  await using world = await createWorld();
-  const first = await world.start();
+  await using fixture = await createPostgresFixture();
+  const first = await fixture.start();
   await query(first.url, "create table public.kept (id int primary key); insert into public.kept values (7)");
-  const [pid] = await world.servers();
+  const [pid] = await fixture.servers();
   Deno.kill(pid!, "SIGKILL");
   assert.equal(await first.ended, "SIGKILL");
-  await Deno.stat(join(world.cluster, "data/postmaster.pid")); // stale
-  const second = await world.start();
+  await Deno.stat(join(fixture.cluster, "data/postmaster.pid")); // stale
+  const second = await fixture.start();
   assert.equal((await query(second.url, "select id from public.kept")).length, 1);
   await second.stop();
 });
 
 Deno.test("startPostgres: a server left by an earlier run → stopped", async () => {
-  await using world = await createWorld();
-  const first = await world.start();
-  const [orphan] = await world.servers();
-  const second = await world.start();
+  await using fixture = await createPostgresFixture();
+  const first = await fixture.start();
+  const [orphan] = await fixture.servers();
+  const second = await fixture.start();
   assert.equal(await first.ended, "exit code 0");
-  const [pid] = await world.servers();
+  const [pid] = await fixture.servers();
   assert.notEqual(pid, orphan);
   await second.stop();
 });
 
 Deno.test("startPostgres: interrupted initdb → a new cluster", async () => {
-  await using world = await createWorld();
-  await Deno.mkdir(join(world.cluster, "data.new/global"), { recursive: true });
-  await Deno.writeTextFile(join(world.cluster, "data.new/PG_VERSION"), "17\n");
-  const postgres = await world.start();
+  await using fixture = await createPostgresFixture();
+  await Deno.mkdir(join(fixture.cluster, "data.new/global"), { recursive: true });
+  await Deno.writeTextFile(join(fixture.cluster, "data.new/PG_VERSION"), "17\n");
+  const postgres = await fixture.start();
   await postgres.stop();
 });
 
@@ -128,10 +128,10 @@ Deno.test("startPostgres: an incomplete cluster → refused", async (t) => {
   ];
   for (const [name, breakIt, message] of breakages) {
     await t.step(name, async () => {
-      await using world = await createWorld();
-      await (await world.start()).stop();
-      await breakIt(join(world.cluster, "data"));
-      await world.refuses("data_folder_broken", message);
+      await using fixture = await createPostgresFixture();
+      await (await fixture.start()).stop();
+      await breakIt(join(fixture.cluster, "data"));
+      await fixture.refuses("data_folder_broken", message);
     });
   }
 });
@@ -140,10 +140,10 @@ Deno.test({
   name: "startPostgres: a folder of another user → refused",
   ignore: Deno.build.os === "windows" || Deno.uid() !== 0, // only root can change a folder's owner
   async fn() {
-    await using world = await createWorld();
-    await (await world.start()).stop();
-    await Deno.chown(join(world.cluster, "data"), 54_321, null);
-    await world.refuses(
+    await using fixture = await createPostgresFixture();
+    await (await fixture.start()).stop();
+    await Deno.chown(join(fixture.cluster, "data"), 54_321, null);
+    await fixture.refuses(
       "data_folder_foreign",
       /belongs to uid 54321, Postgres would run as uid \d+: start as the user/,
     );
@@ -151,29 +151,32 @@ Deno.test({
 });
 
 Deno.test("startPostgres: a taken port → a one-line error", async () => {
-  await using world = await createWorld();
+  await using fixture = await createPostgresFixture();
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
-  await world.refuses("port_taken", new RegExp(`^port ${port} \\(Postgres\\) is taken`), port);
+  await fixture.refuses("port_taken", new RegExp(`^port ${port} \\(Postgres\\) is taken`), port);
 });
 
 Deno.test("startPostgres: an applied migration changed → a one-line error", async () => {
-  await using world = await createWorld();
-  const postgres = await world.start();
+  await using fixture = await createPostgresFixture();
+  const postgres = await fixture.start();
   await query(
     postgres.adminUrl,
     "update supabase_migrations.schema_migrations set statements = array['select 1'] where true",
   );
   await postgres.stop();
-  await world.refuses("migration_changed", /changed after it was applied to this database: start with --reset$/);
+  await fixture.refuses("migration_changed", /changed after it was applied to this database: start with --reset$/);
 });
 
 Deno.test("startPostgres: a database of an older version → a one-line error", async () => {
-  await using world = await createWorld();
-  const postgres = await world.start();
+  await using fixture = await createPostgresFixture();
+  const postgres = await fixture.start();
   await query(postgres.adminUrl, "comment on schema auth is 'platform of yore'");
   await postgres.stop();
-  await world.refuses("migration_changed", /^dev\/postgres changed after this database was made: start with --reset$/);
+  await fixture.refuses(
+    "migration_changed",
+    /^dev\/postgres changed after this database was made: start with --reset$/,
+  );
 });
 
 Deno.test("installPostgres: no package for the platform → a one-line error", async () => {
@@ -194,17 +197,17 @@ Deno.test({
   name: "startPostgres: a full disk → a one-line error",
   ignore: Deno.build.os !== "linux" || Deno.uid() !== 0, // only root can mount a small disk
   async fn() {
-    await using world = await createWorld();
-    await Deno.mkdir(join(world.dir, "pg"), { recursive: true });
+    await using fixture = await createPostgresFixture();
+    await Deno.mkdir(join(fixture.dir, "pg"), { recursive: true });
     const mount = new Deno.Command("mount", {
-      args: ["-t", "tmpfs", "-o", "size=20m,mode=0755", "tmpfs", join(world.dir, "pg")],
+      args: ["-t", "tmpfs", "-o", "size=20m,mode=0755", "tmpfs", join(fixture.dir, "pg")],
       stderr: "null",
     });
     if (!(await mount.output()).success) return; // a container that may not mount
     try {
-      await world.refuses("disk_full", /^no space left for Postgres in .*: free some/);
+      await fixture.refuses("disk_full", /^no space left for Postgres in .*: free some/);
     } finally {
-      await new Deno.Command("umount", { args: [join(world.dir, "pg")] }).output();
+      await new Deno.Command("umount", { args: [join(fixture.dir, "pg")] }).output();
     }
   },
 });
@@ -213,8 +216,8 @@ Deno.test("startPostgres: disk full during a migration → a one-line error", as
   const sql = `do $$ begin
     raise exception using errcode = '53100', message = 'could not extend file "base/5/16492": No space left on device';
   end $$`;
-  await using world = await createWorld({ migrations: [{ version: "1", name: "large", sql }] });
-  await world.refuses("disk_full", /^no space left for Postgres in .*: free some/);
+  await using fixture = await createPostgresFixture({ migrations: [{ version: "1", name: "large", sql }] });
+  await fixture.refuses("disk_full", /^no space left for Postgres in .*: free some/);
 });
 
 Deno.test({
