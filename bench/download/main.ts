@@ -28,17 +28,17 @@ const PARTS = {
 const HLS_CONNECTIONS = 32;
 const MEMORY_SAMPLE_MS = 40;
 const resultsDir = new URL("../results/", import.meta.url);
-const { asked, rounds, wait } = commandLine({
+const { selected, rounds, wait } = commandLine({
   usage: "usage: deno task bench:download [c1] [large] [sequential] [uncapped] [pieces] [--rounds N] [--wait SECONDS]",
   options: { rounds: { type: "string", default: "3" }, wait: { type: "string", default: "60" } },
   positionals: [...Object.keys(PARTS), "pieces"],
 }, ({ values, positionals }) => ({
-  asked: positionals,
+  selected: positionals,
   rounds: wholeNumber(values.rounds, "--rounds", { min: 1, max: 1000 }),
   /** How long to wait for an idle machine before each download, in seconds. */
   wait: wholeNumber(values.wait, "--wait", { min: 0, max: 86_400 }),
 }));
-const isAsked = (part: string) => asked.length === 0 || asked.includes(part);
+const isSelected = (part: string) => selected.length === 0 || selected.includes(part);
 
 await makeBenchMedia();
 const kept: Results = JSON.parse(await Deno.readTextFile(new URL("download.json", resultsDir)).catch(() => "{}"));
@@ -51,7 +51,7 @@ for (const name of HLS) limitsOfAll.set(name, await limitSeconds(name, C1, HLS_C
 for (const name of ["mp4", "large"]) limits.set(name, await limitSeconds(name, C1, 8));
 
 for (const [part, { profile, plan, ...own }] of Object.entries(PARTS)) {
-  if (!isAsked(part)) continue;
+  if (!isSelected(part)) continue;
   const host = await startHost(profile);
   results.rounds[part] = [];
   for (let round = 0; round < ("rounds" in own ? own.rounds : rounds); round++) {
@@ -64,7 +64,7 @@ for (const [part, { profile, plan, ...own }] of Object.entries(PARTS)) {
   await host.stop();
   await save();
 }
-if (isAsked("pieces")) {
+if (isSelected("pieces")) {
   results.pieces = [];
   for (let round = 0; round < rounds; round++) {
     for (const piece of ["mega", "proxy", "verify"]) {

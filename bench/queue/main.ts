@@ -63,10 +63,10 @@ async function measure(): Promise<void> {
   const file = new URL("queue.json", RESULTS);
   const kept = await Deno.readTextFile(file).then(JSON.parse, () => ({}));
   const results: Record<string, unknown> = { ...kept, machine: machine() };
-  const asked = CLIENTS.filter((clients) => parts.includes("throughput") || parts.includes(`throughput:${clients}`));
-  if (asked.length > 0) {
+  const selected = CLIENTS.filter((clients) => parts.includes("throughput") || parts.includes(`throughput:${clients}`));
+  if (selected.length > 0) {
     const before = (results["throughput"] as { rounds?: Round[] } | undefined)?.rounds ?? [];
-    const rounds = [...before.filter((round) => !asked.includes(round.clients)), ...await throughput(asked)];
+    const rounds = [...before.filter((round) => !selected.includes(round.clients)), ...await throughput(selected)];
     const medians = Object.fromEntries(VARIANTS.map((variant) => [variant, {
       enqueue: CLIENTS.map((clients) => median(pick(rounds, variant, clients).map((round) => round.enqueue))),
       finish: CLIENTS.map((clients) => median(pick(rounds, variant, clients).map((round) => round.finish))),

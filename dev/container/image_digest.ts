@@ -32,19 +32,21 @@ async function digestOf(reference: string, registry: Registry): Promise<string> 
   if (!tag) throw new Error(`${reference}: name an exact tag`);
   const path = name!.includes("/") ? name! : `library/${name}`;
   const url = `${registry.url}/v2/${path}/manifests/${tag}`;
-  const response = await ask(url, registry);
+  const response = await fetchManifest(url, registry);
   if (!response.ok) {
     await response.body?.cancel();
     throw new Error(`${reference}: the registry returned ${response.status}`);
   }
   const bytes = await crypto.subtle.digest("SHA-256", await response.arrayBuffer());
   const digest = `sha256:${new Uint8Array(bytes).toHex()}`;
-  const said = response.headers.get("docker-content-digest");
-  if (said !== null && said !== digest) throw new Error(`${reference}: the manifest is not the one of ${said}`);
+  const announced = response.headers.get("docker-content-digest");
+  if (announced !== null && announced !== digest) {
+    throw new Error(`${reference}: the registry announced ${announced} and sent ${digest}`);
+  }
   return digest;
 }
 
-async function ask(url: string, registry: Registry): Promise<Response> {
+async function fetchManifest(url: string, registry: Registry): Promise<Response> {
   const request = (authorization?: string) =>
     registry.fetch(url, {
       headers: { accept: MANIFEST_TYPES, ...(authorization === undefined ? {} : { authorization }) },

@@ -14,7 +14,7 @@ async function sha256(text: string): Promise<string> {
 
 /** A registry that requires a separate token for every manifest, as public ones do. */
 function startRegistry(manifest: (path: string) => Promise<Response> | Response) {
-  const asked: string[] = [];
+  const requested: string[] = [];
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     (request): Response | Promise<Response> => {
@@ -27,11 +27,11 @@ function startRegistry(manifest: (path: string) => Promise<Response> | Response)
         return new Response(null, { status: 401, headers });
       }
       assert.match(request.headers.get("accept")!, /oci\.image\.index/);
-      asked.push(pathname);
+      requested.push(pathname);
       return manifest(pathname);
     },
   );
-  return { asked, url: `http://127.0.0.1:${server.addr.port}`, [Symbol.asyncDispose]: () => server.shutdown() };
+  return { requested, url: `http://127.0.0.1:${server.addr.port}`, [Symbol.asyncDispose]: () => server.shutdown() };
 }
 
 /** Runs the task on a copy of the Dockerfile. */
@@ -43,14 +43,14 @@ async function pin(registry: string, text?: string) {
   }).output();
   const after = await Deno.readTextFile(path);
   await Deno.remove(path);
-  return { code, after, said: new TextDecoder().decode(stderr) };
+  return { code, after, output: new TextDecoder().decode(stderr) };
 }
 
 Deno.test("image:pin: known tags → their digests in every FROM; repeated → no change", async () => {
   const digest = await sha256(MANIFEST);
   await using registry = startRegistry(() => new Response(MANIFEST, { headers: { "docker-content-digest": digest } }));
-  const { code, after, said } = await pin(registry.url);
-  assert.equal(code, 0, said);
+  const { code, after, output } = await pin(registry.url);
+  assert.equal(code, 0, output);
   const images = [...after.matchAll(/^FROM (\S+)(.*)$/gm)].map(([, image]) => image!);
   assert.equal(images.length, 2);
   for (const image of images) {
@@ -59,7 +59,7 @@ Deno.test("image:pin: known tags → their digests in every FROM; repeated → n
   assert.match(after, /^FROM denoland\/deno:\S+ AS deno$/m);
   assert.equal(after.replaceAll(`@${digest}`, ""), await Deno.readTextFile(DOCKERFILE));
   assert.match(
-    registry.asked.join(),
+    registry.requested.join(),
     /^\/v2\/denoland\/deno\/manifests\/bin-[\d.]+,\/v2\/library\/debian\/manifests\/trixie-/,
   );
   assert.equal((await pin(registry.url, after)).after, after);
@@ -69,11 +69,11 @@ Deno.test("image:pin: no registry, unknown tag, other manifest → exit 1, no ch
   const before = await Deno.readTextFile(DOCKERFILE);
   const away = await pin("http://127.0.0.1:1");
   assert.deepEqual([away.code, away.after], [1, before]);
-  assert.match(away.said, /^the image registry cannot be reached \(http:\/\/127\.0\.0\.1:1\)/);
+  assert.match(away.output, /^the image registry cannot be reached \(http:\/\/127\.0\.0\.1:1\)/);
   await using unknown = startRegistry(() => new Response(null, { status: 404 }));
   const missing = await pin(unknown.url);
   assert.deepEqual([missing.code, missing.after], [1, before]);
-  assert.match(missing.said, /denoland\/deno:bin-[\d.]+: the registry returned 404/);
+  assert.match(missing.output, /denoland\/deno:bin-[\d.]+: the registry returned 404/);
   const other = await sha256("another manifest");
   await using lying = startRegistry(() => new Response(MANIFEST, { headers: { "docker-content-digest": other } }));
   const wrong = await pin(lying.url);

@@ -19,7 +19,7 @@ export interface ImageRoot {
 
 /** Reuses the contents of `dir`. @throws {Error} that names what the machine lacks. */
 export async function makeImageRoot(dir: string): Promise<ImageRoot> {
-  if (Deno.build.os !== "linux" || Deno.uid() !== 0) throw new Error("a root of its own needs Linux and root");
+  if (Deno.build.os !== "linux" || Deno.uid() !== 0) throw new Error("running the image needs Linux and root");
   const dockerfile = await readDockerfile();
   const tag = /^debian:([a-z]+)-\d{8}-slim/.exec(dockerfile.base);
   if (tag === null) throw new Error(`the base is no dated Debian tag: ${dockerfile.base}`);

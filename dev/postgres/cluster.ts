@@ -30,7 +30,7 @@ export interface Cluster {
   /** Settles with a description when the server has ended, for any reason. */
   readonly ended: Promise<string>;
   /** Whether the disk was full for the server at some time, which explains later failures. */
-  readonly trouble: () => SetupError | undefined;
+  readonly diskFullReason: () => SetupError | undefined;
   stop(): Promise<void>;
 }
 
@@ -129,8 +129,8 @@ async function startServer(binaries: PostgresBinaries, options: ClusterOptions):
     return status.signal === null ? `exit code ${status.code}` : status.signal;
   });
   if (!await ready.promise) throw startError(tail, { what: "postgres", dir: options.dir, port });
-  const trouble = () => diskFull ? diskFullError(options.dir) : undefined;
-  return { port, pid: child.pid, ended, trouble, stop: () => stopChild(child, ended) };
+  const diskFullReason = () => diskFull ? diskFullError(options.dir) : undefined;
+  return { port, pid: child.pid, ended, diskFullReason, stop: () => stopChild(child, ended) };
 }
 
 async function stopChild(child: Deno.ChildProcess, ended: Promise<string>): Promise<void> {

@@ -69,7 +69,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
     });
   } catch (error) {
     await cluster.stop();
-    throw cluster.trouble() ?? error;
+    throw cluster.diskFullReason() ?? error;
   }
   const url = (role: string) => roleUrl(cluster, role, clusterOptions.password);
   return {

@@ -11,7 +11,7 @@ export async function afterAbandoned<T>(
   { pids, log }: { readonly pids: readonly number[]; readonly log: (part: string, line: string) => void },
 ): Promise<T> {
   const deadline = performance.now() + LIMIT_MS;
-  let said = false;
+  let logged = false;
   for (;;) {
     const ending = pids.some(isAlive); // checked before the attempt, because a process that ends during it may have used the port
     try {
@@ -20,8 +20,8 @@ export async function afterAbandoned<T>(
       const waits = ending && error instanceof SetupError && error.code === "port_taken";
       if (!waits || performance.now() > deadline) throw error;
     }
-    if (!said) log("dev", "the system that was killed here is still ending: its ports are free in a moment");
-    said = true;
+    if (!logged) log("dev", "waiting for the ports of a killed system, which is still ending");
+    logged = true;
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
 }

@@ -28,7 +28,7 @@ Deno.test("start after kill -9: processes still ending → waits for them", asyn
     },
   });
   assert.equal(chosen.runner, port);
-  assert.deepEqual(lines, ["the system that was killed here is still ending: its ports are free in a moment"]);
+  assert.deepEqual(lines, ["waiting for the ports of a killed system, which is still ending"]);
   await child.stdout.cancel();
   await child.status;
 });

@@ -74,8 +74,8 @@ function printUrls(system: RunningSystem, options: { seconds: number }): void {
 function archiveDemoEpisode(system: RunningSystem, log: (line: string) => void): void {
   fetch(system.urls.episode).then(async (response) => {
     await response.body?.cancel();
-    log(`asked for the demo episode: ${response.status}; it is archived now`);
-  }, (error) => log(`asked for the demo episode: ${error.message}`));
+    log(`requested the demo episode: ${response.status}; archiving starts`);
+  }, (error) => log(`requested the demo episode: ${error.message}`));
 }
 
 function ignoreMissing(error: unknown): void {

@@ -35,7 +35,7 @@ Deno.test("documents: Supabase commands → database and functions deployed", as
   );
   const options = { cwd: copy.dir, env: api.env };
   const cli = "npx -y supabase@3.1.0 ";
-  const asked = { [cli]: `${cli}--profile ${copy.dir}/profile.yaml --yes ` };
+  const local = { [cli]: `${cli}--profile ${copy.dir}/profile.yaml --yes ` };
   // Signs in with a browser, so only its arguments are tried.
   const login = "npx -y supabase@3.1.0 login";
   assert.match(
@@ -44,9 +44,9 @@ Deno.test("documents: Supabase commands → database and functions deployed", as
   );
   await run("npx -y supabase@3.1.0 link --project-ref <ref>", {
     ...options,
-    instead: { ...asked, "<ref>": PROJECT_REF },
+    instead: { ...local, "<ref>": PROJECT_REF },
   });
-  const remote = { ...asked, "--remote": `--remote=${database.url}` };
+  const remote = { ...local, "--remote": `--remote=${database.url}` };
   assert.match(await run("npx -y supabase@3.1.0 db push --remote", { ...options, instead: remote }), /up to date/i);
   const query = "npx -y supabase@3.1.0 db query --remote --file .keepstream/env/database.sql";
   for (let round = 1; round <= 2; round++) await run(query, { ...options, instead: remote });
@@ -56,13 +56,13 @@ Deno.test("documents: Supabase commands → database and functions deployed", as
     FILLED_ENV.HF_SPACE_WEBHOOK_URL,
     FILLED_ENV.RUNNER_WEBHOOK_SECRET,
   ]);
-  await run(query, { ...options, instead: asked }); // for a linked project it uses the API
+  await run(query, { ...options, instead: local }); // for a linked project it uses the API
   const sql = JSON.parse(api.sent.find(({ path }) => path.endsWith("/database/query"))!.body).query;
   assert.equal(sql, await Deno.readTextFile(`${copy.dir}/.keepstream/env/database.sql`));
 
   await run("npx -y supabase@3.1.0 secrets set --env-file .keepstream/env/functions.env", {
     ...options,
-    instead: asked,
+    instead: local,
   });
   const sent = JSON.parse(api.sent.find(({ path }) => path.endsWith("/secrets"))!.body) as {
     name: string;
@@ -73,7 +73,7 @@ Deno.test("documents: Supabase commands → database and functions deployed", as
   assert.equal(lines, file.split(/(?<=\n)/).sort().join(""), "every value arrives unchanged");
   assert.doesNotMatch(lines, /HF_TOKEN|SALT|WEBHOOK|SECRET_ACCESS|SUPABASE/);
 
-  await run("npx -y supabase@3.1.0 functions deploy --use-api streaming archive", { ...options, instead: asked });
+  await run("npx -y supabase@3.1.0 functions deploy --use-api streaming archive", { ...options, instead: local });
   const deployed = api.sent.filter(({ path }) => path.endsWith("/functions/deploy")).map(({ query }) =>
     query.get("slug")
   );

@@ -49,11 +49,11 @@ Deno.test("settings/repositories: two repositories → bytes of each", () =>
 Deno.test("rate limit: in every response; exceeded → 429 until the window ends", async () => {
   let now = 1_700_000_000;
   await withHub(async (hub) => {
-    const ask = () => fetch(`${hub.url}/api/whoami-v2`, { headers: { authorization: "Bearer hf_alice" } });
+    const request = () => fetch(`${hub.url}/api/whoami-v2`, { headers: { authorization: "Bearer hf_alice" } });
     const statuses: number[] = [];
     const remaining: string[] = [];
     for (let call = 0; call < 3; call++) {
-      const response = await ask();
+      const response = await request();
       await response.body?.cancel();
       statuses.push(response.status);
       remaining.push(response.headers.get("ratelimit") ?? "");
@@ -61,7 +61,7 @@ Deno.test("rate limit: in every response; exceeded → 429 until the window ends
     assert.deepEqual(statuses, [200, 200, 429]);
     assert.deepEqual(remaining, ['"api";r=1;t=60', '"api";r=0;t=60', '"api";r=0;t=60']);
     now += 60;
-    const later = await ask();
+    const later = await request();
     await later.body?.cancel();
     assert.equal(later.status, 200);
   }, { now: () => now, rateLimits: { api: 2, resolvers: 2, windowSeconds: 60 } });
@@ -84,7 +84,7 @@ Deno.test("Space: secrets → write-only; variables → shown; pause → owner o
   withHub(async (hub) => {
     const repo = { type: "space", name: "alice/runner" } as const;
     await client.createRepo({ ...as(hub), repo, sdk: "docker", visibility: "private" });
-    const ask = async (method: string, path: string, body?: unknown, user = ALICE) => {
+    const request = async (method: string, path: string, body?: unknown, user = ALICE) => {
       const response = await fetch(`${hub.url}/api/spaces/alice/runner/${path}`, {
         method,
         headers: { authorization: `Bearer ${user.token}`, "content-type": "application/json" },
@@ -92,19 +92,19 @@ Deno.test("Space: secrets → write-only; variables → shown; pause → owner o
       });
       return { status: response.status, body: await response.json() };
     };
-    await ask("POST", "secrets", { key: "HF_FILE_SALT", value: "salt" });
-    await ask("POST", "variables", { key: "PORT", value: "7860" });
-    const secrets = await ask("GET", "secrets");
+    await request("POST", "secrets", { key: "HF_FILE_SALT", value: "salt" });
+    await request("POST", "variables", { key: "PORT", value: "7860" });
+    const secrets = await request("GET", "secrets");
     assert.deepEqual(Object.keys(secrets.body), ["HF_FILE_SALT"]);
     assert.doesNotMatch(JSON.stringify(secrets.body), /"salt"/);
-    assert.equal((await ask("GET", "variables")).body.PORT.value, "7860");
-    assert.equal((await ask("POST", "pause")).body.stage, "PAUSED");
-    assert.equal((await ask("POST", "restart")).body.stage, "RUNNING");
-    assert.equal((await ask("POST", "sleeptime", { seconds: 3600 })).body.gcTimeout, 3600);
-    assert.equal((await ask("GET", "runtime")).body.stage, "RUNNING");
-    await ask("DELETE", "secrets", { key: "HF_FILE_SALT" });
-    assert.deepEqual((await ask("GET", "secrets")).body, {});
-    assert.equal((await ask("POST", "pause", undefined, BOB)).status, 404);
+    assert.equal((await request("GET", "variables")).body.PORT.value, "7860");
+    assert.equal((await request("POST", "pause")).body.stage, "PAUSED");
+    assert.equal((await request("POST", "restart")).body.stage, "RUNNING");
+    assert.equal((await request("POST", "sleeptime", { seconds: 3600 })).body.gcTimeout, 3600);
+    assert.equal((await request("GET", "runtime")).body.stage, "RUNNING");
+    await request("DELETE", "secrets", { key: "HF_FILE_SALT" });
+    assert.deepEqual((await request("GET", "secrets")).body, {});
+    assert.equal((await request("POST", "pause", undefined, BOB)).status, 404);
   }));
 
 Deno.test("organisation: its repositories → for its members only", () =>
