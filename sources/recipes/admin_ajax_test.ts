@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { adminAjaxSite, HANGING_RESPONSE, nonceSite, s2Responses } from "../../dev/emulators/sites/admin_ajax_site.ts";
+import { adminAjaxSite, HANGING_RESPONSE, nonceSite, adminAjaxResponses } from "../../dev/emulators/sites/admin_ajax_site.ts";
 import { createSites, type Site } from "../../dev/emulators/sites/sites.ts";
 import { createPageClient } from "../fetch/page_client.ts";
 import { SourceError } from "../source_error.ts";
@@ -34,7 +34,7 @@ Deno.test("S2: a missing post, a 0 and a challenge page are failures of those op
 
 Deno.test("S2: an option that hangs ends with the caller's signal, as a time-out of that option", async () => {
   const abort = new AbortController();
-  const answers = { ...s2Responses(), "1": HANGING_RESPONSE };
+  const answers = { ...adminAjaxResponses(), "1": HANGING_RESPONSE };
   const { listing, requests } = list(adminAjaxRecipe, adminAjaxSite(answers), abort.signal);
   // Six: the first, which hangs, and four others, one of them asked twice.
   const asked = () => requests.filter((one) => one.startsWith("POST")).length;

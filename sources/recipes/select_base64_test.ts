@@ -3,7 +3,7 @@ import {
   base64,
   episodeListPage,
   mirrorPage,
-  S1_OPTIONS,
+  MIRROR_OPTIONS,
   selectBase64Site,
 } from "../../dev/emulators/sites/select_base64_site.ts";
 import { createSites, pages } from "../../dev/emulators/sites/sites.ts";
@@ -76,8 +76,8 @@ Deno.test("S4: ranges, duplicates, empty addresses and titles that end in a numb
       { label: "Title 100 Episode 3", href: "" },
       { label: "OVA", href: "/ova/" },
     ]),
-    "/range/": mirrorPage(S1_OPTIONS.slice(1, 2)),
-    "/seven/": mirrorPage(S1_OPTIONS.slice(2, 3)),
+    "/range/": mirrorPage(MIRROR_OPTIONS.slice(1, 2)),
+    "/seven/": mirrorPage(MIRROR_OPTIONS.slice(2, 3)),
   });
   assert.equal((await list(site, 118)).servers[0]?.embedUrl, "https://vidhidepro.test/v/one");
   assert.equal((await list(site, 7)).servers[0]?.embedUrl, "https://player.test/e/two?a=1&b=2");
@@ -87,7 +87,7 @@ Deno.test("S4: ranges, duplicates, empty addresses and titles that end in a numb
 Deno.test("S4: a title with a single page and no number is episode 1", async () => {
   const site = pages({
     "/anime/some-title/": episodeListPage([{ label: "Movie", href: "/movie/" }]),
-    "/movie/": mirrorPage(S1_OPTIONS.slice(1, 2)),
+    "/movie/": mirrorPage(MIRROR_OPTIONS.slice(1, 2)),
   });
   assert.equal((await list(site, 1)).servers.length, 1);
   await assert.rejects(list(site, 2), SourceError);
@@ -97,7 +97,7 @@ Deno.test("selectors of a provider's entry replace the recipe's", async () => {
   const { fetch } = createSites({
     "site.test": pages({
       "/anime/some-title/": `<ol id="eps"><li><a href="/one/">1</a></li></ol>`,
-      "/one/": `<select id="s"><option value="${S1_OPTIONS[1]!.value}">720p</option></select>`,
+      "/one/": `<select id="s"><option value="${MIRROR_OPTIONS[1]!.value}">720p</option></select>`,
     }),
   });
   const config = { selectors: { episodes: "#eps a", options: "#s option" } };

@@ -8,7 +8,7 @@ export const EPISODE_URL = `${HOST}/some-title-episode-1/`;
 /** Responses of admin-ajax.php for each `nume`. */
 export type AjaxResponses = Readonly<Record<string, Site>>;
 
-export const s2Responses = (): AjaxResponses => ({
+export const adminAjaxResponses = (): AjaxResponses => ({
   "1": () => htmlResponse(`<iframe src="https://player.test/e/1"></iframe>`),
   "2": () => htmlResponse("https://bare.test/e/2"),
   "3": () => htmlResponse("0"),
@@ -24,7 +24,7 @@ const OPTIONS = `
   <div class="east_player_option" id="o4" data-post="77" data-nume="4" data-type="schtml"><span>Challenge</span></div>
   <div class="east_player_option" id="o5" data-post="77" data-nume="5" data-type="schtml"><span>360p</span></div>`;
 
-export function adminAjaxSite(responses: AjaxResponses = s2Responses(), options = OPTIONS): Site {
+export function adminAjaxSite(responses: AjaxResponses = adminAjaxResponses(), options = OPTIONS): Site {
   return pages({
     "/anime/some-title/": `<div class="lstepsiode listeps"><ul>
       <li><div class="epsright"><span class="eps"><a href="/some-title-episode-2/">2</a></span></div>

@@ -9,7 +9,7 @@ export interface MirrorOption {
 export const base64 = (text: string) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 
 /** Every variant of a server option; the last two have no iframe. */
-export const S1_OPTIONS: readonly MirrorOption[] = [
+export const MIRROR_OPTIONS: readonly MirrorOption[] = [
   { label: "Pilih Server", value: "" },
   { label: "720p [1]", value: base64(`<iframe src="https://vidhidepro.test/v/one" allowfullscreen></iframe>`) },
   { label: "480p [2]", value: base64(`<IFRAME SRC='//player.test/e/two?a=1&amp;b=2' FRAMEBORDER=0></IFRAME>`) },
@@ -35,7 +35,7 @@ export function episodeListPage(episodes: readonly { readonly label: string; rea
   return `<!doctype html><html><body><div id="daftarepisode"><ul>${items.join("")}</ul></div></body></html>`;
 }
 
-export function selectBase64Site(options: readonly MirrorOption[] = S1_OPTIONS): Site {
+export function selectBase64Site(options: readonly MirrorOption[] = MIRROR_OPTIONS): Site {
   return pages({
     "/anime/some-title/": episodeListPage([
       { label: "Some Title 100 Episode 2 [END]", href: "/some-title-episode-2/" },
