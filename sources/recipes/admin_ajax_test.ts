@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { adminAjaxSite, HANGING_RESPONSE, nonceSite, adminAjaxResponses } from "../../dev/emulators/sites/admin_ajax_site.ts";
+import {
+  adminAjaxResponses,
+  adminAjaxSite,
+  HANGING_RESPONSE,
+  nonceSite,
+} from "../../dev/emulators/sites/admin_ajax_site.ts";
 import { createSites, type Site } from "../../dev/emulators/sites/sites.ts";
 import { createPageClient } from "../fetch/page_client.ts";
 import { SourceError } from "../source_error.ts";

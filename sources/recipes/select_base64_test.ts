@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import {
   base64,
   episodeListPage,
-  mirrorPage,
   MIRROR_OPTIONS,
+  mirrorPage,
   selectBase64Site,
 } from "../../dev/emulators/sites/select_base64_site.ts";
 import { createSites, pages } from "../../dev/emulators/sites/sites.ts";
