@@ -55,7 +55,10 @@ Deno.test("the flow of an episode, from the first request to the archive", async
   });
 
   await t.step("GET archive links through the proxy → the archived bytes, sha256 equal", async () => {
-    assert.equal((await steps.compareThroughProxy(system, { response: second, archive, signal })).length, archive.length);
+    assert.equal(
+      (await steps.compareThroughProxy(system, { response: second, archive, signal })).length,
+      archive.length,
+    );
   });
 
   await t.step("seeking in the archive → frames decode and ranges are exact", async () => {
