@@ -3,7 +3,7 @@
 // Exit code 0: something plays; 1: nothing does; 2: it could not be tried.
 import { createPageFinder } from "../functions/streaming/page_finder.ts";
 import { type CollectTools, PRODUCT } from "../sources/collect.ts";
-import { createHostGate } from "../sources/fetch/per_host_limiter.ts";
+import { createPerHostLimiter } from "../sources/fetch/per_host_limiter.ts";
 import { withoutByteOrderMark } from "../sources/catalogue/entry_lines.ts";
 import { checkProvider, plays, type ProviderToCheck } from "../sources/provider_check.ts";
 import { checkPublicHost } from "../sources/fetch/public_host.ts";
@@ -89,7 +89,7 @@ function checkTools(env: Readonly<Record<string, string>>, policy: UrlPolicy): C
     now: Date.now,
     policy,
     signal: AbortSignal.timeout(LIMIT_MS),
-    hosts: createHostGate(),
+    limiter: createPerHostLimiter(),
     robots: createRobots({ now: Date.now, product: PRODUCT }),
     findPage: createPageFinder({ store, titleApiUrl: env.TITLE_API_URL || null, onError: () => {} }),
     beforeRequest: (url, signal) =>

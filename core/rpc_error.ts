@@ -1,6 +1,6 @@
 /**
  * A failed call of the database through PostgREST.
- * Example: `if (error !== null) throw new RpcError("claim_pending_videos", { ...error, status })`.
+ * Example: `const video = dataOf("cancel_video", await supabase.rpc("cancel_video", { id }))`.
  */
 import { redactText } from "./redact.ts";
 
@@ -10,10 +10,14 @@ export class RpcError extends Error {
   readonly status: number;
   /** SQLSTATE, a `PT…` code of our functions, or a `PGRST…` code. An error of a proxy in between has none. */
   readonly code: string | undefined;
+  /** The database's message, without the name of the call. */
+  readonly detail: string;
 
   /** `call`: the function or table. */
   constructor(call: string, failure: { status: number; message: string; code?: string | undefined }) {
-    super(`${call}: ${redactText(failure.message)}`);
+    const detail = redactText(failure.message);
+    super(`${call}: ${detail}`);
+    this.detail = detail;
     this.status = failure.status;
     this.code = failure.code || undefined;
   }
@@ -27,4 +31,22 @@ export class RpcError extends Error {
   get isMissingRow(): boolean {
     return this.status === 404 && !this.code?.startsWith("PGRST");
   }
+
+  /** The arguments were refused: the same call fails again, a call with fewer of them may succeed. */
+  get isInvalidInput(): boolean {
+    return /^(?:22|23|PT4|PGRST1)/.test(this.code ?? ""); // SQLSTATE classes 22 (data exception) and 23 (constraint)
+  }
+}
+
+/** The response of supabase-js, as far as it is used here. */
+export interface RpcResponse<T> {
+  readonly data: T;
+  readonly error: { readonly message: string; readonly code?: string } | null;
+  readonly status: number;
+}
+
+/** The data of a response. @throws {RpcError} */
+export function dataOf<T>(call: string, { data, error, status }: RpcResponse<T>): T {
+  if (error === null) return data;
+  throw new RpcError(call, { code: error.code, status, message: error.message });
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { RpcError } from "./rpc_error.ts";
+import { dataOf, RpcError } from "./rpc_error.ts";
 
 const of = (status: number, code?: string) => new RpcError("claim", { status, message: "no", code });
 
@@ -20,4 +20,29 @@ Deno.test("RpcError: the message names the call and contains no signature", () =
   assert.match(error.message, /^claim: /);
   assert.doesNotMatch(error.message, /secret/);
   assert.equal(error.code, undefined);
+});
+
+function errorOf(code: string | undefined, status: number): unknown {
+  try {
+    return dataOf("cancel_video", { data: null, error: { message: "no such job", ...(code && { code }) }, status });
+  } catch (error) {
+    return error;
+  }
+}
+
+Deno.test("dataOf: no error → the data", () => {
+  assert.deepEqual(dataOf("list", { data: [1], error: null, status: 200 }), [1]);
+});
+
+Deno.test("dataOf: an error → RpcError with call, code, status and detail", () => {
+  const error = errorOf("PT404", 404);
+  assert.ok(error instanceof RpcError);
+  assert.equal(error.message, "cancel_video: no such job");
+  assert.deepEqual([error.code, error.status, error.detail], ["PT404", 404, "no such job"]);
+});
+
+Deno.test("RpcError: data and constraint errors → invalid input; outages → not", () => {
+  const isInvalidInput = (code: string, status: number) => (errorOf(code, status) as RpcError).isInvalidInput;
+  for (const code of ["22P02", "23505", "PT422", "PGRST102"]) assert.equal(isInvalidInput(code, 400), true, code);
+  for (const code of ["57014", "40001", "PGRST003", "", "08006"]) assert.equal(isInvalidInput(code, 503), false, code);
 });

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { archiveVideo, createFunctionFixture, type FunctionFixture } from "../dev/testing/function_fixture.ts";
 import { buildArchiveApp } from "./archive/build.ts";
 import { createArchiveApp } from "./archive/routes.ts";
-import type { ArchiveStore } from "./archive/archive_store.ts";
+import type { OperatorStore } from "./archive/operator_store.ts";
 import { buildStreamingApp } from "./streaming/build.ts";
 
 interface Documented {
@@ -56,7 +56,9 @@ async function assertDocumented(operation: Operation, response: Response, at: st
 }
 
 function schemaOf(name: string): z.ZodType {
-  return z.fromJSONSchema(openapi.components.schemas[name]! as Parameters<typeof z.fromJSONSchema>[0]);
+  const { schemas } = openapi.components;
+  const local = JSON.stringify({ ...schemas[name], $defs: schemas }).replaceAll("#/components/schemas/", "#/$defs/");
+  return z.fromJSONSchema(JSON.parse(local) as Parameters<typeof z.fromJSONSchema>[0]);
 }
 
 const seen = new Set<string>();
@@ -231,7 +233,7 @@ Deno.test("every answer of both functions is one that docs/reference/openapi.jso
 
 Deno.test("a failure of our own → 500 as promised, without its words, with the id that stands in the log", async () => {
   const logged: unknown[] = [];
-  const store = new Proxy({}, { get: () => () => Promise.reject(new Error("secret words")) }) as ArchiveStore;
+  const store = new Proxy({}, { get: () => () => Promise.reject(new Error("secret words")) }) as OperatorStore;
   const app = createArchiveApp({
     ...{ store, operatorKeys: ["k"], health: () => Promise.resolve(null) },
     onError: (_event, _error, id) => void logged.push(id),

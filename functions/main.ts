@@ -1,4 +1,4 @@
-// Both functions as one program: /api/v1/streaming/… and /api/v1/archive/…, by `deno run` and by `deno serve`.
+// Both functions in one program, for `deno run` and `deno serve`: /api/v1/streaming/… and /api/v1/archive/….
 // Runs on: Deno Deploy, Deno.
 import { Hono } from "hono";
 import { handlerOf } from "./_shared/serve.ts";
@@ -14,10 +14,10 @@ const app = new Hono().all("*", (c) => (isArchive(c.req.path) ? archive : stream
 const fetch = handlerOf(app);
 
 let isServed = false;
-const onListen = (address: Deno.Addr) => {
+const onListen = (listening: Deno.Addr) => {
   isServed = true;
-  if ("hostname" in address) console.log(`Listening on http://${address.hostname}:${address.port}/`);
+  if ("hostname" in listening) console.log(`Listening on http://${listening.hostname}:${listening.port}/`);
 };
 export default { fetch, onListen } satisfies Deno.ServeDefaultExport;
-// `deno serve` has called onListen by now; `deno run` looks at no export.
+// `deno serve` has called onListen by now; `deno run` ignores the export.
 setTimeout(() => isServed || Deno.serve({ onListen }, fetch));

@@ -81,8 +81,8 @@ function toolsOf(request: EpisodeRequest, config: CommonConfig, tools: CollectTo
   const { robots } = tools;
   if (robots === undefined || site === null || config.robots === "ignore") return own;
   // Without the check below, which asks for robots.txt itself, and past the gate: the pages that wait for it hold its places.
-  const { hosts: _gate, ...ungated } = own;
-  const pages = createPageClient(ungated);
+  const { limiter: _limiter, ...unlimited } = own;
+  const pages = createPageClient(unlimited);
   return {
     ...own,
     async beforeRequest(url, signal) {

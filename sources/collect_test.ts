@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { base64, selectBase64Site } from "../dev/emulators/sites/select_base64_site.ts";
 import { createSites, hangs, htmlResponse, pages, type Site } from "../dev/emulators/sites/sites.ts";
 import { collectSources, type CollectTools, MAX_SERVERS, PRODUCT } from "./collect.ts";
-import { createHostGate } from "./fetch/per_host_limiter.ts";
+import { createPerHostLimiter } from "./fetch/per_host_limiter.ts";
 import type { EpisodeRequest } from "./recipes/recipe.ts";
 import { createRobots, isAllowed } from "./fetch/robots.ts";
 import { checkPublicHost } from "./fetch/public_host.ts";
@@ -234,7 +234,7 @@ Deno.test("robots.txt is read past the cap of requests: pages that wait for it h
       fetch,
       signal: new AbortController().signal,
       now: Date.now,
-      hosts: createHostGate(),
+      limiter: createPerHostLimiter(),
       robots: createRobots({ now: Date.now, product: PRODUCT }),
     };
     const request = { ...BASE, ...withConfig({ requests_per_host: limit }) };
@@ -253,7 +253,7 @@ Deno.test("the cap of requests per host holds across concurrent requests for dif
     return await site(request, url);
   };
   const { fetch } = createSites({ ...ALL_PLAYERS, "site.test": slow });
-  const tools = { fetch, signal: new AbortController().signal, now: Date.now, hosts: createHostGate() };
+  const tools = { fetch, signal: new AbortController().signal, now: Date.now, limiter: createPerHostLimiter() };
   const requests = Array.from({ length: 12 }, (_, index) => ({ ...BASE, malId: index + 1, episode: 1 + index % 2 }));
   await Promise.all(requests.map((request) => collectSources(request, tools)));
   assert.equal(most, 4);

@@ -86,7 +86,12 @@ Deno.test("config.headers: the site's pages get them, embed hosts do not", async
 
 Deno.test("config.headers: a redirect that leaves the origin goes without", async () => {
   for (
-    const elsewhere of ["https://other.test", "https://www.site.test", "http://site.test", "https://site.test:8080"]
+    const elsewhere of [
+      "https://other.test",
+      "https://www.site.test",
+      "http://site.test",
+      "https://site.test:8080",
+    ]
   ) {
     const { told, untold } = await read({
       "site.test": redirect(`${elsewhere}/x`),

@@ -30,8 +30,11 @@ export const sourceServerSchema = z.object({
   code: z.string().nullish(),
 });
 
+/** `unknown`: nothing was read. */
+export const SOURCE_STATES = ["ok", "empty", "failed", "timeout", "unknown"] as const;
+
 export const sourceListSchema = z.object({
-  state: z.string(),
+  state: z.enum(SOURCE_STATES),
   code: z.string().nullish(),
   servers: z.array(sourceServerSchema).default([]),
 });

@@ -1,19 +1,20 @@
-// Who is asking, for the rate limit: a keyed hash of the address that the platform states, so that no address is stored. IPv6 counts
-// by its /64. Example: clientAddress(headers, "203.0.113.7") → "198.51.100.1". Runs on: Deno, edge runtime.
+// Identifies clients for the rate limit: a keyed hash of the IP address that the platform reports, so that no address is stored.
+// An IPv6 client is identified by its /64. Example: clientAddress(headers, "203.0.113.7") → "198.51.100.1". Runs on: Deno, edge runtime.
 import { clientNetwork } from "../../core/client_network.ts";
+import { formatIpv4, parseIpv4, parseIpv6 } from "../../core/ip_address.ts";
 
 const APPENDED = "x-forwarded-for";
 
 export interface AddressSource {
-  /** Headers that this platform's edge sets whatever the client sent; the first with an address counts. */
+  /** Headers that the platform's edge overwrites; the first one that contains an address is used. */
   readonly headers: readonly string[];
-  /** CLIENT_ADDRESS_HEADER is set where the platform already says who is asking. */
+  /** The value of CLIENT_ADDRESS_HEADER if it is ignored, because the platform already reports the address. */
   readonly ignored: string | null;
 }
 
 /**
- * @param env SB_REGION is set on hosted Supabase alone, which stands behind Cloudflare (SB_EXECUTION_ID by every edge runtime, also by
- *   a self-hosted one, to which anybody can send Cloudflare's header); DENO_DEPLOY… on Deno Deploy.
+ * @param env SB_REGION is set only on hosted Supabase, which is served through Cloudflare. SB_EXECUTION_ID does not do: a self-hosted
+ *   edge runtime sets it, too, and clients can send it Cloudflare's header. DENO_DEPLOY… is set on Deno Deploy.
  * @param behindGateway Whether a gateway appends the client's address to x-forwarded-for, as Supabase's does.
  */
 export function addressSource(env: Readonly<Record<string, string>>, behindGateway: boolean): AddressSource {
@@ -30,7 +31,7 @@ export function addressSource(env: Readonly<Record<string, string>>, behindGatew
 export type AddressWarning = "client_address:header:ignored" | "client_address:header:missing";
 export type ClientAddress = (headers: Headers, connection: string | null) => string | null;
 
-/** Where no header has an address the connection's own one counts, so that a wrong name never switches the limit off. */
+/** Falls back to the address of the connection, so that a wrong header name never disables the limit. */
 export function createClientAddress(
   { headers: names, ignored }: AddressSource,
   warn: (event: AddressWarning, header: string) => void,
@@ -39,7 +40,7 @@ export function createClientAddress(
   if (ignored !== null) warn("client_address:header:ignored", ignored);
   return (headers, connection) => {
     for (const name of names) {
-      const address = lastUrl(headers.get(name) ?? "");
+      const address = lastAddress(headers.get(name) ?? "");
       if (address !== null) return address;
       if (hasWarned || name === APPENDED) continue;
       hasWarned = true;
@@ -49,26 +50,23 @@ export function createClientAddress(
   };
 }
 
-/** A client can write the entries before the last, which the edge appends. Also reads Forwarded (RFC 7239). */
-function lastUrl(text: string): string | null {
+/** The entry that the edge appended; a client can write the ones before it. Also parses Forwarded (RFC 7239). */
+function lastAddress(text: string): string | null {
   const entry = text.split(",").at(-1)!;
   const forwarded = /(?:^|;)\s*for=("[^"]*"|[^;\s]*)/i.exec(entry)?.[1];
   const node = (forwarded ?? entry).trim().replace(/^"|"$/g, "");
-  return ipAddress(/^\[([^\]]*)\](?::\d+)?$/.exec(node)?.[1] ?? /^([\d.]+):\d+$/.exec(node)?.[1] ?? node);
+  return parseIpAddress(/^\[([^\]]*)\](?::\d+)?$/.exec(node)?.[1] ?? /^([\d.]+):\d+$/.exec(node)?.[1] ?? node);
 }
 
-function ipAddress(text: string): string | null {
-  if (/^\d{1,3}(?:\.\d{1,3}){3}$/.test(text)) {
-    const octets = text.split(".").map(Number);
-    return octets.every((octet) => octet <= 255) ? octets.join(".") : null;
-  }
-  const plain = text.replace(/%.*$/, "");
-  return plain.includes(":") && URL.canParse(`http://[${plain}]/`) ? plain : null;
+function parseIpAddress(text: string): string | null {
+  const v4 = parseIpv4(text);
+  if (v4 !== null) return formatIpv4(v4);
+  return parseIpv6(text) === null ? null : text.replace(/%.*$/, "");
 }
 
 export type ClientId = (address: string | null) => Promise<string | null>;
 
-/** A stable name of 32 hex digits for an address, or null when nothing is known. */
+/** A stable id of 32 hex digits for an address; null without an address. */
 export function createClientId(secret: string): ClientId {
   const raw = new TextEncoder().encode(secret);
   const imported = crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);

@@ -1,7 +1,7 @@
-// Browsers of any site may ask: no cookie counts here, and whoever sends a key has it. Runs on: Deno, edge runtime.
+// CORS for every origin: cookies are not used, so a page can only act with a key that it already has. Runs on: Deno, edge runtime.
 import { cors } from "hono/cors";
 
-/** Allows whatever headers the preflight names: clients add new ones (x-region, traceparent, …) with every release. */
+/** Allows every header that the preflight names: new client releases add some (x-region, traceparent, …). */
 export const allowAllOrigins = cors({
   origin: "*",
   allowMethods: ["GET", "HEAD", "POST", "PUT", "OPTIONS"],

@@ -1,10 +1,11 @@
-// Whether a function can do its work, asked at most every few seconds however many ask. Runs on: Deno, edge runtime.
+// Health checks of the functions, cached for a few seconds. Runs on: Deno, edge runtime.
 import type { SupabaseClient } from "@supabase/supabase-js";
+import type { Database } from "../../core/database.types.ts";
 
 const KEEP_MS = 5_000;
 const TIMEOUT_MS = 3_000;
 
-/** Null: healthy; else what is wrong and what to do. Never rejects. */
+/** Null if healthy, otherwise what is wrong and what to do. Never rejects. */
 export type HealthCheck = () => Promise<string | null>;
 
 export function cachedHealth(check: HealthCheck, now: () => number): HealthCheck {
@@ -15,8 +16,8 @@ export function cachedHealth(check: HealthCheck, now: () => number): HealthCheck
   };
 }
 
-/** Whether the database answers this key, and has keepstream's functions. */
-export async function checkDatabase(supabase: SupabaseClient): Promise<string | null> {
+/** Checks that the database accepts this key and has keepstream's functions. */
+export async function checkDatabase(supabase: SupabaseClient<Database>): Promise<string | null> {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   const { error, status } = await supabase.rpc("read_metadata", { key: "health" }).abortSignal(signal);
   if (error === null) return null;

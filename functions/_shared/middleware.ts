@@ -1,6 +1,7 @@
-// What every answer of both functions has in common: a request id, no sniffing of types, 405 and 406 where they are due.
-// Example: app.use(manners); app.notFound((c) => noRoute(c, app.routes, "ask for …")). Runs on: Deno, edge runtime.
-import type { Context, MiddlewareHandler } from "hono";
+// Middleware of both functions: request id, nosniff, 406 and 405.
+// Example: app.use(commonMiddleware, methodNotAllowed(app)); app.notFound((c) => notFound(c, "ask for …")). Runs on: Deno, edge runtime.
+import type { Context, Hono, MiddlewareHandler } from "hono";
+import { methodNotAllowed } from "hono/method-not-allowed";
 import { problem } from "./problem.ts";
 
 declare module "hono" {
@@ -9,8 +10,11 @@ declare module "hono" {
   }
 }
 
-/** The caller's own id is kept, so that it can be found in both logs; what is no plain word is replaced. */
-export const manners: MiddlewareHandler = async (c, next) => {
+/**
+ * Keeps the caller's request id, so that it can be found in both logs, if it is a plain word of 8 to 64 characters.
+ * hono/request-id has no minimum length and refuses `.` and `:` (docs/decisions/0016-hono.md).
+ */
+export const commonMiddleware: MiddlewareHandler = async (c, next) => {
   const given = c.req.header("x-request-id") ?? "";
   c.set("requestId", /^[\w.:-]{8,64}$/.test(given) ? given : crypto.randomUUID());
   c.header("x-request-id", c.get("requestId"));
@@ -19,7 +23,7 @@ export const manners: MiddlewareHandler = async (c, next) => {
   return problem(c, { status: 406, code: "not_acceptable", detail: "answers are application/json" });
 };
 
-/** RFC 9110, 12.5.1; an absent header accepts everything. */
+/** RFC 9110 section 12.5.1: no Accept header accepts everything. */
 export function acceptsJson(header: string | undefined): boolean {
   if (header === undefined || header.trim() === "") return true;
   return header.split(",").some((range) => {
@@ -29,23 +33,18 @@ export function acceptsJson(header: string | undefined): boolean {
   });
 }
 
-/** 405 with the methods that the path has, else 404. */
-export function noRoute(c: Context, routes: readonly { method: string; path: string }[], detail: string): Response {
-  const methods = new Set(
-    routes.filter(({ method, path }) => method !== "ALL" && fits(path, c.req.path)).map((one) => one.method),
-  );
-  if (methods.size === 0) return problem(c, { status: 404, code: "not_found", detail });
-  if (methods.has("GET")) methods.add("HEAD");
-  const allow = [...methods].sort().join(", ");
-  return problem(c, {
-    status: 405,
-    code: "method_not_allowed",
-    detail: `this path takes ${allow}`,
-    headers: { allow },
+/** 405 with the methods of the path. */
+export function refuseOtherMethods(app: Hono): MiddlewareHandler {
+  return methodNotAllowed({
+    app,
+    onMethodNotAllowed(c: Context, methods: string[]) {
+      const allow = methods.sort().join(", ");
+      return problem(c, {
+        status: 405,
+        code: "method_not_allowed",
+        detail: `this path takes ${allow}`,
+        headers: { allow },
+      });
+    },
   });
-}
-
-function fits(route: string, path: string): boolean {
-  const [wanted, given] = [route.split("/"), path.split("/")];
-  return wanted.length === given.length && wanted.every((part, index) => part.startsWith(":") || part === given[index]);
 }

@@ -1,4 +1,4 @@
-// Errors as RFC 9457 problem documents that also carry the `success: false` and `error` of the first release.
+// Errors as RFC 9457 problem documents, with the `success: false` and `error` of the first release.
 // Example: problem(c, { status: 400, code: "invalid_input", detail: "mal_id must be …" }). Runs on: Deno, edge runtime.
 import type { Context } from "hono";
 
@@ -46,7 +46,7 @@ export function problem(c: Context, { status, code, detail, headers, more }: Pro
   });
 }
 
-/** @param reason Null: healthy. */
+/** @param reason Null if healthy. */
 export function respondHealth(c: Context, reason: string | null): Response {
   if (reason === null) return c.json({ success: true }, 200, { "cache-control": "no-store" });
   return problem(c, { status: 503, code: "unhealthy", detail: reason, headers: { "retry-after": "5" } });

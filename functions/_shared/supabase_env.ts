@@ -1,13 +1,13 @@
-// Supabase's address and service key out of the names the platform provides: the key set first, the legacy key else.
+// Supabase's URL and service keys from the platform's variables: the key set if present, otherwise the legacy key.
 // Example: parseSupabaseEnv({ SUPABASE_URL, SUPABASE_SECRET_KEYS: '{"default":"sb_secret_…"}' }). Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { parseExtraPorts } from "../../core/url_policy.ts";
 import { placeholderProblems } from "../../core/placeholder.ts";
 import { isLoopbackUrl, parseAllowedOrigins } from "../../core/allowed_origins.ts";
 
-export const httpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https address" });
-/** Headers take nothing else, and placeholders hold an ellipsis. */
-const apiKey = z.string().regex(/^[\x21-\x7e]+$/, "is no key of the project");
+export const httpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https URL" });
+/** Visible ASCII, as headers require; also excludes placeholders, which contain an ellipsis. */
+const apiKey = z.string().regex(/^[\x21-\x7e]+$/, "is not a key of the project");
 
 const keySet = z.string().transform((text, context): string[] => {
   try {
@@ -49,7 +49,7 @@ export const extraPortsSchema = z.string().default("").transform((text, context)
   return z.NEVER;
 });
 
-/** For `.refine(...)`: a deployed function may not fetch from anywhere private. */
+/** For `.refine(...)`: a deployed function must not fetch from private addresses. */
 export const forDevelopmentOnly = [
   (env: { DEV_ALLOWED_ORIGINS: readonly string[]; SUPABASE_URL: string }) =>
     env.DEV_ALLOWED_ORIGINS.length === 0 || isLoopbackUrl(env.SUPABASE_URL),
@@ -58,13 +58,13 @@ export const forDevelopmentOnly = [
 
 export type SupabaseEnv = z.infer<typeof supabaseEnvSchema>;
 
-/** Every key that opens the service role: the first is used, all are accepted from operators. */
+/** Every key of the service role: the first is used for calls, all are accepted from operators. */
 export function serviceKeys(env: SupabaseEnv): readonly [string, ...string[]] {
   const keys = [...env.SUPABASE_SECRET_KEYS ?? [], env.SUPABASE_SERVICE_ROLE_KEY ?? ""].filter((key) => key !== "");
   return keys as [string, ...string[]];
 }
 
-/** The schema's variables. @throws {Error} naming everything that is missing, wrong or still a placeholder. */
+/** The schema's variables. @throws {Error} that lists everything missing, invalid or still a placeholder. */
 export function parseFunctionEnv<T>(
   schema: z.ZodType<T>,
   env: Readonly<Record<string, string>>,

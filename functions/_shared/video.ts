@@ -1,8 +1,7 @@
-// A job of the queue as operators see it. Example: { id: "…", mal_id: 55825, status: "failed", error_class: "gone", … }.
+// A job as the operator API returns it: without URLs, which may be signed, and without leases. Example: { id: "…", mal_id: 55825, status: "failed", error_class: "gone", … }.
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
 
-/** A job as operators see it: no addresses, which may be signed, and no leases. */
 export const videoSchema = z.object({
   id: z.string(),
   mal_id: z.number(),

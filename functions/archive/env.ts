@@ -14,7 +14,7 @@ import type { UrlPolicy } from "../../core/url_policy.ts";
 export interface ArchiveEnv {
   readonly supabaseUrl: string;
   readonly serviceKeys: readonly [string, ...string[]];
-  /** Where the catalogue's addresses may be: what the streaming function, the runner and the proxy are told, too. */
+  /** Which catalogue URLs are accepted; the same as in the streaming function, the runner and the proxy. */
   readonly policy: UrlPolicy;
 }
 
@@ -25,7 +25,7 @@ export const ARCHIVE_NAMES: readonly string[] = [...SUPABASE_NAMES, ...Object.ke
 
 const schema = z.intersection(supabaseEnvSchema, variables).refine(...forDevelopmentOnly);
 
-/** @throws {Error} naming everything that is missing. */
+/** @throws {Error} that lists every missing or invalid variable. */
 export function parseArchiveEnv(env: Readonly<Record<string, string>>): ArchiveEnv {
   const parsed = parseFunctionEnv(schema, env, ARCHIVE_NAMES);
   const { SUPABASE_URL: supabaseUrl, DEV_ALLOWED_ORIGINS: allowedOrigins, EXTRA_PORTS: extraPorts } = parsed;

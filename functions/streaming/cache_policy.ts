@@ -1,49 +1,48 @@
-// What an answer does about a provider, and when a list that was read is worth another look.
-// Example: a list of 25 minutes that this isolate may read → "renew": answered as it is, read again behind.
-// Runs on: Deno, edge runtime.
+// Cache policy of source lists (RFC 9111, RFC 5861): what a request does with a cached list, and for how long a new one is fresh.
+// Example: a stale list that this isolate has claimed → "revalidate". Runs on: Deno, edge runtime.
 import type { SourceList } from "../../sources/source_list.ts";
-import type { CachedList, Episode } from "./episode_store.ts";
+import type { CachedList, EpisodeRecord } from "./episode_store.ts";
 
-/** A page may name an address that has expired already: reading it again at once would find the same. */
-const MIN_AGE_SECONDS = 60;
+/** A page may name URLs that have already expired; reading it again immediately would return the same ones. */
+const MIN_FRESH_SECONDS = 60;
 
 /**
- * `answer`: as it is. `renew`: as it is, and read behind. `read`: wait for our reading. `follow`: give
- * another isolate's a moment first.
+ * `serve` the cached list; `revalidate`: serve it and read it again in the background; `fetch`: read it before responding;
+ * `await`: another isolate has claimed the read, so wait for its result first.
  */
-export type Plan = "answer" | "renew" | "read" | "follow";
+export type CacheAction = "serve" | "revalidate" | "fetch" | "await";
 
-export interface PlanOptions {
+export interface CachePolicyOptions {
   readonly refresh: boolean;
   readonly staleSeconds: number;
   /** Unix milliseconds. */
   readonly now: () => number;
 }
 
-/** Nobody waits for a provider that is known to fail: the failure is the answer, and whoever it is due for looks behind. */
-export function planFor(name: string, known: Episode, options: PlanOptions): Plan {
-  const list = known.source_lists[name] ?? null;
-  const claimed = known.source_reads[name];
-  const waits = known.open_circuits[name] === undefined &&
-    (list === null || (list.state === "ok" && isSpent(list, options)));
-  if (waits) return claimed === false ? "follow" : "read";
-  return claimed === true ? "renew" : "answer";
+/** A response never waits for a provider whose circuit is open or whose last read failed: it reports the cached failure. */
+export function cacheAction(provider: string, record: EpisodeRecord, options: CachePolicyOptions): CacheAction {
+  const list = record.source_lists[provider] ?? null;
+  const claimed = record.source_reads[provider];
+  const mustWait = record.open_circuits[provider] === undefined &&
+    (list === null || (list.state === "ok" && isUnusable(list, options)));
+  if (mustWait) return claimed === false ? "await" : "fetch";
+  return claimed === true ? "revalidate" : "serve";
 }
 
-function isSpent(list: CachedList, { refresh, staleSeconds, now }: PlanOptions): boolean {
+function isUnusable(list: CachedList, { refresh, staleSeconds, now }: CachePolicyOptions): boolean {
   if (list.age_seconds > staleSeconds) return true;
-  const dead = expiries(list).some((time) => time <= now());
-  return list.age_seconds > MIN_AGE_SECONDS && (refresh || dead);
+  const hasExpired = expiries(list).some((time) => time <= now());
+  return list.age_seconds > MIN_FRESH_SECONDS && (refresh || hasExpired);
 }
 
-/** Seconds until another look; of a failure the first of a row that the database lets grow. */
-export function dueSeconds(
+/** Freshness lifetime of a list. For a failure, the first of a series of back-offs that the database extends. */
+export function freshnessSeconds(
   list: SourceList,
   { freshSeconds, failureSeconds, now }: { freshSeconds: number; failureSeconds: number; now: () => number },
 ): number {
   if (list.state !== "ok") return failureSeconds;
-  const lasts = Math.min(...expiries(list).map((time) => (time - now()) / 1000));
-  return Math.round(Math.min(freshSeconds, Math.max(MIN_AGE_SECONDS, lasts)));
+  const untilExpiry = Math.min(...expiries(list).map((time) => (time - now()) / 1000));
+  return Math.round(Math.min(freshSeconds, Math.max(MIN_FRESH_SECONDS, untilExpiry)));
 }
 
 function expiries(list: SourceList): readonly number[] {

@@ -1,20 +1,20 @@
-// A weak validator for an answer: equal where the answers mean the same, whatever the clock made of ages in between.
-// Example: entityTag(answer) → 'W/"1f8k2j…"'. Runs on: Deno, edge runtime.
-import type { EpisodeResponse } from "./response.ts";
+// Weak validators for episode responses: equal if the responses differ only in ages and timings.
+// Example: entityTag(response) → 'W/"1f8k2j…"'. Runs on: Deno, edge runtime.
+import type { EpisodeResponse } from "./episode_schema.ts";
 
 export function entityTag({ title, data, providers }: EpisodeResponse): string {
   const states = Object.entries(providers).map(([name, { state, code }]) => [name, state, code]);
   return `W/"${hash53(JSON.stringify([title, data, states]))}"`;
 }
 
-/** RFC 9110, 13.1.2: weak comparison, or any. */
+/** If-None-Match: weak comparison, or `*` (RFC 9110 section 13.1.2). */
 export function matchesTag(header: string | undefined, tag: string): boolean {
   if (header === undefined) return false;
-  const plain = (text: string) => text.trim().replace(/^W\//, "");
-  return header.trim() === "*" || header.split(",").some((one) => plain(one) === plain(tag));
+  const opaque = (text: string) => text.trim().replace(/^W\//, "");
+  return header.trim() === "*" || header.split(",").some((one) => opaque(one) === opaque(tag));
 }
 
-/** Two rounds of multiply and shift over UTF-16: quick and synchronous; a digest's strength is of no use here. */
+/** cyrb53: fast and synchronous; a validator does not need a cryptographic digest. */
 function hash53(text: string): string {
   let [high, low] = [0xdeadbeef, 0x41c6ce57];
   for (let at = 0; at < text.length; at++) {

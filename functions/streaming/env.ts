@@ -1,4 +1,4 @@
-// The streaming function's configuration, read once; every missing or wrong name is reported together.
+// The streaming function's configuration. Every missing or invalid variable is reported in one error.
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { parseSigningKeys } from "../../core/link.ts";
@@ -47,13 +47,13 @@ const schema = z.intersection(supabaseEnvSchema, variables).refine(...forDevelop
 
 export type StreamingEnv = z.infer<typeof schema> & { readonly serviceKeys: readonly [string, ...string[]] };
 
-/** @throws {Error} naming everything that is missing. */
+/** @throws {Error} that lists every missing or invalid variable. */
 export function parseStreamingEnv(env: Readonly<Record<string, string>>): StreamingEnv {
   const parsed = parseFunctionEnv(schema, env, STREAMING_NAMES);
   return { ...parsed, serviceKeys: serviceKeys(parsed) };
 }
 
-/** Where the Worker can read archives: the Hub, and what else it and this function are told of. */
+/** URL prefixes of the storage targets that the Worker can read: the Hub, and S3 and the folder if configured. */
 export function archiveBases(env: StreamingEnv): readonly string[] {
   const { HF_ENDPOINT, S3_ENDPOINT, S3_BUCKET, STORAGE_FOLDER_URL } = env;
   const plain = (url: string) => url.replace(/\/+$/, "");

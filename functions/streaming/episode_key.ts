@@ -1,4 +1,4 @@
-// The two numbers of an episode's address. Example: { malId: "55825", episode: "1" } → { malId: 55825, episode: 1 }.
+// Parses the two path parameters of an episode. Example: { malId: "55825", episode: "1" } → { malId: 55825, episode: 1 }.
 // Runs on: Deno, edge runtime.
 import { err, ok, type Result } from "../../core/result.ts";
 import type { EpisodeKey } from "./episode_store.ts";

@@ -1,94 +1,94 @@
-// One read of an episode's providers: their claims are renewed while it goes on, what arrives within the budget is saved with one
-// call, what arrives later is saved by itself. Runs on: Deno, edge runtime.
+// One read of an episode's providers. Claims are renewed while it runs. Lists that arrive within the budget are saved in one call;
+// later ones are saved one by one. Runs on: Deno, edge runtime.
 import { failedList } from "../../sources/collect.ts";
 import { createParseBudget, type ParseBudget } from "../../sources/page/parse_budget.ts";
-import type { pause } from "../../sources/fetch/pause.ts";
+import type { sleep } from "../../core/sleep.ts";
 import type { EpisodeRequest } from "../../sources/recipes/recipe.ts";
 import type { SourceList } from "../../sources/source_list.ts";
-import type { Episode, EpisodeKey, EpisodeStore, ListToSave, QueuedVideo } from "./episode_store.ts";
+import type { EpisodeKey, EpisodeRecord, EpisodeStore, ListToSave, QueuedVideo } from "./episode_store.ts";
 import type { ReadList, SaveLists, Saving } from "./list_saver.ts";
 
-/** Twice within the time for which a claim is given. */
+/** Claims last 5 s (CLAIM_SECONDS): two renewals fit in. */
 const RENEW_MS = 2_000;
-/** How long another isolate's read is waited for; at most half of the budget, so that there is time to read it here. */
+/** Longest wait for another isolate's read; at most half of the budget, to leave time for reading here. */
 const MAX_WAIT_MS = 3_000;
 
-export interface Reading {
+export interface SourceRead {
   readonly request: EpisodeRequest;
-  /** Another isolate reads it: given a moment before it is read here, too. */
-  readonly elsewhere?: boolean;
-  /** The caller wants nothing older than a minute. */
+  /** Another isolate has claimed this read: wait for its result before reading here. */
+  readonly claimedByOther?: boolean;
+  /** The caller accepts nothing older than a minute. */
   readonly refresh?: boolean;
 }
 
-export interface GatherTools {
+export interface SourceReaderTools {
   /** Reads one provider. Never throws. */
-  readonly collect: (request: EpisodeRequest, flight: Flight) => Promise<ListToSave>;
+  readonly collect: (request: EpisodeRequest, context: ReadContext) => Promise<ListToSave>;
   readonly store: Pick<EpisodeStore, "readEpisode" | "renewReads">;
   readonly save: SaveLists;
-  /** How long an answer waits for a provider. */
+  /** How long a response waits for a provider. */
   readonly budgetMs: (request: EpisodeRequest) => number;
-  /** When a reading that went on in the background is given up. */
+  /** After this, a read that continues in the background is aborted. */
   readonly limitMs: number;
   readonly now: () => number;
-  readonly pause: typeof pause;
+  readonly sleep: typeof sleep;
   /** Keeps the isolate alive until the promise settles. */
   readonly background: (work: Promise<unknown>) => void;
 }
 
-/** What the providers of one answer share. */
-export interface Flight {
-  /** Ends the reading for good. */
+/** Shared by the providers of one response. */
+export interface ReadContext {
+  /** Aborts at the limit, not at the end of the budget. */
   readonly signal: AbortSignal;
   readonly parseBudget: ParseBudget;
 }
 
-/** Starts as soon as it is made. */
+/** Starts when constructed. */
 export class EpisodeRead {
-  /** What has arrived so far. */
+  /** The lists that have arrived so far. */
   readonly lists = new Map<string, { readonly list: SourceList; readonly tookMs: number }>();
-  /** All of it is there, or the budget is used up. */
-  readonly answered: Promise<{ readonly queue: readonly QueuedVideo[] | null; readonly roundTrips: number }>;
-  /** By provider: when it is read, and saved or given up. Never rejects. */
+  /** Resolves when every list has arrived or the budget is used up. */
+  readonly response: Promise<{ readonly queue: readonly QueuedVideo[] | null; readonly roundTrips: number }>;
+  /** By provider: resolves when its list is read, and saved or discarded. Never rejects. */
   readonly ended: ReadonlyMap<string, Promise<unknown>>;
 
   readonly #key: EpisodeKey;
-  readonly #tools: GatherTools;
+  readonly #tools: SourceReaderTools;
   readonly #startedAt: number;
   readonly #parseBudget = createParseBudget();
   readonly #unsaved = new Map<string, ReadList>();
-  readonly #beingRead = new Set<string>();
+  readonly #inProgress = new Set<string>();
   readonly #saving: Promise<Saving | null>;
-  #isAnswered = false;
+  #hasResponded = false;
   #roundTrips = 0;
-  #seenQueue: readonly QueuedVideo[] | null = null;
+  #queueOfOthers: readonly QueuedVideo[] | null = null;
 
-  constructor(key: EpisodeKey, readings: readonly Reading[], tools: GatherTools) {
+  constructor(key: EpisodeKey, reads: readonly SourceRead[], tools: SourceReaderTools) {
     this.#key = key;
     this.#tools = tools;
     this.#startedAt = tools.now();
-    const elsewhere = readings.filter((reading) => reading.elsewhere);
-    const looked = elsewhere.length > 0 ? this.#lookOnce(elsewhere) : null;
-    const reads = readings.map((reading) => this.#read(reading, reading.elsewhere ? looked : null));
-    const waits = readings.map(({ request }, index) => withinBudget(reads[index]!, tools.budgetMs(request)));
+    const claimed = reads.filter((read) => read.claimedByOther);
+    const saved = claimed.length > 0 ? this.#awaitOthers(claimed) : null;
+    const running = reads.map((read) => this.#read(read, read.claimedByOther ? saved : null));
+    const waits = reads.map(({ request }, index) => withinBudget(running[index]!, tools.budgetMs(request)));
     this.#saving = Promise.all(waits).then(() => this.#saveInTime());
-    this.answered = this.#saving.then((saving) => this.#answer(saving));
-    this.ended = new Map(readings.map(({ request }, index) => {
+    this.response = this.#saving.then((saving) => this.#respond(saving));
+    this.ended = new Map(reads.map(({ request }, index) => {
       const { name } = request.provider;
-      return [name, reads[index]!.then(() => this.#savedInTime(name))];
+      return [name, running[index]!.then(() => this.#savedInTime(name))];
     }));
-    tools.background(this.#renewClaims(Promise.all(reads)));
+    tools.background(this.#renewClaims(Promise.all(running)));
   }
 
-  /** Settles when the list is there; one that came too late for the answer, when it is saved or given up. */
-  async #read({ request }: Reading, looked: Promise<Episode | null> | null): Promise<void> {
+  /** Settles when the list has arrived; if that is too late for the response, when it is saved or discarded. */
+  async #read({ request }: SourceRead, saved: Promise<EpisodeRecord | null> | null): Promise<void> {
     const { name } = request.provider;
-    const known = looked === null ? null : await looked;
-    const theirs = known && savedList(known, name);
+    const record = saved === null ? null : await saved;
+    const theirs = record && savedList(record, name);
     const beganAt = this.#tools.now();
     const list = theirs ?? await this.#collect(request);
     const arrived = { list, tookMs: this.#tools.now() - this.#startedAt };
-    const late = theirs === null && this.#isAnswered
+    const late = theirs === null && this.#hasResponded
       ? this.#tools.save(this.#key, new Map([[name, { list, beganAt }]]))
       : null;
     await late?.queue;
@@ -99,49 +99,49 @@ export class EpisodeRead {
 
   async #collect(request: EpisodeRequest): Promise<ListToSave> {
     const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(new DOMException("given up", "TimeoutError")), this.#tools.limitMs);
-    this.#beingRead.add(request.provider.name);
+    const timer = setTimeout(() => limit.abort(new DOMException("time limit", "TimeoutError")), this.#tools.limitMs);
+    this.#inProgress.add(request.provider.name);
     try {
       return await this.#tools.collect(request, { signal: limit.signal, parseBudget: this.#parseBudget });
     } catch {
-      return failedList("network"); // it never throws
+      return failedList("network"); // unreachable unless `collect` breaks its contract
     } finally {
       clearTimeout(timer);
-      this.#beingRead.delete(request.provider.name);
+      this.#inProgress.delete(request.provider.name);
     }
   }
 
-  /** What other isolates have saved after a moment; null when the database does not answer. */
-  async #lookOnce(elsewhere: readonly Reading[]): Promise<Episode | null> {
-    const { budgetMs, pause, store } = this.#tools;
-    const half = Math.min(...elsewhere.map(({ request }) => budgetMs(request))) / 2;
-    await pause(Math.min(MAX_WAIT_MS, half), new AbortController().signal);
+  /** Reads what other isolates have saved after a wait; null if the database is unavailable. */
+  async #awaitOthers(claimed: readonly SourceRead[]): Promise<EpisodeRecord | null> {
+    const { budgetMs, sleep, store } = this.#tools;
+    const half = Math.min(...claimed.map(({ request }) => budgetMs(request))) / 2;
+    await sleep(Math.min(MAX_WAIT_MS, half));
     this.#roundTrips++;
-    const refresh = elsewhere.some((reading) => reading.refresh);
-    const known = await store.readEpisode(this.#key, { client: null, refresh, claim: true }).catch(() => null);
-    this.#seenQueue = known?.queue ?? null;
-    return known;
+    const refresh = claimed.some((read) => read.refresh);
+    const record = await store.readEpisode(this.#key, { client: null, refresh, claim: true }).catch(() => null);
+    this.#queueOfOthers = record?.queue ?? null;
+    return record;
   }
 
   async #renewClaims(allRead: Promise<unknown>): Promise<void> {
     const over = new AbortController();
     allRead.then(() => over.abort());
     while (!over.signal.aborted) {
-      await this.#tools.pause(RENEW_MS, over.signal).catch(() => {});
-      const names = [...this.#beingRead];
+      await this.#tools.sleep(RENEW_MS, over.signal).catch(() => {});
+      const names = [...this.#inProgress];
       if (names.length > 0) await this.#tools.store.renewReads(this.#key, names).catch(() => {});
     }
   }
 
   #saveInTime(): Saving | null {
-    this.#isAnswered = true;
+    this.#hasResponded = true;
     if (this.#unsaved.size === 0) return null;
     this.#roundTrips++;
     return this.#tools.save(this.#key, this.#unsaved);
   }
 
-  async #answer(saving: Saving | null) {
-    const queue = await saving?.queue ?? this.#seenQueue;
+  async #respond(saving: Saving | null) {
+    const queue = await saving?.queue ?? this.#queueOfOthers;
     return { queue, roundTrips: this.#roundTrips };
   }
 
@@ -150,10 +150,10 @@ export class EpisodeRead {
   }
 }
 
-/** Null while it is still due: the other isolate has not saved it. */
-function savedList(known: Episode, name: string): SourceList | null {
-  if (known.source_reads[name] !== undefined) return null;
-  return known.source_lists[name] ?? failedList(known.open_circuits[name]?.code ?? "timeout");
+/** Null if the read is still due, that is, if the other isolate has not saved it. */
+function savedList(record: EpisodeRecord, name: string): SourceList | null {
+  if (record.source_reads[name] !== undefined) return null;
+  return record.source_lists[name] ?? failedList(record.open_circuits[name]?.code ?? "timeout");
 }
 
 function withinBudget(work: Promise<unknown>, budgetMs: number): Promise<void> {

@@ -4,9 +4,9 @@ import { parseSigningKeys } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
 import { createFunctionFixture, SIGNING_KEYS } from "../../dev/testing/function_fixture.ts";
 import { sourceListSchema } from "../../sources/source_list.ts";
-import { episodeResponseSchema } from "../_shared/openapi.ts";
+import { episodeResponseSchema } from "./episode_schema.ts";
 import { buildStreamingApp } from "./build.ts";
-import type { Episode } from "./episode_store.ts";
+import type { EpisodeRecord } from "./episode_store.ts";
 import { episodeResponse } from "./response.ts";
 import { createStreamLinks } from "./stream_link.ts";
 
@@ -57,21 +57,21 @@ Deno.test("output: older rows with other schemes → nothing leads there", async
 Deno.test("output: a reader's list with other schemes → nothing leads there", async () => {
   const servers = BAD.flatMap((url) => [server({ embed_url: url }), server({ video_url: url, subtitles: [{ url }] })]);
   const list = sourceListSchema.parse({ state: "ok", servers });
-  const known: Episode = {
+  const record: EpisodeRecord = {
     ...{ providers: [{ name: "own", recipe: "page", base_url: null, config: {} }], catalogue: null, mappings: {} },
     ...{ source_lists: {}, source_reads: {}, open_circuits: {}, store: [], queue: [], taken_down: false },
   };
-  const state = { state: "ok", took_ms: 1, cached: false };
-  const answer = await episodeResponse(
-    { key: { malId: 1, episode: 1 }, known, queue: [], gathered: new Map([["own", { list, state }]]), detail: null },
+  const state = { state: "ok", took_ms: 1, cached: false } as const;
+  const response = await episodeResponse(
+    { key: { malId: 1, episode: 1 }, record, queue: [], results: new Map([["own", { list, state }]]), detail: null },
     {
       links: createStreamLinks({ proxyBaseUrl: "https://worker.test", keys: unwrap(parseSigningKeys(SIGNING_KEYS)) }),
       ...{ hubEndpoint: "https://hub.test", archiveBases: [], linkTtlSeconds: 60, now: Date.now },
       isTakenDown: () => Promise.resolve(false),
     },
   );
-  assert.equal(answer.data.own!.length, BAD.length);
-  for (const one of answer.data.own!) {
+  assert.equal(response.data.own!.length, BAD.length);
+  for (const one of response.data.own!) {
     assert.deepEqual([one.url, one.url_resolved, one.stream, one.subtitles], [GOOD, null, null, []]);
   }
 });

@@ -5,8 +5,8 @@ import { createFunctionFixture, type FunctionFixture } from "../../dev/testing/f
 import { base64, episodeListPage, mirrorPage } from "../../dev/emulators/sites/select_base64_site.ts";
 import { type ServedSite, serveSite } from "../../dev/emulators/sites/serve.ts";
 import { endless, hangs, htmlResponse, pages, type Site } from "../../dev/emulators/sites/sites.ts";
-import { episodeResponseSchema } from "../_shared/openapi.ts";
-import type { EpisodeResponse } from "./response.ts";
+import { episodeResponseSchema } from "./episode_schema.ts";
+import type { EpisodeResponse } from "./episode_schema.ts";
 
 const PLAYERS = 3;
 

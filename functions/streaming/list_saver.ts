@@ -1,24 +1,24 @@
-// Saves what was read. A save that fails costs no answer: it is tried again in the background, while this isolate keeps the list.
+// Saves source lists. A failed save never fails the response; it is retried in the background while this isolate keeps the list.
 // Runs on: Deno, edge runtime.
-import type { pause } from "../../sources/fetch/pause.ts";
+import type { sleep } from "../../core/sleep.ts";
 import type { SourceList } from "../../sources/source_list.ts";
-import { type EpisodeKey, type EpisodeStore, type ListToSave, type QueuedVideo, StoreError } from "./episode_store.ts";
+import { RpcError } from "../../core/rpc_error.ts";
+import type { EpisodeKey, EpisodeStore, ListToSave, QueuedVideo } from "./episode_store.ts";
 import { httpOnly } from "./http_only.ts";
 
 const RETRY_DELAYS_MS = [500, 1_000, 2_000, 4_000, 8_000];
-/** How long a response waits to say what is queued. */
+/** How long a response waits for the queue after the save. */
 const RESPONSE_WAIT_MS = 1_500;
 
 export interface ListSaverTools {
   readonly store: Pick<EpisodeStore, "saveSources">;
-  /** When a list is worth another look. */
-  readonly dueSeconds: (list: SourceList) => number;
+  readonly freshnessSeconds: (list: SourceList) => number;
   readonly now: () => number;
-  readonly pause: typeof pause;
+  readonly sleep: typeof sleep;
   readonly onError: (event: "sources:save:failed", error: unknown) => void;
 }
 
-/** A list, and when its read began: one that ends late must not replace a younger one. */
+/** A list with the start of its read: one that ends late must not replace a list that was read later. */
 export interface ReadList {
   readonly list: ListToSave;
   /** Unix milliseconds. */
@@ -26,37 +26,35 @@ export interface ReadList {
 }
 
 export interface Saving {
-  /** The queue after the save; null when the first attempt failed or takes too long for a response. */
+  /** The queue after the save; null if the first attempt failed or took too long for a response. */
   readonly queue: Promise<readonly QueuedVideo[] | null>;
-  /** Settles when it is saved or given up. Never rejects. */
+  /** Settles when the lists are saved or the retries are used up. Never rejects. */
   readonly settled: Promise<unknown>;
 }
 
 export type SaveLists = (key: EpisodeKey, lists: ReadonlyMap<string, ReadList>) => Saving;
 
 export function createListSaver(tools: ListSaverTools): SaveLists {
-  const never = new AbortController().signal;
-
-  function saveAtOnce(key: EpisodeKey, lists: ReadonlyMap<string, ReadList>): Promise<readonly QueuedVideo[]> {
+  function saveTogether(key: EpisodeKey, lists: ReadonlyMap<string, ReadList>): Promise<readonly QueuedVideo[]> {
     const entries = [...lists].map(([name, { list, beganAt }]) => {
       const age = Math.max(0, (tools.now() - beganAt) / 1000);
       return [name, {
         ...list,
         servers: httpOnly(list.servers),
-        due_seconds: tools.dueSeconds(list),
+        due_seconds: tools.freshnessSeconds(list),
         age_seconds: age,
       }];
     });
     return tools.store.saveSources(key, Object.fromEntries(entries));
   }
 
-  /** One provider's list that the database refuses must not cost the others theirs. @throws when a retry may help. */
+  /** If the database refuses the input, saves each list separately so that only the bad one is lost. @throws if a retry may help */
   async function save(key: EpisodeKey, lists: ReadonlyMap<string, ReadList>): Promise<readonly QueuedVideo[] | null> {
     try {
-      return await saveAtOnce(key, lists);
+      return await saveTogether(key, lists);
     } catch (error) {
       tools.onError("sources:save:failed", error);
-      if (!(error instanceof StoreError && error.refused)) throw error;
+      if (!(error instanceof RpcError && error.isInvalidInput)) throw error;
     }
     if (lists.size === 1) return null;
     let queue: readonly QueuedVideo[] | null = null;
@@ -66,9 +64,9 @@ export function createListSaver(tools: ListSaverTools): SaveLists {
 
   async function retry(key: EpisodeKey, lists: ReadonlyMap<string, ReadList>): Promise<void> {
     for (const delayMs of RETRY_DELAYS_MS) {
-      await tools.pause(delayMs, never);
-      const isOver = await save(key, lists).then(() => true, () => false);
-      if (isOver) return;
+      await tools.sleep(delayMs);
+      const isSaved = await save(key, lists).then(() => true, () => false);
+      if (isSaved) return;
     }
   }
 
@@ -76,7 +74,7 @@ export function createListSaver(tools: ListSaverTools): SaveLists {
     const first = save(key, lists);
     const over = new AbortController();
     const settled = first.catch(() => retry(key, lists));
-    const tooLate = tools.pause(RESPONSE_WAIT_MS, over.signal).then(() => null, () => null);
+    const tooLate = tools.sleep(RESPONSE_WAIT_MS, over.signal).then(() => null, () => null);
     const queue = Promise.race([first.catch(() => null), tooLate]).finally(() => over.abort());
     return { queue, settled };
   };

@@ -1,5 +1,5 @@
-// The page of a title that nobody has mapped: found once, kept in the database, its absence kept for hours.
-// Runs on: Deno, edge runtime.
+// Finds the page of a title that the operator has not mapped, and caches the result in the database: a page for 30 days, its absence
+// for 6 hours. Runs on: Deno, edge runtime.
 import { discoverPage } from "../../sources/discovery/find_page.ts";
 import { createPageClient } from "../../sources/fetch/page_client.ts";
 import type { EpisodeRequest } from "../../sources/recipes/recipe.ts";
@@ -16,7 +16,7 @@ const TITLE_SECONDS = 7 * 86_400;
 
 export interface PageFinderOptions {
   readonly store: DiscoveryStore;
-  /** Address of the metadata API; null: titles are found only where the operator maps them. */
+  /** URL of the metadata API; null: only titles that the operator has mapped are found. */
   readonly titleApiUrl: string | null;
   readonly onError: (event: "mapping:save:failed" | "title:cache:failed", error: unknown) => void;
 }
@@ -24,14 +24,14 @@ export interface PageFinderOptions {
 export type PageFinder = (request: EpisodeRequest, tools: ResolveTools) => Promise<string | null>;
 
 export function createPageFinder({ store, titleApiUrl, onError }: PageFinderOptions): PageFinder {
-  const underWay = new Map<number, Promise<WantedTitle>>();
+  const inFlight = new Map<number, Promise<WantedTitle>>();
 
-  /** One request for the names however many providers look for the title at once. */
+  /** Single flight: providers that search for the same title share one request for its names. */
   function namesOf(malId: number, apiUrl: string, tools: ResolveTools): Promise<WantedTitle> {
-    const known = underWay.get(malId);
+    const known = inFlight.get(malId);
     if (known !== undefined) return known;
-    const reading = readNames(malId, apiUrl, tools).finally(() => underWay.delete(malId));
-    underWay.set(malId, reading);
+    const reading = readNames(malId, apiUrl, tools).finally(() => inFlight.delete(malId));
+    inFlight.set(malId, reading);
     return reading;
   }
 
@@ -47,11 +47,11 @@ export function createPageFinder({ store, titleApiUrl, onError }: PageFinderOpti
   return async (request, tools) => {
     const { malId, provider } = request;
     if (titleApiUrl === null || !findRecipe(provider.recipe)?.search) return null;
-    // The metadata API's operator gets the same limits, but nothing that is meant for the provider's site.
+    // The same limits apply to the metadata API, but headers and limits of the provider's site do not.
     const { siteHeaders: _siteHeaders, requestsPerHost: _requestsPerHost, ...plain } = tools;
     const wanted = await namesOf(malId, titleApiUrl, { ...plain, requestsPerHost: 1 }).catch((error) => {
       if (error instanceof SourceError && error.reason === "no_mapping") return null;
-      throw error; // the API's trouble says nothing about the title: not kept
+      throw error; // a failure of the API is not cached as an absent title
     });
     const match = wanted === null ? null : await discoverPage(wanted, provider, createPageClient(tools));
     const mapping = match === null ? {} : { page: match.page, title: match.title, score: match.score };

@@ -1,7 +1,7 @@
 // Safe requests: whoever only looks reads no provider, claims nothing and enqueues nothing.
 import assert from "node:assert/strict";
 import { createFunctionFixture, type FunctionFixture } from "../../dev/testing/function_fixture.ts";
-import { episodeResponseSchema } from "../_shared/openapi.ts";
+import { episodeResponseSchema } from "./episode_schema.ts";
 import { buildStreamingApp } from "./build.ts";
 
 const LOOKS: Readonly<Record<string, RequestInit & { readonly query?: string }>> = {

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { archiveVideo, createFunctionFixture, type FunctionFixture } from "../../dev/testing/function_fixture.ts";
 import { buildStreamingApp } from "./build.ts";
-import { episodeResponseSchema } from "../_shared/openapi.ts";
-import type { EpisodeResponse } from "./response.ts";
+import { episodeResponseSchema } from "./episode_schema.ts";
+import type { EpisodeResponse } from "./episode_schema.ts";
 
 const ADDRESS = { "x-forwarded-for": "192.0.2.1" };
 

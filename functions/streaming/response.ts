@@ -1,67 +1,33 @@
-// What is known of an episode → the public answer: servers per provider, archived ones leading to the archive.
+// Builds the public response of an episode: servers by provider; archived ones link to the archive.
 // Example: { provider: "Vidhidepro 720p", url, url_resolved, resolution: "720p", stream: "https://worker.test/proxy?…" }.
 // Runs on: Deno, edge runtime.
 import { archivedEpisode, archiveUrl } from "../../core/archive_location.ts";
 import { linkExpiry } from "../../core/link.ts";
-import type { Chapter, SourceList, SourceServer, Subtitle } from "../../sources/source_list.ts";
-import type { Episode, EpisodeKey, QueuedVideo, StoredVideo } from "./episode_store.ts";
+import type { SourceList, SourceServer } from "../../sources/source_list.ts";
+import type { EpisodeResponse, ProviderState, PublicServer } from "./episode_schema.ts";
+import type { EpisodeKey, EpisodeRecord, QueuedVideo, StoredVideo } from "./episode_store.ts";
 import { httpOnly } from "./http_only.ts";
 import type { StreamLinks } from "./stream_link.ts";
 
-export interface PublicServer {
-  readonly provider: string;
-  readonly url: string;
-  readonly url_resolved: string | null;
-  readonly resolution: string | null;
-  readonly stream: string | null;
-  readonly kind: string | null;
-  readonly archived: boolean;
-  readonly archive: { readonly state: string; readonly progress: unknown } | null;
-  readonly expires_at: string | null;
-  readonly subtitles: readonly Subtitle[];
-  readonly chapters?: readonly Chapter[];
-  readonly code?: string;
-}
-
-export interface ProviderState {
-  readonly state: string;
-  readonly code?: string;
-  readonly took_ms: number;
-  readonly cached: boolean;
-  readonly age_seconds?: number;
-  readonly retry_after_seconds?: number;
-}
-
-export interface EpisodeResponse {
-  readonly success: true;
-  readonly mal_id: number;
-  readonly episode: number;
-  readonly title: string | null;
-  /** Why this is not more. */
-  readonly detail?: string;
-  readonly data: Readonly<Record<string, readonly PublicServer[] | null>>;
-  readonly providers: Readonly<Record<string, ProviderState>>;
-}
-
-export interface GatheredList {
+export interface ProviderResult {
   readonly list: SourceList;
   readonly state: ProviderState;
 }
 
 export interface EpisodeResponseInput {
   readonly key: EpisodeKey;
-  readonly known: Episode;
+  readonly record: EpisodeRecord;
   readonly queue: readonly QueuedVideo[];
-  readonly gathered: ReadonlyMap<string, GatheredList>;
+  readonly results: ReadonlyMap<string, ProviderResult>;
   readonly detail: string | null;
 }
 
 export interface EpisodeResponseTools {
   readonly links: StreamLinks;
   readonly hubEndpoint: string;
-  /** What the addresses of copies begin with that the Worker can read. */
+  /** URL prefixes of the storage targets that the Worker can read. */
   readonly archiveBases: readonly string[];
-  /** Whether an episode is taken down; asked only of one that another episode's answer would lead to. */
+  /** Only called for other episodes than the requested one, if a URL leads to their archive. */
   readonly isTakenDown: (at: EpisodeKey) => Promise<boolean>;
   readonly linkTtlSeconds: number;
   /** Unix milliseconds. */
@@ -72,8 +38,8 @@ export async function episodeResponse(
   input: EpisodeResponseInput,
   tools: EpisodeResponseTools,
 ): Promise<EpisodeResponse> {
-  const { key, known, gathered } = input;
-  const names = new Set([...known.providers.map((one) => one.name), ...known.store.map((one) => one.provider)]);
+  const { key, record, results } = input;
+  const names = new Set([...record.providers.map((one) => one.name), ...record.store.map((one) => one.provider)]);
   const data = await Promise.all(
     [...names].map(async (name) => [name, await providerServers(name, input, tools)] as const),
   );
@@ -81,19 +47,19 @@ export async function episodeResponse(
     success: true,
     mal_id: key.malId,
     episode: key.episode,
-    title: known.catalogue?.title ?? null,
+    title: record.catalogue?.title ?? null,
     ...(input.detail !== null && { detail: input.detail }),
     data: Object.fromEntries(data),
-    providers: Object.fromEntries([...gathered].map(([name, { state }]) => [name, state])),
+    providers: Object.fromEntries([...results].map(([name, { state }]) => [name, state])),
   };
 }
 
-/** Listed servers, then archived copies that no listed server stands for: a site that is gone takes nothing away. */
+/** Listed servers, then archives without a listed server: they stay playable after the site is gone. */
 async function providerServers(name: string, input: EpisodeResponseInput, tools: EpisodeResponseTools) {
-  const servers = httpOnly(input.gathered.get(name)?.list.servers ?? []);
-  // A copy where the Worker cannot read it is safe, but plays for nobody: the live server stays.
-  const stored = input.known.store.flatMap((one) => {
-    const url = one.provider === name ? archiveAddressOf(one, tools) : null;
+  const servers = httpOnly(input.results.get(name)?.list.servers ?? []);
+  // An archive that the Worker cannot read does not replace the live server.
+  const stored = input.record.store.flatMap((one) => {
+    const url = one.provider === name ? archiveUrlOf(one, tools) : null;
     return url === null ? [] : [{ ...one, url }];
   });
   const listed = servers.map((server) => {
@@ -113,11 +79,11 @@ async function liveServer(
   tools: EpisodeResponseTools,
 ) {
   const nowSeconds = Math.floor(tools.now() / 1000);
-  const goodUntil = server.expires_at === null ? Infinity : Date.parse(server.expires_at) / 1000;
-  const usable = server.video_url !== null && goodUntil > nowSeconds;
+  const validUntil = server.expires_at === null ? Infinity : Date.parse(server.expires_at) / 1000;
+  const usable = server.video_url !== null && validUntil > nowSeconds;
   const isTakenDown = server.video_url !== null && await leadsToTakenDown(server.video_url, input, tools);
   const url = usable && !isTakenDown ? server.video_url : null;
-  // The link may outlive its source: the Worker asks this API for the fresh address when the old one dies.
+  // The link may outlive the media URL: the Worker then asks this API for a new one.
   const expiresAt = linkExpiry(nowSeconds, tools.linkTtlSeconds);
   const queued = input.queue.find((one) => one.provider === provider && one.resolution === server.resolution);
   return {
@@ -175,7 +141,7 @@ async function archivedServer(
   } satisfies PublicServer;
 }
 
-/** An archive of another episode, which a row, a catalogue or a site's page may name. */
+/** Whether the URL is the archive of another episode that is taken down. Rows, catalogues and pages may name one. */
 async function leadsToTakenDown(
   url: string,
   { key }: EpisodeResponseInput,
@@ -186,21 +152,21 @@ async function leadsToTakenDown(
   return await tools.isTakenDown(at);
 }
 
-/** All of its copies were reported missing: kept for when one is back, and no better than a server that plays now. */
+/** All replicas were reported missing. The row is kept in case one returns, but a live server is preferred. */
 function isMissing(copy: StoredVideo): boolean {
   return copy.replicas?.length === 0;
 }
 
-/** The recorded address while its copy lives, else the first copy that does; of those that the Worker can read. */
-function archiveAddressOf(copy: StoredVideo, { hubEndpoint, archiveBases }: EpisodeResponseTools): string | null {
-  const living = (copy.replicas ?? []).filter((one) => (one.state ?? "verified") === "verified");
+/** The recorded URL if its replica is verified, otherwise the first verified replica; only URLs that the Worker can read. */
+function archiveUrlOf(copy: StoredVideo, { hubEndpoint, archiveBases }: EpisodeResponseTools): string | null {
+  const verified = (copy.replicas ?? []).filter((one) => (one.state ?? "verified") === "verified");
   const recorded = copy.hf_direct_url ?? null;
-  const recordedLives = living.length === 0 || living.some((one) => one.repo === copy.hf_repo);
-  const addresses = [
-    ...(recorded !== null && recordedLives ? [recorded] : []),
-    ...living.map(({ direct_url, repo, path }) => direct_url ?? archiveUrl(hubEndpoint, { repo, path })),
+  const isRecordedVerified = verified.length === 0 || verified.some((one) => one.repo === copy.hf_repo);
+  const urls = [
+    ...(recorded !== null && isRecordedVerified ? [recorded] : []),
+    ...verified.map(({ direct_url, repo, path }) => direct_url ?? archiveUrl(hubEndpoint, { repo, path })),
   ];
-  return addresses.find((url) => archiveBases.some((base) => url.startsWith(base))) ?? null;
+  return urls.find((url) => archiveBases.some((base) => url.startsWith(base))) ?? null;
 }
 
 function megaKeyOf(embedUrl: string): string | null {

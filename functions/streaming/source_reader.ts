@@ -1,45 +1,45 @@
-// Source lists that are not in the cache: each provider is read once however many ask in this isolate, answered within a budget,
-// finished in the background, saved with one call. Runs on: Deno, edge runtime.
+// Reads source lists that are not cached, as a single flight: concurrent requests in an isolate share one read per provider. A caller
+// waits up to its budget; the read finishes in the background. Runs on: Deno, edge runtime.
 import type { SourceList } from "../../sources/source_list.ts";
-import { EpisodeRead, type GatherTools, type Reading } from "./episode_read.ts";
+import { EpisodeRead, type SourceRead, type SourceReaderTools } from "./episode_read.ts";
 import type { EpisodeKey, QueuedVideo } from "./episode_store.ts";
 
-export interface Gathered {
-  /** Lists that are there; the others are still being read. */
+export interface SourcesRead {
+  /** The lists that arrived in time; the others are still being read. */
   readonly lists: ReadonlyMap<string, { readonly list: SourceList; readonly tookMs: number }>;
-  /** The queue after they were saved, null when saving failed or nothing was saved. */
+  /** The queue after saving; null if nothing was saved, or saving failed. */
   readonly queue: readonly QueuedVideo[] | null;
-  /** Calls of the database it took. */
+  /** Number of database calls. */
   readonly roundTrips: number;
 }
 
-export interface Gatherer {
-  /** Starts what is not under way, joins what is, and resolves when all of it is there or the budget is used up. */
-  gather(key: EpisodeKey, readings: readonly Reading[]): Promise<Gathered>;
+export interface SourceReader {
+  /** Starts the reads that are not in progress, joins the others, and resolves when all have finished or the budget is used up. */
+  read(key: EpisodeKey, reads: readonly SourceRead[]): Promise<SourcesRead>;
 }
 
-export function createGatherer(tools: GatherTools): Gatherer {
-  const underWay = new Map<string, EpisodeRead>();
+export function createSourceReader(tools: SourceReaderTools): SourceReader {
+  const inFlight = new Map<string, EpisodeRead>();
 
-  function start(key: EpisodeKey, readings: readonly Reading[]): EpisodeRead {
-    const read = new EpisodeRead(key, readings, tools);
-    for (const [provider, ended] of read.ended) {
+  function startRead(key: EpisodeKey, reads: readonly SourceRead[]): EpisodeRead {
+    const started = new EpisodeRead(key, reads, tools);
+    for (const [provider, ended] of started.ended) {
       const name = nameOf(key, provider);
-      underWay.set(name, read);
-      tools.background(ended.then(() => underWay.delete(name)));
+      inFlight.set(name, started);
+      tools.background(ended.then(() => inFlight.delete(name)));
     }
-    return read;
+    return started;
   }
 
   return {
-    async gather(key, readings) {
-      const known = readings.map(({ request }) => underWay.get(nameOf(key, request.provider.name)));
-      const missing = readings.filter((_, index) => known[index] === undefined);
-      const reads = new Set(known.filter((read) => read !== undefined));
-      if (missing.length > 0) reads.add(start(key, missing));
-      const results = await Promise.all([...reads].map(({ answered }) => answered));
+    async read(key, reads) {
+      const running = reads.map(({ request }) => inFlight.get(nameOf(key, request.provider.name)));
+      const missing = reads.filter((_, index) => running[index] === undefined);
+      const joined = new Set(running.filter((one) => one !== undefined));
+      if (missing.length > 0) joined.add(startRead(key, missing));
+      const results = await Promise.all([...joined].map(({ response }) => response));
       return {
-        lists: new Map([...reads].flatMap((read) => [...read.lists])),
+        lists: new Map([...joined].flatMap((one) => [...one.lists])),
         queue: results.findLast((result) => result.queue !== null)?.queue ?? null,
         roundTrips: results.reduce((sum, result) => sum + result.roundTrips, 0),
       };

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import type { EpisodeRequest } from "../../sources/recipes/recipe.ts";
 import type { SourceList } from "../../sources/source_list.ts";
-import { type Episode, type EpisodeStore, StoreError } from "./episode_store.ts";
-import type { Reading } from "./episode_read.ts";
-import { createGatherer } from "./source_reader.ts";
+import { RpcError } from "../../core/rpc_error.ts";
+import type { EpisodeRecord, EpisodeStore } from "./episode_store.ts";
+import type { SourceRead } from "./episode_read.ts";
+import { createSourceReader } from "./source_reader.ts";
 import { createListSaver } from "./list_saver.ts";
 
 const KEY = { malId: 1, episode: 1 };
@@ -11,19 +12,21 @@ const LIST: SourceList = { state: "ok", code: null, servers: [] };
 
 const providerOf = (name: string) => ({ name, recipe: "catalogue", base_url: null, config: {} });
 
-function request(name: string): Reading {
+function request(name: string): SourceRead {
   return { request: { ...KEY, provider: providerOf(name), page: null, catalogue: null } satisfies EpisodeRequest };
 }
 
-const elsewhere = (name: string): Reading => ({ ...request(name), elsewhere: true });
+const claimedByOther = (name: string): SourceRead => ({ ...request(name), claimedByOther: true });
 
-type Look = Pick<Partial<Episode>, "source_lists" | "queue"> & { readonly source_reads: Episode["source_reads"] };
+type Saved =
+  & Pick<Partial<EpisodeRecord>, "source_lists" | "queue">
+  & { readonly source_reads: EpisodeRecord["source_reads"] };
 
-const ALL_ELSEWHERE: Look = { source_reads: { a: false, b: false, c: false, d: false } };
+const ALL_CLAIMED: Saved = { source_reads: { a: false, b: false, c: false, d: false } };
 
-/** What the database says: providers are those it has source reads of, and `a` to `d`. */
-function episodeOf(look: Look): Episode {
-  const names = new Set(["a", "b", "c", "d", ...Object.keys(look.source_reads)]);
+/** A record with the providers `a` to `d`, and those of the source reads. */
+function recordOf(saved: Saved): EpisodeRecord {
+  const names = new Set(["a", "b", "c", "d", ...Object.keys(saved.source_reads)]);
   return {
     ...{
       providers: [...names].map(providerOf),
@@ -33,20 +36,21 @@ function episodeOf(look: Look): Episode {
       store: [],
       taken_down: false,
     },
-    ...{ source_lists: {}, queue: [], ...look },
+    ...{ source_lists: {}, queue: [], ...saved },
   };
 }
 
 interface FixtureOptions {
   readonly budgetMs?: number;
-  /** How many saves fail, from the first on. */
+  /** Number of saves that fail, from the first one. */
   readonly failingSaves?: number;
   readonly refuses?: string;
   readonly beforeSave?: Promise<void>;
-  readonly looks?: readonly Look[];
+  /** What the database returns, one for each read. */
+  readonly records?: readonly Saved[];
 }
 
-/** Providers answer, and time passes, when the test says so; saves, renewals and background work are recorded. */
+/** The test controls when providers respond and time passes; saves, renewals and background work are recorded. */
 function fixture(options: FixtureOptions = {}) {
   const answers = new Map<string, PromiseWithResolvers<SourceList>>();
   const started: string[] = [];
@@ -55,27 +59,31 @@ function fixture(options: FixtureOptions = {}) {
   const renewed: string[][] = [];
   const background: Promise<unknown>[] = [];
   const errors: string[] = [];
-  const looks = [...options.looks ?? []];
-  const pauses: { readonly ms: number; readonly end: () => void }[] = [];
+  const records = [...options.records ?? []];
+  const sleeps: { readonly ms: number; readonly end: () => void }[] = [];
   let failingSaves = options.failingSaves ?? 0;
-  let lookCount = 0;
+  let reads = 0;
   let clock = 0;
-  const pause = (ms: number, signal: AbortSignal) =>
+  const sleep = (ms: number, signal?: AbortSignal) =>
     new Promise<void>((resolve, reject) => {
-      pauses.push({ ms, end: resolve });
-      signal.addEventListener("abort", () => reject(signal.reason));
+      sleeps.push({ ms, end: resolve });
+      signal?.addEventListener("abort", () => reject(signal.reason));
     });
   const store: EpisodeStore = {
     readEpisode() {
-      lookCount++;
-      return Promise.resolve(episodeOf(looks.shift() ?? ALL_ELSEWHERE));
+      reads++;
+      return Promise.resolve(recordOf(records.shift() ?? ALL_CLAIMED));
     },
     async saveSources(_key, lists) {
       await options.beforeSave;
       saved.push(Object.keys(lists));
       ages.push(...Object.values(lists).map((list) => list.age_seconds!));
       if (options.refuses !== undefined && options.refuses in lists) {
-        throw new StoreError("save_sources: unsupported Unicode escape sequence", "22P05");
+        throw new RpcError("save_sources", {
+          code: "22P05",
+          status: 400,
+          message: "unsupported Unicode escape sequence",
+        });
       }
       if (failingSaves-- > 0) throw new Error("database is down");
       return [{ provider: "a", resolution: null, status: "pending" }];
@@ -88,9 +96,9 @@ function fixture(options: FixtureOptions = {}) {
   };
   const now = () => clock;
   const onError = (event: string) => void errors.push(event);
-  const gatherer = createGatherer({
+  const reader = createSourceReader({
     store,
-    save: createListSaver({ store, dueSeconds: () => 7, now, pause, onError }),
+    save: createListSaver({ store, freshnessSeconds: () => 7, now, sleep, onError }),
     collect({ provider }, { signal }) {
       started.push(provider.name);
       const answer = Promise.withResolvers<SourceList>();
@@ -101,7 +109,7 @@ function fixture(options: FixtureOptions = {}) {
     budgetMs: () => options.budgetMs ?? 60_000,
     limitMs: 120_000,
     now,
-    pause,
+    sleep,
     background: (work) => void background.push(work),
   });
   const answer = (name: string) => answers.get(name)!.resolve(LIST);
@@ -113,28 +121,28 @@ function fixture(options: FixtureOptions = {}) {
   };
   const begun = (...names: string[]) =>
     until(() => names.every((name) => started.includes(name)), `begun: ${started} of ${names}`);
-  /** Lets the pauses of so many milliseconds end. */
+  /** Ends the sleeps of this length. */
   const pass = async (ms: number) => {
-    await until(() => pauses.some((one) => one.ms === ms), `${ms} among ${pauses.map((one) => one.ms)}`);
+    await until(() => sleeps.some((one) => one.ms === ms), `${ms} among ${sleeps.map((one) => one.ms)}`);
     clock += ms;
-    for (const one of pauses.filter((one) => one.ms === ms)) {
-      pauses.splice(pauses.indexOf(one), 1);
+    for (const one of sleeps.filter((one) => one.ms === ms)) {
+      sleeps.splice(sleeps.indexOf(one), 1);
       one.end();
     }
   };
   const settled = async () => {
     for (let seen = -1; seen < background.length;) await Promise.all(background.slice(0, seen = background.length));
   };
-  return { gatherer, answer, begun, pass, started, saved, ages, renewed, errors, looked: () => lookCount, settled };
+  return { reader, answer, begun, pass, started, saved, ages, renewed, errors, readCount: () => reads, settled };
 }
 
-/** How long another isolate's read is waited for. */
+/** Longest wait for another isolate's read. */
 const WAIT_MS = 3_000;
 const RENEW_MS = 2_000;
 
 Deno.test("a hundred requests at once → each provider is read once and saved with one call", async () => {
-  const { gatherer, answer, started, saved, settled } = fixture();
-  const all = Array.from({ length: 100 }, () => gatherer.gather(KEY, [request("a"), request("b")]));
+  const { reader, answer, started, saved, settled } = fixture();
+  const all = Array.from({ length: 100 }, () => reader.read(KEY, [request("a"), request("b")]));
   answer("a");
   answer("b");
   for (const { lists, queue } of await Promise.all(all)) {
@@ -147,9 +155,9 @@ Deno.test("a hundred requests at once → each provider is read once and saved w
 });
 
 Deno.test("what is under way is joined, what is not is started", async () => {
-  const { gatherer, answer, started, settled } = fixture();
-  const first = gatherer.gather(KEY, [request("a")]);
-  const second = gatherer.gather(KEY, [request("a"), request("b")]);
+  const { reader, answer, started, settled } = fixture();
+  const first = reader.read(KEY, [request("a")]);
+  const second = reader.read(KEY, [request("a"), request("b")]);
   answer("a");
   answer("b");
   assert.deepEqual([...(await first).lists.keys()], ["a"]);
@@ -159,11 +167,11 @@ Deno.test("what is under way is joined, what is not is started", async () => {
 });
 
 Deno.test("a provider that outlasts the budget is left out, finishes in the background and is saved then", async () => {
-  const { gatherer, answer, saved, started, settled } = fixture({ budgetMs: 30 });
-  const gathering = gatherer.gather(KEY, [request("quick"), request("slow")]);
+  const { reader, answer, saved, started, settled } = fixture({ budgetMs: 30 });
+  const reading = reader.read(KEY, [request("quick"), request("slow")]);
   answer("quick");
-  assert.deepEqual([...(await gathering).lists.keys()], ["quick"]);
-  const joining = await gatherer.gather(KEY, [request("slow")]);
+  assert.deepEqual([...(await reading).lists.keys()], ["quick"]);
+  const joining = await reader.read(KEY, [request("slow")]);
   assert.deepEqual([...joining.lists.keys()], ["quick"]); // still under way: not asked a second time
   answer("slow");
   await settled();
@@ -172,38 +180,38 @@ Deno.test("a provider that outlasts the budget is left out, finishes in the back
 });
 
 Deno.test("once a reading has ended, the next request reads again", async () => {
-  const { gatherer, answer, started, settled } = fixture();
-  const first = gatherer.gather(KEY, [request("a")]);
+  const { reader, answer, started, settled } = fixture();
+  const first = reader.read(KEY, [request("a")]);
   answer("a");
   await first;
   await settled();
-  const second = gatherer.gather(KEY, [request("a")]);
+  const second = reader.read(KEY, [request("a")]);
   answer("a");
   await second;
   await settled();
   assert.deepEqual(started, ["a", "a"]);
 });
 
-Deno.test("gather: the save fails → answered with the list, saved later, kept until then", async () => {
-  const { gatherer, answer, pass, started, saved, ages, errors, settled } = fixture({ failingSaves: 2 });
-  const gathering = gatherer.gather(KEY, [request("a")]);
+Deno.test("source reader: the save fails → answered with the list, saved later, kept until then", async () => {
+  const { reader, answer, pass, started, saved, ages, errors, settled } = fixture({ failingSaves: 2 });
+  const reading = reader.read(KEY, [request("a")]);
   answer("a");
-  const { lists, queue } = await gathering;
+  const { lists, queue } = await reading;
   assert.deepEqual([lists.size, queue, errors], [1, null, ["sources:save:failed"]]);
-  assert.equal((await gatherer.gather(KEY, [request("a")])).lists.size, 1);
+  assert.equal((await reader.read(KEY, [request("a")])).lists.size, 1);
   await pass(500);
   await pass(1_000);
   await settled();
   assert.deepEqual([started, saved, ages], [["a"], [["a"], ["a"], ["a"]], [0, 0.5, 1.5]]);
 });
 
-Deno.test("gather: the save hangs → answered without its queue, saved behind", async () => {
+Deno.test("source reader: the save hangs → answered without its queue, saved behind", async () => {
   const release = Promise.withResolvers<void>();
-  const { gatherer, answer, pass, saved, settled } = fixture({ beforeSave: release.promise });
-  const gathering = gatherer.gather(KEY, [request("a")]);
+  const { reader, answer, pass, saved, settled } = fixture({ beforeSave: release.promise });
+  const reading = reader.read(KEY, [request("a")]);
   answer("a");
   await pass(1_500);
-  const { lists, queue } = await gathering;
+  const { lists, queue } = await reading;
   assert.deepEqual([lists.size, queue, saved], [1, null, []]);
   release.resolve();
   await settled();
@@ -211,59 +219,59 @@ Deno.test("gather: the save hangs → answered without its queue, saved behind",
 });
 
 Deno.test("a list that the database refuses does not cost the others theirs", async () => {
-  const { gatherer, answer, saved, errors, settled } = fixture({ refuses: "b" });
-  const gathering = gatherer.gather(KEY, ["a", "b", "c"].map(request));
+  const { reader, answer, saved, errors, settled } = fixture({ refuses: "b" });
+  const reading = reader.read(KEY, ["a", "b", "c"].map(request));
   for (const name of ["a", "b", "c"]) answer(name);
-  const { lists, queue } = await gathering;
+  const { lists, queue } = await reading;
   assert.deepEqual([lists.size, queue?.length], [3, 1]);
   assert.deepEqual(saved, [["a", "b", "c"], ["a"], ["b"], ["c"]]);
   assert.equal(errors.length, 2);
   await settled();
 });
 
-Deno.test("gather: another isolate saves its list in time → taken, not read", async () => {
+Deno.test("source reader: another isolate saves its list in time → taken, not read", async () => {
   const queue = [{ provider: "a", resolution: null, status: "ready" }];
   const list = { ...LIST, age_seconds: 0, due_in_seconds: 9 };
-  const { gatherer, pass, started, saved, settled } = fixture({
-    looks: [{ source_reads: {}, source_lists: { a: list }, queue }],
+  const { reader, pass, started, saved, settled } = fixture({
+    records: [{ source_reads: {}, source_lists: { a: list }, queue }],
   });
-  const gathering = gatherer.gather(KEY, [elsewhere("a")]);
+  const reading = reader.read(KEY, [claimedByOther("a")]);
   await pass(WAIT_MS);
-  const gathered = await gathering;
-  assert.deepEqual([gathered.lists.get("a")?.list, gathered.queue, gathered.roundTrips], [list, queue, 1]);
+  const result = await reading;
+  assert.deepEqual([result.lists.get("a")?.list, result.queue, result.roundTrips], [list, queue, 1]);
   assert.deepEqual([started, saved], [[], []]);
   await settled();
 });
 
-Deno.test("gather: another isolate still reads after the wait → read here", async () => {
-  const { gatherer, answer, begun, pass, looked, saved, settled } = fixture();
-  const gathering = gatherer.gather(KEY, ["a", "b", "c", "d"].map(elsewhere));
+Deno.test("source reader: another isolate still reads after the wait → read here", async () => {
+  const { reader, answer, begun, pass, readCount, saved, settled } = fixture();
+  const reading = reader.read(KEY, ["a", "b", "c", "d"].map(claimedByOther));
   await pass(WAIT_MS);
   await begun("a", "b", "c", "d");
   for (const name of ["a", "b", "c", "d"]) answer(name);
-  assert.equal((await gathering).lists.size, 4);
-  assert.deepEqual([looked(), saved], [1, [["a", "b", "c", "d"]]]);
+  assert.equal((await reading).lists.size, 4);
+  assert.deepEqual([readCount(), saved], [1, [["a", "b", "c", "d"]]]);
   await settled();
 });
 
-Deno.test("gather: a short budget → half of it is left for reading here", async () => {
-  const { gatherer, answer, begun, pass, settled } = fixture({ budgetMs: 1_000 });
-  const gathering = gatherer.gather(KEY, [elsewhere("a")]);
+Deno.test("source reader: a short budget → half of it is left for reading here", async () => {
+  const { reader, answer, begun, pass, settled } = fixture({ budgetMs: 1_000 });
+  const reading = reader.read(KEY, [claimedByOther("a")]);
   await pass(500);
   await begun("a");
   answer("a");
-  assert.equal((await gathering).lists.size, 1);
+  assert.equal((await reading).lists.size, 1);
   await settled();
 });
 
-Deno.test("gather: claims are renewed for what is still being read, until all is", async () => {
-  const { gatherer, answer, pass, renewed, settled } = fixture();
-  const gathering = gatherer.gather(KEY, [request("a"), request("b")]);
+Deno.test("source reader: claims are renewed for what is still being read, until all is", async () => {
+  const { reader, answer, pass, renewed, settled } = fixture();
+  const reading = reader.read(KEY, [request("a"), request("b")]);
   await pass(RENEW_MS);
   answer("a");
   await pass(RENEW_MS);
   answer("b");
-  await gathering;
+  await reading;
   await settled();
   assert.deepEqual(renewed, [["a", "b"], ["b"]]);
 });

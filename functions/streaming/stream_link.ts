@@ -1,11 +1,12 @@
-// Direct address → signed link of the Worker. A playlist's link covers its directory, so that one signature serves its segments.
+// Media URL → signed link of the Worker. A playlist's link covers its directory, so that one signature serves all segments.
 // Example: https://cdn.test/hls/1/master.m3u8 → https://worker.test/proxy?url=…&exp=…&sc=2&sig=…. Runs on: Deno, edge runtime.
 import { KeepstreamError } from "../../core/errors.ts";
+import { LruCache } from "../../core/lru_cache.ts";
 import { directoryCount, hasEncodedSeparator, type LinkContext, type SigningKeys, signLink } from "../../core/link.ts";
 
 const MAX_SCOPE_DIRECTORIES = 8;
-/** Signing is three calls of WebCrypto; the links of one answer stay the same for a quarter of their lifetime. */
-const MAX_REMEMBERED = 2_000;
+/** Signing takes three WebCrypto calls, and a link stays the same for a quarter of its lifetime. */
+const MAX_CACHED = 2_000;
 
 export interface StreamLinkInput {
   readonly url: string;
@@ -14,18 +15,18 @@ export interface StreamLinkInput {
   readonly expiresAt: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly megaKey?: string | null;
-  /** The address is a copy in the operator's storage, to be read with the operator's credentials. */
+  /** The URL is an archive on one of the operator's storage targets, read with the operator's credentials. */
   readonly archive?: true;
   readonly episode: NonNullable<LinkContext["episode"]>;
 }
 
 export interface StreamLinks {
-  /** Null when the address and what its host wants to see do not fit a link. */
+  /** Null if URL and headers are too long for a link. */
   sign(input: StreamLinkInput): Promise<string | null>;
 }
 
 export function createStreamLinks(options: { proxyBaseUrl: string; keys: SigningKeys }): StreamLinks {
-  const signed = new Map<string, string | null>();
+  const signed = new LruCache<string | null>({ maxEntries: MAX_CACHED });
 
   async function sign({ url, kind, expiresAt, headers, megaKey, archive, episode }: StreamLinkInput) {
     const scopeDirectories = kind === "hls" ? playlistScope(new URL(url)) : null;
@@ -50,14 +51,13 @@ export function createStreamLinks(options: { proxyBaseUrl: string; keys: Signing
       const known = signed.get(name);
       if (known !== undefined) return known;
       const link = await sign(input);
-      if (signed.size >= MAX_REMEMBERED) signed.delete(signed.keys().next().value!);
       signed.set(name, link);
       return link;
     },
   };
 }
 
-/** The playlist's own directory; null (exact) where it lies at the root or its path could be read in two ways. */
+/** Depth of the playlist's directory; null (exact URL) if it is the root or the path is ambiguous (encoded separators). */
 function playlistScope(url: URL): number | null {
   const directories = directoryCount(url);
   return directories < 1 || hasEncodedSeparator(url.pathname) ? null : Math.min(directories, MAX_SCOPE_DIRECTORIES);

@@ -13,9 +13,9 @@ import { searchSite, titleApi } from "../../dev/emulators/sites/title_api.ts";
 import { parseSigningKeys, verifyLink } from "../../core/link.ts";
 import { refreshQuery } from "../../core/refresh_request.ts";
 import { unwrap } from "../../core/result.ts";
-import { episodeResponseSchema } from "../_shared/openapi.ts";
+import { episodeResponseSchema } from "./episode_schema.ts";
 import { buildStreamingApp } from "./build.ts";
-import type { EpisodeResponse, PublicServer } from "./response.ts";
+import type { EpisodeResponse, PublicServer } from "./episode_schema.ts";
 
 /** A site with a title of one episode; its two players name an HLS and an MP4 address. */
 function animeSite(self: () => string, more: Readonly<Record<string, string | Site>> = {}): Site {

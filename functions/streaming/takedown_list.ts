@@ -1,20 +1,19 @@
-// What is taken down, as the Worker reads it: one signed list, asked of the database at most every few seconds.
-// Runs on: Deno, edge runtime.
+// The signed deny list that the Worker reads, cached for a few seconds. Runs on: Deno, edge runtime.
 import { type DenyList, isDenied, signDenyList } from "../../core/deny_list.ts";
 import type { SigningKeys } from "../../core/link.ts";
 import type { EpisodeKey, EpisodeStore } from "./episode_store.ts";
 
-/** Part of the minute within which links signed earlier stop; the Worker's own cache takes the rest. */
+/** Links that were signed earlier stop within a minute of a takedown; the Worker's cache takes the rest of it. */
 const KEEP_MS = 5_000;
 
 export interface TakedownList {
-  /** The response body. @throws {StoreError} */
+  /** The response body. @throws {RpcError} */
   signed(): Promise<string>;
-  /** While the database does not answer, by the last list; false without one. */
-  names(at: EpisodeKey): Promise<boolean>;
+  /** Whether an episode is denied. While the database is unavailable, by the last list; false without one. */
+  isTakenDown(at: EpisodeKey): Promise<boolean>;
 }
 
-interface Known {
+interface Signed {
   readonly list: DenyList;
   readonly signed: string;
 }
@@ -26,30 +25,30 @@ export function createTakedownList(
     readonly now: () => number;
   },
 ): TakedownList {
-  let last: { readonly at: number; readonly known: Promise<Known> } | null = null;
-  let inForce: DenyList | null = null;
+  let last: { readonly at: number; readonly pending: Promise<Signed> } | null = null;
+  let latest: DenyList | null = null;
 
-  async function ask(at: number): Promise<Known> {
+  async function load(at: number): Promise<Signed> {
     const list = { issuedAt: Math.floor(at / 1000), ...await tools.store.listTakedowns() };
-    inForce = list;
+    latest = list;
     return { list, signed: await signDenyList(list, tools.keys) };
   }
 
-  function current(): Promise<Known> {
+  function current(): Promise<Signed> {
     const at = tools.now();
     if (last === null || at - last.at > KEEP_MS) {
-      const known = ask(at);
-      last = { at, known };
-      known.catch(() => last = null); // the next request asks again
+      const pending = load(at);
+      last = { at, pending };
+      pending.catch(() => last = null); // the next request tries again
     }
-    return last.known;
+    return last.pending;
   }
 
   return {
     signed: async () => (await current()).signed,
-    async names(at) {
+    async isTakenDown(at) {
       await current().catch(() => {});
-      return inForce !== null && isDenied(inForce, at);
+      return latest !== null && isDenied(latest, at);
     },
   };
 }

@@ -9,7 +9,7 @@ import {
 import { verifyDenyList } from "../../core/deny_list.ts";
 import { parseSigningKeys } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
-import { episodeResponseSchema } from "../_shared/openapi.ts";
+import { episodeResponseSchema } from "./episode_schema.ts";
 import { buildStreamingApp } from "./build.ts";
 
 const KEYS = unwrap(parseSigningKeys(SIGNING_KEYS));

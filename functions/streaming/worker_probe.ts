@@ -1,19 +1,19 @@
-// Whether links made here play: the Worker is reached, and knows the signing key. Runs on: Deno, edge runtime.
+// Probes the Worker: reachable, and configured with the same signing key. Runs on: Deno, edge runtime.
 import { type SigningKeys, signLink } from "../../core/link.ts";
 
 const TIMEOUT_MS = 3_000;
-/** Unix seconds. Of an expired link the Worker verifies the signature, and fetches nothing. */
+/** Unix seconds. The Worker verifies the signature of an expired link, and fetches nothing. */
 const EXPIRED_AT = 1;
 
 export interface WorkerProbeOptions {
   readonly proxyBaseUrl: string;
   readonly keys: SigningKeys;
-  /** An address that every Worker may be asked for. */
+  /** A URL that every Worker accepts. */
   readonly hubEndpoint: string;
   readonly fetch: typeof fetch;
 }
 
-/** Null, or what is wrong and what to do. Never rejects. */
+/** Null if healthy, otherwise what is wrong and what to do. Never rejects. */
 export async function checkWorker(options: WorkerProbeOptions): Promise<string | null> {
   const { proxyBaseUrl, keys, hubEndpoint } = options;
   const link = await signLink({ proxyBaseUrl, keys, url: hubEndpoint, expiresAt: EXPIRED_AT });

@@ -2,10 +2,10 @@
 // a few requests at a time per host. Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
 import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
 import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
-import type { HostGate } from "./per_host_limiter.ts";
+import type { PerHostLimiter } from "./per_host_limiter.ts";
 import { type HtmlDocument, parseHtml } from "../page/html.ts";
 import { createParseBudget, MAX_PARSED_PAGE_BYTES, type ParseBudget } from "../page/parse_budget.ts";
-import { pause } from "./pause.ts";
+import { sleep } from "../../core/sleep.ts";
 import { SourceError, toSourceError } from "../source_error.ts";
 
 export const DEFAULT_USER_AGENT =
@@ -31,7 +31,7 @@ export interface PageClientOptions {
   readonly policy?: UrlPolicy;
   readonly userAgent?: string;
   /** Requests at a time per host; shared by everything that should be polite together. */
-  readonly hosts?: HostGate;
+  readonly limiter?: PerHostLimiter;
   readonly requestsPerHost?: number;
   /** How long one request may take, redirects and body included, counted from when its host has a free place. */
   readonly timeoutMs?: number;
@@ -150,7 +150,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
   ): Promise<Read<T>> {
     const deadline = new AbortController();
     const signal = AbortSignal.any([options.signal, deadline.signal]);
-    const { hosts: gate, requestsPerHost } = options;
+    const { limiter, requestsPerHost } = options;
     const turn = { signal: options.signal, limit: requestsPerHost, onWait: () => void (waited = true) };
     let leftMs = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
 
@@ -172,7 +172,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
     let next: Hop = { url: address, method: request.method ?? "GET", body: request.body };
     for (let count = 0; count <= MAX_REDIRECTS; count++) {
       const at = next;
-      const result = gate ? await gate.run(hostOf(at.url), turn, () => timed(at)) : await timed(at);
+      const result = limiter ? await limiter.run(hostOf(at.url), turn, () => timed(at)) : await timed(at);
       if ("used" in result) return result;
       next = result;
     }
@@ -183,7 +183,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
     });
   }
 
-  async function withTries<T>(address: string, request: PageRequest, use: (response: Response) => Promise<T>) {
+  async function retrying<T>(address: string, request: PageRequest, use: (response: Response) => Promise<T>) {
     for (let attempt = 1;; attempt++) {
       try {
         return await once(address, request, use);
@@ -191,14 +191,14 @@ export function createPageClient(options: PageClientOptions): PageClient {
         const error = failureOf(cause);
         if (!error.again || attempt >= MAX_TRIES) throw error;
         const wait = Math.min((error.retryAfterSeconds ?? 0) * 1000 || RETRY_PAUSE_MS * attempt, MAX_RETRY_AFTER_MS);
-        await pause(wait, options.signal);
+        await sleep(wait, options.signal);
       }
     }
   }
 
   async function read(url: string, request: PageRequest = {}): Promise<Page> {
     const limit = request.maxBytes ?? options.maxBytes ?? MAX_PAGE_BYTES;
-    const { used, ...page } = await withTries(url, request, async (response) => {
+    const { used, ...page } = await retrying(url, request, async (response) => {
       if (!request.skipBody?.(response.headers)) return await readText(response, limit, request);
       await response.body?.cancel();
       return "";
@@ -221,7 +221,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
       }
     },
     async head(url, request = {}) {
-      const { used: _used, ...page } = await withTries(
+      const { used: _used, ...page } = await retrying(
         url,
         { method: "HEAD", ...request },
         async (response) => await response.body?.cancel(),

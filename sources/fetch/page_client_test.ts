@@ -8,7 +8,7 @@ import {
   inTurn,
   type Site,
 } from "../../dev/emulators/sites/sites.ts";
-import { createHostGate } from "./per_host_limiter.ts";
+import { createPerHostLimiter } from "./per_host_limiter.ts";
 import { createPageClient, MAX_PAGE_BYTES, type PageClientOptions } from "./page_client.ts";
 import { SourceError } from "../source_error.ts";
 
@@ -196,7 +196,7 @@ Deno.test("a host is asked no more than its share at a time, other hosts are not
     running--;
     return htmlResponse("x");
   };
-  const { pages } = client({ "a.test": slow, "b.test": () => htmlResponse("b") }, { hosts: createHostGate(2) });
+  const { pages } = client({ "a.test": slow, "b.test": () => htmlResponse("b") }, { limiter: createPerHostLimiter(2) });
   const all = Promise.all(Array.from({ length: 8 }, () => pages.read("https://a.test/")));
   assert.equal((await pages.read("https://b.test/")).text, "b");
   await all;
@@ -211,18 +211,18 @@ Deno.test("a host that others redirect to is asked no more than its share, and w
     running--;
     return htmlResponse("x");
   };
-  const hosts = createHostGate(1);
+  const limiter = createPerHostLimiter(1);
   const { pages } = client({
     "a.test": redirect("https://c.test/"),
     "b.test": redirect("https://c.test/"),
     "c.test": slow,
-  }, { hosts });
+  }, { limiter });
   const all = Promise.all(["a", "b", "a", "b"].map((name) => pages.read(`https://${name}.test/`)));
   assert.deepEqual((await all).map(({ url }) => url), Array(4).fill("https://c.test/"));
   assert.equal(most, 1);
   const cross = (other: string): Site => (_request, url) =>
     url.pathname === "/" ? Response.redirect(`https://${other}.test/end`) : htmlResponse(other);
-  const crossed = client({ "a.test": cross("b"), "b.test": cross("a") }, { hosts }).pages;
+  const crossed = client({ "a.test": cross("b"), "b.test": cross("a") }, { limiter }).pages;
   const texts = await Promise.all(
     ["a", "b", "a", "b"].map(async (name) => (await crossed.read(`https://${name}.test/`)).text),
   );
@@ -230,7 +230,7 @@ Deno.test("a host that others redirect to is asked no more than its share, and w
 });
 
 Deno.test("whoever waits for a host leaves the queue when no longer wanted, and the next one gets the place", async () => {
-  const gate = createHostGate(1);
+  const gate = createPerHostLimiter(1);
   let release = () => {};
   const first = gate.run(
     "a",
@@ -248,16 +248,16 @@ Deno.test("whoever waits for a host leaves the queue when no longer wanted, and 
 });
 
 Deno.test("a look-up of the name that hangs, and knows no signal, ends with the request's time, and gives the place back", async () => {
-  const hosts = createHostGate(1);
+  const limiter = createPerHostLimiter(1);
   const { pages, requests } = client({ "a.test": () => htmlResponse("x") }, {
-    hosts,
+    limiter,
     timeoutMs: 20,
     beforeRequest: () => new Promise(() => {}),
   });
   await assert.rejects(pages.read("https://a.test/"), refusedAs("timeout"));
   assert.deepEqual(requests, []);
   assert.equal(
-    await hosts.run("a.test", { signal: new AbortController().signal }, () => Promise.resolve("free")),
+    await limiter.run("a.test", { signal: new AbortController().signal }, () => Promise.resolve("free")),
     "free",
   );
 });
@@ -282,11 +282,11 @@ Deno.test("a body that drips ends with the request's time, in the middle of it",
 const timedOut = () => new DOMException("given up", "TimeoutError");
 
 Deno.test("a reading that is given up while it waits for its turn at a host → busy, and a time-out of nobody's", async () => {
-  const hosts = createHostGate(1);
+  const limiter = createPerHostLimiter(1);
   const held = Promise.withResolvers<void>();
-  const holding = hosts.run("a.test", { signal: new AbortController().signal }, () => held.promise);
+  const holding = limiter.run("a.test", { signal: new AbortController().signal }, () => held.promise);
   const limit = new AbortController();
-  const { pages, requests } = client({ "a.test": hangs }, { hosts, signal: limit.signal });
+  const { pages, requests } = client({ "a.test": hangs }, { limiter, signal: limit.signal });
   const waiting = pages.read("https://a.test/");
   limit.abort(timedOut());
   await assert.rejects(waiting, refusedAs("busy"));
@@ -297,13 +297,13 @@ Deno.test("a reading that is given up while it waits for its turn at a host → 
 
 Deno.test("a request that began late, after its turn, and is cut off before its own time is up → busy; after that → timeout", async () => {
   for (const [timeoutMs, code] of [[60_000, "busy"], [20, "timeout"]] as const) {
-    const hosts = createHostGate(1);
+    const limiter = createPerHostLimiter(1);
     const held = Promise.withResolvers<void>();
-    const holding = hosts.run("a.test", { signal: new AbortController().signal }, () => held.promise);
+    const holding = limiter.run("a.test", { signal: new AbortController().signal }, () => held.promise);
     const limit = new AbortController();
     const asked = Promise.withResolvers<void>();
     const site: Site = (request) => (asked.resolve(), hangs(request));
-    const { pages } = client({ "a.test": site }, { hosts, signal: limit.signal, timeoutMs });
+    const { pages } = client({ "a.test": site }, { limiter, signal: limit.signal, timeoutMs });
     const reading = assert.rejects(pages.read("https://a.test/"), refusedAs(code));
     held.resolve();
     await holding;
@@ -317,7 +317,7 @@ Deno.test("a request that had its turn at once and is cut off by the reading's l
   const limit = new AbortController();
   const asked = Promise.withResolvers<void>();
   const site: Site = (request) => (asked.resolve(), hangs(request));
-  const { pages } = client({ "a.test": site }, { hosts: createHostGate(1), signal: limit.signal });
+  const { pages } = client({ "a.test": site }, { limiter: createPerHostLimiter(1), signal: limit.signal });
   const reading = assert.rejects(pages.read("https://a.test/"), refusedAs("timeout"));
   await asked.promise;
   limit.abort(timedOut());

@@ -10,12 +10,12 @@ export interface TurnOptions {
   readonly onWait?: () => void;
 }
 
-export interface HostGate {
+export interface PerHostLimiter {
   /** Runs the task when the host has a free place; rejects with the signal's reason while it waits. */
   run<T>(host: string, options: TurnOptions, task: () => Promise<T>): Promise<T>;
 }
 
-export function createHostGate(standard = REQUESTS_PER_HOST): HostGate {
+export function createPerHostLimiter(standard = REQUESTS_PER_HOST): PerHostLimiter {
   const hosts = new Map<string, { running: number; waiting: (() => void)[] }>();
 
   async function enter(host: string, { signal, limit = standard, onWait }: TurnOptions): Promise<void> {

@@ -1,5 +1,6 @@
 // Whether a site's robots.txt lets us read a page: fetched once an hour per origin, redirects included (RFC 9309 section 2.3).
 // Example: await createRobots({ now: Date.now, product: "keepstream" }).check(url, pages). Runs on: Deno, edge runtime.
+import { LruCache } from "../../core/lru_cache.ts";
 import type { PageClient } from "./page_client.ts";
 import { allows, type RobotsRule, rulesFor } from "./robots_txt.ts";
 import { SourceError } from "../source_error.ts";
@@ -18,15 +19,15 @@ export interface Robots {
 }
 
 export function createRobots({ now, product }: { readonly now: () => number; readonly product: string }): Robots {
-  const sites = new Map<string, { readonly rules: Promise<readonly RobotsRule[]>; readonly until: number }>();
+  const sites = new LruCache<{ readonly rules: Promise<readonly RobotsRule[]>; readonly until: number }>({
+    maxEntries: MAX_SITES,
+  });
 
   function rulesOf(origin: string, pages: PageClient): Promise<readonly RobotsRule[]> {
     const known = sites.get(origin);
     if (known !== undefined && known.until > now()) return known.rules;
     const rules = readRobots(origin, pages).then((text) => rulesFor(text, product));
-    sites.delete(origin);
     sites.set(origin, { rules, until: now() + KEEP_MS });
-    if (sites.size > MAX_SITES) sites.delete(sites.keys().next().value!);
     rules.catch(() => sites.delete(origin));
     return rules;
   }

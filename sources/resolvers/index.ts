@@ -3,8 +3,8 @@
 // Runs on: Deno, edge runtime.
 import { parseHttpUrl } from "../../core/http_url.ts";
 import type { UrlPolicy } from "../../core/url_policy.ts";
-import type { HostGate } from "../fetch/per_host_limiter.ts";
-import { pause } from "../fetch/pause.ts";
+import type { PerHostLimiter } from "../fetch/per_host_limiter.ts";
+import { sleep } from "../../core/sleep.ts";
 import { MEDIA_KINDS, type MediaKind, mediaKindOfType } from "../page/media_kind.ts";
 import { frameUrl } from "../page/iframe.ts";
 import type { ParseBudget } from "../page/parse_budget.ts";
@@ -34,7 +34,7 @@ export interface ResolveTools {
   /** Unix milliseconds. */
   readonly now: () => number;
   readonly policy?: UrlPolicy;
-  readonly hosts?: HostGate;
+  readonly limiter?: PerHostLimiter;
   readonly userAgent?: string;
   /** Address of the MEGA API; without it such links are not resolved. */
   readonly megaApiUrl?: string;
@@ -108,7 +108,7 @@ async function resolveEmbed(embedUrl: string, tools: ResolveTools): Promise<Reso
     return await resolveMega(mega, {
       apiUrl,
       pages,
-      pause: (ms) => pause(ms, signal),
+      pause: (ms) => sleep(ms, signal),
       ...(solve && { solve: (challenge) => solve(challenge, signal) }),
     });
   }

@@ -1,0 +1,55 @@
+// The public response of an episode: schemas for its types, the OpenAPI document and tests. Runs on: Deno, edge runtime.
+import { z } from "zod";
+import { chapterSchema, SOURCE_STATES, subtitleSchema } from "../../sources/source_list.ts";
+import { httpUrl } from "../_shared/openapi.ts";
+
+export const serverSchema = z.strictObject({
+  provider: z.string().describe("The server's display name: the site's label, or host and resolution."),
+  url: httpUrl.describe("The embed page; the archive's URL if only the archive is left."),
+  url_resolved: httpUrl.nullable().describe(
+    "The media's URL, or the archive's once it is ready; null if nothing playable was found.",
+  ),
+  resolution: z.string().nullable().describe("`720p`, or null if the site does not state one."),
+  stream: httpUrl.nullable().describe("Signed proxy link to play; null if nothing playable was found."),
+  kind: z.string().nullable().describe("mp4, hls, mkv, webm or mega (decrypted by the proxy)."),
+  archived: z.boolean().describe("Whether `stream` leads to the operator's archive."),
+  archive: z.strictObject({
+    state: z.string().describe("pending, downloading, uploading, ready or failed."),
+    progress: z.unknown().describe("While archiving: phase and bytes; 1 when ready."),
+  }).nullable().describe("null if the video is not archived, for example without archiving rights."),
+  expires_at: z.iso.datetime().nullable().describe("When `stream` stops working; request the episode again then."),
+  subtitles: z.array(subtitleSchema.extend({ url: httpUrl }).strict()),
+  chapters: z.array(chapterSchema.strict()).optional(),
+  code: z.string().optional().describe(
+    "Why there is no `stream`: http_4xx, blocked, timeout, gone, quota, subscription, taken_down, …",
+  ),
+}).meta({ ref: "Server" });
+
+export const providerStateSchema = z.strictObject({
+  state: z.enum(SOURCE_STATES).describe("unknown: nothing was read (`not_read`)."),
+  code: z.string().optional().describe(
+    "no_mapping, empty, http_4xx, http_5xx, blocked, robots, provider_timeout, parse, not_read, …",
+  ),
+  took_ms: z.number().int(),
+  cached: z.boolean(),
+  age_seconds: z.number().int().optional().describe("Age of a cached list or failure."),
+  retry_after_seconds: z.number().int().optional().describe(
+    "When another request may find more. Until then the cached failure is returned and the site is not called.",
+  ),
+}).meta({ ref: "ProviderState" });
+
+export const episodeResponseSchema = z.strictObject({
+  success: z.literal(true),
+  mal_id: z.number().int(),
+  episode: z.number().int(),
+  title: z.string().nullable(),
+  detail: z.string().optional().describe(
+    "Why the response is incomplete: `read-only: …` while the database accepts no writes, is slow or locked.",
+  ),
+  data: z.record(z.string(), z.array(serverSchema).nullable()),
+  providers: z.record(z.string(), providerStateSchema),
+}).meta({ ref: "EpisodeResponse" });
+
+export type PublicServer = Readonly<z.infer<typeof serverSchema>>;
+export type ProviderState = Readonly<z.infer<typeof providerStateSchema>>;
+export type EpisodeResponse = Readonly<z.infer<typeof episodeResponseSchema>>;
