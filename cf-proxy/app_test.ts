@@ -1,4 +1,4 @@
-// What stands around the proxy: health, redirect mode, rate limit, configuration.
+// The Worker's routes, redirect mode, rate limit and configuration.
 import assert from "node:assert/strict";
 import { bytesOf, codeOf, media, pattern, startProxyFixture, text } from "../dev/testing/proxy_fixture.ts";
 import { startWorker } from "../dev/emulators/workerd/workerd.ts";
@@ -77,7 +77,7 @@ Deno.test("DEV_ALLOWED_ORIGINS: applies to requests on loopback only", async () 
   await using proxy = await startProxyFixture();
   proxy.route("/a.mp4", media(FILE));
   const link = new URL(await proxy.link("/a.mp4"));
-  // The same Worker as it would be asked by its public name: workerd takes the name from the Host header.
+  // A request to the Worker's public name: workerd takes the host from the Host header.
   const connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(link.port) });
   const request = `GET ${link.pathname}${link.search} HTTP/1.1\r\nHost: worker.example\r\nConnection: close\r\n\r\n`;
   await connection.write(new TextEncoder().encode(request));

@@ -1,3 +1,3 @@
-// Deno's type checker hides these two of @cloudflare/workers-types behind Node's; the types themselves are Cloudflare's.
+// Deno's type checker prefers Node's types for these globals over those of @cloudflare/workers-types.
 declare const console: { error(text: string): void };
 declare const crypto: Crypto;

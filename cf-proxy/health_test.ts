@@ -62,7 +62,7 @@ Deno.test("health: all targets respond → 200, cached between probes", async ()
   ]);
 });
 
-const strangers = unwrap(parseSigningKeys(`k1:${"B".repeat(43)}`));
+const otherKeys = unwrap(parseSigningKeys(`k1:${"B".repeat(43)}`));
 const xml = (code: string, status: number) => text(`<Error><Code>${code}</Code></Error>`, "application/xml", status);
 const TAKEDOWNS = "/functions/v1/streaming/takedowns";
 const FAULTS: Readonly<Record<string, [(proxy: ProxyFixture) => unknown, RegExp]>> = {
@@ -84,17 +84,17 @@ const FAULTS: Readonly<Record<string, [(proxy: ProxyFixture) => unknown, RegExp]
   "no such bucket": [(proxy) => proxy.route("/s3/bucket/", xml("NoSuchBucket", 404)), /S3_BUCKET/],
   "S3 is down": [(proxy) => proxy.route("/s3/bucket/", xml("InternalError", 500)), /S3 store does not answer \(500\)/],
   "the folder refuses": [(proxy) => proxy.route("/archive/", text("", "text/plain", 401)), /STORAGE_FOLDER_TOKEN/],
-  "the runner is away": [
+  "the runner is unreachable": [
     (proxy) => proxy.route("/archive/", (_, response) => void response.destroy()),
     /STORAGE_FOLDER_URL/,
   ],
   "the API has other keys": [
-    (proxy) => publish(proxy, strangers),
+    (proxy) => publish(proxy, otherKeys),
     /PUBLIC_API_URL.*bad_signature.*STREAM_SIGNING_KEYS/,
   ],
   "the API replays a list": [(proxy) => publish(proxy, KEYS, 3600), /not recent/],
-  "the API is no API": [(proxy) => proxy.route(TAKEDOWNS, text("no", "text/plain", 404)), /404/],
-  "the API is away": [
+  "PUBLIC_API_URL is another site": [(proxy) => proxy.route(TAKEDOWNS, text("no", "text/plain", 404)), /404/],
+  "the API is unreachable": [
     (proxy) => proxy.route(TAKEDOWNS, (_, response) => void response.destroy()),
     /PUBLIC_API_URL: it does not answer/,
   ],
@@ -108,7 +108,7 @@ Deno.test("health: a dependency fails → 503 with the reason and no secret", as
       const { status, reasons } = await deep(proxy);
       assert.equal(status, 503);
       assert.ok(reasons.length > 0);
-      for (const one of reasons) assert.match(one, reason);
+      for (const actual of reasons) assert.match(actual, reason);
     });
   }
 });
@@ -142,7 +142,7 @@ Deno.test("health: no signing key → 503 with the variable's name, not its valu
 
 Deno.test("health: HEAD → GET's response without its body", async () => {
   await using proxy = await startFull();
-  await publish(proxy, strangers);
+  await publish(proxy, otherKeys);
   for (const path of ["/health", "/health?deep=1"]) {
     const get = await fetch(proxy.worker.url + path);
     const length = (await get.text()).length;

@@ -1,4 +1,4 @@
-// What a hostile source or viewer may try beyond the protocol tests and the bad inputs.
+// Attacks on scopes, timeouts, size limits, the cache and the rate limit.
 import assert from "node:assert/strict";
 import { codeOf, send, startProxyFixture, text } from "../dev/testing/proxy_fixture.ts";
 
@@ -14,8 +14,8 @@ Deno.test("scope: ..; and overlong encodings of a dot or slash → 403", async (
   assert.deepEqual(proxy.seen, []);
 });
 
-for (const [what, length] of [["that says its length", "5000"], ["that does not", null]] as const) {
-  Deno.test(`playlist: ${what}, then one byte at a time → 504 after the timeout`, async () => {
+for (const [what, length] of [["with a length", "5000"], ["without one", null]] as const) {
+  Deno.test(`playlist: ${what}, one byte at a time → 504 after the timeout`, async () => {
     await using proxy = await startProxyFixture({ vars: { HEADER_TIMEOUT_MS: "400" } });
     proxy.route("/m.m3u8", (_request, response) => {
       response.writeHead(200, {
@@ -44,15 +44,15 @@ Deno.test("playlist: connection lost → 502, not half a playlist", async () => 
 Deno.test("JSON: too large with a Content-Length → unchanged, without → 502", async () => {
   await using proxy = await startProxyFixture();
   const body = `{"ASSETS":[${'{"URI":"https://cdn.test/a.m3u8"},'.repeat(10_000)}{}]}`;
-  proxy.route("/said.json", text(body, "application/json"));
-  proxy.route("/unsaid.json", (_request, response) => {
+  proxy.route("/with_length.json", text(body, "application/json"));
+  proxy.route("/without_length.json", (_request, response) => {
     response.writeHead(200, { "content-type": "application/json" });
     response.end(body);
   });
-  const said = await proxy.get("/said.json");
-  assert.deepEqual([said.status, await said.text()], [200, body]);
-  const unsaid = await proxy.get("/unsaid.json");
-  assert.deepEqual([unsaid.status, await codeOf(unsaid)], [502, "too_large"]);
+  const withLength = await proxy.get("/with_length.json");
+  assert.deepEqual([withLength.status, await withLength.text()], [200, body]);
+  const withoutLength = await proxy.get("/without_length.json");
+  assert.deepEqual([withoutLength.status, await codeOf(withoutLength)], [502, "too_large"]);
 });
 
 Deno.test("playlist: 4 MiB of blank lines, compressed → served", async () => {
@@ -82,15 +82,19 @@ Deno.test("cache: its URLs in a playlist → not reachable", async () => {
 Deno.test("rate limit: one /64 of IPv6 → one client", async () => {
   await using proxy = await startProxyFixture({ rateLimit: { limit: 2 } });
   proxy.route("/a.mp4", text("x", "video/mp4"));
-  const ask = async (address: string) => {
+  const request = async (address: string) => {
     const response = await proxy.get("/a.mp4", { headers: { "cf-connecting-ip": address } });
     await response.body?.cancel();
     return response.status;
   };
-  assert.deepEqual([await ask("2001:db8:1:2::1"), await ask("2001:db8:1:2:ffff::"), await ask("2001:db8:1:2::3")], [
+  assert.deepEqual([
+    await request("2001:db8:1:2::1"),
+    await request("2001:db8:1:2:ffff::"),
+    await request("2001:db8:1:2::3"),
+  ], [
     200,
     200,
     429,
   ]);
-  assert.deepEqual([await ask("2001:db8:1:3::1"), await ask("192.0.2.1")], [200, 200]);
+  assert.deepEqual([await request("2001:db8:1:3::1"), await request("192.0.2.1")], [200, 200]);
 });

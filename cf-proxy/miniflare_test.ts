@@ -1,17 +1,17 @@
-// The Worker on the services that Cloudflare publishes for local use (Miniflare: Cache API with HTTP's rules, rate limiter), which
-// dev/emulators/workerd/workerd.ts stands in for everywhere else.
+// The Worker with Miniflare's Cache API and rate limiter, which follow Cloudflare's rules more closely than
+// dev/emulators/workerd/workerd.ts.
 import assert from "node:assert/strict";
 import { signLink } from "../core/link.ts";
 import { EXPIRES_AT, KEY_TEXT, KEYS, media, pattern, send, startOrigin, text } from "../dev/testing/proxy_fixture.ts";
 import { deployableWorker } from "../dev/emulators/workerd/workerd.ts";
 
-// Not imported by name: its types would put Cloudflare's Response in the place of everybody else's.
+// A dynamic import, because its types would replace the global Response with Cloudflare's.
 const MINIFLARE: string = "miniflare";
 const { convertV4MiniflareOptions, Miniflare } = await import(MINIFLARE);
 
 interface Running extends AsyncDisposable {
   link(url: string, context?: Parameters<typeof signLink>[0]["context"]): Promise<string>;
-  /** A new isolate: all that it held in memory is gone. */
+  /** Starts a new isolate, with empty memory. */
   restart(): Promise<void>;
 }
 
@@ -75,7 +75,7 @@ Deno.test("Miniflare's rate limiter: over the limit → 429", async () => {
   origin.route("/a.mp4", media(pattern(10)));
   const link = await worker.link(`${origin.url}/a.mp4`);
   const statuses: number[] = [];
-  // Its windows begin with the minute: five requests may fall into two of them.
+  // Its windows start at full minutes, so five requests may be counted in two of them.
   for (let i = 0; i < 5; i++) {
     const response = await fetch(link);
     await response.body?.cancel();

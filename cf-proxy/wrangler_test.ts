@@ -1,4 +1,4 @@
-// What `wrangler deploy` uploads, started in workerd: the bundle is wrangler's own, not dev/emulators/workerd/workerd.ts's.
+// The bundle that `wrangler deploy` uploads, started in workerd.
 import assert from "node:assert/strict";
 import { bytesOf, media, pattern, startProxyFixture, text } from "../dev/testing/proxy_fixture.ts";
 import { WRANGLER, WRANGLER_NODE } from "../dev/testing/tool_versions.ts";
@@ -8,11 +8,11 @@ const ROOT = new URL("../", import.meta.url).pathname;
 
 interface Bundle extends AsyncDisposable {
   readonly script: string;
-  /** What wrangler printed: the bindings among other things. */
+  /** Wrangler's output, which lists the bindings. */
   readonly output: string;
 }
 
-/** wrangler needs Node 22, which npm brings where the machine's is older. */
+/** Wrangler needs Node 22, which npx installs if the machine's is older. */
 async function bundleByWrangler(worker: WorkerName): Promise<Bundle> {
   const dir = await Deno.makeTempDir({ prefix: "keepstream-wrangler-" });
   const { success, stdout, stderr } = await new Deno.Command("npx", {
@@ -30,7 +30,7 @@ async function bundleByWrangler(worker: WorkerName): Promise<Bundle> {
   };
 }
 
-Deno.test("wrangler's bundle of the proxy: started in workerd → serves signed links", async () => {
+Deno.test("wrangler's bundle of the proxy → serves signed links", async () => {
   await using bundle = await bundleByWrangler("cf-proxy");
   assert.match(bundle.output, /RATE_LIMIT/);
   await using proxy = await startProxyFixture({ script: bundle.script });
@@ -49,7 +49,7 @@ Deno.test("wrangler's bundle of the proxy: started in workerd → serves signed 
   assert.deepEqual([health.status, await health.json()], [200, { status: "ok" }]);
 });
 
-Deno.test("wrangler's bundle of the watch page: started in workerd → serves page, script and API", async () => {
+Deno.test("wrangler's bundle of the watch page → serves page, script and config", async () => {
   await using bundle = await bundleByWrangler("web");
   const vars = { PUBLIC_API_URL: "https://api.test/functions/v1" };
   await using web = await startWorker({ worker: "web", script: bundle.script, assets: `${ROOT}web/dist`, vars });

@@ -6,7 +6,7 @@
 import { decodeBase64, encodeBase64Url } from "./base64url.ts";
 import { equalBytes } from "./equal_bytes.ts";
 import { parseJsonObject } from "./json_object.ts";
-import { chooseKey, deriveMacKey, type SigningKey, type SigningKeys, utf8 } from "./link.ts";
+import { chooseKey, deriveMacKey, type SigningKey, type SigningKeys, utf8 } from "./signing_keys.ts";
 import { err, ok, type Result } from "./result.ts";
 
 export interface DenyList {

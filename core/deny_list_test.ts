@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type DenyList, isDenied, signDenyList, verifyDenyList } from "./deny_list.ts";
-import { deriveMacKey, parseSigningKeys, utf8 } from "./link.ts";
+import { deriveMacKey, parseSigningKeys, utf8 } from "./signing_keys.ts";
 import { encodeBase64Url } from "./base64url.ts";
 import { err, ok, unwrap } from "./result.ts";
 

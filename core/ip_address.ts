@@ -1,4 +1,4 @@
-// Reads IP addresses in their plain forms. docs/decisions/0014-small-core-helpers.md says why not ipaddr.js.
+// Reads IP addresses in their plain forms. docs/decisions/0014-small-core-helpers.md compares it with ipaddr.js.
 // Example: parseIpv6("::ffff:198.51.100.7") → [0, 0, 0, 0, 0, 0xffff, 0xc633, 0x6407]
 
 /** The 32 bits of a dotted address with four decimal parts; null for every other spelling. */

@@ -4,59 +4,23 @@
 // Two scopes. Exact: the signature covers the URL. With sc=n, it covers the origin and the first n directories, so that one
 // signature is valid for every segment of a playlist. Other inputs of the fetch (request headers, the key of an encrypted file, the
 // episode) are encrypted in x. Signing is deterministic: the same inputs give the same link.
-import { type Bytes, decodeBase64, encodeBase64Url } from "./base64url.ts";
+import { decodeBase64, encodeBase64Url } from "./base64url.ts";
 import { equalBytes } from "./equal_bytes.ts";
-import { KeepstreamError } from "./errors.ts";
+import { isEmpty, type LinkContext, MAX_SEALED_LENGTH, openContext, sealContext } from "./link_context.ts";
 import { LruCache } from "./lru_cache.ts";
 import { err, ok, type Result } from "./result.ts";
+import { chooseKey, deriveLinkKeys, LINK_VERSION, type SigningKey, type SigningKeys, utf8 } from "./signing_keys.ts";
 import { MAX_URL_LENGTH } from "./url_policy.ts";
 
-const VERSION = "keepstream-link-1";
+export { type LinkContext, type LinkEpisode, sealContext } from "./link_context.ts";
+export { parseSigningKeys, type SigningKey, type SigningKeys } from "./signing_keys.ts";
+
 const MAC_BYTES = 16;
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
-const MAX_SEALED_LENGTH = 4096;
-/** Of the context as JSON in UTF-8: the sealed length without base64, nonce and tag. */
-const MAX_CONTEXT_BYTES = MAX_SEALED_LENGTH / 4 * 3 - NONCE_BYTES - TAG_BYTES;
 const MAX_VERIFIED = 500;
+/** Verified signatures with their contexts: all segments of a playlist have the same signature. */
+const verifiedContexts = new WeakMap<SigningKeys, LruCache<LinkContext>>();
 /** A scope below deeper directories covers the first 32. */
 export const MAX_SCOPE_DIRECTORIES = 32;
-
-/** Inputs of the fetch besides the URL. Encrypted and authenticated: a viewer cannot read or change them. */
-export interface LinkContext {
-  /** Request headers that the source requires, names in lower case: referer, origin, user-agent. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** The 32-byte key of a mega file, base64url as in its link: the body is decrypted while it is streamed. */
-  readonly megaKey?: string;
-  /** Set for archived files. Without it, the storage accounts' credentials are not used for any URL. */
-  readonly archive?: true;
-  readonly episode?: LinkEpisode;
-  /** EXT-X-DEFINE variables that a multivariant playlist passes on to this media playlist. */
-  readonly variables?: Readonly<Record<string, string>>;
-}
-
-/** The episode that a link plays: for takedowns and, with the server, for failover. */
-export interface LinkEpisode {
-  readonly malId: number;
-  readonly episode: number;
-  readonly provider: string;
-  /** The server's embed URL, `url` in the public response. Left out if it does not fit into the link. */
-  readonly server?: string;
-}
-
-export interface SigningKey {
-  readonly kid: string;
-  readonly secret: Bytes;
-  /** Set on first use. Not a promise, because a request in workerd cannot await another request's promise. */
-  derived?: { readonly mac: CryptoKey; readonly seal: CryptoKey; readonly nonce: CryptoKey };
-}
-
-/** The first key signs, all of them verify. To rotate, prepend the new key and remove the old one after its links have expired. */
-export interface SigningKeys {
-  readonly list: readonly SigningKey[];
-  /** Verified signatures with their contexts: all segments of a playlist have the same signature. */
-  readonly verified: LruCache<LinkContext>;
-}
 
 export type LinkError =
   | "missing_url"
@@ -92,25 +56,6 @@ export interface SignLinkOptions {
   readonly scopeDirectories?: number;
   readonly context?: LinkContext;
   readonly keys: SigningKeys;
-}
-
-/** Parses `kid:base64url-key[,kid2:key2]` with keys of at least 32 bytes (`openssl rand -base64 32`). */
-export function parseSigningKeys(text: string): Result<SigningKeys, string> {
-  const list: SigningKey[] = [];
-  for (const entry of text.split(",").map((part) => part.trim()).filter((part) => part !== "")) {
-    const match = /^([A-Za-z0-9_-]{1,16}):(.+)$/.exec(entry);
-    if (match === null) {
-      return err("a signing key has the form kid:base64url-key, with a kid of 1–16 letters, digits, - or _");
-    }
-    const [, kid, text] = match;
-    const secret = decodeBase64(text!);
-    if (secret === null || secret.length < 32) return err(`signing key ${kid} is not the base64 of at least 32 bytes`);
-    if (list.some((key) => key.kid === kid)) return err(`signing key ${kid} is listed twice`);
-    list.push({ kid: kid!, secret });
-  }
-  return list.length === 0
-    ? err("there is no signing key")
-    : ok({ list, verified: new LruCache({ maxEntries: MAX_VERIFIED }) });
 }
 
 /**
@@ -158,7 +103,7 @@ export async function signTail(
     throw new Error(`the URL does not have ${scopeDirectories} directories without encoded separators`);
   }
   const message = utf8(macText({ kid: key.kid, scopeDirectories, expiresAt, sealed, subject }));
-  const { mac } = await derive(key);
+  const { mac } = await deriveLinkKeys(key);
   const bytes = new Uint8Array(await crypto.subtle.sign("HMAC", mac, message)).subarray(0, MAC_BYTES);
   const parts = [`exp=${expiresAt}`];
   if (scopeDirectories !== null) parts.push(`sc=${scopeDirectories}`);
@@ -241,14 +186,16 @@ async function verifiedContext(
   },
 ): Promise<LinkContext | null> {
   const cacheKey = `${signature}\n${message}`;
-  const verified = keys.verified.get(cacheKey);
+  let cache = verifiedContexts.get(keys);
+  if (cache === undefined) verifiedContexts.set(keys, cache = new LruCache({ maxEntries: MAX_VERIFIED }));
+  const verified = cache.get(cacheKey);
   if (verified !== undefined) return verified;
-  const { mac, seal } = await derive(key);
+  const { mac, seal } = await deriveLinkKeys(key);
   const whole = new Uint8Array(await crypto.subtle.sign("HMAC", mac, utf8(message)));
   if (!equalBytes(whole.subarray(0, MAC_BYTES), decodeBase64(signature))) return null;
   const context = sealed === null ? {} : await openContext(sealed, key.kid, seal);
   if (context === null) return null;
-  keys.verified.set(cacheKey, context);
+  cache.set(cacheKey, context);
   return context;
 }
 
@@ -261,137 +208,7 @@ function macText(parts: {
 }): string {
   const mode = parts.scopeDirectories === null ? "exact" : `scope ${parts.scopeDirectories}`;
   // No part can contain a newline: kid, x and exp by their syntax, the subject because URL removes it.
-  return [VERSION, parts.kid, mode, parts.expiresAt, parts.sealed ?? "", parts.subject].join("\n");
-}
-
-export function utf8(text: string): Bytes {
-  // Cloudflare's types return Uint8Array<ArrayBufferLike> here.
-  return new TextEncoder().encode(text) as Bytes;
-}
-
-export function chooseKey(keys: SigningKeys, kid: string | undefined): SigningKey {
-  const key = kid === undefined ? keys.list[0] : keys.list.find((one) => one.kid === kid);
-  if (key === undefined) throw new Error("there is no signing key with this kid");
-  return key;
-}
-
-async function derive(key: SigningKey): Promise<NonNullable<SigningKey["derived"]>> {
-  if (key.derived !== undefined) return key.derived;
-  const [mac, seal, nonce] = await Promise.all([
-    deriveMacKey(key, "mac"),
-    deriveBits(key, "seal").then((bits) =>
-      crypto.subtle.importKey("raw", bits, "AES-GCM", false, ["encrypt", "decrypt"])
-    ),
-    deriveMacKey(key, "nonce"),
-  ]);
-  return key.derived = { mac, seal, nonce };
-}
-
-/** A separate HMAC key for each purpose, so that a signature is valid for one purpose only. */
-export async function deriveMacKey(
-  key: SigningKey,
-  purpose: "mac" | "nonce" | "refresh" | "deny-list",
-): Promise<CryptoKey> {
-  const bits = await deriveBits(key, purpose);
-  return await crypto.subtle.importKey("raw", bits, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
-}
-
-async function deriveBits(key: SigningKey, purpose: string): Promise<ArrayBuffer> {
-  const base = await crypto.subtle.importKey("raw", key.secret, "HKDF", false, ["deriveBits"]);
-  const info = utf8(`${VERSION} ${purpose} ${key.kid}`);
-  return await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info }, base, 256);
-}
-
-/** AES-GCM with a nonce derived from the content: the same context gives the same text, and different contexts different nonces. */
-export async function sealContext(context: LinkContext, keys: SigningKeys, kid?: string): Promise<string> {
-  const key = chooseKey(keys, kid);
-  const plain = encodeContext(context);
-  const { seal, nonce } = await derive(key);
-  const iv = new Uint8Array(await crypto.subtle.sign("HMAC", nonce, plain)).slice(0, NONCE_BYTES);
-  const additionalData = new TextEncoder().encode(`${VERSION} ${key.kid}`);
-  const box = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-GCM", iv, additionalData }, seal, plain));
-  const bytes = new Uint8Array(NONCE_BYTES + box.length);
-  bytes.set(iv);
-  bytes.set(box, NONCE_BYTES);
-  return encodeBase64Url(bytes);
-}
-
-/**
- * Leaves the server out if the context is too large: the link then has no failover, but still plays. Title and episode stay, because
- * takedowns need them.
- */
-function encodeContext(context: LinkContext): Bytes {
-  const bytes = utf8(JSON.stringify(compact(context)));
-  if (bytes.length <= MAX_CONTEXT_BYTES) return bytes;
-  if (context.episode?.server !== undefined) {
-    const { server: _server, ...episode } = context.episode;
-    return encodeContext({ ...context, episode });
-  }
-  const message = `a link can contain ${MAX_CONTEXT_BYTES} bytes of headers and variables, not ${bytes.length}`;
-  throw new KeepstreamError("too_large", message);
-}
-
-async function openContext(sealed: string, kid: string, seal: CryptoKey): Promise<LinkContext | null> {
-  const bytes = decodeBase64(sealed);
-  if (bytes === null || bytes.length <= NONCE_BYTES) return null;
-  const algorithm = {
-    name: "AES-GCM",
-    iv: bytes.slice(0, NONCE_BYTES),
-    additionalData: new TextEncoder().encode(`${VERSION} ${kid}`),
-  };
-  try {
-    const plain = await crypto.subtle.decrypt(algorithm, seal, bytes.slice(NONCE_BYTES));
-    return expand(JSON.parse(new TextDecoder().decode(plain)));
-  } catch {
-    // The MAC is valid, so another version of this code sealed the context: the link is no longer valid.
-    return null;
-  }
-}
-
-/** Short names keep links short; the fixed order gives equal contexts equal links. */
-interface WireContext {
-  readonly v?: readonly (readonly [string, string])[];
-  readonly h?: readonly (readonly [string, string])[];
-  readonly k?: string;
-  readonly a?: 1;
-  readonly e?: WireEpisode;
-}
-
-type WireEpisode = readonly [malId: number, episode: number, provider: string, server?: string];
-
-function compact(context: LinkContext): WireContext {
-  const headers = Object.entries(context.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value] as const);
-  const { episode, megaKey } = context;
-  const variables = Object.entries(context.variables ?? {});
-  return {
-    ...(variables.length === 0 ? {} : { v: variables }),
-    ...(headers.length === 0 ? {} : { h: headers.sort(([a], [b]) => (a < b ? -1 : 1)) }),
-    ...(megaKey === undefined ? {} : { k: megaKey }),
-    ...(context.archive === undefined ? {} : { a: 1 as const }),
-    ...(episode === undefined ? {} : { e: compactEpisode(episode) }),
-  };
-}
-
-function expand(wire: WireContext): LinkContext {
-  return {
-    ...(wire.v === undefined ? {} : { variables: Object.fromEntries(wire.v) }),
-    ...(wire.h === undefined ? {} : { headers: Object.fromEntries(wire.h) }),
-    ...(wire.k === undefined ? {} : { megaKey: wire.k }),
-    ...(wire.a === undefined ? {} : { archive: true as const }),
-    ...(wire.e === undefined ? {} : { episode: expandEpisode(wire.e) }),
-  };
-}
-
-function compactEpisode({ malId, episode, provider, server }: LinkEpisode): WireEpisode {
-  return server === undefined ? [malId, episode, provider] : [malId, episode, provider, server];
-}
-
-function expandEpisode([malId, episode, provider, server]: WireEpisode): LinkEpisode {
-  return { malId, episode, provider, ...(server === undefined ? {} : { server }) };
-}
-
-function isEmpty(context: LinkContext): boolean {
-  return Object.keys(compact(context)).length === 0;
+  return [LINK_VERSION, parts.kid, mode, parts.expiresAt, parts.sealed ?? "", parts.subject].join("\n");
 }
 
 function parseUrl(text: string): URL | null {

@@ -4,7 +4,8 @@
 // A viewer cannot sign one. A leaked one is valid for two minutes and one episode, whose source lists are read at most once a minute.
 import { decodeBase64, encodeBase64Url } from "./base64url.ts";
 import { equalBytes } from "./equal_bytes.ts";
-import { chooseKey, deriveMacKey, type LinkEpisode, type SigningKey, type SigningKeys, utf8 } from "./link.ts";
+import type { LinkEpisode } from "./link_context.ts";
+import { chooseKey, deriveMacKey, type SigningKey, type SigningKeys, utf8 } from "./signing_keys.ts";
 
 type EpisodeId = Pick<LinkEpisode, "malId" | "episode">;
 

@@ -5,11 +5,9 @@
  */
 import { cpus } from "node:os";
 import process from "node:process";
-import { listMark } from "../../cf-proxy/failover/playlist_fingerprint.ts";
-import { parsePlaylist } from "../../core/hls/playlist.ts";
-import { rewritePlaylist } from "../../core/hls/rewrite.ts";
 import { commandLine } from "../../cli/command_line.ts";
 import { HOSTILE_PLAYLISTS } from "../../dev/testing/hostile_playlists.ts";
+import { PLAYLIST_READERS } from "../../dev/testing/playlist_readers.ts";
 
 commandLine({ usage: "usage: deno task bench:hls" });
 
@@ -17,24 +15,6 @@ const MIB = 1024 * 1024;
 const ROUNDS = 15;
 /** Below this, the ratio measures the garbage collector rather than the parser. */
 const NOISE_MS = 5;
-const BASE = new URL("https://cdn.test/v/1/m.m3u8");
-const TAIL = "exp=4000000000&sc=2&sig=k1.AAAAAAAAAAAAAAAAAAAAAA";
-
-const rewriting = (scope: string | null) => (text: string) =>
-  rewritePlaylist(text, {
-    base: BASE,
-    proxyUrl: "https://worker.test/proxy",
-    policy: { ownHosts: ["worker.test"] },
-    parent: { scope, tail: TAIL },
-    sign: () => Promise.resolve(TAIL),
-  });
-
-const READERS: Readonly<Record<string, (text: string) => unknown>> = {
-  rewrite: rewriting("https://cdn.test/v/1/"),
-  rewrite_out_of_scope: rewriting(null),
-  parse: (text) => parsePlaylist(text, BASE),
-  mark: listMark,
-};
 
 /** Milliseconds of CPU, collector threads included. */
 async function cost(read: (text: string) => unknown, text: string): Promise<number> {
@@ -54,7 +34,7 @@ let worst = { ratio: 0, oneMib: 0, perMib: 0 };
 for (const [name, shape] of Object.entries(HOSTILE_PLAYLISTS)) {
   const [small, large] = [shape(MIB), shape(4 * MIB)];
   shapes[name] = {};
-  for (const [reader, read] of Object.entries(READERS)) {
+  for (const [reader, read] of Object.entries(PLAYLIST_READERS)) {
     const [ms1, ms4] = [await cost(read, small), await cost(read, large)];
     shapes[name][reader] = { ms_1_mib: round(ms1), ms_4_mib: round(ms4) };
     const ratio = ms4 / Math.max(ms1, NOISE_MS);

@@ -4,7 +4,7 @@ import { bytesOf, codeOf, startProxyFixture } from "../../dev/testing/proxy_fixt
 import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
 import { startS3 } from "../../dev/emulators/s3/s3.ts";
 
-// The runner is another room: its program is asked, not imported.
+// A program, because tests here may not import the runner.
 const PROGRAM = new URL("../../dev/testing/replicate_program.ts", import.meta.url).pathname;
 const FOLDER_SERVER = new URL("../../dev/testing/folder_server.ts", import.meta.url).pathname;
 const ARCHIVE = { malId: 5, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
@@ -12,7 +12,7 @@ const SIZE = 700_000;
 
 Deno.test("archive: Hub, S3 and folder serve ranges and replace each other", async (t) => {
   await using bench = await createTestHub({ accounts: ["alice", "bob"] });
-  await using s3 = await startS3({ dir: `${bench.dir}/s3`, bucket: "shelf" });
+  await using s3 = await startS3({ dir: `${bench.dir}/s3`, bucket: "bucket" });
   await Deno.mkdir(`${bench.dir}/folder`);
   const folder = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", FOLDER_SERVER, `${bench.dir}/folder`],
@@ -33,11 +33,11 @@ Deno.test("archive: Hub, S3 and folder serve ranges and replace each other", asy
   const replicated = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", PROGRAM, JSON.stringify({ path, archive: ARCHIVE, env })],
   }).output();
-  const told: { copies: { target: string; directUrl: string }[] } = JSON.parse(
+  const report: { copies: { target: string; directUrl: string }[] } = JSON.parse(
     new TextDecoder().decode(replicated.stdout),
   );
   const file = await Deno.readFile(path);
-  const urlOn = (target: string) => told.copies.find((copy) => copy.target === target)!.directUrl;
+  const urlOn = (target: string) => report.copies.find((copy) => copy.target === target)!.directUrl;
 
   await using proxy = await startProxyFixture({
     sign: { context: { archive: true } },
@@ -52,7 +52,7 @@ Deno.test("archive: Hub, S3 and folder serve ranges and replace each other", asy
     assert.deepEqual(await bytesOf(range), file.slice(1000, 2000));
   };
 
-  for (const target of ["hub:alice", "hub:bob", "s3:shelf", "folder:folder"]) {
+  for (const target of ["hub:alice", "hub:bob", "s3:bucket", "folder:folder"]) {
     await t.step(`${target}: whole, range, HEAD, 416`, async () => {
       const url = urlOn(target);
       const whole = await proxy.get(url);
@@ -90,8 +90,8 @@ Deno.test("archive: Hub, S3 and folder serve ranges and replace each other", asy
     const fromS3 = await fresh.get(urlOn("hub:bob"), { headers: { range: "bytes=0-9" } });
     assert.equal(fromS3.status, 206);
     await fromS3.body?.cancel();
-    await Deno.remove(`${bench.dir}/s3/shelf`, { recursive: true });
-    const fromFolder = await fresh.get(urlOn("s3:shelf"), { headers: { range: "bytes=0-9" } });
+    await Deno.remove(`${bench.dir}/s3/bucket`, { recursive: true });
+    const fromFolder = await fresh.get(urlOn("s3:bucket"), { headers: { range: "bytes=0-9" } });
     assert.deepEqual(await bytesOf(fromFolder), file.slice(0, 10));
     assert.equal(fromFolder.status, 206);
   });

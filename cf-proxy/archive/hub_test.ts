@@ -1,4 +1,4 @@
-// Conformance 54–60: archive reads, against the local Hub that the uploads are tested with.
+// Archive reads from the Hub emulator that the runner's uploads are tested with.
 import assert from "node:assert/strict";
 import { createRepo, uploadFile } from "@huggingface/hub";
 import { archiveLocation, archiveUrl } from "../../core/archive_location.ts";
@@ -21,11 +21,11 @@ const KEY = "0123456789abcdef0123456789abcdef";
 interface Archive extends AsyncDisposable {
   readonly proxy: ProxyFixture;
   readonly bench: TestHub;
-  /** Address of the copy on the first account. */
+  /** The copy on the first account. */
   readonly url: string;
 }
 
-/** A Hub with two accounts that both hold the file (or only those named), and a Worker that knows their tokens. */
+/** A Hub with two accounts that have the file (or only `holders` have it), and a Worker with their tokens. */
 async function startArchive(
   options: { accounts?: string[]; holders?: string[]; now?: () => number; vars?: Record<string, string> } = {},
 ): Promise<Archive> {
@@ -67,8 +67,8 @@ function archive(
   });
 }
 
-Deno.test("proxy: the Hub's token: sent to the Hub only, in no link, response or log", async () => {
-  // Two origins play Hub and CDN, so that every header can be seen.
+Deno.test("archive: the Hub's token → sent to the Hub only, not in link or log", async () => {
+  // Two plain origins as Hub and CDN, to check every header.
   await using cdn = await startOrigin();
   cdn.route("/", media(FILE, { etag: '"the-cdn\'s-own"' }));
   const account = { HF_STORAGE_USERNAME_1: "alice", HF_TOKEN_STORAGE_1: "hf_secret" };
@@ -87,12 +87,12 @@ Deno.test("proxy: the Hub's token: sent to the Hub only, in no link, response or
   assert.deepEqual(await bytesOf(response), FILE.slice(5, 10));
   assert.equal(proxy.seen[0]!.headers.get("authorization"), "Bearer hf_secret");
   assert.equal(cdn.seen[0]!.headers.get("authorization"), null);
-  assert.equal(cdn.seen[0]!.headers.get("if-range"), null, "the CDN would not know the Hub's tag");
+  assert.equal(cdn.seen[0]!.headers.get("if-range"), null, "not the CDN's tag");
   const visible = [await proxy.link(path), ...[...response.headers].flat(), proxy.worker.output()].join("\n");
   assert.ok(!visible.includes("hf_secret"));
 });
 
-archive("a private file is read in ranges through the CDN, which refuses any token", async ({ proxy, bench, url }) => {
+archive("private file on the Hub → read in ranges through the CDN", async ({ proxy, bench, url }) => {
   const whole = await proxy.get(url);
   assert.equal(whole.status, 200);
   assert.equal(whole.headers.get("content-type"), "video/mp4");
@@ -156,7 +156,7 @@ Deno.test("archive: another link to an account's private file → no token, no f
   });
 });
 
-archive("100 ranges of one file ask the Hub once", async ({ proxy, bench, url }) => {
+archive("100 ranges of one file → one request to the Hub", async ({ proxy, bench, url }) => {
   for (let i = 0; i < 100; i++) {
     const start = i * 7000;
     const response = await proxy.get(url, { headers: { range: `bytes=${start}-${start + 99}` } });
@@ -169,7 +169,7 @@ archive("100 ranges of one file ask the Hub once", async ({ proxy, bench, url })
 
 let clock = 0;
 archive(
-  "hub: CDN URL expires during playback → resolved again",
+  "CDN URL expires during playback → resolved again",
   async ({ proxy, bench, url }) => {
     const first = await proxy.get(url, { headers: { range: "bytes=0-99" } });
     assert.deepEqual(await bytesOf(first), FILE.slice(0, 100));
@@ -194,9 +194,7 @@ archive("CDN: one 403 or 404 → resolved again once, then served", async ({ pro
 
 for (const failure of ["resolve_429", "resolve_500", "resolve_403", "resolve_404"] as const) {
   archive(
-    `${
-      failure.replace("resolve_", "")
-    } of one account → the next account's copy at the same path, and it stays with that`,
+    `Hub ${failure.replace("resolve_", "")} of one account → another account's copy, also for later ranges`,
     async ({ proxy, bench, url }) => {
       bench.hub.fail(failure);
       for (let i = 0; i < 3; i++) {
@@ -204,14 +202,14 @@ for (const failure of ["resolve_429", "resolve_500", "resolve_403", "resolve_404
         assert.equal(response.status, 206);
         assert.deepEqual(await bytesOf(response), FILE.slice(i, 10));
       }
-      // The failing one is asked as nobody in the call log, or as alice: everything but the two resolves is the CDN.
+      // One call for the failing account and one for the other.
       assert.equal(bench.countCalls("resolve"), 2);
     },
   );
 }
 
 archive(
-  "hub: missing on the first account → the second one's, same tag",
+  "missing on the first Hub account → the second one's, same tag",
   async ({ proxy, url }) => {
     const response = await proxy.get(url);
     assert.equal(response.status, 200);
@@ -222,7 +220,7 @@ archive(
 );
 
 archive(
-  "hub: token refused → 502, no copy → 404, rate limit → 503",
+  "Hub token refused → 502, no copy → 404, rate limit → 503",
   async ({ proxy, bench, url }) => {
     const missing = await proxy.get(url.replace(KEY, KEY.replace("0", "f")));
     assert.equal(missing.status, 404);
@@ -251,7 +249,7 @@ Deno.test("hub: ETag is the content hash → 304; If-Range of the CDN's tag → 
   const calls = bench.hub.calls.length;
   const same = await proxy.get(url, { headers: { "if-none-match": `"x", ${etag}` } });
   assert.equal(same.status, 304);
-  assert.equal(bench.hub.calls.length, calls, "nobody is asked");
+  assert.equal(bench.hub.calls.length, calls, "no request to Hub or CDN");
   const other = await proxy.get(url, { headers: { range: "bytes=0-9", "if-range": '"other"' } });
   assert.equal(other.status, 200);
   await other.body?.cancel();

@@ -8,15 +8,15 @@ const keys = unwrap(parseSigningKeys(`k1:${"A".repeat(43)}`));
 const strangers = unwrap(parseSigningKeys(`k1:${"B".repeat(43)}`));
 const START = 1_800_000_000;
 
-/** An isolate with a clock that the test moves, and an API that it writes. */
+/** An isolate with a clock and an API that the test controls. */
 function isolate(cache: { list: CachedList | null } = { list: null }) {
-  const seen = { asked: 0, errors: [] as string[], background: [] as Promise<void>[] };
+  const seen = { requests: 0, errors: [] as string[], background: [] as Promise<void>[] };
   const world = {
     seconds: START,
     api: (): Promise<string> => Promise.reject(new Error("away")),
     inTime: true,
     ...seen,
-    /** The titles that are refused now. */
+    /** The titles that are refused. */
     async titles(): Promise<readonly number[] | null> {
       const list = await takedowns.read({
         waitUntil: (work) => void world.background.push(work),
@@ -35,7 +35,7 @@ function isolate(cache: { list: CachedList | null } = { list: null }) {
   const takedowns = new TakedownList({
     keys,
     now: () => world.seconds * 1000,
-    fetch: () => (world.asked++, world.api()),
+    fetch: () => (world.requests++, world.api()),
     cache: { get: () => Promise.resolve(cache.list), put: (list) => Promise.resolve(void (cache.list = list)) },
     onError: (error) => void world.errors.push(String(error)),
   });
@@ -53,7 +53,7 @@ Deno.test("takedowns: published later → refused within 60 s, a request per 30 
     world.seconds++;
   }
   assert.ok(world.seconds - publishedAt <= 55, `${world.seconds - publishedAt} s; the API itself keeps a list for 5 s`);
-  assert.equal(world.asked, 2);
+  assert.equal(world.requests, 2);
 });
 
 Deno.test("takedowns: first request after a pause → waits for a fresh list", async () => {
@@ -75,9 +75,9 @@ Deno.test("takedowns: API unreachable → last list in force, one request waits"
     world.seconds += pause;
     assert.deepEqual(await world.titles(), [1]);
   }
-  const waits = world.asked;
+  const waits = world.requests;
   assert.deepEqual(await world.titles(), [1]);
-  assert.equal(world.asked, waits, "not asked again at once");
+  assert.equal(world.requests, waits, "no second request yet");
 });
 
 Deno.test("takedowns: API slow → playback continues, list in force on arrival", async () => {
@@ -129,7 +129,7 @@ Deno.test("takedowns: new isolate, API unreachable → another isolate's list", 
   const third = isolate(cache);
   third.seconds += 10;
   assert.deepEqual(await third.titles(), [1]);
-  assert.equal(third.asked, 0, "fresh enough");
+  assert.equal(third.requests, 0, "fresh enough");
 });
 
 Deno.test("takedowns: altered cached list → ignored", async () => {

@@ -1,4 +1,4 @@
-// Takedowns in real workerd: what a link leads to that was signed before its title was taken down.
+// Takedowns in workerd: responses to links that were signed before the takedown.
 import assert from "node:assert/strict";
 import { type DenyList, signDenyList } from "../../core/deny_list.ts";
 import type { LinkContext } from "../../core/link.ts";
@@ -64,7 +64,7 @@ Deno.test("takedown: title → 451 for its sources and its archive on all target
   for (const base of ["/datasets/alice/", "/bucket/", "/archive/"]) {
     const path = base + (base.startsWith("/datasets") ? NAME.replace("/", "/resolve/main/") : NAME);
     assert.equal(await statusOf(proxy, path, { archive: true }), 451, base);
-    // Links of older functions, or made by hand, hold no episode.
+    // Links of older versions, or signed by hand, contain no episode.
     assert.equal(await statusOf(proxy, path, {}), 451, base);
     assert.equal(await statusOf(proxy, path.replace("/ep1/", "//ep%31/"), {}), 451, `${base}, spelled otherwise`);
   }

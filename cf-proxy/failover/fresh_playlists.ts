@@ -5,7 +5,7 @@ import { sourceRequestHeaders } from "../http/headers.ts";
 import { fetchUpstream, type Upstream } from "../http/upstream.ts";
 import { readText } from "../playlist/read_text.ts";
 import type { OriginRequest } from "./origin_fetch.ts";
-import { isMaster } from "./playlist_fingerprint.ts";
+import { isMultivariant } from "./playlist_fingerprint.ts";
 
 /** Playlists that are read below one multivariant playlist. */
 const MAX_PLAYLISTS = 12;
@@ -21,7 +21,7 @@ export async function* freshPlaylists(fresh: URL, origin: OriginRequest): AsyncG
   const top = await readPlaylist(fresh.href, origin);
   if (top === null) return;
   yield top;
-  if (!isMaster(top.text)) return;
+  if (!isMultivariant(top.text)) return;
   const playlist = parsePlaylist(top.text, top.url);
   if (!playlist.ok) return;
   for (const url of listedPlaylists(playlist.value).slice(0, MAX_PLAYLISTS)) {
@@ -32,7 +32,7 @@ export async function* freshPlaylists(fresh: URL, origin: OriginRequest): AsyncG
 
 /** The URLs of a multivariant playlist's variants and renditions. */
 export function listedPlaylists(playlist: Playlist): readonly string[] {
-  if (playlist.kind !== "master") return [];
+  if (playlist.kind !== "multivariant") return [];
   return [...new Set([...playlist.variants, ...playlist.renditions].flatMap(({ url }) => url ?? []))];
 }
 

@@ -1,22 +1,21 @@
-// By what a playlist is known again when its addresses have moved, and where each of its files lies then.
-// Example: /old-token/m.m3u8 and /new-token/m.m3u8 have one mark when they list the same names with the same durations.
-// Runs on: workerd.
+// The fingerprint of a media playlist, which stays the same after its URLs have changed, and the files that the playlist lists.
+// Example: /old-token/m.m3u8 and /new-token/m.m3u8 have the same fingerprint if they list the same names with the same durations.
 import { encodeBase64Url } from "../../core/base64url.ts";
 import type { MediaPlaylist } from "../../core/hls/playlist.ts";
-import { utf8 } from "../../core/link.ts";
+import { utf8 } from "../../core/signing_keys.ts";
 
-/** Names and tags are compared in the head alone: each name that is asked for is looked up in the fresh list anyway. */
+/** Names and tags are compared at the start only: each requested name is looked up in the fresh playlist anyway. */
 const [HEAD_LENGTH, HEAD_LINES] = [32 * 1024, 64];
 
-/** No longer list is parsed to find a segment in it. */
+/** Longer playlists are not parsed to find a segment. */
 const MAX_DURATIONS = 20_000;
 
 /**
- * What stays of a playlist when its addresses move: the durations of all segments in their order, where it is discontinuous, and
- * the head without directories and queries. Null while it still grows, for it is never the same again, and for a list too long to
- * be looked through. The rungs of one video may share a mark; which of them a list is, only its files can tell.
+ * Covers the parts that do not depend on URLs: the durations of all segments, the positions of discontinuities, and the first lines
+ * without directories and queries. Null for a playlist without ENDLIST, which changes on each reload, and for one that is too long.
+ * Variants of one video may have the same fingerprint; their segments' validators distinguish them.
  */
-export async function listMark(text: string): Promise<string | null> {
+export async function playlistFingerprint(text: string): Promise<string | null> {
   if (!text.slice(-1000).includes("#EXT-X-ENDLIST")) return null;
   const durations: string[] = [];
   for (const [one] of text.matchAll(/#EXTINF:[^,\r\n]*|#EXT-X-DISCONTINUITY/g)) {
@@ -29,33 +28,33 @@ export async function listMark(text: string): Promise<string | null> {
   return encodeBase64Url(new Uint8Array(digest));
 }
 
-export function isMaster(text: string): boolean {
+export function isMultivariant(text: string): boolean {
   return text.includes("#EXT-X-STREAM-INF");
 }
 
 export interface ListedFiles {
-  /** Name → address of every segment, initialisation section and key. */
+  /** Name → URL of every segment, initialization section and key. */
   readonly all: ReadonlyMap<string, string>;
-  /** The names of segments. An initialisation section or a key may be that of many lists. */
+  /** The names of segments. Several playlists may share an initialization section or a key. */
   readonly segments: ReadonlySet<string>;
 }
 
-/** A name that stands for two addresses is left out. */
+/** A name with two URLs is left out. */
 export function listedFiles({ segments }: MediaPlaylist): ListedFiles {
   const all = new Map<string, string>();
-  const own = new Set<string>();
+  const names = new Set<string>();
   const ambiguous = new Set<string>();
   for (const { url, key, map } of segments) {
-    own.add(nameOf(new URL(url)));
-    for (const address of [url, key?.url, map?.url]) {
-      if (address === undefined) continue;
-      const name = nameOf(new URL(address));
-      if ((all.get(name) ?? address) !== address) ambiguous.add(name);
-      all.set(name, address);
+    names.add(nameOf(new URL(url)));
+    for (const fileUrl of [url, key?.url, map?.url]) {
+      if (fileUrl === undefined) continue;
+      const name = nameOf(new URL(fileUrl));
+      if ((all.get(name) ?? fileUrl) !== fileUrl) ambiguous.add(name);
+      all.set(name, fileUrl);
     }
   }
   for (const name of ambiguous) all.delete(name);
-  return { all, segments: own };
+  return { all, segments: names };
 }
 
 export function directoryOf(url: URL): string {
@@ -66,7 +65,7 @@ export function nameOf(url: URL): string {
   return url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
 }
 
-/** An address without its file's name. Rungs may differ by nothing but their query: its files are other files. */
+/** A URL without its file name. Variants may differ by their query only, so it is part of the group. */
 export function groupOf(url: URL): string {
   return directoryOf(url) + url.search;
 }

@@ -6,7 +6,7 @@ import * as cache from "../cache/two_tier_cache.ts";
 import { type Validators, validatorsOf } from "../http/validators.ts";
 import { type EpisodeServer, serverKey } from "./api.ts";
 import type { OriginRequest } from "./origin_fetch.ts";
-import { groupOf, isMaster, listMark, nameOf } from "./playlist_fingerprint.ts";
+import { groupOf, isMultivariant, nameOf, playlistFingerprint } from "./playlist_fingerprint.ts";
 
 const RECORD_SECONDS = 6 * 3600;
 /** Variants and renditions may share one directory. */
@@ -46,7 +46,7 @@ export async function recordPlaylist(
 ): Promise<void> {
   const key = serverKey(server, link.url.href);
   if (cache.getLocal<RecordedPlaylist>("playlist", key)?.baseUrl === url.href) return;
-  const fingerprint = isMaster(text) ? MULTIVARIANT : await listMark(text);
+  const fingerprint = isMultivariant(text) ? MULTIVARIANT : await playlistFingerprint(text);
   if (fingerprint === null) return;
   const playlist: RecordedPlaylist = { fingerprint, baseUrl: url.href };
   waitUntil(cache.put("playlist", key, playlist, RECORD_SECONDS));

@@ -9,7 +9,7 @@ import { sameRepresentation, type Validators, validatorsOf } from "../http/valid
 import { type EpisodeServer, FRESH_URL_SECONDS } from "./api.ts";
 import { fetchFresh, freshPlaylists } from "./fresh_playlists.ts";
 import type { OriginRequest } from "./origin_fetch.ts";
-import { type ListedFiles, listedFiles, listMark, nameOf } from "./playlist_fingerprint.ts";
+import { type ListedFiles, listedFiles, nameOf, playlistFingerprint } from "./playlist_fingerprint.ts";
 import { type SampleSegment, segmentGroup } from "./recorded.ts";
 
 /** Where the segments of a group are now. */
@@ -80,7 +80,7 @@ async function verifiedSegmentUrls(
   if (fingerprints === null || samples === null) return verified;
   for await (const { text, url } of freshPlaylists(fresh, origin)) {
     // The fingerprint first: a source can list many long playlists, and only the matching one is parsed.
-    const fingerprint = await listMark(text);
+    const fingerprint = await playlistFingerprint(text);
     if (fingerprint === null || !fingerprints.includes(fingerprint)) continue;
     const playlist = parsePlaylist(text, url);
     if (!playlist.ok || playlist.value.kind !== "media") continue;

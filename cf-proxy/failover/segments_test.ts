@@ -1,89 +1,30 @@
-// Failover of HLS: a segment comes from the fresh playlist only if that is verified to be the playlist that was served.
+// A segment comes from the fresh playlist only if that is verified to be the playlist that was served.
 import assert from "node:assert/strict";
-import type { LinkContext } from "../../core/link.ts";
+import {
+  type Changes,
+  COUNT,
+  count,
+  episode,
+  expire,
+  links,
+  list,
+  play,
+  respondWith,
+  segment,
+  serve,
+  sign,
+  start,
+} from "../../dev/testing/hls_failover_fixture.ts";
 import {
   bytesOf,
   codeOf,
   media,
-  type MediaOptions,
   pattern,
   type ProxyFixture,
   send,
   startOrigin,
-  startProxyFixture,
   text,
 } from "../../dev/testing/proxy_fixture.ts";
-
-const EMBED = "https://embed.test/e/1";
-const episode: NonNullable<LinkContext["episode"]> = { malId: 55825, episode: 1, provider: "animasu", server: EMBED };
-const sign = { context: { episode }, scopeDirectories: 1 };
-const COUNT = 5;
-const segment = (variant: string, i: number) => pattern(1000 + 10 * i + Number(variant));
-
-interface Changes {
-  /** Replaces the playlist of /new/720/. */
-  readonly list?: string;
-  readonly media?: MediaOptions;
-}
-
-function list(more = ""): string {
-  const lines = Array.from({ length: COUNT }, (_, i) => `#EXTINF:4.00${i},\nseg-${i}.ts?t=TOKEN\n`);
-  return `#EXTM3U\n#EXT-X-TARGETDURATION:5\n${more}${lines.join("")}#EXT-X-ENDLIST\n`;
-}
-
-/** A multivariant playlist with two variants below /base/, whose segment URLs have the base as their token. */
-function serve(proxy: ProxyFixture, base: string, changes: Changes = {}): void {
-  const master = ["720", "480"].map((variant) =>
-    `#EXT-X-STREAM-INF:BANDWIDTH=${variant}000\n${variant}/index.m3u8?t=${base}\n`
-  );
-  proxy.route(`/${base}/master.m3u8`, text(`#EXTM3U\n${master.join("")}`));
-  for (const variant of ["720", "480"]) {
-    const own = (variant === "720" ? changes.list : undefined) ?? list();
-    proxy.route(`/${base}/${variant}/index.m3u8`, text(own.replaceAll("TOKEN", base)));
-    for (let i = 0; i < COUNT; i++) {
-      proxy.route(`/${base}/${variant}/seg-${i}.ts`, media(segment(variant, i), changes.media));
-    }
-  }
-}
-
-function respondWith(proxy: ProxyFixture, path: string): void {
-  const body = { success: true, data: { animasu: [{ url: EMBED, url_resolved: proxy.url + path }] } };
-  proxy.route("/functions/v1/", text(JSON.stringify(body), "application/json"));
-}
-
-function expire(proxy: ProxyFixture, status: number): void {
-  for (const seen of new Set(proxy.seen.map((one) => one.target.split("?")[0]!))) {
-    if (seen.startsWith("/old/")) proxy.route(seen, (_request, response) => send(response, status, {}, "dead"));
-  }
-  for (const variant of ["720", "480"]) {
-    for (let i = 0; i < COUNT; i++) {
-      proxy.route(`/old/${variant}/seg-${i}.ts`, (_request, response) => send(response, status, {}, "dead"));
-    }
-  }
-}
-
-function count(proxy: ProxyFixture, ending: string): number {
-  return proxy.seen.filter((one) => one.target.split("?")[0]!.endsWith(ending)).length;
-}
-
-async function links(playlistUrl: string): Promise<string[]> {
-  const response = await fetch(playlistUrl);
-  assert.equal(response.status, 200);
-  return (await response.text()).split("\n").filter((line) => line.startsWith("http"));
-}
-
-/** Plays the first `played` segments of the first variant; returns the links of all. */
-async function play(proxy: ProxyFixture, played = 2): Promise<string[]> {
-  const [variant] = await links(await proxy.link("/old/master.m3u8", sign));
-  const segments = await links(variant!);
-  assert.equal(segments.length, COUNT);
-  for (let i = 0; i < played; i++) {
-    assert.deepEqual(await bytesOf(await fetch(segments[i]!)), segment("720", i));
-  }
-  return segments;
-}
-
-const start = () => startProxyFixture({ vars: (originUrl) => ({ PUBLIC_API_URL: `${originUrl}/functions/v1` }) });
 
 for (const status of [401, 403, 404, 410]) {
   Deno.test(`segments: ${status} → from the fresh playlist, which is read once`, async () => {
@@ -181,34 +122,6 @@ Deno.test("segments: missing at the fresh URL, too → its own 404, else 410", a
     assert.equal(response.status, expected);
     await response.body?.cancel();
   }
-});
-
-Deno.test("variant: read from its place below the fresh multivariant playlist", async () => {
-  await using proxy = await start();
-  serve(proxy, "old");
-  const variants = await links(await proxy.link("/old/master.m3u8", sign));
-  proxy.route("/old/", (_request, response) => send(response, 403, {}));
-  for (const path of ["master", "720/index", "480/index"]) {
-    proxy.route(`/old/${path}.m3u8`, (_request, response) => send(response, 403, {}));
-  }
-  serve(proxy, "new");
-  respondWith(proxy, "/new/master.m3u8");
-  const segments = await links(variants[1]!);
-  assert.equal(segments.length, COUNT);
-  assert.ok(segments.every((one) => new URL(one).searchParams.get("url")!.startsWith(`${proxy.url}/new/480/seg-`)));
-  assert.deepEqual(await bytesOf(await fetch(segments[1]!)), segment("480", 1));
-  const master = await links(await proxy.link("/old/master.m3u8", sign));
-  assert.ok(master[0]!.includes(encodeURIComponent("/new/720/index.m3u8")));
-});
-
-Deno.test("variant: not listed by the fresh multivariant playlist → 410", async () => {
-  await using proxy = await start();
-  serve(proxy, "old");
-  const variants = await links(await proxy.link("/old/master.m3u8", sign));
-  proxy.route("/old/720/index.m3u8", (_request, response) => send(response, 403, {}));
-  proxy.route("/new/master.m3u8", text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n1080/index.m3u8\n"));
-  respondWith(proxy, "/new/master.m3u8");
-  assert.equal(await codeOf(await fetch(variants[0]!)), "source_expired");
 });
 
 Deno.test("segments: with an exact signature → never the fresh playlist", async () => {
@@ -328,49 +241,6 @@ Deno.test("segments: missing at the fresh URLs → fresh playlists read once", a
   }
   assert.deepEqual([count(proxy, "/new/master.m3u8"), count(proxy, "/new/720/index.m3u8")], [1, 1]);
   assert.deepEqual(await bytesOf(await fetch(segments[2]!)), segment("720", 2));
-});
-
-Deno.test("variant: no longer listed, same directory → 410", async () => {
-  await using proxy = await start();
-  for (const [base, name] of [["old", "720"], ["new", "1080"]] as const) {
-    for (const master of ["master", "720"]) {
-      proxy.route(`/${base}/${master}.m3u8`, text(`#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n${name}.m3u8\n`));
-    }
-  }
-  proxy.route("/old/720.m3u8", text(list()));
-  const [variant] = await links(await proxy.link("/old/master.m3u8", sign));
-  await links(variant!);
-  proxy.route("/old/720.m3u8", (_request, response) => send(response, 403, {}));
-  for (const fresh of ["/new/master.m3u8", "/new/720.m3u8"]) {
-    respondWith(proxy, fresh);
-    assert.equal(await codeOf(await fetch(variant!)), "source_expired", fresh);
-  }
-});
-
-Deno.test("playlist: renamed file → recognized as multivariant or by fingerprint", async () => {
-  for (const top of ["#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720/index.m3u8\n", list()]) {
-    await using proxy = await start();
-    proxy.route("/old/1a2b.m3u8", text(top));
-    const link = await proxy.link("/old/1a2b.m3u8", sign);
-    const target = (link: string) => new URL(link).searchParams.get("url")!;
-    const before = (await links(link)).map(target);
-    proxy.route("/old/1a2b.m3u8", (_request, response) => send(response, 403, {}));
-    proxy.route("/new/3c4d.m3u8", text(top));
-    respondWith(proxy, "/new/3c4d.m3u8");
-    assert.deepEqual((await links(link)).map(target), before.map((one) => one.replace("/old/", "/new/")));
-  }
-});
-
-Deno.test("playlist: deeper than a scope, never read → found by its place", async () => {
-  await using proxy = await start();
-  const deep = "/d".repeat(40);
-  proxy.route("/new/master.m3u8", text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720/index.m3u8\n"));
-  proxy.route("/new/720/index.m3u8", text(list()));
-  respondWith(proxy, "/new/master.m3u8");
-  proxy.route("/d/", (_request, response) => send(response, 403, {}));
-  const options = { ...sign, scopeDirectories: 32 };
-  assert.equal((await links(await proxy.link(`${deep}/master.m3u8`, options))).length, 1);
-  assert.equal((await links(await proxy.link(`${deep}/720/index.m3u8`, options))).length, COUNT);
 });
 
 Deno.test("segments: five relocated groups → all stay known", async () => {

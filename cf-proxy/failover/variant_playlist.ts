@@ -6,7 +6,7 @@ import * as cache from "../cache/two_tier_cache.ts";
 import { type EpisodeServer, serverKey } from "./api.ts";
 import { listedPlaylists, readPlaylist } from "./fresh_playlists.ts";
 import type { OriginRequest } from "./origin_fetch.ts";
-import { directoryOf, listMark, nameOf } from "./playlist_fingerprint.ts";
+import { directoryOf, nameOf, playlistFingerprint } from "./playlist_fingerprint.ts";
 import { MULTIVARIANT, type RecordedPlaylist } from "./recorded.ts";
 
 /**
@@ -32,9 +32,9 @@ export async function matchVariantPlaylist(
     isSamePath(relativePath(listed, directoryOf(fresh)))
   );
   if (matches.length > 0) return matches.length === 1 ? new URL(matches[0]!) : null;
-  if (recorded !== null && playlist.value.kind === "master") return null;
+  if (recorded !== null && playlist.value.kind === "multivariant") return null;
   if (isSamePath(nameOf(fresh))) return fresh;
-  return recorded !== null && recorded.fingerprint === await listMark(top.text) ? fresh : null;
+  return recorded !== null && recorded.fingerprint === await playlistFingerprint(top.text) ? fresh : null;
 }
 
 /** `720/m.m3u8` of a URL below `directory`; otherwise its last segment. */

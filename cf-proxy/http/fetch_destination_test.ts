@@ -1,4 +1,4 @@
-// What a source or a link can make a browser do with the proxy's origin: play, and nothing else. In real Chromium.
+// Hostile sources and links in Chromium: on the proxy's origin, a browser may only play media.
 import assert from "node:assert/strict";
 import { startBrowser } from "../../dev/testing/browser.ts";
 import { startFirefox } from "../../dev/testing/firefox.ts";
@@ -10,7 +10,7 @@ const SCRIPT =
 const HTML = `<title>page</title><script>${SCRIPT} fetch('/beacon')</script><body onload="fetch('/beacon')">x`;
 const XML = `<?xml version="1.0"?><a xmlns="x"><script xmlns="http://www.w3.org/1999/xhtml">${SCRIPT}</script></a>`;
 
-/** Content-Type header(s) that some browser, at some time, took for a page or for code. */
+/** Content-Type headers that some browser has treated as a page or as code. */
 const HOSTILE: readonly (readonly [what: string, type: string | readonly string[], body: string])[] = [
   ["two types in one header", "image/png, text/html", HTML],
   ["two types, the page first", "text/html, image/png", HTML],
@@ -29,7 +29,7 @@ const HOSTILE: readonly (readonly [what: string, type: string | readonly string[
   ],
   ["PDF", "application/pdf", "%PDF-1.4 /OpenAction << /S /JavaScript /JS (app.alert(1)) >>"],
   ["JavaScript", "text/javascript", SCRIPT],
-  ["JavaScript beside a picture", "image/png, text/javascript", SCRIPT],
+  ["JavaScript after a picture", "image/png, text/javascript", SCRIPT],
   ["CSS", "text/css", "body { color: red }"],
   ["WASM", "application/wasm", "\0asm"],
   ["JSON", "application/json", "{}"],
@@ -147,7 +147,7 @@ Deno.test("Chromium: hostile page, script or service worker → nothing runs", a
   await using browser = await startBrowser();
   await using proxy = await startProxyFixture();
   const page = await browser.open("about:blank");
-  // A page of the Worker's origin that is there already: the worst case, which the Worker itself never serves.
+  // A page on the Worker's origin, which the Worker never serves, is the worst case.
   await page.route(`${proxy.worker.url}/there`, (route) => route.fulfill({ contentType: "text/html", body: "there" }));
   for (const [what, type, body] of HOSTILE) {
     await t.step(what, async () => {
@@ -213,7 +213,7 @@ for (const [extension, codecs] of Object.entries(SAMPLES)) {
     const state =
       `(({ currentTime, ended, error, readyState }) => ({ currentTime, ended, error: error?.code ?? null, readyState }))(
       document.querySelector("video"))`;
-    // A sandboxed page may not start by itself and runs none of the test's timers either: it is asked again and again.
+    // A sandboxed page cannot autoplay and runs no timers of the test, so the test polls it.
     const until = async (is: (video: Video) => boolean): Promise<Video> => {
       for (;;) {
         const video = await page.evaluate(state) as Video;

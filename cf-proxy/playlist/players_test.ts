@@ -1,4 +1,4 @@
-// Real players through the real Worker: ffmpeg decodes every frame, hls.js in Chromium plays to the end.
+// Real players through workerd: ffmpeg decodes every frame, hls.js in Chromium plays to the end.
 import assert from "node:assert/strict";
 import { startBrowser, type TestBrowser } from "../../dev/testing/browser.ts";
 import {
@@ -19,7 +19,7 @@ const REFERER = "https://player.test/embed/1";
 
 interface Sample {
   readonly args: readonly string[];
-  /** What the player opens. */
+  /** The path that the player opens. */
   readonly entry: string;
   readonly audioTracks: number;
 }
@@ -99,7 +99,7 @@ Deno.test("Chromium: every format through the proxy → plays to the last frame"
       const { lastFrame, duration, error } = await playToEnd(browser, web.url, await served.link());
       assert.equal(error, null);
       assert.ok(Math.abs(duration - SECONDS) < 0.2, `duration ${duration}`);
-      // mediaTime of the last frame that was shown: 25 frames a second, so the last one begins 40 ms before the end.
+      // mediaTime of the last frame shown. At 25 frames per second, the last one starts 40 ms before the end.
       assert.ok(lastFrame > SECONDS - 0.2, `last frame at ${lastFrame} of ${duration}`);
       const fromSource = served.proxy.seen.filter((one) => one.headers.get("referer") !== REFERER);
       assert.deepEqual(fromSource.map((one) => one.target), [], "every request carries the sealed header");
@@ -187,9 +187,14 @@ Deno.test("Chromium: video and audio of one stream fail → one failover", async
   await using proxy = await startProxyFixture();
   const headers = { "content-type": "application/json", "access-control-allow-origin": "*" };
   const server = { provider: "720p", stream: `${proxy.url}/gone.mp4`, archived: false, kind: "mp4" };
-  const asked = () => proxy.seen.filter((one) => one.target.startsWith("/functions/")).length;
+  const apiRequests = () => proxy.seen.filter((one) => one.target.startsWith("/functions/")).length;
   proxy.route("/functions/", (_request, response) => {
-    send(response, 200, headers, JSON.stringify({ success: true, data: { animasu: asked() > 1 ? [] : [server] } }));
+    send(
+      response,
+      200,
+      headers,
+      JSON.stringify({ success: true, data: { animasu: apiRequests() > 1 ? [] : [server] } }),
+    );
   });
   // Never responds: the test triggers the failure.
   proxy.route("/gone.mp4", () => {});
@@ -268,8 +273,8 @@ for (const to of ["archive", "fresh link"] as const) {
     assert.ok(seen.ended > SECONDS - 0.2, `ended at ${seen.ended}`);
     const back = Math.max(...seen.times.slice(1).map((time, i) => seen.times[i]! - time));
     assert.ok(back < 0.3, `jumped back by ${back} s: ${seen.times}`);
-    const asked = (path: string) => proxy.seen.filter((one) => one.target.startsWith(path)).length;
-    assert.deepEqual([asked("/old/m2.m4s"), asked("/new/m2.m4s")], [1, 1]);
+    const requests = (path: string) => proxy.seen.filter((one) => one.target.startsWith(path)).length;
+    assert.deepEqual([requests("/old/m2.m4s"), requests("/new/m2.m4s")], [1, 1]);
   });
 }
 
@@ -279,7 +284,7 @@ interface Served extends AsyncDisposable {
   link(): Promise<string>;
 }
 
-/** A sample on a server that insists on a Referer and a token, as hosts do. */
+/** A sample on a server that requires a Referer and a token, as many hosts do. */
 async function serve(sample: Sample, vars?: FixtureOptions["vars"]): Promise<Served> {
   const dir = await Deno.makeTempDir({ prefix: "keepstream-sample-" });
   const proxy = await startProxyFixture(vars === undefined ? {} : { vars });

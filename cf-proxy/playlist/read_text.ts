@@ -32,7 +32,7 @@ export async function readText(
 async function readWhole(response: Response, maxBytes: number): Promise<string | null> {
   const length = response.headers.get("content-length");
   if (length !== null && !response.headers.has("content-encoding")) {
-    // The runtime enforces Content-Length, so text() reads no more than that, and without JavaScript per chunk.
+    // The runtime enforces Content-Length, so the body cannot be larger; text() needs no JavaScript per chunk.
     if (Number(length) <= maxBytes) return await response.text();
     await response.body?.cancel();
     return null;

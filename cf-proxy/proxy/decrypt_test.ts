@@ -1,4 +1,4 @@
-// Conformance 61–64: encrypted bodies, against Node's own AES.
+// Decryption of mega files, compared with Node's AES.
 import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
 import { encodeBase64Url } from "../../core/base64url.ts";
@@ -17,7 +17,7 @@ const AES = Uint8Array.from({ length: 16 }, (_, i) => KEY[i]! ^ KEY[i + 16]!);
 const PLAIN = pattern(7_000_007);
 const sign = { context: { megaKey: encodeBase64Url(KEY) } };
 
-/** mega's cipher from block number `block` on. */
+/** mega's cipher, starting at block number `block`. */
 function encrypt(plain: Uint8Array, block = 0n): Uint8Array {
   const counter = new Uint8Array(16);
   counter.set(KEY.subarray(16, 24));

@@ -1,20 +1,20 @@
-// Reads an HLS playlist into what a downloader needs: variants and renditions, or segments with key, map and byte range.
+// Parses an HLS playlist for downloads: variants and renditions, or segments with key, initialization section and byte range.
 // Example: parsePlaylist("#EXTM3U\n#EXTINF:4,\na.ts\n#EXT-X-ENDLIST\n", new URL("https://cdn.test/m.m3u8"))
 //          → { kind: "media", endList: true, segments: [{ url: "https://cdn.test/a.ts", durationSeconds: 4, … }] }
-// Every URL comes back absolute and unchecked: check it against core/url_policy.ts before a fetch.
-// Rewriting for the proxy is core/hls/rewrite.ts. Runs on: Deno, workerd. Linear: 10,000 segments take a few milliseconds.
+// URLs are absolute but unchecked: check them with core/url_policy.ts before a fetch. The proxy rewrites with core/hls/rewrite.ts.
+// Linear in the length of the text: 10,000 segments take a few milliseconds.
 import { Attributes, createResolver, MAX_ATTRIBUTES, type PlaylistError, Variables } from "./syntax.ts";
 import { err, ok, type Result } from "../result.ts";
 
 export type { PlaylistError } from "./syntax.ts";
 
-export type Playlist = MasterPlaylist | MediaPlaylist;
+export type Playlist = MultivariantPlaylist | MediaPlaylist;
 
-export interface MasterPlaylist {
-  readonly kind: "master";
+export interface MultivariantPlaylist {
+  readonly kind: "multivariant";
   readonly variants: readonly Variant[];
   readonly renditions: readonly Rendition[];
-  /** To hand to parsePlaylist for the media playlists, whose EXT-X-DEFINE may import them. */
+  /** To pass to parsePlaylist for the media playlists, which may import them with EXT-X-DEFINE. */
   readonly variables: ReadonlyMap<string, string>;
 }
 
@@ -39,7 +39,7 @@ export interface Rendition {
   readonly isDefault: boolean;
   readonly forced: boolean;
   readonly channels: string | null;
-  /** null: the rendition is inside the variant's own segments. */
+  /** null: the rendition is part of the variant's own segments. */
   readonly url: string | null;
 }
 
@@ -47,25 +47,25 @@ export interface MediaPlaylist {
   readonly kind: "media";
   readonly targetDurationSeconds: number;
   readonly mediaSequence: number;
-  /** false: live, or not finished. */
+  /** false: a live or unfinished playlist. */
   readonly endList: boolean;
   readonly iFramesOnly: boolean;
   readonly segments: readonly Segment[];
-  /** Sum of all segments. */
+  /** Of all segments together. */
   readonly durationSeconds: number;
 }
 
 export interface Segment {
   readonly url: string;
   readonly durationSeconds: number;
-  /** Media sequence number; the default IV of AES-128. */
+  /** Media sequence number, which is the default IV of AES-128. */
   readonly sequence: number;
-  /** Counts EXT-X-DISCONTINUITY: segments of one number share a timeline. */
+  /** Number of preceding EXT-X-DISCONTINUITY tags: segments with the same number share a timeline. */
   readonly discontinuity: number;
   readonly byteRange: ByteSpan | null;
   readonly key: SegmentKey | null;
   readonly map: InitSection | null;
-  /** EXT-X-GAP: the server says that this one is missing. */
+  /** EXT-X-GAP: the segment is missing on the server. */
   readonly gap: boolean;
 }
 
@@ -80,39 +80,39 @@ export interface SegmentKey {
   readonly url: string;
   /** `identity`, or the name of a DRM system. */
   readonly keyFormat: string;
-  /** 16 bytes, or null: the sequence number (see segmentIv). */
+  /** 16 bytes; null for the sequence number (see segmentIv). */
   readonly iv: Uint8Array<ArrayBuffer> | null;
 }
 
 export interface InitSection {
   readonly url: string;
   readonly byteRange: ByteSpan | null;
-  /** The key in force where the EXT-X-MAP stands. */
+  /** The key that applies to the EXT-X-MAP. */
   readonly key: SegmentKey | null;
 }
 
 export interface ParseOptions {
-  /** Variables of the master playlist. */
+  /** Variables of the multivariant playlist. */
   readonly variables?: ReadonlyMap<string, string>;
   readonly maxSegments?: number;
   readonly maxLines?: number;
   readonly maxVariants?: number;
 }
 
-/** Seven to each of 20,000 segments. */
+/** Seven for each of 20,000 segments. */
 const MAX_LINES = 150_000;
 const NO_VARIABLES: ReadonlyMap<string, string> = new Map();
-/** No segment of a video lasts longer than this; the sum decides whether a download is whole. */
+/** Longer durations are wrong; the sum decides whether a download is complete. */
 const MAX_SEGMENT_SECONDS = 3600;
 
-/** Whether text begins as a playlist does, byte order mark or not. */
+/** Whether text starts with #EXTM3U, with or without a byte order mark. */
 export function looksLikePlaylist(text: string): boolean {
   return /^\uFEFF?#EXTM3U(?:[ \t\r\n]|$)/.test(text);
 }
 
-/** Parses a whole playlist; `base` is its URL after redirects. */
+/** `base` is the playlist's URL after redirects. */
 export function parsePlaylist(text: string, base: URL, options: ParseOptions = {}): Result<Playlist, PlaylistError> {
-  if (!looksLikePlaylist(text)) return err({ code: "not_a_playlist", reason: "does not begin with #EXTM3U" });
+  if (!looksLikePlaylist(text)) return err({ code: "not_a_playlist", reason: "does not start with #EXTM3U" });
   const state = new Parser(base, options);
   const maxLines = options.maxLines ?? MAX_LINES;
   let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
@@ -125,12 +125,12 @@ export function parsePlaylist(text: string, base: URL, options: ParseOptions = {
     if (line === "") continue;
     const problem = line.startsWith("#") ? state.tag(line) : state.uri(line);
     if (problem !== null) return err({ ...problem, line: number });
-    if (state.exhausted) return err({ code: "too_large", reason: "names too many places", line: number });
+    if (state.exhausted) return err({ code: "too_large", reason: "too many directories or URLs", line: number });
   }
   return state.finish();
 }
 
-/** The IV that a segment is encrypted with: the key's own, else the sequence number as 128 bits big-endian. */
+/** The IV of a segment: the key's own, or the sequence number as a 128-bit big-endian integer. */
 export function segmentIv(segment: Segment): Uint8Array<ArrayBuffer> {
   if (segment.key?.iv) return segment.key.iv;
   const iv = new Uint8Array(16);
@@ -148,7 +148,7 @@ class Parser {
   readonly #variants: Variant[] = [];
   readonly #renditions: Rendition[] = [];
   readonly #segments: Segment[] = [];
-  #isMaster = false;
+  #isMultivariant = false;
   #streamInf: Attributes | null = null;
   #targetDuration = 0;
   #mediaSequence = 0;
@@ -159,10 +159,10 @@ class Parser {
   #discontinuity = 0;
   #gap = false;
   #byteRange: { length: number; offset: number | null } | null = null;
-  /** Where the next byte range without an offset begins, and in which resource. */
+  /** The resource and position where a byte range without an offset continues. */
   #previousRange: { url: string; end: number } | null = null;
   #key: SegmentKey | null = null;
-  /** Several EXT-X-KEY in a row (one per DRM system) apply together; a segment between them starts a new set. */
+  /** Consecutive EXT-X-KEY tags (one per DRM system) are alternatives; the first one after a segment starts a new set. */
   #keysOpen = false;
   #map: InitSection | null = null;
 
@@ -172,7 +172,7 @@ class Parser {
     this.#resolver = createResolver(base, (href) => ({ href }));
   }
 
-  /** The playlist names too many places. */
+  /** The playlist has too many directories or URLs. */
   get exhausted(): boolean {
     return this.#resolver.exhausted;
   }
@@ -221,17 +221,17 @@ class Parser {
     const url = this.#absolute(line);
     if (typeof url !== "string") return url;
     if (this.#streamInf !== null) return this.#addVariant(url);
-    if (this.#isMaster) return null;
+    if (this.#isMultivariant) return null;
     if (this.#duration === null) return malformed("a segment without #EXTINF");
     return this.#addSegment(url, this.#duration);
   }
 
   finish(): Result<Playlist, PlaylistError> {
-    if (this.#isMaster) {
-      if (this.#segments.length > 0) return err(malformed("holds variants and segments"));
+    if (this.#isMultivariant) {
+      if (this.#segments.length > 0) return err(malformed("contains variants and segments"));
       if (this.#variants.length === 0) return err(malformed("no variant has a URL"));
       const variables = this.#variables.values;
-      return ok({ kind: "master", variants: this.#variants, renditions: this.#renditions, variables });
+      return ok({ kind: "multivariant", variants: this.#variants, renditions: this.#renditions, variables });
     }
     return ok({
       kind: "media",
@@ -276,7 +276,7 @@ class Parser {
     const iv = parseIv(attributes.get("IV"));
     if (iv === undefined) return malformed("an IV that is not 128 bits of hexadecimal");
     const keyFormat = attributes.get("KEYFORMAT") ?? "identity";
-    // The first identity key of a set, else its first one.
+    // The first identity key of a set, or else its first key.
     if (this.#key === null || (keyFormat === "identity" && this.#key.keyFormat !== "identity")) {
       this.#key = { method, url, keyFormat, iv };
     }
@@ -306,7 +306,7 @@ class Parser {
   #extStreamInf(value: string): Problem {
     const attributes = this.#attributes(value);
     if (!(attributes instanceof Attributes)) return attributes;
-    this.#isMaster = true;
+    this.#isMultivariant = true;
     this.#streamInf = attributes;
     return null;
   }
@@ -314,7 +314,7 @@ class Parser {
   #extMedia(value: string): Problem {
     const attributes = this.#attributes(value);
     if (!(attributes instanceof Attributes)) return attributes;
-    this.#isMaster = true;
+    this.#isMultivariant = true;
     const type = attributes.get("TYPE");
     if (type !== "AUDIO" && type !== "VIDEO" && type !== "SUBTITLES" && type !== "CLOSED-CAPTIONS") {
       return malformed("#EXT-X-MEDIA of an unknown TYPE");
@@ -361,7 +361,7 @@ class Parser {
     const maxSegments = this.#options.maxSegments ?? 20_000;
     if (this.#segments.length === maxSegments) return tooLarge("segments", maxSegments);
     const byteRange = this.#takeByteRange(url);
-    if (byteRange === undefined) return malformed("a byte range without an offset that follows no other");
+    if (byteRange === undefined) return malformed("a byte range without an offset and without a preceding one");
     this.#segments.push({
       url,
       durationSeconds,
@@ -425,7 +425,7 @@ function parseByteRange(text: string): { length: number; offset: number | null }
   return { length: Number(match[1]), offset: match[2] === undefined ? null : Number(match[2]) };
 }
 
-/** null: none given; undefined: given and wrong. Shorter numbers are padded in front, as players do. */
+/** null: none; undefined: invalid. Shorter numbers are padded with leading zeros, as in players. */
 function parseIv(text: string | undefined): Uint8Array<ArrayBuffer> | null | undefined {
   if (text === undefined) return null;
   const match = /^0x([0-9a-f]{1,32})$/i.exec(text);

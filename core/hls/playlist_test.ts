@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import * as oracle from "hls-parser";
-import { looksLikePlaylist, type MasterPlaylist, type MediaPlaylist, parsePlaylist, segmentIv } from "./playlist.ts";
+import {
+  looksLikePlaylist,
+  type MediaPlaylist,
+  type MultivariantPlaylist,
+  parsePlaylist,
+  segmentIv,
+} from "./playlist.ts";
 import { unwrap } from "../result.ts";
 
 const BASE = new URL("https://cdn.test/v/1/index.m3u8?t=5");
@@ -41,7 +47,7 @@ e.ts
 #EXT-X-ENDLIST
 `;
 
-Deno.test("parsePlaylist: segments carry address, duration, byte range, key, map, sequence and discontinuity", () => {
+Deno.test("parsePlaylist: media playlist → segments with ranges, keys and maps", () => {
   const playlist = media(VOD);
   assert.equal(playlist.endList, true);
   assert.ok(Math.abs(playlist.durationSeconds - 20.006) < 1e-9);
@@ -63,7 +69,7 @@ Deno.test("parsePlaylist: segments carry address, duration, byte range, key, map
   assert.deepEqual([d!.gap, e!.gap, e!.key], [true, false, null]);
 });
 
-Deno.test("parsePlaylist: agrees with hls-parser on addresses, durations and sequence numbers", () => {
+Deno.test("parsePlaylist: URLs, durations, sequence numbers → as hls-parser", () => {
   const theirs = oracle.parse(VOD) as oracle.types.MediaPlaylist;
   const ours = media(VOD).segments;
   assert.deepEqual(ours.map((s) => s.url), theirs.segments.map((s) => new URL(s.uri, BASE).href));
@@ -71,7 +77,7 @@ Deno.test("parsePlaylist: agrees with hls-parser on addresses, durations and seq
   assert.deepEqual(ours.map((s) => s.sequence), theirs.segments.map((s) => s.mediaSequenceNumber));
 });
 
-Deno.test("parsePlaylist: a master gives variants, renditions and the variables to import", () => {
+Deno.test("parsePlaylist: multivariant → variants, renditions, variables", () => {
   const text = `#EXTM3U
 #EXT-X-DEFINE:NAME="host",VALUE="https://cdn2.test"
 #EXT-X-DEFINE:QUERYPARAM="t"
@@ -82,7 +88,7 @@ Deno.test("parsePlaylist: a master gives variants, renditions and the variables 
 720/index.m3u8
 #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI="i.m3u8"
 `;
-  const master = unwrap(parsePlaylist(text, BASE)) as MasterPlaylist;
+  const master = unwrap(parsePlaylist(text, BASE)) as MultivariantPlaylist;
   assert.deepEqual(master.variants, [{
     url: "https://cdn.test/v/1/720/index.m3u8",
     bandwidth: 1280000,
@@ -103,7 +109,7 @@ Deno.test("parsePlaylist: a master gives variants, renditions and the variables 
   assert.equal(refusal(child), "malformed");
 });
 
-Deno.test("parsePlaylist: CRLF, a byte order mark, no last newline and U+2028 in a title do no harm", () => {
+Deno.test("parsePlaylist: CRLF, BOM, no last newline, U+2028 → parsed", () => {
   const playlist = media(
     "\uFEFF#EXTM3U\r\n#EXTINF:4,a\u2028b\r\n\r\n#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00Z\r\na.ts\r\n#EXTINF:3,\r\nb.ts",
   );
@@ -117,7 +123,7 @@ Deno.test("parsePlaylist: CRLF, a byte order mark, no last newline and U+2028 in
   );
 });
 
-Deno.test("parsePlaylist: nonsense gets a code, not a guess", () => {
+Deno.test("parsePlaylist: malformed text → an error code", () => {
   assert.equal(refusal("<html>"), "not_a_playlist");
   for (const duration of ["-5", "1e9", "abc", "99999", ""]) {
     assert.equal(refusal(`#EXTM3U\n#EXTINF:${duration},\na.ts\n`), "malformed", duration);
@@ -131,7 +137,7 @@ Deno.test("parsePlaylist: nonsense gets a code, not a guess", () => {
   assert.equal(refusal("#EXTM3U\n" + "# x\n".repeat(400_000)), "too_large");
 });
 
-Deno.test("parsePlaylist: fast and slow resolution agree with the URL parser", () => {
+Deno.test("parsePlaylist: fast and slow resolution → as the URL parser", () => {
   const uris = [
     "a.ts",
     "../x.ts",

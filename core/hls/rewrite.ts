@@ -1,9 +1,9 @@
-// Rewrites an HLS playlist so that everything it names is fetched through signed proxy links.
+// Rewrites an HLS playlist so that each of its URLs becomes a signed proxy link.
 // Example: `seg1.ts` → `https://worker.test/proxy?exp=…&sc=2&sig=…&url=https%3A%2F%2Fcdn.test%2Fv%2F1%2Fseg1.ts`
-// Runs on: Deno, workerd. The text is planned in one linear pass without cryptography; then one signature is made per distinct
-// directory outside the parent link's scope, and one per URL at another origin's root.
+// The text is planned in one linear pass without cryptography; then one signature is made per distinct directory outside of the
+// parent link's scope, and one per URL at another origin's root.
 //
-// Child links end in the URL: players that judge a segment by the ending of its link (ffmpeg 7.1 and later) see `.ts`.
+// Child links end in the URL, because some players (ffmpeg 7.1 and later) check a segment's extension.
 import { KeepstreamError } from "../errors.ts";
 import {
   AttributeCursor,
@@ -17,38 +17,37 @@ import { hasEncodedSeparator } from "../link.ts";
 import { err, ok, type Result } from "../result.ts";
 import { checkUrl, MAX_URL_LENGTH, type UrlPolicy } from "../url_policy.ts";
 
-/** A signature costs ten microseconds. Segments at another origin's root have one each: enough for a film's. */
+/** A signature costs ten microseconds. Enough for a film whose segments are at another origin's root, with one each. */
 const MAX_SIGNATURES = 2000;
 const MAX_ORIGINS = 32;
-/** Where the slash behind an origin is looked for: behind the longest scheme's two. */
+/** The search for the slash after an origin starts after the two slashes of the longest scheme. */
 const ORIGIN_SLASH = "https://".length;
-const TOO_MANY_SIGNATURES =
-  `names more than ${MAX_ORIGINS} origins, or ${MAX_SIGNATURES} URLs that are signed one by one`;
-/** In lines and tags: a day of segments of two seconds is 43,200. */
+const TOO_MANY_SIGNATURES = `more than ${MAX_ORIGINS} origins, or ${MAX_SIGNATURES} URLs that need a signature each`;
+/** In lines and tags. A day of two-second segments is 43,200. */
 const MAX_URLS = 50_000;
-/** Those in tags, and those whose directory or query is not that of lines before: a key to each of 20,000 segments and more. */
+/** In tags, or with another directory or query than earlier lines: a key for each of 20,000 segments, and more. */
 const MAX_SINGLE_URLS = 30_000;
-/** With the text it is made of and its bytes, this is what an isolate of 128 MB can hold twice. */
+/** With the original text and the encoded bytes, twice this fits into an isolate of 128 MB. */
 const MAX_OUTPUT_LENGTH = 12 * 1024 * 1024;
-/** A pattern is made for each. */
+/** Each needs a compiled pattern. */
 const MAX_SHAPES = 32;
-/** Before each line that is not blank and may name a URL: titles and comments are passed over without a look at each. */
+/** Matches up to the next line that may contain a URL; skips titles, comments and blank lines without a test of each. */
 const NOTABLE = /(?:^|\n)(?![\0-\t\v- ]*(?:\n|$)|#(?!EXT-X-))/g;
 const [NEWLINE, RETURN, SPACE, HASH] = [10, 13, 32, 35];
 
 export interface RewriteOptions {
   /** The playlist's own URL, after redirects. */
   readonly base: URL;
-  /** `https://worker.test/proxy`: links begin with it. Lines that already do stay as they are. */
+  /** `https://worker.test/proxy`, the start of each link. Lines that start with it already are not changed. */
   readonly proxyUrl: string;
   readonly policy: UrlPolicy;
-  /** The link that the playlist was asked for with. Children in its scope reuse its tail. */
+  /** The playlist's own link. Children in its scope reuse its tail. */
   readonly parent: { readonly scope: string | null; readonly tail: string };
-  /** Variables that the master playlist handed down in the link. */
+  /** Variables of the multivariant playlist, from the link. */
   readonly variables?: ReadonlyMap<string, string>;
   /**
-   * A tail (`exp=…&sc=…&sig=…`) that covers a directory (its href ends in a slash) or one exact URL. `variables` are
-   * those that a master playlist hands down; empty for all other playlists.
+   * Returns a tail (`exp=…&sc=…&sig=…`) for a directory (its href ends in a slash) or one exact URL. `variables` are those that a
+   * multivariant playlist passes on to its children; empty for media playlists.
    */
   readonly sign: (request: SignRequest) => Promise<string>;
 }
@@ -59,7 +58,7 @@ export interface SignRequest {
   readonly variables: ReadonlyMap<string, string>;
 }
 
-/** One playlist, rewritten; the same text and options give the same result. */
+/** Deterministic: the same text and options give the same result. */
 export async function rewritePlaylist(text: string, options: RewriteOptions): Promise<Result<string, PlaylistError>> {
   const plan = new Plan(text, options);
   const problem = plan.run();
@@ -67,49 +66,49 @@ export async function rewritePlaylist(text: string, options: RewriteOptions): Pr
   return await plan.finish();
 }
 
-/** The link for one URL, as rewritePlaylist would write it: for the JSON that playlists point at. */
+/** The link for one URL: for JSON that playlists refer to. */
 export async function rewriteUrl(uri: string, options: RewriteOptions): Promise<string> {
   const plan = new Plan("", options);
   plan.link(uri);
   const result = await plan.finish();
-  // One URL is one group: nothing to refuse.
+  // A single URL cannot exceed a limit.
   return result.ok ? result.value : "";
 }
 
-interface Place extends Directory {
+interface LinkDirectory extends Directory {
   readonly allowed: boolean;
-  /** Nothing less than the whole URL is signed: see #isForeignRoot, hasEncodedSeparator. */
+  /** Only whole URLs are signed: see #isForeignRoot, hasEncodedSeparator. */
   readonly exact: boolean;
-  /** The href as it stands in a link. */
+  /** The href, encoded for a link. */
   readonly encoded: string;
-  /** Everything of a link but the name, where the parent's signature covers the directory. */
+  /** The link up to the name, if the parent's signature covers the directory. */
   readonly ready: string | null;
   pending: Pending | null;
-  /** By name and query, where each is signed by itself. */
+  /** By name and query, for URLs with a signature each. */
   exactly: Map<string, Pending> | null;
 }
 
-/** A directory or a URL that waits for its signature. */
+/** A directory or URL that has not been signed yet. */
 interface Pending {
   readonly href: string;
   readonly exact: boolean;
-  /** How its links begin, as soon as it is signed. */
+  /** The start of its links; set when it is signed. */
   head: string;
 }
 
-/** Lines that differ in the names of their files alone: most playlists are one title and one of these over and over. */
+/** URL lines that differ in their file name only, as in most playlists. */
 interface Shape {
   /** Matches a whole line. */
   readonly pattern: RegExp;
-  /** Lengths of what the playlist writes before the name and after it. */
+  /** Lengths of the text before the name and after it. */
   readonly written: number;
   readonly query: number;
-  readonly directory: Place;
-  /** The query in a link. */
+  readonly directory: LinkDirectory;
+  /** The query, encoded for a link. */
   readonly tail: string;
 }
 
-/** What one signature is made for. */
+/** The URLs that share a signature. */
 interface Group {
   readonly href: string;
   readonly exact: boolean;
@@ -124,13 +123,13 @@ class Plan {
   readonly #head: string;
   readonly #unsignedHead: string;
   readonly #ownHead: string;
-  /** What stands before each link's beginning that is yet to be signed, and whose beginning that is. */
+  /** The text before each link that has not been signed yet, and what that link is signed as. */
   readonly #before: string[] = [];
   readonly #pending: Pending[] = [];
-  /** What stands behind the last of them. Adding to one string is cheaper than joining tens of thousands. */
+  /** The text after the last of them. Appending to one string is cheaper than joining tens of thousands. */
   #written = "";
   #length = 0;
-  /** `#text` before this is written. */
+  /** The position up to which `#text` has been written. */
   #copied = 0;
   /** URLs that are signed one by one, and directories. */
   readonly #exact: Pending[] = [];
@@ -141,8 +140,8 @@ class Plan {
   readonly #origins = new Map<string, boolean>();
   readonly #variables = new Variables();
   readonly #hasVariables: boolean;
-  /** A master with variables hands them down inside its children's links, which the parent's tail does not hold. */
-  readonly #handsDown: boolean;
+  /** A multivariant playlist with variables puts them into its children's links; the parent's tail does not contain them. */
+  readonly #passesVariables: boolean;
   #lastQuery = "";
   #lastQueryEncoded = "";
   #shape: Shape | null = null;
@@ -151,15 +150,15 @@ class Plan {
   constructor(text: string, options: RewriteOptions) {
     this.#text = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
     this.#options = options;
-    // Looking for a tag in all of a media playlist would cost as much as rewriting it.
-    const isMaster = /#EXTINF:|#EXT-X-STREAM-INF:/.exec(text)?.[0] === "#EXT-X-STREAM-INF:";
+    // The first of either tag decides: a search of the whole media playlist would cost as much as rewriting it.
+    const isMultivariant = /#EXTINF:|#EXT-X-STREAM-INF:/.exec(text)?.[0] === "#EXT-X-STREAM-INF:";
     this.#hasVariables = text.includes("{$");
-    this.#handsDown = isMaster && text.includes("#EXT-X-DEFINE");
+    this.#passesVariables = isMultivariant && text.includes("#EXT-X-DEFINE");
     this.#baseDirectory = new URL("./", options.base).href;
     this.#head = `${options.proxyUrl}?${options.parent.tail}&url=`;
     this.#unsignedHead = `${options.proxyUrl}?url=`;
     this.#ownHead = `${options.proxyUrl}?`;
-    this.#resolver = createResolver(options.base, (href) => this.#place(href));
+    this.#resolver = createResolver(options.base, (href) => this.#linkDirectory(href));
   }
 
   run(): PlaylistError | null {
@@ -173,17 +172,17 @@ class Plan {
       else {
         newline = text.indexOf("\n", start);
         const end = newline === -1 ? text.length : newline;
-        // Variables stand in attribute values and URLs only; titles and comments stay as they are.
+        // Variables are expanded in attribute values and URLs only, not in titles and comments.
         const problem = text.charCodeAt(start) === HASH ? this.#tag(start, end) : this.#uri(start, end);
         if (problem !== null) return { ...problem, line: lineNumber(text, start) };
         if (this.#singleUrls > MAX_SINGLE_URLS) {
           return {
             code: "too_large",
-            reason: `more than ${MAX_SINGLE_URLS} URLs in tags or of different directories and queries`,
+            reason: `more than ${MAX_SINGLE_URLS} URLs in tags or in different directories and queries`,
           };
         }
         if (this.#exact.length > MAX_SIGNATURES) return { code: "too_large", reason: TOO_MANY_SIGNATURES };
-        if (this.#resolver.exhausted) return { code: "too_large", reason: "names too many places" };
+        if (this.#resolver.exhausted) return { code: "too_large", reason: "too many directories or URLs" };
       }
       if (this.#urls > MAX_URLS) return { code: "too_large", reason: `more than ${MAX_URLS} URLs` };
       if (this.#length > MAX_OUTPUT_LENGTH) return { code: "too_large", reason: "the rewritten playlist is too large" };
@@ -192,7 +191,7 @@ class Plan {
     return null;
   }
 
-  /** Writes the link for the line at `start` if it differs from a URL before it in its name alone; returns where it ends, or -1. */
+  /** Writes the link for the line at `start` if it has the current shape; returns the line's end, or -1. */
   #alike(start: number): number {
     if (this.#shape === null) return -1;
     const { pattern, written, query, directory, tail } = this.#shape;
@@ -210,7 +209,7 @@ class Plan {
     return end;
   }
 
-  /** What the lines that follow `uri` are compared with. */
+  /** Sets the shape that the lines after `uri` are compared with. */
   #setShape(uri: string): void {
     if (this.#shapes === MAX_SHAPES || uri.startsWith(this.#ownHead)) return;
     this.#shapes++;
@@ -230,15 +229,17 @@ class Plan {
   async finish(): Promise<Result<string, PlaylistError>> {
     const groups = this.#groups();
     if (groups === null) return err({ code: "too_large", reason: TOO_MANY_SIGNATURES });
-    const variables: ReadonlyMap<string, string> = this.#handsDown ? this.#variables.values : new Map<string, string>();
+    const variables: ReadonlyMap<string, string> = this.#passesVariables
+      ? this.#variables.values
+      : new Map<string, string>();
     const { proxyUrl, sign } = this.#options;
     let tails: readonly string[];
     try {
       tails = await Promise.all(groups.map(({ href, exact }) => sign({ href, exact, variables })));
     } catch (error) {
-      // The playlist's own doing: everything else in a child's link was in its parent's.
+      // Caused by the playlist: everything else in a child's link fitted into its parent's.
       if (!(error instanceof KeepstreamError) || error.code !== "too_large") throw error;
-      return err({ code: "too_large", reason: "hands down more variables than a link can hold" });
+      return err({ code: "too_large", reason: "its variables are too large for a link" });
     }
     for (const [index, { members }] of groups.entries()) {
       for (const pending of members) pending.head = `${proxyUrl}?${tails[index]}&url=`;
@@ -253,8 +254,8 @@ class Plan {
   }
 
   /**
-   * One group per signature. Too many directories: those of one origin share the directory that holds them all, unless that would
-   * be all of a foreign origin.
+   * One group per signature. If there are too many directories, those of one origin share their common directory, unless that is the
+   * root of a foreign origin.
    */
   #groups(): Group[] | null {
     const alone = (pending: Pending) => ({ href: pending.href, exact: pending.exact, members: [pending] });
@@ -272,12 +273,12 @@ class Plan {
     return origins.size <= MAX_ORIGINS && groups.length <= MAX_SIGNATURES ? groups : null;
   }
 
-  /** All of an origin is signed only where the playlist itself lies at its root. */
+  /** A whole origin is signed only if the playlist itself is at its root. */
   #isForeignRoot(href: string): boolean {
     return href.indexOf("/", ORIGIN_SLASH) === href.length - 1 && href !== this.#baseDirectory;
   }
 
-  /** The line in [start, end) names a URL; returns what is wrong with it. */
+  /** Writes the link for the URL line in [start, end). */
   #uri(start: number, end: number): PlaylistError | null {
     const text = this.#text;
     let [from, to] = [start, end];
@@ -292,7 +293,7 @@ class Plan {
     this.#copyUpTo(start);
     this.link(uri);
     this.#setShape(uri);
-    // A line's end stays as it was; blanks before it do not.
+    // Keeps the line ending, removes white space before it.
     this.#copied = end < text.length && text.charCodeAt(end - 1) === RETURN ? end - 1 : end;
     return null;
   }
@@ -302,7 +303,7 @@ class Plan {
     if (raw.startsWith("#EXT-X-DEFINE:")) {
       const imported = this.#options.variables ?? new Map<string, string>();
       const problem = this.#variables.define(raw.slice(14).trimEnd(), { imported, base: this.#options.base });
-      // Everything is expanded here, so the tag goes: a player would look for QUERYPARAM in our link.
+      // Removed, because everything is expanded: a player would look up QUERYPARAM in the proxy link.
       this.#copyUpTo(start);
       this.#copied = Math.min(end + 1, this.#text.length);
       return problem;
@@ -323,7 +324,7 @@ class Plan {
     return this.#attributes(raw, start);
   }
 
-  /** Writes the links for all URLs in a tag, which begins at `start`. */
+  /** Writes the links for all URLs in a tag that starts at `start`. */
   #attributes(line: string, start: number): PlaylistError | null {
     if (!line.includes("URI") && !line.includes("X-ASSET-LIST")) return null;
     const colon = line.indexOf(":");
@@ -340,7 +341,7 @@ class Plan {
     return null;
   }
 
-  /** Writes the link for one URL. What may not be fetched gets a link without a signature, which answers 403. */
+  /** Writes the link for one URL. A refused URL gets a link without a signature, which responds 403. */
   link(uri: string): void {
     this.#urls++;
     this.#singleUrls++;
@@ -350,7 +351,7 @@ class Plan {
       const shown = uri.length > MAX_URL_LENGTH ? "" : encodeURIComponent(uri.toWellFormed());
       return this.#push(this.#unsignedHead + shown);
     }
-    if ("other" in resolved) return this.#push(this.#foreign(resolved.other));
+    if ("other" in resolved) return this.#push(this.#otherScheme(resolved.other));
     const { directory, rest, plain } = resolved;
     const hides = !plain && hasEncodedSeparator(pathOf(rest));
     if (hides || (directory.exact && directory.ready === null)) this.#pushExact(directory, rest);
@@ -358,21 +359,21 @@ class Plan {
     this.#push(this.#encodeRest(rest, plain));
   }
 
-  /** All of a link but the name, where the directory has one signature. */
-  #pushDirectory(directory: Place): void {
+  /** The link up to the name, for a directory that is signed as a whole. */
+  #pushDirectory(directory: LinkDirectory): void {
     if (directory.ready !== null) return this.#push(directory.ready);
     if (!directory.allowed) return this.#push(this.#unsignedHead + directory.encoded);
     this.#pushHead(directory.pending ??= this.#directoryPending(directory));
     this.#push(directory.encoded);
   }
 
-  #pushExact(directory: Place, rest: string): void {
+  #pushExact(directory: LinkDirectory, rest: string): void {
     if (directory.allowed) this.#pushHead(this.#exactPending(directory, rest));
     else this.#push(this.#unsignedHead);
     this.#push(directory.encoded);
   }
 
-  #exactPending(directory: Place, rest: string): Pending {
+  #exactPending(directory: LinkDirectory, rest: string): Pending {
     directory.exactly ??= new Map();
     let pending = directory.exactly.get(rest);
     if (pending === undefined) {
@@ -382,28 +383,28 @@ class Plan {
     return pending;
   }
 
-  #directoryPending({ href }: Place): Pending {
+  #directoryPending({ href }: LinkDirectory): Pending {
     let pending = this.#directories.get(href);
     if (pending === undefined) this.#directories.set(href, pending = { href, exact: false, head: "" });
     return pending;
   }
 
-  /** The beginning of a link that is signed later. */
+  /** The start of a link that is signed later. */
   #pushHead(pending: Pending): void {
     this.#before.push(this.#written);
     this.#pending.push(pending);
     this.#written = "";
-    // It will be about as long as the parent's.
+    // An estimate: the signature is about as long as the parent's.
     this.#length += this.#head.length;
   }
 
-  /** URLs that are not http(s): keys that the player's DRM knows and inline data stay, nothing else passes. */
-  #foreign(url: URL): string {
+  /** URLs that are not http(s). DRM key ids and inline data are kept, everything else is refused. */
+  #otherScheme(url: URL): string {
     if (["skd:", "data:", "blob:", "urn:"].includes(url.protocol)) return escapeQuote(url.href);
     return this.#unsignedHead + encodeURIComponent(url.href);
   }
 
-  #place(href: string): Place {
+  #linkDirectory(href: string): LinkDirectory {
     const { policy, parent } = this.#options;
     const encoded = encodeURIComponent(href);
     const allowed = href.length <= MAX_URL_LENGTH &&
@@ -415,13 +416,13 @@ class Plan {
       encoded,
       allowed,
       exact: hides || this.#isForeignRoot(href),
-      ready: allowed && inScope && !this.#handsDown ? this.#head + encoded : null,
+      ready: allowed && inScope && !this.#passesVariables ? this.#head + encoded : null,
       pending: null,
       exactly: null,
     };
   }
 
-  /** The policy is about origins: a directory's path, as the URL parser writes it, changes nothing. */
+  /** The policy depends on the origin only, so it is checked once per origin. */
   #isAllowed(origin: string, policy: UrlPolicy): boolean {
     let allowed = this.#origins.get(origin);
     if (allowed === undefined) this.#origins.set(origin, allowed = checkUrl(origin, policy).ok);
@@ -431,7 +432,7 @@ class Plan {
   #encodeRest(rest: string, plain: boolean): string {
     const question = rest.indexOf("?");
     if (question === -1) return plain ? rest : encodeURIComponent(rest);
-    // Most playlists give every segment the same token.
+    // Most playlists have the same token in every segment's query.
     const query = rest.slice(question);
     if (query !== this.#lastQuery) {
       this.#lastQuery = query;
@@ -441,7 +442,7 @@ class Plan {
     return (plain ? name : encodeURIComponent(name)) + this.#lastQueryEncoded;
   }
 
-  /** Copies what has not been copied yet of the text before `end`. */
+  /** Copies the text that has not been written yet, up to `end`. */
   #copyUpTo(end: number): void {
     if (end > this.#copied) this.#push(this.#text.slice(this.#copied, end));
     this.#copied = end;
@@ -453,16 +454,16 @@ class Plan {
   }
 }
 
-/** URI of every tag, and the attributes of interstitials and content steering that hold URLs. */
+/** URI of every tag, and the URL attributes of interstitials and content steering. */
 const URL_ATTRIBUTES: ReadonlySet<string> = new Set(["URI", "SERVER-URI", "X-ASSET-URI", "X-ASSET-LIST"]);
 
 function namesUrl(line: string, { nameStart, nameEnd }: AttributeCursor): boolean {
   const last = line.charCodeAt(nameEnd - 1);
-  // Few names are cut out of the line: those that end in I or T, or in a blank that is cut off.
+  // Only names that end in I or T, or in white space, are copied out of the line.
   return (last === 73 || last === 84 || last <= SPACE) && URL_ATTRIBUTES.has(line.slice(nameStart, nameEnd).trim());
 }
 
-/** 1 is the first line. */
+/** 1 for the first line. */
 function lineNumber(text: string, end: number): number {
   let number = 1;
   for (let i = 0; i < end; i++) if (text.charCodeAt(i) === NEWLINE) number++;
@@ -482,7 +483,7 @@ function originOf(href: string): string {
   return href.slice(0, href.indexOf("/", ORIGIN_SLASH));
 }
 
-/** The longest directory that holds both; both of one origin. */
+/** The longest common directory of two URLs of one origin. */
 function commonDirectory(a: string, b: string): string {
   if (b.startsWith(a)) return a;
   let end = 0;

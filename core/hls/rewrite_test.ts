@@ -11,7 +11,7 @@ const PROXY = "https://worker.test/proxy";
 const EXPIRES_AT = 4_000_000_000;
 const BASE = new URL("https://cdn.test/v/1/m.m3u8?t=1");
 
-/** Options as the Worker makes them, for a link that covers the first `scope` directories (null: the address alone). */
+/** The Worker's options for a link that covers the first `scope` directories (null: an exact URL). */
 async function options(base: URL, scope: number | null): Promise<RewriteOptions & { signatures: number }> {
   const sealed = await sealContext({ headers: { referer: "https://p.test/" } }, keys);
   const tail = await signTail(base, { keys, expiresAt: EXPIRES_AT, scopeDirectories: scope, sealed });
@@ -91,7 +91,7 @@ const playlist = fc.tuple(fc.array(line, { maxLength: 25 }), fc.constantFrom("\n
   .map(([lines, end]) => `#EXTM3U${end}${lines.join("\n").replaceAll("\n", end)}${end}`);
 const scope = fc.constantFrom(null, 0, 1, 2);
 
-Deno.test("rewritePlaylist: rewriting what was rewritten changes nothing, and the same input gives the same output", async () => {
+Deno.test("rewritePlaylist: rewritten again → unchanged; same input → same output", async () => {
   await fc.assert(
     fc.asyncProperty(playlist, scope, async (text, directories) => {
       const once = await rewrite(text, directories);
@@ -102,12 +102,12 @@ Deno.test("rewritePlaylist: rewriting what was rewritten changes nothing, and th
   );
 });
 
-Deno.test("rewritePlaylist: every signed child verifies for its own address, expiry and context; every other is one that the policy refuses", async () => {
+Deno.test("rewritePlaylist: signed children → verify; others → refused URLs", async () => {
   await fc.assert(
     fc.asyncProperty(playlist, scope, async (text, directories) => {
       for (const child of linksOf(await rewrite(text, directories))) {
         const url = new URL(child);
-        // A line of the playlist that already begins with the proxy's address stays: it holds no signature of ours.
+        // A line that starts with the proxy's URL already is kept; it has no valid signature.
         const target = url.searchParams.get("url");
         if (!url.searchParams.has("sig")) {
           if (target === null) continue;
@@ -125,7 +125,7 @@ Deno.test("rewritePlaylist: every signed child verifies for its own address, exp
   );
 });
 
-Deno.test("rewritePlaylist: a player that resolves the links fetches what it would have fetched without the proxy", async () => {
+Deno.test("rewritePlaylist: resolved links → the URLs of the original playlist", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(uri, { maxLength: 20 }), async (uris) => {
       const text = "#EXTM3U\n" + uris.map((one) => `#EXTINF:1,\n${one}\n`).join("");
@@ -178,12 +178,12 @@ const longPlaylist = fc.tuple(fc.array(shape, { minLength: 1, maxLength: 4 }), f
     return lines.map((one) => one + end);
   });
 
-Deno.test("rewritePlaylist: a long playlist is rewritten at once to what its lines one by one are rewritten to", async () => {
+Deno.test("rewritePlaylist: long playlist → same as its lines one by one", async () => {
   await fc.assert(
     fc.asyncProperty(longPlaylist, scope, async (lines, directories) => {
       const pieces: string[] = [];
       for (let i = 0; i < lines.length; i += 6) pieces.push(await rewrite(lines.slice(i, i + 6).join(""), directories));
-      // Shorter than a line, so that a difference is shown and not two hundred kilobytes.
+      // In short pieces, so that a failure shows the difference instead of 200 kB.
       const expected = pieces.join("").split("\n");
       const found = (await rewrite(lines.join(""), directories)).split("\n");
       assert.equal(found.length, expected.length);
@@ -196,7 +196,7 @@ Deno.test("rewritePlaylist: a long playlist is rewritten at once to what its lin
 const address = (name: string) => `v+1/${name}?t=(1)`;
 
 for (const end of ["\n", "\r\n"]) {
-  Deno.test(`rewritePlaylist: titles, comments, blank lines and plain tags between alike URLs are copied, lines end in ${JSON.stringify(end)}`, async () => {
+  Deno.test(`rewritePlaylist: text between alike URLs, ${JSON.stringify(end)} → copied`, async () => {
     const copied = ["#EXTINF:4,URI=?t=(1)", "# {x}", "", " \t", "#EXT-X-BYTERANGE:1@2", "#EXT-X-DISCONTINUITY"];
     const text = ["#EXTM3U", ...["a-1_~.ts", "b", "c"].flatMap((name) => [...copied, address(name)])].join(end);
     const head = (await rewrite(address(""), 2)).replace(/%3Ft.*/, "");
@@ -225,7 +225,7 @@ const others = [
   '#EXT-X-SESSION-DATA:VALUE="{x}"',
 ];
 for (const other of others) {
-  Deno.test(`rewritePlaylist: ${JSON.stringify(other)} among alike URLs is rewritten as it is alone`, async () => {
+  Deno.test(`rewritePlaylist: ${JSON.stringify(other)} among alike URLs → as alone`, async () => {
     for (const directories of [null, 2]) {
       for (const lines of [[other], [address("a"), other, address("b")], [address("a"), address("b"), other]]) {
         const alone = await Promise.all(lines.map((line) => rewrite(line + "\n", directories)));
@@ -235,7 +235,7 @@ for (const other of others) {
   });
 }
 
-Deno.test("rewritePlaylist: a day of two-second segments with dates is rewritten; more than 50,000 URLs, or 30,000 that are unlike, → too_large", async () => {
+Deno.test("rewritePlaylist: over 50,000 URLs, or 30,000 that are unlike → too_large", async () => {
   const segments = (count: number, more = "") =>
     "#EXTM3U\n" + Array.from({ length: count }, (_, i) => `${more}#EXTINF:2,\n${i}.ts\n`).join("");
   const day = await rewrite(segments(43_200, "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00Z\n"), 2);
@@ -253,20 +253,20 @@ Deno.test("rewritePlaylist: a day of two-second segments with dates is rewritten
   }
 });
 
-Deno.test("rewritePlaylist: a tag of more than 256 attributes that names an URL → too_large", async () => {
+Deno.test("rewritePlaylist: over 256 attributes in a tag with a URL → too_large", async () => {
   const tag = (count: number) => `#EXT-X-MEDIA:${"A=1,".repeat(count - 1)}URI="a"`;
   assert.equal(linksOf(await rewrite(tag(256))).length, 1);
   const refused = await rewritePlaylist(tag(257), await options(BASE, null));
   assert.ok(!refused.ok && refused.error.code === "too_large");
 });
 
-Deno.test("rewritePlaylist: a quoted URL without an end stays within its line", async () => {
+Deno.test("rewritePlaylist: unterminated quoted URL → ends at its line", async () => {
   const lines = ['#EXT-X-MAP:URI="a', "b", '#EXT-X-MAP:URI="c', ""];
   const rewritten = (await rewrite(lines.join("\n"))).split("\n");
   assert.deepEqual(rewritten.map((line) => linksOf(line).length), [1, 1, 1, 0]);
 });
 
-Deno.test("rewritePlaylist: arbitrary text never throws and keeps its number of lines", async () => {
+Deno.test("rewritePlaylist: arbitrary text → same number of lines, no throw", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.string({ unit: "binary" }), { maxLength: 30 }), async (lines) => {
       const text = "#EXTM3U\n" + lines.join("\n");
@@ -278,7 +278,7 @@ Deno.test("rewritePlaylist: arbitrary text never throws and keeps its number of 
 });
 
 for (const [what, line] of [["alike", "a\n"], ["not alike", "a\nb/b\n"]] as const) {
-  Deno.test(`rewritePlaylist: half a megabyte of short lines, ${what}, that would grow beyond what an isolate holds → too_large`, async () => {
+  Deno.test(`rewritePlaylist: 512 KiB of short lines, ${what} → too_large`, async () => {
     for (const directories of [null, 1]) {
       const text = "#EXTM3U\n" + line.repeat(500_000 / line.length);
       const result = await rewritePlaylist(text, await options(BASE, directories));
@@ -287,7 +287,7 @@ for (const [what, line] of [["alike", "a\n"], ["not alike", "a\nb/b\n"]] as cons
   });
 }
 
-Deno.test("rewritePlaylist: children in the parent's scope need no signature, others one per directory", async () => {
+Deno.test("rewritePlaylist: in scope → no signature; others → one per directory", async () => {
   const text = "#EXTM3U\n" + Array.from({ length: 5000 }, (_, i) => `#EXTINF:4,\nseg${i}.ts\n`).join("");
   const inScope = await options(BASE, 1);
   await rewritePlaylist(text, inScope);
@@ -308,7 +308,7 @@ Deno.test("rewritePlaylist: children in the parent's scope need no signature, ot
   assert.deepEqual(linksOf(result).map((one) => new URL(one).searchParams.get("sc")), ["2", "2", "2", null, null]);
 });
 
-Deno.test("rewritePlaylist: a child at a foreign origin's root → signed by itself, never its origin", async () => {
+Deno.test("rewritePlaylist: child at a foreign origin's root → exact signature", async () => {
   const lines = Array.from(
     { length: 40 },
     (_, i) => `#EXTINF:4,\n//b.test/${i}.ts?t=1\n#EXT-X-KEY:METHOD=AES-128,URI="/k"\n`,
@@ -324,20 +324,20 @@ Deno.test("rewritePlaylist: a child at a foreign origin's root → signed by its
   }
 });
 
-Deno.test("rewritePlaylist: many directories of a foreign origin → one by one, never their common root", async () => {
+Deno.test("rewritePlaylist: directories of a foreign origin → never its root", async () => {
   const text = "#EXTM3U\n" + Array.from({ length: 40 }, (_, i) => `#EXTINF:4,\nhttps://b.test/${i}/a.ts\n`).join("");
   const links = linksOf(await rewrite(text));
   assert.deepEqual([...new Set(links.map((link) => new URL(link).searchParams.get("sc")))], ["1"]);
 });
 
-Deno.test("rewritePlaylist: a playlist at its origin's root → one signature for what lies beside it", async () => {
+Deno.test("rewritePlaylist: playlist at its origin's root → one signature", async () => {
   const made = await options(new URL("https://cdn.test/m.m3u8"), null);
   const text = "#EXTM3U\n" + Array.from({ length: 5000 }, (_, i) => `#EXTINF:4,\nseg${i}.ts\n`).join("");
   const links = linksOf(unwrap(await rewritePlaylist(text, made)));
   assert.deepEqual([links.length, made.signatures], [5000, 1]);
 });
 
-Deno.test("rewritePlaylist: more addresses at foreign roots than are signed one by one → too_large", async () => {
+Deno.test("rewritePlaylist: too many exact signatures → too_large", async () => {
   const text = (count: number) =>
     "#EXTM3U\n" + Array.from({ length: count }, (_, i) => `#EXTINF:4,\n//b.test/${i}\n`).join("");
   assert.equal((await rewritePlaylist(text(2000), await options(BASE, null))).ok, true);

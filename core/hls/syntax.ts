@@ -1,6 +1,6 @@
-// What reading and rewriting HLS playlists share: attribute lists, variables, and resolving many URLs cheaply.
+// Shared by the playlist parser and the rewriter: attribute lists, variables, and fast resolution of many URLs.
 // Example: Attributes.parse('METHOD=AES-128,URI="k?a,b=c"') → METHOD: AES-128, URI: k?a,b=c
-// RFC 8216bis (draft-pantos-hls-rfc8216bis). Runs on: Deno, workerd. Everything here is linear in its input.
+// RFC 8216bis (draft-pantos-hls-rfc8216bis). Everything here is linear in its input.
 import { err, ok, type Result } from "../result.ts";
 import { MAX_URL_LENGTH } from "../url_policy.ts";
 
@@ -8,10 +8,10 @@ const VARIABLE_NAME = /^[A-Za-z0-9_-]{1,128}$/;
 const MAX_VARIABLES = 256;
 const MAX_VALUE_LENGTH = 4096;
 const MAX_EXPANDED_LINE_LENGTH = MAX_URL_LENGTH;
-/** All expanded lines of a playlist together: 10,000 segments with a token of 800 characters each. */
+/** Of all expanded lines of a playlist together: 10,000 segments with a token of 800 characters each. */
 const MAX_EXPANDED_LENGTH = 8 * 1024 * 1024;
 const MAX_REFERENCES = 30_000;
-/** URLs of a playlist that only the URL parser can read: it takes two microseconds for each. */
+/** URLs that need the URL parser, which takes two microseconds each. */
 const MAX_PARSED_URLS = 5000;
 const MAX_DIRECTORIES = 6000;
 const MAX_ORIGIN_SPELLINGS = 1000;
@@ -27,8 +27,8 @@ export interface PlaylistError {
 const [QUOTE, COMMA, SLASH, EQUALS] = [34, 44, 47, 61];
 
 /**
- * Steps through the attributes of `A=1,B="x,y"`; a comma or `=` inside quotes belongs to the value. What is no attribute is skipped.
- * One pass that copies nothing and makes no object per attribute: `nameStart` to `end` say where in the text each one is.
+ * Iterates over the attributes of `A=1,B="x,y"`; commas and `=` in quotes are part of the value. Other text is skipped.
+ * One pass without copies or an object per attribute: `nameStart` to `end` are the positions of the current one.
  */
 export class AttributeCursor {
   nameStart = 0;
@@ -54,7 +54,7 @@ export class AttributeCursor {
       if (at >= text.length) return false;
       const code = text.charCodeAt(at);
       if (code === EQUALS) break;
-      // A name never holds a comma: what stands before one is left over from something malformed.
+      // A name contains no comma: the text before one is malformed.
       if (code === COMMA) nameStart = at + 1;
     }
     this.nameStart = nameStart;
@@ -69,12 +69,12 @@ export class AttributeCursor {
   }
 }
 
-/** An attribute list by name. Two arrays take half the time of a Map, which is made for more than a handful of entries. */
+/** An attribute list. Two arrays take half the time of a Map for a handful of entries. */
 export class Attributes {
   readonly #names: string[] = [];
   readonly #values: string[] = [];
 
-  /** Null when there are too many. */
+  /** Null if there are more than MAX_ATTRIBUTES. */
   static parse(text: string): Attributes | null {
     const attributes = new Attributes();
     const cursor = new AttributeCursor(text, 0);
@@ -86,7 +86,7 @@ export class Attributes {
     return attributes;
   }
 
-  /** Of two with one name the last counts. */
+  /** The last one of that name. */
   get(name: string): string | undefined {
     for (let i = this.#names.length - 1; i >= 0; i--) if (this.#names[i] === name) return this.#values[i];
     return undefined;
@@ -109,18 +109,18 @@ export class Attributes {
 
 const REFERENCE = /\{\$([A-Za-z0-9_-]+)\}/g;
 
-/** The variables of one playlist (EXT-X-DEFINE), and how much text they have grown into: a few bytes can name a lot. */
+/** The variables of one playlist (EXT-X-DEFINE). Limits the expanded text, because a few bytes can expand to gigabytes. */
 export class Variables {
   readonly #values = new Map<string, string>();
   #expandedLength = 0;
   #references = 0;
 
-  /** What a master playlist hands down to its media playlists. */
+  /** The variables that a multivariant playlist passes on to its media playlists. */
   get values(): ReadonlyMap<string, string> {
     return this.#values;
   }
 
-  /** Takes up one EXT-X-DEFINE: NAME with VALUE, IMPORT from the master playlist, or QUERYPARAM of the playlist's URL. */
+  /** Evaluates an EXT-X-DEFINE: NAME with VALUE, IMPORT from the multivariant playlist, or QUERYPARAM of the playlist's URL. */
   define(
     attributeText: string,
     from: { readonly imported: ReadonlyMap<string, string>; readonly base: URL },
@@ -136,15 +136,17 @@ export class Variables {
     else value = from.base.searchParams.get(name);
     if (value === undefined || value === null) return malformed(`variable ${name} has no value`);
     if (value.length > MAX_VALUE_LENGTH) return tooLarge(`variable ${name} is too long`);
-    // A percent-decoded query may hold what would end the quoted string, or the line, that it is put into.
+    // A decoded query parameter may contain characters that end the quoted string or the line.
     // deno-lint-ignore no-control-regex
-    if (/["\u0000-\u001f]/.test(value)) return malformed(`the value of variable ${name} holds a forbidden character`);
+    if (/["\u0000-\u001f]/.test(value)) {
+      return malformed(`the value of variable ${name} contains a forbidden character`);
+    }
     if (this.#values.size === MAX_VARIABLES) return tooLarge(`more than ${MAX_VARIABLES} variables`);
     this.#values.set(name, value);
     return null;
   }
 
-  /** `{$name}` replaced by its value (RFC 8216bis §4.3); a name nobody defined is an error, as the RFC demands. */
+  /** Replaces `{$name}` by its value (RFC 8216bis §4.3). An undefined variable is an error, as the RFC requires. */
   expand(text: string): Result<string, PlaylistError> {
     if (!text.includes("{$")) return ok(text);
     if (text.length > MAX_EXPANDED_LINE_LENGTH) return err(tooLarge("a line with variables is too long"));
@@ -158,7 +160,7 @@ export class Variables {
       if (value === undefined) return err(malformed(`variable ${name.slice(0, 40)} is not defined`));
       this.#references++;
       length += value.length - whole.length;
-      // One line must not grow to gigabytes before it is refused.
+      // Refused before the line is built, which could be gigabytes.
       if (length > MAX_EXPANDED_LINE_LENGTH) return err(tooLarge("a line whose variables make it too long"));
       expanded += text.slice(copied, match.index) + value;
       copied = REFERENCE.lastIndex;
@@ -179,7 +181,7 @@ function tooLarge(reason: string): PlaylistError {
   return { code: "too_large", reason };
 }
 
-/** A directory that URLs of a playlist lie in; the href ends in a slash. */
+/** A directory of a playlist's URLs; the href ends in a slash. */
 export interface Directory {
   readonly href: string;
 }
@@ -188,31 +190,31 @@ export interface Resolved<D extends Directory> {
   readonly directory: D;
   /** Name and query: the URL is `directory.href + rest`. */
   readonly rest: string;
-  /** The name in `rest` is letters, digits, `_ . ~ -` alone: it needs no encoding and hides no separator. */
+  /** The name in `rest` consists of letters, digits and `_ . ~ -`: it needs no encoding and contains no encoded separator. */
   readonly plain: boolean;
 }
 
-/** Names and queries that the URL parser would leave as they are; names that need no encoding in a link either. */
+/** Names and queries that the URL parser does not change; names that need no encoding in a link. */
 const PLAIN_REST = /^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:\?[A-Za-z0-9_.~/=&%+:,;@!*()-]*)?$/;
-/** The same for all names. */
+/** The same for any name. */
 const KEPT_REST = /^[A-Za-z0-9_~-][A-Za-z0-9_.~%!$&'()*+,;=@-]*(?:\?[A-Za-z0-9_.~/=&%+:,;@!*()-]*)?$/;
-/** Directories that it would leave as they are, relative to another or behind an origin's slash. */
+/** Directories that it does not change, relative or after an origin's slash. */
 const PLAIN_DIRECTORY = /^(?:[A-Za-z0-9_~-][A-Za-z0-9_.~-]*\/)*$/;
 const ORIGIN = /^https?:\/\/[A-Za-z0-9.-]{1,253}(?::\d{1,5})?(?=\/)/;
 
 export interface Resolver<D extends Directory> {
-  /** Null for what is no URL, or longer than any that is fetched. */
+  /** Null for an invalid URL, or one longer than MAX_URL_LENGTH. */
   resolve(uri: string): Resolved<D> | { readonly other: URL } | null;
-  /** Set when the playlist names so many places that it is to be refused: resolve() answers null from then on. */
+  /** The playlist exceeds the limits and has to be refused; resolve() returns null from then on. */
   readonly exhausted: boolean;
 }
 
 /**
- * Resolves the URLs of one playlist. The URL parser is asked once per origin, not once per line: 10,000 segments of one
- * directory, or of a directory each, cost one parse. `make` is called once for every spelling of a directory.
+ * Resolves the URLs of one playlist with one call of the URL parser per origin instead of one per line. `make` is called once for
+ * each spelling of a directory.
  */
 export function createResolver<D extends Directory>(base: URL, make: (href: string) => D): Resolver<D> {
-  /** By the spelling of the playlist. */
+  /** By its spelling in the playlist. */
   const directories = new Map<string, D | null>();
   let lastText = "";
   let last: D | null = null;
@@ -221,7 +223,7 @@ export function createResolver<D extends Directory>(base: URL, make: (href: stri
   let parses = 0;
 
   function parse(text: string): URL | null {
-    // The base is parsed each time; a long one counts for several.
+    // The base is parsed each time; a long one counts as several.
     parses += 1 + ((text.length + base.href.length) >> 12);
     return parses > MAX_PARSED_URLS ? null : URL.parse(text, base.href);
   }
@@ -230,7 +232,7 @@ export function createResolver<D extends Directory>(base: URL, make: (href: stri
     return parses > MAX_PARSED_URLS || directories.size > MAX_DIRECTORIES || origins.size > MAX_ORIGIN_SPELLINGS;
   }
 
-  /** The origin of `https://cdn.test` as the parser normalises it. */
+  /** The normalized origin. */
   function originOf(text: string): string | null {
     let found = origins.get(text);
     if (found === undefined) {
@@ -244,8 +246,8 @@ export function createResolver<D extends Directory>(base: URL, make: (href: stri
     if (baseDirectory !== null && PLAIN_DIRECTORY.test(text)) return baseDirectory + text;
     const origin = ORIGIN.exec(text)?.[0];
     if (origin !== undefined && PLAIN_DIRECTORY.test(text.slice(origin.length + 1))) {
-      const normalised = originOf(origin);
-      return normalised === null ? null : normalised + text.slice(origin.length);
+      const normalized = originOf(origin);
+      return normalized === null ? null : normalized + text.slice(origin.length);
     }
     const url = parse(text);
     const plain = url !== null && isWeb(url) && url.search === "" && url.hash === "" && url.href.endsWith("/");
@@ -268,9 +270,9 @@ export function createResolver<D extends Directory>(base: URL, make: (href: stri
     },
     resolve(uri) {
       if (isExhausted()) return null;
-      // Inline data may be long; nothing is fetched for it.
+      // Inline data may be longer, because it is not fetched.
       if (uri.length > MAX_URL_LENGTH && !/^data:/i.test(uri)) return null;
-      // Neighbours nearly always lie in one directory: comparing is cheaper than looking for it.
+      // Consecutive URLs are nearly always in one directory; comparing is cheaper than a lookup.
       if (last !== null && uri.startsWith(lastText)) {
         const rest = uri.slice(lastText.length);
         const plain = PLAIN_REST.test(rest);

@@ -1,4 +1,4 @@
-// What variables may grow into: both readers of a playlist, the parser and the rewriter, share one set of limits.
+// Limits of expanded variables, which the parser and the rewriter share.
 import assert from "node:assert/strict";
 import { parsePlaylist } from "./playlist.ts";
 import { rewritePlaylist } from "./rewrite.ts";
@@ -13,7 +13,7 @@ function variable(name: string, length: number): string {
   return `#EXT-X-DEFINE:NAME="${name}",VALUE="${"a".repeat(length)}"`;
 }
 
-/** What the parser and what the rewriter makes of one playlist: a code, or ok. */
+/** The results of the parser and the rewriter: an error code, or ok. */
 async function judge(text: string): Promise<[parsed: string, rewritten: string]> {
   const parsed = parsePlaylist(text, BASE);
   const rewritten = await rewritePlaylist(text, {
@@ -26,21 +26,21 @@ async function judge(text: string): Promise<[parsed: string, rewritten: string]>
   return [parsed.ok ? "ok" : parsed.error.code, rewritten.ok ? "ok" : rewritten.error.code];
 }
 
-Deno.test("EXT-X-DEFINE: a value of more than 4 KiB → too_large, given or taken from the query", async () => {
+Deno.test("EXT-X-DEFINE: value over 4 KiB, also of the query → too_large", async () => {
   const segment = ["#EXTINF:4,", "{$a}.ts"];
   assert.deepEqual(await judge(playlist(variable("a", 4096), ...segment)), ["ok", "ok"]);
   assert.deepEqual(await judge(playlist(variable("a", 4097), ...segment)), ["too_large", "too_large"]);
   assert.deepEqual(await judge(playlist('#EXT-X-DEFINE:QUERYPARAM="long"')), ["too_large", "too_large"]);
 });
 
-Deno.test("EXT-X-DEFINE: more than 256 variables, or a name of more than 128 characters → refused", async () => {
+Deno.test("EXT-X-DEFINE: over 256 variables, or a name over 128 characters → error", async () => {
   const variables = Array.from({ length: 257 }, (_, i) => variable(`v${i}`, 1));
   assert.deepEqual(await judge(playlist(...variables.slice(1))), ["ok", "ok"]);
   assert.deepEqual(await judge(playlist(...variables)), ["too_large", "too_large"]);
   assert.deepEqual(await judge(playlist(variable("n".repeat(129), 1))), ["malformed", "malformed"]);
 });
 
-Deno.test("{$name}: a line that grows beyond what an address may have → too_large, in an address as in a tag", async () => {
+Deno.test("{$name}: line longer than a URL may be, in a URL or a tag → too_large", async () => {
   const a = variable("a", 4096);
   assert.deepEqual(await judge(playlist(a, "#EXTINF:4,", "{$a}".repeat(3) + ".ts")), ["ok", "ok"]);
   assert.deepEqual(await judge(playlist(a, "#EXTINF:4,", "{$a}".repeat(5) + ".ts")), ["too_large", "too_large"]);
@@ -48,7 +48,7 @@ Deno.test("{$name}: a line that grows beyond what an address may have → too_la
   assert.deepEqual(await judge(playlist(a, key)), ["too_large", "too_large"]);
 });
 
-Deno.test("{$name}: lines that together grow beyond 8 Mi characters → too_large; 10,000 with a long token are fine", async () => {
+Deno.test("{$name}: over 8 Mi characters → too_large; 10,000 long tokens → ok", async () => {
   const segments = (count: number) => Array.from({ length: count }, (_, i) => `#EXTINF:4,\n${i}.ts?{$a}`);
   assert.deepEqual(await judge(playlist(variable("a", 500), ...segments(10_000))), ["ok", "ok"]);
   assert.deepEqual(await judge(playlist(variable("a", 4000), ...segments(2200))), ["too_large", "too_large"]);

@@ -5,8 +5,8 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import {
-  type MasterPlaylist,
   type MediaPlaylist,
+  type MultivariantPlaylist,
   parsePlaylist,
   type Rendition,
   type Segment,
@@ -50,7 +50,7 @@ export async function planHls(address: string, options: MediaRequest & { wanted:
     await Promise.all(wanted.map(async (rendition) => {
       const read = await readPlaylist(rendition.url, options, playlist);
       // Following nested multivariant playlists could loop.
-      if (read.playlist.kind === "master") {
+      if (read.playlist.kind === "multivariant") {
         throw new KeepstreamError("unsupported", "a multivariant playlist lists another multivariant playlist");
       }
       return { ...rendition, playlist: checkMedia(read.playlist, read.url, options) };
@@ -86,7 +86,7 @@ function plain(role: Role): WantedRendition {
 
 /** Renditions without a URL are inside the variant's own segments. */
 function renditionsOf(
-  master: MasterPlaylist,
+  master: MultivariantPlaylist,
   type: Rendition["type"],
   group: string | null,
 ): (WantedRendition & { url: string })[] {
@@ -113,7 +113,7 @@ function toPlan(parts: readonly (WantedRendition & { playlist: MediaPlaylist })[
   return { renditions, durationSeconds: renditions[0]!.durationSeconds };
 }
 
-async function readPlaylist(address: string, options: MediaRequest, master?: MasterPlaylist) {
+async function readPlaylist(address: string, options: MediaRequest, master?: MultivariantPlaylist) {
   const { response, url } = await openMedia(address, { ...options, compressed: true });
   const text = await readCapped(response, options.signal);
   const parsed = parsePlaylist(text, new URL(url), {

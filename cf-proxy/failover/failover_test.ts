@@ -71,8 +71,8 @@ for (const status of [401, 403, 404, 410]) {
       assert.deepEqual(await bytesOf(response), FILE.slice(start, start + 1000));
     }
     assert.equal(apiCalls(proxy), 1);
-    const asked = proxy.seen.find((one) => one.target.includes("?refresh=1"))!;
-    const { pathname, searchParams } = new URL(asked.target, proxy.url);
+    const request = proxy.seen.find((one) => one.target.includes("?refresh=1"))!;
+    const { pathname, searchParams } = new URL(request.target, proxy.url);
     assert.equal(pathname, "/functions/v1/streaming/55825/1");
     assert.equal(searchParams.get("refresh"), "1");
     assert.equal(await verifyRefresh(searchParams, episode, { keys: KEYS, now: Date.now() / 1000 }), true);

@@ -171,7 +171,7 @@ proxyTest("key rotation: links of both keys → 200, of a removed key → 403", 
     assert.equal(response.status, status, key.slice(0, 2));
     await response.body?.cancel();
   }
-  // A child keeps the key of its parent, so that the sealed context stays readable.
+  // A child is signed with its parent's key, so that the sealed context stays readable.
   proxy.route("/m.m3u8", text("#EXTM3U\n#EXTINF:1,\nother/a.ts\n"));
   const playlist = await (await proxy.get("/m.m3u8", {
     sign: { keys: keys(KEY_TEXT), context: { headers: { referer: "https://p.test/" } } },
@@ -209,7 +209,7 @@ proxyTest(
     assert.deepEqual(
       [...new Set(children.map((query) => query.get("sc")))],
       ["2"],
-      "no wider than the directory that holds them all",
+      "no wider than their common directory",
     );
     const origins = Array.from({ length: 33 }, (_, i) => `#EXTINF:1,\nhttps://cdn${i}.test/a.ts\n`).join("");
     proxy.route("/origins.m3u8", text(`#EXTM3U\n${origins}`));
