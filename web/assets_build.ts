@@ -1,5 +1,5 @@
-// Puts the watch page and hls.js side by side: `deno run -A web/assets_build.ts` before a deployment
-// (wrangler.jsonc does it), dev/emulators/workerd/workerd.ts for every local run. Runs on: Deno.
+// Builds the watch page's static files. wrangler.jsonc runs it before a deployment, dev/emulators/workerd/workerd.ts for every
+// local run. Example: deno run -A web/assets_build.ts
 import { build } from "esbuild";
 
 const HERE = new URL("./", import.meta.url);

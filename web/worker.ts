@@ -1,15 +1,15 @@
 /**
- * The watch page: static files, and where the public API is (`GET /config.json`). A Worker of its own, because the page must not
- * share an origin with the proxy, which serves what strangers wrote.
+ * The watch page: static files, and the public API's URL (`GET /config.json`). A separate Worker, because the page must not share an
+ * origin with the proxy, which serves content of unknown origin.
  */
 
 export interface Env {
   readonly ASSETS: { fetch(request: Request): Promise<Response> };
-  /** The functions' URL, which the page fills in when its own URL names no other. */
+  /** The functions' URL. The page uses it unless its own URL has an `api` parameter. */
   readonly PUBLIC_API_URL?: string;
 }
 
-/** Everything is our own but media and API responses, which may come from any URL the viewer types in. */
+/** Only media and API responses may come from other origins: a viewer can enter any API URL. */
 const PAGE_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -35,7 +35,7 @@ export default {
 
 async function respond(request: Request, env: Env): Promise<Response> {
   if (request.method !== "GET" && request.method !== "HEAD") {
-    return new Response("only GET and HEAD\n", { status: 405, headers: { Allow: "GET, HEAD" } });
+    return new Response("use GET or HEAD\n", { status: 405, headers: { Allow: "GET, HEAD" } });
   }
   if (new URL(request.url).pathname === "/config.json") {
     const headers = { "Cache-Control": "no-cache" };

@@ -1,6 +1,6 @@
-// The watch page: asks the public API for an episode, lists its servers, plays the chosen one; MP4 by the browser,
-// HLS by hls.js. When a server's source has expired it goes on at the same position: with the archive, else with a fresh link.
-// Example: /?api=http://127.0.0.1:54321/functions/v1&title=55825&episode=1 · Runs on: browser.
+// The watch page: requests an episode from the public API, lists its servers and plays one; MP4 natively, HLS with hls.js.
+// After a server's source has expired, it continues at the same position: with the archive, or with a fresh link.
+// Example: /?api=http://127.0.0.1:54321/functions/v1&title=55825&episode=1
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 import Hls from "hls.js";
@@ -18,7 +18,7 @@ const video = element("video") as HTMLVideoElement;
 const list = element("servers");
 const form = element("find") as HTMLFormElement;
 let hls: Hls | null = null;
-/** Links that played no more. */
+/** Links that stopped playing. */
 const failed = new Set<string>();
 
 const query = new URLSearchParams(location.search);
@@ -40,14 +40,14 @@ form.addEventListener("submit", (event) => {
   find();
 });
 
-/** The API that this page was deployed with. */
+/** The API that this page is deployed with. */
 async function configuredApi(): Promise<string> {
   const response = await fetch("config.json").catch(() => null);
   return response?.ok ? (await response.json()).api_url ?? "" : "";
 }
 
 async function find(): Promise<void> {
-  say("Looking for servers…");
+  showStatus("Looking for servers…");
   failed.clear();
   const servers = await readServers();
   const first = servers.find((server) => server.archived) ?? servers[0];
@@ -56,18 +56,18 @@ async function find(): Promise<void> {
 }
 
 async function readServers(): Promise<Server[]> {
-  const address = episodeUrl(input("api").value, input("title").value, input("episode").value);
+  const url = episodeUrl(input("api").value, input("title").value, input("episode").value);
   try {
-    const answer = await fetch(address);
-    const body = await answer.json();
-    if (!body.success) throw new Error(String(body.error ?? answer.status));
+    const response = await fetch(url);
+    const body = await response.json();
+    if (!body.success) throw new Error(String(body.error ?? response.status));
     const data = Object.values(body.data ?? {}) as (Server[] | null)[];
     const servers = data.flatMap((one) => one ?? []).filter((server) => server.stream !== null);
-    say(servers.length === 0 ? "No server has this episode." : "");
+    showStatus(servers.length === 0 ? "No server has this episode." : "");
     list.replaceChildren(...servers.map(button));
     return servers;
   } catch (error) {
-    say(`The servers could not be read: ${error instanceof Error ? error.message : error}`);
+    showStatus(`The servers could not be read: ${error instanceof Error ? error.message : error}`);
     return [];
   }
 }
@@ -75,7 +75,7 @@ async function readServers(): Promise<Server[]> {
 function button(server: Server): HTMLElement {
   const item = document.createElement("li");
   const choose = document.createElement("button");
-  // Text, never markup: labels come from other people's pages.
+  // As text, not markup: labels come from the providers' pages.
   choose.textContent = server.provider;
   choose.className = server.archived ? "archived" : "";
   choose.addEventListener("click", () => play(server));
@@ -84,56 +84,56 @@ function button(server: Server): HTMLElement {
 }
 
 function play(server: Server, from = 0): void {
-  const address = server.stream;
-  if (address === null || !/^https?:/.test(address)) return say("This server has nothing playable.");
-  failed.delete(address);
+  const url = server.stream;
+  if (url === null || !/^https?:/.test(url)) return showStatus("This server has nothing playable.");
+  failed.delete(url);
   hls?.destroy();
   hls = null;
   for (const choose of list.querySelectorAll("button")) {
     choose.setAttribute("aria-pressed", String(choose.textContent === server.provider));
   }
-  say(`Playing ${server.provider}`);
-  if (isHls(server, address) && Hls.isSupported()) playHls(server, address, from);
+  showStatus(`Playing ${server.provider}`);
+  if (isHls(server, url) && Hls.isSupported()) playHls(server, url, from);
   else {
-    video.src = address;
+    video.src = url;
     video.currentTime = from;
   }
-  video.onerror = () => moveOn(server);
-  video.play().catch(() => say("Press play."));
+  video.onerror = () => failOver(server);
+  video.play().catch(() => showStatus("Press play."));
 }
 
-function playHls(server: Server, address: string, from: number): void {
+function playHls(server: Server, url: string, from: number): void {
   const player = hls = new Hls({ startPosition: from });
   player.on(Hls.Events.ERROR, (_event, data) => {
-    // hls.js would ask for half a minute more; the proxy has looked for what is gone already.
+    // hls.js would retry a 410 for half a minute, but the proxy has already tried to fail over.
     if (!data.fatal && data.response?.code !== 410) return;
     document.documentElement.dataset.error = `${data.details} ${data.response?.code ?? ""}`.trim();
-    moveOn(server);
+    failOver(server);
   });
-  player.loadSource(address);
+  player.loadSource(url);
   player.attachMedia(video);
 }
 
-/** The proxy answers 410 when the source's address has died: the API knows better ones, to go on where the picture stopped. */
-async function moveOn(server: Server): Promise<void> {
-  // Picture and sound fail one after the other.
+/** Continues with another server. The proxy responds 410 after a source's URL has expired; the API then has the archive or a fresh URL. */
+async function failOver(server: Server): Promise<void> {
+  // Video and audio of one stream fail separately.
   if (server.stream === null || failed.has(server.stream)) return;
   const position = video.currentTime;
   failed.add(server.stream);
-  if (!form.checkValidity()) return say("Playback failed.");
+  if (!form.checkValidity()) return showStatus("Playback failed.");
   const left = (await readServers()).filter(({ stream }) => stream !== null && !failed.has(stream));
   const next = left.find(({ archived }) => archived) ?? left.find(({ provider }) => provider === server.provider) ??
     left[0];
-  if (next === undefined) return say("The source has gone, and the archive is not ready yet.");
+  if (next === undefined) return showStatus("The source has expired, and the archive is not ready yet.");
   play(next, position);
 }
 
-function isHls(server: Server, address: string): boolean {
-  const target = new URL(address).searchParams.get("url") ?? address;
+function isHls(server: Server, url: string): boolean {
+  const target = new URL(url).searchParams.get("url") ?? url;
   return server.kind === "hls" || /\.m3u8?(?:$|[?#])|m3u8/i.test(target);
 }
 
-function say(text: string): void {
+function showStatus(text: string): void {
   element("status").textContent = text;
 }
 
