@@ -13,7 +13,7 @@ export default {
       proxyUrl: `${origin}/proxy`,
       policy: { allowedOrigins: [base.origin] },
       parent: { scope: new URL("./", base).href, tail: "exp=4000000000&sc=2&sig=k1.AAAAAAAAAAAAAAAAAAAAAA" },
-      sign: () => Promise.reject(new Error("all is in scope")),
+      sign: () => Promise.reject(new Error("not expected: all URLs are in scope")),
     };
     let length = 0;
     for (let i = 0; i < Number(searchParams.get("times")); i++) {

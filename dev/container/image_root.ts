@@ -22,7 +22,7 @@ export async function makeImageRoot(dir: string): Promise<ImageRoot> {
   if (Deno.build.os !== "linux" || Deno.uid() !== 0) throw new Error("running the image needs Linux and root");
   const dockerfile = await readDockerfile();
   const tag = /^debian:([a-z]+)-\d{8}-slim/.exec(dockerfile.base);
-  if (tag === null) throw new Error(`the base is no dated Debian tag: ${dockerfile.base}`);
+  if (tag === null) throw new Error(`the base is not a dated Debian tag: ${dockerfile.base}`);
   const made = await Deno.stat(`${dir}/usr/bin/tini`).then(() => true, () => false);
   if (!made) {
     await Deno.mkdir(dir, { recursive: true });

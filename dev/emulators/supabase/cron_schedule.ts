@@ -27,7 +27,7 @@ export function parseSchedule(text: string): Schedule {
   if (interval) return { kind: "interval", seconds: Number(interval[1]) };
   if (trimmed === "@reboot" || trimmed === "@restart") return { kind: "reboot" };
   const fields = (NICKNAMES[trimmed] ?? trimmed).split(/\s+/);
-  if (fields.length !== 5) throw new Error(`no schedule: ${text}`);
+  if (fields.length !== 5) throw new Error(`not a schedule: ${text}`);
   const [minute, hour, day, month, weekday] = fields as [string, string, string, string, string];
   const minutes = parseField(minute, { low: 0, high: 59 });
   const hours = parseField(hour, { low: 0, high: 23 });
@@ -57,7 +57,7 @@ function parseField(text: string, options: { low: number; high: number; names?: 
     const [range = "", step = "1"] = part.split("/");
     const [from = "", to = from] = range === "*" ? [String(low), String(high)] : range.split("-");
     const [first, last, by] = [numberOf(from), numberOf(to), Number(step)];
-    if (!(first >= low && last <= high && by >= 1)) throw new Error(`no schedule: ${text}`);
+    if (!(first >= low && last <= high && by >= 1)) throw new Error(`not a schedule: ${text}`);
     for (let value = first; value <= last; value += by) values.add(value);
   }
   return values;
