@@ -46,7 +46,7 @@ async function pin(registry: string, text?: string) {
   return { code, after, output: new TextDecoder().decode(stderr) };
 }
 
-Deno.test("image:pin: known tags → their digests in every FROM; repeated → no change", async () => {
+Deno.test("image:pin: known tags → digests in every FROM; again → no change", async () => {
   const digest = await sha256(MANIFEST);
   await using registry = startRegistry(() => new Response(MANIFEST, { headers: { "docker-content-digest": digest } }));
   const { code, after, output } = await pin(registry.url);
@@ -65,7 +65,7 @@ Deno.test("image:pin: known tags → their digests in every FROM; repeated → n
   assert.equal((await pin(registry.url, after)).after, after);
 });
 
-Deno.test("image:pin: no registry, unknown tag, other manifest → exit 1, no change", async () => {
+Deno.test("image:pin: no registry, unknown tag, other manifest → exit 1", async () => {
   const before = await Deno.readTextFile(DOCKERFILE);
   const away = await pin("http://127.0.0.1:1");
   assert.deepEqual([away.code, away.after], [1, before]);

@@ -1,7 +1,7 @@
 import { terminalLines } from "../../core/terminal_text.ts";
 
 /** For a program: a failure to start is one line without a stack trace, and exit code 1. */
-export async function orEnd<T>(starting: Promise<T>): Promise<T> {
+export async function exitOnError<T>(starting: Promise<T>): Promise<T> {
   try {
     return await starting;
   } catch (error) {

@@ -2,7 +2,7 @@
 // from the environment, because all users of the machine can read arguments. Prints one JSON line with its URLs when ready.
 
 import { parseArgs } from "node:util";
-import { orEnd } from "../../system/exit_on_error.ts";
+import { exitOnError } from "../../system/exit_on_error.ts";
 import { startHub } from "./hub.ts";
 
 const { values } = parseArgs({
@@ -17,7 +17,7 @@ const { values } = parseArgs({
   },
 });
 if (!values.dir) throw new Error("--dir DIRECTORY is missing");
-const hub = await orEnd(startHub({
+const hub = await exitOnError(startHub({
   dir: values.dir,
   port: Number(values.port),
   cdnPort: Number(values["cdn-port"]),

@@ -3,12 +3,12 @@
  * `WORKER_VARS='{"STREAM_SIGNING_KEYS":"k1:…"}' deno run -A dev/emulators/workerd/main.ts cf-proxy 8787`.
  * Prints one JSON line when ready, then the Worker's output; ends on SIGTERM, or with workerd.
  */
-import { orEnd } from "../../system/exit_on_error.ts";
+import { exitOnError } from "../../system/exit_on_error.ts";
 import { startWorker, type WorkerName } from "./workerd.ts";
 
 const [name = "cf-proxy", port = "0"] = Deno.args;
 const encoder = new TextEncoder();
-const worker = await orEnd(startWorker({
+const worker = await exitOnError(startWorker({
   worker: name as WorkerName,
   port: Number(port),
   vars: JSON.parse(Deno.env.get("WORKER_VARS") ?? "{}"),
