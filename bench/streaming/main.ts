@@ -117,7 +117,9 @@ async function load(url: string, variant: string) {
   const right = variant === "bare"
     ? check.source_lists.warm.servers.length
     : check.data.warm.filter((one: { stream: string }) => one.stream).length;
-  if (right !== SERVERS) throw new Error(`${variant} returned a wrong response: ${JSON.stringify(check).slice(0, 300)}`);
+  if (right !== SERVERS) {
+    throw new Error(`${variant} returned a wrong response: ${JSON.stringify(check).slice(0, 300)}`);
+  }
   await spread(WARM_REQUESTS, url); // warm up compilers and connections
   const startedAt = performance.now();
   const times = await spread(WARM_REQUESTS, url);
