@@ -1,11 +1,11 @@
-// One episode of the operator's catalogue, as it stands in the table. Example: await readCatalogueRow(target, { malId: 55825, episode: 1 }).
+// Reads an episode from the operator's catalogue. Example: await readCatalogueRow(project, { malId: 55825, episode: 1 }).
 import { createClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Database } from "../core/database.types.ts";
 import type { ProviderToCheck } from "../sources/provider_check.ts";
 import { subtitleSchema } from "../sources/source_list.ts";
 
-/** As lenient as the functions are: operators write rows by hand, too. */
+/** As lenient as the functions: operators also write rows by hand. */
 const sourcesSchema = z.array(z.object({
   url: z.string(),
   resolution: z.string().nullish(),
@@ -14,7 +14,7 @@ const sourcesSchema = z.array(z.object({
   subtitles: z.array(subtitleSchema).nullish(),
 }));
 
-/** Null when there is no such row. @throws {Error} when the table cannot be read, or the row is not understood */
+/** Null if there is no such row. @throws {Error} if the table cannot be read or the row is invalid */
 export async function readCatalogueRow(
   { url, key }: { readonly url: string; readonly key: string },
   { malId, episode }: { readonly malId: number; readonly episode: number },
@@ -25,6 +25,6 @@ export async function readCatalogueRow(
   if (error) throw new Error(`the catalogue cannot be read: ${error.message}`);
   if (data === null) return null;
   const sources = sourcesSchema.safeParse(data.sources);
-  if (!sources.success) throw new Error(`the sources of ${malId}/${episode} are not understood: import them again`);
+  if (!sources.success) throw new Error(`the sources of ${malId}/${episode} are invalid: import them again`);
   return { title: data.title, rights: data.rights, sources: sources.data };
 }

@@ -1,23 +1,26 @@
-/**
- * Arguments and errors of every command in deno.json, in one way: `--help` prints the usage (exit code 0); a wrong argument, or
- * anything else that keeps the command from being carried out, is a message on standard error (exit code 2), never a stack trace.
- */
+// Arguments, errors and exit codes of every program in deno.json. `--help` prints the usage. A wrong argument, or anything else that
+// prevents the command from running, is a message on standard error (exit code 2), never a stack trace.
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { printError } from "./print.ts";
 import { SetupError } from "../dev/process/setup_error.ts";
 
-/** The command cannot be carried out as typed. The message says what to do and is all that is printed. */
+/** Exit codes of every command, for its help. */
+export const EXIT_CODES =
+  "Exit codes: 0 done, 1 failed or problems found, 2 wrong use: arguments, files, or no system.";
+
+/** The command cannot run as typed (exit code 2). Only the message is printed; it says what to do. */
 export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-class HelpRequest extends Error {}
+/** `--help` was given; the message is the usage. */
+export class HelpRequest extends Error {}
 
 export interface CommandLine<T extends ParseArgsOptionsConfig> {
   /** Begins with "usage:". */
   readonly usage: string;
   readonly options?: T;
-  /** How many arguments may stand beside the options, or which; none when left out. */
+  /** The number of arguments besides the options, or the allowed ones. @default 0 */
   readonly positionals?: number | readonly string[];
 }
 
@@ -29,7 +32,7 @@ function parse<T extends ParseArgsOptionsConfig>(args: readonly string[], option
 
 type Parsed<T extends ParseArgsOptionsConfig> = ReturnType<typeof parse<T>>;
 
-/** @throws {CommandError} for an argument that does not exist: a mistyped --dry-run must not write. */
+/** @throws {CommandError} for an unknown argument: a mistyped --dry-run must not write. */
 export function parseCommandLine<T extends ParseArgsOptionsConfig>(
   args: readonly string[],
   { usage, options, positionals = 0 }: CommandLine<T>,
@@ -48,7 +51,7 @@ export function parseCommandLine<T extends ParseArgsOptionsConfig>(
   return parsed as Parsed<T>;
 }
 
-/** The arguments of this program, as `read` takes them; ends it where they are wrong or `--help` is among them. */
+/** Parses the arguments of this program, optionally with `read`. Exits if they are wrong or contain `--help`. */
 export function commandLine<T extends ParseArgsOptionsConfig, R = Parsed<T>>(
   command: CommandLine<T>,
   read: (parsed: Parsed<T>) => R = (parsed) => parsed as R,
@@ -56,20 +59,20 @@ export function commandLine<T extends ParseArgsOptionsConfig, R = Parsed<T>>(
   try {
     return read(parseCommandLine(Deno.args, command));
   } catch (error) {
-    endWith(error);
+    exitWith(error);
   }
 }
 
-/** Runs a command and ends the program with its exit code. */
+/** Runs a command and exits with its code. */
 export async function runCommand(command: () => Promise<number>): Promise<never> {
   try {
     Deno.exit(await command());
   } catch (error) {
-    endWith(error);
+    exitWith(error);
   }
 }
 
-function endWith(error: unknown): never {
+function exitWith(error: unknown): never {
   if (error instanceof HelpRequest) {
     console.log(error.message);
     Deno.exit(0);
@@ -90,7 +93,7 @@ export function wholeNumber(text: string, name: string, { min, max }: { min: num
   throw new CommandError(`${name} must be a whole number from ${min} to ${max}, not ${text}`);
 }
 
-/** @throws {CommandError} when the file cannot be read, or is a folder. */
+/** @throws {CommandError} if the path cannot be read or is a directory */
 export async function readInputFile(path: string): Promise<string> {
   try {
     return await Deno.readTextFile(path);

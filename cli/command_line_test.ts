@@ -1,4 +1,4 @@
-// Every task of deno.json as it is typed: --help, and arguments that do not exist.
+// Every task of deno.json as a process: --help, and arguments that do not exist.
 import assert from "node:assert/strict";
 
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -6,7 +6,13 @@ const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as {
   tasks: Record<string, { command: string }>;
 };
 
-/** Runs a task's command without the task runner's own line. */
+/** The name in the usage: aliases of `ks` commands print the usage of the command. */
+function usageOf(task: string): string {
+  const command = / cli\/main\.ts (\w+)$/.exec(tasks[task]!.command)?.[1];
+  return command === undefined ? task : `(ks )?${command}`;
+}
+
+/** Runs a task's command without the line of the task runner. */
 async function run(task: string, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const [deno, ...command] = tasks[task]!.command.split(" ");
   assert.equal(deno, "deno");
@@ -24,7 +30,7 @@ for (const task of Object.keys(tasks)) {
   Deno.test(`deno task ${task}: --help → the usage; a wrong option → exit code 2`, async () => {
     const help = await run(task, "--help");
     assert.deepEqual([help.code, help.err], [0, ""]);
-    assert.match(help.out, new RegExp(`^usage:\\s+deno task ${task}\\b`));
+    assert.match(help.out, new RegExp(`^usage:\\s+deno task ${usageOf(task)}\\b`));
     if (task === "test") return; // its options are those of deno test
     const wrong = await run(task, "--nonsense");
     assert.deepEqual([wrong.code, wrong.out], [2, ""], wrong.err);

@@ -1,4 +1,4 @@
-// Tests: an .env in which everything is filled in, each value like nothing else.
+// Test data: an .env with every variable set, each to a distinctive value.
 
 export const FILLED_ENV: Readonly<Record<string, string>> = {
   SUPABASE_URL: "https://abcdefghijklmnopqrst.supabase.test",

@@ -1,4 +1,4 @@
-// The operator's commands against the operator function behind the real gateway and database.
+// Commands against the operator API with the real gateway and database.
 import assert from "node:assert/strict";
 import { catalogueCommand } from "./catalogue.ts";
 import { CommandError } from "./command_line.ts";
@@ -7,7 +7,7 @@ import { providerDifference } from "./provider_difference.ts";
 import { providersCommand } from "./providers.ts";
 import { videosCommand } from "./videos.ts";
 
-/** What a command prints, both streams together, without the line that says where it works. */
+/** Exit code and output of a command, both streams together, without the line that names the system. */
 async function printed(command: () => Promise<number>): Promise<readonly [number, string]> {
   const lines: string[] = [];
   const { log, error } = console;
@@ -19,7 +19,7 @@ async function printed(command: () => Promise<number>): Promise<readonly [number
   }
 }
 
-Deno.test("providers apply: shows the difference, applies it, and says so when there is none", async () => {
+Deno.test("providers apply: a new list → difference shown and applied; again → no change", async () => {
   await using set = await createOperatorFixture();
   await set.fixture.database.sql`delete from public.providers`;
   const file = new URL("../providers.example.json", import.meta.url).pathname;
@@ -35,10 +35,10 @@ Deno.test("providers apply: shows the difference, applies it, and says so when t
     "samehadaku",
     false,
   ]]);
-  assert.match((await printed(() => providersCommand(["apply", file], set.fixture.env)))[1], /has this list already/);
+  assert.match((await printed(() => providersCommand(["apply", file], set.fixture.env)))[1], /already has this list/);
 });
 
-Deno.test("videos: a table and JSON of what the queue holds; counts, retry and cancel", async () => {
+Deno.test("videos: list as table and JSON, counts, retry and cancel", async () => {
   await using set = await createOperatorFixture();
   const { serviceRole: sql } = set.fixture.database;
   const run = (...args: string[]) => printed(() => videosCommand(args, set.fixture.env));
@@ -68,15 +68,15 @@ Deno.test("videos: a table and JSON of what the queue holds; counts, retry and c
     /^notification +failed runner_url or runner_webhook_secret is missing .* \(2.*\)$/m,
   );
   assert.deepEqual(await run("retry", first!.id), [0, "retried        1"]);
-  await assert.rejects(run("retry", first!.id), /no failed video of this id/);
+  await assert.rejects(run("retry", first!.id), /no failed video with this id/);
   assert.deepEqual(await run("cancel", first!.id), [0, "cancelled      1"]);
   await assert.rejects(run("cancel"), CommandError);
   await assert.rejects(run("--limit", "many"), /--limit must be a whole number from 1 to 1000000, not many/);
-  await assert.rejects(run("--status", "nonsense"), /not understood/);
+  await assert.rejects(run("--status", "nonsense"), /is invalid/);
   await assert.rejects(run("--nonsense"), CommandError);
 });
 
-Deno.test("videos --limit: more than the API answers at once → all of them, once", async () => {
+Deno.test("videos: --limit above the page size of the API → every video once", async () => {
   await using set = await createOperatorFixture();
   await set.fixture.database.sql`
     insert into public.video_queue (mal_id, episode, provider, video_url)
@@ -89,7 +89,7 @@ Deno.test("videos --limit: more than the API answers at once → all of them, on
   assert.equal((await list("501")).length, 501);
 });
 
-Deno.test("a command without a system to talk to ends in one line", async () => {
+Deno.test("commands: no system → CommandError", async () => {
   const file = new URL("../providers.example.json", import.meta.url).pathname;
   const empty = await Deno.makeTempDir();
   await assert.rejects(providersCommand(["apply", file], { KEEPSTREAM_DATA_DIR: empty }), CommandError);
@@ -98,7 +98,7 @@ Deno.test("a command without a system to talk to ends in one line", async () => 
   await Deno.remove(empty);
 });
 
-Deno.test("providerDifference: fields, removals and order; the order of keys in config is none", () => {
+Deno.test("providerDifference: fields, removals, order; not the order of keys", () => {
   const entry = {
     name: "a",
     recipe: "catalogue",

@@ -1,34 +1,34 @@
-// The forms in which the platforms' own tools read a part's variables.
+// Formats a part's variables for the tools of its platform.
 
 type Variables = Readonly<Record<string, string>>;
 
 /**
- * NAME=value without quotes: `docker run --env-file` takes a line as it is, quotes included; Compose, Deno and the Supabase CLI read
- * dotenv. Both read the same where the value holds nothing that dotenv treats as special.
+ * NAME=value without quotes: `docker run --env-file` takes lines literally, quotes included, while Compose, Deno and the Supabase CLI
+ * parse dotenv. Both read the same value if it contains nothing that is special in dotenv.
  */
 export function dotenv(values: Variables): string {
   return Object.entries(values).map(([name, value]) => `${name}=${value}\n`).join("");
 }
 
-/** One line for each value that `docker --env-file` and dotenv would read differently. */
+/** A message for each value that `docker --env-file` and dotenv would read differently. */
 export function checkPlain(values: Variables, names: readonly string[]): readonly string[] {
   return names.flatMap((name) => {
     const special = /[\r\n#$`\\]|^['"]|^\s|\s$/.exec(values[name]!)?.[0];
     if (special === undefined) return [];
     return [
-      `${name}: holds ${
+      `${name}: contains ${
         JSON.stringify(special)
       }, which docker --env-file and dotenv read differently: use another value, or set it by hand`,
     ];
   });
 }
 
-/** For wrangler: its dotenv would put the shell's variables in place of $NAME. */
+/** For wrangler: its dotenv parser would expand $NAME from the shell. */
 export function json(values: Variables): string {
   return JSON.stringify(values, null, 2) + "\n";
 }
 
-/** Creates what Vault does not have and changes what it has: `vault.create_secret` alone refuses a name that exists. */
+/** Creates or updates secrets in Vault; `vault.create_secret` refuses a name that exists. */
 export function vaultSql(values: Variables): string {
   const rows = Object.entries(values).map(([name, value]) => `      (${literal(name)}, ${literal(value)})`);
   return `-- Written by \`deno task env\`: secrets for Vault.
@@ -54,7 +54,7 @@ $do$;
 `;
 }
 
-/** Read the same whatever standard_conforming_strings is, and without ending the block's own quotes. */
+/** An escape string: independent of standard_conforming_strings, and free of the `$` that would end the DO block. */
 function literal(text: string): string {
   const escaped = text.replaceAll("\\", "\\\\").replaceAll("'", "''").replaceAll("$", "\\u0024");
   return `e'${escaped}'`;

@@ -1,5 +1,5 @@
-// What each deployed part is told: its own variables out of .env, and nothing of another's. `N` stands for an account's number.
-// parts_test.ts compares these lists with what each part's env.ts reads.
+// The variables of each deployed part: its own ones from .env, and no other part's secrets. `N` is the number of an account.
+// parts_test.ts compares these lists with the part's env.ts.
 import { readConfig } from "../cf-proxy/env.ts";
 import { placeholderProblems } from "../core/placeholder.ts";
 import { parseStreamingEnv } from "../functions/streaming/env.ts";
@@ -11,11 +11,11 @@ export type Variables = Readonly<Record<string, string>>;
 
 export interface Part {
   readonly file: string;
-  /** Names that the part knows, each with its name in .env where that is another. */
+  /** Names of the part's variables, each with its name in .env if that differs. */
   readonly names: readonly (string | readonly [own: string, inEnv: string])[];
-  /** One name (in .env) of each group is needed. */
+  /** Groups of names in .env; one of each group is required. */
   readonly required: readonly (readonly string[])[];
-  /** @throws what the part itself would throw at its start. */
+  /** @throws the error with which the part would refuse to start */
   readonly check: (values: Variables) => void;
   readonly write: (values: Variables) => string;
 }
@@ -44,7 +44,7 @@ const FUNCTIONS = [
 const FUNCTIONS_REQUIRED = [["STREAM_SIGNING_KEYS"], ["CLOUDFLARE_WORKERS_URL"]];
 
 export const PARTS: Readonly<Record<string, Part>> = {
-  /** The Edge Functions; Supabase gives them the project's address and keys itself. */
+  /** The Edge Functions. Supabase provides the project's URL and keys. */
   functions: {
     file: "functions.env",
     names: FUNCTIONS,
@@ -53,7 +53,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
       parseStreamingEnv({ SUPABASE_URL: "https://p.test", SUPABASE_SERVICE_ROLE_KEY: "given", ...values }),
     write: dotenv,
   },
-  /** The functions on Deno Deploy or any other machine. */
+  /** The functions on Deno Deploy or another host. */
   deploy: {
     file: "deploy.env",
     names: [...PROJECT, ...FUNCTIONS],
@@ -61,7 +61,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
     check: parseStreamingEnv,
     write: dotenv,
   },
-  /** The proxy: reading keys alone, under the names that the runner has for its writing ones. */
+  /** The proxy: gets the read-only credentials, under the names that the runner uses for its read-write ones. */
   worker: {
     file: "worker.json",
     names: [
@@ -148,7 +148,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
     },
     write: dotenv,
   },
-  /** What the database knows of the runner, as SQL that puts it into Vault. */
+  /** SQL that stores the runner's URL and secrets in Vault. */
   database: {
     file: "database.sql",
     names: [
@@ -160,7 +160,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
     check: ({ runner_url }) => checkEnvUrl("HF_SPACE_WEBHOOK_URL", runner_url!),
     write: vaultSql,
   },
-  /** The operator's own commands: `--env-file`. */
+  /** For `--env-file` of the operator's commands. */
   operator: {
     file: "operator.env",
     names: [...PROJECT, "EXTRA_PORTS"],
@@ -175,7 +175,7 @@ export type PartValues = { readonly ok: true; readonly values: Variables } | {
   readonly problems: readonly string[];
 };
 
-/** The part's variables, or everything that keeps it from starting with them. */
+/** The part's variables, or every problem that would prevent it from starting. */
 export function partValues(part: Part, env: Variables): PartValues {
   const values: Record<string, string> = {};
   const problems: string[] = [];
@@ -204,7 +204,7 @@ export function partValues(part: Part, env: Variables): PartValues {
   return { ok: true, values };
 }
 
-/** The account's number in a name ("" where there is none to be), or null when it is another name. */
+/** The account number in a name, "" for a pattern without one; null if the name does not match. */
 function numberIn(pattern: string, name: string): string | null {
   if (!pattern.endsWith("_N")) return pattern === name ? "" : null;
   return new RegExp(`^${pattern.slice(0, -1)}([1-9]\\d*)$`).exec(name)?.[1] ?? null;
@@ -212,6 +212,6 @@ function numberIn(pattern: string, name: string): string | null {
 
 function checkEnvUrl(name: string, url: string): void {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
-    throw new Error(`${name} is not an http(s) address`);
+    throw new Error(`${name} is not an http(s) URL`);
   }
 }

@@ -1,7 +1,5 @@
-/**
- * How a command prints: what it says may hold words of others (labels, messages, rows), and none of them is a command to the terminal.
- * Example: `print(`${name}: ${terminalText(reason)}`)`. Line breaks are the caller's: foreign text goes through terminalText first.
- */
+// Prints text that may contain foreign words (labels, messages, rows), without control sequences for the terminal. Line breaks are kept,
+// so foreign text goes through terminalText first. Example: print(`${name}: ${terminalText(reason)}`).
 import { terminalJson, terminalLines } from "../core/terminal_text.ts";
 
 export { terminalText } from "../core/terminal_text.ts";
@@ -14,7 +12,7 @@ export function printError(text: string): void {
   console.error(terminalLines(text));
 }
 
-/** The value for programs. */
+/** For programs. */
 export function printJson(value: unknown): void {
   console.log(terminalJson(value, 2));
 }

@@ -1,6 +1,5 @@
-// `deno task provider:check NAME --title 55825 [--episode 1] [--page /anime/x/] [--file providers.json] [--json]`: one entry of
-// the operator's list against a real page, and what was found, what was not, and why. Nothing is written or enqueued.
-// Exit code 0: something plays; 1: nothing does; 2: it could not be tried.
+// `deno task ks check NAME --title 55825 [--episode 1] [--page /anime/x/] [--file providers.json] [--json]`: tries one entry of the
+// provider list on a real page and reports what was found, what was not, and why. Nothing is written or enqueued.
 import { createPageFinder } from "../functions/streaming/page_finder.ts";
 import { type CollectTools, PRODUCT } from "../sources/collect.ts";
 import { createPerHostLimiter } from "../sources/fetch/per_host_limiter.ts";
@@ -11,25 +10,24 @@ import { createRobots } from "../sources/fetch/robots.ts";
 import { print, printJson, terminalText } from "./print.ts";
 import { isLoopbackUrl } from "../core/allowed_origins.ts";
 import type { UrlPolicy } from "../core/url_policy.ts";
-import { CommandError, parseCommandLine, readInputFile, runCommand } from "./command_line.ts";
+import { CommandError, parseCommandLine, readInputFile } from "./command_line.ts";
+import { SYSTEM_FLAGS, SYSTEM_HELP } from "./flags.ts";
 import { findOperatorApi, policyOf } from "./operator_api.ts";
 
 const USAGE =
-  `usage: deno task provider:check NAME --title MAL_ID [--episode N] [--page PATH] [--media URL] [--file LIST] [--json] [--env-file FILE]
+  `usage: deno task ks check NAME --title MAL_ID [--episode N] [--page PATH] [--media URL] [--file LIST] [--json] [--env-file FILE]
 
-  --page PATH        the title's page, where the system does not know it
-  --media URL        an entry of the catalogue is tried with this address
-  --file LIST        take the entry from this list, not from the system
-  --env-file FILE    SUPABASE_URL and SUPABASE_SECRET_KEYS of the system
+  --page PATH        the title's page, if the system has none
+  --media URL        try a catalogue entry with this URL
+  --file LIST        take the entry from this list instead of the system
   --json             the report as JSON
+${SYSTEM_HELP}
 
-Nothing is written or enqueued. Exit codes: 0 something plays, 1 nothing does, 2 it could not be tried.`;
+Nothing is written or enqueued. Exit codes: 0 something plays, 1 nothing plays, 2 it could not be tried.`;
 const LIMIT_MS = 60_000;
 const MARK = { good: "ok  ", warning: "note", bad: "FAIL" } as const;
 
-if (import.meta.main) await runCommand(() => providerCheckCommand(Deno.args, Deno.env.toObject()));
-
-export async function providerCheckCommand(
+export async function checkCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<number> {
@@ -43,7 +41,7 @@ export async function providerCheckCommand(
       file: { type: "string" },
       media: { type: "string" },
       json: { type: "boolean", default: false },
-      "env-file": { type: "string" },
+      ...SYSTEM_FLAGS,
     },
   });
   const [name] = positionals;
@@ -77,7 +75,7 @@ export async function providerCheckCommand(
   return playable ? 0 : 1;
 }
 
-/** As the functions have them, with nothing kept. */
+/** The same as in the functions, but nothing is cached. */
 function checkTools(env: Readonly<Record<string, string>>, policy: UrlPolicy): CollectTools {
   const store = {
     readMetadata: () => Promise.resolve(null),
@@ -104,9 +102,9 @@ type Entry = Readonly<Record<string, unknown>>;
 interface ListToCheck {
   readonly list: readonly Entry[];
   readonly policy: UrlPolicy;
-  /** Where the operator, or an earlier search, says that a title lives. */
+  /** The page of a title, as set by the operator or found by a search. */
   readonly pageOf: (malId: number, provider: string) => Promise<string | null>;
-  /** The row of an episode; null where there is none, or no system. */
+  /** The catalogue's row of an episode; null if there is none, or no system. */
   readonly catalogueOf: (malId: number, episode: number) => Promise<ProviderToCheck["catalogue"]>;
 }
 
@@ -119,7 +117,7 @@ async function readList(
     if (list === null) throw new CommandError(`${file} is not a JSON list of providers`);
     return {
       list,
-      policy: policyOf({ env, local: isLoopbackUrl(env.SUPABASE_URL ?? "") }),
+      policy: policyOf({ env, isLocal: isLoopbackUrl(env.SUPABASE_URL ?? "") }),
       pageOf: () => Promise.resolve(null),
       catalogueOf: () => Promise.resolve(null),
     };

@@ -1,5 +1,5 @@
-// Two provider lists → what applying the second would change, one line each.
-// Example: "~ animasu.base_url: null → "https://site.example"". Order counts: it is the order of answers.
+// Compares two provider lists: what applying the second one would change, a line for each change.
+// Example: "~ animasu.base_url: null → "https://site.example"". The order matters: it is the order of responses.
 import type { ProviderListEntry } from "../sources/providers/entry.ts";
 
 const FIELDS = ["recipe", "base_url", "rights", "enabled", "config"] as const;
@@ -8,11 +8,11 @@ type Present = Readonly<Record<string, unknown>>;
 
 export function providerDifference(
   present: readonly Present[],
-  wanted: readonly ProviderListEntry[],
+  next: readonly ProviderListEntry[],
 ): readonly string[] {
   const before = new Map(present.map((entry) => [String(entry.name), entry]));
   const lines: string[] = [];
-  for (const entry of wanted) {
+  for (const entry of next) {
     const old = before.get(entry.name);
     if (old === undefined) lines.push(`+ ${entry.name} (${entry.recipe}${entry.enabled ? "" : ", switched off"})`);
     else {
@@ -22,7 +22,7 @@ export function providerDifference(
       }
     }
   }
-  const names = wanted.map(({ name }) => name);
+  const names = next.map(({ name }) => name);
   for (const name of before.keys()) if (!names.includes(name)) lines.push(`- ${name}`);
   const kept = [...before.keys()].filter((name) => names.includes(name));
   const order = names.filter((name) => before.has(name));

@@ -1,21 +1,23 @@
-// `deno task providers apply FILE [--dry-run]`: checks the list, shows the difference, applies it.
-// `deno task providers list`: the list as it is, in the form that apply reads.
+// `deno task ks providers apply FILE [--dry-run]`: checks the list, shows the difference, applies it.
+// `deno task ks providers list`: prints the list in the format that apply reads.
 import { parseProviderText } from "../sources/providers/text.ts";
 import { print, printError, printJson, terminalText } from "./print.ts";
 import { providerDifference } from "./provider_difference.ts";
-import { CommandError, parseCommandLine, readInputFile, runCommand } from "./command_line.ts";
+import { CommandError, EXIT_CODES, parseCommandLine, readInputFile } from "./command_line.ts";
+import { CHANGE_FLAGS, SYSTEM_FLAGS, SYSTEM_HELP } from "./flags.ts";
 import { findOperatorApi, type OperatorApi } from "./operator_api.ts";
-import { confirmChange } from "./target.ts";
+import { confirmChange } from "./system.ts";
 
 const USAGE = `usage:
-  deno task providers apply FILE [--dry-run] [--yes] [--env-file FILE]   check the list, show the difference, apply it
-  deno task providers list [--env-file FILE]                             the list as it is, in the form that apply reads
+  deno task ks providers apply FILE [--dry-run] [--json] [--yes]   check the list, show the difference, apply it
+  deno task ks providers list                                      print the list as JSON, in the format that apply reads
 
-  --dry-run          show the difference alone
-  --yes              do not ask before a system that is not on this machine is changed, or the list is emptied
-  --env-file FILE    SUPABASE_URL and SUPABASE_SECRET_KEYS of the system`;
+  --dry-run          only show the difference
+  --json             the difference as JSON
+  --yes              do not ask before changing a system that is not on this machine, or emptying the list
+${SYSTEM_HELP}
 
-if (import.meta.main) await runCommand(() => providersCommand(Deno.args, Deno.env.toObject()));
+${EXIT_CODES}`;
 
 export async function providersCommand(
   args: readonly string[],
@@ -23,7 +25,7 @@ export async function providersCommand(
 ): Promise<number> {
   const { values, positionals } = parseCommandLine(args, {
     usage: USAGE,
-    options: { "dry-run": { type: "boolean" }, yes: { type: "boolean" }, "env-file": { type: "string" } },
+    options: { "dry-run": { type: "boolean" }, json: { type: "boolean" }, ...CHANGE_FLAGS, ...SYSTEM_FLAGS },
     positionals: 2,
   });
   const [verb, file] = positionals;
@@ -35,7 +37,7 @@ export async function providersCommand(
   const text = await readInputFile(file);
   const parsed = parseProviderText(text);
   if (!parsed.ok) {
-    for (const { line, name, reasons } of parsed.problems) {
+    for (const { line, name, reasons } of parsed.issues) {
       for (const reason of reasons) printError(terminalText(`${file}:${line}: ${name ?? "entry"}: ${reason}`));
     }
     return 1;
@@ -43,17 +45,21 @@ export async function providersCommand(
   const api = await findOperatorApi(env, values["env-file"]);
   const present = await presentList(api);
   const lines = providerDifference(present, parsed.entries);
-  print(lines.length === 0 ? `${api.address} has this list already` : lines.map(terminalText).join("\n"));
-  if (values["dry-run"] || lines.length === 0) return 0;
+  const isApplied = lines.length > 0 && !values["dry-run"];
+  if (!values.json) {
+    print(lines.length === 0 ? `${api.url} already has this list` : lines.map(terminalText).join("\n"));
+  } else if (!isApplied) printJson({ changes: lines, applied: false });
+  if (!isApplied) return 0;
   const empties = parsed.entries.length === 0;
-  confirmChange(api.target, {
+  confirmChange(api.system, {
     what: empties ? `remove every provider (${present.length})` : `apply ${lines.length} changes`,
     yes: values.yes,
     always: empties,
   });
-  const answer = await api.call("POST", "/providers", { text, type: "application/json" });
-  if (answer.status !== 200) throw new CommandError(`not applied: ${answer.body.detail ?? answer.status}`);
-  print(`applied to ${api.address}`);
+  const response = await api.call("POST", "/providers", { text, type: "application/json" });
+  if (response.status !== 200) throw new CommandError(`not applied: ${response.body.detail ?? response.status}`);
+  if (values.json) printJson({ changes: lines, applied: true });
+  else print(`applied to ${api.url}`);
   return 0;
 }
 

@@ -7,16 +7,23 @@ import { sign } from "./sign_link.ts";
 const KEYS = `k1:${"A".repeat(43)}`;
 const tools = { env: { STREAM_SIGNING_KEYS: KEYS, CLOUDFLARE_WORKERS_URL: "https://w.test/" }, now: 1_800_000_000 };
 
-Deno.test("deno task sign: prints a link that the Worker accepts", async () => {
-  const text = await sign(["https://cdn.test/a/m.m3u8", "--scope", "1", "--referer", "https://p.test/"], tools);
+Deno.test("ks sign: a URL → a link that the Worker accepts", async () => {
+  const { link: text, expiresAt } = await sign([
+    "https://cdn.test/a/m.m3u8",
+    "--scope",
+    "1",
+    "--referer",
+    "https://p.test/",
+  ], tools);
   assert.match(text, /^https:\/\/w\.test\/proxy\?url=https%3A%2F%2Fcdn\.test%2Fa%2Fm\.m3u8&exp=/);
   const link = unwrap(await verifyLink(new URL(text), unwrap(parseSigningKeys(KEYS)), tools.now));
   assert.equal(link.scope, "https://cdn.test/a/");
   assert.equal(link.context.headers?.referer, "https://p.test/");
   assert.ok(link.expiresAt >= tools.now + 21_600);
+  assert.equal(link.expiresAt, expiresAt);
 });
 
-Deno.test("deno task sign: a link that would not work, or not end → says why", async () => {
+Deno.test("ks sign: a link that would not work or not expire → the reason", async () => {
   for (
     const [args, reason] of [
       [[], /^usage:/],
@@ -40,7 +47,7 @@ Deno.test("deno task sign: a link that would not work, or not end → says why",
   }
 });
 
-Deno.test("deno task sign: half an environment → an error, not the local keys", async () => {
+Deno.test("ks sign: an incomplete environment → an error, not the local keys", async () => {
   for (
     const [env, missing] of [
       [{ STREAM_SIGNING_KEYS: KEYS }, "CLOUDFLARE_WORKERS_URL"],
@@ -50,12 +57,12 @@ Deno.test("deno task sign: half an environment → an error, not the local keys"
   ) {
     await assert.rejects(sign(["https://cdn.test/a"], { env, now: tools.now }), {
       name: "CommandError",
-      message: new RegExp(`^half an environment: .* but not ${missing}: `),
+      message: new RegExp(`^incomplete environment: .* but not ${missing}: `),
     });
   }
   const env = { STREAM_SIGNING_KEYS: KEYS };
   assert.match(
-    await sign(["https://cdn.test/a", "--proxy", "https://p.test"], { env, now: 1 }),
+    (await sign(["https://cdn.test/a", "--proxy", "https://p.test"], { env, now: 1 })).link,
     /^https:\/\/p\.test\//,
   );
 });

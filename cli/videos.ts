@@ -1,23 +1,26 @@
-// `deno task videos`: what the queue holds, as a table or as JSON; `counts`, `retry [ID…]`, `cancel ID…`.
-// Example: `deno task videos --status failed --title 55825`.
+// `deno task ks videos`: lists the queue as a table or as JSON; `counts`, `retry [ID…]`, `cancel ID…`.
+// Example: `deno task ks videos --status failed --title 55825`.
 import { z } from "zod";
 import { videoSchema } from "../functions/_shared/video.ts";
 import { print, printJson, terminalText } from "./print.ts";
-import { CommandError, parseCommandLine, runCommand, wholeNumber } from "./command_line.ts";
+import { CommandError, EXIT_CODES, parseCommandLine, wholeNumber } from "./command_line.ts";
+import { CHANGE_FLAGS, CHANGE_HELP, SYSTEM_FLAGS, SYSTEM_HELP } from "./flags.ts";
 import { findOperatorApi, type OperatorApi } from "./operator_api.ts";
-import { confirmChange } from "./target.ts";
+import { confirmChange } from "./system.ts";
 
 const USAGE = `usage:
-  deno task videos [--status STATUS] [--title MAL_ID] [--limit N] [--json]   jobs, the last changed first
-  deno task videos counts [--json]                                           what waits, runs, is dead, is stored
-  deno task videos retry [ID…] [--json]                                      failed ones back in the queue; all without an ID
-  deno task videos cancel ID… [--json]                                       stop wanting these
+  deno task ks videos [--status STATUS] [--title MAL_ID] [--limit N] [--json]   jobs, most recently changed first
+  deno task ks videos counts [--json]                                           waiting, running, dead and archived videos
+  deno task ks videos retry [ID…] [--json]                                      retry failed videos; without an ID, all of them
+  deno task ks videos cancel ID… [--json]                                       cancel these videos
 
-  --yes              do not ask before a system that is not on this machine is changed
-  --env-file FILE    SUPABASE_URL and SUPABASE_SECRET_KEYS of the system`;
+${CHANGE_HELP}
+${SYSTEM_HELP}
+
+${EXIT_CODES}`;
 
 const MAX_REASON_CHARACTERS = 60;
-/** What the API answers at most at once. */
+/** The API's limit. */
 const MAX_PAGE = 500;
 
 const videosSchema = z.array(videoSchema.extend({
@@ -32,9 +35,6 @@ type Video = z.infer<typeof videosSchema>[number];
 
 const pageSchema = z.object({ videos: z.array(z.unknown()), next: z.string().nullable() });
 
-if (import.meta.main) await runCommand(() => videosCommand(Deno.args, Deno.env.toObject()));
-
-/** Returns the exit code; @throws {CommandError} with what the operator has to do. */
 export async function videosCommand(args: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
   const { values, positionals } = parseCommandLine(args, {
     usage: USAGE,
@@ -43,8 +43,8 @@ export async function videosCommand(args: readonly string[], env: Readonly<Recor
       title: { type: "string" },
       limit: { type: "string", default: "50" },
       json: { type: "boolean", default: false },
-      yes: { type: "boolean" },
-      "env-file": { type: "string" },
+      ...CHANGE_FLAGS,
+      ...SYSTEM_FLAGS,
     },
     positionals: Infinity,
   });
@@ -59,15 +59,15 @@ export async function videosCommand(args: readonly string[], env: Readonly<Recor
       : ids.length === 1
       ? `video ${ids[0]}`
       : `${ids.length} videos`;
-    confirmChange(api.target, { what: `${verb} ${which}`, yes: values.yes });
+    confirmChange(api.system, { what: `${verb} ${which}`, yes: values.yes });
   }
-  const answer = await ask(api, { verb, ids, values: { ...values, limit } });
-  if (values.json) printJson(answer);
-  else print(present(verb, answer));
+  const result = await execute(api, { verb, ids, values: { ...values, limit } });
+  if (values.json) printJson(result);
+  else print(format(verb, result));
   return 0;
 }
 
-async function ask(
+async function execute(
   api: OperatorApi,
   { verb, ids, values }: {
     verb: string;
@@ -88,7 +88,7 @@ async function ask(
   }
 }
 
-/** As many as were asked for, page by page. */
+/** Reads pages until the limit. */
 async function list(
   api: OperatorApi,
   { limit, status, title }: { readonly limit: number; readonly status?: string; readonly title?: string },
@@ -114,18 +114,18 @@ async function each(api: OperatorApi, ids: readonly string[], action: "retry" | 
 async function call(api: OperatorApi, method: string, path: string, about?: string) {
   const { status, body } = await api.call(method, path);
   if (status !== 200) {
-    throw new CommandError(`${about === undefined ? "" : `${about}: `}${body.detail ?? `${api.address}: ${status}`}`);
+    throw new CommandError(`${about === undefined ? "" : `${about}: `}${body.detail ?? `${api.url}: ${status}`}`);
   }
   return body;
 }
 
-function present(verb: string, answer: unknown): string {
+function format(verb: string, result: unknown): string {
   if (verb !== "list") {
-    const rows = Object.entries(Object(answer));
+    const rows = Object.entries(Object(result));
     const width = Math.max(14, ...rows.map(([name]) => name.length));
     return rows.map(([name, value]) => `${name.padEnd(width)} ${textOf(value)}`).join("\n");
   }
-  const videos = videosSchema.parse(answer);
+  const videos = videosSchema.parse(result);
   if (videos.length === 0) return "no video";
   const rows = videos.map((video) =>
     [
@@ -159,7 +159,7 @@ function textOf(value: unknown): string {
 }
 
 function stateOf({ status, terminal_at, progress }: Video): string {
-  if (status === "failed") return terminal_at === null ? "failed, waits" : "dead";
+  if (status === "failed") return terminal_at === null ? "failed, will retry" : "dead";
   const { phase, bytes_done: done, bytes_total: total } = progress ?? {};
   if (status === "ready" || status === "pending" || phase === undefined) return status;
   return total ? `${phase} ${Math.floor(100 * (done ?? 0) / total)} %` : phase;

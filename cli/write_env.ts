@@ -1,24 +1,22 @@
-// `deno task env [PART…] [--from FILE] [--out DIR]`: one file per part out of .env, with that part's own secrets alone.
+// `deno task ks env [PART…] [--from FILE] [--out DIR]`: writes one file for each part from .env, without the secrets of other parts.
 import { parseEnv } from "node:util";
 import { join, resolve } from "node:path";
-import { CommandError, parseCommandLine, readInputFile, runCommand } from "./command_line.ts";
+import { CommandError, EXIT_CODES, parseCommandLine, readInputFile } from "./command_line.ts";
 import { print } from "./print.ts";
 import { PARTS, partValues } from "./parts.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
-const USAGE = `usage: deno task env [PART…] [--from FILE] [--out DIR]
+const USAGE = `usage: deno task ks env [PART…] [--from FILE] [--out DIR]
 
-  PART          ${Object.keys(PARTS).join(", ")}; all when none is named
-  --from FILE   .env when left out
-  --out DIR     .keepstream/env when left out; readable by you alone, and never a folder that git would commit
+  PART          ${Object.keys(PARTS).join(", ")}; default: all
+  --from FILE   default: .env
+  --out DIR     default: .keepstream/env; readable only by you, and never a directory that git would commit
 
-Nothing is written while a variable is missing, wrong or still a placeholder.`;
+Nothing is written while a variable is missing, invalid or still a placeholder.
+${EXIT_CODES}`;
 
-if (import.meta.main) await runCommand(() => writeEnvCommand(Deno.args));
-
-/** Returns the exit code: 1 when a variable is missing or wrong. */
-export async function writeEnvCommand(args: readonly string[]): Promise<number> {
+export async function envCommand(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseCommandLine(args, {
     usage: USAGE,
     options: {
@@ -51,7 +49,7 @@ export async function writeEnvCommand(args: readonly string[]): Promise<number> 
   return 0;
 }
 
-/** @throws {CommandError} for a folder of a git work tree that is not ignored. */
+/** @throws {CommandError} for a directory of a git work tree that is not ignored */
 async function refuseCommitted(dir: string): Promise<void> {
   let parent = dir;
   while (!await Deno.stat(parent).then((found) => found.isDirectory, () => false)) parent = resolve(parent, "..");
@@ -63,7 +61,7 @@ async function refuseCommitted(dir: string): Promise<void> {
   if (code === 1) throw new CommandError(`${dir} is not ignored by git: secrets would be committed from there`);
 }
 
-/** Complete and with mode 0600 whatever was there, or not at all. */
+/** Replaces the file atomically, with mode 0600. */
 async function writePrivately(path: string, text: string): Promise<void> {
   const fresh = `${path}.new`;
   await Deno.remove(fresh).catch(() => {});

@@ -2,7 +2,7 @@
 import { commandLine, runCommand } from "../cli/command_line.ts";
 import { DEFAULT_DATA_DIR } from "./system/data_folder.ts";
 import { ownAllowedOrigins } from "./system/own_origins.ts";
-import { confirmChange } from "../cli/target.ts";
+import { confirmChange } from "../cli/system.ts";
 import { removeDataFolder, runUntilInterrupted } from "./system/run_system.ts";
 
 const { values } = commandLine({
@@ -27,7 +27,7 @@ await runCommand(async () => {
   const allowedOrigins = await ownAllowedOrigins(values["allow-origin"], Deno.env.toObject());
   if (values.reset) {
     const what = "delete the database, the hub and the archive of this folder";
-    confirmChange({ address: dataDir, local: true }, { what, yes: values.yes, always: true });
+    confirmChange({ url: dataDir, isLocal: true }, { what, yes: values.yes, always: true });
     await removeDataFolder(dataDir);
   }
   await runUntilInterrupted({ dataDir, ports: values["free-ports"] ? "free" : "fixed", allowedOrigins });

@@ -1,5 +1,5 @@
-// One provider's answer for one episode: the servers its recipe lists, each resolved to media where that works.
-// A server's failure is that server's; a provider's failure is a list with a code, never a throw.
+// Reads one provider's servers for an episode and resolves each to media. A failed server gets a code; a failed provider is a list
+// with a code. Never throws.
 // Example: await collectSources(request, tools) → { state: "ok", servers: […] }. Runs on: Deno, edge runtime.
 import { preloadHtmlParser } from "./page/html.ts";
 import { createParseBudget } from "./page/parse_budget.ts";
@@ -13,23 +13,23 @@ import { type SourceCode, SourceError, toSourceError } from "./source_error.ts";
 import type { SourceList, SourceServer } from "./source_list.ts";
 
 export const MAX_SERVERS = 40;
-/** What robots.txt files call us. */
+/** Our product token in robots.txt files. */
 export const PRODUCT = "keepstream";
 
 export interface CollectTools extends ResolveTools {
   readonly robots?: Robots;
-  /** Finds the page of a title that nobody has mapped; null when the provider does not have it. */
+  /** Finds the page of a title that is not mapped; null if the provider does not have it. */
   readonly findPage?: (request: EpisodeRequest, tools: ResolveTools) => Promise<string | null>;
 }
 
-/** A list with what it leaves out: options of the page that led nowhere. */
+/** A list with the options of the page that led to no server. */
 export interface CollectedList extends SourceList {
   readonly failures: readonly ListFailure[];
-  /** How long the site asked to be left alone. */
+  /** The site's Retry-After. */
   readonly retry_after_seconds?: number;
 }
 
-/** Reads a provider's servers and resolves them, all at once within the host gate's limits. */
+/** Resolves all servers concurrently, within the limits per host. */
 export async function collectSources(request: EpisodeRequest, tools: CollectTools): Promise<CollectedList> {
   try {
     const config = commonConfigOf(request.provider.config);
@@ -49,7 +49,7 @@ export async function collectSources(request: EpisodeRequest, tools: CollectTool
   }
 }
 
-/** What a provider without servers looks like. */
+/** The list of a provider without servers. */
 export function failedList(code: string): CollectedList {
   const state = code === "empty" || code === "no_mapping" ? "empty" : code === "timeout" ? "timeout" : "failed";
   return { state, code, servers: [], failures: [] };
@@ -58,8 +58,8 @@ export function failedList(code: string): CollectedList {
 async function listServers(request: EpisodeRequest, own: ResolveTools, tools: CollectTools) {
   const recipe = findRecipe(request.provider.recipe);
   if (recipe === null) throw new SourceError("unsupported", `there is no recipe ${request.provider.recipe}`);
-  const lookFor = recipe.needs.page && request.page === null && !request.absent;
-  const page = lookFor ? await tools.findPage?.(request, own) ?? null : request.page;
+  const mustSearch = recipe.needs.page && request.page === null && !request.absent;
+  const page = mustSearch ? await tools.findPage?.(request, own) ?? null : request.page;
   if (recipe.needs.page && page === null) {
     throw new SourceError("no_mapping", "the title has no page at this provider");
   }
@@ -67,7 +67,7 @@ async function listServers(request: EpisodeRequest, own: ResolveTools, tools: Co
   return await recipe.listServers({ ...request, page }, createPageClient(own));
 }
 
-/** The tools with what the provider's entry says about politeness. */
+/** The tools with the limits, headers and user agent of the provider's entry. */
 function toolsOf(request: EpisodeRequest, config: CommonConfig, tools: CollectTools): ResolveTools {
   const site = request.provider.base_url;
   const own: ResolveTools = {
@@ -80,7 +80,7 @@ function toolsOf(request: EpisodeRequest, config: CommonConfig, tools: CollectTo
   };
   const { robots } = tools;
   if (robots === undefined || site === null || config.robots === "ignore") return own;
-  // Without the check below, which asks for robots.txt itself, and past the gate: the pages that wait for it hold its places.
+  // Reads robots.txt without the check below, and without the limiter, whose places the waiting pages occupy.
   const { limiter: _limiter, ...unlimited } = own;
   const pages = createPageClient(unlimited);
   return {
@@ -92,9 +92,9 @@ function toolsOf(request: EpisodeRequest, config: CommonConfig, tools: CollectTo
   };
 }
 
-/** One site by either scheme, and with or without `www.`: each origin has a robots.txt of its own, and links lead to all of them. */
+/** The same site with either scheme, with or without `www.`: links lead to all of these origins, and each has a robots.txt. */
 function siteOf({ host }: URL): string {
-  return host.replace(/^www\./, ""); // with its port, unless that is the scheme's own
+  return host.replace(/^www\./, ""); // includes a port other than the default one
 }
 
 async function resolveListed(listed: ListedServer, tools: ResolveTools): Promise<SourceServer> {
@@ -126,9 +126,9 @@ function toServer(listed: ListedServer, resolved: Resolved | null, code: SourceC
   };
 }
 
-function isOnHosts(address: string, hosts: readonly string[] | undefined): boolean {
+function isOnHosts(url: string, hosts: readonly string[] | undefined): boolean {
   if (hosts === undefined) return true;
-  const { host } = new URL(address);
+  const { host } = new URL(url);
   return hosts.some((rule) => rule.startsWith(".") ? host.endsWith(rule) : host === rule);
 }
 

@@ -95,13 +95,13 @@ Deno.test("pure parsers take any text", () => {
   );
 });
 
-Deno.test("lists as text: any text is entries or problems with a line", () => {
+Deno.test("lists as text: any text is entries, or issues with a line", () => {
   fc.assert(
     fc.property(fc.oneof(fragments, fc.json()), (text) => {
       for (
         const parsed of [parseProviderText(text), parseCatalogueText(text, "json"), parseCatalogueText(text, "csv")]
       ) {
-        if (!parsed.ok) assert.ok(parsed.problems.every(({ line, reasons }) => line >= 1 && reasons.length >= 1));
+        if (!parsed.ok) assert.ok(parsed.issues.every(({ line, reasons }) => line >= 1 && reasons.length >= 1));
       }
     }),
     { numRuns: 300 },

@@ -1,4 +1,4 @@
-// The conformance kit: runs a provider's entry against one episode and says what was found, what was not, and why.
+// Tries a provider's entry with one episode and reports what was found, what was not, and why.
 // Example: await checkProvider({ entry, malId: 55825, episode: 1, page: "/anime/x/" }, tools) → [{ step: "list", … }].
 // Runs on: Deno, edge runtime.
 import { collectSources, type CollectTools } from "./collect.ts";
@@ -16,42 +16,42 @@ export interface ProviderCheckStep {
 }
 
 export interface ProviderToCheck {
-  /** The entry as it stands in the operator's list. */
+  /** An entry of the provider list, unchecked. */
   readonly entry: unknown;
   readonly malId: number;
   readonly episode: number;
   readonly page: string | null;
-  /** The row of the episode; without `rights` an address that is only tried. */
+  /** The catalogue's row of the episode; without `rights` it is a URL from the command line. */
   readonly catalogue: CatalogueEntry & { readonly rights?: string | null } | null;
 }
 
 /** What to do about each code. */
 const ADVICE: Readonly<Record<SourceCode, string>> = {
-  no_mapping: "map the title to its page, or set TITLE_API_URL so that it is looked for",
+  no_mapping: "map the title to its page, or set TITLE_API_URL so that it is searched for",
   empty: "the page lists nothing for this episode: check the page, the episode, and the entry's selectors",
-  parse: "the page is not of the shape this recipe reads: another recipe, or other selectors in config",
+  parse: "the page does not have the structure this recipe reads: use another recipe, or other selectors in config",
   blocked:
-    "the site wants a browser: ask its owner for access, or set config.user_agent; a proof of work of MEGA is the runner's",
+    "the site requires a browser: ask its owner for access, or set config.user_agent; only the runner solves MEGA's proof of work",
   robots: "the site's robots.txt excludes this; config.robots = \"ignore\" is the operator's decision",
-  http_4xx: "the site does not have this address (any more)",
-  http_5xx: "the site is in trouble, try again later",
-  timeout: "the site did not answer in time; config.budget_ms gives it longer",
-  busy: "the pages it takes did not get their turn in time; config.requests_per_host allows more at a time",
-  network: "the site cannot be reached from here",
-  too_large: "the page is larger, or nests deeper, than pages of this shape ever are: it is not the right one",
-  invalid_input: "an address of the page is none, or lacks a part",
+  http_4xx: "the site does not have this URL (any more)",
+  http_5xx: "the site is failing, try again later",
+  timeout: "the site did not respond in time; config.budget_ms allows more",
+  busy: "its pages waited too long for the limit per host; config.requests_per_host allows more at a time",
+  network: "the site is unreachable from here",
+  too_large: "the page is larger, or nests deeper, than such pages are: it is probably the wrong one",
+  invalid_input: "the page contains an invalid URL, or one with a missing part",
   cancelled: "the check took more than a minute in all",
-  policy_denied: "an address is private, or not on config.hosts",
-  not_permitted: "whoever published this does not permit copies",
-  unsupported: "no resolver knows the player's page",
+  policy_denied: "a URL is private, or not on config.hosts",
+  not_permitted: "the publisher does not permit copies",
+  unsupported: "no resolver recognises the player's page",
   subscription: "the player is for subscribers",
   gone: "the file was removed",
   quota: "the host's quota is used up for now",
 };
 
-const NO_ROW = "the catalogue has no such episode: import it (deno task catalogue), or try an address with --media";
+const NO_ROW = "the catalogue has no such episode: import it (deno task catalogue), or try a URL with --media";
 
-/** Never throws: whatever goes wrong is a step of the report. */
+/** Never throws: a failure is a step of the report. */
 export async function checkProvider(
   check: ProviderToCheck,
   tools: CollectTools,
@@ -67,10 +67,10 @@ export async function checkProvider(
   }
   const entry = checked.value[0]!;
   add("entry", "good", `${entry.name} reads ${entry.base_url ?? "the catalogue"} by the recipe ${entry.recipe}`);
-  // Of a catalogue the episode's row says it, not the entry.
+  // A catalogue declares rights in the row of the episode, not in the entry.
   const isCatalogue = entry.recipe === "catalogue";
   const rights = isCatalogue ? check.catalogue?.rights : entry.rights ?? null;
-  if (rights) add("rights", "good", `copies are kept on the ground: ${rights}`);
+  if (rights) add("rights", "good", `archiving rights: ${rights}`);
   else if (rights === null) add("rights", "warning", "no rights are stated: servers are streamed, nothing is archived");
   if (!entry.enabled) add("entry", "warning", "the entry is switched off (enabled: false)");
 
@@ -80,7 +80,7 @@ export async function checkProvider(
     add(
       "page",
       page === null ? "warning" : "good",
-      page === null ? "not mapped: it is looked for by name" : `mapped to ${page}`,
+      page === null ? "not mapped: it is searched for by name" : `mapped to ${page}`,
     );
   }
   const list = await collectSources({ malId, episode, provider, page, catalogue }, tools);
@@ -96,11 +96,11 @@ export async function checkProvider(
     if (server.video_url !== null && server.kind !== "mega") steps.push(await checkMedia(server, tools));
   }
   const budget = commonConfigOf(entry.config).budget_ms;
-  if (budget !== undefined) add("entry", "good", `answers wait for it up to ${budget} ms`);
+  if (budget !== undefined) add("entry", "good", `responses wait for it up to ${budget} ms`);
   return steps;
 }
 
-/** Whether an answer with this report would play something. */
+/** Whether a response with this report would play something. */
 export function plays(steps: readonly ProviderCheckStep[]): boolean {
   return steps.some(({ step, outcome }) => step === "media" && outcome !== "bad");
 }
@@ -108,24 +108,22 @@ export function plays(steps: readonly ProviderCheckStep[]): boolean {
 function describeServer(server: SourceServer): string {
   const name = [server.label, server.resolution].filter(Boolean).join(", ");
   if (server.video_url === null) return `${name}: ${explain(server.code ?? "unsupported")}`;
-  const until = server.expires_at === null ? "" : `, good until ${server.expires_at}`;
+  const until = server.expires_at === null ? "" : `, valid until ${server.expires_at}`;
   return `${name}: ${server.kind} at ${new URL(server.video_url).host}${until}`;
 }
 
-/** The first bytes of the media, as a player would ask for them. */
+/** Requests the first bytes of the media, like a player. */
 async function checkMedia(server: SourceServer, tools: CollectTools): Promise<ProviderCheckStep> {
   const pages = createPageClient(tools);
-  const address = server.video_url!;
+  const url = server.video_url!;
   try {
     if (server.kind === "hls") {
-      const { text } = await pages.read(address, { headers: server.headers, maxBytes: 2_000_000 });
-      const right = text.trimStart().startsWith("#EXTM3U");
-      const detail = right
-        ? `${server.label}: a playlist`
-        : `${server.label}: not a playlist, though it is named like one`;
-      return { step: "media", outcome: right ? "good" : "bad", detail };
+      const { text } = await pages.read(url, { headers: server.headers, maxBytes: 2_000_000 });
+      const isPlaylist = text.trimStart().startsWith("#EXTM3U");
+      const detail = isPlaylist ? `${server.label}: a playlist` : `${server.label}: not a playlist, despite its name`;
+      return { step: "media", outcome: isPlaylist ? "good" : "bad", detail };
     }
-    const { status, headers } = await pages.head(address, {
+    const { status, headers } = await pages.head(url, {
       method: "GET",
       headers: { ...server.headers, range: "bytes=0-1" },
     });

@@ -1,9 +1,9 @@
-// Why a provider or a resolver has nothing to give, as a code that is stable for callers, logs and tests.
+// Why a provider or a resolver failed, as a code that is stable for callers, logs and tests.
 // Example: throw new SourceError("gone", "the file was removed"). Runs on: Deno, edge runtime.
 import { type ErrorClass, KeepstreamError } from "../core/errors.ts";
 import { redactText } from "../core/redact.ts";
 
-/** What happened, and the class of the queue's table that it counts as when a job meets it. */
+/** What happened, and the error class of a job that fails with it. */
 const CLASS_OF = {
   no_mapping: "unsupported",
   empty: "source_expired",
@@ -31,12 +31,12 @@ export type SourceCode = keyof typeof CLASS_OF;
 export interface SourceErrorOptions {
   readonly status?: number;
   readonly retryAfterSeconds?: number | undefined;
-  /** Whether the same request may be sent again within the same answer. */
+  /** Whether the request may be retried within the same response. */
   readonly again?: boolean;
   readonly cause?: unknown;
 }
 
-/** `reason` says what the site did; `code` (KeepstreamError) is the class that the queue backs off by. */
+/** `reason` is what the site did; `code` (KeepstreamError) is the class that decides the queue's back-off. */
 export class SourceError extends KeepstreamError {
   readonly reason: SourceCode;
   readonly again: boolean;
@@ -54,18 +54,18 @@ export class SourceError extends KeepstreamError {
   }
 }
 
-/** Any thrown value as a SourceError; the signal tells a time-out and a cancellation from a broken connection. */
+/** Converts any thrown value; the signal distinguishes a timeout and a cancellation from a network error. */
 export function toSourceError(thrown: unknown, signal?: AbortSignal): SourceError {
   if (thrown instanceof SourceError) return thrown;
   if (thrown instanceof KeepstreamError) return fromKeepstream(thrown);
   const cause = signal?.aborted ? signal.reason : thrown;
   const name = cause instanceof Error ? cause.name : "";
   if (name === "TimeoutError") return new SourceError("timeout", "the site did not answer in time", { cause });
-  if (signal?.aborted || name === "AbortError") return new SourceError("cancelled", "no longer wanted", { cause });
+  if (signal?.aborted || name === "AbortError") return new SourceError("cancelled", "cancelled", { cause });
   return new SourceError("network", cause instanceof Error ? cause.message : String(cause), { cause });
 }
 
-/** What a guarded fetch threw (a private address behind a public name, say) keeps its class. */
+/** Keeps the class of an error of a guarded fetch, for example for a public name with a private address. */
 function fromKeepstream(error: KeepstreamError): SourceError {
   const reasons = Object.keys(CLASS_OF) as SourceCode[];
   const reason = reasons.find((candidate) => candidate === error.code) ??

@@ -16,13 +16,13 @@ export const chapterSchema = z.object({ seconds: z.number(), title: z.string() }
 export const sourceServerSchema = z.object({
   label: z.string(),
   embed_url: z.string(),
-  /** The direct address, null where nothing playable was resolved. */
+  /** The media URL; null if nothing playable was resolved. */
   video_url: z.string().nullable().default(null),
   kind: z.string().nullable().default(null),
   resolution: z.string().nullable().default(null),
-  /** What the media host wants to see, such as a Referer. */
+  /** Request headers for the media host, such as Referer. */
   headers: z.record(z.string(), z.string()).default({}),
-  /** ISO 8601 time after which `video_url` is worthless, null where the page did not say. */
+  /** ISO 8601 time at which `video_url` expires; null if unknown. */
   expires_at: z.string().nullable().default(null),
   subtitles: z.array(subtitleSchema).default([]),
   chapters: z.array(chapterSchema).optional(),

@@ -61,7 +61,7 @@ export async function copyCheckout(...folders: string[]) {
 export async function writeParts(dir: string, more = ""): Promise<void> {
   await Deno.writeTextFile(join(dir, ".env"), filledEnvText() + more);
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", `${ROOT}cli/write_env.ts`, "--from", `${dir}/.env`, "--out", `${dir}/.keepstream/env`],
+    args: ["run", "-A", `${ROOT}cli/main.ts`, "env", "--from", `${dir}/.env`, "--out", `${dir}/.keepstream/env`],
   }).output();
   assert.ok(success, new TextDecoder().decode(stderr));
 }

@@ -109,7 +109,7 @@ function operatorRoutes({ store, policy = {} }: ArchiveAppTools): Hono {
     const format = bodyFormat(c);
     if (format === null) return unsupported(c, "application/json or text/csv");
     const parsed = parseCatalogueText(await c.req.text(), format, { policy });
-    if (!parsed.ok) return invalid(c, "the catalogue has invalid lines", { problems: parsed.problems });
+    if (!parsed.ok) return invalid(c, "the catalogue has invalid lines", { problems: parsed.issues });
     return done(c, { report: await store.importCatalogue(parsed.entries, isDryRun(c)) });
   });
   app.get(
@@ -120,7 +120,7 @@ function operatorRoutes({ store, policy = {} }: ArchiveAppTools): Hono {
   app.post("/providers", describeRoute(operations.applyProviders), async (c) => {
     if (bodyFormat(c) !== "json") return unsupported(c, "application/json");
     const parsed = parseProviderText(await c.req.text());
-    if (!parsed.ok) return invalid(c, "the list has invalid entries", { problems: parsed.problems });
+    if (!parsed.ok) return invalid(c, "the list has invalid entries", { problems: parsed.issues });
     return done(c, { report: await store.applyProviders(parsed.entries, isDryRun(c)) });
   });
   app.get("/mappings/:malId/:provider", describeRoute(operations.getMapping), async (c) => {

@@ -1,4 +1,4 @@
-// The operator's catalogue: what an entry must look like. Example: { "mal_id": 55825, "episode": 1, "title": "…",
+// Schema and checks of the operator's catalogue. Example: { "mal_id": 55825, "episode": 1, "title": "…",
 // "rights": "own work", "sources": [{ "url": "https://own.example/ep1.mp4", "resolution": "720p" }] }.
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
@@ -9,10 +9,10 @@ import { subtitleSchema } from "../source_list.ts";
 
 export const MAX_CATALOGUE_ENTRIES = 5_000;
 
-const httpUrl = z.url({ protocol: /^https?$/, message: "must be an http or https address", abort: true }).max(4096)
+const httpUrl = z.url({ protocol: /^https?$/, message: "must be an http or https URL", abort: true }).max(4096)
   .refine(
     (text) => parseHttpUrl(text) !== null && !text.includes(" "),
-    "must not hold blanks, control characters or user information",
+    "must not contain spaces, control characters or user information",
   );
 
 const resolution = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$/, "must look like 720p");
@@ -33,19 +33,19 @@ export const catalogueEntrySchema = z.strictObject({
 
 export type CatalogueListEntry = z.infer<typeof catalogueEntrySchema>;
 
-export interface CatalogueProblem {
-  /** Place in the list from 0. */
+export interface CatalogueIssue {
+  /** Index in the list. */
   readonly index: number;
-  /** Of the entry's sources, the one that is meant. */
+  /** Index of the source within the entry. */
   readonly source: number | null;
   readonly reasons: readonly string[];
 }
 
 export type CheckedCatalogue =
   | { readonly ok: true; readonly value: readonly CatalogueListEntry[] }
-  | { readonly ok: false; readonly error: readonly CatalogueProblem[] };
+  | { readonly ok: false; readonly error: readonly CatalogueIssue[] };
 
-/** Checks a whole list; every bad entry is reported, not the first alone. */
+/** Checks a whole list and reports every invalid entry. */
 export function checkCatalogue(
   list: unknown,
   { maxEntries = MAX_CATALOGUE_ENTRIES, policy = {} }: { maxEntries?: number | undefined; policy?: UrlPolicy } = {},
@@ -53,28 +53,28 @@ export function checkCatalogue(
   if (!Array.isArray(list)) return refused("the catalogue must be a JSON array of entries");
   if (list.length > maxEntries) return refused(`at most ${maxEntries} entries at once`);
   const values: CatalogueListEntry[] = [];
-  const problems: CatalogueProblem[] = [];
+  const issues: CatalogueIssue[] = [];
   const seen = new Set<string>();
   for (const [index, item] of list.entries()) {
     const parsed = catalogueEntrySchema.safeParse(item);
     if (!parsed.success) {
       for (const { path, message } of parsed.error.issues) {
         const source = path[0] === "sources" && typeof path[1] === "number" ? path[1] : null;
-        problems.push({ index, source, reasons: [`${path.join(".") || "entry"}: ${message}`] });
+        issues.push({ index, source, reasons: [`${path.join(".") || "entry"}: ${message}`] });
       }
       continue;
     }
     const name = `${parsed.data.mal_id}/${parsed.data.episode}`;
-    if (seen.has(name)) problems.push({ index, source: null, reasons: [`title ${name} stands in the list twice`] });
+    if (seen.has(name)) issues.push({ index, source: null, reasons: [`title ${name} is listed twice`] });
     seen.add(name);
-    problems.push(...refusedUrls(parsed.data, policy).map((refusal) => ({ index, ...refusal })));
+    issues.push(...refusedUrls(parsed.data, policy).map((refusal) => ({ index, ...refusal })));
     values.push(parsed.data);
   }
-  return problems.length === 0 ? { ok: true, value: values } : { ok: false, error: problems };
+  return issues.length === 0 ? { ok: true, value: values } : { ok: false, error: issues };
 }
 
-/** The addresses of an entry that neither functions, runner nor proxy would fetch. */
-function refusedUrls({ sources }: CatalogueListEntry, policy: UrlPolicy): Omit<CatalogueProblem, "index">[] {
+/** The URLs of an entry that the URL policy of functions, runner and proxy refuses. */
+function refusedUrls({ sources }: CatalogueListEntry, policy: UrlPolicy): Omit<CatalogueIssue, "index">[] {
   return sources.flatMap(({ url, subtitles }, source) => {
     const places = [
       { path: `sources.${source}.url`, url },
@@ -86,7 +86,7 @@ function refusedUrls({ sources }: CatalogueListEntry, policy: UrlPolicy): Omit<C
       const { origin } = new URL(url);
       const advice = checked.error.reason.startsWith("port ")
         ? "add it to EXTRA_PORTS of functions, runner and proxy"
-        : `use a public address, or start \`deno task dev --allow-origin ${origin}\``;
+        : `use a public URL, or start \`deno task dev --allow-origin ${origin}\``;
       const reason = `${origin} would be refused when it is played or archived (${checked.error.reason}): ${advice}`;
       return [{ source, reasons: [`${path}: ${reason}`] }];
     });

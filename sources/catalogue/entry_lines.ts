@@ -1,4 +1,4 @@
-// On which line of a JSON text each element of its top-level array begins, so that a report can name the line.
+// The line of a JSON text on which each element of its top-level array begins, for error messages.
 // Example: entryLines('[\n  {"a": 1},\n  {"a": 2}\n]') → [2, 3]. Runs on: Deno, edge runtime.
 
 /** Lines from 1, one per element; meant for text that JSON.parse accepts. */
@@ -34,7 +34,7 @@ function stringEnd(text: string, start: number): number {
 }
 
 /** Line and reason of what JSON.parse threw. */
-export function syntaxProblem(
+export function syntaxIssue(
   text: string,
   error: unknown,
 ): { readonly line: number; readonly reasons: readonly string[] } {
@@ -43,7 +43,7 @@ export function syntaxProblem(
   return { line: text.slice(0, position).split("\n").length, reasons: [`not JSON: ${message}`] };
 }
 
-/** What some editors put in front of a file; JSON.parse takes it for a mistake. */
+/** Some editors write a byte order mark, which JSON.parse refuses. */
 export function withoutByteOrderMark(text: string): string {
   return text.startsWith("\ufeff") ? text.slice(1) : text;
 }

@@ -5,21 +5,21 @@
 import { parse } from "csv-parse/sync";
 import type { UrlPolicy } from "../../core/url_policy.ts";
 import { type CatalogueListEntry, checkCatalogue } from "./entry.ts";
-import { entryLines, syntaxProblem, withoutByteOrderMark } from "./entry_lines.ts";
+import { entryLines, syntaxIssue, withoutByteOrderMark } from "./entry_lines.ts";
 
-export interface LineProblem {
+export interface LineIssue {
   readonly line: number;
   readonly reasons: readonly string[];
 }
 
 export type ParsedCatalogue =
   | { readonly ok: true; readonly entries: readonly CatalogueListEntry[] }
-  | { readonly ok: false; readonly problems: readonly LineProblem[] };
+  | { readonly ok: false; readonly issues: readonly LineIssue[] };
 
 export interface CatalogueTextOptions {
-  /** 5,000 when left out: what one call of the operator function takes. */
+  /** @default 5,000, the limit of the operator API */
   readonly maxEntries?: number;
-  /** Where the system may fetch from; an entry that is elsewhere would be answered, and then neither play nor be archived. */
+  /** Entries with URLs that this policy refuses are invalid: they could neither be played nor archived. */
   readonly policy?: UrlPolicy;
 }
 
@@ -29,7 +29,7 @@ export function parseCatalogueText(
   { maxEntries, policy = {} }: CatalogueTextOptions = {},
 ): ParsedCatalogue {
   const listed = format === "csv" ? fromCsv(text) : fromJson(withoutByteOrderMark(text));
-  if ("problems" in listed) return { ok: false, problems: listed.problems };
+  if ("issues" in listed) return { ok: false, issues: listed.issues };
   const checked = checkCatalogue(listed.entries, { maxEntries, policy });
   if (checked.ok) return { ok: true, entries: checked.value };
   const byLine = new Map<number, string[]>();
@@ -39,13 +39,13 @@ export function parseCatalogueText(
   }
   return {
     ok: false,
-    problems: [...byLine].map(([line, reasons]) => ({ line, reasons })).sort((a, b) => a.line - b.line),
+    issues: [...byLine].map(([line, reasons]) => ({ line, reasons })).sort((a, b) => a.line - b.line),
   };
 }
 
-/** Of each entry, the lines on which its sources stand; one line where the format does not tell. */
+/** The lines of each entry's sources; only one line per entry in JSON. */
 type Listed = { readonly entries: unknown; readonly lines: readonly (readonly number[])[] } | {
-  readonly problems: readonly LineProblem[];
+  readonly issues: readonly LineIssue[];
 };
 
 function fromJson(text: string): Listed {
@@ -53,7 +53,7 @@ function fromJson(text: string): Listed {
     const entries: unknown = JSON.parse(text);
     return { entries, lines: entryLines(text).map((line) => [line]) };
   } catch (error) {
-    return { problems: [syntaxProblem(text, error)] };
+    return { issues: [syntaxIssue(text, error)] };
   }
 }
 
@@ -77,22 +77,22 @@ function fromCsv(text: string): Listed {
     }) as unknown as CsvRow[];
   } catch (error) {
     const line = error instanceof Error && "lines" in error ? Number(error.lines) : 1;
-    return { problems: [{ line, reasons: ["not CSV: " + messageOf(error)] }] };
+    return { issues: [{ line, reasons: ["not CSV: " + messageOf(error)] }] };
   }
   const unknown = Object.keys(rows[0]?.record ?? {}).filter((column) => !COLUMNS.includes(column));
   if (unknown.length > 0) {
-    return { problems: [{ line: 1, reasons: [`unknown column ${unknown.join(", ")}; known: ${COLUMNS.join(", ")}`] }] };
+    return { issues: [{ line: 1, reasons: [`unknown column ${unknown.join(", ")}; known: ${COLUMNS.join(", ")}`] }] };
   }
   return groupRows(rows);
 }
 
-/** What separates the columns of the first line: spreadsheets write semicolons or tabs where the comma is a decimal sign. */
+/** The delimiter of the header: spreadsheets write semicolons or tabs if the comma is the decimal separator. */
 function delimiterOf(text: string): string {
   const header = /^[^\r\n]*/.exec(text)![0];
   return [";", "\t"].find((delimiter) => !header.includes(",") && header.includes(delimiter)) ?? ",";
 }
 
-/** Rows of one episode become one entry; its title and rights are those of the first row that names them. */
+/** Merges the rows of an episode into one entry; the first title and rights count. */
 function groupRows(rows: readonly CsvRow[]): Listed {
   const groups = new Map<string, { readonly lines: number[]; readonly rows: Readonly<Record<string, string>>[] }>();
   for (const { record, info } of rows) {

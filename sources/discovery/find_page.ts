@@ -1,5 +1,5 @@
-// From a title's number to its page at a provider, where the operator has not mapped it: the title's names from the metadata
-// API, the provider's own search, and the best hit that is certainly meant. Runs on: Deno, edge runtime.
+// Finds a title's page at a provider: takes its names from the metadata API, uses the provider's search, and accepts the best hit if
+// it is unambiguous. Runs on: Deno, edge runtime.
 import type { PageClient } from "../fetch/page_client.ts";
 import type { ProviderEntry, SearchHit } from "../recipes/recipe.ts";
 import { findRecipe } from "../recipes/recipes.ts";
@@ -10,7 +10,7 @@ import { matchTitle, type TitleMatch, type WantedTitle } from "./title_match.ts"
 /** Searches per title and provider; each is one request. */
 export const MAX_QUERIES = 3;
 
-/** The title's page, or null when the provider does not have it. @throws {SourceError} when its search fails every time */
+/** The title's page; null if the provider does not have it. @throws {SourceError} if every search fails */
 export async function discoverPage(
   wanted: WantedTitle,
   provider: ProviderEntry,
@@ -22,23 +22,23 @@ export async function discoverPage(
   }
   const seen = new Map<string, SearchHit>();
   let failure: unknown = null;
-  let answered = false;
+  let hasResponse = false;
   for (const query of searchQueries(wanted)) {
     try {
       for (const hit of await recipe.search(provider, query, pages)) seen.set(hit.page, hit);
-      answered = true;
+      hasResponse = true;
     } catch (error) {
-      failure = error; // the next name may be found; if none is, this is the reason
+      failure = error; // reported if no other name succeeds
       if (error instanceof SourceError && error.reason !== "http_4xx") break;
     }
     const match = matchTitle(wanted, [...seen.values()]);
     if (match !== null) return match;
   }
-  if (!answered && failure !== null) throw failure;
+  if (!hasResponse && failure !== null) throw failure;
   return null;
 }
 
-/** Names in Latin letters first, as sites list them; seasons are left to the comparison, since searches rarely know them. */
+/** Names in Latin letters first, as sites list them. Without seasons, which searches rarely support; the comparison handles them. */
 function searchQueries(wanted: WantedTitle): readonly string[] {
   const names = wanted.titles.map((title) => titleIdentity(title).words.join(" ")).filter((name) => name !== "");
   const latin = names.filter((name) => /^[\p{Script=Latin}\p{N} ]+$/u.test(name));

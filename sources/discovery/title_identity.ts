@@ -1,12 +1,12 @@
-// A title taken apart: its words, its season, its part and its year, so that these three are compared as numbers.
-// A plain ratio of letters takes "… Season 6" for "… Season 7" at 0.96. Runs on: Deno, edge runtime.
+// Splits a title into words, season, part and year, so that the last three are compared as numbers: by letters alone,
+// "… Season 6" and "… Season 7" are 96 % alike. Runs on: Deno, edge runtime.
 // Example: titleIdentity("Some Title 2nd Season Part 2 (2021)") → { words: ["some", "title"], season: 2, part: 2, year: 2021 }.
 
 export interface TitleIdentity {
   readonly words: readonly string[];
-  /** 1 where the title names none. */
+  /** @default 1 */
   readonly season: number;
-  /** 1 where the title names none. */
+  /** @default 1 */
   readonly part: number;
   readonly year: number | null;
 }
@@ -15,11 +15,11 @@ const ROMAN: Readonly<Record<string, number>> = { ii: 2, iii: 3, iv: 4, vi: 6, v
 const ORDINAL: Readonly<Record<string, number>> = { first: 1, second: 2, third: 3, fourth: 4, fifth: 5, sixth: 6 };
 const ORDINAL_WORDS = Object.keys(ORDINAL).join("|");
 
-/** What sites add to a title without naming another one. */
+/** Words that sites add to a title. */
 const DECORATION =
   /\b(?:sub(?:title)?s?\s+(?:indo(?:nesia)?|english)|subbed|dub(?:bed)?|batch|bd|blu-?ray|tv|complete|nonton|anime|streaming|uncensored)\b/g;
 
-/** Longer ones are no titles; and the expressions below look back over blanks, which a site may send by the megabyte. */
+/** Bounds the look-behinds below, which are quadratic in the number of spaces. */
 const MAX_TITLE = 300;
 
 export function titleIdentity(title: string): TitleIdentity {

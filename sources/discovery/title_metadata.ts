@@ -1,4 +1,4 @@
-// The names of a title, from a Jikan-shaped metadata API whose address the operator configures.
+// Reads the names of a title from a metadata API in the format of Jikan.
 // Example: GET {api}/anime/55825 → { data: { title, titles: [{ title }], title_english, year, aired } }. Runs on: Deno, edge.
 import { z } from "zod";
 import type { PageClient } from "../fetch/page_client.ts";
@@ -19,12 +19,12 @@ const responseSchema = z.object({
   }),
 });
 
-/** @throws {SourceError} no_mapping for a title the API does not know; others as the API fails. */
+/** @throws {SourceError} `no_mapping` if the API does not have the title */
 export async function readTitle(malId: number, apiUrl: string, pages: PageClient): Promise<WantedTitle> {
-  const answer = await readResponse(`${apiUrl.replace(/\/+$/, "")}/anime/${malId}`, pages);
-  const parsed = responseSchema.safeParse(answer);
+  const response = await readResponse(`${apiUrl.replace(/\/+$/, "")}/anime/${malId}`, pages);
+  const parsed = responseSchema.safeParse(response);
   if (!parsed.success) {
-    throw new SourceError("parse", "the metadata API's answer is not understood", { cause: parsed.error });
+    throw new SourceError("parse", "the metadata API's response is invalid", { cause: parsed.error });
   }
   const { title, title_english, title_japanese, title_synonyms, titles, year, aired } = parsed.data.data;
   const names = [
@@ -40,12 +40,12 @@ export async function readTitle(malId: number, apiUrl: string, pages: PageClient
   return { titles: distinct, year: year ?? (Number.isNaN(airedYear) ? null : airedYear) };
 }
 
-async function readResponse(address: string, pages: PageClient): Promise<unknown> {
+async function readResponse(url: string, pages: PageClient): Promise<unknown> {
   try {
-    return await pages.json(address);
+    return await pages.json(url);
   } catch (error) {
     if (error instanceof SourceError && error.status === 404) {
-      throw new SourceError("no_mapping", "the metadata API does not know the title", { cause: error });
+      throw new SourceError("no_mapping", "the metadata API does not have the title", { cause: error });
     }
     throw error;
   }

@@ -1,5 +1,4 @@
-// Reads a page politely and within limits: redirects re-checked hop by hop, a cap on the bytes, a bounded number of tries,
-// a few requests at a time per host. Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
+// Reads pages within limits: each redirect is checked, bodies are capped, retries and concurrent requests per host are bounded. Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
 import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
 import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
 import type { PerHostLimiter } from "./per_host_limiter.ts";
@@ -19,7 +18,7 @@ const MAX_RETRY_AFTER_MS = 2_000;
 
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
 
-/** Headers that may hold a cookie or a credential: only requests to this very origin carry them. */
+/** Headers that may contain a cookie or a credential; sent to this origin only. */
 export interface SiteHeaders {
   readonly origin: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -30,37 +29,37 @@ export interface PageClientOptions {
   readonly signal: AbortSignal;
   readonly policy?: UrlPolicy;
   readonly userAgent?: string;
-  /** Requests at a time per host; shared by everything that should be polite together. */
+  /** Limits concurrent requests per host; shared by all clients of a process. */
   readonly limiter?: PerHostLimiter;
   readonly requestsPerHost?: number;
-  /** How long one request may take, redirects and body included, counted from when its host has a free place. */
+  /** Timeout of a request including redirects and body, without the time spent waiting for the limiter. */
   readonly timeoutMs?: number;
-  /** Called with every address before it is asked for; throws to refuse (robots.txt, private name). */
+  /** Called with every URL before its request; throws to refuse it (robots.txt, private name). */
   readonly beforeRequest?: (url: URL, signal: AbortSignal) => Promise<void>;
   readonly siteHeaders?: SiteHeaders;
   readonly maxBytes?: number;
-  /** What may be parsed for this answer, in all. */
+  /** How much HTML may be parsed for this response in total. */
   readonly parseBudget?: ParseBudget;
 }
 
 export interface PageRequest {
   readonly method?: "GET" | "POST" | "HEAD";
   readonly headers?: Readonly<Record<string, string>>;
-  /** Called for every try: a FormData body cannot be sent twice. */
+  /** Called for every attempt: a FormData body cannot be sent twice. */
   readonly body?: () => BodyInit;
   readonly maxBytes?: number;
-  /** What becomes of a body beyond `maxBytes`; of one that is cut, the lines that are whole are read. @default "refuse" */
+  /** What to do with a body beyond `maxBytes`; "cut" keeps the complete lines. @default "refuse" */
   readonly overlong?: "refuse" | "cut";
-  /** Instead of the one that the answer names. */
+  /** Overrides the charset of the response. */
   readonly charset?: string;
-  /** Whether the body is left unread (media behind a page's address): the text is then empty. */
+  /** Whether to skip the body (media instead of a page); the text is then empty. */
   readonly skipBody?: (headers: Headers) => boolean;
-  /** Whether an answer that is no 2xx is one all the same, judged by the start of its body. */
+  /** Whether to accept a response other than 2xx, judging by the start of its body. */
   readonly acceptBody?: (status: number, start: string) => boolean;
 }
 
 export interface Page {
-  /** The address that answered, after redirects. */
+  /** The URL after redirects. */
   readonly url: HttpUrl;
   readonly status: number;
   readonly headers: Headers;
@@ -70,17 +69,17 @@ export interface Page {
 export interface PageClient {
   /** Reads a whole page. @throws {SourceError} */
   read(url: string, request?: PageRequest): Promise<Page>;
-  /** Reads a page of HTML and parses it. @throws {SourceError} `too_large` when that would cost too much. */
+  /** Reads a page of HTML and parses it. @throws {SourceError} `too_large` if that would exceed the budget */
   document(url: string, request?: PageRequest): Promise<Page & { readonly document: HtmlDocument }>;
-  /** Reads a JSON document. @throws {SourceError} `parse` when it is none. */
+  /** Reads a JSON document. @throws {SourceError} `parse` if it is not JSON */
   json(url: string, request?: PageRequest): Promise<unknown>;
-  /** The headers an address answers with; the body is not read. @throws {SourceError} */
+  /** Reads the headers only. @throws {SourceError} */
   head(url: string, request?: PageRequest): Promise<Omit<Page, "text">>;
 }
 
 interface Hop {
   readonly url: string;
-  /** Of the redirect that led there. */
+  /** Status of the redirect to this URL. */
   readonly status?: number;
   readonly method: NonNullable<PageRequest["method"]>;
   readonly body: PageRequest["body"];
@@ -99,15 +98,15 @@ export function createPageClient(options: PageClientOptions): PageClient {
   const budget = options.parseBudget ?? createParseBudget();
   let waited = false;
 
-  /** What has waited for its turn and is then cut off from outside says nothing about the site. */
+  /** A request that waited for the limiter and is then aborted from outside does not count against the site. */
   function failureOf(thrown: unknown): SourceError {
     const error = toSourceError(thrown, options.signal);
     const cutOff = error !== thrown && error.reason === "timeout" && options.signal.aborted;
     if (!cutOff || !waited) return error;
-    return new SourceError("busy", "too many pages of the site's host were wanted at once", { cause: thrown });
+    return new SourceError("busy", "too many concurrent requests to the site's host", { cause: thrown });
   }
 
-  /** One request of a chain of redirects: where it leads on to, or what was made of its answer. */
+  /** One request of a redirect chain: returns the next hop, or the result. */
   async function hop<T>(
     { url, method, body }: Hop,
     request: PageRequest,
@@ -144,7 +143,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
   }
 
   async function once<T>(
-    address: string,
+    url: string,
     request: PageRequest,
     use: (response: Response) => Promise<T>,
   ): Promise<Read<T>> {
@@ -154,7 +153,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
     const turn = { signal: options.signal, limit: requestsPerHost, onWait: () => void (waited = true) };
     let leftMs = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
 
-    /** What waits for a place of its host is not counted. */
+    /** Does not count the time spent waiting for the limiter. */
     const timed = async (next: Hop) => {
       const startedAt = performance.now();
       const late = () => deadline.abort(new DOMException("the request took too long", "TimeoutError"));
@@ -169,7 +168,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
       }
     };
 
-    let next: Hop = { url: address, method: request.method ?? "GET", body: request.body };
+    let next: Hop = { url, method: request.method ?? "GET", body: request.body };
     for (let count = 0; count <= MAX_REDIRECTS; count++) {
       const at = next;
       const result = limiter ? await limiter.run(hostOf(at.url), turn, () => timed(at)) : await timed(at);
@@ -183,10 +182,10 @@ export function createPageClient(options: PageClientOptions): PageClient {
     });
   }
 
-  async function retrying<T>(address: string, request: PageRequest, use: (response: Response) => Promise<T>) {
+  async function retrying<T>(url: string, request: PageRequest, use: (response: Response) => Promise<T>) {
     for (let attempt = 1;; attempt++) {
       try {
-        return await once(address, request, use);
+        return await once(url, request, use);
       } catch (cause) {
         const error = failureOf(cause);
         if (!error.again || attempt >= MAX_TRIES) throw error;
@@ -217,7 +216,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
       try {
         return JSON.parse(page.text);
       } catch (cause) {
-        throw new SourceError("parse", "the answer is not JSON", { cause });
+        throw new SourceError("parse", "the response is not JSON", { cause });
       }
     },
     async head(url, request = {}) {
@@ -231,7 +230,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
   };
 }
 
-/** Reads a body as text, refusing or cutting it as soon as it passes the limit, whatever Content-Length says. */
+/** Reads a body as text; refuses or cuts it at the limit, regardless of Content-Length. */
 async function readText(
   response: Response,
   maxBytes: number,
@@ -258,7 +257,7 @@ async function readText(
   }
 }
 
-/** A URL to ask for, made absolute. @throws {SourceError} `invalid_input` when it is not http or https. */
+/** A URL to ask for, made absolute. @throws {SourceError} `invalid_input` if it is not http or https */
 export function absolute(reference: string, base?: string): HttpUrl {
   const url = parseHttpUrl(reference, base);
   if (url !== null) return url;
@@ -268,7 +267,7 @@ export function absolute(reference: string, base?: string): HttpUrl {
 function allowedTarget(url: string, policy: UrlPolicy | undefined): URL {
   const checked = checkUrl(url, policy ?? {});
   if (checked.ok) return checked.value;
-  throw new SourceError(checked.error.code, `the address is refused: ${checked.error.reason}`);
+  throw new SourceError(checked.error.code, `the URL is refused: ${checked.error.reason}`);
 }
 
 function redirectOf(response: Response): string | null {
@@ -277,7 +276,7 @@ function redirectOf(response: Response): string | null {
 
 function refusal(response: Response, start: string): SourceError {
   const { status } = response;
-  const message = `the site answered ${status}`;
+  const message = `the site responded with ${status}`;
   const challenged = response.headers.get("cf-mitigated") === "challenge" ||
     /just a moment|cf-challenge|captcha|attention required/i.test(start);
   if (challenged && [403, 429, 503].includes(status)) {
@@ -312,7 +311,7 @@ function charsetOf(contentType: string | null): string {
   }
 }
 
-/** A look-up may hang and know nothing of signals. */
+/** A DNS lookup may hang and ignore signals. */
 async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const onAbort = () => reject(signal.reason);

@@ -1,17 +1,17 @@
-// At most n requests at a time per host, so that no site feels more than a reader or two.
-// Example: gate.run("a.test", { signal }, () => fetch(url)). Runs on: Deno, edge runtime.
+// Limits concurrent requests per host.
+// Example: limiter.run("a.test", { signal }, () => fetch(url)). Runs on: Deno, edge runtime.
 
 export const REQUESTS_PER_HOST = 4;
 
 export interface TurnOptions {
   readonly signal: AbortSignal;
   readonly limit?: number | undefined;
-  /** Called when there is no free place. */
+  /** Called if the limit is reached. */
   readonly onWait?: () => void;
 }
 
 export interface PerHostLimiter {
-  /** Runs the task when the host has a free place; rejects with the signal's reason while it waits. */
+  /** Runs the task once the host is below its limit; rejects with the signal's reason if that aborts first. */
   run<T>(host: string, options: TurnOptions, task: () => Promise<T>): Promise<T>;
 }
 
@@ -32,7 +32,7 @@ export function createPerHostLimiter(standard = REQUESTS_PER_HOST): PerHostLimit
         state.waiting.splice(state.waiting.indexOf(wake), 1);
         reject(signal.reason);
       };
-      state.waiting.push(wake); // the place is handed over by leave(): running stays as it is
+      state.waiting.push(wake); // leave() passes the place on without changing `running`
       signal.addEventListener("abort", onAbort, { once: true });
     });
   }

@@ -1,5 +1,5 @@
-// A public name that resolves to a private address is refused just before the request, at every hop and every try.
-// What a name means in the instant of connecting cannot be pinned with fetch; where it can (the runner), it is.
+// Refuses public names that resolve to private addresses, before every request. fetch resolves the name again, so this does not
+// prevent DNS rebinding; the runner connects to the checked address instead.
 // Example: await checkPublicHost(url, { resolve, policy, signal }). Runs on: Deno, edge runtime.
 import { isPrivateAddress, type UrlPolicy } from "../../core/url_policy.ts";
 import { SourceError } from "../source_error.ts";
@@ -9,7 +9,7 @@ export type ResolveName = (host: string, type: "A" | "AAAA", signal: AbortSignal
 export interface PublicHostOptions {
   readonly resolve: ResolveName;
   readonly policy: UrlPolicy;
-  /** Ends a look-up that hangs. */
+  /** Aborts a lookup that hangs. */
   readonly signal: AbortSignal;
 }
 
@@ -17,8 +17,8 @@ export interface PublicHostOptions {
 export async function checkPublicHost(url: URL, { resolve, policy, signal }: PublicHostOptions): Promise<void> {
   if (policy.allowedOrigins?.includes(url.origin)) return;
   const host = url.hostname;
-  if (host.startsWith("[") || /^[\d.]+$/.test(host)) return; // a literal: the target policy has looked at it
-  // A name that does not resolve is left to the request, which fails with the better reason.
+  if (host.startsWith("[") || /^[\d.]+$/.test(host)) return; // a literal: checked by the URL policy
+  // If the name does not resolve, the request itself fails with a better reason.
   const addresses = (type: "A" | "AAAA") => resolve(host, type, signal).catch(() => []);
   const [v4, v6] = await Promise.all([addresses("A"), addresses("AAAA")]);
   if ([...v4, ...v6].some(isPrivateAddress)) {

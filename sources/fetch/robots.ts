@@ -1,4 +1,4 @@
-// Whether a site's robots.txt lets us read a page: fetched once an hour per origin, redirects included (RFC 9309 section 2.3).
+// Checks a site's robots.txt, which is fetched once an hour per origin, following redirects (RFC 9309 section 2.3).
 // Example: await createRobots({ now: Date.now, product: "keepstream" }).check(url, pages). Runs on: Deno, edge runtime.
 import { LruCache } from "../../core/lru_cache.ts";
 import type { PageClient } from "./page_client.ts";
@@ -8,13 +8,13 @@ import { SourceError } from "../source_error.ts";
 export { isAllowed } from "./robots_txt.ts";
 
 const KEEP_MS = 60 * 60_000;
-/** Section 2.5 wants at least 500 KiB; what is beyond is not read. */
+/** Section 2.5 requires at least 500 KiB. */
 const MAX_BYTES = 512 * 1024;
-/** At half a megabyte each, that is 16 MB at the very most. */
+/** At half a megabyte each, at most 16 MB. */
 const MAX_SITES = 32;
 
 export interface Robots {
-  /** @throws {SourceError} `robots` where the site does not want this page read; the file's own failure where it is unreachable. */
+  /** @throws {SourceError} `robots` if the file excludes the page; the error of its request if it is unreachable */
   check(url: URL, pages: PageClient): Promise<void>;
 }
 
@@ -36,15 +36,15 @@ export function createRobots({ now, product }: { readonly now: () => number; rea
     async check(url, pages) {
       if (url.pathname === "/robots.txt") return;
       if (!allows(await rulesOf(url.origin, pages), url)) {
-        throw new SourceError("robots", "the site's robots.txt does not want this read");
+        throw new SourceError("robots", "the site's robots.txt excludes this page");
       }
     },
   };
 }
 
 /**
- * Section 2.3.1: a site without the file (4xx, or more than five redirects) allows everything; one that cannot be reached, or
- * answers 5xx, allows nothing for now. The file is UTF-8 whatever its headers say.
+ * Section 2.3.1: without the file (4xx, or more than five redirects) everything is allowed; if the site is unreachable or responds
+ * with 5xx, nothing is allowed for now. The file is always UTF-8.
  */
 async function readRobots(origin: string, pages: PageClient): Promise<string> {
   try {

@@ -1,20 +1,20 @@
-// What a robots.txt says about a URL, as RFC 9309 reads it: the group of our product token or of *, the longest rule decides.
+// Evaluates robots.txt by RFC 9309: the groups of our product token, otherwise those of `*`; the longest matching rule decides.
 // Example: isAllowed("User-agent: *\nDisallow: /private", new URL("https://a.test/private/x"), "keepstream") → false.
 // Runs on: Deno, edge runtime.
 
-/** Rules times characters of a path: a file made to cost time is not evaluated, and nothing is read then. */
+/** Rules times characters of the path. A file beyond this limit is not evaluated and allows nothing. */
 const MAX_COMPARISONS = 4_000_000;
-/** Characters behind a `*`, times those of a path in which they are searched: 0.1 s at the very most. */
+/** Characters after a `*`, times characters of the path: at most 0.1 s. */
 const MAX_SEARCHED = 100_000_000;
 
-/** An `Allow` or `Disallow` line of the groups that count. */
+/** An `Allow` or `Disallow` line of the selected groups. */
 export interface RobotsRule {
   readonly allow: boolean;
-  /** In octets, once normalised: the longest rule decides. */
+  /** Octets after normalisation. */
   readonly length: number;
-  /** `$` at the end: the path has to end there. */
+  /** Ends in `$`: the path must end there. */
   readonly anchored: boolean;
-  /** What stands between the `*`. */
+  /** The parts between the `*`. */
   readonly parts: readonly string[];
   /** The same with reserved characters encoded. */
   readonly encodedParts: readonly string[];
@@ -24,7 +24,7 @@ export function isAllowed(text: string, url: URL, product: string): boolean {
   return allows(rulesFor(text, product), url);
 }
 
-/** Rules of the groups that name the product, else of those for everybody. */
+/** Rules of the groups that name the product, otherwise of the `*` groups. */
 export function rulesFor(text: string, product: string): readonly RobotsRule[] {
   const groups: { agents: string[]; lines: { allow: boolean; path: string }[] }[] = [];
   let readsAgents = false;
@@ -42,13 +42,13 @@ export function rulesFor(text: string, product: string): readonly RobotsRule[] {
     } // other records, such as Sitemap, neither begin nor end a group
   }
   const own = groups.filter(({ agents }) => agents.includes(product.toLowerCase()));
-  const counting = own.length > 0 ? own : groups.filter(({ agents }) => agents.includes("*"));
-  return counting.flatMap(({ lines }) => lines.map(({ allow, path }) => toRule(allow, path)));
+  const selected = own.length > 0 ? own : groups.filter(({ agents }) => agents.includes("*"));
+  return selected.flatMap(({ lines }) => lines.map(({ allow, path }) => toRule(allow, path)));
 }
 
 /**
- * A rule and a path are compared in two ways, either of which is enough: as they are written, and with reserved characters encoded
- * (section 2.2.2, whose example is `https://` in a query). What gives a URL its structure is never encoded: `/a%2Fb` is not `/a/b`.
+ * A rule matches a path either as written or with reserved characters encoded (section 2.2.2, whose example is `https://` in a query).
+ * Delimiters of the URL are never encoded: `/a%2Fb` is not `/a/b`.
  */
 export function allows(rules: readonly RobotsRule[], { pathname, search }: URL): boolean {
   if (pathname === "/robots.txt") return true;
@@ -83,11 +83,11 @@ function toRule(allow: boolean, text: string): RobotsRule {
   };
 }
 
-/** Whatever is neither unreserved nor reserved, nor a wildcard; `$` is its literal form, like `*` in a URL (section 2.2.3). */
+/** Everything except unreserved and reserved characters and the wildcard; a literal `$` is encoded, like `*` in a URL (section 2.2.3). */
 // deno-lint-ignore no-control-regex
 const TO_NORMALISE = /%[0-9A-Fa-f]{2}|[^\u0000-\u007f]+|[^A-Za-z0-9._~:/?#[\]@!&'()+,;=*-]/g;
 
-/** Section 2.2.2: unreserved characters decoded, the hex digits of others in upper case, what no URL may hold encoded. */
+/** Section 2.2.2: decodes unreserved characters, writes other escapes in upper case, encodes characters that URLs cannot contain. */
 function normalise(path: string): string {
   return path.toWellFormed().replace(TO_NORMALISE, (piece) => {
     if (piece > "\u007f") return encodeURIComponent(piece);
@@ -107,7 +107,7 @@ function encode(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
 }
 
-/** Greedy and without going back. */
+/** Greedy, without backtracking. */
 function matches(parts: readonly string[], path: string, anchored: boolean): boolean {
   const [first = ""] = parts;
   if (!path.startsWith(first)) return false;

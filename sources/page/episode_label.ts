@@ -1,4 +1,4 @@
-// What a site writes beside an episode → which episodes it means. Nothing is dropped: what is not understood stays as text.
+// Parses a site's label of an episode; an unknown label is kept as text.
 // Example: "Episode 12 [END]" → 12 to 12; "115 – 120" → 115 to 120; "OVA" → special. Runs on: Deno, edge runtime.
 
 export type EpisodeLabel =
@@ -8,7 +8,7 @@ export type EpisodeLabel =
 
 const NUMBER = String.raw`(\d{1,5}(?:\.\d{1,2})?)`;
 const RANGE = String.raw`${NUMBER}(?:\s*[-–—~]\s*${NUMBER})?`;
-/** After the word, wherever it stands: a title may end in a number of its own. */
+/** After the word `episode`, anywhere in the label: the title itself may end in a number. */
 const NAMED = new RegExp(String.raw`(?:episodes?|eps?|ep\.)[\s.:#_-]*${RANGE}(?!\d)`, "i");
 const BARE = new RegExp(String.raw`^#?${RANGE}$`);
 
@@ -36,7 +36,7 @@ export interface LabelledPage {
   readonly page: string;
 }
 
-/** The page of an episode: its own, else the range that holds it, else the only page of a title that has no numbers. */
+/** The page of an episode: its own, otherwise the range that contains it, otherwise the only page of a title without numbers. */
 export function findEpisodePage(list: readonly LabelledPage[], episode: number): string | null {
   const numbered = list.flatMap(({ label, page }) => label.kind === "episodes" ? [{ ...label, page }] : []);
   const own = numbered.find(({ from, to }) => from === episode && to === episode);

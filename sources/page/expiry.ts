@@ -1,13 +1,13 @@
-// Until when a signed media address is good, as far as the address itself says.
+// When a signed media URL expires, according to its query.
 // Example: "…?X-Amz-Date=20260101T000000Z&X-Amz-Expires=3600" → 1767229200. Runs on: Deno, edge runtime.
 
 const MIN_UNIX_SECONDS = 1_000_000_000;
 const MAX_UNIX_SECONDS = 100_000_000_000;
 
-/** Unix seconds, or null where the address carries no expiry that is understood. */
-export function expiryOf(address: string): number | null {
-  if (!URL.canParse(address)) return null;
-  const query = new Map([...new URL(address).searchParams].map(([name, value]) => [name.toLowerCase(), value]));
+/** Unix seconds; null if the URL has no known expiry parameter. */
+export function expiryOf(url: string): number | null {
+  if (!URL.canParse(url)) return null;
+  const query = new Map([...new URL(url).searchParams].map(([name, value]) => [name.toLowerCase(), value]));
   return amazonExpiry(query) ?? absoluteExpiry(query) ?? relativeExpiry(query);
 }
 

@@ -1,7 +1,8 @@
-// HTML → elements, by linkedom (docs/decisions/0005-html-parser.md). Example: (await parseHtml(page)).querySelectorAll("select.mirror option"). Runs on: Deno, edge runtime.
+// Parses HTML with linkedom (docs/decisions/0005-html-parser.md). Runs on: Deno, edge runtime.
+// Example: (await parseHtml(page)).querySelectorAll("select.mirror option").
 import { chargeParse, createParseBudget } from "./parse_budget.ts";
 
-/** The few members of a DOM element that recipes may use: whatever parses, they stay. */
+/** The members of a DOM element that recipes may use, independent of the parser. */
 export interface HtmlElement {
   readonly textContent: string | null;
   readonly attributes: Iterable<{ readonly name: string; readonly value: string }>;
@@ -16,30 +17,30 @@ export interface HtmlDocument {
 }
 
 /**
- * Parses a page or a fragment; malformed HTML never throws. Where tags are enough, `tags` costs a hundredth.
+ * Parses a page or a fragment; malformed HTML never throws. If tags are enough, `tags` takes a hundredth of the time.
  *
- * @param budget What may still be parsed for this answer; the page is taken off.
- * @throws {SourceError} `too_large` when it is more than that, or nests without end.
+ * @param budget How much may still be parsed for this response; charged with the page.
+ * @throws {SourceError} `too_large` if the budget is exceeded or the nesting is too deep
  *
  * @example
  * (await parseHtml('<a href="/1">1</a>')).querySelector("a")
  */
 export async function parseHtml(html: string, budget = createParseBudget()): Promise<HtmlDocument> {
   chargeParse(html, budget);
-  // Loaded with the first page: an answer out of the cache reads none, and the library takes longest of all to load. Its
-  // build as one file loads in half the time of its modules (44 ms against 67–97), less than the first page is on its way.
+  // Loaded with the first page, because a cached response needs no parser and this library is the slowest to load. The single-file
+  // build loads in half the time of the modules (44 ms against 67–97).
   const { DOMParser } = await import("linkedom/worker");
-  // Whether the text is a whole page or one element, it gets the same shape around it.
+  // Gives a fragment the same structure as a page.
   const text = /<html[\s>]/i.test(html) ? html : `<html><body>${html}</body></html>`;
   return new DOMParser().parseFromString(text, "text/html") as unknown as HtmlDocument;
 }
 
-/** Starts loading the parser while the first page is still on its way. */
+/** Starts loading the parser while the first page is being fetched. */
 export function preloadHtmlParser(): void {
-  import("linkedom/worker").catch(() => {}); // parseHtml meets the same failure, and reports it
+  import("linkedom/worker").catch(() => {}); // parseHtml reports the same failure
 }
 
-/** The attribute whatever its case in the page: linkedom keeps `SRC` as written, browsers do not. */
+/** Case-insensitive, unlike linkedom, which keeps `SRC` as written. */
 export function attribute(element: HtmlElement, name: string): string | null {
   const exact = element.getAttribute(name);
   if (exact !== null) return exact;
@@ -49,7 +50,7 @@ export function attribute(element: HtmlElement, name: string): string | null {
   return null;
 }
 
-/** Visible text with runs of white space as one blank. */
+/** The text with white space collapsed. */
 export function textOf(element: HtmlElement | null): string {
   return (element?.textContent ?? "").replace(/\s+/g, " ").trim();
 }

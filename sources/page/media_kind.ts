@@ -1,4 +1,4 @@
-// Which kind of media an address or a content type is, judged by the path's extension and the type's name alone.
+// The kind of media, by the extension of a URL's path or by a content type.
 // Example: mediaKind("https://a.test/v/master.m3u8?t=1") → "hls". Runs on: Deno, edge runtime.
 
 export const MEDIA_KINDS = ["mp4", "hls", "mkv", "webm", "mega"] as const;
@@ -26,9 +26,9 @@ const BY_TYPE: Readonly<Record<string, MediaKind>> = {
 };
 
 /** Kind by the extension of the path, or null. */
-export function mediaKind(address: string): MediaKind | null {
-  if (!URL.canParse(address)) return null;
-  const extension = /\.([a-z0-9]{2,5})$/i.exec(new URL(address).pathname)?.[1];
+export function mediaKind(url: string): MediaKind | null {
+  if (!URL.canParse(url)) return null;
+  const extension = /\.([a-z0-9]{2,5})$/i.exec(new URL(url).pathname)?.[1];
   return BY_EXTENSION[extension?.toLowerCase() ?? ""] ?? null;
 }
 

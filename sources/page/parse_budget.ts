@@ -1,24 +1,24 @@
-// How much HTML may become a tree for one answer. The edge gives a request 2 s of CPU and 256 MB, a tree costs in proportion
-// to its nodes (half a megabyte of `<i a b c>` takes a second), and in proportion to its depth for every node on top of that.
+// Limits how much HTML is parsed for one response. The edge allows a request 2 s of CPU and 256 MB; the cost of a tree grows with
+// its nodes (half a megabyte of `<i a b c>` takes a second) and, for every node, with its depth.
 // Example: chargeParse(html, createParseBudget()). Runs on: Deno, edge runtime.
 import { SourceError } from "../source_error.ts";
 import { tags } from "./tags.ts";
 
-/** Of one page that is parsed, on the wire. A title's page with 2,000 episodes has some 300 kB. */
+/** Limit of one parsed page. A title's page with 2,000 episodes has about 300 kB. */
 export const MAX_PARSED_PAGE_BYTES = 512 * 1024;
-/** Characters, plus NODE_WEIGHT for every element and attribute: some 0.6 s at the worst. */
+/** Characters, plus NODE_WEIGHT for every element and attribute: about 0.6 s in the worst case. */
 const RESPONSE_WEIGHT = 1536 * 1024;
 const NODE_WEIGHT = 8;
-/** `<<<<` becomes a piece of text for each, and costs more than tags do: half a megabyte took six seconds. */
+/** Each `<` of `<<<<` becomes a text node, which costs more than a tag: half a megabyte took six seconds. */
 const BRACKET_WEIGHT = 32;
-/** Pages nest a few dozen deep, and browsers stop at 512; a descendant selector walks all of it for every element. */
+/** Pages nest a few dozen levels, and browsers stop at 512; a descendant selector walks every level for every element. */
 const MAX_DEPTH = 256;
 
 const VOID = new Set("area base br col embed hr img input link meta param source track wbr".split(" "));
 /** Elements that end where the next of their kind begins. */
 const ENDED_BY_NEXT = new Set("dd dt li option p td th tr".split(" "));
 
-/** Shared by everything that is read for one answer; what is parsed is taken off. */
+/** Shared by all pages of one response. */
 export interface ParseBudget {
   left: number;
 }
@@ -27,7 +27,7 @@ export function createParseBudget(): ParseBudget {
   return { left: RESPONSE_WEIGHT };
 }
 
-/** @throws {SourceError} `too_large` when the page nests too deep, or is more than what is left. */
+/** @throws {SourceError} `too_large` if the page nests too deeply or exceeds the budget */
 export function chargeParse(html: string, budget: ParseBudget): void {
   let weight = html.length;
   const open: string[] = [];

@@ -25,7 +25,7 @@ const commonConfig = z.looseObject({
 
 export type CommonConfig = z.infer<typeof commonConfig>;
 
-/** The common part of a stored entry; a stored value that is not understood counts as absent. */
+/** The common part of a stored entry; an invalid stored value counts as absent. */
 export function commonConfigOf(config: Readonly<Record<string, unknown>>): CommonConfig {
   return commonConfig.safeParse(config).data ?? {};
 }
@@ -93,7 +93,7 @@ export function checkProviderList(list: unknown): CheckedProviders {
     const parsed = providerEntrySchema.safeParse(item);
     const reasons = parsed.success ? [] : parsed.error.issues.map(describe);
     const name = nameOf(item);
-    if (name !== null && seen.has(name)) reasons.push(`name: ${name} stands in the list twice`);
+    if (name !== null && seen.has(name)) reasons.push(`name: ${name} is listed twice`);
     if (name !== null) seen.add(name);
     if (parsed.success && reasons.length === 0) {
       values.push({ ...parsed.data, position: parsed.data.position ?? index });

@@ -19,14 +19,14 @@ export const catalogueRecipe: Recipe = {
     if (catalogue === null || catalogue.sources.length === 0) {
       throw new SourceError("no_mapping", "the catalogue has no such episode");
     }
-    // Operators write rows by hand, too.
+    // Operators also write rows by hand, so invalid ones are possible.
     return Promise.resolve(splitListing(catalogue.sources.map(toServer)));
   },
 };
 
 function toServer(source: CatalogueSource): ListedServer | ListFailure {
   const resolution = source.resolution ?? resolutionOf(source.label ?? "");
-  // "embed", "mega" and what is no kind of media are pages: the resolvers look at them.
+  // "embed", "mega" and unknown kinds are pages for the resolvers.
   const kind = source.kind ? DIRECT_KINDS.find((one) => one === source.kind) ?? null : mediaKind(source.url);
   const label = serverLabel(source.url, source.label ?? resolution ?? "");
   const embedUrl = parseHttpUrl(source.url);

@@ -9,13 +9,13 @@ import type { EpisodeRequest } from "./recipe.ts";
 export interface EpisodeListSelectors {
   /** One element per episode. */
   readonly item: string;
-  /** Within an item, the link; null where the item is the link. */
+  /** The link within an item; null if the item is the link. */
   readonly link: string | null;
-  /** Within an item, what says the number; tried before the link's own text. */
+  /** The number within an item; tried before the text of the link. */
   readonly number: string | null;
 }
 
-/** Follows a title's page to the page of one episode and reads that. @throws {SourceError} `empty` when there is none */
+/** Follows a title's page to the page of one episode and reads that. @throws {SourceError} `empty` if there is none */
 export async function readEpisodePage(
   request: EpisodeRequest,
   pages: PageClient,
@@ -23,15 +23,15 @@ export async function readEpisodePage(
 ): Promise<{ readonly page: Page; readonly document: HtmlDocument }> {
   const titlePage = await pages.document(absolute(request.page ?? "", request.provider.base_url ?? ""));
   const list = listEpisodes(titlePage.document, titlePage.url, selectors);
-  const address = findEpisodePage(list, request.episode);
-  if (address === null) {
+  const url = findEpisodePage(list, request.episode);
+  if (url === null) {
     throw new SourceError("empty", `episode ${request.episode} is not among the ${list.length} of the title's page`);
   }
-  const page = await pages.document(address, { headers: { referer: titlePage.url } });
+  const page = await pages.document(url, { headers: { referer: titlePage.url } });
   return { page, document: page.document };
 }
 
-/** Episodes in the page's order; an item without an address is skipped, one listed twice stands once. */
+/** Episodes in the page's order, without duplicates and items without a URL. */
 export function listEpisodes(
   document: HtmlDocument,
   base: string,

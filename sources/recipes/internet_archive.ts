@@ -1,5 +1,5 @@
-// Recipe `internet-archive`: an item's own description names its files. The title's page is the item's identifier.
-// An item without a licence address is refused: nobody has said that it may be copied. All numbers there are strings.
+// Recipe `internet-archive`: reads the files of an item from its metadata, in which numbers are strings. The title's page is the
+// item's identifier. An item without a licence URL is refused, because its rights are unknown.
 // Example: page "my_open_film" → GET {base_url}/metadata/my_open_film. Runs on: Deno, edge runtime.
 import { z } from "zod";
 import type { HttpUrl } from "../../core/http_url.ts";
@@ -40,26 +40,26 @@ export const internetArchiveRecipe: Recipe = {
   async listServers(request, pages) {
     const base = request.provider.base_url ?? "";
     const identifier = request.page ?? "";
-    const answer = await pages.json(absolute(`/metadata/${encodeURIComponent(identifier)}`, base));
-    const item = itemSchema.safeParse(answer);
+    const response = await pages.json(absolute(`/metadata/${encodeURIComponent(identifier)}`, base));
+    const item = itemSchema.safeParse(response);
     if (!item.success) {
-      throw new SourceError("parse", "the item's description is not understood", { cause: item.error });
+      throw new SourceError("parse", "the item's metadata is invalid", { cause: item.error });
     }
     const { metadata, files } = item.data;
-    if (metadata === undefined) throw new SourceError("gone", "there is no such item"); // it answers {} and 200
+    if (metadata === undefined) throw new SourceError("gone", "there is no such item"); // the response is {} with status 200
     if (!metadata.licenseurl?.length) throw new SourceError("not_permitted", "the item states no licence");
 
     const known = files.slice(0, MAX_FILES).flatMap((file) => fileSchema.safeParse(file).data ?? []);
     const wanted = filesOfEpisode(known.filter(isVideo), request.episode);
-    const addressOf = (name: string) =>
+    const urlOf = (name: string) =>
       absolute(`/download/${[identifier, ...name.split("/")].map(encodeURIComponent).join("/")}`, base);
     const subtitles = known.filter((file) => wanted.some((video) => isSubtitleOf(file, video)))
-      .map((file): FoundSubtitle => ({ url: addressOf(file.name), label: file.name }));
-    return { servers: wanted.map((file) => toServer(file, addressOf(file.name), subtitles)), failures: [] };
+      .map((file): FoundSubtitle => ({ url: urlOf(file.name), label: file.name }));
+    return { servers: wanted.map((file) => toServer(file, urlOf(file.name), subtitles)), failures: [] };
   },
 };
 
-/** Originals stand for episodes, by the number in their name; derivatives belong to their original. */
+/** Each original is an episode, by the number in its name; derivatives belong to their original. */
 function filesOfEpisode(videos: readonly ItemFile[], episode: number): readonly ItemFile[] {
   const originals = videos.filter((file) => file.source !== "derivative");
   const list = (originals.length > 0 ? originals : videos).map((file) => ({
@@ -97,7 +97,7 @@ function stemOf(name: string): string {
   return name.replace(/\.[a-z0-9]{2,5}$/i, "");
 }
 
-/** `My_Show_ep03.mp4` → `My Show ep03`: file names put other characters where titles have blanks. */
+/** `My_Show_ep03.mp4` → `My Show ep03` */
 function titleOf(name: string): string {
   return stemOf(name).replace(/[_.]+/g, " ").trim();
 }

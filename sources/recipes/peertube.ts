@@ -1,5 +1,5 @@
-// Recipe `peertube`: a PeerTube instance's API. The title's page is a video's id, or `playlist:` and a playlist's id,
-// whose elements are the episodes. A video whose owner switched off downloads is refused. Runs on: Deno, edge runtime.
+// Recipe `peertube`: reads the API of a PeerTube instance. The title's page is the id of a video, or `playlist:` and the id of a playlist
+// whose elements are the episodes. A video with disabled downloads is refused. Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { parseHttpUrl } from "../../core/http_url.ts";
 import { absolute, type PageClient } from "../fetch/page_client.ts";
@@ -53,11 +53,11 @@ export const peertubeRecipe: Recipe = {
   async listServers(request, pages) {
     const base = request.provider.base_url ?? "";
     const id = await videoId(request.page ?? "", request.episode, { base, pages });
-    const address = absolute(`/api/v1/videos/${encodeURIComponent(id)}`, base);
+    const url = absolute(`/api/v1/videos/${encodeURIComponent(id)}`, base);
     const [video, subtitles, chapters] = await Promise.all([
-      readJson(videoSchema, address, pages),
-      readCaptions(`${address}/captions`, base, pages),
-      readChapters(`${address}/chapters`, pages),
+      readJson(videoSchema, url, pages),
+      readCaptions(`${url}/captions`, base, pages),
+      readChapters(`${url}/chapters`, pages),
     ]);
     if (!video.downloadEnabled) throw new SourceError("not_permitted", "the video's owner switched off downloads");
     const { licences } = configSchema.parse(request.provider.config);
@@ -72,7 +72,7 @@ export const peertubeRecipe: Recipe = {
   },
 };
 
-/** Whole files first; where an instance splits audio from video, only its playlist has both. */
+/** Complete files first; if an instance splits audio from video, only its playlist has both. */
 function listFiles(video: z.infer<typeof videoSchema>, base: string): Listing {
   const whole = splitListing(video.files.filter(isWhole).map((file) => fileServer(file, base)));
   if (whole.servers.length > 0) return whole;
@@ -87,7 +87,7 @@ function listFiles(video: z.infer<typeof videoSchema>, base: string): Listing {
   return { servers, failures: [...whole.failures, ...failures] };
 }
 
-/** Resolution 0 is audio alone. */
+/** Resolution 0 is audio only. */
 function isWhole(file: VideoFile): boolean {
   return file.resolution.id > 0 && file.hasAudio !== false && file.hasVideo !== false;
 }
@@ -113,22 +113,22 @@ async function videoId(page: string, episode: number, { base, pages }: { base: s
     throw new SourceError("empty", "the title is mapped to a single video, which is episode 1");
   }
   const query = `start=${Math.max(0, episode - 1)}&count=1`;
-  const address = absolute(`/api/v1/video-playlists/${encodeURIComponent(playlist)}/videos?${query}`, base);
-  const element = (await readJson(playlistSchema, address, pages)).data.find((one) => one.position === episode);
+  const url = absolute(`/api/v1/video-playlists/${encodeURIComponent(playlist)}/videos?${query}`, base);
+  const element = (await readJson(playlistSchema, url, pages)).data.find((one) => one.position === episode);
   if (!element?.video) throw new SourceError("empty", `the playlist has no element ${episode}`);
   return element.video.uuid;
 }
 
-async function readJson<T>(schema: z.ZodType<T>, address: string, pages: PageClient): Promise<T> {
-  const parsed = schema.safeParse(await pages.json(address));
+async function readJson<T>(schema: z.ZodType<T>, url: string, pages: PageClient): Promise<T> {
+  const parsed = schema.safeParse(await pages.json(url));
   if (parsed.success) return parsed.data;
-  throw new SourceError("parse", "the instance's answer is not understood", { cause: parsed.error });
+  throw new SourceError("parse", "the instance's response is invalid", { cause: parsed.error });
 }
 
-/** Captions and chapters are extras: a video without them, or an old instance, plays all the same. */
-async function readCaptions(address: string, base: string, pages: PageClient): Promise<readonly FoundSubtitle[]> {
+/** Captions and chapters are optional; old instances do not have them. */
+async function readCaptions(source: string, base: string, pages: PageClient): Promise<readonly FoundSubtitle[]> {
   try {
-    const { data } = await readJson(captionsSchema, address, pages);
+    const { data } = await readJson(captionsSchema, source, pages);
     return data.flatMap(({ language, fileUrl, captionPath }) => {
       const url = parseHttpUrl(fileUrl ?? "", base) ?? parseHttpUrl(captionPath ?? "", base);
       return url === null ? [] : [{ url, language: language.id, label: language.label ?? null }];
@@ -138,9 +138,9 @@ async function readCaptions(address: string, base: string, pages: PageClient): P
   }
 }
 
-async function readChapters(address: string, pages: PageClient): Promise<readonly Chapter[]> {
+async function readChapters(url: string, pages: PageClient): Promise<readonly Chapter[]> {
   try {
-    const { chapters } = await readJson(chaptersSchema, address, pages);
+    const { chapters } = await readJson(chaptersSchema, url, pages);
     return chapters.map(({ timecode, title }) => ({ seconds: timecode, title }));
   } catch {
     return [];

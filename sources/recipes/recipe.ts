@@ -1,4 +1,4 @@
-// What every provider recipe is: from an episode of a title to the servers that a provider's page lists for it.
+// The interface of recipes: an episode → the servers that the provider's page lists.
 // Runs on: Deno, edge runtime.
 import type { z } from "zod";
 import type { HttpUrl } from "../../core/http_url.ts";
@@ -6,7 +6,7 @@ import type { PageClient } from "../fetch/page_client.ts";
 import type { SourceCode } from "../source_error.ts";
 import type { Chapter, FoundSubtitle, Subtitle } from "../source_list.ts";
 
-/** One entry of the operator's provider list, as the table `providers` holds it. */
+/** An entry of the operator's provider list (table `providers`). */
 export interface ProviderEntry {
   readonly name: string;
   readonly recipe: string;
@@ -34,12 +34,12 @@ export interface EpisodeRequest {
   readonly provider: ProviderEntry;
   /** The title's page (or identifier) at this provider, as mapped by the operator or found by discovery. */
   readonly page: string | null;
-  /** Looked for not long ago, and not there: not looked for again. */
+  /** Recently searched for and not found: not searched for again. */
   readonly absent?: boolean;
   readonly catalogue: CatalogueEntry | null;
 }
 
-/** A server that a provider lists; `direct` where the address already is media. */
+/** A server that a provider lists; `direct` if the URL itself is media. */
 export interface ListedServer {
   readonly label: string;
   readonly embedUrl: HttpUrl;
@@ -49,7 +49,7 @@ export interface ListedServer {
   readonly chapters?: readonly Chapter[];
 }
 
-/** An option of the page that led to no address; the others are not affected. */
+/** An option of the page that led to no URL; the others are not affected. */
 export interface ListFailure {
   readonly label: string;
   readonly code: SourceCode;
@@ -69,9 +69,9 @@ export interface Recipe {
   readonly name: string;
   /** Whether an entry needs `base_url`, and whether titles have pages that must be known. */
   readonly needs: { readonly baseUrl: boolean; readonly page: boolean };
-  /** Recipe-specific part of `config`; common keys are checked by provider_entry.ts. */
+  /** Recipe-specific part of `config`; common keys are checked by providers/entry.ts. */
   readonly config: z.ZodType;
-  /** @throws {SourceError} when the provider as a whole has nothing. */
+  /** @throws {SourceError} if the provider has no server at all */
   listServers(request: EpisodeRequest, pages: PageClient): Promise<Listing>;
   /** The provider's own search, for discovery. */
   search?(provider: ProviderEntry, query: string, pages: PageClient): Promise<readonly SearchHit[]>;

@@ -1,4 +1,4 @@
-// A site's own search page → titles and their pages, for discovery. Runs on: Deno, edge runtime.
+// Reads titles and their pages from a site's search, for discovery. Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { parseHttpUrl } from "../../core/http_url.ts";
 import { attribute, textOf } from "../page/html.ts";
@@ -28,9 +28,9 @@ export async function searchSite(
   const page = await pages.document(absolute(path, provider.base_url ?? ""));
   const hits = new Map<string, SearchHit>();
   for (const link of page.document.querySelectorAll(config.results)) {
-    const address = parseHttpUrl(attribute(link, "href") ?? "", page.url);
+    const found = parseHttpUrl(attribute(link, "href") ?? "", page.url);
     const title = attribute(link, "title")?.trim() || textOf(link);
-    if (address !== null && title !== "" && !hits.has(address)) hits.set(address, { title, page: address });
+    if (found !== null && title !== "" && !hits.has(found)) hits.set(found, { title, page: found });
     if (hits.size === MAX_HITS) break;
   }
   return [...hits.values()];

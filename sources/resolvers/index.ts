@@ -1,4 +1,4 @@
-// Embed page → playable address: the resolver is chosen by what the page is, not by its host.
+// Embed page → media URL. The resolver is selected by the page, not by its host.
 // Example: await resolveServer({ embedUrl: "https://player.test/e/1" }, { fetch, signal, now }) → { url, kind: "hls", … }.
 // Runs on: Deno, edge runtime.
 import { parseHttpUrl } from "../../core/http_url.ts";
@@ -22,7 +22,7 @@ import { tags } from "../page/tags.ts";
 export type { Resolved } from "./resolver.ts";
 
 export interface ServerToResolve {
-  /** The embed page; null or equal to `videoUrl` where the address itself is media. */
+  /** The embed page; null or equal to `videoUrl` if the URL itself is media. */
   readonly embedUrl: string | null;
   readonly videoUrl?: string | null;
   readonly kind?: string | null;
@@ -36,9 +36,9 @@ export interface ResolveTools {
   readonly policy?: UrlPolicy;
   readonly limiter?: PerHostLimiter;
   readonly userAgent?: string;
-  /** Address of the MEGA API; without it such links are not resolved. */
+  /** URL of the MEGA API; without it, MEGA links are not resolved. */
   readonly megaApiUrl?: string;
-  /** Where there is time for a proof of work (the runner, not the edge). */
+  /** Only in the runner: a proof of work takes too long for the edge. */
   readonly solveMegaChallenge?: SolveMegaChallenge;
   /** Hosts whose pages only the named resolver may read. */
   readonly resolverOfHost?: Readonly<Record<string, string>>;
@@ -48,7 +48,7 @@ export interface ResolveTools {
   readonly parseBudget?: ParseBudget;
 }
 
-/** In this order: the first that knows the page decides. */
+/** In this order: the first one that recognises the page decides. */
 const PAGE_RESOLVERS = {
   "inertia-page": resolveInertiaPage,
   "packed-player": resolvePackedPlayer,
@@ -57,15 +57,15 @@ const PAGE_RESOLVERS = {
 
 export const RESOLVER_NAMES = Object.keys(PAGE_RESOLVERS) as readonly (keyof typeof PAGE_RESOLVERS)[];
 
-/** A page that only frames another player is followed this far. */
+/** How many nested frames are followed. */
 const MAX_FRAMES = 2;
-/** An answer has dozens of such pages; a player and its packed script take some 50 kB. */
+/** A response needs dozens of such pages; a player with its packed script has about 50 kB. */
 const MAX_EMBED_PAGE_BYTES = 512 * 1024;
 
 /**
  * Finds the media behind a server.
  *
- * @throws {SourceError} `reason` says why: gone, quota, subscription, unsupported, blocked, timeout, …
+ * @throws {SourceError} with `reason` gone, quota, subscription, unsupported, blocked, timeout, …
  */
 export async function resolveServer(server: ServerToResolve, tools: ResolveTools): Promise<Resolved> {
   const known = knownMedia(server);
@@ -78,7 +78,7 @@ export async function resolveServer(server: ServerToResolve, tools: ResolveTools
     return await resolveEmbed(embed, tools);
   } catch (thrown) {
     const error = toSourceError(thrown, tools.signal);
-    // The page may have changed while the address it led to is still good; a removed file or a refused address is final.
+    // The page may have changed while the known URL still works, unless the file was removed or the URL is refused.
     if (known === null || FINAL.has(error.reason)) throw error;
     return known;
   }
@@ -90,8 +90,8 @@ function knownMedia({ embedUrl, videoUrl, kind }: ServerToResolve): Resolved | n
   const url = parseHttpUrl(videoUrl ?? "");
   if (url === null) return null;
   if (kind === "mega") {
-    if (parseMegaLink(url) !== null) return null; // the link, not the file's address
-    const key = parseMegaLink(embedUrl ?? "")?.key; // without it the bytes are noise
+    if (parseMegaLink(url) !== null) return null; // the link, not the URL of the file
+    const key = parseMegaLink(embedUrl ?? "")?.key; // without it the bytes cannot be decrypted
     return key === undefined ? null : { ...directMedia(url, kind), megaKey: key };
   }
   return isMediaKind(kind) ? directMedia(url, kind) : resolveDirect(url);
@@ -135,11 +135,11 @@ async function resolvePage(url: string, { pages, pins, framesLeft }: PageTools):
     if (resolved !== null) return resolved;
   }
   const frame = framesLeft > 0 ? framedPlayer(page.text, page.url) : null;
-  if (frame === null) throw new SourceError("unsupported", "no resolver knows this page");
+  if (frame === null) throw new SourceError("unsupported", "no resolver recognises this page");
   return resolveDirect(frame) ?? await resolvePage(frame, { pages, pins, framesLeft: framesLeft - 1 });
 }
 
-/** The page's only frame; among several nobody can say which is the player and which an advertisement. */
+/** The page's only frame. Of several frames, any may be an advertisement. */
 function framedPlayer(html: string, base: string): string | null {
   const frames = [...tags(html)].filter(({ name }) => name === "iframe");
   return frames.length === 1 ? frameUrl(frames[0]!, base) : null;

@@ -1,4 +1,4 @@
-// Resolver `inertia-page`: a page whose state is JSON in an attribute, `data-page="{&quot;props&quot;:{&quot;url&quot;:…}}"`.
+// Resolver `inertia-page`: a page with its state as JSON in an attribute, `data-page="{&quot;props&quot;:{&quot;url&quot;:…}}"`.
 // Example: props.url = "https://cdn.test/v.mp4?X-Amz-Date=…&X-Amz-Expires=3600". Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { parseHttpUrl } from "../../core/http_url.ts";
@@ -15,12 +15,12 @@ export function resolveInertiaPage({ html, url }: EmbedPage): Resolved | null {
   const text = stateOf(html);
   if (text === null || !text.trimStart().startsWith("{")) return null;
   const state = stateSchema.safeParse(parseJson(text));
-  if (!state.success) throw new SourceError("parse", "the page's state is not understood", { cause: state.error });
-  const address = state.data.props.url;
-  if (address === undefined) return null; // such a page, but no player
-  // Such a page keeps its address for subscribers: it says null where anybody else asks.
-  if (!address) throw new SourceError("subscription", "the page has no address for visitors");
-  const media = parseHttpUrl(address, url);
+  if (!state.success) throw new SourceError("parse", "the page's state is invalid", { cause: state.error });
+  const source = state.data.props.url;
+  if (source === undefined) return null; // not a player
+  // null: the page shows its URL to subscribers only.
+  if (!source) throw new SourceError("subscription", "the page has no media URL for visitors");
+  const media = parseHttpUrl(source, url);
   if (media === null) throw new SourceError("parse", "the page's state names a URL that is not http or https");
   return directMedia(media, mediaKind(media) ?? "mp4", url);
 }

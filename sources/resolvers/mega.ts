@@ -1,5 +1,5 @@
-// Resolver `mega`: a link that carries its own key, `/embed/{node}#{key}` or `/file/{node}#{key}`. The API names an address
-// whose bytes are encrypted with that key (AES-128-CTR): the Worker and the runner decrypt.
+// Resolver `mega`: a link that contains its key, `/embed/{node}#{key}` or `/file/{node}#{key}`. The API returns a URL whose bytes
+// are encrypted with that key (AES-128-CTR); the Worker and the runner decrypt them.
 // Example: POST {api}/cs [{"a":"g","g":1,"p":"node"}] → [{"g":"https://…","s":1234,"at":"…"}] or [-9]. Runs on: Deno, edge.
 import { z } from "zod";
 import { decodeBase64 } from "../../core/base64url.ts";
@@ -14,14 +14,14 @@ const TRIES = 4;
 const FIRST_PAUSE_MS = 200;
 const MAX_PROOFS = 2;
 const RETRY_AFTER_SECONDS = 60;
-/** Of the API's error table: a proof of work is wanted. */
-const PROOF_WANTED = -27;
+/** Error code: a proof of work is required. */
+const PROOF_REQUIRED = -27;
 
 const responseSchema = z.union([
   z.number().int().transform((code) => [code]),
   z.array(z.union([
     z.number().int(),
-    z.string(), // the challenge behind -27
+    z.string(), // the challenge after -27
     z.object({ g: z.string().optional(), s: z.number().int().min(0) }),
   ])).min(1),
 ]);
@@ -32,10 +32,10 @@ export interface MegaLink {
   readonly key: string;
 }
 
-/** The parts of a link, also of its older form `/#!node!key`; null for any other address. */
-export function parseMegaLink(address: string): MegaLink | null {
-  if (!URL.canParse(address)) return null;
-  const { pathname, hash } = new URL(address);
+/** The parts of a link, also of the older form `/#!node!key`; null for any other URL. */
+export function parseMegaLink(url: string): MegaLink | null {
+  if (!URL.canParse(url)) return null;
+  const { pathname, hash } = new URL(url);
   const fragment = hash.slice(1);
   const node = /^\/(?:embed|file)\/([A-Za-z0-9_-]{8})$/.exec(pathname)?.[1];
   if (node !== undefined && /^[A-Za-z0-9_-]+$/.test(fragment)) return { node, key: fragment };
@@ -44,11 +44,11 @@ export function parseMegaLink(address: string): MegaLink | null {
 }
 
 export interface MegaOptions {
-  /** Address of the API, without `/cs`. */
+  /** URL of the API, without `/cs`. */
   readonly apiUrl: string;
   readonly pages: PageClient;
   readonly pause: (ms: number) => Promise<void>;
-  /** Answers a proof of work; absent where there is not the time for one. */
+  /** Solves a proof of work; absent where it would take too long. */
   readonly solve?: (challenge: MegaChallenge) => Promise<string>;
 }
 
@@ -58,34 +58,34 @@ export async function resolveMega(link: MegaLink, options: MegaOptions): Promise
     throw new SourceError("invalid_input", "the link's key is not 32 bytes: a part of it is missing");
   }
   for (let attempt = 1;; attempt++) {
-    const answer = await askWithProof(link.node, options);
-    if (typeof answer === "object") return resolvedFrom(answer, link);
-    if ((answer === -3 || answer === -4) && attempt < TRIES) await options.pause(FIRST_PAUSE_MS * 2 ** (attempt - 1));
-    else throw refusal(answer);
+    const result = await requestWithProof(link.node, options);
+    if (typeof result === "object") return resolvedFrom(result, link);
+    if ((result === -3 || result === -4) && attempt < TRIES) await options.pause(FIRST_PAUSE_MS * 2 ** (attempt - 1));
+    else throw refusal(result);
   }
 }
 
-/** The answer, after a proof of work where one is wanted. */
-async function askWithProof(node: string, options: MegaOptions) {
+/** The result, after a proof of work if one is required. */
+async function requestWithProof(node: string, options: MegaOptions) {
   let proof: string | null = null;
   for (let proofs = 0; proofs <= MAX_PROOFS; proofs++) {
-    const { answer, challenge } = await ask(node, { ...options, proof });
-    if (challenge === null) return answer;
+    const { result, challenge } = await request(node, { ...options, proof });
+    if (challenge === null) return result;
     proof = await prove(challenge, options);
   }
-  throw blocked("wants one proof of work after the other");
+  throw blocked("requires one proof of work after another");
 }
 
-interface Asked {
-  readonly answer: number | { readonly g?: string | undefined; readonly s: number };
-  /** What has to be computed first, as it was sent. */
+interface MegaResponse {
+  readonly result: number | { readonly g?: string | undefined; readonly s: number };
+  /** The required proof of work, as received. */
   readonly challenge: string | null;
 }
 
-async function ask(
+async function request(
   node: string,
   { apiUrl, pages, proof }: Pick<MegaOptions, "apiUrl" | "pages"> & { proof: string | null },
-): Promise<Asked> {
+): Promise<MegaResponse> {
   const page = await pages.read(`${apiUrl.replace(/\/+$/, "")}/cs?id=1`, {
     method: "POST",
     headers: { "content-type": "application/json", ...(proof !== null && { "x-hashcash": proof }) },
@@ -93,31 +93,31 @@ async function ask(
     acceptBody: (status) => status === 402,
   });
   const challenge = page.headers.get("x-hashcash");
-  if (page.status === 402 || challenge !== null) return { answer: PROOF_WANTED, challenge: challenge ?? "" };
+  if (page.status === 402 || challenge !== null) return { result: PROOF_REQUIRED, challenge: challenge ?? "" };
   const parsed = responseSchema.safeParse(parseJson(page.text));
-  const [answer, detail] = parsed.data ?? [];
-  if (answer === undefined || typeof answer === "string") {
-    throw new SourceError("parse", "the API's answer is not understood", { cause: parsed.error });
+  const [result, detail] = parsed.data ?? [];
+  if (result === undefined || typeof result === "string") {
+    throw new SourceError("parse", "the API's response is invalid", { cause: parsed.error });
   }
-  return { answer, challenge: answer === PROOF_WANTED ? String(detail ?? "") : null };
+  return { result, challenge: result === PROOF_REQUIRED ? String(detail ?? "") : null };
 }
 
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new SourceError("parse", "the API's answer is not JSON", { cause });
+    throw new SourceError("parse", "the API's response is not JSON", { cause });
   }
 }
 
 /** The value of X-Hashcash. @throws {SourceError} blocked */
 async function prove(text: string, { solve }: MegaOptions): Promise<string> {
   const challenge = parseMegaChallenge(text);
-  if (challenge === null) throw blocked("wants a proof of work that is not understood");
+  if (challenge === null) throw blocked("requires a proof of work in an unknown format");
   if (challenge.expectedPasses > MAX_EXPECTED_PASSES) {
-    throw blocked(`wants a proof of work of some ${Math.round(challenge.expectedPasses)} passes: too much`);
+    throw blocked(`requires a proof of work of about ${Math.round(challenge.expectedPasses)} passes: too much`);
   }
-  if (solve === undefined) throw blocked("wants a proof of work: only the runner has the time for one");
+  if (solve === undefined) throw blocked("requires a proof of work, which only the runner solves");
   return `1:${challenge.token}:${await solve(challenge)}`;
 }
 
@@ -126,9 +126,9 @@ function blocked(what: string): SourceError {
 }
 
 function resolvedFrom({ g, s }: { g?: string | undefined; s: number }, link: MegaLink): Resolved {
-  if (!g) throw new SourceError("quota", "the API names no address for the file");
+  if (!g) throw new SourceError("quota", "the API returns no URL for the file");
   const url = parseHttpUrl(g);
-  if (url === null) throw new SourceError("parse", "the API names a URL that is not http or https");
+  if (url === null) throw new SourceError("parse", "the API returns a URL that is not http or https");
   return { url, kind: "mega", headers: {}, expiresAt: null, subtitles: [], megaKey: link.key, sizeBytes: s };
 }
 

@@ -1,19 +1,19 @@
-// The proof of work that the MEGA API may ask for before it answers: `1:easiness:time:token` in X-Hashcash of a 402, or in the JSON
-// `[-27, "1:…"]`. The answer is a prefix of 4 bytes, such that SHA-256 over prefix and 262,144 times the token begins with a small
-// enough number; it goes into X-Hashcash of the same request as `1:token:prefix`.
+// The proof of work that the MEGA API may require: `1:easiness:time:token` in X-Hashcash of a 402, or in the JSON `[-27, "1:…"]`. The
+// solution is a prefix of 4 bytes for which SHA-256 over the prefix and 262,144 times the token begins with a small enough number. The
+// request is then repeated with `1:token:prefix` in X-Hashcash.
 // Example: "1:192:1765000000:<64 characters>" → { easiness: 192, token: "…" }: some 256 passes over 12.6 MB. Runs on: Deno, edge.
 import { type Bytes, decodeBase64 } from "../../core/base64url.ts";
 
 export const TOKEN_BYTES = 48;
 export const TOKEN_REPEATS = 262_144;
-/** Four times what the API asks for; at the least easiness it would be 470 million. */
+/** Four times the usual requirement; the minimum easiness would require 470 million. */
 export const MAX_EXPECTED_PASSES = 1024;
 
 export interface MegaChallenge {
-  /** base64url, as it is sent back. */
+  /** base64url, as it is sent back to the API. */
   readonly token: string;
   readonly tokenBytes: Bytes;
-  /** The first 32 bits of the digest must not be more. */
+  /** Maximum of the first 32 bits of the digest. */
   readonly threshold: number;
   readonly expectedPasses: number;
 }
@@ -21,7 +21,7 @@ export interface MegaChallenge {
 /** Computes the prefix, base64url; rejects with the signal's reason. */
 export type SolveMegaChallenge = (challenge: MegaChallenge, signal: AbortSignal) => Promise<string>;
 
-/** Null when it is not understood. */
+/** Null if the format is unknown. */
 export function parseMegaChallenge(text: string): MegaChallenge | null {
   const [, digits, token = ""] = /^1:(\d{1,3}):[^:]{0,40}:([A-Za-z0-9_-]{64})$/.exec(text.trim()) ?? [];
   const easiness = Number(digits);

@@ -76,7 +76,7 @@ Deno.test("input 41: a script that would unpack to more than the cap is refused,
 Deno.test("input 41: a count of 1e9 costs nothing, adversarial pages end without an address", () => {
   for (const html of adversarialPages()) {
     const texts = unpackScripts(html);
-    assert.deepEqual(texts.flatMap((text) => scriptMedia(text, URL_OF_PAGE).addresses), []);
-    assert.deepEqual(scriptMedia(html, URL_OF_PAGE).addresses.filter((one) => one.startsWith("http:")), []);
+    assert.deepEqual(texts.flatMap((text) => scriptMedia(text, URL_OF_PAGE).urls), []);
+    assert.deepEqual(scriptMedia(html, URL_OF_PAGE).urls.filter((one) => one.startsWith("http:")), []);
   }
 });

@@ -1,4 +1,4 @@
-// What every resolver is: it looks at an embed page and either says "not mine" (null) or names the media behind it.
+// The interface of resolvers: an embed page → its media, or null if the page is of another kind.
 // Runs on: Deno, edge runtime.
 import type { HttpUrl } from "../../core/http_url.ts";
 import type { MediaKind } from "../page/media_kind.ts";
@@ -8,9 +8,9 @@ import type { FoundSubtitle } from "../source_list.ts";
 export interface Resolved {
   readonly url: HttpUrl;
   readonly kind: MediaKind;
-  /** What the media host wants to see, such as a Referer. */
+  /** Request headers for the media host, such as Referer. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Unix seconds, null where nothing says so. */
+  /** Unix seconds; null if unknown. */
   readonly expiresAt: number | null;
   readonly subtitles: readonly FoundSubtitle[];
   /** `mega`: 32 bytes (base64url, as in the link's fragment) from which key, counter and MAC follow; the bytes are encrypted. */
@@ -23,5 +23,5 @@ export interface EmbedPage {
   readonly html: string;
 }
 
-/** @throws {SourceError} when the page is this resolver's and has nothing playable. */
+/** @throws {SourceError} if the page is of this resolver's kind and has nothing playable */
 export type PageResolver = (page: EmbedPage, pages: PageClient) => Resolved | null | Promise<Resolved | null>;
