@@ -4,7 +4,7 @@
  */
 import { type Context, Hono } from "hono";
 import type { Events } from "../events.ts";
-import type { ActiveJob } from "../loop/claim_loop.ts";
+import type { ActiveJob } from "../loop/active_job.ts";
 import { RpcError } from "../../core/rpc_error.ts";
 import { type FolderFilesOptions, serveFolderFile } from "../targets/folder/folder_files.ts";
 import type { TargetHealth } from "../archive/circuit_breaker.ts";

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { startBrowser } from "../../dev/testing/browser.ts";
 import { createEvents } from "../events.ts";
 import { Progress } from "../job/progress.ts";
-import type { ActiveJob } from "../loop/claim_loop.ts";
+import type { ActiveJob } from "../loop/active_job.ts";
 import type { Job } from "../queue/job.ts";
 import { createApp } from "./app.ts";
 

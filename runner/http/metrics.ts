@@ -1,5 +1,5 @@
 /** Counters in Prometheus' text format. Pure. Example: `keepstream_runner_jobs_total{outcome="finished"} 3`. */
-import type { ActiveJob } from "../loop/claim_loop.ts";
+import type { ActiveJob } from "../loop/active_job.ts";
 
 export function renderMetrics(
   state: { active: readonly ActiveJob[]; totals: Readonly<Record<string, number>> },

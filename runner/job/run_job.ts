@@ -4,64 +4,25 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { fileKey } from "../../core/file_key.ts";
-import { retry } from "../../core/retry.ts";
-import type { UrlPolicy } from "../../core/url_policy.ts";
-import type { Events } from "../events.ts";
 import { Cancelled } from "./stop_reasons.ts";
 import { RpcError } from "../../core/rpc_error.ts";
 import { sleep } from "../../core/sleep.ts";
-import { type Job, LeaseLost, type ReplicaRow } from "../queue/job.ts";
-import { isUnavailable, type Queue } from "../queue/queue.ts";
-import type { ForwardProxy } from "../network/forward_proxy.ts";
+import { type Job, LeaseLost } from "../queue/job.ts";
 import { createGuardedFetch } from "../network/guarded_fetch.ts";
 import { removeWithExtras } from "../targets/extras.ts";
-import type { CircuitBreaker } from "../archive/circuit_breaker.ts";
-import { replicate, type Replication, replicationError, type TargetFailure } from "../archive/replicate.ts";
-import type { Semaphore } from "../transfer/semaphore.ts";
-import type { LockRepo, StorageTarget, StoredCopy } from "../targets/target.ts";
-import type { FinalFile } from "../media/fast_start.ts";
+import type { Replication } from "../archive/replicate.ts";
+import type { StoredCopy } from "../targets/target.ts";
 import { type DiskBudget, DiskFull, FIRST_RESERVATION_BYTES, isDiskError } from "../work_dir/disk_budget.ts";
-import { QUEUE_WRITE } from "../retry_policies.ts";
 import { fetchSource } from "./fetch_source.ts";
-import type { Progress } from "./progress.ts";
 import type { FetchedSource } from "./source_tools.ts";
 import { storeExtras } from "./store_extras.ts";
 import { emptyJobDir, type JobDir, openJobDir } from "../work_dir/work_dir.ts";
+import type { JobRun, JobTools } from "./job_tools.ts";
+import { uploadCopies } from "./upload_copies.ts";
 
-const REPLICA_LEASE_EVERY_MS = 120_000;
-const GIVE_UP_MS = 10_000;
 const REMOVE_TIMEOUT_MS = 30_000;
 /** A commit whose request was aborted may still succeed within this time. */
 const LATE_COMMIT_MS = 3_000;
-
-export type JobTools = {
-  readonly queue: Queue;
-  readonly events: Events;
-  readonly proxy: ForwardProxy;
-  readonly policy: UrlPolicy;
-  readonly disk: DiskBudget;
-  readonly workDir: string;
-  readonly fileSalt: string;
-  readonly targets: readonly StorageTarget[];
-  readonly semaphore: Semaphore;
-  readonly health: CircuitBreaker;
-  readonly lockRepo?: LockRepo;
-  /** Whether to make a poster and a sprite sheet. */
-  readonly extras: boolean;
-  readonly maxBytes: number;
-  readonly hlsConnections: number;
-  readonly mp4Connections: number;
-  readonly megaApiUrl?: string | undefined;
-};
-
-export type JobRun = {
-  readonly progress: Progress;
-  readonly signal: AbortSignal;
-  /** Extends the lease; throws if it is lost. Called before bytes become visible. */
-  readonly beforeCommit: () => Promise<void>;
-  /** Makes the job ready through `write`, which ends the lease: from then on no heartbeat is needed. */
-  readonly commitArchive: <T>(write: () => Promise<T>) => Promise<T>;
-};
 
 export async function runJob(job: Job, run: JobRun, tools: JobTools): Promise<void> {
   try {
@@ -158,7 +119,7 @@ async function store(
   { fetched, dir }: { fetched: FetchedSource; dir: string },
   { run, tools }: { run: JobRun; tools: JobTools },
 ): Promise<Replication> {
-  const { replicaIds, ...result } = await upload(job, fetched, { run, tools });
+  const { replicaIds, ...result } = await uploadCopies(job, fetched, { run, tools });
   if (tools.extras) await addExtras(job, { fetched, copies: result.copies, replicaIds, dir }, { run, tools });
   return result;
 }
@@ -221,163 +182,6 @@ async function addExtras(
     }),
     onFailure: (message) => tools.events.emit({ event: "extras:failed", id: job.id, message }),
   });
-}
-
-/** Commits the archive with the first copy. The other copies follow as replicas whose lease this runner holds. */
-async function upload(
-  job: Job,
-  fetched: FetchedSource,
-  { run, tools }: { run: JobRun; tools: JobTools },
-): Promise<Replication & { readonly replicaIds: ReadonlyMap<string, string> }> {
-  if (tools.targets.length === 0) throw new KeepstreamError("storage_5xx", "no storage target is configured");
-  const key = await fileKey({ ...job, salt: tools.fileSalt });
-  const status = await retryWhileUnavailable(() => tools.queue.report(job, "uploading"), run.signal);
-  if (status !== "uploading") throw new LeaseLost("the job was cancelled");
-  run.progress.enter("uploading", fetched.final.sizeBytes * tools.targets.length);
-  tools.events.emit({ event: "job:phase", id: job.id, phase: "uploading" });
-  let replicaIds: ReadonlyMap<string, string> | null = null;
-  let committing: Promise<ReadonlyMap<string, string> | null> = Promise.resolve(null);
-  let renewal: ReturnType<typeof setInterval> | undefined;
-  const onFirst = async (copy: StoredCopy) => {
-    await run.beforeCommit();
-    const replicas = tools.targets.map((target) => replicaRow(target, { copy, final: fetched.final, key, job }));
-    const archive = {
-      fileKey: key,
-      sha256: fetched.final.sha256,
-      sizeBytes: fetched.final.sizeBytes,
-      durationSeconds: fetched.durationSeconds,
-      replicas,
-    };
-    const committed = run.commitArchive(() =>
-      retryWhileUnavailable(() => tools.queue.commitArchive(job, archive), run.signal)
-    );
-    committing = committed;
-    const ids = replicaIds = await committed;
-    tools.events.emit({
-      event: "job:archived",
-      id: job.id,
-      sha256: copy.sha256,
-      sizeBytes: copy.sizeBytes,
-      target: copy.target,
-    });
-    const open = [...ids].filter(([target]) => target !== copy.target).map(([, id]) => id);
-    if (open.length === 0) return;
-    renewal = setInterval(() => {
-      tools.queue.extendReplicas(open, job.leaseToken).catch(() => {}); // repeated before the lease of ten minutes expires
-    }, REPLICA_LEASE_EVERY_MS);
-  };
-  try {
-    const result = await replicate(fetched.final, { malId: job.malId, episode: job.episode, fileKey: key }, {
-      targets: tools.targets,
-      signal: run.signal,
-      semaphore: tools.semaphore,
-      health: tools.health,
-      onProgress: (bytes, total) => run.progress.set(bytes, total),
-      onFirst,
-      beforeCommit: async (target) => {
-        const ids = await committing; // until the archive is committed, who owns the other copies is unknown
-        if (ids === null) return await run.beforeCommit();
-        const id = ids.get(target);
-        const held = id !== undefined && await tools.queue.extendReplicas([id], job.leaseToken);
-        if (!held) throw new LeaseLost(`the copy on ${target} was reassigned or taken down before its commit`);
-      },
-      ...(tools.lockRepo === undefined ? {} : { lockRepo: tools.lockRepo }),
-    });
-    if (replicaIds === null) throw replicationError(result.failures);
-    await settleReplicas(job, { ids: replicaIds, result, tools });
-    return { ...result, replicaIds };
-  } catch (error) {
-    if (replicaIds !== null) await giveReplicasBack(job, { ids: replicaIds, tools });
-    throw error;
-  } finally {
-    clearInterval(renewal);
-  }
-}
-
-/** For calls that may be repeated. Ends when the queue responds or the job is aborted. */
-async function retryWhileUnavailable<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  return await retry(call, QUEUE_WRITE, { retryable: (error) => isUnavailable(error) && !signal.aborted });
-}
-
-function replicaRow(
-  target: StorageTarget,
-  what: { copy: StoredCopy; final: FinalFile; key: string; job: Job },
-): ReplicaRow {
-  const { copy, job } = what;
-  if (target.name === copy.target) {
-    return {
-      target: target.name,
-      account: copy.account,
-      repo: copy.repo,
-      path: copy.path,
-      direct_url: copy.directUrl,
-      commit_oid: copy.commitOid,
-      sha256: copy.sha256,
-      size_bytes: copy.sizeBytes,
-      state: "verified",
-    };
-  }
-  const location = target.locationOf({ malId: job.malId, episode: job.episode, fileKey: what.key });
-  const unknown = { direct_url: null, commit_oid: null, sha256: null, size_bytes: null };
-  return { target: target.name, account: target.account, ...location, ...unknown, state: "uploading" };
-}
-
-async function settleReplicas(
-  job: Job,
-  { ids, result, tools }: { ids: ReadonlyMap<string, string>; result: Replication; tools: JobTools },
-): Promise<void> {
-  for (const copy of result.copies.slice(1)) {
-    await complete(job, { id: ids.get(copy.target), tools }, {
-      state: "verified",
-      repo: copy.repo,
-      path: copy.path,
-      commit_oid: copy.commitOid,
-      direct_url: copy.directUrl,
-      account: copy.account,
-      sha256: copy.sha256,
-      size_bytes: copy.sizeBytes,
-    });
-  }
-  for (const failure of result.failures) {
-    tools.events.emit(replicaFailed(job, failure));
-    await complete(job, { id: ids.get(failure.target), tools }, {
-      state: "failed",
-      error: failure.error.message,
-      error_class: failure.error.code,
-      retry_after_seconds: failure.error.retryAfterSeconds ?? null,
-    });
-  }
-}
-
-/** Interrupted between the first copy and the others: another runner repairs them. */
-async function giveReplicasBack(
-  job: Job,
-  { ids, tools }: { ids: ReadonlyMap<string, string>; tools: JobTools },
-): Promise<void> {
-  for (const id of ids.values()) await complete(job, { id, tools }, { state: "pending" });
-}
-
-/** The job is ready already. What cannot be written now is found by the sweep when the replica's lease expires. */
-async function complete(
-  job: Job,
-  { id, tools }: { id: string | undefined; tools: JobTools },
-  outcome: Record<string, unknown>,
-): Promise<void> {
-  if (id === undefined) return;
-  try {
-    await retryWhileUnavailable(
-      () => tools.queue.completeReplica(id, job.leaseToken, outcome),
-      AbortSignal.timeout(GIVE_UP_MS),
-    );
-  } catch (error) {
-    if (error instanceof LeaseLost) return;
-    tools.events.emit({ event: "queue:unavailable", during: "complete_replica", message: (error as Error).message });
-  }
-}
-
-function replicaFailed(job: Job, failure: TargetFailure) {
-  const { code, message } = failure.error;
-  return { event: "replica:failed", id: job.id, target: failure.target, code, message } as const;
 }
 
 /** Identifies a candidate without the parts of its URL that expire: the embed page, else host and path. */

@@ -12,7 +12,8 @@ import type { StagedFile } from "../transfer/staged_file.ts";
 import type { PutOptions, StorageTarget } from "../targets/target.ts";
 import { createDiskBudget } from "../work_dir/disk_budget.ts";
 import { Progress } from "./progress.ts";
-import { type JobRun, type JobTools, runJob } from "./run_job.ts";
+import type { JobRun, JobTools } from "./job_tools.ts";
+import { runJob } from "./run_job.ts";
 import { startForwardProxy } from "../network/forward_proxy.ts";
 import { openJobDir } from "../work_dir/work_dir.ts";
 

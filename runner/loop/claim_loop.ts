@@ -6,14 +6,15 @@ import { KeepstreamError } from "../../core/errors.ts";
 import { redactText } from "../../core/redact.ts";
 import { retry } from "../../core/retry.ts";
 import type { Events } from "../events.ts";
-import { DiskFull } from "../work_dir/disk_budget.ts";
 import { Progress, type ProgressRow } from "../job/progress.ts";
-import type { JobRun } from "../job/run_job.ts";
+import type { JobRun } from "../job/job_tools.ts";
 import { RpcError } from "../../core/rpc_error.ts";
-import { type Failure, type Job, LeaseLost, type LeaseState } from "../queue/job.ts";
+import { type Job, LeaseLost, type LeaseState } from "../queue/job.ts";
 import { isUnavailable, type Queue } from "../queue/queue.ts";
 import { LEASE_RENEWAL, OUTCOME_REPORT } from "../retry_policies.ts";
 import type { Capacity } from "./capacity.ts";
+import { type ActiveJob, progressEvent } from "./active_job.ts";
+import { isRelease, toFailure } from "./job_failure.ts";
 import { Cancelled, ShutdownError } from "../job/stop_reasons.ts";
 
 const TICK_MS = 1000;
@@ -29,12 +30,6 @@ const SWEEP_CHECK_MS = 10_000;
 const PAUSED_POLL_SECONDS = 10;
 /** A run-once ends after this many consecutive failed claims. */
 const MAX_FAILED_CLAIMS = 5;
-
-export type ActiveJob = {
-  readonly job: Job;
-  readonly startedAt: number;
-  readonly progress: () => ProgressRow;
-};
 
 export type ClaimLoop = {
   /** Jobs are due: claim now instead of at the next poll. */
@@ -297,7 +292,7 @@ class Loop {
   async #tick(): Promise<void> {
     for (const running of this.#running.values()) {
       running.row = running.progress.sample();
-      this.#emitProgress(running);
+      this.#options.events.emit(progressEvent(running.job.id, running.row));
       if (running.committed === false && this.#leaseLeft(running) <= 0) {
         running.abort.abort(new LeaseLost("no heartbeat succeeded before the lease expired"));
       }
@@ -395,39 +390,8 @@ class Loop {
     return this.#options.leaseSeconds * 1000 - LEASE_MARGIN_MS - this.#age(running);
   }
 
-  #emitProgress(running: Running): void {
-    const { phase, bytes_done, bytes_total, bytes_per_second, eta_seconds } = running.row;
-    this.#options.events.emit({
-      event: "job:progress",
-      id: running.job.id,
-      phase,
-      bytesDone: bytes_done,
-      bytesTotal: bytes_total,
-      bytesPerSecond: bytes_per_second,
-      etaSeconds: eta_seconds,
-    });
-  }
-
   #unavailable(during: string, error: unknown): void {
     const message = redactText(error instanceof Error ? error.message : String(error));
     this.#options.events.emit({ event: "queue:unavailable", during, message });
   }
-}
-
-function toFailure(error: unknown, job: Job): Failure {
-  const candidateId = job.candidates[0]!.id;
-  if (error instanceof ShutdownError) return { code: "shutdown", message: "the runner is stopping", candidateId };
-  if (error instanceof Cancelled) return { code: "cancelled", message: "cancelled", candidateId };
-  if (error instanceof KeepstreamError) {
-    const { code, retryAfterSeconds } = error;
-    return { code, message: redactText(error.message), retryAfterSeconds, candidateId };
-  }
-  const message = redactText(error instanceof Error ? error.message : String(error));
-  return { code: isUnavailable(error) ? "network" : "unknown", message, candidateId };
-}
-
-/** Released jobs keep their attempt. A disk that is too small for the job is a failure. */
-function isRelease(error: unknown, failure: Failure): boolean {
-  if (failure.code === "disk_full") return !(error instanceof DiskFull && error.neededBytes === null);
-  return failure.code === "shutdown";
 }

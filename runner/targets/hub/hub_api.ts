@@ -14,6 +14,14 @@ import {
   whoAmI,
 } from "@huggingface/hub";
 import { z } from "zod";
+import {
+  batchResponse,
+  commitResponse,
+  lfsFilesResponse,
+  pathsInfoResponse,
+  type RemoteFile,
+  repositoriesResponse,
+} from "./hub_responses.ts";
 import type { ArchiveLocation } from "../../../core/archive_location.ts";
 import { isPrivateHost } from "../../../core/url_policy.ts";
 import { fetchOnce, fetchStreaming, fetchUnpooled } from "../../transfer/fetch_once.ts";
@@ -25,40 +33,6 @@ import { uploadPlan } from "../../transfer/upload_plan.ts";
 const LFS_TYPE = "application/vnd.git-lfs+json";
 const HOURLY_QUOTA_SECONDS = 3600;
 const MAX_PAGES = 1000;
-
-/** Becomes part of URLs. */
-const commitId = z.string().regex(/^[0-9a-f]{40,64}$/);
-const pathsInfoResponse = z.array(z.object({
-  path: z.string(),
-  size: z.number(),
-  lfs: z.object({ oid: z.string(), size: z.number() }).optional(),
-  lastCommit: z.object({ id: commitId }).nullish(),
-}));
-const action = z.object({
-  href: z.url(),
-  header: z.record(z.string(), z.string()).optional(),
-  expires_at: z.string().optional(),
-});
-const batchResponse = z.object({
-  objects: z.array(z.object({
-    oid: z.string(),
-    actions: z.object({ upload: action.optional(), verify: action.optional() }).optional(),
-    error: z.object({ code: z.number(), message: z.string() }).optional(),
-  })),
-});
-const commitResponse = z.object({ commitOid: commitId });
-const repositoriesResponse = z.array(z.object({ id: z.string(), storage: z.number().optional() }));
-const lfsFilesResponse = z.array(z.object({ fileOid: z.string(), filename: z.string().nullish() }));
-
-export type RemoteFile =
-  | { readonly kind: "no-repo" }
-  | { readonly kind: "no-file" }
-  | {
-    readonly kind: "file";
-    readonly sha256: string | null;
-    readonly sizeBytes: number;
-    readonly commitOid: string | null;
-  };
 
 export interface HubApiOptions {
   /** Without a trailing slash. */

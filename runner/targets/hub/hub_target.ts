@@ -4,7 +4,8 @@
  */
 
 import { type ArchiveLocation, archiveLocation } from "../../../core/archive_location.ts";
-import { createHubApi, type HubApi, type RemoteFile } from "./hub_api.ts";
+import { createHubApi, type HubApi } from "./hub_api.ts";
+import type { RemoteFile } from "./hub_responses.ts";
 import { MAX_UPLOAD_PLANS } from "../../retry_policies.ts";
 import { MARKER_NAME, readMarkerText } from "../marker.ts";
 import { sendParts, UploadExpiredError } from "../../transfer/multipart.ts";
