@@ -22,7 +22,7 @@ export class RpcError extends Error {
     this.code = failure.code || undefined;
   }
 
-  /** No answer, or one that asks to repeat the call: it may or may not have been executed. */
+  /** No response, or one of an overloaded server: the call may or may not have been executed. */
   get isUnavailable(): boolean {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }

@@ -31,7 +31,7 @@ const portList = z.string().default("").transform((text, context): readonly numb
   return z.NEVER;
 });
 
-/** Run the rules over several variables even if single variables are wrong, to report all problems at once. */
+/** Run the rules over several variables even if single variables are wrong, to report all problems together. */
 const always = () => true;
 
 const variables = z.object({

@@ -143,7 +143,7 @@ export async function startRunner(
 function repairEvent({ id, target }: Repair, outcome: RepairOutcome): RunnerEvent {
   if (outcome.state === "verified") return { event: "replica:repaired", id, target };
   const event = outcome.state === "failed" ? "replica:repair_failed" : "replica:repair_postponed";
-  return { event, id, target, code: outcome.error_class ?? "unknown", message: outcome.error ?? "given back" };
+  return { event, id, target, code: outcome.error_class ?? "unknown", message: outcome.error ?? "released" };
 }
 
 /** Stops claims, then jobs, then maintenance, the HTTP server and the proxy. */

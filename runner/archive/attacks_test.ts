@@ -275,7 +275,7 @@ Deno.test("every target: a location outside of its owner → refused, untouched"
   const retry = { ...harness.retry, fetch: ((input) => (touched.push(String(input)), fetch(input))) as typeof fetch };
   const s3 = createS3Target({
     endpoint: "http://127.0.0.1:1",
-    bucket: "shelf",
+    bucket: "copies",
     region: "auto",
     accessKeyId: "a",
     secretAccessKey: "b",
@@ -298,7 +298,7 @@ Deno.test("every target: a location outside of its owner → refused, untouched"
     repoPrefix: "archive",
     account: 3,
   });
-  const owners: readonly (readonly [StorageTarget, string])[] = [[hub, "alice"], [s3, "shelf"], [folder, "folder"]];
+  const owners: readonly (readonly [StorageTarget, string])[] = [[hub, "alice"], [s3, "copies"], [folder, "folder"]];
   for (const [target, owner] of owners) {
     for (
       const location of [

@@ -183,5 +183,5 @@ Deno.test("database unavailable: verified targets stay; new processes cannot put
   const fresh = test.fixture.targets(0)[0]!;
   const error = await fresh.put(file, location, { semaphore }).catch((reason) => reason);
   assert.equal(error.code, "network");
-  assert.ok(!(error instanceof StorageError), "it says nothing about the target");
+  assert.ok(!(error instanceof StorageError), "it does not concern the target");
 });

@@ -193,7 +193,7 @@ Deno.test("lift: dry run → reported; lift → accepted again, audit event stay
   assert.equal(JSON.parse(lines.at(-1) ?? "").lifted, false);
   assert.deepEqual((await fixture.events()).slice(0, 2), ["taken_down", "takedown_lifted"]);
   assert.equal(await run("lift", "0"), 2);
-  assert.equal(await run("takedown", "55825", "--dry-run"), 2, "a takedown knows no dry run, and does not run");
+  assert.equal(await run("takedown", "55825", "--dry-run"), 2, "a takedown has no dry run, and does not run");
   await enqueue();
 });
 
@@ -229,8 +229,8 @@ Deno.test("probeTargets: healthy and failing targets → state and used bytes", 
   await Deno.writeTextFile(`${fixture.test.dir}/folder/lost+found/1`, "not an archive");
   const health = createCircuitBreaker({ now: Date.now });
   await probeTargets(targets, { health });
-  const told = Object.fromEntries(health.all().map(({ target, state, usedBytes }) => [target, [state, usedBytes]]));
-  assert.deepEqual(told, {
+  const found = Object.fromEntries(health.all().map(({ target, state, usedBytes }) => [target, [state, usedBytes]]));
+  assert.deepEqual(found, {
     "hub:alice": ["ok", SIZE],
     "hub:bob": ["auth", null],
     "hub:carol": ["abuse", null],

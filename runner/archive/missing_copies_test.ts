@@ -277,13 +277,13 @@ Deno.test("verify --json: one object with targets, counts and problems", async (
   await test.remove(7);
   assert.equal(await test.run("verify", "--json"), 1);
   assert.equal(test.fixture.lines.length, 1);
-  const told = JSON.parse(test.fixture.lines[0]!);
-  assert.equal(told.exit_code, 1);
-  assert.deepEqual(told.targets, [
+  const output = JSON.parse(test.fixture.lines[0]!);
+  assert.equal(output.exit_code, 1);
+  assert.deepEqual(output.targets, [
     { target: "folder:folder", state: "ok", message: null, checked: ENOUGH, missing: 1 },
   ]);
-  assert.deepEqual([told.counts.sound, told.counts.missing], [ENOUGH - 1, 1]);
-  assert.deepEqual(told.copies, [
+  assert.deepEqual([output.counts.sound, output.counts.missing], [ENOUGH - 1, 1]);
+  assert.deepEqual(output.copies, [
     { target: "folder:folder", path: `55825/ep7/${KEY}.mp4`, verdict: "missing" },
   ]);
 });

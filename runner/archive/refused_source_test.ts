@@ -31,7 +31,7 @@ Deno.test("job: the source is a page, a zip or a disguised page → dead letter"
   const dir = await Deno.makeTempDir({ prefix: "keepstream-refused-" });
   stack.defer(() => Deno.remove(dir, { recursive: true }));
   await Deno.mkdir(`${dir}/folder`);
-  const s3 = stack.use(await startS3({ dir: `${dir}/s3`, bucket: "shelf" }));
+  const s3 = stack.use(await startS3({ dir: `${dir}/s3`, bucket: "copies" }));
   const origin = `http://127.0.0.1:${source.addr.port}`;
   const storage = {
     ...s3.env,

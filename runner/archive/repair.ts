@@ -82,9 +82,9 @@ async function repairArchive(repairs: readonly Repair[], tools: RepairTools): Pr
       stage: () => staged ??= opening.then(({ path }) => fetchCopy(repair, { path: `${path}/copy.mp4`, tools })),
     });
     if (outcome.state === "verified" && dir !== null) await addExtras(repair, { dir: dir.path, tools });
-    const told = await tools.store.completeRepair(repair, outcome);
-    if (told === "done") tools.onOutcome?.(repair, outcome);
-    if (told === "gone" && outcome.state === "verified") await removeOrphan(repair, tools);
+    const result = await tools.store.completeRepair(repair, outcome);
+    if (result === "done") tools.onOutcome?.(repair, outcome);
+    if (result === "gone" && outcome.state === "verified") await removeOrphan(repair, tools);
     return outcome.state;
   }));
   if (states.every((state) => state === "verified")) dir?.discard();
@@ -161,7 +161,7 @@ async function addExtras(repair: Repair, { dir, tools }: { dir: string; tools: R
       dir,
       beforeCommit: () => assertHeld(repair, tools),
     });
-  } catch { /* without its pictures a copy is whole all the same, and the Worker finds them on another target */ }
+  } catch { /* a copy without extras is complete; the proxy finds them on another target */ }
 }
 
 /** The copy may exist: its account was only unavailable. */

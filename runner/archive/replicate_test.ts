@@ -111,7 +111,7 @@ Deno.test("replicate: aborted → no request is left running, no copy", async ()
 
 Deno.test("replicate: Hub, S3 and folder from one environment → three copies", async () => {
   await using hub = await createTestHub({ accounts: ["alice"] });
-  await using s3 = await startS3({ dir: `${hub.dir}/s3`, bucket: "shelf" });
+  await using s3 = await startS3({ dir: `${hub.dir}/s3`, bucket: "copies" });
   await Deno.mkdir(`${hub.dir}/folder`);
   const env = {
     STORAGE_FOLDER: `${hub.dir}/folder/`,
@@ -123,7 +123,7 @@ Deno.test("replicate: Hub, S3 and folder from one environment → three copies",
   const file = await stageFile((await hub.file("a.mp4", size)).path);
   const { copies, failures } = await replicate(file, ARCHIVE, { targets });
   assert.deepEqual(failures, []);
-  assert.deepEqual(copies.map((copy) => copy.target).sort(), ["folder:folder", "hub:alice", "s3:shelf"]);
+  assert.deepEqual(copies.map((copy) => copy.target).sort(), ["folder:folder", "hub:alice", "s3:copies"]);
   for (const target of targets) {
     const stored = await new Response(await target.read(target.locationOf(ARCHIVE))).arrayBuffer();
     assert.equal(new Uint8Array(await crypto.subtle.digest("SHA-256", stored)).toHex(), file.sha256, target.name);

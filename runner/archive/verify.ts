@@ -78,7 +78,7 @@ export async function verifyCopies(tools: VerifyTools): Promise<Verification> {
     unchecked: 0,
     "unknown-target": 0,
   };
-  const tell = (copy: RecordedCopy, verdict: Verdict) => {
+  const count = (copy: RecordedCopy, verdict: Verdict) => {
     counts[verdict]++;
     tools.onCopy?.(copy, verdict);
   };
@@ -91,9 +91,9 @@ export async function verifyCopies(tools: VerifyTools): Promise<Verification> {
     const report = reports.get(copy.target) ?? unknownTarget(copy.target);
     reports.set(copy.target, report);
     if (!target) {
-      tell(copy, "unknown-target");
+      count(copy, "unknown-target");
     } else if (report.state !== "ok") {
-      tell(copy, report.state === "stopped" ? "unchecked" : "unreachable");
+      count(copy, report.state === "stopped" ? "unchecked" : "unreachable");
     } else {
       const verdict = await verdictOn(copy, target, tools);
       if (verdict === "missing") {
@@ -103,7 +103,7 @@ export async function verifyCopies(tools: VerifyTools): Promise<Verification> {
           report.state = "stopped";
         }
       } else {
-        tell(copy, verdict);
+        count(copy, verdict);
         // Of two copies without a hash, which one is right is unknown: an operator has to decide.
         if (verdict === "damaged" && copy.sha256 !== null) {
           await tools.store.reportDamaged(copy.id, { error: "verify: other bytes than were archived" });
@@ -113,7 +113,7 @@ export async function verifyCopies(tools: VerifyTools): Promise<Verification> {
     }
   }
   for (const target of tools.targets) {
-    await settle(target, suspects.get(target.name)!, { tools, report: reports.get(target.name)!, tell });
+    await reportSuspects(target, suspects.get(target.name)!, { tools, report: reports.get(target.name)!, count });
   }
   return { targets: [...reports.values()], counts };
 }
@@ -145,13 +145,13 @@ function isTooMuch({ checked, missing }: { checked: number; missing: number }): 
 }
 
 /** Reads each suspect and the target's identity once more before reporting: hours may have passed. */
-async function settle(
+async function reportSuspects(
   target: IdentifiedTarget,
   suspects: readonly RecordedCopy[],
-  { tools, report, tell }: {
+  { tools, report, count }: {
     tools: VerifyTools;
     report: TargetReport;
-    tell: (copy: RecordedCopy, verdict: Verdict) => void;
+    count: (copy: RecordedCopy, verdict: Verdict) => void;
   },
 ): Promise<void> {
   if (isTooMuch(report) && !tools.confirmMissing) report.state = "stopped";
@@ -159,7 +159,7 @@ async function settle(
     report.message =
       `${report.missing} of ${report.checked} copies that were checked are missing: nothing was recorded. If they are gone ` +
       `for good, run: deno task storage verify --confirm-missing`;
-    for (const copy of suspects) tell(copy, "missing");
+    for (const copy of suspects) count(copy, "missing");
     return;
   }
   for (const copy of suspects) {
@@ -168,7 +168,7 @@ async function settle(
       await tools.store.reportMissing(copy.id, { error: "verify: the copy is missing", verification: true });
       if (tools.confirmMissing) await tools.store.confirmMissing(copy.id);
     }
-    tell(copy, verdict);
+    count(copy, verdict);
   }
 }
 

@@ -95,5 +95,5 @@ Deno.test("status page: hostile text → shown as text; phone and keyboard usabl
   assert.deepEqual(reached, ["/status", "/health", "/metrics"]);
   const names = await page.locator("progress").evaluateAll((bars) => bars.map((bar) => bar.getAttribute("aria-label")));
   assert.equal(names.length, 2);
-  assert.ok(names.every((name) => name?.includes("episode 12")), "a bar says whose it is");
+  assert.ok(names.every((name) => name?.includes("episode 12")), "a bar names its job");
 });

@@ -43,7 +43,7 @@ function queueReason(error: unknown): string {
   if (!(error instanceof RpcError) || error.isUnavailable) return "queue: it cannot be reached";
   return error.status === 401 || error.status === 403
     ? "queue: it refuses this key; check SUPABASE_SECRET_KEYS"
-    : "queue: it does not know queue_counts(); apply the migrations";
+    : "queue: queue_counts() is missing; apply the migrations";
 }
 
 /** Checks a target that was healthy at its last use: reading its identity file is cheaper than a probe. */

@@ -8,13 +8,13 @@ const FREE_BOX = [0, 0, 0, 8, 0x66, 0x72, 0x65, 0x65];
 
 const pass = () => new Response(null, { status: 599 });
 
-/** Responds with `status` while `bears` segments are in flight; counts requests. */
-function busyHost(bears: number, status: number) {
+/** Responds with `status` while `limit` segments are in flight; counts requests. */
+function busyHost(limit: number, status: number) {
   const seen = { most: 0, refused: 0 };
   let open = 0;
   const host = hlsHost(clip.ts, async (path) => {
     if (!path.startsWith("/s")) return pass();
-    if (open >= bears) {
+    if (open >= limit) {
       seen.refused++;
       return new Response(null, { status });
     }
@@ -154,8 +154,8 @@ Deno.test("URLs: the token expires → resolved again, same segment continues", 
 for (
   const [by, change, expected] of [
     ["with the same bytes", {}, null],
-    ["with other cuts", { cuts: true }, /changed while/],
-    ["with another init section", { init: true }, /init section changed while/],
+    ["with other cuts", { cuts: true }, /changed during/],
+    ["with another init section", { init: true }, /init section changed during/],
   ] as [string, { cuts?: true; init?: true }, RegExp | null][]
 ) {
   Deno.test(`URLs: a token of fragmented MP4 expires, new one ${by} → ${expected ? "refused" : "complete"}`, async () => {

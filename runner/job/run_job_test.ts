@@ -224,7 +224,7 @@ for (const there of [true, false]) {
     const pictures = ["1/ep1/k.poster.jpg", "1/ep1/k.sprite.jpg", "1/ep1/k.sprite.vtt"];
     assert.deepEqual(committed, ["1/ep1/k.mp4", ...there ? pictures : []]);
     assert.equal(events.includes("extras:failed"), !there);
-    assert.ok(events.includes("job:finished"), "the episode is archived all the same");
+    assert.ok(events.includes("job:finished"), "the episode is archived nevertheless");
     await Deno.remove(workDir, { recursive: true });
   });
 }

@@ -18,13 +18,13 @@ export async function storeExtras(
 ): Promise<void> {
   const { archive, targets, dir, signal } = options;
   // A failure costs a picture, not the episode. A stopping runner skips them.
-  const tell = (error: unknown) =>
+  const report = (error: unknown) =>
     options.onFailure(redactText(error instanceof Error ? error.message : String(error)));
   let extras: Extra[];
   try {
     extras = await makeExtras(video.path, { ...video, ...archive, dir, signal });
   } catch (error) {
-    return tell(error);
+    return report(error);
   }
   const staged = await Promise.all(extras.map(async ({ ending, path }) => ({ ending, file: await stageSmall(path) })));
   await Promise.all(targets.map(async (target) => {
@@ -33,7 +33,7 @@ export async function storeExtras(
         await target.put(file, extraLocation(target.locationOf(archive), ending), options.put(target));
       }
     } catch (error) {
-      tell(error);
+      report(error);
     }
   }));
 }

@@ -264,8 +264,8 @@ class Loop {
     const report = isRelease(error, failure)
       ? () => queue.report(job, "pending", failure)
       : () => queue.report(job, "failed", failure);
-    const told = await this.#reportUntilAcked(running, report);
-    if (!told) {
+    const reported = await this.#reportUntilAcked(running, report);
+    if (!reported) {
       this.#unreported.push(job);
       return events.emit({ event: "job:lost", id: job.id, reason: "the outcome could not be reported" });
     }

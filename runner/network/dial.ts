@@ -30,7 +30,7 @@ export async function dial(
   if (!checked.ok) throw new DialRefused(checked.error.reason);
   const url = checked.value;
   const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
-  const addresses = await checkedUrls(url, options);
+  const addresses = await checkedAddresses(url, options);
   let failure: unknown;
   for (const hostname of addresses) {
     try {
@@ -42,7 +42,7 @@ export async function dial(
   throw failure ?? new Deno.errors.NotFound("the host name has no address");
 }
 
-async function checkedUrls(
+async function checkedAddresses(
   url: URL,
   options: { policy: UrlPolicy; lookup: Lookup },
 ): Promise<readonly string[]> {

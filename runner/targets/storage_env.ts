@@ -1,4 +1,4 @@
-/** What the storage targets read from the environment: every target has a function of type TargetsFromEnv beside its code. */
+/** What the storage targets read from the environment: every target has a function of type TargetsFromEnv next to its code. */
 import type { RetryParts } from "../transfer/retry.ts";
 import type { StorageTarget } from "./target.ts";
 

@@ -100,8 +100,8 @@ export function asStorageError(what: string, error: unknown): unknown {
 
 /** HTML without tags. Of S3's XML only code and message, because the rest repeats the signed request. */
 function shorten(text: string): string {
-  const told = ["Code", "Message"].map((tag) => new RegExp(`<${tag}>([^<]*)</${tag}>`).exec(text)?.[1]);
-  const plain = (told[0] === undefined ? text : told.join(" ")).replace(/<[^>]*>/g, " ").replace(/[\s\p{Cc}]+/gu, " ")
+  const parts = ["Code", "Message"].map((tag) => new RegExp(`<${tag}>([^<]*)</${tag}>`).exec(text)?.[1]);
+  const plain = (parts[0] === undefined ? text : parts.join(" ")).replace(/<[^>]*>/g, " ").replace(/[\s\p{Cc}]+/gu, " ")
     .trim();
   return plain.length > 200 ? `${plain.slice(0, 200)}…` : plain;
 }

@@ -30,20 +30,20 @@ async function duringCommit(
   });
   const runner = fixture.spawn("r1", { env: { HF_ENDPOINT: proxy.url, DEV_ALLOWED_ORIGINS: media.url } });
   await fixture.enqueue({ mal_id: 1, episode: 1, provider: "catalogue", ...media.video(0) });
-  const told = await runner.saw(until);
+  const event = await runner.saw(until);
   const [row] = await fixture.database.sql`select status, error_class, terminal_at from public.video_queue`;
-  return { seen: left, told, row, files: await filesOnHub(fixture, /./), lines: runner.lines };
+  return { seen: left, event, row, files: await filesOnHub(fixture, /./), lines: runner.lines };
 }
 
 for (const [what, n] of [["the first copy", 1], ["the second copy", 2], ["the poster", 3]] as const) {
   Deno.test(`takedown: ${what} is being committed → everything is removed`, async () => {
-    const { seen, told, files, lines } = await duringCommit(
+    const { seen, event, files, lines } = await duringCommit(
       n,
       (fixture) => fixture.database.serviceRole`select public.takedown(1, 1)`,
       "job:taken_down",
     );
-    assert.match(seen, /ep1\/.*\.mp4/, "it had landed");
-    assert.deepEqual(told.left, []);
+    assert.match(seen, /ep1\/.*\.mp4/, "it was committed");
+    assert.deepEqual(event.left, []);
     assert.deepEqual(files, [], lines.join("\n"));
   });
 }
@@ -54,7 +54,7 @@ Deno.test("rights withdrawn during the first commit → removed, dead letter", a
     (fixture) => fixture.database.serviceRole`update public.providers set rights = null, recipe = 'page' where true`,
     "job:failed",
   );
-  assert.match(seen, /ep1\/.*\.mp4/, "it had landed");
+  assert.match(seen, /ep1\/.*\.mp4/, "it was committed");
   assert.deepEqual([row!["status"], row!["error_class"], row!["terminal_at"] !== null], [
     "failed",
     "policy_denied",

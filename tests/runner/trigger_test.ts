@@ -134,7 +134,7 @@ Deno.test("status, metrics, health, page, log: after failures → no secrets", a
   const operator = texts.find((text) => text.includes('"message"'))!;
   assert.ok(operator.includes("flagged"), "an operator reads why");
   const open = await (await fetch(`${url}/status`)).text();
-  assert.ok(!open.includes("flagged") && !open.includes("hub:user1"), "nobody else does");
+  assert.ok(!open.includes("flagged") && !open.includes("hub:user1"), "only the operator sees them");
   for (const text of texts) {
     for (const one of secrets) assert.ok(!text.includes(one), `${one} in ${text.slice(0, 500)}`);
   }

@@ -214,7 +214,7 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       );
     },
 
-    /** Completes a multipart upload. Not repeated here: `batch` tells whether it succeeded. */
+    /** Completes a multipart upload. Not repeated here: `batch` shows whether it succeeded. */
     async complete(
       href: string,
       body: { oid: string; parts: { partNumber: number; etag: string }[] },

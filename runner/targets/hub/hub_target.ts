@@ -237,7 +237,7 @@ async function send(
     }
     if (plan.verifyHref) await api.verify(plan.verifyHref, file, put);
   } catch (error) {
-    // It may have succeeded nevertheless, or the parts are wrong; the next batch call tells.
+    // It may have succeeded nevertheless, or the parts are wrong; the next batch call shows it.
     if (error instanceof StorageError && !["auth", "quota", "account_flagged"].includes(error.problem)) {
       throw new UploadExpiredError(error);
     }

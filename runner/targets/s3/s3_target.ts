@@ -198,7 +198,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
   /** A copy without its hash would be uploaded again by every `put`: remove it. */
   async function refuseUnlabelled(location: ArchiveLocation, { signal }: Signal): Promise<StorageError> {
     await target.remove(location, { signal });
-    const why = `the store does not keep the header ${SHA256_HEADER}, so copies cannot be verified: use another store`;
+    const why = `the store does not keep ${SHA256_HEADER}, so copies cannot be verified: use another store`;
     return new StorageError("refused", `${name}: ${why}`, { code: "storage_denied" });
   }
 

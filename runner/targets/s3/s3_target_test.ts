@@ -32,11 +32,11 @@ async function createHarness(
 ) {
   const { times = 1, start = startS3, ...rest } = options;
   const test = await createTestHub({ accounts: [] });
-  const s3 = await start({ dir: `${test.dir}/s3`, bucket: "shelf" });
+  const s3 = await start({ dir: `${test.dir}/s3`, bucket: "copies" });
   const { fetch, sent } = faultInjectingFetch(bend, times);
   const target = createS3Target({
     endpoint: s3.url,
-    bucket: "shelf",
+    bucket: "copies",
     region: "us-east-1",
     accessKeyId: s3.env.S3_ACCESS_KEY_ID!,
     secretAccessKey: s3.env.S3_SECRET_ACCESS_KEY!,
@@ -77,7 +77,7 @@ async function refusalOf(running: Promise<unknown>): Promise<StorageError> {
 
 const SURVIVED: Record<string, Fault> = {
   "SlowDown (503) to a stat": (r) => is(r, "HEAD") ? xml(503, "SlowDown") : null,
-  "SlowDown (503) to the beginning of an upload": (r) => is(r, "POST", BEGIN) ? xml(503, "SlowDown") : null,
+  "SlowDown (503) to the start of an upload": (r) => is(r, "POST", BEGIN) ? xml(503, "SlowDown") : null,
   "SlowDown (503) to a part": (r) => is(r, "PUT", PART_PUT) ? xml(503, "SlowDown") : null,
   "SlowDown (503) to the completion": (r) => is(r, "POST", COMPLETE) ? xml(503, "SlowDown") : null,
   "InternalError (500) to a part": (r) => is(r, "PUT", PART_PUT) ? xml(500, "InternalError") : null,
@@ -85,7 +85,7 @@ const SURVIVED: Record<string, Fault> = {
   "429 with Retry-After to a part": (r) => is(r, "PUT", PART_PUT) ? xml(429, "TooMany", { "retry-after": "0" }) : null,
   "a page (502) to a part": (r) =>
     is(r, "PUT", PART_PUT) ? new Response("<html><h1>Bad Gateway</h1></html>", { status: 502 }) : null,
-  "a part that is never answered": (r) =>
+  "a part without a response": (r) =>
     is(r, "PUT", PART_PUT)
       ? new Promise((_, reject) => r.signal.addEventListener("abort", () => reject(r.signal.reason)))
       : null,
@@ -120,7 +120,7 @@ for (const [what, bend] of Object.entries(SURVIVED)) {
 }
 
 for (
-  const [what, bend, problem, told] of [
+  const [what, bend, problem, message] of [
     ["NoSuchBucket", (r) => is(r, "POST", BEGIN) ? xml(404, "NoSuchBucket") : null, "auth", /NoSuchBucket/],
     ["AccessDenied", (r) => is(r, "POST", BEGIN) ? xml(403, "AccessDenied") : null, "auth", /AccessDenied/],
     ["QuotaExceeded (403)", (r) => is(r, "PUT", PART_PUT) ? xml(403, "QuotaExceeded") : null, "quota", /Quota/],
@@ -150,7 +150,7 @@ for (
     await using harness = await createHarness(bend, { times: 99 });
     const error = await refusalOf(harness.put());
     assert.equal(error.problem, problem);
-    assert.match(error.message, told);
+    assert.match(error.message, message);
     const bent = harness.sent.filter((line) => line.includes("?uploads") || line.includes("partNumber"));
     assert.ok(bent.length <= 4, `not repeated: ${bent}`); // one beginning, three part streams
     assert.equal(await harness.target.find(harness.location), null);
@@ -205,7 +205,7 @@ const unlabelled: Fault = (request, pass) =>
     })
     : null;
 
-for (const [what, landed504] of [["", false], [" and whose completion is answered 504", true]] as const) {
+for (const [what, landed504] of [["", false], [" and responds to the completion with 504", true]] as const) {
   Deno.test(`s3 put: the store drops metadata${what} → refused, nothing left`, async () => {
     const completed: Fault = (request, pass) =>
       landed504 && is(request, "POST", COMPLETE)
@@ -294,7 +294,7 @@ Deno.test("s3: any refusal → the message has no key id and no signature", asyn
     );
   await using harness = await createHarness((r) => is(r, "POST", BEGIN) ? repeats() : null, { times: 99 });
   const { message } = await refusalOf(harness.put());
-  assert.equal(message, "s3:shelf: beginning an upload: 403 SignatureDoesNotMatch no");
+  assert.equal(message, "s3:copies: starting an upload: 403 SignatureDoesNotMatch no");
 });
 
 Deno.test("s3 probe: several pages → summed up; too many pages → unknown", async () => {
@@ -320,13 +320,14 @@ Deno.test("s3 removeTitle: the store lists other keys → they are not removed",
   const listing: Fault = (request) =>
     is(request, "GET", /list-type/)
       ? new Response(
-        `<Contents><Key>someone/else.mp4</Key></Contents><Contents><Key>archive-55825/55825/ep1/ab.mp4</Key></Contents>`,
+        "<ListBucketResult><Contents><Key>other/title.mp4</Key></Contents>" +
+          "<Contents><Key>archive-55825/55825/ep1/ab.mp4</Key></Contents></ListBucketResult>",
       )
       : null;
   await using harness = await createHarness(listing, { times: Infinity });
   await harness.target.removeTitle({ malId: 55825 });
   const touched = harness.sent.filter((line) => !line.startsWith("GET"));
-  assert.deepEqual(touched, ["HEAD /shelf/archive-55825/55825/ep1/ab.mp4"]);
+  assert.deepEqual(touched, ["HEAD /copies/archive-55825/55825/ep1/ab.mp4"]);
 });
 
 Deno.test("s3: a gateway drops Content-Length from HEAD → reported, copies kept", async () => {

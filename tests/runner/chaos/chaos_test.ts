@@ -9,9 +9,9 @@ const seed = Number(Deno.env.get("KEEPSTREAM_CHAOS_SEED") ?? crypto.getRandomVal
 Deno.test(`chaos: every fault, every point → every job ready, hashes right (seed ${seed})`, async () => {
   const cells = POINTS.map((point, i): Cell => [point, FAULTS[(i + seed) % FAULTS.length]!]);
   const report = await runChaos({ seed, cells, measured: false });
-  const told = `KEEPSTREAM_CHAOS_SEED=${seed}: ${JSON.stringify(report)}`;
-  assert.deepEqual(report.problems, [], told);
-  assert.deepEqual(report.missed, [], told);
+  const message = `KEEPSTREAM_CHAOS_SEED=${seed}: ${JSON.stringify(report)}`;
+  assert.deepEqual(report.problems, [], message);
+  assert.deepEqual(report.missed, [], message);
   assert.ok(report.drainSeconds <= DRAIN_SECONDS);
   assert.ok(report.copies >= report.jobs);
 });
