@@ -1,4 +1,4 @@
-// Which variable reaches which part, and that no part is given what is another's or what nobody filled in.
+// Which variables each part gets: only its own, and no placeholders.
 import assert from "node:assert/strict";
 import { parseEnv } from "node:util";
 import { readConfig } from "../cf-proxy/env.ts";

@@ -191,7 +191,7 @@ for (
   });
 }
 
-Deno.test("input 18: a public name that resolves to a private address is refused, on the first look-up and on a later one", async () => {
+Deno.test("collectSources: a name that resolves to a private address → refused", async () => {
   const answers = [["93.184.216.34"], ["127.0.0.1"]];
   const resolve = (_host: string, type: "A" | "AAAA") => Promise.resolve(type === "A" ? answers.shift() ?? [] : []);
   const check = () =>
@@ -208,7 +208,7 @@ Deno.test("input 18: a public name that resolves to a private address is refused
   await checkPublicHost(new URL("https://silent.test/"), { resolve: failing, policy: {}, signal: AbortSignal.abort() });
 });
 
-Deno.test("input 18: the look-up comes before every hop of a redirect", async () => {
+Deno.test("collectSources: every hop of a redirect → looked up first", async () => {
   const checked: string[] = [];
   const beforeRequest = (url: URL) => {
     checked.push(url.host);
@@ -259,7 +259,7 @@ Deno.test("the cap of requests per host holds across concurrent requests for dif
   assert.equal(most, 4);
 });
 
-Deno.test("of a page with thousands of options that lead nowhere a bounded number is told", async () => {
+Deno.test("collectSources: thousands of bad options → a bounded number of failures", async () => {
   const options = Array.from(
     { length: 3_000 },
     (_, index) => ({

@@ -1,4 +1,4 @@
-// A provider's config.headers may hold a cookie or a credential: the origin of base_url gets them, nobody else.
+// A provider's config.headers may contain a cookie or a credential: only the origin of base_url gets them.
 import assert from "node:assert/strict";
 import { nonceSite } from "../dev/emulators/sites/admin_ajax_site.ts";
 import { base64, selectBase64Site } from "../dev/emulators/sites/select_base64_site.ts";

@@ -24,7 +24,7 @@ const LABELS: readonly (readonly [string, string])[] = [
 ];
 
 for (const [text, expected] of LABELS) {
-  Deno.test(`S4: parseEpisodeLabel ${JSON.stringify(text)} → ${expected}`, () => {
+  Deno.test(`parseEpisodeLabel ${JSON.stringify(text)} → ${expected}`, () => {
     const label = parseEpisodeLabel(text);
     const told = label.kind === "episodes"
       ? `${label.from}–${label.to}`

@@ -75,7 +75,7 @@ Deno.test("POST /archive/catalogue as CSV: rows of one episode are its sources",
   assert.deepEqual([row?.title, row?.sources], ["One, part one", 2]);
 });
 
-Deno.test("inputs 23, 25, 51: bad lines are named with their reasons and nothing is written", async () => {
+Deno.test("bad lines are named with their reasons and nothing is written", async () => {
   await using fixture = await createFunctionFixture();
   const ask = operator(fixture);
   const bad = [
@@ -171,7 +171,7 @@ Deno.test("list, page by page → every job once, the last changed first, also w
   }
 });
 
-Deno.test("input 46: a body over the limit → 413", async () => {
+Deno.test("a body over the limit → 413", async () => {
   await using fixture = await createFunctionFixture();
   const { status, body } = await operator(fixture)("POST", "/archive/catalogue", "x".repeat(9 * 1024 * 1024));
   assert.deepEqual([status, body.code], [413, "too_large"]);

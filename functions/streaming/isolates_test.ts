@@ -224,14 +224,14 @@ Deno.test("a failure is answered at once with its age and when to ask again, rea
   assert.deepEqual(
     pick(due),
     { state: "failed", code: "http_4xx", cached: true },
-    "nobody waits for the reading behind",
+    "no response waits for the background read",
   );
   assert.equal(due.providers.animasu?.retry_after_seconds, 5);
   await eventually(async () => (await set.get(1)).providers.animasu?.state === "ok");
   assert.equal(countOf(site, "/e/1/"), 1);
 });
 
-Deno.test("a dead provider costs viewers nothing: after three episodes its failure is the answer for every other one", async () => {
+Deno.test("circuit breaker: three failed episodes → open for every other one", async () => {
   await using fixture = await createFunctionFixture();
   let dead = true;
   const looked = Promise.withResolvers<void>();
@@ -259,7 +259,7 @@ Deno.test("a dead provider costs viewers nothing: after three episodes its failu
     assert.ok(providers.dead!.retry_after_seconds! >= 1);
     assert.equal(data.healthy?.length, PLAYERS);
   }
-  assert.equal(site.requests.length, asked, "and the site is left alone");
+  assert.equal(site.requests.length, asked, "the site is not called");
 
   dead = false;
   await fixture.database.admin`update keepstream.provider_health set due_at = now() where true`;

@@ -30,7 +30,7 @@ function setUp(sites: Readonly<Record<string, Site>>) {
   return { find, mappings, requests };
 }
 
-Deno.test("S5: the page of the right season is found and kept", async () => {
+Deno.test("the page of the right season is found and kept", async () => {
   const { site } = searchSite(["Some Title Season 1", "Some Title Season 2", "Some Title Season 20"]);
   const { find, mappings } = setUp({
     "titles.test": titleApi({ title: "Some Title 2nd Season" }).site,
@@ -55,7 +55,7 @@ Deno.test("config.headers: the site's search gets them, the title API does not",
   assert.deepEqual(sent, ["titles.test null", "site.test secret"]);
 });
 
-Deno.test("S5: a title the provider does not have is kept as absent for hours, after a bounded number of searches", async () => {
+Deno.test("a title the provider does not have is kept as absent for hours, after a bounded number of searches", async () => {
   const search = searchSite(Array.from({ length: 60 }, (_, index) => `Some Other Title ${index}`));
   const titles = ["Some Title", "Another Name", "Third", "Fourth", "Fifth", "進撃の巨人"];
   const { find, mappings } = setUp({
@@ -67,7 +67,7 @@ Deno.test("S5: a title the provider does not have is kept as absent for hours, a
   assert.equal(search.queries.length, MAX_QUERIES);
 });
 
-Deno.test("S6: 429, 408 and 504 of the metadata API are tried again", async () => {
+Deno.test("429, 408 and 504 of the metadata API are tried again", async () => {
   for (const status of [429, 408, 504]) {
     const { find } = setUp({
       "titles.test": titleApi(status, { title: "Some Title" }).site,
@@ -77,27 +77,27 @@ Deno.test("S6: 429, 408 and 504 of the metadata API are tried again", async () =
   }
 });
 
-Deno.test("S6: a metadata API that stays down is that answer's failure; nothing is kept about the title", async () => {
+Deno.test("a metadata API that stays down is that answer's failure; nothing is kept about the title", async () => {
   const { find, mappings } = setUp({ "titles.test": titleApi(504).site, "site.test": searchSite(["Some Title"]).site });
   await assert.rejects(find(), (error) => error instanceof SourceError && error.reason === "http_5xx");
   assert.deepEqual(mappings, []);
 });
 
-Deno.test("S6: a title the API does not know is absent; the site is not searched", async () => {
+Deno.test("a title the API does not know is absent; the site is not searched", async () => {
   const search = searchSite(["Some Title"]);
   const { find, mappings } = setUp({ "titles.test": titleApi(404).site, "site.test": search.site });
   assert.equal(await find(), null);
   assert.deepEqual([mappings.length, search.queries.length], [1, 0]);
 });
 
-Deno.test("S6: without a year, the year of the first broadcast tells two titles of one name apart", async () => {
+Deno.test("without a year, the year of the first broadcast tells two titles of one name apart", async () => {
   const sites = searchSite(["Same Name (2011)", "Same Name (2023)"]);
   const record = { title: "Same Name", year: null, aired: "2023-04-01T00:00:00+00:00" };
   const { find } = setUp({ "titles.test": titleApi(record).site, "site.test": sites.site });
   assert.match(await find() ?? "", /2023/);
 });
 
-Deno.test("input 59: a metadata API of the wrong types → parse", async () => {
+Deno.test("a metadata API of the wrong types → parse", async () => {
   const { find } = setUp({
     "titles.test": () => Response.json({ data: { title: 5 } }),
     "site.test": searchSite([]).site,

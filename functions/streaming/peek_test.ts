@@ -1,4 +1,4 @@
-// Safe requests: whoever only looks reads no provider, claims nothing and enqueues nothing.
+// Safe requests (HEAD, peek=1, prefetch) read no provider, claim nothing and enqueue nothing.
 import assert from "node:assert/strict";
 import { createFunctionFixture, type FunctionFixture } from "../../dev/testing/function_fixture.ts";
 import { episodeResponseSchema } from "./episode_schema.ts";

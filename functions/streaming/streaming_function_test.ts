@@ -297,7 +297,7 @@ Deno.test("an archive where the Worker cannot read it leaves the live server; an
   };
   const [, live] = await respondWith({});
   await archiveVideo(fixture, "720p");
-  assert.deepEqual(await respondWith({}), [false, live]); // recorded on hub.test, which nobody named
+  assert.deepEqual(await respondWith({}), [false, live]); // recorded on hub.test, which is not configured
 
   const folder = "http://10.0.0.5:7860/archive";
   await fixture.database.admin`update public.video_store set hf_direct_url = ${folder + "/a.mp4"} where true`;
@@ -366,7 +366,7 @@ Deno.test("a list with an address that has expired is read again", async () => {
   assert.equal((await get()).body.providers.animasu?.cached, false);
 });
 
-Deno.test("a page that names an expired address is not read for every request, but once a minute", async () => {
+Deno.test("cache: a page with an expired URL → read at most once a minute", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url, {
     "/player/720": `<script>jwplayer().setup({file:"https://cdn.test/v/720/master.m3u8?e=1600000000"})</script>`,
@@ -423,7 +423,7 @@ Deno.test("half a character or a NUL in a site's words costs nothing: all lists 
   assert.deepEqual([server?.provider, server?.subtitles[0]?.label], ["x".repeat(79), "a\ufffd"]);
 });
 
-Deno.test("a title nobody mapped is looked up, found, kept and not looked up again", async () => {
+Deno.test("discovery: an unmapped title → found once, then cached", async () => {
   await using fixture = await createFunctionFixture();
   const api = titleApi({ title: "Some Title" });
   const search = searchSite(["Some Title"]);
@@ -483,7 +483,7 @@ Deno.test("when the database stops answering, what an isolate has read is answer
   assert.deepEqual([response.headers.get("retry-after"), (await response.json()).success], ["5", false]);
 });
 
-Deno.test("input 55: a client that floods is told to wait, others are not", async () => {
+Deno.test("rate limit: a client above its quota → 429, others → 200", async () => {
   await using fixture = await createFunctionFixture();
   await fixture.database.admin`update keepstream.settings set client_requests_per_minute = 3 where true`;
   const { app } = startApp(fixture, {});
@@ -517,7 +517,7 @@ Deno.test("a refresh that the Worker signed is not counted against its address, 
   }
 });
 
-Deno.test("input 51: numbers out of range, and what is no number → 400, and the database is not asked", async () => {
+Deno.test("numbers out of range, and what is no number → 400, and the database is not asked", async () => {
   await using fixture = await createFunctionFixture();
   const { app } = startApp(fixture, {});
   for (
@@ -543,7 +543,7 @@ Deno.test("input 51: numbers out of range, and what is no number → 400, and th
   assert.deepEqual(fixture.calls, []);
 });
 
-Deno.test("inputs 42, 51: a label with markup stays text, a resolution with markup is never a resolution", async () => {
+Deno.test("a label with markup stays text, a resolution with markup is never a resolution", async () => {
   await using fixture = await createFunctionFixture();
   const evil = `<img src=x onerror=alert(1)> 720p<script>`;
   await using site = serveSite(animeSite(() => site.url, {

@@ -31,7 +31,7 @@ for (const [title, words, season, part, year] of IDENTITIES) {
   });
 }
 
-Deno.test("S5: of near-equal seasons the exact one is taken, or none", () => {
+Deno.test("of near-equal seasons the exact one is taken, or none", () => {
   const all = ["Long Running Title Season 6", "Long Running Title Season 7", "Long Running Title"];
   assert.equal(found("Long Running Title 6th Season", null, ...all), all[0]);
   assert.equal(found("Long Running Title Season 7", null, ...all), all[1]);
@@ -39,33 +39,33 @@ Deno.test("S5: of near-equal seasons the exact one is taken, or none", () => {
   assert.equal(found("Long Running Title Season 5", null, ...all), null);
 });
 
-Deno.test("S5: parts are compared like seasons", () => {
+Deno.test("parts are compared like seasons", () => {
   const all = ["Some Title Season 2 Part 1", "Some Title Season 2 Part 2"];
   assert.equal(found("Some Title 2nd Season Part 2", null, ...all), all[1]);
   assert.equal(found("Some Title 2nd Season Part 3", null, ...all), null);
 });
 
-Deno.test("S5: a title that prefixes another is not taken for it, in either direction", () => {
+Deno.test("a title that prefixes another is not taken for it, in either direction", () => {
   assert.equal(found("Some Rather Long Title Of A Show", null, "Some Rather Long Title Of A Show Zero"), null);
   assert.equal(found("Some Rather Long Title Of A Show Zero", null, "Some Rather Long Title Of A Show"), null);
   assert.equal(found("Alchemist", null, "Alchemist: Brotherhood", "Alchemist"), "Alchemist");
 });
 
-Deno.test("S5: a title known in Chinese, Japanese or Korean characters alone is found by them", () => {
+Deno.test("a title known in Chinese, Japanese or Korean characters alone is found by them", () => {
   assert.equal(found("進撃の巨人", 2013, "進撃の巨人", "巨人の星"), "進撃の巨人");
 });
 
-Deno.test("S5: no hit, or none that is like it → none", () => {
+Deno.test("no hit, or none that is like it → none", () => {
   assert.equal(found("Some Title", null), null);
   assert.equal(found("Some Title", null, "Quite Another Thing"), null);
 });
 
-Deno.test("S5: among sixty results the right one is found", () => {
+Deno.test("among sixty results the right one is found", () => {
   const many = Array.from({ length: 60 }, (_, index) => `Other Thing ${index + 10} Stories`);
   assert.equal(found("Wanted Thing", null, ...many, "Wanted Thing"), "Wanted Thing");
 });
 
-Deno.test("S6: two titles of one name are told apart by the year; where it is not known there is none", () => {
+Deno.test("matchTitle: equal names → decided by the year, or none", () => {
   const both = ["Same Name (2011)", "Same Name (2023)"];
   assert.equal(found("Same Name", 2023, ...both), both[1]);
   assert.equal(found("Same Name", 2011, ...both), both[0]);
@@ -73,7 +73,7 @@ Deno.test("S6: two titles of one name are told apart by the year; where it is no
   assert.equal(found("Same Name", null, ...both), null);
 });
 
-Deno.test("S6: curly quotes, punctuation, spelling and any of the names will do", () => {
+Deno.test("curly quotes, punctuation, spelling and any of the names will do", () => {
   assert.equal(found("It's Mine!", null, "It’s Mine"), "It’s Mine");
   assert.equal(found(["Kimi no Na", "Your Name"], null, "Your Name"), "Your Name");
   assert.equal(found("Shingeki no Kyojin", null, "Shingeki no Kyoujin"), "Shingeki no Kyoujin");

@@ -55,7 +55,7 @@ const REFUSED: readonly (readonly [address: string, reason: "policy_denied" | "i
   [`https://good.test/${"a".repeat(20_000)}`, "invalid_input"],
 ];
 
-Deno.test("inputs 1–19, 23–26: a page there is refused before anything is sent", async () => {
+Deno.test("a page there is refused before anything is sent", async () => {
   for (const [address, reason] of REFUSED) {
     const { pages, requests } = client({});
     await assert.rejects(pages.read(address), refusedAs(reason), JSON.stringify(address));
@@ -63,7 +63,7 @@ Deno.test("inputs 1–19, 23–26: a page there is refused before anything is se
   }
 });
 
-Deno.test("input 27: a redirect there is refused, too", async () => {
+Deno.test("a redirect there is refused, too", async () => {
   for (const [address] of REFUSED) {
     if (/[\0\r\n⓪]/.test(address)) continue; // no header can carry it
     // Beside a web page, `http:127.0.0.1` is a path: a redirect there stays on the site, as in every browser.
@@ -74,7 +74,7 @@ Deno.test("input 27: a redirect there is refused, too", async () => {
   }
 });
 
-Deno.test("inputs 20–22: an allow-list takes hosts as a whole, not by their ends", async () => {
+Deno.test("an allow-list takes hosts as a whole, not by their ends", async () => {
   const policy = { allowedHosts: ["good.test"] };
   for (const host of ["good.test.evil.test", "notgood.test", "evil.test"]) {
     const { pages, requests } = client({ [host]: () => new Response("x") }, { policy });
@@ -85,7 +85,7 @@ Deno.test("inputs 20–22: an allow-list takes hosts as a whole, not by their en
   assert.equal((await pages.read("https://good.test/")).text, "x");
 });
 
-Deno.test("input 27: a redirect loop ends after five hops", async () => {
+Deno.test("a redirect loop ends after five hops", async () => {
   const { pages, requests } = client({ "loop.test": redirect("https://loop.test/again") });
   await assert.rejects(pages.read("https://loop.test/"), refusedAs("http_5xx"));
   assert.equal(requests.length, 6);
@@ -111,14 +111,14 @@ Deno.test("a redirected POST becomes a GET without its body, except for 307", as
   }
 });
 
-Deno.test("input 58: a page of 50 MB is cut off at the cap and the rest is never asked for", async () => {
+Deno.test("a page of 50 MB is cut off at the cap and the rest is never asked for", async () => {
   const endless = endlessPage(50 * 1024 * 1024);
   const { pages } = client({ "big.test": endless.site });
   await assert.rejects(pages.read("https://big.test/"), refusedAs("too_large"));
   assert.ok(endless.produced() < MAX_PAGE_BYTES + 256 * 1024);
 });
 
-Deno.test("input 40: a Content-Length that lies does not raise the cap", async () => {
+Deno.test("a Content-Length that lies does not raise the cap", async () => {
   const { pages } = client({
     "big.test": () => new Response("x".repeat(2_000), { headers: { "content-length": "10" } }),
   });
@@ -138,7 +138,7 @@ Deno.test("500 and 503 are tried again, 404 is not, 429 waits as told", async ()
   assert.equal(requests.length, 1);
 });
 
-Deno.test("a site that fails for ever is asked three times", async () => {
+Deno.test("page client: a site that keeps failing → three attempts", async () => {
   const { pages, requests } = client({ "a.test": () => new Response("", { status: 502 }) });
   await assert.rejects(pages.read("https://a.test/"), refusedAs("http_5xx"));
   assert.equal(requests.length, 3);
@@ -173,12 +173,12 @@ Deno.test("the page's charset is honoured, an unknown one is read as UTF-8", asy
   assert.equal((await client({ "a.test": site("klingon") }).pages.read("https://a.test/")).text, "\ufffd");
 });
 
-Deno.test("input 59: an answer that is no JSON → parse", async () => {
+Deno.test("an answer that is no JSON → parse", async () => {
   const { pages } = client({ "a.test": () => new Response("<html>") });
   await assert.rejects(pages.json("https://a.test/"), refusedAs("parse"));
 });
 
-Deno.test("input 53: an error's text holds neither query nor token", async () => {
+Deno.test("an error's text holds neither query nor token", async () => {
   const { pages } = client({
     "a.test": () => Promise.reject(new TypeError("error sending request for https://a.test/x?token=hf_secretsecret")),
   });
@@ -203,7 +203,7 @@ Deno.test("a host is asked no more than its share at a time, other hosts are not
   assert.equal(most, 2);
 });
 
-Deno.test("a host that others redirect to is asked no more than its share, and whoever waits there holds no place elsewhere", async () => {
+Deno.test("limiter: redirects to a busy host → wait there, without a place elsewhere", async () => {
   let [running, most] = [0, 0];
   const slow: Site = async () => {
     most = Math.max(most, ++running);
@@ -229,7 +229,7 @@ Deno.test("a host that others redirect to is asked no more than its share, and w
   assert.deepEqual(texts, ["a", "b", "a", "b"]);
 });
 
-Deno.test("whoever waits for a host leaves the queue when no longer wanted, and the next one gets the place", async () => {
+Deno.test("limiter: an aborted waiter → leaves the queue, the next one runs", async () => {
   const gate = createPerHostLimiter(1);
   let release = () => {};
   const first = gate.run(
@@ -247,7 +247,7 @@ Deno.test("whoever waits for a host leaves the queue when no longer wanted, and 
   assert.equal(await third, "third");
 });
 
-Deno.test("a look-up of the name that hangs, and knows no signal, ends with the request's time, and gives the place back", async () => {
+Deno.test("page client: a lookup that hangs → timeout, and its place is released", async () => {
   const limiter = createPerHostLimiter(1);
   const { pages, requests } = client({ "a.test": () => htmlResponse("x") }, {
     limiter,
@@ -281,7 +281,7 @@ Deno.test("a body that drips ends with the request's time, in the middle of it",
 
 const timedOut = () => new DOMException("given up", "TimeoutError");
 
-Deno.test("a reading that is given up while it waits for its turn at a host → busy, and a time-out of nobody's", async () => {
+Deno.test("page client: aborted while waiting for the limiter → busy", async () => {
   const limiter = createPerHostLimiter(1);
   const held = Promise.withResolvers<void>();
   const holding = limiter.run("a.test", { signal: new AbortController().signal }, () => held.promise);

@@ -68,7 +68,7 @@ Deno.test("half a megabyte that would cost the parser many seconds → too_large
   }
 });
 
-Deno.test("the pages of one answer share what may be parsed, whoever reads them", async () => {
+Deno.test("parse budget: shared by all pages of one response", async () => {
   const item = `<li><span class="lchx"><a href="/episode-1/">Episode 1</a></span></li>`;
   const { fetch } = createSites({ "a.test": () => htmlResponse(item.repeat(6_000)) });
   const parseBudget = createParseBudget();

@@ -1,6 +1,6 @@
 // Reads string literals that scripts give to a property, such as `file: "https://…"`, in one pass over the text.
 // Example: propertyStrings('player.src({src:"a.m3u8"})', ["src"]) → [{ name: "src", value: "a.m3u8", at: 12 }].
-// A regular expression would go over the text again for every unclosed quote. Runs on: Deno, edge runtime.
+// A regular expression would rescan the text for every unclosed quote. Runs on: Deno, edge runtime.
 
 const MAX_STRING = 4096;
 const MAX_FOUND = 200;

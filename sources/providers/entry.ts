@@ -35,7 +35,7 @@ export const providerEntrySchema = z.strictObject({
   recipe: z.string(),
   base_url: z.url({ protocol: /^https?$/, abort: true })
     .refine((text) => parseHttpUrl(text) !== null, "must not hold user information or control characters").nullish(),
-  /** On what ground copies may be kept ("own work", "CC BY 4.0", a contract's name); without it nothing is archived. */
+  /** Archiving rights ("own work", "CC BY 4.0", a contract's name); without it nothing is archived. */
   rights: z.string().max(500).nullish().transform(declaredRights),
   config: z.record(z.string(), z.unknown()).default({}),
   enabled: z.boolean().default(true),

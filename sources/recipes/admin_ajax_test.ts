@@ -19,7 +19,7 @@ function list(recipe: Recipe, site: Site, signal = new AbortController().signal)
   return { listing: recipe.listServers(request, createPageClient({ fetch, signal })), requests };
 }
 
-Deno.test("S2: each option is asked for its player; the fake accepts only what a browser would send", async () => {
+Deno.test("each option is asked for its player; the fake accepts only what a browser would send", async () => {
   const { servers } = await list(adminAjaxRecipe, adminAjaxSite()).listing;
   assert.deepEqual(servers, [
     { label: "Pucuk 720p", embedUrl: "https://player.test/e/1", resolution: "720p" },
@@ -28,7 +28,7 @@ Deno.test("S2: each option is asked for its player; the fake accepts only what a
   ]);
 });
 
-Deno.test("S2: a missing post, a 0 and a challenge page are failures of those options, with their codes", async () => {
+Deno.test("a missing post, a 0 and a challenge page are failures of those options, with their codes", async () => {
   const { failures } = await list(adminAjaxRecipe, adminAjaxSite()).listing;
   assert.deepEqual(failures, [
     { label: "No post", code: "parse" },
@@ -37,7 +37,7 @@ Deno.test("S2: a missing post, a 0 and a challenge page are failures of those op
   ]);
 });
 
-Deno.test("S2: an option that hangs ends with the caller's signal, as a time-out of that option", async () => {
+Deno.test("admin-ajax: an option that hangs → timeout of that option", async () => {
   const abort = new AbortController();
   const answers = { ...adminAjaxResponses(), "1": HANGING_RESPONSE };
   const { listing, requests } = list(adminAjaxRecipe, adminAjaxSite(answers), abort.signal);
@@ -49,7 +49,7 @@ Deno.test("S2: an option that hangs ends with the caller's signal, as a time-out
   assert.ok(failures.some((one) => one.label === "Pucuk 720p" && one.code === "timeout"));
 });
 
-Deno.test("S3: the nonce of the page's data-URI script is sent, whatever the order of the script's attributes", async () => {
+Deno.test("the nonce of the page's data-URI script is sent, whatever the order of the script's attributes", async () => {
   for (const swapAttributes of [false, true]) {
     const site = nonceSite({ nonces: ["good"], validNonce: "good", swapAttributes });
     const { servers, failures } = await list(adminAjaxNonceRecipe, site).listing;
@@ -61,19 +61,19 @@ Deno.test("S3: the nonce of the page's data-URI script is sent, whatever the ord
   }
 });
 
-Deno.test("S3: an expired nonce → the page is fetched again once, for all options together", async () => {
+Deno.test("an expired nonce → the page is fetched again once, for all options together", async () => {
   const { listing, requests } = list(adminAjaxNonceRecipe, nonceSite({ nonces: ["old", "new"], validNonce: "new" }));
   assert.equal((await listing).servers.length, 2);
   assert.equal(requests.filter((one) => one.endsWith("/some-title-episode-1/")).length, 2);
 });
 
-Deno.test("S3: a nonce that stays expired → both options are blocked, the page was not asked for a third time", async () => {
+Deno.test("a nonce that stays expired → both options are blocked, the page was not asked for a third time", async () => {
   const { listing, requests } = list(adminAjaxNonceRecipe, nonceSite({ nonces: ["old"], validNonce: "other" }));
   assert.deepEqual((await listing).failures.map((one) => one.code), ["blocked", "blocked"]);
   assert.equal(requests.filter((one) => one.endsWith("/some-title-episode-1/")).length, 2);
 });
 
-Deno.test("S3: a page without a nonce → parse, the provider's failure", async () => {
+Deno.test("a page without a nonce → parse, the provider's failure", async () => {
   const { listing } = list(adminAjaxNonceRecipe, nonceSite({ nonces: [null], validNonce: "x" }));
   await assert.rejects(listing, (error) => error instanceof SourceError && error.reason === "parse");
 });

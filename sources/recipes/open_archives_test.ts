@@ -32,7 +32,7 @@ const item = (site: unknown, episode = 1) =>
 const video = (site: unknown, asked: Asked = { page: "abc" }) => list(peertubeRecipe, peertube(site), asked);
 const refusedAs = (reason: string) => (error: unknown) => error instanceof SourceError && error.reason === reason;
 
-Deno.test("S12: an item's original and derivatives of the episode, a blank in a name percent-encoded", async () => {
+Deno.test("an item's original and derivatives of the episode, a blank in a name percent-encoded", async () => {
   const { servers } = await item(ARCHIVE_ITEM);
   assert.deepEqual(servers.map((one) => [one.label, one.resolution, one.embedUrl, one.direct?.kind]), [
     ["Matroska 1080p", "1080p", "https://open.test/download/open_film/Open%20Film%20ep1.mkv", "mkv"],
@@ -42,24 +42,24 @@ Deno.test("S12: an item's original and derivatives of the episode, a blank in a 
   assert.deepEqual(servers[0]?.subtitles?.map((one) => one.label), ["Open Film ep1.en.vtt"]);
 });
 
-Deno.test("S12: files stand for the episode in their name", async () => {
+Deno.test("files stand for the episode in their name", async () => {
   assert.deepEqual((await item(ARCHIVE_ITEM, 2)).servers.map((one) => one.label), ["Matroska 1080p"]);
   assert.deepEqual((await item(ARCHIVE_ITEM, 3)).servers, []);
 });
 
-Deno.test("S12: an item without a licence → not_permitted; {} (no such item) → gone", async () => {
+Deno.test("an item without a licence → not_permitted; {} (no such item) → gone", async () => {
   await assert.rejects(item({ ...ARCHIVE_ITEM, metadata: { identifier: "open_film" } }), refusedAs("not_permitted"));
   await assert.rejects(item({}), refusedAs("gone"));
 });
 
-Deno.test("input 59: an item of the wrong types → parse, a file of the wrong types is left out", async () => {
+Deno.test("an item of the wrong types → parse, a file of the wrong types is left out", async () => {
   await assert.rejects(item([]), refusedAs("parse"));
   await assert.rejects(item({ ...ARCHIVE_ITEM, files: "many" }), refusedAs("parse"));
   const files = [{ name: 5 }, null, { name: "Open Film.mp4", height: { a: 1 }, original: ["x"] }];
   assert.deepEqual((await item({ ...ARCHIVE_ITEM, files })).servers.map((one) => one.resolution), [null]);
 });
 
-Deno.test("S12: a PeerTube video's whole files; audio alone is no server", async () => {
+Deno.test("a PeerTube video's whole files; audio alone is no server", async () => {
   const { servers } = await video(PEERTUBE_VIDEO);
   assert.deepEqual(servers.map((one) => [one.label, one.direct?.kind]), [["PeerTube 720p", "mp4"], [
     "PeerTube 360p",
@@ -73,7 +73,7 @@ Deno.test("S12: a PeerTube video's whole files; audio alone is no server", async
   assert.deepEqual(servers[0]?.chapters, [{ seconds: 12, title: "Opening" }]);
 });
 
-Deno.test("S12: files only in the playlist; audio split from video → the playlist itself", async () => {
+Deno.test("files only in the playlist; audio split from video → the playlist itself", async () => {
   assert.deepEqual((await video(PEERTUBE_FILES_IN_PLAYLIST)).servers.map((one) => one.embedUrl), [
     "https://tube.test/hls/480.mp4",
   ]);
@@ -85,13 +85,13 @@ Deno.test("S12: files only in the playlist; audio split from video → the playl
   ]);
 });
 
-Deno.test("S12: downloads switched off, or a licence that is not on the operator's list → not_permitted", async () => {
+Deno.test("downloads switched off, or a licence that is not on the operator's list → not_permitted", async () => {
   await assert.rejects(video({ ...PEERTUBE_VIDEO, downloadEnabled: false }), refusedAs("not_permitted"));
   await assert.rejects(video(PEERTUBE_VIDEO, { page: "abc", config: { licences: [7] } }), refusedAs("not_permitted"));
   assert.equal((await video(PEERTUBE_VIDEO, { page: "abc", config: { licences: [1] } })).servers.length, 2);
 });
 
-Deno.test("S12: problem+json 404 → http_4xx; an answer of the wrong types → parse", async () => {
+Deno.test("problem+json 404 → http_4xx; an answer of the wrong types → parse", async () => {
   await assert.rejects(video(PEERTUBE_VIDEO, { page: "missing" }), refusedAs("http_4xx"));
   await assert.rejects(video({ ...PEERTUBE_VIDEO, files: [{ resolution: "720p" }] }), refusedAs("parse"));
   await assert.rejects(video("hello"), refusedAs("parse"));

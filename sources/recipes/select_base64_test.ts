@@ -30,7 +30,7 @@ function list(site: Parameters<typeof createSites>[0][string], episode = 1) {
   );
 }
 
-Deno.test("S1: every spelling of an option's iframe leads to its address, labels and resolutions as documented", async () => {
+Deno.test("every spelling of an option's iframe leads to its address, labels and resolutions as documented", async () => {
   const { servers } = await list(selectBase64Site());
   assert.deepEqual(servers, [
     { label: "Vidhidepro 720p", embedUrl: "https://vidhidepro.test/v/one", resolution: "720p" },
@@ -41,16 +41,16 @@ Deno.test("S1: every spelling of an option's iframe leads to its address, labels
   ]);
 });
 
-Deno.test("S1: an option that cannot be read is its own failure, an empty placeholder none", async () => {
+Deno.test("an option that cannot be read is its own failure, an empty placeholder none", async () => {
   const { failures } = await list(selectBase64Site());
   assert.deepEqual(failures, [{ label: "Broken", code: "parse" }, { label: "Text only", code: "parse" }]);
 });
 
-Deno.test("S1: an episode without options → no servers and no failure", async () => {
+Deno.test("an episode without options → no servers and no failure", async () => {
   assert.deepEqual(await list(selectBase64Site(), 2), { servers: [], failures: [] });
 });
 
-Deno.test("S1: an iframe that leads to javascript: or nowhere is no server", async () => {
+Deno.test("an iframe that leads to javascript: or nowhere is no server", async () => {
   const bad = [`<iframe src="javascript:alert(1)"></iframe>`, `<iframe src=""></iframe>`, `<iframe></iframe>`];
   const { servers, failures } = await list(
     selectBase64Site(bad.map((html, index) => ({ label: `Bad ${index}`, value: base64(html) }))),
@@ -59,14 +59,14 @@ Deno.test("S1: an iframe that leads to javascript: or nowhere is no server", asy
   assert.equal(failures.length, 3);
 });
 
-Deno.test("S4: an episode that the title's page does not list → empty, with the number of those it lists", async () => {
+Deno.test("an episode that the title's page does not list → empty, with the number of those it lists", async () => {
   await assert.rejects(
     list(selectBase64Site(), 9),
     (error) => error instanceof SourceError && error.reason === "empty",
   );
 });
 
-Deno.test("S4: ranges, duplicates, empty addresses and titles that end in a number lead to the right page", async () => {
+Deno.test("ranges, duplicates, empty addresses and titles that end in a number lead to the right page", async () => {
   const site = pages({
     "/anime/some-title/": episodeListPage([
       { label: "Title 100 Episode 115 – 120", href: "/range/" },
@@ -84,7 +84,7 @@ Deno.test("S4: ranges, duplicates, empty addresses and titles that end in a numb
   for (const episode of [3, 100, 121]) await assert.rejects(list(site, episode), SourceError);
 });
 
-Deno.test("S4: a title with a single page and no number is episode 1", async () => {
+Deno.test("a title with a single page and no number is episode 1", async () => {
   const site = pages({
     "/anime/some-title/": episodeListPage([{ label: "Movie", href: "/movie/" }]),
     "/movie/": mirrorPage(MIRROR_OPTIONS.slice(1, 2)),

@@ -56,7 +56,7 @@ Deno.test("player-file: a video element's sources count, a poster and other scri
   assert.deepEqual([resolved.url, resolved.kind], ["https://a.test/v/1.webm", "webm"]);
 });
 
-Deno.test("a page that only frames a player is followed, but not for ever, and not with two frames", async () => {
+Deno.test("resolveServer: a page with one frame → followed, to a limit", async () => {
   const frame = (src: string) => `<html><body><iframe src="${src}"></iframe></body></html>`;
   const media = `<script>p.setup({file:"/m.m3u8"})</script>`;
   assert.equal(
@@ -73,7 +73,7 @@ Deno.test("a page that only frames a player is followed, but not for ever, and n
   );
 });
 
-Deno.test("S7: a packed page beats the plain file of its advertisement", async () => {
+Deno.test("a packed page beats the plain file of its advertisement", async () => {
   const html = packedPage(
     packScript(playerSetup({ hls2: "https://cdn.test/m.m3u8" })),
     `ads({file:"https://ads.test/ad.mp4"})`,
@@ -84,7 +84,7 @@ Deno.test("S7: a packed page beats the plain file of its advertisement", async (
   );
 });
 
-Deno.test("S8: an address bound to a network is good for whoever resolved it: the downloader resolves again", async () => {
+Deno.test("resolveServer: a URL bound to a network → resolved again by the runner", async () => {
   /** The host signs for the identity that asked, and checks it again when the media is asked for. */
   const host: Site = (request, url) => {
     const who = request.headers.get("x-network");
@@ -126,7 +126,7 @@ Deno.test("a mega link asks the configured API; without one it is unsupported", 
   await assert.rejects(resolve(MEGA_LINK).result, refusedAs("unsupported"));
 });
 
-Deno.test("inputs 23, 52: a server without an address, or with one that is none, is refused", async () => {
+Deno.test("a server without an address, or with one that is none, is refused", async () => {
   await assert.rejects(resolve({ embedUrl: null }).result, refusedAs("invalid_input"));
   for (const address of ["--version", "javascript:alert(1)", "file:///etc/passwd", ""]) {
     await assert.rejects(resolve(address).result, refusedAs("invalid_input"));

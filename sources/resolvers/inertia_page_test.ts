@@ -11,7 +11,7 @@ const refusedAs = (reason: string) => (error: unknown) => error instanceof Sourc
 
 const ADDRESS = "https://cdn.test/v/1.mp4?X-Amz-Date=20260101T000000Z&X-Amz-Expires=3600&X-Amz-Signature=ab";
 
-Deno.test("S10: the address of the page's state, its expiry and its page as referer", () => {
+Deno.test("the address of the page's state, its expiry and its page as referer", () => {
   const resolved = resolve(
     page({ component: "Watch", props: { url: ADDRESS, title: `"It's" <b>` }, url: "/watch/1" }),
   );
@@ -21,14 +21,14 @@ Deno.test("S10: the address of the page's state, its expiry and its page as refe
   assert.deepEqual(resolved?.headers, { referer: "https://films.test/" });
 });
 
-Deno.test("S10: a single-quoted attribute holds JSON as it is", () => {
+Deno.test("a single-quoted attribute holds JSON as it is", () => {
   assert.equal(
     (resolve(`<div data-page='{"props":{"url":"/v/2.m3u8"}}'></div>`))?.url,
     "https://films.test/v/2.m3u8",
   );
 });
 
-Deno.test("S10: no address, with or without the word subscription → subscription", () => {
+Deno.test("no address, with or without the word subscription → subscription", () => {
   assert.throws(() => resolve(page({ props: { url: null } })), refusedAs("subscription"));
   assert.throws(
     () => resolve(page({ props: { url: null, requires_subscription: true } })),
@@ -36,7 +36,7 @@ Deno.test("S10: no address, with or without the word subscription → subscripti
   );
 });
 
-Deno.test("S10: invalid JSON, or JSON of other types → parse", () => {
+Deno.test("invalid JSON, or JSON of other types → parse", () => {
   assert.throws(() => resolve(`<div data-page="{&quot;props&quot;:"></div>`), refusedAs("parse"));
   assert.throws(() => resolve(page({ props: { url: 5 } })), refusedAs("parse"));
   assert.throws(() => resolve(page({ nothing: true })), refusedAs("parse"));

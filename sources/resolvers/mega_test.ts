@@ -36,7 +36,7 @@ Deno.test("parseMegaLink: the present and the older form, with the key in the fr
   }
 });
 
-Deno.test("S9: the address, the size and the link's own key", async () => {
+Deno.test("the address, the size and the link's own key", async () => {
   assert.deepEqual(await resolve([[FILE]]).result, {
     url: FILE.g,
     kind: "mega",
@@ -48,40 +48,40 @@ Deno.test("S9: the address, the size and the link's own key", async () => {
   });
 });
 
-Deno.test("S9: -3 twice, then the file → two pauses, the second longer", async () => {
+Deno.test("-3 twice, then the file → two pauses, the second longer", async () => {
   const { result, api, pauses } = resolve([[-3], -4, [FILE]]);
   assert.equal((await result).url, FILE.g);
   assert.equal(api.asked(), 3);
   assert.ok(pauses.length === 2 && pauses[1]! > pauses[0]!);
 });
 
-Deno.test("S9: -3 for ever → blocked, after a bounded number of tries", async () => {
+Deno.test("mega: -3 every time → blocked after a bounded number of attempts", async () => {
   const { result, api } = resolve([[-3]]);
   await assert.rejects(result, refusedAs("blocked"));
   assert.equal(api.asked(), 4);
 });
 
 for (const [code, reason] of [[-9, "gone"], [-16, "gone"], [-17, "quota"], [-18, "quota"], [-2, "http_4xx"]] as const) {
-  Deno.test(`S9: ${code} → ${reason}, without another try`, async () => {
+  Deno.test(`${code} → ${reason}, without another try`, async () => {
     const { result, api } = resolve([[code]]);
     await assert.rejects(result, refusedAs(reason));
     assert.equal(api.asked(), 1);
   });
 }
 
-Deno.test("S9: a key that is too short → invalid_input, and the API is not asked", async () => {
+Deno.test("a key that is too short → invalid_input, and the API is not asked", async () => {
   const { result, api } = resolve([[FILE]], MEGA_KEY.slice(0, 22));
   await assert.rejects(result, refusedAs("invalid_input"));
   assert.equal(api.asked(), 0);
 });
 
-Deno.test("input 59: an answer of the wrong types → parse", async () => {
+Deno.test("an answer of the wrong types → parse", async () => {
   for (const answer of [{}, [], ["x"], [{ g: 5, s: "1" }], [{ s: -1 }], null]) {
     await assert.rejects(resolve([answer]).result, refusedAs("parse"));
   }
 });
 
-Deno.test("S9: a file without an address is over its quota", async () => {
+Deno.test("a file without an address is over its quota", async () => {
   await assert.rejects(resolve([[{ s: 5 }]]).result, refusedAs("quota"));
 });
 
@@ -112,7 +112,7 @@ for (const form of ["header", "json"] as const) {
     assert.deepEqual([proofs, asked.map(({ threshold }) => threshold)], [["none", "right"], [127 * 2 ** 24]]);
   });
 
-  Deno.test(`mega: a proof of work in ${form} form, nobody to solve it → blocked`, async () => {
+  Deno.test(`mega: a proof of work in ${form} form, no solver → blocked`, async () => {
     const { result, proofs } = resolveGuarded({ easiness: 192, form });
     await assert.rejects(result, (error) => {
       assert.ok(error instanceof SourceError && error.retryable);

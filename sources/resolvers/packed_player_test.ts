@@ -23,7 +23,7 @@ const LINKS = {
 for (const radix of [10, 36, 62] as const) {
   for (const lastArgument of ["d", "r"] as const) {
     for (const tail of ["short", "full"] as const) {
-      Deno.test(`S7: unpackScripts gives the script back: radix ${radix}, argument ${lastArgument}, ${tail} tail`, () => {
+      Deno.test(`unpackScripts gives the script back: radix ${radix}, argument ${lastArgument}, ${tail} tail`, () => {
         const script = `var a0='it\\'s';${playerSetup(LINKS)}for(var i=0;i<10;i++){b(i+"0")}`;
         assert.deepEqual(unpackScripts(packedPage(packScript(script, { radix, lastArgument, tail }))), [script]);
       });
@@ -31,7 +31,7 @@ for (const radix of [10, 36, 62] as const) {
   }
 }
 
-Deno.test("S7: hls2 is preferred, then hls4, then hls3 although it is called .txt", () => {
+Deno.test("hls2 is preferred, then hls4, then hls3 although it is called .txt", () => {
   assert.equal(resolve(packScript(playerSetup(LINKS)))?.url, LINKS.hls2);
   const { hls2: _hls2, ...without2 } = LINKS;
   assert.equal(resolve(packScript(playerSetup(without2)))?.url, "https://player.test/stream/x/master.m3u8");
@@ -39,23 +39,23 @@ Deno.test("S7: hls2 is preferred, then hls4, then hls3 although it is called .tx
   assert.deepEqual([last?.url, last?.kind], [LINKS.hls3, "hls"]);
 });
 
-Deno.test("S7: referer, expiry and subtitles come with the address", () => {
+Deno.test("referer, expiry and subtitles come with the address", () => {
   const resolved = resolve(packScript(playerSetup(LINKS)));
   assert.deepEqual(resolved?.headers, { referer: "https://player.test/" });
   assert.equal(resolved?.expiresAt, 1767225600 + 10800);
   assert.deepEqual(resolved?.subtitles, [{ url: "https://player.test/subs/en.vtt", label: "English" }]);
 });
 
-Deno.test("S7: without named links the first playlist of the script is taken", () => {
+Deno.test("without named links the first playlist of the script is taken", () => {
   const script = `player.setup({file:"https://cdn.test/a.mp4",sources:[{file:"https://cdn.test/m.m3u8"}]})`;
   assert.equal(resolve(packScript(script))?.url, "https://cdn.test/m.m3u8");
 });
 
-Deno.test("S7: of two blocks the second may be the useful one", () => {
+Deno.test("of two blocks the second may be the useful one", () => {
   assert.equal(resolve(packScript("ads.show(7)"), packScript(playerSetup(LINKS)))?.url, LINKS.hls2);
 });
 
-Deno.test("S7: a page whose packed scripts name no media is left to other resolvers; one that cannot be unpacked → parse", () => {
+Deno.test("a page whose packed scripts name no media is left to other resolvers; one that cannot be unpacked → parse", () => {
   assert.equal(resolve(packScript("ads.show(7)")), null);
   assert.equal(resolvePackedPlayer({ html: "<p>none</p>", url: URL_OF_PAGE }), null);
   assert.throws(
@@ -64,7 +64,7 @@ Deno.test("S7: a page whose packed scripts name no media is left to other resolv
   );
 });
 
-Deno.test("input 41: a script that would unpack to more than the cap is refused, not unpacked", () => {
+Deno.test("a script that would unpack to more than the cap is refused, not unpacked", () => {
   const bomb = expansionBomb(20_000, 1_000);
   assert.ok(bomb.length < 25_000);
   assert.deepEqual(unpackScripts(bomb), []);
@@ -73,7 +73,7 @@ Deno.test("input 41: a script that would unpack to more than the cap is refused,
   assert.ok(unpackScripts(many.join("")).join("").length <= MAX_UNPACKED);
 });
 
-Deno.test("input 41: a count of 1e9 costs nothing, adversarial pages end without an address", () => {
+Deno.test("a count of 1e9 costs nothing, adversarial pages end without an address", () => {
   for (const html of adversarialPages()) {
     const texts = unpackScripts(html);
     assert.deepEqual(texts.flatMap((text) => scriptMedia(text, URL_OF_PAGE).urls), []);
