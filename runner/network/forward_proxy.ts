@@ -2,7 +2,7 @@
  * An HTTP forward proxy on loopback (CONNECT and absolute-form), the only way out for downloads by aria2c and fetch. It resolves a host
  * name once, refuses private addresses, connects to the checked address, and limits the bytes of a job.
  * Example: `const session = proxy.openSession({ policy, maxBytes })`; `fetch(url, { client: session.client })`.
- * docs/decisions/0016-own-forward-proxy.md compares it with proxy-chain.
+ * docs/decisions/0019-own-forward-proxy.md compares it with proxy-chain.
  */
 import type { UrlPolicy } from "../../core/url_policy.ts";
 import { ByteSocket } from "./byte_socket.ts";
