@@ -18,7 +18,7 @@ async function writeEnv(args: readonly string[], text: string) {
   const from = `${dir}/from.env`;
   await Deno.writeTextFile(from, text);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", `${ROOT}cli/write_env.ts`, "--from", from, "--out", `${dir}/env`, ...args],
+    args: ["run", "--quiet", "-A", `${ROOT}cli/main.ts`, "env", "--from", from, "--out", `${dir}/env`, ...args],
     stdin: "null",
   }).output();
   const files = new Map<string, string>();
@@ -167,9 +167,9 @@ Deno.test("deno task env functions: what other parts lack does not matter", asyn
 
 for (
   const [what, change, problem] of [
-    ["a quote that dotenv would strip", { HF_FILE_SALT: `'quoted salt'` }, /HF_FILE_SALT: holds "'", which docker/],
-    ["a comment sign", { HF_FILE_SALT: "salt#of-files" }, /HF_FILE_SALT: holds "#", which docker/],
-    ["a variable sign", { S3_SECRET_ACCESS_KEY: "a$PATHb" }, /S3_SECRET_ACCESS_KEY: holds "\$", which docker/],
+    ["a quote that dotenv would strip", { HF_FILE_SALT: `'quoted salt'` }, /HF_FILE_SALT: contains "'", which docker/],
+    ["a comment sign", { HF_FILE_SALT: "salt#of-files" }, /HF_FILE_SALT: contains "#", which docker/],
+    ["a variable sign", { S3_SECRET_ACCESS_KEY: "a$PATHb" }, /S3_SECRET_ACCESS_KEY: contains "\$", which docker/],
     ["a key that is none", { STREAM_SIGNING_KEYS: "k1:short" }, /^STREAM_SIGNING_KEYS: /m],
     ["an account without a reading token", { HF_TOKEN_STORAGE_READ_2: "" }, /needs a HF_TOKEN_STORAGE_READ_N/],
     ["an account without a writing token", { HF_TOKEN_STORAGE_2: "" }, /HF_TOKEN_STORAGE_2 is missing/],
@@ -198,7 +198,8 @@ Deno.test("deno task env --out: a folder that git would commit → refused", asy
       "run",
       "--quiet",
       "-A",
-      `${ROOT}cli/write_env.ts`,
+      `${ROOT}cli/main.ts`,
+      "env",
       "--from",
       "/dev/null",
       "--out",

@@ -38,7 +38,7 @@ Deno.test("provider:check says what was found, what was not, and why", async () 
   const told = steps.map(({ step, outcome, detail }) => `${step} ${outcome}: ${detail.split(" – ")[0]}`);
   assert.deepEqual(told, [
     "entry good: animasu reads https://site.test by the recipe select-base64",
-    "rights good: copies are kept on the ground: own work",
+    "rights good: archiving rights: own work",
     "page good: mapped to /anime/some-title/",
     "list good: 5 servers for episode 1",
     "list warning: Broken: parse",
@@ -88,7 +88,7 @@ Deno.test("provider:check of a catalogue: the episode's row, its rights, and non
   ];
   assert.deepEqual(await tell({ ...row, rights: "own work" }), [
     true,
-    "rights good: copies are kept on the ground: own work",
+    "rights good: archiving rights: own work",
     ...found,
   ]);
   assert.deepEqual(await tell({ ...row, rights: null }), [

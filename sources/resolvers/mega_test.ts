@@ -117,7 +117,7 @@ for (const form of ["header", "json"] as const) {
     await assert.rejects(result, (error) => {
       assert.ok(error instanceof SourceError && error.retryable);
       assert.deepEqual([error.reason, error.code, error.retryAfterSeconds], ["blocked", "rate_limited", 60]);
-      assert.match(error.message, /wants a proof of work: only the runner/);
+      assert.match(error.message, /requires a proof of work, which only the runner solves/);
       return true;
     });
     assert.deepEqual(proofs, ["none"]);
@@ -127,7 +127,7 @@ for (const form of ["header", "json"] as const) {
     const { result, proofs } = resolveGuarded({ easiness: 192, form }, () => Promise.resolve("_____w"));
     await assert.rejects(
       result,
-      (error) => refusedAs("blocked")(error) && /one proof of work after the other/.test((error as Error).message),
+      (error) => refusedAs("blocked")(error) && /one proof of work after another/.test((error as Error).message),
     );
     assert.deepEqual(proofs, ["none", "wrong", "wrong"]);
   });
