@@ -99,6 +99,6 @@ Deno.test("provider:check of a catalogue: the episode's row, its rights, and non
   assert.deepEqual(await tell(row), [true, ...found]);
   assert.deepEqual(await tell(null), [
     false,
-    "list bad: no_mapping – the catalogue has no such episode: import it (deno task catalogue), or try an address with --media",
+    "list bad: no_mapping – the catalogue has no such episode: import it (deno task catalogue), or try a URL with --media",
   ]);
 });
