@@ -67,7 +67,9 @@ Deno.test("supabase functions deploy: the upload → complete, no secret, runs",
       assert.equal(upload.metadata.verify_jwt, false);
       assert.equal(upload.metadata.entrypoint_path, `functions/${name}/index.ts`);
       assert.equal(upload.metadata.import_map_path, `functions/${name}/deno.json`);
-      const strangers = upload.files.filter((file) => !/^(core|sources|functions)\/[\w/]+\.(ts|json|lock)$/.test(file));
+      const strangers = upload.files.filter((file) =>
+        !/^(core|sources|functions)\/[\w/]+(\.types)?\.(ts|json|lock)$/.test(file)
+      );
       assert.deepEqual(strangers, []);
       assert.deepEqual(upload.files.filter((file) => file.includes("_test.")), []);
       assert.ok(upload.files.includes(`functions/${name}/deno.lock`));
