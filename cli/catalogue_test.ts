@@ -132,7 +132,7 @@ Deno.test("ks catalogue: a private URL → refused by line, with advice", async 
   assert.deepEqual([response.status, problems.length], [400, 6]);
 });
 
-Deno.test("ks catalogue: a private subtitle → refused; an allowed origin → imported", async () => {
+Deno.test("ks catalogue: private subtitle → refused; allowed origin → imported", async () => {
   const origin = "http://127.0.0.1:8000";
   const entry = {
     mal_id: 7,

@@ -19,7 +19,7 @@ async function printed(command: () => Promise<number>): Promise<readonly [number
   }
 }
 
-Deno.test("providers apply: a new list → difference shown and applied; again → no change", async () => {
+Deno.test("providers apply: new list → difference applied; again → no change", async () => {
   await using set = await createOperatorFixture();
   await set.fixture.database.sql`delete from public.providers`;
   const file = new URL("../providers.example.json", import.meta.url).pathname;

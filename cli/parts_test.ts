@@ -68,7 +68,7 @@ Deno.test("parts: each is given exactly the variables that its env.ts reads", ()
   assert.deepEqual(ownNames("worker"), deployed(namesRead(readConfig)));
 });
 
-Deno.test("parts: a variable of .env.example is some part's, and every part's variable is in it", async () => {
+Deno.test("parts: .env.example and all parts → the same variables", async () => {
   const text = await Deno.readTextFile(`${ROOT}.env.example`);
   const named = [...text.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm)].map(([, name]) => name!.replace(/_\d+$/, "_N"));
   const known = Object.values(PARTS).flatMap(({ names }) =>
@@ -96,7 +96,7 @@ const SECRETS: Readonly<Record<string, readonly string[]>> = {
   STORAGE_FOLDER_TOKEN: ["runner.env", "worker.json"],
 };
 
-Deno.test("deno task env: each secret is in the files of its parts alone, readable by their owner alone", async () => {
+Deno.test("deno task env: secrets → only in their parts' files, mode 0600", async () => {
   await using written = await writeEnv([], filledEnvText());
   assert.deepEqual([written.code, written.err], [0, ""]);
   assert.equal(written.files.size, Object.keys(PARTS).length);
@@ -114,7 +114,7 @@ Deno.test("deno task env: each secret is in the files of its parts alone, readab
   assert.equal((await Deno.stat(written.dir)).mode! & 0o777, 0o700);
 });
 
-Deno.test("deno task env: docker --env-file and dotenv read the same, and each part starts with it", async () => {
+Deno.test("deno task env: docker and dotenv → equal values, each part starts", async () => {
   await using written = await writeEnv([], filledEnvText());
   for (const [name, part] of Object.entries(PARTS)) {
     const text = written.files.get(part.file)!;
@@ -137,7 +137,7 @@ Deno.test("deno task env: docker --env-file and dotenv read the same, and each p
   assert.match(written.files.get("runner.env")!, /^SUPABASE_SECRET_KEYS=\{"default":"sb_secret_/m);
 });
 
-Deno.test("deno task env: an unchanged .env.example → every placeholder is named, nothing is written", async () => {
+Deno.test("deno task env: unchanged .env.example → placeholders named, no file", async () => {
   await using written = await writeEnv([], await Deno.readTextFile(`${ROOT}.env.example`));
   assert.deepEqual([written.code, written.out, written.files.size], [1, "", 0]);
   for (
@@ -210,7 +210,7 @@ Deno.test("deno task env --out: a folder that git would commit → refused", asy
   assert.match(new TextDecoder().decode(stderr), /docs\/env is not ignored by git: secrets would be committed/);
 });
 
-Deno.test("database.sql: creates what Vault does not have, changes what it has, whatever the values hold", async () => {
+Deno.test("database.sql: any value → created in Vault, or updated", async () => {
   await using database = await createTestDatabase();
   const secrets = async () =>
     (await database.sql`select name, decrypted_secret as value from vault.decrypted_secrets order by name`)

@@ -52,7 +52,7 @@ const entryOf = (site: ServedSite, more: Record<string, unknown> = {}) => ({
   ...more,
 });
 
-Deno.test("ks check: an entry that plays → what was found, nothing written, exit code 0", async () => {
+Deno.test("ks check: an entry that plays → findings, nothing written, exit 0", async () => {
   await using set = await createOperatorFixture();
   await using site = serveSite(failingSite(() => site.url));
   const { fixture } = set;

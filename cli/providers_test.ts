@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { runQuietly as run } from "./command_process.ts";
 import { createOperatorFixture } from "./operator_fixture.ts";
 
-Deno.test("ks providers: apply and list; invalid entries → line and reason, exit code 1", async () => {
+Deno.test("ks providers: invalid entries → line and reason, exit code 1", async () => {
   await using set = await createOperatorFixture();
   await set.fixture.database.sql`delete from public.providers where true`;
   const list = await set.write(

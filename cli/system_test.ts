@@ -66,7 +66,7 @@ Deno.test("findSystem: a storage token without a project → an error", async ()
   );
 });
 
-Deno.test("findSystem: --env-file → the project variables of the shell are ignored", async () => {
+Deno.test("findSystem: --env-file → the shell's project variables are ignored", async () => {
   const file = await Deno.makeTempFile();
   await Deno.writeTextFile(file, `SUPABASE_URL=https://file.test\nSUPABASE_SECRET_KEYS=${KEYS}\n`);
   const shell = { SUPABASE_URL: "https://shell.test", SUPABASE_SERVICE_ROLE_KEY: "eyJ", S3_BUCKET: "b", PATH: "/bin" };

@@ -7,7 +7,7 @@ Deno.test("sleep: no signal, or one that never aborts → resolves", async () =>
 });
 
 Deno.test(
-  "sleep: the signal aborts → rejects with its reason, and the timer is cleared",
+  "sleep: aborted → rejects with the reason, timer cleared",
   { sanitizeOps: true },
   async () => {
     const controller = new AbortController();

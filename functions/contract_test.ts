@@ -85,7 +85,7 @@ function client(fixture: FunctionFixture) {
   };
 }
 
-Deno.test("every answer of both functions is one that docs/reference/openapi.json promises, and each promise but 500 is met", async () => {
+Deno.test("openapi: every response is documented, every documented one occurs", async () => {
   await using fixture = await createFunctionFixture();
   await fixture.database.admin`update keepstream.settings set client_requests_per_minute = 4 where true`;
   const ask = client(fixture);
@@ -231,7 +231,7 @@ Deno.test("every answer of both functions is one that docs/reference/openapi.jso
   assert.deepEqual(promised.filter((one) => !seen.has(one) && !one.endsWith(" 500")), []);
 });
 
-Deno.test("a failure of our own → 500 as promised, without its words, with the id that stands in the log", async () => {
+Deno.test("internal error → 500 with the logged id, without its message", async () => {
   const logged: unknown[] = [];
   const store = new Proxy({}, { get: () => () => Promise.reject(new Error("secret words")) }) as OperatorStore;
   const app = createArchiveApp({
@@ -247,7 +247,7 @@ Deno.test("a failure of our own → 500 as promised, without its words, with the
   assert.ok(!JSON.stringify(body).includes("secret words"));
 });
 
-Deno.test("a method that a path does not have → 405 with Allow; a path that is none → 404; both are problems", async () => {
+Deno.test("unknown method → 405 with Allow; unknown path → 404; both problems", async () => {
   await using fixture = await createFunctionFixture();
   const [streaming, archive] = [buildStreamingApp(fixture.env), buildArchiveApp(fixture.env)];
   const cases = [
@@ -272,7 +272,7 @@ Deno.test("a method that a path does not have → 405 with Allow; a path that is
   }
 });
 
-Deno.test("HEAD answers like GET without a body; ids of callers are kept where they are plain words; no answer may be sniffed", async () => {
+Deno.test("HEAD → GET without body; plain request ids kept; nosniff", async () => {
   await using fixture = await createFunctionFixture();
   const app = buildStreamingApp(fixture.env);
   const [get, head] = [await app.request("/streaming/1/1"), await app.request("/streaming/1/1", { method: "HEAD" })];
@@ -291,7 +291,7 @@ Deno.test("HEAD answers like GET without a body; ids of callers are kept where t
   }
 });
 
-Deno.test("If-None-Match: unchanged → 304 with the headers that scripts may read; changed → the answer", async () => {
+Deno.test("If-None-Match: unchanged → 304 with readable headers; changed → 200", async () => {
   await using fixture = await createFunctionFixture();
   const app = buildStreamingApp(fixture.env);
   await fixture.database.sql`insert into public.providers (name, recipe) values ('own', 'catalogue')`;

@@ -76,7 +76,7 @@ Deno.test("streaming: a configured header never arrives → the rate limit holds
   assert.deepEqual(statuses, [200, 200, 200, 429]);
 });
 
-Deno.test("a function without its environment ends at once and names what is missing", async () => {
+Deno.test("a function without its environment → exits and names what is missing", async () => {
   const { code, stderr } = await spawnFunction({ ...ENTRIES[0], env: {} }).output();
   const text = new TextDecoder().decode(stderr);
   assert.notEqual(code, 0);

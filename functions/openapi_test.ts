@@ -22,7 +22,7 @@ Deno.test("routes: every path → also below /api/v1", () => {
   for (const route of routes) assert.ok(below.includes(route.replace(" /", " /api/v1/")), route);
 });
 
-Deno.test("openapi: docs/reference/openapi.json and what both functions serve → the generated document", async () => {
+Deno.test("openapi: committed and served documents → equal the generated one", async () => {
   const generated = JSON.parse(JSON.stringify(openapi));
   const hint = "run `deno task openapi`";
   const text = await Deno.readTextFile(new URL("../docs/reference/openapi.json", import.meta.url));

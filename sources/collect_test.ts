@@ -39,7 +39,7 @@ const ALL_PLAYERS = {
   "second.test": () => new Response("", { status: 404 }),
 };
 
-Deno.test("collectSources: every server resolved by what its page is, one that fails is its own failure", async () => {
+Deno.test("collectSources: one server fails → its own failure, others resolved", async () => {
   const list = await collect(ALL_PLAYERS).list;
   assert.deepEqual(list.servers.map((one) => [one.label, one.video_url, one.kind, one.code]), [
     ["Vidhidepro 720p", "https://cdn.test/1.m3u8", "hls", undefined],
@@ -50,7 +50,7 @@ Deno.test("collectSources: every server resolved by what its page is, one that f
   ]);
 });
 
-Deno.test("collectSources: a player's page that hangs costs its own server, after its own time", async () => {
+Deno.test("collectSources: player page hangs → only its server times out", async () => {
   const { fetch } = createSites({ ...ALL_PLAYERS, "vidhidepro.test": hangs });
   const impatient = (input: string, init?: RequestInit) => {
     if (!input.includes("vidhidepro")) return fetch(input, init);
@@ -64,7 +64,7 @@ Deno.test("collectSources: a player's page that hangs costs its own server, afte
   ]);
 });
 
-Deno.test("collectSources: config.hosts keeps servers of other hosts out and says so", async () => {
+Deno.test("collectSources: config.hosts → other hosts left out and reported", async () => {
   const { list, requests } = collect(ALL_PLAYERS, withConfig({ hosts: ["player.test"] }));
   assert.deepEqual((await list).servers.map((one) => one.label), ["Player 480p"]);
   assert.equal((await list).failures.filter((one) => one.code === "policy_denied").length, 4);
@@ -72,12 +72,12 @@ Deno.test("collectSources: config.hosts keeps servers of other hosts out and say
   assert.equal((await collect(ALL_PLAYERS, withConfig({ hosts: ["other.test"] })).list).code, "policy_denied");
 });
 
-Deno.test("collectSources: config.resolvers pins which resolver reads a host's pages", async () => {
+Deno.test("collectSources: config.resolvers → the named resolver reads the host", async () => {
   const list = await collect(ALL_PLAYERS, withConfig({ resolvers: { "player.test": "packed-player" } })).list;
   assert.equal(list.servers[1]?.code, "unsupported");
 });
 
-Deno.test("collectSources: config.headers and user_agent are sent, the default says who we are", async () => {
+Deno.test("collectSources: config.headers and user_agent → sent; default: ours", async () => {
   const seen: (string | null)[][] = [];
   const site: Site = (request) => {
     seen.push([request.headers.get("user-agent"), request.headers.get("x-own")]);
@@ -97,7 +97,7 @@ Deno.test("collectSources: what is missing has a code: recipe, mapping, page", a
   assert.equal((await collect({}, { page: null, absent: true }, { findPage }).list).code, "no_mapping");
 });
 
-Deno.test("collectSources: the catalogue's sources need no page; what is no media is resolved", async () => {
+Deno.test("collectSources: catalogue → no page fetched; embed → resolved", async () => {
   const provider = { name: "catalogue", recipe: "catalogue", base_url: null, config: {} };
   const sources = [{
     url: "https://own.test/1.mp4",
@@ -113,7 +113,7 @@ Deno.test("collectSources: the catalogue's sources need no page; what is no medi
   assert.equal((await collect({}, { provider, page: null }).list).code, "no_mapping");
 });
 
-Deno.test("collectSources: of a page with hundreds of servers a bounded number is taken", async () => {
+Deno.test("collectSources: hundreds of servers → a bounded number is taken", async () => {
   const sources = Array.from({ length: 300 }, (_, index) => ({ url: `https://own.test/${index}.mp4` }));
   const provider = { name: "catalogue", recipe: "catalogue", base_url: null, config: {} };
   const list = await collect({}, { provider, page: null, catalogue: { title: null, sources } }).list;
@@ -135,7 +135,7 @@ Deno.test("robots.txt of the site's other origins (www, http) → honoured, too"
   }
 });
 
-Deno.test("robots.txt of the provider's site is honoured, read once an hour, and the operator may ignore it", async () => {
+Deno.test("robots.txt → honoured, cached for an hour; the operator may override", async () => {
   let robotsReads = 0;
   const site = pages({
     "/robots.txt": () => (robotsReads++, new Response("User-agent: *\nDisallow: /some-title-episode")),
@@ -222,7 +222,7 @@ Deno.test("collectSources: every hop of a redirect → looked up first", async (
   assert.deepEqual([checked, requests.length], [["site.test", "inside.test"], 1]);
 });
 
-Deno.test("robots.txt is read past the cap of requests: pages that wait for it hold all of the host's places", async () => {
+Deno.test("robots.txt: all request slots taken → fetched nevertheless", async () => {
   for (const limit of [1, 4]) {
     const site = selectBase64Site();
     const sites = {
@@ -243,7 +243,7 @@ Deno.test("robots.txt is read past the cap of requests: pages that wait for it h
   }
 });
 
-Deno.test("the cap of requests per host holds across concurrent requests for different episodes", async () => {
+Deno.test("limiter: several episodes of one host → one shared request cap", async () => {
   let [running, most] = [0, 0];
   const site = selectBase64Site();
   const slow: Site = async (request, url) => {
@@ -259,7 +259,7 @@ Deno.test("the cap of requests per host holds across concurrent requests for dif
   assert.equal(most, 4);
 });
 
-Deno.test("collectSources: thousands of bad options → a bounded number of failures", async () => {
+Deno.test("collectSources: thousands of bad options → bounded failures", async () => {
   const options = Array.from(
     { length: 3_000 },
     (_, index) => ({

@@ -173,7 +173,7 @@ Deno.test("redirects to another scheme → that server's failure, the others pla
   }
 });
 
-Deno.test("internet-archive: a name that has no percent-encoding → left out, the others stay", async () => {
+Deno.test("internet-archive: unencodable name → left out, the others stay", async () => {
   const files = [{ name: "\ud800 ep1.mp4" }, ...ARCHIVE_ITEM.files];
   const site = internetArchive({ ...ARCHIVE_ITEM, files });
   const { servers } = await checked(collect("internet-archive", { "site.test": site }, { page: "open_film" }));

@@ -35,7 +35,7 @@ for (const [text, expected] of LABELS) {
   });
 }
 
-Deno.test("findEpisodePage: the episode's own page before a range that holds it; half episodes are not whole ones", () => {
+Deno.test("findEpisodePage: own page before a range; no half episodes", () => {
   const list = [["1 – 12", "/range"], ["7", "/seven"], ["7.5", "/half"]].map(([text, page]) => ({
     label: parseEpisodeLabel(text!),
     page: page!,
@@ -43,7 +43,7 @@ Deno.test("findEpisodePage: the episode's own page before a range that holds it;
   assert.deepEqual([7, 8, 13].map((episode) => findEpisodePage(list, episode)), ["/seven", "/range", null]);
 });
 
-Deno.test("resolutionOf and serverLabel: the site's label where it says more than lines, else the host's name", () => {
+Deno.test("serverLabel: informative site label → used; else the host's name", () => {
   assert.deepEqual(["720p [2]", "Full HD", "1080P", "x4720pixel", "0480p"].map(resolutionOf), [
     "720p",
     null,
@@ -57,7 +57,7 @@ Deno.test("resolutionOf and serverLabel: the site's label where it says more tha
   assert.equal(serverLabel("http://127.0.0.1:5/", "480p"), "127.0.0.1 480p");
 });
 
-Deno.test("mediaKind: by the path's extension, not by the query; by type, with parameters", () => {
+Deno.test("mediaKind: by path extension or media type, never by query", () => {
   assert.deepEqual(
     ["https://a.test/x.MP4?y=.m3u8", "https://a.test/m.m3u8#t", "https://a.test/x.mkv", "https://a.test/x", "x.mp4"]
       .map(mediaKind),
@@ -95,7 +95,7 @@ Deno.test("html: attributes whatever their case, text without runs of blanks", a
   ]);
 });
 
-Deno.test("iframeUrl: a bare address, a relative one, a nested iframe; never a script, never nowhere", () => {
+Deno.test("iframeUrl: bare, relative, nested → URL; script or empty → null", () => {
   const base = "https://site.test/a/";
   assert.equal(iframeUrl(" //player.test/e/1 ", base), "https://player.test/e/1");
   assert.equal(iframeUrl(`<p><iframe src="../e/1"></iframe></p>`, base), "https://site.test/e/1");

@@ -235,7 +235,7 @@ for (const other of others) {
   });
 }
 
-Deno.test("rewritePlaylist: over 50,000 URLs, or 30,000 that are unlike → too_large", async () => {
+Deno.test("rewritePlaylist: 50,000 URLs, or 30,000 unlike ones → too_large", async () => {
   const segments = (count: number, more = "") =>
     "#EXTM3U\n" + Array.from({ length: count }, (_, i) => `${more}#EXTINF:2,\n${i}.ts\n`).join("");
   const day = await rewrite(segments(43_200, "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00Z\n"), 2);

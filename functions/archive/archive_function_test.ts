@@ -53,7 +53,7 @@ Deno.test("every route but health wants a secret key of the project", async () =
   );
 });
 
-Deno.test("POST /archive/catalogue: a dry run reports and writes nothing, then the same body is written", async () => {
+Deno.test("POST /archive/catalogue: dry run → report only; same body → written", async () => {
   await using fixture = await createFunctionFixture();
   const ask = operator(fixture);
   const dry = await ask("POST", "/archive/catalogue?dry_run=1", JSON.stringify(CATALOGUE));
@@ -98,7 +98,7 @@ Deno.test("bad lines are named with their reasons and nothing is written", async
   }
 });
 
-Deno.test("POST /archive/providers: a bad entry is named, a good list replaces the one before", async () => {
+Deno.test("POST /archive/providers: bad entry → named; good list → replaces", async () => {
   await using fixture = await createFunctionFixture();
   const ask = operator(fixture);
   const bad = await ask(
@@ -147,7 +147,7 @@ Deno.test("counts, list, retry and cancel", async () => {
   }
 });
 
-Deno.test("list, page by page → every job once, the last changed first, also where many changed at one moment", async () => {
+Deno.test("GET /videos by pages: equal timestamps → every job exactly once", async () => {
   await using fixture = await createFunctionFixture();
   const ask = operator(fixture);
   await fixture.database.sql`
@@ -184,7 +184,7 @@ Deno.test("when the database is down an operator gets 503 without its words", as
   assert.deepEqual([status, body.code], [503, "database_unavailable"]);
 });
 
-Deno.test("PUT /archive/mappings: an operator's mapping wins over what was found, and can be forgotten", async () => {
+Deno.test("PUT /archive/mappings: set → overrides discovery; deleted → undone", async () => {
   await using fixture = await createFunctionFixture();
   const ask = operator(fixture);
   const mapping = () => fixture.database.sql`select mapping, by_operator from public.title_mappings`;

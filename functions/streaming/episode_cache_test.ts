@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createEpisodeCache } from "./episode_cache.ts";
 
-Deno.test("episode cache: more than 500 records → the least recently used go; all expire", () => {
+Deno.test("episode cache: over 500 records → least recently used removed", () => {
   let now = 0;
   const cache = createEpisodeCache<number>({ now: () => now, keepSeconds: 10, weigh: () => 1 });
   for (let value = 0; value < 501; value++) cache.put(`${value}`, value);

@@ -78,7 +78,7 @@ async function eventually(check: () => Promise<boolean> | boolean) {
 const countOf = (site: ServedSite, path: string) => site.requests.filter((one) => one === `GET ${path}`).length;
 const PAGES = ["/anime/title/", "/e/1/", "/player/0", "/player/1", "/player/2"];
 
-Deno.test("forty viewers at once, in two isolates → every page of the site is asked for once, everybody gets the servers", async () => {
+Deno.test("isolates: forty viewers → each page fetched once, all get the servers", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(goodSite(() => site.url, () => new Promise((resolve) => setTimeout(resolve, 100))));
   await addProviders(fixture, [{ name: "animasu", site }]);
@@ -93,7 +93,7 @@ Deno.test("forty viewers at once, in two isolates → every page of the site is 
   assert.equal((await fixture.database.sql`select from public.video_queue`).length, PLAYERS);
 });
 
-Deno.test("a stale list, asked for in two isolates → answered at once, and renewed once behind", async () => {
+Deno.test("isolates: stale list → served immediately, revalidated once", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(goodSite(() => site.url));
   await addProviders(fixture, [{ name: "animasu", site }]);
@@ -177,7 +177,7 @@ Deno.test("isolates: a save fails → servers for every viewer, saved later", as
   ]);
 });
 
-Deno.test("isolates: a read that began earlier fails later → the younger list stays", async () => {
+Deno.test("isolates: an older read fails later → the newer list stays", async () => {
   await using fixture = await createFunctionFixture();
   let requests = 0;
   const failing = Promise.withResolvers<void>();
@@ -200,7 +200,7 @@ Deno.test("isolates: a read that began earlier fails later → the younger list 
   assert.equal((await fixture.database.admin`select from keepstream.provider_health`).length, 0);
 });
 
-Deno.test("a failure is answered at once with its age and when to ask again, read again behind when due, and then over", async () => {
+Deno.test("failed read → served with age and Retry-After, fetched when due", async () => {
   await using fixture = await createFunctionFixture();
   let up = false;
   const good = goodSite(() => site.url);
@@ -271,7 +271,7 @@ Deno.test("circuit breaker: three failed episodes → open for every other one",
   assert.equal((await set.get(0, "/streaming/1/30")).data.dead?.length, PLAYERS);
 });
 
-Deno.test("ten providers that hang, drip, loop, send without end or refuse, all at once → the answer comes, with the good one's servers", async () => {
+Deno.test("ten misbehaving providers → response with the good one's servers", async () => {
   await using fixture = await createFunctionFixture();
   const drip: Site = () =>
     new Response(

@@ -55,7 +55,7 @@ Deno.test("config.headers: the site's search gets them, the title API does not",
   assert.deepEqual(sent, ["titles.test null", "site.test secret"]);
 });
 
-Deno.test("a title the provider does not have is kept as absent for hours, after a bounded number of searches", async () => {
+Deno.test("page finder: absent title → cached for hours, searches bounded", async () => {
   const search = searchSite(Array.from({ length: 60 }, (_, index) => `Some Other Title ${index}`));
   const titles = ["Some Title", "Another Name", "Third", "Fourth", "Fifth", "進撃の巨人"];
   const { find, mappings } = setUp({
@@ -77,7 +77,7 @@ Deno.test("429, 408 and 504 of the metadata API are tried again", async () => {
   }
 });
 
-Deno.test("a metadata API that stays down is that answer's failure; nothing is kept about the title", async () => {
+Deno.test("page finder: metadata API down → failure, nothing cached", async () => {
   const { find, mappings } = setUp({ "titles.test": titleApi(504).site, "site.test": searchSite(["Some Title"]).site });
   await assert.rejects(find(), (error) => error instanceof SourceError && error.reason === "http_5xx");
   assert.deepEqual(mappings, []);
@@ -90,7 +90,7 @@ Deno.test("a title the API does not know is absent; the site is not searched", a
   assert.deepEqual([mappings.length, search.queries.length], [1, 0]);
 });
 
-Deno.test("without a year, the year of the first broadcast tells two titles of one name apart", async () => {
+Deno.test("page finder: no year → first broadcast separates equal names", async () => {
   const sites = searchSite(["Same Name (2011)", "Same Name (2023)"]);
   const record = { title: "Same Name", year: null, aired: "2023-04-01T00:00:00+00:00" };
   const { find } = setUp({ "titles.test": titleApi(record).site, "site.test": sites.site });

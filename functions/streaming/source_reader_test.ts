@@ -140,7 +140,7 @@ function fixture(options: FixtureOptions = {}) {
 const WAIT_MS = 3_000;
 const RENEW_MS = 2_000;
 
-Deno.test("a hundred requests at once → each provider is read once and saved with one call", async () => {
+Deno.test("source reader: 100 requests → one read and one save per provider", async () => {
   const { reader, answer, started, saved, settled } = fixture();
   const all = Array.from({ length: 100 }, () => reader.read(KEY, [request("a"), request("b")]));
   answer("a");
@@ -166,7 +166,7 @@ Deno.test("what is under way is joined, what is not is started", async () => {
   await settled();
 });
 
-Deno.test("a provider that outlasts the budget is left out, finishes in the background and is saved then", async () => {
+Deno.test("source reader: over budget → left out, finished and saved later", async () => {
   const { reader, answer, saved, started, settled } = fixture({ budgetMs: 30 });
   const reading = reader.read(KEY, [request("quick"), request("slow")]);
   answer("quick");
@@ -192,7 +192,7 @@ Deno.test("once a reading has ended, the next request reads again", async () => 
   assert.deepEqual(started, ["a", "a"]);
 });
 
-Deno.test("source reader: the save fails → answered with the list, saved later, kept until then", async () => {
+Deno.test("source reader: save fails → list served now, saved later", async () => {
   const { reader, answer, pass, started, saved, ages, errors, settled } = fixture({ failingSaves: 2 });
   const reading = reader.read(KEY, [request("a")]);
   answer("a");
@@ -205,7 +205,7 @@ Deno.test("source reader: the save fails → answered with the list, saved later
   assert.deepEqual([started, saved, ages], [["a"], [["a"], ["a"], ["a"]], [0, 0.5, 1.5]]);
 });
 
-Deno.test("source reader: the save hangs → answered without its queue, saved behind", async () => {
+Deno.test("source reader: save hangs → served without queue state, saved later", async () => {
   const release = Promise.withResolvers<void>();
   const { reader, answer, pass, saved, settled } = fixture({ beforeSave: release.promise });
   const reading = reader.read(KEY, [request("a")]);
@@ -229,7 +229,7 @@ Deno.test("a list that the database refuses does not cost the others theirs", as
   await settled();
 });
 
-Deno.test("source reader: another isolate saves its list in time → taken, not read", async () => {
+Deno.test("source reader: another isolate saved in time → its list is used", async () => {
   const queue = [{ provider: "a", resolution: null, status: "ready" }];
   const list = { ...LIST, age_seconds: 0, due_in_seconds: 9 };
   const { reader, pass, started, saved, settled } = fixture({
@@ -264,7 +264,7 @@ Deno.test("source reader: a short budget → half of it is left for reading here
   await settled();
 });
 
-Deno.test("source reader: claims are renewed for what is still being read, until all is", async () => {
+Deno.test("source reader: slow read → claims renewed until all reads end", async () => {
   const { reader, answer, pass, renewed, settled } = fixture();
   const reading = reader.read(KEY, [request("a"), request("b")]);
   await pass(RENEW_MS);

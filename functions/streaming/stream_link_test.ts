@@ -13,7 +13,7 @@ async function contextOf(link: string | null) {
   return unwrap(await verifyLink(new URL(link!), keys, 1_900_000_000)).context;
 }
 
-Deno.test("stream link: an embed address too long in bytes → title and episode stay, for takedowns", async () => {
+Deno.test("stream link: embed URL too long → title and episode stay", async () => {
   const long = episodeAt(`https://a.test/#${"界".repeat(1_400)}`);
   const named = { malId: 1, episode: 1, provider: "p" };
   assert.deepEqual(await contextOf(await links.sign({ ...input, episode: long })), { episode: named });
@@ -21,7 +21,7 @@ Deno.test("stream link: an embed address too long in bytes → title and episode
   assert.deepEqual(await contextOf(await links.sign({ ...input, episode: short })), { episode: short });
 });
 
-Deno.test("stream link: headers that leave no room for the server → without it; that fit no link → none", async () => {
+Deno.test("stream link: large headers → no server; larger → no link", async () => {
   const episode = episodeAt(`https://a.test/${"e".repeat(1_400)}`);
   const headers = { referer: `https://a.test/${"r".repeat(1_600)}` };
   const named = { malId: 1, episode: 1, provider: "p" };

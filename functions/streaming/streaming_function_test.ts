@@ -85,7 +85,7 @@ async function eventually(check: () => Promise<boolean> | boolean) {
   assert.fail("it never happened");
 }
 
-Deno.test("GET an episode, cold → servers resolved and signed, all enqueued by one call, embed address kept", async () => {
+Deno.test("GET cold → servers resolved, signed and enqueued by one call", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(fixture, { name: "animasu", base_url: site.url }, { name: "unmapped", base_url: site.url });
@@ -125,7 +125,7 @@ Deno.test("GET an episode, cold → servers resolved and signed, all enqueued by
   ]);
 });
 
-Deno.test("GET again, warm → one call of the database, no request to any site, the same links", async () => {
+Deno.test("GET warm → one database call, no site request, the same links", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(fixture, { name: "animasu", base_url: site.url });
@@ -142,7 +142,7 @@ Deno.test("GET again, warm → one call of the database, no request to any site,
   assert.deepEqual(known, servers(cold.body, "animasu").map((server) => [server.provider, server.url_resolved]));
 });
 
-Deno.test("POST, as functions.invoke sends it, answers like GET; a preflight is answered", async () => {
+Deno.test("POST by functions.invoke → same as GET; preflight is answered", async () => {
   await using fixture = await createFunctionFixture();
   const { app, get } = startApp(fixture, {});
   assert.equal((await get("/streaming/1/1", { method: "POST" })).status, 200);
@@ -158,7 +158,7 @@ Deno.test("POST, as functions.invoke sends it, answers like GET; a preflight is 
   assert.match(preflight.headers.get("access-control-allow-headers") ?? "", /apikey/);
 });
 
-Deno.test("what the operator calls keepstream towards sites is what they are sent; a provider's own name goes before it", async () => {
+Deno.test("User-Agent: operator's product name; a provider's own comes first", async () => {
   await using fixture = await createFunctionFixture();
   const seen = new Map<string, Set<string | null>>();
   const asked = (name: string) => seen.get(name) ?? new Set();
@@ -190,7 +190,7 @@ Deno.test("without a rights ground a provider is streamed and nothing is enqueue
   assert.equal((await queueRows(fixture)).length, 0);
 });
 
-Deno.test("a provider that hangs → the others are answered, it is a timeout, and its list is saved when it comes", async () => {
+Deno.test("provider hangs → timeout, others served, its list saved later", async () => {
   await using fixture = await createFunctionFixture();
   const release = Promise.withResolvers<void>();
   await using quick = serveSite(animeSite(() => quick.url));
@@ -220,7 +220,7 @@ Deno.test("a provider that hangs → the others are answered, it is a timeout, a
   assert.ok((await queueRows(fixture)).some((row) => row.provider === "slow"));
 });
 
-Deno.test("a provider that fails, lies or sends 50 MB is its own failure, with its code", async () => {
+Deno.test("provider fails, lies or sends 50 MB → only its own failure code", async () => {
   await using fixture = await createFunctionFixture();
   const spam = new Uint8Array(64 * 1024).fill(32);
   const huge: Site = () => {
@@ -253,7 +253,7 @@ Deno.test("a provider that fails, lies or sends 50 MB is its own failure, with i
   assert.deepEqual(Object.values(body.providers).map((one) => one.code), ["http_5xx", "empty", "too_large"]);
 });
 
-Deno.test("an archived video → its stream leads to the archive, also when its provider is gone", async () => {
+Deno.test("archived video → archive link, even if its provider is gone", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(fixture, { name: "animasu", base_url: site.url });
@@ -286,7 +286,7 @@ Deno.test("an archived video → its stream leads to the archive, also when its 
   ]]);
 });
 
-Deno.test("an archive where the Worker cannot read it leaves the live server; any copy that it can read stands for it", async () => {
+Deno.test("archive unreadable for the Worker → live server; readable → archive", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(fixture, { name: "animasu", base_url: site.url });
@@ -307,7 +307,7 @@ Deno.test("an archive where the Worker cannot read it leaves the live server; an
   assert.deepEqual(await respondWith({ ...hub, STORAGE_FOLDER_URL: folder }), [true, `${folder}/a.mp4`]);
 });
 
-Deno.test("an archive whose copies are all reported missing: a listed server → live; none listed → the archive", async () => {
+Deno.test("all copies missing: listed server → live; none listed → archive", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(fixture, { name: "animasu", base_url: site.url });
@@ -322,7 +322,7 @@ Deno.test("an archive whose copies are all reported missing: a listed server →
   assert.deepEqual([(await first())?.archived, (await first())?.url_resolved], [true, address]);
 });
 
-Deno.test("a stale list is answered at once and renewed behind; an old one, or refresh=1, is read again first", async () => {
+Deno.test("stale list → served, revalidated; old or refresh=1 → fetched first", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(fixture, { name: "animasu", base_url: site.url });
@@ -381,7 +381,7 @@ Deno.test("cache: a page with an expired URL → read at most once a minute", as
   assert.deepEqual(servers(body, "animasu").map((one) => one.stream !== null), [false, true, false]);
 });
 
-Deno.test("a reading that fails takes no server away: the ones known before are answered, and why", async () => {
+Deno.test("failed read → known servers stay, with the reason", async () => {
   await using fixture = await createFunctionFixture();
   let down = false;
   await using site = serveSite((request, url) =>
@@ -401,7 +401,7 @@ Deno.test("a reading that fails takes no server away: the ones known before are 
   }
 });
 
-Deno.test("half a character or a NUL in a site's words costs nothing: all lists are kept, all servers enqueued", async () => {
+Deno.test("lone surrogate or NUL in a label → all lists kept and enqueued", async () => {
   await using fixture = await createFunctionFixture();
   const label = `${"x".repeat(79)}😀 720p`;
   await using site = serveSite(animeSite(() => site.url, {
@@ -467,7 +467,7 @@ Deno.test("names and mapping cannot be saved → the servers all the same", asyn
   await other`rollback`;
 });
 
-Deno.test("when the database stops answering, what an isolate has read is answered; what it has not is 503", async () => {
+Deno.test("database down → cached episodes served, others 503", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(fixture, { name: "animasu", base_url: site.url });
@@ -500,7 +500,7 @@ Deno.test("rate limit: a client above its quota → 429, others → 200", async 
   assert.equal((await ask("192.0.2.2")).status, 200);
 });
 
-Deno.test("a refresh that the Worker signed is not counted against its address, but against its episode; a forged one is counted as any", async () => {
+Deno.test("refresh: signed → counts per episode; forged → counts per client", async () => {
   await using fixture = await createFunctionFixture();
   await fixture.database.admin`update keepstream.settings set client_requests_per_minute = 2 where true`;
   const { app } = startApp(fixture, {});
@@ -517,7 +517,7 @@ Deno.test("a refresh that the Worker signed is not counted against its address, 
   }
 });
 
-Deno.test("numbers out of range, and what is no number → 400, and the database is not asked", async () => {
+Deno.test("invalid or out-of-range numbers → 400 without a database call", async () => {
   await using fixture = await createFunctionFixture();
   const { app } = startApp(fixture, {});
   for (
@@ -543,7 +543,7 @@ Deno.test("numbers out of range, and what is no number → 400, and the database
   assert.deepEqual(fixture.calls, []);
 });
 
-Deno.test("a label with markup stays text, a resolution with markup is never a resolution", async () => {
+Deno.test("markup in a label stays text; in a resolution → no resolution", async () => {
   await using fixture = await createFunctionFixture();
   const evil = `<img src=x onerror=alert(1)> 720p<script>`;
   await using site = serveSite(animeSite(() => site.url, {
@@ -563,7 +563,7 @@ Deno.test("a label with markup stays text, a resolution with markup is never a r
   assert.deepEqual([server?.provider, server?.resolution], [evil, "720p"]);
 });
 
-Deno.test("rows an operator wrote by hand and wrongly cost themselves, never the answer", async () => {
+Deno.test("invalid rows written by hand → ignored, response unaffected", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(fixture, { name: "animasu", base_url: site.url, config: { budget_ms: "soon", hosts: 7 } }, {
@@ -581,7 +581,7 @@ Deno.test("rows an operator wrote by hand and wrongly cost themselves, never the
   assert.deepEqual([body.providers.own?.code, body.providers.strange?.code], ["no_mapping", "unsupported"]);
 });
 
-Deno.test("the environment: everything missing is named at once, development origins are refused where it is deployed", () => {
+Deno.test("environment: all problems at once; dev origins refused if deployed", () => {
   assert.throws(
     () => buildStreamingApp({}),
     (error: Error) =>

@@ -241,7 +241,7 @@ Deno.test("image: exact Debian tag, one work directory in all files", async () =
   assert.match(compose, new RegExp(`- work:${workDir}\\n`));
 });
 
-Deno.test("compose: mem_limit → as in docs/reference/runner.md for the default concurrency", async () => {
+Deno.test("compose: mem_limit → as documented for the default concurrency", async () => {
   const compose = await Deno.readTextFile(new URL("compose.yaml", import.meta.url));
   const docs = await Deno.readTextFile(`${ROOT}docs/reference/runner.md`);
   const gigabytes = Number(/mem_limit: (\d+)g/.exec(compose)![1]);

@@ -51,7 +51,7 @@ Deno.test("a title that prefixes another is not taken for it, in either directio
   assert.equal(found("Alchemist", null, "Alchemist: Brotherhood", "Alchemist"), "Alchemist");
 });
 
-Deno.test("a title known in Chinese, Japanese or Korean characters alone is found by them", () => {
+Deno.test("title match: only CJK names → found by them", () => {
   assert.equal(found("進撃の巨人", 2013, "進撃の巨人", "巨人の星"), "進撃の巨人");
 });
 

@@ -150,7 +150,7 @@ Deno.test("a challenge page → blocked, and it is not asked again", async () =>
   assert.equal(requests.length, 1);
 });
 
-Deno.test("a site that hangs ends with the caller's signal: timeout or cancelled, as the signal says", async () => {
+Deno.test("page client: site hangs → timeout or cancelled, as the signal says", async () => {
   for (const [name, reason] of [["TimeoutError", "timeout"], ["AbortError", "cancelled"]] as const) {
     const abort = new AbortController();
     const { pages } = client({ "a.test": hangs }, { signal: abort.signal });
@@ -187,7 +187,7 @@ Deno.test("an error's text holds neither query nor token", async () => {
   });
 });
 
-Deno.test("a host is asked no more than its share at a time, other hosts are not held up", async () => {
+Deno.test("limiter: host at its cap → waits; other hosts proceed", async () => {
   let running = 0;
   let most = 0;
   const slow: Site = async () => {
@@ -203,7 +203,7 @@ Deno.test("a host is asked no more than its share at a time, other hosts are not
   assert.equal(most, 2);
 });
 
-Deno.test("limiter: redirects to a busy host → wait there, without a place elsewhere", async () => {
+Deno.test("limiter: redirect to a busy host → waits without a slot elsewhere", async () => {
   let [running, most] = [0, 0];
   const slow: Site = async () => {
     most = Math.max(most, ++running);
@@ -295,7 +295,7 @@ Deno.test("page client: aborted while waiting for the limiter → busy", async (
   await holding;
 });
 
-Deno.test("a request that began late, after its turn, and is cut off before its own time is up → busy; after that → timeout", async () => {
+Deno.test("limiter: cut off before its time → busy; after it → timeout", async () => {
   for (const [timeoutMs, code] of [[60_000, "busy"], [20, "timeout"]] as const) {
     const limiter = createPerHostLimiter(1);
     const held = Promise.withResolvers<void>();
@@ -313,7 +313,7 @@ Deno.test("a request that began late, after its turn, and is cut off before its 
   }
 });
 
-Deno.test("a request that had its turn at once and is cut off by the reading's limit → timeout", async () => {
+Deno.test("limiter: immediate start, cut off by the read's limit → timeout", async () => {
   const limit = new AbortController();
   const asked = Promise.withResolvers<void>();
   const site: Site = (request) => (asked.resolve(), hangs(request));

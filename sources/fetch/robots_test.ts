@@ -50,7 +50,7 @@ Deno.test("RFC 9309 section 5.1: simple example → each crawler's group", () =>
   }
 });
 
-Deno.test("RFC 9309 section 5.2: the longest match decides, Allow where two are equal", () => {
+Deno.test("robots.txt: several rules match → longest wins, Allow on a tie", () => {
   const text = "User-Agent: foobot\nAllow: /example/page/\nDisallow: /example/page/disallowed.gif\n";
   assert.equal(allowed(text, "/example/page/", "foobot"), true);
   assert.equal(allowed(text, "/example/page/disallowed.gif", "foobot"), false);
@@ -102,7 +102,7 @@ const SAME = [
   ["/this/*/exactly", "/this/that/exactly"],
 ] as const;
 
-Deno.test("RFC 9309 section 2.2.2: both sides are normalised before they are compared", () => {
+Deno.test("robots.txt: percent-encoding → both sides normalised", () => {
   for (const [rule, path] of SAME) assert.ok(disallows(rule, path), `${rule} ${path}`);
 });
 
@@ -120,7 +120,7 @@ const DIFFERENT = [
   ["foo", "/foo"],
 ] as const;
 
-Deno.test("RFC 9309 section 2.2.2: reserved characters are not decoded, letter case counts", () => {
+Deno.test("robots.txt: reserved characters → kept encoded, case-sensitive", () => {
   for (const [rule, path] of DIFFERENT) assert.ok(!disallows(rule, path), `${rule} ${path}`);
 });
 
@@ -235,7 +235,7 @@ Deno.test("robots.txt: five redirects are followed, to other hosts too", async (
   assert.deepEqual([elsewhere.outcome, elsewhere.requests.length], ["policy_denied", 1]);
 });
 
-Deno.test("robots.txt: what is beyond the limit is not read, what is before it counts", async () => {
+Deno.test("robots.txt: over the size limit → the rest is ignored", async () => {
   const filler = "# filler\n".repeat(70_000);
   assert.equal((await check(() => new Response(DENY + filler))).outcome, "robots");
   assert.equal((await check(() => new Response("# x\n".repeat(125_000) + DENY))).outcome, "robots", "at 500 kB");

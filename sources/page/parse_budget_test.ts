@@ -46,7 +46,7 @@ Deno.test("a title's page of 600 KiB → too_large, and it is not parsed", async
   assert.equal(parsed, 0);
 });
 
-Deno.test("an embed page is read by its tags alone: no tree of it is made, whichever resolver it is for", async () => {
+Deno.test("embed page → read by tags alone, no tree, for every resolver", async () => {
   const player = `<video><source src="/a.mp4"></video>`;
   const framed: Site = (_request, url) => htmlResponse(url.pathname === "/e" ? `<iframe src="/f"></iframe>` : player);
   const state: Site = () =>
@@ -61,7 +61,7 @@ Deno.test("an embed page is read by its tags alone: no tree of it is made, which
   }
 });
 
-Deno.test("half a megabyte that would cost the parser many seconds → too_large before it starts", async () => {
+Deno.test("parse budget: slow half megabyte → too_large before parsing", async () => {
   for (const unit of ["<b>", "<a>", "<a></x>", "<li><p>", "<p><table>", "<i a b c d e f>"]) {
     const html = unit.repeat(MAX_PARSED_PAGE_BYTES / unit.length);
     assert.equal(await parsedBy(() => assert.rejects(parseHtml(html), tooLarge, unit)), 0);
@@ -77,7 +77,7 @@ Deno.test("parse budget: shared by all pages of one response", async () => {
   await assert.rejects(read(), tooLarge);
 });
 
-Deno.test("a page as sites write it, with unclosed items and thousands of episodes, is parsed", async () => {
+Deno.test("parse budget: unclosed items, thousands of episodes → parsed", async () => {
   const item = `<li><div class="epsright"><span class="eps"><a href="/e/1">1</a></span></div><img src=a.jpg><p>x`;
   const document = await parseHtml(`<ul>${`${item}</li>`.repeat(2_000)}</ul>${"<p>y<br>".repeat(2_000)}`);
   assert.equal([...document.querySelectorAll("li")].length, 2_000);

@@ -3,7 +3,7 @@ import { tags } from "./tags.ts";
 
 const read = (html: string) => [...tags(html)].map(({ name, attributes }) => [name, Object.fromEntries(attributes)]);
 
-Deno.test("tags: names and attributes as browsers read them, whatever the case and the quotes", () => {
+Deno.test("tags: mixed case and quotes → read as browsers do", () => {
   assert.deepEqual(read(`<p>a < b<IFRAME SRC='/e?a=1&amp;b=2' src=no data-x=">" allowfullscreen/></Video >`), [
     ["p", {}],
     ["", {}],
@@ -15,7 +15,7 @@ Deno.test("tags: names and attributes as browsers read them, whatever the case a
   ]);
 });
 
-Deno.test("tags: comments, scripts and styles hold none; what never ends is no tag", () => {
+Deno.test("tags: comments, scripts, styles, unclosed tags → not read", () => {
   assert.deepEqual(read(`<!-- <a> --><script x=1>"<b>"</SCRIPT><style><c></style><d>`).map(([name]) => name), [
     "script",
     "/script",

@@ -19,7 +19,7 @@ function list(recipe: Recipe, site: Site, signal = new AbortController().signal)
   return { listing: recipe.listServers(request, createPageClient({ fetch, signal })), requests };
 }
 
-Deno.test("each option is asked for its player; the fake accepts only what a browser would send", async () => {
+Deno.test("admin-ajax: each option → one browser-like request for its player", async () => {
   const { servers } = await list(adminAjaxRecipe, adminAjaxSite()).listing;
   assert.deepEqual(servers, [
     { label: "Pucuk 720p", embedUrl: "https://player.test/e/1", resolution: "720p" },
@@ -28,7 +28,7 @@ Deno.test("each option is asked for its player; the fake accepts only what a bro
   ]);
 });
 
-Deno.test("a missing post, a 0 and a challenge page are failures of those options, with their codes", async () => {
+Deno.test("admin-ajax: missing post, 0, challenge page → one failure each", async () => {
   const { failures } = await list(adminAjaxRecipe, adminAjaxSite()).listing;
   assert.deepEqual(failures, [
     { label: "No post", code: "parse" },
@@ -49,7 +49,7 @@ Deno.test("admin-ajax: an option that hangs → timeout of that option", async (
   assert.ok(failures.some((one) => one.label === "Pucuk 720p" && one.code === "timeout"));
 });
 
-Deno.test("the nonce of the page's data-URI script is sent, whatever the order of the script's attributes", async () => {
+Deno.test("admin-ajax: any attribute order → the data-URI nonce is sent", async () => {
   for (const swapAttributes of [false, true]) {
     const site = nonceSite({ nonces: ["good"], validNonce: "good", swapAttributes });
     const { servers, failures } = await list(adminAjaxNonceRecipe, site).listing;
@@ -61,13 +61,13 @@ Deno.test("the nonce of the page's data-URI script is sent, whatever the order o
   }
 });
 
-Deno.test("an expired nonce → the page is fetched again once, for all options together", async () => {
+Deno.test("admin-ajax: expired nonce → page fetched once more for all options", async () => {
   const { listing, requests } = list(adminAjaxNonceRecipe, nonceSite({ nonces: ["old", "new"], validNonce: "new" }));
   assert.equal((await listing).servers.length, 2);
   assert.equal(requests.filter((one) => one.endsWith("/some-title-episode-1/")).length, 2);
 });
 
-Deno.test("a nonce that stays expired → both options are blocked, the page was not asked for a third time", async () => {
+Deno.test("admin-ajax: nonce stays expired → blocked, no third page request", async () => {
   const { listing, requests } = list(adminAjaxNonceRecipe, nonceSite({ nonces: ["old"], validNonce: "other" }));
   assert.deepEqual((await listing).failures.map((one) => one.code), ["blocked", "blocked"]);
   assert.equal(requests.filter((one) => one.endsWith("/some-title-episode-1/")).length, 2);

@@ -32,7 +32,7 @@ const item = (site: unknown, episode = 1) =>
 const video = (site: unknown, asked: Asked = { page: "abc" }) => list(peertubeRecipe, peertube(site), asked);
 const refusedAs = (reason: string) => (error: unknown) => error instanceof SourceError && error.reason === reason;
 
-Deno.test("an item's original and derivatives of the episode, a blank in a name percent-encoded", async () => {
+Deno.test("internet-archive: original and derivatives → URLs percent-encoded", async () => {
   const { servers } = await item(ARCHIVE_ITEM);
   assert.deepEqual(servers.map((one) => [one.label, one.resolution, one.embedUrl, one.direct?.kind]), [
     ["Matroska 1080p", "1080p", "https://open.test/download/open_film/Open%20Film%20ep1.mkv", "mkv"],
@@ -52,7 +52,7 @@ Deno.test("an item without a licence → not_permitted; {} (no such item) → go
   await assert.rejects(item({}), refusedAs("gone"));
 });
 
-Deno.test("an item of the wrong types → parse, a file of the wrong types is left out", async () => {
+Deno.test("internet-archive: wrong item type → parse; wrong file → left out", async () => {
   await assert.rejects(item([]), refusedAs("parse"));
   await assert.rejects(item({ ...ARCHIVE_ITEM, files: "many" }), refusedAs("parse"));
   const files = [{ name: 5 }, null, { name: "Open Film.mp4", height: { a: 1 }, original: ["x"] }];
@@ -73,7 +73,7 @@ Deno.test("a PeerTube video's whole files; audio alone is no server", async () =
   assert.deepEqual(servers[0]?.chapters, [{ seconds: 12, title: "Opening" }]);
 });
 
-Deno.test("files only in the playlist; audio split from video → the playlist itself", async () => {
+Deno.test("peertube: files only in the playlist, or split audio → the playlist", async () => {
   assert.deepEqual((await video(PEERTUBE_FILES_IN_PLAYLIST)).servers.map((one) => one.embedUrl), [
     "https://tube.test/hls/480.mp4",
   ]);
@@ -85,7 +85,7 @@ Deno.test("files only in the playlist; audio split from video → the playlist i
   ]);
 });
 
-Deno.test("downloads switched off, or a licence that is not on the operator's list → not_permitted", async () => {
+Deno.test("peertube: downloads off or licence not listed → not_permitted", async () => {
   await assert.rejects(video({ ...PEERTUBE_VIDEO, downloadEnabled: false }), refusedAs("not_permitted"));
   await assert.rejects(video(PEERTUBE_VIDEO, { page: "abc", config: { licences: [7] } }), refusedAs("not_permitted"));
   assert.equal((await video(PEERTUBE_VIDEO, { page: "abc", config: { licences: [1] } })).servers.length, 2);
@@ -97,7 +97,7 @@ Deno.test("problem+json 404 → http_4xx; an answer of the wrong types → parse
   await assert.rejects(video("hello"), refusedAs("parse"));
 });
 
-Deno.test("a playlist's elements are the episodes; a single video is episode 1 alone", async () => {
+Deno.test("peertube: playlist → its elements are episodes; one video → episode 1", async () => {
   assert.equal((await video(PEERTUBE_VIDEO, { page: "playlist:list", episode: 2 })).servers.length, 2);
   await assert.rejects(video(PEERTUBE_VIDEO, { page: "playlist:list", episode: 3 }), refusedAs("empty"));
   await assert.rejects(video(PEERTUBE_VIDEO, { page: "abc", episode: 2 }), refusedAs("empty"));

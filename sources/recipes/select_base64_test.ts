@@ -30,7 +30,7 @@ function list(site: Parameters<typeof createSites>[0][string], episode = 1) {
   );
 }
 
-Deno.test("every spelling of an option's iframe leads to its address, labels and resolutions as documented", async () => {
+Deno.test("select-base64: every iframe spelling → URL, label and resolution", async () => {
   const { servers } = await list(selectBase64Site());
   assert.deepEqual(servers, [
     { label: "Vidhidepro 720p", embedUrl: "https://vidhidepro.test/v/one", resolution: "720p" },
@@ -41,7 +41,7 @@ Deno.test("every spelling of an option's iframe leads to its address, labels and
   ]);
 });
 
-Deno.test("an option that cannot be read is its own failure, an empty placeholder none", async () => {
+Deno.test("select-base64: unreadable option → failure; placeholder → none", async () => {
   const { failures } = await list(selectBase64Site());
   assert.deepEqual(failures, [{ label: "Broken", code: "parse" }, { label: "Text only", code: "parse" }]);
 });
@@ -59,14 +59,14 @@ Deno.test("an iframe that leads to javascript: or nowhere is no server", async (
   assert.equal(failures.length, 3);
 });
 
-Deno.test("an episode that the title's page does not list → empty, with the number of those it lists", async () => {
+Deno.test("select-base64: episode not listed → empty, with the count listed", async () => {
   await assert.rejects(
     list(selectBase64Site(), 9),
     (error) => error instanceof SourceError && error.reason === "empty",
   );
 });
 
-Deno.test("ranges, duplicates, empty addresses and titles that end in a number lead to the right page", async () => {
+Deno.test("select-base64: ranges, duplicates, numbered titles → the right page", async () => {
   const site = pages({
     "/anime/some-title/": episodeListPage([
       { label: "Title 100 Episode 115 – 120", href: "/range/" },

@@ -18,7 +18,7 @@ function resolve(
 
 const refusedAs = (reason: string) => (error: unknown) => error instanceof SourceError && error.reason === reason;
 
-Deno.test("direct: an address that ends like media is taken as it is, without a request", async () => {
+Deno.test("direct: URL with a media extension → used without a request", async () => {
   const { result, requests } = resolve("https://cdn.test/a.mp4?Expires=1767225600");
   assert.deepEqual(await result, {
     url: "https://cdn.test/a.mp4?Expires=1767225600",
@@ -30,7 +30,7 @@ Deno.test("direct: an address that ends like media is taken as it is, without a 
   assert.deepEqual(requests, []);
 });
 
-Deno.test("direct: an address that answers with media is media, and its body is not read", async () => {
+Deno.test("direct: media response → media, body not read", async () => {
   let cancelled = false;
   const site: Site = () =>
     new Response(new ReadableStream({ cancel: () => void (cancelled = true) }), {
@@ -50,7 +50,7 @@ Deno.test("player-file: an address without an extension is asked what it is", as
   assert.deepEqual(resolved.subtitles, [{ url: "https://a.test/en.vtt", language: "en", label: "English" }]);
 });
 
-Deno.test("player-file: a video element's sources count, a poster and other scripts do not", async () => {
+Deno.test("player-file: video sources → found; poster, other scripts → ignored", async () => {
   const html = `<script src="/app.js"></script><video poster="/p.mp4.jpg"><source src="/v/1.webm"></video>`;
   const resolved = await resolve("https://a.test/e", { "a.test": () => htmlResponse(html) }).result;
   assert.deepEqual([resolved.url, resolved.kind], ["https://a.test/v/1.webm", "webm"]);
@@ -106,7 +106,7 @@ Deno.test("resolveServer: a URL bound to a network → resolved again by the run
   assert.equal(await status(atRunner.url, "runner"), 200);
 });
 
-Deno.test("a queued job's known address is used when its page has changed, not when the file is gone", async () => {
+Deno.test("queued job: page changed → known URL used; file gone → failure", async () => {
   const queued = { embedUrl: "https://a.test/e", videoUrl: "https://cdn.test/a.mp4", kind: "mp4" };
   const changed = resolve(queued, { "a.test": () => htmlResponse("<h1>New design</h1>") });
   assert.equal((await changed.result).url, queued.videoUrl);

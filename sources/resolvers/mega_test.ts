@@ -21,7 +21,7 @@ function resolve(answers: readonly unknown[], key = MEGA_KEY) {
 const FILE = { g: "https://storage.test/dl/xyz", s: 1234, at: "AAAA" };
 const refusedAs = (reason: string) => (error: unknown) => error instanceof SourceError && error.reason === reason;
 
-Deno.test("parseMegaLink: the present and the older form, with the key in the fragment", () => {
+Deno.test("parseMegaLink: current and old form → id and key of the fragment", () => {
   assert.deepEqual(parseMegaLink(MEGA_LINK), { node: MEGA_NODE, key: MEGA_KEY });
   assert.deepEqual(parseMegaLink(`https://drive.test/file/${MEGA_NODE}#${MEGA_KEY}`), {
     node: MEGA_NODE,

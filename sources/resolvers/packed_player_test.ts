@@ -55,7 +55,7 @@ Deno.test("of two blocks the second may be the useful one", () => {
   assert.equal(resolve(packScript("ads.show(7)"), packScript(playerSetup(LINKS)))?.url, LINKS.hls2);
 });
 
-Deno.test("a page whose packed scripts name no media is left to other resolvers; one that cannot be unpacked → parse", () => {
+Deno.test("packed player: no media → next resolver; not unpackable → parse", () => {
   assert.equal(resolve(packScript("ads.show(7)")), null);
   assert.equal(resolvePackedPlayer({ html: "<p>none</p>", url: URL_OF_PAGE }), null);
   assert.throws(
@@ -64,7 +64,7 @@ Deno.test("a page whose packed scripts name no media is left to other resolvers;
   );
 });
 
-Deno.test("a script that would unpack to more than the cap is refused, not unpacked", () => {
+Deno.test("packed player: unpacks beyond the cap → refused before unpacking", () => {
   const bomb = expansionBomb(20_000, 1_000);
   assert.ok(bomb.length < 25_000);
   assert.deepEqual(unpackScripts(bomb), []);

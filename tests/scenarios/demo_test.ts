@@ -27,7 +27,7 @@ Deno.test("deno task demo with an unknown argument → exit code 2 and the usage
   assert.match(stderr, /Unknown option '--fast'[^]*usage: deno task demo/);
 });
 
-Deno.test("deno task demo --json, twice at once → both exit with 0 and report every step", async () => {
+Deno.test("deno task demo --json: two at once → both exit 0, every step reported", async () => {
   const runs = await Promise.all([demo("--json"), demo("--json")]);
   for (const { code, stdout, stderr } of runs) {
     assert.equal(code, 0, stderr + stdout);
