@@ -41,7 +41,7 @@ Deno.test("removeLeftovers: old, unlocked → deleted; young or foreign → kept
   await Deno.writeTextFile(`${root}/notes.txt`, "x");
   assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: Date.now, ...noneFinished }), 0);
   assert.equal(await removeLeftovers(root, { maxAgeMs: DAY, now: () => Date.now() + DAY + 1000, ...noneFinished }), 3);
-  assert.deepEqual([...Deno.readDirSync(root)].map((entry) => entry.name).sort(), ["notes.txt", "foreign"]);
+  assert.deepEqual([...Deno.readDirSync(root)].map((entry) => entry.name).sort(), ["foreign", "notes.txt"]);
   await Deno.remove(root, { recursive: true });
 });
 
