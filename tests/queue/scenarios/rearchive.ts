@@ -180,6 +180,33 @@ export const REARCHIVE: readonly Scenario[] = [
     },
   },
   {
+    name: "re-archive: failed, then rights withdrawn → the old archive stays",
+    async run(queue) {
+      const { job } = await toBeArchivedAgain(queue);
+      await queue.update(await queue.claimOne(), "failed", { error_class: "network", error: "reset" });
+      const { last_event } = await queue.row(job.id);
+      const entries = [{ name: "animasu", recipe: "page", rights: null }];
+      await queue.rpc("apply_providers", { entries, dry_run: false });
+      const row = await queue.row(job.id);
+      assert.deepEqual([row["status"], row["error_class"], row["terminal_at"] !== null], [
+        "failed",
+        "policy_denied",
+        true,
+      ]);
+      assert.match(row["error_message"] as string, /^the old archive stays: no archiving rights/);
+      const [event] = await queue.sql`
+        select kind, error_class, detail, previous from keepstream.events where id = ${row["last_event"] as string}`;
+      assert.deepEqual({ ...event }, {
+        kind: "cancelled",
+        error_class: "policy_denied",
+        detail: { terminal: true },
+        previous: last_event,
+      });
+      assert.deepEqual(await served(queue), OLD);
+      assert.deepEqual(await brokenInvariants(queue.sql), []);
+    },
+  },
+  {
     name: "re-archive: rights withdrawn → refused, the old archive stays",
     async run(queue) {
       const { job } = await toBeArchivedAgain(queue);
