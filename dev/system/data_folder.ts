@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { makeProjectKeys, type ProjectKeys } from "../emulators/supabase/keys.ts";
 import { SetupError } from "../process/setup_error.ts";
+import { releaseLock } from "../../runner/work_dir/file_lock.ts";
 
 const SECRETS_FILE = "secrets.json";
 /** Default data folder of `deno task dev`. */
@@ -57,11 +58,11 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
       announce: (state) => writePrivately(join(path, STATE_FILE), JSON.stringify(state, null, 2)),
       async release() {
         await Deno.remove(join(path, STATE_FILE)).catch(() => {}); // it was never written
-        lock.close();
+        releaseLock(lock);
       },
     };
   } catch (error) {
-    lock.close();
+    releaseLock(lock);
     throw error;
   }
 }
@@ -70,7 +71,7 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
 export async function readRunning<T>(dir: string): Promise<T | null> {
   const lock = await Deno.open(join(dir, "lock"), { write: true }).catch(() => null);
   if (lock === null) return null;
-  const free = await lock.tryLock(true).finally(() => lock.close());
+  const free = await lock.tryLock(true).finally(() => releaseLock(lock));
   return free ? null : await readState<T>(dir);
 }
 

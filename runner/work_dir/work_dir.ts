@@ -3,6 +3,7 @@
  * with its process, keeps other processes out. Example: `await using dir = await openJobDir(root, id)`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
+import { releaseLock } from "./file_lock.ts";
 
 const JOB_DIR = /^job-[0-9a-f-]{36}$/;
 const REPAIR_DIR = /^repair-[0-9a-f-]{36}$/;
@@ -49,7 +50,7 @@ export async function openJobDir(root: string, id: string): Promise<JobDir> {
     discard: () => discarded = true,
     [Symbol.asyncDispose]: async () => {
       if (discarded) await Deno.remove(path, { recursive: true }).catch(() => {});
-      lock.close();
+      releaseLock(lock);
     },
   };
 }
@@ -75,7 +76,7 @@ export async function openRepairDir(root: string, storeId: string): Promise<Repa
     discard: () => discarded = true,
     [Symbol.asyncDispose]: async () => {
       await (discarded ? Deno.remove(path, { recursive: true }) : keepJournals(path)).catch(() => {}); // cleaned up later
-      lock.close();
+      releaseLock(lock);
     },
   };
 }
@@ -102,7 +103,7 @@ async function lockDir(path: string): Promise<Deno.FsFile | null> {
     }
     const there = await Deno.stat(`${path}/lock`).catch(() => null);
     if (there !== null && there.ino === (await lock.stat()).ino) return lock;
-    lock.close(); // the locked file was deleted by a cleanup that had the lock before
+    releaseLock(lock); // the locked file was deleted by a cleanup that had the lock before
   }
 }
 
@@ -168,7 +169,7 @@ async function unlessHeld(path: string, act: () => Promise<void>): Promise<boole
     await act();
     return true;
   } finally {
-    lock.close();
+    releaseLock(lock);
   }
 }
 
