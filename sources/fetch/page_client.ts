@@ -1,10 +1,11 @@
-// Reads pages within limits: each redirect is checked, bodies are capped, retries and concurrent requests per host are bounded. Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
+// Reads pages within limits: each redirect is checked, bodies are capped, retries and concurrent requests per host are bounded.
+// Example: (await client.read("https://a.test/ep-1")).text. Runs on: Deno, edge runtime.
 import { type HttpUrl, parseHttpUrl } from "../../core/http_url.ts";
 import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
 import type { PerHostLimiter } from "./per_host_limiter.ts";
 import { type HtmlDocument, parseHtml } from "../page/html.ts";
 import { createParseBudget, MAX_PARSED_PAGE_BYTES, type ParseBudget } from "../page/parse_budget.ts";
-import { sleep } from "../../core/sleep.ts";
+import { retry, type RetryPolicy } from "../../core/retry.ts";
 import { SourceError, toSourceError } from "../source_error.ts";
 
 export const DEFAULT_USER_AGENT =
@@ -12,8 +13,7 @@ export const DEFAULT_USER_AGENT =
 export const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 export const REQUEST_TIMEOUT_MS = 5_000;
 const MAX_REDIRECTS = 5;
-const MAX_TRIES = 3;
-const RETRY_PAUSE_MS = 150;
+const RETRY_POLICY: RetryPolicy = { attempts: 3, delayMs: 150, jitter: 0 };
 const MAX_RETRY_AFTER_MS = 2_000;
 
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
@@ -182,17 +182,10 @@ export function createPageClient(options: PageClientOptions): PageClient {
     });
   }
 
-  async function retrying<T>(url: string, request: PageRequest, use: (response: Response) => Promise<T>) {
-    for (let attempt = 1;; attempt++) {
-      try {
-        return await once(url, request, use);
-      } catch (cause) {
-        const error = failureOf(cause);
-        if (!error.again || attempt >= MAX_TRIES) throw error;
-        const wait = Math.min((error.retryAfterSeconds ?? 0) * 1000 || RETRY_PAUSE_MS * attempt, MAX_RETRY_AFTER_MS);
-        await sleep(wait, options.signal);
-      }
-    }
+  function retrying<T>(url: string, request: PageRequest, use: (response: Response) => Promise<T>): Promise<Read<T>> {
+    const { signal } = options;
+    const attempt = () => once(url, request, use).catch((thrown) => Promise.reject(failureOf(thrown)));
+    return retry(attempt, RETRY_POLICY, { signal, retryable: isRetryable, delayFor: requestedDelayMs });
   }
 
   async function read(url: string, request: PageRequest = {}): Promise<Page> {
@@ -228,6 +221,16 @@ export function createPageClient(options: PageClientOptions): PageClient {
       return page;
     },
   };
+}
+
+function isRetryable(error: unknown): boolean {
+  return error instanceof SourceError && error.again;
+}
+
+/** The site's Retry-After, if it is short enough to wait for it within a response. */
+function requestedDelayMs(error: unknown): number | undefined {
+  const seconds = error instanceof SourceError ? error.retryAfterSeconds : undefined;
+  return seconds === undefined ? undefined : Math.min(seconds * 1000, MAX_RETRY_AFTER_MS);
 }
 
 /** Reads a body as text; refuses or cuts it at the limit, regardless of Content-Length. */

@@ -4,16 +4,18 @@
 import { z } from "zod";
 import { decodeBase64 } from "../../core/base64url.ts";
 import { parseHttpUrl } from "../../core/http_url.ts";
+import { retry, type RetryPolicy } from "../../core/retry.ts";
 import type { PageClient } from "../fetch/page_client.ts";
 import { SourceError } from "../source_error.ts";
 import { MAX_EXPECTED_PASSES, type MegaChallenge, parseMegaChallenge } from "./mega_challenge.ts";
 import type { Resolved } from "./resolver.ts";
 
 const KEY_BYTES = 32;
-const TRIES = 4;
-const FIRST_PAUSE_MS = 200;
+const RETRY_POLICY: RetryPolicy = { attempts: 4, delayMs: 200, jitter: 0 };
 const MAX_PROOFS = 2;
 const RETRY_AFTER_SECONDS = 60;
+const EAGAIN = -3;
+const ERATELIMIT = -4;
 /** Error code: a proof of work is required. */
 const PROOF_REQUIRED = -27;
 
@@ -57,12 +59,15 @@ export async function resolveMega(link: MegaLink, options: MegaOptions): Promise
   if (decodeBase64(link.key)?.length !== KEY_BYTES) {
     throw new SourceError("invalid_input", "the link's key is not 32 bytes: a part of it is missing");
   }
-  for (let attempt = 1;; attempt++) {
-    const result = await requestWithProof(link.node, options);
-    if (typeof result === "object") return resolvedFrom(result, link);
-    if ((result === -3 || result === -4) && attempt < TRIES) await options.pause(FIRST_PAUSE_MS * 2 ** (attempt - 1));
-    else throw refusal(result);
-  }
+  return await retry(
+    async () => {
+      const result = await requestWithProof(link.node, options);
+      if (typeof result === "object") return resolvedFrom(result, link);
+      throw refusal(result);
+    },
+    RETRY_POLICY,
+    { retryable: isTryAgain, sleep: options.pause },
+  );
 }
 
 /** The result, after a proof of work if one is required. */
@@ -121,8 +126,13 @@ async function prove(text: string, { solve }: MegaOptions): Promise<string> {
   return `1:${challenge.token}:${await solve(challenge)}`;
 }
 
-function blocked(what: string): SourceError {
-  return new SourceError("blocked", `the API ${what}`, { retryAfterSeconds: RETRY_AFTER_SECONDS });
+function blocked(what: string, cause?: number): SourceError {
+  return new SourceError("blocked", `the API ${what}`, { retryAfterSeconds: RETRY_AFTER_SECONDS, cause });
+}
+
+/** Failed requests are not included: the page client has already repeated those. */
+function isTryAgain(error: unknown): boolean {
+  return error instanceof SourceError && (error.cause === EAGAIN || error.cause === ERATELIMIT);
 }
 
 function resolvedFrom({ g, s }: { g?: string | undefined; s: number }, link: MegaLink): Resolved {
@@ -135,9 +145,9 @@ function resolvedFrom({ g, s }: { g?: string | undefined; s: number }, link: Meg
 /** Codes of the API's error table. */
 function refusal(code: number): SourceError {
   switch (code) {
-    case -3: // EAGAIN
-    case -4: // ERATELIMIT
-      return blocked(`asks to come back later (${code})`);
+    case EAGAIN:
+    case ERATELIMIT:
+      return blocked(`rejected the request for now (${code})`, code);
     case -9: // ENOENT
     case -16: // EBLOCKED
       return new SourceError("gone", `the file is no longer there (${code})`);

@@ -61,6 +61,17 @@ Deno.test("mega: -3 every time → blocked after a bounded number of attempts", 
   assert.equal(api.asked(), 4);
 });
 
+Deno.test("mega: API responds with 500 → repeated by the page client alone", async () => {
+  const { fetch, requests } = createSites({ "api.test": () => new Response("", { status: 500 }) });
+  const result = resolveMega({ node: MEGA_NODE, key: MEGA_KEY }, {
+    apiUrl: "https://api.test/",
+    pages: createPageClient({ fetch, signal: new AbortController().signal }),
+    pause: () => Promise.reject(new Error("not expected")),
+  });
+  await assert.rejects(result, refusedAs("http_5xx"));
+  assert.equal(requests.length, 3);
+});
+
 for (const [code, reason] of [[-9, "gone"], [-16, "gone"], [-17, "quota"], [-18, "quota"], [-2, "http_4xx"]] as const) {
   Deno.test(`${code} → ${reason}, without another try`, async () => {
     const { result, api } = resolve([[code]]);
