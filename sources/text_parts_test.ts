@@ -59,11 +59,19 @@ Deno.test("serverLabel: informative site label → used; else the host's name", 
 
 Deno.test("mediaKind: by path extension or media type, never by query", () => {
   assert.deepEqual(
-    ["https://a.test/x.MP4?y=.m3u8", "https://a.test/m.m3u8#t", "https://a.test/x.mkv", "https://a.test/x", "x.mp4"]
+    [
+      "https://a.test/x.MP4?y=.m3u8",
+      "https://a.test/m.m3u8#t",
+      "https://a.test/x.mkv",
+      "https://a.test/x.mpd",
+      "https://a.test/x",
+      "x.mp4",
+    ]
       .map(mediaKind),
-    ["mp4", "hls", "mkv", null, null],
+    ["mp4", "hls", "mkv", "dash", null, null],
   );
   assert.equal(mediaKindOfType("application/x-mpegURL; charset=utf-8"), "hls");
+  assert.equal(mediaKindOfType("application/dash+xml"), "dash");
   assert.equal(mediaKindOfType("text/html"), null);
 });
 

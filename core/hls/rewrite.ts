@@ -43,6 +43,8 @@ export interface RewriteOptions {
   readonly policy: UrlPolicy;
   /** The playlist's own link. Children in its scope reuse its tail. */
   readonly parent: { readonly scope: string | null; readonly tail: string };
+  /** Between the parameters of a link. @default "&" */
+  readonly separator?: string;
   /** Variables of the multivariant playlist, from the link. */
   readonly variables?: ReadonlyMap<string, string>;
   /**
@@ -60,7 +62,7 @@ export interface SignRequest {
 
 /** Deterministic: the same text and options give the same result. */
 export async function rewritePlaylist(text: string, options: RewriteOptions): Promise<Result<string, PlaylistError>> {
-  const plan = new Plan(text, options);
+  const plan = new LinkWriter(text, options);
   const problem = plan.run();
   if (problem !== null) return err(problem);
   return await plan.finish();
@@ -68,11 +70,16 @@ export async function rewritePlaylist(text: string, options: RewriteOptions): Pr
 
 /** The link for one URL: for JSON that playlists refer to. */
 export async function rewriteUrl(uri: string, options: RewriteOptions): Promise<string> {
-  const plan = new Plan("", options);
+  const plan = new LinkWriter("", options);
   plan.link(uri);
   const result = await plan.finish();
   // A single URL cannot exceed a limit.
   return result.ok ? result.value : "";
+}
+
+/** Writes links into another format. */
+export function startLinks(options: RewriteOptions): LinkWriter {
+  return new LinkWriter("", options);
 }
 
 interface LinkDirectory extends Directory {
@@ -115,11 +122,13 @@ interface Group {
   readonly members: readonly Pending[];
 }
 
-class Plan {
+/** Writes text and links; the links are signed together at the end. */
+export class LinkWriter {
   #text: string;
   readonly #options: RewriteOptions;
   readonly #resolver;
   readonly #baseDirectory: string;
+  readonly #url: string;
   readonly #head: string;
   readonly #unsignedHead: string;
   readonly #ownHead: string;
@@ -155,7 +164,8 @@ class Plan {
     this.#hasVariables = text.includes("{$");
     this.#passesVariables = isMultivariant && text.includes("#EXT-X-DEFINE");
     this.#baseDirectory = new URL("./", options.base).href;
-    this.#head = `${options.proxyUrl}?${options.parent.tail}&url=`;
+    this.#url = `${options.separator ?? "&"}url=`;
+    this.#head = `${options.proxyUrl}?${options.parent.tail}${this.#url}`;
     this.#unsignedHead = `${options.proxyUrl}?url=`;
     this.#ownHead = `${options.proxyUrl}?`;
     this.#resolver = createResolver(options.base, (href) => this.#linkDirectory(href));
@@ -242,7 +252,7 @@ class Plan {
       return err({ code: "too_large", reason: "its variables are too large for a link" });
     }
     for (const [index, { members }] of groups.entries()) {
-      for (const pending of members) pending.head = `${proxyUrl}?${tails[index]}&url=`;
+      for (const pending of members) pending.head = `${proxyUrl}?${tails[index]}${this.#url}`;
     }
     const [before, pending] = [this.#before, this.#pending];
     let written = "";
@@ -357,6 +367,38 @@ class Plan {
     if (hides || (directory.exact && directory.ready === null)) this.#pushExact(directory, rest);
     else this.#pushDirectory(directory);
     this.#push(this.#encodeRest(rest, plain));
+  }
+
+  /** Writes text as it is. */
+  text(text: string): void {
+    this.#push(text);
+  }
+
+  /** Writes the link for an absolute URL whose last part is `encoded` for a link already; false if only whole URLs can be signed. */
+  linkBelow(directoryHref: string, encoded: string): boolean {
+    const resolved = this.#resolver.resolve(directoryHref);
+    if (resolved === null || "other" in resolved) return false;
+    const { directory } = resolved;
+    if (directory.allowed && directory.exact && directory.ready === null) return false;
+    this.#urls++;
+    this.#singleUrls++;
+    this.#pushDirectory(directory);
+    this.#push(encoded);
+    return true;
+  }
+
+  /** A link that the proxy refuses. */
+  linkRefused(uri: string): void {
+    this.#push(this.#unsignedHead + encodeURIComponent(uri.slice(0, MAX_URL_LENGTH).toWellFormed()));
+  }
+
+  /** The limit that has been exceeded. */
+  get excess(): PlaylistError | null {
+    if (this.#urls > MAX_URLS) return { code: "too_large", reason: `more than ${MAX_URLS} URLs` };
+    if (this.#exact.length > MAX_SIGNATURES) return { code: "too_large", reason: TOO_MANY_SIGNATURES };
+    if (this.#resolver.exhausted) return { code: "too_large", reason: "too many directories or URLs" };
+    if (this.#length > MAX_OUTPUT_LENGTH) return { code: "too_large", reason: "the rewritten text is too large" };
+    return null;
   }
 
   /** The link up to the name, for a directory that is signed as a whole. */

@@ -11,7 +11,7 @@ export const serverSchema = z.strictObject({
   ),
   resolution: z.string().nullable().describe("`720p`, or null if the site does not state one."),
   stream: httpUrl.nullable().describe("Signed proxy link to play; null if nothing playable was found."),
-  kind: z.string().nullable().describe("mp4, hls, mkv, webm or mega (decrypted by the proxy)."),
+  kind: z.string().nullable().describe("mp4, hls, dash, mkv, webm or mega (decrypted by the proxy)."),
   archived: z.boolean().describe("Whether `stream` leads to the operator's archive."),
   archive: z.strictObject({
     state: z.string().describe("pending, downloading, uploading, ready or failed."),

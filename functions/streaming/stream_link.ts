@@ -1,4 +1,4 @@
-// Media URL → signed link of the Worker. A playlist's link covers its directory, so that one signature serves all segments.
+// Media URL → signed link of the Worker. The link of a playlist or an MPD covers its directory, so that one signature serves all segments.
 // Example: https://cdn.test/hls/1/master.m3u8 → https://worker.test/proxy?url=…&exp=…&sc=2&sig=…. Runs on: Deno, edge runtime.
 import { KeepstreamError } from "../../core/errors.ts";
 import { LruCache } from "../../core/lru_cache.ts";
@@ -29,7 +29,7 @@ export function createStreamLinks(options: { proxyBaseUrl: string; keys: Signing
   const signed = new LruCache<string | null>({ maxEntries: MAX_CACHED });
 
   async function sign({ url, kind, expiresAt, headers, megaKey, archive, episode }: StreamLinkInput) {
-    const scopeDirectories = kind === "hls" ? playlistScope(new URL(url)) : null;
+    const scopeDirectories = kind === "hls" || kind === "dash" ? playlistScope(new URL(url)) : null;
     const context = {
       ...(headers && { headers }),
       ...(megaKey && { megaKey }),

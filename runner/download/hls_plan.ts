@@ -127,7 +127,7 @@ async function readPlaylist(address: string, options: MediaRequest, master?: Mul
 }
 
 /** Counts decompressed bytes. */
-async function readCapped(response: Response, signal: AbortSignal): Promise<string> {
+export async function readCapped(response: Response, signal: AbortSignal): Promise<string> {
   const reader = response.body?.getReader();
   if (reader === undefined) return "";
   let late = false;

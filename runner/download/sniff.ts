@@ -1,11 +1,16 @@
 /** The format of a file by its first bytes, whatever its name and type. Pure. Example: `sniff(bytesOf("<!doctype html>"))` → "html". */
-export type Sniffed = "hls" | "mp4" | "matroska" | "ts" | "html" | "unknown";
+import { looksLikeMpd } from "../../core/dash/levels.ts";
 
+export type Sniffed = "hls" | "dash" | "mp4" | "matroska" | "ts" | "html" | "unknown";
+
+/** An XML declaration, a comment of the packager's and the root element. */
+const MPD_BYTES = 2048;
 const MP4_BOXES = new Set(["ftyp", "moov", "mdat", "moof", "styp", "free", "skip", "wide", "sidx"]);
 
 export function sniff(bytes: Uint8Array): Sniffed {
   const text = new TextDecoder("latin1").decode(bytes.subarray(0, 64));
   if (/^(?:\xEF\xBB\xBF)?#EXTM3U/.test(text)) return "hls";
+  if (looksLikeMpd(new TextDecoder().decode(bytes.subarray(0, MPD_BYTES)))) return "dash";
   if (MP4_BOXES.has(text.slice(4, 8))) return "mp4";
   if (text.startsWith("\x1A\x45\xDF\xA3")) return "matroska";
   if (isTransportStream(bytes)) return "ts";

@@ -1,7 +1,7 @@
-/** Downloads a playlist's segments and muxes them into one verified MP4. */
+/** Downloads the segments of a playlist or an MPD and muxes them into one verified MP4. */
 import type { Resolved } from "../../sources/resolvers/index.ts";
 import { downloadHls } from "../download/hls.ts";
-import { type HlsPlan, planHls } from "../download/hls_plan.ts";
+import type { HlsPlan, planHls } from "../download/hls_plan.ts";
 import { muxAlongside, type MuxedTracks, muxHls } from "../media/mux.ts";
 import { finishFile } from "./finish_file.ts";
 import {
@@ -15,12 +15,14 @@ import {
 /** Segments, muxed file and final file exist at the same time; the total is an estimate. */
 const DISK_FACTOR = 3.3;
 
-export async function fetchHls(resolved: Resolved, job: SourceJob, tools: SourceTools): Promise<FetchedSource> {
+export type SegmentsJob = SourceJob & { readonly plan: typeof planHls };
+
+export async function fetchHls(resolved: Resolved, job: SegmentsJob, tools: SourceTools): Promise<FetchedSource> {
   const { dir, progress } = tools;
   const noSpace = new AbortController();
   const signal = AbortSignal.any([tools.signal, noSpace.signal]);
   const planOf = (source: Resolved): Promise<HlsPlan> =>
-    planHls(source.url, { ...mediaRequest(source, tools), wanted: job.resolution });
+    job.plan(source.url, { ...mediaRequest(source, tools), wanted: job.resolution });
   const plan = await planOf(resolved);
   progress.enter("downloading");
   tools.onPhase();

@@ -3,6 +3,8 @@
  * Example: `await fetchSource({ candidate, resolution: "720p", source }, tools)` → { final, durationSeconds }.
  */
 import { KeepstreamError } from "../../core/errors.ts";
+import { planDash } from "../download/dash_plan.ts";
+import { planHls } from "../download/hls_plan.ts";
 import { type Probe, probe, probeWithRetry } from "../download/probe.ts";
 import { type MediaRequest, throwRefusal } from "../network/guarded_fetch.ts";
 import { fetchFile, isFile, startDownload, type StartedDownload } from "./fetch_file.ts";
@@ -27,7 +29,9 @@ export async function fetchSource(job: SourceJob, tools: SourceTools): Promise<F
     });
     switch (probed.sniffed) {
       case "hls":
-        return await fetchHls(resolved, job, tools);
+        return await fetchHls(resolved, { ...job, plan: planHls }, tools);
+      case "dash":
+        return await fetchHls(resolved, { ...job, plan: planDash }, tools);
       case "mp4":
       case "matroska":
       case "ts":

@@ -1,7 +1,7 @@
 // The kind of media, by the extension of a URL's path or by a content type.
 // Example: mediaKind("https://a.test/v/master.m3u8?t=1") → "hls". Runs on: Deno, edge runtime.
 
-export const MEDIA_KINDS = ["mp4", "hls", "mkv", "webm", "mega"] as const;
+export const MEDIA_KINDS = ["mp4", "hls", "dash", "mkv", "webm", "mega"] as const;
 export type MediaKind = typeof MEDIA_KINDS[number];
 
 const BY_EXTENSION: Readonly<Record<string, MediaKind>> = {
@@ -11,6 +11,7 @@ const BY_EXTENSION: Readonly<Record<string, MediaKind>> = {
   mkv: "mkv",
   webm: "webm",
   m3u8: "hls",
+  mpd: "dash",
 };
 
 const BY_TYPE: Readonly<Record<string, MediaKind>> = {
@@ -23,6 +24,7 @@ const BY_TYPE: Readonly<Record<string, MediaKind>> = {
   "application/x-mpegurl": "hls",
   "audio/mpegurl": "hls",
   "audio/x-mpegurl": "hls",
+  "application/dash+xml": "dash",
 };
 
 /** Kind by the extension of the path, or null. */
