@@ -6,7 +6,7 @@ import * as cache from "../cache/two_tier_cache.ts";
 import type { Problem } from "../http/problem.ts";
 import { isGone, type Upstream } from "../http/upstream.ts";
 import { sameRepresentation, type Validators, validatorsOf } from "../http/validators.ts";
-import { isPlaylistUrl, kindOf } from "../playlist/response_kind.ts";
+import { isMpdUrl, isPlaylistUrl, kindOf } from "../playlist/response_kind.ts";
 import { type EpisodeServer, FRESH_URL_SECONDS, requestFreshUrl, serverKey, sourceExpired } from "./api.ts";
 import { fetchOrigin, type OriginRequest } from "./origin_fetch.ts";
 import { recordSample } from "./recorded.ts";
@@ -40,7 +40,9 @@ export async function fetchWithFailover(
   const resumed = shared === null ? null : await fetchContinuation(request, { ...origin, url: new URL(shared) }, key);
   if (resumed !== null) return resumed;
   const top = await freshUrl(server, origin, publicApiUrl);
-  const fresh = top !== null && isPlaylistUrl(link.url) ? await matchVariantPlaylist(top, origin, server) : top;
+  // An MPD lists no other manifests.
+  const isVariant = isPlaylistUrl(link.url) && !isMpdUrl(link.url);
+  const fresh = top !== null && isVariant ? await matchVariantPlaylist(top, origin, server) : top;
   if (fresh === null || fresh.href === link.url.href || fresh.href === known) return expired;
   const continued = await fetchContinuation(request, { ...origin, url: fresh }, key);
   if (continued === null) return expired;

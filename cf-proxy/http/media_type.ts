@@ -10,6 +10,7 @@ const MAX_LENGTH = 1024;
 const TEXT = "text/plain; charset=utf-8";
 
 export const PLAYLIST_TYPE = "application/vnd.apple.mpegurl";
+export const MPD_TYPE = "application/dash+xml";
 const PLAYLIST_TYPES: ReadonlySet<string> = new Set([
   PLAYLIST_TYPE,
   "application/x-mpegurl",
@@ -51,8 +52,14 @@ export function isOctetStream(type: string): boolean {
   return OCTET_STREAMS.has(type);
 }
 
+/** HLS or MPEG-DASH. */
 export function isPlaylistType(type: string): boolean {
-  return PLAYLIST_TYPES.has(type);
+  return PLAYLIST_TYPES.has(type) || type === MPD_TYPE;
+}
+
+/** Types that servers send for an MPD, and for web pages. */
+export function isXmlType(type: string): boolean {
+  return type === "text/xml" || type === "application/xml";
 }
 
 /** Types that a browser runs as a page or script: hosts that block or rate-limit send them instead of media. */
@@ -61,9 +68,9 @@ export function isActive(type: string): boolean {
     .test(type) || /^(?:text|application)\/(?:x-)?(?:java|ecma|j|live)script/.test(type);
 }
 
-/** Audio, video, a picture or a playlist. Browsers treat any `+xml` type, such as SVG, as a document. */
+/** Audio, video, a picture or an HLS playlist. Browsers treat any `+xml` type, such as SVG, as a document. */
 export function isPlayable(type: string): boolean {
-  return isPlaylistType(type) || MEDIA_CONTAINERS.has(type) ||
+  return PLAYLIST_TYPES.has(type) || MEDIA_CONTAINERS.has(type) ||
     (/^(?:audio|video|image)\//.test(type) && !type.endsWith("+xml"));
 }
 

@@ -1,4 +1,6 @@
-// Serves playlists, and the JSON that playlists refer to, with every URL replaced by a signed proxy link.
+// Serves playlists, MPDs, and the JSON that playlists refer to, with every URL replaced by a signed proxy link.
+import { looksLikeMpd } from "../../core/dash/levels.ts";
+import { rewriteMpd } from "../../core/dash/rewrite.ts";
 import { looksLikePlaylist } from "../../core/hls/playlist.ts";
 import { type RewriteOptions, rewritePlaylist, rewriteUrl } from "../../core/hls/rewrite.ts";
 import { parseJsonObject } from "../../core/json_object.ts";
@@ -14,7 +16,7 @@ import { err, ok, type Result } from "../../core/result.ts";
 import type { UrlPolicy } from "../../core/url_policy.ts";
 import type { Invocation } from "../invocation.ts";
 import { COMMON_HEADERS } from "../http/headers.ts";
-import { PLAYLIST_TYPE } from "../http/media_type.ts";
+import { MPD_TYPE, PLAYLIST_TYPE } from "../http/media_type.ts";
 import { badGateway, type Problem } from "../http/problem.ts";
 
 const MAX_ASSETS = 100;
@@ -32,21 +34,25 @@ export async function playlistResponse(
   url: URL,
   context: RewriteContext,
 ): Promise<Result<Response, Problem>> {
-  if (!looksLikePlaylist(text)) {
-    return err(badGateway("not_a_playlist", "the source's response is not a playlist"));
+  const isMpd = looksLikeMpd(text);
+  if (!isMpd && !looksLikePlaylist(text)) {
+    return err(badGateway("not_a_playlist", "the source's response is neither a playlist nor an MPD"));
   }
-  const rewritten = await rewritePlaylist(text, rewriteOptions(url, context));
+  const options = rewriteOptions(url, context);
+  const rewritten = isMpd ? await rewriteMpd(text, options) : await rewritePlaylist(text, options);
   if (!rewritten.ok) {
     const { code, reason, line } = rewritten.error;
     const where = line === undefined ? "" : ` (line ${line})`;
-    return err(badGateway(`playlist_${code}`, `the source's playlist cannot be served: ${reason}${where}`));
+    return err(
+      badGateway(`playlist_${code}`, `the source's ${isMpd ? "MPD" : "playlist"} cannot be served: ${reason}${where}`),
+    );
   }
-  return ok(textResponse(rewritten.value, PLAYLIST_TYPE));
+  return ok(textResponse(rewritten.value, isMpd ? MPD_TYPE : PLAYLIST_TYPE));
 }
 
 /** The response to HEAD. It has no Content-Length, which is not known without rewriting the playlist. */
-export function playlistHeadResponse(): Response {
-  return new Response(null, { headers: textResponse("", PLAYLIST_TYPE).headers });
+export function playlistHeadResponse(isMpd: boolean): Response {
+  return new Response(null, { headers: textResponse("", isMpd ? MPD_TYPE : PLAYLIST_TYPE).headers });
 }
 
 /** Rewrites the URLs of asset lists (X-ASSET-LIST) and content steering manifests; other JSON is served unchanged. */
@@ -59,7 +65,7 @@ export async function jsonResponse(text: string, url: URL, context: RewriteConte
     );
     return textResponse(JSON.stringify({ ...json, ASSETS: await Promise.all(rewritten) }), "application/json");
   }
-  if (json !== null && Array.isArray(json["PATHWAY-PRIORITY"])) {
+  if (json !== null && (Array.isArray(json["PATHWAY-PRIORITY"]) || Array.isArray(json["SERVICE-LOCATION-PRIORITY"]))) {
     const reload = json["RELOAD-URI"];
     if (typeof reload === "string") json["RELOAD-URI"] = await rewriteUrl(reload, options);
     // A clone replaces host and parameters of the playlist's URLs, which are proxy links now.

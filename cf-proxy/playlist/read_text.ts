@@ -1,4 +1,5 @@
-// Reads playlists and JSON into memory, up to a size and within a time; and the first bytes of what may be a playlist.
+// Reads playlists, MPDs and JSON into memory, up to a size and within a time; and the first bytes of what may be a playlist.
+import { looksLikeMpd } from "../../core/dash/levels.ts";
 import { looksLikePlaylist } from "../../core/hls/playlist.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { badGateway, type Problem, sourceTimeout } from "../http/problem.ts";
@@ -7,6 +8,8 @@ export const MAX_PLAYLIST_BYTES = 4 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
 /** A byte order mark, some white space and #EXTM3U. */
 const SNIFF_BYTES = 16;
+/** An XML declaration, a comment of the packager's and the start of the root element. */
+const SNIFF_XML_BYTES = 2048;
 
 /** The whole body as text. Unlike media it has a timeout, because nothing is served until it is complete. */
 export async function readText(
@@ -57,21 +60,24 @@ async function readLimited(body: ReadableStream, maxBytes: number): Promise<stri
   }
 }
 
-/** Reads the first bytes to detect a playlist; the returned body begins with them again. */
+/** Reads the first bytes to detect a playlist or an MPD; the returned body begins with them again. */
 export async function sniff(
   response: Response,
 ): Promise<{ readonly isPlaylist: boolean; readonly body: ReadableStream }> {
   const reader = response.body!.getReader();
   const head: Uint8Array[] = [];
   let length = 0;
-  while (length < SNIFF_BYTES) {
+  let text = "";
+  while (length < SNIFF_BYTES || (length < SNIFF_XML_BYTES && /^\uFEFF?\s*</.test(text))) {
     const { done, value } = await reader.read();
     if (done) break;
     head.push(value);
     length += value.byteLength;
+    if (length >= SNIFF_BYTES) text = decode(head).slice(0, SNIFF_XML_BYTES);
   }
   reader.releaseLock();
-  const isPlaylist = looksLikePlaylist(decode(head).slice(0, SNIFF_BYTES));
+  text ||= decode(head);
+  const isPlaylist = looksLikePlaylist(text.slice(0, SNIFF_BYTES)) || looksLikeMpd(text);
   const { readable, writable } = new IdentityTransformStream();
   const rest = response.body!;
   // Rejects if the viewer disconnects; the source is cancelled then, and there is no response to report it in.

@@ -1,7 +1,7 @@
-// Decides whether a response is a playlist, which has to be rewritten, or media, which is streamed unchanged.
+// Decides whether a response is a playlist or an MPD, which has to be rewritten, or media, which is streamed unchanged.
 import { parseContentRange } from "../../core/http/range.ts";
 import { extension } from "../http/headers.ts";
-import { isOctetStream, isPlaylistType, mediaType } from "../http/media_type.ts";
+import { isOctetStream, isPlaylistType, isXmlType, mediaType } from "../http/media_type.ts";
 import type { Upstream } from "../http/upstream.ts";
 
 /** Asset lists and steering manifests are small; larger JSON is not parsed. */
@@ -12,9 +12,13 @@ export const MEDIA_EXTENSIONS: ReadonlySet<string> = new Set(
   "mp4 m4s m4v m4a ts aac mp3 mkv webm vtt srt ass key jpg jpeg png webp cmfv cmfa".split(" "),
 );
 
-/** Whether the URL alone names a playlist: it is then requested without Range and conditions. */
+/** Whether the URL alone names a playlist or an MPD: it is then requested without Range and conditions. */
 export function isPlaylistUrl(url: URL): boolean {
-  return ["m3u8", "m3u"].includes(extension(url));
+  return ["m3u8", "m3u"].includes(extension(url)) || isMpdUrl(url);
+}
+
+export function isMpdUrl(url: URL): boolean {
+  return extension(url) === "mpd";
 }
 
 /** `playlist`: serve it rewritten or not at all. `maybe`: its first bytes decide. `json`: may contain URLs. */
@@ -28,7 +32,7 @@ export function kindOf({ response, url }: Upstream, request: Request, signed: UR
   if (!isWhole(response) || (range !== null && range !== "bytes=0-")) return "other";
   if (isPlaylistUrl(url) || /m3u8/i.test(signed.search)) return "maybe";
   if (type === "application/json") return isSmall(response) ? "json" : "other";
-  const isUnspecific = type === "" || isOctetStream(type) || type === "text/plain";
+  const isUnspecific = type === "" || isOctetStream(type) || type === "text/plain" || isXmlType(type);
   return isUnspecific && !MEDIA_EXTENSIONS.has(extension(signed)) ? "maybe" : "other";
 }
 

@@ -1,6 +1,7 @@
 // GET and HEAD /proxy?url=…: checks the URL and its signature, fetches, and responds with the bytes or a rewritten playlist.
 // JavaScript touches media bytes only if the body is encrypted.
 import { isLoopbackUrl } from "../../core/allowed_origins.ts";
+import { looksLikePlaylist } from "../../core/hls/playlist.ts";
 import { type LinkError, type VerifiedLink, verifyLink } from "../../core/link.ts";
 import { parseRange } from "../../core/http/range.ts";
 import { ok, type Result } from "../../core/result.ts";
@@ -15,12 +16,12 @@ import { fetchOrigin, type OriginRequest, withPlayerParameters } from "../failov
 import { recordPlaylist } from "../failover/recorded.ts";
 import { destinationOf } from "../http/fetch_destination.ts";
 import { extension, redirectResponse, responseHeaders, TAB_POLICY } from "../http/headers.ts";
-import { isActive, isPlayable, mediaType } from "../http/media_type.ts";
+import { isActive, isPlayable, isPlaylistType, mediaType, MPD_TYPE } from "../http/media_type.ts";
 import { badGateway, type Problem, PROBLEM_TYPE, problemResponse } from "../http/problem.ts";
 import type { Upstream } from "../http/upstream.ts";
 import { jsonResponse, playlistHeadResponse, playlistResponse, type RewriteContext } from "../playlist/playlist.ts";
 import { readText, sniff } from "../playlist/read_text.ts";
-import { kindOf, MAX_JSON_BYTES, MEDIA_EXTENSIONS } from "../playlist/response_kind.ts";
+import { isMpdUrl, kindOf, MAX_JSON_BYTES, MEDIA_EXTENSIONS } from "../playlist/response_kind.ts";
 import { decryptResponse } from "./decrypt.ts";
 
 export async function proxy(request: Request, requestUrl: URL, invocation: Invocation): Promise<Response> {
@@ -92,7 +93,7 @@ async function respond(request: Request, upstream: Upstream, context: RewriteCon
   // An archive is one media file. Rewritten as a playlist, it could use the storage credentials for any URL it lists.
   const kind = megaKey === undefined && archive === undefined ? kindOf(upstream, request, context.link.url) : "other";
   if (request.method === "HEAD") {
-    if (kind === "playlist") return playlistHeadResponse();
+    if (kind === "playlist") return playlistHeadResponse(isMpd(response, context.link.url));
     return new Response(null, { status: response.status, headers: responseHeaders(response, context.link.url) });
   }
   if (kind === "playlist") return await respondWithPlaylist(response, url, context);
@@ -123,7 +124,9 @@ async function respondWithPlaylist(response: Response, url: URL, context: Rewrit
   if (!rewritten.ok) return problemResponse(rewritten.error);
   const server = episodeServerOf(link);
   const waitUntil = (work: Promise<unknown>) => invocation.context.waitUntil(work);
-  if (server !== null) waitUntil(recordPlaylist(text.value, url, { link, server, waitUntil }));
+  if (server !== null && looksLikePlaylist(text.value)) {
+    waitUntil(recordPlaylist(text.value, url, { link, server, waitUntil }));
+  }
   return rewritten.value;
 }
 
@@ -131,6 +134,11 @@ async function respondWithPlaylist(response: Response, url: URL, context: Rewrit
 async function notMedia(body: ReadableStream | null): Promise<Response> {
   await body?.cancel();
   return problemResponse(badGateway("not_media", "the source sent a web page instead of media"));
+}
+
+function isMpd(response: Response, signed: URL): boolean {
+  const type = mediaType(response.headers.get("content-type"));
+  return type === MPD_TYPE || (!isPlaylistType(type) && isMpdUrl(signed));
 }
 
 function isPage(response: Response): boolean {

@@ -5,13 +5,12 @@
 import { type LinkWriter, type RewriteOptions, startLinks } from "../hls/rewrite.ts";
 import type { PlaylistError } from "../hls/syntax.ts";
 import { err, type Result } from "../result.ts";
-import { type Level, levelsOf, looksLikeMpd } from "./levels.ts";
+import { type Level, levelsOf, looksLikeMpd, type SegmentInfo, segmentInfoOf } from "./levels.ts";
 import { IDENTIFIER } from "./template.ts";
 import { escapeXml, parseXml, type XmlElement } from "./xml.ts";
 
-const MAX_REPRESENTATIONS = 2000;
+const MAX_REPRESENTATIONS = 500;
 const TEMPLATE_URLS = ["media", "initialization", "index", "bitstreamSwitching"] as const;
-const SEGMENT_INFO = ["SegmentTemplate", "SegmentList", "SegmentBase"] as const;
 /** Attributes with URLs of the elements inside SegmentList, SegmentBase and SegmentTemplate. */
 const CHILD_URLS: Readonly<Record<string, readonly string[]>> = {
   Initialization: ["sourceURL"],
@@ -36,7 +35,14 @@ export async function rewriteMpd(text: string, options: RewriteOptions): Promise
   if (levels.value.length > MAX_REPRESENTATIONS) {
     return err({ code: "too_large", reason: `more than ${MAX_REPRESENTATIONS} representations` });
   }
-  const writer = startLinks({ ...options, separator: "&amp;" });
+  const escaped = (tail: string) => tail.replaceAll("&", "&amp;");
+  const { parent, sign } = options;
+  const writer = startLinks({
+    ...options,
+    parent: { ...parent, tail: escaped(parent.tail) },
+    sign: async (request) => escaped(await sign(request)),
+    separator: "&amp;",
+  });
   const problem = new MpdRewriter(text, { root: xml.value, levels: levels.value, options, writer }).run();
   return problem === null ? await writer.finish() : err(problem);
 }
@@ -51,7 +57,7 @@ interface Edit {
 class MpdRewriter {
   readonly #text: string;
   readonly #root: XmlElement;
-  readonly #levels: readonly Level[];
+  readonly #levels: readonly (Level & { readonly info: SegmentInfo })[];
   readonly #options: RewriteOptions;
   readonly #writer: LinkWriter;
   readonly #edits: Edit[] = [];
@@ -65,7 +71,7 @@ class MpdRewriter {
   ) {
     this.#text = text;
     this.#root = parts.root;
-    this.#levels = parts.levels;
+    this.#levels = parts.levels.map((level) => ({ ...level, info: segmentInfoOf(level) }));
     this.#options = parts.options;
     this.#writer = parts.writer;
   }
@@ -73,7 +79,7 @@ class MpdRewriter {
   run(): PlaylistError | null {
     this.#removeBaseUrls();
     this.#templates();
-    for (const name of SEGMENT_INFO) this.#children(name);
+    this.#children();
     this.#document();
     for (const [element, writes] of this.#inserted) this.#edits.push(this.#insertion(element, writes));
     this.#copy(0, this.#text.length, this.#edits);
@@ -87,7 +93,7 @@ class MpdRewriter {
       for (const { start, end } of element.all("BaseURL")) this.#edits.push({ start, end, write: () => {} });
     }
     for (const level of this.#levels) {
-      if (infoOf(level, "SegmentTemplate").some((one) => one.get("media") !== null)) continue;
+      if (level.info.name === "SegmentTemplate") continue;
       this.#insert(level.element, () => {
         this.#writer.text(`<${prefixOf(this.#text, level.element)}BaseURL>`);
         this.#link(level.bases[0]!.href);
@@ -101,7 +107,8 @@ class MpdRewriter {
     const overrides = new Map<Level, [name: string, href: string][]>();
     for (const name of TEMPLATE_URLS) {
       const uses = this.#levels.flatMap((level) => {
-        const owner = infoOf(level, "SegmentTemplate").find((one) => one.get(name) !== null);
+        const { info } = level;
+        const owner = info.name === "SegmentTemplate" ? info.elements.find((one) => one.get(name) !== null) : undefined;
         return owner === undefined ? [] : [{ level, owner, href: this.#templateHref(owner.get(name)!, level) }];
       });
       for (const [owner, users] of Map.groupBy(uses, (use) => use.owner)) {
@@ -132,10 +139,10 @@ class MpdRewriter {
     }
   }
 
-  /** The URLs inside SegmentList and SegmentBase: in place, or in a copy for each representation with another base URL. */
-  #children(name: string): void {
+  /** The URLs inside SegmentList, SegmentBase and SegmentTemplate: in place, or in a copy for each representation with another base URL. */
+  #children(): void {
     const uses = this.#levels.flatMap((level) =>
-      infoOf(level, name).filter(hasUrls).map((owner) => ({ level, owner, base: level.bases[0]! }))
+      level.info.elements.filter(hasUrls).map((owner) => ({ level, owner, base: level.bases[0]! }))
     );
     for (const [owner, users] of Map.groupBy(uses, (use) => use.owner)) {
       const [{ base }] = users as [typeof users[number]];
@@ -144,8 +151,11 @@ class MpdRewriter {
         continue;
       }
       for (const { level, base } of users) {
-        if (level.element.child(name) !== null) {
-          this.#problem = { code: "malformed", reason: `${name} elements at two levels with different base URLs` };
+        if (level.element.child(owner.name) !== null) {
+          this.#problem = {
+            code: "malformed",
+            reason: `${owner.name} elements at two levels with different base URLs`,
+          };
         }
         this.#insert(level.element, () => this.#copy(owner.start, owner.end, this.#childEdits(owner, base)));
       }
@@ -243,6 +253,7 @@ class MpdRewriter {
     const href = absolute(template, bases[0]!);
     if (href === null || !template.includes("$RepresentationID$")) return href ?? template;
     // A whole origin is not signed: see LinkWriter.
+    if (this.#isOwn(href)) return href;
     const isTopLevel = /^https?:\/\/[^/]*\/[^/]*\$/.test(href);
     if (SAFE_ID.test(id) && !isTopLevel) return href;
     const filled = template.replaceAll("$RepresentationID$", () => id.replaceAll("$", "$$$$"));
@@ -252,13 +263,18 @@ class MpdRewriter {
   #template(href: string): void {
     const dollar = href.indexOf("$");
     const query = href.indexOf("?");
-    if (dollar === -1 || href.startsWith(this.#options.proxyUrl)) return this.#link(href);
+    if (dollar === -1 || this.#isOwn(href)) return this.#link(href);
     const path = query === -1 || dollar < query ? href.slice(0, dollar) : href.slice(0, query);
     const end = path.lastIndexOf("/") + 1;
     const isWeb = /^https?:\/\/./.test(href) && end > "https://".length;
     if (!isWeb || !this.#writer.linkBelow(href.slice(0, end), encodeTemplate(href.slice(end)))) {
       this.#writer.linkRefused(href);
     }
+  }
+
+  /** A link that an earlier rewrite has made. */
+  #isOwn(href: string): boolean {
+    return href.startsWith(`${this.#options.proxyUrl}?`);
   }
 
   #linkFrom(url: string, base: URL, directory?: string): void {
@@ -268,16 +284,10 @@ class MpdRewriter {
   }
 
   #link(href: string): void {
-    const isOwn = href.startsWith(`${this.#options.proxyUrl}?`);
-    if (isOwn || /^(?:data|urn):/i.test(href)) this.#writer.text(escapeXml(href));
+    if (this.#isOwn(href) || /^(?:data|urn):/i.test(href)) this.#writer.text(escapeXml(href));
     else if (/^https?:/.test(href)) this.#writer.link(href);
     else this.#writer.linkRefused(href);
   }
-}
-
-/** The SegmentTemplate (or …) elements that apply to a representation, the closest first. */
-function infoOf({ element, set, period }: Level, name: string): XmlElement[] {
-  return [element, set, period].flatMap((level) => level.child(name) ?? []);
 }
 
 function hasUrls(owner: XmlElement): boolean {
@@ -289,7 +299,7 @@ function prefixOf(text: string, { start, nameEnd, name }: XmlElement): string {
 }
 
 function absolute(url: string, base: URL): string | null {
-  const parsed = URL.parse(url, base);
+  const parsed = URL.parse(url, base.href);
   if (parsed === null) return null;
   parsed.hash = "";
   return parsed.href;

@@ -3,6 +3,7 @@
 //          → { kind: "listed", init: { url: "…/i.mp4" }, segments: [1.m4s, 2.m4s, 3.m4s] }
 import type { ByteSpan } from "../hls/playlist.ts";
 import { err, ok, type Result } from "../result.ts";
+import { type SegmentInfo, segmentInfoOf } from "./levels.ts";
 import type { MpdError, Representation } from "./mpd.ts";
 import { fillTemplate } from "./template.ts";
 import type { XmlElement } from "./xml.ts";
@@ -34,7 +35,7 @@ type Listed = Result<DashSegments, MpdError>;
 export function segmentsOf(representation: Representation, options: SegmentOptions): Listed {
   const { bases } = representation.level;
   const base = bases[Math.min(options.alternative ?? 0, bases.length - 1)]!;
-  const info = new SegmentInfo(representation);
+  const info = new Inherited(representation);
   try {
     if (info.name === "SegmentTemplate") return new Lister(representation, { info, base, options }).template();
     if (info.name === "SegmentList") return new Lister(representation, { info, base, options }).list();
@@ -48,17 +49,12 @@ export function segmentsOf(representation: Representation, options: SegmentOptio
 }
 
 /** The segment information that applies: each attribute and element from the lowest level that has it. */
-class SegmentInfo {
-  readonly name: "SegmentTemplate" | "SegmentList" | "SegmentBase" | null;
+class Inherited {
+  readonly name: SegmentInfo["name"];
   readonly #elements: readonly XmlElement[];
 
-  constructor({ level: { period, set, element } }: Representation) {
-    const upwards = [element, set, period];
-    this.name = (["SegmentTemplate", "SegmentList", "SegmentBase"] as const)
-      .map((name) => ({ name, depth: upwards.findIndex((level) => level.child(name) !== null) }))
-      .filter(({ depth }) => depth !== -1)
-      .sort((a, b) => a.depth - b.depth)[0]?.name ?? null;
-    this.#elements = upwards.flatMap((level) => level.child(this.name ?? "") ?? []);
+  constructor({ level }: Representation) {
+    ({ name: this.name, elements: this.#elements } = segmentInfoOf(level));
   }
 
   get(name: string): string | null {
@@ -85,14 +81,14 @@ interface Span {
 
 class Lister {
   readonly #representation: Representation;
-  readonly #info: SegmentInfo;
+  readonly #info: Inherited;
   readonly #base: URL;
   readonly #options: SegmentOptions;
   readonly #timescale: bigint;
 
   constructor(
     representation: Representation,
-    { info, base, options }: { info: SegmentInfo; base: URL; options: SegmentOptions },
+    { info, base, options }: { info: Inherited; base: URL; options: SegmentOptions },
   ) {
     this.#representation = representation;
     this.#info = info;

@@ -121,7 +121,7 @@ export function parseXml(text: string, { opaque }: XmlOptions = {}): Result<XmlE
 }
 
 export function escapeXml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+  return text.replace(/[&<>"']/g, (character) => character === "&" ? "&amp;" : `&#${character.charCodeAt(0)};`);
 }
 
 /** Position after a comment, CDATA section or processing instruction; null for a declaration. */
