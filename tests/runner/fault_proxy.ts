@@ -16,7 +16,7 @@ export type Verdict =
   | "pass"
   | "lose"
   /** Only before: the server executes it, and the response is dropped. */
-  | "lose_reply"
+  | "lose_response"
   | { readonly status: number; readonly body: string };
 
 export type FaultProxy = AsyncDisposable & { readonly url: string };
@@ -51,7 +51,7 @@ export function startFaultProxy(options: {
     const response = await fetch(`${options.upstream}${pathname}${search}`, init);
     const bytes = await response.bytes();
     const after = await options.strike({ name, when: "after", text: textOf(bytes, response.headers) });
-    if (before === "lose_reply" || after === "lose" || after === "lose_reply") return lost();
+    if (before === "lose_response" || after === "lose" || after === "lose_response") return lost();
     if (typeof after === "object") return jsonResponse(after);
     const kept = new Headers(response.headers);
     for (const own of ["content-length", "content-encoding", "connection"]) kept.delete(own);

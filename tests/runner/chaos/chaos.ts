@@ -53,8 +53,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     strike: faults.onCall,
   });
   const inSweep = async () => {
-    const member = members.find((member) => member.leased.size > 0 && faults.mayStrike("in a sweep", member));
-    if (member !== undefined) await faults.strikeAt("in a sweep", { member, when: "beside" });
+    const member = members.find((member) => member.leased.size > 0 && faults.mayStrike("during a sweep", member));
+    if (member !== undefined) await faults.strikeAt("during a sweep", { member, when: "beside" });
   };
   const sweeper = startSweeper({ stage, everyMs: SWEEP_MS, movesTime: !measured, dead: pool.dead, inSweep, log });
   const jobs = createJobs(stage);
@@ -114,7 +114,7 @@ async function strikeEverywhere(
     if (performance.now() - lastReleaseAt > RELEASE_GAP_MS) {
       const member = members.find((member) =>
         member.idle && member.leased.size > 0 && !interruptions.spares(member) &&
-        faults.mayStrike("in a release", member)
+        faults.mayStrike("during a release", member)
       );
       if (member !== undefined) {
         lastReleaseAt = performance.now();

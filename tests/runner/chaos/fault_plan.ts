@@ -1,6 +1,6 @@
 /**
  * Which faults are still to happen at which points, and which have happened: twelve points of a job by nine faults. Pure.
- * Example: `plan.take("mid-download", (fault) => fault !== "no space left")` → "SIGKILL".
+ * Example: `plan.take("during download", (fault) => fault !== "no space left")` → "SIGKILL".
  */
 import type { Random } from "../../queue/model/random.ts";
 
@@ -9,7 +9,7 @@ export const FAULTS = [
   "SIGSTOP beyond the lease",
   "SIGTERM",
   "request lost",
-  "reply lost",
+  "response lost",
   "5xx",
   "storage 409/412",
   "Postgres crash",
@@ -19,17 +19,17 @@ export type Fault = typeof FAULTS[number];
 
 export const POINTS = [
   "before claim",
-  "claim committed, reply not heard",
-  "mid-download",
+  "claim committed, response lost",
+  "during download",
   "after download",
-  "after uploading",
-  "mid-upload",
-  "commit landed, unrecorded",
-  "store written, reply not heard",
+  "before upload",
+  "during upload",
+  "committed, not recorded",
+  "archive recorded, response lost",
   "between replicas",
-  "in a heartbeat",
-  "in a release",
-  "in a sweep",
+  "during a heartbeat",
+  "during a release",
+  "during a sweep",
 ] as const;
 export type Point = typeof POINTS[number];
 

@@ -92,7 +92,11 @@ export class Faults {
       log(`${fault} – ${point} – ${name}`);
     };
     try {
-      return await this.#strike(fault, { ...at, hit, real: this.#options.sleepsForReal && point === "mid-download" });
+      return await this.#strike(fault, {
+        ...at,
+        hit,
+        real: this.#options.sleepsForReal && point === "during download",
+      });
     } catch (error) {
       plan.putBack(point, fault);
       log(`${fault} – ${point} – ${name}: failed: ${error}`);
@@ -103,7 +107,7 @@ export class Faults {
   /** One fault at a time. A stopping runner is only due during a release, which must not be missed. */
   #isTime(point: Point, member: Member): boolean {
     if (!this.#striking || this.postgresIsAway) return false;
-    if (point === "in a release") return true;
+    if (point === "during a release") return true;
     return member.idle && performance.now() - this.#lastStrikeAt > STRIKE_GAP_MS;
   }
 
@@ -141,8 +145,8 @@ export class Faults {
         return onThisCall("pass");
       case "request lost":
         return when === "before" ? onThisCall("lose") : onNextCall("lose");
-      case "reply lost":
-        return when === "beside" ? onNextCall("lose_reply") : onThisCall("lose_reply");
+      case "response lost":
+        return when === "beside" ? onNextCall("lose_response") : onThisCall("lose_response");
       case "5xx":
         return when === "beside" ? onNextCall(AWAY) : onThisCall(AWAY);
       case "storage 409/412":

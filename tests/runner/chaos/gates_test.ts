@@ -103,13 +103,13 @@ Deno.test("missedGates: a clean run → none; a bad one → every missed gate", 
   const bad: ChaosReport = {
     ...clean,
     problems: ["a problem"],
-    missed: [["mid-upload", "5xx"]],
+    missed: [["during upload", "5xx"]],
     slotsInUse: 0.94,
     handedOnSeconds: [10, 11.6],
   };
   assert.deepEqual(missedGates(bad), [
     "a problem",
-    "did not happen: mid-upload × 5xx",
+    "did not happen: during upload × 5xx",
     "utilisation while jobs wait: 0.94",
     "a killed runner's jobs were rescued after 10, 11.6 s",
   ]);

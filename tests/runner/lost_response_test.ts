@@ -67,7 +67,7 @@ for (
   ]] as const
 ) {
   Deno.test(`claim: the response to ${what}, is lost → each job runs once, no attempt lost`, async () => {
-    await using queue = await startQueue(onClaim(n, "lose_reply"));
+    await using queue = await startQueue(onClaim(n, "lose_response"));
     await queue.run().drained;
     assert.deepEqual(queue.done.map((job) => job.episode).sort(), [1, 2]);
     const rows = await queue.rows();
