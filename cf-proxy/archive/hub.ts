@@ -80,6 +80,7 @@ async function fetchCopy(
   options: ArchiveOptions,
 ): Promise<Result<Upstream, Problem>> {
   const fileUrl = hubUrl(file, options.invocation.config);
+  // Not core/retry: failures are values here, and the second attempt has no delay, only a new URL.
   for (let attempt = 1;; attempt++) {
     const cached = await cache.get<Resolved>("resolved", fileUrl);
     const resolved = cached === null ? await resolve(fileUrl, token, request, options) : ok(cached);

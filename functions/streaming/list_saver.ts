@@ -1,12 +1,14 @@
 // Saves source lists. A failed save never fails the response; it is retried in the background while this isolate keeps the list.
 // Runs on: Deno, edge runtime.
+import { retry, type RetryPolicy } from "../../core/retry.ts";
 import type { sleep } from "../../core/sleep.ts";
 import type { SourceList } from "../../sources/source_list.ts";
 import { RpcError } from "../../core/rpc_error.ts";
 import type { EpisodeKey, EpisodeStore, ListToSave, QueuedVideo } from "./episode_store.ts";
 import { httpOnly } from "./http_only.ts";
 
-const RETRY_DELAYS_MS = [500, 1_000, 2_000, 4_000, 8_000];
+/** Delays of 0.5, 1, 2, 4 and 8 s. */
+const SAVE_RETRY: RetryPolicy = { attempts: 6, delayMs: 500, jitter: 0 };
 /** How long a response waits for the queue after the save. */
 const RESPONSE_WAIT_MS = 1_500;
 
@@ -62,18 +64,14 @@ export function createListSaver(tools: ListSaverTools): SaveLists {
     return queue;
   }
 
-  async function retry(key: EpisodeKey, lists: ReadonlyMap<string, ReadList>): Promise<void> {
-    for (const delayMs of RETRY_DELAYS_MS) {
-      await tools.sleep(delayMs);
-      const isSaved = await save(key, lists).then(() => true, () => false);
-      if (isSaved) return;
-    }
-  }
-
   return (key, lists) => {
     const first = save(key, lists);
     const over = new AbortController();
-    const settled = first.catch(() => retry(key, lists));
+    const settled = retry(
+      (attempt) => attempt === 1 ? first : save(key, lists),
+      SAVE_RETRY,
+      { sleep: tools.sleep },
+    ).catch(() => {}); // every failure was reported
     const tooLate = tools.sleep(RESPONSE_WAIT_MS, over.signal).then(() => null, () => null);
     const queue = Promise.race([first.catch(() => null), tooLate]).finally(() => over.abort());
     return { queue, settled };

@@ -2,7 +2,7 @@
  * Repeated calls of storage targets: core/retry with the target's policy, and a fetch that honours Retry-After.
  * Example: `const call = retryingFetch(parts)`, then `await call(url, init)`.
  */
-import { retry, retryDelay, type RetryOptions, type RetryPolicy } from "../../core/retry.ts";
+import { retry, type RetryOptions, type RetryPolicy } from "../../core/retry.ts";
 import { sleep } from "../../core/sleep.ts";
 import { MAX_STORAGE_DELAY_MS, STORAGE_CALL } from "../retry_policies.ts";
 import { fetchOnce, type FetchTimes } from "./fetch_once.ts";
@@ -43,10 +43,6 @@ export function retryStorageCall<T>(
   options: Pick<RetryOptions, "signal" | "retryable" | "delayFor" | "onRetry">,
 ): Promise<T> {
   return retry(call, policyOf(parts), { ...options, sleep: parts.sleep, random: parts.random });
-}
-
-export function backoff(attempt: number, parts: Pick<RetryParts, "times" | "random">): number {
-  return retryDelay(attempt, policyOf(parts), parts.random);
 }
 
 function policyOf({ times }: Pick<RetryParts, "times">): RetryPolicy {

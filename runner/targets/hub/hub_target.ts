@@ -6,6 +6,7 @@
 import { type ArchiveLocation, archiveLocation } from "../../../core/archive_location.ts";
 import { createHubApi, type HubApi } from "./hub_api.ts";
 import type { RemoteFile } from "./hub_responses.ts";
+import { retry as repeat } from "../../../core/retry.ts";
 import { MAX_UPLOAD_PLANS } from "../../retry_policies.ts";
 import { MARKER_NAME, readMarkerText } from "../marker.ts";
 import { sendParts, UploadExpiredError } from "../../transfer/multipart.ts";
@@ -72,21 +73,23 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
         await journal.remove();
         return copyOf(location, found, true);
       }
-      for (let plan = 1;; plan++) {
-        try {
-          if (remote.kind === "no-repo") await api.createRepo(location.repo, put);
-          await upload(file, location, { api, journal, put, retry, name });
-          put.onProgress?.(file.sizeBytes);
-          const landed = await commit(file, location, { api, put, retry, name });
-          await journal.remove();
-          return copyOf(location, landed, false);
-        } catch (error) {
-          // The repository or the object was deleted during the upload: start over.
-          if (!(error instanceof StorageError) || error.problem !== "missing" || plan >= MAX_UPLOAD_PLANS) throw error;
+      const send = async () => {
+        if (remote.kind === "no-repo") await api.createRepo(location.repo, put);
+        await upload(file, location, { api, journal, put, retry, name });
+        put.onProgress?.(file.sizeBytes);
+        const committed = await commit(file, location, { api, put, retry, name });
+        await journal.remove();
+        return copyOf(location, committed, false);
+      };
+      return await repeat(send, { attempts: MAX_UPLOAD_PLANS, delayMs: 0 }, {
+        signal: put.signal,
+        // The repository or the object was deleted during the upload: start over.
+        retryable: (error) => error instanceof StorageError && error.problem === "missing",
+        async onRetry() {
           await journal.remove();
           remote = await api.stat(location, put);
-        }
-      }
+        },
+      });
     },
 
     async find(location, find) {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { type ArchiveLocation, archiveLocation } from "../../../core/archive_location.ts";
 import { MAX_UPLOAD_PLANS } from "../../retry_policies.ts";
 import { partCount, sendParts, UploadExpiredError } from "../../transfer/multipart.ts";
-import { backoff, retryStorageCall } from "../../transfer/retry.ts";
+import { retryStorageCall } from "../../transfer/retry.ts";
 import { assertUnchanged, type StagedFile } from "../../transfer/staged_file.ts";
 import { StorageError } from "../../transfer/storage_error.ts";
 import { openJournal } from "../../transfer/upload_journal.ts";
@@ -224,20 +224,20 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
         put.onProgress?.(file.sizeBytes);
         return copyOf(file, location, true);
       }
-      for (let plan = 1;; plan++) {
-        try {
-          await assertUnchanged(file);
-          if (file.sizeBytes > partBytes) await sendInParts(file, location, put);
-          else await sendWhole(file, location, put);
-          await assertUnchanged(file);
-          await confirm(file, location, put);
-          return copyOf(file, location, false);
-        } catch (error) {
-          if (!(error instanceof UploadExpiredError) || plan >= MAX_UPLOAD_PLANS) throw error;
-          if (error.problem === "auth" || error.problem === "quota") throw error;
-        }
-        await retry.sleep(backoff(plan, retry), put.signal);
-      }
+      const send = async () => {
+        await assertUnchanged(file);
+        if (file.sizeBytes > partBytes) await sendInParts(file, location, put);
+        else await sendWhole(file, location, put);
+        await assertUnchanged(file);
+        await confirm(file, location, put);
+        return copyOf(file, location, false);
+      };
+      const times = { ...retry.times, attempts: MAX_UPLOAD_PLANS };
+      return await retryStorageCall(send, { ...retry, times }, {
+        signal: put.signal,
+        retryable: (error) =>
+          error instanceof UploadExpiredError && error.problem !== "auth" && error.problem !== "quota",
+      });
     },
 
     find: stat,
