@@ -280,7 +280,12 @@ async function startRunner(context: Context, env: Readonly<Record<string, string
   const runner = await startChild(context, {
     name: "runner",
     command: denoRun("runner/main.ts", []),
-    env: { ...env, PORT: `${context.ports.runner}`, RUNNER_WORK_DIR: join(context.folder.dir, "work") },
+    env: {
+      RUNNER_NAME: "runner", // the default contains the name of this machine
+      ...env,
+      PORT: `${context.ports.runner}`,
+      RUNNER_WORK_DIR: join(context.folder.dir, "work"),
+    },
     ready: { line: /"event":"runner:started"/ },
     stopMs: RUNNER_STOP_MS,
   });
