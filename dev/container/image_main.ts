@@ -36,16 +36,7 @@ const inImage = (env: Record<string, string>) => {
   assert.deepEqual([health.status, (await health.json()).storage_accounts], [200, 2]);
   passed("CMD as uid 1000 with a read-only root serves: /health 200");
   for (const [i, medium] of fixture.origin.media.entries()) {
-    const { embedUrl: embed_url, resolution } = medium;
-    const video = {
-      mal_id: 1,
-      episode: i + 1,
-      provider: "catalogue",
-      video_url: await medium.url(),
-      embed_url,
-      resolution,
-    };
-    const id = await fixture.enqueue(video);
+    const id = await fixture.enqueue({ ...await fixture.videoOf(medium.name), episode: i + 1 });
     const row = await fixture.until(id, (row) => row.status === "ready" || row.terminal_at !== null, 180);
     assert.equal(row.status, "ready", runner.lines.join("\n"));
     await runner.saw("job:finished", (line) => line.id === id);

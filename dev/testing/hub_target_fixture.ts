@@ -84,7 +84,7 @@ export async function assertStored({ test, target, file }: Harness, commits = 1)
   assert.deepEqual(left, ["a.mp4"], "the journal is gone");
 }
 
-export async function problemOf(run: Promise<unknown>): Promise<StorageError> {
+export async function storageErrorFrom(run: Promise<unknown>): Promise<StorageError> {
   const error = await run.then(() => null, (reason) => reason);
   assert.ok(error instanceof StorageError, `a StorageError, not ${error}`);
   return error;

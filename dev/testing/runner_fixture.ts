@@ -3,6 +3,7 @@
  * Example: `await using fixture = await startRunnerFixture()`; `const runner = fixture.spawn()`; `await fixture.enqueue(…)`; `await fixture.until(…)`.
  * Needs `deno task test`.
  */
+import { parseJsonObject } from "../../core/json_object.ts";
 import { type Gateway, startGateway } from "../emulators/supabase/gateway.ts";
 import { makeProjectKeys } from "../emulators/supabase/keys.ts";
 import { type Hub, type HubOptions, startHub } from "../emulators/hub/hub.ts";
@@ -50,6 +51,8 @@ export type RunnerFixture = AsyncDisposable & {
   readonly env: Readonly<Record<string, string>>;
   readonly spawn: (name?: string, options?: SpawnOptions) => RunnerProcess;
   readonly enqueue: (video: Readonly<Record<string, unknown>>) => Promise<string>;
+  /** Arguments of `enqueue` for one of the origin's media: episode 1 of title 1, in the operator's catalogue. */
+  readonly videoOf: (name: string) => Promise<Record<string, unknown>>;
   readonly job: (id: string) => Promise<QueueRow>;
   /** Waits until the job's row satisfies `done`. Polls ten times a second, and reports the last row on a timeout. */
   readonly until: (id: string, done: (row: QueueRow) => boolean, seconds?: number) => Promise<QueueRow>;
@@ -135,6 +138,10 @@ export async function startRunnerFixture(options: FixtureOptions = {}): Promise<
         select id from public.enqueue_videos(${JSON.stringify([video])}::text::jsonb)`;
       return row!.id as string;
     },
+    async videoOf(name: string) {
+      const { url, embedUrl: embed_url, resolution } = origin.media.find((medium) => medium.name === name)!;
+      return { mal_id: 1, episode: 1, provider: "catalogue", video_url: await url(), embed_url, resolution };
+    },
     job: async (id: string) => {
       const [row] = await database.sql<QueueRow[]>`
         select id, status, attempts, error_class, error_message, terminal_at, progress, lease_owner
@@ -190,31 +197,23 @@ function spawnRunner(
   })();
   const saw = (event: string, where: (line: Record<string, unknown>) => boolean = () => true) =>
     new Promise<Record<string, unknown>>((resolve, reject) => {
-      const look = () => {
-        const found = lines.map(parseLine).find((line) => line?.event === event && where(line));
+      const check = () => {
+        const found = lines.map(parseJsonObject).find((line) => line?.event === event && where(line));
         if (!found && !over && !late) return;
-        listeners.delete(look);
+        listeners.delete(check);
         clearTimeout(timer);
         if (found) resolve(found);
-        else reject(new Error(`no ${event} in ${late ? "a minute" : "its life"}:\n${lines.slice(-15).join("\n")}`));
+        else reject(new Error(`no ${event} in ${late ? "a minute" : "its run"}:\n${lines.slice(-15).join("\n")}`));
       };
       let late = false;
       const timer = setTimeout(() => {
         late = true;
-        look();
+        check();
       }, 60_000);
-      listeners.add(look);
-      look();
+      listeners.add(check);
+      check();
     });
   return { child, name, lines, saw, ended };
-}
-
-function parseLine(line: string): Record<string, unknown> | null {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
 }
 
 function killQuietly(child: Deno.ChildProcess): void {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { type Fault, faultInjectingFetch } from "../../dev/testing/fault_injecting_fetch.ts";
 import { createTestHub } from "../../dev/emulators/hub/test_hub.ts";
 import { createFolderTarget } from "../targets/folder/folder_target.ts";
+import { storageErrorFrom } from "../../dev/testing/hub_target_fixture.ts";
 import { createHubTarget } from "../targets/hub/hub_target.ts";
 import { replicate } from "./replicate.ts";
 import { sleep } from "../../core/sleep.ts";
@@ -11,7 +12,6 @@ import { requestedSeconds } from "../transfer/retry.ts";
 import { createS3Target } from "../targets/s3/s3_target.ts";
 import { createSemaphore } from "../transfer/semaphore.ts";
 import { stageFile } from "../transfer/staged_file.ts";
-import { StorageError } from "../transfer/storage_error.ts";
 import type { StorageTarget } from "../targets/target.ts";
 import { storageTargetsFromEnv } from "../storage_targets.ts";
 
@@ -48,12 +48,6 @@ async function createHarness(bend: Fault, options: { endpoint?: (url: string) =>
     put: () => target.put(file, location, { semaphore: createSemaphore(6) }),
     [Symbol.asyncDispose]: () => test[Symbol.asyncDispose](),
   };
-}
-
-async function refusalOf(running: Promise<unknown>): Promise<StorageError> {
-  const error = await running.then(() => null, (reason) => reason);
-  assert.ok(error instanceof StorageError, `a StorageError, not ${error}`);
-  return error;
 }
 
 const isBatch = (request: Request) => request.url.endsWith("/objects/batch");
@@ -105,7 +99,7 @@ for (
 ) {
   Deno.test(`hub: the upload plan has ${what} → refused, nothing sent`, async () => {
     await using harness = await createHarness(bend);
-    assert.equal((await refusalOf(harness.put())).problem, "transient");
+    assert.equal((await storageErrorFrom(harness.put())).problem, "transient");
     assert.equal(harness.test.uploadedBytes(), 0);
   });
 }
@@ -146,7 +140,7 @@ for (
     const parts = [1, 2, 3, 4, 5].map((number) => [`0000${number}`, `https://cdn.test/${number}`]);
     await using harness = await createHarness(bend, { endpoint: () => "https://hub.test" });
     const { sha256 } = harness.file;
-    const error = await refusalOf(harness.put());
+    const error = await storageErrorFrom(harness.put());
     assert.match(error.message, /URL that/);
     assert.equal(error.problem, "transient");
     assert.deepEqual(harness.sent.filter((line) => line.startsWith("PUT")), []);
@@ -158,7 +152,7 @@ Deno.test("hub: read redirected to a private URL, or in a loop → refused", asy
   for (const location of ["http://169.254.169.254/latest/meta-data", "http://127.0.0.1:1/x", "/datasets/loop"]) {
     const bend: Fault = () => new Response(null, { status: 302, headers: { location } });
     await using harness = await createHarness(bend, { endpoint: () => "https://hub.test" });
-    await refusalOf(harness.target.read(harness.location));
+    await storageErrorFrom(harness.target.read(harness.location));
     assert.ok(harness.sent.every((line) => line.startsWith("GET /datasets/")), harness.sent.join());
     assert.ok(harness.sent.length <= 5);
   }
@@ -174,8 +168,8 @@ Deno.test("hub: a call redirected to another host → not followed, no token sen
   await using harness = await createHarness((request) =>
     path(request).includes("paths-info") || path(request).includes("whoami") ? Response.redirect(location, 307) : null
   );
-  assert.match((await refusalOf(harness.target.find(harness.location))).message, /307/);
-  assert.match((await refusalOf(harness.target.probe())).message, /307/);
+  assert.match((await storageErrorFrom(harness.target.find(harness.location))).message, /307/);
+  assert.match((await storageErrorFrom(harness.target.probe())).message, /307/);
   assert.equal(reached, 0);
   await elsewhere.shutdown();
 });
@@ -193,8 +187,8 @@ Deno.test("hub: next page on another host, endless list → refused, no token", 
       return Response.json([], { headers: { link } });
     };
     await using harness = await createHarness(bend);
-    await refusalOf(harness.target.probe());
-    await refusalOf(harness.target.removeTitle({ malId: 55825 }));
+    await storageErrorFrom(harness.target.probe());
+    await storageErrorFrom(harness.target.removeTitle({ malId: 55825 }));
     assert.ok(harness.sent.length < 10_000, "it ended");
   }
 });
@@ -208,7 +202,7 @@ Deno.test("hub: an invalid commit id → refused, because URLs contain it", asyn
         return new Response(text, { status: response.status });
       })
   );
-  assert.match((await refusalOf(harness.put())).message, /does not match the Hub/);
+  assert.match((await storageErrorFrom(harness.put())).message, /does not match the Hub/);
 });
 
 Deno.test("hub: an ETag of more than a kilobyte → ignored, not journalled", async () => {
@@ -217,7 +211,7 @@ Deno.test("hub: an ETag of more than a kilobyte → ignored, not journalled", as
       ? null
       : pass().then((response) => new Response(null, { status: response.status, headers: { etag: "e".repeat(5000) } }))
   );
-  assert.match((await refusalOf(harness.put())).message, /no ETag/);
+  assert.match((await storageErrorFrom(harness.put())).message, /no ETag/);
   const [journal = ""] = [...Deno.readDirSync(`${harness.test.dir}/work`)].map((entry) => entry.name)
     .filter((name) => name.endsWith(".upload"));
   assert.doesNotMatch(await Deno.readTextFile(`${harness.test.dir}/work/${journal}`), /eeee/);
@@ -313,7 +307,7 @@ Deno.test("every target: a location outside of its owner → refused, untouched"
       ]
     ) {
       for (const run of [() => target.read(location), () => target.remove(location), () => target.find(location)]) {
-        const error = await refusalOf((async () => await run())());
+        const error = await storageErrorFrom((async () => await run())());
         assert.equal(error.problem, "refused", `${target.name} ${JSON.stringify(location)}`);
       }
     }
@@ -338,7 +332,7 @@ Deno.test("hub: a refusal with terminal escapes → plain text", async () => {
   await using harness = await createHarness((request) =>
     isBatch(request) ? Response.json({ error: text }, { status: 403 }) : null
   );
-  const { message } = await refusalOf(harness.put());
+  const { message } = await storageErrorFrom(harness.put());
   assert.equal(message, "hub:alice: asking for upload URLs: 403 no [2J ]0;owned 31m more X: y");
 });
 

@@ -55,7 +55,7 @@ async function smallDisk() {
 const folderOn = (root: string) =>
   createFolderTarget({ root, folderName: "folder", baseUrl: "http://x/archive", repoPrefix: "archive", account: 1 });
 
-async function problemOf(running: Promise<unknown>): Promise<[string, string]> {
+async function storageErrorFrom(running: Promise<unknown>): Promise<[string, string]> {
   const error = await running.then(() => null, (reason) => reason);
   assert.ok(error instanceof StorageError, `a StorageError, not ${error}`);
   return [error.problem, error.code];
@@ -69,7 +69,7 @@ diskTest("folder: put on a disk that is full → disk_full, nothing to see; with
   await Deno.writeFile(`${disk.dir}/filler`, new Uint8Array(1 << 20));
   const location = target.locationOf(ARCHIVE);
   const semaphore = createSemaphore(6);
-  assert.deepEqual(await problemOf(target.put(file, location, { semaphore })), ["quota", "disk_full"]);
+  assert.deepEqual(await storageErrorFrom(target.put(file, location, { semaphore })), ["quota", "disk_full"]);
   const served = () =>
     serveFolderFile(new Request("http://x/", { headers: { authorization: "Bearer t" } }), {
       root: disk.dir,
@@ -99,7 +99,7 @@ diskTest(
       semaphore,
       onProgress: (bytes) => bytes === file.sizeBytes && disk.fill(),
     });
-    assert.deepEqual(await problemOf(putting), ["quota", "disk_full"]);
+    assert.deepEqual(await storageErrorFrom(putting), ["quota", "disk_full"]);
     assert.equal(await target.find(location), null);
     disk.free();
     assert.equal((await target.put(file, location, { semaphore })).alreadyThere, false);

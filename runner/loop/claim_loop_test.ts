@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createEvents, type RunnerEvent } from "../events.ts";
-import { startClaimLoop } from "./claim_loop.ts";
+import { type LoopOptions, startClaimLoop } from "./claim_loop.ts";
 import { RpcError } from "../../core/rpc_error.ts";
 import type { Job } from "../queue/job.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -18,72 +18,60 @@ const JOB: Job = {
 };
 
 /** A queue with one job, whose lease ends as soon as the row is ready, as in the database. */
-function queueOfOne(state: { ready: boolean; heartbeatReply?: Promise<void> }): Queue {
+function queueOfOne(state: { ready: boolean; heartbeatSent?: Promise<void> }): Queue {
   const jobs = [JOB];
   const queue: Partial<Queue> = {
     claim: () => Promise.resolve(jobs.splice(0)),
     releaseUnknownLeases: () => Promise.resolve(0),
     sweepIfOverdue: () => Promise.resolve(null),
     async heartbeat() {
-      await state.heartbeatReply;
+      await state.heartbeatSent;
       return [{ id: JOB.id, cancel_requested: false, lost: state.ready }];
     },
   };
   return queue as Queue;
 }
 
-Deno.test("claim loop: heartbeat before the commit's response → copies continue", async () => {
-  const heartbeat = Promise.withResolvers<void>();
-  const reply = Promise.withResolvers<void>();
-  const state = { ready: false, heartbeatReply: heartbeat.promise };
+/** Runs the job of `queueOfOne` to its end. Returns the names of the events. */
+async function runOnce(
+  state: Parameters<typeof queueOfOne>[0],
+  runJob: LoopOptions["runJob"],
+): Promise<RunnerEvent["event"][]> {
   const events = createEvents();
   const seen: RunnerEvent["event"][] = [];
   events.on((event) => void seen.push(event.event));
-  let aborted: boolean | null = null;
+  const times = { leaseSeconds: 120, pollSeconds: 0.05 };
+  await startClaimLoop({ queue: queueOfOne(state), events, concurrency: 1, ...times, once: true, runJob }).drained;
+  return seen;
+}
 
-  const loop = startClaimLoop({
-    queue: queueOfOne(state),
-    events,
-    concurrency: 1,
-    leaseSeconds: 120,
-    pollSeconds: 0.05,
-    once: true,
-    async runJob(_job, run) {
-      const secondCommit = run.beforeCommit(); // the second target's commit starts while the archive is being committed
-      const committing = run.commitArchive(async () => {
-        state.ready = true; // committed, but the response is still pending
-        await reply.promise;
-      });
-      heartbeat.resolve();
-      await new Promise((resolve) => setTimeout(resolve));
-      reply.resolve();
-      await Promise.all([committing, secondCommit]);
-      aborted = run.signal.aborted;
-    },
+Deno.test("claim loop: heartbeat before the commit's response → copies continue", async () => {
+  const heartbeat = Promise.withResolvers<void>();
+  const response = Promise.withResolvers<void>();
+  const state = { ready: false, heartbeatSent: heartbeat.promise };
+  let aborted: boolean | null = null;
+  const seen = await runOnce(state, async (_job, run) => {
+    const secondCommit = run.beforeCommit(); // the second target's commit starts while the archive is being committed
+    const committing = run.commitArchive(async () => {
+      state.ready = true; // committed, but the response is still pending
+      await response.promise;
+    });
+    heartbeat.resolve();
+    await new Promise((resolve) => setTimeout(resolve));
+    response.resolve();
+    await Promise.all([committing, secondCommit]);
+    aborted = run.signal.aborted;
   });
-  await loop.drained;
   assert.equal(aborted, false);
   assert.deepEqual(seen.filter((event) => event === "job:lost" || event === "job:partially_replicated"), []);
 });
 
 Deno.test("claim loop: lease lost while the commit fails → the job is lost", async () => {
   const state = { ready: false };
-  const events = createEvents();
-  const seen: RunnerEvent["event"][] = [];
-  events.on((event) => void seen.push(event.event));
-  const loop = startClaimLoop({
-    queue: queueOfOne(state),
-    events,
-    concurrency: 1,
-    leaseSeconds: 120,
-    pollSeconds: 0.05,
-    once: true,
-    async runJob(_job, run) {
-      state.ready = true;
-      await run.beforeCommit();
-    },
+  const seen = await runOnce(state, async (_job, run) => {
+    state.ready = true;
+    await run.beforeCommit();
   });
-  await loop.drained;
   assert.ok(seen.includes("job:lost"));
 });
 

@@ -4,6 +4,7 @@
  */
 
 import { z } from "zod";
+import { parseJsonObject } from "../../core/json_object.ts";
 import type { StagedFile } from "./staged_file.ts";
 
 const MAX_JOURNAL_BYTES = 64 * 1024 * 1024;
@@ -35,7 +36,7 @@ export function openJournal<Plan>(
     async read() {
       const { size } = await Deno.stat(path).catch(() => ({ size: 0 })); // none yet
       if (size === 0 || size > MAX_JOURNAL_BYTES) return null;
-      const [first, ...rest] = (await Deno.readTextFile(path)).split("\n").map(parseLine);
+      const [first, ...rest] = (await Deno.readTextFile(path)).split("\n").map(parseJsonObject); // null for an incomplete line
       const start = firstLine.safeParse(first).data;
       if (start?.sha256 !== head.sha256 || start.sizeBytes !== head.sizeBytes) return null;
       const plan = options.parsePlan(start.plan);
@@ -50,13 +51,4 @@ export function openJournal<Plan>(
     confirm: (part, etag) => write(`${JSON.stringify({ part, etag })}\n`, { create: false }),
     remove: () => Deno.remove(path).catch(() => {}), // none left
   };
-}
-
-/** null for an incomplete line. */
-function parseLine(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
 }

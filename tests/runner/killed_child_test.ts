@@ -8,17 +8,7 @@ const SLOW: Line = { connectMs: 0, latencyMs: 5, bytesPerSecond: 120_000 };
 for (const [program, name] of [["ffmpeg", "hls"], ["aria2c", "mp4"]] as const) {
   Deno.test(`kill -9 of ${program} → not unsupported, archived after a retry`, async () => {
     await using fixture = await startRunnerFixture({ line: SLOW, accounts: 1 });
-    const medium = fixture.origin.media.find((medium) => medium.name === name)!;
-    const { embedUrl: embed_url, resolution } = medium;
-    const video = {
-      mal_id: 1,
-      episode: 1,
-      provider: "catalogue",
-      video_url: await medium.url(),
-      embed_url,
-      resolution,
-    };
-    const id = await fixture.enqueue(video);
+    const id = await fixture.enqueue(await fixture.videoOf(name));
     const runner = fixture.spawn();
     await fixture.until(id, (row) => Number(row.progress?.bytes_done ?? 0) > 0);
     let pid = 0;

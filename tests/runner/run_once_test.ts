@@ -4,11 +4,7 @@ import { type RunnerFixture, startRunnerFixture } from "../../dev/testing/runner
 
 const RUNNER = new URL("../../runner/main.ts", import.meta.url).pathname;
 
-async function video(fixture: RunnerFixture): Promise<Record<string, unknown>> {
-  const medium = fixture.origin.media.find((medium) => medium.name === "mp4")!;
-  const { embedUrl: embed_url, resolution } = medium;
-  return { mal_id: 1, episode: 1, provider: "catalogue", video_url: await medium.url(), embed_url, resolution };
-}
+const video = (fixture: RunnerFixture) => fixture.videoOf("mp4");
 
 Deno.test("run-once: empty queue → 0; a video fails → 2, others are archived", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });

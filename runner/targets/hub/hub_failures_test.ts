@@ -1,6 +1,6 @@
 // Failures of the Hub during a put: the copy is stored once and complete, or the refusal is classified.
 import assert from "node:assert/strict";
-import type { FailureName } from "../../../dev/emulators/hub/failures.ts";
+import { type FailureName, TRANSIENT } from "../../../dev/emulators/hub/failures.ts";
 import { startHub } from "../../../dev/emulators/hub/hub.ts";
 import { createSemaphore } from "../../transfer/semaphore.ts";
 import {
@@ -8,37 +8,15 @@ import {
   assertStored,
   createHarness,
   PART,
-  problemOf,
   SIZE,
+  storageErrorFrom,
 } from "../../../dev/testing/hub_target_fixture.ts";
 
 const SURVIVED: readonly FailureName[] = [
-  "create_repo_500",
-  "create_repo_conflicting",
+  ...TRANSIENT.filter((name) => !name.startsWith("basic_")),
   "create_repo_reset_after",
-  "batch_500",
-  "batch_html",
-  "batch_object_error",
-  "part_500",
-  "part_503",
-  "part_html",
-  "part_reset",
-  "part_reset_midway",
-  "part_reset_after",
-  "part_truncated",
-  "part_no_etag",
-  "part_expired",
-  "complete_500",
-  "complete_landed_504",
-  "verify_500",
-  "commit_500",
   "commit_moved",
-  "commit_locked",
-  "commit_landed_504",
-  "commit_landed_reset",
   "commit_object_missing",
-  "look_500",
-  "look_html",
 ];
 
 for (const failure of SURVIVED) {
@@ -100,7 +78,7 @@ Deno.test("hub put: Retry-After beyond the limit → rate_limited with that time
       headers: { RateLimit: `"api";r=0;t=280` },
     },
   });
-  const error = await problemOf(harness.put());
+  const error = await storageErrorFrom(harness.put());
   assert.equal(error.code, "rate_limited");
   assert.equal(error.retryAfterSeconds, 280);
   assert.deepEqual(harness.waits, []);
@@ -109,7 +87,7 @@ Deno.test("hub put: Retry-After beyond the limit → rate_limited with that time
 Deno.test("hub put: hourly commit quota → rate_limited for an hour, one commit", async () => {
   await using harness = await createHarness();
   harness.test.hub.fail("commit_hourly_quota");
-  const error = await problemOf(harness.put());
+  const error = await storageErrorFrom(harness.put());
   assert.equal(error.code, "rate_limited");
   assert.equal(error.retryAfterSeconds, 3600);
   assert.equal(harness.test.countCalls("commit"), 1);
@@ -130,7 +108,7 @@ for (
   Deno.test(`hub put: ${failure} → ${problem}, not repeated`, async () => {
     await using harness = await createHarness();
     harness.test.hub.fail(failure, { times: 9 });
-    const error = await problemOf(harness.put());
+    const error = await storageErrorFrom(harness.put());
     assert.equal(error.problem, problem);
     assert.equal(error.code, code);
     assert.deepEqual(harness.waits, []);
@@ -140,14 +118,14 @@ for (
 Deno.test("hub put: the account is full → quota", async () => {
   await using harness = await createHarness();
   harness.test.hub.user("alice").quotaBytes = SIZE - 1;
-  assert.equal((await problemOf(harness.put())).problem, "quota");
+  assert.equal((await storageErrorFrom(harness.put())).problem, "quota");
 });
 
 Deno.test("hub put: the token expires → auth; a new one resumes", async () => {
   await using harness = await createHarness();
   const alice = harness.test.hub.user("alice");
   harness.test.hub.fail({ at: "complete", effect: { do: "reset" }, times: 99 });
-  const error = await problemOf(harness.put({
+  const error = await storageErrorFrom(harness.put({
     onProgress: (bytes) => {
       if (bytes > PART) alice.state = "revoked";
     },
@@ -181,7 +159,7 @@ Deno.test("hub put: interrupted, then another HF_ENDPOINT → its own URLs, stor
 Deno.test("hub put: the account is gone → transient (network), after all attempts", async () => {
   await using harness = await createHarness();
   harness.test.hub.user("alice").state = "gone";
-  const error = await problemOf(harness.put());
+  const error = await storageErrorFrom(harness.put());
   assert.equal(error.problem, "transient");
   assert.equal(error.code, "network");
   assert.equal(harness.waits.length, 3);

@@ -7,8 +7,8 @@ import {
   assertStored,
   createHarness,
   PART,
-  problemOf,
   SIZE,
+  storageErrorFrom,
 } from "../../../dev/testing/hub_target_fixture.ts";
 
 const secretText = "failed for https://cdn.test/x?Signature=abcdef&Expires=12345 with Bearer hf_aliceToken";
@@ -25,7 +25,7 @@ Deno.test("hub put: the repository is deleted meanwhile → created again, store
 
 Deno.test("hub put: the file changes after hashing → changed, no commit", async () => {
   await using harness = await createHarness();
-  const error = await problemOf(harness.put({
+  const error = await storageErrorFrom(harness.put({
     onProgress: (bytes) => {
       if (bytes > PART) Deno.writeFileSync(harness.file.path, new Uint8Array([1]), { append: true });
     },
@@ -37,7 +37,7 @@ Deno.test("hub put: the file changes after hashing → changed, no commit", asyn
 Deno.test("hub put: the file becomes shorter while sent → changed, no commit", async () => {
   await using harness = await createHarness();
   let cut = false;
-  const error = await problemOf(harness.put({
+  const error = await storageErrorFrom(harness.put({
     onProgress: (bytes) => {
       if (!cut && bytes > 0) Deno.truncateSync(harness.file.path, 1000);
       cut ||= bytes > 0;
@@ -102,7 +102,7 @@ for (
     await using harness = await createHarness();
     await harness.put();
     harness.test.hub.fail(failure);
-    assert.equal((await problemOf(harness.target.read(harness.target.locationOf(ARCHIVE)))).problem, problem);
+    assert.equal((await storageErrorFrom(harness.target.read(harness.target.locationOf(ARCHIVE)))).problem, problem);
   });
 }
 
@@ -148,7 +148,7 @@ Deno.test("hub probe: used bytes; another user's token → auth", async () => {
   await harness.put();
   assert.deepEqual(await harness.target.probe(), { usedBytes: SIZE });
   harness.test.hub.user("alice").state = "revoked";
-  assert.equal((await problemOf(harness.target.probe())).problem, "auth");
+  assert.equal((await storageErrorFrom(harness.target.probe())).problem, "auth");
 });
 
 Deno.test("hub put: any error → contains no token and no signed URL", async () => {
@@ -160,7 +160,7 @@ Deno.test("hub put: any error → contains no token and no signed URL", async ()
     ) {
       harness.test.hub.clearFailures();
       harness.test.hub.fail({ at, effect, times: 99 });
-      const error = await problemOf(harness.put());
+      const error = await storageErrorFrom(harness.put());
       for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) messages.push(cause.message);
     }
   }

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { type Fault, faultInjectingFetch } from "../../../dev/testing/fault_injecting_fetch.ts";
 import { hasSwift, startS3, startSwift } from "../../../dev/emulators/s3/s3.ts";
 import { createTestHub } from "../../../dev/emulators/hub/test_hub.ts";
+import { storageErrorFrom } from "../../../dev/testing/hub_target_fixture.ts";
 import { sleep } from "../../../core/sleep.ts";
 import { createS3Target, type S3TargetOptions } from "./s3_target.ts";
 import { createSemaphore } from "../../transfer/semaphore.ts";
 import { stageFile } from "../../transfer/staged_file.ts";
-import { StorageError } from "../../transfer/storage_error.ts";
 import type { PutOptions } from "../target.ts";
 
 const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
@@ -67,12 +67,6 @@ async function createHarness(
       await test[Symbol.asyncDispose]();
     },
   };
-}
-
-async function refusalOf(running: Promise<unknown>): Promise<StorageError> {
-  const error = await running.then(() => null, (reason) => reason);
-  assert.ok(error instanceof StorageError, `a StorageError, not ${error}`);
-  return error;
 }
 
 const SURVIVED: Record<string, Fault> = {
@@ -148,7 +142,7 @@ for (
 ) {
   Deno.test(`s3 put: ${what} → ${problem}, not repeated`, async () => {
     await using harness = await createHarness(bend, { times: 99 });
-    const error = await refusalOf(harness.put());
+    const error = await storageErrorFrom(harness.put());
     assert.equal(error.problem, problem);
     assert.match(error.message, message);
     const bent = harness.sent.filter((line) => line.includes("?uploads") || line.includes("partNumber"));
@@ -179,7 +173,7 @@ Deno.test("s3 put: the key is revoked → auth; with the key again → resumes",
   });
   const begun = () => harness.sent.filter((line) => line.includes("partNumber=")).length;
   const running = harness.put({ semaphore: createSemaphore(1), onProgress: () => void (withdrawn = begun() === 2) });
-  assert.equal((await refusalOf(running)).problem, "auth");
+  assert.equal((await storageErrorFrom(running)).problem, "auth");
   withdrawn = false;
   await harness.put();
   assert.deepEqual(await harness.stored(), await Deno.readFile(harness.file.path));
@@ -191,7 +185,7 @@ Deno.test("s3 put: the bucket is deleted → auth, nothing is marked as missing"
     times: Infinity,
   });
   const running = harness.put({ onProgress: (bytes) => void (gone = bytes > 0) });
-  const error = await refusalOf(running);
+  const error = await storageErrorFrom(running);
   assert.deepEqual([error.problem, error.retryable], ["auth", true]);
 });
 
@@ -212,11 +206,11 @@ for (const [what, landed504] of [["", false], [" and responds to the completion 
         ? pass().then(() => new Response("<html>", { status: 504 }))
         : unlabelled(request, pass);
     await using harness = await createHarness(completed, { times: Infinity });
-    const error = await refusalOf(harness.put());
+    const error = await storageErrorFrom(harness.put());
     assert.deepEqual([error.problem, error.code], ["refused", "storage_denied"]);
     assert.match(error.message, /does not keep x-amz-meta-sha256/);
     assert.equal(harness.sent.filter((line) => /partNumber=1&/.test(line)).length, 1, "sent once");
-    assert.equal((await refusalOf(harness.target.read(harness.location))).problem, "missing");
+    assert.equal((await storageErrorFrom(harness.target.read(harness.location))).problem, "missing");
   });
 }
 
@@ -234,7 +228,7 @@ Deno.test("s3 put: the store is unreachable → transient, after all attempts", 
   await using harness = await createHarness(() => Promise.reject(new TypeError("connection refused")), {
     times: Infinity,
   });
-  const error = await refusalOf(harness.put());
+  const error = await storageErrorFrom(harness.put());
   assert.deepEqual([error.problem, error.code], ["transient", "network"]);
   assert.equal(harness.sent.length, 3);
 });
@@ -251,7 +245,7 @@ for (
 ) {
   Deno.test(`s3 read: ${response.status} ${await response.clone().text().then(codeOf)} → ${problem}`, async () => {
     await using harness = await createHarness((r) => is(r, "GET") ? response.clone() : null, { times: Infinity });
-    assert.equal((await refusalOf(harness.target.read(harness.location))).problem, problem);
+    assert.equal((await storageErrorFrom(harness.target.read(harness.location))).problem, problem);
     await response.body?.cancel();
   });
 }
@@ -281,7 +275,7 @@ Deno.test("s3: a refusal that is not about the clock → not repeated", async ()
   await using harness = await createHarness((r) => is(r, "HEAD") ? new Response(null, { status: 403 }) : null, {
     times: 99,
   });
-  assert.equal((await refusalOf(harness.put())).problem, "auth");
+  assert.equal((await storageErrorFrom(harness.put())).problem, "auth");
   assert.deepEqual(harness.sent.map((line) => line.split(" ")[0]), ["HEAD"]);
 });
 
@@ -293,7 +287,7 @@ Deno.test("s3: any refusal → the message has no key id and no signature", asyn
       { status: 403 },
     );
   await using harness = await createHarness((r) => is(r, "POST", BEGIN) ? repeats() : null, { times: 99 });
-  const { message } = await refusalOf(harness.put());
+  const { message } = await storageErrorFrom(harness.put());
   assert.equal(message, "s3:copies: starting an upload: 403 SignatureDoesNotMatch no");
 });
 
@@ -340,7 +334,7 @@ Deno.test("s3: a gateway drops Content-Length from HEAD → reported, copies kep
       })
       : null;
   await using harness = await createHarness(unsized, { times: Infinity });
-  const error = await refusalOf(harness.put());
+  const error = await storageErrorFrom(harness.put());
   assert.deepEqual([error.problem, error.code], ["transient", "storage_5xx"]);
   assert.match(error.message, /HEAD without Content-Length/);
   assert.deepEqual(await harness.stored(), await Deno.readFile(harness.file.path));

@@ -75,14 +75,7 @@ export const OPERATORS: readonly Scenario[] = [
         null,
         null,
       ]);
-      assert.equal(
-        await queue.refusal("update_video_queue_status", {
-          id: job.id,
-          status: "failed",
-          lease_token: job.lease_token,
-        }),
-        "PT409",
-      );
+      assert.equal(await queue.refusedReport(job), "PT409");
       assert.equal(await queue.refusal("upsert_video_store", archiveOf(job)), "PT409");
     },
   },
@@ -98,14 +91,7 @@ export const OPERATORS: readonly Scenario[] = [
         1,
         null,
       ]);
-      assert.equal(
-        await queue.refusal("update_video_queue_status", {
-          id: job.id,
-          status: "failed",
-          lease_token: job.lease_token,
-        }),
-        "PT409",
-      );
+      assert.equal(await queue.refusedReport(job), "PT409");
     },
   },
   {
@@ -174,9 +160,9 @@ export const OPERATORS: readonly Scenario[] = [
     async run(queue) {
       for (const status of ["uploading", "failed", "pending"]) {
         const job = await queue.downloading();
-        const [asked] = await queue.rpc("cancel_video", { id: job.id });
-        assert.equal(asked!["status"], "downloading");
-        assert.ok(asked!["cancel_requested_at"]);
+        const [cancelled] = await queue.rpc("cancel_video", { id: job.id });
+        assert.equal(cancelled!["status"], "downloading");
+        assert.ok(cancelled!["cancel_requested_at"]);
         const before = await queue.digest();
         await queue.rpc("cancel_video", { id: job.id });
         assert.equal(await queue.digest(), before);

@@ -2,22 +2,12 @@
 import assert from "node:assert/strict";
 import { brokenInvariants } from "../model/invariants.ts";
 import type { QueueFixture, Scenario } from "../fixture/queue_fixture.ts";
+import { copyOn } from "../fixture/replicas.ts";
 import { archiveOf, type Arguments, type ClaimedJob, outcome, type Row, SHA256 } from "../fixture/rpc.ts";
 
 const NEW_SHA = "ab".repeat(32);
 
-const copy = (target: string, more: Row = {}): Row => ({
-  target,
-  account: 2,
-  repo: "user-2/media",
-  path: "55825/ep1/old.mp4",
-  commit_oid: "beef",
-  direct_url: "https://hub.test/two.mp4",
-  sha256: SHA256,
-  size_bytes: 4,
-  state: "verified",
-  ...more,
-});
+const copy = (target: string, more: Row = {}): Row => copyOn(target, { path: "55825/ep1/old.mp4", ...more });
 
 /** A video with copies on hf-1 and hf-2 that an operator has set to be archived again. */
 async function toBeArchivedAgain(queue: QueueFixture): Promise<{ job: ClaimedJob; store: Row }> {

@@ -129,14 +129,7 @@ export const TAKEDOWNS: readonly Scenario[] = [
     async run(queue) {
       const job = await queue.uploading();
       await queue.rpc("takedown", { mal_id: 55825 });
-      assert.equal(
-        await queue.refusal("update_video_queue_status", {
-          id: job.id,
-          status: "failed",
-          lease_token: job.lease_token,
-        }),
-        "PT404",
-      );
+      assert.equal(await queue.refusedReport(job), "PT404");
       assert.equal(await queue.refusal("upsert_video_store", archiveOf(job)), "PT404");
       assert.equal(
         (await queue.rpc("extend_video_lease", { ids: [job.id], lease_tokens: [job.lease_token] }))[0]!["lost"],
