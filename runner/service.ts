@@ -77,7 +77,7 @@ export async function startRunner(
     policy: { allowedOrigins: env.allowedOrigins, extraPorts: env.extraPorts },
     disk: createDiskBudget(env.workDir),
     semaphore: createSemaphore(PART_STREAMS),
-    health: createCircuitBreaker({ now: Date.now }),
+    breaker: createCircuitBreaker({ now: Date.now }),
     lockRepo: createRepoLock(queue),
   };
   const loop: ClaimLoop = startClaimLoop({
@@ -117,9 +117,9 @@ export async function startRunner(
     enqueue: (video) => queue.enqueue(video),
     queueCounts,
     storageAccounts: targets.length,
-    checkHealth: createHealthCheck({ queue: queueCounts, targets, book: tools.health, disk: tools.disk.problem }),
+    checkHealth: createHealthCheck({ queue: queueCounts, targets, breaker: tools.breaker, disk: tools.disk.problem }),
     isOperator: (request) => isBearer(request, env.webhookSecret),
-    targets: () => tools.health.all(),
+    targets: () => tools.breaker.all(),
     folder: folderFromEnv(env.storage),
     dashboard: await Deno.readTextFile(new URL("./http/dashboard.html", import.meta.url)),
   });

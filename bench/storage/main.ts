@@ -29,7 +29,7 @@ const PLANS: Record<string, Plan> = {
 };
 const NAMES = [...Object.keys(PLANS), "steps", "source"];
 const KILLS: readonly (readonly [Step, "before" | "after", number])[] = [
-  ["look", "after", 1],
+  ["probe", "after", 1],
   ["create_repo", "after", 1],
   ["batch", "after", 1],
   ["part", "before", 8],

@@ -281,7 +281,7 @@ Deno.test("documents: dev and the commands to try with it → they work", async 
       `${folder.dir}/${runner}`,
       Object.entries(system.env).map(([name, value]) => `${name}=${value}\n`).join(""),
     );
-    const health = await run(`npx -y deno@2.9.6 task storage health --env-file ${runner}`, {
+    const health = await run(`npx -y deno@2.9.6 task ks storage health --env-file ${runner}`, {
       instead: { [runner]: `${folder.dir}/${runner}` },
     });
     assert.match(health, /^target: http:\/\/127\.0\.0\.1:\d+ \(.*runner\.env\)$/m);

@@ -17,7 +17,7 @@ export interface ReplicateOrder {
 }
 
 const STEPS = {
-  look: /\/paths-info\//,
+  probe: /\/paths-info\//,
   create_repo: /\/api\/repos\/create$/,
   batch: /\/objects\/batch$/,
   part: /\/upload\/[^/]+\/\d+\?/,

@@ -41,7 +41,7 @@ export async function createStorageFixture(): Promise<StorageFixture> {
   const gateway = await startGateway({ port: 0, databaseUrl: database.authenticatorUrl, keys });
   const store = createArchiveStore({ url: gateway.url, key: keys.secret, worker: "test" });
   await Deno.mkdir(`${test.dir}/folder`);
-  const health = createCircuitBreaker({ now: Date.now });
+  const breaker = createCircuitBreaker({ now: Date.now });
   const workDir = `${test.dir}/work`;
   const { serviceRole } = database;
   const lines: string[] = [];
@@ -65,7 +65,7 @@ export async function createStorageFixture(): Promise<StorageFixture> {
     tools: (targets) => ({
       store,
       targets,
-      health,
+      breaker,
       semaphore: createSemaphore(6),
       workDir,
       disk: createDiskBudget(workDir),

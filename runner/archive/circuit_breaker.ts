@@ -76,18 +76,18 @@ export function createCircuitBreaker(options: { now: () => number }): CircuitBre
 /** Probes every target. A success closes its circuit. */
 export async function probeTargets(
   targets: readonly StorageTarget[],
-  options: { health: CircuitBreaker; signal?: AbortSignal },
+  options: { breaker: CircuitBreaker; signal?: AbortSignal },
 ): Promise<void> {
   await Promise.all(targets.map(async (target) => {
     try {
       const { usedBytes } = await target.probe({ signal: options.signal });
-      options.health.succeeded(target.name, usedBytes);
+      options.breaker.succeeded(target.name, usedBytes);
     } catch (error) {
       options.signal?.throwIfAborted();
       const known = error instanceof KeepstreamError
         ? error
         : new KeepstreamError("unknown", redactText(String(error)));
-      options.health.failed(target.name, error instanceof StorageError ? error.problem : "transient", known);
+      options.breaker.failed(target.name, error instanceof StorageError ? error.problem : "transient", known);
     }
   }));
 }

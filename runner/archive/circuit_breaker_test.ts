@@ -7,55 +7,55 @@ import { StorageError, type StorageProblem } from "../transfer/storage_error.ts"
 
 function createBreaker() {
   let nowMs = 1_000_000;
-  const health = createCircuitBreaker({ now: () => nowMs });
+  const breaker = createCircuitBreaker({ now: () => nowMs });
   const fail = (problem: StorageProblem, retryAfterSeconds?: number) =>
-    health.failed("hub:a", problem, new StorageError(problem, "why", { code: "storage_5xx", retryAfterSeconds }));
-  return { health, fail, pass: (seconds: number) => nowMs += seconds * 1000 };
+    breaker.failed("hub:a", problem, new StorageError(problem, "why", { code: "storage_5xx", retryAfterSeconds }));
+  return { breaker, fail, pass: (seconds: number) => nowMs += seconds * 1000 };
 }
 
 for (
   const [problem, state] of [["auth", "auth"], ["quota", "quota"], ["account_flagged", "abuse"]] as const
 ) {
   Deno.test(`circuit: ${problem} → open, one attempt after ten minutes`, () => {
-    const { health, fail, pass } = createBreaker();
+    const { breaker, fail, pass } = createBreaker();
     fail(problem);
-    assert.equal(health.openReason("hub:a")?.retryAfterSeconds, 600);
-    assert.equal(health.all()[0]?.state, state);
+    assert.equal(breaker.openReason("hub:a")?.retryAfterSeconds, 600);
+    assert.equal(breaker.all()[0]?.state, state);
     pass(600);
-    assert.equal(health.openReason("hub:a"), null);
+    assert.equal(breaker.openReason("hub:a"), null);
   });
 }
 
 Deno.test("circuit: three transient failures in a row → open, longer each time", () => {
-  const { health, fail, pass } = createBreaker();
+  const { breaker, fail, pass } = createBreaker();
   fail("transient");
   fail("transient");
-  assert.equal(health.openReason("hub:a"), null);
+  assert.equal(breaker.openReason("hub:a"), null);
   fail("transient");
-  assert.equal(health.openReason("hub:a")?.retryAfterSeconds, 60);
+  assert.equal(breaker.openReason("hub:a")?.retryAfterSeconds, 60);
   pass(60);
-  assert.equal(health.openReason("hub:a"), null, "one attempt is let through");
+  assert.equal(breaker.openReason("hub:a"), null, "one attempt is let through");
   fail("transient");
-  assert.equal(health.openReason("hub:a")?.retryAfterSeconds, 120);
+  assert.equal(breaker.openReason("hub:a")?.retryAfterSeconds, 120);
   for (let i = 0; i < 9; i++) fail("transient");
-  assert.equal(health.openReason("hub:a")?.retryAfterSeconds, 1800);
-  health.succeeded("hub:a");
-  assert.equal(health.openReason("hub:a"), null);
-  assert.equal(health.all()[0]?.failuresInRow, 0);
+  assert.equal(breaker.openReason("hub:a")?.retryAfterSeconds, 1800);
+  breaker.succeeded("hub:a");
+  assert.equal(breaker.openReason("hub:a"), null);
+  assert.equal(breaker.all()[0]?.failuresInRow, 0);
 });
 
 Deno.test("circuit: Retry-After → open for that long", () => {
-  const { health, fail, pass } = createBreaker();
+  const { breaker, fail, pass } = createBreaker();
   fail("transient", 280);
-  assert.equal(health.openReason("hub:a")?.retryAfterSeconds, 280);
+  assert.equal(breaker.openReason("hub:a")?.retryAfterSeconds, 280);
   pass(280);
-  assert.equal(health.openReason("hub:a"), null);
+  assert.equal(breaker.openReason("hub:a"), null);
 });
 
 Deno.test("circuit: a problem of the file → stays closed", () => {
-  const { health, fail } = createBreaker();
+  const { breaker, fail } = createBreaker();
   for (const problem of ["refused", "changed", "conflict"] as const) fail(problem);
-  assert.equal(health.openReason("hub:a"), null);
+  assert.equal(breaker.openReason("hub:a"), null);
 });
 
 Deno.test("byPreference: by used bytes; unknown → mal_id modulo N", () => {

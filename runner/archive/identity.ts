@@ -132,7 +132,7 @@ const WHY: Readonly<Record<"gone" | "other" | "unregistered", string>> = {
 };
 
 function stranger(target: StorageTarget, why: string): StorageError {
-  const advice = `if this is the right storage, run: deno task storage init ${target.name}`;
+  const advice = `if this is the right storage, run: deno task ks storage init ${target.name}`;
   return new StorageError("identity", `${target.name}: ${why} (${advice})`, { code: "storage_unidentified" });
 }
 

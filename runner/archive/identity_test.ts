@@ -132,7 +132,7 @@ Deno.test("maintenance: an empty folder replaces the disk → nothing written", 
   ]);
   assert.deepEqual([...Deno.readDirSync(test.root)], []);
   assert.deepEqual(await rowsOf(fixture), { archives: 3, ready: 3, verified: 3, missing: 0 });
-  assert.equal(tools.health.all().find(({ target }) => target === "folder:folder")?.state, "identity");
+  assert.equal(tools.breaker.all().find(({ target }) => target === "folder:folder")?.state, "identity");
 });
 
 Deno.test("init: an empty disk replaces one → missing copies are made again", async () => {

@@ -18,8 +18,8 @@ async function run(order: ReplicateOrder): Promise<Deno.CommandOutput> {
 }
 
 const POINTS: readonly (readonly [Step, "before" | "after", number])[] = [
-  ["look", "before", 1],
-  ["look", "after", 1],
+  ["probe", "before", 1],
+  ["probe", "after", 1],
   ["create_repo", "after", 1],
   ["batch", "before", 1],
   ["batch", "after", 1],
@@ -32,7 +32,7 @@ const POINTS: readonly (readonly [Step, "before" | "after", number])[] = [
   ["verify", "after", 1],
   ["commit", "before", 1],
   ["commit", "after", 1],
-  ["look", "after", 2],
+  ["probe", "after", 2],
 ];
 
 for (const [step, when, nth] of POINTS) {

@@ -1,4 +1,4 @@
-/** Entry point of `deno task storage …`, with the runner's environment. */
+/** Entry point of `deno task ks storage …`, with the runner's environment. */
 
 import { terminalLines } from "../../core/terminal_text.ts";
 import { parseEnv } from "../env.ts";
@@ -24,7 +24,7 @@ try {
     store,
     targets: storageTargetsFromEnv(env.storage).map((target) => identified(target, { store, now: Date.now })),
     semaphore: createSemaphore(PART_STREAMS),
-    health: createCircuitBreaker({ now: Date.now }),
+    breaker: createCircuitBreaker({ now: Date.now }),
     workDir: env.workDir,
     disk: createDiskBudget(env.workDir),
     print: (line) => console.log(terminalLines(line)),

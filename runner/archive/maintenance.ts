@@ -30,7 +30,7 @@ export function startMaintenance(tools: MaintenanceTools): Maintenance {
     while (!signal.aborted) {
       try {
         if (performance.now() - probedAt >= PROBE_EVERY_MS) {
-          await probeTargets(tools.targets, { health: tools.health, signal });
+          await probeTargets(tools.targets, { breaker: tools.breaker, signal });
           probedAt = performance.now();
         }
         // A new target, or one that returned, gets a copy of every archive.

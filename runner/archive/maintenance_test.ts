@@ -227,9 +227,9 @@ Deno.test("probeTargets: healthy and failing targets → state and used bytes", 
   // A directory in the root of a disk that only root can read.
   await Deno.mkdir(`${fixture.test.dir}/folder/lost+found`);
   await Deno.writeTextFile(`${fixture.test.dir}/folder/lost+found/1`, "not an archive");
-  const health = createCircuitBreaker({ now: Date.now });
-  await probeTargets(targets, { health });
-  const found = Object.fromEntries(health.all().map(({ target, state, usedBytes }) => [target, [state, usedBytes]]));
+  const breaker = createCircuitBreaker({ now: Date.now });
+  await probeTargets(targets, { breaker });
+  const found = Object.fromEntries(breaker.all().map(({ target, state, usedBytes }) => [target, [state, usedBytes]]));
   assert.deepEqual(found, {
     "hub:alice": ["ok", SIZE],
     "hub:bob": ["auth", null],

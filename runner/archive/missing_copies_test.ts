@@ -176,7 +176,7 @@ Deno.test("repair: the source is not mounted → postponed, no attempt used", as
     .admin`select attempts, error_message from public.video_replicas where attempts = 0
     and target = 'hub:alice'`;
   assert.match(copy!.error_message, /folder:folder: its .keepstream-target is missing/);
-  assert.ok(fixture.tools(targets).health.all().every(({ state }) => state === "ok"), "alice's account is well");
+  assert.ok(fixture.tools(targets).breaker.all().every(({ state }) => state === "ok"), "alice's account is well");
 });
 
 Deno.test("verify: an I/O error of a copy → unreachable, exit 3", async () => {
@@ -228,14 +228,14 @@ Deno.test("verify: a damaged copy without a correct source → kept", async () =
   fixture.test.hub.user("alice").state = "revoked";
   await runStorageTask(["verify"], fixture.tools(targets));
   assert.deepEqual(await fixture.states(), { "folder:folder": "missing", "hub:alice": "verified" });
-  const health = createCircuitBreaker({ now: Date.now });
-  assert.equal((await repairOnce({ ...fixture.tools(targets), health })).verified, 0);
+  const breaker = createCircuitBreaker({ now: Date.now });
+  assert.equal((await repairOnce({ ...fixture.tools(targets), breaker })).verified, 0);
   assert.deepEqual(await Deno.readFile(path), new Uint8Array(SIZE), "damaged bytes are better than none");
 
   fixture.test.hub.user("alice").state = "ok";
   await fixture.database.admin`update public.video_replicas set run_at = now()`;
   assert.equal(
-    (await repairOnce({ ...fixture.tools(targets), health: createCircuitBreaker({ now: Date.now }) })).verified,
+    (await repairOnce({ ...fixture.tools(targets), breaker: createCircuitBreaker({ now: Date.now }) })).verified,
     1,
   );
   assert.equal((await folder.find(folder.locationOf(ADDRESSED)))?.sha256, sha256);

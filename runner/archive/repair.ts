@@ -35,7 +35,7 @@ export interface RepairTools {
   readonly store: ArchiveStore;
   readonly targets: readonly StorageTarget[];
   readonly semaphore: Semaphore;
-  readonly health: CircuitBreaker;
+  readonly breaker: CircuitBreaker;
   /** Contains a directory per archive under repair. */
   readonly workDir: string;
   /** Of the work directory's disk, shared with the jobs of the process. */
@@ -100,17 +100,17 @@ async function outcomeOf(
     const error = `${repair.target} is not configured here`;
     return { state: "pending", error, error_class: "storage_5xx", retry_after_seconds: FOREIGN_RETRY_SECONDS };
   }
-  const closed = tools.health.openReason(target.name);
+  const closed = tools.breaker.openReason(target.name);
   if (closed) return givenBack(closed, TARGET_RETRY_SECONDS);
   try {
     const copy = await copyThatWasThere(repair, target, tools) ?? await makeCopy(repair, target, { tools, stage });
-    tools.health.succeeded(target.name);
+    tools.breaker.succeeded(target.name);
     return verified(copy);
   } catch (error) {
     if (tools.signal?.aborted) return { state: "pending" };
     if (error instanceof SourcesUnseen) return givenBack(error, SOURCES_RETRY_SECONDS);
     if (!(error instanceof StorageError)) return failed(error);
-    tools.health.failed(target.name, error.problem, error);
+    tools.breaker.failed(target.name, error.problem, error);
     return TARGET_PROBLEMS.has(error.problem) ? givenBack(error, TARGET_RETRY_SECONDS) : failed(error);
   }
 }
@@ -153,7 +153,7 @@ async function addExtras(repair: Repair, { dir, tools }: { dir: string; tools: R
   const target = placed(repair.target)!;
   const sources = repair.sources.flatMap((location) => {
     const source = placed(location.target);
-    return source && !tools.health.openReason(source.name) ? [{ target: source, location }] : [];
+    return source && !tools.breaker.openReason(source.name) ? [{ target: source, location }] : [];
   });
   try {
     await copyExtras(sources, { target, location: target.locationOf(repair.archive) }, {
@@ -188,7 +188,7 @@ async function fetchCopy(
   let failure: KeepstreamError = new SourcesUnseen("storage_missing", "no verified copy is left to repair from");
   for (const source of repair.sources) {
     const target = tools.targets.find((candidate) => candidate.name === source.target);
-    const closed = target && tools.health.openReason(target.name);
+    const closed = target && tools.breaker.openReason(target.name);
     if (!target || closed) {
       failure = new SourcesUnseen("storage_5xx", closed?.message ?? `${source.target} is not configured here`);
       continue;

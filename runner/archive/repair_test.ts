@@ -96,9 +96,9 @@ Deno.test("repair: one account is disabled → others repaired, its copy postpon
     { claimed: 1, verified: 0, failed: 0 },
     "its breaker is open",
   );
-  const health = createCircuitBreaker({ now: Date.now });
+  const breaker = createCircuitBreaker({ now: Date.now });
   await fixture.database.admin`update public.video_replicas set run_at = now()`;
-  assert.deepEqual(await repairOnce({ ...fixture.tools(targets), health }), { claimed: 1, verified: 1, failed: 0 });
+  assert.deepEqual(await repairOnce({ ...fixture.tools(targets), breaker }), { claimed: 1, verified: 1, failed: 0 });
 });
 
 Deno.test("repair: the source has other bytes → reported, another one is used", async () => {

@@ -31,7 +31,7 @@ export interface ReplicateOptions {
   readonly lockRepo?: LockRepo;
   /** Shared between the jobs of a process. @default a new one */
   readonly semaphore?: Semaphore;
-  readonly health?: CircuitBreaker;
+  readonly breaker?: CircuitBreaker;
 }
 
 export interface TargetFailure {
@@ -48,11 +48,11 @@ export interface Replication {
 
 /** Resolves when every target has succeeded or failed. Throws only if aborted or if a callback throws. */
 export async function replicate(file: StagedFile, archive: Archive, options: ReplicateOptions): Promise<Replication> {
-  const { health } = options;
+  const { breaker } = options;
   // The preferred target starts first, so it is usually the first copy and the primary.
   const targets = byPreference(options.targets, {
     malId: archive.malId,
-    usedBytes: (name) => health?.usedBytes(name) ?? null,
+    usedBytes: (name) => breaker?.usedBytes(name) ?? null,
   });
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
@@ -86,7 +86,7 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
 
   /** The copy, the failure, or null if everything was stopped. */
   async function attempt(target: StorageTarget): Promise<StoredCopy | TargetFailure | null> {
-    const closed = health?.openReason(target.name);
+    const closed = breaker?.openReason(target.name);
     if (closed) return failureOf(target, closed, "circuit_open");
     try {
       const copy = await target.put(file, target.locationOf(archive), {
@@ -100,13 +100,13 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
           options.onProgress?.(progressBytes, file.sizeBytes * targets.length);
         },
       });
-      health?.succeeded(target.name);
+      breaker?.succeeded(target.name);
       return copy;
     } catch (error) {
       if (signal.aborted) return null;
       const failure = failureOf(target, error);
       // A lost lease or an unavailable queue says nothing about the target.
-      if (error instanceof StorageError) health?.failed(target.name, error.problem, error);
+      if (error instanceof StorageError) breaker?.failed(target.name, error.problem, error);
       return failure;
     }
   }

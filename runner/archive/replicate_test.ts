@@ -45,17 +45,17 @@ Deno.test("replicate: several accounts → stored on all, onFirst called once", 
 
 Deno.test("replicate: commits are not allowed → a failure, circuits stay closed", async () => {
   await using hub = await createTestHub({ accounts: ["alice"] });
-  const health = createCircuitBreaker({ now: Date.now });
+  const breaker = createCircuitBreaker({ now: Date.now });
   for (let i = 0; i < 4; i++) {
     const file = await stageFile((await hub.file(`${i}.mp4`, SIZE + i)).path);
     const { failures } = await replicate(file, { ...ARCHIVE, episode: i + 1 }, {
       targets: targetsOf(hub),
-      health,
+      breaker,
       beforeCommit: () => Promise.reject(new Error("the lease is lost")),
     });
     assert.equal(failures.length, 1);
   }
-  assert.equal(health.openReason(targetsOf(hub)[0]!.name), null);
+  assert.equal(breaker.openReason(targetsOf(hub)[0]!.name), null);
 });
 
 Deno.test("replicate: a file that is stored already → one call per account", async () => {

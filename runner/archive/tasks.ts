@@ -1,4 +1,4 @@
-/** The operator's storage commands. Example: `deno task storage takedown 55825 1`. */
+/** The operator's storage commands. Example: `deno task ks storage takedown 55825 1`. */
 
 import { parseArgs } from "node:util";
 import { type ArchiveStore } from "./archive_store.ts";
@@ -12,7 +12,7 @@ import { type TargetReport, type Verification, verifyCopies } from "./verify.ts"
 export interface TaskTools extends RepairTools {
   readonly store: ArchiveStore;
   readonly targets: readonly IdentifiedTarget[];
-  readonly health: CircuitBreaker;
+  readonly breaker: CircuitBreaker;
   readonly print: (line: string) => void;
   /** Starts a progress bar; undefined without a terminal. */
   readonly startBar?: (total: number) => Bar;
@@ -26,15 +26,15 @@ export interface Bar {
 }
 
 export const USAGE = `usage:
-  deno task storage health                        state and used bytes of every target
-  deno task storage repair                        make every missing copy
-  deno task storage verify [--share 0.05] [--target NAME] [--confirm-missing] [--json]
-                                                  read copies back and hash them (all without --share);
-                                                  --confirm-missing: missing copies are lost; with --target
-                                                  also those in a repository that cannot be seen
-  deno task storage init <target>                 register the current storage as the target, replacing another one
-  deno task storage takedown <mal_id> [episode]   remove copies, rows and cached links, until lifted
-  deno task storage lift <mal_id> [episode] [--dry-run] [--json]   allow archiving again`;
+  deno task ks storage health                        state and used bytes of every target
+  deno task ks storage repair                        make every missing copy
+  deno task ks storage verify [--share 0.05] [--target NAME] [--confirm-missing] [--json]
+                                                     read copies back and hash them (all without --share);
+                                                     --confirm-missing: missing copies are lost; with --target
+                                                     also those in a repository that cannot be seen
+  deno task ks storage init <target>                 register the current storage as the target, replacing another one
+  deno task ks storage takedown <mal_id> [episode]   remove copies, rows and cached links, until lifted
+  deno task ks storage lift <mal_id> [episode] [--dry-run] [--json]   allow archiving again`;
 
 const OPTIONS = {
   share: { type: "string" },
@@ -96,11 +96,11 @@ export async function runStorageTask(args: readonly string[], tools: TaskTools):
 
 async function health(tools: TaskTools): Promise<number> {
   await probeTargets(tools.targets, tools);
-  for (const { target, state, usedBytes, message } of tools.health.all()) {
+  for (const { target, state, usedBytes, message } of tools.breaker.all()) {
     const size = usedBytes === null ? "" : `, ${(usedBytes / 1e9).toFixed(1)} GB`;
     tools.print(`${target}: ${state}${size}${message ? ` – ${message}` : ""}`);
   }
-  return tools.health.all().every(({ state }) => state === "ok") ? 0 : 1;
+  return tools.breaker.all().every(({ state }) => state === "ok") ? 0 : 1;
 }
 
 async function repair(tools: TaskTools): Promise<number> {
@@ -186,7 +186,7 @@ async function init(args: readonly string[], tools: TaskTools): Promise<number> 
   }
   await target.initialise();
   tools.print(
-    `${target.name} is the recorded target now. Copies that are recorded and not there: deno task storage verify`,
+    `${target.name} is the recorded target now. Copies that are recorded and not there: deno task ks storage verify`,
   );
   return 0;
 }

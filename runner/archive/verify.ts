@@ -158,7 +158,7 @@ async function reportSuspects(
   if (report.state === "stopped") {
     report.message =
       `${report.missing} of ${report.checked} copies that were checked are missing: nothing was recorded. If they are gone ` +
-      `for good, run: deno task storage verify --confirm-missing`;
+      `for good, run: deno task ks storage verify --confirm-missing`;
     for (const copy of suspects) count(copy, "missing");
     return;
   }

@@ -15,7 +15,7 @@ export type HealthOptions = {
   /** Rejects if this key cannot read the queue. */
   readonly queue: () => Promise<unknown>;
   readonly targets: readonly Pick<IdentifiedTarget, "name" | "identify" | "probe">[];
-  readonly book: Pick<CircuitBreaker, "all" | "openReason" | "succeeded">;
+  readonly breaker: Pick<CircuitBreaker, "all" | "openReason" | "succeeded">;
   /** Why the work directory cannot take a job, or null. */
   readonly disk: () => Promise<string | null>;
 };
@@ -47,18 +47,18 @@ function queueReason(error: unknown): string {
 }
 
 /** Checks a target that was healthy at its last use: reading its identity file is cheaper than a probe. */
-async function seesAny({ targets, book }: HealthOptions): Promise<boolean> {
+async function seesAny({ targets, breaker }: HealthOptions): Promise<boolean> {
   const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
-  const states = new Map(book.all().map(({ target, state }) => [target, state]));
-  const good = targets.filter(({ name }) => states.get(name) === "ok" && book.openReason(name) === null);
+  const states = new Map(breaker.all().map(({ target, state }) => [target, state]));
+  const good = targets.filter(({ name }) => states.get(name) === "ok" && breaker.openReason(name) === null);
   return await Promise.any(good.map((target) => target.identify({ signal, now: true }))).then(() => true, () => false);
 }
 
-async function probeAny({ targets, book }: HealthOptions): Promise<boolean> {
+async function probeAny({ targets, breaker }: HealthOptions): Promise<boolean> {
   const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
   const probes = targets.map(async (target) => {
     const { usedBytes } = await target.probe({ signal });
-    book.succeeded(target.name, usedBytes);
+    breaker.succeeded(target.name, usedBytes);
   });
   return await Promise.any(probes).then(() => true, () => false);
 }

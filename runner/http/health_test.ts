@@ -17,7 +17,7 @@ const check = async (options: Partial<HealthOptions>): Promise<readonly string[]
   await createHealthCheck({
     queue: () => Promise.resolve({}),
     targets: [good],
-    book: createCircuitBreaker({ now: Date.now }),
+    breaker: createCircuitBreaker({ now: Date.now }),
     disk: () => Promise.resolve(null),
     ...options,
   })();
@@ -42,18 +42,18 @@ Deno.test("health: no target accepts writes → a reason; one of two → none", 
 });
 
 Deno.test("health: a refused token, circuit closed again → a reason", async () => {
-  const book = createCircuitBreaker({ now: Date.now });
-  book.failed("hub:bob", "auth", new StorageError("auth", "401", { code: "storage_5xx", retryAfterSeconds: 0.001 }));
-  assert.equal((await check({ targets: [away], book })).length, 1);
-  assert.deepEqual(await check({ targets: [{ ...away, probe: good.probe }], book }), []);
-  assert.equal(book.all()[0]!.state, "ok");
+  const breaker = createCircuitBreaker({ now: Date.now });
+  breaker.failed("hub:bob", "auth", new StorageError("auth", "401", { code: "storage_5xx", retryAfterSeconds: 0.001 }));
+  assert.equal((await check({ targets: [away], breaker })).length, 1);
+  assert.deepEqual(await check({ targets: [{ ...away, probe: good.probe }], breaker }), []);
+  assert.equal(breaker.all()[0]!.state, "ok");
 });
 
 Deno.test("health: healthy at its last use → identity only; gone since → a reason", async () => {
-  const book = createCircuitBreaker({ now: Date.now });
-  book.succeeded("hub:bob");
-  assert.deepEqual(await check({ targets: [{ ...away, identify: good.identify }], book }), []);
-  assert.match((await check({ targets: [away], book }))[0]!, /^storage: no target can be written to$/);
+  const breaker = createCircuitBreaker({ now: Date.now });
+  breaker.succeeded("hub:bob");
+  assert.deepEqual(await check({ targets: [{ ...away, identify: good.identify }], breaker }), []);
+  assert.match((await check({ targets: [away], breaker }))[0]!, /^storage: no target can be written to$/);
 });
 
 Deno.test("health: the disk is full → its reason, next to the others", async () => {

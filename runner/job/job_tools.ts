@@ -19,7 +19,7 @@ export type JobTools = {
   readonly fileSalt: string;
   readonly targets: readonly StorageTarget[];
   readonly semaphore: Semaphore;
-  readonly health: CircuitBreaker;
+  readonly breaker: CircuitBreaker;
   readonly lockRepo?: LockRepo;
   /** Whether to make a poster and a sprite sheet. */
   readonly extras: boolean;

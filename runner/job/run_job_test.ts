@@ -71,7 +71,7 @@ function tools(workDir: string, more: { targets: StorageTarget[]; queue: object 
     disk: createDiskBudget(workDir, { freeBytes: () => Promise.resolve(1e12) }),
     fileSalt: "salt-salt",
     semaphore: createSemaphore(6),
-    health: createCircuitBreaker({ now: Date.now }),
+    breaker: createCircuitBreaker({ now: Date.now }),
     policy: {},
     extras: false,
     maxBytes: 1e9,

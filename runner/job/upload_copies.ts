@@ -65,7 +65,7 @@ export async function uploadCopies(
       targets: tools.targets,
       signal: run.signal,
       semaphore: tools.semaphore,
-      health: tools.health,
+      breaker: tools.breaker,
       onProgress: (bytes, total) => run.progress.set(bytes, total),
       onFirst,
       beforeCommit: async (target) => {

@@ -16,7 +16,7 @@ export type Capacity = {
 
 export function createCapacity(parts: {
   readonly targets: readonly { readonly name: string }[];
-  readonly health: Pick<CircuitBreaker, "openReason">;
+  readonly breaker: Pick<CircuitBreaker, "openReason">;
   readonly disk: Pick<DiskBudget, "capacity" | "problem">;
   /** Number of running jobs. */
   readonly running: () => number;
@@ -40,7 +40,7 @@ export function createCapacity(parts: {
   }
 
   return async () => {
-    if (parts.targets.every(({ name }) => parts.health.openReason(name) !== null)) {
+    if (parts.targets.every(({ name }) => parts.breaker.openReason(name) !== null)) {
       return { jobs: 0, missing: { code: "storage_5xx", reason: "no storage target accepts writes now" } };
     }
     const jobs = await diskRoom();

@@ -5,7 +5,7 @@ function makeCapacity(more: { closed?: boolean; kept?: boolean } = {}) {
   const state = { jobs: 2, running: 0, now: 0, removed: 0 };
   const capacity = createCapacity({
     targets: [{ name: "hub:alice" }],
-    health: { openReason: () => more.closed ? new Error("closed") as never : null },
+    breaker: { openReason: () => more.closed ? new Error("closed") as never : null },
     disk: {
       capacity: () => Promise.resolve(state.jobs),
       problem: () => Promise.resolve(state.jobs > 0 ? null : "the work directory is full or read-only"),
