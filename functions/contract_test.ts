@@ -1,4 +1,4 @@
-// docs/reference/openapi.json against what the functions really answer: every status, its media type, its headers and its body.
+// docs/reference/openapi.json against real responses: every status, media type, header and body.
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { archiveVideo, createFunctionFixture, type FunctionFixture } from "../dev/testing/function_fixture.ts";
@@ -22,8 +22,8 @@ const openapi: {
   readonly components: { readonly schemas: Readonly<Record<string, Record<string, unknown>>> };
 } = JSON.parse(await Deno.readTextFile(new URL("../docs/reference/openapi.json", import.meta.url)));
 
-/** What an answer is checked against; headers that only some answers have are not asked for. */
-const SOMETIMES = ["ratelimit", "ratelimit-policy"];
+/** Documented headers that only some responses have. */
+const OPTIONAL_HEADERS = ["ratelimit", "ratelimit-policy"];
 
 function operationOf(method: string, path: string): Operation | null {
   const parts = path.split("?")[0]!.replace(/^\/api\/v1/, "").split("/");
@@ -39,7 +39,9 @@ async function assertDocumented(operation: Operation, response: Response, at: st
   const documented = operation.responses[response.status];
   assert.ok(documented, `${at}: ${response.status} is not documented for ${operation.operationId}`);
   for (const name of Object.keys(documented.headers ?? {})) {
-    if (!SOMETIMES.includes(name)) assert.ok(response.headers.has(name), `${at}: ${response.status} without ${name}`);
+    if (!OPTIONAL_HEADERS.includes(name)) {
+      assert.ok(response.headers.has(name), `${at}: ${response.status} without ${name}`);
+    }
   }
   const text = await response.text();
   if (documented.content === undefined) {
@@ -93,7 +95,7 @@ Deno.test("openapi: every response is documented, every documented one occurs", 
   const json = (value: unknown) => ({ body: JSON.stringify(value), headers: { "content-type": "application/json" } });
   const html = { headers: { accept: "text/html" } };
 
-  // What the operator does first, so that there is something to answer with.
+  // Set up by the operator: two providers and a catalogue.
   assert.equal(
     await status(
       "POST",
@@ -147,8 +149,8 @@ Deno.test("openapi: every response is documented, every documented one occurs", 
   );
   assert.equal(await status("PUT", "/archive/mappings/1/site", json({ page: null })), 200);
 
-  // The public answer: cold, known, unchanged, refused.
-  const address = { "x-forwarded-for": "192.0.2.9" };
+  // The public route: cold, cached, unchanged, over the limit, invalid.
+  const exhausted = { "x-forwarded-for": "192.0.2.9" };
   for (const [method, from] of [["GET", "192.0.2.9"], ["POST", "192.0.2.8"]] as const) {
     const headers = { "x-forwarded-for": from };
     const first = await ask(method, "/streaming/1/1", { headers });
@@ -166,7 +168,9 @@ Deno.test("openapi: every response is documented, every documented one occurs", 
     assert.equal(await status(method, "/streaming/1/1", html), 406);
   }
   assert.equal(
-    (await ask("GET", "/streaming/1/1", { headers: address })).headers.get("ratelimit")?.startsWith('"client";r=0;t='),
+    (await ask("GET", "/streaming/1/1", { headers: exhausted })).headers.get("ratelimit")?.startsWith(
+      '"client";r=0;t=',
+    ),
     true,
   );
   for (const path of ["/streaming/health", "/streaming/takedowns", "/archive/health"]) {
@@ -192,7 +196,7 @@ Deno.test("openapi: every response is documented, every documented one occurs", 
   assert.equal(await status("POST", `/archive/videos/${video.id}/cancel`), 422);
   assert.equal(await status("GET", "/archive/providers"), 200);
 
-  // Every operator's route without a key, for a caller without JSON, without a database.
+  // Every operator route: without a valid key, without JSON in Accept, without a database.
   const operations = Object.entries(openapi.paths).filter(([path]) =>
     path.startsWith("/archive/") && !path.endsWith("health")
   )
@@ -221,14 +225,14 @@ Deno.test("openapi: every response is documented, every documented one occurs", 
   }
   fixture.setDatabaseUp(false);
   for (const method of ["GET", "POST"]) assert.equal(await status(method, "/streaming/5/5"), 503);
-  const later = client(fixture); // what the first ones keep for seconds is not there
+  const later = client(fixture); // without the first apps' cached health
   for (const path of ["/streaming/health", "/streaming/takedowns", "/archive/health"]) {
     assert.equal((await later("GET", path)).status, 503);
   }
 
-  const promised = Object.values(openapi.paths).flatMap((methods) => Object.values(methods))
+  const documented = Object.values(openapi.paths).flatMap((methods) => Object.values(methods))
     .flatMap(({ operationId, responses }) => Object.keys(responses).map((code) => `${operationId} ${code}`));
-  assert.deepEqual(promised.filter((one) => !seen.has(one) && !one.endsWith(" 500")), []);
+  assert.deepEqual(documented.filter((one) => !seen.has(one) && !one.endsWith(" 500")), []);
 });
 
 Deno.test("internal error → 500 with the logged id, without its message", async () => {

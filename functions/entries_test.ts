@@ -1,4 +1,4 @@
-// Every entry as its own program, with nothing but its own configuration: the two functions and Deno Deploy's main.ts.
+// Every entry point as its own program, with only its own configuration: the two functions and Deno Deploy's main.ts.
 import assert from "node:assert/strict";
 import { spawnFunction, startFunction } from "../dev/testing/function_process.ts";
 import { createFunctionFixture } from "../dev/testing/function_fixture.ts";
@@ -7,21 +7,21 @@ const ENTRIES = [
   {
     entry: "functions/streaming/index.ts",
     config: "functions/streaming/deno.json",
-    answers: ["/streaming/health", "/streaming/1/1"],
+    paths: ["/streaming/health", "/streaming/1/1"],
   },
   {
     entry: "functions/archive/index.ts",
     config: "functions/archive/deno.json",
-    answers: ["/archive/health", "/archive/counts"],
+    paths: ["/archive/health", "/archive/counts"],
   },
-  { entry: "functions/main.ts", config: "deno.json", answers: ["/api/v1/streaming/1/1", "/api/v1/archive/counts"] },
+  { entry: "functions/main.ts", config: "deno.json", paths: ["/api/v1/streaming/1/1", "/api/v1/archive/counts"] },
 ] as const;
 
-for (const { entry, config, answers } of ENTRIES) {
-  Deno.test(`${entry} runs by itself and answers ${answers.join(" and ")}`, async () => {
+for (const { entry, config, paths } of ENTRIES) {
+  Deno.test(`${entry} runs by itself → serves ${paths.join(" and ")}`, async () => {
     await using fixture = await createFunctionFixture();
     await using program = await startFunction({ entry, config, env: fixture.env });
-    for (const path of answers) {
+    for (const path of paths) {
       const response = await fetch(program.url + path, { headers: { apikey: fixture.secretKey } });
       assert.deepEqual([response.status, (await response.json()).success], [200, true], path);
     }
@@ -29,7 +29,7 @@ for (const { entry, config, answers } of ENTRIES) {
 }
 
 for (const serve of [false, true]) {
-  Deno.test(`main.ts by deno ${serve ? "serve" : "run"}: documented environment → both functions answer`, async () => {
+  Deno.test(`main.ts by deno ${serve ? "serve" : "run"}: documented environment → both functions respond`, async () => {
     await using fixture = await createFunctionFixture();
     const documented = await Deno.readTextFile(new URL("../.env.example", import.meta.url));
     for (const name of Object.keys(fixture.env)) assert.match(documented, new RegExp(`^(# )?${name}=`, "m"));

@@ -1,4 +1,4 @@
-// HEAD against GET over a real connection: the same status and headers, the length GET's or left out.
+// HEAD against GET over a real connection: same status and headers; the length equals GET's or is absent.
 import assert from "node:assert/strict";
 import { startFunction } from "../dev/testing/function_process.ts";
 import { createFunctionFixture } from "../dev/testing/function_fixture.ts";
@@ -6,7 +6,7 @@ import { createFunctionFixture } from "../dev/testing/function_fixture.ts";
 /** Differ between any two requests. */
 const OWN = ["date", "x-request-id", "server-timing", "ratelimit", "content-length"];
 
-Deno.test("HEAD → what GET would answer: answers, 304, errors, documents", async () => {
+Deno.test("HEAD → same response as GET: success, 304, errors, documents", async () => {
   await using fixture = await createFunctionFixture();
   await fixture.database.serviceRole`select public.takedown(9)`;
   await using program = await startFunction({ entry: "functions/main.ts", config: "deno.json", env: fixture.env });

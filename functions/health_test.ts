@@ -1,4 +1,4 @@
-// Both functions' health: whether they can do their work, and with deep=1 whether links play.
+// Health of both functions; with deep=1 also whether links play.
 import assert from "node:assert/strict";
 import { createFunctionFixture, type FunctionFixture } from "../dev/testing/function_fixture.ts";
 import { startWorker } from "../dev/emulators/workerd/workerd.ts";
@@ -13,7 +13,7 @@ for (const name of ["streaming", "archive"] as const) {
     return { status: response.status, retryAfter: response.headers.get("retry-after"), ...await response.json() };
   };
 
-  Deno.test(`${name}/health: the database answers this key → 200, asked once for many`, async () => {
+  Deno.test(`${name}/health: the database accepts the key → 200, called once for many`, async () => {
     await using fixture = await createFunctionFixture();
     const app = BUILD[name](fixture.env);
     const all = await Promise.all(Array.from({ length: 20 }, () => app.request(`/api/v1/${name}/health`)));
@@ -53,7 +53,7 @@ Deno.test("streaming/health?deep=1: no Worker, another key → 503 says which", 
     assert.equal(status, 503);
     assert.match(detail, /STREAM_SIGNING_KEYS in both/);
   }
-  assert.match((await ask({ CLOUDFLARE_WORKERS_URL: fixture.env.SUPABASE_URL! }))[1], /not the Worker/);
+  assert.match((await ask({ CLOUDFLARE_WORKERS_URL: fixture.env.SUPABASE_URL! }))[1], /not the URL of the Worker/);
   assert.match((await ask({ CLOUDFLARE_WORKERS_URL: "http://127.0.0.1:9" }))[1], /does not answer/);
 });
 

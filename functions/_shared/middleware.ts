@@ -20,7 +20,7 @@ export const commonMiddleware: MiddlewareHandler = async (c, next) => {
   c.header("x-request-id", c.get("requestId"));
   c.header("x-content-type-options", "nosniff");
   if (acceptsJson(c.req.header("accept"))) return await next();
-  return problem(c, { status: 406, code: "not_acceptable", detail: "answers are application/json" });
+  return problem(c, { status: 406, code: "not_acceptable", detail: "responses are application/json" });
 };
 
 /** RFC 9110 section 12.5.1: no Accept header accepts everything. */

@@ -26,7 +26,7 @@ const CATALOGUE = [
   { mal_id: 7, episode: 2, title: "Two", rights: "own work", sources: [{ url: "https://own.test/2.m3u8" }] },
 ];
 
-Deno.test("every route but health wants a secret key of the project", async () => {
+Deno.test("every route but health → requires a secret key of the project", async () => {
   await using fixture = await createFunctionFixture();
   const app = buildArchiveApp(fixture.env);
   assert.equal((await app.request("/archive/health")).status, 200);
@@ -75,7 +75,7 @@ Deno.test("POST /archive/catalogue as CSV: rows of one episode are its sources",
   assert.deepEqual([row?.title, row?.sources], ["One, part one", 2]);
 });
 
-Deno.test("bad lines are named with their reasons and nothing is written", async () => {
+Deno.test("POST /archive/catalogue: bad lines → named, nothing is written", async () => {
   await using fixture = await createFunctionFixture();
   const ask = operator(fixture);
   const bad = [
@@ -177,7 +177,7 @@ Deno.test("a body over the limit → 413", async () => {
   assert.deepEqual([status, body.code], [413, "too_large"]);
 });
 
-Deno.test("when the database is down an operator gets 503 without its words", async () => {
+Deno.test("database down → 503 without the database's error text", async () => {
   await using fixture = await createFunctionFixture();
   fixture.setDatabaseUp(false);
   const { status, body } = await operator(fixture)("GET", "/archive/counts");

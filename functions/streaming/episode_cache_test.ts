@@ -18,7 +18,7 @@ Deno.test("episode cache: weights beyond 16 MiB → the least recently used go",
   cache.put("a", 7);
   cache.put("b", 8);
   assert.deepEqual([cache.get("a"), cache.get("b")], [7, 8]);
-  cache.put("b", 9); // weighed anew, not twice
+  cache.put("b", 9); // replaces the old weight
   assert.deepEqual([cache.get("a"), cache.get("b")], [7, 9]);
   cache.put("c", 1);
   assert.deepEqual([cache.get("a"), cache.get("b"), cache.get("c")], [null, 9, 1]);

@@ -1,4 +1,4 @@
-// Addresses that are no http(s): none is stored, and none of an older row is shown.
+// URLs with another scheme than http(s): never stored, and never shown from older rows.
 import assert from "node:assert/strict";
 import { parseSigningKeys } from "../../core/link.ts";
 import { unwrap } from "../../core/result.ts";
@@ -103,9 +103,9 @@ Deno.test("catalogue, cached lists, candidates: another scheme → refused", asy
   };
   await fixture.database.sql`insert into public.providers (name, recipe, rights) values ('own', 'page', 'own work')`;
   for (const [name, write] of Object.entries(writes)) {
-    // An empty embed address is none, and is left out.
+    // An empty embed URL counts as absent.
     for (const url of BAD.filter((url) => url !== "" || name !== "enqueue_video embed")) {
-      // enqueue_video says it as a 400 of the API.
+      // enqueue_video reports it as a 400 of the API.
       const refused = (error: { code: string }) => ["23514", "PT400"].includes(error.code);
       await assert.rejects(Promise.resolve(write(url)), refused, `${name}: ${url}`);
     }

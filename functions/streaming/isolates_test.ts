@@ -1,4 +1,4 @@
-// Several isolates at once, each a program of its own, and providers that are down: what sites are asked, what viewers get.
+// Several isolates at once, each a separate program, and providers that are down: requests to sites and responses to viewers.
 import assert from "node:assert/strict";
 import { startFunction } from "../../dev/testing/function_process.ts";
 import { createFunctionFixture, type FunctionFixture } from "../../dev/testing/function_fixture.ts";
@@ -83,10 +83,13 @@ Deno.test("isolates: forty viewers → each page fetched once, all get the serve
   await using site = serveSite(goodSite(() => site.url, () => new Promise((resolve) => setTimeout(resolve, 100))));
   await addProviders(fixture, [{ name: "animasu", site }]);
   await using set = await startIsolates(fixture, 2, [site]);
-  const answers = await Promise.all(Array.from({ length: 40 }, (_, turn) => set.get(turn % 2)));
-  for (const answer of answers) {
-    assert.equal(answer.data.animasu?.length, PLAYERS);
-    assert.deepEqual([answer.providers.animasu?.state, answer.data.animasu?.[0]?.archive?.state], ["ok", "pending"]);
+  const responses = await Promise.all(Array.from({ length: 40 }, (_, turn) => set.get(turn % 2)));
+  for (const response of responses) {
+    assert.equal(response.data.animasu?.length, PLAYERS);
+    assert.deepEqual([response.providers.animasu?.state, response.data.animasu?.[0]?.archive?.state], [
+      "ok",
+      "pending",
+    ]);
   }
   assert.deepEqual(PAGES.map((path) => countOf(site, path)), [1, 1, 1, 1, 1], site.requests.join("\n"));
   assert.equal(fixture.calls.filter((one) => one.endsWith("/save_sources")).length, 1);
@@ -101,8 +104,8 @@ Deno.test("isolates: stale list → served immediately, revalidated once", async
   await set.get(0);
   await fixture.database
     .admin`update keepstream.source_lists set fetched_at = now() - interval '25 minutes' where true`;
-  const answers = await Promise.all(Array.from({ length: 10 }, (_, turn) => set.get(turn % 2)));
-  assert.ok(answers.every(({ providers }) => providers.animasu?.cached));
+  const responses = await Promise.all(Array.from({ length: 10 }, (_, turn) => set.get(turn % 2)));
+  assert.ok(responses.every(({ providers }) => providers.animasu?.cached));
   await eventually(async () =>
     (await fixture.database.admin`
     select from keepstream.source_lists where fetched_at > now() - interval '1 minute'`).length === 1
@@ -130,7 +133,7 @@ Deno.test("isolates: one is killed while it reads → another reads", async () =
     const { data } = await waiting;
     assert.deepEqual(names.map((name) => data[name]?.length), names.map(() => PLAYERS));
     assert.deepEqual(sites.map((site) => countOf(site, "/anime/title/")), [2, 2, 2, 2]);
-    assert.equal(fixture.calls.filter((one) => one.endsWith("/read_episode")).length, 3, "one look, no polling");
+    assert.equal(fixture.calls.filter((one) => one.endsWith("/read_episode")).length, 3, "one read, no polling");
   }
   for (const site of sites) await site[Symbol.asyncDispose]();
 });
@@ -146,7 +149,7 @@ Deno.test("isolates: a read that goes on → its claim is kept, no second one", 
     .admin`update keepstream.source_lists set fetched_at = now() - interval '25 minutes' where true`;
   const release = Promise.withResolvers<void>();
   gate = release.promise;
-  await set.get(0); // renews behind
+  await set.get(0); // revalidates in the background
   await eventually(() => countOf(site, "/anime/title/") === 2);
   const claimedUntil = async () =>
     (await fixture.database.admin`select until from keepstream.source_reads`)[0]!["until"] as Date;
@@ -210,13 +213,13 @@ Deno.test("failed read → served with age and Retry-After, fetched when due", a
   await addProviders(fixture, [{ name: "animasu", site }]);
   await using set = await startIsolates(fixture, 2, [site]);
   assert.deepEqual(pick(await set.get(0)), { state: "failed", code: "http_4xx", cached: false });
-  const asked = site.requests.length;
+  const requests = site.requests.length;
   for (const isolate of [0, 1, 0, 1]) {
     const { age_seconds, retry_after_seconds, ...known } = (await set.get(isolate)).providers.animasu!;
     assert.deepEqual(known, { state: "failed", code: "http_4xx", took_ms: 0, cached: true });
     assert.ok(age_seconds! < 15 && retry_after_seconds! >= 1 && retry_after_seconds! <= 30);
   }
-  assert.equal(site.requests.length, asked, "not due yet");
+  assert.equal(site.requests.length, requests, "not due yet");
 
   up = true;
   await fixture.database.admin`update keepstream.source_lists set fetched_at = now() - interval '1 minute' where true`;
@@ -247,7 +250,7 @@ Deno.test("circuit breaker: three failed episodes → open for every other one",
   await eventually(async () =>
     (await fixture.database.admin`select from keepstream.provider_health where failures >= 3`).length === 1
   );
-  const asked = site.requests.length;
+  const requests = site.requests.length;
   for (let episode = 4; episode < 12; episode++) {
     const { providers, data } = await set.get(episode % 2, `/streaming/1/${episode}`);
     assert.deepEqual([providers.dead?.state, providers.dead?.code, providers.dead?.took_ms, providers.dead?.cached], [
@@ -259,13 +262,13 @@ Deno.test("circuit breaker: three failed episodes → open for every other one",
     assert.ok(providers.dead!.retry_after_seconds! >= 1);
     assert.equal(data.healthy?.length, PLAYERS);
   }
-  assert.equal(site.requests.length, asked, "the site is not called");
+  assert.equal(site.requests.length, requests, "the site is not called");
 
   dead = false;
   await fixture.database.admin`update keepstream.provider_health set due_at = now() where true`;
   await Promise.all([20, 21, 22, 23].map((episode) => set.get(episode % 2, `/streaming/1/${episode}`)));
   await eventually(() => countOf(site, "/anime/title/") > 0);
-  assert.equal(countOf(site, "/anime/title/"), 1, "one look, though four episodes were asked for");
+  assert.equal(countOf(site, "/anime/title/"), 1, "one trial request for four episodes");
   looked.resolve();
   await eventually(async () => (await fixture.database.admin`select from keepstream.provider_health`).length === 0);
   assert.equal((await set.get(0, "/streaming/1/30")).data.dead?.length, PLAYERS);
@@ -307,7 +310,7 @@ Deno.test("ten misbehaving providers → response with the good one's servers", 
   const sites = [good, ...served.map(({ site }) => site)];
   {
     await using set = await startIsolates(fixture, 1, sites);
-    const { data, providers } = await set.get(0); // comes although six sites never answer
+    const { data, providers } = await set.get(0); // comes although six sites never respond
     assert.equal(data.good?.length, PLAYERS);
     const codes = Object.fromEntries(Object.entries(providers).map(([name, { code }]) => [name, code ?? "ok"]));
     assert.deepEqual(codes, {
@@ -325,7 +328,7 @@ Deno.test("ten misbehaving providers → response with the good one's servers", 
     });
     await eventually(async () =>
       (await fixture.database.admin`select from keepstream.source_lists where code = 'timeout'`).length === 6
-    ); // and what was late is finished and kept
+    ); // the late reads finish and are saved
   }
   for (const { site } of served) await site[Symbol.asyncDispose]();
 });

@@ -6,7 +6,7 @@ import { SourceError } from "../../sources/source_error.ts";
 import type { DiscoveryStore } from "./episode_store.ts";
 import { ABSENT_SECONDS, createPageFinder, FOUND_SECONDS } from "./page_finder.ts";
 
-/** The three calls of the database, kept in memory; the real ones are met in streaming_function_test.ts. */
+/** The three calls of the database, kept in memory; streaming_function_test.ts uses the real ones. */
 function memoryStore() {
   const metadata = new Map<string, unknown>();
   const mappings: unknown[] = [];
@@ -30,7 +30,7 @@ function setUp(sites: Readonly<Record<string, Site>>) {
   return { find, mappings, requests };
 }
 
-Deno.test("the page of the right season is found and kept", async () => {
+Deno.test("page finder: several seasons → the right one, saved", async () => {
   const { site } = searchSite(["Some Title Season 1", "Some Title Season 2", "Some Title Season 20"]);
   const { find, mappings } = setUp({
     "titles.test": titleApi({ title: "Some Title 2nd Season" }).site,
@@ -67,7 +67,7 @@ Deno.test("page finder: absent title → cached for hours, searches bounded", as
   assert.equal(search.queries.length, MAX_QUERIES);
 });
 
-Deno.test("429, 408 and 504 of the metadata API are tried again", async () => {
+Deno.test("page finder: metadata API 429, 408, 504 → retried", async () => {
   for (const status of [429, 408, 504]) {
     const { find } = setUp({
       "titles.test": titleApi(status, { title: "Some Title" }).site,
@@ -83,7 +83,7 @@ Deno.test("page finder: metadata API down → failure, nothing cached", async ()
   assert.deepEqual(mappings, []);
 });
 
-Deno.test("a title the API does not know is absent; the site is not searched", async () => {
+Deno.test("page finder: title unknown to the API → absent, no site search", async () => {
   const search = searchSite(["Some Title"]);
   const { find, mappings } = setUp({ "titles.test": titleApi(404).site, "site.test": search.site });
   assert.equal(await find(), null);
@@ -97,7 +97,7 @@ Deno.test("page finder: no year → first broadcast separates equal names", asyn
   assert.match(await find() ?? "", /2023/);
 });
 
-Deno.test("a metadata API of the wrong types → parse", async () => {
+Deno.test("page finder: metadata API with wrong types → parse error", async () => {
   const { find } = setUp({
     "titles.test": () => Response.json({ data: { title: 5 } }),
     "site.test": searchSite([]).site,
@@ -105,11 +105,11 @@ Deno.test("a metadata API of the wrong types → parse", async () => {
   await assert.rejects(find(), (error) => error instanceof SourceError && error.reason === "parse");
 });
 
-Deno.test("several providers that look for one title ask for its names once", async () => {
+Deno.test("page finder: several providers, one title → its names are fetched once", async () => {
   const api = titleApi({ title: "Some Title" });
   const { find, mappings } = setUp({ "titles.test": api.site, "site.test": searchSite(["Some Title"]).site });
   await Promise.all([find("a"), find("b"), find("c")]);
   await find("d");
-  assert.equal(api.asked(), 1);
+  assert.equal(api.calls(), 1);
   assert.equal(mappings.length, 4);
 });

@@ -1,13 +1,13 @@
-// A database that accepts no writes, is slow or locked: what is known is answered, nothing is counted, claimed or enqueued.
+// A database that is read-only, slow or locked: known data is served, nothing is counted, claimed or enqueued.
 import assert from "node:assert/strict";
 import { archiveVideo, createFunctionFixture, type FunctionFixture } from "../../dev/testing/function_fixture.ts";
 import { buildStreamingApp } from "./build.ts";
 import { episodeResponseSchema } from "./episode_schema.ts";
 import type { EpisodeResponse } from "./episode_schema.ts";
 
-const ADDRESS = { "x-forwarded-for": "192.0.2.1" };
+const CLIENT = { "x-forwarded-for": "192.0.2.1" };
 
-/** An episode of the operator's own with a list and an archived copy. */
+/** A catalogue episode with a source list and an archive. */
 async function addEpisode(fixture: FunctionFixture, app: ReturnType<typeof buildStreamingApp>): Promise<string> {
   await fixture.database.sql`insert into public.providers (name, recipe) values ('own', 'catalogue')`;
   const sources = [{ url: "https://own.test/1.mp4", resolution: "720p" }];
@@ -18,7 +18,7 @@ async function addEpisode(fixture: FunctionFixture, app: ReturnType<typeof build
 }
 
 async function ask(app: ReturnType<typeof buildStreamingApp>, path: string): Promise<EpisodeResponse> {
-  const response = await app.request(path, { headers: ADDRESS });
+  const response = await app.request(path, { headers: CLIENT });
   assert.equal(response.status, 200);
   return episodeResponseSchema.parse(await response.json()) as EpisodeResponse;
 }
@@ -39,7 +39,7 @@ async function logged(run: () => Promise<unknown>): Promise<string> {
 const counted = (fixture: FunctionFixture) =>
   fixture.database.admin`select from keepstream.client_limits`.then((rows) => rows.length);
 
-/** The gateway's connections take on what the database's defaults have become. */
+/** Waits until the gateway's connections use the database's new defaults. */
 async function reconnect(fixture: FunctionFixture): Promise<void> {
   await fixture.database.admin`
     select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'gateway'`;
@@ -47,14 +47,14 @@ async function reconnect(fixture: FunctionFixture): Promise<void> {
 
 async function eventuallyAsks(app: ReturnType<typeof buildStreamingApp>, code: string): Promise<EpisodeResponse> {
   for (let turn = 0; turn < 200; turn++) {
-    const answer = await ask(app, "/streaming/1/1");
-    if (answer.detail?.includes(code)) return answer;
+    const body = await ask(app, "/streaming/1/1");
+    if (body.detail?.includes(code)) return body;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   assert.fail(`${code} never came`);
 }
 
-Deno.test("read-only database: archives and cached lists → answered, and why", async () => {
+Deno.test("read-only database: archives and cached lists → served, with the reason", async () => {
   await using fixture = await createFunctionFixture({ HF_ENDPOINT: "https://hub.test" });
   const app = buildStreamingApp(fixture.env);
   const archive = await addEpisode(fixture, app);
@@ -73,7 +73,7 @@ Deno.test("read-only database: archives and cached lists → answered, and why",
 });
 
 for (const table of ["keepstream.client_limits", "keepstream.source_reads"]) {
-  Deno.test(`${table} is locked → answered without it, as read-only`, async () => {
+  Deno.test(`${table} is locked → served without it, as read-only`, async () => {
     await using fixture = await createFunctionFixture({ HF_ENDPOINT: "https://hub.test" });
     const app = buildStreamingApp(fixture.env);
     const archive = await addEpisode(fixture, app);
@@ -91,7 +91,7 @@ for (const table of ["keepstream.client_limits", "keepstream.source_reads"]) {
   });
 }
 
-Deno.test("statement timeout → answered without counting, as read-only", async () => {
+Deno.test("statement timeout → served without counting, as read-only", async () => {
   await using fixture = await createFunctionFixture({ HF_ENDPOINT: "https://hub.test" });
   const app = buildStreamingApp(fixture.env);
   const archive = await addEpisode(fixture, app);
@@ -108,7 +108,7 @@ Deno.test("statement timeout → answered without counting, as read-only", async
 });
 
 for (const code of ["53100", "40P01", "40001"]) {
-  Deno.test(`counting fails with ${code} → answered without it, as read-only`, async () => {
+  Deno.test(`counting fails with ${code} → served without it, as read-only`, async () => {
     await using fixture = await createFunctionFixture({ HF_ENDPOINT: "https://hub.test" });
     const app = buildStreamingApp(fixture.env);
     const archive = await addEpisode(fixture, app);
@@ -120,13 +120,13 @@ for (const code of ["53100", "40P01", "40001"]) {
   });
 }
 
-Deno.test("read-only database that does not answer → 503 says read-only", async () => {
+Deno.test("read-only database that does not respond → 503 says read-only", async () => {
   await using fixture = await createFunctionFixture();
   const app = buildStreamingApp(fixture.env);
   const other = fixture.database.connect("supabase_admin", { max: 1 });
   await other`begin`;
   await other`lock table public.video_queue in access exclusive mode`;
-  const response = await app.request("/streaming/1/1", { headers: ADDRESS });
+  const response = await app.request("/streaming/1/1", { headers: CLIENT });
   const body = await response.json();
   assert.deepEqual([response.status, body.code], [503, "database_unavailable"]);
   assert.match(body.detail, /^read-only: /);

@@ -46,7 +46,7 @@ Deno.test("stale list → served, revalidated; old or refresh=1 → fetched firs
   assert.equal(listReads(), 4);
 });
 
-Deno.test("a list with an address that has expired is read again", async () => {
+Deno.test("cache: a list with an expired URL → read again", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(fixture, { name: "animasu", base_url: site.url });
@@ -134,12 +134,12 @@ Deno.test("discovery: an unmapped title → found once, then cached", async () =
   const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: `${site.url},${titles.url}`, TITLE_API_URL: titles.url });
   assert.equal(servers((await get()).body, "animasu").length, 3);
   assert.equal(servers((await get("/streaming/1/2")).body, "animasu").length, 3);
-  assert.deepEqual([api.asked(), search.queries.length], [1, 1]);
+  assert.deepEqual([api.calls(), search.queries.length], [1, 1]);
   const [row] = await fixture.database.sql`select mapping, by_operator from public.title_mappings`;
   assert.deepEqual([row?.mapping.title, row?.by_operator], ["Some Title", false]);
 });
 
-Deno.test("names and mapping cannot be saved → the servers all the same", async () => {
+Deno.test("discovery: names and mapping cannot be saved → servers served", async () => {
   await using fixture = await createFunctionFixture();
   await using titles = serveSite(titleApi({ title: "Some Title" }).site);
   const search = searchSite(["Some Title"]);

@@ -52,7 +52,7 @@ interface FixtureOptions {
 
 /** The test controls when providers respond and time passes; saves, renewals and background work are recorded. */
 function fixture(options: FixtureOptions = {}) {
-  const answers = new Map<string, PromiseWithResolvers<SourceList>>();
+  const responses = new Map<string, PromiseWithResolvers<SourceList>>();
   const started: string[] = [];
   const saved: string[][] = [];
   const ages: number[] = [];
@@ -101,10 +101,10 @@ function fixture(options: FixtureOptions = {}) {
     save: createListSaver({ store, freshnessSeconds: () => 7, now, sleep, onError }),
     collect({ provider }, { signal }) {
       started.push(provider.name);
-      const answer = Promise.withResolvers<SourceList>();
-      signal.addEventListener("abort", () => answer.reject(signal.reason));
-      answers.set(provider.name, answer);
-      return answer.promise;
+      const response = Promise.withResolvers<SourceList>();
+      signal.addEventListener("abort", () => response.reject(signal.reason));
+      responses.set(provider.name, response);
+      return response.promise;
     },
     budgetMs: () => options.budgetMs ?? 60_000,
     limitMs: 120_000,
@@ -112,7 +112,7 @@ function fixture(options: FixtureOptions = {}) {
     sleep,
     background: (work) => void background.push(work),
   });
-  const answer = (name: string) => answers.get(name)!.resolve(LIST);
+  const respond = (name: string) => responses.get(name)!.resolve(LIST);
   const until = async (check: () => boolean, what: string) => {
     for (let turn = 0; !check(); turn++) {
       assert.ok(turn < 1000, what);
@@ -133,7 +133,7 @@ function fixture(options: FixtureOptions = {}) {
   const settled = async () => {
     for (let seen = -1; seen < background.length;) await Promise.all(background.slice(0, seen = background.length));
   };
-  return { reader, answer, begun, pass, started, saved, ages, renewed, errors, readCount: () => reads, settled };
+  return { reader, respond, begun, pass, started, saved, ages, renewed, errors, readCount: () => reads, settled };
 }
 
 /** Longest wait for another isolate's read. */
@@ -141,10 +141,10 @@ const WAIT_MS = 3_000;
 const RENEW_MS = 2_000;
 
 Deno.test("source reader: 100 requests → one read and one save per provider", async () => {
-  const { reader, answer, started, saved, settled } = fixture();
+  const { reader, respond, started, saved, settled } = fixture();
   const all = Array.from({ length: 100 }, () => reader.read(KEY, [request("a"), request("b")]));
-  answer("a");
-  answer("b");
+  respond("a");
+  respond("b");
   for (const { lists, queue } of await Promise.all(all)) {
     assert.deepEqual([...lists.keys()].sort(), ["a", "b"]);
     assert.equal(queue?.length, 1);
@@ -154,12 +154,12 @@ Deno.test("source reader: 100 requests → one read and one save per provider", 
   await settled();
 });
 
-Deno.test("what is under way is joined, what is not is started", async () => {
-  const { reader, answer, started, settled } = fixture();
+Deno.test("source reader: read in progress → joined; others → started", async () => {
+  const { reader, respond, started, settled } = fixture();
   const first = reader.read(KEY, [request("a")]);
   const second = reader.read(KEY, [request("a"), request("b")]);
-  answer("a");
-  answer("b");
+  respond("a");
+  respond("b");
   assert.deepEqual([...(await first).lists.keys()], ["a"]);
   assert.deepEqual([...(await second).lists.keys()].sort(), ["a", "b"]);
   assert.deepEqual(started, ["a", "b"]);
@@ -167,35 +167,35 @@ Deno.test("what is under way is joined, what is not is started", async () => {
 });
 
 Deno.test("source reader: over budget → left out, finished and saved later", async () => {
-  const { reader, answer, saved, started, settled } = fixture({ budgetMs: 30 });
+  const { reader, respond, saved, started, settled } = fixture({ budgetMs: 30 });
   const reading = reader.read(KEY, [request("quick"), request("slow")]);
-  answer("quick");
+  respond("quick");
   assert.deepEqual([...(await reading).lists.keys()], ["quick"]);
   const joining = await reader.read(KEY, [request("slow")]);
-  assert.deepEqual([...joining.lists.keys()], ["quick"]); // still under way: not asked a second time
-  answer("slow");
+  assert.deepEqual([...joining.lists.keys()], ["quick"]); // still being read: not requested again
+  respond("slow");
   await settled();
   assert.deepEqual(saved, [["quick"], ["slow"]]);
   assert.deepEqual(started, ["quick", "slow"]);
 });
 
-Deno.test("once a reading has ended, the next request reads again", async () => {
-  const { reader, answer, started, settled } = fixture();
+Deno.test("source reader: read finished → the next request reads again", async () => {
+  const { reader, respond, started, settled } = fixture();
   const first = reader.read(KEY, [request("a")]);
-  answer("a");
+  respond("a");
   await first;
   await settled();
   const second = reader.read(KEY, [request("a")]);
-  answer("a");
+  respond("a");
   await second;
   await settled();
   assert.deepEqual(started, ["a", "a"]);
 });
 
 Deno.test("source reader: save fails → list served now, saved later", async () => {
-  const { reader, answer, pass, started, saved, ages, errors, settled } = fixture({ failingSaves: 2 });
+  const { reader, respond, pass, started, saved, ages, errors, settled } = fixture({ failingSaves: 2 });
   const reading = reader.read(KEY, [request("a")]);
-  answer("a");
+  respond("a");
   const { lists, queue } = await reading;
   assert.deepEqual([lists.size, queue, errors], [1, null, ["sources:save:failed"]]);
   assert.equal((await reader.read(KEY, [request("a")])).lists.size, 1);
@@ -207,9 +207,9 @@ Deno.test("source reader: save fails → list served now, saved later", async ()
 
 Deno.test("source reader: save hangs → served without queue state, saved later", async () => {
   const release = Promise.withResolvers<void>();
-  const { reader, answer, pass, saved, settled } = fixture({ beforeSave: release.promise });
+  const { reader, respond, pass, saved, settled } = fixture({ beforeSave: release.promise });
   const reading = reader.read(KEY, [request("a")]);
-  answer("a");
+  respond("a");
   await pass(1_500);
   const { lists, queue } = await reading;
   assert.deepEqual([lists.size, queue, saved], [1, null, []]);
@@ -218,10 +218,10 @@ Deno.test("source reader: save hangs → served without queue state, saved later
   assert.deepEqual(saved, [["a"]]);
 });
 
-Deno.test("a list that the database refuses does not cost the others theirs", async () => {
-  const { reader, answer, saved, errors, settled } = fixture({ refuses: "b" });
+Deno.test("source reader: one list is refused → the others are saved", async () => {
+  const { reader, respond, saved, errors, settled } = fixture({ refuses: "b" });
   const reading = reader.read(KEY, ["a", "b", "c"].map(request));
-  for (const name of ["a", "b", "c"]) answer(name);
+  for (const name of ["a", "b", "c"]) respond(name);
   const { lists, queue } = await reading;
   assert.deepEqual([lists.size, queue?.length], [3, 1]);
   assert.deepEqual(saved, [["a", "b", "c"], ["a"], ["b"], ["c"]]);
@@ -244,33 +244,33 @@ Deno.test("source reader: another isolate saved in time → its list is used", a
 });
 
 Deno.test("source reader: another isolate still reads after the wait → read here", async () => {
-  const { reader, answer, begun, pass, readCount, saved, settled } = fixture();
+  const { reader, respond, begun, pass, readCount, saved, settled } = fixture();
   const reading = reader.read(KEY, ["a", "b", "c", "d"].map(claimedByOther));
   await pass(WAIT_MS);
   await begun("a", "b", "c", "d");
-  for (const name of ["a", "b", "c", "d"]) answer(name);
+  for (const name of ["a", "b", "c", "d"]) respond(name);
   assert.equal((await reading).lists.size, 4);
   assert.deepEqual([readCount(), saved], [1, [["a", "b", "c", "d"]]]);
   await settled();
 });
 
 Deno.test("source reader: a short budget → half of it is left for reading here", async () => {
-  const { reader, answer, begun, pass, settled } = fixture({ budgetMs: 1_000 });
+  const { reader, respond, begun, pass, settled } = fixture({ budgetMs: 1_000 });
   const reading = reader.read(KEY, [claimedByOther("a")]);
   await pass(500);
   await begun("a");
-  answer("a");
+  respond("a");
   assert.equal((await reading).lists.size, 1);
   await settled();
 });
 
 Deno.test("source reader: slow read → claims renewed until all reads end", async () => {
-  const { reader, answer, pass, renewed, settled } = fixture();
+  const { reader, respond, pass, renewed, settled } = fixture();
   const reading = reader.read(KEY, [request("a"), request("b")]);
   await pass(RENEW_MS);
-  answer("a");
+  respond("a");
   await pass(RENEW_MS);
-  answer("b");
+  respond("b");
   await reading;
   await settled();
   assert.deepEqual(renewed, [["a", "b"], ["b"]]);

@@ -63,17 +63,17 @@ Deno.test("GET warm → one database call, no site request, the same links", asy
   await mapTitle(fixture, "animasu");
   const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url });
   const cold = await get();
-  const asked = site.requests.length;
+  const requests = site.requests.length;
   fixture.calls.length = 0;
   const warm = await get("/api/v1/streaming/1/1");
   assert.deepEqual(fixture.calls, ["/rest/v1/rpc/read_episode"]);
-  assert.equal(site.requests.length, asked);
+  assert.equal(site.requests.length, requests);
   assert.equal(warm.body.providers.animasu?.cached, true);
   const known = servers(warm.body, "animasu").map((server) => [server.provider, server.url_resolved]);
   assert.deepEqual(known, servers(cold.body, "animasu").map((server) => [server.provider, server.url_resolved]));
 });
 
-Deno.test("POST by functions.invoke → same as GET; preflight is answered", async () => {
+Deno.test("functions.invoke: POST → same as GET; preflight → allowed", async () => {
   await using fixture = await createFunctionFixture();
   const { app, get } = startApp(fixture, {});
   assert.equal((await get("/streaming/1/1", { method: "POST" })).status, 200);
@@ -92,9 +92,9 @@ Deno.test("POST by functions.invoke → same as GET; preflight is answered", asy
 Deno.test("User-Agent: operator's product name; a provider's own comes first", async () => {
   await using fixture = await createFunctionFixture();
   const seen = new Map<string, Set<string | null>>();
-  const asked = (name: string) => seen.get(name) ?? new Set();
+  const userAgentsOf = (name: string) => seen.get(name) ?? new Set();
   const noting = (name: string, site: Site): Site => (request, url) => {
-    seen.set(name, asked(name).add(request.headers.get("user-agent")));
+    seen.set(name, userAgentsOf(name).add(request.headers.get("user-agent")));
     return site(request, url);
   };
   await using one = serveSite(noting("one", (request, url) => animeSite(() => one.url)(request, url)));
@@ -107,10 +107,12 @@ Deno.test("User-Agent: operator's product name; a provider's own comes first", a
   for (const name of ["one", "two"]) await mapTitle(fixture, name);
   const origins = { DEV_ALLOWED_ORIGINS: `${one.url},${two.url}` };
   await startApp(fixture, { ...origins, SOURCE_USER_AGENT: "operator/2 (+https://operator.test)" }).get();
-  assert.deepEqual([[...asked("one")], [...asked("two")]], [["operator/2 (+https://operator.test)"], ["own/1"]]);
+  assert.deepEqual([[...userAgentsOf("one")], [...userAgentsOf("two")]], [["operator/2 (+https://operator.test)"], [
+    "own/1",
+  ]]);
 });
 
-Deno.test("without a rights ground a provider is streamed and nothing is enqueued", async () => {
+Deno.test("provider without archiving rights → streamed, not enqueued", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
   await addProviders(fixture, { name: "animasu", base_url: site.url, rights: null });
@@ -191,29 +193,29 @@ Deno.test("archived video → archive link, even if its provider is gone", async
   await mapTitle(fixture, "animasu");
   const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url, HF_ENDPOINT: "https://hub.test" });
   await get();
-  const address = await archiveVideo(fixture, "720p");
+  const archive = await archiveVideo(fixture, "720p");
 
   const { body } = await get();
   const [hd, sd] = servers(body, "animasu");
   assert.deepEqual([hd?.archived, hd?.url_resolved, hd?.url, hd?.archive?.state], [
     true,
-    address,
+    archive,
     `${site.url}/player/720`,
     "ready",
   ]);
-  assert.equal(new URL(hd!.stream!).searchParams.get("url"), address);
+  assert.equal(new URL(hd!.stream!).searchParams.get("url"), archive);
   assert.equal(sd?.archived, false);
 
   await fixture.database.sql`update public.video_queue set status = 'pending' where status = 'ready'`;
   const [again] = servers((await get()).body, "animasu");
-  assert.deepEqual([again?.archived, again?.url_resolved], [true, address], "served while it is archived again");
+  assert.deepEqual([again?.archived, again?.url_resolved], [true, archive], "served while it is archived again");
 
   await fixture.database.sql`delete from public.providers`;
   const after = servers((await get()).body, "animasu");
   assert.deepEqual(after.map((one) => [one.archived, one.provider, one.url_resolved]), [[
     true,
     "Archive 720p",
-    address,
+    archive,
   ]]);
 });
 
@@ -246,9 +248,9 @@ Deno.test("all copies missing: listed server → live; none listed → archive",
   const { get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url, HF_ENDPOINT: "https://hub.test" });
   const first = async () => servers((await get()).body, "animasu")[0];
   const live = (await first())?.url_resolved;
-  const address = await archiveVideo(fixture, "720p");
+  const archive = await archiveVideo(fixture, "720p");
   await fixture.database.admin`select public.report_replica_missing(id) from public.video_replicas`;
   assert.deepEqual([(await first())?.archived, (await first())?.url_resolved], [false, live]);
   await fixture.database.sql`delete from public.providers`;
-  assert.deepEqual([(await first())?.archived, (await first())?.url_resolved], [true, address]);
+  assert.deepEqual([(await first())?.archived, (await first())?.url_resolved], [true, archive]);
 });

@@ -80,7 +80,7 @@ Deno.test("takedown: another episode leads to the archive → no stream there", 
   }
 });
 
-Deno.test("GET /streaming/takedowns → the signed list, asked once for many", async () => {
+Deno.test("GET /streaming/takedowns → the signed list, one call for many", async () => {
   await using fixture = await createFunctionFixture();
   const app = buildStreamingApp(fixture.env);
   await fixture.database
@@ -93,7 +93,7 @@ Deno.test("GET /streaming/takedowns → the signed list, asked once for many", a
     const seconds = Number(/^public, max-age=(\d+)$/.exec(response.headers.get("cache-control")!)![1]);
     assert.ok(seconds <= 60);
     const { titles, episodes, issuedAt } = unwrap(await verifyDenyList(await response.text(), KEYS));
-    assert.deepEqual([titles, episodes], [[7], [[5, 1], [5, 2]]], "a title stands for its episodes");
+    assert.deepEqual([titles, episodes], [[7], [[5, 1], [5, 2]]], "a title covers its episodes");
     assert.ok(Math.abs(issuedAt - Date.now() / 1000) < 60);
   }
   assert.deepEqual(fixture.calls, ["/rest/v1/rpc/list_takedowns"]);
@@ -116,7 +116,7 @@ Deno.test("list_takedowns: for the service role alone", async () => {
   }
 });
 
-Deno.test("takedown: the database goes away after it → no answer from memory", async () => {
+Deno.test("takedown, then database down → nothing served from the cache", async () => {
   await using fixture = await createFunctionFixture();
   await addEpisode(fixture, 1);
   await addEpisode(fixture, 2);

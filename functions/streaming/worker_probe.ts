@@ -24,7 +24,7 @@ export async function checkWorker(options: WorkerProbeOptions): Promise<string |
     if (code === "unknown_key" || code === "bad_signature") {
       return `the Worker does not know this function's signing key (${code}): set the same STREAM_SIGNING_KEYS in both`;
     }
-    return `what answers at CLOUDFLARE_WORKERS_URL is not the Worker (${response.status})`;
+    return `CLOUDFLARE_WORKERS_URL is not the URL of the Worker (status ${response.status})`;
   } catch {
     return "the Worker does not answer: check CLOUDFLARE_WORKERS_URL";
   }

@@ -33,9 +33,9 @@ export interface TitleRecord {
 
 /** Responses of the API in turn: a record, or the status of a failure (429 with Retry-After, 408, 504, 404). */
 export function titleApi(...responses: readonly (TitleRecord | number)[]) {
-  let asked = 0;
+  let calls = 0;
   const site: Site = () => {
-    const response = responses[Math.min(asked++, responses.length - 1)]!;
+    const response = responses[Math.min(calls++, responses.length - 1)]!;
     if (typeof response === "number") {
       return Response.json({ status: response, type: "Failure" }, {
         status: response,
@@ -54,5 +54,5 @@ export function titleApi(...responses: readonly (TitleRecord | number)[]) {
       },
     });
   };
-  return { site, asked: () => asked };
+  return { site, calls: () => calls };
 }
