@@ -37,7 +37,7 @@ async function writeEnv(args: readonly string[], text: string) {
   };
 }
 
-/** The names that code reads of an environment, accounts as N. */
+/** The names that code reads from an environment, with account numbers as N. */
 function namesRead(read: (env: Record<string, string>) => unknown): string[] {
   const names = new Set<string>();
   const own: Record<string, string> = { ...FILLED_ENV };
@@ -47,7 +47,7 @@ function namesRead(read: (env: Record<string, string>) => unknown): string[] {
         if (typeof name === "string") names.add(name);
         return Reflect.get(env, name);
       },
-      ownKeys: () => [], // a look through all names is no interest in one
+      ownKeys: () => [], // enumerating all names reads none of them
     }),
   );
   return [...names].filter((name) => /^[A-Z][A-Z0-9_]+$/.test(name)).map((name) => name.replace(/_\d+$/, "_N"));
@@ -58,7 +58,7 @@ const ownNames = (part: string) =>
 const deployed = (names: readonly string[]) =>
   [...new Set(names)].filter((name) => name !== "DEV_ALLOWED_ORIGINS").sort();
 
-Deno.test("parts: each is given exactly the variables that its env.ts reads", () => {
+Deno.test("parts: each one → exactly the variables that its env.ts reads", () => {
   const functions = deployed([...STREAMING_NAMES, ...ARCHIVE_NAMES]);
   assert.deepEqual(ownNames("deploy"), functions);
   assert.deepEqual(ownNames("functions"), functions.filter((name) => !name.startsWith("SUPABASE_")));
@@ -119,7 +119,7 @@ Deno.test("deno task env: docker and dotenv → equal values, each part starts",
   for (const [name, part] of Object.entries(PARTS)) {
     const text = written.files.get(part.file)!;
     if (part.file.endsWith(".env")) {
-      // docker: a line up to its first = is the name, all behind it the value.
+      // docker: the name ends at the first =, the rest of the line is the value.
       const docker = Object.fromEntries(
         text.trim().split("\n").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
       );
@@ -142,14 +142,14 @@ Deno.test("deno task env: unchanged .env.example → placeholders named, no file
   assert.deepEqual([written.code, written.out, written.files.size], [1, "", 0]);
   for (
     const line of [
-      "functions: STREAM_SIGNING_KEYS: still holds the placeholder <base64url of 32 bytes>",
-      "functions: CLOUDFLARE_WORKERS_URL: still holds the placeholder <worker>",
-      "worker: PUBLIC_API_URL: still holds the placeholder <ref>",
-      "runner: SUPABASE_URL: still holds the placeholder <ref>",
-      "runner: SUPABASE_SECRET_KEYS: still holds the placeholder …",
+      "functions: STREAM_SIGNING_KEYS: still contains the placeholder <base64url of 32 bytes>",
+      "functions: CLOUDFLARE_WORKERS_URL: still contains the placeholder <worker>",
+      "worker: PUBLIC_API_URL: still contains the placeholder <ref>",
+      "runner: SUPABASE_URL: still contains the placeholder <ref>",
+      "runner: SUPABASE_SECRET_KEYS: still contains the placeholder …",
       "runner: HF_FILE_SALT is missing",
-      "database: RUNNER_WEBHOOK_SECRET: still holds the placeholder <base64>",
-      "database: HF_SPACE_WEBHOOK_URL: still holds the placeholder <your-runner>",
+      "database: RUNNER_WEBHOOK_SECRET: still contains the placeholder <base64>",
+      "database: HF_SPACE_WEBHOOK_URL: still contains the placeholder <your-runner>",
       "from.env is not complete; nothing was written",
     ]
   ) {
@@ -157,7 +157,7 @@ Deno.test("deno task env: unchanged .env.example → placeholders named, no file
   }
 });
 
-Deno.test("deno task env functions: what other parts lack does not matter", async () => {
+Deno.test("deno task env functions: gaps in other parts → ignored", async () => {
   const text = `STREAM_SIGNING_KEYS=k1:${
     "A".repeat(43)
   }\nCLOUDFLARE_WORKERS_URL=https://w.test\nHF_TOKEN_STORAGE_1=hf_…\n`;
@@ -179,7 +179,7 @@ for (
       /S3_BUCKET needs S3_ENDPOINT, S3_READ_ACCESS_KEY_ID/,
     ],
     ["no webhook secret of its own", { RUNNER_WEBHOOK_SECRET: "" }, /RUNNER_WEBHOOK_SECRET is missing/],
-    ["a runner's address that is none", { HF_SPACE_WEBHOOK_URL: "runner" }, /HF_SPACE_WEBHOOK_URL is not an http/],
+    ["an invalid runner URL", { HF_SPACE_WEBHOOK_URL: "runner" }, /HF_SPACE_WEBHOOK_URL is not an http/],
   ] as const
 ) {
   Deno.test(`partValues: ${what} → a problem that names it`, () => {
@@ -255,6 +255,6 @@ Deno.test("every part refuses to start with a placeholder, and names it", () => 
     ];
   for (const [parse, env, name, value] of cases) {
     parse({ ...env });
-    assert.throws(() => parse({ ...env, [name]: value }), new RegExp(`${name}: still holds the placeholder `), name);
+    assert.throws(() => parse({ ...env, [name]: value }), new RegExp(`${name}: still contains the placeholder `), name);
   }
 });

@@ -134,7 +134,7 @@ Deno.test("confirmChange: in a terminal, anything but y → refused", async () =
     catch (error) { console.log(error.message); }`;
   const file = await Deno.makeTempFile({ suffix: ".ts" });
   await Deno.writeTextFile(file, code);
-  const answer = async (text: string) => {
+  const outputFor = async (text: string) => {
     const child = new Deno.Command("script", {
       args: ["-qec", `${Deno.execPath()} run -A --quiet --config ${ROOT}deno.json --no-check ${file}`, "/dev/null"],
       stdin: "piped",
@@ -146,8 +146,8 @@ Deno.test("confirmChange: in a terminal, anything but y → refused", async () =
     const { stdout } = await child.output().finally(() => writer.close().catch(() => {}));
     return new TextDecoder().decode(stdout);
   };
-  assert.match(await answer("y\n"), /Cancel it \(https:\/\/p\.test\)\?[\s\S]*DONE/);
-  assert.match(await answer("n\n"), /nothing was changed/);
+  assert.match(await outputFor("y\n"), /Cancel it \(https:\/\/p\.test\)\?[\s\S]*DONE/);
+  assert.match(await outputFor("n\n"), /nothing was changed/);
   await Deno.remove(file);
 });
 

@@ -30,7 +30,7 @@ export function placeholderProblems(
   for (const name of names) {
     const value = env[name];
     const placeholder = typeof value === "string" ? placeholderIn(value) : null;
-    if (placeholder !== null) problems.push(`${name}: still holds the placeholder ${placeholder}`);
+    if (placeholder !== null) problems.push(`${name}: still contains the placeholder ${placeholder}`);
   }
   return problems;
 }

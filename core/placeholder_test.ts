@@ -50,6 +50,6 @@ Deno.test("placeholderIn: values in use → none", () => {
 
 Deno.test("placeholderProblems: variable and placeholder, not the whole value", () => {
   assert.deepEqual(placeholderProblems({ A: "s3cret<here>", B: "fine", C: 1 }, ["A", "B", "C", "D"]), [
-    "A: still holds the placeholder <here>",
+    "A: still contains the placeholder <here>",
   ]);
 });

@@ -5,7 +5,7 @@ const BAR = 20;
 const LEFT = 200;
 const WIDTH = 760;
 const RIGHT = 140;
-/** Longer bars are cut off: sequential ffmpeg would make all others look alike. */
+/** Longer bars are cut off, because sequential ffmpeg would make all others equally short. */
 const MOST = 2.4;
 const NAMES: Record<string, string> = {
   ts: "HLS, MPEG-TS",

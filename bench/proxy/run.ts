@@ -328,8 +328,8 @@ async function checkBytes(url: string, size: number): Promise<void> {
   assert.equal(at, size);
 }
 
-async function checkPlaylists(addresses: readonly string[]): Promise<void> {
-  const targets = await Promise.all(addresses.map(async (url) => {
+async function checkPlaylists(urls: readonly string[]): Promise<void> {
+  const targets = await Promise.all(urls.map(async (url) => {
     const text = await (await fetch(url)).text();
     const parsed = unwrap(parsePlaylist(text, new URL(url)));
     assert.ok(parsed.kind === "media" && parsed.segments.length === SEGMENTS);

@@ -1,6 +1,6 @@
 /**
  * Reports the demo to a person (lines and, on a terminal, a progress bar per job) or to a machine (one JSON document).
- * Example: `const asked = await reporter.step("ask", () => askEpisode(…), (response) => "responded in …")`.
+ * Example: `const episode = await reporter.step("ask", () => askEpisode(…), (response) => "responded in …")`.
  */
 import cliProgress from "cli-progress";
 import { terminalLines, terminalText } from "../../core/terminal_text.ts";

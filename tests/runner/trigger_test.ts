@@ -20,9 +20,9 @@ const VIDEO = { mal_id: 1, episode: 1, provider: "catalogue", resolution: "720p"
 Deno.test("POST /trigger: a hostile video_url → dead letter, nothing fetched", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1 });
   const { post } = await startWithHttp(fixture);
-  let asked = 0;
+  let calls = 0;
   await using canary = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {
-    asked++;
+    calls++;
     return new Response("secret of the private network");
   });
   const hostile = [
@@ -40,7 +40,7 @@ Deno.test("POST /trigger: a hostile video_url → dead letter, nothing fetched",
     assert.equal(row.error_class, "policy_denied", video_url);
     assert.ok(!/pass@/.test(row.error_message ?? ""), row.error_message!);
   }
-  assert.equal(asked, 0);
+  assert.equal(calls, 0);
   for (
     const video_url of ["--all-proxy=http://x", "javascript:alert(1)", "file:///etc/passwd", "http://a.test/\n  out=x"]
   ) {

@@ -31,7 +31,7 @@ Deno.test("the flow of an episode, from the first request to the archive", async
     }
   });
 
-  await t.step("video_queue after the answer → one job a server", async () => {
+  await t.step("video_queue after the response → one job per server", async () => {
     const jobs = await steps.readJobs(sql, id);
     assert.equal(jobs.length, first.servers.length);
   });

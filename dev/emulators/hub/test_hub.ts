@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { type Hub, type HubOptions, startHub } from "./hub.ts";
 
-/** A box of 24 bytes that makes a file look like an MP4 from its start. */
+/** An ftyp box of 24 bytes, by which the file is recognized as MP4. */
 export const MP4_HEAD = new Uint8Array([0, 0, 0, 24, ...new TextEncoder().encode("ftypisom\0\0\0\0isomavc1")]);
 
 export interface TestHub extends AsyncDisposable {

@@ -98,7 +98,7 @@ for path in ("/v1/" + account, "/v1/%s/%s" % (account, bucket)):
     request = Request.blank(path, environ={"REQUEST_METHOD": "PUT", "swift.authorize_override": True, "swift.authorize": lambda req: None})
     status = request.get_response(proxy).status_int
     if status >= 300:
-        sys.exit("PUT %s answered %d" % (path, status))
+        sys.exit("PUT %s: status %d" % (path, status))
 print(listeners["proxy"].getsockname()[1], flush=True)
 eventlet.tpool.execute(sys.stdin.read)
 os._exit(0)

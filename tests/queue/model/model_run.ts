@@ -31,7 +31,7 @@ export class ModelRun {
   }
 
   async step(): Promise<string> {
-    await this.look();
+    await this.observe();
     let operation: Operation = this.random.weighted(OPERATIONS);
     if ([...this.seen.values()].some((row) => row.unclear)) operation = "travel";
     this.operation = operation;
@@ -60,7 +60,7 @@ export class ModelRun {
     this.summary[name] = (this.summary[name] ?? 0) + 1;
   }
 
-  private async look(): Promise<void> {
+  private async observe(): Promise<void> {
     const rows = await this.queue.sql<Seen[]>`
       select *, run_at <= clock_timestamp() as due, coalesce(lease_expires_at <= clock_timestamp(), false) as expired,
         (status in ('pending', 'failed') and terminal_at is null and run_at between clock_timestamp() and clock_timestamp() + interval '2 seconds')
@@ -74,7 +74,7 @@ export class ModelRun {
   /** Compares the whole queue with the model, then checks the invariants. */
   private async compare(): Promise<void> {
     const before = this.seen;
-    await this.look();
+    await this.observe();
     assert.equal(this.seen.size, this.keys.size, "one row per key");
     const candidates = await this.queue.sql<Row[]>`select * from public.video_candidates order by queue_id, rank`;
     for (const row of this.seen.values()) {

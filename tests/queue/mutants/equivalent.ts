@@ -30,7 +30,7 @@ export const EQUIVALENT: readonly EquivalentMutant[] = [
     name: /^public\.release_resource_lease$/,
     change: /^1 → 2$/,
     source: /returning 1/,
-    because: "only whether a row came back is asked",
+    because: "only the existence of a row is used",
   },
   {
     name: /^public\.update_video_queue_status$/,

@@ -32,14 +32,14 @@ export const CLAIM: readonly Scenario[] = [
   {
     name: "claim: lease_seconds null, 1, 100000 → 120, 10, 3600",
     async run(queue) {
-      for (const [asked, given] of [[null, 120], [1, 10], [100_000, 3600], [60, 60]]) {
+      for (const [requested, given] of [[null, 120], [1, 10], [100_000, 3600], [60, 60]]) {
         await queue.enqueue();
-        const [job] = await queue.rpc("claim_pending_videos", { limit: 1, worker: "", lease_seconds: asked });
+        const [job] = await queue.rpc("claim_pending_videos", { limit: 1, worker: "", lease_seconds: requested });
         const [row] = await queue.sql`
           select extract(epoch from lease_expires_at - updated_at)::float8 as seconds, lease_owner from public.video_queue where id = ${job![
           "id"
         ] as string}`;
-        assert.ok(Math.abs(Number(row!["seconds"]) - given!) < 1, `${asked} → ${row!["seconds"]}`);
+        assert.ok(Math.abs(Number(row!["seconds"]) - given!) < 1, `${requested} → ${row!["seconds"]}`);
         assert.equal(row!["lease_owner"], "runner");
       }
     },

@@ -204,9 +204,9 @@ export const REPORTS: readonly Scenario[] = [
   {
     name: "report failed: retry_after_seconds → not earlier, at most 6 h",
     async run(queue) {
-      for (const [asked, least, most] of [[900, 900, 990], [1_000_000, 21_600, 23_760]] as const) {
+      for (const [requested, least, most] of [[900, 900, 990], [1_000_000, 21_600, 23_760]] as const) {
         const job = await queue.downloading();
-        await queue.update(job, "failed", { error_class: "rate_limited", retry_after_seconds: asked });
+        await queue.update(job, "failed", { error_class: "rate_limited", retry_after_seconds: requested });
         const [row] = await queue
           .sql`select extract(epoch from run_at - updated_at)::float8 as seconds from public.video_queue where id = ${job.id}`;
         assert.ok(Number(row!["seconds"]) >= least - 0.5 && Number(row!["seconds"]) <= most + 1, `${row!["seconds"]}`);

@@ -70,22 +70,22 @@ export const RESOURCE_LEASES: readonly Scenario[] = [
         queue.sql.unsafe(
           `update public.${table} set lease_expires_at = now() + interval '5 seconds' where lease_token is not null`,
         );
-      for (const [asked, given] of [[null, 120], [1, 10], [60, 60], [1e6, 3600]] as const) {
+      for (const [requested, given] of [[null, 120], [1, 10], [60, 60], [1e6, 3600]] as const) {
         await shrink("video_queue");
-        await beat(asked);
+        await beat(requested);
         assert.equal(await lasts(video), given);
       }
       const copy =
         "select extract(epoch from lease_expires_at - updated_at) as seconds from public.video_replicas where lease_token is not null";
       await queue.rpc("plan_replica_repairs", { targets: ["hf-2"] });
-      for (const [asked, given] of [[null, 600], [1, 10], [60, 60], [1e6, 3600]] as const) {
-        const [repair] = await queue.rpc("claim_replica_repairs", { limit: 1, worker: " ", lease_seconds: asked });
+      for (const [requested, given] of [[null, 600], [1, 10], [60, 60], [1e6, 3600]] as const) {
+        const [repair] = await queue.rpc("claim_replica_repairs", { limit: 1, worker: " ", lease_seconds: requested });
         assert.equal(await lasts(copy), given);
         await shrink("video_replicas");
         await queue.rpc("extend_replica_lease", {
           ids: [repair!["id"]],
           lease_tokens: [repair!["lease_token"]],
-          lease_seconds: asked,
+          lease_seconds: requested,
         });
         assert.equal(await lasts(copy), given);
         const [row] = await queue.sql`select lease_owner from public.video_replicas where lease_token is not null`;
@@ -98,23 +98,23 @@ export const RESOURCE_LEASES: readonly Scenario[] = [
       }
       const resource =
         "select extract(epoch from expires_at - clock_timestamp()) as seconds, holder from keepstream.resource_leases where resource = 'r'";
-      for (const [asked, given] of [[null, 60], [0, 1], [90, 90], [1e6, 3600]] as const) {
+      for (const [requested, given] of [[null, 60], [0, 1], [90, 90], [1e6, 3600]] as const) {
         const [lease] = await queue.rpc("acquire_resource_lease", {
           resource: "r",
           holder: "h".repeat(250),
-          lease_seconds: asked,
+          lease_seconds: requested,
         });
         const left = Number((await queue.sql.unsafe(resource))[0]!["seconds"]);
-        assert.ok(left > given - 1 && left <= given, `${asked} → ${left}`);
+        assert.ok(left > given - 1 && left <= given, `${requested} → ${left}`);
         const [renewed] = await queue.rpc("renew_resource_lease", {
           resource: "r",
           slot: lease!["slot"],
           epoch: lease!["epoch"],
-          lease_seconds: asked,
+          lease_seconds: requested,
         });
         if (given > 1) assert.ok(renewed!["renew_resource_lease"]);
         const after = Number((await queue.sql.unsafe(resource))[0]!["seconds"]);
-        assert.ok(after > given - 1 && after <= given, `${asked} renewed → ${after}`);
+        assert.ok(after > given - 1 && after <= given, `${requested} renewed → ${after}`);
         assert.equal((await queue.sql.unsafe(resource))[0]!["holder"].length, 200);
         await queue.rpc("release_resource_lease", { resource: "r", slot: lease!["slot"], epoch: lease!["epoch"] });
       }
