@@ -3,7 +3,7 @@
  * Example: `await finishFile("media.bin", { format: "mov", expected }, tools)`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
-import { type FastStart, writeFastStart } from "../media/fast_start.ts";
+import { type FastStart, writeFastStart } from "../mp4/fast_start.ts";
 import { remuxFile } from "../media/mux.ts";
 import { type Expectation, type MediaInfo, type ProbeFormat, verifyMedia } from "../media/verify.ts";
 import type { FetchedSource, SourceTools } from "./source_tools.ts";

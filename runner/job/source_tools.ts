@@ -4,7 +4,7 @@ import { type Resolved, resolveServer } from "../../sources/resolvers/index.ts";
 import { parseMegaLink } from "../../sources/resolvers/mega.ts";
 import { solveMegaChallenge } from "../download/mega_proof.ts";
 import type { Candidate } from "../queue/job.ts";
-import type { FinalFile } from "../media/fast_start.ts";
+import type { FinalFile } from "../mp4/fast_start.ts";
 import type { ProxySession } from "../network/forward_proxy.ts";
 import type { Fetch, MediaRequest } from "../network/guarded_fetch.ts";
 import type { Reservation } from "../work_dir/disk_budget.ts";

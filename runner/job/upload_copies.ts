@@ -9,7 +9,7 @@ import { type Job, LeaseLost, type ReplicaRow } from "../queue/job.ts";
 import { isUnavailable } from "../queue/queue.ts";
 import { replicate, type Replication, replicationError, type TargetFailure } from "../archive/replicate.ts";
 import type { StorageTarget, StoredCopy } from "../targets/target.ts";
-import type { FinalFile } from "../media/fast_start.ts";
+import type { FinalFile } from "../mp4/fast_start.ts";
 import { QUEUE_WRITE } from "../retry_policies.ts";
 import type { FetchedSource } from "./source_tools.ts";
 import type { JobRun, JobTools } from "./job_tools.ts";

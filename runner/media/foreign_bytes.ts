@@ -5,7 +5,7 @@
  * Coded video and audio look like noise, so a kilobyte of text or zeros is foreign, and the lengths of H.264 and H.265 NAL units must
  * add up. Noise that replaces noise inside a unit is not detected.
  */
-import type { Chunk, SampleTrack } from "./sample_tables.ts";
+import type { Chunk, SampleTrack } from "../mp4/sample_tables.ts";
 
 /** Shorter texts are the encoder's: its name and settings. */
 const MIN_RUN_BYTES = 512;

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { readClip } from "../../dev/emulators/origin/clip.ts";
-import { childBoxes } from "./mp4_boxes.ts";
+import { childBoxes } from "../mp4/boxes.ts";
 import { runChildOrThrow } from "../process/child.ts";
 import { findForeignBytes, problemInUnits } from "./foreign_bytes.ts";
-import { readSampleTables } from "./sample_tables.ts";
+import { readSampleTables } from "../mp4/sample_tables.ts";
 import { verifyMedia } from "./verify.ts";
 
 const signal = new AbortController().signal;

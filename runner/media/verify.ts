@@ -5,10 +5,10 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { lastLines, runChildForText } from "../process/child.ts";
-import { MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
+import { MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "../mp4/boxes.ts";
 import { findForeignBytes } from "./foreign_bytes.ts";
-import { readSampleTables } from "./sample_tables.ts";
-import { readSampleTimes, type SampleTimes } from "./sample_times.ts";
+import { readSampleTables } from "../mp4/sample_tables.ts";
+import { readSampleTimes, type SampleTimes } from "../mp4/sample_times.ts";
 
 const MAX_GAP_SECONDS = 0.5;
 const DURATION_TOLERANCE = 0.01;

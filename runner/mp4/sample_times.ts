@@ -3,7 +3,7 @@
  * Example: 250 samples of 512 ticks at 12,800 per second → { samples: 250, durationSeconds: 10, largestGapSeconds: 0 }.
  * ISO/IEC 14496-12 §8.6.1 (stts, ctts), §8.4.2 (mdhd).
  */
-import { childBoxes } from "./mp4_boxes.ts";
+import { childBoxes } from "./boxes.ts";
 
 /** 18 hours at 60 frames per second. */
 const MAX_SAMPLES = 4_000_000;

@@ -3,7 +3,7 @@
  * Example: an avc1 track with lengthBytes 4 and the chunks [{ offset: 48, sizes: [31_204, 812] }, …].
  * ISO/IEC 14496-12 §8.5.2 (stsd), §8.7 (stsz, stsc, stco), 14496-15 §5.3.3 (avcC), §8.3.3 (hvcC).
  */
-import { childBoxes } from "./mp4_boxes.ts";
+import { childBoxes } from "./boxes.ts";
 
 /** 18 hours at 60 frames per second. */
 const MAX_SAMPLES = 4_000_000;

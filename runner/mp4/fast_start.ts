@@ -3,7 +3,7 @@
  * writing. Example: ftyp, mdat, moov → ftyp, moov (with new chunk offsets), mdat.
  */
 import { createHash } from "node:crypto";
-import { childBoxes, MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "./mp4_boxes.ts";
+import { childBoxes, MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "./boxes.ts";
 
 const COPY_BYTES = 1 << 20;
 const MAX_DEPTH = 8;
