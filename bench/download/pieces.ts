@@ -91,7 +91,7 @@ async function verify() {
   const input = `${dir}/input.mp4`;
   await Deno.copyFile(`${MEDIA_DIR}/mp4.mp4`, input);
   const jobDir = await openJobDir(dir, crypto.randomUUID());
-  const expected = { durationSeconds: SECONDS, audioTracks: 1, subtitleTracks: 0 };
+  const expected = { videoTracks: 1, audioTracks: 1, subtitleTracks: 0 };
   const startedAt = performance.now();
   const { final } = await finishFile(input, { format: "mov", expected }, {
     dir: jobDir,

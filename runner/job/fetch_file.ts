@@ -25,7 +25,7 @@ const DISK_FACTOR = 2.2;
 const CONNECTION_STEPS = [1, 0.5, 0.125];
 const MEDIA_NAME = "media.bin";
 /** Nothing is known about a file, except that it must be complete. */
-const NOTHING_PROMISED = { durationSeconds: null, audioTracks: null, subtitleTracks: null };
+const NOTHING_PROMISED = { videoTracks: null, audioTracks: null, subtitleTracks: null };
 const FORMAT = { mp4: "mov", matroska: "matroska", ts: "mpegts" } as const satisfies Record<string, ProbeFormat>;
 
 export function isFile(sniffed: Sniffed): sniffed is keyof typeof FORMAT {

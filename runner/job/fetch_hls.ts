@@ -2,8 +2,8 @@
 import type { Resolved } from "../../sources/resolvers/index.ts";
 import { downloadHls } from "../download/hls.ts";
 import type { HlsPlan, planHls } from "../download/hls_plan.ts";
-import { muxAlongside, type MuxedTracks, muxHls } from "../media/mux.ts";
-import { finishFile } from "./finish_file.ts";
+import { muxAlongside, type MuxedTracks, muxRenditions } from "../media/mux.ts";
+import { finishFile, finishWritten } from "./finish_file.ts";
 import {
   type FetchedSource,
   mediaRequest,
@@ -38,7 +38,7 @@ export async function fetchHls(resolved: Resolved, job: SegmentsJob, tools: Sour
     connections: tools.hlsConnections,
     alongside: isOneStream(plan)
       ? async (segments) => {
-        tracks = await muxAlongside(segments, muxing);
+        tracks = await muxAlongside(segments, plan.renditions[0]!.segments, muxing);
       }
       : undefined,
     resolveAgain: async () => await planOf(await resolveCandidate(job.candidate, tools)),
@@ -52,21 +52,22 @@ export async function fetchHls(resolved: Resolved, job: SegmentsJob, tools: Sour
   });
   progress.enter("finalising");
   tools.onPhase();
-  tracks ??= await muxHls(renditions, muxing);
-  const expected = { durationSeconds: plan.durationSeconds, ...tracks };
-  return await finishFile(muxed, { format: "mov", expected }, tools);
+  const alongside = tracks as MuxedTracks | null; // assigned in a callback
+  if (alongside !== null) {
+    return await finishFile(muxed, { format: "mov", expected: alongside, joins: alongside.joins }, tools);
+  }
+  const { file, ...written } = await muxRenditions(renditions, { ...muxing, output: `${dir.path}/joined.mp4` });
+  return await finishWritten(file, { expected: written, joins: written.joins }, tools);
 }
 
-/** Whether the segments can be concatenated: ffmpeg would drop a second init section and exit with 0. */
+/** Whether the segments can be concatenated: one clock and one init section. */
 function isOneStream({ renditions }: HlsPlan): boolean {
   const [video] = renditions;
   if (renditions.length !== 1 || video === undefined) return false;
-  const parts = new Set(
-    video.segments.map(({ map, discontinuity }) =>
-      map === null ? "" : `${map.url} ${map.byteRange?.offset} ${discontinuity}`
-    ),
+  const parts = video.segments.map(({ map, discontinuity }) =>
+    `${map?.url} ${map?.byteRange?.offset} ${discontinuity}`
   );
-  return parts.size === 1;
+  return new Set(parts).size === 1;
 }
 
 /** The estimate changes with every segment: reserve in steps, and stop if the disk is full. */

@@ -45,7 +45,7 @@ export async function fetchMega(resolved: Resolved, job: SourceJob, tools: Sourc
       tools.reservation.wrote(done);
     },
   });
-  const expected = { durationSeconds: null, audioTracks: null, subtitleTracks: null };
+  const expected = { videoTracks: null, audioTracks: null, subtitleTracks: null };
   return await finishFile(path, { format: await formatOf(path, signal), expected }, tools);
 }
 

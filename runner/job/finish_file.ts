@@ -3,7 +3,7 @@
  * Example: `await finishFile("media.bin", { format: "mov", expected }, tools)`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
-import { type FastStart, writeFastStart } from "../mp4/fast_start.ts";
+import { type FastStart, type FinalFile, writeFastStart } from "../mp4/fast_start.ts";
 import { remuxFile } from "../media/mux.ts";
 import { type Expectation, type MediaInfo, type ProbeFormat, verifyMedia } from "../media/verify.ts";
 import type { FetchedSource, SourceTools } from "./source_tools.ts";
@@ -15,7 +15,7 @@ export type FinishTools = Pick<SourceTools, "dir" | "signal" | "progress" | "onP
 /** Moves or deletes `input`. */
 export async function finishFile(
   input: string,
-  what: { format: ProbeFormat; expected: Expectation },
+  what: { format: ProbeFormat; expected: Expectation; joins?: readonly number[] },
   tools: FinishTools,
 ): Promise<FetchedSource> {
   tools.progress.enter("verifying");
@@ -27,13 +27,26 @@ export async function finishFile(
   return await remux(input, { ...what, probe }, tools);
 }
 
+/** Verifies a file that was written with moov in front. */
+export async function finishWritten(
+  file: FinalFile,
+  { expected, joins }: { expected: Expectation; joins: readonly number[] },
+  tools: FinishTools,
+): Promise<FetchedSource> {
+  tools.progress.enter("verifying");
+  tools.onPhase();
+  const { dir, signal } = tools;
+  const probe = await verifyMedia(file.path, { format: "mov", expected, joins, dir: dir.path, signal });
+  return await finished({ kind: "done", file, moved: false }, probe, tools);
+}
+
 /** Both read the same bytes, one from the page cache. */
 async function verifyAndWrite(
   input: string,
-  what: { format: ProbeFormat; expected: Expectation },
+  { joins = [], ...what }: { format: ProbeFormat; expected: Expectation; joins?: readonly number[] },
   { dir, signal }: FinishTools,
 ): Promise<{ probe: MediaInfo; written: FastStart | null }> {
-  const verifying = verifyMedia(input, { ...what, signal });
+  const verifying = verifyMedia(input, { ...what, joins, dir: dir.path, signal });
   const writing = what.format === "mov" ? writeFastStart(input, finalPath(dir), signal) : null;
   await Promise.allSettled([verifying, writing]); // wait for both, even if one fails
   return { probe: await verifying, written: await writing };
@@ -50,7 +63,8 @@ async function remux(
   const textSubtitles = what.probe.tracks
     .filter((track) => track.type === "subtitle" && TEXT_SUBTITLES.has(track.codec))
     .map((track) => track.index);
-  await remuxFile(input, { dir: dir.path, output, signal, format: what.format, textSubtitles });
+  const hevc = what.probe.tracks.some((track) => track.type === "video" && track.codec === "hevc");
+  await remuxFile(input, { dir: dir.path, output, signal, format: what.format, hevc, textSubtitles });
   const audioTracks = what.probe.tracks.filter((track) => track.type === "audio").length;
   const expected = { ...what.expected, audioTracks, subtitleTracks: textSubtitles.length };
   const { probe, written } = await verifyAndWrite(output, { format: "mov", expected }, tools);

@@ -155,7 +155,7 @@ for (
   const [by, change, expected] of [
     ["with the same bytes", {}, null],
     ["with other cuts", { cuts: true }, /changed during/],
-    ["with another init section", { init: true }, /init section changed during/],
+    ["with another init section", { init: true }, null],
   ] as [string, { cuts?: true; init?: true }, RegExp | null][]
 ) {
   Deno.test(`URLs: a token of fragmented MP4 expires, new one ${by} → ${expected ? "refused" : "complete"}`, async () => {

@@ -1,188 +1,179 @@
 /**
- * Muxes downloaded tracks into one MP4 without re-encoding. ffmpeg only opens files and playlists that this process wrote, or reads
- * stdin: never a name from outside. Needs ffmpeg on PATH.
+ * Muxes downloaded renditions into one MP4 without re-encoding. ffmpeg reads stdin, or files that this process wrote: never a name from
+ * outside. Needs ffmpeg on PATH.
  */
-import { Buffer } from "node:buffer";
 import { KeepstreamError } from "../../core/errors.ts";
 import type { DownloadedRendition, PlacedSegment } from "../download/hls.ts";
-import { tsStartSeconds } from "../download/ts_span.ts";
+import type { FinalFile } from "../mp4/fast_start.ts";
+import type { OutputTrack } from "../mp4/moov.ts";
+import { writeMovie } from "../mp4/write_movie.ts";
 import { runChildOrThrow } from "../process/child.ts";
-import { mp4Language } from "./language.ts";
+import { readFmp4Clock } from "../timeline/fmp4_clock.ts";
+import { splitIntoParts, type TimedSegment } from "../timeline/parts.ts";
+import { type PlacedPart, placeParts } from "../timeline/placement.ts";
+import { TsClock } from "../timeline/ts_clock.ts";
+import { joinParts, offsetOf } from "./join_parts.ts";
+import type { Conversion } from "./media_report.ts";
+import { copyFile, muxParts, type PartFile, readMovie } from "./part_files.ts";
+import { configOf, Inits, readParts } from "./rendition_parts.ts";
+import { muxSubtitles } from "./subtitle_tracks.ts";
+import { describeTrack } from "./track_names.ts";
 import { probeMedia } from "./verify.ts";
-import { joinWebVtt } from "./web_vtt.ts";
 
 const QUIET = ["-nostdin", "-v", "error", "-nostats", "-y"];
-const READ_BYTES = 1 << 18;
 
-export type MuxOptions = { readonly dir: string; readonly output: string; readonly signal: AbortSignal };
+export interface MuxOptions {
+  readonly dir: string;
+  readonly output: string;
+  readonly signal: AbortSignal;
+}
 
 /** The expected tracks of the output; ffmpeg's exit code is not trusted. */
-export type MuxedTracks = { readonly audioTracks: number; readonly subtitleTracks: number };
+export interface MuxedTracks {
+  readonly videoTracks: number;
+  readonly audioTracks: number;
+  readonly subtitleTracks: number;
+  /** Seconds at which another part starts: verified by decoding around them. */
+  readonly joins: readonly number[];
+  readonly converted: readonly Conversion[];
+}
 
 /**
- * Muxes a rendition during its download. null: its format has to be on disk first (`muxHls`); nothing was consumed.
- * fast_start.ts moves moov, which is written last.
+ * Muxes a rendition during its download. null: it has to be on disk first (`muxRenditions`), because of its format or because its clock or
+ * configuration changes. fast_start.ts moves moov, which is written last.
+ * @throws {KeepstreamError} unsupported, naming a segment that is missing, cut or misplaced.
  */
 export async function muxAlongside(
   segments: AsyncIterable<PlacedSegment>,
+  timing: readonly { readonly discontinuity: number; readonly durationSeconds: number }[],
   options: MuxOptions,
 ): Promise<MuxedTracks | null> {
   const iterator = segments[Symbol.asyncIterator]();
   const first = await iterator.next();
   if (first.done || (first.value.container !== "ts" && first.value.container !== "fmp4")) return null;
   const { container, map } = first.value;
-  const format = container === "ts" ? "mpegts" : "mov";
-  const audioTracks = await countAudio(first.value, options.signal);
+  const tracks = await probeFirst(first.value, options.signal);
+  const hevc = tracks.some((track) => track.type === "video" && track.codec === "hevc");
+  const timed: TimedSegment[] = [];
+  const inits = new Inits();
   await runChildOrThrow("ffmpeg", [
-    ...["-v", "error", "-nostats", "-y", "-f", format, "-protocol_whitelist", "pipe", "-i", "pipe:0"],
-    ...["-map", "0:v:0", "-map", "0:a?", "-c", "copy"],
+    ...["-v", "error", "-nostats", "-y", "-f", container === "ts" ? "mpegts" : "mov"],
+    ...["-protocol_whitelist", "pipe", "-i", "pipe:0", "-map", "0:v:0?", "-map", "0:a?", "-c", "copy"],
+    ...(hevc ? ["-tag:v", "hvc1"] : []), // Apple's players only accept hvc1
     ...["-f", "mp4", "-protocol_whitelist", "file", `file:${options.output}`],
   ], {
     signal: options.signal,
     feed: async (write) => {
-      const buffer = new Uint8Array(READ_BYTES);
-      const copy = async (path: string) => {
-        using file = await Deno.open(path);
-        for (let read = await file.read(buffer); read !== null; read = await file.read(buffer)) {
-          if (!await write(buffer.subarray(0, read))) return false;
-        }
-        return true;
-      };
-      if (map !== null && !await copy(map)) return;
-      const init = map === null ? null : await Deno.readFile(map);
+      if (map !== null && !await copyFile(map, 0, write)) return;
       for (let next: IteratorResult<PlacedSegment> = first; !next.done; next = await iterator.next()) {
         if (next.value.container !== container) throw new KeepstreamError("unsupported", "segments of two formats");
-        if (next.value.map !== map && !await holds(next.value.map, init)) {
-          throw new KeepstreamError("source_expired", "the init section changed during the download");
-        }
-        if (!await copy(next.value.path)) return;
+        const { discontinuity, durationSeconds: seconds } = timing[timed.length]!;
+        const clock = new TsClock();
+        const copied = await copyFile(next.value.path, 0, (bytes) => {
+          if (container === "ts") clock.push(bytes);
+          return write(bytes);
+        });
+        if (!copied) return;
+        const init = next.value.map === null ? null : await inits.read(next.value.map);
+        const read = init === null ? clock.read() : await readFmp4Clock(next.value.path, init.tracks);
+        const config = init === null ? configOf(read.tracks) : "";
+        timed.push({ clock: read, discontinuity, seconds, config, init: init?.id ?? null });
       }
     },
   });
-  return { audioTracks, subtitleTracks: 0 };
+  const parts = splitIntoParts(timed);
+  if (!Array.isArray(parts)) {
+    throw new KeepstreamError("unsupported", `segment ${parts.segment + 1} of video ${parts.reason}`);
+  }
+  const [part] = parts;
+  if (parts.length !== 1 || part === undefined || part.mixed) return null;
+  const movie = await readMovie(options.output);
+  if (movie !== null) offsetOf({ path: options.output, part: { ...part, at: 0 }, movie });
+  const count = (type: string) => tracks.filter((track) => track.type === type).length;
+  return {
+    videoTracks: Math.min(1, count("video")),
+    audioTracks: count("audio"),
+    subtitleTracks: 0,
+    joins: part.doubtful.map((segment) => timed[segment]!.clock!.tracks[0]!.start - part.start),
+    converted: [],
+  };
 }
 
-async function holds(path: string | null, bytes: Uint8Array | null): Promise<boolean> {
-  return path !== null && bytes !== null && Buffer.compare(await Deno.readFile(path), bytes) === 0;
+/** Muxes renditions on disk into the archive's file, with moov in front. */
+export async function muxRenditions(
+  renditions: readonly DownloadedRendition[],
+  options: MuxOptions,
+): Promise<MuxedTracks & { file: FinalFile }> {
+  const media = renditions.filter((rendition) => rendition.role !== "subtitles");
+  if (media.length === 0) throw new KeepstreamError("unsupported", "nothing to mux");
+  const read = await Promise.all(media.map(readParts));
+  const placed = placeParts(read.map(({ parts }) => parts));
+  const tracks: OutputTrack[] = [];
+  const converted: Conversion[] = [];
+  for (const [i, rendition] of media.entries()) {
+    const parts = { parts: placed[i]!, raw: read[i]!.raw };
+    const muxed = await muxParts(rendition, parts, { dir: options.dir, name: `part${i}`, signal: options.signal });
+    converted.push(...muxed.converted);
+    const own = joinAll(muxed.files, i === 0);
+    tracks.push(...i === 0 ? own : own.map((track) => describeTrack(track, rendition)));
+  }
+  const subtitles = await muxSubtitles(renditions, { video: placed[0]!, ...options });
+  const all = withDefaults([...tracks, ...subtitles]);
+  const file = await writeMovie(all, options);
+  for (const path of new Set(all.flatMap((track) => track.files))) await Deno.remove(path);
+  const count = (handler: string) => tracks.filter((track) => track.handlerType === handler).length;
+  return {
+    file,
+    videoTracks: count("vide"),
+    audioTracks: count("soun"),
+    subtitleTracks: subtitles.length,
+    joins: joinsOf(placed),
+    converted,
+  };
 }
 
-/** Muxes renditions on disk. */
-export async function muxHls(renditions: readonly DownloadedRendition[], options: MuxOptions): Promise<MuxedTracks> {
-  const [video, ...others] = renditions;
-  if (video === undefined) throw new KeepstreamError("unsupported", "nothing to mux");
-  const first = { path: video.files[0]!, container: video.container, map: video.maps[0] ?? null };
-  const ownAudio = await countAudio(first, options.signal);
-  const subtitles = others.filter((rendition) => rendition.role === "subtitles" && rendition.container === "vtt");
-  const tracks = [video, ...others.filter((rendition) => rendition.role === "audio")];
-  const master = await writePlaylists(tracks, options.dir);
-  const vttFiles = await writeSubtitles(subtitles, { video, dir: options.dir });
-  await runChildOrThrow("ffmpeg", [
-    ...QUIET,
-    ...[
-      "-f",
-      "hls",
-      "-protocol_whitelist",
-      "file,crypto",
-      "-allowed_extensions",
-      "m3u8,ts,m4s,aac",
-      "-i",
-      `file:${master}`,
-    ],
-    ...vttFiles.flatMap((file) => ["-f", "webvtt", "-protocol_whitelist", "file", "-i", `file:${file}`]),
-    ...["-map", "0:v:0", "-map", "0:a?"],
-    ...subtitles.flatMap((_, i) => ["-map", `${i + 1}:s:0`]),
-    ...["-c:v", "copy", "-c:a", "copy", "-c:s", "mov_text"],
-    ...tracks.slice(1).flatMap((track, i) => describe(`a:${i + ownAudio}`, track)),
-    ...subtitles.flatMap((track, i) => describe(`s:${i}`, track)),
-    ...["-f", "mp4", "-protocol_whitelist", "file", `file:${options.output}`],
-  ], { signal: options.signal });
-  return { audioTracks: ownAudio + tracks.length - 1, subtitleTracks: subtitles.length };
+/** Only the first rendition's video is used: an audio rendition may come with a copy of it. */
+function joinAll(files: readonly PartFile[], isMain: boolean): OutputTrack[] {
+  const indexes = files[0]!.movie.tracks.flatMap(({ handler }, index) => isMain || handler !== "vide" ? [index] : []);
+  return indexes.map((index) => joinParts(files, index));
+}
+
+/** Where parts of any rendition start. */
+function joinsOf(renditions: readonly (readonly PlacedPart[])[]): number[] {
+  return [...new Set(renditions.flatMap((parts) => parts.slice(1).map(({ at }) => at)))];
+}
+
+/** One default track per kind. */
+function withDefaults(tracks: readonly OutputTrack[]): OutputTrack[] {
+  return tracks.map((track, i) => {
+    const own = tracks.filter(({ handlerType }) => handlerType === track.handlerType);
+    const chosen = own.find(({ isDefault }) => isDefault) ?? own[0];
+    const subtitles = track.handlerType !== "vide" && track.handlerType !== "soun";
+    return { ...track, isDefault: subtitles ? track.isDefault : tracks[i] === chosen };
+  });
 }
 
 /** Remuxes a file of another container (Matroska, MPEG-TS, fragmented MP4). */
 export async function remuxFile(
   input: string,
-  options: MuxOptions & { format: "mov" | "matroska" | "mpegts"; textSubtitles: readonly number[] },
+  options: MuxOptions & {
+    format: "mov" | "matroska" | "mpegts";
+    hevc: boolean;
+    textSubtitles: readonly number[];
+  },
 ): Promise<void> {
   await runChildOrThrow("ffmpeg", [
     ...QUIET,
     ...["-f", options.format, "-protocol_whitelist", "file", "-i", `file:${input}`],
-    ...["-map", "0:v:0", "-map", "0:a?"],
+    ...["-map", "0:v:0?", "-map", "0:a?"],
     ...options.textSubtitles.flatMap((index) => ["-map", `0:${index}`]),
-    ...["-c:v", "copy", "-c:a", "copy", "-c:s", "mov_text"],
+    ...["-c:v", "copy", "-c:a", "copy", "-c:s", "mov_text", ...(options.hevc ? ["-tag:v", "hvc1"] : [])],
     ...["-f", "mp4", "-protocol_whitelist", "file", `file:${options.output}`],
   ], { signal: options.signal });
 }
 
-/** The variant's own segments may contain audio; ffmpeg lists the renditions after it. */
-async function countAudio({ path, container, map }: PlacedSegment, signal: AbortSignal): Promise<number> {
+async function probeFirst({ path, container, map }: PlacedSegment, signal: AbortSignal) {
   const ts = container === "ts";
   if (!ts && map === null) throw new KeepstreamError("unsupported", "fragmented MP4 without an init section");
-  const probe = await probeMedia(ts ? path : map!, { format: ts ? "mpegts" : "mov", signal });
-  return probe.tracks.filter((track) => track.type === "audio").length;
-}
-
-function describe(stream: string, track: DownloadedRendition): string[] {
-  const language = mp4Language(track.language);
-  const name = printable(track.name);
-  return [
-    ...(language === null ? [] : [`-metadata:s:${stream}`, `language=${language}`]),
-    ...(name === "" ? [] : [`-metadata:s:${stream}`, `handler_name=${name}`]),
-    ...[`-disposition:s:${stream}`.replace(":s:", ":"), track.isDefault ? "default" : "0"],
-  ];
-}
-
-/** A track label is the only foreign text on a command line; it follows `handler_name=` and is stripped of control characters. */
-function printable(name: string | null): string {
-  // deno-lint-ignore no-control-regex
-  return (name ?? "").replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ").trim().slice(0, 60);
-}
-
-async function writePlaylists(tracks: readonly DownloadedRendition[], dir: string): Promise<string> {
-  const lines = ["#EXTM3U"];
-  for (const [i, track] of tracks.entries()) {
-    const path = `${dir}/track${i}.m3u8`;
-    await Deno.writeTextFile(path, localPlaylist(track));
-    if (i > 0) lines.push(`#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="${i}",DEFAULT=NO,URI="track${i}.m3u8"`);
-  }
-  lines.push(`#EXT-X-STREAM-INF:BANDWIDTH=1000000${tracks.length > 1 ? ',AUDIO="a"' : ""}`, "track0.m3u8", "");
-  const master = `${dir}/tracks.m3u8`;
-  await Deno.writeTextFile(master, lines.join("\n"));
-  return master;
-}
-
-/** Our own file names, decrypted content: no KEY, no BYTERANGE; MAP and DISCONTINUITY are kept. Pure. */
-function localPlaylist(track: DownloadedRendition): string {
-  const longest = Math.ceil(Math.max(...track.segments.map((segment) => segment.durationSeconds), 1));
-  const lines = ["#EXTM3U", "#EXT-X-VERSION:7", `#EXT-X-TARGETDURATION:${longest}`, "#EXT-X-PLAYLIST-TYPE:VOD"];
-  let map: string | null = null;
-  let discontinuity = track.segments[0]?.discontinuity ?? 0;
-  for (const [i, segment] of track.segments.entries()) {
-    if (segment.discontinuity !== discontinuity) lines.push("#EXT-X-DISCONTINUITY");
-    discontinuity = segment.discontinuity;
-    const own = track.maps[i] ?? null;
-    if (own !== null && own !== map) lines.push(`#EXT-X-MAP:URI="${localName(own)}"`);
-    map = own;
-    lines.push(`#EXTINF:${segment.durationSeconds},`, localName(track.files[i]!));
-  }
-  return [...lines, "#EXT-X-ENDLIST", ""].join("\n");
-}
-
-/** Relative to the playlist's directory. */
-function localName(path: string): string {
-  return path.split("/").slice(-2).join("/");
-}
-
-async function writeSubtitles(
-  subtitles: readonly DownloadedRendition[],
-  options: { video: DownloadedRendition; dir: string },
-): Promise<string[]> {
-  if (subtitles.length === 0) return [];
-  const start = options.video.container === "ts" ? tsStartSeconds(await Deno.readFile(options.video.files[0]!)) : null;
-  return await Promise.all(subtitles.map(async (rendition, i) => {
-    const segments = await Promise.all(rendition.files.map(async (path) => ({ text: await Deno.readTextFile(path) })));
-    const path = `${options.dir}/subtitles${i}.vtt`;
-    await Deno.writeTextFile(path, joinWebVtt(segments, start));
-    return path;
-  }));
+  return (await probeMedia(ts ? path : map!, { format: ts ? "mpegts" : "mov", signal })).tracks;
 }

@@ -61,3 +61,23 @@ export async function readAt(
   }
   return buffer;
 }
+
+/** Follows a path of box types below `place`; null if one is missing. Pure. */
+export function boxAt(bytes: Uint8Array, place: BoxBody, path: readonly string[]): BoxBody | null {
+  for (const type of path) {
+    const box = childBoxes(bytes, { start: place.body, end: place.end })?.find((child) => child.type === type);
+    if (box === undefined) return null;
+    place = box;
+  }
+  return place;
+}
+
+/** The contents of a box. */
+export interface BoxBody {
+  readonly body: number;
+  readonly end: number;
+}
+
+export function viewOf(bytes: Uint8Array, { body, end }: BoxBody): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset + body, end - body);
+}

@@ -3,7 +3,7 @@
  * Example: an avc1 track with lengthBytes 4 and the chunks [{ offset: 48, sizes: [31_204, 812] }, …].
  * ISO/IEC 14496-12 §8.5.2 (stsd), §8.7 (stsz, stsc, stco), 14496-15 §5.3.3 (avcC), §8.3.3 (hvcC).
  */
-import { childBoxes } from "./boxes.ts";
+import { boxAt, type BoxBody, childBoxes, viewOf } from "./boxes.ts";
 
 /** 18 hours at 60 frames per second. */
 const MAX_SAMPLES = 4_000_000;
@@ -33,7 +33,7 @@ export function readSampleTables(moov: Uint8Array): SampleTrack[] {
     const stbl = boxAt(moov, track, ["mdia", "minf", "stbl"]);
     const view = (type: string) => {
       const box = stbl && boxAt(moov, stbl, [type]);
-      return box ? new DataView(moov.buffer, moov.byteOffset + box.body, box.end - box.body) : null;
+      return box ? viewOf(moov, box) : null;
     };
     const [stsd, stsz, stsc] = [view("stsd"), view("stsz"), view("stsc")];
     const offsets = view("stco") ?? view("co64");
@@ -53,21 +53,7 @@ export function readSampleTables(moov: Uint8Array): SampleTrack[] {
   });
 }
 
-interface Place {
-  readonly body: number;
-  readonly end: number;
-}
-
-function boxAt(moov: Uint8Array, place: Place, path: readonly string[]): Place | null {
-  for (const type of path) {
-    const box = childBoxes(moov, { start: place.body, end: place.end })?.find((child) => child.type === type);
-    if (box === undefined) return null;
-    place = box;
-  }
-  return place;
-}
-
-function lengthBytesOf(moov: Uint8Array, entry: Place): number | null {
+function lengthBytesOf(moov: Uint8Array, entry: BoxBody): number | null {
   const boxes = childBoxes(moov, { start: Math.min(entry.body + VISUAL_ENTRY_BYTES, entry.end), end: entry.end });
   const find = (type: string) => boxes?.find((box) => box.type === type);
   const [avcC, hvcC] = [find("avcC"), find("hvcC")];
