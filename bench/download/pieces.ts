@@ -11,7 +11,7 @@ import { chunkMac, decryptAt, importMegaKey, megaChunks } from "../../runner/dow
 import { startForwardProxy } from "../../runner/network/forward_proxy.ts";
 import { createGuardedFetch } from "../../runner/network/guarded_fetch.ts";
 import { startHost, UNCAPPED } from "./link_profile.ts";
-import { MEDIA_DIR, SECONDS } from "./media.ts";
+import { MEDIA_DIR } from "./media.ts";
 
 const signal = new AbortController().signal;
 const dir = await Deno.makeTempDir({ prefix: "keepstream-bench-" });
