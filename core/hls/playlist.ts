@@ -2,9 +2,11 @@
 // Example: parsePlaylist("#EXTM3U\n#EXTINF:4,\na.ts\n#EXT-X-ENDLIST\n", new URL("https://cdn.test/m.m3u8"))
 //          → { kind: "media", endList: true, segments: [{ url: "https://cdn.test/a.ts", durationSeconds: 4, … }] }
 // URLs are absolute but unchecked: check them with core/url_policy.ts before a fetch. The proxy rewrites with core/hls/rewrite.ts.
+// As lenient as players: a tag that cannot be read is skipped, unless the bytes of a segment depend on it (key, map, byte range).
 // Linear in the length of the text: 10,000 segments take a few milliseconds.
 import { Attributes, createResolver, MAX_ATTRIBUTES, type PlaylistError, Variables } from "./syntax.ts";
 import { err, ok, type Result } from "../result.ts";
+import { parseByteRange, parseDuration, parseIv, parseNumber, parseSequence } from "./values.ts";
 
 export type { PlaylistError } from "./syntax.ts";
 
@@ -16,6 +18,8 @@ export interface MultivariantPlaylist {
   readonly renditions: readonly Rendition[];
   /** To pass to parsePlaylist for the media playlists, which may import them with EXT-X-DEFINE. */
   readonly variables: ReadonlyMap<string, string>;
+  /** Variants and renditions that cannot be read, as messages. */
+  readonly skipped: readonly string[];
 }
 
 export interface Variant {
@@ -45,8 +49,9 @@ export interface Rendition {
 
 export interface MediaPlaylist {
   readonly kind: "media";
+  /** 0 if the playlist does not state it. */
   readonly targetDurationSeconds: number;
-  readonly mediaSequence: number;
+  readonly mediaSequence: bigint;
   /** false: a live or unfinished playlist. */
   readonly endList: boolean;
   readonly iFramesOnly: boolean;
@@ -59,7 +64,7 @@ export interface Segment {
   readonly url: string;
   readonly durationSeconds: number;
   /** Media sequence number, which is the default IV of AES-128. */
-  readonly sequence: number;
+  readonly sequence: bigint;
   /** Number of preceding EXT-X-DISCONTINUITY tags: segments with the same number share a timeline. */
   readonly discontinuity: number;
   readonly byteRange: ByteSpan | null;
@@ -72,11 +77,14 @@ export interface Segment {
 export interface ByteSpan {
   readonly offset: number;
   readonly length: number;
+  /** The playlist does not state where the first range starts: the offset is right only if the resource has this length. */
+  readonly resourceLength?: number;
 }
 
 export interface SegmentKey {
   /** AES-128, SAMPLE-AES, SAMPLE-AES-CTR, … as written. */
   readonly method: string;
+  /** May be a `data:` URL, which contains the key. */
   readonly url: string;
   /** `identity`, or the name of a DRM system. */
   readonly keyFormat: string;
@@ -97,25 +105,29 @@ export interface ParseOptions {
   readonly maxSegments?: number;
   readonly maxLines?: number;
   readonly maxVariants?: number;
+  /** The response's media type is one of HLS: #EXTM3U may be missing. */
+  readonly typedAsHls?: boolean;
 }
 
 /** Seven for each of 20,000 segments. */
 const MAX_LINES = 150_000;
 const NO_VARIABLES: ReadonlyMap<string, string> = new Map();
-/** Longer durations are wrong; the sum decides whether a download is complete. */
+/** Longer durations are wrong. */
 const MAX_SEGMENT_SECONDS = 3600;
+const MAX_SKIPPED = 20;
 
-/** Whether text starts with #EXTM3U, with or without a byte order mark. */
+/** Whether text starts with #EXTM3U, after a byte order mark and white space. */
 export function looksLikePlaylist(text: string): boolean {
-  return /^\uFEFF?#EXTM3U(?:[ \t\r\n]|$)/.test(text);
+  return /^\s*#EXTM3U(?:[ \t\r\n]|$)/.test(text);
 }
 
 /** `base` is the playlist's URL after redirects. */
 export function parsePlaylist(text: string, base: URL, options: ParseOptions = {}): Result<Playlist, PlaylistError> {
-  if (!looksLikePlaylist(text)) return err({ code: "not_a_playlist", reason: "does not start with #EXTM3U" });
+  const isPlaylist = looksLikePlaylist(text) || (options.typedAsHls === true && /^\s*#EXT/.test(text));
+  if (!isPlaylist) return err({ code: "not_a_playlist", reason: "does not start with #EXTM3U" });
   const state = new Parser(base, options);
   const maxLines = options.maxLines ?? MAX_LINES;
-  let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
+  let at = 0;
   for (let number = 1; at < text.length; number++) {
     if (number > maxLines) return err({ code: "too_large", reason: `more than ${maxLines} lines` });
     let end = text.indexOf("\n", at);
@@ -134,7 +146,7 @@ export function parsePlaylist(text: string, base: URL, options: ParseOptions = {
 export function segmentIv(segment: Segment): Uint8Array<ArrayBuffer> {
   if (segment.key?.iv) return segment.key.iv;
   const iv = new Uint8Array(16);
-  new DataView(iv.buffer).setBigUint64(8, BigInt(segment.sequence));
+  new DataView(iv.buffer).setBigUint64(8, segment.sequence);
   return iv;
 }
 
@@ -148,19 +160,24 @@ class Parser {
   readonly #variants: Variant[] = [];
   readonly #renditions: Rendition[] = [];
   readonly #segments: Segment[] = [];
+  readonly #skipped: string[] = [];
   #isMultivariant = false;
   #streamInf: Attributes | null = null;
   #targetDuration = 0;
-  #mediaSequence = 0;
+  #mediaSequence = 0n;
   #endList = false;
   #iFramesOnly = false;
   #total = 0;
   #duration: number | null = null;
+  /** The value of an EXTINF that cannot be read. */
+  #unreadableDuration: string | null = null;
   #discontinuity = 0;
   #gap = false;
   #byteRange: { length: number; offset: number | null } | null = null;
   /** The resource and position where a byte range without an offset continues. */
   #previousRange: { url: string; end: number } | null = null;
+  /** Resources whose first range has no offset. */
+  readonly #unprovenRanges = new Set<string>();
   #key: SegmentKey | null = null;
   /** Consecutive EXT-X-KEY tags (one per DRM system) are alternatives; the first one after a segment starts a new set. */
   #keysOpen = false;
@@ -197,9 +214,12 @@ class Parser {
         this.#gap = true;
         return null;
       case "#EXT-X-TARGETDURATION":
-        return this.#number(value, (seconds) => this.#targetDuration = seconds);
+        this.#targetDuration = parseNumber(value.trim()) ?? this.#targetDuration;
+        return null;
       case "#EXT-X-MEDIA-SEQUENCE":
-        return this.#number(value, (sequence) => this.#mediaSequence = sequence);
+        // It has to precede the first segment (RFC 8216 §4.3.3.2).
+        if (this.#segments.length === 0) this.#mediaSequence = parseSequence(value.trim()) ?? this.#mediaSequence;
+        return null;
       case "#EXT-X-ENDLIST":
         this.#endList = true;
         return null;
@@ -219,20 +239,39 @@ class Parser {
 
   uri(line: string): Problem {
     const url = this.#absolute(line);
+    if (this.#streamInf !== null) return this.#addVariant(this.#streamInf, url);
     if (typeof url !== "string") return url;
-    if (this.#streamInf !== null) return this.#addVariant(url);
-    if (this.#isMultivariant) return null;
-    if (this.#duration === null) return malformed("a segment without #EXTINF");
-    return this.#addSegment(url, this.#duration);
+    const duration = this.#duration ?? this.#assumedDuration();
+    if (duration !== null) return this.#addSegment(url, duration);
+    if (this.#unreadableDuration !== null) {
+      return malformed(`#EXTINF:${this.#unreadableDuration.slice(0, 20)} is not a duration`);
+    }
+    return this.#isMultivariant ? null : malformed("a segment without #EXTINF");
+  }
+
+  /** Players take the target duration for an EXTINF that cannot be read, but not for a missing one. */
+  #assumedDuration(): number | null {
+    const known = this.#targetDuration > 0 && this.#targetDuration <= MAX_SEGMENT_SECONDS;
+    return this.#unreadableDuration !== null && known ? this.#targetDuration : null;
   }
 
   finish(): Result<Playlist, PlaylistError> {
-    if (this.#isMultivariant) {
-      if (this.#segments.length > 0) return err(malformed("contains variants and segments"));
-      if (this.#variants.length === 0) return err(malformed("no variant has a URL"));
-      const variables = this.#variables.values;
-      return ok({ kind: "multivariant", variants: this.#variants, renditions: this.#renditions, variables });
+    if (this.#variants.length > 0 && this.#segments.length > 0) {
+      return err(malformed("contains variants and segments"));
     }
+    if (this.#isMultivariant && this.#segments.length === 0) {
+      if (this.#variants.length === 0) {
+        return err(malformed(this.#skipped[0] ?? "no variant has a URL"));
+      }
+      return ok({
+        kind: "multivariant",
+        variants: this.#variants,
+        renditions: this.#renditions,
+        variables: this.#variables.values,
+        skipped: this.#skipped,
+      });
+    }
+    this.#markUnprovenRanges();
     return ok({
       kind: "media",
       targetDurationSeconds: this.#targetDuration,
@@ -245,10 +284,13 @@ class Parser {
   }
 
   #extinf(value: string): Problem {
-    const seconds = /^\s*(\d{1,9}(?:\.\d{0,9})?)\s*(?:,|$)/.exec(value);
-    if (seconds === null) return malformed(`#EXTINF:${value.slice(0, 20)} is not a duration`);
-    this.#duration = Number(seconds[1]);
-    return this.#duration > MAX_SEGMENT_SECONDS ? malformed("a segment of more than an hour") : null;
+    const seconds = parseDuration(value);
+    if (seconds === null) {
+      this.#unreadableDuration = value;
+      return null;
+    }
+    this.#duration = seconds;
+    return seconds > MAX_SEGMENT_SECONDS ? malformed("a segment of more than an hour") : null;
   }
 
   #setByteRange(value: string): Problem {
@@ -317,11 +359,14 @@ class Parser {
     this.#isMultivariant = true;
     const type = attributes.get("TYPE");
     if (type !== "AUDIO" && type !== "VIDEO" && type !== "SUBTITLES" && type !== "CLOSED-CAPTIONS") {
-      return malformed("#EXT-X-MEDIA of an unknown TYPE");
+      return this.#skip("#EXT-X-MEDIA of an unknown TYPE");
     }
     const uri = attributes.get("URI");
     const url = uri === undefined ? null : this.#absolute(uri);
-    if (url !== null && typeof url !== "string") return url;
+    if (url !== null && typeof url !== "string") {
+      // Without its audio, the video would be archived silently.
+      return type === "AUDIO" || url.code === "too_large" ? url : this.#skip(`${type}: ${url.reason}`);
+    }
     const groupId = attributes.get("GROUP-ID") ?? "";
     this.#renditions.push({
       type,
@@ -340,17 +385,23 @@ class Parser {
     return this.#options.maxVariants ?? 200;
   }
 
-  #addVariant(url: string): Problem {
-    const attributes = this.#streamInf!;
+  /** Continues without a variant or rendition that cannot be read. */
+  #skip(reason: string): null {
+    if (this.#skipped.length < MAX_SKIPPED) this.#skipped.push(reason);
+    return null;
+  }
+
+  #addVariant(attributes: Attributes, url: string | PlaylistError): Problem {
     this.#streamInf = null;
+    if (typeof url !== "string") return url.code === "too_large" ? url : this.#skip(`a variant: ${url.reason}`);
     const size = /^(\d{1,5})x(\d{1,5})$/i.exec(attributes.get("RESOLUTION") ?? "");
     this.#variants.push({
       url,
-      bandwidth: toNumber(attributes.get("BANDWIDTH")) ?? 0,
+      bandwidth: parseNumber(attributes.get("BANDWIDTH")) ?? 0,
       width: size === null ? null : Number(size[1]),
       height: size === null ? null : Number(size[2]),
       codecs: attributes.get("CODECS") ?? null,
-      frameRate: toNumber(attributes.get("FRAME-RATE")),
+      frameRate: parseNumber(attributes.get("FRAME-RATE")),
       audio: attributes.get("AUDIO") ?? null,
       subtitles: attributes.get("SUBTITLES") ?? null,
     });
@@ -360,35 +411,54 @@ class Parser {
   #addSegment(url: string, durationSeconds: number): Problem {
     const maxSegments = this.#options.maxSegments ?? 20_000;
     if (this.#segments.length === maxSegments) return tooLarge("segments", maxSegments);
-    const byteRange = this.#takeByteRange(url);
-    if (byteRange === undefined) return malformed("a byte range without an offset and without a preceding one");
     this.#segments.push({
       url,
       durationSeconds,
-      sequence: this.#mediaSequence + this.#segments.length,
+      sequence: BigInt.asUintN(64, this.#mediaSequence + BigInt(this.#segments.length)),
       discontinuity: this.#discontinuity,
-      byteRange,
+      byteRange: this.#takeByteRange(url),
       key: this.#key,
       map: this.#map,
       gap: this.#gap,
     });
     this.#total += durationSeconds;
     this.#duration = null;
+    this.#unreadableDuration = null;
     this.#gap = false;
     this.#keysOpen = false;
     return null;
   }
 
-  #takeByteRange(url: string): ByteSpan | null | undefined {
+  #takeByteRange(url: string): ByteSpan | null {
     const range = this.#byteRange;
     this.#byteRange = null;
     const previous = this.#previousRange;
     this.#previousRange = null;
     if (range === null) return null;
-    const offset = range.offset ?? (previous !== null && previous.url === url ? previous.end : undefined);
-    if (offset === undefined) return undefined;
+    const offset = range.offset ?? (previous !== null && previous.url === url ? previous.end : this.#firstOffset(url));
     this.#previousRange = { url, end: offset + range.length };
     return { offset, length: range.length };
+  }
+
+  /** Where players start a resource's first range if the playlist does not state it: after the init section, or at 0. */
+  #firstOffset(url: string): number {
+    this.#unprovenRanges.add(url);
+    const init = this.#map?.url === url ? this.#map.byteRange : null;
+    return init?.offset === 0 ? init.length : 0;
+  }
+
+  /** Such an offset is right only if the resource ends where its last range ends. */
+  #markUnprovenRanges(): void {
+    if (this.#unprovenRanges.size === 0) return;
+    const ends = new Map<string, number>();
+    for (const { url, byteRange } of this.#segments) {
+      if (byteRange !== null) ends.set(url, Math.max(ends.get(url) ?? 0, byteRange.offset + byteRange.length));
+    }
+    for (const [i, segment] of this.#segments.entries()) {
+      if (segment.byteRange === null || !this.#unprovenRanges.has(segment.url)) continue;
+      const byteRange = { ...segment.byteRange, resourceLength: ends.get(segment.url)! };
+      this.#segments[i] = { ...segment, byteRange };
+    }
   }
 
   #attributes(value: string): Attributes | PlaylistError {
@@ -410,32 +480,6 @@ class Parser {
     const expanded = this.#variables.expand(text);
     return expanded.ok ? expanded.value : expanded.error;
   }
-
-  #number(value: string, set: (number: number) => void): Problem {
-    const number = toNumber(value.trim());
-    if (number === null) return malformed(`${value.slice(0, 20)} is not a number`);
-    set(number);
-    return null;
-  }
-}
-
-function parseByteRange(text: string): { length: number; offset: number | null } | null {
-  const match = /^\s*(\d{1,15})(?:@(\d{1,15}))?\s*$/.exec(text);
-  if (match === null) return null;
-  return { length: Number(match[1]), offset: match[2] === undefined ? null : Number(match[2]) };
-}
-
-/** null: none; undefined: invalid. Shorter numbers are padded with leading zeros, as in players. */
-function parseIv(text: string | undefined): Uint8Array<ArrayBuffer> | null | undefined {
-  if (text === undefined) return null;
-  const match = /^0x([0-9a-f]{1,32})$/i.exec(text);
-  if (match === null) return undefined;
-  const digits = match[1]!.padStart(32, "0");
-  return Uint8Array.from({ length: 16 }, (_, i) => parseInt(digits.slice(2 * i, 2 * i + 2), 16));
-}
-
-function toNumber(text: string | undefined): number | null {
-  return text !== undefined && /^\d{1,15}(?:\.\d{0,9})?$/.test(text) ? Number(text) : null;
 }
 
 function malformed(reason: string): PlaylistError {

@@ -157,7 +157,8 @@ export class LinkWriter {
   #shapes = 0;
 
   constructor(text: string, options: RewriteOptions) {
-    this.#text = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
+    // Players require #EXTM3U to be the first characters.
+    this.#text = text.replace(/^\s+(?=#EXTM3U)/, "");
     this.#options = options;
     // The first of either tag decides: a search of the whole media playlist would cost as much as rewriting it.
     const isMultivariant = /#EXTINF:|#EXT-X-STREAM-INF:/.exec(text)?.[0] === "#EXT-X-STREAM-INF:";

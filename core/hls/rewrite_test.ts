@@ -344,3 +344,9 @@ Deno.test("rewritePlaylist: too many exact signatures → too_large", async () =
   const refused = await rewritePlaylist(text(2001), await options(BASE, null));
   assert.ok(!refused.ok && refused.error.code === "too_large");
 });
+
+Deno.test("rewritePlaylist: white space before #EXTM3U → removed; data: key kept", async () => {
+  const key = '#EXT-X-KEY:METHOD=AES-128,URI="data:;base64,AAECAwQFBgcICQoLDA0ODw=="';
+  const written = await rewrite(`\uFEFF\n \r\n#EXTM3U\n${key}\n#EXTINF:1,\na.ts\n`);
+  assert.deepEqual(written.split("\n").slice(0, 3), ["#EXTM3U", key, "#EXTINF:1,"]);
+});

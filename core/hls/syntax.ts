@@ -81,7 +81,8 @@ export class Attributes {
     while (cursor.next()) {
       if (attributes.#names.length === MAX_ATTRIBUTES) return null;
       attributes.#names.push(text.slice(cursor.nameStart, cursor.nameEnd).trim());
-      attributes.#values.push(text.slice(cursor.start, cursor.end));
+      const value = text.slice(cursor.start, cursor.end);
+      attributes.#values.push(cursor.quoted ? value : value.trim());
     }
     return attributes;
   }
