@@ -26,6 +26,15 @@ export class BoxWalk {
     }
   }
 
+  /** The result of `problem` if `bytes` came next and were the last. */
+  problemWith(bytes: Uint8Array): string | null {
+    const walk = new BoxWalk();
+    walk.#head.set(this.#head);
+    [walk.#filled, walk.#left, walk.#empty] = [this.#filled, this.#left, this.#empty];
+    walk.push(bytes);
+    return walk.problem();
+  }
+
   problem(): string | null {
     if (this.#empty) return "has a box of length 0";
     if (this.#left === Infinity) return null;

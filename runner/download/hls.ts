@@ -12,9 +12,12 @@ import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
 import { ConnectionLimit } from "./connection_limit.ts";
 import { DamagedSegment, SegmentBody, type SegmentBodyOptions, type SegmentContainer } from "./segment_body.ts";
 import { fetchPiece, type Piece, streamPiece, type Transfer } from "./segment_fetch.ts";
-import { openSegmentJournal, type SegmentJournal } from "./segment_journal.ts";
+import { isDataUrl, readDataUrl } from "./data_url.ts";
+import { openSegmentJournal, type SegmentJournal, type StoredContainer } from "./segment_journal.ts";
 
 const MAX_KEY_BYTES = 1 << 20;
+/** A last segment of 0 bytes is tolerated if it announces at most this. */
+const MAX_EMPTY_SECONDS = 0.1;
 /** Codes that may pass. A new playlist URL repairs source_expired. */
 const TRANSIENT = new Set(["network", "timeout", "upstream_5xx", "rate_limited", "source_expired"]);
 
@@ -120,28 +123,31 @@ class HlsDownload {
   }
 
   async #collect(rendition: PlannedRendition, r: number): Promise<DownloadedRendition> {
-    const stored = rendition.segments.map((_, i) => this.#journal.done.get(`${r}-${i}`)!);
-    const container = stored[0]!.container;
+    const all = rendition.segments.map((_, i) => this.#journal.done.get(`${r}-${i}`)!);
+    const stored = all.at(-1)!.container === "empty" ? all.slice(0, -1) : all;
+    const container = stored[0]!.container as SegmentContainer;
     const other = stored.findIndex((segment) => segment.container !== container);
     if (other !== -1) {
       throw new KeepstreamError("unsupported", `segment ${other + 1} has another format than the first`);
     }
-    const maps = await Promise.all(rendition.segments.map((_, i) => this.#mapBehind(r, i)));
+    const segments = rendition.segments.slice(0, stored.length);
+    const maps = await Promise.all(segments.map((_, i) => this.#mapOfStored(r, i)));
     const files = stored.map((segment) => this.#journal.path(segment));
-    return { ...rendition, container, files, maps };
+    return { ...rendition, segments, container, files, maps };
   }
 
   async *#inOrder(r: number): AsyncGenerator<PlacedSegment> {
     for (let i = 0; i < this.#plan.renditions[r]!.segments.length; i++) {
       let stored = this.#journal.done.get(`${r}-${i}`);
       for (; stored === undefined; stored = this.#journal.done.get(`${r}-${i}`)) await this.#nextStored();
-      const map = await this.#mapBehind(r, i);
+      if (stored.container === "empty") return;
+      const map = await this.#mapOfStored(r, i);
       yield { path: this.#journal.path(stored), container: stored.container, map };
     }
   }
 
   /** The init section of a stored segment; the plan's, if an earlier run stored it. */
-  async #mapBehind(r: number, i: number): Promise<string | null> {
+  async #mapOfStored(r: number, i: number): Promise<string | null> {
     return this.#mapOf.get(`${r}-${i}`) ?? await this.#map(this.#plan.renditions[r]!.segments[i]!);
   }
 
@@ -205,12 +211,15 @@ class HlsDownload {
   }
 
   async #fetchSegment(task: Task, attempt: number): Promise<Transfer> {
-    const segment = this.#plan.renditions[task.rendition]!.segments[task.index]!;
+    const { segments } = this.#plan.renditions[task.rendition]!;
+    const segment = segments[task.index]!;
     const key = segment.key === null ? null : this.#key(segment.key.url, attempt);
     const map = this.#map(segment, attempt);
     map.catch(() => {}); // awaited below
     const request = { ...this.#request(attempt), ...(this.#options.onBytes ? { onBytes: this.#options.onBytes } : {}) };
-    const body = { key, iv: segmentIv(segment), durationSeconds: segment.durationSeconds };
+    const isLast = task.index > 0 && task.index === segments.length - 1;
+    const mayBeEmpty = isLast && segment.durationSeconds <= MAX_EMPTY_SECONDS;
+    const body = { key, iv: segmentIv(segment), mayBeEmpty };
     const transfer = await this.#place({ file: task.file, piece: segment, body }, request, async () => {
       this.#mapOf.set(task.file, await map);
     });
@@ -222,7 +231,7 @@ class HlsDownload {
   async #place(
     what: { file: string; piece: Piece; body: Omit<SegmentBodyOptions, "write"> },
     request: PieceRequest,
-    before: (container: SegmentContainer) => Promise<void> | void,
+    before: (container: StoredContainer) => Promise<void> | void,
   ): Promise<Transfer> {
     what.body.key?.catch(() => {}); // awaited with the first block
     using output = await this.#journal.begin(what.file).catch(throwDiskFull);
@@ -241,7 +250,7 @@ class HlsDownload {
   #key(url: string, attempt = 1): Promise<CryptoKey> {
     return shared(this.#keys, url, async () => {
       const request = { ...this.#request(attempt), maxBytes: MAX_KEY_BYTES };
-      const bytes = await fetchPiece({ url, byteRange: null }, request);
+      const bytes = isDataUrl(url) ? await readDataUrl(url) : await fetchPiece({ url, byteRange: null }, request);
       if (bytes.length !== 16) throw new DamagedSegment(`the key has ${bytes.length} bytes instead of 16`);
       return await crypto.subtle.importKey("raw", bytes, "AES-CBC", false, ["decrypt", "encrypt"]);
     });
@@ -262,7 +271,7 @@ class HlsDownload {
         throw new KeepstreamError("unsupported", "an encrypted init section has no IV");
       }
       const key = map.key === null ? null : this.#key(map.key.url, attempt);
-      const body = { key, iv: map.key?.iv ?? new Uint8Array(16), durationSeconds: 0 };
+      const body = { key, iv: map.key?.iv ?? new Uint8Array(16) };
       await this.#place({ file, piece: map, body }, this.#request(attempt), (container) => {
         if (container !== "fmp4") throw new KeepstreamError("unsupported", "an init section is not an MP4");
       });

@@ -15,6 +15,8 @@ import {
 import { redactUrl } from "../../core/redact.ts";
 import { checkUrl } from "../../core/url_policy.ts";
 import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";
+import { isDataUrl } from "./data_url.ts";
+import { isHlsType } from "./sniff.ts";
 
 export const MAX_PLAYLIST_BYTES = 8 * 1024 * 1024;
 const MAX_SEGMENTS = 20_000;
@@ -114,10 +116,11 @@ function toPlan(parts: readonly (WantedRendition & { playlist: MediaPlaylist })[
 }
 
 async function readPlaylist(address: string, options: MediaRequest, master?: MultivariantPlaylist) {
-  const { response, url } = await openMedia(address, { ...options, compressed: true });
+  const { response, url } = await openMedia(address, options);
   const text = await readCapped(response, options.signal);
   const parsed = parsePlaylist(text, new URL(url), {
     maxSegments: MAX_SEGMENTS,
+    typedAsHls: isHlsType(response.headers.get("content-type")),
     ...(master ? { variables: master.variables } : {}),
   });
   if (parsed.ok) return { playlist: parsed.value, url };
@@ -171,9 +174,10 @@ function checkMedia(playlist: MediaPlaylist, url: string, options: MediaRequest)
   for (const segment of playlist.segments) {
     checkKey(segment.key);
     checkKey(segment.map?.key ?? null);
-    checkAddress(segment.url, options, checked);
-    if (segment.key) checkAddress(segment.key.url, options, checked);
-    if (segment.map) checkAddress(segment.map.url, options, checked);
+    checkPlaylistUrl(segment.url, options, checked);
+    if (segment.key) checkKeyUrl(segment.key.url, options, checked);
+    if (segment.map) checkPlaylistUrl(segment.map.url, options, checked);
+    if (segment.map?.key) checkKeyUrl(segment.map.key.url, options, checked);
   }
   return playlist;
 }
@@ -183,8 +187,13 @@ function checkKey(key: Segment["key"]): void {
   throw new KeepstreamError("drm", `the playlist is protected with ${key.method.slice(0, 40)}`);
 }
 
+/** A `data:` URL contains the key: nothing is fetched. */
+function checkKeyUrl(url: string, options: MediaRequest, checked: Set<string>): void {
+  if (!isDataUrl(url)) checkPlaylistUrl(url, options, checked);
+}
+
 /** Every URL of an untrusted playlist is checked before the first request. */
-function checkAddress(url: string, options: MediaRequest, checked: Set<string>): void {
+function checkPlaylistUrl(url: string, options: MediaRequest, checked: Set<string>): void {
   if (checked.has(url)) return;
   checked.add(url);
   const target = checkUrl(url, options.policy);

@@ -22,15 +22,16 @@ export type Probe = {
 };
 
 export async function probe(requestedUrl: string, request: MediaRequest): Promise<Probe> {
-  const { response, url } = await openMedia(requestedUrl, { ...request, range: { start: 0, end: LOOK_BYTES - 1 } });
+  const range = { start: 0, end: LOOK_BYTES - 1 };
+  const { response, url, packed } = await openMedia(requestedUrl, { ...request, range });
   const start = await readStart(response, request.signal);
   if (start.length === 0) throw new KeepstreamError("source_expired", `${redactUrl(url)} is empty`);
   return {
     url,
-    sniffed: sniff(start),
-    sizeBytes: totalSize(response),
+    sniffed: sniff(start, response.headers.get("content-type")),
+    sizeBytes: packed === null ? totalSize(response) : null,
     etag: strongEtag(response.headers.get("etag")),
-    ranges: response.status === 206,
+    ranges: packed === null && response.status === 206,
   };
 }
 
@@ -40,10 +41,7 @@ export async function probeWithRetry(url: string, request: MediaRequest): Promis
 }
 
 async function readStart(response: Response, signal: AbortSignal): Promise<Uint8Array> {
-  // Some hosts compress playlists even with `accept-encoding: identity`.
-  const zipped = response.headers.get("content-encoding") === "gzip";
-  const body = zipped ? response.body?.pipeThrough(new DecompressionStream("gzip")) : response.body;
-  const reader = body?.getReader();
+  const reader = response.body?.getReader();
   if (reader === undefined) return new Uint8Array(0);
   const timer = setTimeout(() => void reader.cancel().catch(() => {}), FIRST_BYTES_TIMEOUT_MS);
   const buffer = new Uint8Array(LOOK_BYTES);
@@ -59,6 +57,9 @@ async function readStart(response: Response, signal: AbortSignal): Promise<Uint8
     return buffer.subarray(0, filled);
   } catch (cause) {
     signal.throwIfAborted();
+    // The first bytes of a packed file cannot be unpacked to their end.
+    if (cause instanceof KeepstreamError && response.status === 206 && filled > 0) return buffer.subarray(0, filled);
+    if (cause instanceof KeepstreamError) throw cause;
     throw new KeepstreamError("network", "the connection broke in the first bytes", { cause });
   } finally {
     clearTimeout(timer);

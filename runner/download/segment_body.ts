@@ -6,16 +6,13 @@ import { KeepstreamError } from "../../core/errors.ts";
 import { BoxWalk } from "./box_walk.ts";
 import { giveBack } from "./segment_fetch.ts";
 import { isTransportStream } from "./sniff.ts";
-import { TsSpan } from "./ts_span.ts";
+import { TsPackets } from "./ts_packets.ts";
 
 /** Memory per connection, whatever the segment's size: whole cipher blocks, and more than a prepended image. */
 export const BLOCK_BYTES = 96 * 1024;
 const CIPHER_BYTES = 16;
 /** Where to search for the first TS packet after a prepended image, which has a few hundred bytes. */
 const MAX_DISGUISE_BYTES = 64 * 1024;
-/** A segment may be shorter than its EXTINF (the last one, audio priming), but not by half. */
-const MIN_SPAN_RATIO = 0.55;
-const MIN_CHECKED_SECONDS = 1;
 
 export type SegmentContainer = "ts" | "fmp4" | "vtt" | "audio";
 
@@ -23,7 +20,8 @@ export type SegmentBodyOptions = {
   /** An AES-CBC key for both directions, awaited with the first block. */
   readonly key: Promise<CryptoKey> | null;
   readonly iv: Uint8Array<ArrayBuffer>;
-  readonly durationSeconds: number;
+  /** Some packagers end with a segment of 0 bytes. */
+  readonly mayBeEmpty?: boolean;
   /** The buffer is reused once the promise has settled. */
   readonly write: (clear: Uint8Array<ArrayBuffer>) => Promise<void>;
 };
@@ -42,7 +40,7 @@ export class SegmentBody implements Disposable {
   #filled = 0;
   #iv: Uint8Array<ArrayBuffer>;
   #container: SegmentContainer | null = null;
-  readonly #span = new TsSpan();
+  readonly #packets = new TsPackets();
   readonly #boxes = new BoxWalk();
 
   constructor(options: SegmentBodyOptions) {
@@ -62,13 +60,20 @@ export class SegmentBody implements Disposable {
   }
 
   /** Throws DamagedSegment if the body is incomplete. */
-  async end(): Promise<SegmentContainer> {
-    if (this.#filled === 0) throw damaged("is empty");
-    await this.#flush({ last: true });
-    if (this.#container === "ts") checkSpan(this.#span, this.#options.durationSeconds);
-    const problem = this.#container === "fmp4" ? this.#boxes.problem() : null;
+  async end(): Promise<SegmentContainer | "empty"> {
+    if (this.#filled > 0) await this.#flush({ last: true });
+    if (this.#container === null) {
+      if (this.#options.mayBeEmpty) return "empty";
+      throw damaged("is empty");
+    }
+    const problem = this.#problem();
     if (problem !== null) throw damaged(problem);
-    return this.#container!;
+    return this.#container;
+  }
+
+  #problem(): string | null {
+    if (this.#container === "ts") return this.#packets.problem();
+    return this.#container === "fmp4" ? this.#boxes.problem() : null;
   }
 
   [Symbol.dispose](): void {
@@ -77,37 +82,60 @@ export class SegmentBody implements Disposable {
 
   async #flush({ last }: { last: boolean }): Promise<void> {
     const received = this.#block.subarray(0, this.#filled);
-    const clear = this.#options.key === null ? received : await this.#decrypt(await this.#options.key, last);
+    const clear = this.#options.key === null ? received : await this.#decrypt(await this.#options.key);
     this.#filled = 0;
+    const padding = last && clear !== received ? paddingOf(clear) : 0;
     let body = clear;
-    if (this.#container === null) {
+    if (this.#container === null && clear.length > padding) {
       const { container, start } = classify(clear);
       this.#container = container;
       body = clear.subarray(start);
     }
-    if (this.#container === "ts") this.#span.push(body);
-    if (this.#container === "fmp4") this.#boxes.push(body);
-    await this.#options.write(body);
+    if (last && clear !== received) body = this.#withoutPadding(body, padding);
+    if (this.#container === "ts") {
+      for (const packets of this.#packets.take(body)) {
+        await this.#options.write(packets);
+      }
+    } else {
+      if (this.#container === "fmp4") this.#boxes.push(body);
+      if (body.length > 0) await this.#options.write(body);
+    }
     if (clear !== received) giveBack(clear);
   }
 
-  /** WebCrypto requires padding, which only the last block has: append a block to the others that decrypts to padding. */
-  async #decrypt(key: CryptoKey, last: boolean): Promise<Uint8Array<ArrayBuffer>> {
+  /**
+   * WebCrypto insists on padding, which only the last block has, and not with every packager: a block is appended that decrypts to
+   * padding, and the real padding is kept.
+   */
+  async #decrypt(key: CryptoKey): Promise<Uint8Array<ArrayBuffer>> {
     if (this.#filled % CIPHER_BYTES !== 0) throw damaged("is not a whole number of cipher blocks");
     const iv = this.#iv;
-    let end = this.#filled;
-    if (!last) {
-      this.#iv = this.#block.slice(end - CIPHER_BYTES, end);
-      const padding = await crypto.subtle.encrypt({ name: "AES-CBC", iv: this.#iv }, key, new Uint8Array(0));
-      this.#block.set(new Uint8Array(padding), end);
-      end += CIPHER_BYTES;
-    }
-    try {
-      return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-CBC", iv }, key, this.#block.subarray(0, end)));
-    } catch {
-      throw damaged("cannot be decrypted: it is incomplete, or the key or IV is wrong");
-    }
+    const end = this.#filled;
+    this.#iv = this.#block.slice(end - CIPHER_BYTES, end);
+    const padding = await crypto.subtle.encrypt({ name: "AES-CBC", iv: this.#iv }, key, new Uint8Array(0));
+    this.#block.set(new Uint8Array(padding), end);
+    const cipher = this.#block.subarray(0, end + CIPHER_BYTES);
+    return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-CBC", iv }, key, cipher));
   }
+
+  /** Padding, or the end of a segment without padding that looks like it: whichever leaves a whole segment. */
+  #withoutPadding(body: Uint8Array<ArrayBuffer>, padding: number): Uint8Array<ArrayBuffer> {
+    const stripped = body.subarray(0, body.length - padding);
+    const isWhole = (part: Uint8Array) => {
+      if (this.#container === "ts") return this.#packets.isWholeWith(part.length);
+      return this.#container === "fmp4" && this.#boxes.problemWith(part) === null;
+    };
+    if (padding > 0 && (isWhole(stripped) || !isWhole(body))) return stripped;
+    if (isWhole(body)) return body;
+    throw damaged("cannot be decrypted: it is incomplete, or the key or IV is wrong");
+  }
+}
+
+/** PKCS #7: 1 to 16 bytes, each of them their number. 0: there is no padding. */
+function paddingOf(clear: Uint8Array): number {
+  const length = clear.at(-1)!;
+  const isPadding = length > 0 && length <= CIPHER_BYTES && clear.subarray(-length).every((byte) => byte === length);
+  return isPadding ? length : 0;
 }
 
 function damaged(reason: string): DamagedSegment {
@@ -137,13 +165,4 @@ function disguisedStart(bytes: Uint8Array): number {
   const end = Math.min(bytes.length - 377, MAX_DISGUISE_BYTES);
   for (let at = 1; at < end; at++) if (bytes[at] === 0x47 && isTransportStream(bytes, at)) return at;
   return -1;
-}
-
-function checkSpan(stream: TsSpan, durationSeconds: number): void {
-  if (!stream.whole) throw damaged("ends inside a TS packet");
-  const span = stream.seconds();
-  if (span === null || durationSeconds < MIN_CHECKED_SECONDS) return;
-  if (span < durationSeconds * MIN_SPAN_RATIO) {
-    throw damaged(`has ${span.toFixed(1)} s of the announced ${durationSeconds.toFixed(1)} s`);
-  }
 }

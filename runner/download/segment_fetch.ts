@@ -47,15 +47,19 @@ export async function streamPiece(
   const span = piece.byteRange;
   const maxBytes = request.maxBytes ?? MAX_SEGMENT_BYTES;
   if (span !== null && span.length > maxBytes) throw tooLarge(maxBytes);
-  const { response, url } = await openMedia(piece.url, {
+  const { response, url, packed } = await openMedia(piece.url, {
     ...request,
     headersTimeoutMs: HEADERS_TIMEOUT_MS,
     range: span === null ? undefined : { start: span.offset, end: span.offset + span.length - 1 },
   });
-  const other = otherPart(response, span);
-  if (other !== null) {
+  const problem = otherPart(response, span) ?? unprovenStart(response, span);
+  if (problem !== null) {
     await response.body?.cancel();
-    throw new KeepstreamError("network", `${redactUrl(url)} ${other}`);
+    throw new KeepstreamError(problem.code, `${redactUrl(url)} ${problem.reason}`);
+  }
+  if (packed !== null && response.status === 206) {
+    await response.body?.cancel();
+    throw new KeepstreamError("unsupported", `${redactUrl(url)} sends ranges of compressed bytes (${packed})`);
   }
   // A host that ignores Range sends the whole resource: skip to the offset and stop after the range.
   const skip = span !== null && response.status === 200 ? span.offset : 0;
@@ -68,14 +72,30 @@ export async function streamPiece(
   return { bytes, seconds: (performance.now() - startedAt) / 1000 };
 }
 
+type Problem = { readonly code: "network" | "unsupported"; readonly reason: string };
+
 /** Checks Content-Range: a cache that confuses ranges sends bytes of the right length and format. */
-function otherPart(response: Response, span: ByteSpan | null): string | null {
+function otherPart(response: Response, span: ByteSpan | null): Problem | null {
   const part = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
   if (response.status !== 206 || part === null) return null;
   const [first, last, size] = part.slice(1).map(Number) as [number, number, number];
   const wanted = span?.offset ?? 0;
-  if (first !== wanted) return `sent from byte ${first} on instead of ${wanted}`;
-  return span === null && last + 1 < size ? `sent up to byte ${last} of ${size}` : null;
+  if (first !== wanted) return { code: "network", reason: `sent from byte ${first} on instead of ${wanted}` };
+  const cut = span === null && last + 1 < size;
+  return cut ? { code: "network", reason: `sent up to byte ${last} of ${size}` } : null;
+}
+
+/** A range whose start is not in the playlist is right only for one length of the resource. */
+function unprovenStart(response: Response, span: ByteSpan | null): Problem | null {
+  if (span?.resourceLength === undefined) return null;
+  const size = response.status === 206
+    ? /\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1]
+    : response.headers.get("content-length");
+  if (Number(size ?? NaN) === span.resourceLength) return null;
+  const reason =
+    `has ${size ?? "an unknown number of"} bytes: the playlist does not state where its first byte range ` +
+    `starts, and only a length of ${span.resourceLength} would prove it`;
+  return { code: "unsupported", reason };
 }
 
 type BodyOptions = {
@@ -98,6 +118,7 @@ async function readBody(response: Response, { request, url, skip, length, take }
       return await reader.read();
     } catch (cause) {
       request.signal.throwIfAborted();
+      if (cause instanceof KeepstreamError) throw cause;
       throw new KeepstreamError("network", `${redactUrl(url)} was interrupted after ${taken} bytes`, { cause });
     }
   };

@@ -5,13 +5,16 @@
 import type { HlsPlan } from "./hls_plan.ts";
 import type { SegmentContainer } from "./segment_body.ts";
 
-export type Stored = { readonly file: string; readonly bytes: number; readonly container: SegmentContainer };
+/** `empty`: a last segment of 0 bytes, which is no part of the video. */
+export type StoredContainer = SegmentContainer | "empty";
+
+export type Stored = { readonly file: string; readonly bytes: number; readonly container: StoredContainer };
 
 /** Without a commit, the next attempt overwrites the file. */
 export type SegmentWriter = Disposable & {
   readonly write: (bytes: Uint8Array) => Promise<void>;
   /** Moves the file into place, then appends the line. */
-  readonly commit: (container: SegmentContainer) => Promise<void>;
+  readonly commit: (container: StoredContainer) => Promise<void>;
 };
 
 export type SegmentJournal = AsyncDisposable & {
@@ -89,7 +92,13 @@ export async function openSegmentJournal(dir: string, plan: HlsPlan): Promise<Se
 }
 
 /** ffmpeg's HLS demuxer accepts only some extensions. */
-const ENDING: Readonly<Record<SegmentContainer, string>> = { ts: "ts", fmp4: "m4s", vtt: "vtt", audio: "aac" };
+const ENDING: Readonly<Record<StoredContainer, string>> = {
+  ts: "ts",
+  fmp4: "m4s",
+  vtt: "vtt",
+  audio: "aac",
+  empty: "empty",
+};
 
 function path(dir: string, stored: Stored): string {
   return `${dir}/${stored.file}.${ENDING[stored.container]}`;

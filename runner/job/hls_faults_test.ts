@@ -62,7 +62,7 @@ Deno.test("segment: half of it with a matching Content-Length → never accepted
   await using fixture = await startFetchFixture(
     hlsHost(clip.ts, (path) => path === "/s2.ts" ? new Response(half) : pass()),
   );
-  await assert.rejects(fixture.fetch("/v.m3u8"), { code: "unsupported", message: /segment 3.*announced/ });
+  await assert.rejects(fixture.fetch("/v.m3u8"), { code: "unsupported" });
 });
 
 Deno.test("segment: 503 at first, for all → complete", async () => {

@@ -177,7 +177,7 @@ for (const missing of ["its playlist", "all but its first segment"]) {
     }).output();
     const audio = Number(/^audio,([\d.]+)$/m.exec(new TextDecoder().decode(stdout))?.[1] ?? 0);
     assert.ok(audio < 3, `${audio} s of sound for 12 s of film`);
-    await assert.rejects(fixture.fetch("/v.m3u8"), { message: /a\.m3u8 answered 404|of audio/ });
+    await assert.rejects(fixture.fetch("/v.m3u8"), { message: /a\.m3u8 responded with 404|of audio/ });
   });
 }
 

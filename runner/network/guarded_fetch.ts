@@ -5,7 +5,9 @@
 import { KeepstreamError } from "../../core/errors.ts";
 import { redactUrl } from "../../core/redact.ts";
 import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
+import { codingsOf, unpackResponse } from "./content_coding.ts";
 import type { ProxySession } from "./forward_proxy.ts";
+import { requestedSeconds } from "../transfer/retry.ts";
 
 const MAX_REDIRECTS = 5;
 const HEADERS_TIMEOUT_MS = 15_000;
@@ -40,15 +42,19 @@ export type MediaRequest = {
   readonly signal: AbortSignal;
   readonly range?: { readonly start: number; readonly end: number } | undefined;
   readonly headersTimeoutMs?: number;
-  /** Only for text: compressed media would have other lengths and ranges. */
-  readonly compressed?: boolean;
 };
 
-export type MediaResponse = { readonly response: Response; readonly url: string };
+export type MediaResponse = {
+  /** Unpacked, if the host compressed it. */
+  readonly response: Response;
+  readonly url: string;
+  /** Content-Encoding; null if the host did not compress. A range of a packed body is not a range of its content. */
+  readonly packed: string | null;
+};
 
 /** Resolves with a 200 or 206 and the final URL; throws KeepstreamError otherwise. */
-export async function openMedia(address: string, request: MediaRequest): Promise<MediaResponse> {
-  let url = address;
+export async function openMedia(requestedUrl: string, request: MediaRequest): Promise<MediaResponse> {
+  let url = requestedUrl;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     const target = checkUrl(url, request.policy);
     if (!target.ok) {
@@ -57,20 +63,40 @@ export async function openMedia(address: string, request: MediaRequest): Promise
     const response = await ask(target.value.href, request);
     const location = response.headers.get("location");
     if (response.status < 300 || response.status >= 400 || location === null) {
-      if (response.status === 200 || response.status === 206) return { response, url: target.value.href };
-      await response.body?.cancel();
-      throw statusError(response, target.value.href);
+      return await accept(response, target.value.href, request);
     }
     await response.body?.cancel();
-    if (!URL.canParse(location, target.value.href)) break;
+    if (!URL.canParse(location, target.value.href)) {
+      throw new KeepstreamError("unsupported", `${redactUrl(url)} redirects to a URL that cannot be parsed`);
+    }
     url = new URL(location, target.value.href).href;
   }
-  throw new KeepstreamError("unsupported", `${redactUrl(address)} redirects more than ${MAX_REDIRECTS} times`);
+  throw new KeepstreamError("unsupported", `${redactUrl(requestedUrl)} redirects more than ${MAX_REDIRECTS} times`);
+}
+
+async function accept(response: Response, url: string, request: MediaRequest): Promise<MediaResponse> {
+  if (response.status === 200 || response.status === 206) {
+    const packed = codingsOf(response).join(", ") || null;
+    return { response: unpackResponse(response, url), url, packed };
+  }
+  await response.body?.cancel();
+  // Some hosts respond with 416 to a range that starts in a small file and ends after it.
+  const { range, ...whole } = request;
+  if (response.status === 416 && range !== undefined && mayStartAt(range.start, response)) {
+    return await openMedia(url, whole);
+  }
+  throw statusError(response, url);
+}
+
+/** Whether the resource may be longer than `start`, by the Content-Range of a 416. */
+function mayStartAt(start: number, response: Response): boolean {
+  const size = /^bytes \*\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1];
+  return size === undefined || Number(size) > start;
 }
 
 async function ask(url: string, request: MediaRequest): Promise<Response> {
   const headers = new Headers(request.headers);
-  if (!request.compressed) headers.set("accept-encoding", "identity");
+  headers.set("accept-encoding", "identity"); // compressed media would have other lengths and ranges
   if (request.range) headers.set("range", `bytes=${request.range.start}-${request.range.end}`);
   const tooSlow = new AbortController();
   const timer = setTimeout(() => tooSlow.abort(), request.headersTimeoutMs ?? HEADERS_TIMEOUT_MS);
@@ -88,12 +114,12 @@ async function ask(url: string, request: MediaRequest): Promise<Response> {
 }
 
 function statusError(response: Response, url: string): KeepstreamError {
-  const { status } = response;
-  const message = `${redactUrl(url)} answered ${status}`;
-  if (status === 429 || status === 509) {
-    const seconds = Number(response.headers.get("retry-after"));
-    return new KeepstreamError("rate_limited", message, seconds > 0 ? { retryAfterSeconds: seconds } : {});
-  }
-  if (status === 408 || status >= 500) return new KeepstreamError("upstream_5xx", message);
+  const { status, headers } = response;
+  const cookie = (status === 401 || status === 403) && headers.has("set-cookie");
+  const message = `${redactUrl(url)} responded with ${status}${cookie ? ": the host requires a cookie" : ""}`;
+  const seconds = requestedSeconds(headers);
+  const options = seconds === null || seconds === 0 ? {} : { retryAfterSeconds: seconds };
+  if (status === 429 || status === 509) return new KeepstreamError("rate_limited", message, options);
+  if (status === 408 || status >= 500) return new KeepstreamError("upstream_5xx", message, options);
   return new KeepstreamError("source_expired", message);
 }
