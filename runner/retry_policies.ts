@@ -6,6 +6,8 @@ function every(delayMs: number, attempts = Infinity): RetryPolicy {
   return { attempts, delayMs, factor: 1, jitter: 0 };
 }
 
+/** A playlist: after that, another variant is tried. */
+export const PLAYLIST_FETCH = every(500, 2);
 /** A segment, an init section or a key of a playlist. A refusal for too many connections does not count as an attempt. */
 export const SEGMENT_FETCH: RetryPolicy = { attempts: 5, delayMs: 450, jitter: 2 / 3 };
 /** A longer Retry-After of a media host is cut to this. */

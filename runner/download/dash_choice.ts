@@ -1,10 +1,12 @@
 /**
  * Chooses what to archive of an MPD: one video representation, one audio track per language and role, subtitles; in every period. Pure.
- * Example: `chooseTracks(mpd, "720p")` → [{ role: "video", perPeriod: [Representation, Representation] }, { role: "audio", … }].
+ * Example: `chooseTracks(mpd, "720p").tracks` → [{ role: "video", perPeriod: [Representation, Representation] }, { role: "audio", … }].
  */
 import type { AdaptationSet, Mpd, Period, Representation } from "../../core/dash/mpd.ts";
 import { KeepstreamError } from "../../core/errors.ts";
-import { chooseVariant, type Role } from "./hls_plan.ts";
+import type { ChosenVariant } from "../media/media_report.ts";
+import type { Role } from "./hls_plan.ts";
+import { orderVariants } from "./variant_choice.ts";
 
 const MAX_AUDIO = 16;
 const MAX_SUBTITLES = 48;
@@ -20,29 +22,33 @@ export type ChosenTrack = {
 
 type Track = Omit<ChosenTrack, "perPeriod"> & { readonly representation: Representation };
 
-export function chooseTracks({ periods }: Mpd, wanted: string | null): ChosenTrack[] {
+export type Choice = { readonly tracks: readonly ChosenTrack[]; readonly variant: ChosenVariant };
+
+export function chooseTracks({ periods }: Mpd, wanted: string | null): Choice {
   const longest = [...periods].sort((a, b) => (b.durationSeconds ?? 0) - (a.durationSeconds ?? 0))[0];
   if (longest === undefined) throw new KeepstreamError("unsupported", "the MPD has no period with content");
-  const video = chooseVideo(longest, wanted);
+  const { variant, ...video } = chooseVideo(longest, wanted);
   const audio = chooseAudio(longest).slice(0, MAX_AUDIO);
   // Cues of one file per period would need another offset for each.
   const subtitles = periods.length === 1 ? chooseSubtitles(longest).slice(0, MAX_SUBTITLES) : [];
-  return [video, ...audio, ...subtitles].map(({ representation, ...track }) => ({
+  const tracks = [video, ...audio, ...subtitles].map(({ representation, ...track }) => ({
     ...track,
     perPeriod: periods.map((period, i) =>
       period === longest ? representation : counterpart(period, i, { ...track, representation })
     ),
   }));
+  return { tracks, variant };
 }
 
-function chooseVideo(period: Period, wanted: string | null): Track {
+function chooseVideo(period: Period, wanted: string | null): Track & { readonly variant: ChosenVariant } {
   const representations = playable(period, "video");
   const variants = representations.map(({ bandwidth, width, height, codecs, frameRate }, i) => ({
     ...{ url: String(i), bandwidth, width, height, codecs, frameRate },
     ...{ audio: null, subtitles: null },
   }));
-  const representation = representations[Number(chooseVariant(variants, wanted).url)]!;
-  return { role: "video", language: null, name: null, isDefault: true, representation };
+  const [best] = orderVariants({ variants, renditions: [] }, wanted);
+  const representation = representations[Number(best!.variant.url)]!;
+  return { role: "video", language: null, name: null, isDefault: true, representation, variant: best!.chosen };
 }
 
 /** Of the sets with the same language and role, the codec that most browsers play. */

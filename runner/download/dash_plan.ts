@@ -11,7 +11,8 @@ import { checkUrl } from "../../core/url_policy.ts";
 import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";
 import { chooseTracks, type ChosenTrack } from "./dash_choice.ts";
 import { readIndexedFile } from "./dash_index.ts";
-import { type HlsPlan, type PlannedRendition, readCapped } from "./hls_plan.ts";
+import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
+import { readCapped } from "./read_playlist.ts";
 
 const MAX_SEGMENTS = 20_000;
 const MAX_ALTERNATIVES = 4;
@@ -21,7 +22,7 @@ export type DashOptions = MediaRequest & { readonly wanted: string | null };
 type Part = { readonly init: DashPiece | null; readonly segments: readonly DashSegment[] };
 
 export async function planDash(address: string, options: DashOptions): Promise<HlsPlan> {
-  const { response, url } = await openMedia(address, { ...options, compressed: true });
+  const { response, url } = await openMedia(address, options);
   const parsed = parseMpd(await readCapped(response, options.signal), new URL(url));
   if (!parsed.ok) {
     const { code, reason } = parsed.error;
@@ -29,10 +30,10 @@ export async function planDash(address: string, options: DashOptions): Promise<H
   }
   const mpd = parsed.value;
   if (mpd.isDynamic) throw new KeepstreamError("unsupported", `${redactUrl(url)} is live: its type is dynamic`);
-  const tracks = chooseTracks(mpd, options.wanted);
+  const { tracks, variant } = chooseTracks(mpd, options.wanted);
   const durations = mpd.periods.map(({ durationSeconds }) => durationSeconds);
   const renditions = await Promise.all(tracks.map((track) => planTrack(track, durations, options)));
-  return { renditions, durationSeconds: renditions[0]!.durationSeconds };
+  return { renditions, durationSeconds: renditions[0]!.durationSeconds, variant, audioGroup: null, leftOut: [] };
 }
 
 async function planTrack(
@@ -45,7 +46,14 @@ async function planTrack(
     const part = await reachablePart(representation, durations[period]!, options);
     const map = part.init === null ? null : { ...part.init, key: null };
     for (const segment of part.segments) {
-      segments.push({ ...segment, sequence: segments.length, discontinuity: period, key: null, map, gap: false });
+      segments.push({
+        ...segment,
+        sequence: BigInt(segments.length),
+        discontinuity: period,
+        key: null,
+        map,
+        gap: false,
+      });
     }
     if (segments.length > MAX_SEGMENTS) throw new KeepstreamError("too_large", `more than ${MAX_SEGMENTS} segments`);
   }

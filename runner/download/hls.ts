@@ -6,9 +6,10 @@ import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
 import { retry, retryDelay } from "../../core/retry.ts";
 import { saysDiskFull } from "../work_dir/disk_full_text.ts";
 import { type Segment, segmentIv } from "../../core/hls/playlist.ts";
+import type { Omission } from "../media/media_report.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import { MAX_SEGMENT_DELAY_MS, MAX_SOURCE_REFRESHES, SEGMENT_FETCH } from "../retry_policies.ts";
-import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
+import { type HlsPlan, isSamePlan, type PlannedRendition } from "./hls_plan.ts";
 import { ConnectionLimit } from "./connection_limit.ts";
 import { DamagedSegment, SegmentBody, type SegmentBodyOptions, type SegmentContainer } from "./segment_body.ts";
 import { fetchPiece, type Piece, streamPiece, type Transfer } from "./segment_fetch.ts";
@@ -34,6 +35,7 @@ export type DownloadedRendition = PlannedRendition & {
   readonly files: readonly string[];
   /** Init section of each segment; null for MPEG-TS. */
   readonly maps: readonly (string | null)[];
+  readonly leftOut: readonly Omission[];
 };
 
 /** A segment on disk, decrypted and checked. */
@@ -133,7 +135,10 @@ class HlsDownload {
     const segments = rendition.segments.slice(0, stored.length);
     const maps = await Promise.all(segments.map((_, i) => this.#mapOfStored(r, i)));
     const files = stored.map((segment) => this.#journal.path(segment));
-    return { ...rendition, segments, container, files, maps };
+    const leftOut: Omission[] = stored.length === all.length
+      ? []
+      : [{ kind: "segment", code: "empty", detail: `the last segment of ${rendition.role} has no bytes` }];
+    return { ...rendition, segments, container, files, maps, leftOut };
   }
 
   async *#inOrder(r: number): AsyncGenerator<PlacedSegment> {
@@ -285,9 +290,9 @@ class HlsDownload {
     this.#refreshing ??= (async () => {
       if (this.#generation >= MAX_SOURCE_REFRESHES) return; // the segment itself is missing: its attempts run out
       const fresh = await this.#options.resolveAgain();
-      const same = fresh.renditions.length === this.#plan.renditions.length &&
-        fresh.renditions.every((r, i) => timelineOf(r) === timelineOf(this.#plan.renditions[i]!));
-      if (!same) throw new KeepstreamError("source_expired", "the source changed during the download");
+      if (!isSamePlan(fresh, this.#plan)) {
+        throw new KeepstreamError("source_expired", "the source changed during the download");
+      }
       this.#plan = fresh;
       this.#keys.clear();
       this.#generation++;
@@ -318,11 +323,6 @@ function interleave(plan: HlsPlan): Task[] {
     }))
   );
   return tasks.sort((a, b) => a.at - b.at);
-}
-
-/** Segment durations: another encoding of the same video rarely has the same. */
-function timelineOf({ segments }: PlannedRendition): string {
-  return segments.map(({ durationSeconds }) => durationSeconds).join(" ");
 }
 
 function isTransient(error: unknown): boolean {

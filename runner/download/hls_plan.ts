@@ -1,28 +1,20 @@
 /**
- * Reads a playlist into the list of segments to fetch: one variant by resolution, with all its audio and subtitle renditions. Refuses
- * private addresses, live streams, DRM and excessive sizes.
- * Example: `await planHls(url, { wanted: "720p", … })` → { renditions: [{ role: "video", segments: […] }, …] }.
+ * Reads a playlist into the list of segments to fetch: one variant with all its audio and subtitle renditions. If a variant or its audio
+ * is missing on the host, the next one is taken; missing subtitles are left out. Both is reported.
+ * Example: `await planHls(url, { wanted: "720p", … })` → { renditions: [{ role: "video", segments: […] }, …], variant, leftOut: [] }.
  */
 import { KeepstreamError } from "../../core/errors.ts";
-import {
-  type MediaPlaylist,
-  type MultivariantPlaylist,
-  parsePlaylist,
-  type Rendition,
-  type Segment,
-  type Variant,
-} from "../../core/hls/playlist.ts";
-import { redactUrl } from "../../core/redact.ts";
-import { checkUrl } from "../../core/url_policy.ts";
-import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";
-import { isDataUrl } from "./data_url.ts";
-import { isHlsType } from "./sniff.ts";
+import type { MediaPlaylist, MultivariantPlaylist, Rendition, Segment } from "../../core/hls/playlist.ts";
+import type { ChosenVariant, Omission } from "../media/media_report.ts";
+import type { MediaRequest } from "../network/guarded_fetch.ts";
+import { checkMediaPlaylist } from "./playlist_policy.ts";
+import { readPlaylist } from "./read_playlist.ts";
+import { isSameVariant, orderVariants, type RankedVariant } from "./variant_choice.ts";
 
-export const MAX_PLAYLIST_BYTES = 8 * 1024 * 1024;
-const MAX_SEGMENTS = 20_000;
 const MAX_AUDIO = 16;
 const MAX_SUBTITLES = 48;
-const BODY_TIMEOUT_MS = 20_000;
+/** Each costs a few requests. */
+const MAX_VARIANTS_TRIED = 12;
 
 export type Role = "video" | "audio" | "subtitles";
 
@@ -35,63 +27,192 @@ export type PlannedRendition = {
   readonly durationSeconds: number;
 };
 
-export type HlsPlan = { readonly renditions: readonly PlannedRendition[]; readonly durationSeconds: number };
+export type HlsPlan = {
+  readonly renditions: readonly PlannedRendition[];
+  readonly durationSeconds: number;
+  /** null: the source offers no choice. */
+  readonly variant: ChosenVariant | null;
+  /** The group of the variant's audio renditions. */
+  readonly audioGroup: string | null;
+  readonly leftOut: readonly Omission[];
+};
 
-export async function planHls(address: string, options: MediaRequest & { wanted: string | null }): Promise<HlsPlan> {
-  const { playlist, url } = await readPlaylist(address, options);
-  if (playlist.kind === "media") {
-    return toPlan([{ ...plain("video"), playlist: checkMedia(playlist, url, options) }]);
+export type PlanOptions = MediaRequest & {
+  readonly wanted: string | null;
+  /** The plan of the same source before its URLs expired: only the same variant and renditions are taken. */
+  readonly like?: HlsPlan;
+};
+
+type Wanted = Omit<PlannedRendition, "segments" | "durationSeconds"> & { readonly url: string };
+type Read = Wanted & { readonly playlist: MediaPlaylist };
+
+export async function planHls(url: string, options: PlanOptions): Promise<HlsPlan> {
+  const { like } = options;
+  const read = await readPlaylist(url, options);
+  if (read.playlist.kind === "multivariant") return await new VariantPlanner(read.playlist, options).plan();
+  if (like !== undefined && like.variant !== null) throw changed();
+  const playlist = checkMediaPlaylist(read.playlist, read.url, options.policy);
+  return toPlan([{ ...VIDEO, url, playlist }], { variant: null, audioGroup: null, leftOut: [] });
+}
+
+class VariantPlanner {
+  readonly #playlist: MultivariantPlaylist;
+  readonly #options: PlanOptions;
+  /** Audio groups with a missing rendition. */
+  readonly #brokenGroups = new Set<string>();
+  #failure: KeepstreamError | null = null;
+
+  constructor(playlist: MultivariantPlaylist, options: PlanOptions) {
+    this.#playlist = playlist;
+    this.#options = options;
   }
-  const variant = chooseVariant(playlist.variants, options.wanted);
-  const wanted = [
-    { ...plain("video"), url: variant.url },
-    ...renditionsOf(playlist, "AUDIO", variant.audio).slice(0, MAX_AUDIO),
-    ...renditionsOf(playlist, "SUBTITLES", variant.subtitles).slice(0, MAX_SUBTITLES),
-  ];
-  return toPlan(
-    await Promise.all(wanted.map(async (rendition) => {
-      const read = await readPlaylist(rendition.url, options, playlist);
-      // Following nested multivariant playlists could loop.
-      if (read.playlist.kind === "multivariant") {
-        throw new KeepstreamError("unsupported", "a multivariant playlist lists another multivariant playlist");
+
+  async plan(): Promise<HlsPlan> {
+    const variants = this.#candidates();
+    for (const needsAllAudio of [true, false]) {
+      let passed = 0;
+      for (const variant of variants) {
+        const { audio } = variant.variant;
+        if (needsAllAudio && audio !== null && this.#brokenGroups.has(audio)) continue;
+        const plan = await this.#try(variant, { needsAllAudio, passed });
+        if (plan !== null) return plan;
+        passed++;
       }
-      return { ...rendition, playlist: checkMedia(read.playlist, read.url, options) };
-    })),
-  );
+      // A video without one of its languages is better than none.
+      if (this.#brokenGroups.size === 0) break;
+    }
+    throw this.#failure!;
+  }
+
+  #candidates(): RankedVariant[] {
+    const { like, wanted } = this.#options;
+    const ordered = orderVariants(this.#playlist, wanted);
+    if (like === undefined) return ordered.slice(0, MAX_VARIANTS_TRIED);
+    const same = ordered.filter(({ variant, chosen }) =>
+      isSameVariant(chosen, like.variant) && variant.audio === like.audioGroup
+    );
+    if (same.length === 0) throw changed();
+    return same.slice(0, MAX_VARIANTS_TRIED);
+  }
+
+  /** null: something of the variant is missing on the host. */
+  async #try(
+    { variant, chosen }: RankedVariant,
+    { needsAllAudio, passed }: { needsAllAudio: boolean; passed: number },
+  ): Promise<HlsPlan | null> {
+    const wanted = this.#wantedRenditions(variant.audio, variant.subtitles);
+    const results = await Promise.allSettled([{ ...VIDEO, url: variant.url }, ...wanted].map((one) => this.#read(one)));
+    const read: Read[] = [];
+    const leftOut = [...this.#unreadableSubtitles(), ...this.#otherAudio(variant.audio)];
+    let audioFailure: KeepstreamError | null = null;
+    for (const [i, result] of results.entries()) {
+      const rendition = i === 0 ? null : wanted[i - 1]!;
+      if (result.status === "fulfilled") read.push(result.value);
+      else if (!mayBeReplaced(result.reason)) throw result.reason;
+      else if (rendition === null) return this.#failed(result.reason);
+      else {
+        leftOut.push(omission(rendition, result.reason));
+        if (rendition.role === "audio") audioFailure ??= result.reason;
+      }
+    }
+    const mayLeaveOut = !needsAllAudio && read.some(({ role }) => role === "audio") && isGone(audioFailure);
+    if (audioFailure !== null && !mayLeaveOut) {
+      this.#brokenGroups.add(variant.audio!);
+      return this.#failed(audioFailure);
+    }
+    const reason = passed === 0 ? chosen.reason : `${chosen.reason}; ${passed} before it could not be read`;
+    return toPlan(read, { variant: { ...chosen, reason }, audioGroup: variant.audio, leftOut });
+  }
+
+  #failed(error: KeepstreamError): null {
+    this.#failure ??= error; // of the best variant
+    return null;
+  }
+
+  async #read(wanted: Wanted): Promise<Read> {
+    const { playlist, url } = await readPlaylist(wanted.url, this.#options, this.#playlist);
+    // Following nested multivariant playlists could loop.
+    if (playlist.kind === "multivariant") {
+      throw new KeepstreamError("unsupported", "a multivariant playlist lists another multivariant playlist");
+    }
+    return { ...wanted, playlist: checkMediaPlaylist(playlist, url, this.#options.policy) };
+  }
+
+  #wantedRenditions(audio: string | null, subtitles: string | null): Wanted[] {
+    const all = [
+      ...renditionsOf(this.#playlist, "AUDIO", audio).slice(0, MAX_AUDIO),
+      ...renditionsOf(this.#playlist, "SUBTITLES", subtitles).slice(0, MAX_SUBTITLES),
+    ];
+    const { like } = this.#options;
+    return like === undefined ? all : all.filter((one) => like.renditions.some((kept) => isSameRendition(one, kept)));
+  }
+
+  #unreadableSubtitles(): Omission[] {
+    return this.#playlist.skipped.filter((message) => message.startsWith("SUBTITLES"))
+      .map((detail) => ({ kind: "subtitles", code: "unreadable", detail }));
+  }
+
+  /** Languages that only other audio groups have. */
+  #otherAudio(group: string | null): Omission[] {
+    const label = ({ language, name }: Rendition) => language ?? name;
+    const audio = this.#playlist.renditions.filter(({ type }) => type === "AUDIO");
+    const kept = new Set(audio.filter(({ groupId }) => groupId === group).map(label));
+    const others = new Set(audio.filter((one) => one.groupId !== group && !kept.has(label(one))).map(label));
+    return [...others].slice(0, MAX_AUDIO).map((language) => ({
+      kind: "audio",
+      code: "other_group",
+      detail: `${language.slice(0, 60)}: only in an audio group that the archived variant does not use`,
+    }));
+  }
 }
 
-/** Prefers the exact height, then the next lower, then the next higher; among equals the highest bit rate. Pure. */
-export function chooseVariant(variants: readonly Variant[], wanted: string | null): Variant {
-  const height = Number(/^(\d{3,4})p?$/i.exec(wanted ?? "")?.[1] ?? Infinity);
-  const distance = (variant: Variant) => {
-    const own = variant.height ?? 0;
-    return own <= height ? height - own : 100_000 + own - height;
-  };
-  const hasVideo = variants.filter((v) =>
-    v.height !== null || v.codecs === null || /avc|hvc|hev|vp|av01|dvh/.test(v.codecs)
-  );
-  const best =
-    [...(hasVideo.length > 0 ? hasVideo : variants)].sort((a, b) =>
-      height === Infinity
-        ? (b.height ?? 0) - (a.height ?? 0) || b.bandwidth - a.bandwidth
-        : distance(a) - distance(b) || b.bandwidth - a.bandwidth
-    )[0];
-  if (best === undefined) throw new KeepstreamError("unsupported", "the multivariant playlist has no variant");
-  return best;
+const VIDEO = { role: "video", name: null, language: null, isDefault: true } as const;
+
+/** Whether two plans have the same variant and the same renditions, whatever their URLs. */
+export function isSamePlan(a: HlsPlan, b: HlsPlan): boolean {
+  return isSameVariant(a.variant, b.variant) && a.audioGroup === b.audioGroup &&
+    a.renditions.length === b.renditions.length &&
+    a.renditions.every((rendition, i) =>
+      isSameRendition(rendition, b.renditions[i]!) && timelineOf(rendition) === timelineOf(b.renditions[i]!)
+    );
 }
 
-type WantedRendition = Omit<PlannedRendition, "segments" | "durationSeconds">;
+/** Segment durations: another encoding of the same video rarely has the same. */
+function timelineOf({ segments }: PlannedRendition): string {
+  return segments.map(({ durationSeconds }) => durationSeconds).join(" ");
+}
 
-function plain(role: Role): WantedRendition {
-  return { role, name: null, language: null, isDefault: true };
+type Identity = Pick<PlannedRendition, "role" | "name" | "language">;
+
+function isSameRendition(a: Identity, b: Identity): boolean {
+  return a.role === b.role && a.name === b.name && a.language === b.language;
+}
+
+/** The next variant can help if this one is missing or broken, not against the policy, DRM or a full disk. */
+function mayBeReplaced(error: unknown): error is KeepstreamError {
+  const codes = ["source_expired", "upstream_5xx", "network", "timeout", "rate_limited", "unsupported", "too_large"];
+  return error instanceof KeepstreamError && codes.includes(error.code);
+}
+
+/** Not a failure that may pass: a retry of the job may find the language. */
+function isGone(error: KeepstreamError | null): boolean {
+  return error?.code === "source_expired" || error?.code === "unsupported";
+}
+
+function omission({ role, language, name }: Wanted, { code }: KeepstreamError): Omission {
+  const label = (name ?? language ?? role).slice(0, 60);
+  const kind = role === "subtitles" ? "subtitles" : "audio";
+  if (code === "source_expired") return { kind, code: "not_found", detail: `${label}: its playlist is missing` };
+  if (code === "unsupported") return { kind, code: "unreadable", detail: `${label}: its playlist cannot be used` };
+  return { kind, code: "unavailable", detail: `${label}: its playlist could not be fetched (${code})` };
+}
+
+function changed(): KeepstreamError {
+  return new KeepstreamError("source_expired", "the source changed during the download");
 }
 
 /** Renditions without a URL are inside the variant's own segments. */
-function renditionsOf(
-  master: MultivariantPlaylist,
-  type: Rendition["type"],
-  group: string | null,
-): (WantedRendition & { url: string })[] {
+function renditionsOf(master: MultivariantPlaylist, type: Rendition["type"], group: string | null): Wanted[] {
   return master.renditions.flatMap((r) =>
     r.type !== type || r.groupId !== group || r.url === null ? [] : [{
       role: type === "AUDIO" ? "audio" as const : "subtitles" as const,
@@ -103,7 +224,7 @@ function renditionsOf(
   );
 }
 
-function toPlan(parts: readonly (WantedRendition & { playlist: MediaPlaylist })[]): HlsPlan {
+function toPlan(parts: readonly Read[], about: Pick<HlsPlan, "variant" | "audioGroup" | "leftOut">): HlsPlan {
   const renditions = parts.map(({ role, name, language, isDefault, playlist }) => ({
     role,
     name,
@@ -112,91 +233,5 @@ function toPlan(parts: readonly (WantedRendition & { playlist: MediaPlaylist })[
     segments: playlist.segments,
     durationSeconds: playlist.durationSeconds,
   }));
-  return { renditions, durationSeconds: renditions[0]!.durationSeconds };
-}
-
-async function readPlaylist(address: string, options: MediaRequest, master?: MultivariantPlaylist) {
-  const { response, url } = await openMedia(address, options);
-  const text = await readCapped(response, options.signal);
-  const parsed = parsePlaylist(text, new URL(url), {
-    maxSegments: MAX_SEGMENTS,
-    typedAsHls: isHlsType(response.headers.get("content-type")),
-    ...(master ? { variables: master.variables } : {}),
-  });
-  if (parsed.ok) return { playlist: parsed.value, url };
-  const { code, reason } = parsed.error;
-  if (code === "too_large") throw new KeepstreamError("too_large", `${redactUrl(url)}: ${reason}`);
-  throw new KeepstreamError("unsupported", `${redactUrl(url)}: ${reason}`);
-}
-
-/** Counts decompressed bytes. */
-export async function readCapped(response: Response, signal: AbortSignal): Promise<string> {
-  const reader = response.body?.getReader();
-  if (reader === undefined) return "";
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    void reader.cancel().catch(() => {});
-  }, BODY_TIMEOUT_MS);
-  const decoder = new TextDecoder();
-  let text = "";
-  let bytes = 0;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (late) throw new KeepstreamError("timeout", "the playlist did not arrive in time");
-      if (done) return text + decoder.decode();
-      bytes += value.length;
-      if (bytes > MAX_PLAYLIST_BYTES) {
-        throw new KeepstreamError("too_large", `a playlist of more than ${MAX_PLAYLIST_BYTES} bytes`);
-      }
-      text += decoder.decode(value, { stream: true });
-    }
-  } catch (cause) {
-    if (cause instanceof KeepstreamError) throw cause;
-    signal.throwIfAborted();
-    throw new KeepstreamError("network", "the connection broke inside the playlist", { cause });
-  } finally {
-    clearTimeout(timer);
-    await reader.cancel().catch(() => {});
-  }
-}
-
-function checkMedia(playlist: MediaPlaylist, url: string, options: MediaRequest): MediaPlaylist {
-  if (playlist.segments.length === 0) throw new KeepstreamError("unsupported", `${redactUrl(url)} has no segment`);
-  if (!playlist.endList) {
-    throw new KeepstreamError("unsupported", `${redactUrl(url)} is live: it has no #EXT-X-ENDLIST`);
-  }
-  if (playlist.iFramesOnly) throw new KeepstreamError("unsupported", `${redactUrl(url)} has only key frames`);
-  const gap = playlist.segments.findIndex((segment) => segment.gap);
-  if (gap !== -1) throw new KeepstreamError("source_expired", `segment ${gap + 1} is marked as missing (EXT-X-GAP)`);
-  const checked = new Set<string>();
-  for (const segment of playlist.segments) {
-    checkKey(segment.key);
-    checkKey(segment.map?.key ?? null);
-    checkPlaylistUrl(segment.url, options, checked);
-    if (segment.key) checkKeyUrl(segment.key.url, options, checked);
-    if (segment.map) checkPlaylistUrl(segment.map.url, options, checked);
-    if (segment.map?.key) checkKeyUrl(segment.map.key.url, options, checked);
-  }
-  return playlist;
-}
-
-function checkKey(key: Segment["key"]): void {
-  if (key === null || (key.method === "AES-128" && key.keyFormat === "identity")) return;
-  throw new KeepstreamError("drm", `the playlist is protected with ${key.method.slice(0, 40)}`);
-}
-
-/** A `data:` URL contains the key: nothing is fetched. */
-function checkKeyUrl(url: string, options: MediaRequest, checked: Set<string>): void {
-  if (!isDataUrl(url)) checkPlaylistUrl(url, options, checked);
-}
-
-/** Every URL of an untrusted playlist is checked before the first request. */
-function checkPlaylistUrl(url: string, options: MediaRequest, checked: Set<string>): void {
-  if (checked.has(url)) return;
-  checked.add(url);
-  const target = checkUrl(url, options.policy);
-  if (target.ok) return;
-  throw new KeepstreamError("policy_denied", `the playlist names ${redactUrl(url)}: ${target.error.reason}`);
+  return { renditions, durationSeconds: renditions[0]!.durationSeconds, ...about };
 }

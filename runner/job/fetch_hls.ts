@@ -21,8 +21,8 @@ export async function fetchHls(resolved: Resolved, job: SegmentsJob, tools: Sour
   const { dir, progress } = tools;
   const noSpace = new AbortController();
   const signal = AbortSignal.any([tools.signal, noSpace.signal]);
-  const planOf = (source: Resolved): Promise<HlsPlan> =>
-    job.plan(source.url, { ...mediaRequest(source, tools), wanted: job.resolution });
+  const planOf = (source: Resolved, like?: HlsPlan): Promise<HlsPlan> =>
+    job.plan(source.url, { ...mediaRequest(source, tools), wanted: job.resolution, ...(like ? { like } : {}) });
   const plan = await planOf(resolved);
   progress.enter("downloading");
   tools.onPhase();
@@ -41,7 +41,7 @@ export async function fetchHls(resolved: Resolved, job: SegmentsJob, tools: Sour
         tracks = await muxAlongside(segments, plan.renditions[0]!.segments, muxing);
       }
       : undefined,
-    resolveAgain: async () => await planOf(await resolveCandidate(job.candidate, tools)),
+    resolveAgain: async () => await planOf(await resolveCandidate(job.candidate, tools), plan),
     onProgress: ({ done, total }) => {
       if (first && done > 0) tools.onResumed(done, "segments");
       first = false;
