@@ -6,7 +6,7 @@ import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
 import { retry, retryDelay } from "../../core/retry.ts";
 import { saysDiskFull } from "../work_dir/disk_full_text.ts";
 import { type Segment, segmentIv } from "../../core/hls/playlist.ts";
-import type { Omission } from "../media/media_report.ts";
+import type { Omission } from "../../core/media_report.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import { MAX_SEGMENT_DELAY_MS, MAX_SOURCE_REFRESHES, SEGMENT_FETCH } from "../retry_policies.ts";
 import { type HlsPlan, isSamePlan, type PlannedRendition } from "./hls_plan.ts";

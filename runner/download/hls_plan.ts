@@ -5,7 +5,7 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import type { MediaPlaylist, MultivariantPlaylist, Rendition, Segment } from "../../core/hls/playlist.ts";
-import type { ChosenVariant, Omission } from "../media/media_report.ts";
+import type { ChosenVariant, Omission } from "../../core/media_report.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import { checkMediaPlaylist } from "./playlist_policy.ts";
 import { readPlaylist } from "./read_playlist.ts";

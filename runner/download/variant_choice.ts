@@ -4,7 +4,7 @@
  * Example: `orderVariants(playlist, "1080p")[0]` → { variant: 1920x1088 with AVC, chosen: { …, reason: "matches 1080p" } }.
  */
 import type { MultivariantPlaylist, Rendition, Variant } from "../../core/hls/playlist.ts";
-import type { ChosenVariant } from "../media/media_report.ts";
+import type { ChosenVariant } from "../../core/media_report.ts";
 import { type CodecRank, rankAudio, rankVideo } from "./codec_rank.ts";
 
 export type RankedVariant = { readonly variant: Variant; readonly chosen: ChosenVariant };
