@@ -4,7 +4,7 @@
  */
 import type { AdaptationSet, Mpd, Period, Representation } from "../../core/dash/mpd.ts";
 import { KeepstreamError } from "../../core/errors.ts";
-import type { ChosenVariant } from "../media/media_report.ts";
+import type { ChosenVariant } from "../../core/media_report.ts";
 import type { Role } from "./hls_plan.ts";
 import { orderVariants } from "./variant_choice.ts";
 
