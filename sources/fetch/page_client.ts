@@ -15,6 +15,7 @@ export const REQUEST_TIMEOUT_MS = 5_000;
 const MAX_REDIRECTS = 5;
 const RETRY_POLICY: RetryPolicy = { attempts: 3, delayMs: 150, jitter: 0 };
 const MAX_RETRY_AFTER_MS = 2_000;
+const CREDENTIALS = /^(?:cookie|authorization|x-(?:csrf|xsrf)-token)$/i;
 
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
 
@@ -79,6 +80,8 @@ export interface PageClient {
 
 interface Hop {
   readonly url: string;
+  /** Of the first URL of the chain. */
+  readonly origin: string;
   /** Status of the redirect to this URL. */
   readonly status?: number;
   readonly method: NonNullable<PageRequest["method"]>;
@@ -108,7 +111,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
 
   /** One request of a redirect chain: returns the next hop, or the result. */
   async function hop<T>(
-    { url, method, body }: Hop,
+    { url, method, body, origin }: Hop,
     request: PageRequest,
     { signal, use }: HopTools<T>,
   ): Promise<Hop | Read<T>> {
@@ -124,7 +127,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
         "user-agent": options.userAgent ?? DEFAULT_USER_AGENT,
         accept: "text/html,application/json;q=0.9,*/*;q=0.8",
         ...(options.siteHeaders?.origin === target.origin && options.siteHeaders.headers),
-        ...request.headers,
+        ...(origin === target.origin ? request.headers : withoutCredentials(request.headers)),
       },
     });
     const { status, headers } = response;
@@ -134,7 +137,9 @@ export function createPageClient(options: PageClientOptions): PageClient {
       const next = absolute(location, at);
       // RFC 9110 section 15.4: 303 always becomes GET, 301 and 302 do in practice; 307 and 308 keep the method.
       const becomesGet = status === 303 || (status < 303 && method === "POST");
-      return becomesGet ? { url: next, status, method: "GET", body: undefined } : { url: next, status, method, body };
+      return becomesGet
+        ? { url: next, origin, status, method: "GET", body: undefined }
+        : { url: next, origin, status, method, body };
     }
     if (response.ok) return { url: at, status, headers, used: await use(response) };
     const start = await readStart(response);
@@ -168,7 +173,7 @@ export function createPageClient(options: PageClientOptions): PageClient {
       }
     };
 
-    let next: Hop = { url, method: request.method ?? "GET", body: request.body };
+    let next: Hop = { url, origin: originOf(url), method: request.method ?? "GET", body: request.body };
     for (let count = 0; count <= MAX_REDIRECTS; count++) {
       const at = next;
       const result = limiter ? await limiter.run(hostOf(at.url), turn, () => timed(at)) : await timed(at);
@@ -324,6 +329,15 @@ async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** Only the origin that a request is for gets its cookies and tokens, not the one it is redirected to. */
+function withoutCredentials(headers: PageRequest["headers"] = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !CREDENTIALS.test(name)));
+}
+
+function originOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).origin : "";
 }
 
 function hostOf(url: string): string {
