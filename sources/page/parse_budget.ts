@@ -18,13 +18,44 @@ const VOID = new Set("area base br col embed hr img input link meta param source
 /** Elements that end where the next of their kind begins. */
 const ENDED_BY_NEXT = new Set("dd dt li option p td th tr".split(" "));
 
+/** Work on the players of one page: characters read, expressions and values. A player's page takes about twice its length. */
+export const MAX_PAGE_WORK = 4 * 1024 * 1024;
+/** The same for all pages of a response: about a second. */
+const RESPONSE_WORK = 6 * 1024 * 1024;
+
 /** Shared by all pages of one response. */
 export interface ParseBudget {
   left: number;
+  /** Of the work on players. */
+  workLeft: number;
+}
+
+/** The work on one page. */
+export interface WorkBudget {
+  readonly spent: number;
+  /** @throws {SourceError} `too_large` if the page or the response exceeds its budget */
+  spend(units: number): void;
 }
 
 export function createParseBudget(): ParseBudget {
-  return { left: RESPONSE_WEIGHT };
+  return { left: RESPONSE_WEIGHT, workLeft: RESPONSE_WORK };
+}
+
+export function createWorkBudget(budget: ParseBudget, limit = MAX_PAGE_WORK): WorkBudget {
+  let spent = 0;
+  return {
+    get spent() {
+      return spent;
+    },
+    spend(units) {
+      spent += units;
+      budget.workLeft -= units;
+      if (spent > limit) throw new SourceError("too_large", "the page's scripts take too much work to read");
+      if (budget.workLeft < 0) {
+        throw new SourceError("too_large", "the pages of this response take too much work to read");
+      }
+    },
+  };
 }
 
 /** @throws {SourceError} `too_large` if the page nests too deeply or exceeds the budget */
@@ -53,6 +84,6 @@ export function chargeParse(html: string, budget: ParseBudget): void {
     if (open.push(name) > MAX_DEPTH) throw new SourceError("too_large", `the page nests deeper than ${MAX_DEPTH}`);
     count(name, 1);
   }
-  if (weight > budget.left) throw new SourceError("too_large", "the pages of this answer are too large to be parsed");
+  if (weight > budget.left) throw new SourceError("too_large", "the pages of this response are too large to be parsed");
   budget.left -= weight;
 }

@@ -7,12 +7,14 @@ export interface Tag {
   readonly name: string;
   /** Names in lower case, the first of two wins, values with their character references replaced. */
   readonly attributes: ReadonlyMap<string, string>;
+  /** What follows: up to the next bracket, or the whole text of a script, a style sheet or a title. */
+  readonly text: string;
 }
 
 const RAW_TEXT = new Set(["script", "style", "textarea", "title", "xmp"]);
 const REFERENCES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\xa0" };
 
-const BRACKET: Tag = { name: "", attributes: new Map() };
+const BRACKET: Tag = { name: "", attributes: new Map(), text: "" };
 
 export function* tags(html: string): Generator<Tag> {
   let at = html.indexOf("<");
@@ -31,16 +33,14 @@ export function* tags(html: string): Generator<Tag> {
     }
     const read = readAttributes(html, at + 1 + name.length);
     if (read === null) return; // a quote or a tag that never ends: the rest is its text, as in browsers
-    yield { name, attributes: read.attributes };
-    let next = read.end;
+    let next = html.indexOf("<", read.end);
     if (RAW_TEXT.has(name)) {
       const close = new RegExp(`</${name}`, "gi");
-      close.lastIndex = next;
-      const found = close.exec(html);
-      if (found === null) return;
-      next = found.index;
+      close.lastIndex = read.end;
+      next = close.exec(html)?.index ?? -1;
     }
-    at = html.indexOf("<", next);
+    yield { name, attributes: read.attributes, text: html.slice(read.end, next === -1 ? html.length : next) };
+    at = next;
   }
 }
 
