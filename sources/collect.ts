@@ -20,6 +20,8 @@ export interface CollectTools extends ResolveTools {
   readonly robots?: Robots;
   /** Finds the page of a title that is not mapped; null if the provider does not have it. */
   readonly findPage?: (request: EpisodeRequest, tools: ResolveTools) => Promise<string | null>;
+  /** Called with the outcome of every server that is resolved. */
+  readonly onServer?: (embedUrl: string, outcome: Resolved | SourceError) => void;
 }
 
 /** A list with the options of the page that led to no server. */
@@ -40,7 +42,9 @@ export async function collectSources(request: EpisodeRequest, tools: CollectTool
       const code = foreign.length > 0 ? "policy_denied" : failures[0]?.code ?? "empty";
       throw new SourceError(code, "the episode has no server");
     }
-    const resolved = await Promise.all(listed.slice(0, MAX_SERVERS).map((one) => resolveListed(one, own)));
+    const resolved = await Promise.all(
+      listed.slice(0, MAX_SERVERS).map((one) => resolveListed(one, own, tools.onServer)),
+    );
     const refused = foreign.map(({ label }): ListFailure => ({ label, code: "policy_denied" }));
     return { state: "ok", code: null, servers: resolved, failures: [...failures, ...refused].slice(0, MAX_SERVERS) };
   } catch (thrown) {
@@ -97,11 +101,19 @@ function siteOf({ host }: URL): string {
   return host.replace(/^www\./, ""); // includes a port other than the default one
 }
 
-async function resolveListed(listed: ListedServer, tools: ResolveTools): Promise<SourceServer> {
+async function resolveListed(
+  listed: ListedServer,
+  tools: ResolveTools,
+  onServer: CollectTools["onServer"],
+): Promise<SourceServer> {
   try {
-    return toServer(listed, await resolve(listed, tools), null);
+    const resolved = await resolve(listed, tools);
+    onServer?.(listed.embedUrl, resolved);
+    return toServer(listed, resolved, null);
   } catch (thrown) {
-    return toServer(listed, null, toSourceError(thrown, tools.signal).reason);
+    const error = toSourceError(thrown, tools.signal);
+    onServer?.(listed.embedUrl, error);
+    return toServer(listed, null, error.reason);
   }
 }
 

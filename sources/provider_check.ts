@@ -6,7 +6,8 @@ import { createPageClient } from "./fetch/page_client.ts";
 import { checkProviderList, commonConfigOf } from "./providers/entry.ts";
 import type { CatalogueEntry } from "./recipes/recipe.ts";
 import { findRecipe } from "./recipes/recipes.ts";
-import { type SourceCode, toSourceError } from "./source_error.ts";
+import { type SourceCode, SourceError, toSourceError } from "./source_error.ts";
+import type { Resolved } from "./resolvers/index.ts";
 import type { SourceServer } from "./source_list.ts";
 
 export interface ProviderCheckStep {
@@ -83,7 +84,11 @@ export async function checkProvider(
       page === null ? "not mapped: it is searched for by name" : `mapped to ${page}`,
     );
   }
-  const list = await collectSources({ malId, episode, provider, page, catalogue }, tools);
+  const outcomes = new Map<string, Resolved | SourceError>();
+  const list = await collectSources({ malId, episode, provider, page, catalogue }, {
+    ...tools,
+    onServer: (embedUrl, outcome) => void outcomes.set(embedUrl, outcome),
+  });
   if (list.state !== "ok") {
     const code = list.code ?? "parse";
     add("list", "bad", isCatalogue && code === "no_mapping" ? `${code} – ${NO_ROW}` : explain(code));
@@ -92,7 +97,7 @@ export async function checkProvider(
   add("list", "good", `${list.servers.length} servers for episode ${episode}`);
   for (const { label, code } of list.failures) add("list", "warning", `${label}: ${explain(code)}`);
   for (const server of list.servers) {
-    add("server", server.video_url === null ? "bad" : "good", describeServer(server));
+    add("server", server.video_url === null ? "bad" : "good", describeServer(server, outcomes.get(server.embed_url)));
     if (server.video_url !== null && server.kind !== "mega") steps.push(await checkMedia(server, tools));
   }
   const budget = commonConfigOf(entry.config).budget_ms;
@@ -105,11 +110,18 @@ export function plays(steps: readonly ProviderCheckStep[]): boolean {
   return steps.some(({ step, outcome }) => step === "media" && outcome !== "bad");
 }
 
-function describeServer(server: SourceServer): string {
+/** With the shape that found the media, or what the page has in its place. */
+function describeServer(server: SourceServer, outcome: Resolved | SourceError | undefined): string {
   const name = [server.label, server.resolution].filter(Boolean).join(", ");
-  if (server.video_url === null) return `${name}: ${explain(server.code ?? "unsupported")}`;
+  if (server.video_url === null) {
+    const code = explain(server.code ?? "unsupported");
+    const isReport = outcome instanceof SourceError && outcome.message.includes("no known player");
+    return `${name}: ${isReport ? `${code}: ${outcome.message}` : code}`;
+  }
   const until = server.expires_at === null ? "" : `, valid until ${server.expires_at}`;
-  return `${name}: ${server.kind} at ${new URL(server.video_url).host}${until}`;
+  const { quality, shape } = outcome instanceof SourceError ? {} : outcome ?? {};
+  const found = [quality, shape].filter(Boolean).join(", ");
+  return `${name}: ${server.kind} at ${new URL(server.video_url).host}${until}${found && ` (${found})`}`;
 }
 
 /** Requests the first bytes of the media, like a player. */

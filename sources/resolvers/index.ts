@@ -5,19 +5,23 @@ import { parseHttpUrl } from "../../core/http_url.ts";
 import type { UrlPolicy } from "../../core/url_policy.ts";
 import type { PerHostLimiter } from "../fetch/per_host_limiter.ts";
 import { sleep } from "../../core/sleep.ts";
-import { MEDIA_KINDS, type MediaKind, mediaKindOfType } from "../page/media_kind.ts";
-import { frameUrl } from "../page/iframe.ts";
-import type { ParseBudget } from "../page/parse_budget.ts";
-import { createPageClient, type Fetch, type PageClient, type SiteHeaders } from "../fetch/page_client.ts";
+import { MEDIA_KINDS, type MediaKind } from "../page/media_kind.ts";
+import { createParseBudget, type ParseBudget } from "../page/parse_budget.ts";
+import { createPageClient, type Fetch, type SiteHeaders } from "../fetch/page_client.ts";
 import { directMedia, resolveDirect } from "./direct.ts";
-import { resolveInertiaPage } from "./inertia_page.ts";
+import { INERTIA_PAGE } from "./inertia_page.ts";
 import { parseMegaLink, resolveMega } from "./mega.ts";
 import type { SolveMegaChallenge } from "./mega_challenge.ts";
-import { resolvePackedPlayer } from "./packed_player.ts";
-import { resolvePlayerFile } from "./player_file.ts";
-import type { PageResolver, Resolved } from "./resolver.ts";
+import { JSON_API } from "./json_api.ts";
+import { JWPLAYER } from "./jwplayer.ts";
+import { PACKED_PLAYER } from "./packed_player.ts";
+import { PAGE_METADATA } from "./page_metadata.ts";
+import { resolvePage } from "./page_resolver.ts";
+import { PLAYER_FILE } from "./player_file.ts";
+import { PLYR } from "./plyr.ts";
+import type { Resolved } from "./resolver.ts";
+import type { Family } from "./shape.ts";
 import { SourceError, toSourceError } from "../source_error.ts";
-import { tags } from "../page/tags.ts";
 
 export type { Resolved } from "./resolver.ts";
 
@@ -48,19 +52,23 @@ export interface ResolveTools {
   readonly parseBudget?: ParseBudget;
 }
 
-/** In this order: the first one that recognises the page decides. */
-const PAGE_RESOLVERS = {
-  "inertia-page": resolveInertiaPage,
-  "packed-player": resolvePackedPlayer,
-  "player-file": resolvePlayerFile,
-} as const satisfies Readonly<Record<string, PageResolver>>;
+/** In this order: the first shape that finds media decides. */
+export const FAMILIES: readonly Family[] = [
+  INERTIA_PAGE,
+  PACKED_PLAYER,
+  JWPLAYER,
+  PLYR,
+  PLAYER_FILE,
+  JSON_API,
+  PAGE_METADATA,
+];
 
-export const RESOLVER_NAMES = Object.keys(PAGE_RESOLVERS) as readonly (keyof typeof PAGE_RESOLVERS)[];
+export const RESOLVER_NAMES = FAMILIES.map(({ name }) => name) as readonly string[];
 
 /** How many nested frames are followed. */
 const MAX_FRAMES = 2;
-/** A response needs dozens of such pages; a player with its packed script has about 50 kB. */
-const MAX_EMBED_PAGE_BYTES = 512 * 1024;
+/** For all requests of one embed page: frames, feeds, API steps and probes. */
+const EMBED_TIMEOUT_MS = 20_000;
 
 /**
  * Finds the media behind a server.
@@ -100,53 +108,26 @@ function knownMedia({ embedUrl, videoUrl, kind }: ServerToResolve): Resolved | n
 async function resolveEmbed(embedUrl: string, tools: ResolveTools): Promise<Resolved> {
   const direct = resolveDirect(embedUrl);
   if (direct !== null) return direct;
-  const pages = createPageClient(tools);
   const mega = parseMegaLink(embedUrl);
   if (mega !== null) {
     if (!tools.megaApiUrl) throw new SourceError("unsupported", "MEGA_API_URL is not set");
     const { megaApiUrl: apiUrl, solveMegaChallenge: solve, signal } = tools;
     return await resolveMega(mega, {
       apiUrl,
-      pages,
+      pages: createPageClient(tools),
       pause: (ms) => sleep(ms, signal),
       ...(solve && { solve: (challenge) => solve(challenge, signal) }),
     });
   }
-  return await resolvePage(embedUrl, { pages, pins: tools.resolverOfHost ?? {}, framesLeft: MAX_FRAMES });
-}
-
-interface PageTools {
-  readonly pages: PageClient;
-  readonly pins: Readonly<Record<string, string>>;
-  readonly framesLeft: number;
-}
-
-async function resolvePage(url: string, { pages, pins, framesLeft }: PageTools): Promise<Resolved> {
-  const page = await pages.read(url, {
-    maxBytes: MAX_EMBED_PAGE_BYTES,
-    skipBody: (headers) => kindOf(headers) !== null,
+  const signal = AbortSignal.any([tools.signal, AbortSignal.timeout(EMBED_TIMEOUT_MS)]);
+  return await resolvePage(embedUrl, {
+    families: FAMILIES,
+    pages: createPageClient({ ...tools, signal }),
+    now: tools.now,
+    pins: tools.resolverOfHost ?? {},
+    budget: tools.parseBudget ?? createParseBudget(),
+    framesLeft: MAX_FRAMES,
   });
-  const kind = kindOf(page.headers);
-  if (kind !== null) return directMedia(page.url, kind);
-  const pin = pins[new URL(page.url).hostname];
-  for (const name of RESOLVER_NAMES) {
-    if (pin !== undefined && pin !== name) continue;
-    const resolved = await PAGE_RESOLVERS[name]({ url: page.url, html: page.text }, pages);
-    if (resolved !== null) return resolved;
-  }
-  const frame = framesLeft > 0 ? framedPlayer(page.text, page.url) : null;
-  if (frame === null) throw new SourceError("unsupported", "no resolver recognises this page");
-  return resolveDirect(frame) ?? await resolvePage(frame, { pages, pins, framesLeft: framesLeft - 1 });
-}
-
-/** The page's only frame. Of several frames, any may be an advertisement. */
-function framedPlayer(html: string, base: string): string | null {
-  const frames = [...tags(html)].filter(({ name }) => name === "iframe");
-  return frames.length === 1 ? frameUrl(frames[0]!, base) : null;
-}
-
-function kindOf(headers: Headers): MediaKind | null {
-  return mediaKindOfType(headers.get("content-type"));
 }
 
 function isMediaKind(kind: string | null | undefined): kind is MediaKind {

@@ -1,28 +1,72 @@
-// Unpacks scripts made by Dean Edwards' P.A.C.K.E.R.: `eval(function(p,a,c,k,e,d){…}('0 1="2"',62,3,'var|x|y'.split('|')))`.
+// Unpacks scripts made by Dean Edwards' P.A.C.K.E.R.: `eval(function(p,a,c,k,e,d){…}('0 1="2"',62,3,'var|x|y'.split('|')))`, and those of a
+// relative whose decoder subtracts an offset from each character: `eval(function(h,u,n,t,e,r){…}("…",7,"abc",3,2,9))`.
 // One pass, with caps: the usual regular expression is cubic (40 kB take half a minute), and 141 bytes can unpack to 20 MB.
 // Runs on: Deno, edge runtime.
+import { unescape } from "../script/scanner.ts";
+import { decodeShifted } from "./shifted_script.ts";
 
 export const MAX_UNPACKED = 1024 * 1024;
 const MAX_BLOCKS = 16;
 const MAX_DECODER = 4096;
 const MAX_WORDS = 65_536;
-const HEAD = "function(p,a,c,k,e,";
+/** Up to 62, digits and letters are the digits; 95 uses the characters from U+00A1 on. */
+const MAX_RADIX = 95;
+const FIRST_HIGH_DIGIT = 161;
+const MAX_ARGUMENTS = 400;
+/** A decoder has six parameters, whose names do not matter. */
+const HEAD = /function\s{0,4}\(\s{0,4}\w{1,8}(?:\s{0,4},\s{0,4}\w{1,8}){5}\s{0,4}\)/g;
+/** Its call follows its body. */
+const CALL = /\}\s{0,4}\(\s{0,4}(?=["'`])/g;
+const NUMBERS = /^\s{0,8},\s{0,8}(\d{1,2})\s{0,8},\s{0,8}(\d{1,10})\s{0,8},\s{0,8}/;
+const SPLIT = /^\s{0,4}(?:\.\s{0,4}split|\[\s{0,4}["']split["']\s{0,4}\])\s{0,4}\(\s{0,4}(["'`])\|\1\s{0,4}\)/;
 
-/** The text of every packed block in the page that can be unpacked, in the page's order. */
-export function unpackScripts(html: string): readonly string[] {
+export interface UnpackedBlocks {
+  /** The text of every packed block that can be unpacked, in the script's order. */
+  readonly texts: readonly string[];
+  /** How many packed blocks there are. */
+  readonly count: number;
+}
+
+export function unpackScripts(script: string): readonly string[] {
+  return unpackBlocks(script).texts;
+}
+
+export function unpackBlocks(script: string, maxLength = MAX_UNPACKED): UnpackedBlocks {
   const texts: string[] = [];
-  let budget = MAX_UNPACKED;
-  let at = html.indexOf(HEAD);
-  for (let block = 0; block < MAX_BLOCKS && at !== -1; block++) {
-    const call = readCall(html, at + HEAD.length);
-    const text = call === null ? null : substitute(call, budget);
-    if (text !== null) {
-      texts.push(text);
-      budget -= text.length;
+  let [left, count, tried] = [maxLength, 0, -1];
+  const [head, call] = [new RegExp(HEAD), new RegExp(CALL)];
+  let match: RegExpExecArray | null = null;
+  while (count < MAX_BLOCKS && head.exec(script) !== null) {
+    if (match === null || match.index < head.lastIndex) {
+      call.lastIndex = head.lastIndex;
+      match = call.exec(script);
+      if (match === null) break;
     }
-    at = html.indexOf(HEAD, call?.end ?? at + HEAD.length);
+    const open = match.index + match[0].length;
+    if (open - head.lastIndex > MAX_DECODER || open === tried) continue;
+    tried = open;
+    const payload = readLiteral(script, open);
+    if (payload === null) {
+      count++; // cut off
+      continue;
+    }
+    const packed = readArguments(script, payload);
+    const text = packed === null
+      ? decodeShifted(payload.text, script.slice(payload.end, payload.end + MAX_ARGUMENTS), left)
+      : substitute(packed, left);
+    if (packed === null && text === null) continue;
+    count++;
+    head.lastIndex = packed?.end ?? payload.end;
+    if (text === null) continue;
+    texts.push(text);
+    left -= text.length;
   }
-  return texts;
+  return { texts, count };
+}
+
+interface Literal {
+  readonly text: string;
+  readonly end: number;
 }
 
 interface PackedCall {
@@ -32,42 +76,24 @@ interface PackedCall {
   readonly end: number;
 }
 
-/** The arguments of the decoder: payload, radix, count, words; what follows (`,0,{}`) is of no use. */
-function readCall(html: string, from: number): PackedCall | null {
-  const open = callStart(html, from);
-  if (open === -1) return null;
-  const payload = readLiteral(html, open);
-  if (payload === null) return null;
-  const numbers = /^\s{0,8},\s{0,8}(\d{1,2})\s{0,8},\s{0,8}(\d{1,10})\s{0,8},\s{0,8}/.exec(
-    html.slice(payload.end, payload.end + 64),
-  );
-  if (numbers === null) return null;
-  const words = readLiteral(html, payload.end + numbers[0].length);
-  if (words === null || !/^\.split\(\s?["']\|["']\s?\)/.test(html.slice(words.end, words.end + 16))) return null;
-  const radix = Number(numbers[1]);
+/** After the payload: radix, count, words; what follows (`,0,{}`) is of no use. */
+function readArguments(script: string, payload: Literal): PackedCall | null {
+  const numbers = NUMBERS.exec(script.slice(payload.end, payload.end + 64));
+  const words = numbers === null ? null : readLiteral(script, payload.end + numbers[0].length);
+  if (words === null || !SPLIT.test(script.slice(words.end, words.end + 64))) return null;
+  const radix = Number(numbers![1]);
   const list = words.text.split("|");
-  if (radix < 2 || radix > 62 || list.length > MAX_WORDS) return null;
+  if (radix < 2 || radix > MAX_RADIX || list.length > MAX_WORDS) return null;
   return { payload: payload.text, radix, words: list, end: words.end };
 }
 
-/** Where the first argument's quote stands: after the decoder's body, `}(`. */
-function callStart(html: string, from: number): number {
-  const body = html.slice(from, from + MAX_DECODER);
-  const match = /\}\s{0,4}\(\s{0,4}(?=["'])/.exec(body);
-  return match === null ? -1 : from + match.index + match[0].length;
-}
-
-function readLiteral(html: string, at: number): { readonly text: string; readonly end: number } | null {
-  const quote = html[at];
-  if (quote !== "'" && quote !== '"') return null;
-  let text = "";
-  let copied = at + 1;
-  for (let next = at + 1; next < html.length; next++) {
-    if (html[next] === quote) return { text: text + html.slice(copied, next), end: next + 1 };
-    if (html[next] !== "\\") continue;
-    text += html.slice(copied, next);
-    copied = next + 1; // the escaped character itself is copied with what follows
-    next++;
+function readLiteral(script: string, at: number): Literal | null {
+  const quote = script.charCodeAt(at);
+  if (quote !== 34 && quote !== 39 && quote !== 96) return null;
+  for (let next = at + 1; next < script.length; next++) {
+    const code = script.charCodeAt(next);
+    if (code === quote) return { text: unescape(script.slice(at + 1, next)), end: next + 1 };
+    if (code === 92) next++;
   }
   return null;
 }
@@ -76,7 +102,7 @@ function readLiteral(html: string, at: number): { readonly text: string; readonl
 function substitute({ payload, radix, words }: PackedCall, budget: number): string | null {
   const parts: string[] = [];
   let length = 0;
-  const pattern = /\w+|\W+/g;
+  const pattern = radix > 62 ? /[\xa1-\xff]+|[^\xa1-\xff]+/g : /\w+|\W+/g;
   for (let match = pattern.exec(payload); match !== null; match = pattern.exec(payload)) {
     const token = match[0];
     const index = parseIndex(token, radix);
@@ -93,8 +119,9 @@ function parseIndex(token: string, radix: number): number | null {
   if (token.length > 6 || (token.length > 1 && token[0] === "0")) return null;
   let index = 0;
   for (let at = 0; at < token.length; at++) {
-    const digit = digitOf(token.charCodeAt(at));
-    if (digit === null || digit >= radix) return null;
+    const code = token.charCodeAt(at);
+    const digit = radix > 62 ? code - FIRST_HIGH_DIGIT : digitOf(code);
+    if (digit === null || digit < 0 || digit >= radix) return null;
     index = index * radix + digit;
   }
   return index;

@@ -1,8 +1,7 @@
-// The interface of resolvers: an embed page → its media, or null if the page is of another kind.
+// What a resolver returns.
 // Runs on: Deno, edge runtime.
 import type { HttpUrl } from "../../core/http_url.ts";
 import type { MediaKind } from "../page/media_kind.ts";
-import type { PageClient } from "../fetch/page_client.ts";
 import type { FoundSubtitle } from "../source_list.ts";
 
 export interface Resolved {
@@ -16,12 +15,8 @@ export interface Resolved {
   /** `mega`: 32 bytes (base64url, as in the link's fragment) from which key, counter and MAC follow; the bytes are encrypted. */
   readonly megaKey?: string;
   readonly sizeBytes?: number;
+  /** The page's label of the chosen quality, such as "1080p". */
+  readonly quality?: string;
+  /** Family and shape that found it: `jwplayer: setup-sources`. */
+  readonly shape?: string;
 }
-
-export interface EmbedPage {
-  readonly url: string;
-  readonly html: string;
-}
-
-/** @throws {SourceError} if the page is of this resolver's kind and has nothing playable */
-export type PageResolver = (page: EmbedPage, pages: PageClient) => Resolved | null | Promise<Resolved | null>;

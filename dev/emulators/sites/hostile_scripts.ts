@@ -1,0 +1,48 @@
+// Scripts that are expensive to read, by length in characters. Example: HOSTILE_SCRIPTS.parentheses(1000) → "((((…".
+
+const fill = (unit: string) => (characters: number) =>
+  unit.repeat(Math.ceil(characters / unit.length)).slice(0, characters);
+
+export const HOSTILE_SCRIPTS = {
+  "parentheses": fill("("),
+  "brackets": fill("["),
+  "braces": fill("{"),
+  "mismatched brackets": fill("}{)([]"),
+  "quotes": fill('"'),
+  "quotes without an end": fill(`"a\\"`),
+  "templates": fill("`${"),
+  "slashes": fill("/ "),
+  "expressions without an end": fill("=/["),
+  "comments without an end": fill("/*"),
+  "members": fill("a."),
+  "calls": fill("a("),
+  "empty calls": fill("a()"),
+  "conditions": fill("a?"),
+  "assignments": fill("a="),
+  "arrows": fill("a=>"),
+  "functions": fill("function(){"),
+  "parameters": fill("function(a,"),
+  "operators": fill("'a'+"),
+  "words that are operators": fill("a in "),
+  "signs": fill("!"),
+  "text doubled": fill("a=a+a;"),
+  "array of itself": fill("a=[a,a];"),
+  "object of itself": fill("a={b:a,c:a};"),
+  "object in itself": fill("a={};a.b=a;"),
+  "spread": fill("a={...a,b:1};"),
+  "array doubled": fill("a=[1];a=a.concat(a);"),
+  "source lists in each other": fill("sources=[{file:sources,"),
+  "base64": fill('a=atob("YWFhYWFhYWFhYWFh");'),
+  "JSON in JSON": fill(`a=JSON.parse("[[[[");`),
+  "code that runs code": fill(`eval("eval('eval(1)')");`),
+  "selectors": fill(`$("#a .b");document.querySelector("[c=d]");`),
+  "heads of packed scripts": fill("function(p,a,c,k,e,d)"),
+  "calls of packed scripts": fill("function(p,a,c,k,e,d){}('"),
+  "packed scripts without words": fill("function(p,a,c,k,e,d){}('a',62,1,`"),
+  "set-ups": fill(`p.setup({file:"/a.mp4"});`),
+  "requests": fill(`fetch("/a"+b);`),
+  "patterns": fill("a=b+a+c;"),
+  "lists of qualities": (characters: number) => `p.setup({file:"${fill("[1080p]/a ")(characters - 20)}"})`,
+  "variables": (characters: number) =>
+    Array.from({ length: characters / 12 }, (_, index) => `var v${index}=1;`).join(""),
+} as const satisfies Readonly<Record<string, (characters: number) => string>>;
