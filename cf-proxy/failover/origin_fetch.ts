@@ -1,11 +1,12 @@
 // One request to the origin of a link: forwarded headers by allow-list, a fallback for HEAD, If-Range enforced.
 import type { VerifiedLink } from "../../core/link.ts";
+import { parseContentRange } from "../../core/http/range.ts";
 import { ok, type Result } from "../../core/result.ts";
 import type { Invocation } from "../invocation.ts";
 import { toHeadResponse } from "../http/head_response.ts";
 import { type HeaderRecord, sourceRequestHeaders } from "../http/headers.ts";
 import type { Problem } from "../http/problem.ts";
-import { fetchUpstream, type Upstream, type UpstreamOptions } from "../http/upstream.ts";
+import { fetchUpstream, type Upstream, type UpstreamOptions, type UpstreamRequest } from "../http/upstream.ts";
 import { isPlaylistUrl } from "../playlist/response_kind.ts";
 
 export interface OriginRequest {
@@ -28,13 +29,30 @@ export async function fetchOrigin(
   // Several ranges come in one multipart body, whose parts cannot be decrypted in a stream.
   if (link.context.megaKey !== undefined && headers.range?.includes(",")) delete headers.range;
   if (request.method === "HEAD") return await fetchHead({ url, headers }, options);
-  const upstream = await fetchUpstream({ url, method: "GET", headers }, options);
+  const first = await fetchUpstream({ url, method: "GET", headers }, options);
+  const upstream = await withinFile(first, { url, method: "GET", headers }, options);
   if (!upstream.ok || honoursIfRange(request, upstream.value.response)) return upstream;
   // The source (or a cache) ignored If-Range: the range is of another version than the player's.
   await upstream.value.response.body?.cancel();
   delete headers.range;
   delete headers["if-range"];
   return await fetchUpstream({ url, method: "GET", headers }, options);
+}
+
+/** Some hosts refuse a range that begins in the file and ends after it (RFC 9110 §14.1.2 requires them to serve it). */
+async function withinFile(
+  upstream: Result<Upstream, Problem>,
+  request: UpstreamRequest,
+  options: UpstreamOptions,
+): Promise<Result<Upstream, Problem>> {
+  const start = Number(/^bytes=(\d{1,15})-\d+$/.exec(request.headers.range ?? "")?.[1] ?? NaN);
+  if (!upstream.ok || upstream.value.response.status !== 416 || Number.isNaN(start)) return upstream;
+  const size = parseContentRange(upstream.value.response.headers.get("content-range"))?.size ?? null;
+  if (size === null ? start > 0 : start >= size) return upstream;
+  await upstream.value.response.body?.cancel();
+  const { range: _range, ...headers } = request.headers;
+  if (size !== null) headers.range = `bytes=${start}-${size - 1}`;
+  return await fetchUpstream({ ...request, headers }, options);
 }
 
 /** HEAD, or a GET of the first byte if the source refuses HEAD. */

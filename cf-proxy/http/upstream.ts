@@ -37,6 +37,9 @@ export async function fetchUpstream(
     const location = redirectLocation(response);
     if (location === null) return ok({ response, url });
     await response.body?.cancel();
+    if (location === "") {
+      return err(badGateway("bad_redirect", `the source responded ${response.status} without a Location`));
+    }
     if (redirects === MAX_REDIRECTS) {
       return err(badGateway("too_many_redirects", `the source redirected more than ${MAX_REDIRECTS} times`));
     }
@@ -49,7 +52,10 @@ export async function fetchUpstream(
   }
 }
 
-/** One request; a redirect is returned, not followed. */
+/**
+ * One request; a redirect is returned, not followed. Repeated once if it fails before the headers: a kept connection may be closed by
+ * the source at the moment it is used again.
+ */
 export async function fetchOnce(
   { url, method, headers }: UpstreamRequest,
   { headerTimeoutMs }: Pick<UpstreamOptions, "headerTimeoutMs">,
@@ -59,7 +65,13 @@ export async function fetchOnce(
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), headerTimeoutMs);
   try {
-    return ok(await fetch(url.href, { method, headers, redirect: "manual", signal: controller.signal }));
+    const init: RequestInit = { method, headers, redirect: "manual", signal: controller.signal };
+    return ok(
+      await fetch(url.href, init).catch((error) => {
+        if (controller.signal.aborted) throw error;
+        return fetch(url.href, init);
+      }),
+    );
   } catch {
     // workerd's messages contain the URL, so they are not passed on.
     if (controller.signal.aborted) return err(sourceTimeout(`the source sent no headers within ${headerTimeoutMs} ms`));
@@ -69,9 +81,9 @@ export async function fetchOnce(
   }
 }
 
-/** The Location of a redirect; null for every other response. */
+/** The Location of a redirect, empty if it has none; null for every other response. */
 export function redirectLocation(response: Response): string | null {
-  return [301, 302, 303, 307, 308].includes(response.status) ? response.headers.get("location") : null;
+  return [301, 302, 303, 307, 308].includes(response.status) ? response.headers.get("location") ?? "" : null;
 }
 
 /** Whether a status means that the URL has expired or the file has moved. */

@@ -25,6 +25,12 @@ export async function readText(
     if (text === undefined) return err(sourceTimeout(`the source did not send its playlist within ${timeoutMs} ms`));
     return ok(text);
   } catch {
+    const encoding = response.headers.get("content-encoding");
+    if (encoding !== null) {
+      return err(
+        badGateway("encoding_damaged", `the source's text is incomplete, or not ${encoding} as its header states`),
+      );
+    }
     return err(badGateway("source_unreachable", "the source disconnected before the end of its playlist"));
   } finally {
     clearTimeout(timer);

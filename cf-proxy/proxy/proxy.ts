@@ -14,6 +14,7 @@ import { episodeServerOf } from "../failover/api.ts";
 import { fetchWithFailover } from "../failover/failover.ts";
 import { fetchOrigin, type OriginRequest, withPlayerParameters } from "../failover/origin_fetch.ts";
 import { recordPlaylist } from "../failover/recorded.ts";
+import { decoded } from "../http/content_encoding.ts";
 import { destinationOf } from "../http/fetch_destination.ts";
 import { extension, redirectResponse, responseHeaders, TAB_POLICY } from "../http/headers.ts";
 import { isActive, isPlayable, isPlaylistType, mediaType, MPD_TYPE } from "../http/media_type.ts";
@@ -47,7 +48,15 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
   const upstream = await fetchLink(request, { link, url, options, invocation });
   if (!upstream.ok) return problemResponse(upstream.error);
   if (upstream.value.final) return upstream.value.response;
-  const response = await respond(request, upstream.value, { request, link, keys: config.keys, policy, invocation });
+  const read = request.method === "HEAD" ? ok(upstream.value.response) : await decoded(upstream.value.response);
+  if (!read.ok) return problemResponse(read.error);
+  const response = await respond(request, { ...upstream.value, response: read.value }, {
+    request,
+    link,
+    keys: config.keys,
+    policy,
+    invocation,
+  });
   return destination === "page" ? await onlyPlayable(response) : response;
 }
 
@@ -109,7 +118,7 @@ async function respond(request: Request, upstream: Upstream, context: RewriteCon
   const headers = responseHeaders(response, context.link.url);
   if (kind === "maybe" && response.body !== null) {
     const { isPlaylist, body } = await sniff(response);
-    if (isPlaylist) return await respondWithPlaylist(new Response(body), url, context);
+    if (isPlaylist) return await respondWithPlaylist(new Response(body, { headers: response.headers }), url, context);
     if (isPage(response)) return await notMedia(body);
     return new Response(body, { status: response.status, headers });
   }
