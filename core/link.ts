@@ -12,7 +12,7 @@ import { err, ok, type Result } from "./result.ts";
 import { chooseKey, deriveLinkKeys, LINK_VERSION, type SigningKey, type SigningKeys, utf8 } from "./signing_keys.ts";
 import { MAX_URL_LENGTH } from "./url_policy.ts";
 
-export { type LinkContext, type LinkEpisode, sealContext } from "./link_context.ts";
+export { isEmpty, type LinkContext, type LinkEpisode, sealContext } from "./link_context.ts";
 export { parseSigningKeys, type SigningKey, type SigningKeys } from "./signing_keys.ts";
 
 const MAC_BYTES = 16;

@@ -13,6 +13,8 @@ const MAX_CONTEXT_BYTES = MAX_SEALED_LENGTH / 4 * 3 - NONCE_BYTES - TAG_BYTES;
 export interface LinkContext {
   /** Request headers that the source requires, names in lower case: referer, origin, user-agent. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** The Cookie header for the link's own origin: the playlist that lists this URL has set them. */
+  readonly cookies?: string;
   /** The 32-byte key of a mega file, base64url as in its link: the body is decrypted while it is streamed. */
   readonly megaKey?: string;
   /** Set for archived files. Without it, the storage accounts' credentials are not used for any URL. */
@@ -56,7 +58,8 @@ function encodeContext(context: LinkContext): Bytes {
     const { server: _server, ...episode } = context.episode;
     return encodeContext({ ...context, episode });
   }
-  const message = `a link can contain ${MAX_CONTEXT_BYTES} bytes of headers and variables, not ${bytes.length}`;
+  const message =
+    `a link can contain ${MAX_CONTEXT_BYTES} bytes of headers, cookies and variables, not ${bytes.length}`;
   throw new KeepstreamError("too_large", message);
 }
 
@@ -81,6 +84,7 @@ export async function openContext(sealed: string, kid: string, seal: CryptoKey):
 interface WireContext {
   readonly v?: readonly (readonly [string, string])[];
   readonly h?: readonly (readonly [string, string])[];
+  readonly c?: string;
   readonly k?: string;
   readonly a?: 1;
   readonly e?: WireEpisode;
@@ -95,6 +99,7 @@ function compact(context: LinkContext): WireContext {
   return {
     ...(variables.length === 0 ? {} : { v: variables }),
     ...(headers.length === 0 ? {} : { h: headers.sort(([a], [b]) => (a < b ? -1 : 1)) }),
+    ...(context.cookies === undefined ? {} : { c: context.cookies }),
     ...(megaKey === undefined ? {} : { k: megaKey }),
     ...(context.archive === undefined ? {} : { a: 1 as const }),
     ...(episode === undefined ? {} : { e: compactEpisode(episode) }),
@@ -105,6 +110,7 @@ function expand(wire: WireContext): LinkContext {
   return {
     ...(wire.v === undefined ? {} : { variables: Object.fromEntries(wire.v) }),
     ...(wire.h === undefined ? {} : { headers: Object.fromEntries(wire.h) }),
+    ...(wire.c === undefined ? {} : { cookies: wire.c }),
     ...(wire.k === undefined ? {} : { megaKey: wire.k }),
     ...(wire.a === undefined ? {} : { archive: true as const }),
     ...(wire.e === undefined ? {} : { episode: expandEpisode(wire.e) }),

@@ -4,7 +4,7 @@ import { parseContentRange } from "../../core/http/range.ts";
 import { ok, type Result } from "../../core/result.ts";
 import type { Invocation } from "../invocation.ts";
 import { toHeadResponse } from "../http/head_response.ts";
-import { type HeaderRecord, sourceRequestHeaders } from "../http/headers.ts";
+import { sourceRequestHeaders } from "../http/headers.ts";
 import type { Problem } from "../http/problem.ts";
 import { fetchUpstream, type Upstream, type UpstreamOptions, type UpstreamRequest } from "../http/upstream.ts";
 import { isPlaylistUrl } from "../playlist/response_kind.ts";
@@ -28,15 +28,16 @@ export async function fetchOrigin(
   });
   // Several ranges come in one multipart body, whose parts cannot be decrypted in a stream.
   if (link.context.megaKey !== undefined && headers.range?.includes(",")) delete headers.range;
-  if (request.method === "HEAD") return await fetchHead({ url, headers }, options);
-  const first = await fetchUpstream({ url, method: "GET", headers }, options);
-  const upstream = await withinFile(first, { url, method: "GET", headers }, options);
+  const cookies = url.origin === link.url.origin ? link.context.cookies : undefined;
+  if (request.method === "HEAD") return await fetchHead({ url, method: "HEAD", headers, cookies }, options);
+  const get = { url, method: "GET", headers, cookies } as const;
+  const upstream = await withinFile(await fetchUpstream(get, options), get, options);
   if (!upstream.ok || honoursIfRange(request, upstream.value.response)) return upstream;
   // The source (or a cache) ignored If-Range: the range is of another version than the player's.
   await upstream.value.response.body?.cancel();
   delete headers.range;
   delete headers["if-range"];
-  return await fetchUpstream({ url, method: "GET", headers }, options);
+  return await fetchUpstream(get, options);
 }
 
 /** Some hosts refuse a range that begins in the file and ends after it (RFC 9110 §14.1.2 requires them to serve it). */
@@ -57,13 +58,13 @@ async function withinFile(
 
 /** HEAD, or a GET of the first byte if the source refuses HEAD. */
 async function fetchHead(
-  { url, headers }: { readonly url: URL; readonly headers: HeaderRecord },
+  request: UpstreamRequest,
   options: UpstreamOptions,
 ): Promise<Result<Upstream, Problem>> {
-  const upstream = await fetchUpstream({ url, method: "HEAD", headers }, options);
+  const upstream = await fetchUpstream(request, options);
   if (!upstream.ok || ![403, 404, 405, 501].includes(upstream.value.response.status)) return upstream;
-  headers.range = "bytes=0-0";
-  const fetched = await fetchUpstream({ url, method: "GET", headers }, options);
+  const headers = { ...request.headers, range: "bytes=0-0" };
+  const fetched = await fetchUpstream({ ...request, method: "GET", headers }, options);
   return fetched.ok ? ok({ ...fetched.value, response: toHeadResponse(fetched.value.response) }) : fetched;
 }
 

@@ -1,4 +1,5 @@
 // Fetches from a source. Every redirect is checked before it is followed; the timeout covers the headers only.
+import { CookieJar } from "../../core/cookies.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
 import type { HeaderRecord } from "./headers.ts";
@@ -10,6 +11,8 @@ export interface Upstream {
   readonly response: Response;
   /** The URL of the response, after redirects. */
   readonly url: URL;
+  /** The Cookie header for the origin of `url`: those of the request and what the source has set. */
+  readonly cookies?: string | null;
   /** The response is served unchanged. */
   readonly final?: true;
 }
@@ -18,6 +21,8 @@ export interface UpstreamRequest {
   readonly url: URL;
   readonly method: "GET" | "HEAD";
   readonly headers: HeaderRecord;
+  /** The Cookie header for the origin of `url`. Never sent to another one. */
+  readonly cookies?: string | undefined;
 }
 
 export interface UpstreamOptions {
@@ -30,12 +35,18 @@ export async function fetchUpstream(
   options: UpstreamOptions,
 ): Promise<Result<Upstream, Problem>> {
   let url = request.url;
+  const jar = new CookieJar();
+  if (request.cookies !== undefined) jar.set(url, request.cookies);
   for (let redirects = 0;; redirects++) {
-    const fetched = await fetchOnce({ ...request, url }, options);
+    const fetched = await fetchOnce(
+      { ...request, url, headers: withCookies(request.headers, jar.header(url)) },
+      options,
+    );
     if (!fetched.ok) return fetched;
     const response = fetched.value;
+    jar.store(url, response.headers);
     const location = redirectLocation(response);
-    if (location === null) return ok({ response, url });
+    if (location === null) return ok({ response, url, cookies: jar.header(url) });
     await response.body?.cancel();
     if (location === "") {
       return err(badGateway("bad_redirect", `the source responded ${response.status} without a Location`));
@@ -79,6 +90,10 @@ export async function fetchOnce(
   } finally {
     clearTimeout(timer);
   }
+}
+
+function withCookies(headers: HeaderRecord, cookie: string | null): HeaderRecord {
+  return cookie === null ? headers : { ...headers, cookie };
 }
 
 /** The Location of a redirect, empty if it has none; null for every other response. */

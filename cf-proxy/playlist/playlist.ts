@@ -2,10 +2,12 @@
 import { looksLikeMpd } from "../../core/dash/levels.ts";
 import { rewriteMpd } from "../../core/dash/rewrite.ts";
 import { looksLikePlaylist } from "../../core/hls/playlist.ts";
-import { type RewriteOptions, rewritePlaylist, rewriteUrl } from "../../core/hls/rewrite.ts";
+import { type RewriteOptions, rewritePlaylist, rewriteUrl, type SignRequest } from "../../core/hls/rewrite.ts";
 import { parseJsonObject } from "../../core/json_object.ts";
 import {
   directoryCount,
+  isEmpty,
+  type LinkContext,
   MAX_SCOPE_DIRECTORIES,
   sealContext,
   type SigningKeys,
@@ -27,6 +29,8 @@ export interface RewriteContext {
   readonly keys: SigningKeys;
   readonly policy: UrlPolicy;
   readonly invocation: Invocation;
+  /** The Cookie header for the playlist's origin, after its response. */
+  readonly cookies: string | null;
 }
 
 export async function playlistResponse(
@@ -81,26 +85,42 @@ function textResponse(text: string, type: string): Response {
   });
 }
 
-function rewriteOptions(base: URL, { request, link, keys, policy }: RewriteContext): RewriteOptions {
+function rewriteOptions(base: URL, context: RewriteContext): RewriteOptions {
+  const { request, link, policy } = context;
   const own = new URL(request.url);
+  // The link's own tail seals its own cookies only.
+  const isUnchanged = base.origin !== link.url.origin || (context.cookies ?? undefined) === link.context.cookies;
   return {
     base,
     proxyUrl: `${own.origin}${own.pathname}`,
     policy,
-    parent: { scope: link.scope, tail: link.tail },
+    parent: { scope: isUnchanged ? link.scope : null, tail: link.tail },
     variables: new Map(Object.entries(link.context.variables ?? {})),
-    sign: ({ href, exact, variables }) => signChild({ href, exact, variables }, { link, keys }),
+    sign: ({ href, exact, variables }) => signChild({ href, exact, variables }, base, context),
   };
 }
 
 async function signChild(
-  { href, exact, variables }: { href: string; exact: boolean; variables: ReadonlyMap<string, string> },
-  { link, keys }: { link: VerifiedLink; keys: SigningKeys },
+  { href, exact, variables }: SignRequest,
+  base: URL,
+  { link, keys, cookies }: RewriteContext,
 ): Promise<string> {
   const url = new URL(href);
   const scopeDirectories = exact ? null : Math.min(directoryCount(url), MAX_SCOPE_DIRECTORIES);
-  const sealed = variables.size === 0
-    ? link.sealed
-    : await sealContext({ ...link.context, variables: Object.fromEntries(variables) }, keys, link.kid);
+  const { cookies: own, ...context } = link.context;
+  const sent = url.origin === base.origin ? cookies ?? undefined : url.origin === link.url.origin ? own : undefined;
+  const isSame = variables.size === 0 && sent === own;
+  const sealed = isSame ? link.sealed : await sealedOrNull({
+    ...context,
+    ...(sent === undefined ? {} : { cookies: sent }),
+    ...(variables.size === 0 ? {} : { variables: Object.fromEntries(variables) }),
+  }, { link, keys });
   return await signTail(url, { keys, kid: link.kid, expiresAt: link.expiresAt, scopeDirectories, sealed });
+}
+
+async function sealedOrNull(
+  context: LinkContext,
+  { link, keys }: Pick<RewriteContext, "link" | "keys">,
+): Promise<string | null> {
+  return isEmpty(context) ? null : await sealContext(context, keys, link.kid);
 }

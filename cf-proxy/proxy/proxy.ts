@@ -56,6 +56,7 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
     keys: config.keys,
     policy,
     invocation,
+    cookies: upstream.value.cookies ?? null,
   });
   return destination === "page" ? await onlyPlayable(response) : response;
 }
@@ -78,7 +79,8 @@ function destinationRefused(status: number): Problem {
 /** Whether the viewer can fetch the same bytes: nothing to rewrite or decrypt, no request headers to add. */
 function isRedirectable(link: VerifiedLink, config: Config): boolean {
   const { url, context } = link;
-  return MEDIA_EXTENSIONS.has(extension(url)) && context.headers === undefined && context.megaKey === undefined &&
+  return MEDIA_EXTENSIONS.has(extension(url)) && context.headers === undefined && context.cookies === undefined &&
+    context.megaKey === undefined &&
     archivedFileOf(link, config) === null;
 }
 

@@ -250,7 +250,7 @@ export class LinkWriter {
     } catch (error) {
       // Caused by the playlist: everything else in a child's link fitted into its parent's.
       if (!(error instanceof KeepstreamError) || error.code !== "too_large") throw error;
-      return err({ code: "too_large", reason: "its variables are too large for a link" });
+      return err({ code: "too_large", reason: "its variables and cookies are too large for a link" });
     }
     for (const [index, { members }] of groups.entries()) {
       for (const pending of members) pending.head = `${proxyUrl}?${tails[index]}${this.#url}`;
