@@ -42,12 +42,23 @@ export class CookieJar {
     this.#byOrigin.set(url.origin, cookies);
   }
 
-  store(url: URL, headers: Headers, now = Date.now()): void {
+  store(url: URL, headers: Headers, now: number): void {
     const setCookie = headers.getSetCookie();
     if (setCookie.length === 0) return;
     const known = this.#byOrigin.get(url.origin);
     if (known === undefined && this.#byOrigin.size >= CookieJar.#MAX_ORIGINS) return;
     this.#byOrigin.set(url.origin, cookiesAfter(known ?? "", url, setCookie, now));
+  }
+
+  /** A cookie file in Netscape's format, for programs that follow redirects themselves; empty without cookies. */
+  netscape(): string {
+    return [...this.#byOrigin].flatMap(([origin, cookies]) => {
+      const { hostname, protocol } = new URL(origin);
+      const secure = protocol === "https:" ? "TRUE" : "FALSE";
+      return cookies === ""
+        ? []
+        : cookies.split("; ").map((pair) => `${[hostname, "FALSE", "/", secure, 0, ...splitPair(pair)].join("\t")}\n`);
+    }).join("");
   }
 
   /** The value of a Cookie header; null without cookies. */

@@ -31,6 +31,7 @@ Deno.test("jar: another scheme, host or port → no cookies", () => {
   const jar = new CookieJar();
   jar.store(URL_1, new Headers([["set-cookie", "a=1; Domain=cdn.test"], ["set-cookie", "b=2"]]), NOW);
   assert.equal(jar.header(new URL("https://cdn.test/other")), "a=1; b=2");
+  assert.equal(jar.netscape(), "cdn.test\tFALSE\t/\tTRUE\t0\ta\t1\ncdn.test\tFALSE\t/\tTRUE\t0\tb\t2\n");
   for (const url of ["http://cdn.test/", "https://cdn.test:8443/", "https://x.cdn.test/", "https://evil.test/"]) {
     assert.equal(jar.header(new URL(url)), null, url);
   }

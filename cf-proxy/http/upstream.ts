@@ -44,7 +44,7 @@ export async function fetchUpstream(
     );
     if (!fetched.ok) return fetched;
     const response = fetched.value;
-    jar.store(url, response.headers);
+    jar.store(url, response.headers, Date.now());
     const location = redirectLocation(response);
     if (location === null) return ok({ response, url, cookies: jar.header(url) });
     await response.body?.cancel();

@@ -17,6 +17,8 @@ export type FetchOptions = {
   readonly resolution?: string;
   readonly kind?: string;
   readonly embedUrl?: string;
+  /** Other origins on loopback that may be fetched from. */
+  readonly origins?: readonly string[];
   readonly headers?: Readonly<Record<string, string>>;
   readonly maxBytes?: number;
   readonly freeBytes?: number;
@@ -51,7 +53,7 @@ export async function startFetchFixture(host: Host): Promise<FetchFixture> {
   const resumed: { bytes: number; from: string }[] = [];
 
   async function fetchOne(path: string, options: FetchOptions = {}): Promise<FetchedSource> {
-    const policy = { allowedOrigins: [url] };
+    const policy = { allowedOrigins: [url, ...options.origins ?? []] };
     const session = proxy.openSession({ policy, maxBytes: options.maxBytes ?? 1e9 });
     options.onSession?.(session);
     const jobDir = await openJobDir(dir, options.id ?? crypto.randomUUID());

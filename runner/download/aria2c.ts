@@ -59,7 +59,9 @@ export async function startAria2c(
   const secret = crypto.randomUUID();
   const port = freePort();
   const config = `${options.dir}/aria2.conf`;
-  await Deno.writeTextFile(config, configText({ secret, port, session: options.session }), { mode: 0o600 });
+  const cookies = `${options.dir}/cookies.txt`;
+  await Deno.writeTextFile(cookies, options.session.cookies.netscape(), { mode: 0o600 });
+  await Deno.writeTextFile(config, configText({ secret, port, cookies, session: options.session }), { mode: 0o600 });
   const child = new Deno.Command("aria2c", {
     args: [`--conf-path=${config}`],
     clearEnv: true,
@@ -91,7 +93,7 @@ export async function startAria2c(
     await exit;
     await stderr;
     timers.forEach(clearTimeout);
-    await Deno.remove(config).catch(() => {});
+    for (const file of [config, cookies]) await Deno.remove(file).catch(() => {});
   };
   try {
     await untilReady(rpc, { signal: options.signal, exited: () => status !== null });
@@ -115,7 +117,7 @@ export async function startAria2c(
   };
 }
 
-function configText(options: { secret: string; port: number; session: ProxySession }): string {
+function configText(options: { secret: string; port: number; cookies: string; session: ProxySession }): string {
   const { session } = options;
   return [
     "enable-rpc=true",
@@ -126,6 +128,8 @@ function configText(options: { secret: string; port: number; session: ProxySessi
     `all-proxy=${session.proxyUrl}`,
     `all-proxy-user=${session.username}`,
     `all-proxy-passwd=${session.password}`,
+    // A file rather than a header: aria2 would send a header to every host that it is redirected to.
+    `load-cookies=${options.cookies}`,
     "no-netrc=true",
     "disable-ipv6=true",
     "follow-metalink=false",

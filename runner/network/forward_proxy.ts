@@ -4,6 +4,7 @@
  * Example: `const session = proxy.openSession({ policy, maxBytes })`; `fetch(url, { client: session.client })`.
  * docs/decisions/0019-own-forward-proxy.md compares it with proxy-chain.
  */
+import { CookieJar } from "../../core/cookies.ts";
 import type { UrlPolicy } from "../../core/url_policy.ts";
 import { ByteSocket } from "./byte_socket.ts";
 import { dial, DialRefused, type Lookup, systemLookup } from "./dial.ts";
@@ -21,6 +22,8 @@ export type ProxySession = {
   readonly username: string;
   readonly password: string;
   readonly client: Deno.HttpClient;
+  /** The cookies of the job's requests. */
+  readonly cookies: CookieJar;
   /** Bytes received from hosts. */
   readonly received: () => number;
   /** The first refusal, if there was one. */
@@ -71,6 +74,7 @@ export function startForwardProxy(options: { lookup?: Lookup; connect?: typeof D
       proxyUrl,
       username,
       password: state.password,
+      cookies: new CookieJar(),
       client,
       received: () => state.received,
       refusal: () => state.refusal,

@@ -14,11 +14,11 @@ const HEADERS_TIMEOUT_MS = 15_000;
 
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
 
-/** A fetch bound to a job's proxy session. Refusals of the proxy are thrown as `policy_denied` or `too_large`. */
+/** A fetch bound to a job's proxy session and its cookies. Refusals of the proxy are thrown as `policy_denied` or `too_large`. */
 export function createGuardedFetch(session: ProxySession): Fetch {
   return async (input, init) => {
     try {
-      const response = await fetch(input, { ...init, client: session.client });
+      const response = await fetchWithCookies(input, init, session);
       if (!response.headers.has("keepstream-refused")) return response;
       await response.body?.cancel();
     } catch (cause) {
@@ -28,6 +28,23 @@ export function createGuardedFetch(session: ProxySession): Fetch {
     throwRefusal(session);
     throw new KeepstreamError("policy_denied", "the forward proxy refused the URL");
   };
+}
+
+/** Without automatic redirects only: these would carry a cookie to other hosts. */
+async function fetchWithCookies(
+  input: string,
+  init: RequestInit | undefined,
+  { client, cookies }: ProxySession,
+): Promise<Response> {
+  if (init?.redirect !== "manual") return await fetch(input, { ...init, client });
+  const url = new URL(input);
+  const headers = new Headers(init.headers);
+  const cookie = cookies.header(url);
+  // A header of the operator's configuration takes precedence.
+  if (cookie !== null && !headers.has("cookie")) headers.set("cookie", cookie);
+  const response = await fetch(input, { ...init, headers, client });
+  cookies.store(url, response.headers, Date.now());
+  return response;
 }
 
 export function throwRefusal(session: ProxySession): void {
