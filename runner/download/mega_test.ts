@@ -71,7 +71,7 @@ Deno.test("downloadMega: interrupted → resumes with the missing ranges", async
   await using broken = serve(cipher, async (start) => {
     if (start < 8_000_000) return null;
     await some.promise;
-    return new Response(null, { status: 416 });
+    return new Response(null, { status: 410 });
   });
   await assert.rejects(async () =>
     downloadMega({ url: broken.url, sizeBytes: clear.length }, {

@@ -21,7 +21,15 @@ export type Probe = {
   readonly ranges: boolean;
 };
 
-export async function probe(requestedUrl: string, request: MediaRequest): Promise<Probe> {
+/** A broken connection is repeated once: the host may have closed a kept one. */
+export async function probe(url: string, request: MediaRequest): Promise<Probe> {
+  return await retry(() => probeOnce(url, request), PROBE, {
+    signal: request.signal,
+    retryable: (error) => error instanceof KeepstreamError && error.code === "network",
+  });
+}
+
+async function probeOnce(requestedUrl: string, request: MediaRequest): Promise<Probe> {
   const range = { start: 0, end: LOOK_BYTES - 1 };
   const { response, url, packed } = await openMedia(requestedUrl, { ...request, range });
   const start = await readStart(response, request.signal);
@@ -37,7 +45,7 @@ export async function probe(requestedUrl: string, request: MediaRequest): Promis
 
 /** For a host that may still count a connection that has just ended: repeats a refused probe once. */
 export async function probeWithRetry(url: string, request: MediaRequest): Promise<Probe> {
-  return await retry(() => probe(url, request), PROBE, { signal: request.signal, retryable: isRetryable });
+  return await retry(() => probeOnce(url, request), PROBE, { signal: request.signal, retryable: isRetryable });
 }
 
 async function readStart(response: Response, signal: AbortSignal): Promise<Uint8Array> {

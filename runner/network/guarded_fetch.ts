@@ -11,6 +11,7 @@ import { requestedSeconds } from "../transfer/retry.ts";
 
 const MAX_REDIRECTS = 5;
 const HEADERS_TIMEOUT_MS = 15_000;
+const SMALL_FILE_BYTES = 1 << 20;
 
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
 
@@ -105,10 +106,10 @@ async function accept(response: Response, url: string, request: MediaRequest): P
   throw statusError(response, url);
 }
 
-/** Whether the resource may be longer than `start`, by the Content-Range of a 416. */
+/** Whether the resource is longer than `start`, by the Content-Range of a 416; without one, only a small file is fetched whole. */
 function mayStartAt(start: number, response: Response): boolean {
   const size = /^bytes \*\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1];
-  return size === undefined || Number(size) > start;
+  return size === undefined ? start < SMALL_FILE_BYTES : start < Number(size);
 }
 
 async function ask(url: string, request: MediaRequest): Promise<Response> {
