@@ -193,13 +193,13 @@ Deno.test("rewritePlaylist: long playlist → same as its lines one by one", asy
   );
 });
 
-const address = (name: string) => `v+1/${name}?t=(1)`;
+const urlOf = (name: string) => `v+1/${name}?t=(1)`;
 
 for (const end of ["\n", "\r\n"]) {
   Deno.test(`rewritePlaylist: text between alike URLs, ${JSON.stringify(end)} → copied`, async () => {
     const copied = ["#EXTINF:4,URI=?t=(1)", "# {x}", "", " \t", "#EXT-X-BYTERANGE:1@2", "#EXT-X-DISCONTINUITY"];
-    const text = ["#EXTM3U", ...["a-1_~.ts", "b", "c"].flatMap((name) => [...copied, address(name)])].join(end);
-    const head = (await rewrite(address(""), 2)).replace(/%3Ft.*/, "");
+    const text = ["#EXTM3U", ...["a-1_~.ts", "b", "c"].flatMap((name) => [...copied, urlOf(name)])].join(end);
+    const head = (await rewrite(urlOf(""), 2)).replace(/%3Ft.*/, "");
     assert.equal(
       await rewrite(text, 2),
       ["#EXTM3U", ...["a-1_~.ts", "b", "c"].flatMap((name) => [...copied, `${head}${name}%3Ft%3D(1)`])].join(end),
@@ -210,13 +210,13 @@ for (const end of ["\n", "\r\n"]) {
 const others = [
   "a.ts",
   "vv1/a?t=(1)",
-  address("%41"),
-  address("ü"),
-  address("c/d"),
-  address(".."),
-  address(""),
-  address("a") + " ",
-  address("a") + "&u=2",
+  urlOf("%41"),
+  urlOf("ü"),
+  urlOf("c/d"),
+  urlOf(".."),
+  urlOf(""),
+  urlOf("a") + " ",
+  urlOf("a") + "&u=2",
   "v+1/a",
   `${PROXY}?url=x`,
   '#EXT-X-KEY:METHOD=AES-128,URI="k"',
@@ -227,7 +227,7 @@ const others = [
 for (const other of others) {
   Deno.test(`rewritePlaylist: ${JSON.stringify(other)} among alike URLs → as alone`, async () => {
     for (const directories of [null, 2]) {
-      for (const lines of [[other], [address("a"), other, address("b")], [address("a"), address("b"), other]]) {
+      for (const lines of [[other], [urlOf("a"), other, urlOf("b")], [urlOf("a"), urlOf("b"), other]]) {
         const alone = await Promise.all(lines.map((line) => rewrite(line + "\n", directories)));
         assert.equal(await rewrite(lines.map((line) => line + "\n").join(""), directories), alone.join(""));
       }

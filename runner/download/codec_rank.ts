@@ -35,7 +35,7 @@ export function rankVideo(codecs: string | null): CodecRank {
   return worstOf(codecs, VIDEO) ?? UNKNOWN;
 }
 
-/** Without codecs, the group's name tells: encoders call groups after the codec. */
+/** Without codecs, by the group's name: encoders name groups after the codec. */
 export function rankAudio(codecs: string | null, group: string | null): CodecRank {
   return worstOf(codecs, AUDIO) ?? rankGroup(group);
 }

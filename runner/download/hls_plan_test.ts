@@ -160,7 +160,7 @@ Deno.test("planHls: the same source again → the same variant and renditions, o
   const first = await hostOf({ master: REDUNDANT, one: 404 }).plan();
   const again = await hostOf({ master: REDUNDANT }).plan({ like: first });
   assert.equal(again.variant!.height, 720);
-  // The only variant with these attributes is missing now: another one has the same durations, but other pictures.
+  // The only variant with these attributes is missing now: another one has the same durations, but other frames.
   await assert.rejects(hostOf({ master: REDUNDANT, one: 404, two: 404 }).plan({ like: first }), {
     code: "source_expired",
   });

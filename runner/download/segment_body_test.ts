@@ -159,7 +159,7 @@ Deno.test("SegmentBody: AES-128 without padding → decrypted, if the segment is
   }
   const other = await importKey(crypto.getRandomValues(new Uint8Array(16)));
   await assert.rejects(read({ bytes: await encryptUnpadded(packets, other), key }), /is neither/);
-  const text = new TextEncoder().encode("WEBVTT\n\n00:01.000 "); // where it ends cannot be told
+  const text = new TextEncoder().encode("WEBVTT\n\n00:01.000 "); // text has no boundary to check
   await assert.rejects(read({ bytes: await encryptUnpadded(text.slice(0, 16), key), key }), /cannot be decrypted/);
 });
 
