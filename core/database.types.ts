@@ -373,6 +373,7 @@ export type Database = {
           "duration_seconds": number | null;
           "episode": number;
           "file_key": string;
+          "height": number | null;
           "hf_account": number;
           "hf_direct_url": string;
           "hf_path": string;
@@ -380,12 +381,14 @@ export type Database = {
           "id": string;
           "lease_token": string;
           "mal_id": number;
+          "media": Json | null;
           "provider": string;
           "queue_id": string;
           "resolution": string | null;
           "sha256": string | null;
           "size_bytes": number | null;
           "stream_url": string | null;
+          "width": number | null;
         };
         ComputedFields: never;
         Insert: {
@@ -393,6 +396,7 @@ export type Database = {
           "duration_seconds"?: number | null;
           "episode": number;
           "file_key": string;
+          "height"?: number | null;
           "hf_account": number;
           "hf_direct_url": string;
           "hf_path": string;
@@ -400,18 +404,21 @@ export type Database = {
           "id"?: string;
           "lease_token": string;
           "mal_id": number;
+          "media"?: Json | null;
           "provider": string;
           "queue_id": string;
           "resolution"?: string | null;
           "sha256"?: string | null;
           "size_bytes"?: number | null;
           "stream_url"?: string | null;
+          "width"?: number | null;
         };
         Update: {
           "created_at"?: string;
           "duration_seconds"?: number | null;
           "episode"?: number;
           "file_key"?: string;
+          "height"?: number | null;
           "hf_account"?: number;
           "hf_direct_url"?: string;
           "hf_path"?: string;
@@ -419,12 +426,14 @@ export type Database = {
           "id"?: string;
           "lease_token"?: string;
           "mal_id"?: number;
+          "media"?: Json | null;
           "provider"?: string;
           "queue_id"?: string;
           "resolution"?: string | null;
           "sha256"?: string | null;
           "size_bytes"?: number | null;
           "stream_url"?: string | null;
+          "width"?: number | null;
         };
         Relationships: [
           {
@@ -787,6 +796,7 @@ export type Database = {
           "duration_seconds": number | null;
           "episode": number;
           "file_key": string;
+          "height": number | null;
           "hf_account": number;
           "hf_direct_url": string;
           "hf_path": string;
@@ -794,12 +804,14 @@ export type Database = {
           "id": string;
           "lease_token": string;
           "mal_id": number;
+          "media": Json | null;
           "provider": string;
           "queue_id": string;
           "resolution": string | null;
           "sha256": string | null;
           "size_bytes": number | null;
           "stream_url": string | null;
+          "width": number | null;
         };
         SetofOptions: {
           from: "*";
@@ -946,24 +958,28 @@ export type Database = {
           "duration_seconds"?: number;
           "episode": number;
           "file_key": string;
+          "height"?: number;
           "hf_account": number;
           "hf_direct_url": string;
           "hf_path": string;
           "hf_repo": string;
           "lease_token"?: string;
           "mal_id": number;
+          "media"?: Json;
           "provider": string;
           "replicas"?: Json;
           "resolution": string;
           "sha256"?: string;
           "size_bytes"?: number;
           "stream_url"?: string;
+          "width"?: number;
         };
         Returns: {
           "created_at": string;
           "duration_seconds": number | null;
           "episode": number;
           "file_key": string;
+          "height": number | null;
           "hf_account": number;
           "hf_direct_url": string;
           "hf_path": string;
@@ -971,12 +987,14 @@ export type Database = {
           "id": string;
           "lease_token": string;
           "mal_id": number;
+          "media": Json | null;
           "provider": string;
           "queue_id": string;
           "resolution": string | null;
           "sha256": string | null;
           "size_bytes": number | null;
           "stream_url": string | null;
+          "width": number | null;
         };
         SetofOptions: {
           from: "*";

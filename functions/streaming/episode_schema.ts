@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { chapterSchema, SOURCE_STATES, subtitleSchema } from "../../sources/source_list.ts";
 import { httpUrl } from "../_shared/openapi.ts";
+import { mediaSchema } from "./media_schema.ts";
 
 export const serverSchema = z.strictObject({
   provider: z.string().describe("The server's display name: the site's label, or host and resolution."),
@@ -10,6 +11,9 @@ export const serverSchema = z.strictObject({
     "The media's URL, or the archive's once it is ready; null if nothing playable was found.",
   ),
   resolution: z.string().nullable().describe("`720p`, or null if the site does not state one."),
+  width: z.number().int().nullable().describe("Pixels of the archived video, which may differ from `resolution`."),
+  height: z.number().int().nullable(),
+  media: mediaSchema.nullable().describe("What the archive contains; null if the video is not archived."),
   stream: httpUrl.nullable().describe("Signed proxy link to play; null if nothing playable was found."),
   kind: z.string().nullable().describe("mp4, hls, dash, mkv, webm or mega (decrypted by the proxy)."),
   archived: z.boolean().describe("Whether `stream` leads to the operator's archive."),

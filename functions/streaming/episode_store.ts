@@ -5,6 +5,7 @@ import { z } from "zod";
 import type { Database } from "../../core/database.types.ts";
 import { callRpc, type RpcArgs, type RpcName } from "../_shared/rpc.ts";
 import { httpOnly } from "./http_only.ts";
+import { mediaSchema } from "./media_schema.ts";
 import { type SourceList, sourceListSchema, subtitleSchema } from "../../sources/source_list.ts";
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -31,6 +32,10 @@ const storedSchema = z.object({
   hf_direct_url: z.string().nullish(),
   size_bytes: z.number().nullish(),
   duration_seconds: z.number().nullish(),
+  width: z.number().nullish(),
+  height: z.number().nullish(),
+  // Written by runners of any version: what cannot be read is not shown.
+  media: mediaSchema.nullish().catch(null),
   replicas: z.array(replicaSchema).nullish(),
 });
 

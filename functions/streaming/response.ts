@@ -91,6 +91,9 @@ async function liveServer(
     url: server.embed_url,
     url_resolved: url,
     resolution: server.resolution,
+    width: null,
+    height: null,
+    media: null,
     stream: url === null ? null : await tools.links.sign({
       url,
       kind: server.kind,
@@ -124,6 +127,9 @@ async function archivedServer(
     url: embed,
     url_resolved: isTakenDown ? null : url,
     resolution: copy.resolution,
+    width: copy.width ?? null,
+    height: copy.height ?? null,
+    media: copy.media ?? null,
     stream: isTakenDown ? null : await tools.links.sign({
       url,
       kind: "mp4",

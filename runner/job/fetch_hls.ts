@@ -1,6 +1,6 @@
 /** Downloads the segments of a playlist or an MPD and muxes them into one verified MP4. */
 import type { Resolved } from "../../sources/resolvers/index.ts";
-import { downloadHls } from "../download/hls.ts";
+import { type DownloadedRendition, downloadHls } from "../download/hls.ts";
 import type { HlsPlan, planHls } from "../download/hls_plan.ts";
 import { muxAlongside, type MuxedTracks, muxRenditions } from "../media/mux.ts";
 import { finishFile, finishWritten } from "./finish_file.ts";
@@ -54,10 +54,22 @@ export async function fetchHls(resolved: Resolved, job: SegmentsJob, tools: Sour
   tools.onPhase();
   const alongside = tracks as MuxedTracks | null; // assigned in a callback
   if (alongside !== null) {
-    return await finishFile(muxed, { format: "mov", expected: alongside, joins: alongside.joins }, tools);
+    const fetched = await finishFile(muxed, { format: "mov", expected: alongside, joins: alongside.joins }, tools);
+    return withPlan(fetched, { plan, renditions, muxed: alongside });
   }
   const { file, ...written } = await muxRenditions(renditions, { ...muxing, output: `${dir.path}/joined.mp4` });
-  return await finishWritten(file, { expected: written, joins: written.joins }, tools);
+  const fetched = await finishWritten(file, { expected: written, joins: written.joins }, tools);
+  return withPlan(fetched, { plan, renditions, muxed: written });
+}
+
+/** Adds which variant was archived, and what of the source was converted or left out. */
+function withPlan(
+  fetched: FetchedSource,
+  from: { plan: HlsPlan; renditions: readonly DownloadedRendition[]; muxed: MuxedTracks },
+): FetchedSource {
+  const { variant, leftOut } = from.plan;
+  const left_out = [...leftOut, ...from.renditions.flatMap((rendition) => rendition.leftOut)];
+  return { ...fetched, media: { ...fetched.media, variant, converted: from.muxed.converted, left_out } };
 }
 
 /** Whether the segments can be concatenated: one clock and one init section. */

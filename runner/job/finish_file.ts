@@ -4,6 +4,7 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { type FastStart, type FinalFile, writeFastStart } from "../mp4/fast_start.ts";
+import { mediaReportOf } from "../media/media_report_of.ts";
 import { remuxFile } from "../media/mux.ts";
 import { type Expectation, type MediaInfo, type ProbeFormat, verifyMedia } from "../media/verify.ts";
 import type { FetchedSource, SourceTools } from "./source_tools.ts";
@@ -79,7 +80,7 @@ async function finished(
 ): Promise<FetchedSource> {
   const path = finalPath(dir);
   if (!moved) await Deno.rename(file.path, path);
-  return { final: { ...file, path }, durationSeconds: probe.durationSeconds };
+  return { final: { ...file, path }, durationSeconds: probe.durationSeconds, media: mediaReportOf(probe.tracks) };
 }
 
 function finalPath(dir: FinishTools["dir"]): string {

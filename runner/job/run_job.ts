@@ -8,6 +8,7 @@ import { Cancelled } from "./stop_reasons.ts";
 import { RpcError } from "../../core/rpc_error.ts";
 import { sleep } from "../../core/sleep.ts";
 import { type Job, LeaseLost } from "../queue/job.ts";
+import { mediaReportOf } from "../media/media_report_of.ts";
 import { createGuardedFetch } from "../network/guarded_fetch.ts";
 import { removeWithExtras } from "../targets/extras.ts";
 import type { Replication } from "../archive/replicate.ts";
@@ -200,9 +201,9 @@ async function keptFinal(dir: JobDir, source: string): Promise<FetchedSource | n
   const state = await dir.readState();
   if (state?.final !== undefined) {
     const path = `${dir.path}/final.mp4`;
-    const { sizeBytes, sha256, durationSeconds } = state.final;
+    const { sizeBytes, sha256, durationSeconds, media = mediaReportOf([]) } = state.final;
     const size = (await Deno.stat(path).catch(() => null))?.size;
-    if (size === sizeBytes) return { final: { path, sizeBytes, sha256 }, durationSeconds };
+    if (size === sizeBytes) return { final: { path, sizeBytes, sha256 }, durationSeconds, media };
   }
   if (state !== null && state.source !== source) await emptyJobDir(dir.path);
   return null;
@@ -210,7 +211,8 @@ async function keptFinal(dir: JobDir, source: string): Promise<FetchedSource | n
 
 async function keepFinal(dir: JobDir, { source, fetched }: { source: string; fetched: FetchedSource }): Promise<void> {
   const { sizeBytes, sha256 } = fetched.final;
-  await dir.writeState({ source, final: { sizeBytes, sha256, durationSeconds: fetched.durationSeconds } });
+  const { durationSeconds, media } = fetched;
+  await dir.writeState({ source, final: { sizeBytes, sha256, durationSeconds, media } });
   for (const name of ["segments", "muxed.mp4", "remuxed.mp4", "media.bin", "mega.bin", "mega.bin.mega"]) {
     await Deno.remove(`${dir.path}/${name}`, { recursive: true }).catch(() => {});
   }

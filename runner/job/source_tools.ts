@@ -1,4 +1,5 @@
 /** What the downloads of all kinds of sources share, and their media requests. */
+import type { MediaReport } from "../../core/media_report.ts";
 import type { UrlPolicy } from "../../core/url_policy.ts";
 import { type Resolved, resolveServer } from "../../sources/resolvers/index.ts";
 import { parseMegaLink } from "../../sources/resolvers/mega.ts";
@@ -46,7 +47,11 @@ export type SourceTools = {
   readonly onPhase: () => void;
 };
 
-export type FetchedSource = { readonly final: FinalFile; readonly durationSeconds: number };
+export type FetchedSource = {
+  readonly final: FinalFile;
+  readonly durationSeconds: number;
+  readonly media: MediaReport;
+};
 
 /** Reads the embed page again on this machine, because a media URL may be bound to the client's IP address. */
 export async function resolveCandidate(candidate: Candidate, tools: SourceTools): Promise<Resolved> {

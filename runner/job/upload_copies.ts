@@ -40,6 +40,7 @@ export async function uploadCopies(
       sha256: fetched.final.sha256,
       sizeBytes: fetched.final.sizeBytes,
       durationSeconds: fetched.durationSeconds,
+      media: fetched.media,
       replicas,
     };
     const committed = run.commitArchive(() =>

@@ -1,6 +1,7 @@
 /** A claimed job and the rows that describe its archive, as the database functions return and take them. */
 import { z } from "zod";
 import type { ErrorClass } from "../../core/errors.ts";
+import type { MediaReport } from "../../core/media_report.ts";
 
 const headers = z.record(z.string(), z.string()).catch({});
 
@@ -70,6 +71,7 @@ export type ArchiveRow = {
   readonly sha256: string;
   readonly sizeBytes: number;
   readonly durationSeconds: number;
+  readonly media: MediaReport;
   readonly replicas: readonly ReplicaRow[];
 };
 

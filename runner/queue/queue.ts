@@ -14,6 +14,7 @@ import {
   type LeaseState,
   leaseStateSchema,
 } from "./job.ts";
+import { mediaRow } from "./media_row.ts";
 
 /** A stopping runner waits for these. */
 const SHORT_TIMEOUT_MS = 3000;
@@ -117,6 +118,7 @@ export function createQueue(options: { url: string; key: string; worker: string;
         size_bytes: archive.sizeBytes,
         duration_seconds: archive.durationSeconds,
         replicas: archive.replicas,
+        ...mediaRow(archive.media),
       });
       const { id } = idRow.parse(row);
       const replicas = await database.rows(

@@ -3,6 +3,7 @@
  * with its process, keeps other processes out. Example: `await using dir = await openJobDir(root, id)`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
+import type { MediaReport } from "../../core/media_report.ts";
 import { releaseLock } from "./file_lock.ts";
 
 const JOB_DIR = /^job-[0-9a-f-]{36}$/;
@@ -25,7 +26,13 @@ export type JobState = {
   readonly source: string;
   readonly pin?: { readonly sizeBytes: number | null; readonly etag: string | null };
   /** Set once the final file is verified and hashed. */
-  readonly final?: { readonly sizeBytes: number; readonly sha256: string; readonly durationSeconds: number };
+  readonly final?: {
+    readonly sizeBytes: number;
+    readonly sha256: string;
+    readonly durationSeconds: number;
+    /** Missing if an earlier version wrote the file. */
+    readonly media?: MediaReport;
+  };
 };
 
 /** @throws {KeepstreamError} if another process on this machine has the job. */

@@ -53,6 +53,55 @@ export const ARCHIVE: readonly Scenario[] = [
     },
   },
   {
+    name: "upsert_video_store: size and media → in the row, replaced, read_episode",
+    async run(queue) {
+      const media = {
+        tracks: [],
+        variant: null,
+        converted: [],
+        left_out: [{ kind: "subtitles", code: "x", detail: "id" }],
+      };
+      const job = await queue.uploading();
+      const [store] = await queue.rpc("upsert_video_store", archiveOf(job, { width: 1280, height: 720, media }));
+      assert.deepEqual([store!["resolution"], store!["width"], store!["height"], store!["media"]], [
+        ...["720p", 1280, 720, media],
+      ]);
+      const read = async () => {
+        const [row] = await queue
+          .sql`select public.read_episode(${job["mal_id"] as number}, ${job["episode"] as number}) as it`;
+        return row!["it"].store.map((one: Row) => [one["width"], one["height"], one["media"]]);
+      };
+      assert.deepEqual(await read(), [[1280, 720, media]]);
+      await queue.sql`update public.video_queue set status = 'pending' where id = ${job.id}`;
+      const again = await queue.claimOne();
+      assert.equal(again.id, job.id);
+      await queue.update(again, "uploading");
+      await queue.rpc("upsert_video_store", archiveOf(again));
+      assert.deepEqual(await read(), [[null, null, null]], "of the new file, which does not state them");
+    },
+  },
+  {
+    name: "upsert_video_store: impossible size, media of another type or 64 kB → refused",
+    async run(queue) {
+      const job = await queue.uploading();
+      const refused = [
+        { width: 0, height: 720 },
+        { width: 1280, height: -1 },
+        { media: [] },
+        { media: "text" },
+        { media: { detail: "x".repeat(65_536) } },
+      ];
+      for (const one of refused) {
+        assert.equal(
+          await queue.refusal("upsert_video_store", archiveOf(job, one)),
+          "23514",
+          JSON.stringify(one).slice(0, 60),
+        );
+      }
+      await queue.rpc("upsert_video_store", archiveOf(job, { media: { detail: "x".repeat(65_000) } }));
+    },
+  },
+  {
     name: "upsert_video_store: no resolution → its own row",
     async run(queue) {
       await queue.archived({ episode: 9, resolution: "720p" });
