@@ -4,7 +4,8 @@ import { ranged } from "../../dev/testing/fetch_fixture.ts";
 import { KeepstreamError } from "../../core/errors.ts";
 import { createEvents } from "../events.ts";
 import { RpcError } from "../../core/rpc_error.ts";
-import type { Job } from "../queue/job.ts";
+import type { MediaReport } from "../../core/media_report.ts";
+import type { ArchiveRow, Job } from "../queue/job.ts";
 import { Cancelled } from "./stop_reasons.ts";
 import { createCircuitBreaker } from "../archive/circuit_breaker.ts";
 import { createSemaphore } from "../transfer/semaphore.ts";
@@ -31,12 +32,24 @@ const job: Job = {
   candidates: [{ id: null, embedUrl: null, videoUrl: "https://cdn.test/a.mp4", kind: "mp4", headers: {} }],
 };
 
+const REPORT: MediaReport = {
+  width: 1280,
+  height: 720,
+  tracks: [{ type: "video", codec: "h264", language: null, name: null }],
+  variant: null,
+  converted: [],
+  left_out: [{ kind: "subtitles", code: "not_found", detail: "id" }],
+};
+
 /** A job whose file an earlier run finished, from candidate `source`: only the upload is left. */
-async function readyToUpload(source = "of-another-candidate") {
+async function readyToUpload(source = "of-another-candidate", media: MediaReport | null = REPORT) {
   const workDir = await Deno.makeTempDir();
   await using dir = await openJobDir(workDir, job.id);
   await Deno.writeTextFile(`${dir.path}/final.mp4`, "video");
-  await dir.writeState({ source, final: { sizeBytes: 5, sha256: SHA, durationSeconds: 1 } });
+  await dir.writeState({
+    source,
+    final: { sizeBytes: 5, sha256: SHA, durationSeconds: 1, ...(media ? { media } : {}) },
+  });
   return workDir;
 }
 
@@ -173,18 +186,23 @@ Deno.test("runJob: rights withdrawn during a commit that succeeds late → remov
   await Deno.remove(workDir, { recursive: true });
 });
 
-Deno.test("runJob: storage fails → the final file is kept for the next run", async () => {
+Deno.test("runJob: storage fails → file and report are kept for the next run", async () => {
   const workDir = await readyToUpload();
   let stored = "";
+  const committed: MediaReport[] = [];
   const queue = {
     report: () => Promise.resolve("uploading"),
-    commitArchive: () => Promise.resolve(new Map([["hub:a", "ra"]])),
+    commitArchive: (_job: Job, { media }: ArchiveRow) => {
+      committed.push(media);
+      return Promise.resolve(new Map([["hub:a", "ra"]]));
+    },
   };
   const broken = target("hub:a", 1, () => Promise.reject(new KeepstreamError("storage_5xx", "away")));
   await assert.rejects(runJob(job, run(), tools(workDir, { queue, targets: [broken] })), { code: "storage_5xx" });
   const works = target("hub:a", 1, () => Promise.resolve(void (stored = "yes")));
   await runJob(job, run(), tools(workDir, { queue, targets: [works] }));
   assert.equal(stored, "yes");
+  assert.deepEqual(committed, [REPORT]);
   assert.deepEqual([...Deno.readDirSync(workDir)], [], "nothing is left when it is done");
   await Deno.remove(workDir);
 });
