@@ -78,7 +78,7 @@ export async function openMedia(requestedUrl: string, request: MediaRequest): Pr
     if (!target.ok) {
       throw new KeepstreamError(target.error.code, `${redactUrl(url)} is refused: ${target.error.reason}`);
     }
-    const response = await ask(target.value.href, request);
+    const response = await askWithCookie(target.value.href, request);
     const location = response.headers.get("location");
     if (response.status < 300 || response.status >= 400 || location === null) {
       return await accept(response, target.value.href, request);
@@ -104,6 +104,18 @@ async function accept(response: Response, url: string, request: MediaRequest): P
     return await openMedia(url, whole);
   }
   throw statusError(response, url);
+}
+
+/** Repeats a request once that was refused with a cookie: it may be required, and is sent then. */
+async function askWithCookie(url: string, request: MediaRequest): Promise<Response> {
+  const response = await ask(url, request);
+  if (!requiresCookie(response)) return response;
+  await response.body?.cancel();
+  return await ask(url, request);
+}
+
+function requiresCookie({ status, headers }: Response): boolean {
+  return (status === 401 || status === 403) && headers.has("set-cookie");
 }
 
 /** Whether the resource is longer than `start`, by the Content-Range of a 416; without one, only a small file is fetched whole. */
@@ -133,8 +145,8 @@ async function ask(url: string, request: MediaRequest): Promise<Response> {
 
 function statusError(response: Response, url: string): KeepstreamError {
   const { status, headers } = response;
-  const cookie = (status === 401 || status === 403) && headers.has("set-cookie");
-  const message = `${redactUrl(url)} responded with ${status}${cookie ? ": the host requires a cookie" : ""}`;
+  const reason = requiresCookie(response) ? ": the host requires a cookie" : "";
+  const message = `${redactUrl(url)} responded with ${status}${reason}`;
   const seconds = requestedSeconds(headers);
   const options = seconds === null || seconds === 0 ? {} : { retryAfterSeconds: seconds };
   if (status === 429 || status === 509) return new KeepstreamError("rate_limited", message, options);

@@ -108,6 +108,24 @@ for (const [status, headers, code, message, after] of REFUSALS) {
   });
 }
 
+Deno.test("openMedia: 403 with the cookie that the host requires → repeated with it", async () => {
+  const asked: (string | null)[] = [];
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, ({ headers }) => {
+    asked.push(headers.get("cookie"));
+    if (headers.get("cookie") === "pass=1") return new Response("media");
+    return new Response("no", { status: 403, headers: { "set-cookie": "pass=1; Path=/" } });
+  });
+  await using proxy = startForwardProxy();
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const policy = { allowedOrigins: [url] };
+  const session = proxy.openSession({ policy, maxBytes: 1e6 });
+  const request = { fetch: createGuardedFetch(session), policy, headers: {}, signal: new AbortController().signal };
+  assert.equal(await (await openMedia(`${url}/a.ts`, request)).response.text(), "media");
+  assert.deepEqual(asked, [null, "pass=1"]);
+  session.close();
+  await server.shutdown();
+});
+
 Deno.test("openMedia: 416 to a range → asked again without; without a range → refused", async () => {
   let first = true;
   const once = () => {
