@@ -8,8 +8,8 @@ import { giveBack } from "./segment_fetch.ts";
 import { isTransportStream } from "./sniff.ts";
 import { TsPackets } from "./ts_packets.ts";
 
-/** Memory per connection, whatever the segment's size: whole cipher blocks, and more than a prepended image. */
-export const BLOCK_BYTES = 96 * 1024;
+/** Memory per connection, whatever the segment's size: whole cipher blocks and TS packets, and more than a prepended image. */
+export const BLOCK_BYTES = 130 * 16 * 47;
 const CIPHER_BYTES = 16;
 /** Where to search for the first TS packet after a prepended image, which has a few hundred bytes. */
 const MAX_DISGUISE_BYTES = 64 * 1024;

@@ -5,7 +5,7 @@ import { createGuardedFetch, type MediaRequest, openMedia } from "./guarded_fetc
 type Asked = { readonly url: string; readonly range: string | null; readonly encoding: string | null };
 
 /** Opens `url` on a host whose responses are given by path. */
-async function open(
+function open(
   url: string,
   responses: Readonly<Record<string, () => Response>>,
   more: Partial<MediaRequest> = {},
@@ -44,7 +44,7 @@ for (const [title, location, url] of REDIRECTS) {
         first = false;
         return response;
       };
-      const { opened, asked } = await open("https://a.test/v/a.ts", { "/v/a.ts": once }, {
+      const { opened, asked } = open("https://a.test/v/a.ts", { "/v/a.ts": once }, {
         range: { start: 5, end: 9 },
       });
       assert.equal((await opened).url, url);
@@ -61,14 +61,14 @@ Deno.test("openMedia: redirect to a private host, too many, unreadable → refus
     ["/a.ts", "unsupported", /redirects more than 5 times/],
   ];
   for (const [location, code, message] of cases) {
-    const { opened, asked } = await open("https://a.test/a.ts", { "/a.ts": redirect(location) });
+    const { opened, asked } = open("https://a.test/a.ts", { "/a.ts": redirect(location) });
     await assert.rejects(opened, { code, message });
     assert.ok(asked.length <= 6);
   }
 });
 
 Deno.test("openMedia: a redirect without Location → its status", async () => {
-  const { opened } = await open("https://a.test/a.ts", { "/a.ts": () => new Response(null, { status: 302 }) });
+  const { opened } = open("https://a.test/a.ts", { "/a.ts": () => new Response(null, { status: 302 }) });
   await assert.rejects(opened, { code: "source_expired", message: /responded with 302/ });
 });
 
@@ -93,7 +93,7 @@ const REFUSALS:
 for (const [status, headers, code, message, after] of REFUSALS) {
   const what = Object.entries(headers).map(([name, value]) => `${name} ${String(value).slice(0, 12)}`).join();
   Deno.test(`openMedia: ${status} ${what} → ${code}`, async () => {
-    const { opened } = await open("https://a.test/a.ts?token=secret", {
+    const { opened } = open("https://a.test/a.ts?token=secret", {
       "/a.ts": () => new Response("x", { status, headers }),
     });
     await assert.rejects(opened, (error) => {
@@ -133,17 +133,17 @@ Deno.test("openMedia: 416 to a range → asked again without; without a range �
     first = false;
     return response;
   };
-  const small = await open("https://a.test/a.ts", { "/a.ts": once }, { range: { start: 0, end: 9 } });
+  const small = open("https://a.test/a.ts", { "/a.ts": once }, { range: { start: 0, end: 9 } });
   assert.equal(await (await small.opened).response.text(), "media");
   assert.deepEqual(small.asked.map(({ range }) => range), ["bytes=0-9", null]);
   const always = { "/a.ts": () => new Response(null, { status: 416 }) };
   for (const more of [{}, { range: { start: 0, end: 9 } }]) {
-    await assert.rejects((await open("https://a.test/a.ts", always, more)).opened, { message: /416/ });
+    await assert.rejects(open("https://a.test/a.ts", always, more).opened, { message: /416/ });
   }
 });
 
 Deno.test("openMedia: always asks for an uncompressed body", async () => {
-  const { opened, asked } = await open("https://a.test/a.ts", {}, { headers: { "accept-encoding": "br" } });
+  const { opened, asked } = open("https://a.test/a.ts", {}, { headers: { "accept-encoding": "br" } });
   await opened;
   assert.equal(asked[0]!.encoding, "identity");
 });
