@@ -78,7 +78,8 @@ function matchAt(sticky: RegExp, text: string, at: number): string | null {
   return sticky.exec(text)?.[0] ?? null;
 }
 
-function decodeReferences(value: string): string {
+/** Replaces character references such as `&amp;`. */
+export function decodeReferences(value: string): string {
   if (!value.includes("&")) return value;
   return value.replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]{2,4}));/gi, (whole, decimal, hex, name) => {
     if (name !== undefined) return REFERENCES[name] ?? whole;

@@ -8,6 +8,7 @@ import type { Resolved } from "./resolver.ts";
 
 /** How many URLs without an extension are probed for one shape. */
 const MAX_PROBES = 2;
+const MAX_PROBES_PER_PAGE = 6;
 const ADAPTIVE_HEIGHT = 10_000;
 /** At equal height. */
 const KIND_ORDER: readonly MediaKind[] = ["hls", "dash", "mp4", "mkv", "webm"];
@@ -18,7 +19,12 @@ export interface Choice {
   readonly webPage: string | null;
 }
 
-export async function choose(finder: MediaFinder, pageUrl: string, pages: PageClient): Promise<Choice> {
+/** `probes`: the content types of URLs that other shapes of the page have probed. */
+export async function choose(
+  finder: MediaFinder,
+  pageUrl: string,
+  { pages, probes }: { readonly pages: PageClient; readonly probes: Map<string, string | null> },
+): Promise<Choice> {
   const candidates = finder.candidates.toSorted(byPreference);
   const resolvedAs = (candidate: Candidate, kind: MediaKind): Resolved => ({
     ...directMedia(candidate.url, kind, pageUrl),
@@ -29,7 +35,10 @@ export async function choose(finder: MediaFinder, pageUrl: string, pages: PageCl
   if (best !== undefined && best.kind !== null) return { resolved: resolvedAs(best, best.kind), webPage: null };
   let webPage: string | null = null;
   for (const candidate of candidates.slice(0, MAX_PROBES)) {
-    const type = await probeType(candidate.url, pageUrl, pages);
+    if (!probes.has(candidate.url) && probes.size < MAX_PROBES_PER_PAGE) {
+      probes.set(candidate.url, await probeType(candidate.url, pageUrl, pages));
+    }
+    const type = probes.get(candidate.url) ?? null;
     const kind = mediaKindOfType(type);
     if (kind !== null) return { resolved: resolvedAs(candidate, kind), webPage: null };
     if (type?.startsWith("text/html")) webPage ??= candidate.url;

@@ -1,5 +1,6 @@
 // Resolver `inertia-page`: a page with its state as JSON, as Inertia and similar frameworks write it.
 // Example: <div id="app" data-page="{&quot;props&quot;:{&quot;url&quot;:…}}">. Runs on: Deno, edge runtime.
+import { decodeReferences } from "../page/tags.ts";
 import { decodePercent, fromBase64 } from "../script/calls.ts";
 import { isObject, type ScriptObject, type Value } from "../script/values.ts";
 import { SourceError } from "../source_error.ts";
@@ -28,7 +29,7 @@ export const INERTIA_PAGE: Family = {
     },
     {
       name: "encoded-attribute",
-      what: "`data-page` as percent-encoded JSON or base64",
+      what: "`data-page` as percent-encoded JSON, base64, or with its references encoded twice",
       find: (page) => inState(encodedState(page), page),
     },
     {
@@ -106,7 +107,7 @@ function inState(state: Value | null, page: PlayerPage): MediaFinder | null {
 /** @throws {SourceError} `parse` if the attribute begins like JSON and is not */
 function attributeState(page: PlayerPage): ScriptObject | null {
   const text = attributeText(page);
-  if (text === undefined || !text.trimStart().startsWith("{")) return null;
+  if (text === undefined || !/^\s*\{(?!&)/.test(text)) return null;
   const state = parsed(text, page);
   if (!isObject(state)) throw new SourceError("parse", "the page's state is not JSON");
   return state;
@@ -114,6 +115,7 @@ function attributeState(page: PlayerPage): ScriptObject | null {
 
 function encodedState(page: PlayerPage): Value | null {
   const text = attributeText(page)?.trim() ?? "";
+  if (text.startsWith("{&")) return parsed(decodeReferences(text), page);
   if (/^%7B/i.test(text)) return parsed(decodePercent(text.replaceAll("+", " ")), page);
   return text.length > 20 && /^[\w+/=-]+$/.test(text) ? parsed(utf8(fromBase64(text) ?? ""), page) : null;
 }

@@ -172,7 +172,7 @@ export class MediaFinder {
     }
     const url = parsedMedia(text, this.#base);
     if (url !== null) return this.#url(url, text, hint);
-    if (depth < MAX_DEPTH && isUrlKey(hint.key)) this.#encoded(text, hint, depth);
+    if (depth < MAX_DEPTH && (isUrlKey(hint.key) || MEDIA_NAME.test(hint.key))) this.#encoded(text, hint, depth);
   }
 
   /** JSON or a URL as base64, JSON as a text, HTML. */

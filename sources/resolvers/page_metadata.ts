@@ -2,7 +2,8 @@
 // Example: <meta property="og:video" content="https://cdn.test/ep1.mp4">. Runs on: Deno, edge runtime.
 import type { Tag } from "../page/tags.ts";
 import { isObject, type Value } from "../script/values.ts";
-import { parseJson } from "../script/calls.ts";
+import { decodePercent, parseJson } from "../script/calls.ts";
+import { isDecoyName } from "./decoys.ts";
 import { MediaFinder } from "./media.ts";
 import type { PlayerPage } from "./player_page.ts";
 import type { Family } from "./shape.ts";
@@ -38,6 +39,11 @@ export const PAGE_METADATA: Family = {
       name: "video-link",
       what: '`<link rel="video_src" href>`',
       find: (page) => links(page, ({ name, attributes }) => name === "link" && attributes.get("rel") === "video_src"),
+    },
+    {
+      name: "url-parameter",
+      what: "the media's URL in the page's own URL: `/player?file=https%3A%2F%2F…`, `/player#…`",
+      find: urlParameter,
     },
     {
       name: "download-link",
@@ -102,6 +108,15 @@ function links(page: PlayerPage, matches: (tag: Tag) => boolean): MediaFinder {
   page.work.spend(page.tags.length);
   for (const tag of page.tags) {
     if (matches(tag)) finder.add(tag.attributes.get("href"), "other", { type: tag.attributes.get("type") });
+  }
+  return finder;
+}
+
+function urlParameter(page: PlayerPage): MediaFinder {
+  const { searchParams, hash } = new URL(page.url);
+  const finder = new MediaFinder(page);
+  for (const [name, value] of [...searchParams, ["file", decodePercent(hash.slice(1))] as const]) {
+    if (/^(?:https?:)?\/\//i.test(value) && !isDecoyName(name)) finder.add(value, "other");
   }
   return finder;
 }

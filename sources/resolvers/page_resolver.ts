@@ -46,12 +46,13 @@ interface Missing {
   protectedBy: string | null;
   notMedia: number;
   failure: SourceError | null;
+  readonly probes: Map<string, string | null>;
 }
 
 async function resolveEmbedPage(embed: EmbedPage, context: PageContext): Promise<Resolved> {
   const page = readPlayerPage(embed, context.budget);
   const pin = context.pins[new URL(page.url).hostname];
-  const missing: Missing = { decoys: 0, protectedBy: null, notMedia: 0, failure: null };
+  const missing: Missing = { decoys: 0, protectedBy: null, notMedia: 0, failure: null, probes: new Map() };
   for (const family of context.families) {
     if (pin !== undefined && pin !== family.name) continue;
     const resolved = await resolveWith(family, page, { context, missing });
@@ -80,7 +81,7 @@ async function resolveWith(
       missing.decoys = Math.max(missing.decoys, found.decoys);
       missing.protectedBy ??= found.protectedBy;
       if (found.isEmpty) continue;
-      const { resolved, webPage } = await choose(found, page.url, context.pages);
+      const { resolved, webPage } = await choose(found, page.url, { pages: context.pages, probes: missing.probes });
       if (resolved !== null) return { ...resolved, shape: name };
       missing.notMedia = Math.max(missing.notMedia, found.candidates.length);
       // An API may return the URL of a page with a player.

@@ -1,5 +1,6 @@
 // Resolver `player-file`: media in a `sources` or `file` object, a variable or a <video> element of any other player.
 // Example: player.src([{ src: "https://cdn.test/ep1.m3u8", type: "application/x-mpegURL" }]). Runs on: Deno, edge runtime.
+import { parseJson } from "../script/calls.ts";
 import { VIA } from "../script/record.ts";
 import { isObject, type Value } from "../script/values.ts";
 import { isDecoyName } from "./decoys.ts";
@@ -58,6 +59,11 @@ export const PLAYER_FILE: Family = {
       find: (page) => optionAttributes(page.tags, page),
     },
     ...plainShapes(PLAYER_FILE_SCRIPT_SHAPES.slice(2)),
+    {
+      name: "json-script",
+      what: '`<script type="application/json">` that a script from elsewhere reads',
+      find: jsonScript,
+    },
     { name: "added-elements", what: '`document.write("<video …>")`, `innerHTML = "<source …>"`', find: addedElements },
   ],
 };
@@ -129,4 +135,17 @@ function callArgument(part: ScriptPart, page: PlayerPage): MediaFinder {
 function addedElements(page: PlayerPage): MediaFinder {
   const finder = videoSource(page.plain.tags, page);
   return finder.isEmpty ? sourceElements(page.plain.tags, page) : finder;
+}
+
+function jsonScript(page: PlayerPage): MediaFinder {
+  const finder = new MediaFinder(page, { isPageState: true });
+  for (const { name, attributes, text } of page.tags) {
+    const isJson = name === "script" && /^application\/json$/i.test(attributes.get("type") ?? "");
+    if (!isJson || !finder.isEmpty || isDecoyName(`${attributes.get("id") ?? ""} ${attributes.get("class") ?? ""}`)) {
+      continue;
+    }
+    page.work.spend(text.length);
+    finder.add(parseJson(text).value, "sources");
+  }
+  return finder;
 }

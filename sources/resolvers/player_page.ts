@@ -35,6 +35,8 @@ export interface ScriptPart {
 /** Of an element or attribute, next to its characters. */
 const TAG_WORK = 8;
 const MAX_SCRIPTS = 400;
+/** Characters of functions' bodies that are read again with the arguments of calls. */
+const MAX_APPLIED = 200_000;
 const MAX_NESTED = 40;
 const NOT_SCRIPT = /json|template|html|text\/x-|importmap|speculationrules|text\/plain|ld\+/i;
 const DATA_URI = /^data:(?:text|application)\/(?:x-)?javascript[^,]{0,60}?(;base64)?,/i;
@@ -46,7 +48,13 @@ export function readPlayerPage(page: EmbedPage, budget: ParseBudget): PlayerPage
   const found = readTags(page.html, work);
   const scope = new ScriptScope();
   for (const [name, value] of locationOf(page.url)) scope.set(name, value);
-  const context = { scope, work, elements: elementLookup(found, work) };
+  const context = {
+    scope,
+    work,
+    elements: elementLookup(found, work),
+    hoisted: new Map(),
+    applications: { left: MAX_APPLIED, depth: 0 },
+  };
   const [plain, packed] = [new ScriptRecord(), new ScriptRecord()];
   const packedTexts: string[] = [];
   let [packedBlocks, unpacked] = [0, 0];
@@ -73,6 +81,11 @@ export function readPlayerPage(page: EmbedPage, budget: ParseBudget): PlayerPage
   };
   readAll(scriptTexts(found, page), plain);
   for (let next = 0; next < Math.min(packedTexts.length, MAX_NESTED); next++) readAll([packedTexts[next]!], packed);
+  for (const record of [plain, packed]) {
+    // `document.write(unescape("%3Cscript%3E…"))`
+    const added = markupOf(record, work).filter(({ name }) => name === "script").map(({ text }) => text);
+    readAll(added.slice(0, MAX_NESTED), record);
+  }
   for (const record of [plain, packed]) record.settle(scope, work);
   return {
     ...page,
@@ -103,7 +116,13 @@ function scriptTexts(found: readonly Tag[], { html, headers }: EmbedPage): reado
       const source = attributes.get("src") ?? "";
       texts.push(source.startsWith("data:") ? dataScript(source) : text);
     }
-    for (const [attribute, value] of attributes) if (attribute.startsWith("on")) texts.push(value);
+    for (const [attribute, value] of attributes) {
+      if (attribute.startsWith("on")) texts.push(value);
+      // Options as an expression: `x-data="{ url: '…' }"`, `:sources="[…]"`.
+      else if (/^(?:x-data|data-setup|:\w|v-bind:)/.test(attribute) && /^\s*[[{]/.test(value)) {
+        texts.push(`attributeOptions = ${value}`);
+      }
+    }
     if (texts.length >= MAX_SCRIPTS) break;
   }
   return texts;

@@ -4,7 +4,7 @@ import { HOSTILE_PAGES } from "../../dev/emulators/sites/hostile_pages.ts";
 import { HOSTILE_SCRIPTS } from "../../dev/emulators/sites/hostile_scripts.ts";
 import { SHAPE_PAGES } from "../../dev/emulators/sites/shapes/all.ts";
 import { sitesOf } from "../../dev/emulators/sites/shapes/page.ts";
-import { VARIANTS } from "../../dev/emulators/sites/shapes/variant.ts";
+import { PAGE_URL, VARIANTS } from "../../dev/emulators/sites/shapes/variant.ts";
 import { createSites, htmlResponse } from "../../dev/emulators/sites/sites.ts";
 import { createPageClient } from "../fetch/page_client.ts";
 import { createParseBudget, MAX_PAGE_WORK, type ParseBudget } from "../page/parse_budget.ts";
@@ -99,7 +99,7 @@ Deno.test("player page: every generated page → at most 60 units of work per ch
       const { fetch } = createSites(sitesOf(page));
       const parseBudget = createParseBudget();
       const before = parseBudget.workLeft;
-      await resolveServer({ embedUrl: "https://player.test/e/1" }, { fetch, signal, now: Date.now, parseBudget });
+      await resolveServer({ embedUrl: `${PAGE_URL}${page.path ?? ""}` }, { fetch, signal, now: Date.now, parseBudget });
       assert.ok(before - parseBudget.workLeft < 60 * (page.html.length + 3000), name);
     }
   }

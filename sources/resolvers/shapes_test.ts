@@ -23,13 +23,13 @@ for (const { name: family, shapes } of FAMILIES) {
         const page = SHAPE_PAGES[family]![shape]!(variant);
         const { fetch, requests } = createSites(sitesOf(page));
         const tools = { fetch, signal: new AbortController().signal, now: Date.now };
-        const resolved = await resolveServer({ embedUrl: PAGE_URL }, tools);
+        const resolved = await resolveServer({ embedUrl: `${PAGE_URL}${page.path ?? ""}` }, tools);
         assert.deepEqual(
           { url: resolved.url, kind: resolved.kind, shape: resolved.shape, expiresAt: resolved.expiresAt },
           { url: page.url, kind: page.kind, shape: `${family}: ${shape}${page.then ?? ""}`, expiresAt: EXPIRES },
           page.html,
         );
-        assert.deepEqual(requests.filter((request) => request.includes("decoy")), []);
+        assert.deepEqual(requests.filter((request) => request.includes("//decoy.test/")), []);
       });
     }
   }

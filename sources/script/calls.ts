@@ -1,24 +1,13 @@
 // The calls of a script that have a constant result, computed here: `atob("…")`, `JSON.parse("…")`, `"…".split("").reverse().join("")`.
 // Example: callConstant({ path: "atob", args: ["YQ=="], … }, context) → { value: "a", via: VIA.base64 }. The script itself is never run.
-import { type ElementLookup, elementMember, isElementQuery } from "./elements.ts";
+import { type ElementLookup, elementMember, isElementQuery, isListQuery, selectorOf } from "./elements.ts";
 import { type ScriptRecord, VIA } from "./record.ts";
 import { textMethod } from "./text.ts";
 import type { WorkBudget } from "../page/parse_budget.ts";
-import {
-  ElementValue,
-  FormValue,
-  FunctionValue,
-  isObject,
-  JsonText,
-  objectOf,
-  propertyOf,
-  Unresolved,
-  type Value,
-} from "./values.ts";
+import { ElementValue, FormValue, isObject, JsonText, objectOf, propertyOf, Unresolved, type Value } from "./values.ts";
 
 export interface CallToFold {
   readonly path: string;
-  readonly callee: Value;
   /** The object of a method. */
   readonly owner: Value | undefined;
   readonly name: string | undefined;
@@ -43,14 +32,14 @@ const ADDS_TEXT = new Set(["write", "writeln", "html", "append", "prepend", "ins
 
 /** `value` is undefined if the call has no constant result. */
 export function callConstant(call: CallToFold, tools: CallTools): Folded {
-  const { path, callee, owner, name, args } = call;
+  const { path, owner, name, args } = call;
   const [first] = args;
   const text = typeof first === "string" ? first : null;
   if (text !== null) tools.work.spend(text.length);
-  if (callee instanceof FunctionValue) return { value: callee.returns, via: VIA.function };
   if (isElementQuery(path) && text !== null) {
-    const tag = tools.elements(path.endsWith("getElementById") ? `#${text}` : text);
-    return tag === null ? NOTHING : { value: new ElementValue(tag), via: 0 };
+    const tag = tools.elements(selectorOf(path, text));
+    if (tag === null) return NOTHING;
+    return { value: isListQuery(path) ? [new ElementValue(tag)] : new ElementValue(tag), via: 0 };
   }
   if (owner !== undefined && name !== undefined) {
     const value = methodResult(owner, name, args, tools);
@@ -77,7 +66,11 @@ export function callConstant(call: CallToFold, tools: CallTools): Folded {
       return first === undefined ? NOTHING : { value: typeof first === "number" ? String(first) : first, via: 0 };
     case "String.fromCharCode":
       return args.every((code) => typeof code === "number") ? { value: String.fromCharCode(...args), via: 0 } : NOTHING;
+    case "escape":
+      return text === null ? NOTHING : { value: latinPercent(text), via: 0 };
     case "Object.assign":
+    case "$.extend":
+    case "jQuery.extend":
       return { value: objectOf(args.filter(isObject).flatMap((one) => Object.entries(one).slice(0, 200))), via: 0 };
     case "new URL":
       return { value: urlText(args), via: 0 };
@@ -161,6 +154,11 @@ function encodePercent(text: string, path: string): string {
   } catch {
     return text; // half of a surrogate pair
   }
+}
+
+/** `escape` of characters below 256, which `decodeURIComponent(escape(atob("…")))` turns into UTF-8. */
+function latinPercent(text: string): string {
+  return text.replace(/[^\w@*+./-]/g, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
 function urlText([reference, base]: readonly Value[]): Value {

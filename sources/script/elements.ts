@@ -10,9 +10,24 @@ const MAX_SELECTOR = 200;
 const MAX_SELECTORS = 100;
 
 const QUERIES = new Set(["$", "jQuery", "document.querySelector", "document.getElementById"]);
+/** Of lists, the first element is known. */
+const LIST_QUERIES: Readonly<Record<string, (text: string) => string>> = {
+  "document.querySelectorAll": (text) => text,
+  "document.getElementsByTagName": (text) => text,
+  "document.getElementsByClassName": (text) => `.${text}`,
+  "document.getElementsByName": (text) => `[name="${text}"]`,
+};
 
 export function isElementQuery(path: string): boolean {
-  return QUERIES.has(path);
+  return QUERIES.has(path) || isListQuery(path);
+}
+
+export function isListQuery(path: string): boolean {
+  return Object.hasOwn(LIST_QUERIES, path);
+}
+
+export function selectorOf(path: string, text: string): string {
+  return path === "document.getElementById" ? `#${text}` : LIST_QUERIES[path]?.(text) ?? text;
 }
 
 /** Searches the page's tags once per selector. */

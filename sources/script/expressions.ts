@@ -5,19 +5,35 @@ import { callConstant, memberOf } from "./calls.ts";
 import type { ElementLookup } from "./elements.ts";
 import { type ScriptRecord, type ScriptScope, VIA } from "./record.ts";
 import { ScriptScanner } from "./scanner.ts";
-import { ElementValue, isObject, isPresent, plus, RegExpValue, UNKNOWN, Unresolved, type Value } from "./values.ts";
+import {
+  arithmetic,
+  ElementValue,
+  FunctionValue,
+  isObject,
+  isPresent,
+  plus,
+  RegExpValue,
+  UNKNOWN,
+  Unresolved,
+  type Value,
+} from "./values.ts";
 
 export interface ScriptContext {
   readonly scope: ScriptScope;
   readonly record: ScriptRecord;
   readonly work: WorkBudget;
   readonly elements: ElementLookup;
+  /** Functions by name, where their parameters begin: they may be called before the text defines them. */
+  readonly hoisted: Map<string, { readonly text: string; readonly at: number }>;
+  /** How much of functions' bodies may still be read again with the arguments of a call. */
+  readonly applications: { left: number; depth: number };
 }
 
 export const MAX_DEPTH = 120;
 /** Names and parts of names beyond it are dropped. */
 export const MAX_PATH = 120;
 export const MAX_ITEMS = 5000;
+const MAX_MAPPED = 1000;
 const WORD_OPERATORS = new Set(["in", "of", "instanceof"]);
 /** Length that tells `instanceof` from a longer word. */
 const MAX_WORD_OPERATOR = 12;
@@ -46,7 +62,6 @@ export abstract class ExpressionReader {
 
   /** @throws {SourceError} `too_large` if the work exceeds the budget */
   constructor(text: string, context: ScriptContext) {
-    context.work.spend(text.length);
     this.scanner = new ScriptScanner(text);
     this.context = context;
   }
@@ -55,6 +70,8 @@ export abstract class ExpressionReader {
   protected abstract functionValue(): Value;
   /** After the opening brace. */
   protected abstract objectValue(): Value;
+  /** The value of a call with these arguments; undefined if it is not known. */
+  protected abstract apply(callee: Value, path: string, args: readonly Value[]): Value | undefined;
   /** After the arrow. */
   protected abstract arrowFunction(parameters: readonly string[]): Value;
 
@@ -98,26 +115,38 @@ export abstract class ExpressionReader {
     }
   }
 
-  /** Operands with operators of higher precedence; only `+` has a value. */
+  /** Terms and comparisons. */
   #operation(first?: string): Value {
     const scanner = this.scanner;
-    let value = this.#unary(first);
-    for (let next = scanner.peek(); next !== "" && "+-*/%<>=!&|^io".includes(next); next = scanner.peek()) {
+    let value = this.#term(first);
+    for (let next = scanner.peek(); next !== "" && "+-<>=!&|^io".includes(next); next = scanner.peek()) {
       if (scanner.startsWith("&&") || scanner.startsWith("||")) break;
       if (next === "i" || next === "o") {
         if (!WORD_OPERATORS.has(this.#peekWord())) break;
         scanner.word();
-      } else {
-        scanner.at++;
-        while (!scanner.ended && (scanner.startsWith("=") || scanner.startsWith("<") || scanner.startsWith(">"))) {
-          scanner.at++;
-        }
-      }
-      const right = this.#unary();
-      value = next === "+" ? plus(value, right) : next === "=" ? right : UNKNOWN;
+      } else this.#takeOperator();
+      const right = this.#term();
+      value = next === "+" ? plus(value, right) : next === "=" ? right : arithmetic(next, value, right);
       this.lastPath = "";
     }
     return value;
+  }
+
+  #term(first?: string): Value {
+    const scanner = this.scanner;
+    let value = this.#unary(first);
+    for (let next = scanner.peek(); next !== "" && "*/%".includes(next); next = scanner.peek()) {
+      this.#takeOperator();
+      value = arithmetic(next, value, this.#unary());
+      this.lastPath = "";
+    }
+    return value;
+  }
+
+  #takeOperator(): void {
+    const { scanner } = this;
+    scanner.at++;
+    while (scanner.startsWith("=") || scanner.startsWith("<") || scanner.startsWith(">")) scanner.at++;
   }
 
   #unary(first?: string): Value {
@@ -226,10 +255,16 @@ export abstract class ExpressionReader {
   }
 
   #member(at: Reference, name: string): Reference {
+    if (at.path === "document" && name === "body") return { value: this.#element("body"), path: "document.body" };
     if (GLOBALS.has(at.path) && name !== "") return this.variable(name);
     const path = at.path.length > MAX_PATH ? "" : `${at.path}.${name}`;
     const value = memberOf(at.value, name) ?? this.context.scope.get(path) ?? unresolvedMember(at.value, path, name);
     return { value, path, owner: at.value, name };
+  }
+
+  #element(selector: string): Value {
+    const tag = this.context.elements(selector);
+    return tag === null ? UNKNOWN : new ElementValue(tag);
   }
 
   #assign(at: Reference, read: () => Value): Value {
@@ -243,7 +278,7 @@ export abstract class ExpressionReader {
     }
     if (at.name !== undefined && at.owner !== undefined && isObject(at.owner)) at.owner[at.name] = value;
     this.via |= outer;
-    this.lastPath = "";
+    this.lastPath = at.path; // the parameter of `(a = 1) => …`
     return value;
   }
 
@@ -252,13 +287,24 @@ export abstract class ExpressionReader {
     this.via = 0;
     const args = this.items(")");
     const path = isNew ? `new ${at.path}` : at.path;
-    const result = callConstant({ path, callee: at.value, owner: at.owner, name: at.name, args }, this.context);
+    const applied = this.apply(at.value, at.path, args);
+    const result = applied === undefined ? this.#constant(at, path, args) : { value: applied, via: VIA.function };
     this.via |= result.via;
     const target = targetOf(at.owner ?? at.value);
     this.context.record.addCall({ path, args, via: this.via, target });
     this.via |= outer;
     const called = at.path.length > MAX_PATH ? "" : `${path}()`;
     return { value: result.value ?? unresolvedResult(called, at.value, [target, ...args]), path: called };
+  }
+
+  #constant(at: Reference, path: string, args: readonly Value[]) {
+    const [first] = args;
+    // `[104, 105].map((code) => String.fromCharCode(code))`
+    if (at.name === "map" && Array.isArray(at.owner) && first instanceof FunctionValue) {
+      const items = at.owner.slice(0, MAX_MAPPED).map((item, index) => this.apply(first, "", [item, index]) ?? UNKNOWN);
+      return { value: items, via: 0 };
+    }
+    return callConstant({ path, owner: at.owner, name: at.name, args }, this.context);
   }
 
   /** The items of an array or of a call, up to the closing bracket. */
@@ -274,9 +320,12 @@ export abstract class ExpressionReader {
       else if (next === ")" || next === "]" || next === "}" || next === ";") break;
       else {
         const before = scanner.at;
+        const isSpread = scanner.startsWith("...");
         const item = this.expression();
         if (scanner.at === before) scanner.at++;
-        else if (items.length < MAX_ITEMS) items.push(item);
+        else if (items.length < MAX_ITEMS) {
+          items.push(...(isSpread && Array.isArray(item) ? item.slice(0, MAX_ITEMS) : [item]));
+        }
       }
     }
     return items;

@@ -1,18 +1,81 @@
 // Reads a script once, from its start to its end, and records its calls, assignments and variables.
 // Example: new ScriptReader(`jwplayer("p").setup({file: "/a.mp4"})`, context).read() → context.record.calls.
-import { ExpressionReader, MAX_DEPTH, MAX_ITEMS, MAX_PATH } from "./expressions.ts";
+import { ExpressionReader, MAX_DEPTH, MAX_ITEMS, MAX_PATH, type ScriptContext } from "./expressions.ts";
+import { ScriptRecord } from "./record.ts";
 import { FunctionValue, isObject, objectOf, type ScriptObject, UNKNOWN, Unresolved, type Value } from "./values.ts";
 
 const STATEMENT_WORDS = new Set(
-  ("break case catch const continue debugger default do else export finally for if import let switch throw try var while with " +
+  ("break case catch continue debugger default do else export finally for if import switch throw try while with " +
     "class extends static").split(" "),
 );
 
+const FUNCTION = /\bfunction\s{1,8}([\w$]{1,60})\s{0,8}(?=\()/g;
+const MAX_HOISTED = 500;
+const MAX_APPLIED_BODY = 8_000;
+const MAX_APPLY_DEPTH = 3;
+
 export class ScriptReader extends ExpressionReader {
   #returned: Value = UNKNOWN;
+  /** The variables that the function being read declares, with the values of those that they hide; null outside of functions. */
+  #locals: [string, Value | undefined][] | null = null;
+  readonly #text: string;
 
+  constructor(text: string, context: ScriptContext) {
+    super(text, context);
+    this.#text = text;
+  }
+
+  /** @throws {SourceError} `too_large` if the work exceeds the budget */
   read(): void {
+    this.context.work.spend(this.#text.length);
+    this.#hoist();
     while (!this.scanner.ended) this.#statements();
+  }
+
+  #hoist(): void {
+    const { hoisted } = this.context;
+    for (const { 0: head, 1: name, index } of this.#text.matchAll(FUNCTION)) {
+      if (hoisted.size >= MAX_HOISTED) return;
+      hoisted.set(name!, { text: this.#text, at: index + head.length });
+    }
+  }
+
+  /** Reads the function's body again, with the arguments as its parameters. */
+  protected override apply(callee: Value, path: string, args: readonly Value[]): Value | undefined {
+    const called = callee instanceof FunctionValue ? callee : this.#hoistedFunction(callee, path);
+    if (called === null) return undefined;
+    const { parameters, body, returns } = called;
+    const { applications, work } = this.context;
+    const isKnown = parameters.length > 0 &&
+      args.some((arg) => !(arg instanceof Unresolved) && !(arg instanceof FunctionValue));
+    if (!isKnown || body.length > Math.min(MAX_APPLIED_BODY, applications.left)) return returns;
+    if (applications.depth >= MAX_APPLY_DEPTH) return returns;
+    applications.left -= body.length;
+    applications.depth++;
+    work.spend(body.length);
+    const reader = new ScriptReader(body, this.context);
+    const { returns: result } = reader.#inFunction(parameters, () => {
+      for (const [index, name] of parameters.entries()) {
+        if (args[index] !== undefined) this.context.scope.set(name, args[index]);
+      }
+      while (!reader.scanner.ended) reader.#statements();
+    });
+    applications.depth--;
+    return result instanceof Unresolved ? returns : result;
+  }
+
+  #hoistedFunction(callee: Value, path: string): FunctionValue | null {
+    const { hoisted, scope, applications, work } = this.context;
+    const place = callee instanceof Unresolved && !callee.isParameter ? hoisted.get(path) : undefined;
+    if (place === undefined || applications.left <= 0) return null;
+    hoisted.delete(path);
+    const text = place.text.slice(place.at, place.at + MAX_APPLIED_BODY);
+    applications.left -= text.length;
+    work.spend(text.length);
+    // Its calls are recorded when it is read in its place.
+    const value = new ScriptReader(text, { ...this.context, record: new ScriptRecord() }).#method();
+    scope.set(path, value);
+    return value;
   }
 
   /** Statements up to the closing brace, which is consumed, or the end. */
@@ -30,10 +93,27 @@ export class ScriptReader extends ExpressionReader {
   #statement(): void {
     const before = this.scanner.at;
     const word = this.scanner.word();
+    if (word === "var" || word === "let" || word === "const") return this.#declarations();
     if (word !== null && STATEMENT_WORDS.has(word)) return;
     if (word === "return") this.#returned = this.expression();
     else this.expression(word ?? undefined);
     if (this.scanner.at === before) this.scanner.at++;
+  }
+
+  #declarations(): void {
+    do {
+      const name = this.scanner.word();
+      if (name === null) return; // a pattern: `const { a } = …`
+      this.#declare(name);
+      this.expression(name);
+    } while (this.scanner.take(","));
+  }
+
+  /** Within a function, hides the variable of that name outside. */
+  #declare(name: string): void {
+    if (this.#locals === null) return;
+    this.#locals.push([name, this.context.scope.get(name)]);
+    this.context.scope.set(name, new Unresolved(name, { isParameter: true }));
   }
 
   #blockOrObject(): void {
@@ -50,10 +130,15 @@ export class ScriptReader extends ExpressionReader {
   }
 
   protected override arrowFunction(parameters: readonly string[]): Value {
-    return this.#withParameters(parameters, () => {
-      if (this.scanner.take("{")) this.#body();
-      else this.#returned = this.expression();
+    const start = this.scanner.at;
+    let prefix = "";
+    const value = this.#inFunction(parameters.filter((name) => name !== ""), () => {
+      if (this.scanner.take("{")) return this.#body();
+      prefix = "return ";
+      this.#returned = this.expression();
     });
+    const text = this.scanner.slice(start, this.scanner.at);
+    return new FunctionValue(value.parameters, prefix + text, value.returns);
   }
 
   protected override functionValue(): Value {
@@ -61,12 +146,15 @@ export class ScriptReader extends ExpressionReader {
     scanner.take("*");
     const name = scanner.word();
     const value = this.#method();
-    if (name !== null) this.context.scope.set(name, value);
+    if (name !== null) {
+      this.#locals?.push([name, this.context.scope.get(name)]);
+      this.context.scope.set(name, value);
+    }
     return value;
   }
 
   /** Parameters and body. */
-  #method(): Value {
+  #method(): FunctionValue {
     const scanner = this.scanner;
     const parameters: string[] = [];
     if (scanner.take("(")) {
@@ -82,25 +170,35 @@ export class ScriptReader extends ExpressionReader {
       }
       scanner.take(")");
     }
-    return this.#withParameters(parameters, () => {
-      if (scanner.take("{")) this.#body();
+    const hasBody = scanner.take("{");
+    const start = scanner.at;
+    const { returns } = this.#inFunction(parameters, () => {
+      if (hasBody) this.#body();
     });
+    return new FunctionValue(parameters, scanner.slice(start, Math.max(start, scanner.at - 1)), returns);
   }
 
   #body(): void {
     if (this.depth < MAX_DEPTH) this.nested(() => this.#statements());
   }
 
-  #withParameters(parameters: readonly string[], read: () => void): FunctionValue {
-    const { scope } = this.context;
-    const [outer, via] = [this.#returned, this.via];
+  /** Reads a function with its own parameters and variables. */
+  #inFunction(parameters: readonly string[], read: () => void): FunctionValue {
+    const { scope, record, work } = this.context;
+    const outer = { returned: this.#returned, via: this.via, locals: this.#locals };
+    const from = record.mark();
     this.#returned = UNKNOWN;
-    const hidden = parameters.filter((name) => name !== "").map((name) => [name, scope.get(name)] as const);
-    for (const [name] of hidden) scope.set(name, new Unresolved(name, { isParameter: true }));
+    this.#locals = [];
+    for (const name of parameters) this.#declare(name);
     read();
-    for (const [name, value] of hidden) value === undefined ? scope.delete(name) : scope.set(name, value);
-    const value = new FunctionValue(this.#returned);
-    [this.#returned, this.via] = [outer, via];
+    const value = new FunctionValue(parameters, "", this.#returned);
+    if (this.#locals.length > parameters.length) record.settle(scope, work, from);
+    for (const [name, hidden] of this.#locals.toReversed()) {
+      hidden === undefined ? scope.delete(name) : scope.set(name, hidden);
+    }
+    this.#returned = outer.returned;
+    this.via = outer.via;
+    this.#locals = outer.locals;
     this.lastPath = "";
     return value;
   }

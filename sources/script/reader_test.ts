@@ -9,7 +9,9 @@ import { isObject, Pattern, Unresolved, type Value } from "./values.ts";
 function read(script: string, html = ""): ScriptRecord {
   const work = createWorkBudget(createParseBudget());
   const [record, scope] = [new ScriptRecord(), new ScriptScope()];
-  new ScriptReader(script, { record, scope, work, elements: elementLookup([...tags(html)], work) }).read();
+  const elements = elementLookup([...tags(html)], work);
+  const context = { record, scope, work, elements, hoisted: new Map(), applications: { left: 50_000, depth: 0 } };
+  new ScriptReader(script, context).read();
   record.settle(scope, work);
   return record;
 }
@@ -41,7 +43,7 @@ Deno.test("script reader: concatenations and string methods → their result", (
   assertUsed(`use("a_b-c".replace(/[-_]/g, "/"))`, "a/b/c");
   assertUsed(`use("xxhttps".substring(2).slice(0, -1).concat("!"))`, "http!");
   assertUsed(`use(String.fromCharCode(104, 105))`, "hi");
-  assertUsed(`use(decodeURIComponent("a%2Fb"))`, "a/b");
+  assertUsed(`use(decodeURIComponent("a%2Fb") + decodeURIComponent(escape(atob("w6k="))))`, "a/bé");
   assertUsed(`use(atob("aGk") + window.atob('aGk='))`, "hihi");
   assertUsed(`use(JSON.parse('{"a":["b"]}').a[0])`, "b");
   assertUsed(`use(new URL("/a", "https://b.test/c").href)`, "https://b.test/a");
@@ -55,6 +57,27 @@ Deno.test("script reader: variables, members, functions → also if defined late
   assertUsed(`var o = {}; o.file = "x"; use(o)`, { file: "x" });
   assertUsed(`use(Object.assign({}, {a: 1}, {b: 2}))`, { a: 1, b: 2 });
   assertUsed(`var s = {a: 1}; use({...s, b: 2})`, { a: 1, b: 2 });
+});
+
+Deno.test("script reader: functions with arguments → what they return for them", () => {
+  assertUsed(`function d(s) { return atob(s.split("").reverse().join("")) } use(d("kGa"))`, "hi");
+  assertUsed(`use(d("kGa")); function d(s) { return atob(s.split("").reverse().join("")) }`, "hi");
+  assertUsed(`const add = (a, b = 1) => a + "/" + b; use(add("x", 2))`, "x/2");
+  assertUsed(`use([105, 106].map(function (c) { return String.fromCharCode(c - 1) }).join(""))`, "hi");
+  assertUsed(`use(String.fromCharCode(...[104, 52 * 2 + 1]))`, "hi");
+  assertUsed(`function play(url) { use({ file: url }) } play("x.mp4")`, {
+    file: { path: "url", isParameter: true, target: "" },
+  });
+  const { calls } = read(`function play(url) { use({ file: url }) } play("x.mp4")`);
+  assert.deepEqual(JSON.stringify(calls.filter(({ path }) => path === "use").at(-1)?.args), `[{"file":"x.mp4"}]`);
+  assertUsed(`function f(x) { return f(x + "a") } use(f("b") || "end")`, "end");
+});
+
+Deno.test("script reader: variable of a function → not of another one", () => {
+  const value = used(`function a() { var url = "trailer.mp4"; go(url) } function b() { use(url) }`);
+  assert.ok(value instanceof Unresolved);
+  assertUsed(`var url = "x"; function a() { var url = "trailer.mp4"; let c = 1, d = 2 } use(url)`, "x");
+  assertUsed(`(function () { use(get() + v); var v = "y"; function get() { return "x" } })()`, "xy");
 });
 
 Deno.test("script reader: conditions → the part that is known", () => {
@@ -114,6 +137,11 @@ Deno.test("script reader: elements of the page → attributes and text", () => {
   assertUsed(`use(document.querySelector('meta[name="csrf-token"]').getAttribute("content"))`, "t1", html);
   assertUsed(`use($("#p").data("file-id") + $('div.b').attr('class'))`, "7a b", html);
   assertUsed(`const el = document.getElementById("p"); use(el.dataset.fileId + el.textContent)`, "7hello", html);
+  assertUsed(
+    `use(document.getElementsByName("csrf-token")[0].content + document.body.dataset.x)`,
+    "t1y",
+    `<body data-x=y>${html}`,
+  );
 });
 
 Deno.test("script reader: how a value came about → recorded with the call", () => {

@@ -38,8 +38,8 @@ const MAX_RECORDS = 4000;
 const MAX_SETTLE_DEPTH = 12;
 
 export class ScriptRecord {
-  calls: Call[] = [];
-  assignments: Assignment[] = [];
+  readonly calls: Call[] = [];
+  readonly assignments: Assignment[] = [];
   /** Strings that the script runs as a script: `eval(atob("…"))`. */
   readonly code: string[] = [];
   /** Strings that the script adds to the page as HTML. */
@@ -53,12 +53,28 @@ export class ScriptRecord {
     if (this.assignments.length < MAX_RECORDS) this.assignments.push(assignment);
   }
 
-  /** Fills in what the scripts define later in their text: functions and variables may be used before. */
-  settle(scope: ScriptScope, work: WorkBudget): void {
-    const settler = new Settler(scope, work);
-    this.calls = this.calls.map((call) => ({ ...call, args: call.args.map((arg) => settler.settle(arg)) }));
-    this.assignments = this.assignments.map((one) => ({ ...one, value: settler.settle(one.value) }));
+  /** Where the next call and assignment will be. */
+  mark(): RecordMark {
+    return { calls: this.calls.length, assignments: this.assignments.length };
   }
+
+  /** Fills in what the scripts define later in their text: functions and variables may be used before. */
+  settle(scope: ScriptScope, work: WorkBudget, from: RecordMark = { calls: 0, assignments: 0 }): void {
+    const settler = new Settler(scope, work);
+    for (let index = from.calls; index < this.calls.length; index++) {
+      const call = this.calls[index]!;
+      this.calls[index] = { ...call, args: call.args.map((arg) => settler.settle(arg)) };
+    }
+    for (let index = from.assignments; index < this.assignments.length; index++) {
+      const assignment = this.assignments[index]!;
+      this.assignments[index] = { ...assignment, value: settler.settle(assignment.value) };
+    }
+  }
+}
+
+export interface RecordMark {
+  readonly calls: number;
+  readonly assignments: number;
 }
 
 export class ScriptScope {
@@ -88,10 +104,10 @@ class Settler {
   }
 
   settle(value: Value, depth = 0): Value {
+    this.#work.spend(1);
     if (!mayChange(value) || depth > MAX_SETTLE_DEPTH) return value;
     const known = this.#settled.get(value);
     if (known !== undefined) return known;
-    this.#work.spend(1);
     this.#settled.set(value, value); // until it is known: a value may contain itself
     const settled = this.#inner(value, depth + 1);
     this.#settled.set(value, settled);

@@ -34,6 +34,10 @@ export class ScriptScanner {
     return this.#text.slice(this.at, this.at + length);
   }
 
+  slice(from: number, to: number): string {
+    return this.#text.slice(from, to);
+  }
+
   /** Consumes the text if it is next. */
   take(text: string): boolean {
     this.#skipBlanks();

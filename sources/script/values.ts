@@ -37,9 +37,15 @@ export class JsonText {
 }
 
 export class FunctionValue {
+  readonly parameters: readonly string[];
+  /** The statements; of an arrow function with an expression, that with `return`. */
+  readonly body: string;
+  /** What it returns if nothing is known about its arguments. */
   readonly returns: Value;
 
-  constructor(returns: Value) {
+  constructor(parameters: readonly string[], body: string, returns: Value) {
+    this.parameters = parameters;
+    this.body = body;
     this.returns = returns;
   }
 }
@@ -129,6 +135,25 @@ function partsOf(value: Value): readonly (string | Unresolved)[] | null {
   if (typeof value === "string" || value instanceof Unresolved) return [value];
   if (typeof value === "number" || typeof value === "boolean") return [String(value)];
   return value instanceof Pattern ? value.parts : null;
+}
+
+/** The results of `-`, `*`, `/` and `%` of numbers. */
+export function arithmetic(operator: string, left: Value, right: Value): Value {
+  if (typeof left !== "number" || typeof right !== "number") return UNKNOWN;
+  switch (operator) {
+    case "-":
+      return left - right;
+    case "*":
+      return left * right;
+    case "/":
+      return left / right;
+    case "%":
+      return left % right;
+    case "^":
+      return left ^ right;
+    default:
+      return UNKNOWN;
+  }
 }
 
 /** Whether the value follows from the script and is neither empty, false nor null. */

@@ -41,7 +41,17 @@ export const INERTIA_PAGES: Readonly<Record<string, MakePage>> = {
   "encoded-attribute"(v) {
     const link = v.link("/v/master.m3u8");
     const json = JSON.stringify(state(nested(link.reference)));
-    return { html: app(v, v.radix === 36 ? base64(json) : encodeURIComponent(json)), ...hls(link) };
+    return {
+      html: app(
+        v,
+        v.radix === 36
+          ? base64(json)
+          : v.radix === 10
+          ? json.replaceAll("&", "&amp;").replaceAll('"', "&quot;")
+          : encodeURIComponent(json),
+      ),
+      ...hls(link),
+    };
   },
   "script-element"(v) {
     const link = v.link("/v/master.m3u8");

@@ -50,6 +50,13 @@ export const METADATA_PAGES: Readonly<Record<string, MakePage>> = {
     const link = v.link("/v/ep1.mp4");
     return { html: one(v, "link", { rel: "video_src", href: link.reference }), ...mp4(link) };
   },
+  "url-parameter"(v) {
+    const { url } = v.link("/v/ep1.mp4");
+    const parameter = v.radix === 36
+      ? `#${url}`
+      : `?id=7&file=${encodeURIComponent(url)}&poster=https%3A%2F%2Fdecoy.test%2Fp.mp4`;
+    return { html: `<script src="/player.js"></script>`, url, kind: "mp4", path: parameter };
+  },
   "download-link"(v) {
     const link = v.link("/v/ep1.mp4");
     return {

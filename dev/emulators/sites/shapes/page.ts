@@ -11,6 +11,8 @@ export interface ShapePage {
   readonly isWhole?: boolean;
   /** Of its response. */
   readonly headers?: readonly (readonly [string, string])[];
+  /** What the page's URL has in addition: a query or a fragment. */
+  readonly path?: string;
   /** How the report goes on after the shape: `jwplayer: setup-file` in the page that was loaded. */
   readonly then?: string;
   /** Other responses by `host/path`. */

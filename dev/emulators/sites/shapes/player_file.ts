@@ -159,6 +159,17 @@ export const PLAYER_FILE_PAGES: Readonly<Record<string, MakePage>> = {
       ...hls(link),
     };
   },
+  "json-script"(v) {
+    const link = v.link("/v/master.m3u8");
+    const json = JSON.stringify({
+      poster: "https://decoy.test/p.mp4",
+      player: { sources: [{ file: link.reference, type: "hls" }] },
+    });
+    return {
+      html: `<${v.tag("script")} ${v.attributes({ type: "application/json", id: "player-config" })}>${json}</script>`,
+      ...hls(link),
+    };
+  },
   "added-elements"(v) {
     const link = v.link("/v/ep1.mp4");
     const markup = `<video controls ${v.attributes({ src: link.reference })}></video>`;
