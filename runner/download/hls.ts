@@ -8,7 +8,13 @@ import { saysDiskFull } from "../work_dir/disk_full_text.ts";
 import { type Segment, segmentIv } from "../../core/hls/playlist.ts";
 import type { Omission } from "../../core/media_report.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
-import { MAX_SEGMENT_DELAY_MS, MAX_SOURCE_REFRESHES, SEGMENT_FETCH } from "../retry_policies.ts";
+import {
+  MAX_RETRIED_GAPS,
+  MAX_SEGMENT_DELAY_MS,
+  MAX_SOURCE_REFRESHES,
+  SEGMENT_FETCH,
+  SUBTITLE_ATTEMPTS,
+} from "../retry_policies.ts";
 import { type HlsPlan, isSamePlan, type PlannedRendition } from "./hls_plan.ts";
 import { ConnectionLimit } from "./connection_limit.ts";
 import { DamagedSegment, SegmentBody, type SegmentBodyOptions, type SegmentContainer } from "./segment_body.ts";
@@ -31,11 +37,13 @@ const LEAST_CONNECTIONS: Readonly<Partial<Record<ErrorClass, number>>> = {
 
 export type DownloadedRendition = PlannedRendition & {
   readonly container: SegmentContainer;
-  /** One file per segment, in order. */
+  /** One file per segment, in order; "" for a missing one. */
   readonly files: readonly string[];
   /** Init section of each segment; null for MPEG-TS. */
   readonly maps: readonly (string | null)[];
   readonly leftOut: readonly Omission[];
+  /** Subtitle segments that could not be fetched, by index: a gap. Empty for video and audio, whose failures end the download. */
+  readonly missing: ReadonlyMap<number, KeepstreamError>;
 };
 
 /** A segment on disk, decrypted and checked. */
@@ -80,6 +88,8 @@ class HlsDownload {
   readonly #maps = new Map<string, Promise<string>>();
   /** The init section that a segment was fetched with. A refreshed plan may name another one. */
   readonly #mapOf = new Map<string, string | null>();
+  /** Per rendition. */
+  readonly #missing: readonly Map<number, KeepstreamError>[];
   readonly #journal: SegmentJournal;
   readonly #options: HlsDownloadOptions;
   readonly #stop = new AbortController();
@@ -87,6 +97,7 @@ class HlsDownload {
 
   constructor(plan: HlsPlan, journal: SegmentJournal, options: HlsDownloadOptions) {
     this.#plan = plan;
+    this.#missing = plan.renditions.map(() => new Map());
     this.#journal = journal;
     this.#options = options;
     this.#connections = new ConnectionLimit(options.connections);
@@ -125,6 +136,7 @@ class HlsDownload {
   }
 
   async #collect(rendition: PlannedRendition, r: number): Promise<DownloadedRendition> {
+    if (rendition.role === "subtitles") return await this.#collectSubtitles(rendition, r);
     const all = rendition.segments.map((_, i) => this.#journal.done.get(`${r}-${i}`)!);
     const stored = all.at(-1)!.container === "empty" ? all.slice(0, -1) : all;
     const container = stored[0]!.container as SegmentContainer;
@@ -138,7 +150,18 @@ class HlsDownload {
     const leftOut: Omission[] = stored.length === all.length
       ? []
       : [{ kind: "segment", code: "empty", detail: `the last segment of ${rendition.role} has no bytes` }];
-    return { ...rendition, segments, container, files, maps, leftOut };
+    return { ...rendition, segments, container, files, maps, leftOut, missing: new Map() };
+  }
+
+  /** The formats of the segments do not matter: each is read on its own. */
+  async #collectSubtitles(rendition: PlannedRendition, r: number): Promise<DownloadedRendition> {
+    const missing = this.#missing[r]!;
+    const stored = rendition.segments.map((_, i) => this.#journal.done.get(`${r}-${i}`));
+    const files = stored.map((segment) => segment === undefined ? "" : this.#journal.path(segment));
+    const maps = await Promise.all(rendition.segments.map(async (_, i) => {
+      return missing.has(i) ? null : await this.#mapOfStored(r, i).catch(() => null); // reported as unreadable
+    }));
+    return { ...rendition, container: "vtt", files, maps, leftOut: [], missing };
   }
 
   async *#inOrder(r: number): AsyncGenerator<PlacedSegment> {
@@ -181,16 +204,33 @@ class HlsDownload {
     try {
       await retry(fetchOnce, { ...SEGMENT_FETCH, attempts: Infinity }, {
         signal: this.#signal,
-        retryable: (error) => isTransient(error) && failures < SEGMENT_FETCH.attempts,
+        retryable: (error) => isTransient(error) && failures < this.#attemptsFor(task),
         delayFor: (error) => this.#delayMs(failures, error as KeepstreamError),
         onRetry: async (error) => {
-          if ((error as KeepstreamError).code === "source_expired") await this.#refresh(generation);
+          const expired = (error as KeepstreamError).code === "source_expired";
+          if (expired && this.#mayRefresh(task)) await this.#refresh(generation);
         },
       });
     } catch (error) {
       this.#signal.throwIfAborted();
-      throw this.#describe(error, task);
+      if (this.#isSubtitles(task) && error instanceof KeepstreamError && error.code !== "disk_full") {
+        this.#missing[task.rendition]!.set(task.index, error);
+      } else throw this.#describe(error, task);
     }
+  }
+
+  #isSubtitles({ rendition }: Task): boolean {
+    return this.#plan.renditions[rendition]!.role === "subtitles";
+  }
+
+  #attemptsFor(task: Task): number {
+    if (!this.#isSubtitles(task)) return SEGMENT_FETCH.attempts;
+    return this.#missing[task.rendition]!.size < MAX_RETRIED_GAPS ? SUBTITLE_ATTEMPTS : 1;
+  }
+
+  /** A subtitle segment that is gone must not use up the refreshes, which the video may need later. */
+  #mayRefresh(task: Task): boolean {
+    return !this.#isSubtitles(task) || this.#generation === 0;
   }
 
   /** Whether the host refused because of the number of connections, which is no failure of the segment. */
@@ -222,9 +262,10 @@ class HlsDownload {
     const map = this.#map(segment, attempt);
     map.catch(() => {}); // awaited below
     const request = { ...this.#request(attempt), ...(this.#options.onBytes ? { onBytes: this.#options.onBytes } : {}) };
+    const isText = this.#isSubtitles(task);
     const isLast = task.index > 0 && task.index === segments.length - 1;
     const mayBeEmpty = isLast && segment.durationSeconds <= MAX_EMPTY_SECONDS;
-    const body = { key, iv: segmentIv(segment), mayBeEmpty };
+    const body = { key, iv: segmentIv(segment), mayBeEmpty, isText };
     const transfer = await this.#place({ file: task.file, piece: segment, body }, request, async () => {
       this.#mapOf.set(task.file, await map);
     });
@@ -306,7 +347,8 @@ class HlsDownload {
 
   #report(segments: number): void {
     const done = this.#journal.bytes();
-    const segmentsDone = Math.min(segments, this.#journal.done.size);
+    const missing = this.#missing.reduce((sum, gaps) => sum + gaps.size, 0);
+    const segmentsDone = Math.min(segments, this.#journal.done.size + missing);
     const total = segmentsDone === 0 ? 0 : Math.round(done * segments / segmentsDone);
     this.#options.onProgress({ done, total, segmentsDone, segments });
   }

@@ -14,6 +14,8 @@ const CIPHER_BYTES = 16;
 /** Where to search for the first TS packet after a prepended image, which has a few hundred bytes. */
 const MAX_DISGUISE_BYTES = 64 * 1024;
 
+const FMP4_BOX = /^(?:ftyp|styp|moof|sidx|moov|emsg|prft|mdat|free|skip|uuid)$/;
+
 export type SegmentContainer = "ts" | "fmp4" | "vtt" | "audio";
 
 export type SegmentBodyOptions = {
@@ -22,6 +24,8 @@ export type SegmentBodyOptions = {
   readonly iv: Uint8Array<ArrayBuffer>;
   /** Some packagers end with a segment of 0 bytes. */
   readonly mayBeEmpty?: boolean;
+  /** Subtitles: any text, or nothing. */
+  readonly isText?: boolean;
   /** The buffer is reused once the promise has settled. */
   readonly write: (clear: Uint8Array<ArrayBuffer>) => Promise<void>;
 };
@@ -63,6 +67,7 @@ export class SegmentBody implements Disposable {
   async end(): Promise<SegmentContainer | "empty"> {
     if (this.#filled > 0) await this.#flush({ last: true });
     if (this.#container === null) {
+      if (this.#options.isText) return "vtt"; // nothing is said in these seconds
       if (this.#options.mayBeEmpty) return "empty";
       throw damaged("is empty");
     }
@@ -87,7 +92,7 @@ export class SegmentBody implements Disposable {
     const padding = last && clear !== received ? paddingOf(clear) : 0;
     let body = clear;
     if (this.#container === null && clear.length > padding) {
-      const { container, start } = classify(clear);
+      const { container, start } = this.#options.isText ? classifyText(clear) : classify(clear);
       this.#container = container;
       body = clear.subarray(start);
     }
@@ -123,7 +128,8 @@ export class SegmentBody implements Disposable {
     const stripped = body.subarray(0, body.length - padding);
     const isWhole = (part: Uint8Array) => {
       if (this.#container === "ts") return this.#packets.isWholeWith(part.length);
-      return this.#container === "fmp4" && this.#boxes.problemWith(part) === null;
+      if (this.#container === "fmp4") return this.#boxes.problemWith(part) === null;
+      return this.#options.isText === true; // a text may end anywhere
     };
     if (padding > 0 && (isWhole(stripped) || !isWhole(body))) return stripped;
     if (isWhole(body)) return body;
@@ -142,10 +148,16 @@ function damaged(reason: string): DamagedSegment {
   return new DamagedSegment(`the segment ${reason}`);
 }
 
+function classifyText(bytes: Uint8Array): { container: SegmentContainer; start: number } {
+  const text = new TextDecoder("latin1").decode(bytes.subarray(0, 64));
+  if (/^\s*<(?:!doctype\s+)?html/i.test(text)) throw damaged("is an HTML page");
+  return { container: FMP4_BOX.test(text.slice(4, 8)) ? "fmp4" : "vtt", start: 0 };
+}
+
 function classify(bytes: Uint8Array): { container: SegmentContainer; start: number } {
   if (isTransportStream(bytes)) return { container: "ts", start: 0 };
   const text = new TextDecoder("latin1").decode(bytes.subarray(0, 16));
-  if (/^(?:ftyp|styp|moof|sidx|moov|emsg|prft|mdat|free|skip|uuid)$/.test(text.slice(4, 8))) {
+  if (FMP4_BOX.test(text.slice(4, 8))) {
     return { container: "fmp4", start: 0 };
   }
   if (/^(?:\xEF\xBB\xBF)?WEBVTT/.test(text)) return { container: "vtt", start: 0 };

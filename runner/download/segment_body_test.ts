@@ -11,15 +11,21 @@ const PNG = Uint8Array.fromHex(
   "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000049454e44ae426082",
 );
 
-type Received = { readonly bytes: Bytes; readonly key?: CryptoKey; readonly iv?: Bytes; readonly mayBeEmpty?: boolean };
+type Received = {
+  readonly bytes: Bytes;
+  readonly key?: CryptoKey;
+  readonly iv?: Bytes;
+  readonly mayBeEmpty?: boolean;
+  readonly isText?: boolean;
+};
 
 /** The output for `bytes` that arrive in chunks of `step`, and the longest buffer used. */
-async function read({ bytes, key, iv = new Uint8Array(16), mayBeEmpty = false }: Received, step = 10_007) {
+async function read({ bytes, key, iv = new Uint8Array(16), ...options }: Received, step = 10_007) {
   const written: Bytes[] = [];
   using body = new SegmentBody({
     key: key === undefined ? null : Promise.resolve(key),
     iv,
-    mayBeEmpty,
+    ...options,
     write: (clear) => Promise.resolve(void written.push(clear.slice())),
   });
   for (let at = 0; at < bytes.length; at += step) await body.push(bytes.subarray(at, at + step));
@@ -39,6 +45,26 @@ Deno.test("SegmentBody: many blocks, chunks of any length → one block buffered
     assert.equal(result.container, "ts");
     assert.ok(result.longest <= BLOCK_BYTES);
     assert.deepEqual(result.bytes, long);
+  }
+});
+
+Deno.test("SegmentBody: subtitles: any text, or none → text; a page → damaged", async () => {
+  for (const text of ["WEBVTT\n\n", "<?xml version='1.0'?><tt/>", "", "not WebVTT"]) {
+    const bytes = new TextEncoder().encode(text);
+    const result = await read({ bytes, isText: true });
+    assert.deepEqual([result.container, result.bytes], ["vtt", bytes]);
+  }
+  const page = new TextEncoder().encode("\n<!DOCTYPE html><html></html>");
+  await assert.rejects(read({ bytes: page, isText: true }), DamagedSegment);
+});
+
+Deno.test("SegmentBody: subtitles, AES-128 with and without padding → decrypted", async () => {
+  const key = await importKey(crypto.getRandomValues(new Uint8Array(16)));
+  const iv = crypto.getRandomValues(new Uint8Array(16));
+  const clear = new TextEncoder().encode("WEBVTT\n\n00:01.000 --> 00:02.000\nOne ".padEnd(64, "."));
+  const padded = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-CBC", iv }, key, clear));
+  for (const bytes of [padded, padded.slice(0, 64)]) {
+    assert.deepEqual((await read({ bytes, key, iv, isText: true })).bytes, clear);
   }
 });
 

@@ -6,7 +6,6 @@ import { spriteInterval, spriteVtt } from "./extras.ts";
 import { moveChunks, writeFastStart } from "../mp4/fast_start.ts";
 import { mp4Language } from "./language.ts";
 import { findProblem, parseProbe, probeMedia, verifyMedia } from "./verify.ts";
-import { joinWebVtt } from "./web_vtt.ts";
 import { runChildOrThrow } from "../process/child.ts";
 
 const signal = new AbortController().signal;
@@ -105,18 +104,6 @@ Deno.test("parseProbe: streams listed twice, N/A → one track each, null", () =
 
 Deno.test("tsStartSeconds: a clip of ffmpeg → 1.4 s", async () => {
   assert.ok(Math.abs(tsStartSeconds((await readClip()).ts[0]!)! - 1.4) < 0.1);
-});
-
-Deno.test("joinWebVtt: the video's clock, no repeated cues, no notes", () => {
-  const segments = [
-    "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\nNOTE hello\n\n1\n00:01.000 --> 00:02.500 align:start\nOne\n\n00:03.000 --> 00:05.000\nTwo",
-    "\uFEFFWEBVTT\r\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\r\n\r\n00:03.000 --> 00:05.000\r\nTwo\r\n\r\nxx --> yy\r\nbad",
-  ].map((text) => ({ text }));
-  assert.equal(
-    joinWebVtt(segments, 9),
-    "WEBVTT\n\n00:00:02.000 --> 00:00:03.500 align:start\nOne\n\n00:00:04.000 --> 00:00:06.000\nTwo\n",
-  );
-  assert.match(joinWebVtt(segments, null), /00:00:01.000 --> 00:00:02.500/);
 });
 
 Deno.test("mp4Language, spriteInterval, spriteVtt", () => {

@@ -13,7 +13,7 @@ import { splitIntoParts, type TimedSegment } from "../timeline/parts.ts";
 import { type PlacedPart, placeParts } from "../timeline/placement.ts";
 import { TsClock } from "../timeline/ts_clock.ts";
 import { joinParts, offsetOf } from "./join_parts.ts";
-import type { Conversion } from "./media_report.ts";
+import type { Conversion, Omission } from "./media_report.ts";
 import { copyFile, muxParts, type PartFile, readMovie } from "./part_files.ts";
 import { configOf, Inits, readParts } from "./rendition_parts.ts";
 import { muxSubtitles } from "./subtitle_tracks.ts";
@@ -36,6 +36,7 @@ export interface MuxedTracks {
   /** Seconds at which another part starts: verified by decoding around them. */
   readonly joins: readonly number[];
   readonly converted: readonly Conversion[];
+  readonly leftOut: readonly Omission[];
 }
 
 /**
@@ -96,6 +97,7 @@ export async function muxAlongside(
     subtitleTracks: 0,
     joins: part.doubtful.map((segment) => timed[segment]!.clock!.tracks[0]!.start - part.start),
     converted: [],
+    leftOut: [],
   };
 }
 
@@ -118,7 +120,7 @@ export async function muxRenditions(
     tracks.push(...i === 0 ? own : own.map((track) => describeTrack(track, rendition)));
   }
   const subtitles = await muxSubtitles(renditions, { video: placed[0]!, ...options });
-  const all = withDefaults([...tracks, ...subtitles]);
+  const all = withDefaults([...tracks, ...subtitles.tracks]);
   const file = await writeMovie(all, options);
   for (const path of new Set(all.flatMap((track) => track.files))) await Deno.remove(path);
   const count = (handler: string) => tracks.filter((track) => track.handlerType === handler).length;
@@ -126,9 +128,10 @@ export async function muxRenditions(
     file,
     videoTracks: count("vide"),
     audioTracks: count("soun"),
-    subtitleTracks: subtitles.length,
+    subtitleTracks: subtitles.tracks.length,
     joins: joinsOf(placed),
     converted,
+    leftOut: subtitles.leftOut,
   };
 }
 

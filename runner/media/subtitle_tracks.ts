@@ -1,29 +1,32 @@
-/** Makes a text track (mov_text) of each subtitle rendition. Needs ffmpeg on PATH. */
+/** Makes a text track (mov_text) of each subtitle rendition that has cues. Needs ffmpeg on PATH. */
 import type { DownloadedRendition } from "../download/hls.ts";
 import type { OutputTrack } from "../mp4/moov.ts";
 import { runChildOrThrow } from "../process/child.ts";
 import type { PlacedPart } from "../timeline/placement.ts";
 import { joinParts } from "./join_parts.ts";
+import type { Omission } from "./media_report.ts";
 import { readMovie } from "./part_files.ts";
+import { collectSubtitles } from "./subtitles.ts";
 import { describeTrack } from "./track_names.ts";
-import { joinWebVtt } from "./web_vtt.ts";
 
 /** `video`: the video's parts, whose clock the cues use. */
 export async function muxSubtitles(
   renditions: readonly DownloadedRendition[],
   { video, dir, signal }: { video: readonly PlacedPart[]; dir: string; signal: AbortSignal },
-): Promise<OutputTrack[]> {
+): Promise<{ tracks: readonly OutputTrack[]; leftOut: readonly Omission[] }> {
+  const durationSeconds = Math.max(0, ...video.slice(-1).map(endOf));
+  const { files, leftOut } = await collectSubtitles(renditions, { dir, clock: { parts: video, durationSeconds } });
   const tracks: OutputTrack[] = [];
-  for (const [i, rendition] of renditions.entries()) {
-    if (rendition.role !== "subtitles" || rendition.container !== "vtt") continue;
-    const segments = await Promise.all(rendition.files.map(async (path) => ({ text: await Deno.readTextFile(path) })));
-    const [part] = video;
-    const vtt = `${dir}/subtitles${i}.vtt`;
-    await Deno.writeTextFile(vtt, joinWebVtt(segments, part === undefined ? null : part.start - part.at));
-    const track = await textTrack(vtt, { output: `${dir}/subtitles${i}.mp4`, signal });
-    if (track !== null) tracks.push(describeTrack(track, rendition));
+  for (const file of files) {
+    const track = await textTrack(file.path, { output: `${file.path}.mp4`, signal });
+    if (track !== null) tracks.push(describeTrack(track, file));
   }
-  return tracks;
+  return { tracks, leftOut };
+}
+
+/** Of a part, in the archive. */
+function endOf({ at, start, tracks }: PlacedPart): number {
+  return at - start + Math.max(...tracks.map(({ lastStart, step }) => lastStart + step));
 }
 
 /** null if there is no cue. */
