@@ -68,7 +68,11 @@ function withPlan(
   from: { plan: HlsPlan; renditions: readonly DownloadedRendition[]; muxed: MuxedTracks },
 ): FetchedSource {
   const { variant, leftOut } = from.plan;
-  const left_out = [...leftOut, ...from.renditions.flatMap((rendition) => rendition.leftOut)];
+  const left_out = [
+    ...leftOut,
+    ...from.renditions.flatMap((rendition) => rendition.leftOut),
+    ...from.muxed.leftOut,
+  ];
   return { ...fetched, media: { ...fetched.media, variant, converted: from.muxed.converted, left_out } };
 }
 

@@ -39,29 +39,35 @@ function host(clip: ClockedClip, subtitles: readonly Body[], init?: Uint8Array<A
 }
 
 /** Start, end and text of each cue in the archive's file; null without a text track. */
+type Cues = (readonly [number, number, string])[] | null;
+
 async function archivedCues(
   clip: ClockedClip,
   subtitles: readonly Body[],
   init?: Uint8Array<ArrayBuffer>,
-): Promise<(readonly [number, number, string])[] | null> {
-  return await cuesFrom(host(clip, subtitles, init));
+): Promise<Cues> {
+  return (await archived(host(clip, subtitles, init))).cues;
 }
 
-async function cuesFrom(serve: Host, seconds = 12): ReturnType<typeof archivedCues> {
+/** `leftOut`: the codes in the archive's row. */
+async function archived(serve: Host, seconds = 12): Promise<{ cues: Cues; leftOut: string[]; subtitleTracks: number }> {
   await using fixture = await startFetchFixture(serve);
-  const { final, durationSeconds } = await fixture.fetch("/master.m3u8");
+  const { final, durationSeconds, media } = await fixture.fetch("/master.m3u8");
+  const leftOut = media.left_out.map(({ kind, code }) => `${kind} ${code}`);
+  const subtitleTracks = media.tracks.filter(({ type }) => type === "subtitles").length;
   assert.ok(Math.abs(durationSeconds - seconds) < 0.2, `${durationSeconds} s`);
   const { code, stdout } = await new Deno.Command("ffmpeg", {
     args: ["-nostdin", "-v", "error", "-i", final.path, "-map", "0:s:0", "-c:s", "webvtt", "-f", "webvtt", "-"],
     stderr: "null",
   }).output();
-  if (code !== 0) return null;
-  return parseWebVtt(new TextDecoder().decode(stdout))!.cues.map(({ start, end, text }) => [start, end, text]);
+  if (code !== 0) return { cues: null, leftOut, subtitleTracks };
+  const { cues } = parseWebVtt(new TextDecoder().decode(stdout))!;
+  return { cues: cues.map(({ start, end, text }) => [start, end, text]), leftOut, subtitleTracks };
 }
 
 /** Times within 50 ms: audio that starts before the video moves both. */
 function assertCues(
-  actual: Awaited<ReturnType<typeof archivedCues>>,
+  actual: Cues,
   expected: readonly (readonly [number, number, string])[],
 ): void {
   const text = JSON.stringify(actual);
@@ -110,7 +116,8 @@ Deno.test("subtitles: a discontinuity with another clock → each part's own", a
   const tagged = list.replace("#EXTINF:4,\ntext3", "#EXT-X-DISCONTINUITY\n#EXTINF:4,\ntext3");
   const expected = segments.map((_, i) => [4 * i + 1, 4 * i + 2, `${i}`] as const);
   for (const text of [tagged, list]) { // with and without the tag in the playlist of the subtitles
-    assertCues(await cuesFrom((path) => path === "/s.m3u8" ? new Response(text) : serve(path), 24), expected);
+    const { cues } = await archived((path) => path === "/s.m3u8" ? new Response(text) : serve(path), 24);
+    assertCues(cues, expected);
   }
 });
 
@@ -153,9 +160,16 @@ Deno.test("subtitles: stpp in fMP4 → cues with their lines", async () => {
 Deno.test("subtitles: segments empty, 404, unreadable → a gap, the rest is kept", async () => {
   const map = (i: number, text: string) =>
     mapped(Math.round((10 + 4 * i) * 90_000), cue("00:01.000", "00:02.000", text));
-  for (const missing of [null, "", "not found", new Uint8Array([0xff, 0xfe, 0x57, 0])]) {
-    const segments = [map(0, "One"), missing, map(2, "nine")];
-    assertCues(await archivedCues(late, segments), [ONE_FIVE_NINE[0], ONE_FIVE_NINE[2]]);
+  const cases = [
+    [null, "not_found"],
+    ["", "empty"],
+    ["not found", "unreadable"],
+    [new Uint8Array([0xff, 0xfe, 0x57, 0]), "unreadable"],
+  ] as const;
+  for (const [missing, code] of cases) {
+    const { cues, leftOut, subtitleTracks } = await archived(host(late, [map(0, "One"), missing, map(2, "nine")]));
+    assertCues(cues, [ONE_FIVE_NINE[0], ONE_FIVE_NINE[2]]);
+    assert.deepEqual([leftOut, subtitleTracks], [[`subtitles ${code}`], 1]);
   }
 });
 
@@ -179,14 +193,16 @@ Deno.test("subtitles: a segment fails once → fetched again, kept", async () =>
     failed = true;
     return new Response(null, { status: 503 });
   };
-  assertCues(await cuesFrom(once), ONE_FIVE_NINE.slice(0, 2));
+  assertCues((await archived(once)).cues, ONE_FIVE_NINE.slice(0, 2));
 });
 
 Deno.test("subtitles: every segment 404, or only images → the video alone", async () => {
-  assert.equal(await archivedCues(late, [null, null, null, null, null]), null);
+  const nothing = await archived(host(late, [null, null, null, null, null]));
+  assert.deepEqual(nothing, { cues: null, leftOut: ["subtitles not_found", "subtitles no_cues"], subtitleTracks: 0 });
   const image = utf8('<tt xmlns="http://www.w3.org/ns/ttml"><body><div><image src="a.png"/></div></body></tt>');
   const segment = textSegment({ start: 10_000, samples: [{ duration: 4000, bytes: image }] });
-  assert.equal(await archivedCues(late, [segment], textInit("stpp")), null);
+  const images = await archived(host(late, [segment], textInit("stpp")));
+  assert.deepEqual([images.cues, images.leftOut], [null, ["subtitles images", "subtitles no_cues"]]);
   assert.equal(await archivedCues(late, [segment]), null, "no init section");
 });
 
