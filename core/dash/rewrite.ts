@@ -3,7 +3,7 @@
 // A link cannot be the base of a relative URL. So every URL becomes absolute where it stands, or, if representations with different
 // base URLs share it, in each of them; BaseURL elements are removed, except one in each representation that is a file.
 import { type LinkWriter, type RewriteOptions, startLinks } from "../hls/rewrite.ts";
-import type { PlaylistError } from "../hls/syntax.ts";
+import type { PlaylistError } from "../hls/errors.ts";
 import { err, type Result } from "../result.ts";
 import { type Level, levelsOf, looksLikeMpd, type SegmentInfo, segmentInfoOf } from "./levels.ts";
 import { IDENTIFIER } from "./template.ts";

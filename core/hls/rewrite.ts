@@ -5,14 +5,8 @@
 //
 // Child links end in the URL, because some players (ffmpeg 7.1 and later) check a segment's extension.
 import { KeepstreamError } from "../errors.ts";
-import {
-  AttributeCursor,
-  createResolver,
-  type Directory,
-  MAX_ATTRIBUTES,
-  type PlaylistError,
-  Variables,
-} from "./syntax.ts";
+import { AttributeCursor, createResolver, type Directory, MAX_ATTRIBUTES, Variables } from "./syntax.ts";
+import type { PlaylistError } from "./errors.ts";
 import { hasEncodedSeparator } from "../link.ts";
 import { err, ok, type Result } from "../result.ts";
 import { checkUrl, MAX_URL_LENGTH, type UrlPolicy } from "../url_policy.ts";

@@ -2,6 +2,7 @@
 // Example: Attributes.parse('METHOD=AES-128,URI="k?a,b=c"') → METHOD: AES-128, URI: k?a,b=c
 // RFC 8216bis (draft-pantos-hls-rfc8216bis). Everything here is linear in its input.
 import { err, ok, type Result } from "../result.ts";
+import { malformed, type PlaylistError } from "./errors.ts";
 import { MAX_URL_LENGTH } from "../url_policy.ts";
 
 const VARIABLE_NAME = /^[A-Za-z0-9_-]{1,128}$/;
@@ -16,13 +17,6 @@ const MAX_PARSED_URLS = 5000;
 const MAX_DIRECTORIES = 6000;
 const MAX_ORIGIN_SPELLINGS = 1000;
 export const MAX_ATTRIBUTES = 256;
-
-export interface PlaylistError {
-  readonly code: "not_a_playlist" | "too_large" | "malformed";
-  readonly reason: string;
-  /** 1 is the first line. */
-  readonly line?: number;
-}
 
 const [QUOTE, COMMA, SLASH, EQUALS] = [34, 44, 47, 61];
 
@@ -172,10 +166,6 @@ export class Variables {
     if (this.#expandedLength > MAX_EXPANDED_LENGTH) return err(tooLarge("its variables make it too large"));
     return ok(expanded);
   }
-}
-
-function malformed(reason: string): PlaylistError {
-  return { code: "malformed", reason };
 }
 
 function tooLarge(reason: string): PlaylistError {
