@@ -62,25 +62,32 @@ for (const [title, lines] of Object.entries(CHOICES)) {
   });
 }
 
-Deno.test("variants: subtitles missing, an empty last segment → archived, reported", async () => {
+Deno.test("variants: playlists and segments that are missing → archived, reported", async () => {
   const list = playlistOf(names.map((name) => `/wanted${name}`)).replace(
     "#EXT-X-ENDLIST",
     "#EXTINF:0,\n/empty.ts\n#EXT-X-ENDLIST",
   );
   const text = master(
     '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="Bahasa",LANGUAGE="id",URI="/id.m3u8"',
+    '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="English",LANGUAGE="en",URI="/en.m3u8"',
     `#EXT-X-STREAM-INF:BANDWIDTH=9,RESOLUTION=320x180,${AVC},SUBTITLES="s"`,
     "/v.m3u8",
   );
+  const english = playlistOf(["/1.vtt", "/2.vtt"]);
   await using fixture = await startFetchFixture(
-    host({ "/m.m3u8": text, "/v.m3u8": list, "/id.m3u8": 404, "/empty.ts": "" }),
+    host({
+      ...{ "/m.m3u8": text, "/v.m3u8": list, "/id.m3u8": 404, "/empty.ts": "", "/en.m3u8": english, "/2.vtt": 404 },
+      "/1.vtt": "WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n",
+    }),
   );
   const result = await fixture.fetch("/m.m3u8");
   await assertWhole(result);
   assert.deepEqual(result.media.left_out.map(({ kind, code }) => [kind, code]), [
     ["subtitles", "not_found"],
     ["segment", "empty"],
+    ["subtitles", "not_found"],
   ]);
+  assert.deepEqual(result.media.tracks.map(({ type }) => type), ["video", "audio", "subtitles"]);
 });
 
 for (const [what, back] of [["the same variant", true], ["another variant of the same length", false]] as const) {
