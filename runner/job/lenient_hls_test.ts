@@ -231,6 +231,7 @@ const LOST: Readonly<Record<string, Bytes>> = {
   "half of it": THIRD.slice(0, MIDDLE),
   "half a packet less": THIRD.slice(0, -94),
   "another segment of the video": clip.ts[4]!,
+  "its video without audio": clip.videoTs[2]!,
 };
 
 for (const [what, body] of Object.entries(LOST)) {

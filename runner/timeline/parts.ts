@@ -3,6 +3,7 @@
  * wrong order. Pure. The proof is the segments' own timestamps: within a part, each segment starts where the one before it ends.
  * Example: 8 segments with a discontinuity after the fourth → two parts, [0, 4) and [4, 8).
  */
+import { findAudioHole } from "./audio_holes.ts";
 import { type SegmentClock, shiftClock, type TrackClock } from "./segment_clock.ts";
 
 /** Encoders round, and audio frames do not end where video frames do. */
@@ -52,6 +53,8 @@ export interface TimelineProblem {
 }
 
 export function splitIntoParts(segments: readonly TimedSegment[]): Part[] | TimelineProblem {
+  const hole = findAudioHole(segments);
+  if (hole !== null) return hole;
   const parts: Part[] = [];
   let open: Open | null = null;
   for (const [i, segment] of segments.entries()) {

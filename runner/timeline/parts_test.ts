@@ -57,6 +57,20 @@ Deno.test("parts: clock, init section, configuration or tracks change → split"
   assert.deepEqual(ranges(partsOf({ at: 10, kinds: ["video"] }, { at: 14 })), [[0, 1], [1, 2]]);
 });
 
+Deno.test("parts: a segment without audio between two with → refused", () => {
+  const silent = { kinds: ["video"] } as const;
+  assert.match(problemOf({ at: 10 }, { at: 14, ...silent }, { at: 18 }), /2: has audio again after 4.0 s without/);
+  assert.match(
+    problemOf({ at: 10, config: "h264 aac" }, { at: 14, config: "h264", ...silent }, { at: 18, config: "h264 aac" }),
+    /audio is missing/,
+  );
+  const late = TS_WRAP_SECONDS - 6;
+  assert.match(problemOf({ at: late }, { at: late + 4, ...silent }, { at: 2 }), /after 4.0 s without/);
+  // A break without audio, and a short segment whose audio is stored before it.
+  partsOf({ at: 10 }, { at: 14, discontinuity: 1, ...silent }, { at: 18, discontinuity: 2 });
+  partsOf({ at: 10 }, { at: 14, seconds: 0.3, announced: 0.3, ...silent }, { at: 14.3 });
+});
+
 Deno.test("parts: audio ends early → one part that keeps the audio's end", () => {
   const [part] = partsOf({ at: 0 }, { at: 4, kinds: ["video"] }, { at: 8, kinds: ["video"] });
   assert.deepEqual(part!.tracks.map(({ lastStart }) => Math.round(lastStart * 100)), [1196, 396]);
