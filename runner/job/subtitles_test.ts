@@ -218,6 +218,13 @@ Deno.test("subtitles: any order, CRLF, repeated at boundaries → each cue once"
   assertCues(await archivedCues(late, segments), ONE_FIVE_NINE);
 });
 
+Deno.test("subtitles: markup, entities, other scripts → plain text with styles", async () => {
+  const text = "<v Bob>Hi&nbsp;<c.x>you</c> &amp; <b>me</b>\n日本語 <00:00:11.500>\u{1f38c} a < b";
+  assertCues(await archivedCues(late, [`WEBVTT\n\n${cue("00:11.000", "00:12.000", text)}`]), [
+    [1, 2, "Hi\u00a0you & <b>me</b>\n日本語 \u{1f38c} a < b"],
+  ]);
+});
+
 Deno.test("subtitles: two cues at a time → both texts are shown", async () => {
   const text = `WEBVTT\n\n${cue("00:11.000", "00:15.000", "One")}\n${cue("00:13.000", "00:17.000", "<i>two</i>")}`;
   const cues = await archivedCues(late, [text]);

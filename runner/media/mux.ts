@@ -119,7 +119,7 @@ export async function muxRenditions(
     const own = joinAll(muxed.files, i === 0);
     tracks.push(...i === 0 ? own : own.map((track) => describeTrack(track, rendition)));
   }
-  const subtitles = await muxSubtitles(renditions, { video: placed[0]!, ...options });
+  const subtitles = await muxSubtitles(renditions, { video: placed[0]!, dir: options.dir });
   const all = withDefaults([...tracks, ...subtitles.tracks]);
   const file = await writeMovie(all, options);
   for (const path of new Set(all.flatMap((track) => track.files))) await Deno.remove(path);

@@ -1,25 +1,27 @@
-/** Makes a text track (mov_text) of each subtitle rendition that has cues. Needs ffmpeg on PATH. */
+/** Makes a text track of each subtitle rendition that has cues. */
 import type { DownloadedRendition } from "../download/hls.ts";
 import type { OutputTrack } from "../mp4/moov.ts";
-import { runChildOrThrow } from "../process/child.ts";
+import { buildTextTrack } from "../mp4/text_track.ts";
+import { timedTextSample } from "../subtitles/timed_text.ts";
 import type { PlacedPart } from "../timeline/placement.ts";
-import { joinParts } from "./join_parts.ts";
 import type { Omission } from "./media_report.ts";
-import { readMovie } from "./part_files.ts";
 import { collectSubtitles } from "./subtitles.ts";
 import { describeTrack } from "./track_names.ts";
 
 /** `video`: the video's parts, whose clock the cues use. */
 export async function muxSubtitles(
   renditions: readonly DownloadedRendition[],
-  { video, dir, signal }: { video: readonly PlacedPart[]; dir: string; signal: AbortSignal },
+  { video, dir }: { video: readonly PlacedPart[]; dir: string },
 ): Promise<{ tracks: readonly OutputTrack[]; leftOut: readonly Omission[] }> {
   const durationSeconds = Math.max(0, ...video.slice(-1).map(endOf));
-  const { files, leftOut } = await collectSubtitles(renditions, { dir, clock: { parts: video, durationSeconds } });
+  const { tracks: found, leftOut } = await collectSubtitles(renditions, { parts: video, durationSeconds });
   const tracks: OutputTrack[] = [];
-  for (const file of files) {
-    const track = await textTrack(file.path, { output: `${file.path}.mp4`, signal });
-    if (track !== null) tracks.push(describeTrack(track, file));
+  for (const [i, { cues, ...labels }] of found.entries()) {
+    const path = `${dir}/subtitles${i}.tx3g`;
+    const samples = cues.map(({ start, end, text }) => ({ start, end, bytes: timedTextSample(text) }));
+    const { track, bytes } = buildTextTrack(samples, path);
+    await Deno.writeFile(path, bytes);
+    tracks.push(describeTrack(track, labels));
   }
   return { tracks, leftOut };
 }
@@ -27,29 +29,4 @@ export async function muxSubtitles(
 /** Of a part, in the archive. */
 function endOf({ at, start, tracks }: PlacedPart): number {
   return at - start + Math.max(...tracks.map(({ lastStart, step }) => lastStart + step));
-}
-
-/** null if there is no cue. */
-async function textTrack(
-  vtt: string,
-  { output, signal }: { output: string; signal: AbortSignal },
-): Promise<OutputTrack | null> {
-  await runChildOrThrow("ffmpeg", [
-    ...["-nostdin", "-v", "error", "-nostats", "-y", "-copyts"],
-    ...["-f", "webvtt", "-protocol_whitelist", "file", "-i", `file:${vtt}`, "-c:s", "mov_text"],
-    ...["-f", "mp4", "-protocol_whitelist", "file", `file:${output}`],
-  ], { signal });
-  const movie = await readMovie(output);
-  if (movie === null || movie.tracks.length === 0) return null;
-  const part = {
-    from: 0,
-    to: 1,
-    discontinuity: [0, 0] as const,
-    start: 0,
-    tracks: [],
-    mixed: false,
-    doubtful: [],
-    at: 0,
-  };
-  return joinParts([{ path: output, part, movie }], 0);
 }

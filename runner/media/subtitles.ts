@@ -1,9 +1,9 @@
 /**
- * Reads downloaded subtitle renditions of any format into WebVTT files on the archive's timeline. What cannot be read is reported and left
- * out; it never fails the video. Example: `const { files, leftOut } = await collectSubtitles(renditions, { dir, clock })`.
+ * Reads downloaded subtitle renditions of any format into cues on the archive's timeline. What cannot be read is reported and left out; it
+ * never fails the video. Example: `const { tracks, leftOut } = await collectSubtitles(renditions, clock)`.
  */
 import type { DownloadedRendition } from "../download/hls.ts";
-import { type Cue, formatWebVtt } from "../subtitles/cue.ts";
+import type { Cue } from "../subtitles/cue.ts";
 import { mergeCues, withoutOverlaps } from "../subtitles/cue_list.ts";
 import { type ClockPart, type CueGroup, placeCues } from "../subtitles/placement.ts";
 import { readSegment, type SubtitleSegment } from "../subtitles/read_segment.ts";
@@ -17,15 +17,16 @@ export interface SubtitleClock {
   readonly durationSeconds: number;
 }
 
-export interface SubtitleFile {
-  readonly path: string;
+export interface SubtitleTrack {
+  /** Sorted, without overlaps; at least one. */
+  readonly cues: readonly Cue[];
   readonly language: string | null;
   readonly name: string | null;
   readonly isDefault: boolean;
 }
 
 export interface Subtitles {
-  readonly files: readonly SubtitleFile[];
+  readonly tracks: readonly SubtitleTrack[];
   readonly leftOut: readonly Omission[];
 }
 
@@ -38,23 +39,21 @@ const MAX_CUES = 100_000;
 /** Renditions of other roles are ignored. */
 export async function collectSubtitles(
   renditions: readonly DownloadedRendition[],
-  { dir, clock }: { dir: string; clock: SubtitleClock },
+  clock: SubtitleClock,
 ): Promise<Subtitles> {
-  const files: SubtitleFile[] = [];
+  const tracks: SubtitleTrack[] = [];
   const leftOut: Omission[] = [];
   const budget = { bytes: MAX_TOTAL_BYTES };
-  for (const [i, rendition] of renditions.entries()) {
+  for (const rendition of renditions) {
     if (rendition.role !== "subtitles") continue;
     const problems = new SubtitleProblems(rendition);
     const cues = cuesOf(await readGroups(rendition, { problems, budget }), { clock, problems });
     leftOut.push(...problems.omissions(cues.length));
     if (cues.length === 0) continue;
-    const path = `${dir}/subtitles${i}.vtt`;
-    await Deno.writeTextFile(path, formatWebVtt(cues));
     const { language, name, isDefault } = rendition;
-    files.push({ path, language, name, isDefault });
+    tracks.push({ cues, language, name, isDefault });
   }
-  return { files, leftOut };
+  return { tracks, leftOut };
 }
 
 async function readGroups(

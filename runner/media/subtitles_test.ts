@@ -1,9 +1,8 @@
-// What collectSubtitles writes, and what it reports as left out.
+// What collectSubtitles finds, and what it reports as left out.
 import assert from "node:assert/strict";
 import { KeepstreamError } from "../../core/errors.ts";
 import { textInit, textSegment, utf8 } from "../../dev/testing/text_mp4.ts";
 import type { DownloadedRendition } from "../download/hls.ts";
-import { parseWebVtt } from "../subtitles/web_vtt.ts";
 import { collectSubtitles } from "./subtitles.ts";
 
 type Body = string | Uint8Array | KeepstreamError;
@@ -35,10 +34,9 @@ async function collect(bodies: readonly Body[], { init, more = {} }: {
       ...more,
     };
     const clock = { parts: [{ discontinuity: [0, 0] as const, start: 0, at: 0 }], durationSeconds: 40 };
-    const { files: written, leftOut } = await collectSubtitles([rendition], { dir, clock });
-    const texts = await Promise.all(written.map(({ path }) => Deno.readTextFile(path)));
-    const cues = texts.flatMap((text) => parseWebVtt(text)!.cues.map(({ start, end, text }) => [start, end, text]));
-    return { cues, files: written.map(({ path: _, ...file }) => file), leftOut };
+    const { tracks, leftOut } = await collectSubtitles([rendition], clock);
+    const cues = tracks.flatMap((track) => track.cues.map(({ start, end, text }) => [start, end, text]));
+    return { cues, tracks: tracks.map(({ cues: _, ...labels }) => labels), leftOut };
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
@@ -47,10 +45,10 @@ async function collect(bodies: readonly Body[], { init, more = {} }: {
 const vtt = (start: number, text: string) =>
   `WEBVTT\n\n00:${String(start).padStart(2, "0")}.000 --> 00:39.000\n${text}\n`;
 
-Deno.test("collectSubtitles: complete → one file with its labels, nothing left out", async () => {
-  const { cues, files, leftOut } = await collect([vtt(1, "One"), "WEBVTT\n\n"]);
+Deno.test("collectSubtitles: complete → one track with its labels, nothing left out", async () => {
+  const { cues, tracks, leftOut } = await collect([vtt(1, "One"), "WEBVTT\n\n"]);
   assert.deepEqual(cues, [[1, 39, "One"]]);
-  assert.deepEqual(files, [{ language: "en", name: "English", isDefault: true }]);
+  assert.deepEqual(tracks, [{ language: "en", name: "English", isDefault: true }]);
   assert.deepEqual(leftOut, []);
 });
 
@@ -97,14 +95,14 @@ for (
   });
 }
 
-Deno.test("collectSubtitles: nothing usable → no file, both reasons", async () => {
+Deno.test("collectSubtitles: nothing usable → no track, both reasons", async () => {
   const image = utf8('<tt xmlns="http://www.w3.org/ns/ttml"><body><div><image src="a.png"/></div></body></tt>');
   const segment = textSegment({ start: 0, samples: [{ duration: 4000, bytes: image }] });
-  const { files, leftOut } = await collect([segment, NOT_FOUND], {
+  const { tracks, leftOut } = await collect([segment, NOT_FOUND], {
     init: textInit("stpp"),
     more: { name: null, language: null },
   });
-  assert.deepEqual(files, []);
+  assert.deepEqual(tracks, []);
   assert.deepEqual(leftOut.map(({ code, detail }) => [code, detail]), [
     ["images", "subtitles, segment 1 of 2: images instead of text"],
     ["not_found", "subtitles, segment 2 of 2: missing: https://cdn.test/… responded with 404"],

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { formatWebVtt } from "./cue.ts";
 import { parseWebVtt } from "./web_vtt.ts";
 
 const cues = (text: string) => parseWebVtt(text)!.cues.map(({ start, end, text }) => [start, end, text]);
@@ -54,13 +53,4 @@ Deno.test("parseWebVtt: no signature, another text → null", () => {
   for (const text of ["", "WEBVTTX\n", "1\n00:01.000 --> 00:02.000\nOne", "<html>"]) {
     assert.equal(parseWebVtt(text), null);
   }
-});
-
-Deno.test("formatWebVtt: what it writes → parsed to equal cues", () => {
-  const list = [{ start: 0, end: 3599.9996, text: "One\ntwo" }, { start: 3600, end: 360_000.25, text: "Three" }];
-  assert.match(
-    formatWebVtt(list),
-    /^WEBVTT\n\n00:00:00\.000 --> 01:00:00\.000\nOne\ntwo\n\n01:00:00\.000 --> 100:00:00\.250\n/,
-  );
-  assert.deepEqual(cues(formatWebVtt(list)), [[0, 3600, "One\ntwo"], [3600, 360_000.25, "Three"]]);
 });
