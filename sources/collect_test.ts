@@ -89,11 +89,11 @@ Deno.test("collectSources: config.headers and user_agent → sent; default: ours
   assert.deepEqual(seen[1], ["own/1", "yes"]);
 });
 
-Deno.test("collectSources: what is missing has a code: recipe, mapping, page", async () => {
+Deno.test("collectSources: missing recipe, mapping or page → its code", async () => {
   assert.equal((await collect({}, { provider: { ...BASE.provider, recipe: "nope" } }).list).code, "unsupported");
   assert.equal((await collect({}, { page: null }).list).code, "no_mapping");
   assert.equal((await collect({ "site.test": pages({}) }).list).code, "http_4xx");
-  const findPage = () => Promise.reject(new Error("must not be asked"));
+  const findPage = () => Promise.reject(new Error("not expected"));
   assert.equal((await collect({}, { page: null, absent: true }, { findPage }).list).code, "no_mapping");
 });
 
@@ -176,10 +176,10 @@ Allow: /wp-admin/admin-ajax.php # needed`;
 
 for (
   const [path, product, allowed] of [
-    ["/private/x", "someone", false],
-    ["/private/open/x", "someone", true],
-    ["/a/b.php", "someone", false],
-    ["/a/b.php?x", "someone", true],
+    ["/private/x", "other-bot", false],
+    ["/private/open/x", "other-bot", true],
+    ["/a/b.php", "other-bot", false],
+    ["/a/b.php?x", "other-bot", true],
     ["/anything", "other", false],
     ["/private/x", "keepstream", true],
     ["/wp-admin/x", "keepstream", false],
@@ -192,8 +192,8 @@ for (
 }
 
 Deno.test("collectSources: a name that resolves to a private address → refused", async () => {
-  const answers = [["93.184.216.34"], ["127.0.0.1"]];
-  const resolve = (_host: string, type: "A" | "AAAA") => Promise.resolve(type === "A" ? answers.shift() ?? [] : []);
+  const records = [["93.184.216.34"], ["127.0.0.1"]];
+  const resolve = (_host: string, type: "A" | "AAAA") => Promise.resolve(type === "A" ? records.shift() ?? [] : []);
   const check = () =>
     checkPublicHost(new URL("https://rebind.test/"), { resolve, policy: {}, signal: AbortSignal.abort() });
   await check();

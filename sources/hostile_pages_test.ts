@@ -1,5 +1,5 @@
-// Pages made to cost: each is refused or read, and none of the readers goes over its text again and again. A reader that did
-// would take hours on these, not seconds: a test that does not end is the failure. bench/streaming measures how they grow.
+// Pages that are expensive to read: each is refused or read in linear time. A quadratic reader would take hours on these, so the test
+// would not end. bench/streaming measures the growth.
 import assert from "node:assert/strict";
 import { HOSTILE_PAGES } from "../dev/emulators/sites/hostile_pages.ts";
 import { createSites, htmlResponse } from "../dev/emulators/sites/sites.ts";
@@ -15,7 +15,7 @@ import { titleIdentity } from "./discovery/title_identity.ts";
 const HALF_A_MEGABYTE = 512 * 1024;
 
 for (const [name, make] of Object.entries(HOSTILE_PAGES)) {
-  Deno.test(`a page of ${name}, half a megabyte of it → every recipe and every resolver ends, with a code or a server`, async () => {
+  Deno.test(`hostile page, ${name}: 512 KiB → every reader ends with a result`, async () => {
     const html = make(HALF_A_MEGABYTE).slice(0, HALF_A_MEGABYTE);
     const { fetch } = createSites({ "a.test": () => htmlResponse(html) });
     const tools = { fetch, signal: new AbortController().signal, now: Date.now };

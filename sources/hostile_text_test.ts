@@ -18,7 +18,7 @@ import { isAllowed } from "./fetch/robots.ts";
 import { SourceError } from "./source_error.ts";
 import { matchTitle } from "./discovery/title_match.ts";
 
-/** Pieces that parsers trip over, in any order. */
+/** Pieces that are difficult for parsers, in any order. */
 const fragments = fc.array(
   fc.oneof(
     fc.constantFrom(
@@ -66,7 +66,7 @@ const fragments = fc.array(
   { maxLength: 40 },
 ).map((parts) => parts.join(""));
 
-Deno.test("unpackScripts undoes packScript for any script", () => {
+Deno.test("unpackScripts: any script that packScript packs → the script", () => {
   const script = fc.string({ maxLength: 200, unit: "grapheme-ascii" }).filter((text) =>
     /\w/.test(text) && !text.includes("|")
   );
@@ -78,7 +78,7 @@ Deno.test("unpackScripts undoes packScript for any script", () => {
   );
 });
 
-Deno.test("pure parsers take any text", () => {
+Deno.test("pure parsers: any text → no throw", () => {
   fc.assert(
     fc.property(fragments, fragments, (a, b) => {
       parseEpisodeLabel(a);
@@ -95,7 +95,7 @@ Deno.test("pure parsers take any text", () => {
   );
 });
 
-Deno.test("lists as text: any text is entries, or issues with a line", () => {
+Deno.test("lists as text: any text → entries, or issues with a line", () => {
   fc.assert(
     fc.property(fc.oneof(fragments, fc.json()), (text) => {
       for (
@@ -108,7 +108,7 @@ Deno.test("lists as text: any text is entries, or issues with a line", () => {
   );
 });
 
-Deno.test("resolveServer: any page is media or a SourceError", async () => {
+Deno.test("resolveServer: any page → media or a SourceError", async () => {
   await fc.assert(
     fc.asyncProperty(fragments, async (html) => {
       const { fetch } = createSites({
@@ -129,7 +129,7 @@ Deno.test("resolveServer: any page is media or a SourceError", async () => {
   );
 });
 
-Deno.test("collectSources: any site, any recipe, a list with a state", async () => {
+Deno.test("collectSources: any site and recipe → a list with a state", async () => {
   await fc.assert(
     fc.asyncProperty(fragments, fc.constantFrom(...RECIPE_NAMES), async (html, recipe) => {
       const { fetch } = createSites({ "a.test": () => htmlResponse(html) });

@@ -1,4 +1,4 @@
-// URLs that a site, an API or a row of the catalogue names: only http and https leave, and a bad one costs itself alone.
+// URLs from a site, an API or a row of the catalogue: only http and https are returned, and an invalid one drops only its own server.
 import assert from "node:assert/strict";
 import { MEGA_LINK, megaApi } from "../dev/emulators/sites/mega_site.ts";
 import {
@@ -40,7 +40,7 @@ function collect(recipe: string, sites: Readonly<Record<string, Site>>, more: Pa
   return collectSources(request, tools);
 }
 
-/** The list, once every URL in it was looked at. */
+/** The list, after a check of every URL in it. */
 async function checked(list: ReturnType<typeof collect>) {
   const { servers, ...rest } = await list;
   for (const server of servers) {
@@ -145,7 +145,7 @@ Deno.test("embed pages that name another scheme → no media, the others play", 
   }
 });
 
-Deno.test("player scripts: of several links the bad ones are skipped", async () => {
+Deno.test("player scripts: valid and invalid links → the valid ones", async () => {
   const packed = packedPage(packScript(playerSetup({ hls2: "javascript:alert(1)", hls4: "/m.m3u8" })));
   const script = `<script>p.setup({file:"data:video/mp4,x",src:"/v.mp4",tracks:[{file:"javascript:alert(1)//.vtt"},` +
     `{file:"/en.vtt"}]})</script>`;

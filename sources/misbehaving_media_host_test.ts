@@ -1,4 +1,4 @@
-// The misbehaving media host: what the resolvers make of each of its items. The runner's part: runner/job/misbehaving_media_host_test.ts.
+// The misbehaving media host: how each of its items is resolved. The runner's part: runner/job/misbehaving_media_host_test.ts.
 import assert from "node:assert/strict";
 import {
   MEDIA_FILES,
@@ -21,7 +21,7 @@ const CLIP: MediaClip = {
 };
 const host = await misbehavingMediaHost(CLIP);
 
-/** The host, and before it what sites put there: addresses without an extension, and a player's page. */
+/** The host, with the two ways to it: URLs without an extension, and a player's page. */
 const site: Site = (request, url) => {
   if (url.pathname.startsWith("/watch/")) return host(`/${url.pathname.slice(7)}.mp4`, request);
   if (url.pathname !== "/player") return host(url.pathname, request);
@@ -35,14 +35,14 @@ function resolve(path: string) {
 }
 
 for (const [item, path] of Object.entries({ ...MEDIA_FILES, ...MEDIA_PLAYLISTS })) {
-  Deno.test(`misbehaving host, ${item}: ${path} says by its name what it is → taken byte for byte, without a request`, async () => {
+  Deno.test(`misbehaving host, ${item}: ${path} → by its extension, no request`, async () => {
     const { resolved, requests } = resolve(path);
     const { url, kind } = await resolved;
     assert.deepEqual([url, kind], [`https://media.test${path}`, path.includes(".m3u8") ? "hls" : "mp4"]);
     assert.deepEqual(requests, []);
   });
 
-  Deno.test(`misbehaving host, ${item}: a player's page that names ${path} → byte for byte, with the page as referer`, async () => {
+  Deno.test(`misbehaving host, ${item}: ${path} in a player's page → Referer`, async () => {
     const { url, headers } = await resolve(`/player?of=${encodeURIComponent(path)}`).resolved;
     assert.deepEqual([url, headers.referer], [`https://media.test${path}`, "https://media.test/"]);
   });
@@ -50,7 +50,7 @@ for (const [item, path] of Object.entries({ ...MEDIA_FILES, ...MEDIA_PLAYLISTS }
 
 for (const item of ["range", "no-head", "no-length", "drip", "cut"]) {
   for (const path of [`/watch/${item}`, `/player?of=${encodeURIComponent(`/watch/${item}`)}`]) {
-    Deno.test(`misbehaving host, ${item}: ${path} without an extension → asked by GET, known by its type, its body not waited for`, async () => {
+    Deno.test(`misbehaving host, ${item}: ${path} without extension → by its type`, async () => {
       const { resolved, requests } = resolve(path);
       const { url, kind } = await resolved;
       assert.deepEqual([url, kind], [`https://media.test/watch/${item}`, "mp4"]);
@@ -62,7 +62,7 @@ for (const item of ["range", "no-head", "no-length", "drip", "cut"]) {
 const REFUSED = { "html": "unsupported", "to-private": "policy_denied", "loop": "http_5xx" } as const;
 
 for (const [item, reason] of Object.entries(REFUSED)) {
-  Deno.test(`misbehaving host, ${item}: an embed address that ends there → ${reason}`, async () => {
+  Deno.test(`misbehaving host, ${item}: embed URL → ${reason}`, async () => {
     const { resolved, requests } = resolve(`/watch/${item}`);
     await assert.rejects(resolved, (error) => error instanceof SourceError && error.reason === reason);
     assert.ok(requests.length <= 6 && requests.every((one) => one.includes("//media.test/")), requests.join());

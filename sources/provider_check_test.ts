@@ -19,7 +19,7 @@ function check(entry: unknown, page: string | null, sites: Readonly<Record<strin
   return checkProvider({ entry, malId: 1, episode: 1, page, catalogue: null }, tools);
 }
 
-Deno.test("provider:check says what was found, what was not, and why", async () => {
+Deno.test("provider:check: servers of all kinds → what was found, and why not", async () => {
   const steps = await check(ENTRY, "/anime/some-title/", {
     "site.test": selectBase64Site(),
     "vidhidepro.test": player("https://cdn.test/a.mp4"),
@@ -35,8 +35,8 @@ Deno.test("provider:check says what was found, what was not, and why", async () 
       return htmlResponse("login");
     },
   });
-  const told = steps.map(({ step, outcome, detail }) => `${step} ${outcome}: ${detail.split(" – ")[0]}`);
-  assert.deepEqual(told, [
+  const report = steps.map(({ step, outcome, detail }) => `${step} ${outcome}: ${detail.split(" – ")[0]}`);
+  assert.deepEqual(report, [
     "entry good: animasu reads https://site.test by the recipe select-base64",
     "rights good: archiving rights: own work",
     "page good: mapped to /anime/some-title/",
@@ -55,13 +55,13 @@ Deno.test("provider:check says what was found, what was not, and why", async () 
   assert.ok(plays(steps));
 });
 
-Deno.test("provider:check names every fault of an entry and reads no page then", async () => {
+Deno.test("provider:check: invalid entry → every reason, no page is read", async () => {
   const steps = await check({ name: "A B", recipe: "magic", base_url: "ftp://x" }, null, {});
   assert.deepEqual(steps.map(({ outcome }) => outcome).every((one) => one === "bad"), true);
   assert.ok(steps.length >= 2 && !plays(steps));
 });
 
-Deno.test("provider:check of a site whose robots.txt excludes it says so", async () => {
+Deno.test("provider:check: excluded by robots.txt → robots, unless ignored", async () => {
   const site: Site = (_request, url) =>
     url.pathname === "/robots.txt" ? new Response("User-agent: *\nDisallow: /") : htmlResponse("");
   const steps = await check(ENTRY, "/anime/x/", { "site.test": site });
@@ -70,12 +70,12 @@ Deno.test("provider:check of a site whose robots.txt excludes it says so", async
   assert.match(ignoring.at(-1)?.detail ?? "", /^empty – /);
 });
 
-Deno.test("provider:check of a catalogue: the episode's row, its rights, and none", async () => {
+Deno.test("provider:check: catalogue → the row and its rights, or no_mapping", async () => {
   const { fetch } = createSites({
     "own.test": () => new Response("ab", { status: 206, headers: { "content-type": "video/mp4" } }),
   });
   const tools = { fetch, signal: new AbortController().signal, now: Date.now };
-  const tell = async (catalogue: ProviderToCheck["catalogue"]) => {
+  const reportOn = async (catalogue: ProviderToCheck["catalogue"]) => {
     const entry = { name: "own", recipe: "catalogue", rights: "of the entry" };
     const steps = await checkProvider({ entry, malId: 1, episode: 1, page: null, catalogue }, tools);
     return [plays(steps), ...steps.slice(1).map(({ step, outcome, detail }) => `${step} ${outcome}: ${detail}`)];
@@ -86,18 +86,18 @@ Deno.test("provider:check of a catalogue: the episode's row, its rights, and non
     "server good: Own: mp4 at own.test",
     "media good: Own: video/mp4",
   ];
-  assert.deepEqual(await tell({ ...row, rights: "own work" }), [
+  assert.deepEqual(await reportOn({ ...row, rights: "own work" }), [
     true,
     "rights good: archiving rights: own work",
     ...found,
   ]);
-  assert.deepEqual(await tell({ ...row, rights: null }), [
+  assert.deepEqual(await reportOn({ ...row, rights: null }), [
     true,
     "rights warning: no rights are stated: servers are streamed, nothing is archived",
     ...found,
   ]);
-  assert.deepEqual(await tell(row), [true, ...found]);
-  assert.deepEqual(await tell(null), [
+  assert.deepEqual(await reportOn(row), [true, ...found]);
+  assert.deepEqual(await reportOn(null), [
     false,
     "list bad: no_mapping – the catalogue has no such episode: import it (deno task catalogue), or try a URL with --media",
   ]);

@@ -1,4 +1,4 @@
-// A provider's config.headers may contain a cookie or a credential: only the origin of base_url gets them.
+// A provider's config.headers may contain a cookie or a credential: they are sent to the origin of base_url only.
 import assert from "node:assert/strict";
 import { nonceSite } from "../dev/emulators/sites/admin_ajax_site.ts";
 import { base64, selectBase64Site } from "../dev/emulators/sites/select_base64_site.ts";
@@ -11,7 +11,7 @@ import { createRobots } from "./fetch/robots.ts";
 const SECRETS = { cookie: "session=secret", authorization: "Bearer secret", "x-own": "secret" };
 const NAMES = Object.keys(SECRETS);
 
-/** Reads an episode; answers which origins were asked with all of the headers, which with none, and the list. */
+/** Reads an episode. Returns the list, the origins that received all of the headers, and those that received none. */
 async function read(
   sites: Readonly<Record<string, Site>>,
   provider: Partial<ProviderEntry> = {},
@@ -23,7 +23,10 @@ async function read(
     const secrets = NAMES.filter((name) => headers.get(name)?.includes("secret"));
     const { origin } = new URL(input);
     assert.ok(secrets.length === 0 || secrets.length === NAMES.length);
-    assert.ok((sent.get(origin) ?? secrets.length > 0) === secrets.length > 0, `${origin} was asked both ways`);
+    assert.ok(
+      (sent.get(origin) ?? secrets.length > 0) === secrets.length > 0,
+      `${origin} was requested with and without them`,
+    );
     sent.set(origin, secrets.length > 0);
     return fetch(input, init);
   };
@@ -42,16 +45,17 @@ async function read(
     robots: createRobots({ now: Date.now, product: PRODUCT }),
     megaApiUrl: "https://api.test",
   });
-  const origins = (own: boolean) => [...sent].filter(([, told]) => told === own).map(([origin]) => origin).sort();
-  return { list, told: origins(true), untold: origins(false) };
+  const origins = (own: boolean) =>
+    [...sent].filter(([, received]) => received === own).map(([origin]) => origin).sort();
+  return { list, given: origins(true), without: origins(false) };
 }
 
 const options = (...links: readonly string[]) =>
   links.map((link, index) => ({ label: `${index}`, value: base64(`<iframe src="${link}"></iframe>`) }));
 const redirect = (location: string): Site => () => new Response(null, { status: 302, headers: { location } });
 
-Deno.test("config.headers: the site's pages get them, embed hosts do not", async () => {
-  const { list, told, untold } = await read({
+Deno.test("config.headers: the site's pages → sent; embed hosts → not", async () => {
+  const { list, given, without } = await read({
     "site.test": (request, url) =>
       url.pathname === "/e/own"
         ? htmlResponse(`<script>p.setup({file:"/stream"})</script>`)
@@ -68,8 +72,8 @@ Deno.test("config.headers: the site's pages get them, embed hosts do not", async
     "embed.test": () => htmlResponse(`<script>p.setup({file:"https://cdn.test/stream"})</script>`),
     "cdn.test": () => new Response("x", { headers: { "content-type": "video/mp4" } }),
   });
-  assert.deepEqual(told, ["https://site.test"]);
-  assert.deepEqual(untold, [
+  assert.deepEqual(given, ["https://site.test"]);
+  assert.deepEqual(without, [
     "http://site.test",
     "https://api.test",
     "https://cdn.test",
@@ -77,14 +81,14 @@ Deno.test("config.headers: the site's pages get them, embed hosts do not", async
     "https://site.test:8080",
     "https://sub.site.test",
   ]);
-  // What the media's host gets, from players, the Worker and the runner alike, is stored with the server.
+  // The headers for the media host, which players, the Worker and the runner send, are stored with the server.
   for (const { headers } of list.servers) {
     assert.deepEqual(Object.keys(headers).filter((name) => name !== "referer"), []);
   }
   assert.ok(!JSON.stringify(list).includes("secret"));
 });
 
-Deno.test("config.headers: a redirect that leaves the origin goes without", async () => {
+Deno.test("config.headers: redirect to another origin → not sent", async () => {
   for (
     const elsewhere of [
       "https://other.test",
@@ -93,25 +97,25 @@ Deno.test("config.headers: a redirect that leaves the origin goes without", asyn
       "https://site.test:8080",
     ]
   ) {
-    const { told, untold } = await read({
+    const { given, without } = await read({
       "site.test": redirect(`${elsewhere}/x`),
       [new URL(elsewhere).host]: (_, url) =>
         url.origin === "https://site.test" ? redirect(`${elsewhere}/x`)(_, url) : htmlResponse("moved"),
     });
-    assert.deepEqual([told, untold], [["https://site.test"], [elsewhere]]);
+    assert.deepEqual([given, without], [["https://site.test"], [elsewhere]]);
   }
 });
 
 Deno.test("config.headers: an http base_url → not to https of the host", async () => {
   const site: Site = (request, url) =>
     url.protocol === "http:" ? redirect(`https://site.test${url.pathname}`)(request, url) : htmlResponse("moved");
-  const { told, untold } = await read({ "site.test": site }, { base_url: "http://site.test/path" });
-  assert.deepEqual([told, untold], [["http://site.test"], ["https://site.test"]]);
+  const { given, without } = await read({ "site.test": site }, { base_url: "http://site.test/path" });
+  assert.deepEqual([given, without], [["http://site.test"], ["https://site.test"]]);
 });
 
-Deno.test("config.headers: a redirect back to the origin carries them again", async () => {
+Deno.test("config.headers: redirect back to the origin → sent again", async () => {
   const site = selectBase64Site();
-  const { told, untold, list } = await read({
+  const { given, without, list } = await read({
     "site.test": (request, url) =>
       url.pathname === "/anime/some-title/" && url.search === ""
         ? redirect("https://other.test/login")(request, url)
@@ -119,31 +123,31 @@ Deno.test("config.headers: a redirect back to the origin carries them again", as
     "other.test": redirect("https://site.test/anime/some-title/?back=1"),
   });
   assert.equal(list.state, "ok");
-  assert.ok(told.includes("https://site.test") && untold.includes("https://other.test"));
+  assert.ok(given.includes("https://site.test") && without.includes("https://other.test"));
 });
 
-Deno.test("config.headers: robots.txt that redirects elsewhere goes without", async () => {
+Deno.test("config.headers: robots.txt redirected elsewhere → not sent", async () => {
   const site = selectBase64Site(options("https://site.test/a.mp4"));
-  const { told, untold } = await read({
+  const { given, without } = await read({
     "site.test": (request, url) =>
       url.pathname === "/robots.txt" ? redirect("https://robots.test/r")(request, url) : site(request, url),
     "robots.test": () => new Response(""),
   });
-  assert.deepEqual([told, untold], [["https://site.test"], ["https://robots.test"]]);
+  assert.deepEqual([given, without], [["https://site.test"], ["https://robots.test"]]);
 });
 
-Deno.test("config.headers: admin-ajax requests get them, its players do not", async () => {
-  const { told, untold } = await read({
+Deno.test("config.headers: admin-ajax requests → sent; players → not", async () => {
+  const { given, without } = await read({
     "ajax.test": nonceSite({ nonces: ["n"], validNonce: "n" }),
     "player.test": () => htmlResponse("x"),
   }, { recipe: "admin-ajax-nonce", base_url: "https://ajax.test" });
-  assert.deepEqual([told, untold], [["https://ajax.test"], ["https://player.test"]]);
+  assert.deepEqual([given, without], [["https://ajax.test"], ["https://player.test"]]);
 });
 
 Deno.test("config.headers without base_url → refused, and sent nowhere", async () => {
   const entry = { name: "own", recipe: "catalogue", config: { headers: SECRETS } };
   assert.equal(checkProviderList([entry]).ok, false);
   assert.equal(checkProviderList([{ ...entry, base_url: "https://own.test" }]).ok, true);
-  const { told } = await read({ "site.test": selectBase64Site() }, { base_url: null });
-  assert.deepEqual(told, []);
+  const { given } = await read({ "site.test": selectBase64Site() }, { base_url: null });
+  assert.deepEqual(given, []);
 });

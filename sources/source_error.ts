@@ -60,7 +60,7 @@ export function toSourceError(thrown: unknown, signal?: AbortSignal): SourceErro
   if (thrown instanceof KeepstreamError) return fromKeepstream(thrown);
   const cause = signal?.aborted ? signal.reason : thrown;
   const name = cause instanceof Error ? cause.name : "";
-  if (name === "TimeoutError") return new SourceError("timeout", "the site did not answer in time", { cause });
+  if (name === "TimeoutError") return new SourceError("timeout", "the site did not respond in time", { cause });
   if (signal?.aborted || name === "AbortError") return new SourceError("cancelled", "cancelled", { cause });
   return new SourceError("network", cause instanceof Error ? cause.message : String(cause), { cause });
 }

@@ -1,4 +1,4 @@
-// The small parsers that recipes and resolvers are made of.
+// The small parsers that recipes and resolvers use.
 import assert from "node:assert/strict";
 import { findEpisodePage, parseEpisodeLabel } from "./page/episode_label.ts";
 import { entryLines } from "./catalogue/entry_lines.ts";
@@ -26,16 +26,16 @@ const LABELS: readonly (readonly [string, string])[] = [
 for (const [text, expected] of LABELS) {
   Deno.test(`parseEpisodeLabel ${JSON.stringify(text)} → ${expected}`, () => {
     const label = parseEpisodeLabel(text);
-    const told = label.kind === "episodes"
+    const parsed = label.kind === "episodes"
       ? `${label.from}–${label.to}`
       : label.kind === "special"
       ? label.name
       : label.kind;
-    assert.equal(told, expected);
+    assert.equal(parsed, expected);
   });
 }
 
-Deno.test("findEpisodePage: own page before a range; no half episodes", () => {
+Deno.test("findEpisodePage: own page and range → own page; 7.5 is not 7", () => {
   const list = [["1 – 12", "/range"], ["7", "/seven"], ["7.5", "/half"]].map(([text, page]) => ({
     label: parseEpisodeLabel(text!),
     page: page!,
@@ -57,7 +57,7 @@ Deno.test("serverLabel: informative site label → used; else the host's name", 
   assert.equal(serverLabel("http://127.0.0.1:5/", "480p"), "127.0.0.1 480p");
 });
 
-Deno.test("mediaKind: by path extension or media type, never by query", () => {
+Deno.test("mediaKind: extension or media type → kind; query → ignored", () => {
   assert.deepEqual(
     [
       "https://a.test/x.MP4?y=.m3u8",
@@ -75,7 +75,7 @@ Deno.test("mediaKind: by path extension or media type, never by query", () => {
   assert.equal(mediaKindOfType("text/html"), null);
 });
 
-Deno.test("expiryOf: the ways addresses say it, and null for all others", () => {
+Deno.test("expiryOf: known query parameters → Unix seconds; others → null", () => {
   assert.equal(
     expiryOf("https://a.test/?X-Amz-Date=20260101T000000Z&X-Amz-Expires=3600"),
     Date.UTC(2026, 0, 1, 1) / 1000,
@@ -87,14 +87,14 @@ Deno.test("expiryOf: the ways addresses say it, and null for all others", () => 
       "https://a.test/?e=5",
       "https://a.test/?expires=soon",
       "https://a.test/?X-Amz-Expires=60",
-      "no address",
+      "not a URL",
     ]
   ) {
     assert.equal(expiryOf(none), null);
   }
 });
 
-Deno.test("html: attributes whatever their case, text without runs of blanks", async () => {
+Deno.test("html: attribute in any case → found; text → blanks collapsed", async () => {
   const element = (await parseHtml(`<A HREF='/x' TITLE="a &amp; b">  one\n two </A>`)).querySelector("a")!;
   assert.deepEqual([attribute(element, "href"), attribute(element, "title"), textOf(element)], [
     "/x",
@@ -112,7 +112,7 @@ Deno.test("iframeUrl: bare, relative, nested → URL; script or empty → null",
   }
 });
 
-Deno.test("propertyStrings: quotes, escapes and names as parts of others", () => {
+Deno.test("propertyStrings: quotes, escapes → values; part of a name → none", () => {
   const script = String.raw`a={file:"https:\/\/a.test\/x","src" : 'b\'c', profile:"no", file2:"no", file:` + "`d`" +
     String.raw`, file: 5, src:"\u0041"}`;
   assert.deepEqual(propertyStrings(script, ["file", "src"]).map((one) => one.value), [
@@ -123,7 +123,7 @@ Deno.test("propertyStrings: quotes, escapes and names as parts of others", () =>
   ]);
 });
 
-Deno.test("entryLines: the line of each element, whatever stands inside it", () => {
+Deno.test("entryLines: elements with any content → the line of each", () => {
   assert.deepEqual(entryLines('[\n {"a":"]\\"\\n[,"},\n\n [1,\n2], 3\n,4]'), [2, 4, 5, 6]);
   assert.deepEqual(entryLines("[]"), []);
 });

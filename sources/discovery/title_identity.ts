@@ -19,7 +19,7 @@ const ORDINAL_WORDS = Object.keys(ORDINAL).join("|");
 const DECORATION =
   /\b(?:sub(?:title)?s?\s+(?:indo(?:nesia)?|english)|subbed|dub(?:bed)?|batch|bd|blu-?ray|tv|complete|nonton|anime|streaming|uncensored)\b/g;
 
-/** Bounds the look-behinds below, which are quadratic in the number of spaces. */
+/** Bounds the lookbehinds below, which are quadratic in the number of spaces. */
 const MAX_TITLE = 300;
 
 export function titleIdentity(title: string): TitleIdentity {

@@ -1,4 +1,4 @@
-// Selects the search hit that is the wanted title; prefers none over a wrong one.
+// Selects the search hit for a title; none rather than a wrong one.
 // Example: matchTitle({ titles: ["Some Title"], year: 2021 }, hits) → { page, title, score }. Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { similarity } from "../../core/similarity.ts";
@@ -11,7 +11,7 @@ const WORD_LIKENESS = 0.75;
 const LIGHT_WORDS = new Set(["the", "a", "an", "no", "wo", "o", "to", "wa", "ga", "ni", "and", "of", "de"]);
 
 export const wantedTitleSchema = z.object({
-  /** Every name the title goes by. */
+  /** All names of the title. */
   titles: z.array(z.string()).readonly(),
   year: z.number().nullable(),
 });

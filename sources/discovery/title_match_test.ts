@@ -31,7 +31,7 @@ for (const [title, words, season, part, year] of IDENTITIES) {
   });
 }
 
-Deno.test("of near-equal seasons the exact one is taken, or none", () => {
+Deno.test("title match: near-equal seasons → the exact one, or none", () => {
   const all = ["Long Running Title Season 6", "Long Running Title Season 7", "Long Running Title"];
   assert.equal(found("Long Running Title 6th Season", null, ...all), all[0]);
   assert.equal(found("Long Running Title Season 7", null, ...all), all[1]);
@@ -39,13 +39,13 @@ Deno.test("of near-equal seasons the exact one is taken, or none", () => {
   assert.equal(found("Long Running Title Season 5", null, ...all), null);
 });
 
-Deno.test("parts are compared like seasons", () => {
+Deno.test("title match: parts → compared like seasons", () => {
   const all = ["Some Title Season 2 Part 1", "Some Title Season 2 Part 2"];
   assert.equal(found("Some Title 2nd Season Part 2", null, ...all), all[1]);
   assert.equal(found("Some Title 2nd Season Part 3", null, ...all), null);
 });
 
-Deno.test("a title that prefixes another is not taken for it, in either direction", () => {
+Deno.test("title match: title that begins another → neither is taken for it", () => {
   assert.equal(found("Some Rather Long Title Of A Show", null, "Some Rather Long Title Of A Show Zero"), null);
   assert.equal(found("Some Rather Long Title Of A Show Zero", null, "Some Rather Long Title Of A Show"), null);
   assert.equal(found("Alchemist", null, "Alchemist: Brotherhood", "Alchemist"), "Alchemist");
@@ -60,7 +60,7 @@ Deno.test("no hit, or none that is like it → none", () => {
   assert.equal(found("Some Title", null, "Quite Another Thing"), null);
 });
 
-Deno.test("among sixty results the right one is found", () => {
+Deno.test("title match: sixty results → the right one", () => {
   const many = Array.from({ length: 60 }, (_, index) => `Other Thing ${index + 10} Stories`);
   assert.equal(found("Wanted Thing", null, ...many, "Wanted Thing"), "Wanted Thing");
 });
@@ -73,12 +73,12 @@ Deno.test("matchTitle: equal names → decided by the year, or none", () => {
   assert.equal(found("Same Name", null, ...both), null);
 });
 
-Deno.test("curly quotes, punctuation, spelling and any of the names will do", () => {
+Deno.test("title match: quotes, punctuation, spelling, other names → found", () => {
   assert.equal(found("It's Mine!", null, "It’s Mine"), "It’s Mine");
   assert.equal(found(["Kimi no Na", "Your Name"], null, "Your Name"), "Your Name");
   assert.equal(found("Shingeki no Kyojin", null, "Shingeki no Kyoujin"), "Shingeki no Kyoujin");
 });
 
-Deno.test("numbers in a title are no spelling variants", () => {
+Deno.test("title match: other number in the title → no match", () => {
   assert.ok(likeness(titleIdentity("Area 88 Story"), titleIdentity("Area 89 Story")) < 0.85);
 });

@@ -265,7 +265,7 @@ async function readText(
   }
 }
 
-/** A URL to ask for, made absolute. @throws {SourceError} `invalid_input` if it is not http or https */
+/** The absolute form of a URL to request. @throws {SourceError} `invalid_input` if it is not http or https */
 export function absolute(reference: string, base?: string): HttpUrl {
   const url = parseHttpUrl(reference, base);
   if (url !== null) return url;

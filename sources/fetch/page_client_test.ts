@@ -21,8 +21,8 @@ const refusedAs = (...reasons: string[]) => (error: unknown) =>
   error instanceof SourceError && reasons.includes(error.reason);
 const redirect = (location: string, status = 302): Site => () => new Response(null, { status, headers: { location } });
 
-/** Inputs 1–24 and 26: what each gets, asked for directly and as the target of a redirect. */
-const REFUSED: readonly (readonly [address: string, reason: "policy_denied" | "invalid_input"])[] = [
+/** URLs that are refused, requested directly or as the target of a redirect, and the reason. */
+const REFUSED: readonly (readonly [url: string, reason: "policy_denied" | "invalid_input"])[] = [
   ["http://127.1/", "policy_denied"],
   ["http://0x7f.1/", "policy_denied"],
   ["http://2130706433/", "policy_denied"],
@@ -55,26 +55,26 @@ const REFUSED: readonly (readonly [address: string, reason: "policy_denied" | "i
   [`https://good.test/${"a".repeat(20_000)}`, "invalid_input"],
 ];
 
-Deno.test("a page there is refused before anything is sent", async () => {
-  for (const [address, reason] of REFUSED) {
+Deno.test("page client: refused URL → error before any request", async () => {
+  for (const [url, reason] of REFUSED) {
     const { pages, requests } = client({});
-    await assert.rejects(pages.read(address), refusedAs(reason), JSON.stringify(address));
+    await assert.rejects(pages.read(url), refusedAs(reason), JSON.stringify(url));
     assert.deepEqual(requests, []);
   }
 });
 
-Deno.test("a redirect there is refused, too", async () => {
-  for (const [address] of REFUSED) {
-    if (/[\0\r\n⓪]/.test(address)) continue; // no header can carry it
-    // Beside a web page, `http:127.0.0.1` is a path: a redirect there stays on the site, as in every browser.
-    if (address === "http:127.0.0.1") continue;
-    const { pages, requests } = client({ "good.test": redirect(address) });
-    await assert.rejects(pages.read("http://good.test/start"), refusedAs("policy_denied", "invalid_input"), address);
-    assert.equal(requests.length, 1, address);
+Deno.test("page client: redirect to a refused URL → error", async () => {
+  for (const [url] of REFUSED) {
+    if (/[\0\r\n⓪]/.test(url)) continue; // not possible in a header
+    // Relative to a web page, `http:127.0.0.1` is a path: the redirect stays on the site, as in browsers.
+    if (url === "http:127.0.0.1") continue;
+    const { pages, requests } = client({ "good.test": redirect(url) });
+    await assert.rejects(pages.read("http://good.test/start"), refusedAs("policy_denied", "invalid_input"), url);
+    assert.equal(requests.length, 1, url);
   }
 });
 
-Deno.test("an allow-list takes hosts as a whole, not by their ends", async () => {
+Deno.test("page client: allow-list → whole host names, not suffixes", async () => {
   const policy = { allowedHosts: ["good.test"] };
   for (const host of ["good.test.evil.test", "notgood.test", "evil.test"]) {
     const { pages, requests } = client({ [host]: () => new Response("x") }, { policy });
@@ -85,13 +85,13 @@ Deno.test("an allow-list takes hosts as a whole, not by their ends", async () =>
   assert.equal((await pages.read("https://good.test/")).text, "x");
 });
 
-Deno.test("a redirect loop ends after five hops", async () => {
+Deno.test("page client: redirect loop → ends after five redirects", async () => {
   const { pages, requests } = client({ "loop.test": redirect("https://loop.test/again") });
   await assert.rejects(pages.read("https://loop.test/"), refusedAs("http_5xx"));
   assert.equal(requests.length, 6);
 });
 
-Deno.test("a redirect is followed, relative too; the page tells where it ended", async () => {
+Deno.test("page client: redirect, also relative → followed, final URL", async () => {
   const { pages } = client({
     "a.test": redirect("//b.test/x/y"),
     "b.test": (_request, url) =>
@@ -103,7 +103,7 @@ Deno.test("a redirect is followed, relative too; the page tells where it ended",
   ]);
 });
 
-Deno.test("a redirected POST becomes a GET without its body, except for 307", async () => {
+Deno.test("page client: redirected POST → GET without body, except 307", async () => {
   const site: Site = async (request) => htmlResponse(`${request.method} ${await request.text()}`);
   for (const [status, expected] of [[302, "GET "], [303, "GET "], [307, "POST a=1"]] as const) {
     const { pages } = client({ "a.test": redirect("https://b.test/", status), "b.test": site });
@@ -111,21 +111,21 @@ Deno.test("a redirected POST becomes a GET without its body, except for 307", as
   }
 });
 
-Deno.test("a page of 50 MB is cut off at the cap and the rest is never asked for", async () => {
+Deno.test("page client: page of 50 MB → read up to the limit", async () => {
   const endless = endlessPage(50 * 1024 * 1024);
   const { pages } = client({ "big.test": endless.site });
   await assert.rejects(pages.read("https://big.test/"), refusedAs("too_large"));
   assert.ok(endless.produced() < MAX_PAGE_BYTES + 256 * 1024);
 });
 
-Deno.test("a Content-Length that lies does not raise the cap", async () => {
+Deno.test("page client: false Content-Length → same limit", async () => {
   const { pages } = client({
     "big.test": () => new Response("x".repeat(2_000), { headers: { "content-length": "10" } }),
   });
   await assert.rejects(pages.read("https://big.test/", { maxBytes: 1_000 }), refusedAs("too_large"));
 });
 
-Deno.test("500 and 503 are tried again, 404 is not, 429 waits as told", async () => {
+Deno.test("page client: 500, 503, 429 → repeated; 404 → not", async () => {
   const error = (status: number, headers = {}) => () => new Response("", { status, headers });
   const good = () => htmlResponse("good");
   for (const [first, calls] of [[error(500), 2], [error(503), 2], [error(429, { "retry-after": "0" }), 2]] as const) {
@@ -144,7 +144,7 @@ Deno.test("page client: a site that keeps failing → three attempts", async () 
   assert.equal(requests.length, 3);
 });
 
-Deno.test("a challenge page → blocked, and it is not asked again", async () => {
+Deno.test("page client: challenge page → blocked, not repeated", async () => {
   const { pages, requests } = client({ "a.test": () => htmlResponse(CHALLENGE_PAGE, { status: 503 }) });
   await assert.rejects(pages.read("https://a.test/"), refusedAs("blocked"));
   assert.equal(requests.length, 1);
@@ -160,25 +160,25 @@ Deno.test("page client: site hangs → timeout or cancelled, as the signal says"
   }
 });
 
-Deno.test("a name that does not resolve → network, after three tries", async () => {
+Deno.test("page client: name that does not resolve → network, three tries", async () => {
   const { pages, requests } = client({});
   await assert.rejects(pages.read("https://nowhere.test/"), refusedAs("network"));
   assert.equal(requests.length, 3);
 });
 
-Deno.test("the page's charset is honoured, an unknown one is read as UTF-8", async () => {
+Deno.test("page client: charset → decoded; unknown charset → UTF-8", async () => {
   const site = (charset: string): Site => () =>
     new Response(new Uint8Array([0xe9]), { headers: { "content-type": `text/html; charset=${charset}` } });
   assert.equal((await client({ "a.test": site("iso-8859-1") }).pages.read("https://a.test/")).text, "é");
   assert.equal((await client({ "a.test": site("klingon") }).pages.read("https://a.test/")).text, "\ufffd");
 });
 
-Deno.test("an answer that is no JSON → parse", async () => {
+Deno.test("page client: response that is not JSON → parse", async () => {
   const { pages } = client({ "a.test": () => new Response("<html>") });
   await assert.rejects(pages.json("https://a.test/"), refusedAs("parse"));
 });
 
-Deno.test("an error's text holds neither query nor token", async () => {
+Deno.test("page client: error → message without query and token", async () => {
   const { pages } = client({
     "a.test": () => Promise.reject(new TypeError("error sending request for https://a.test/x?token=hf_secretsecret")),
   });
@@ -247,7 +247,7 @@ Deno.test("limiter: an aborted waiter → leaves the queue, the next one runs", 
   assert.equal(await third, "third");
 });
 
-Deno.test("page client: a lookup that hangs → timeout, and its place is released", async () => {
+Deno.test("page client: lookup that hangs → timeout, its slot is released", async () => {
   const limiter = createPerHostLimiter(1);
   const { pages, requests } = client({ "a.test": () => htmlResponse("x") }, {
     limiter,
@@ -262,7 +262,7 @@ Deno.test("page client: a lookup that hangs → timeout, and its place is releas
   );
 });
 
-Deno.test("a body that drips ends with the request's time, in the middle of it", async () => {
+Deno.test("page client: slow body → timeout within the body", async () => {
   const drip: Site = (request) => {
     const body = new ReadableStream({
       async pull(controller) {
@@ -301,13 +301,13 @@ Deno.test("limiter: cut off before its time → busy; after it → timeout", asy
     const held = Promise.withResolvers<void>();
     const holding = limiter.run("a.test", { signal: new AbortController().signal }, () => held.promise);
     const limit = new AbortController();
-    const asked = Promise.withResolvers<void>();
-    const site: Site = (request) => (asked.resolve(), hangs(request));
+    const requested = Promise.withResolvers<void>();
+    const site: Site = (request) => (requested.resolve(), hangs(request));
     const { pages } = client({ "a.test": site }, { limiter, signal: limit.signal, timeoutMs });
     const reading = assert.rejects(pages.read("https://a.test/"), refusedAs(code));
     held.resolve();
     await holding;
-    await asked.promise;
+    await requested.promise;
     if (code === "busy") limit.abort(timedOut());
     await reading;
   }
@@ -315,11 +315,11 @@ Deno.test("limiter: cut off before its time → busy; after it → timeout", asy
 
 Deno.test("limiter: immediate start, cut off by the read's limit → timeout", async () => {
   const limit = new AbortController();
-  const asked = Promise.withResolvers<void>();
-  const site: Site = (request) => (asked.resolve(), hangs(request));
+  const requested = Promise.withResolvers<void>();
+  const site: Site = (request) => (requested.resolve(), hangs(request));
   const { pages } = client({ "a.test": site }, { limiter: createPerHostLimiter(1), signal: limit.signal });
   const reading = assert.rejects(pages.read("https://a.test/"), refusedAs("timeout"));
-  await asked.promise;
+  await requested.promise;
   limit.abort(timedOut());
   await reading;
 });

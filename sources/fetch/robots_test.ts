@@ -61,7 +61,7 @@ Deno.test("robots.txt: several rules match → longest wins, Allow on a tie", ()
   assert.equal(allowed("User-agent: *\nAllow: /ü\nDisallow: /%C3%BC/", "/ü/"), false);
 });
 
-Deno.test("RFC 9309 section 2.2.1: groups of one product token are one group", () => {
+Deno.test("robots.txt: groups of one product token → merged (2.2.1)", () => {
   const text = "user-agent: ExampleBot\ndisallow: /foo\ndisallow: /bar\n\nuser-agent: ExampleBot\ndisallow: /baz\n";
   for (const path of ["/foo", "/bar", "/baz"]) assert.equal(allowed(text, path, "examplebot"), false);
   assert.equal(allowed(text, "/qux", "examplebot"), true);
@@ -124,7 +124,7 @@ Deno.test("robots.txt: reserved characters → kept encoded, case-sensitive", ()
   for (const [rule, path] of DIFFERENT) assert.ok(!disallows(rule, path), `${rule} ${path}`);
 });
 
-Deno.test("wildcards: any run, also over ? and percent-encoding", () => {
+Deno.test("robots.txt: wildcard → any characters, also ? and escapes", () => {
   for (
     const [rule, path] of [
       ["/*/private", "/x?next=/private"],
@@ -145,7 +145,7 @@ Deno.test("wildcards: any run, also over ? and percent-encoding", () => {
   }
 });
 
-Deno.test("User-agent: the product token counts, whatever follows it", () => {
+Deno.test("robots.txt: User-agent with a version → its product token", () => {
   for (
     const agent of [
       "keepstream",
@@ -168,7 +168,7 @@ Deno.test("User-agent: the product token counts, whatever follows it", () => {
   assert.deepEqual(["/x", "/own"].map((path) => allowed(both, path)), [true, false]);
 });
 
-Deno.test("lines: BOM, CR, blank lines, comments, other records, no group", () => {
+Deno.test("robots.txt: BOM, CR, comments, other records → read correctly", () => {
   for (
     const text of [
       "\ufeffUser-agent: *\nDisallow: /x",
@@ -196,7 +196,7 @@ Deno.test("robots.txt made to cost time → not evaluated, and nothing is allowe
   assert.equal(allowed(`User-agent: *\n${long}`, `/${"a".repeat(100)}`), true);
 });
 
-/** What a check of /x ends as, with robots.txt answered by the site; and what was asked for. */
+/** The outcome of a check of /x with the site's robots.txt, and the requests. */
 async function check(site: Site, others: Readonly<Record<string, Site>> = {}) {
   const { fetch, requests } = createSites({ "a.test": site, ...others });
   const pages = createPageClient({ fetch, signal: new AbortController().signal });
@@ -211,18 +211,18 @@ async function check(site: Site, others: Readonly<Record<string, Site>> = {}) {
 }
 
 const DENY = "User-agent: *\nDisallow: /x\n";
-const answer = (status: number): Site => () => new Response("", { status });
+const respond = (status: number): Site => () => new Response("", { status });
 
-Deno.test("robots.txt: 4xx allows everything, 5xx and what is unreachable nothing", async () => {
+Deno.test("robots.txt: 4xx → all allowed; 5xx, unreachable → nothing", async () => {
   for (const status of [400, 401, 403, 404, 410, 429, 451]) {
-    assert.equal((await check(answer(status))).outcome, "allowed", `${status}`);
+    assert.equal((await check(respond(status))).outcome, "allowed", `${status}`);
   }
   assert.equal((await check(() => new Response("Just a moment...", { status: 403 }))).outcome, "allowed");
-  for (const status of [500, 502, 503, 504]) assert.equal((await check(answer(status))).outcome, "http_5xx");
+  for (const status of [500, 502, 503, 504]) assert.equal((await check(respond(status))).outcome, "http_5xx");
   assert.equal((await check(() => Promise.reject(new TypeError("connection refused")))).outcome, "network");
 });
 
-Deno.test("robots.txt: five redirects are followed, to other hosts too", async () => {
+Deno.test("robots.txt: five redirects, to other hosts too → followed", async () => {
   const hops = (count: number): Site => (_request, url) => {
     const hop = Number(url.searchParams.get("hop") ?? 0);
     if (hop === count) return new Response(DENY);
@@ -244,7 +244,7 @@ Deno.test("robots.txt: over the size limit → the rest is ignored", async () =>
   assert.equal((await check(() => new Response(cut))).outcome, "allowed", "a line that is cut is none");
 });
 
-Deno.test("robots.txt: UTF-8, whatever charset its headers name", async () => {
+Deno.test("robots.txt: another charset in its headers → read as UTF-8", async () => {
   const site: Site = () =>
     new Response(new TextEncoder().encode("\ufeffUser-agent: *\nDisallow: /ü"), {
       headers: { "content-type": "text/plain; charset=iso-8859-1" },

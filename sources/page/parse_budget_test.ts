@@ -1,4 +1,4 @@
-// The edge gives a request 2 s of CPU: what a page costs is known before it becomes a tree.
+// The edge allows a request 2 s of CPU, so the cost of a page is estimated before it is parsed.
 import assert from "node:assert/strict";
 import { DOMParser } from "linkedom/worker";
 import { createSites, htmlResponse, type Site } from "../../dev/emulators/sites/sites.ts";
@@ -12,7 +12,7 @@ import { SourceError } from "../source_error.ts";
 const tooLarge = (error: unknown) => error instanceof SourceError && error.reason === "too_large";
 const signal = new AbortController().signal;
 
-/** The pages that became trees meanwhile. */
+/** How many pages `work` parses into a tree. */
 async function parsedBy(work: () => Promise<unknown>): Promise<number> {
   const original = DOMParser.prototype.parseFromString;
   let parsed = 0;
@@ -30,7 +30,7 @@ async function parsedBy(work: () => Promise<unknown>): Promise<number> {
   }
 }
 
-Deno.test("a title's page of 600 KiB → too_large, and it is not parsed", async () => {
+Deno.test("parse budget: title's page of 600 KiB → too_large, not parsed", async () => {
   const page: Site = () => htmlResponse("<p>x</p>".repeat(75 * 1024));
   const request = {
     malId: 1,
@@ -46,7 +46,7 @@ Deno.test("a title's page of 600 KiB → too_large, and it is not parsed", async
   assert.equal(parsed, 0);
 });
 
-Deno.test("embed page → read by tags alone, no tree, for every resolver", async () => {
+Deno.test("embed page: any resolver → read by its tags, not parsed", async () => {
   const player = `<video><source src="/a.mp4"></video>`;
   const framed: Site = (_request, url) => htmlResponse(url.pathname === "/e" ? `<iframe src="/f"></iframe>` : player);
   const state: Site = () =>
@@ -68,7 +68,7 @@ Deno.test("parse budget: slow half megabyte → too_large before parsing", async
   }
 });
 
-Deno.test("parse budget: shared by all pages of one response", async () => {
+Deno.test("parse budget: three pages of one response → the third too_large", async () => {
   const item = `<li><span class="lchx"><a href="/episode-1/">Episode 1</a></span></li>`;
   const { fetch } = createSites({ "a.test": () => htmlResponse(item.repeat(6_000)) });
   const parseBudget = createParseBudget();

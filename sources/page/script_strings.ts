@@ -31,7 +31,7 @@ function skipQuote(text: string, at: number): number {
   return text[at] === '"' || text[at] === "'" ? at + 1 : at;
 }
 
-/** At most 64: a name followed by a megabyte of blanks is no property. */
+/** At most 64, so that a name followed by a megabyte of blanks is not searched to its end. */
 function skipBlanks(text: string, at: number): number {
   let next = at;
   while (next < at + 64 && (text[next] === " " || text[next] === "\t" || text[next] === "\n" || text[next] === "\r")) {

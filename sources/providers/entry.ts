@@ -1,4 +1,4 @@
-// The operator's provider list: what an entry must look like, and why one that does not is refused.
+// The operator's provider list: the schema of an entry, and the reasons why an entry is refused.
 // Example: { "name": "animasu", "recipe": "select-base64", "base_url": "https://site.example", "rights": "…" }.
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
@@ -19,7 +19,7 @@ const commonConfig = z.looseObject({
   budget_ms: z.number().int().min(100).max(60_000).optional(),
   /** Only servers on these hosts are used: `player.example` exactly, `.example` for all below it. */
   hosts: z.array(host).optional(),
-  /** Which resolver reads the pages of a host, where its look alone would mislead. */
+  /** The resolver of a host whose pages would match another one. */
   resolvers: z.record(host, z.enum(RESOLVER_NAMES)).optional(),
 });
 
@@ -50,7 +50,7 @@ export const providerEntrySchema = z.strictObject({
     context.addIssue({
       code: "custom",
       path: ["base_url"],
-      message: `the recipe ${recipe.name} needs the site's address`,
+      message: `the recipe ${recipe.name} requires the site's URL`,
     });
   }
   if (entry.config.headers !== undefined && !entry.base_url) {
@@ -70,7 +70,7 @@ export const providerEntrySchema = z.strictObject({
 
 export type ProviderListEntry = z.infer<typeof providerEntrySchema>;
 
-/** What is wrong with an entry of a list: its place from 0, and one reason per field. */
+/** Why an entry of a list is invalid: its index, and one reason per field. */
 export interface EntryProblem {
   readonly index: number;
   readonly name: string | null;
@@ -81,7 +81,7 @@ export type CheckedProviders =
   | { readonly ok: true; readonly value: readonly ProviderListEntry[] }
   | { readonly ok: false; readonly error: readonly EntryProblem[] };
 
-/** Checks a whole list; every bad entry is reported, not the first alone. */
+/** Checks a whole list and reports every invalid entry. */
 export function checkProviderList(list: unknown): CheckedProviders {
   if (!Array.isArray(list)) {
     return { ok: false, error: [{ index: 0, name: null, reasons: ["the list must be a JSON array of entries"] }] };

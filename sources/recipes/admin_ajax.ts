@@ -1,4 +1,4 @@
-// Recipe `admin-ajax`: each server option is asked for its player by a POST to the site's admin-ajax.php.
+// Recipe `admin-ajax`: the player of each server option is requested by a POST to the site's admin-ajax.php.
 // Example: <div class="east_player_option" data-post="7" data-nume="1" data-type="schtml"><span>Server 720p</span></div>.
 // Runs on: Deno, edge runtime.
 import { z } from "zod";
@@ -36,7 +36,7 @@ export const adminAjaxRecipe: Recipe = {
     const { page, document } = await readEpisodePage(request, pages, list);
     const ajaxUrl = absolute(ajax_path, request.provider.base_url ?? page.url);
     const options = [...document.querySelectorAll(selectors.options)].slice(0, MAX_OPTIONS);
-    const asked = await Promise.all(options.map(async (option): Promise<ListedServer | ListFailure> => {
+    const listed = await Promise.all(options.map(async (option): Promise<ListedServer | ListFailure> => {
       const label = textOf(option);
       try {
         const fields = { action, ...optionFields(option) };
@@ -46,7 +46,7 @@ export const adminAjaxRecipe: Recipe = {
         return { label, code: toSourceError(thrown).reason }; // one server's failure is that server's
       }
     }));
-    return splitListing(asked);
+    return splitListing(listed);
   },
 
   search: (provider, query, pages) =>

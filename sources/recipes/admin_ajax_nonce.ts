@@ -1,6 +1,6 @@
-// Recipe `admin-ajax-nonce`: like admin-ajax, with a nonce that the episode's page carries in a data-URI script.
+// Recipe `admin-ajax-nonce`: like admin-ajax, with a nonce from a data-URI script of the episode's page.
 // Example: <script id="ajax_video-js-extra" src="data:text/javascript;base64,dmFyIGFqYXhfdmlkZW8gPSB7Im5vbmNlIjoiYWIxMiJ9">.
-// An expired nonce is answered with -1: the page is fetched again, once. Runs on: Deno, edge runtime.
+// The response to an expired nonce is -1: the page is fetched again, once. Runs on: Deno, edge runtime.
 import { z } from "zod";
 import { decodeBase64 } from "../../core/base64url.ts";
 import { attribute, type HtmlDocument, type HtmlElement, textOf } from "../page/html.ts";
@@ -53,7 +53,7 @@ export const adminAjaxNonceRecipe: Recipe = {
       }
     };
     const options = [...document.querySelectorAll(selectors.options)].slice(0, MAX_OPTIONS);
-    const asked = await Promise.all(options.map(async (option): Promise<ListedServer | ListFailure> => {
+    const listed = await Promise.all(options.map(async (option): Promise<ListedServer | ListFailure> => {
       const label = textOf(option);
       try {
         const embedUrl = await ask(option, pages);
@@ -63,7 +63,7 @@ export const adminAjaxNonceRecipe: Recipe = {
         return { label, code };
       }
     }));
-    return splitListing(asked);
+    return splitListing(listed);
   },
 
   search: (provider, query, pages) =>

@@ -39,11 +39,11 @@ Deno.test("admin-ajax: missing post, 0, challenge page → one failure each", as
 
 Deno.test("admin-ajax: an option that hangs → timeout of that option", async () => {
   const abort = new AbortController();
-  const answers = { ...adminAjaxResponses(), "1": HANGING_RESPONSE };
-  const { listing, requests } = list(adminAjaxRecipe, adminAjaxSite(answers), abort.signal);
-  // Six: the first, which hangs, and four others, one of them asked twice.
-  const asked = () => requests.filter((one) => one.startsWith("POST")).length;
-  for (let turn = 0; turn < 5_000 && asked() < 6; turn++) await new Promise((resolve) => setTimeout(resolve, 2));
+  const responses = { ...adminAjaxResponses(), "1": HANGING_RESPONSE };
+  const { listing, requests } = list(adminAjaxRecipe, adminAjaxSite(responses), abort.signal);
+  // Six POSTs: the first option, which hangs, and four others, one of them repeated.
+  const posts = () => requests.filter((one) => one.startsWith("POST")).length;
+  for (let turn = 0; turn < 5_000 && posts() < 6; turn++) await new Promise((resolve) => setTimeout(resolve, 2));
   abort.abort(new DOMException("budget used up", "TimeoutError"));
   const { failures } = await listing;
   assert.ok(failures.some((one) => one.label === "Pucuk 720p" && one.code === "timeout"));

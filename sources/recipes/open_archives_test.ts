@@ -29,7 +29,7 @@ function list(recipe: Recipe, site: Site, { page, episode = 1, config = {} }: As
 
 const item = (site: unknown, episode = 1) =>
   list(internetArchiveRecipe, internetArchive(site), { page: "open_film", episode });
-const video = (site: unknown, asked: Asked = { page: "abc" }) => list(peertubeRecipe, peertube(site), asked);
+const video = (site: unknown, request: Asked = { page: "abc" }) => list(peertubeRecipe, peertube(site), request);
 const refusedAs = (reason: string) => (error: unknown) => error instanceof SourceError && error.reason === reason;
 
 Deno.test("internet-archive: original and derivatives → URLs percent-encoded", async () => {
@@ -42,7 +42,7 @@ Deno.test("internet-archive: original and derivatives → URLs percent-encoded",
   assert.deepEqual(servers[0]?.subtitles?.map((one) => one.label), ["Open Film ep1.en.vtt"]);
 });
 
-Deno.test("files stand for the episode in their name", async () => {
+Deno.test("internet-archive: number in a file's name → its episode", async () => {
   assert.deepEqual((await item(ARCHIVE_ITEM, 2)).servers.map((one) => one.label), ["Matroska 1080p"]);
   assert.deepEqual((await item(ARCHIVE_ITEM, 3)).servers, []);
 });
@@ -59,7 +59,7 @@ Deno.test("internet-archive: wrong item type → parse; wrong file → left out"
   assert.deepEqual((await item({ ...ARCHIVE_ITEM, files })).servers.map((one) => one.resolution), [null]);
 });
 
-Deno.test("a PeerTube video's whole files; audio alone is no server", async () => {
+Deno.test("peertube: complete files → servers; audio only → none", async () => {
   const { servers } = await video(PEERTUBE_VIDEO);
   assert.deepEqual(servers.map((one) => [one.label, one.direct?.kind]), [["PeerTube 720p", "mp4"], [
     "PeerTube 360p",
@@ -91,13 +91,13 @@ Deno.test("peertube: downloads off or licence not listed → not_permitted", asy
   assert.equal((await video(PEERTUBE_VIDEO, { page: "abc", config: { licences: [1] } })).servers.length, 2);
 });
 
-Deno.test("problem+json 404 → http_4xx; an answer of the wrong types → parse", async () => {
+Deno.test("peertube: 404 → http_4xx; response of other types → parse", async () => {
   await assert.rejects(video(PEERTUBE_VIDEO, { page: "missing" }), refusedAs("http_4xx"));
   await assert.rejects(video({ ...PEERTUBE_VIDEO, files: [{ resolution: "720p" }] }), refusedAs("parse"));
   await assert.rejects(video("hello"), refusedAs("parse"));
 });
 
-Deno.test("peertube: playlist → its elements are episodes; one video → episode 1", async () => {
+Deno.test("peertube: playlist → its videos are episodes; one video → 1", async () => {
   assert.equal((await video(PEERTUBE_VIDEO, { page: "playlist:list", episode: 2 })).servers.length, 2);
   await assert.rejects(video(PEERTUBE_VIDEO, { page: "playlist:list", episode: 3 }), refusedAs("empty"));
   await assert.rejects(video(PEERTUBE_VIDEO, { page: "abc", episode: 2 }), refusedAs("empty"));

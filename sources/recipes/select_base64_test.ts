@@ -50,7 +50,7 @@ Deno.test("an episode without options → no servers and no failure", async () =
   assert.deepEqual(await list(selectBase64Site(), 2), { servers: [], failures: [] });
 });
 
-Deno.test("an iframe that leads to javascript: or nowhere is no server", async () => {
+Deno.test("select-base64: iframe to javascript: or without a URL → no server", async () => {
   const bad = [`<iframe src="javascript:alert(1)"></iframe>`, `<iframe src=""></iframe>`, `<iframe></iframe>`];
   const { servers, failures } = await list(
     selectBase64Site(bad.map((html, index) => ({ label: `Bad ${index}`, value: base64(html) }))),
@@ -84,7 +84,7 @@ Deno.test("select-base64: ranges, duplicates, numbered titles → the right page
   for (const episode of [3, 100, 121]) await assert.rejects(list(site, episode), SourceError);
 });
 
-Deno.test("a title with a single page and no number is episode 1", async () => {
+Deno.test("select-base64: single page without a number → episode 1", async () => {
   const site = pages({
     "/anime/some-title/": episodeListPage([{ label: "Movie", href: "/movie/" }]),
     "/movie/": mirrorPage(MIRROR_OPTIONS.slice(1, 2)),
@@ -93,7 +93,7 @@ Deno.test("a title with a single page and no number is episode 1", async () => {
   await assert.rejects(list(site, 2), SourceError);
 });
 
-Deno.test("selectors of a provider's entry replace the recipe's", async () => {
+Deno.test("select-base64: selectors in config → replace the recipe's", async () => {
   const { fetch } = createSites({
     "site.test": pages({
       "/anime/some-title/": `<ol id="eps"><li><a href="/one/">1</a></li></ol>`,

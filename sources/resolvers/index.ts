@@ -71,7 +71,7 @@ const MAX_FRAMES = 2;
 const EMBED_TIMEOUT_MS = 20_000;
 
 /**
- * Finds the media behind a server.
+ * Finds the media that a server plays.
  *
  * @throws {SourceError} with `reason` gone, quota, subscription, unsupported, blocked, timeout, …
  */

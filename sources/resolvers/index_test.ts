@@ -40,7 +40,7 @@ Deno.test("direct: media response → media, body not read", async () => {
   assert.deepEqual([resolved.url, resolved.kind, cancelled], ["https://cdn.test/get?id=1", "mkv", true]);
 });
 
-Deno.test("player-file: an address without an extension is asked what it is", async () => {
+Deno.test("resolveServer: URL without an extension → probed for its type", async () => {
   const site = pages({
     "/e": `<script>p.setup({file:"/stream?id=1",tracks:[{file:"/en.vtt",srclang:"en",label:"English"}]})</script>`,
     "/stream": () => new Response("#EXTM3U", { headers: { "content-type": "application/vnd.apple.mpegurl" } }),
@@ -50,7 +50,7 @@ Deno.test("player-file: an address without an extension is asked what it is", as
   assert.deepEqual(resolved.subtitles, [{ url: "https://a.test/en.vtt", language: "en", label: "English" }]);
 });
 
-Deno.test("player-file: video sources → found; poster, other scripts → ignored", async () => {
+Deno.test("resolveServer: <video> source → found; poster, scripts → ignored", async () => {
   const html = `<script src="/app.js"></script><video poster="/p.mp4.jpg"><source src="/v/1.webm"></video>`;
   const resolved = await resolve("https://a.test/e", { "a.test": () => htmlResponse(html) }).result;
   assert.deepEqual([resolved.url, resolved.kind], ["https://a.test/v/1.webm", "webm"]);
@@ -73,7 +73,7 @@ Deno.test("resolveServer: a page with one frame → followed, to a limit", async
   );
 });
 
-Deno.test("a packed page beats the plain file of its advertisement", async () => {
+Deno.test("resolveServer: packed player beside a plain ad → the player", async () => {
   const html = packedPage(
     packScript(playerSetup({ hls2: "https://cdn.test/m.m3u8" })),
     `ads({file:"https://ads.test/ad.mp4"})`,
@@ -85,19 +85,19 @@ Deno.test("a packed page beats the plain file of its advertisement", async () =>
 });
 
 Deno.test("resolveServer: a URL bound to a network → resolved again by the runner", async () => {
-  /** The host signs for the identity that asked, and checks it again when the media is asked for. */
+  /** The host signs URLs for the requesting network and checks it again when the media is requested. */
   const host: Site = (request, url) => {
-    const who = request.headers.get("x-network");
+    const network = request.headers.get("x-network");
     if (url.pathname === "/e") {
-      return htmlResponse(packedPage(packScript(playerSetup({ hls2: `https://host.test/m.m3u8?t=${who}` }))));
+      return htmlResponse(packedPage(packScript(playerSetup({ hls2: `https://host.test/m.m3u8?t=${network}` }))));
     }
-    return url.searchParams.get("t") === who ? new Response("#EXTM3U") : new Response("", { status: 403 });
+    return url.searchParams.get("t") === network ? new Response("#EXTM3U") : new Response("", { status: 403 });
   };
   const { fetch } = createSites({ "host.test": host });
   const from = (network: string) => (input: string, init?: RequestInit) =>
     fetch(input, { ...init, headers: { ...Object.fromEntries(new Headers(init?.headers)), "x-network": network } });
   const tools = { signal: new AbortController().signal, now: Date.now };
-  const status = async (address: string, network: string) => (await from(network)(address)).status;
+  const status = async (url: string, network: string) => (await from(network)(url)).status;
 
   const atEdge = await resolveServer({ embedUrl: "https://host.test/e" }, { ...tools, fetch: from("edge") });
   assert.deepEqual([await status(atEdge.url, "edge"), await status(atEdge.url, "runner")], [200, 403]);
@@ -119,16 +119,16 @@ Deno.test("queued job: page changed → known URL used; file gone → failure", 
   assert.deepEqual([(await busy.result).url, (await busy.result).megaKey], [mega.videoUrl, MEGA_KEY]);
 });
 
-Deno.test("a mega link asks the configured API; without one it is unsupported", async () => {
+Deno.test("mega: link → the configured API; no API → unsupported", async () => {
   const { site } = megaApi([{ g: "https://storage.test/dl/1", s: 9 }]);
   const resolved = await resolve(MEGA_LINK, { "api.test": site }, { megaApiUrl: "https://api.test" }).result;
   assert.deepEqual([resolved.kind, resolved.megaKey], ["mega", MEGA_KEY]);
   await assert.rejects(resolve(MEGA_LINK).result, refusedAs("unsupported"));
 });
 
-Deno.test("a server without an address, or with one that is none, is refused", async () => {
+Deno.test("resolveServer: no URL, or another scheme → invalid_input", async () => {
   await assert.rejects(resolve({ embedUrl: null }).result, refusedAs("invalid_input"));
-  for (const address of ["--version", "javascript:alert(1)", "file:///etc/passwd", ""]) {
-    await assert.rejects(resolve(address).result, refusedAs("invalid_input"));
+  for (const url of ["--version", "javascript:alert(1)", "file:///etc/passwd", ""]) {
+    await assert.rejects(resolve(url).result, refusedAs("invalid_input"));
   }
 });

@@ -167,7 +167,7 @@ Deno.test("json-api: POST with a FormData → multipart fields", async () => {
   assert.equal((await result).url, MEDIA);
 });
 
-Deno.test("json-api: response that is a page of HTML without a player → unsupported", async () => {
+Deno.test("json-api: response is HTML without a player → unsupported", async () => {
   const { result } = resolve(`fetch("/api")`, { "/api": () => htmlResponse("<p>login</p>") });
   await assert.rejects(result, refusedAs("unsupported"));
 });

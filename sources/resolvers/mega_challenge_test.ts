@@ -3,7 +3,7 @@ import { parseMegaChallenge } from "./mega_challenge.ts";
 
 const TOKEN = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v";
 
-Deno.test("parseMegaChallenge: threshold and passes by easiness", () => {
+Deno.test("parseMegaChallenge: easiness → threshold and expected passes", () => {
   for (const [easiness, threshold, passes] of [[192, 2 ** 24, 256], [0, 8, 477218588], [255, 127 * 2 ** 24, 2]]) {
     const challenge = parseMegaChallenge(`1:${easiness}:1765000000:${TOKEN}`);
     assert.deepEqual([challenge?.threshold, Math.round(challenge?.expectedPasses ?? 0)], [threshold, passes]);

@@ -6,8 +6,8 @@ import { SourceError } from "../source_error.ts";
 import { type MegaOptions, parseMegaLink, resolveMega } from "./mega.ts";
 import type { MegaChallenge } from "./mega_challenge.ts";
 
-function resolve(answers: readonly unknown[], key = MEGA_KEY) {
-  const api = megaApi(...answers);
+function resolve(responses: readonly unknown[], key = MEGA_KEY) {
+  const api = megaApi(...responses);
   const { fetch } = createSites({ "api.test": api.site });
   const pauses: number[] = [];
   const result = resolveMega({ node: MEGA_NODE, key }, {
@@ -31,12 +31,12 @@ Deno.test("parseMegaLink: current and old form → id and key of the fragment", 
     node: MEGA_NODE,
     key: MEGA_KEY,
   });
-  for (const other of [`https://drive.test/embed/${MEGA_NODE}`, "https://a.test/file/x#y", "no address"]) {
+  for (const other of [`https://drive.test/embed/${MEGA_NODE}`, "https://a.test/file/x#y", "not a URL"]) {
     assert.equal(parseMegaLink(other), null);
   }
 });
 
-Deno.test("the address, the size and the link's own key", async () => {
+Deno.test("mega: file → its URL, its size and the link's key", async () => {
   assert.deepEqual(await resolve([[FILE]]).result, {
     url: FILE.g,
     kind: "mega",
@@ -48,7 +48,7 @@ Deno.test("the address, the size and the link's own key", async () => {
   });
 });
 
-Deno.test("-3 twice, then the file → two pauses, the second longer", async () => {
+Deno.test("mega: -3 twice, then the file → two pauses, the second longer", async () => {
   const { result, api, pauses } = resolve([[-3], -4, [FILE]]);
   assert.equal((await result).url, FILE.g);
   assert.equal(api.asked(), 3);
@@ -73,30 +73,30 @@ Deno.test("mega: API responds with 500 → repeated by the page client alone", a
 });
 
 for (const [code, reason] of [[-9, "gone"], [-16, "gone"], [-17, "quota"], [-18, "quota"], [-2, "http_4xx"]] as const) {
-  Deno.test(`${code} → ${reason}, without another try`, async () => {
+  Deno.test(`mega: ${code} → ${reason}, not repeated`, async () => {
     const { result, api } = resolve([[code]]);
     await assert.rejects(result, refusedAs(reason));
     assert.equal(api.asked(), 1);
   });
 }
 
-Deno.test("a key that is too short → invalid_input, and the API is not asked", async () => {
+Deno.test("mega: key too short → invalid_input, no request", async () => {
   const { result, api } = resolve([[FILE]], MEGA_KEY.slice(0, 22));
   await assert.rejects(result, refusedAs("invalid_input"));
   assert.equal(api.asked(), 0);
 });
 
-Deno.test("an answer of the wrong types → parse", async () => {
-  for (const answer of [{}, [], ["x"], [{ g: 5, s: "1" }], [{ s: -1 }], null]) {
-    await assert.rejects(resolve([answer]).result, refusedAs("parse"));
+Deno.test("mega: response of other types → parse", async () => {
+  for (const response of [{}, [], ["x"], [{ g: 5, s: "1" }], [{ s: -1 }], null]) {
+    await assert.rejects(resolve([response]).result, refusedAs("parse"));
   }
 });
 
-Deno.test("a file without an address is over its quota", async () => {
+Deno.test("mega: file without a URL → quota", async () => {
   await assert.rejects(resolve([[{ s: 5 }]]).result, refusedAs("quota"));
 });
 
-/** `solve` answers whatever it is asked with the given prefixes, in turn; the API refuses what is wrong. */
+/** The API rejects a wrong proof. */
 function resolveGuarded(guard: Parameters<typeof guardedMegaApi>[1], solve?: MegaOptions["solve"]) {
   const { site, proofs } = guardedMegaApi(megaApi([FILE]).site, guard);
   const { fetch } = createSites({ "api.test": site });
@@ -114,13 +114,13 @@ const SOLVED = "AAAAAA";
 
 for (const form of ["header", "json"] as const) {
   Deno.test(`mega: a proof of work in ${form} form → solved, then the file`, async () => {
-    const asked: MegaChallenge[] = [];
+    const challenges: MegaChallenge[] = [];
     const { result, proofs } = resolveGuarded(
       { easiness: 255, form },
-      (challenge) => (asked.push(challenge), Promise.resolve(SOLVED)),
+      (challenge) => (challenges.push(challenge), Promise.resolve(SOLVED)),
     );
     assert.equal((await result).url, FILE.g);
-    assert.deepEqual([proofs, asked.map(({ threshold }) => threshold)], [["none", "right"], [127 * 2 ** 24]]);
+    assert.deepEqual([proofs, challenges.map(({ threshold }) => threshold)], [["none", "right"], [127 * 2 ** 24]]);
   });
 
   Deno.test(`mega: a proof of work in ${form} form, no solver → blocked`, async () => {
@@ -155,9 +155,9 @@ for (const form of ["header", "json"] as const) {
 }
 
 Deno.test("mega: -27 or 402 without a challenge → blocked", async () => {
-  for (const answer of [-27, [-27], [-27, 5], [-27, {}]]) {
-    const refused = answer instanceof Array && typeof answer[1] === "object" ? "parse" : "blocked";
-    await assert.rejects(resolve([answer]).result, refusedAs(refused), JSON.stringify(answer));
+  for (const response of [-27, [-27], [-27, 5], [-27, {}]]) {
+    const refused = response instanceof Array && typeof response[1] === "object" ? "parse" : "blocked";
+    await assert.rejects(resolve([response]).result, refusedAs(refused), JSON.stringify(response));
   }
   const { fetch } = createSites({ "api.test": () => new Response("", { status: 402 }) });
   const pages = createPageClient({ fetch, signal: new AbortController().signal });

@@ -65,7 +65,7 @@ Deno.test("unpackScripts: characters shifted by an offset → the script", () =>
   assert.deepEqual(unpackScripts(packed), [script]);
 });
 
-Deno.test("packed-player: hls2 before hls4 before hls3, a .txt playlist", async () => {
+Deno.test("packed-player: hls2, hls4, hls3 (.txt) → the first that is there", async () => {
   assert.equal((await resolve(packScript(playerSetup(LINKS)))).url, LINKS.hls2);
   const { hls2: _hls2, ...without2 } = LINKS;
   assert.equal((await resolve(packScript(playerSetup(without2)))).url, "https://player.test/stream/x/master.m3u8");

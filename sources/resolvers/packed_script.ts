@@ -98,7 +98,7 @@ function readLiteral(script: string, at: number): Literal | null {
   return null;
 }
 
-/** Words of the payload are numbers that index the list; null when the result would pass the budget. */
+/** Replaces the payload's words, which are indexes of the list; null if the result would exceed the budget. */
 function substitute({ payload, radix, words }: PackedCall, budget: number): string | null {
   const parts: string[] = [];
   let length = 0;
@@ -114,7 +114,7 @@ function substitute({ payload, radix, words }: PackedCall, budget: number): stri
   return parts.join("");
 }
 
-/** Digits 0–9, a–z, A–Z; null for what is no number of the radix as the packer writes it. */
+/** Digits 0–9, a–z, A–Z; null for a token that is not a number as the packer writes it. */
 function parseIndex(token: string, radix: number): number | null {
   if (token.length > 6 || (token.length > 1 && token[0] === "0")) return null;
   let index = 0;

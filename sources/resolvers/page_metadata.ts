@@ -1,4 +1,4 @@
-// Resolver `page-metadata`: what the page tells search engines and previews about its video. Read last: it may be a preview.
+// Resolver `page-metadata`: what the page states about its video for search engines and previews. Read last: it may be a preview.
 // Example: <meta property="og:video" content="https://cdn.test/ep1.mp4">. Runs on: Deno, edge runtime.
 import type { Tag } from "../page/tags.ts";
 import { isObject, type Value } from "../script/values.ts";

@@ -6,7 +6,7 @@ import { EXPIRES, PAGE_URL, VARIANTS } from "../../dev/emulators/sites/shapes/va
 import { createSites } from "../../dev/emulators/sites/sites.ts";
 import { FAMILIES, resolveServer } from "./index.ts";
 
-Deno.test("shapes: each of the registry has pages; a family has at least seven", () => {
+Deno.test("shapes: registry → pages for each, seven or more per family", () => {
   for (const { name, shapes } of FAMILIES) {
     const names = shapes.map((shape) => shape.name);
     assert.deepEqual(Object.keys(SHAPE_PAGES[name] ?? {}).toSorted(), names.toSorted(), name);
