@@ -12,7 +12,7 @@ const WORDS = new Set(
 const URL_DIRECTORIES = new Set(
   "ad ads advert adverts advertising trailer trailers teaser teasers preroll prerolls promo promos".split(" "),
 );
-const URL_HOSTS = new Set("ad ads adserver adserve vast preroll imasdk".split(" "));
+const URL_HOSTS = new Set("ad ads adserver adserve vast preroll".split(" "));
 const URL_NAMES = new Set(
   "ad ads advert trailer teaser preview preroll midroll postroll promo bumper thumb thumbs thumbnails".split(" "),
 );
@@ -36,5 +36,6 @@ export function isDecoyUrl(url: string): boolean {
 
 /** The words of `adTagUrl`, `pre-roll` or `player_ads`. */
 function wordsOf(name: string): readonly string[] {
-  return name.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase().split(/[^a-z]+/);
+  const text = name.replace(/__next_/gi, ""); // a framework's
+  return text.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase().split(/[^a-z]+/);
 }

@@ -3,7 +3,7 @@
 import type { Tag } from "../page/tags.ts";
 import { parseJson } from "../script/calls.ts";
 import { heightOf } from "./quality.ts";
-import { MediaFinder } from "./media.ts";
+import { type FinderOptions, MediaFinder } from "./media.ts";
 import type { PlayerPage } from "./player_page.ts";
 import { addTracks, isDecoyElement, type VideoElement, videoElements } from "./video_elements.ts";
 
@@ -11,7 +11,7 @@ const LABELS = ["size", "label", "res", "data-res", "data-quality", "data-label"
 const MEDIA_ATTRIBUTE =
   /^data-(?:[\w-]*-)?(?:src|source|sources|file|video|hls|dash|mp4|stream|url|media|mpd|m3u8|embed-id)(?:-url)?$/;
 const OPTION_ATTRIBUTE =
-  /^data-(?:[\w-]*-)?(?:config|setup|options|player|sources|video|plyr|settings|item|props|state)$|^:?sources$|^:?options$/;
+  /^data-(?:[\w-]*-)?(?:config|setup|options|player|sources|video|plyr|settings|item)$|^:?sources$|^:?options$/;
 const PLAYER = /player|video|plyr|stream|jw|watch|embed/i;
 
 type Tags = readonly Tag[];
@@ -54,8 +54,13 @@ export function dataAttributes(tags: Tags, page: PlayerPage): MediaFinder {
 }
 
 /** `data-plyr-config='{…}'`, `data-setup='{"sources": […]}'`. */
-export function optionAttributes(tags: Tags, page: PlayerPage, name = OPTION_ATTRIBUTE): MediaFinder {
-  const finder = new MediaFinder(page);
+export function optionAttributes(
+  tags: Tags,
+  page: PlayerPage,
+  name = OPTION_ATTRIBUTE,
+  options: FinderOptions = {},
+): MediaFinder {
+  const finder = new MediaFinder(page, options);
   page.work.spend(tags.length);
   for (const tag of tags) {
     for (const [attribute, text] of tag.attributes) {

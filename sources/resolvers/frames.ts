@@ -11,7 +11,7 @@ import { isDecoyElement } from "./video_elements.ts";
 export function framedPlayer(page: PlayerPage): HttpUrl | null {
   const frames = frameUrls(page);
   if (frames.size === 1) return [...frames.keys()][0]!;
-  if (frames.size === 0) return scriptFrame(page) ?? redirect(page);
+  if (frames.size === 0) return scriptFrame(page) ?? statedPlayer(page) ?? redirect(page);
   const fullscreen = [...frames].filter(([, tag]) => mayFillScreen(tag));
   return fullscreen.length === 1 ? fullscreen[0]![0] : null;
 }
@@ -36,6 +36,27 @@ function scriptFrame({ plain, packed, url }: PlayerPage): HttpUrl | null {
     ) {
       return parseHttpUrl(value, url);
     }
+  }
+  return null;
+}
+
+/** `twitter:player`, `og:video` with a page, the `embedUrl` of a VideoObject. */
+function statedPlayer({ tags, url }: PlayerPage): HttpUrl | null {
+  for (const { name, attributes, text } of tags) {
+    const property = (attributes.get("property") ?? attributes.get("name") ?? attributes.get("itemprop") ?? "")
+      .toLowerCase();
+    const isStated = (name === "meta" || name === "link") &&
+      /^(?:twitter:player|og:video(?::url|:secure_url)?|embedurl)$/.test(property);
+    const isLinkedData = name === "script" && /ld\+json/i.test(attributes.get("type") ?? "");
+    const reference = isStated
+      ? attributes.get("content") ?? attributes.get("href")
+      : isLinkedData
+      ? /"@type"\s{0,4}:\s{0,4}"VideoObject"/.test(text) && !/"trailer"\s{0,4}:/.test(text)
+        ? /"embedUrl"\s{0,4}:\s{0,4}"([^"]{1,2000})"/.exec(text)?.[1]?.replaceAll("\\/", "/")
+        : undefined
+      : undefined;
+    const target = reference === undefined ? null : parseHttpUrl(reference, url);
+    if (target !== null && target !== url) return target;
   }
   return null;
 }

@@ -5,6 +5,7 @@ import { decodePercent, fromBase64 } from "../script/calls.ts";
 import { isObject, type ScriptObject, type Value } from "../script/values.ts";
 import { SourceError } from "../source_error.ts";
 import { deferredProps } from "./inertia_deferred.ts";
+import { optionAttributes } from "./element_shapes.ts";
 import { MediaFinder } from "./media.ts";
 import type { PlayerPage } from "./player_page.ts";
 import type { Family } from "./shape.ts";
@@ -12,6 +13,8 @@ import type { Family } from "./shape.ts";
 const STATE_SCRIPT = /^(?:__NEXT_DATA__|__NUXT_DATA__|__NUXT__|initial-?state|page-?data|app-?data|state|data|props)$/i;
 const STATE_VARIABLE =
   /^(?:__INITIAL_STATE__|__NUXT__|__APP_STATE__|__PRELOADED_STATE__|__DATA__|initialPage|pageProps|page|_?inertia\w*)$/i;
+
+const COMPONENT_ATTRIBUTE = /^(?:wire:(?:snapshot|initial-data)|data-(?:react-)?(?:props|state))$/;
 
 export const INERTIA_PAGE: Family = {
   name: "inertia-page",
@@ -52,6 +55,11 @@ export const INERTIA_PAGE: Family = {
       what: '`<script id="__NEXT_DATA__" type="application/json">`',
       find: (page) =>
         inState(scriptState(page, ({ attributes }) => STATE_SCRIPT.test(attributes.get("id") ?? "")), page),
+    },
+    {
+      name: "component-attribute",
+      what: "`wire:snapshot`, `data-props`, `data-state` and the like, of Livewire, React and others",
+      find: (page) => optionAttributes(page.tags, page, COMPONENT_ATTRIBUTE, { isPageState: true }),
     },
     {
       name: "deferred-props",

@@ -41,7 +41,7 @@ const URL_KEY =
   /^(?:contents?|file|files|src|source|sources|url|urls|uri|link|links|path|stream|streams|video|videos|play|media|manifest|hls\d?|dash|mp4|webm|m3u8|mpd|master|playlist|embed)?[_-]?(?:url|uri|link|file|src|path|source|hls|dash|mp4|stream|hd|sd)?\d?$/i;
 const MEDIA_NAME = /video|stream|source|media|player|playback|episode|file|hls|dash|mp4/i;
 /** Lists of a page's state in which the page's own video is one of many. */
-const OTHERS_KEY =
+export const OTHERS_KEY =
   /^(?:episodes|seasons|series|movies|items|queue|history|comments|users|genres|latest|popular|trending)$/i;
 const TRACK_KEY = /^(?:tracks?|captions?|subtitles?|subs?|texttracks?|cc|vtt|srt)(?:_?(?:url|file|list|tracks?))?$/i;
 const KIND_KEY: Readonly<Record<string, MediaKind>> = {
@@ -74,6 +74,11 @@ export class MediaFinder {
     this.#base = page.url;
     this.#work = page.work;
     this.#isPageState = isPageState;
+  }
+
+  /** Whether there is a candidate that need not be probed. */
+  get isSettled(): boolean {
+    return this.candidates.some(({ kind }) => kind !== null);
   }
 
   get isEmpty(): boolean {
@@ -172,7 +177,9 @@ export class MediaFinder {
     }
     const url = parsedMedia(text, this.#base);
     if (url !== null) return this.#url(url, text, hint);
-    if (depth < MAX_DEPTH && (isUrlKey(hint.key) || MEDIA_NAME.test(hint.key))) this.#encoded(text, hint, depth);
+    if (depth >= MAX_DEPTH) return;
+    const isStructure = /^\s*(?:\{\s*"|\[\s*[[{"])/.test(text);
+    if (isStructure || isUrlKey(hint.key) || MEDIA_NAME.test(hint.key)) this.#encoded(text, hint, depth);
   }
 
   /** JSON or a URL as base64, JSON as a text, HTML. */

@@ -34,7 +34,7 @@ Deno.test("frames: advertisements, hidden frames beside one player → the playe
   ) assert.equal((await resolve(html)).url, "https://a.test/ep1.mp4", html);
 });
 
-Deno.test("frames: added or redirected to by a script, or by meta → followed", async () => {
+Deno.test("frames: added, stated or redirected to → followed", async () => {
   for (
     const html of [
       `<script>document.write('<iframe src="/player"><\\/iframe>')</script>`,
@@ -44,6 +44,13 @@ Deno.test("frames: added or redirected to by a script, or by meta → followed",
       `<script>location.replace("/player")</script>`,
       `<meta http-equiv="refresh" content="0; url=/player">`,
       `<META CONTENT="3;URL='/player'" HTTP-EQUIV=Refresh>`,
+      `<meta property="og:video:url" content="/player"><meta property="og:video:type" content="text/html">`,
+      `<meta name="twitter:player" content="/player">`,
+      `<script type="application/ld+json">{"@type":"VideoObject","embedUrl":"https:\\/\\/a.test\\/player"}</script>`,
+      `<iframe srcdoc="&lt;video src='/ep1.mp4'&gt;&lt;/video&gt;"></iframe>`,
+      `<video-js><source src="/ep1.mp4"></video-js>`,
+      `<script>self.__next_f.push([1,"{\\"video\\":{\\"url\\":\\"/ep1.mp4\\"}}"])</script>`,
+      `<script>var episodes = [{url:"/e/2"}, {url:"/e/3.mp4"}], links = [{url:"/e/4"}], player = {sources:[{file:"/ep1.mp4"}]}</script>`,
     ]
   ) assert.equal((await resolve(html)).url, "https://a.test/ep1.mp4", html);
 });

@@ -5,7 +5,7 @@ import { VIA } from "../script/record.ts";
 import { isObject, type Value } from "../script/values.ts";
 import { isDecoyName } from "./decoys.ts";
 import { optionAttributes, sourceElements, videoSource } from "./element_shapes.ts";
-import { MediaFinder } from "./media.ts";
+import { MediaFinder, OTHERS_KEY } from "./media.ts";
 import type { PlayerPage, ScriptPart } from "./player_page.ts";
 import { heightOf } from "./quality.ts";
 import { type Family, findInCalls, plainShapes, type ScriptShape } from "./shape.ts";
@@ -86,9 +86,9 @@ function assigned(matches: (value: Value, via: number) => boolean) {
   return ({ record }: ScriptPart, page: PlayerPage): MediaFinder => {
     const finder = new MediaFinder(page);
     for (const { path, value, via, target } of record.assignments) {
-      if (!finder.isEmpty) break;
+      if (finder.isSettled) break;
       const name = path.split(".").at(-1)!;
-      if (/\.(?:inner|outer)HTML$|location\b/.test(path) || !matches(value, via)) continue;
+      if (/\.(?:inner|outer)HTML$|location\b/.test(path) || OTHERS_KEY.test(name) || !matches(value, via)) continue;
       if (isDecoyName(`${path} ${target}`)) {
         if (isStructure(value)) finder.decoys++;
       } else finder.add(value, SOURCE_VARIABLE.test(name) ? name : "other");
@@ -129,7 +129,7 @@ function callArgument(part: ScriptPart, page: PlayerPage): MediaFinder {
       if (typeof arg === "string") finder.add(arg, "other");
       else if (isStructure(arg)) finder.add(arg, "file");
     }
-  });
+  }, (finder) => finder.isSettled);
 }
 
 function addedElements(page: PlayerPage): MediaFinder {

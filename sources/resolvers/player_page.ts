@@ -79,6 +79,10 @@ export function readPlayerPage(page: EmbedPage, budget: ParseBudget): PlayerPage
       new ScriptReader(record.code[next]!, { ...context, record }).read();
     }
   };
+  for (const { attributes } of found) {
+    const html = attributes.get("srcdoc"); // a frame's page
+    if (html !== undefined && plain.markup.length < MAX_NESTED) plain.markup.push(html);
+  }
   readAll(scriptTexts(found, page), plain);
   for (let next = 0; next < Math.min(packedTexts.length, MAX_NESTED); next++) readAll([packedTexts[next]!], packed);
   for (const record of [plain, packed]) {

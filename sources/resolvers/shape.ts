@@ -50,6 +50,7 @@ export function findInCalls(
   { record }: ScriptPart,
   page: PlayerPage,
   read: (call: Call, finder: MediaFinder) => void,
+  isEnough: (finder: MediaFinder) => boolean = (finder) => !finder.isEmpty,
 ): MediaFinder {
   const finder = new MediaFinder(page);
   for (const call of record.calls) {
@@ -58,7 +59,7 @@ export function findInCalls(
       continue;
     }
     read(call, finder);
-    if (!finder.isEmpty) break;
+    if (isEnough(finder)) break;
   }
   return finder;
 }

@@ -18,6 +18,8 @@ export interface VideoElement {
 const MAX_OPEN = 256;
 const VOID = new Set("area base br col embed hr img input link meta param source track wbr".split(" "));
 /** Content that browsers do not show while scripts run. */
+/** <video>, <audio>, and elements of players: <video-js>, <media-player>, <hls-video>. */
+const PLAYER = /^(?:video|audio|video-js|[a-z]{2,20}-(?:video|player|audio))$/;
 const NAMING = ["id", "class", "data-type", "data-role", "aria-label", "title"];
 const INERT = new Set(["template", "noscript"]);
 
@@ -39,14 +41,14 @@ function findVideos(tags: readonly Tag[]): readonly VideoElement[] {
     const { name } = tag;
     if (name.startsWith("/")) {
       close(open, name.slice(1));
-      if (name === "/video" || name === "/audio") current = null;
+      if (isPlayer(name.slice(1))) current = null;
       continue;
     }
     if (current !== null && name === "source") current.sources.push(tag);
     if (current !== null && name === "track") current.tracks.push(tag);
     if (VOID.has(name)) continue;
     const isDecoy = (open.at(-1)?.isDecoy ?? false) || INERT.has(name) || isDecoyElement(tag);
-    if (name === "video" || name === "audio") {
+    if (isPlayer(name)) {
       found.push(current = { video: tag, sources: [], tracks: [], isDecoy: isDecoy || isBackground(tag) });
     }
     if (open.length < MAX_OPEN) open.push({ name, isDecoy });
@@ -57,6 +59,10 @@ function findVideos(tags: readonly Tag[]): readonly VideoElement[] {
 /** Adds the element's tracks. */
 export function addTracks({ tracks }: VideoElement, finder: MediaFinder): void {
   finder.addTracks(tracks.map(({ attributes }) => Object.fromEntries(attributes)));
+}
+
+function isPlayer(name: string): boolean {
+  return PLAYER.test(name);
 }
 
 function close(open: { readonly name: string }[], name: string): void {

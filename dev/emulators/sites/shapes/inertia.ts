@@ -93,6 +93,18 @@ export const INERTIA_PAGES: Readonly<Record<string, MakePage>> = {
       ...hls(link),
     };
   },
+  "component-attribute"(v) {
+    const link = v.link("/v/master.m3u8");
+    const name = [
+      "wire:snapshot",
+      "data-props",
+      "data-react-props",
+      "wire:initial-data",
+      "data-state",
+    ][v.name.length % 5]!;
+    const json = JSON.stringify({ data: nested(link.reference), memo: { path: "watch/1", name: "player" } });
+    return { html: `<${v.tag("div")} ${v.attributes({ id: "c", [name]: json })}></div>`, ...hls(link) };
+  },
   "deferred-props"(v) {
     const link = v.link("/v/master.m3u8");
     return {
