@@ -30,6 +30,7 @@ export class ScriptReader extends ExpressionReader {
     this.context.work.spend(this.#text.length);
     this.#hoist();
     while (!this.scanner.ended) this.#statements();
+    this.context.work.spend(this.scanner.visited);
   }
 
   #hoist(): void {

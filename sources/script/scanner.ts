@@ -6,6 +6,8 @@ const EOF = -1;
 
 export class ScriptScanner {
   at = 0;
+  /** Characters that were looked at in strings, templates, comments and regular expressions, also in those without an end. */
+  visited = 0;
   readonly #text: string;
   /** A slash before this position is an operator: the line has been searched for the end of a regular expression. */
   #noRegExpBefore = 0;
@@ -75,10 +77,13 @@ export class ScriptScanner {
     const from = ++this.at;
     for (;; this.at++) {
       const code = this.#code(this.at);
-      if (code === EOF || code === 10) return undefined;
+      if (code === quote) break;
       if (code === 92) this.at++;
-      else if (code === quote) break;
+      if (code !== EOF && code !== 10) continue;
+      this.visited += this.at - from;
+      return undefined;
     }
+    this.visited += this.at - from;
     return unescape(text.slice(from, this.at++));
   }
 
@@ -91,6 +96,7 @@ export class ScriptScanner {
       if (code === 92) this.at++;
       else if (isEnd || (code === 36 && this.#code(this.at + 1) === 123)) {
         const text = unescape(this.#text.slice(from, this.at));
+        this.visited += this.at - from;
         this.at += isEnd ? 1 : 2;
         return { text, ended: isEnd };
       }
@@ -106,6 +112,7 @@ export class ScriptScanner {
       const code = this.#code(end);
       if (code === EOF || code === 10) {
         this.#noRegExpBefore = end;
+        this.visited += end - from;
         return null;
       }
       if (code === 92) end++;
@@ -137,6 +144,7 @@ export class ScriptScanner {
   #skipTo(end: string, from: number): void {
     const found = this.#text.indexOf(end, from);
     this.at = found === -1 ? this.#text.length : found + end.length;
+    this.visited += this.at - from;
   }
 }
 
