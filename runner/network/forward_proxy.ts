@@ -43,6 +43,7 @@ type SessionState = {
   readonly sockets: Set<ByteSocket>;
   received: number;
   refusal: Refusal | null;
+  closed: boolean;
 };
 
 export function startForwardProxy(options: { lookup?: Lookup; connect?: typeof Deno.connect } = {}): ForwardProxy {
@@ -61,6 +62,7 @@ export function startForwardProxy(options: { lookup?: Lookup; connect?: typeof D
       sockets: new Set(),
       received: 0,
       refusal: null,
+      closed: false,
     };
     sessions.set(username, state);
     const proxyUrl = `http://127.0.0.1:${port}`;
@@ -69,7 +71,6 @@ export function startForwardProxy(options: { lookup?: Lookup; connect?: typeof D
       http2: false, // all segments would share one HTTP/2 connection, which hosts throttle
       poolMaxIdlePerHost: 64,
     });
-    let closed = false;
     return {
       proxyUrl,
       username,
@@ -79,8 +80,8 @@ export function startForwardProxy(options: { lookup?: Lookup; connect?: typeof D
       received: () => state.received,
       refusal: () => state.refusal,
       close: () => {
-        if (closed) return;
-        closed = true;
+        if (state.closed) return;
+        state.closed = true;
         sessions.delete(username);
         for (const socket of state.sockets) socket.close();
         client.close();
@@ -217,12 +218,18 @@ class ClientConnection {
 
   async #connect(target: string, host: string, session: SessionState): Promise<ByteSocket> {
     this.#closeUpstream();
+    // Its kept connection was closed by this proxy, not by the host.
+    if (session.closed) throw new Deno.errors.ConnectionAborted("the job has ended");
     const conn = await dial(target, {
       policy: session.policy,
       lookup: this.#options.lookup,
       ...(this.#options.connect ? { connect: this.#options.connect } : {}),
     });
     const socket = new ByteSocket(conn);
+    if (session.closed) { // meanwhile
+      socket.close();
+      throw new Deno.errors.ConnectionAborted("the job has ended");
+    }
     this.#upstream = { host, socket, session };
     session.sockets.add(socket);
     return socket;
