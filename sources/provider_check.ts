@@ -129,11 +129,13 @@ async function checkMedia(server: SourceServer, tools: CollectTools): Promise<Pr
   const pages = createPageClient(tools);
   const url = server.video_url!;
   try {
-    if (server.kind === "hls") {
+    if (server.kind === "hls" || server.kind === "dash") {
       const { text } = await pages.read(url, { headers: server.headers, maxBytes: 2_000_000 });
-      const isPlaylist = text.trimStart().startsWith("#EXTM3U");
-      const detail = isPlaylist ? `${server.label}: a playlist` : `${server.label}: not a playlist, despite its name`;
-      return { step: "media", outcome: isPlaylist ? "good" : "bad", detail };
+      const [isValid, what] = server.kind === "hls"
+        ? [text.trimStart().startsWith("#EXTM3U"), "a playlist"]
+        : [/<(?:\w+:)?MPD\b/.test(text), "a DASH manifest"];
+      const detail = `${server.label}: ${isValid ? what : `not ${what}, despite its name`}`;
+      return { step: "media", outcome: isValid ? "good" : "bad", detail };
     }
     const { status, headers } = await pages.head(url, {
       method: "GET",

@@ -55,6 +55,23 @@ Deno.test("provider:check: servers of all kinds → what was found, and why not"
   assert.ok(plays(steps));
 });
 
+Deno.test("provider:check: DASH manifest, or a page instead → good, bad", async () => {
+  for (
+    const [body, detail] of [[`<?xml version="1.0"?><MPD/>`, "a DASH manifest"], [
+      "<html>",
+      "not a DASH manifest, despite its name",
+    ]] as const
+  ) {
+    const steps = await check(ENTRY, "/anime/some-title/", {
+      "site.test": selectBase64Site(),
+      "vidhidepro.test": player("https://cdn.test/a.mpd"),
+      "cdn.test": () => new Response(body, { headers: { "content-type": "application/dash+xml" } }),
+    });
+    assert.ok(steps.some((step) => step.detail === `Vidhidepro 720p: ${detail}`), JSON.stringify(steps));
+    assert.equal(plays(steps), detail === "a DASH manifest");
+  }
+});
+
 Deno.test("provider:check: invalid entry → every reason, no page is read", async () => {
   const steps = await check({ name: "A B", recipe: "magic", base_url: "ftp://x" }, null, {});
   assert.deepEqual(steps.map(({ outcome }) => outcome).every((one) => one === "bad"), true);

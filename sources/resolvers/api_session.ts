@@ -89,7 +89,7 @@ export class ApiSession {
 
   /** One of several requests: another may lead to the media. */
   #failed(error: unknown): null {
-    if (!(error instanceof SourceError) || error.reason === "cancelled") throw error;
+    if (!(error instanceof SourceError) || this.#tools.signal.aborted) throw error;
     this.#failure ??= error;
     return null;
   }

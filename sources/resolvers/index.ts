@@ -50,6 +50,8 @@ export interface ResolveTools {
   readonly requestsPerHost?: number;
   readonly beforeRequest?: (url: URL, signal: AbortSignal) => Promise<void>;
   readonly parseBudget?: ParseBudget;
+  /** For all requests of one embed page: frames, feeds, API steps and probes. @default 20,000 */
+  readonly embedTimeoutMs?: number;
 }
 
 /** In this order: the first shape that finds media decides. */
@@ -67,7 +69,6 @@ export const RESOLVER_NAMES = FAMILIES.map(({ name }) => name) as readonly strin
 
 /** How many nested frames are followed. */
 const MAX_FRAMES = 2;
-/** For all requests of one embed page: frames, feeds, API steps and probes. */
 const EMBED_TIMEOUT_MS = 20_000;
 
 /**
@@ -119,10 +120,11 @@ async function resolveEmbed(embedUrl: string, tools: ResolveTools): Promise<Reso
       ...(solve && { solve: (challenge) => solve(challenge, signal) }),
     });
   }
-  const signal = AbortSignal.any([tools.signal, AbortSignal.timeout(EMBED_TIMEOUT_MS)]);
+  const signal = AbortSignal.any([tools.signal, AbortSignal.timeout(tools.embedTimeoutMs ?? EMBED_TIMEOUT_MS)]);
   return await resolvePage(embedUrl, {
     families: FAMILIES,
     pages: createPageClient({ ...tools, signal }),
+    signal,
     now: tools.now,
     pins: tools.resolverOfHost ?? {},
     budget: tools.parseBudget ?? createParseBudget(),

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createSites, htmlResponse, pages, type Site } from "../../dev/emulators/sites/sites.ts";
+import { createSites, hangs, htmlResponse, pages, type Site } from "../../dev/emulators/sites/sites.ts";
 import { SourceError } from "../source_error.ts";
 import { resolveServer } from "./index.ts";
 
@@ -94,6 +94,17 @@ Deno.test("json-api: a hundred requests → four are made", async () => {
   const { result, requests } = resolve(script, {});
   await assert.rejects(result, refusedAs("unsupported"));
   assert.equal(requests.length, 5);
+});
+
+Deno.test("json-api: steps beyond the time of an embed page → timeout", async () => {
+  const script = `fetch("/a"); fetch("/b"); fetch("/c")`;
+  const { fetch, requests } = createSites({
+    "a.test": pages({ "/e": `<script>${script}</script>`, "/a": hangs, "/b": hangs }),
+  });
+  const tools = { fetch, signal: new AbortController().signal, now: Date.now, embedTimeoutMs: 50 };
+  await assert.rejects(resolveServer({ embedUrl: PAGE_URL }, tools), refusedAs("timeout"));
+  assert.deepEqual(requests.slice(0, 2), [`GET ${PAGE_URL}`, "GET https://a.test/a"]);
+  assert.ok(!requests.includes("GET https://a.test/b"));
 });
 
 Deno.test("json-api: counts, logs, comments, logins → not requested", async () => {

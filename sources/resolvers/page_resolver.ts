@@ -89,7 +89,7 @@ async function resolveWith(
         return within(name, await resolvePage(webPage, inner));
       }
     } catch (error) {
-      if (!(error instanceof SourceError) || DECISIVE.has(error.reason)) throw error;
+      if (!(error instanceof SourceError) || DECISIVE.has(error.reason) || context.signal.aborted) throw error;
       missing.failure ??= error; // another shape may find the media
     }
   }

@@ -22,6 +22,7 @@ const signal = new AbortController().signal;
 async function workOn(html: string, budget: ParseBudget): Promise<number | null> {
   const tools = {
     pages: createPageClient({ fetch: () => Promise.reject(new TypeError("offline")), signal }),
+    signal,
     now: Date.now,
   };
   const before = budget.workLeft;

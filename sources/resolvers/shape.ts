@@ -8,6 +8,8 @@ import type { EmbedPage, PlayerPage, ScriptPart } from "./player_page.ts";
 
 export interface ShapeTools {
   readonly pages: PageClient;
+  /** Aborts at the end of the page's time. */
+  readonly signal: AbortSignal;
   /** Unix milliseconds. */
   readonly now: () => number;
 }
