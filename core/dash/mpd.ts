@@ -100,7 +100,9 @@ function periodTiming(root: XmlElement, periods: readonly XmlElement[]) {
   return periods.map((period, i) => {
     const end = starts[i + 1] ?? total;
     const stated = parseDuration(period.get("duration"));
-    return { startSeconds: starts[i]!, durationSeconds: stated ?? (end === null ? null : end - starts[i]!) };
+    const left = end === null ? null : end - starts[i]!;
+    // A total that ends before the period starts is wrong.
+    return { startSeconds: starts[i]!, durationSeconds: stated ?? (left !== null && left > 0 ? left : null) };
   });
 }
 

@@ -17,10 +17,27 @@ export interface DashSegment extends DashPiece {
   readonly durationSeconds: number;
 }
 
-export type DashSegments =
-  | { readonly kind: "listed"; readonly init: DashPiece | null; readonly segments: readonly DashSegment[] }
-  /** One file with an index (sidx), whose position may be unknown. */
-  | { readonly kind: "file"; readonly url: string; readonly init: DashPiece | null; readonly index: ByteSpan | null };
+interface Common {
+  readonly init: DashPiece | null;
+  /** The media time of the period's start (presentationTimeOffset). */
+  readonly offsetSeconds: number;
+}
+
+export interface ListedSegments extends Common {
+  readonly kind: "listed";
+  readonly segments: readonly DashSegment[];
+  /** Their number follows from the period's duration, which may be rounded. */
+  readonly isCounted: boolean;
+}
+
+/** One file with an index (sidx), whose position may be unknown. */
+export interface IndexedFile extends Common {
+  readonly kind: "file";
+  readonly url: string;
+  readonly index: ByteSpan | null;
+}
+
+export type DashSegments = ListedSegments | IndexedFile;
 
 export interface SegmentOptions {
   /** Of the period; null if unknown. */
@@ -45,7 +62,8 @@ export function segmentsOf(representation: Representation, options: SegmentOptio
   }
   const initialization = info.child("Initialization");
   const init = initialization === null ? null : pieceOf(initialization, base);
-  return ok({ kind: "file", url: base.href, init, index: parseRange(info.get("indexRange")) });
+  const offsetSeconds = Number(info.get("presentationTimeOffset") ?? 0) / Number(info.get("timescale") ?? 1) || 0;
+  return ok({ kind: "file", url: base.href, init, index: parseRange(info.get("indexRange")), offsetSeconds });
 }
 
 /** The segment information that applies: each attribute and element from the lowest level that has it. */
@@ -113,7 +131,8 @@ class Lister {
     const init = initialization === null
       ? this.#initElement()
       : { url: this.#resolve(this.#fill(initialization)), byteRange: null };
-    return ok({ kind: "listed", init, segments });
+    const isCounted = this.#info.child("SegmentTimeline") === null;
+    return ok({ kind: "listed", init, segments, isCounted, offsetSeconds: this.#offsetSeconds });
   }
 
   list(): Listed {
@@ -125,7 +144,13 @@ class Lister {
     const segments = urls.map((url, i) =>
       this.#segment(url.get("media") ?? "", parseRange(url.get("mediaRange")), spans[i]!)
     );
-    return ok({ kind: "listed", init: this.#initElement(), segments });
+    return ok({
+      kind: "listed",
+      init: this.#initElement(),
+      segments,
+      isCounted: false,
+      offsetSeconds: this.#offsetSeconds,
+    });
   }
 
   /** Start and duration of each segment, in units of the timescale. `count` is that of a SegmentList. */
@@ -180,6 +205,10 @@ class Lister {
   /** The media time of the period's start. */
   get #offset(): bigint {
     return BigInt(this.#info.get("presentationTimeOffset") ?? 0);
+  }
+
+  get #offsetSeconds(): number {
+    return Number(this.#offset) / Number(this.#timescale);
   }
 
   #ticks(seconds: number): bigint {

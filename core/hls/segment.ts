@@ -11,6 +11,8 @@ export interface Segment {
   readonly byteRange: ByteSpan | null;
   readonly key: SegmentKey | null;
   readonly map: InitSection | null;
+  /** Seconds to add to the segment's timestamps. Only of MPEG-DASH, where tracks may have different offsets. @default 0 */
+  readonly timestampShift?: number;
   /** EXT-X-GAP: the segment is missing on the server. */
   readonly gap: boolean;
 }

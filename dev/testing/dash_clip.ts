@@ -44,6 +44,12 @@ async function make(extra: readonly string[]): Promise<DashClip> {
   }
 }
 
+/** The pieces of one of the clip's streams, in order. */
+export function pieces({ files }: DashClip, stream: number): Uint8Array<ArrayBuffer>[] {
+  const names = [...files.keys()].filter((name) => name.startsWith(`chunk-stream${stream}-`)).sort();
+  return [`init-stream${stream}.m4s`, ...names].map((name) => files.get(name)!);
+}
+
 /** Serves `mpd` at /m.mpd and each file at any path with its name. */
 export function dashHost(mpd: string, files: Files): (path: string, request: Request) => Response {
   return (path, request) => {

@@ -1,13 +1,16 @@
 /**
- * Chooses what to archive of an MPD: one video representation, one audio track per language and role, subtitles; in every period. Pure.
- * Example: `chooseTracks(mpd, "720p").tracks` → [{ role: "video", perPeriod: [Representation, Representation] }, { role: "audio", … }].
+ * Chooses what to archive of an MPD: the video representations in the order in which they are tried, one audio track per language and
+ * role, subtitles; in every period. Pure.
+ * Example: `chooseTracks(mpd, "720p").videos[0]` → { role: "video", perPeriod: [Representation, Representation], chosen: { … } }.
  */
 import type { AdaptationSet, Mpd, Period, Representation } from "../../core/dash/mpd.ts";
 import { KeepstreamError } from "../../core/errors.ts";
-import type { ChosenVariant } from "../../core/media_report.ts";
+import type { ChosenVariant, Omission } from "../../core/media_report.ts";
+import { rankAudio } from "./codec_rank.ts";
 import type { Role } from "./hls_plan.ts";
 import { orderVariants } from "./variant_choice.ts";
 
+const MAX_VIDEOS_TRIED = 6;
 const MAX_AUDIO = 16;
 const MAX_SUBTITLES = 48;
 
@@ -20,44 +23,51 @@ export type ChosenTrack = {
   readonly perPeriod: readonly Representation[];
 };
 
-type Track = Omit<ChosenTrack, "perPeriod"> & { readonly representation: Representation };
+export type Choice = {
+  /** Best first; empty if the MPD has audio only. */
+  readonly videos: readonly (ChosenTrack & { readonly chosen: ChosenVariant })[];
+  readonly others: readonly ChosenTrack[];
+  readonly leftOut: readonly Omission[];
+};
 
-export type Choice = { readonly tracks: readonly ChosenTrack[]; readonly variant: ChosenVariant };
+type Track = Omit<ChosenTrack, "perPeriod"> & { readonly representation: Representation };
 
 export function chooseTracks({ periods }: Mpd, wanted: string | null): Choice {
   const longest = [...periods].sort((a, b) => (b.durationSeconds ?? 0) - (a.durationSeconds ?? 0))[0];
   if (longest === undefined) throw new KeepstreamError("unsupported", "the MPD has no period with content");
-  const { variant, ...video } = chooseVideo(longest, wanted);
-  const audio = chooseAudio(longest).slice(0, MAX_AUDIO);
-  // Cues of one file per period would need another offset for each.
-  const subtitles = periods.length === 1 ? chooseSubtitles(longest).slice(0, MAX_SUBTITLES) : [];
-  const tracks = [video, ...audio, ...subtitles].map(({ representation, ...track }) => ({
+  const everywhere = ({ representation, ...track }: Track): ChosenTrack => ({
     ...track,
     perPeriod: periods.map((period, i) =>
       period === longest ? representation : counterpart(period, i, { ...track, representation })
     ),
-  }));
-  return { tracks, variant };
+  });
+  const videos = chooseVideos(longest, wanted).map(({ chosen, ...video }) => ({ ...everywhere(video), chosen }));
+  const audio = chooseAudio(longest);
+  if (videos.length + audio.length === 0) playable(longest, "video"); // throws
+  const { subtitles, leftOut } = chooseSubtitles(longest, periods.length);
+  return { videos, others: [...audio.map(everywhere), ...subtitles.map(everywhere)], leftOut };
 }
 
-function chooseVideo(period: Period, wanted: string | null): Track & { readonly variant: ChosenVariant } {
+function chooseVideos(period: Period, wanted: string | null): (Track & { readonly chosen: ChosenVariant })[] {
+  if (setsOf(period, "video").length === 0) return [];
   const representations = playable(period, "video");
   const variants = representations.map(({ bandwidth, width, height, codecs, frameRate }, i) => ({
     ...{ url: String(i), bandwidth, width, height, codecs, frameRate },
     ...{ audio: null, subtitles: null },
   }));
-  const [best] = orderVariants({ variants, renditions: [] }, wanted);
-  const representation = representations[Number(best!.variant.url)]!;
-  return { role: "video", language: null, name: null, isDefault: true, representation, variant: best!.chosen };
+  return orderVariants({ variants, renditions: [] }, wanted).slice(0, MAX_VIDEOS_TRIED).map(({ variant, chosen }) => {
+    const representation = representations[Number(variant.url)]!;
+    return { role: "video", language: null, name: null, isDefault: true, representation, chosen };
+  });
 }
 
 /** Of the sets with the same language and role, the codec that most browsers play. */
 function chooseAudio(period: Period): Track[] {
-  if (period.sets.every(({ contentType }) => contentType !== "audio")) return [];
+  if (setsOf(period, "audio").length === 0) return [];
   playable(period, "audio"); // refuses a silent archive of protected audio
   const sets = setsOf(period, "audio").filter((set) => set.representations.some(isPlayable));
   const groups = Map.groupBy(sets, ({ language, roles, label }) => JSON.stringify([language, roles, label]));
-  return [...groups.values()].map((alike, i) => {
+  return [...groups.values()].slice(0, MAX_AUDIO).map((alike, i) => {
     const [{ language, label, roles }] = alike as [AdaptationSet];
     const representation = bestAudio(alike.flatMap((set) => set.representations.filter(isPlayable)));
     const isDefault = roles.includes("main") || i === 0;
@@ -65,13 +75,27 @@ function chooseAudio(period: Period): Track[] {
   });
 }
 
-function chooseSubtitles(period: Period): Track[] {
-  return setsOf(period, "text").flatMap(({ language, label, representations }) => {
+function chooseSubtitles(period: Period, periods: number): { subtitles: Track[]; leftOut: Omission[] } {
+  const subtitles: Track[] = [];
+  const leftOut: Omission[] = [];
+  for (const { language, label, representations } of setsOf(period, "text")) {
     const representation = representations.find((one) => isPlayable(one) && /vtt|mp4/.test(one.mimeType));
-    return representation === undefined
-      ? []
-      : [{ role: "subtitles" as const, language, name: label, isDefault: false, representation }];
-  });
+    const name = (label ?? language ?? "subtitles").slice(0, 60);
+    if (representation === undefined) {
+      const type = representations[0]?.mimeType.slice(0, 60) ?? "no representation";
+      leftOut.push({ kind: "subtitles", code: "unreadable", detail: `${name}: ${type}` });
+    } else if (periods > 1) {
+      // Cues of one file per period would need another offset for each.
+      leftOut.push({
+        kind: "subtitles",
+        code: "several_periods",
+        detail: `${name}: in an MPD with ${periods} periods`,
+      });
+    } else if (subtitles.length < MAX_SUBTITLES) {
+      subtitles.push({ role: "subtitles", language, name: label, isDefault: false, representation });
+    }
+  }
+  return { subtitles, leftOut };
 }
 
 /** What continues a track in another period: the same language if there is one, and the most similar representation. */
@@ -82,8 +106,8 @@ function counterpart(period: Period, index: number, { role, language, representa
   const sets = role === "audio" && sameLanguage.length > 0 ? sameLanguage : all;
   const candidates = sets.flatMap((set) => set.representations.filter(isPlayable));
   if (candidates.length === 0) {
-    playable(period, contentType);
-    throw new KeepstreamError("unsupported", `period ${index + 1} has no ${contentType}`);
+    if (all.length > 0) playable(period, contentType); // names the protection
+    throw new KeepstreamError("unsupported", `period ${index + 1} of the MPD has no ${contentType}`);
   }
   const distance = (one: Representation) =>
     (family(one.codecs) === family(representation.codecs) ? 0 : 1e9) +
@@ -107,7 +131,7 @@ function playable(period: Period, contentType: "video" | "audio"): Representatio
 }
 
 function setsOf(period: Period, contentType: AdaptationSet["contentType"]): readonly AdaptationSet[] {
-  return period.sets.filter((set) => set.contentType === contentType);
+  return period.sets.filter((set) => set.contentType === contentType && set.representations.length > 0);
 }
 
 /** The segment pipeline reads fragmented MP4 and text. A representation with a dependency is an enhancement layer. */
@@ -116,8 +140,7 @@ function isPlayable({ protection, mimeType, level }: Representation): boolean {
 }
 
 function bestAudio(representations: readonly Representation[]): Representation {
-  const rank = ({ codecs }: Representation) =>
-    /^mp4a/.test(codecs ?? "mp4a") ? 0 : /^(?:opus|flac)/i.test(codecs!) ? 1 : 2;
+  const rank = ({ codecs }: Representation) => rankAudio(codecs, null).rank;
   return representations.reduce((best, one) =>
     rank(one) < rank(best) || (rank(one) === rank(best) && one.bandwidth > best.bandwidth) ? one : best
   );

@@ -5,7 +5,7 @@
 import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
 import { retry, retryDelay } from "../../core/retry.ts";
 import { saysDiskFull } from "../work_dir/disk_full_text.ts";
-import { type Segment, segmentIv } from "../../core/hls/playlist.ts";
+import { type InitSection, type Segment, segmentIv } from "../../core/hls/playlist.ts";
 import type { Omission } from "../../core/media_report.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import {
@@ -176,7 +176,7 @@ class HlsDownload {
 
   /** The init section of a stored segment; the plan's, if an earlier run stored it. */
   async #mapOfStored(r: number, i: number): Promise<string | null> {
-    return this.#mapOf.get(`${r}-${i}`) ?? await this.#map(this.#plan.renditions[r]!.segments[i]!);
+    return this.#mapOf.get(`${r}-${i}`) ?? await this.#map(this.#plan.renditions[r]!.segments[i]!, r);
   }
 
   async #nextStored(): Promise<void> {
@@ -259,7 +259,7 @@ class HlsDownload {
     const { segments } = this.#plan.renditions[task.rendition]!;
     const segment = segments[task.index]!;
     const key = segment.key === null ? null : this.#key(segment.key.url, attempt);
-    const map = this.#map(segment, attempt);
+    const map = this.#map(segment, task.rendition, attempt);
     map.catch(() => {}); // awaited below
     const request = { ...this.#request(attempt), ...(this.#options.onBytes ? { onBytes: this.#options.onBytes } : {}) };
     const isText = this.#isSubtitles(task);
@@ -303,11 +303,13 @@ class HlsDownload {
   }
 
   /** The file of the init section, fetched once per download. */
-  async #map(segment: Segment, attempt = 1): Promise<string | null> {
+  async #map(segment: Segment, r: number, attempt = 1): Promise<string | null> {
     const map = segment.map;
     if (map === null) return null;
+    // Queries are left out, because tokens change when a URL expires. So init sections with one path differ in their number.
+    const number = this.#mapNumbers(r).get(nameOfMap(map))!;
     const span = map.byteRange;
-    const id = `${new URL(map.url).pathname} ${span ? `${span.offset}+${span.length}` : ""}`;
+    const id = `${r} ${number} ${new URL(map.url).pathname} ${span ? `${span.offset}+${span.length}` : ""}`;
     return await shared(this.#maps, id, async () => {
       const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(id)));
       const file = `map-${digest.toHex().slice(0, 16)}`;
@@ -323,6 +325,17 @@ class HlsDownload {
       });
       return this.#journal.path(this.#journal.done.get(file)!);
     });
+  }
+
+  /** The init sections of a rendition, numbered in their order. */
+  #mapNumbers(r: number): ReadonlyMap<string, number> {
+    const { segments } = this.#plan.renditions[r]!;
+    let numbers = mapNumbers.get(segments);
+    if (numbers === undefined) {
+      const names = new Set(segments.flatMap(({ map }) => map === null ? [] : [nameOfMap(map)]));
+      mapNumbers.set(segments, numbers = new Map([...names].map((name, i) => [name, i])));
+    }
+    return numbers;
   }
 
   /** One refresh for all workers whose URLs expired. */
@@ -352,6 +365,12 @@ class HlsDownload {
     const total = segmentsDone === 0 ? 0 : Math.round(done * segments / segmentsDone);
     this.#options.onProgress({ done, total, segmentsDone, segments });
   }
+}
+
+const mapNumbers = new WeakMap<readonly Segment[], ReadonlyMap<string, number>>();
+
+function nameOfMap({ url, byteRange }: InitSection): string {
+  return `${url} ${byteRange?.offset ?? ""}+${byteRange?.length ?? ""}`;
 }
 
 /** Interleaves the renditions, so that a failing audio track shows early. */

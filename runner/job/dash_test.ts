@@ -1,16 +1,12 @@
 /** MPEG-DASH from a real host's responses to the archive: the same frames and samples, or a refusal by name. */
 import assert from "node:assert/strict";
-import { type DashClip, dashClip, dashHost, decoded, decodedPieces, type Files } from "../../dev/testing/dash_clip.ts";
+import { dashClip, dashHost, decoded, decodedPieces, type Files, pieces } from "../../dev/testing/dash_clip.ts";
 import { ffprobe } from "../../dev/testing/clip_host.ts";
+import { planDash } from "../download/dash_plan.ts";
+import type { HlsPlan } from "../download/hls_plan.ts";
 import { type FetchOptions, startFetchFixture } from "../../dev/testing/fetch_fixture.ts";
 
 const clip = await dashClip();
-
-/** The pieces of one of the clip's streams, in order. */
-function pieces({ files }: DashClip, stream: number): Uint8Array<ArrayBuffer>[] {
-  const names = [...files.keys()].filter((name) => name.startsWith(`chunk-stream${stream}-`)).sort();
-  return [`init-stream${stream}.m4s`, ...names].map((name) => files.get(name)!);
-}
 
 interface Case {
   readonly mpd: string;
@@ -42,6 +38,11 @@ async function assertArchived(
     assert.ok(Math.abs(Number(start_time)) < 0.024, `${codec_type} starts at ${start_time} s`);
   }
   return fixture.asked;
+}
+
+function planAt(url: string): Promise<HlsPlan> {
+  const policy = { allowedOrigins: [url] };
+  return planDash(`${url}/m.mpd`, { fetch, policy, headers: {}, signal: new AbortController().signal, wanted: null });
 }
 
 async function assertRefused(mpd: string, expected: { code: string; message: RegExp }, files: Files = clip.files) {
@@ -223,7 +224,7 @@ for (
         ),
       { code: "too_large", message: /20000 segments/ },
     ],
-    ["no video", (mpd) => mpd.replaceAll("video", "image"), { code: "unsupported", message: /no video/ }],
+    ["no video", (mpd) => mpd.replaceAll(/video|audio/g, "image"), { code: "unsupported", message: /no video/ }],
     ["WebM only", (mpd) => mpd.replaceAll("video/mp4", "video/webm"), { code: "unsupported", message: /video\/webm/ }],
     ["a private host", (mpd) => mpd.replace("<Period", "<BaseURL>http://169.254.169.254/</BaseURL><Period"), {
       code: "policy_denied",
@@ -241,3 +242,151 @@ for (
     await assertRefused(mpd, expected);
   });
 }
+
+/** The duration of each track, and the frames or samples that cannot be decoded. */
+async function playedSeconds(path: string): Promise<Record<string, number>> {
+  const { streams } = await ffprobe(path, "stream=codec_type,duration") as {
+    streams: { codec_type: string; duration: string }[];
+  };
+  return Object.fromEntries(streams.map(({ codec_type, duration }) => [codec_type, Number(duration)]));
+}
+
+const [PERIOD] = /<Period[^]*<\/Period>/.exec(clip.mpd) as [string];
+/** The clip's second half as another period: numbers and timestamps go on. */
+const secondHalf = PERIOD
+  .replace(/<Period[^>]*>/, '<Period id="2" start="PT4S">')
+  .replaceAll('startNumber="1"', 'startNumber="3" presentationTimeOffset="51200"')
+  .replaceAll('<S t="0" d="25600" r="3" />', '<S t="51200" d="25600" r="1" />')
+  .replaceAll(
+    /timescale="44100"([^>]*)presentationTimeOffset="51200"/g,
+    'timescale="44100"$1presentationTimeOffset="176400"',
+  )
+  .replaceAll(/<S t="0" d="84992" \/>\s*<S d="88064" r="1" \/>/g, '<S t="173056" d="88064" />');
+const firstHalf = PERIOD
+  .replace(/<Period[^>]*>/, '<Period id="1" duration="PT4S">')
+  .replaceAll('r="3"', 'r="1"')
+  .replaceAll(/<S d="88064" r="1" \/>[^]*?<\/SegmentTimeline>/g, '<S d="88064" /></SegmentTimeline>');
+const twoPeriods = clip.mpd.replace(PERIOD, firstHalf + secondHalf);
+
+Deno.test("MPD: one recording in two periods → the same archive", async () => {
+  await assertArchived({ mpd: twoPeriods });
+});
+
+Deno.test("MPD: period that ends inside a segment → unsupported", async () => {
+  const mpd = twoPeriods.replace('duration="PT4S"', 'duration="PT3S"').replace('start="PT4S"', 'start="PT3S"');
+  await using fixture = await startFetchFixture(dashHost(mpd, clip.files));
+  await assert.rejects(fixture.fetch("/m.mpd"), { code: "unsupported", message: /period 1 .*ends inside a segment/ });
+});
+
+Deno.test("MPD: periods that each start at 0, of two sizes → every frame, no drift", async () => {
+  const again = PERIOD.replace(/<Period[^>]*>/, '<Period id="2">').replaceAll('media="', 'media="b/').replaceAll(
+    'initialization="',
+    'initialization="b/',
+  );
+  const other = await dashClip(["-s:v:1", "480x270"]);
+  const mpd = clip.mpd.replace(/<Period[^>]*>/, '<Period id="1" duration="PT8S">').replace(
+    "</Period>",
+    `</Period>${again}`,
+  ).replace('mediaPresentationDuration="PT8.0S"', 'mediaPresentationDuration="PT16.0S"');
+  const [here, there] = [dashHost(mpd, clip.files), dashHost(mpd, other.files)];
+  await using fixture = await startFetchFixture((path, request) =>
+    (path.startsWith("/b/") ? there : here)(path, request)
+  );
+  const { final } = await fixture.fetch("/m.mpd");
+  const frames = await decoded(final.path, "v:0");
+  assert.equal(frames.length, 400);
+  assert.deepEqual(frames.slice(0, 200), await decodedPieces(pieces(clip, 1), "v:0"));
+  const { video, audio } = await playedSeconds(final.path);
+  assert.ok(Math.abs(video! - 16) < 0.05 && Math.abs(audio! - 16) < 0.1, `${video} s and ${audio} s`);
+});
+
+Deno.test("MPD: tracks with different presentationTimeOffset → in step", async () => {
+  // Audio timestamps are 0.5 s behind those of video for the same moment.
+  const mpd = clip.mpd.replaceAll('timescale="12800"', 'timescale="12800" presentationTimeOffset="6400"');
+  await using fixture = await startFetchFixture(dashHost(mpd, clip.files));
+  const { final } = await fixture.fetch("/m.mpd");
+  const { streams } = await ffprobe(final.path, "stream=codec_type,start_time") as {
+    streams: { codec_type: string; start_time: string }[];
+  };
+  const [video, audio] = streams.map(({ start_time }) => Number(start_time));
+  assert.ok(Math.abs(audio! - video! - 0.5) < 0.024, `video starts at ${video} s, audio at ${audio} s`);
+});
+
+Deno.test("MPD: best representation missing → the next one; reported", async () => {
+  const host = dashHost(clip.mpd, clip.files);
+  await using fixture = await startFetchFixture((path, request) =>
+    path.includes("stream1") ? new Response(null, { status: 404 }) : host(path, request)
+  );
+  const { final } = await fixture.fetch("/m.mpd");
+  assert.deepEqual(await decoded(final.path, "v:0"), await decodedPieces(pieces(clip, 0), "v:0"));
+  const { variant } = await planAt(fixture.url);
+  assert.match(variant!.reason, /1 before it could not be read/);
+});
+
+Deno.test("MPD: one of two languages missing → the other; all missing → refused", async () => {
+  const host = dashHost(clip.mpd, clip.files);
+  const missing = (streams: RegExp) => (path: string, request: Request) =>
+    streams.test(path) ? new Response(null, { status: 404 }) : host(path, request);
+  await using one = await startFetchFixture(missing(/stream2/));
+  const { final } = await one.fetch("/m.mpd");
+  assert.deepEqual(await decoded(final.path, "a:0"), await decodedPieces(pieces(clip, 3), "a:0"));
+  const { leftOut } = await planAt(one.url);
+  assert.deepEqual(leftOut.map(({ kind, code }) => [kind, code]), [["audio", "not_found"]]);
+  await using both = await startFetchFixture(missing(/stream[23]/));
+  await assert.rejects(both.fetch("/m.mpd"), { code: "source_expired" });
+});
+
+Deno.test("MPD: duration rounded up beyond the last segment → archived", async () => {
+  await assertArchived({ mpd: byDuration.replace("PT8.0S", "PT8.3S") });
+});
+
+Deno.test("MPD: init sections that differ in their query only → each its own", async () => {
+  const mpd = clip.mpd.replaceAll("init-stream$RepresentationID$.m4s", "init?r=$RepresentationID$");
+  const host = dashHost(mpd, clip.files);
+  await using fixture = await startFetchFixture((path, request) => {
+    const stream = new URL(request.url).searchParams.get("r");
+    return stream === null ? host(path, request) : host(`/init-stream${stream}.m4s`, request);
+  });
+  const { final } = await fixture.fetch("/m.mpd");
+  assert.deepEqual(await decoded(final.path, "v:0"), await decodedPieces(pieces(clip, 1), "v:0"));
+  assert.deepEqual(await decoded(final.path, "a:0"), await decodedPieces(pieces(clip, 2), "a:0"));
+});
+
+Deno.test("MPD: WebVTT file → a text track; TTML → left out, reported", async () => {
+  const sets =
+    '<AdaptationSet contentType="text" mimeType="text/vtt" lang="id"><Representation id="t"><BaseURL>id.vtt</BaseURL></Representation></AdaptationSet>' +
+    '<AdaptationSet mimeType="application/ttml+xml" lang="en"><Representation id="u"><BaseURL>en.ttml</BaseURL></Representation></AdaptationSet>' +
+    '<AdaptationSet contentType="text" mimeType="text/vtt" lang="fr"><Representation id="v"><BaseURL>gone.vtt</BaseURL></Representation></AdaptationSet>' +
+    '<AdaptationSet contentType="image" mimeType="image/jpeg"><EssentialProperty schemeIdUri="http://dashif.org/guidelines/thumbnail_tile" value="5x5"/><Representation id="w"/></AdaptationSet>';
+  const files = new Map(clip.files).set(
+    "id.vtt",
+    new TextEncoder().encode("WEBVTT\n\n00:01.000 --> 00:02.000\nSatu\n\n00:05.000 --> 00:06.000\nDua\n"),
+  );
+  await using fixture = await startFetchFixture(dashHost(clip.mpd.replace("</Period>", `${sets}</Period>`), files));
+  const { final } = await fixture.fetch("/m.mpd");
+  const { leftOut } = await planAt(fixture.url);
+  assert.deepEqual(leftOut.map(({ kind, code }) => [kind, code]), [["subtitles", "unreadable"], [
+    "subtitles",
+    "not_found",
+  ]]);
+  const { packets } = await ffprobeText(final.path);
+  assert.deepEqual(packets, [1, 5]);
+});
+
+/** Start times of the cues. */
+async function ffprobeText(path: string): Promise<{ packets: number[] }> {
+  const { stdout } = await new Deno.Command("ffmpeg", {
+    args: ["-v", "error", "-i", path, "-map", "0:s:0", "-f", "webvtt", "-"],
+  }).output();
+  const times = [...new TextDecoder().decode(stdout).matchAll(/00:0(\d)\.000 -->/g)].map(([, second]) =>
+    Number(second)
+  );
+  return { packets: times };
+}
+
+Deno.test("MPD: audio only → archived", async () => {
+  const mpd = clip.mpd.replace(/<AdaptationSet id="0"[^]*?<\/AdaptationSet>/, "");
+  await using fixture = await startFetchFixture(dashHost(mpd, clip.files));
+  const { final } = await fixture.fetch("/m.mpd");
+  assert.deepEqual(await decoded(final.path, "a:0"), await decodedPieces(pieces(clip, 2), "a:0"));
+});

@@ -7,6 +7,7 @@ import { KeepstreamError } from "../../core/errors.ts";
 import type { DownloadedRendition } from "../download/hls.ts";
 import { type RawAudio, readAudioClock } from "../timeline/audio_clock.ts";
 import { type InitTracks, readFmp4Clock, readInitTracks } from "../timeline/fmp4_clock.ts";
+import { shiftClock } from "../timeline/segment_clock.ts";
 import { type Part, splitIntoParts, type TimedSegment } from "../timeline/parts.ts";
 import { TsClock } from "../timeline/ts_clock.ts";
 
@@ -39,7 +40,8 @@ export async function readParts(rendition: DownloadedRendition): Promise<Renditi
       const map = maps[i] ?? null;
       if (map === null) throw unsupported(role, i, "is fragmented MP4 without an init section");
       const init = await inits.read(map);
-      timed.push({ ...common, init: init.id, clock: await readFmp4Clock(path, init.tracks) });
+      const clock = shiftClock(await readFmp4Clock(path, init.tracks), segments[i]!.timestampShift ?? 0);
+      timed.push({ ...common, init: init.id, clock });
     }
   }
   const parts = splitIntoParts(timed);
