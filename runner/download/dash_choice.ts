@@ -44,7 +44,7 @@ export function chooseTracks({ periods }: Mpd, wanted: string | null): Choice {
   const videos = chooseVideos(longest, wanted).map(({ chosen, ...video }) => ({ ...everywhere(video), chosen }));
   const audio = chooseAudio(longest);
   if (videos.length + audio.length === 0) playable(longest, "video"); // throws
-  const { subtitles, leftOut } = chooseSubtitles(longest, periods.length);
+  const { subtitles, leftOut } = chooseSubtitles(longest, periods);
   return { videos, others: [...audio.map(everywhere), ...subtitles.map(everywhere)], leftOut };
 }
 
@@ -75,22 +75,17 @@ function chooseAudio(period: Period): Track[] {
   });
 }
 
-function chooseSubtitles(period: Period, periods: number): { subtitles: Track[]; leftOut: Omission[] } {
+function chooseSubtitles(period: Period, all: readonly Period[]): { subtitles: Track[]; leftOut: Omission[] } {
   const subtitles: Track[] = [];
   const leftOut: Omission[] = [];
   for (const { language, label, representations } of setsOf(period, "text")) {
-    const representation = representations.find((one) => isPlayable(one) && /vtt|mp4/.test(one.mimeType));
+    const representation = representations.find(isPlayable);
     const name = (label ?? language ?? "subtitles").slice(0, 60);
     if (representation === undefined) {
       const type = representations[0]?.mimeType.slice(0, 60) ?? "no representation";
       leftOut.push({ kind: "subtitles", code: "unreadable", detail: `${name}: ${type}` });
-    } else if (periods > 1) {
-      // Cues of one file per period would need another offset for each.
-      leftOut.push({
-        kind: "subtitles",
-        code: "several_periods",
-        detail: `${name}: in an MPD with ${periods} periods`,
-      });
+    } else if (!all.every((one) => subtitlesIn(one, language).length > 0)) {
+      leftOut.push({ kind: "subtitles", code: "not_found", detail: `${name}: not in every period of the MPD` });
     } else if (subtitles.length < MAX_SUBTITLES) {
       subtitles.push({ role: "subtitles", language, name: label, isDefault: false, representation });
     }
@@ -100,7 +95,8 @@ function chooseSubtitles(period: Period, periods: number): { subtitles: Track[];
 
 /** What continues a track in another period: the same language if there is one, and the most similar representation. */
 function counterpart(period: Period, index: number, { role, language, representation }: Track): Representation {
-  const contentType = role === "video" ? "video" : "audio";
+  if (role === "subtitles") return subtitlesIn(period, language)[0]!;
+  const contentType = role;
   const all = setsOf(period, contentType);
   const sameLanguage = all.filter((set) => set.language === language);
   const sets = role === "audio" && sameLanguage.length > 0 ? sameLanguage : all;
@@ -114,6 +110,11 @@ function counterpart(period: Period, index: number, { role, language, representa
     Math.abs((one.height ?? 0) - (representation.height ?? 0)) * 1e5 +
     Math.min(1e5, Math.abs(one.bandwidth - representation.bandwidth) / 1e3);
   return candidates.reduce((best, one) => distance(one) < distance(best) ? one : best);
+}
+
+function subtitlesIn(period: Period, language: string | null): readonly Representation[] {
+  const sets = setsOf(period, "text").filter((set) => set.language === language);
+  return sets.flatMap(({ representations }) => representations.filter(isPlayable));
 }
 
 /** The clear MP4 representations of a type. */
@@ -136,7 +137,7 @@ function setsOf(period: Period, contentType: AdaptationSet["contentType"]): read
 
 /** The segment pipeline reads fragmented MP4 and text. A representation with a dependency is an enhancement layer. */
 function isPlayable({ protection, mimeType, level }: Representation): boolean {
-  return protection.length === 0 && level.element.get("dependencyId") === null && /\/mp4$|vtt|^$/.test(mimeType);
+  return protection.length === 0 && level.element.get("dependencyId") === null && /\/mp4$|vtt|ttml|^$/.test(mimeType);
 }
 
 function bestAudio(representations: readonly Representation[]): Representation {

@@ -60,7 +60,7 @@ async function readAt(
       segments: found.isCounted ? await withoutMissingEnd(found.segments, options) : found.segments,
     };
   }
-  // A WebVTT file has no index.
+  // A WebVTT or TTML file has no index.
   if (!/\/mp4$|^$/.test(representation.mimeType)) {
     const segments = [{ url: found.url, byteRange: null, durationSeconds: durationSeconds ?? 0 }];
     return { init: null, segments, offsetSeconds };

@@ -352,36 +352,45 @@ Deno.test("MPD: init sections that differ in their query only → each its own",
   assert.deepEqual(await decoded(final.path, "a:0"), await decodedPieces(pieces(clip, 2), "a:0"));
 });
 
-Deno.test("MPD: WebVTT file → a text track; TTML → left out, reported", async () => {
-  const sets =
-    '<AdaptationSet contentType="text" mimeType="text/vtt" lang="id"><Representation id="t"><BaseURL>id.vtt</BaseURL></Representation></AdaptationSet>' +
-    '<AdaptationSet mimeType="application/ttml+xml" lang="en"><Representation id="u"><BaseURL>en.ttml</BaseURL></Representation></AdaptationSet>' +
-    '<AdaptationSet contentType="text" mimeType="text/vtt" lang="fr"><Representation id="v"><BaseURL>gone.vtt</BaseURL></Representation></AdaptationSet>' +
-    '<AdaptationSet contentType="image" mimeType="image/jpeg"><EssentialProperty schemeIdUri="http://dashif.org/guidelines/thumbnail_tile" value="5x5"/><Representation id="w"/></AdaptationSet>';
-  const files = new Map(clip.files).set(
-    "id.vtt",
-    new TextEncoder().encode("WEBVTT\n\n00:01.000 --> 00:02.000\nSatu\n\n00:05.000 --> 00:06.000\nDua\n"),
-  );
+const textSet = (language: string, type: string, file: string) =>
+  `<AdaptationSet contentType="text" mimeType="${type}" lang="${language}">` +
+  `<Representation id="${file}"><BaseURL>${file}</BaseURL></Representation></AdaptationSet>`;
+const vtt = (...seconds: number[]) => {
+  const cues = seconds.map((at) => `00:0${at}.000 --> 00:0${at + 1}.000\nCue ${at}\n`);
+  return new TextEncoder().encode(`WEBVTT\n\n${cues.join("\n")}`);
+};
+const TTML = new TextEncoder().encode(
+  '<tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="2s" end="3s">Two</p></div></body></tt>',
+);
+const THUMBNAILS = '<AdaptationSet contentType="image" mimeType="image/jpeg">' +
+  '<EssentialProperty schemeIdUri="http://dashif.org/guidelines/thumbnail_tile" value="5x5"/>' +
+  '<Representation id="w"/></AdaptationSet>';
+
+Deno.test("MPD: WebVTT and TTML files → text tracks; a missing one → reported", async () => {
+  const sets = textSet("id", "text/vtt", "id.vtt") + textSet("en", "application/ttml+xml", "en.ttml") +
+    textSet("fr", "text/vtt", "gone.vtt") + THUMBNAILS;
+  const files = new Map(clip.files).set("id.vtt", vtt(1, 5)).set("en.ttml", TTML);
   await using fixture = await startFetchFixture(dashHost(clip.mpd.replace("</Period>", `${sets}</Period>`), files));
   const { final } = await fixture.fetch("/m.mpd");
+  assert.deepEqual([await cueTimes(final.path, 0), await cueTimes(final.path, 1)], [[1, 5], [2]]);
   const { leftOut } = await planAt(fixture.url);
-  assert.deepEqual(leftOut.map(({ kind, code }) => [kind, code]), [["subtitles", "unreadable"], [
-    "subtitles",
-    "not_found",
-  ]]);
-  const { packets } = await ffprobeText(final.path);
-  assert.deepEqual(packets, [1, 5]);
+  assert.deepEqual(leftOut.map(({ kind, code }) => [kind, code]), [["subtitles", "not_found"]]);
 });
 
-/** Start times of the cues. */
-async function ffprobeText(path: string): Promise<{ packets: number[] }> {
-  const { stdout } = await new Deno.Command("ffmpeg", {
-    args: ["-v", "error", "-i", path, "-map", "0:s:0", "-f", "webvtt", "-"],
-  }).output();
-  const times = [...new TextDecoder().decode(stdout).matchAll(/00:0(\d)\.000 -->/g)].map(([, second]) =>
-    Number(second)
-  );
-  return { packets: times };
+Deno.test("MPD: WebVTT file for each of two periods → on one timeline", async () => {
+  const [first, second] = ["a.vtt", "b.vtt"].map((file) => `${textSet("id", "text/vtt", file)}</Period>`);
+  const periods = firstHalf.replace("</Period>", first!) + secondHalf.replace("</Period>", second!);
+  const files = new Map(clip.files).set("a.vtt", vtt(1, 3)).set("b.vtt", vtt(1, 2));
+  await using fixture = await startFetchFixture(dashHost(clip.mpd.replace(PERIOD, periods), files));
+  const { final } = await fixture.fetch("/m.mpd");
+  assert.deepEqual(await cueTimes(final.path, 0), [1, 3, 5, 6]);
+});
+
+/** Start times of the cues of a text track. */
+async function cueTimes(path: string, track: number): Promise<number[]> {
+  const args = ["-v", "error", "-i", path, "-map", `0:s:${track}`, "-f", "webvtt", "-"];
+  const { stdout } = await new Deno.Command("ffmpeg", { args }).output();
+  return [...new TextDecoder().decode(stdout).matchAll(/00:0(\d)\.\d+ -->/g)].map(([, second]) => Number(second));
 }
 
 Deno.test("MPD: audio only → archived", async () => {

@@ -63,7 +63,7 @@ async function readGroups(
   const groups: CueGroup[] = [];
   const readInit = initReader();
   let [at, bytes, cues] = [0, 0, 0];
-  for (const [i, { discontinuity, durationSeconds }] of rendition.segments.entries()) {
+  for (const [i, { discontinuity, durationSeconds, timestampShift = 0 }] of rendition.segments.entries()) {
     const window = { start: at, end: at += durationSeconds };
     const missing = rendition.missing.get(i);
     if (missing !== undefined) {
@@ -82,7 +82,8 @@ async function readGroups(
     for (const { code, reason } of segment.problems) problems.add(code, reason, i);
     for (const group of segment.groups) {
       cues += group.cues.length;
-      groups.push({ ...group, discontinuity, window });
+      const offsets = group.offsets.map((offset) => offset === null ? null : offset + timestampShift);
+      groups.push({ ...group, offsets, discontinuity, window });
     }
   }
   return groups;
