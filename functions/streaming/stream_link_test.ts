@@ -29,3 +29,16 @@ Deno.test("stream link: large headers → no server; larger → no link", async 
   const huge = { referer: `https://a.test/${"r".repeat(8_000)}` };
   assert.equal(await links.sign({ ...input, headers: huge, episode }), null);
 });
+
+Deno.test("stream link: playlist or MPD → scope of its directory; a file → exact", async () => {
+  const scopeOf = async (kind: string) => {
+    const link = await links.sign({
+      ...input,
+      url: "https://cdn.test/v/1/m",
+      kind,
+      episode: episodeAt("https://a.test/"),
+    });
+    return new URL(link!).searchParams.get("sc");
+  };
+  assert.deepEqual([await scopeOf("hls"), await scopeOf("dash"), await scopeOf("mp4")], ["2", "2", null]);
+});
