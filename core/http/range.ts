@@ -68,6 +68,13 @@ export interface ContentRange {
   readonly size: number | null;
 }
 
+/** Bytes of the whole resource, by the headers of a 200 or a 206; null if unknown. */
+export function resourceSize({ status, headers }: Pick<Response, "status" | "headers">): number | null {
+  if (status === 206) return parseContentRange(headers.get("content-range"))?.size ?? null;
+  const length = headers.get("content-length");
+  return length === null ? null : Number(length);
+}
+
 export function parseContentRange(header: string | null): ContentRange | null {
   const match = /^bytes (?:(\d{1,16})-(\d{1,16})|\*)\/(\d{1,16}|\*)$/i.exec(header?.trim() ?? "");
   if (match === null) return null;

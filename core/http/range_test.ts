@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { parseContentRange, parseRange, resolveRange } from "./range.ts";
+import { parseContentRange, parseRange, resolveRange, resourceSize } from "./range.ts";
 
 Deno.test("parseRange: a-b, a-, -n, several → ranges", () => {
   assert.deepEqual(parseRange("bytes=0-4"), { kind: "ranges", ranges: [{ kind: "from", start: 0, end: 4 }] });
@@ -37,4 +37,14 @@ Deno.test("parseContentRange: span and size, either unknown; invalid → null", 
   assert.deepEqual(parseContentRange("bytes */10"), { span: null, size: 10 });
   assert.deepEqual(parseContentRange("bytes 0-4/*"), { span: { start: 0, end: 4 }, size: null });
   for (const bad of [null, "", "bytes 5-4/10", "0-4/10", "bytes a-b/c"]) assert.equal(parseContentRange(bad), null);
+});
+
+Deno.test("resourceSize: 206 → by Content-Range, 200 → by Content-Length", () => {
+  const size = (status: number, headers: Record<string, string>) =>
+    resourceSize({ status, headers: new Headers(headers) });
+  assert.equal(size(206, { "content-range": "bytes 0-4/100", "content-length": "5" }), 100);
+  assert.equal(size(206, { "content-range": "bytes 0-4/*", "content-length": "5" }), null);
+  assert.equal(size(206, { "content-length": "5" }), null);
+  assert.equal(size(200, { "content-length": "100" }), 100);
+  assert.equal(size(200, {}), null);
 });

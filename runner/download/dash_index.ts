@@ -7,6 +7,7 @@ import type { DashPiece, DashSegment } from "../../core/dash/segments.ts";
 import { parseSidx } from "../../core/dash/sidx.ts";
 import { KeepstreamError } from "../../core/errors.ts";
 import type { ByteSpan } from "../../core/hls/playlist.ts";
+import { resourceSize } from "../../core/http/range.ts";
 import { redactUrl } from "../../core/redact.ts";
 import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";
 import { fetchPiece, MAX_SEGMENT_BYTES } from "./segment_fetch.ts";
@@ -92,9 +93,6 @@ function coversFile(bytes: Uint8Array, at: number, size: number | null): boolean
 
 async function readStart(url: string, options: IndexOptions) {
   const { response } = await openMedia(url, { ...options, range: { start: 0, end: SEARCH_BYTES - 1 } });
-  const total = response.status === 206
-    ? /\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1]
-    : response.headers.get("content-length");
   const buffer = new Uint8Array(SEARCH_BYTES);
   let filled = 0;
   for await (const chunk of response.body ?? []) {
@@ -103,7 +101,7 @@ async function readStart(url: string, options: IndexOptions) {
     filled += piece.length;
     if (filled === SEARCH_BYTES) break; // cancels the rest
   }
-  return { bytes: buffer.subarray(0, filled), size: total ? Number(total) : null };
+  return { bytes: buffer.subarray(0, filled), size: resourceSize(response) };
 }
 
 function unreadable(url: string, reason: string): KeepstreamError {

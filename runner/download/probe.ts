@@ -3,6 +3,7 @@
  * Example: `await probe(url, request)` → `{ sniffed: "mp4", sizeBytes: 8018963, etag: '"7a5b…"', … }`.
  */
 import { isRetryable, KeepstreamError } from "../../core/errors.ts";
+import { resourceSize } from "../../core/http/range.ts";
 import { redactUrl } from "../../core/redact.ts";
 import { retry } from "../../core/retry.ts";
 import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";
@@ -37,7 +38,7 @@ async function probeOnce(requestedUrl: string, request: MediaRequest): Promise<P
   return {
     url,
     sniffed: sniff(start, response.headers.get("content-type")),
-    sizeBytes: packed === null ? totalSize(response) : null,
+    sizeBytes: packed === null ? resourceSize(response) : null,
     etag: strongEtag(response.headers.get("etag")),
     ranges: packed === null && response.status === 206,
   };
@@ -73,13 +74,6 @@ async function readStart(response: Response, signal: AbortSignal): Promise<Uint8
     clearTimeout(timer);
     await reader.cancel().catch(() => {});
   }
-}
-
-function totalSize(response: Response): number | null {
-  const total = response.status === 206
-    ? /\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1]
-    : response.headers.get("content-length");
-  return total === null || total === undefined ? null : Number(total);
 }
 
 /** A weak ETag does not promise equal bytes. */

@@ -4,6 +4,7 @@
  */
 import type { ByteSpan } from "../../core/hls/playlist.ts";
 import { KeepstreamError } from "../../core/errors.ts";
+import { parseContentRange, resourceSize } from "../../core/http/range.ts";
 import { redactUrl } from "../../core/redact.ts";
 import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";
 
@@ -76,22 +77,20 @@ type Problem = { readonly code: "network" | "unsupported"; readonly reason: stri
 
 /** Checks Content-Range: a cache that confuses ranges sends bytes of the right length and format. */
 function otherPart(response: Response, span: ByteSpan | null): Problem | null {
-  const part = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
-  if (response.status !== 206 || part === null) return null;
-  const [first, last, size] = part.slice(1).map(Number) as [number, number, number];
+  const part = response.status === 206 ? parseContentRange(response.headers.get("content-range")) : null;
+  if (!part?.span) return null;
+  const { span: { start, end }, size } = part;
   const wanted = span?.offset ?? 0;
-  if (first !== wanted) return { code: "network", reason: `sent from byte ${first} on instead of ${wanted}` };
-  const cut = span === null && last + 1 < size;
-  return cut ? { code: "network", reason: `sent up to byte ${last} of ${size}` } : null;
+  if (start !== wanted) return { code: "network", reason: `sent from byte ${start} on instead of ${wanted}` };
+  const cut = span === null && size !== null && end + 1 < size;
+  return cut ? { code: "network", reason: `sent up to byte ${end} of ${size}` } : null;
 }
 
 /** A range whose start is not in the playlist is right only for one length of the resource. */
 function unprovenStart(response: Response, span: ByteSpan | null): Problem | null {
   if (span?.resourceLength === undefined) return null;
-  const size = response.status === 206
-    ? /\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1]
-    : response.headers.get("content-length");
-  if (Number(size ?? NaN) === span.resourceLength) return null;
+  const size = resourceSize(response);
+  if (size === span.resourceLength) return null;
   const reason =
     `has ${size ?? "an unknown number of"} bytes: the playlist does not state where its first byte range ` +
     `starts, and only a length of ${span.resourceLength} would prove it`;

@@ -3,6 +3,7 @@
  * Example: `await openMedia(url, { fetch, policy, headers, signal })`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
+import { parseContentRange } from "../../core/http/range.ts";
 import { redactUrl } from "../../core/redact.ts";
 import { checkUrl, type UrlPolicy } from "../../core/url_policy.ts";
 import { codingsOf, unpackResponse } from "./content_coding.ts";
@@ -120,8 +121,8 @@ function requiresCookie({ status, headers }: Response): boolean {
 
 /** Whether the resource is longer than `start`, by the Content-Range of a 416; without one, only a small file is fetched whole. */
 function mayStartAt(start: number, response: Response): boolean {
-  const size = /^bytes \*\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1];
-  return size === undefined ? start < SMALL_FILE_BYTES : start < Number(size);
+  const size = parseContentRange(response.headers.get("content-range"))?.size ?? null;
+  return start < (size ?? SMALL_FILE_BYTES);
 }
 
 async function ask(url: string, request: MediaRequest): Promise<Response> {
