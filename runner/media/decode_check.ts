@@ -51,7 +51,8 @@ async function decode(path: string, signal: AbortSignal): Promise<string | null>
   const { code, stderr } = await runChild("ffmpeg", [
     ...QUIET,
     ...["-skip_loop_filter", "all", "-f", "mov", "-protocol_whitelist", "file", "-i", `file:${path}`],
-    ...["-map", "0:v?", "-map", "0:a?", "-fps_mode", "passthrough", "-f", "null", "-"],
+    // With the input's time base, because frames at irregular times would share a timestamp, which is an error of its own.
+    ...["-map", "0:v?", "-map", "0:a?", "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"],
   ], { signal });
   const lines = lastLines(stderr);
   return code === 0 && lines === "" ? null : lines || `ffmpeg ended with ${code}`;

@@ -43,16 +43,27 @@ export async function findForeignBytes(
     return track.chunks.map((chunk) => ({ track, chunk, nal }));
   }).sort((a, b) => a.chunk.offset - b.chunk.offset);
   const window = new Window(file);
+  const ends = new Map<SampleTrack, Uint8Array>();
   for (const { track, chunk, nal } of places) {
     for (const { offset, size, sizes } of pieces(chunk, nal ? 1 : PIECE_BYTES)) {
       signal.throwIfAborted();
       const bytes = window.has(offset, size) ?? await window.read(offset, size);
       if (bytes === null) return null; // reported by the demuxer
-      const problem = nal ? problemInUnits(bytes, track) : textIn(bytes, 0, size) ?? emptySample(bytes, sizes);
+      const problem = nal ? problemInUnits(bytes, track) : textAcross(ends, track, bytes) ?? emptySample(bytes, sizes);
       if (problem !== null) return `track ${track.index} (${track.codec}) has ${problem} at byte ${offset}`;
     }
   }
   return null;
+}
+
+/** Chunks may be shorter than the text: searches the bytes together with the end of the track's chunk before. */
+function textAcross(ends: Map<SampleTrack, Uint8Array>, track: SampleTrack, bytes: Uint8Array): string | null {
+  const before = ends.get(track) ?? new Uint8Array(0);
+  const joined = new Uint8Array(before.length + bytes.length);
+  joined.set(before);
+  joined.set(bytes, before.length);
+  ends.set(track, joined.slice(-MIN_RUN_BYTES * 2));
+  return textIn(joined, 0, joined.length);
 }
 
 /** Groups a chunk's samples into reads of limited size; skips samples that are implausibly large. */
