@@ -161,7 +161,8 @@ function classify(bytes: Uint8Array): { container: SegmentContainer; start: numb
     return { container: "fmp4", start: 0 };
   }
   if (/^(?:\xEF\xBB\xBF)?WEBVTT/.test(text)) return { container: "vtt", start: 0 };
-  if (text.startsWith("ID3") || (bytes[0] === 0xff && (bytes[1]! & 0xe0) === 0xe0)) {
+  const audio = (bytes[0] === 0xff && (bytes[1]! & 0xe0) === 0xe0) || (bytes[0] === 0x0b && bytes[1] === 0x77);
+  if (text.startsWith("ID3") || audio) {
     return { container: "audio", start: 0 };
   }
   const start = disguisedStart(bytes);

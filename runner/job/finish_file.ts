@@ -6,10 +6,9 @@ import { KeepstreamError } from "../../core/errors.ts";
 import { type FastStart, type FinalFile, writeFastStart } from "../mp4/fast_start.ts";
 import { mediaReportOf } from "../media/media_report_of.ts";
 import { remuxFile } from "../media/mux.ts";
+import { chooseTracks } from "../media/track_choice.ts";
 import { type Expectation, type MediaInfo, type ProbeFormat, verifyMedia } from "../media/verify.ts";
 import type { FetchedSource, SourceTools } from "./source_tools.ts";
-
-const TEXT_SUBTITLES = new Set(["subrip", "ass", "ssa", "webvtt", "mov_text", "text"]);
 
 export type FinishTools = Pick<SourceTools, "dir" | "signal" | "progress" | "onPhase">;
 
@@ -61,15 +60,18 @@ async function remux(
 ): Promise<FetchedSource> {
   const { dir, signal } = tools;
   const output = `${dir.path}/remuxed.mp4`;
-  const textSubtitles = what.probe.tracks
-    .filter((track) => track.type === "subtitle" && TEXT_SUBTITLES.has(track.codec))
-    .map((track) => track.index);
-  const hevc = what.probe.tracks.some((track) => track.type === "video" && track.codec === "hevc");
-  await remuxFile(input, { dir: dir.path, output, signal, format: what.format, hevc, textSubtitles });
-  const audioTracks = what.probe.tracks.filter((track) => track.type === "audio").length;
-  const expected = { ...what.expected, audioTracks, subtitleTracks: textSubtitles.length };
+  const tracks = chooseTracks(what.probe.tracks);
+  await remuxFile(input, { ...tracks, dir: dir.path, output, signal, format: what.format });
+  const expected = {
+    videoTracks: what.expected.videoTracks,
+    audioTracks: tracks.audio.length,
+    subtitleTracks: tracks.textSubtitles.length,
+  };
   const { probe, written } = await verifyAndWrite(output, { format: "mov", expected }, tools);
-  if (written?.kind === "done") return await finished(written, probe, tools);
+  if (written?.kind === "done") {
+    const fetched = await finished(written, probe, tools);
+    return { ...fetched, media: { ...fetched.media, left_out: tracks.leftOut } };
+  }
   throw new KeepstreamError("unsupported", `moov cannot be moved to the front: ${written?.reason}`);
 }
 

@@ -18,6 +18,7 @@ import { copyFile, muxParts, type PartFile, readMovie } from "./part_files.ts";
 import { configOf, Inits, readParts } from "./rendition_parts.ts";
 import { muxSubtitles } from "./subtitle_tracks.ts";
 import { describeTrack } from "./track_names.ts";
+import type { TrackChoice } from "./track_choice.ts";
 import { probeMedia } from "./verify.ts";
 
 const QUIET = ["-nostdin", "-v", "error", "-nostats", "-y"];
@@ -59,9 +60,10 @@ export async function muxAlongside(
   const inits = new Inits();
   await runChildOrThrow("ffmpeg", [
     ...["-v", "error", "-nostats", "-y", "-f", container === "ts" ? "mpegts" : "mov"],
-    ...["-protocol_whitelist", "pipe", "-i", "pipe:0", "-map", "0:v:0?", "-map", "0:a?", "-c", "copy"],
+    ...["-protocol_whitelist", "pipe", "-i", "pipe:0", "-map", "0:V:0?", "-map", "0:a?", "-c", "copy"],
     ...(hevc ? ["-tag:v", "hvc1"] : []), // Apple's players only accept hvc1
-    ...["-f", "mp4", "-protocol_whitelist", "file", `file:${options.output}`],
+    // ffmpeg 5 calls FLAC in MP4 experimental.
+    ...["-strict", "experimental", "-f", "mp4", "-protocol_whitelist", "file", `file:${options.output}`],
   ], {
     signal: options.signal,
     feed: async (write) => {
@@ -159,19 +161,15 @@ function withDefaults(tracks: readonly OutputTrack[]): OutputTrack[] {
 /** Remuxes a file of another container (Matroska, MPEG-TS, fragmented MP4). */
 export async function remuxFile(
   input: string,
-  options: MuxOptions & {
-    format: "mov" | "matroska" | "mpegts";
-    hevc: boolean;
-    textSubtitles: readonly number[];
-  },
+  options: MuxOptions & Omit<TrackChoice, "leftOut"> & { format: "mov" | "matroska" | "mpegts" },
 ): Promise<void> {
   await runChildOrThrow("ffmpeg", [
     ...QUIET,
     ...["-f", options.format, "-protocol_whitelist", "file", "-i", `file:${input}`],
-    ...["-map", "0:v:0?", "-map", "0:a?"],
-    ...options.textSubtitles.flatMap((index) => ["-map", `0:${index}`]),
+    ...["-map", "0:V:0?"], // not a cover picture
+    ...[...options.audio, ...options.textSubtitles].flatMap((index) => ["-map", `0:${index}`]),
     ...["-c:v", "copy", "-c:a", "copy", "-c:s", "mov_text", ...(options.hevc ? ["-tag:v", "hvc1"] : [])],
-    ...["-f", "mp4", "-protocol_whitelist", "file", `file:${options.output}`],
+    ...["-strict", "experimental", "-f", "mp4", "-protocol_whitelist", "file", `file:${options.output}`],
   ], { signal: options.signal });
 }
 

@@ -65,9 +65,10 @@ async function muxPart(
   const format = raw?.[part.from]?.format ?? (rendition.container === "ts" ? "mpegts" : "mov");
   await runChildOrThrow("ffmpeg", [
     ...["-v", "error", "-nostats", "-y", "-f", format, "-protocol_whitelist", "pipe", "-i", "pipe:0"],
-    ...["-map", "0:v:0?", "-map", "0:a?", "-c", "copy", ...(options.audio ?? [])],
+    ...["-map", "0:V:0?", "-map", "0:a?", "-c", "copy", ...(options.audio ?? [])],
     ...(options.videoFilter === undefined ? [] : ["-bsf:v", options.videoFilter]),
-    ...["-f", "mp4", "-protocol_whitelist", "file", `file:${path}`],
+    // ffmpeg 5 calls FLAC in MP4 experimental.
+    ...["-strict", "experimental", "-f", "mp4", "-protocol_whitelist", "file", `file:${path}`],
   ], {
     signal,
     feed: async (write) => {

@@ -81,7 +81,7 @@ async function readMoov(file: Deno.FsFile): Promise<Uint8Array> {
 /** The first problem, or null. Pure. */
 export function findProblem(probe: MediaInfo, expected: Expectation): string | null {
   const of = (type: Track["type"]) => probe.tracks.filter((track) => track.type === type);
-  if (of("video").length === 0 && (expected.videoTracks !== 0 || of("audio").length === 0)) {
+  if (of("video").length === 0 && ((expected.videoTracks ?? 0) > 0 || of("audio").length === 0)) {
     return "it has no video track";
   }
   if (probe.complaints !== "") return probe.complaints;

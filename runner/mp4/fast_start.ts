@@ -3,10 +3,14 @@
  * writing. Example: ftyp, mdat, moov → ftyp, moov (with new chunk offsets), mdat.
  */
 import { createHash } from "node:crypto";
-import { childBoxes, MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "./boxes.ts";
+import { boxAt, childBoxes, MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "./boxes.ts";
 
 const COPY_BYTES = 1 << 20;
 const MAX_DEPTH = 8;
+/** Bytes of a sample entry before its boxes, and of hvcC before its parameter sets. */
+const VISUAL_ENTRY_BYTES = 78;
+const HVCC_ARRAYS_AT = 22;
+const HVC1 = new TextEncoder().encode("hvc1");
 const CONTAINERS = new Set(["moov", "trak", "mdia", "minf", "stbl", "edts"]);
 
 export type FinalFile = { readonly path: string; readonly sizeBytes: number; readonly sha256: string };
@@ -28,16 +32,42 @@ export async function writeFastStart(input: string, output: string, signal: Abor
   if (moov === undefined || mdat === undefined || moov.size > MAX_MOOV_BYTES) {
     return { kind: "needs_remux", reason: "it has no moov or no mdat" };
   }
-  if (moov.offset < mdat.offset) {
-    return { kind: "done", moved: false, file: await hashFile(input, signal) };
-  }
   const index = await readAt(file, moov.offset, moov.size);
-  if (index === null || !moveChunks(index, { insertedAt: mdat.offset, removedAt: moov.offset })) {
+  if (index === null) return { kind: "needs_remux", reason: "its index cannot be read" };
+  const renamed = nameHvc1(index);
+  if (moov.offset < mdat.offset) {
+    if (!renamed) return { kind: "done", moved: false, file: await hashFile(input, signal) };
+    const parts = boxes.map((box) => box === moov ? index : box);
+    return { kind: "done", moved: true, file: await copy(file, parts, { output, signal }) };
+  }
+  if (!moveChunks(index, { insertedAt: mdat.offset, removedAt: moov.offset })) {
     return { kind: "needs_remux", reason: "its index cannot be moved in place" };
   }
   const before = boxes.filter((box) => box.offset < mdat.offset);
   const after = boxes.filter((box) => box.offset >= mdat.offset && box !== moov);
   return { kind: "done", moved: true, file: await copy(file, [...before, index, ...after], { output, signal }) };
+}
+
+/**
+ * Renames hev1 sample entries to hvc1, which Apple's players require, if hvcC has the parameter sets. Returns whether there was one.
+ * Changes `moov`. ISO/IEC 14496-15 §8.4.1.
+ */
+export function nameHvc1(moov: Uint8Array): boolean {
+  const root = childBoxes(moov, { start: 0, end: moov.length })?.[0];
+  const traks = root === undefined ? [] : childBoxes(moov, { start: root.body, end: root.end }) ?? [];
+  let renamed = false;
+  for (const trak of traks.filter((box) => box.type === "trak")) {
+    const stsd = boxAt(moov, trak, ["mdia", "minf", "stbl", "stsd"]);
+    const entries = stsd === null ? [] : childBoxes(moov, { start: stsd.body + 8, end: stsd.end }) ?? [];
+    for (const entry of entries.filter((box) => box.type === "hev1")) {
+      const boxes = childBoxes(moov, { start: Math.min(entry.body + VISUAL_ENTRY_BYTES, entry.end), end: entry.end });
+      const hvcC = boxes?.find((box) => box.type === "hvcC");
+      if (hvcC === undefined || (moov[hvcC.body + HVCC_ARRAYS_AT] ?? 0) === 0) continue;
+      moov.set(HVC1, entry.offset + 4);
+      renamed = true;
+    }
+  }
+  return renamed;
 }
 
 /**
