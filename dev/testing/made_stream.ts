@@ -59,7 +59,7 @@ async function encode(recipe: StreamRecipe): Promise<MadeStream> {
     ...(tone === null
       ? []
       : [...(recipe.audioCodec ?? ["-c:a", "aac", "-b:a", "64k"]), "-ac", `${recipe.channels ?? 1}`]),
-    ...["-f", "hls", "-hls_time", `${segmentSeconds}`, "-hls_playlist_type", "vod"],
+    ...["-strict", "experimental", "-f", "hls", "-hls_time", `${segmentSeconds}`, "-hls_playlist_type", "vod"],
     ...(container === "fmp4" ? fmp4 : []),
     ...(recipe.output ?? []),
     ...["-hls_segment_filename", `${dir}/s%d.${container === "ts" ? "ts" : "m4s"}`, `${dir}/v.m3u8`],

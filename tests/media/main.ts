@@ -1,0 +1,41 @@
+/**
+ * Runs the whole suite and writes its results: `deno task media [--only TEXT] [--write]`.
+ * Exits with 1 if a stream is archived wrongly, or rejected although it is valid.
+ */
+import { parseArgs } from "node:util";
+import { runStream, type StreamResult } from "./run_stream.ts";
+import { STREAMS } from "./suite.ts";
+import { streamsDocument } from "./table.ts";
+
+const RESULTS = new URL("../../bench/results/media.json", import.meta.url);
+const DOCUMENT = new URL("../../docs/reference/streams.md", import.meta.url);
+
+const { values } = parseArgs({
+  args: Deno.args,
+  options: { only: { type: "string", default: "" }, write: { type: "boolean", default: false } },
+});
+const streams = STREAMS.filter(({ name }) => name.includes(values.only));
+const results: StreamResult[] = [];
+for (const stream of streams) {
+  const result = await stream.make().then(runStream).catch((error): StreamResult => ({
+    name: stream.name,
+    expected: "kept",
+    verdict: "wrong",
+    detail: `the run failed: ${error.message}`,
+  }));
+  results.push(result);
+  console.log(`${result.verdict === "right" ? "ok  " : "FAIL"} ${result.name}: ${result.verdict}, ${result.detail}`);
+}
+const count = (verdict: StreamResult["verdict"]) => results.filter((result) => result.verdict === verdict).length;
+console.log(
+  `${results.length} streams: ${count("right")} right, ${count("wrong")} wrong, ${count("rejected")} rejected, ${
+    count("accepted")
+  } accepted`,
+);
+if (values.write) {
+  const ffmpeg = await new Deno.Command("ffmpeg", { args: ["-version"] }).output();
+  const version = new TextDecoder().decode(ffmpeg.stdout).split(" ")[2];
+  await Deno.writeTextFile(RESULTS, `${JSON.stringify({ ffmpeg: version, results }, null, 2)}\n`);
+  await Deno.writeTextFile(DOCUMENT, streamsDocument(results));
+}
+if (count("right") < results.length) Deno.exit(1);
