@@ -44,6 +44,8 @@ export type DownloadedRendition = PlannedRendition & {
   readonly leftOut: readonly Omission[];
   /** Subtitle segments that could not be fetched, by index: a gap. Empty for video and audio, whose failures end the download. */
   readonly missing: ReadonlyMap<number, KeepstreamError>;
+  /** Segments whose first transfer failed, by index: decoding verifies them. */
+  readonly retried: ReadonlySet<number>;
 };
 
 /** A segment on disk, decrypted and checked. */
@@ -52,6 +54,7 @@ export type PlacedSegment = {
   readonly container: SegmentContainer;
   /** Its init section; null for MPEG-TS. */
   readonly map: string | null;
+  readonly retried: boolean;
 };
 
 export type HlsDownloadOptions = MediaRequest & {
@@ -90,6 +93,7 @@ class HlsDownload {
   readonly #mapOf = new Map<string, string | null>();
   /** Per rendition. */
   readonly #missing: readonly Map<number, KeepstreamError>[];
+  readonly #retried = new Set<string>();
   readonly #journal: SegmentJournal;
   readonly #options: HlsDownloadOptions;
   readonly #stop = new AbortController();
@@ -150,7 +154,12 @@ class HlsDownload {
     const leftOut: Omission[] = stored.length === all.length
       ? []
       : [{ kind: "segment", code: "empty", detail: `the last segment of ${rendition.role} has no bytes` }];
-    return { ...rendition, segments, container, files, maps, leftOut, missing: new Map() };
+    return { ...rendition, segments, container, files, maps, leftOut, missing: new Map(), retried: this.#retriedOf(r) };
+  }
+
+  #retriedOf(r: number): ReadonlySet<number> {
+    const files = this.#plan.renditions[r]!.segments.map((_, i) => `${r}-${i}`);
+    return new Set(files.flatMap((file, i) => this.#retried.has(file) ? [i] : []));
   }
 
   /** The formats of the segments do not matter: each is read on its own. */
@@ -161,7 +170,7 @@ class HlsDownload {
     const maps = await Promise.all(rendition.segments.map(async (_, i) => {
       return missing.has(i) ? null : await this.#mapOfStored(r, i).catch(() => null); // reported as unreadable
     }));
-    return { ...rendition, container: "vtt", files, maps, leftOut: [], missing };
+    return { ...rendition, container: "vtt", files, maps, leftOut: [], missing, retried: new Set() };
   }
 
   async *#inOrder(r: number): AsyncGenerator<PlacedSegment> {
@@ -170,7 +179,8 @@ class HlsDownload {
       for (; stored === undefined; stored = this.#journal.done.get(`${r}-${i}`)) await this.#nextStored();
       if (stored.container === "empty") return;
       const map = await this.#mapOfStored(r, i);
-      yield { path: this.#journal.path(stored), container: stored.container, map };
+      const retried = this.#retried.has(`${r}-${i}`);
+      yield { path: this.#journal.path(stored), container: stored.container, map, retried };
     }
   }
 
@@ -195,7 +205,10 @@ class HlsDownload {
         this.#connections.onSegment(round, await this.#fetchSegment(task, failures + 1));
       } catch (error) {
         this.#signal.throwIfAborted();
-        if (!this.#tooManyConnections(error, round)) failures++;
+        if (!this.#tooManyConnections(error, round)) {
+          failures++;
+          this.#retried.add(task.file);
+        }
         throw error;
       } finally {
         this.#connections.give(); // no connection is held during the delay

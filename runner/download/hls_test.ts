@@ -51,3 +51,36 @@ for (const status of [429, 503]) {
     }
   });
 }
+
+Deno.test("downloadHls: a transfer that fails once → the segment is retried", async () => {
+  const { ts } = await readClip();
+  let failed = false;
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
+    if (request.url.endsWith(".m3u8")) return new Response(playlistOf(ts.map((_, i) => `/s${i}.ts`)));
+    const index = Number(/s(\d+)\.ts$/.exec(request.url)![1]);
+    if (index !== 2 || failed) return new Response(ts[index]!);
+    failed = true;
+    return new Response(ts[index]!.slice(0, 1000)); // cut inside a packet
+  });
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const policy = { allowedOrigins: [url] };
+  await using proxy = startForwardProxy();
+  const session = proxy.openSession({ policy, maxBytes: 1e9 });
+  const dir = await Deno.makeTempDir();
+  const request = { fetch: createGuardedFetch(session), policy, headers: {}, signal: new AbortController().signal };
+  try {
+    const plan = await planHls(`${url}/v.m3u8`, { ...request, wanted: null });
+    const options = {
+      dir: `${dir}/segments`,
+      connections: 4,
+      resolveAgain: () => Promise.resolve(plan),
+      onProgress: () => {},
+    };
+    const [video] = await downloadHls(plan, { ...request, ...options });
+    assert.deepEqual([...video!.retried], [2]);
+  } finally {
+    session.close();
+    await server.shutdown();
+    await Deno.remove(dir, { recursive: true });
+  }
+});

@@ -34,7 +34,7 @@ export interface MuxedTracks {
   readonly videoTracks: number;
   readonly audioTracks: number;
   readonly subtitleTracks: number;
-  /** Seconds at which another part starts: verified by decoding around them. */
+  /** Seconds at which another part or a retried segment starts: verified by decoding around them. */
   readonly joins: readonly number[];
   readonly converted: readonly Conversion[];
   readonly leftOut: readonly Omission[];
@@ -57,6 +57,7 @@ export async function muxAlongside(
   const tracks = await probeFirst(first.value, options.signal);
   const hevc = tracks.some((track) => track.type === "video" && track.codec === "hevc");
   const timed: TimedSegment[] = [];
+  const retried: number[] = [];
   const inits = new Inits();
   await runChildOrThrow("ffmpeg", [
     ...["-v", "error", "-nostats", "-y", "-f", container === "ts" ? "mpegts" : "mov"],
@@ -72,6 +73,7 @@ export async function muxAlongside(
         if (next.value.container !== container) throw new KeepstreamError("unsupported", "segments of two formats");
         const { discontinuity, durationSeconds: seconds } = timing[timed.length]!;
         const clock = new TsClock();
+        if (next.value.retried) retried.push(timed.length);
         const copied = await copyFile(next.value.path, 0, (bytes) => {
           if (container === "ts") clock.push(bytes);
           return write(bytes);
@@ -97,7 +99,10 @@ export async function muxAlongside(
     videoTracks: Math.min(1, count("video")),
     audioTracks: count("audio"),
     subtitleTracks: 0,
-    joins: part.doubtful.map((segment) => timed[segment]!.clock!.tracks[0]!.start - part.start),
+    joins: [...part.doubtful, ...retried].flatMap((segment) => {
+      const start = timed[segment]!.clock?.tracks[0]?.start;
+      return start === undefined ? [] : [start - part.start];
+    }),
     converted: [],
     leftOut: [],
   };
@@ -131,7 +136,7 @@ export async function muxRenditions(
     videoTracks: count("vide"),
     audioTracks: count("soun"),
     subtitleTracks: subtitles.tracks.length,
-    joins: joinsOf(placed),
+    joins: [...joinsOf(placed), ...media.flatMap((rendition, i) => retriedAt(rendition, placed[i]!, read[i]!.starts))],
     converted,
     leftOut: subtitles.leftOut,
   };
@@ -146,6 +151,19 @@ function joinAll(files: readonly PartFile[], isMain: boolean): OutputTrack[] {
 /** Where parts of any rendition start. */
 function joinsOf(renditions: readonly (readonly PlacedPart[])[]): number[] {
   return [...new Set(renditions.flatMap((parts) => parts.slice(1).map(({ at }) => at)))];
+}
+
+/** Where segments start whose first transfer failed. */
+function retriedAt(
+  { retried }: DownloadedRendition,
+  parts: readonly PlacedPart[],
+  starts: readonly (number | null)[],
+): number[] {
+  return [...retried].flatMap((segment) => {
+    const part = parts.find(({ from, to }) => from <= segment && segment < to);
+    const start = starts[segment] ?? null;
+    return part === undefined || start === null ? [] : [part.at + start - part.start];
+  });
 }
 
 /** One default track per kind. */

@@ -17,6 +17,8 @@ export interface RenditionParts {
   readonly parts: readonly Part[];
   /** Only of raw audio: its format, and where the frames start in each file. */
   readonly raw: readonly RawAudio[] | null;
+  /** Where each segment starts on the source's clock, in seconds; null if it has no timestamp. */
+  readonly starts: readonly (number | null)[];
 }
 
 /** @throws {KeepstreamError} unsupported, naming the segment that is missing, cut or misplaced. */
@@ -46,7 +48,8 @@ export async function readParts(rendition: DownloadedRendition): Promise<Renditi
   }
   const parts = splitIntoParts(timed);
   if (!Array.isArray(parts)) throw unsupported(role, parts.segment, parts.reason);
-  return { parts, raw: container === "audio" ? raw : null };
+  const starts = timed.map(({ clock }) => clock?.tracks[0]?.start ?? null);
+  return { parts, raw: container === "audio" ? raw : null, starts };
 }
 
 function unsupported(role: string, segment: number, reason: string): KeepstreamError {

@@ -27,6 +27,7 @@ async function collect(bodies: readonly Body[], { init, more = {} }: {
     }));
     const rendition: DownloadedRendition = {
       ...{ role: "subtitles", name: "English", language: "en", isDefault: true, container: "vtt" },
+      retried: new Set(),
       ...{ files, maps: bodies.map(() => map), missing, leftOut: [], durationSeconds: SECONDS * bodies.length },
       segments: bodies.map(
         () => ({ durationSeconds: SECONDS, discontinuity: 0 } as DownloadedRendition["segments"][0]),

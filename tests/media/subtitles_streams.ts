@@ -1,6 +1,6 @@
 /** Subtitles: WebVTT segments on the clocks that real streams use. Cues are expected at seconds of the archive. */
-import { makeStream } from "../../../dev/testing/made_stream.ts";
-import { hostOf, listOf, sourceOf, type StreamCase } from "../stream.ts";
+import { makeStream } from "../../dev/testing/made_stream.ts";
+import { hostOf, listOf, sourceOf, type StreamCase } from "./stream.ts";
 
 interface Case {
   readonly name: string;
