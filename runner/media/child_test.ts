@@ -26,8 +26,10 @@ function assertRetryable(error: unknown, message: RegExp): true {
 
 for (const name of ["SIGKILL", "SIGTERM", "SIGINT", "SIGSEGV"] as const) {
   Deno.test(`child: ffmpeg ends by ${name} → retryable, named in the message`, async () => {
-    const feed = async () => {
+    const feed = async (write: (bytes: Uint8Array) => Promise<boolean>) => {
       Deno.kill(await childPid("ffmpeg"), name);
+      // Without the end of its input, which would be another reason to end.
+      while (await write(new Uint8Array(188).fill(0x47))) await new Promise((done) => setTimeout(done, 5));
     };
     const run = runChildOrThrow("ffmpeg", waiting, { signal, feed });
     await assert.rejects(run, (error) => assertRetryable(error, /ffmpeg was (killed by|stopped by a) /));

@@ -45,7 +45,8 @@ export function expectationOf(expected: TestStream["expected"]): StreamResult["e
   return expected.note === undefined ? "kept" : "converted";
 }
 
-async function compare(path: string, expected: Archived): Promise<string | null> {
+/** The first difference, or null. */
+export async function compare(path: string, expected: Archived): Promise<string | null> {
   const archive = await decode({ path });
   if (archive.errors !== "") return `the archive does not decode: ${archive.errors.split("\n")[0]}`;
   const sources = await Promise.all(expected.parts.map(decode));

@@ -33,11 +33,11 @@ export interface Archived {
   /** Equal frames; a tone if the audio has to be re-encoded; none. @default "same" */
   readonly audio?: "same" | "none" | readonly number[];
   /** Audio tracks by language, such as ["jpn", "eng"]. */
-  readonly languages?: readonly string[];
+  readonly languages?: readonly string[] | undefined;
   /** Start and text of each cue of the first subtitle track. */
-  readonly cues?: readonly (readonly [seconds: number, text: string])[];
+  readonly cues?: readonly (readonly [seconds: number, text: string])[] | undefined;
   /** Sample entry of the video. */
-  readonly tag?: string;
+  readonly tag?: string | undefined;
   /** For the table: what is done to it. */
   readonly note?: string;
 }
