@@ -8,8 +8,8 @@ import type { OutputTrack } from "../mp4/moov.ts";
 import type { PartTrack } from "../timeline/parts.ts";
 import type { PartFile } from "./part_files.ts";
 
-/** What the muxer may change: rounding to ticks. */
-const MAX_DIFFERENCE_SECONDS = 0.05;
+/** Audio ends within this time of its timestamps; video, whose distance to the audio it is, within less than an audio frame. */
+const MAX_DIFFERENCE_SECONDS = { audio: 0.05, video: 0.02 };
 
 /** Track `index` of every part. `at` of a part is where its earliest presentation is. */
 export function joinParts(files: readonly PartFile[], index: number): OutputTrack {
@@ -69,7 +69,8 @@ function assertEnd(
   const difference = lastPresentation(track) + correction - (clock.lastStart - part.start);
   // The last PES packet of MPEG-TS may have several audio frames.
   const slack = clock.kind === "audio" ? clock.longestStep : 0;
-  if (difference > -MAX_DIFFERENCE_SECONDS && difference < slack + MAX_DIFFERENCE_SECONDS) return;
+  const allowed = MAX_DIFFERENCE_SECONDS[clock.kind];
+  if (difference > -allowed && difference < slack + allowed) return;
   const names = `segments ${part.from + 1} to ${part.to}`;
   throw new KeepstreamError(
     "unsupported",

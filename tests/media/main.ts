@@ -2,7 +2,7 @@
  * Runs the whole suite and writes its results: `deno task media [--only TEXT] [--write]`.
  * Exits with 1 if a stream is archived wrongly, or rejected although it is valid.
  */
-import { parseArgs } from "node:util";
+import { commandLine } from "../../cli/command_line.ts";
 import { runStream, type StreamResult } from "./run_stream.ts";
 import { STREAMS } from "./suite.ts";
 import { streamsDocument } from "./table.ts";
@@ -10,11 +10,11 @@ import { streamsDocument } from "./table.ts";
 const RESULTS = new URL("../../bench/results/media.json", import.meta.url);
 const DOCUMENT = new URL("../../docs/reference/streams.md", import.meta.url);
 
-const { values } = parseArgs({
-  args: Deno.args,
-  options: { only: { type: "string", default: "" }, write: { type: "boolean", default: false } },
+const { values: { only = "", write = false } } = commandLine({
+  usage: "usage: deno task media [--only TEXT] [--write]",
+  options: { only: { type: "string" }, write: { type: "boolean" } },
 });
-const streams = STREAMS.filter(({ name }) => name.includes(values.only));
+const streams = STREAMS.filter(({ name }) => name.includes(only));
 const results: StreamResult[] = [];
 for (const stream of streams) {
   const result = await stream.make().then(runStream).catch((error): StreamResult => ({
@@ -32,7 +32,7 @@ console.log(
     count("accepted")
   } accepted`,
 );
-if (values.write) {
+if (write) {
   const ffmpeg = await new Deno.Command("ffmpeg", { args: ["-version"] }).output();
   const version = new TextDecoder().decode(ffmpeg.stdout).split(" ")[2];
   await Deno.writeTextFile(RESULTS, `${JSON.stringify({ ffmpeg: version, results }, null, 2)}\n`);

@@ -1,16 +1,16 @@
 /** Runs the suite through other tools: `deno task media:peers [--only TEXT] [--write]`. Needs yt-dlp. */
-import { parseArgs } from "node:util";
+import { commandLine } from "../../cli/command_line.ts";
 import { type Peer, type PeerResult, PEERS, runPeer } from "./peers.ts";
 import { STREAMS } from "./suite.ts";
 
 const RESULTS = new URL("../../bench/results/media-peers.json", import.meta.url);
 
-const { values } = parseArgs({
-  args: Deno.args,
-  options: { only: { type: "string", default: "" }, write: { type: "boolean", default: false } },
+const { values: { only = "", write = false } } = commandLine({
+  usage: "usage: deno task media:peers [--only TEXT] [--write]",
+  options: { only: { type: "string" }, write: { type: "boolean" } },
 });
 const results: Record<string, Partial<Record<Peer, PeerResult>>> = {};
-for (const { name, make } of STREAMS.filter(({ name }) => name.includes(values.only))) {
+for (const { name, make } of STREAMS.filter(({ name }) => name.includes(only))) {
   const stream = await make();
   const own: Partial<Record<Peer, PeerResult>> = results[name] = {};
   for (const peer of PEERS) {
@@ -27,7 +27,7 @@ for (const peer of PEERS) {
     `${peer}: ${of("right")} right, ${of("wrong")} wrong, ${of("failed")} failed, ${of("accepted")} accepted`,
   );
 }
-if (values.write) {
+if (write) {
   await Deno.writeTextFile(RESULTS, `${JSON.stringify({ versions: await versions(), results }, null, 2)}\n`);
 }
 
