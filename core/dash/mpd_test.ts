@@ -43,7 +43,7 @@ Deno.test("template: every identifier, widths and $$ → filled in", () => {
   );
 });
 
-Deno.test("segments: @duration → as many as the period needs, the last one shorter", () => {
+Deno.test("segments: @duration → as many as the period needs, the last shorter", () => {
   const info =
     '<SegmentTemplate timescale="10" duration="40" startNumber="0" media="s$Number$.m4s" initialization="i.mp4"/>';
   assert.deepEqual(names(listed(info)), ["s0.m4s 4", "s1.m4s 4", "s2.m4s 2"]);

@@ -14,6 +14,7 @@ import { type Guard, startGuard } from "../process/guard.ts";
 import { ARIA2, FFMPEG, installPrograms } from "../process/install.ts";
 import type { LogLine } from "../process/log_stream.ts";
 import { startNetWorker } from "../emulators/supabase/net_worker.ts";
+import { type PartName, Parts } from "./parts.ts";
 import { choosePorts, type Ports, rememberPorts } from "./ports.ts";
 import { type Postgres, startPostgres } from "../postgres/postgres.ts";
 import { DEMO_EPISODE, seed, type SeedMedium } from "./seed.ts";
@@ -28,15 +29,6 @@ const PROXY_VARIABLES =
   /^(STREAM_SIGNING_KEYS|HF_TOKEN_STORAGE_\d+|HF_STORAGE_USERNAME_\d+|HF_STORAGE_ACCOUNT_COUNT|HF_ENDPOINT|PUBLIC_API_URL)$/;
 const RUNNER_STOP_MS = 30_000;
 const REPO_PREFIX = "keepstream";
-const STOP_PHASES = [
-  ["runner"], // releases its leases through the gateway
-  ["streaming", "archive", "proxy", "web", "pg_cron", "pg_net"],
-  ["gateway"],
-  ["origin", "hub", "postgres"],
-  ["guard"],
-  ["folder"],
-] as const;
-type PartName = typeof STOP_PHASES[number][number];
 
 export interface SystemOptions {
   /** Stored between runs: `.keepstream/dev`. */
@@ -366,39 +358,4 @@ async function settleAll<T extends readonly unknown[]>(
     if (result.status === "rejected") throw result.reason;
     return result.value;
   }) as unknown as T;
-}
-
-/** Running parts and how to stop them, in phases: a part stops before those that it needs. */
-class Parts {
-  readonly services = new Map<string, Service>();
-  readonly failed: Promise<SetupError>;
-  readonly #stops = new Map<string, () => Promise<void>>();
-  readonly #fail: (error: SetupError) => void;
-  #stopping: Promise<void> | undefined;
-
-  constructor(readonly log: LogLine) {
-    const { promise, resolve } = Promise.withResolvers<SetupError>();
-    this.failed = promise;
-    this.#fail = resolve;
-  }
-
-  add(name: PartName, stop: () => Promise<void>, ended?: Promise<string>): void {
-    this.#stops.set(name, stop);
-    ended?.then((how) => {
-      if (this.#stopping) return;
-      this.#fail(new SetupError("part_failed", `${name} ended (${how}): everything is stopped; start again`));
-    });
-  }
-
-  stop(): Promise<void> {
-    return this.#stopping ??= this.#stopAll();
-  }
-
-  async #stopAll(): Promise<void> {
-    for (const phase of STOP_PHASES) {
-      await Promise.all(phase.map(async (name) => {
-        await this.#stops.get(name)?.().catch((error) => this.log("dev", `${name} did not stop cleanly: ${error}`));
-      }));
-    }
-  }
 }

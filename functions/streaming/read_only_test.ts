@@ -54,7 +54,7 @@ async function eventuallyAsks(app: ReturnType<typeof buildStreamingApp>, code: s
   assert.fail(`${code} never came`);
 }
 
-Deno.test("read-only database: archives and cached lists → served, with the reason", async () => {
+Deno.test("read-only database: archives, cached lists → served, with the reason", async () => {
   await using fixture = await createFunctionFixture({ HF_ENDPOINT: "https://hub.test" });
   const app = buildStreamingApp(fixture.env);
   const archive = await addEpisode(fixture, app);

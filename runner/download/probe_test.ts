@@ -35,7 +35,7 @@ for (const [title, body, type, kind] of KINDS) {
   });
 }
 
-Deno.test("probe: brotli, whole and as a range → unpacked; its length is not the file's", async () => {
+Deno.test("probe: brotli, whole or a range → unpacked, the size unknown", async () => {
   const text = PLAYLIST + Array.from({ length: 5000 }, () => `#EXTINF:4,\n${crypto.randomUUID()}.ts\n`).join("");
   const packed = new Uint8Array(brotliCompressSync(text));
   assert.ok(packed.length > 16 * 1024, "the range cuts the packed bytes");

@@ -164,7 +164,7 @@ function freeBox(length: number, end: readonly number[] = []): Bytes {
   return box;
 }
 
-Deno.test("SegmentBody: AES-128 without padding → decrypted, if the segment is whole", async () => {
+Deno.test("SegmentBody: AES-128 without padding, whole → decrypted", async () => {
   const key = await importKey(crypto.getRandomValues(new Uint8Array(16)));
   const packets = long.slice(0, 752 * Math.floor(long.length / 752)); // whole packets and whole cipher blocks
   const likePadding = packets.slice();
@@ -236,7 +236,7 @@ Deno.test("SegmentBody: other bytes at the end or between packets → damaged", 
   }
 });
 
-Deno.test("SegmentBody: 0 bytes, also encrypted → empty where it may be, else damaged", async () => {
+Deno.test("SegmentBody: 0 bytes, also encrypted → empty if allowed, else damaged", async () => {
   const key = await importKey(crypto.getRandomValues(new Uint8Array(16)));
   const iv = new Uint8Array(16);
   const cipher = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-CBC", iv }, key, new Uint8Array(0)));

@@ -278,7 +278,7 @@ Deno.test("MPD: period that ends inside a segment → unsupported", async () => 
   await assert.rejects(fixture.fetch("/m.mpd"), { code: "unsupported", message: /period 1 .*ends inside a segment/ });
 });
 
-Deno.test("MPD: periods that each start at 0, of two sizes → every frame, no drift", async () => {
+Deno.test("MPD: periods that start at 0, of two sizes → every frame, no drift", async () => {
   const again = PERIOD.replace(/<Period[^>]*>/, '<Period id="2">').replaceAll('media="', 'media="b/').replaceAll(
     'initialization="',
     'initialization="b/',

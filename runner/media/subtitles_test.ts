@@ -46,7 +46,7 @@ async function collect(bodies: readonly Body[], { init, more = {} }: {
 const vtt = (start: number, text: string) =>
   `WEBVTT\n\n00:${String(start).padStart(2, "0")}.000 --> 00:39.000\n${text}\n`;
 
-Deno.test("collectSubtitles: complete → one track with its labels, nothing left out", async () => {
+Deno.test("collectSubtitles: complete → one track, labels, nothing left out", async () => {
   const { cues, tracks, leftOut } = await collect([vtt(1, "One"), "WEBVTT\n\n"]);
   assert.deepEqual(cues, [[1, 39, "One"]]);
   assert.deepEqual(tracks, [{ language: "en", name: "English", isDefault: true }]);

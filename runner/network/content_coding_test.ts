@@ -63,7 +63,7 @@ Deno.test("unpackResponse: raw deflate, two codings, no coding → the text", as
   }
 });
 
-Deno.test("unpackResponse: an unknown coding → unsupported, no secret in the message", () => {
+Deno.test("unpackResponse: an unknown coding → unsupported, no secret shown", () => {
   for (const coding of ["compress", "dcb", "gzip,gzip,gzip,gzip", "x".repeat(500)]) {
     assert.throws(() => unpackResponse(respond(coding, PLAIN.slice()), URL_), (error) => {
       const { code, message } = error as { code: string; message: string };

@@ -108,7 +108,7 @@ for (const [status, headers, code, message, after] of REFUSALS) {
   });
 }
 
-Deno.test("openMedia: 403 with the cookie that the host requires → repeated with it", async () => {
+Deno.test("openMedia: 403 with the required cookie → repeated with it", async () => {
   const asked: (string | null)[] = [];
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, ({ headers }) => {
     asked.push(headers.get("cookie"));
@@ -126,7 +126,7 @@ Deno.test("openMedia: 403 with the cookie that the host requires → repeated wi
   await server.shutdown();
 });
 
-Deno.test("openMedia: 416 to a range → asked again without; without a range → refused", async () => {
+Deno.test("openMedia: 416 → repeated without a range; then refused", async () => {
   let first = true;
   const once = () => {
     const response = first ? new Response(null, { status: 416 }) : new Response("media");
@@ -184,7 +184,7 @@ Deno.test("openMedia: kept connection closed by the host → repeated on a new o
   session.close();
 });
 
-Deno.test("openMedia: a host on [::1] → through the forward proxy; not allowed → refused", async () => {
+Deno.test("openMedia: [::1] → through the forward proxy; not allowed → refused", async () => {
   const server = Deno.serve({ hostname: "::1", port: 0, onListen: () => {} }, () => new Response("media"));
   await using proxy = startForwardProxy();
   const url = `http://[::1]:${server.addr.port}`;

@@ -37,7 +37,7 @@ Deno.test("withoutOverlaps: two at a time → both texts are shown", () => {
   assert.deepEqual(flat([1, 2, "a"], [1, 2, "b"]), [[1, 2, "a\nb"]]);
 });
 
-Deno.test("withoutOverlaps: one after the other, overlapping by rounding → unchanged", () => {
+Deno.test("withoutOverlaps: in order, overlapping by rounding → unchanged", () => {
   assert.deepEqual(flat([1, 2, "a"], [2, 3, "b"], [5, 6, "c"]), [[1, 2, "a"], [2, 3, "b"], [5, 6, "c"]]);
   assert.deepEqual(flat([1, 2.03, "a"], [2, 3, "b"]), [[1, 2, "a"], [2, 3, "b"]]);
 });

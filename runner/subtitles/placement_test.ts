@@ -68,7 +68,7 @@ Deno.test("placeCues: discontinuities → each part's own clock", () => {
   assert.deepEqual(place(groups, parts), [[1, 2], [11, 12]]);
 });
 
-Deno.test("placeCues: a playlist without the video's discontinuities → by position", () => {
+Deno.test("placeCues: no discontinuities in the playlist → by position", () => {
   const groups = [
     group([[11, 12]], { window: { start: 0, end: 8 } }),
     group([[503, 504]], { window: { start: 8, end: 16 } }),

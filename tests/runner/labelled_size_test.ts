@@ -20,7 +20,7 @@ async function startApi(fixture: RunnerFixture) {
   });
 }
 
-Deno.test("server labelled 1080p, file of 720p → archived once, its size in the row", async () => {
+Deno.test("label 1080p, file of 720p → archived once, its size in the row", async () => {
   await using fixture = await startRunnerFixture({ accounts: 1, env: { RUNNER_EXTRAS: "off" } });
   const { sql } = fixture.database;
   const { get } = await startApi(fixture);
