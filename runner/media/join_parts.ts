@@ -21,7 +21,7 @@ export function joinParts(files: readonly PartFile[], index: number): OutputTrac
   for (const [i, file] of files.entries()) {
     const track = tracks[i]!;
     joined.append(track, { file: i, offset: offsetOf(file) });
-    lastDuration = Math.round(track.samples.lastDuration * timescale / track.timescale);
+    lastDuration = Math.round(durationOfLast(track) * timescale / track.timescale);
   }
   const largest = largestOf(tracks);
   const start = Math.max(0, offsetOf(files[0]!) + first.presentedFrom);
@@ -155,6 +155,11 @@ class JoinedSamples {
     };
     return { samples, base };
   }
+}
+
+/** ffmpeg writes 0 if the source states no duration: then as long as the sample before it. */
+function durationOfLast({ samples: { count, decode, lastDuration } }: MovieTrack): number {
+  return lastDuration > 0 || count < 2 ? lastDuration : decode[count - 1]! - decode[count - 2]!;
 }
 
 /** The track with the largest picture: players allocate by its sample entry. */

@@ -94,6 +94,8 @@ export async function muxAlongside(
   if (parts.length !== 1 || part === undefined || part.mixed) return null;
   const movie = await readMovie(options.output);
   if (movie !== null) offsetOf({ path: options.output, part: { ...part, at: 0 }, movie });
+  // Players would skip a last sample without a duration: ffmpeg ends the edit list before it.
+  if (movie?.tracks.some(({ samples }) => samples.lastDuration === 0)) return null;
   const count = (type: string) => tracks.filter((track) => track.type === type).length;
   return {
     videoTracks: Math.min(1, count("video")),

@@ -61,8 +61,10 @@ export async function probeMedia(
   path: string,
   options: { format: ProbeFormat; signal: AbortSignal },
 ): Promise<MediaInfo> {
+  // Packets outside the edit list, such as the end of the last audio frame, are counted, too.
+  const all = options.format === "mov" ? ["-ignore_editlist", "1"] : [];
   const { code, stdout, stderr } = await runChildForText("ffprobe", [
-    ...["-v", "error", "-f", options.format, "-protocol_whitelist", "file", "-count_packets", "-show_entries"],
+    ...["-v", "error", ...all, "-f", options.format, "-protocol_whitelist", "file", "-count_packets", "-show_entries"],
     "stream=index,codec_type,codec_name,nb_frames,nb_read_packets,width,height:stream_tags=language:format=duration",
     ...["-of", "compact", `file:${path}`],
   ], options);
