@@ -33,9 +33,15 @@ console.log(
   } accepted`,
 );
 if (write) {
-  const ffmpeg = await new Deno.Command("ffmpeg", { args: ["-version"] }).output();
-  const version = new TextDecoder().decode(ffmpeg.stdout).split(" ")[2];
-  await Deno.writeTextFile(RESULTS, `${JSON.stringify({ ffmpeg: version, results }, null, 2)}\n`);
-  await Deno.writeTextFile(DOCUMENT, streamsDocument(results));
+  const all = await withEarlier(results);
+  await Deno.writeTextFile(RESULTS, `${JSON.stringify({ results: all }, null, 2)}\n`);
+  await Deno.writeTextFile(DOCUMENT, streamsDocument(all));
 }
 if (count("right") < results.length) Deno.exit(1);
+
+/** With --only, the results of the other streams are kept. */
+async function withEarlier(results: readonly StreamResult[]): Promise<StreamResult[]> {
+  const text = await Deno.readTextFile(RESULTS).catch(() => '{"results":[]}');
+  const earlier = (JSON.parse(text) as { results: StreamResult[] }).results;
+  return STREAMS.flatMap(({ name }) => [...results, ...earlier].find((result) => result.name === name) ?? []);
+}
