@@ -35,8 +35,8 @@ export async function finishWritten(
 ): Promise<FetchedSource> {
   tools.progress.enter("verifying");
   tools.onPhase();
-  const { dir, signal } = tools;
-  const probe = await verifyMedia(file.path, { format: "mov", expected, joins, dir: dir.path, signal });
+  const { signal } = tools;
+  const probe = await verifyMedia(file.path, { format: "mov", expected, joins, signal });
   return await finished({ kind: "done", file, moved: false }, probe, tools);
 }
 
@@ -46,7 +46,7 @@ async function verifyAndWrite(
   { joins = [], ...what }: { format: ProbeFormat; expected: Expectation; joins?: readonly number[] },
   { dir, signal }: FinishTools,
 ): Promise<{ probe: MediaInfo; written: FastStart | null }> {
-  const verifying = verifyMedia(input, { ...what, joins, dir: dir.path, signal });
+  const verifying = verifyMedia(input, { ...what, joins, signal });
   const writing = what.format === "mov" ? writeFastStart(input, finalPath(dir), signal) : null;
   await Promise.allSettled([verifying, writing]); // wait for both, even if one fails
   return { probe: await verifying, written: await writing };

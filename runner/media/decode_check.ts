@@ -4,20 +4,17 @@
  */
 import type { MovieTrack } from "../mp4/movie.ts";
 import type { OutputTrack } from "../mp4/moov.ts";
-import { writeMovie } from "../mp4/write_movie.ts";
-import { lastLines, runChild } from "../process/child.ts";
+import { streamMovie } from "../mp4/write_movie.ts";
+import { type ChildOptions, lastLines, runChild } from "../process/child.ts";
 
 const EVERY_SECONDS = 60;
 const AROUND_JOIN_SECONDS = 2;
 /** Of audio alone, which has no groups of pictures. */
 const AUDIO_WINDOW_SECONDS = 4;
-const QUIET = ["-nostdin", "-v", "error", "-nostats"];
 
 export interface DecodeCheck {
   /** Seconds at which parts were joined. */
   readonly joins: readonly number[];
-  /** For the temporary file with the samples. */
-  readonly dir: string;
   readonly signal: AbortSignal;
 }
 
@@ -31,29 +28,21 @@ export async function findDecodeProblem(
     (handler === "vide" || handler === "soun") && samples.count > 0
   );
   if (media.length === 0) return null;
-  const excerpt = `${check.dir}/excerpt-${crypto.randomUUID()}.mp4`;
-  try {
-    const windows = windowsOf(media, check.joins);
-    await writeMovie(media.map((track) => excerptOf(track, { windows, path })), {
-      output: excerpt,
-      signal: check.signal,
-    });
-    if (await decode(excerpt, check.signal) === null) return null;
-  } finally {
-    await Deno.remove(excerpt).catch(() => {});
-  }
+  const windows = windowsOf(media, check.joins);
+  const excerpt = media.map((track) => excerptOf(track, { windows, path }));
+  if (await decode("pipe:0", check.signal, (write) => streamMovie(excerpt, write)) === null) return null;
   // A frame may refer to pictures before the excerpt: only errors in the whole file count.
-  const problem = await decode(path, check.signal);
+  const problem = await decode(`file:${path}`, check.signal);
   return problem === null ? null : `it cannot be decoded: ${problem}`;
 }
 
-async function decode(path: string, signal: AbortSignal): Promise<string | null> {
+async function decode(input: string, signal: AbortSignal, feed?: ChildOptions["feed"]): Promise<string | null> {
   const { code, stderr } = await runChild("ffmpeg", [
-    ...QUIET,
-    ...["-skip_loop_filter", "all", "-f", "mov", "-protocol_whitelist", "file", "-i", `file:${path}`],
+    ...[...(feed === undefined ? ["-nostdin"] : []), "-v", "error", "-nostats", "-skip_loop_filter", "all"],
+    ...["-f", "mov", "-protocol_whitelist", "file,pipe", "-i", input],
     // With the input's time base, because frames at irregular times would share a timestamp, which is an error of its own.
     ...["-map", "0:v?", "-map", "0:a?", "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"],
-  ], { signal });
+  ], { signal, ...(feed === undefined ? {} : { feed }) });
   const lines = lastLines(stderr);
   return code === 0 && lines === "" ? null : lines || `ffmpeg ended with ${code}`;
 }

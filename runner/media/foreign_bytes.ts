@@ -173,7 +173,7 @@ function zerosIn(bytes: Uint8Array, start: number, end: number): string | null {
     while (from > start && bytes[from - 1] === 0) from--;
     while (to < end && bytes[to] === 0) to++;
     if (to - from < 3) continue;
-    if (to === end ? to - from > MAX_PADDING_BYTES : bytes[to] !== 1) return "bytes that are not video";
+    if (to - from > MAX_PADDING_BYTES || (to < end && bytes[to] !== 1)) return "bytes that are not video";
     at = to;
   }
   return null;

@@ -83,7 +83,7 @@ Deno.test("verifyMedia: no audio, cut index, cut media → refused", async () =>
     const path = `${dir}/case.mp4`;
     await Deno.writeFile(path, bytes);
     const expected = { videoTracks: 1, audioTracks: 1, subtitleTracks: 0 };
-    const verified = verifyMedia(path, { format: "mov", expected, joins: [], dir, signal });
+    const verified = verifyMedia(path, { format: "mov", expected, joins: [], signal });
     if (problem === null) await verified;
     else await assert.rejects(verified, { code: "unsupported", message: problem }, name);
   }

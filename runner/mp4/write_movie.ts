@@ -16,26 +16,32 @@ export async function writeMovie(
   tracks: readonly OutputTrack[],
   { output, signal }: { output: string; signal: AbortSignal },
 ): Promise<FinalFile> {
+  using file = await Deno.open(output, { create: true, write: true, truncate: true });
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  await streamMovie(tracks, async (bytes) => {
+    signal.throwIfAborted();
+    hash.update(bytes);
+    sizeBytes += bytes.length;
+    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    return true;
+  });
+  return { path: output, sizeBytes, sha256: hash.digest("hex") };
+}
+
+/** The same bytes, in order. Ends early if `write` returns false. The bytes are reused once `write` has settled. */
+export async function streamMovie(
+  tracks: readonly OutputTrack[],
+  write: (bytes: Uint8Array) => Promise<boolean>,
+): Promise<void> {
   const chunks = interleave(tracks);
   const mediaBytes = chunks.reduce((sum, chunk) => sum + chunk.bytes, 0);
   // The length of moov does not depend on the offsets, which have 64 bits.
   const moovBytes = buildMoov(tracks, layOut(chunks, 0)).length;
   const moov = buildMoov(tracks, layOut(chunks, FTYP.length + moovBytes + MDAT_HEADER_BYTES));
-  using file = await Deno.open(output, { create: true, write: true, truncate: true });
-  const hash = createHash("sha256");
-  let sizeBytes = 0;
-  const write = async (bytes: Uint8Array) => {
-    signal.throwIfAborted();
-    hash.update(bytes);
-    sizeBytes += bytes.length;
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-  };
-  await write(FTYP);
-  await write(moov);
-  await write(mdatHeader(mediaBytes));
+  for (const head of [FTYP, moov, mdatHeader(mediaBytes)]) if (!await write(head)) return;
   using inputs = new Inputs();
-  for (const chunk of chunks) await copyChunk(chunk, { tracks, inputs, write });
-  return { path: output, sizeBytes, sha256: hash.digest("hex") };
+  for (const chunk of chunks) if (!await copyChunk(chunk, { tracks, inputs, write })) return;
 }
 
 /** Consecutive samples of a track. */
@@ -78,9 +84,9 @@ async function copyChunk(
   { tracks, inputs, write }: {
     tracks: readonly OutputTrack[];
     inputs: Inputs;
-    write: (bytes: Uint8Array) => Promise<void>;
+    write: (bytes: Uint8Array) => Promise<boolean>;
   },
-): Promise<void> {
+): Promise<boolean> {
   const { samples, files } = tracks[chunk.track]!;
   const end = chunk.first + chunk.count;
   for (let first = chunk.first; first < end;) {
@@ -91,9 +97,10 @@ async function copyChunk(
     while (next < end && samples.files[next] === file && samples.offsets[next] === offset + length) {
       length += samples.sizes[next++]!;
     }
-    await inputs.read(files[file]!, { offset, length }, write);
+    if (!await inputs.read(files[file]!, { offset, length }, write)) return false;
     first = next;
   }
+  return true;
 }
 
 /** A few open files, and one buffer. */
@@ -104,16 +111,17 @@ class Inputs implements Disposable {
   async read(
     path: string,
     { offset, length }: { offset: number; length: number },
-    use: (bytes: Uint8Array) => Promise<void>,
-  ): Promise<void> {
+    use: (bytes: Uint8Array) => Promise<boolean>,
+  ): Promise<boolean> {
     const file = await this.#file(path);
     await file.seek(offset, Deno.SeekMode.Start);
     for (let left = length; left > 0;) {
       const read = await file.read(this.#buffer.subarray(0, Math.min(left, READ_BYTES)));
       if (read === null) throw new Deno.errors.UnexpectedEof(`${path} became shorter while it was read`);
-      await use(this.#buffer.subarray(0, read));
+      if (!await use(this.#buffer.subarray(0, read))) return false;
       left -= read;
     }
+    return true;
   }
 
   async #file(path: string): Promise<Deno.FsFile> {
