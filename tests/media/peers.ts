@@ -40,6 +40,8 @@ export async function runPeer(peer: Peer, { host, entry = "/v.m3u8", expected }:
       "-v",
       "error",
       "-y",
+      // The suite's segments have no file name extension.
+      ...(url.endsWith(".m3u8") ? ["-allowed_segment_extensions", "ALL", "-extension_picky", "0"] : []),
       "-i",
       url,
       "-map",

@@ -9,6 +9,7 @@ const { values: { only = "", write = false } } = commandLine({
   usage: "usage: deno task media:peers [--only TEXT] [--write]",
   options: { only: { type: "string" }, write: { type: "boolean" } },
 });
+const tools = await versions();
 const results: Record<string, Partial<Record<Peer, PeerResult>>> = {};
 for (const { name, make } of STREAMS.filter(({ name }) => name.includes(only))) {
   const stream = await make();
@@ -19,6 +20,7 @@ for (const { name, make } of STREAMS.filter(({ name }) => name.includes(only))) 
       detail: error.message,
     }));
   }
+  if (write) await Deno.writeTextFile(RESULTS, `${JSON.stringify({ versions: tools, results }, null, 2)}\n`);
   console.log(`${name}: ${PEERS.map((peer) => `${peer} ${own[peer]!.verdict}`).join(", ")}`);
 }
 for (const peer of PEERS) {
@@ -27,10 +29,6 @@ for (const peer of PEERS) {
     `${peer}: ${of("right")} right, ${of("wrong")} wrong, ${of("failed")} failed, ${of("accepted")} accepted`,
   );
 }
-if (write) {
-  await Deno.writeTextFile(RESULTS, `${JSON.stringify({ versions: await versions(), results }, null, 2)}\n`);
-}
-
 async function versions(): Promise<Record<string, string>> {
   const first = async (program: string, arg: string) => {
     const { stdout } = await new Deno.Command(program, { args: [arg] }).output();
