@@ -57,6 +57,7 @@ export async function fetchHls(resolved: Resolved, job: SegmentsJob, tools: Sour
     const fetched = await finishFile(muxed, { format: "mov", expected: alongside, joins: alongside.joins }, tools);
     return withPlan(fetched, { plan, renditions, muxed: alongside });
   }
+  await Deno.remove(muxed).catch(() => {}); // muxed during the download, of no use now
   const { file, ...written } = await muxRenditions(renditions, { ...muxing, output: `${dir.path}/joined.mp4` });
   const fetched = await finishWritten(file, { expected: written, joins: written.joins }, tools);
   return withPlan(fetched, { plan, renditions, muxed: written });

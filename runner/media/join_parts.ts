@@ -8,7 +8,7 @@ import type { OutputTrack } from "../mp4/moov.ts";
 import type { PartTrack } from "../timeline/parts.ts";
 import type { PartFile } from "./part_files.ts";
 
-/** Audio ends within this time of its timestamps; video, whose distance to the audio it is, within less than an audio frame. */
+/** Allowed distance of the last sample to its timestamp. For video, less than an audio frame: audio and video stay in sync. */
 const MAX_DIFFERENCE_SECONDS = { audio: 0.05, video: 0.02 };
 
 /** Track `index` of every part. `at` of a part is where its earliest presentation is. */

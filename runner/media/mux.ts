@@ -13,7 +13,7 @@ import { splitIntoParts, type TimedSegment } from "../timeline/parts.ts";
 import { type PlacedPart, placeParts } from "../timeline/placement.ts";
 import { TsClock } from "../timeline/ts_clock.ts";
 import { joinParts, offsetOf } from "./join_parts.ts";
-import type { Conversion, Omission } from "./media_report.ts";
+import type { Conversion, Omission } from "../../core/media_report.ts";
 import { copyFile, muxParts, type PartFile, readMovie } from "./part_files.ts";
 import { configOf, Inits, readParts } from "./rendition_parts.ts";
 import { muxSubtitles } from "./subtitle_tracks.ts";

@@ -9,7 +9,7 @@ import { MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "../mp4/boxes.ts";
 import { type Movie, type MovieTrack, parseMovie } from "../mp4/movie.ts";
 import { runChildOrThrow } from "../process/child.ts";
 import type { PlacedPart } from "../timeline/placement.ts";
-import type { Conversion } from "./media_report.ts";
+import type { Conversion } from "../../core/media_report.ts";
 import type { RenditionParts } from "./rendition_parts.ts";
 import { audioEncoder, sampleConfig, videoFilter } from "./sample_config.ts";
 

@@ -3,7 +3,7 @@
  * detail `subtitles en "English", segment 3 of 9: empty`.
  */
 import type { DownloadedRendition } from "../download/hls.ts";
-import type { Omission } from "./media_report.ts";
+import type { Omission } from "../../core/media_report.ts";
 
 const MAX_NAMED_SEGMENTS = 5;
 

@@ -4,7 +4,7 @@ import type { OutputTrack } from "../mp4/moov.ts";
 import { buildTextTrack } from "../mp4/text_track.ts";
 import { timedTextSample } from "../subtitles/timed_text.ts";
 import type { PlacedPart } from "../timeline/placement.ts";
-import type { Omission } from "./media_report.ts";
+import type { Omission } from "../../core/media_report.ts";
 import { collectSubtitles } from "./subtitles.ts";
 import { describeTrack } from "./track_names.ts";
 

@@ -7,7 +7,7 @@ import type { Cue } from "../subtitles/cue.ts";
 import { mergeCues, withoutOverlaps } from "../subtitles/cue_list.ts";
 import { type ClockPart, type CueGroup, placeCues } from "../subtitles/placement.ts";
 import { readSegment, type SubtitleSegment } from "../subtitles/read_segment.ts";
-import type { Omission } from "./media_report.ts";
+import type { Omission } from "../../core/media_report.ts";
 import { SubtitleProblems } from "./subtitle_problems.ts";
 
 export interface SubtitleClock {

@@ -10,6 +10,8 @@ import { type SegmentClock, shiftClock, type TrackClock } from "./segment_clock.
 const MAX_GAP_SECONDS = 0.5;
 /** Joins nearer than this at a discontinuity are none: the clock goes on. */
 const SEAMLESS_SECONDS = 0.04;
+/** Each part is a run of ffmpeg and a file. */
+const MAX_PARTS = 2_000;
 
 export interface TimedSegment {
   /** null: raw audio without a timestamp, which continues where the segment before it ends. */
@@ -71,7 +73,12 @@ export function splitIntoParts(segments: readonly TimedSegment[]): Part[] | Time
         open = extend(open, { ...segment, clock: next }, still ? i : null);
         continue;
       }
+      // Another init section or configuration without a discontinuity goes on with the same clock.
+      if (join !== null && !tagged && join.gap > MAX_GAP_SECONDS) return misplaced(join, i)!;
       parts.push(close(open, i));
+      if (parts.length === MAX_PARTS) {
+        return { segment: i, reason: `starts part ${MAX_PARTS + 1}, ${MAX_PARTS} are allowed` };
+      }
     }
     open = begin(i, { ...segment, clock });
   }

@@ -89,6 +89,18 @@ Deno.test("parts: missing, repeated, misplaced, from another clock → named", (
   assert.match(problemOf({ at: 0 }, { at: 8, discontinuity: 1 }, { at: 4, discontinuity: 1 }), /^2: starts/);
 });
 
+Deno.test("parts: a gap where the init section or configuration changes → named", () => {
+  assert.match(problemOf({ at: 0, init: "a" }, { at: 8, init: "b" }), /^1: starts 4\.0 s after segment 1 ends/);
+  assert.match(problemOf({ at: 0, config: "aac 1" }, { at: 8, config: "aac 2" }), /^1: starts 4\.0 s after/);
+  assert.deepEqual(ranges(partsOf({ at: 0, init: "a" }, { at: 8, init: "b", discontinuity: 1 })), [[0, 1], [1, 2]]);
+});
+
+Deno.test("parts: thousands of discontinuities → refused", () => {
+  const shapes = (count: number) => Array.from({ length: count }, (_, i) => ({ at: 0, discontinuity: i }));
+  assert.equal(partsOf(...shapes(2_000)).length, 2_000);
+  assert.match(problemOf(...shapes(2_001)), /^2000: starts part 2001, 2000 are allowed/);
+});
+
 Deno.test("parts: a gap in video alone, as announced → doubtful, decoded", () => {
   const alone = { kinds: ["video"] as const };
   const [part] = partsOf({ at: 0, seconds: 1.1, ...alone }, { at: 4, ...alone });

@@ -1,2 +1,0 @@
-/** See core/media_report.ts. */
-export type * from "../../core/media_report.ts";
