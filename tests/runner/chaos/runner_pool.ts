@@ -123,7 +123,9 @@ export class Member {
     this.idle = true;
   }
 
-  #note(line: { event: string; id: string; at: string; reason?: string; code?: string } | null): void {
+  #note(
+    line: { event: string; id: string; at: string; reason?: string; code?: string; message?: string } | null,
+  ): void {
     if (line === null) return;
     const at = Date.parse(line.at);
     if (line.event === "runner:stopping") this.#stopping = true;
@@ -139,7 +141,7 @@ export class Member {
     if (!ENDS.has(line.event) || attempt.to !== null) return;
     attempt.to = at;
     const what = line.event.slice("job:".length) + (this.#stopping ? " while stopping" : "");
-    attempt.end = [what, line.code ?? line.reason].filter(Boolean).join(": ");
+    attempt.end = [what, line.code ?? line.reason, line.message].filter(Boolean).join(": ");
     this.leased.delete(line.id);
   }
 }
