@@ -1,6 +1,6 @@
 /**
  * `deno task test [files or options of deno test…]`: installs what is missing, starts a Postgres for the tests, runs
- * `deno test`, and ends with its exit code.
+ * `deno test`, and ends with its exit code. Types are checked by `.ci/check`, once.
  */
 import { ARIA2, CHROMIUM, FFMPEG, installPrograms } from "../process/install.ts";
 import { SetupError } from "../process/setup_error.ts";
@@ -25,7 +25,7 @@ async function main(args: readonly string[]): Promise<number> {
 
 async function denoTest(args: readonly string[], clusterUrl: string): Promise<number> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--no-prompt", "--parallel", ...args],
+    args: ["test", "-A", "--no-prompt", "--no-check", "--parallel", ...args],
     env: {
       [CLUSTER_VARIABLE]: clusterUrl,
       DENO_JOBS: Deno.env.get("DENO_JOBS") ?? String(navigator.hardwareConcurrency + 1), // most tests wait for something
