@@ -14,8 +14,23 @@ async function childPid(program: string): Promise<number> {
   }
 }
 
-/** Reads stdin to its end. */
-const waiting = ["-nostats", "-v", "error", "-f", "mpegts", "-i", "pipe:0", "-f", "null", "-"];
+/** Reads stdin to its end, and writes as soon as it has opened it: a signal before that ends it as an unreadable input does. */
+const waiting = [
+  "-nostats",
+  "-v",
+  "error",
+  "-f",
+  "s16le",
+  "-i",
+  "pipe:0",
+  "-flush_packets",
+  "1",
+  "-f",
+  "s16le",
+  "pipe:1",
+];
+const SILENCE = new Uint8Array(64 * 1024);
+const pause = () => new Promise((done) => setTimeout(done, 5));
 
 function assertRetryable(error: unknown, message: RegExp): true {
   assert.ok(error instanceof KeepstreamError, String(error));
@@ -27,11 +42,14 @@ function assertRetryable(error: unknown, message: RegExp): true {
 for (const name of ["SIGKILL", "SIGTERM", "SIGINT", "SIGSEGV"] as const) {
   Deno.test(`child: ffmpeg ends by ${name} → retryable, named in the message`, async () => {
     const feed = async (write: (bytes: Uint8Array) => Promise<boolean>) => {
-      Deno.kill(await childPid("ffmpeg"), name);
+      const pid = await childPid("ffmpeg");
+      while (await write(SILENCE) && !started) await pause();
+      Deno.kill(pid, name);
       // Without the end of its input, which would be another reason to end.
-      while (await write(new Uint8Array(188).fill(0x47))) await new Promise((done) => setTimeout(done, 5));
+      while (await write(SILENCE)) await pause();
     };
-    const run = runChildOrThrow("ffmpeg", waiting, { signal, feed });
+    let started = false;
+    const run = runChildOrThrow("ffmpeg", waiting, { signal, feed, onStdout: () => started = true });
     await assert.rejects(run, (error) => assertRetryable(error, /ffmpeg was (killed by|stopped by a) /));
   });
 }
