@@ -11,6 +11,7 @@ const EVERY_SECONDS = 60;
 const AROUND_JOIN_SECONDS = 2;
 /** Of audio alone, which has no groups of pictures. */
 const AUDIO_WINDOW_SECONDS = 4;
+const BATCH_BYTES = 1 << 20;
 
 export interface DecodeCheck {
   /** Seconds at which parts were joined. */
@@ -30,7 +31,9 @@ export async function findDecodeProblem(
   if (media.length === 0) return null;
   const windows = windowsOf(media, check.joins);
   const excerpt = media.map((track) => excerptOf(track, { windows, path }));
-  if (await decode("pipe:0", check.signal, (write) => streamMovie(excerpt, write)) === null) return null;
+  if (await decode("pipe:0", check.signal, (write) => inBatches((add) => streamMovie(excerpt, add), write)) === null) {
+    return null;
+  }
   // A frame may refer to pictures before the excerpt: only errors in the whole file count.
   const problem = await decode(`file:${path}`, check.signal);
   return problem === null ? null : `it cannot be decoded: ${problem}`;
@@ -38,13 +41,47 @@ export async function findDecodeProblem(
 
 async function decode(input: string, signal: AbortSignal, feed?: ChildOptions["feed"]): Promise<string | null> {
   const { code, stderr } = await runChild("ffmpeg", [
-    ...[...(feed === undefined ? ["-nostdin"] : []), "-v", "error", "-nostats", "-skip_loop_filter", "all"],
+    ...[
+      ...(feed === undefined ? ["-nostdin"] : []),
+      "-v",
+      "error",
+      "-nostats",
+      "-threads",
+      "1",
+      "-skip_loop_filter",
+      "all",
+    ],
     ...["-f", "mov", "-protocol_whitelist", "file,pipe", "-i", input],
     // With the input's time base, because frames at irregular times would share a timestamp, which is an error of its own.
     ...["-map", "0:v?", "-map", "0:a?", "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"],
   ], { signal, ...(feed === undefined ? {} : { feed }) });
   const lines = lastLines(stderr);
   return code === 0 && lines === "" ? null : lines || `ffmpeg ended with ${code}`;
+}
+
+/** Joins small pieces: an excerpt consists of thousands, and each write to a child costs more than a copy of its bytes. */
+async function inBatches(
+  produce: (add: (bytes: Uint8Array) => Promise<boolean>) => Promise<void>,
+  write: (bytes: Uint8Array) => Promise<boolean>,
+): Promise<void> {
+  const batch = new Uint8Array(BATCH_BYTES);
+  let used = 0;
+  const flush = async () => {
+    const full = batch.subarray(0, used);
+    used = 0;
+    return await write(full);
+  };
+  let open = true;
+  await produce(async (bytes) => {
+    for (let at = 0; open && at < bytes.length;) {
+      const taken = bytes.subarray(at, at + batch.length - used);
+      batch.set(taken, used);
+      [at, used] = [at + taken.length, used + taken.length];
+      if (used === batch.length) open = await flush();
+    }
+    return open;
+  });
+  if (open) await flush();
 }
 
 type Window = readonly [from: number, to: number];

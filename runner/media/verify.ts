@@ -1,5 +1,5 @@
 /**
- * Reads every packet of every track of a finished file, because exit codes and container durations prove nothing: ffmpeg exits with 0 if
+ * Counts the packets of every track of a finished file, because exit codes and container durations prove nothing: ffmpeg exits with 0 if
  * half of the segments are missing. Also searches for bytes that are not media (foreign_bytes.ts), and decodes samples of the file
  * (decode_check.ts). Needs ffprobe and ffmpeg on PATH.
  * Example: `await verifyMedia(path, { format: "mov", expected, signal })` → its tracks, or a KeepstreamError that names one.
@@ -9,7 +9,7 @@ import { lastLines, runChildForText } from "../process/child.ts";
 import { MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "../mp4/boxes.ts";
 import { findForeignBytes } from "./foreign_bytes.ts";
 import { parseMovie } from "../mp4/movie.ts";
-import { readSampleTables } from "../mp4/sample_tables.ts";
+import { readSampleTables, type SampleTrack } from "../mp4/sample_tables.ts";
 import { type DecodeCheck, findDecodeProblem } from "./decode_check.ts";
 
 export type Track = {
@@ -45,26 +45,55 @@ export async function verifyMedia(
 ): Promise<MediaInfo> {
   const { expected, signal } = options;
   using file = await Deno.open(path);
-  const moov = await readMoov(file);
+  const { size } = await file.stat();
+  const moov = await readMoov(file, size);
+  const tables = readSampleTables(moov);
+  const tracks = parseMovie(moov)?.tracks ?? [];
+  const isCounted = tracks.length > 0 && tracks.every(({ samples }) => samples.count > 0);
   // All read the same bytes, one from the disk.
-  const searching = findForeignBytes(file, readSampleTables(moov), signal);
-  const decoding = findDecodeProblem(path, parseMovie(moov)?.tracks ?? [], options);
-  const [probed] = await Promise.allSettled([probeMedia(path, options), searching, decoding]);
+  const searching = findForeignBytes(file, tables, signal);
+  const decoding = findDecodeProblem(path, tracks, options);
+  const probing = probeMedia(path, { ...options, count: !isCounted });
+  const [probed] = await Promise.allSettled([probing, searching, decoding]);
   if (probed.status === "rejected") throw probed.reason;
-  const problem = findProblem(probed.value, expected) ?? await searching ?? await decoding;
+  const info = isCounted ? withPackets(probed.value, tables, size) : probed.value;
+  const problem = findProblem(info, expected) ?? await searching ?? await decoding;
   if (problem !== null) throw new KeepstreamError("unsupported", `the download is incomplete or damaged: ${problem}`);
-  return probed.value;
+  return info;
 }
 
-/** ffprobe's demuxer reads every packet and reports what a remux with ffmpeg would report. */
+/** The samples that the file contains, by its own tables: for a plain MP4, all that ffprobe's demuxer would read. */
+function withPackets(info: MediaInfo, tables: readonly SampleTrack[], fileBytes: number): MediaInfo {
+  return {
+    ...info,
+    tracks: info.tracks.map((track) => {
+      const chunks = tables.find(({ index }) => index === track.index)?.chunks ?? [];
+      const packets = chunks.reduce((sum, chunk) => sum + samplesWithin(chunk, fileBytes), 0);
+      return { ...track, packets };
+    }),
+  };
+}
+
+function samplesWithin({ offset, sizes }: SampleTrack["chunks"][number], fileBytes: number): number {
+  let [end, samples] = [offset, 0];
+  for (const size of sizes) {
+    end += size;
+    if (end > fileBytes) break;
+    samples++;
+  }
+  return samples;
+}
+
+/** With `count`, ffprobe's demuxer reads every packet and reports what a remux with ffmpeg would report. */
 export async function probeMedia(
   path: string,
-  options: { format: ProbeFormat; signal: AbortSignal },
+  options: { format: ProbeFormat; signal: AbortSignal; count?: boolean },
 ): Promise<MediaInfo> {
   // Packets outside the edit list, such as the end of the last audio frame, are counted, too.
   const all = options.format === "mov" ? ["-ignore_editlist", "1"] : [];
   const { code, stdout, stderr } = await runChildForText("ffprobe", [
-    ...["-v", "error", ...all, "-f", options.format, "-protocol_whitelist", "file", "-count_packets", "-show_entries"],
+    ...["-v", "error", ...all, "-f", options.format, "-protocol_whitelist", "file"],
+    ...[...(options.count === false ? [] : ["-count_packets"]), "-show_entries"],
     "stream=index,codec_type,codec_name,nb_frames,nb_read_packets,width,height:stream_tags=language:format=duration",
     ...["-of", "compact", `file:${path}`],
   ], options);
@@ -73,8 +102,8 @@ export async function probeMedia(
 }
 
 /** Empty for other containers. */
-async function readMoov(file: Deno.FsFile): Promise<Uint8Array> {
-  const boxes = await readTopLevelBoxes(file, (await file.stat()).size);
+async function readMoov(file: Deno.FsFile, size: number): Promise<Uint8Array> {
+  const boxes = await readTopLevelBoxes(file, size);
   const moov = boxes?.find((box) => box.type === "moov");
   const bytes = moov === undefined || moov.size > MAX_MOOV_BYTES ? null : await readAt(file, moov.offset, moov.size);
   return bytes ?? new Uint8Array(0);
