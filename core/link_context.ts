@@ -19,6 +19,11 @@ export interface LinkContext {
   readonly megaKey?: string;
   /** Set for archived files. Without it, the storage accounts' credentials are not used for any URL. */
   readonly archive?: true;
+  /**
+   * File keys of archives in the directory of the link: it serves no other file. The first is the main one; its multivariant playlist
+   * lists the video of the others, too.
+   */
+  readonly files?: readonly string[];
   readonly episode?: LinkEpisode;
   /** EXT-X-DEFINE variables that a multivariant playlist passes on to this media playlist. */
   readonly variables?: Readonly<Record<string, string>>;
@@ -87,6 +92,7 @@ interface WireContext {
   readonly c?: string;
   readonly k?: string;
   readonly a?: 1;
+  readonly f?: readonly string[];
   readonly e?: WireEpisode;
 }
 
@@ -102,6 +108,7 @@ function compact(context: LinkContext): WireContext {
     ...(context.cookies === undefined ? {} : { c: context.cookies }),
     ...(megaKey === undefined ? {} : { k: megaKey }),
     ...(context.archive === undefined ? {} : { a: 1 as const }),
+    ...(context.files === undefined ? {} : { f: context.files }),
     ...(episode === undefined ? {} : { e: compactEpisode(episode) }),
   };
 }
@@ -113,6 +120,7 @@ function expand(wire: WireContext): LinkContext {
     ...(wire.c === undefined ? {} : { cookies: wire.c }),
     ...(wire.k === undefined ? {} : { megaKey: wire.k }),
     ...(wire.a === undefined ? {} : { archive: true as const }),
+    ...(wire.f === undefined ? {} : { files: wire.f }),
     ...(wire.e === undefined ? {} : { episode: expandEpisode(wire.e) }),
   };
 }

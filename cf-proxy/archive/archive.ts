@@ -1,7 +1,8 @@
 // Reads an archived file from any storage target that has a copy: a Hub account, an S3 bucket, the runner's folder. A file has the
 // same name on all of them, {prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4, so one copy replaces another.
 import { type HubFile, parseArchiveUrl } from "../../core/archive_location.ts";
-import type { VerifiedLink } from "../../core/link.ts";
+import { hasEncodedSeparator, type VerifiedLink } from "../../core/link.ts";
+import { MANIFEST_ENDING, SIDECAR_ENDING } from "../../core/presentation.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { Config } from "../env.ts";
 import { toHeadResponse } from "../http/head_response.ts";
@@ -25,12 +26,15 @@ export interface ArchivedFile {
   readonly target: TargetKind;
   /** The file on the Hub; for a link to another target, its place on the first account. */
   readonly hubFile: HubFile | null;
-  /** `{prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4`, or a picture or subtitles next to it. */
+  /** `{prefix}-{mal_id}/{mal_id}/ep{n}/{key}.mp4`, or a file beside it. */
   readonly name: string;
+  readonly key: string;
+  /** `.mp4`, or the ending of a file beside it, such as `.v.m3u8`. */
+  readonly ending: string;
 }
 
 /** Only these files are served: a storage account may contain other, private ones. */
-const ARCHIVED_NAME = /^[^/]*-(\d+)\/\1\/ep(\d+)\/[0-9a-f]{32}(\.[a-z0-9]+)+$/;
+const ARCHIVED_NAME = /^[^/]*-(\d+)\/\1\/ep(\d+)\/([0-9a-f]{32})((?:\.[a-z0-9]+)+)$/;
 
 /**
  * The archived file of a link, or null. Only a link signed as an archive link has one: a provider's page or a playlist can name any
@@ -38,11 +42,15 @@ const ARCHIVED_NAME = /^[^/]*-(\d+)\/\1\/ep(\d+)\/[0-9a-f]{32}(\.[a-z0-9]+)+$/;
  */
 export function archivedFileOf(link: VerifiedLink, config: Config): ArchivedFile | null {
   if (link.context.archive !== true) return null;
-  const file = parseArchivedFile(link.url, config);
-  return file !== null && ARCHIVED_NAME.test(file.name) ? file : null;
+  const place = placeOf(link.url, config);
+  const [, , , key, ending] = ARCHIVED_NAME.exec(place?.name ?? "") ?? [];
+  if (place === null || key === undefined || ending === undefined) return null;
+  const isServed = ending === ".mp4" ||
+    (SIDECAR_ENDING.test(ending) && ending !== MANIFEST_ENDING && !hasEncodedSeparator(link.url.pathname));
+  return isServed && (link.context.files?.includes(key) ?? true) ? { ...place, key, ending } : null;
 }
 
-function parseArchivedFile(url: URL, config: Config): ArchivedFile | null {
+function placeOf(url: URL, config: Config): Pick<ArchivedFile, "target" | "hubFile" | "name"> | null {
   const hubFile = parseArchiveUrl(url, config.hubOrigin);
   if (hubFile !== null) {
     return { target: "hub", hubFile, name: hubFile.rest.replace(/^\/resolve\/[^/]+/, hubFile.name) };

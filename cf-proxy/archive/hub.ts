@@ -30,6 +30,8 @@ interface Resolved {
 
 export interface ArchiveOptions extends UpstreamOptions {
   readonly invocation: Invocation;
+  /** The Worker reads the file itself, so the viewer is not redirected. @default false */
+  readonly isRead?: boolean;
 }
 
 const SAFETY_SECONDS = 60;
@@ -82,8 +84,8 @@ async function fetchCopy(
   const fileUrl = hubUrl(file, options.invocation.config);
   // Not core/retry: failures are values here, and the second attempt has no delay, only a new URL.
   for (let attempt = 1;; attempt++) {
-    const cached = await cache.get<Resolved>("resolved", fileUrl);
-    const resolved = cached === null ? await resolve(fileUrl, token, request, options) : ok(cached);
+    const cached = await cache.get<Resolved>("resolved", fileUrl) ?? await resolvedByOther(fileUrl);
+    const resolved = cached === null ? await resolveOnce(fileUrl, token, request, options) : ok(cached);
     if (!resolved.ok) return resolved;
     if ("response" in resolved.value) return ok(resolved.value);
     const upstream = await fetchResolved(request, resolved.value, options);
@@ -92,6 +94,43 @@ async function fetchCopy(
     await upstream.value.response.body?.cancel();
     await cache.remove("resolved", fileUrl);
     if (attempt === 2) return err(badGateway("archive_unreachable", "the archive's CDN refuses the file"));
+  }
+}
+
+/** Files that a request of this isolate is resolving: a player asks for video and audio of one file at the same moment. */
+const resolving = new Map<string, Promise<Resolved | null>>();
+/** The other request may have been aborted by its viewer. */
+const MAX_WAIT_MS = 2000;
+
+/** Null if no other request is resolving the file, or if it finds no CDN URL in time. */
+async function resolvedByOther(fileUrl: string): Promise<Resolved | null> {
+  const other = resolving.get(fileUrl);
+  if (other === undefined) return null;
+  const timeout = Promise.withResolvers<null>();
+  const timer = setTimeout(() => timeout.resolve(null), MAX_WAIT_MS);
+  try {
+    return await Promise.race([other, timeout.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function resolveOnce(
+  fileUrl: string,
+  token: string | null,
+  request: Request,
+  options: ArchiveOptions,
+): Promise<Result<Resolved | Upstream, Problem>> {
+  const shared = Promise.withResolvers<Resolved | null>();
+  resolving.set(fileUrl, shared.promise);
+  let found: Resolved | null = null;
+  try {
+    const resolved = await resolve(fileUrl, token, request, options);
+    if (resolved.ok && !("response" in resolved.value)) found = resolved.value;
+    return resolved;
+  } finally {
+    if (resolving.get(fileUrl) === shared.promise) resolving.delete(fileUrl);
+    shared.resolve(found);
   }
 }
 
@@ -150,7 +189,9 @@ async function fetchResolved(
   options: ArchiveOptions,
 ): Promise<Result<Upstream, Problem>> {
   const url = new URL(cdnUrl);
-  if (options.invocation.config.redirectMode) return ok({ response: redirectResponse(cdnUrl), url, final: true });
+  if (options.invocation.config.redirectMode && options.isRead !== true) {
+    return ok({ response: redirectResponse(cdnUrl), url, final: true });
+  }
   const headers = sourceRequestHeaders({ client: request.headers, context: undefined, whole: false });
   if (etag !== null) {
     if (matches(headers["if-none-match"], etag)) {

@@ -110,8 +110,8 @@ archive("private file on the Hub → read in ranges through the CDN", async ({ p
 
 proxyTest("hub: relative redirect (small files) → followed with the token", async (proxy) => {
   proxy.route("/datasets/", (_request, response) => send(response, 307, { location: "/api/resolve-cache/x?etag=1" }));
-  proxy.route("/api/resolve-cache/", media(FILE.slice(0, 100), { type: "text/vtt" }));
-  const path = `/datasets/alice/archive-5/resolve/main/5/ep1/${KEY}.sprite.vtt`;
+  proxy.route("/api/resolve-cache/", media(FILE.slice(0, 100), { type: "image/jpeg" }));
+  const path = `/datasets/alice/archive-5/resolve/main/5/ep1/${KEY}.sprite.jpg`;
   const response = await proxy.get(path, { headers: { range: "bytes=1-2" } });
   assert.equal(response.status, 206);
   assert.deepEqual(await bytesOf(response), FILE.slice(1, 3));
@@ -165,6 +165,40 @@ archive("100 ranges of one file → one request to the Hub", async ({ proxy, ben
   }
   assert.equal(bench.countCalls("resolve"), 1);
   assert.equal(bench.countCalls("cdn"), 100);
+});
+
+archive("20 ranges at the same moment → one request to the Hub", async ({ proxy, bench, url }) => {
+  const parts = await Promise.all(Array.from({ length: 20 }, async (_, i) => {
+    const response = await proxy.get(url, { headers: { range: `bytes=${i}-${i + 9}` } });
+    return await bytesOf(response);
+  }));
+  assert.deepEqual(parts, parts.map((_, i) => FILE.slice(i, i + 10)));
+  assert.equal(bench.countCalls("resolve"), 1);
+});
+
+Deno.test("archive: the request that resolves the file is aborted → others play", async () => {
+  await using cdn = await startOrigin();
+  cdn.route("/", media(FILE));
+  const account = { HF_STORAGE_USERNAME_1: "alice", HF_TOKEN_STORAGE_1: "hf_a" };
+  await using proxy = await startProxyFixture({
+    vars: (originUrl) => ({ HF_ENDPOINT: originUrl, ...account }),
+    origins: [cdn.url],
+    sign: { context: { archive: true } },
+  });
+  const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
+  proxy.route("/datasets/", (_request, response) => {
+    // The first request gets no response.
+    if (proxy.seen.length === 1) return ask();
+    send(response, 302, { location: `${cdn.url}/a?Expires=4000000000`, "x-linked-etag": '"sha"' });
+  });
+  const path = `/datasets/alice/archive-5/resolve/main/5/ep1/${KEY}.mp4`;
+  const viewer = new AbortController();
+  const first = proxy.get(path, { signal: viewer.signal }).catch(() => null);
+  await asked;
+  const second = proxy.get(path, { headers: { range: "bytes=10-19" } });
+  viewer.abort();
+  assert.equal(await first, null);
+  assert.deepEqual(await bytesOf(await second), FILE.slice(10, 20));
 });
 
 let clock = 0;

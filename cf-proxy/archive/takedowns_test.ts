@@ -67,6 +67,14 @@ Deno.test("takedown: title → 451 for its sources and its archive on all target
     // Links of older versions, or signed by hand, contain no episode.
     assert.equal(await statusOf(proxy, path, {}), 451, base);
     assert.equal(await statusOf(proxy, path.replace("/ep1/", "//ep%31/"), {}), 451, `${base}, spelled otherwise`);
+    for (const ending of [".m3u8", ".a0.m3u8", ".s0.vtt", ".poster.jpg", ".sprite.vtt"]) {
+      const sidecar = path.replace(".mp4", ending);
+      assert.equal(
+        await statusOf(proxy, sidecar, { archive: true, files: ["0123456789abcdef".repeat(2)] }),
+        451,
+        sidecar,
+      );
+    }
   }
   assert.deepEqual(proxy.seen.map(({ target }) => target), ["/functions/v1/streaming/takedowns"]);
 });

@@ -8,6 +8,7 @@ import { ok, type Result } from "../../core/result.ts";
 import { checkUrl, MAX_URL_LENGTH, type UrlPolicy } from "../../core/url_policy.ts";
 import type { Invocation } from "../invocation.ts";
 import { archivedFileOf, fetchArchived } from "../archive/archive.ts";
+import { isSidecarText, sidecarResponse } from "../archive/sidecar.ts";
 import { takedownOf } from "../archive/takedowns.ts";
 import type { Config } from "../env.ts";
 import { episodeServerOf } from "../failover/api.ts";
@@ -42,9 +43,16 @@ export async function proxy(request: Request, requestUrl: URL, invocation: Invoc
   if (parseRange(request.headers.get("range")).kind === "unusable") {
     return problemResponse({ status: 416, code: "range_unusable", detail: "the Range header cannot be satisfied" });
   }
+  const options = { policy, headerTimeoutMs: config.headerTimeoutMs };
+  const archived = archivedFileOf(link, config);
+  if (archived === null && link.context.files !== undefined) return problemResponse(OTHER_FILE);
+  if (archived !== null && isSidecarText(archived)) {
+    const sidecar = { request, file: archived, link, keys: config.keys, options: { ...options, invocation } };
+    const response = await sidecarResponse(sidecar);
+    return destination === "page" ? await onlyPlayable(response) : response;
+  }
   const url = withPlayerParameters(link.url, requestUrl);
   if (config.redirectMode && isRedirectable(link, config)) return redirectResponse(url.href);
-  const options = { policy, headerTimeoutMs: config.headerTimeoutMs };
   const upstream = await fetchLink(request, { link, url, options, invocation });
   if (!upstream.ok) return problemResponse(upstream.error);
   if (upstream.value.final) return upstream.value.response;
@@ -101,7 +109,8 @@ async function fetchLink(request: Request, origin: OriginRequest): Promise<Resul
 async function respond(request: Request, upstream: Upstream, context: RewriteContext): Promise<Response> {
   const { response, url } = upstream;
   const { megaKey, archive } = context.link.context;
-  // An archive is one media file. Rewritten as a playlist, it could use the storage credentials for any URL it lists.
+  // An archive is media, whatever its type says. Rewritten as a source's playlist, it could use the storage credentials for any URL it
+  // lists; its own playlists are served by sidecarResponse.
   const kind = megaKey === undefined && archive === undefined ? kindOf(upstream, request, context.link.url) : "other";
   if (request.method === "HEAD") {
     if (kind === "playlist") return playlistHeadResponse(isMpd(response, context.link.url));
@@ -164,6 +173,12 @@ function urlProblem(url: string | null, policy: UrlPolicy): Problem | null {
   const { code, reason } = allowed.error;
   return { status: code === "invalid_input" ? 400 : 403, code, detail: `the URL is refused: ${reason}` };
 }
+
+const OTHER_FILE: Problem = {
+  status: 403,
+  code: "archive_refused",
+  detail: "the link is for other files than this one; use the links of the episode's response and of its playlists",
+};
 
 const LINK_PROBLEMS: Readonly<Record<LinkError, readonly [status: number, detail: string]>> = {
   missing_url: [400, "the parameter url is missing"],
