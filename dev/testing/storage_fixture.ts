@@ -7,7 +7,7 @@ import { createCircuitBreaker } from "../../runner/archive/circuit_breaker.ts";
 import { identified, type IdentifiedTarget } from "../../runner/archive/identity.ts";
 import { replicate } from "../../runner/archive/replicate.ts";
 import { createSemaphore } from "../../runner/transfer/semaphore.ts";
-import { stageFile } from "../../runner/transfer/staged_file.ts";
+import { stageFile, stageSmall } from "../../runner/transfer/staged_file.ts";
 import { storageTargetsFromEnv } from "../../runner/storage_targets.ts";
 import type { StorageEnv } from "../../runner/targets/storage_env.ts";
 import type { TaskTools } from "../../runner/archive/tasks.ts";
@@ -30,6 +30,8 @@ export interface StorageFixture extends AsyncDisposable {
   readonly lines: string[];
   /** Archives one episode on the targets and records it, like a runner. */
   archive(targets: readonly IdentifiedTarget[], episode?: number): Promise<string>;
+  /** Stores sidecars beside the copy of an archived episode. */
+  putBeside(target: IdentifiedTarget, texts: Readonly<Record<string, string>>, episode?: number): Promise<void>;
   states(): Promise<Record<string, string>>;
   events(): Promise<string[]>;
 }
@@ -95,6 +97,16 @@ export async function createStorageFixture(): Promise<StorageFixture> {
         ${first.repo}, ${first.path}, ${first.directUrl}, lease_token => ${job!.lease_token}, sha256 => ${file.sha256},
         size_bytes => ${file.sizeBytes}, replicas => ${serviceRole.json(replicas)})`;
       return file.sha256;
+    },
+    async putBeside(target, texts, episode = 1) {
+      const file = await stageFile(`${test.dir}/work/${episode}.mp4`);
+      const staged = Object.entries(texts).map(async ([ending, text]) => {
+        const path = `${test.dir}/beside${ending}`;
+        await Deno.writeTextFile(path, text);
+        return { ending, file: await stageSmall(path) };
+      });
+      const location = target.locationOf({ malId: 55825, episode, fileKey: KEY });
+      await target.put(file, location, { semaphore: createSemaphore(6), beside: () => Promise.all(staged) });
     },
     async states() {
       const rows = await serviceRole`select target, state from public.video_replicas order by target`;

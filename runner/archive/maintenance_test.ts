@@ -1,12 +1,9 @@
 // Verify, takedown and maintenance with real SQL through the REST gateway, emulated accounts and a folder.
 import assert from "node:assert/strict";
 import { createStorageFixture, KEY, SIZE } from "../../dev/testing/storage_fixture.ts";
-import { extraLocation } from "../targets/extras.ts";
 import { createCircuitBreaker, probeTargets } from "./circuit_breaker.ts";
 import { startMaintenance } from "./maintenance.ts";
 import { repairOnce } from "./repair.ts";
-import { createSemaphore } from "../transfer/semaphore.ts";
-import { stageSmall } from "../transfer/staged_file.ts";
 import { runStorageTask } from "./tasks.ts";
 
 const ADDRESSED = { malId: 55825, episode: 1, fileKey: KEY };
@@ -16,14 +13,11 @@ Deno.test("takedown: an archive under an earlier prefix → removed by its rows"
   const earlier = fixture.targets(1, { HF_REPO_PREFIX: "before" }).slice(0, 1);
   await fixture.archive(earlier);
   const [alice] = earlier;
-  const picture = `${fixture.test.dir}/work/picture`;
-  await Deno.writeTextFile(picture, "a picture");
-  const location = extraLocation(alice!.locationOf(ADDRESSED), ".poster.jpg");
-  await alice!.put(await stageSmall(picture), location, { semaphore: createSemaphore(6) });
+  await fixture.putBeside(alice!, { ".poster.jpg": "a picture", ".m3u8": "#EXTM3U" });
   const tools = { ...fixture.tools(fixture.targets(1)), print: () => {} };
   assert.equal(await runStorageTask(["takedown", "55825"], tools), 0);
   assert.equal(await alice!.find(alice!.locationOf(ADDRESSED)), null);
-  assert.equal(await alice!.find(location), null);
+  assert.deepEqual(await alice!.sidecarsOf(alice!.locationOf(ADDRESSED)), []);
 });
 
 Deno.test("verify, repair: the last copy is damaged → never removed", async () => {

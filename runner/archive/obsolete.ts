@@ -1,7 +1,6 @@
 /** Removes copies that a new archive of the same video replaced at another location. Example: `await removeObsolete({ store, targets })`. */
 
 import type { ArchiveStore } from "./archive_store.ts";
-import { removeWithExtras } from "../targets/extras.ts";
 import type { StorageTarget } from "../targets/target.ts";
 
 /** Returns how many were removed. A copy that cannot be removed is claimed again later. */
@@ -18,7 +17,7 @@ export async function removeObsolete(
     const target = targets.find((candidate) => candidate.name === copy.target);
     if (target === undefined) continue;
     try {
-      await removeWithExtras({ target, location: copy.location }, signal === undefined ? {} : { signal });
+      await target.remove(copy.location, signal === undefined ? {} : { signal });
       await store.forgetObsolete(copy.id);
       removed++;
     } catch (error) {

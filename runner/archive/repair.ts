@@ -9,12 +9,12 @@ import { redactText } from "../../core/redact.ts";
 import { type DiskBudget, FIRST_RESERVATION_BYTES, type Reservation } from "../work_dir/disk_budget.ts";
 import { openRepairDir } from "../work_dir/work_dir.ts";
 import type { ArchiveStore, Repair, RepairOutcome } from "./archive_store.ts";
-import { copyExtras, removeWithExtras } from "../targets/extras.ts";
 import type { CircuitBreaker } from "./circuit_breaker.ts";
 import type { Semaphore } from "../transfer/semaphore.ts";
 import type { StagedFile } from "../transfer/staged_file.ts";
+import { type Place, readSidecars } from "./stored_sidecars.ts";
 import { StorageError, type StorageProblem } from "../transfer/storage_error.ts";
-import type { LockRepo, StorageTarget, StoredCopy } from "../targets/target.ts";
+import type { LockRepo, Sidecar, StorageTarget, StoredCopy } from "../targets/target.ts";
 
 const CLAIM_AT_ONCE = 10;
 const HEARTBEAT_MS = 120_000;
@@ -76,12 +76,13 @@ async function repairArchive(repairs: readonly Repair[], tools: RepairTools): Pr
   const opening = openRepairDir(tools.workDir, repairs[0]!.storeId);
   await using dir = await opening.catch(() => null); // reported by the first repair that needs it
   let staged: Promise<StagedFile> | null = null;
+  let sidecars: Promise<readonly Sidecar[]> | null = null;
   const states = await Promise.all(repairs.map(async (repair) => {
     const outcome = await outcomeOf(repair, {
       tools,
       stage: () => staged ??= opening.then(({ path }) => fetchCopy(repair, { path: `${path}/copy.mp4`, tools })),
+      beside: () => sidecars ??= dir === null ? Promise.resolve([]) : sidecarsOf(repairs, { dir: dir.path, tools }),
     });
-    if (outcome.state === "verified" && dir !== null) await addExtras(repair, { dir: dir.path, tools });
     const result = await tools.store.completeRepair(repair, outcome);
     if (result === "done") tools.onOutcome?.(repair, outcome);
     if (result === "gone" && outcome.state === "verified") await removeOrphan(repair, tools);
@@ -91,10 +92,18 @@ async function repairArchive(repairs: readonly Repair[], tools: RepairTools): Pr
   return states;
 }
 
+/** Makes what a copy consists of, once for all targets. */
+interface Making {
+  readonly tools: RepairTools;
+  readonly stage: () => Promise<StagedFile>;
+  readonly beside: () => Promise<readonly Sidecar[]>;
+}
+
 async function outcomeOf(
   repair: Repair,
-  { tools, stage }: { tools: RepairTools; stage: () => Promise<StagedFile> },
+  making: Making,
 ): Promise<RepairOutcome> {
+  const { tools } = making;
   const target = tools.targets.find((candidate) => candidate.name === repair.target);
   if (!target) {
     const error = `${repair.target} is not configured here`;
@@ -103,7 +112,7 @@ async function outcomeOf(
   const closed = tools.breaker.openReason(target.name);
   if (closed) return givenBack(closed, TARGET_RETRY_SECONDS);
   try {
-    const copy = await copyThatWasThere(repair, target, tools) ?? await makeCopy(repair, target, { tools, stage });
+    const copy = await makeCopy(repair, target, making);
     tools.breaker.succeeded(target.name);
     return verified(copy);
   } catch (error) {
@@ -121,16 +130,20 @@ class SourcesUnseen extends KeepstreamError {}
 async function makeCopy(
   repair: Repair,
   target: StorageTarget,
-  { tools, stage }: { tools: RepairTools; stage: () => Promise<StagedFile> },
+  { tools, stage, beside }: Making,
 ): Promise<StoredCopy> {
-  const file = await stage();
   const location = target.locationOf(repair.archive);
-  // `put` would accept the damaged copy. It is removed only now that its replacement is available.
-  if (repair.damaged) await target.remove(location, { signal: tools.signal });
+  const file = await fileThatWasThere(repair, target, tools) ?? await stage();
+  if (repair.damaged) {
+    // `put` would accept the damaged copy. It is removed only now that its replacement is available.
+    await beside();
+    await target.remove(location, { signal: tools.signal });
+  }
   return await target.put(file, location, {
     signal: tools.signal,
     semaphore: tools.semaphore,
     lockRepo: tools.lockRepo,
+    beside,
     beforeCommit: () => assertHeld(repair, tools),
   });
 }
@@ -144,39 +157,39 @@ async function assertHeld(repair: Repair, { store }: RepairTools): Promise<void>
 /** A copy that was stored during a takedown. No row refers to it. */
 async function removeOrphan(repair: Repair, { targets, signal }: RepairTools): Promise<void> {
   const target = targets.find((candidate) => candidate.name === repair.target);
-  if (target) await removeWithExtras({ target, location: target.locationOf(repair.archive) }, { signal });
+  if (target) await target.remove(target.locationOf(repair.archive), { signal });
 }
 
-/** Copies the extras, if another replica has them. */
-async function addExtras(repair: Repair, { dir, tools }: { dir: string; tools: RepairTools }): Promise<void> {
-  const placed = (name: string) => tools.targets.find((candidate) => candidate.name === name);
-  const target = placed(repair.target)!;
-  const sources = repair.sources.flatMap((location) => {
-    const source = placed(location.target);
-    return source && !tools.breaker.openReason(source.name) ? [{ target: source, location }] : [];
+/** From the verified copies; those of the targets under repair are the last choice. */
+async function sidecarsOf(
+  repairs: readonly Repair[],
+  { dir, tools }: { dir: string; tools: RepairTools },
+): Promise<readonly Sidecar[]> {
+  const places = repairs.flatMap(({ sources }) => sources);
+  const own = repairs.flatMap(({ target, archive }) => {
+    const found = tools.targets.find(({ name }) => name === target);
+    return found ? [{ target, ...found.locationOf(archive) }] : [];
   });
-  try {
-    await copyExtras(sources, { target, location: target.locationOf(repair.archive) }, {
-      ...tools,
-      dir,
-      beforeCommit: () => assertHeld(repair, tools),
-    });
-  } catch { /* a copy without extras is complete; the proxy finds them on another target */ }
+  const known = [...places, ...own].flatMap(({ target: name, repo, path }): Place[] => {
+    const target = tools.targets.find((candidate) => candidate.name === name);
+    return target && !tools.breaker.openReason(name) ? [{ target, location: { repo, path } }] : [];
+  });
+  const distinct = [...new Map(known.map((place) => [`${place.target.name} ${place.location.path}`, place])).values()];
+  return await readSidecars(distinct, { dir, ...(tools.signal && { signal: tools.signal }) });
 }
 
-/** The copy may exist: its account was only unavailable. */
-async function copyThatWasThere(
+/** The recorded file, if the target has it: its account was only unavailable. `put` does not read it. */
+async function fileThatWasThere(
   repair: Repair,
   target: StorageTarget,
-  { signal }: RepairTools,
-): Promise<StoredCopy | null> {
-  if (repair.damaged) return null;
-  const location = target.locationOf(repair.archive);
-  const found = await target.find(location, { signal });
-  if (!found || found.sha256 === null || found.sha256 !== repair.sha256 || found.sizeBytes !== repair.sizeBytes) {
-    return null;
-  }
-  return target.copyAt(location, { ...found, sha256: found.sha256 });
+  { signal, workDir }: RepairTools,
+): Promise<StagedFile | null> {
+  const { damaged, sha256, sizeBytes } = repair;
+  if (damaged || sha256 === null || sizeBytes === null) return null;
+  const found = await target.find(target.locationOf(repair.archive), { signal });
+  return found?.sha256 === sha256 && found.sizeBytes === sizeBytes
+    ? { path: `${workDir}/not-downloaded`, sha256, sizeBytes }
+    : null;
 }
 
 /** Downloads the archive from the first copy with the recorded hash. Reports copies with other bytes. */

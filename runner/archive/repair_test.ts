@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { createStorageFixture, KEY, SIZE } from "../../dev/testing/storage_fixture.ts";
 import { createDiskBudget } from "../work_dir/disk_budget.ts";
 import { openRepairDir } from "../work_dir/work_dir.ts";
-import { EXTRA_ENDINGS, extraLocation } from "../targets/extras.ts";
+import { sidecarLocation } from "../targets/sidecars.ts";
+import type { StorageTarget } from "../targets/target.ts";
 import { createCircuitBreaker } from "./circuit_breaker.ts";
 import { repairOnce } from "./repair.ts";
 import { createSemaphore } from "../transfer/semaphore.ts";
-import { stageFile, stageSmall } from "../transfer/staged_file.ts";
+import { stageFile } from "../transfer/staged_file.ts";
 import { runStorageTask } from "./tasks.ts";
 
 const ADDRESSED = { malId: 55825, episode: 1, fileKey: KEY };
@@ -31,37 +32,65 @@ Deno.test("repair: an account was added → a copy of every archive there", asyn
   assert.equal(fixture.test.countCalls("cdn"), 1, "read once for all three");
 });
 
-Deno.test("repair: an account was added → extras are copied and taken down, too", async () => {
+const BESIDE = { ".m3u8": "#EXTM3U", ".s0.vtt": "WEBVTT", ".poster.jpg": "a poster", ".manifest": "{}" };
+
+async function besideCopyOn(target: StorageTarget): Promise<Record<string, string>> {
+  const location = target.locationOf(ADDRESSED);
+  const stored: Record<string, string> = {};
+  for (const ending of await target.sidecarsOf(location)) {
+    stored[ending] = await new Response(await target.read(sidecarLocation(location, ending))).text();
+  }
+  return stored;
+}
+
+Deno.test("repair: an account was added → sidecars in the same commit; taken down", async () => {
   await using fixture = await createStorageFixture();
   const all = fixture.targets(2);
   const [alice, bob, folder] = [all[0]!, all[1]!, all[2]!];
   await fixture.archive([alice]);
-  const semaphore = createSemaphore(6);
-  const picture = `${fixture.test.dir}/work/picture`;
-  for (const ending of EXTRA_ENDINGS) {
-    await Deno.writeTextFile(picture, `the picture ${ending}`);
-    await alice.put(await stageSmall(picture), extraLocation(alice.locationOf(ADDRESSED), ending), { semaphore });
-  }
+  await fixture.putBeside(alice, BESIDE);
   await fixture.store.planRepairs([bob.name, folder.name]);
   assert.equal((await repairOnce(fixture.tools(all))).verified, 2);
-  for (const target of all) {
-    for (const ending of EXTRA_ENDINGS) {
-      const stored = await new Response(await target.read(extraLocation(target.locationOf(ADDRESSED), ending))).text();
-      assert.equal(stored, `the picture ${ending}`, target.name);
-    }
-  }
+  for (const target of all) assert.deepEqual(await besideCopyOn(target), BESIDE, target.name);
+  assert.equal(fixture.test.countCalls("commit", "bob"), 1);
   const left = [...Deno.readDirSync(`${fixture.test.dir}/work`)].map((entry) => entry.name).sort();
-  assert.deepEqual(left, ["1.mp4", "picture"], "nothing is left of the copying");
+  assert.deepEqual(left, ["1.mp4"], "nothing is left of the copying");
   const lines: string[] = [];
   const tools = { ...fixture.tools(all), print: (line: string) => void lines.push(line) };
   assert.equal(await runStorageTask(["takedown", "55825", "1"], tools), 0);
-  assert.deepEqual(lines, ["1 jobs and their rows removed, 12 files removed"]);
-  for (const target of all) {
-    for (const ending of EXTRA_ENDINGS) {
-      assert.equal(await target.find(extraLocation(target.locationOf(ADDRESSED), ending)), null, target.name);
-    }
-  }
+  assert.deepEqual(lines, ["1 jobs and their rows removed, 15 files removed"]);
+  for (const target of all) assert.deepEqual(await besideCopyOn(target), {}, target.name);
   assert.equal(fixture.test.hub.usedBytes("alice"), 0);
+});
+
+Deno.test("repair: the copy exists without sidecars → only they are added", async () => {
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
+  await fixture.archive(targets.slice(0, 2));
+  await fixture.putBeside(targets[0]!, BESIDE);
+  const [before] = await fixture.database.admin`update public.video_replicas
+    set state = 'missing', missing_since = now() where target = 'hub:bob' returning commit_oid`;
+  assert.deepEqual(await repairOnce(fixture.tools(targets)), { claimed: 1, verified: 1, failed: 0 });
+  assert.deepEqual(await besideCopyOn(targets[1]!), BESIDE);
+  assert.ok(fixture.test.uploadedBytes("bob") < SIZE + 1000, "the video was not sent again");
+  const [after] = await fixture.database.admin`select commit_oid, direct_url from public.video_replicas
+    where target = 'hub:bob'`;
+  assert.notEqual(after!.commit_oid, before!.commit_oid);
+  const master = await fetch(after!.direct_url.replace(".mp4", ".m3u8"), {
+    headers: { authorization: "Bearer hf_bobToken" },
+  });
+  assert.equal(await master.text(), "#EXTM3U", "the recorded commit has them");
+});
+
+Deno.test("repair: damaged, no other copy of its sidecars → they are kept", async () => {
+  await using fixture = await createStorageFixture();
+  const targets = fixture.targets(2);
+  await fixture.archive(targets.slice(0, 2));
+  await fixture.putBeside(targets[1]!, BESIDE);
+  await fixture.database.admin`update public.video_replicas
+    set state = 'missing', missing_since = now(), damaged = true where target = 'hub:bob'`;
+  assert.equal((await repairOnce(fixture.tools(targets))).verified, 1);
+  assert.deepEqual(await besideCopyOn(targets[1]!), BESIDE);
 });
 
 Deno.test("repair: the copy exists after all → recorded, nothing read or sent", async () => {

@@ -10,7 +10,7 @@ import { byPreference } from "./primary.ts";
 import { createSemaphore, type Semaphore } from "../transfer/semaphore.ts";
 import type { StagedFile } from "../transfer/staged_file.ts";
 import { StorageError, type StorageProblem } from "../transfer/storage_error.ts";
-import type { Archive, LockRepo, StorageTarget, StoredCopy } from "../targets/target.ts";
+import type { Archive, LockRepo, Sidecar, StorageTarget, StoredCopy } from "../targets/target.ts";
 
 /** Parallel parts over all targets. */
 export const PART_STREAMS = 6;
@@ -28,6 +28,8 @@ export interface ReplicateOptions {
   readonly onFailure?: (failure: TargetFailure) => Promise<void> | void;
   /** Called with the target's name before its change becomes visible. Throw to stop it. */
   readonly beforeCommit?: (target: string) => Promise<void>;
+  /** Makes the sidecars, once for all targets (`PutOptions.beside`). */
+  readonly beside?: () => Promise<readonly Sidecar[]>;
   readonly lockRepo?: LockRepo;
   /** Shared between the jobs of a process. @default a new one */
   readonly semaphore?: Semaphore;
@@ -94,6 +96,7 @@ export async function replicate(file: StagedFile, archive: Archive, options: Rep
         semaphore,
         beforeCommit: options.beforeCommit && (() => options.beforeCommit!(target.name)),
         lockRepo: options.lockRepo,
+        beside: options.beside,
         onProgress(bytes) {
           progressBytes += bytes - (progress.get(target.name) ?? 0);
           progress.set(target.name, bytes);

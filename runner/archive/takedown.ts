@@ -6,7 +6,6 @@
 import type { ArchiveLocation } from "../../core/archive_location.ts";
 import { redactText } from "../../core/redact.ts";
 import type { ArchiveStore } from "./archive_store.ts";
-import { removeWithExtras } from "../targets/extras.ts";
 import { directoryOf, type StorageTarget, type Title } from "../targets/target.ts";
 
 export interface TakedownReport {
@@ -31,7 +30,7 @@ export async function takeDown(
       const { repo, directory } = directoryOf(target, title);
       const elsewhere = (copy: ArchiveLocation) => copy.repo !== repo || !copy.path.startsWith(directory);
       for (const location of copies.filter((copy) => copy.target === target.name && elsewhere(copy))) {
-        if (await removeWithExtras({ target, location }, { signal }) === "removed") files++;
+        if (await target.remove(location, { signal }) === "removed") files++;
       }
       await store.finishTakedown(title, target.name);
     } catch (error) {

@@ -7,16 +7,14 @@ import { fileKey } from "../../core/file_key.ts";
 import { Cancelled } from "./stop_reasons.ts";
 import { RpcError } from "../../core/rpc_error.ts";
 import { sleep } from "../../core/sleep.ts";
-import { type Job, LeaseLost } from "../queue/job.ts";
+import type { Job } from "../queue/job.ts";
 import { mediaReportOf } from "../media/media_report_of.ts";
 import { createGuardedFetch } from "../network/guarded_fetch.ts";
-import { removeWithExtras } from "../targets/extras.ts";
 import type { Replication } from "../archive/replicate.ts";
-import type { StoredCopy } from "../targets/target.ts";
 import { type DiskBudget, DiskFull, FIRST_RESERVATION_BYTES, isDiskError } from "../work_dir/disk_budget.ts";
 import { fetchSource } from "./fetch_source.ts";
 import type { FetchedSource } from "./source_tools.ts";
-import { storeExtras } from "./store_extras.ts";
+import { sidecarsOf } from "./make_sidecars.ts";
 import { emptyJobDir, type JobDir, openJobDir } from "../work_dir/work_dir.ts";
 import type { JobRun, JobTools } from "./job_tools.ts";
 import { uploadCopies } from "./upload_copies.ts";
@@ -120,9 +118,15 @@ async function store(
   { fetched, dir }: { fetched: FetchedSource; dir: string },
   { run, tools }: { run: JobRun; tools: JobTools },
 ): Promise<Replication> {
-  const { replicaIds, ...result } = await uploadCopies(job, fetched, { run, tools });
-  if (tools.extras) await addExtras(job, { fetched, copies: result.copies, replicaIds, dir }, { run, tools });
-  return result;
+  const key = await fileKey({ ...job, salt: tools.fileSalt });
+  const beside = sidecarsOf({ path: fetched.final.path, durationSeconds: fetched.durationSeconds }, {
+    fileKey: key,
+    dir,
+    signal: run.signal,
+    pictures: tools.extras,
+    onFailure: (message) => tools.events.emit({ event: "extras:failed", id: job.id, message }),
+  });
+  return await uploadCopies(job, { fetched, key, beside }, { run, tools });
 }
 
 /** A takedown that happens during a commit is noticed here, after all commits. */
@@ -151,38 +155,9 @@ async function removeFromTargets(job: Job, tools: JobTools): Promise<string[]> {
       name === target.name && repo === location.repo && path === location.path
     );
     if (stays) return null;
-    return await removeWithExtras({ target, location }, { signal }).then(() => null, () => target.name);
+    return await target.remove(location, { signal }).then(() => null, () => target.name);
   }));
   return left.filter((name) => name !== null);
-}
-
-async function addExtras(
-  job: Job,
-  what: {
-    fetched: FetchedSource;
-    copies: readonly StoredCopy[];
-    replicaIds: ReadonlyMap<string, string>;
-    dir: string;
-  },
-  { run, tools }: { run: JobRun; tools: JobTools },
-): Promise<void> {
-  const fileKeyOf = await fileKey({ ...job, salt: tools.fileSalt });
-  await storeExtras({ path: what.fetched.final.path, durationSeconds: what.fetched.durationSeconds }, {
-    archive: { malId: job.malId, episode: job.episode, fileKey: fileKeyOf },
-    targets: tools.targets.filter((target) => what.copies.some((copy) => copy.target === target.name)),
-    dir: what.dir,
-    signal: run.signal,
-    put: (target) => ({
-      signal: run.signal,
-      semaphore: tools.semaphore,
-      beforeCommit: async () => {
-        if (await tools.queue.hasReplica(what.replicaIds.get(target.name)!)) return;
-        throw new LeaseLost("the archive was taken down meanwhile");
-      },
-      ...(tools.lockRepo === undefined ? {} : { lockRepo: tools.lockRepo }),
-    }),
-    onFailure: (message) => tools.events.emit({ event: "extras:failed", id: job.id, message }),
-  });
 }
 
 /** Identifies a candidate without the parts of its URL that expire: the embed page, else host and path. */

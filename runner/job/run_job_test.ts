@@ -207,45 +207,49 @@ Deno.test("runJob: storage fails → file and report are kept for the next run",
   await Deno.remove(workDir);
 });
 
-for (const there of [true, false]) {
-  const title = there
-    ? "runJob: the archive is committed → poster, sprite sheet and index added"
-    : "runJob: taken down while pictures are made → none is stored";
-  Deno.test(title, async () => {
-    const workDir = await Deno.makeTempDir();
-    {
-      await using dir = await openJobDir(workDir, job.id);
-      const clip = await readClip();
-      await Deno.writeFile(`${dir.path}/final.mp4`, clip.mp4);
-      const final = { sizeBytes: clip.mp4.length, sha256: SHA, durationSeconds: 12 };
-      await dir.writeState({ source: "any", final });
-    }
-    const committed: string[] = [];
-    const works = target("hub:a", 1, async (options) => await options.beforeCommit?.());
-    const put = works.put.bind(works);
-    Object.assign(works, {
-      put: async (file: StagedFile, location: { repo: string; path: string }, options: PutOptions) => {
-        const copy = await put(file, location, options);
-        committed.push(location.path);
-        return copy;
-      },
-    });
-    const queue = {
-      report: () => Promise.resolve("uploading"),
-      commitArchive: () => Promise.resolve(new Map([["hub:a", "ra"]])),
-      hasReplica: (id: string) => Promise.resolve(id === "ra" && there),
-    };
-    const events: string[] = [];
-    const parts = { ...tools(workDir, { queue, targets: [works] }), extras: true };
-    parts.events.on((event) => void events.push(event.event));
-    await runJob(job, run(), parts);
-    const pictures = ["1/ep1/k.poster.jpg", "1/ep1/k.sprite.jpg", "1/ep1/k.sprite.vtt"];
-    assert.deepEqual(committed, ["1/ep1/k.mp4", ...there ? pictures : []]);
-    assert.equal(events.includes("extras:failed"), !there);
-    assert.ok(events.includes("job:finished"), "the episode is archived nevertheless");
-    await Deno.remove(workDir, { recursive: true });
-  });
+/** Uploads a clip that an earlier run finished. Returns the endings of what was made beside it, per target, and the events. */
+async function besideOnUpload(video: Uint8Array<ArrayBuffer>) {
+  const workDir = await Deno.makeTempDir();
+  {
+    await using dir = await openJobDir(workDir, job.id);
+    await Deno.writeFile(`${dir.path}/final.mp4`, video);
+    await dir.writeState({ source: "any", final: { sizeBytes: video.length, sha256: SHA, durationSeconds: 12 } });
+  }
+  const beside: Record<string, string[]> = {};
+  const events: string[] = [];
+  const put = (name: string) => async (options: PutOptions) => {
+    const sidecars = await options.beside!();
+    beside[name] = sidecars.map(({ ending, file }) => `${ending} ${file.sha256}`);
+    await options.beforeCommit?.();
+  };
+  const queue = {
+    report: () => Promise.resolve("uploading"),
+    commitArchive: () => Promise.resolve(new Map([["hub:a", "ra"], ["hub:b", "rb"]])),
+    extendReplicas: () => Promise.resolve(true),
+    completeReplica: () => Promise.resolve(),
+  };
+  const targets = [target("hub:a", 1, put("hub:a")), target("hub:b", 2, put("hub:b"))];
+  const parts = { ...tools(workDir, { queue, targets }), extras: true };
+  parts.events.on((event) => void events.push(event.event));
+  await runJob(job, run(), parts);
+  await Deno.remove(workDir, { recursive: true });
+  return { beside, events };
 }
+
+Deno.test("runJob: uploading → poster, sprite sheet and index, made once for all", async () => {
+  const { beside, events } = await besideOnUpload((await readClip()).mp4);
+  const endings = beside["hub:a"]!.map((each) => each.split(" ")[0]);
+  assert.deepEqual(endings, [".poster.jpg", ".sprite.jpg", ".sprite.vtt"]);
+  assert.deepEqual(beside["hub:b"], beside["hub:a"]);
+  assert.ok(!events.includes("extras:failed"));
+});
+
+Deno.test("runJob: no picture can be made → reported, archived without", async () => {
+  const { beside, events } = await besideOnUpload(new TextEncoder().encode("not a video"));
+  assert.deepEqual(beside, { "hub:a": [], "hub:b": [] });
+  assert.deepEqual(events.filter((event) => event === "extras:failed"), ["extras:failed"]);
+  assert.ok(events.includes("job:finished"));
+});
 
 /** Runs a job whose source is served by `host`. Returns the names of the files left on disk. */
 async function leftAfter(host: (request: Request) => Response, options: { cancel?: boolean } = {}) {

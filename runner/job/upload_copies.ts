@@ -1,14 +1,13 @@
 /**
  * Uploads a finished file to every storage target. The first copy makes the job ready; the others become replicas with a lease of their own.
- * Example: `const { copies, replicaIds } = await uploadCopies(job, fetched, { run, tools })`.
+ * Example: `const { copies, replicaIds } = await uploadCopies(job, { fetched, key, beside }, { run, tools })`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
-import { fileKey } from "../../core/file_key.ts";
 import { retry } from "../../core/retry.ts";
 import { type Job, LeaseLost, type ReplicaRow } from "../queue/job.ts";
 import { isUnavailable } from "../queue/queue.ts";
 import { replicate, type Replication, replicationError, type TargetFailure } from "../archive/replicate.ts";
-import type { StorageTarget, StoredCopy } from "../targets/target.ts";
+import type { PutOptions, StorageTarget, StoredCopy } from "../targets/target.ts";
 import type { FinalFile } from "../mp4/fast_start.ts";
 import { QUEUE_WRITE } from "../retry_policies.ts";
 import type { FetchedSource } from "./source_tools.ts";
@@ -20,11 +19,10 @@ const GIVE_UP_MS = 10_000;
 /** Commits the archive with the first copy. The other copies follow as replicas whose lease this runner holds. */
 export async function uploadCopies(
   job: Job,
-  fetched: FetchedSource,
+  { fetched, key, beside }: { fetched: FetchedSource; key: string; beside: NonNullable<PutOptions["beside"]> },
   { run, tools }: { run: JobRun; tools: JobTools },
-): Promise<Replication & { readonly replicaIds: ReadonlyMap<string, string> }> {
+): Promise<Replication> {
   if (tools.targets.length === 0) throw new KeepstreamError("storage_5xx", "no storage target is configured");
-  const key = await fileKey({ ...job, salt: tools.fileSalt });
   const status = await retryWhileUnavailable(() => tools.queue.report(job, "uploading"), run.signal);
   if (status !== "uploading") throw new LeaseLost("the job was cancelled");
   run.progress.enter("uploading", fetched.final.sizeBytes * tools.targets.length);
@@ -69,6 +67,7 @@ export async function uploadCopies(
       breaker: tools.breaker,
       onProgress: (bytes, total) => run.progress.set(bytes, total),
       onFirst,
+      beside,
       beforeCommit: async (target) => {
         const ids = await committing; // until the archive is committed, who owns the other copies is unknown
         if (ids === null) return await run.beforeCommit();
@@ -80,7 +79,7 @@ export async function uploadCopies(
     });
     if (replicaIds === null) throw replicationError(result.failures);
     await settleReplicas(job, { ids: replicaIds, result, tools });
-    return { ...result, replicaIds };
+    return result;
   } catch (error) {
     if (replicaIds !== null) await giveReplicasBack(job, { ids: replicaIds, tools });
     throw error;

@@ -43,6 +43,13 @@ export interface FoundCopy {
   readonly commitOid: string | null;
 }
 
+/** A small file beside a copy: `{fileKey}{ending}` in the same directory. */
+export interface Sidecar {
+  /** Matches SIDECAR_ENDING (core/presentation.ts). */
+  readonly ending: string;
+  readonly file: StagedFile;
+}
+
 export interface PutOptions {
   readonly signal?: AbortSignal;
   /** Limits the parallel parts of all targets of the process. */
@@ -51,6 +58,11 @@ export interface PutOptions {
   readonly onProgress?: (bytes: number) => void;
   /** Called before the change becomes visible. Throw to stop it, for example if the lease is lost. */
   readonly beforeCommit?: () => Promise<void>;
+  /**
+   * Makes the sidecars. Called once, when the put starts, and awaited before the commit: they become visible with the file, or before it.
+   * A copy that exists gets those it lacks, and those that differ.
+   */
+  readonly beside?: () => Promise<readonly Sidecar[]>;
   /** Serialises commits to the same repository. Held only during the commit. */
   readonly lockRepo?: LockRepo;
 }
@@ -69,7 +81,7 @@ export interface StorageTarget {
   /** 1…N, by the order of the configuration. */
   readonly account: number;
   locationOf(archive: Archive): ArchiveLocation;
-  /** Stores the file unless it exists, and returns once the target has confirmed it. */
+  /** Stores the file with its sidecars unless they exist, and returns once the target has confirmed it. */
   put(file: StagedFile, location: ArchiveLocation, options: PutOptions): Promise<StoredCopy>;
   /** Reads the metadata of the file. */
   find(location: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<FoundCopy | null>;
@@ -77,7 +89,9 @@ export interface StorageTarget {
   copyAt(location: ArchiveLocation, found: FoundCopy & { sha256: string }): StoredCopy;
   /** The stored bytes. */
   read(location: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
-  /** Removes the file and all stored versions of its bytes. */
+  /** Endings of the sidecars that are stored beside the file, whether the file exists or not. */
+  sidecarsOf(location: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<string[]>;
+  /** Removes the file, its sidecars and all stored versions of their bytes. "absent": there was none of them. */
   remove(location: ArchiveLocation, options?: { signal?: AbortSignal }): Promise<"removed" | "absent">;
   /** Removes every file of a title or episode, whatever its name. Returns how many. */
   removeTitle(title: Title, options?: { signal?: AbortSignal }): Promise<number>;

@@ -9,9 +9,10 @@ import type { RetryParts } from "../transfer/retry.ts";
 import { sleep } from "../../core/sleep.ts";
 import { createS3Target } from "./s3/s3_target.ts";
 import { createSemaphore } from "../transfer/semaphore.ts";
-import { type StagedFile, stageFile } from "../transfer/staged_file.ts";
+import { type StagedFile, stageFile, stageSmall } from "../transfer/staged_file.ts";
 import { StorageError } from "../transfer/storage_error.ts";
-import type { PutOptions, StorageTarget } from "./target.ts";
+import { sidecarLocation } from "./sidecars.ts";
+import type { PutOptions, Sidecar, StorageTarget } from "./target.ts";
 
 const ARCHIVE = { malId: 55825, episode: 1, fileKey: "0123456789abcdef0123456789abcdef" };
 const OTHER = { ...ARCHIVE, episode: 2 };
@@ -23,6 +24,8 @@ interface Harness extends AsyncDisposable {
   /** The same store with wrong credentials; null if it has none. */
   readonly stranger: StorageTarget | null;
   stage(name: string, sizeBytes: number, seed?: number): Promise<StagedFile>;
+  /** A sidecar of every kind: large and small, text and binary. Two have the same bytes. */
+  sidecars(version?: string): Promise<Sidecar[]>;
   put(file: StagedFile, options?: Partial<PutOptions>, target?: StorageTarget): ReturnType<StorageTarget["put"]>;
   /** Bytes of request bodies sent to the store. */
   sentBytes(): number;
@@ -123,17 +126,38 @@ async function folderBench(): Promise<Harness> {
 
 type MakeFile = (name: string, sizeBytes: number, seed?: number) => Promise<{ path: string }>;
 
-function benchOf(target: StorageTarget, makeFile: MakeFile): Pick<Harness, "target" | "stage" | "put"> {
+function benchOf(target: StorageTarget, makeFile: MakeFile): Pick<Harness, "target" | "stage" | "sidecars" | "put"> {
   const semaphore = createSemaphore(6);
   return {
     target,
     stage: async (name, sizeBytes, seed) => await stageFile((await makeFile(name, sizeBytes, seed)).path),
+    async sidecars(version = "1") {
+      const { path } = await makeFile("sidecars", 24);
+      const texts = { ".m3u8": "", ".a0.m3u8": "#EXTM3U", ".s0.vtt": "WEBVTT", ".s1.vtt": "WEBVTT", ".manifest": "{}" };
+      const bytes = { ...texts, ".sprite.jpg": "\xff".repeat(PART / 2 + 9), ".sprite.vtt": "WEBVTT sprite" };
+      return await Promise.all(
+        Object.entries(bytes).map(async ([ending, content]) => {
+          await Deno.writeTextFile(path + ending, content + (content ? version : ""));
+          return { ending, file: await stageSmall(path + ending) };
+        }),
+      );
+    },
     put: (file, options, other = target) => other.put(file, other.locationOf(ARCHIVE), { semaphore, ...options }),
   };
 }
 
 async function bytesAt(target: StorageTarget): Promise<Uint8Array> {
   return new Uint8Array(await new Response(await target.read(target.locationOf(ARCHIVE))).arrayBuffer());
+}
+
+/** These sidecars are stored, and no others. */
+async function assertBeside(target: StorageTarget, sidecars: readonly Sidecar[]) {
+  const location = target.locationOf(ARCHIVE);
+  assert.deepEqual((await target.sidecarsOf(location)).sort(), sidecars.map(({ ending }) => ending).sort());
+  for (const { ending, file } of sidecars) {
+    const stored = await new Response(await target.read(sidecarLocation(location, ending))).arrayBuffer();
+    assert.deepEqual(new Uint8Array(stored), await Deno.readFile(file.path), ending);
+  }
 }
 
 async function problemOf(run: Promise<unknown>): Promise<string> {
@@ -186,6 +210,83 @@ for (const [kind, { createHarness, ignore = false }] of Object.entries(KINDS)) {
     await harness.put(other);
     assert.equal((await harness.target.find(harness.target.locationOf(ARCHIVE)))?.sha256, other.sha256);
     assert.deepEqual(await bytesAt(harness.target), await Deno.readFile(other.path));
+  });
+
+  for (const [size, name] of [[SIZE, "in parts"], [PART - 3, "in one piece"]] as const) {
+    test(`put ${name}, beside → all stored; first seen when all are`, async () => {
+      await using harness = await createHarness();
+      const { target } = harness;
+      const sidecars = await harness.sidecars();
+      const location = target.locationOf(ARCHIVE);
+      let made = 0;
+      let seenEarly = false;
+      const copy = await harness.put(await harness.stage("a.mp4", size), {
+        beside: () => Promise.resolve((made++, sidecars)),
+        beforeCommit: async () => void (seenEarly ||= await target.find(location) !== null),
+      });
+      assert.deepEqual([made, seenEarly, copy.alreadyThere], [1, false, false]);
+      await assertBeside(target, sidecars);
+      assert.deepEqual(await target.sidecarsOf(target.locationOf(OTHER)), []);
+    });
+  }
+
+  test("put, beside: the copy lacks some or has others → added, replaced", async () => {
+    await using harness = await createHarness();
+    const file = await harness.stage("a.mp4", SIZE);
+    await harness.put(file);
+    const video = harness.sentBytes();
+    for (const version of ["1", "2"]) {
+      const sidecars = await harness.sidecars(version);
+      const put = () => harness.put(file, { beside: () => Promise.resolve(sidecars) });
+      assert.equal((await put()).alreadyThere, false);
+      await assertBeside(harness.target, sidecars);
+      const sent = harness.sentBytes();
+      assert.equal((await put()).alreadyThere, true, "nothing is lacking");
+      assert.equal(harness.sentBytes(), sent);
+    }
+    assert.ok(harness.sentBytes() - video < video, "the video was not sent again");
+    assert.deepEqual(await bytesAt(harness.target), await Deno.readFile(file.path));
+  });
+
+  test("put, beside: making them fails → that error, nothing visible", async () => {
+    await using harness = await createHarness();
+    const failure = new Error("no playlist");
+    const put = harness.put(await harness.stage("a.mp4", SIZE), { beside: () => Promise.reject(failure) });
+    await assert.rejects(put, failure);
+    assert.equal(await harness.target.find(harness.target.locationOf(ARCHIVE)), null);
+  });
+
+  test("put, beside: lease lost before the commit → nothing visible", async () => {
+    await using harness = await createHarness();
+    const sidecars = await harness.sidecars();
+    const lost = new Error("the lease is lost");
+    const beside = () => Promise.resolve(sidecars);
+    const file = await harness.stage("a.mp4", SIZE);
+    await assert.rejects(harness.put(file, { beside, beforeCommit: () => Promise.reject(lost) }), lost);
+    await assertBeside(harness.target, []);
+    await harness.put(file);
+    await assert.rejects(harness.put(file, { beside, beforeCommit: () => Promise.reject(lost) }), lost);
+    await assertBeside(harness.target, []);
+  });
+
+  test("remove, beside: all files of the key go, no others; again → absent", async () => {
+    await using harness = await createHarness();
+    const { target } = harness;
+    const sidecars = await harness.sidecars();
+    const beside = () => Promise.resolve(sidecars);
+    const neighbour = target.locationOf({ ...ARCHIVE, fileKey: `${ARCHIVE.fileKey}00` });
+    const semaphore = createSemaphore(6);
+    await harness.put(await harness.stage("a.mp4", SIZE), { beside });
+    await target.put(await harness.stage("b.mp4", 1000, 2), neighbour, { semaphore, beside });
+    const location = target.locationOf(ARCHIVE);
+    assert.equal(await target.remove(location), "removed");
+    await assertBeside(target, []);
+    assert.equal(await target.find(location), null);
+    assert.equal(await target.remove(location), "absent");
+    assert.equal((await target.sidecarsOf(neighbour)).length, sidecars.length);
+    assert.equal(await target.removeTitle({ malId: 55825, episode: 1 }), sidecars.length + 1);
+    assert.deepEqual(await target.sidecarsOf(neighbour), []);
+    assert.deepEqual(await harness.put(await harness.stage("a.mp4", SIZE)).then(() => target.sidecarsOf(location)), []);
   });
 
   test("find, read, remove: no file → null, missing, absent", async () => {

@@ -5,6 +5,7 @@ import { commitRoute } from "./commit_route.ts";
 import { isoDate } from "./iso_date.ts";
 import { repoOf, typeOf } from "./requested_repo.ts";
 import {
+  type Commit,
   commitAt,
   commitOid,
   gitBlobOid,
@@ -297,9 +298,10 @@ function fileInfo(path: string, entry: TreeEntry, lastCommit?: unknown) {
   };
 }
 
+/** The last commit that changed the file. */
 function lastCommitOf(repo: Repo, path: string) {
-  const current = repo.commits.at(-1)?.tree[path]?.oid;
-  const commit = repo.commits.find((candidate) => candidate.tree[path]?.oid === current);
+  const oidIn = (commit: Commit | undefined) => commit?.tree[path]?.oid;
+  const commit = repo.commits.findLast((commit, index, all) => oidIn(commit) !== oidIn(all[index - 1]));
   return commit && { id: commit.oid, title: commit.title, date: commit.date };
 }
 

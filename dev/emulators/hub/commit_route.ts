@@ -5,6 +5,9 @@ import { repoOf } from "./requested_repo.ts";
 import { type Commit, commitOid, gitBlobOid, type Repo, repoKey, type TreeEntry } from "./repos.ts";
 import { findWritable, type HubContext, type HubState, refuse } from "./state.ts";
 
+/** Larger files have to be LFS objects. */
+const MAX_REGULAR_BYTES = 10 * 1024 * 1024;
+
 interface CommitLine {
   readonly key: "header" | "file" | "lfsFile" | "deletedFile" | "deletedFolder";
   // deno-lint-ignore no-explicit-any
@@ -59,6 +62,9 @@ async function apply(
       const bytes = value.encoding === "base64"
         ? Uint8Array.from(atob(value.content), (char) => char.charCodeAt(0))
         : new TextEncoder().encode(value.content);
+      if (bytes.byteLength > MAX_REGULAR_BYTES) {
+        return refuse(400, `Your push was rejected because it contains files larger than 10 MiB: ${value.path}`);
+      }
       const oid = gitBlobOid(bytes);
       await state.objects.writeSmall(oid, bytes);
       tree[value.path] = { kind: "regular", oid, size: bytes.byteLength };

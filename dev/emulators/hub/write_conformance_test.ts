@@ -69,6 +69,54 @@ Deno.test("commit: a small text file → in git, read through a relative 307", (
     assert.deepEqual(new Uint8Array(await blob!.arrayBuffer()), bytes(20));
   }));
 
+Deno.test("commit: a large and small files → one commit, both kinds of metadata", () =>
+  withHub(async (hub) => {
+    await client.createRepo({ ...as(hub), repo: REPO });
+    const text = new Blob(["#EXTM3U\n"]);
+    const output = await client.commit({
+      ...as(hub),
+      repo: REPO,
+      title: "Both",
+      operations: [
+        { operation: "addOrUpdate", path: PATH, content: new Blob([bytes(50_000)]) },
+        { operation: "addOrUpdate", path: "1/ep1/abc.m3u8", content: text },
+        { operation: "addOrUpdate", path: "1/ep1/empty.vtt", content: new Blob([]) },
+      ],
+    });
+    const paths = [PATH, "1/ep1/abc.m3u8", "1/ep1/empty.vtt"];
+    const found = await client.pathsInfo({ ...as(hub), repo: REPO, paths, expand: true });
+    assert.deepEqual(found.map(({ lastCommit }) => lastCommit.id), paths.map(() => output?.commit.oid));
+    assert.deepEqual(found.map(({ size, lfs }) => [size, lfs?.oid]), [
+      [50_000, sha256(bytes(50_000))],
+      [8, undefined],
+      [0, undefined],
+    ]);
+    // `printf '#EXTM3U\n' | git hash-object --stdin`, and of nothing
+    assert.equal(found[1]?.oid, "fcd718794a8f17f8861fa55423c4d8b4479ce48c");
+    assert.equal(found[2]?.oid, "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+    const tooLarge = [
+      { key: "header", value: { summary: "x" } },
+      { key: "file", value: { path: "x.m3u8", encoding: "base64", content: btoa("x".repeat(10 * 1024 * 1024 + 1)) } },
+    ];
+    const response = await fetch(`${hub.url}/api/datasets/alice/archive-1/commit/main`, {
+      method: "POST",
+      headers: { authorization: "Bearer hf_alice", "content-type": "application/x-ndjson" },
+      body: tooLarge.map((line) => JSON.stringify(line)).join("\n"),
+    });
+    assert.equal(response.status, 400);
+    assert.match((await response.json()).error, /files larger than 10 MiB/);
+  }));
+
+Deno.test("commit: a file is deleted and added again → its last commit is the last", () =>
+  withHub(async (hub) => {
+    await upload(hub, bytes(10), "a.txt");
+    await client.deleteFiles({ ...as(hub), repo: REPO, paths: ["a.txt"] });
+    const operations = [{ operation: "addOrUpdate" as const, path: "a.txt", content: new Blob([bytes(10)]) }];
+    const output = await client.commit({ ...as(hub), repo: REPO, title: "Again", operations });
+    const [found] = await client.pathsInfo({ ...as(hub), repo: REPO, paths: ["a.txt"], expand: true });
+    assert.equal(found?.lastCommit.id, output?.commit.oid);
+  }));
+
 Deno.test("commit: moved parent → 412; concurrent → 409; no LFS object → 400", () =>
   withHub(async (hub) => {
     await upload(hub, bytes(10));

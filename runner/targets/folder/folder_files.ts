@@ -5,10 +5,11 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { parseRange, resolveRange } from "../../../core/http/range.ts";
-import { contentTypeOf } from "../extras.ts";
+import { SIDECAR_ENDING } from "../../../core/presentation.ts";
+import { contentTypeOf } from "../sidecars.ts";
 import { FilePart } from "../../transfer/staged_file.ts";
 
-const ARCHIVED = /^\/[A-Za-z0-9._-]+\/\d+\/ep\d+\/[0-9a-f]+\.(mp4|poster\.jpg|sprite\.jpg|sprite\.vtt)$/;
+const ARCHIVED = /^\/[A-Za-z0-9._-]+\/\d+\/ep\d+\/[0-9a-f]+(\..+)$/;
 
 export interface FolderFilesOptions {
   readonly root: string;
@@ -22,7 +23,7 @@ export async function serveFolderFile(
 ): Promise<Response> {
   if (!mayRead(request, options.token)) return plain(401, "a bearer token is required");
   if (request.method !== "GET" && request.method !== "HEAD") return plain(405, "GET or HEAD");
-  if (!ARCHIVED.test(options.path)) return plain(404, "no such file"); // also prevents path traversal
+  if (!isArchived(options.path)) return plain(404, "no such file"); // also prevents path traversal
   const path = `${options.root}${options.path}`;
   const stat = await Deno.stat(path).catch(() => null); // missing
   if (!stat?.isFile) return plain(404, "no such file");
@@ -50,6 +51,11 @@ export async function serveFolderFile(
     ? null
     : new FilePart(path, { start, end: end + 1 }).stream();
   return new Response(body, { status: span ? 206 : 200, headers });
+}
+
+function isArchived(path: string): boolean {
+  const ending = ARCHIVED.exec(path)?.[1] ?? "";
+  return ending === ".mp4" || SIDECAR_ENDING.test(ending);
 }
 
 function mayRead(request: Request, token: string): boolean {

@@ -4,6 +4,14 @@ import assert from "node:assert/strict";
 import { serveFolderFile } from "./folder_files.ts";
 
 const FILE = "/archive-1/1/ep1/0123abcd.mp4";
+const TYPES = {
+  ".poster.jpg": "image/jpeg",
+  ".sprite.vtt": "text/vtt; charset=utf-8",
+  ".s12.vtt": "text/vtt; charset=utf-8",
+  ".m3u8": "application/vnd.apple.mpegurl",
+  ".a0.m3u8": "application/vnd.apple.mpegurl",
+  ".manifest": "application/json",
+};
 
 async function withFolder(
   test: (ask: (path: string, init?: RequestInit) => Promise<Response>, bytes: Uint8Array) => Promise<void>,
@@ -14,7 +22,7 @@ async function withFolder(
   await Deno.writeFile(root + FILE, bytes);
   await Deno.writeTextFile(`${root}${FILE}.sha256`, "c0ffee\n");
   await Deno.writeTextFile(`${root}/secret.txt`, "secret");
-  for (const ending of [".poster.jpg", ".sprite.vtt", ".txt"]) {
+  for (const ending of [...Object.keys(TYPES), ".txt", ".x.m3u8"]) {
     await Deno.writeTextFile(root + FILE.replace(".mp4", ending), ending);
   }
   const headers = { authorization: "Bearer token" };
@@ -78,13 +86,15 @@ Deno.test("GET: without the token → 401; not an archived file → 404", () =>
     for (const path of hidden) assert.equal((await ask(path)).status, 404, path);
   }));
 
-Deno.test("GET: a picture of an archive → 200 with its type; other files → 404", () =>
+Deno.test("GET: a sidecar of an archive → 200 with its type; other files → 404", () =>
   withFolder(async (ask) => {
-    for (const [ending, type] of [[".poster.jpg", "image/jpeg"], [".sprite.vtt", "text/vtt; charset=utf-8"]] as const) {
+    for (const [ending, type] of Object.entries(TYPES)) {
       const response = await ask(FILE.replace(".mp4", ending));
       assert.equal(response.status, 200, ending);
       assert.equal(response.headers.get("content-type"), type);
       assert.equal(await response.text(), ending);
     }
-    assert.equal((await ask(FILE.replace(".mp4", ".txt"))).status, 404);
+    for (const ending of [".txt", ".x.m3u8", ".poster.jpg/../../ep1/0123abcd.txt"]) {
+      assert.equal((await ask(FILE.replace(".mp4", ending))).status, 404, ending);
+    }
   }));

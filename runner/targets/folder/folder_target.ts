@@ -8,7 +8,15 @@ import { type ArchiveLocation, archiveLocation } from "../../../core/archive_loc
 import { assertUnchanged, type StagedFile } from "../../transfer/staged_file.ts";
 import { StorageError } from "../../transfer/storage_error.ts";
 import { MARKER_NAME, readMarkerText } from "../marker.ts";
-import { assertInside, directoryOf, type FoundCopy, type StorageTarget, type StoredCopy } from "../target.ts";
+import { sidecarEnding, sidecarLocation, startBeside } from "../sidecars.ts";
+import {
+  assertInside,
+  directoryOf,
+  type FoundCopy,
+  type PutOptions,
+  type StorageTarget,
+  type StoredCopy,
+} from "../target.ts";
 
 export interface FolderTargetOptions {
   readonly root: string;
@@ -63,29 +71,35 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
     locationOf: (archive) => archiveLocation({ username: folderName, prefix: options.repoPrefix, ...archive }),
 
     async put(file, location, put) {
-      const holds = async () => {
-        const found = await stat(location);
-        return found?.sha256 === file.sha256 && found.sizeBytes === file.sizeBytes;
-      };
+      const making = startBeside(put);
+      const holds = async () => isCopyOf(await stat(location), file);
       const path = pathOf(location);
       const draft = `${path}.${file.sha256.slice(0, 16)}.part`;
+      const addSidecars = async (put: PutOptions) => {
+        let added = 0;
+        for (const { ending, file } of await making) {
+          const there = sidecarLocation(location, ending);
+          if (isCopyOf(await stat(there), file)) continue;
+          if (added++ === 0) await put.beforeCommit?.();
+          await storeSmall(file, pathOf(there));
+        }
+        return added;
+      };
       try {
         if (await holds()) {
           put.onProgress?.(file.sizeBytes);
-          return copyOf(file, location, true);
+          return copyOf(file, location, await addSidecars(put) === 0);
         }
         using permit = await put.semaphore.acquire(put.signal);
         await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
         using target = await Deno.open(draft, { create: true, read: true, write: true });
         await target.lock(true); // another runner may copy the same file
-        if (await holds()) return copyOf(file, location, true);
+        if (await holds()) return copyOf(file, location, await addSidecars(put) === 0);
         await copyInto(target, { file, buffer: permit.buffer, ...put });
         await assertUnchanged(file);
-        await Deno.writeTextFile(`${draft}.sha256`, `${file.sha256}\n`); // before the rename, so that a full disk fails here
+        await addSidecars(put);
         await put.beforeCommit?.();
-        await Deno.remove(`${path}.sha256`).catch(() => {}); // in this order, a hash is never next to other bytes
-        await Deno.rename(draft, path);
-        await Deno.rename(`${draft}.sha256`, `${path}.sha256`);
+        await reveal(draft, path, file.sha256);
       } catch (error) {
         throw put.signal?.aborted ? error : folderError(name, error);
       }
@@ -104,15 +118,34 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
       }
     },
 
-    async remove(location) {
+    async sidecarsOf(location) {
+      const path = pathOf(location);
+      const directory = location.path.slice(0, location.path.lastIndexOf("/") + 1);
+      const endings: string[] = [];
       try {
-        await Deno.remove(`${pathOf(location)}.sha256`).catch(() => {}); // manually added files have none
-        await Deno.remove(pathOf(location));
-        return "removed";
+        for await (const entry of Deno.readDir(path.slice(0, path.lastIndexOf("/")))) {
+          const ending = sidecarEnding(location, directory + entry.name);
+          if (ending !== null) endings.push(ending);
+        }
       } catch (error) {
-        if (error instanceof Deno.errors.NotFound) return "absent";
-        throw folderError(name, error);
+        if (!(error instanceof Deno.errors.NotFound)) throw folderError(name, error);
       }
+      return endings;
+    },
+
+    async remove(location) {
+      let removed: "removed" | "absent" = "absent";
+      const sidecars = (await target.sidecarsOf(location)).map((ending) => sidecarLocation(location, ending));
+      for (const place of [...sidecars, location]) {
+        try {
+          await Deno.remove(`${pathOf(place)}.sha256`).catch(() => {}); // manually added files have none
+          await Deno.remove(pathOf(place));
+          removed = "removed";
+        } catch (error) {
+          if (!(error instanceof Deno.errors.NotFound)) throw folderError(name, error);
+        }
+      }
+      return removed;
     },
 
     async removeTitle(title) {
@@ -173,6 +206,30 @@ export function createFolderTarget(options: FolderTargetOptions): StorageTarget 
     },
   };
   return target;
+}
+
+/** Puts a complete file and its hash in place. */
+async function reveal(draft: string, path: string, sha256: string): Promise<void> {
+  await Deno.writeTextFile(`${draft}.sha256`, `${sha256}\n`); // before the rename, so that a full disk fails here
+  await Deno.remove(`${path}.sha256`).catch(() => {}); // in this order, a hash is never next to other bytes
+  await Deno.rename(draft, path);
+  await Deno.rename(`${draft}.sha256`, `${path}.sha256`);
+}
+
+async function storeSmall(file: StagedFile, path: string): Promise<void> {
+  const draft = `${path}.${crypto.randomUUID()}.part`;
+  try {
+    await Deno.copyFile(file.path, draft);
+    await assertUnchanged(file);
+    await reveal(draft, path, file.sha256);
+  } catch (error) {
+    await Deno.remove(draft).catch(() => {}); // it was not created, or renamed
+    throw error;
+  }
+}
+
+function isCopyOf(found: FoundCopy | null, file: StagedFile): boolean {
+  return found?.sha256 === file.sha256 && found.sizeBytes === file.sizeBytes;
 }
 
 interface Copying {

@@ -28,7 +28,7 @@ import { fetchOnce, fetchStreaming, fetchUnpooled } from "../../transfer/fetch_o
 import { requestedSeconds, retryingFetch, type RetryParts, retryStorageCall } from "../../transfer/retry.ts";
 import { asStorageError, StorageError, storageErrorOf } from "../../transfer/storage_error.ts";
 import { assertInside } from "../target.ts";
-import { uploadPlan } from "../../transfer/upload_plan.ts";
+import { type UploadPlan, uploadPlan } from "../../transfer/upload_plan.ts";
 
 const LFS_TYPE = "application/vnd.git-lfs+json";
 const HOURLY_QUOTA_SECONDS = 3600;
@@ -43,6 +43,15 @@ export interface HubApiOptions {
 }
 
 type Signal = { readonly signal?: AbortSignal };
+type FoundFile = Extract<RemoteFile, { kind: "file" }>;
+
+export interface LfsObject {
+  readonly sha256: string;
+  readonly sizeBytes: number;
+}
+
+/** An uploaded object, or a small file that is stored in git itself. */
+export type CommitFile = { readonly path: string } & (LfsObject | { readonly content: Uint8Array });
 
 export type HubApi = ReturnType<typeof createHubApi>;
 
@@ -127,26 +136,29 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
 
   return {
     /** The file's metadata on main, read before and after every step that may have succeeded without a response. */
-    async stat(location: ArchiveLocation, { signal }: Signal = {}): Promise<RemoteFile> {
-      assertInside(location, username);
+    async stat(location: ArchiveLocation, options: Signal = {}): Promise<RemoteFile> {
+      const found = await this.statAll(location.repo, [location.path], options);
+      return found === null ? { kind: "no-repo" } : found.get(location.path) ?? { kind: "no-file" };
+    },
+
+    /** The metadata of the files on main that exist; null if there is no such repository. */
+    async statAll(
+      repo: string,
+      paths: readonly string[],
+      { signal }: Signal = {},
+    ): Promise<Map<string, FoundFile> | null> {
+      for (const path of paths) assertInside({ repo, path }, username);
       try {
-        const { value } = await ask("reading metadata", `${endpoint}/api/datasets/${location.repo}/paths-info/main`, {
+        const { value } = await ask("reading metadata", `${endpoint}/api/datasets/${repo}/paths-info/main`, {
           method: "POST",
           headers: { "content-type": "application/json" },
-          body: JSON.stringify({ paths: [location.path], expand: true }),
+          body: JSON.stringify({ paths, expand: true }),
           schema: pathsInfoResponse,
           signal,
         });
-        const entry = value.find((candidate) => candidate.path === location.path);
-        if (!entry) return { kind: "no-file" };
-        return {
-          kind: "file",
-          sha256: entry.lfs?.oid ?? null,
-          sizeBytes: entry.lfs?.size ?? entry.size,
-          commitOid: entry.lastCommit?.id ?? null,
-        };
+        return new Map(value.map((entry) => [entry.path, foundFile(entry)]));
       } catch (error) {
-        if (error instanceof StorageError && error.problem === "missing") return { kind: "no-repo" };
+        if (error instanceof StorageError && error.problem === "missing") return null;
         throw error;
       }
     },
@@ -180,8 +192,8 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       );
     },
 
-    /** How to upload the object; null if the repository has it already. */
-    async batch(repo: string, object: { sha256: string; sizeBytes: number }, { signal }: Signal = {}) {
+    /** How to upload the objects, by their sha-256; null for those that the repository has already. */
+    async batch(repo: string, objects: readonly LfsObject[], { signal }: Signal = {}) {
       const what = "asking for upload URLs";
       let repeatable: unknown;
       return await retryStorageCall(
@@ -194,20 +206,27 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
               transfers: ["basic", "multipart"],
               hash_algo: "sha_256",
               ref: { name: "main" },
-              objects: [{ oid: object.sha256, size: object.sizeBytes }],
+              objects: objects.map(({ sha256, sizeBytes }) => ({ oid: sha256, size: sizeBytes })),
             }),
             schema: batchResponse,
             signal,
           });
-          const response = value.objects.find((candidate) => candidate.oid === object.sha256);
-          if (response && !response.error) {
+          const plans = new Map<string, UploadPlan | null>();
+          for (const object of objects) {
+            const response = value.objects.find((candidate) => candidate.oid === object.sha256);
+            if (!response || response.error) {
+              const error = response?.error ?? { code: 502, message: "the response does not name the object" };
+              const failure = storageErrorOf(`${name}: ${what}`, { status: error.code, text: error.message });
+              if (failure.problem === "transient") repeatable = failure;
+              throw failure;
+            }
             const { upload, verify } = response.actions ?? {};
-            return upload ? uploadPlan({ upload, verify }, object, { endpoint, check: foreign }) : null;
+            plans.set(
+              object.sha256,
+              upload ? uploadPlan({ upload, verify }, object, { endpoint, check: foreign }) : null,
+            );
           }
-          const error = response?.error ?? { code: 502, message: "the response does not name the object" };
-          const failure = storageErrorOf(`${name}: ${what}`, { status: error.code, text: error.message });
-          if (failure.problem === "transient") repeatable = failure;
-          throw failure;
+          return plans;
         },
         retry,
         { signal, retryable: (error) => error === repeatable },
@@ -241,15 +260,16 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
     },
 
     /** One attempt to commit. After a failure that may hide a success, read the metadata before the next one. */
-    async commit(location: ArchiveLocation, object: { sha256: string; sizeBytes: number }, { signal }: Signal) {
+    async commit(repo: string, change: { summary: string; files: readonly CommitFile[] }, { signal }: Signal) {
       const lines = [
-        { key: "header", value: { summary: `Archive ${location.path}` } },
-        {
-          key: "lfsFile",
-          value: { path: location.path, algo: "sha256", oid: object.sha256, size: object.sizeBytes },
-        },
+        { key: "header", value: { summary: change.summary } },
+        ...change.files.map((file) =>
+          "content" in file
+            ? { key: "file", value: { path: file.path, encoding: "base64", content: file.content.toBase64() } }
+            : { key: "lfsFile", value: { path: file.path, algo: "sha256", oid: file.sha256, size: file.sizeBytes } }
+        ),
       ];
-      const { value } = await ask("committing", `${endpoint}/api/datasets/${location.repo}/commit/main`, {
+      const { value } = await ask("committing", `${endpoint}/api/datasets/${repo}/commit/main`, {
         method: "POST",
         headers: { "content-type": "application/x-ndjson" },
         body: lines.map((line) => JSON.stringify(line)).join("\n"),
@@ -273,12 +293,16 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       return repos.reduce((sum, repo) => sum + (repo.storage ?? 0), 0);
     },
 
-    /** Paths on main by the sha-256 of their LFS object. */
-    async livePaths(repo: string, { signal }: Signal = {}): Promise<Map<string, string[]>> {
+    /** Paths on main, with the sha-256 of their LFS object; null for a small file in git itself. `directory`: all if undefined. */
+    async livePaths(
+      repo: string,
+      { signal, directory }: Signal & { directory?: string } = {},
+    ): Promise<Map<string, string | null>> {
       return await throughClient("listing files", async () => {
-        const paths = new Map<string, string[]>();
-        for await (const file of listFiles({ ...clientOptions({ signal }), repo: dataset(repo), recursive: true })) {
-          if (file.lfs) paths.set(file.lfs.oid, [...(paths.get(file.lfs.oid) ?? []), file.path]);
+        const paths = new Map<string, string | null>();
+        const options = { ...clientOptions({ signal }), repo: dataset(repo), recursive: true };
+        for await (const file of listFiles(directory === undefined ? options : { ...options, path: directory })) {
+          if (file.type === "file") paths.set(file.path, file.lfs?.oid ?? null);
         }
         return paths;
       });
@@ -359,6 +383,17 @@ export function createHubApi({ endpoint, username, token, retry }: HubApiOptions
       }
       throw new StorageError("transient", `${name}: reading: too many redirects`, { code: "storage_5xx" });
     },
+  };
+}
+
+function foundFile(entry: z.output<typeof pathsInfoResponse>[number]): FoundFile {
+  return {
+    kind: "file",
+    sha256: entry.lfs?.oid ?? null,
+    gitOid: entry.oid ?? null,
+    sizeBytes: entry.lfs?.size ?? entry.size,
+    commitOid: entry.lastCommit?.id ?? null,
+    committedAt: entry.lastCommit?.date ?? null,
   };
 }
 

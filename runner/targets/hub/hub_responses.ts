@@ -6,8 +6,9 @@ const commitId = z.string().regex(/^[0-9a-f]{40,64}$/);
 export const pathsInfoResponse = z.array(z.object({
   path: z.string(),
   size: z.number(),
+  oid: z.string().optional(),
   lfs: z.object({ oid: z.string(), size: z.number() }).optional(),
-  lastCommit: z.object({ id: commitId }).nullish(),
+  lastCommit: z.object({ id: commitId, date: z.string().optional() }).nullish(),
 }));
 const action = z.object({
   href: z.url(),
@@ -30,7 +31,12 @@ export type RemoteFile =
   | { readonly kind: "no-file" }
   | {
     readonly kind: "file";
+    /** null for a small file in git itself. */
     readonly sha256: string | null;
+    /** Of the file in git, or of its LFS pointer. */
+    readonly gitOid: string | null;
     readonly sizeBytes: number;
     readonly commitOid: string | null;
+    /** ISO 8601. */
+    readonly committedAt: string | null;
   };

@@ -5,20 +5,19 @@
 
 import { type ArchiveLocation, archiveLocation } from "../../../core/archive_location.ts";
 import { createHubApi, type HubApi } from "./hub_api.ts";
+import { commit, filesBeside, type HubFile, isStored, lastCommitOf } from "./hub_commit.ts";
 import type { RemoteFile } from "./hub_responses.ts";
+import { type HubParts, upload, uploadSmall } from "./hub_upload.ts";
 import { retry as repeat } from "../../../core/retry.ts";
 import { MAX_UPLOAD_PLANS } from "../../retry_policies.ts";
 import { MARKER_NAME, readMarkerText } from "../marker.ts";
-import { sendParts, UploadExpiredError } from "../../transfer/multipart.ts";
-import { type RetryParts, retryStorageCall } from "../../transfer/retry.ts";
-import { assertUnchanged, type StagedFile } from "../../transfer/staged_file.ts";
+import { sidecarEnding, startBeside } from "../sidecars.ts";
+import type { RetryParts } from "../../transfer/retry.ts";
 import { StorageError } from "../../transfer/storage_error.ts";
-import { directoryOf, type PutOptions, type StorageTarget, type StoredCopy } from "../target.ts";
-import { openJournal, type UploadJournal } from "../../transfer/upload_journal.ts";
-import { keptPlan, type UploadPlan } from "../../transfer/upload_plan.ts";
+import { assertInside, directoryOf, type StorageTarget, type StoredCopy } from "../target.ts";
+import { openJournal } from "../../transfer/upload_journal.ts";
+import { keptPlan } from "../../transfer/upload_plan.ts";
 
-/** Upload URLs that expire sooner are not used. */
-const MIN_URL_SECONDS = 60;
 /** The account's identity file has its own repository, independent of the titles' prefix. */
 const MARKER_REPO = "keepstream-target";
 
@@ -41,7 +40,7 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
 
   function copyOf(
     location: ArchiveLocation,
-    remote: Extract<RemoteFile, { kind: "file" }>,
+    file: { sha256: string; sizeBytes: number; commitOid: string | null },
     alreadyThere: boolean,
   ): StoredCopy {
     const path = location.path.split("/").map(encodeURIComponent).join("/");
@@ -49,10 +48,10 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
       target: name,
       account: options.account,
       ...location,
-      commitOid: remote.commitOid,
-      sha256: remote.sha256 ?? "",
-      sizeBytes: remote.sizeBytes,
-      directUrl: `${endpoint}/datasets/${location.repo}/resolve/${remote.commitOid ?? "main"}/${path}`,
+      commitOid: file.commitOid,
+      sha256: file.sha256,
+      sizeBytes: file.sizeBytes,
+      directUrl: `${endpoint}/datasets/${location.repo}/resolve/${file.commitOid ?? "main"}/${path}`,
       alreadyThere,
     };
   }
@@ -66,22 +65,31 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
     async put(file, location, put) {
       const here = { sizeBytes: file.sizeBytes, endpoint };
       const journal = openJournal(file, { target: name, parsePlan: (plan) => keptPlan(plan, here) });
+      const making = startBeside(put);
+      const video: HubFile = { path: location.path, file, content: null };
+      const parts = { api, put, retry, name };
       let remote = await api.stat(location, put);
-      const found = asCopyOf(remote, file);
-      if (found) {
+      const putOnce = async () => {
+        const isThere = isStored(remote, video);
+        if (!isThere) {
+          if (remote.kind === "no-repo") await api.createRepo(location.repo, put);
+          await upload(file, location.repo, { ...parts, journal });
+        }
         put.onProgress?.(file.sizeBytes);
+        const present = [video, ...await filesBeside(location, await making)];
+        const found = new Map<string, RemoteFile>([[location.path, remote]]);
+        if (isThere && present.length > 1) {
+          const paths = present.map(({ path }) => path);
+          for (const [path, entry] of await api.statAll(location.repo, paths, put) ?? []) found.set(path, entry);
+        }
+        const files = present.filter((each) => !isStored(found.get(each.path), each));
+        const commitOid = files.length === 0
+          ? lastCommitOf([...found.values()].filter((each) => each.kind === "file"))
+          : await uploadAndCommit(location, { files, present }, parts);
         await journal.remove();
-        return copyOf(location, found, true);
-      }
-      const send = async () => {
-        if (remote.kind === "no-repo") await api.createRepo(location.repo, put);
-        await upload(file, location, { api, journal, put, retry, name });
-        put.onProgress?.(file.sizeBytes);
-        const committed = await commit(file, location, { api, put, retry, name });
-        await journal.remove();
-        return copyOf(location, committed, false);
+        return copyOf(location, { ...file, commitOid }, files.length === 0);
       };
-      return await repeat(send, { attempts: MAX_UPLOAD_PLANS, delayMs: 0 }, {
+      return await repeat(putOnce, { attempts: MAX_UPLOAD_PLANS, delayMs: 0 }, {
         signal: put.signal,
         // The repository or the object was deleted during the upload: start over.
         retryable: (error) => error instanceof StorageError && error.problem === "missing",
@@ -97,26 +105,42 @@ export function createHubTarget(options: HubTargetOptions): StorageTarget {
       return remote.kind === "file" ? remote : null;
     },
 
-    copyAt: (location, found) => copyOf(location, { kind: "file", ...found }, true),
+    copyAt: (location, found) => copyOf(location, found, true),
 
     read: (location, read) => api.read(location, read),
+
+    async sidecarsOf(location, options) {
+      assertInside(location, username);
+      const directory = location.path.slice(0, location.path.lastIndexOf("/"));
+      try {
+        const paths = await api.livePaths(location.repo, { ...options, directory });
+        return [...paths.keys()].map((path) => sidecarEnding(location, path)).filter((ending) => ending !== null);
+      } catch (error) {
+        if (error instanceof StorageError && error.problem === "missing") return [];
+        throw error;
+      }
+    },
 
     async remove(location, remove) {
       const remote = await api.stat(location, remove);
       if (remote.kind === "no-repo") return "absent";
-      if (remote.kind === "file") await api.deleteFiles(location.repo, [location.path], remove);
+      const isOwn = (path: string | null) =>
+        path !== null && (path === location.path || sidecarEnding(location, path) !== null);
+      const own = [...await api.livePaths(location.repo, remove)].filter(([path]) => isOwn(path));
+      if (own.length > 0) await api.deleteFiles(location.repo, own.map(([path]) => path), remove);
+      const objects = new Set(own.map(([, sha256]) => sha256));
       const gone = await deleteUnnamed(location.repo, {
         api,
         remove,
-        mayGo: ({ path, sha256 }) => path === location.path || (remote.kind === "file" && sha256 === remote.sha256),
+        mayGo: ({ path, sha256 }) => isOwn(path) || objects.has(sha256),
       });
-      return remote.kind === "file" || gone > 0 ? "removed" : "absent";
+      return own.length > 0 || gone > 0 ? "removed" : "absent";
     },
 
     async removeTitle(title, remove) {
       const { repo, directory } = directoryOf(target, title);
       if ((await api.stat({ repo, path: directory.slice(0, -1) }, remove)).kind === "no-repo") return 0;
-      const paths = [...(await api.livePaths(repo, remove)).values()].flat();
+      const paths = [...(await api.livePaths(repo, remove)).keys()];
       const doomed = paths.filter((path) => path.startsWith(directory));
       if (title.episode === undefined) {
         await api.deleteRepo(repo, remove); // the repository contains only this title
@@ -165,129 +189,20 @@ async function deleteUnnamed(
   options: { api: HubApi; remove?: { signal?: AbortSignal }; mayGo: (object: StoredObject) => boolean },
 ): Promise<number> {
   const { api, remove, mayGo } = options;
-  const live = await api.livePaths(repo, remove);
+  const live = new Set((await api.livePaths(repo, remove)).values());
   const gone = (await api.storedObjects(repo, remove)).filter((object) => mayGo(object) && !live.has(object.sha256));
   await api.deleteObjects(repo, gone.map(({ sha256 }) => sha256), remove);
   return gone.length;
 }
 
-interface Parts {
-  readonly api: HubApi;
-  readonly put: PutOptions;
-  readonly retry: RetryParts;
-  readonly name: string;
-}
-
-/** Uploads the object; resumes an interrupted upload. */
-async function upload(
-  file: StagedFile,
+async function uploadAndCommit(
   location: ArchiveLocation,
-  parts: Parts & { journal: UploadJournal<UploadPlan> },
-): Promise<void> {
-  const { api, journal, put, retry } = parts;
-  const uploadOnce = async () => {
-    let state = await journal.read();
-    if (!state || !isFresh(state.plan)) {
-      const plan = await api.batch(location.repo, file, put);
-      if (plan === null) return;
-      await journal.begin(plan);
-      state = { plan, parts: new Map() };
-    }
-    try {
-      await assertUnchanged(file);
-      await send(file, state, parts);
-    } catch (error) {
-      put.signal?.throwIfAborted();
-      if (!(error instanceof UploadExpiredError)) throw error;
-      await journal.remove();
-      await assertUnchanged(file);
-      throw error;
-    }
-  };
-  await retryStorageCall(uploadOnce, { ...retry, times: { ...retry.times, attempts: MAX_UPLOAD_PLANS } }, {
-    signal: put.signal,
-    retryable: (error) => error instanceof UploadExpiredError,
-  });
-}
-
-async function send(
-  file: StagedFile,
-  state: { plan: UploadPlan; parts: Map<number, string> },
-  { api, journal, put, retry, name }: Parts & { journal: UploadJournal<UploadPlan> },
-): Promise<void> {
-  const { plan, parts: done } = state;
-  await sendParts({
-    target: name,
-    file,
-    partBytes: plan.multipart?.partBytes ?? Math.max(1, file.sizeBytes),
-    done,
-    request: (part) =>
-      Promise.resolve({
-        url: plan.multipart === null ? plan.href : plan.multipart.partUrls[part]!,
-        headers: plan.headers,
-      }),
-    onPart: (part, etag) => journal.confirm(part, etag),
-    onProgress: put.onProgress ?? (() => {}),
-    semaphore: put.semaphore,
-    signal: put.signal,
-    retry,
-    etagNeeded: plan.multipart !== null,
-  });
-  try {
-    if (plan.multipart) {
-      const parts = [...done].sort(([a], [b]) => a - b).map(([partNumber, etag]) => ({ partNumber, etag }));
-      await api.complete(plan.href, { oid: file.sha256, parts }, put);
-    }
-    if (plan.verifyHref) await api.verify(plan.verifyHref, file, put);
-  } catch (error) {
-    // It may have succeeded nevertheless, or the parts are wrong; the next batch call shows it.
-    if (error instanceof StorageError && !["auth", "quota", "account_flagged"].includes(error.problem)) {
-      throw new UploadExpiredError(error);
-    }
-    throw error;
-  }
-}
-
-/** Commits under the repository's lock and returns the resulting metadata, which is read before every repetition. */
-async function commit(
-  file: StagedFile,
-  location: ArchiveLocation,
-  { api, put, retry, name }: Parts,
-): Promise<Extract<RemoteFile, { kind: "file" }>> {
-  await using _lock = await put.lockRepo?.(location.repo, put.signal) ?? nothingHeld;
-  let repeatable: unknown;
-  const commitOnce = async () => {
-    await assertUnchanged(file);
-    await put.beforeCommit?.();
-    let failure: unknown;
-    let committed: string | null = null;
-    try {
-      committed = await api.commit(location, file, put);
-    } catch (error) {
-      if (!(error instanceof StorageError) || !mayHaveSucceeded(error)) throw error;
-      failure = error;
-    }
-    const found = asCopyOf(await api.stat(location, put), file);
-    if (found) return { ...found, commitOid: committed ?? found.commitOid };
-    throw repeatable = failure ?? new StorageError("transient", `${name}: the commit was accepted, but has no effect`, {
-      code: "storage_5xx",
-    });
-  };
-  const retryable = (error: unknown) => error === repeatable;
-  return await retryStorageCall(commitOnce, retry, { signal: put.signal, retryable });
-}
-
-const nothingHeld: AsyncDisposable = { [Symbol.asyncDispose]: () => Promise.resolve() };
-
-/** Whether to read the metadata and to try again with the same upload. */
-function mayHaveSucceeded(error: StorageError): boolean {
-  return error.problem === "conflict" || (error.problem === "transient" && error.code !== "rate_limited");
-}
-
-function asCopyOf(remote: RemoteFile, file: StagedFile) {
-  return remote.kind === "file" && remote.sha256 === file.sha256 && remote.sizeBytes === file.sizeBytes ? remote : null;
-}
-
-function isFresh(plan: UploadPlan): boolean {
-  return plan.expiresAt === null || Date.parse(plan.expiresAt) - Date.now() > MIN_URL_SECONDS * 1000;
+  change: { files: readonly HubFile[]; present: readonly HubFile[] },
+  parts: HubParts,
+): Promise<string | null> {
+  const objects = change.files.filter(({ path, content }) => path !== location.path && content === null);
+  await uploadSmall(objects.map(({ file }) => file), location.repo, parts);
+  const isNew = change.files.some(({ path }) => path === location.path);
+  const summary = isNew ? `Archive ${location.path}` : `Add ${change.files.length} files beside ${location.path}`;
+  return await commit(location.repo, { summary, ...change }, parts);
 }

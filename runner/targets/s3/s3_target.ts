@@ -10,13 +10,14 @@ import { retryStorageCall } from "../../transfer/retry.ts";
 import { assertUnchanged, type StagedFile } from "../../transfer/staged_file.ts";
 import { StorageError } from "../../transfer/storage_error.ts";
 import { openJournal } from "../../transfer/upload_journal.ts";
-import { contentTypeOf } from "../extras.ts";
+import { contentTypeOf, sidecarEnding, sidecarLocation, startBeside, stemOf } from "../sidecars.ts";
 import { MARKER_NAME, readMarkerText } from "../marker.ts";
 import {
   assertInside,
   directoryOf,
   type FoundCopy,
   type PutOptions,
+  type Sidecar,
   type StorageTarget,
   type StoredCopy,
 } from "../target.ts";
@@ -185,7 +186,7 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
       if (isCopyOf(found, file)) return;
       const failure = api.unexpected("the upload was accepted, but the file is missing or incomplete");
       if (found?.sha256 !== file.sha256) throw repeatable = failure; // an eventually consistent store may show it later
-      await target.remove(location, { signal });
+      await removeObject(location, { signal });
       throw new UploadExpiredError(failure);
     };
     try {
@@ -197,9 +198,45 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
 
   /** A copy without its hash would be uploaded again by every `put`: remove it. */
   async function refuseUnlabelled(location: ArchiveLocation, { signal }: Signal): Promise<StorageError> {
-    await target.remove(location, { signal });
+    await removeObject(location, { signal });
     const why = `the store does not keep ${SHA256_HEADER}, so copies cannot be verified: use another store`;
     return new StorageError("refused", `${name}: ${why}`, { code: "storage_denied" });
+  }
+
+  async function removeObject(location: ArchiveLocation, { signal }: Signal): Promise<void> {
+    await api.call("deleting", urlOf(location), { method: "DELETE", signal, safe: true, allowMissing: true });
+  }
+
+  /** Paths of the objects of a repository that start with `prefix`. */
+  async function pathsOf(repo: string, prefix: string, options: Signal): Promise<string[]> {
+    const root = `${repo.slice(bucket.length + 1)}/`;
+    const keys: string[] = [];
+    for await (const objects of api.listPages(root + prefix, options)) keys.push(...objects.map(({ key }) => key));
+    return keys.filter((key) => key.startsWith(root + prefix)) // do not trust the store's filter
+      .map((key) => key.slice(root.length));
+  }
+
+  /** Sends the sidecars that are not there. Returns how many. */
+  async function putSidecars(
+    sidecars: readonly Sidecar[],
+    location: ArchiveLocation,
+    options: { put: PutOptions; mayExist: boolean },
+  ): Promise<number> {
+    const put: PutOptions = {
+      semaphore: options.put.semaphore,
+      ...(options.put.signal && { signal: options.put.signal }),
+    };
+    const sent: Sidecar[] = [];
+    for (const sidecar of sidecars) {
+      const { ending, file } = sidecar;
+      const there = sidecarLocation(location, ending);
+      if (options.mayExist && isCopyOf(await stat(there, put), file)) continue;
+      await assertUnchanged(file);
+      if (sent.length === 0) await options.put.beforeCommit?.();
+      await sendWhole(file, there, put);
+      sent.push(sidecar);
+    }
+    return sent.length;
   }
 
   /** null if the bucket is too large to be summed up. */
@@ -220,14 +257,23 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
     locationOf: (archive) => archiveLocation({ username: bucket, prefix: options.repoPrefix, ...archive }),
 
     async put(file, location, put) {
+      const making = startBeside(put);
       if (isCopyOf(await stat(location, put), file)) {
         put.onProgress?.(file.sizeBytes);
-        return copyOf(file, location, true);
+        const sent = await putSidecars(await making, location, { put, mayExist: true });
+        return copyOf(file, location, sent === 0);
       }
+      const withSidecars: PutOptions = {
+        ...put,
+        async beforeCommit() {
+          await putSidecars(await making, location, { put, mayExist: false });
+          await put.beforeCommit?.();
+        },
+      };
       const send = async () => {
         await assertUnchanged(file);
-        if (file.sizeBytes > partBytes) await sendInParts(file, location, put);
-        else await sendWhole(file, location, put);
+        if (file.sizeBytes > partBytes) await sendInParts(file, location, withSidecars);
+        else await sendWhole(file, location, withSidecars);
         await assertUnchanged(file);
         await confirm(file, location, put);
         return copyOf(file, location, false);
@@ -246,21 +292,25 @@ export function createS3Target(options: S3TargetOptions): StorageTarget {
 
     read: (location, read) => api.open(urlOf(location), read),
 
+    async sidecarsOf(location, options = {}) {
+      assertInside(location, bucket);
+      const paths = await pathsOf(location.repo, `${stemOf(location)}.`, options);
+      return paths.map((path) => sidecarEnding(location, path)).filter((ending) => ending !== null);
+    },
+
     async remove(location, remove = {}) {
-      if (await stat(location, remove) === null) return "absent";
-      const { signal } = remove;
-      await api.call("deleting", urlOf(location), { method: "DELETE", signal, safe: true, allowMissing: true });
+      const endings = await target.sidecarsOf(location, remove);
+      for (const ending of endings) await removeObject(sidecarLocation(location, ending), remove);
+      if (await stat(location, remove) === null) return endings.length > 0 ? "removed" : "absent";
+      await removeObject(location, remove);
       return "removed";
     },
 
     async removeTitle(title, remove = {}) {
       const { repo, directory } = directoryOf(target, title);
-      const root = `${repo.slice(bucket.length + 1)}/`;
-      const keys: string[] = [];
-      for await (const objects of api.listPages(root + directory, remove)) keys.push(...objects.map(({ key }) => key));
-      const own = keys.filter((key) => key.startsWith(root + directory)); // do not trust the store's filter
-      for (const key of own) await target.remove({ repo, path: key.slice(root.length) }, remove);
-      return own.length;
+      const paths = await pathsOf(repo, directory, remove);
+      for (const path of paths) await removeObject({ repo, path }, remove);
+      return paths.length;
     },
 
     async readMarker(read) {
