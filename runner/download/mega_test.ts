@@ -82,7 +82,7 @@ Deno.test("downloadMega: interrupted → resumes with the missing ranges", async
   );
   await using host = serve(cipher);
   await downloadMega({ url: host.url, sizeBytes: clear.length }, await options(dir, host.url, key));
-  assert.ok(Math.min(...host.asked) > 0, "the first ranges were not asked for again");
+  assert.ok(Math.min(...host.asked) > 0, "the first ranges were not requested again");
   assert.ok(Buffer.from(clear).equals(await Deno.readFile(`${dir}/mega.bin`)));
   await Deno.remove(dir, { recursive: true });
 });

@@ -56,7 +56,7 @@ Deno.test("cookie: set by a redirect → the file is fetched with it, by aria2c 
 Deno.test("cookie: set by the page → aria2c sends it, but not to another host", async () => {
   const { mp4 } = await readClip();
   const elsewhere: (string | undefined)[] = [];
-  // Another host name: cookies do not tell ports apart.
+  // Another host name: cookies do not distinguish ports.
   const other = createServer((request, response) => {
     elsewhere.push(request.headers.cookie);
     response.writeHead(200, { "content-type": "video/mp4", "content-length": mp4.length });

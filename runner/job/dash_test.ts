@@ -48,7 +48,7 @@ function planAt(url: string): Promise<HlsPlan> {
 async function assertRefused(mpd: string, expected: { code: string; message: RegExp }, files: Files = clip.files) {
   await using fixture = await startFetchFixture(dashHost(mpd, files));
   await assert.rejects(fixture.fetch("/m.mpd"), expected);
-  assert.deepEqual(fixture.asked.filter((path) => path !== "/m.mpd"), [], "nothing but the MPD was fetched");
+  assert.deepEqual(fixture.asked.filter((path) => path !== "/m.mpd"), [], "only the MPD was fetched");
 }
 
 Deno.test("MPD: $Number$ and SegmentTimeline → best video, both languages", async () => {
@@ -301,7 +301,7 @@ Deno.test("MPD: periods that start at 0, of two sizes → every frame, no drift"
 });
 
 Deno.test("MPD: tracks with different presentationTimeOffset → in step", async () => {
-  // Audio timestamps are 0.5 s behind those of video for the same moment.
+  // For the same moment, audio timestamps are 0.5 s smaller than those of video.
   const mpd = clip.mpd.replaceAll('timescale="12800"', 'timescale="12800" presentationTimeOffset="6400"');
   await using fixture = await startFetchFixture(dashHost(mpd, clip.files));
   const { final } = await fixture.fetch("/m.mpd");

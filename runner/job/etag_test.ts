@@ -7,7 +7,7 @@ import { completedSpans } from "../download/aria2_control.ts";
 import { sampleSpans } from "../download/samples.ts";
 
 const clip = await readClip();
-const LOOK = "bytes=0-16383";
+const PROBE_RANGE = "bytes=0-16383";
 
 /** Serves `bytes` with a new ETag each time; responses after the probe are slow while `slow`. */
 function rotatingHost(headers: Record<string, string> = {}) {
@@ -17,7 +17,7 @@ function rotatingHost(headers: Record<string, string> = {}) {
     const response = ranged(request, state.bytes, { etag: `"${count++}"`, ...headers });
     const range = request.headers.get("range");
     if (range === null || range === "bytes=0-") state.downloads++;
-    return state.slow && range !== LOOK ? slowly(response) : response;
+    return state.slow && range !== PROBE_RANGE ? slowly(response) : response;
   };
   return { state, host };
 }
@@ -36,7 +36,7 @@ async function breakOff(fixture: FetchFixture, id: string): Promise<void> {
   const cut = new AbortController();
   const onProgress = (done: number) => done > 2_500_000 && cut.abort();
   await assert.rejects(fixture.fetch("/a.mp4", { id, signal: cut.signal, onProgress }));
-  assert.ok((await Deno.stat(`${fixture.dir}/job-${id}/media.bin`)).size > 0, "something is left to go on with");
+  assert.ok((await Deno.stat(`${fixture.dir}/job-${id}/media.bin`)).size > 0, "something is left to resume");
 }
 
 for (const [what, headers] of [["", {}], [", Last-Modified", { "last-modified": "Sat, 01 Nov 2025 00:00:00 GMT" }]]) {
@@ -78,7 +78,7 @@ Deno.test("MP4 without ETag: replaced by one of equal size → started over", as
   let [bytes, slow] = [clip.mp4, true];
   await using fixture = await startFetchFixture((_, request) => {
     const response = ranged(request, bytes);
-    return slow && request.headers.get("range") !== LOOK ? slowly(response) : response;
+    return slow && request.headers.get("range") !== PROBE_RANGE ? slowly(response) : response;
   });
   const id = crypto.randomUUID();
   await breakOff(fixture, id);
@@ -89,9 +89,9 @@ Deno.test("MP4 without ETag: replaced by one of equal size → started over", as
 
 Deno.test("MP4: replaced after the download, new ETag → the new one, complete", async () => {
   const { state, host } = rotatingHost();
-  let looks = 0;
+  let probes = 0;
   await using fixture = await startFetchFixture((path, request) => {
-    if (request.headers.get("range") === LOOK && ++looks === 2) state.bytes = clip.otherMp4;
+    if (request.headers.get("range") === PROBE_RANGE && ++probes === 2) state.bytes = clip.otherMp4;
     return host(path, request);
   });
   assert.equal((await fixture.fetch("/a.mp4")).final.sha256, await archived(clip.otherMp4));

@@ -74,7 +74,7 @@ Deno.test("aria2c: a newline in a referer → header dropped (runs a program)", 
     return ranged(request, clip.mp4);
   });
   await runPlain("aria2c", ["-q", `--referer=${referer}`, `${fixture.url}/a.mp4`], { cwd: dir.path });
-  assert.equal(await ran(), true, "a stranger's words ran a program");
+  assert.equal(await ran(), true, "text from outside ran a program");
   await Deno.remove(`${dir.path}/ran`);
   seen.length = 0;
   await fixture.fetch("/a.mp4", { headers: { referer, "x-own": "dropped" } });
@@ -94,7 +94,7 @@ Deno.test("aria2c: a torrent content type → refused (joins the torrent)", asyn
   await using fixture = await startFetchFixture(host);
   await using dir = await tempDir();
   await runPlain("aria2c", ["-q", "--enable-dht=false", `${fixture.url}/a.mp4`], { cwd: dir.path, seconds: 4 });
-  assert.ok(canary.hits() > 0, "the ordinary command line asked the tracker");
+  assert.ok(canary.hits() > 0, "the plain command sent a request to the tracker");
   const before = canary.hits();
   await assert.rejects(fixture.fetch("/a.mp4"));
   assert.equal(canary.hits(), before);
@@ -108,7 +108,7 @@ Deno.test("aria2c: another file under the same name → starts over (mixes both)
   );
   const half = Math.floor(clip.mp4.length / 2 / 16384) * 16384; // aria2 resumes at whole pieces
   const sameBytes = (a: Uint8Array, b: Uint8Array) => a.length === b.length && a.every((byte, i) => byte === b[i]);
-  await Deno.writeFile(`${dir.path}/a.mp4`, clip.mp4.subarray(0, half)); // what a download that was broken off left
+  await Deno.writeFile(`${dir.path}/a.mp4`, clip.mp4.subarray(0, half)); // left by an interrupted download
   version = 2;
   assert.equal((await runPlain("aria2c", ["-q", "-c", `${fixture.url}/a.mp4`], { cwd: dir.path })).code, 0);
   const glued = await Deno.readFile(`${dir.path}/a.mp4`);
@@ -133,7 +133,7 @@ Deno.test("aria2c: a metalink content type → not followed (fetches its files)"
   await using fixture = await startFetchFixture(host);
   await using dir = await tempDir();
   await runPlain("aria2c", ["-q", `${fixture.url}/a.mp4`], { cwd: dir.path });
-  assert.ok(canary.hits() > 0, "the ordinary command line went there");
+  assert.ok(canary.hits() > 0, "the plain command sent a request");
   const before = canary.hits();
   await assert.rejects(fixture.fetch("/a.mp4"));
   assert.equal(canary.hits(), before);
@@ -189,7 +189,7 @@ Deno.test("DNS: a private address, or one that changes → never dialled", async
     assert.equal(response.status, 403);
     await response.body?.cancel();
   }
-  assert.deepEqual(dialled, ["93.184.216.34"], "what was dialled is what was checked");
+  assert.deepEqual(dialled, ["93.184.216.34"], "only the checked IP address was dialled");
   assert.equal(session.refusal()?.code, "policy_denied");
   session.close();
 });

@@ -123,7 +123,7 @@ Deno.test("connections: many accepted → half, then all, never more", async () 
     return host(path, request);
   });
   await assertWhole(await fixture.fetch("/v.m3u8", { hlsConnections: 4 }));
-  assert.equal(asked[2], 2, "the third is asked for after two were open");
+  assert.equal(asked[2], 2, "the third request follows after two were open");
   assert.equal(seen.most, 4);
 });
 
@@ -148,7 +148,7 @@ Deno.test("URLs: the token expires → resolved again, same segment continues", 
   });
   await assertWhole(await fixture.fetch(`${fixture.url}/t1/v.m3u8`, { embedUrl: `${fixture.url}/embed` }));
   assert.equal(served.length, 3);
-  assert.ok(!fixture.asked.some((path) => served.includes(path)), "what was there is not fetched twice");
+  assert.ok(!fixture.asked.some((path) => served.includes(path)), "segments on disk are not fetched again");
 });
 
 for (

@@ -1,4 +1,4 @@
-/** Streams that players accept although they are not as the specification says: complete. The same with lost bytes: refused. */
+/** Streams that break the specification and that players accept: archived completely. The same with lost bytes: refused. */
 import assert from "node:assert/strict";
 import * as zlib from "node:zlib";
 import { type Bytes, playlistOf } from "../../dev/emulators/origin/clip.ts";

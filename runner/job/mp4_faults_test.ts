@@ -123,12 +123,12 @@ Deno.test("MP4 URL: a page or a playlist → the started download is discarded",
 
 Deno.test("MP4: one connection, the probe counts → probed again alone, complete", async () => {
   let open = 0;
-  let refusedLooks = 0;
+  let refusedProbes = 0;
   await using fixture = await startFetchFixture(async (_, request) => {
     const probe = request.headers.get("range") === "bytes=0-16383";
-    if (probe && refusedLooks === 0) { while (open === 0) await new Promise((done) => setTimeout(done, 5)); }
+    if (probe && refusedProbes === 0) { while (open === 0) await new Promise((done) => setTimeout(done, 5)); }
     if (open >= 1) {
-      if (probe) refusedLooks++;
+      if (probe) refusedProbes++;
       return new Response(null, { status: 503 });
     }
     open++;
@@ -137,7 +137,7 @@ Deno.test("MP4: one connection, the probe counts → probed again alone, complet
     return ranged(request, clip.mp4, { etag: '"1"' });
   });
   await assertWhole(await fixture.fetch("/a.mp4"));
-  assert.ok(refusedLooks > 0);
+  assert.ok(refusedProbes > 0);
 });
 
 Deno.test("MP4: replaced during the download → discarded, the new one complete", async () => {
@@ -182,9 +182,9 @@ Deno.test("MP4: the URL expires with the last byte → compared, not loaded agai
       return new Response(page, { headers: { "content-type": "text/html" } });
     }
     if (path !== `/t${token}/a.mp4`) return new Response(null, { status: 403 });
-    const looks = request.headers.get("range") === "bytes=0-16383";
-    if (looks && token === 1) probed.resolve();
-    if (looks) return ranged(request, clip.mp4, { etag: '"1"' });
+    const isProbe = request.headers.get("range") === "bytes=0-16383";
+    if (isProbe && token === 1) probed.resolve();
+    if (isProbe) return ranged(request, clip.mp4, { etag: '"1"' });
     downloads++;
     return probed.promise.then(() => {
       token = 2;
@@ -252,5 +252,5 @@ Deno.test("child: 400 MB on stderr → its end is kept, the exit code counts", a
   const { code, stderr } = await runChild("sh", ["-c", flood], { signal: new AbortController().signal });
   assert.equal(code, 3);
   assert.ok(stderr.length <= 4096 && stderr.endsWith("the end\n"));
-  assert.ok(kept() - before < 200_000_000, "four hundred megabytes are not kept");
+  assert.ok(kept() - before < 200_000_000, "stderr is not kept in memory");
 });

@@ -64,7 +64,7 @@ for (const tag of ["KEY:METHOD=AES-128,URI=", "MAP:URI="]) {
     await runPlain("ffmpeg", ["-nostdin", "-v", "error", "-i", `${fixture.url}/v.m3u8`, "-c", "copy", "out.mp4"], {
       cwd: dir.path,
     });
-    assert.ok(canary.hits() > 0, "the ordinary command line went there");
+    assert.ok(canary.hits() > 0, "the plain command sent a request");
     const before = canary.hits();
     await assert.rejects(fixture.fetch("/v.m3u8"), { code: "policy_denied" });
     assert.equal(canary.hits(), before);
@@ -176,7 +176,7 @@ for (const missing of ["its playlist", "all but its first segment"]) {
       args: ["-v", "error", "-show_entries", "stream=codec_type,duration", "-of", "csv=p=0", `${dir.path}/out.mp4`],
     }).output();
     const audio = Number(/^audio,([\d.]+)$/m.exec(new TextDecoder().decode(stdout))?.[1] ?? 0);
-    assert.ok(audio < 3, `${audio} s of sound for 12 s of film`);
+    assert.ok(audio < 3, `${audio} s of audio for 12 s of video`);
     await assert.rejects(fixture.fetch("/v.m3u8"), { message: /a\.m3u8 responded with 404|of audio/ });
   });
 }

@@ -203,7 +203,7 @@ Deno.test("runJob: storage fails → file and report are kept for the next run",
   await runJob(job, run(), tools(workDir, { queue, targets: [works] }));
   assert.equal(stored, "yes");
   assert.deepEqual(committed, [REPORT]);
-  assert.deepEqual([...Deno.readDirSync(workDir)], [], "nothing is left when it is done");
+  assert.deepEqual([...Deno.readDirSync(workDir)], [], "nothing is left after the job");
   await Deno.remove(workDir);
 });
 

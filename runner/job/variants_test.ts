@@ -1,4 +1,4 @@
-/** Which variant a download takes, end to end: the archive's size, and what the report says. */
+/** Which variant is downloaded, end to end: the archive's size, and the report. */
 import assert from "node:assert/strict";
 import { playlistOf } from "../../dev/emulators/origin/clip.ts";
 import { assertWhole, clip, ffprobe, names } from "../../dev/testing/clip_host.ts";
