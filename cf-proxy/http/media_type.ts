@@ -75,15 +75,15 @@ export function isPlayable(type: string): boolean {
 }
 
 /**
- * The Content-Type of the response. `fallback` replaces a missing type, `application/octet-stream` and, for media, the `text/plain`
- * that servers send for unknown extensions: browsers do not play cross-origin media with that type.
+ * The Content-Type of the response. `fallback` replaces a missing type, `application/octet-stream` and, for media and WebVTT, the
+ * `text/plain` that servers send for unknown extensions: browsers do not play cross-origin media with that type.
  */
 export function servedType(header: string | null, fallback: string): string {
   const type = parse(header ?? "");
   if (type === null) return TEXT;
   const { essence, charset, boundary } = type;
   if (essence === "" || isOctetStream(essence)) return fallback;
-  if (essence === "text/plain" && isPlayable(fallback)) return fallback;
+  if (essence === "text/plain" && (isPlayable(fallback) || fallback === "text/vtt")) return fallback;
   if (essence === "multipart/byteranges" && boundary !== undefined) return `${essence}; boundary=${boundary}`;
   if (isPlayable(essence)) return essence;
   if (!DATA_TYPES.has(essence)) return TEXT;

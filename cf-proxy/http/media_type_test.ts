@@ -82,7 +82,8 @@ Deno.test("media type: container as application, video as text → media type", 
     assert.deepEqual([served(container), isPlayable(container)], [container, true]);
   }
   assert.equal(servedType("text/plain; charset=utf-8", "video/mp4"), "video/mp4");
-  assert.equal(servedType("text/plain", "text/vtt"), "text/plain");
+  assert.equal(servedType("text/plain", "text/vtt"), "text/vtt");
+  assert.equal(servedType("text/plain", "application/x-subrip"), "text/plain");
   assert.equal(servedType("text/plain, text/html", "video/mp4"), "text/plain; charset=utf-8");
 });
 

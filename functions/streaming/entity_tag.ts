@@ -3,7 +3,7 @@
 import type { EpisodeResponse } from "./episode_schema.ts";
 
 export function entityTag({ title, data, providers }: EpisodeResponse): string {
-  const states = Object.entries(providers).map(([name, { state, code }]) => [name, state, code]);
+  const states = Object.entries(providers).map(([name, { state, code, master }]) => [name, state, code, master]);
   return `W/"${hash53(JSON.stringify([title, data, states]))}"`;
 }
 

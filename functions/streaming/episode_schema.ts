@@ -4,6 +4,20 @@ import { chapterSchema, SOURCE_STATES, subtitleSchema } from "../../sources/sour
 import { httpUrl } from "../_shared/openapi.ts";
 import { mediaSchema } from "./media_schema.ts";
 
+const trackSchema = z.strictObject({
+  kind: z.enum(["video", "audio", "subtitles"]),
+  language: z.string().nullable().describe("BCP 47; null if unknown."),
+  label: z.string().describe("What a menu shows: `Japanese`. Text of a source: show it as text."),
+  codec: z.string().nullable().describe("RFC 6381: `avc1.64001f`; null for subtitles and if unknown."),
+  default: z.boolean(),
+  forced: z.boolean(),
+});
+
+const publicSubtitleSchema = subtitleSchema.extend({
+  url: httpUrl.describe("Signed proxy link; WebVTT of an archive loads in `<track>` with `crossorigin`."),
+  source_url: httpUrl.nullable().describe("The provider's own URL; null for subtitles that are kept with the archive."),
+}).strict();
+
 export const serverSchema = z.strictObject({
   provider: z.string().describe("The server's display name: the site's label, or host and resolution."),
   url: httpUrl.describe("The embed page; the archive's URL if only the archive is left."),
@@ -22,7 +36,23 @@ export const serverSchema = z.strictObject({
     progress: z.unknown().describe("While archiving: phase and bytes; 1 when ready."),
   }).nullable().describe("null if the video is not archived, for example without archiving rights."),
   expires_at: z.iso.datetime().nullable().describe("When `stream` stops working; request the episode again then."),
-  subtitles: z.array(subtitleSchema.extend({ url: httpUrl }).strict()),
+  subtitles: z.array(publicSubtitleSchema).describe("The archive's own, or those that the provider lists."),
+  tracks: z.array(trackSchema).describe(
+    "Of the archived file, in its order; empty for a live server, whose playlist lists them.",
+  ),
+  hls: httpUrl.nullable().describe(
+    "Signed link to the archive's own HLS playlist, with every audio language and subtitle; null if it has none.",
+  ),
+  poster: httpUrl.nullable().describe("Signed link to a JPEG of the archived video; null if there is none."),
+  thumbnails: httpUrl.nullable().describe(
+    "Signed link to a WebVTT index of a sprite sheet, for a seek bar; null if there is none.",
+  ),
+  duration: z.number().nullable().describe("Seconds of the archived file."),
+  size_bytes: z.number().int().nullable().describe("Of the archived file."),
+  codecs: z.string().nullable().describe(
+    "`avc1.64001f,mp4a.40.2`: video and default audio of the archived file; null if unknown.",
+  ),
+  mime_type: z.string().nullable().describe("Of what `stream` leads to; null if unknown."),
   chapters: z.array(chapterSchema.strict()).optional(),
   code: z.string().optional().describe(
     "Why there is no `stream`: http_4xx, blocked, timeout, gone, quota, subscription, taken_down, …",
@@ -39,6 +69,9 @@ export const providerStateSchema = z.strictObject({
   age_seconds: z.number().int().optional().describe("Age of a cached list or failure."),
   retry_after_seconds: z.number().int().optional().describe(
     "When another request may find more. Until then the cached failure is returned and the site is not called.",
+  ),
+  master: httpUrl.nullable().describe(
+    "Signed link to one HLS playlist with every archived quality of the provider; null if none can be played by HLS.",
   ),
 }).meta({ ref: "ProviderState" });
 

@@ -9,8 +9,9 @@ import { episodeRequest } from "./episode_request.ts";
 import { createEpisodeCache } from "./episode_cache.ts";
 import type { CachedList, EpisodeKey, EpisodeRecord, EpisodeStore, RateLimit } from "./episode_store.ts";
 import type { SourceReader } from "./source_reader.ts";
-import type { EpisodeResponse, ProviderState } from "./episode_schema.ts";
-import { episodeResponse, type EpisodeResponseTools, type ProviderResult } from "./response.ts";
+import type { EpisodeResponse } from "./episode_schema.ts";
+import { episodeResponse } from "./response.ts";
+import type { EpisodeResponseTools, ProviderResult, ReadState } from "./response_input.ts";
 
 /** Suggested to callers while a failure is being revalidated in the background. */
 const REVALIDATED_IN_SECONDS = 5;
@@ -179,6 +180,6 @@ function ageOf(list: { readonly age_seconds: number }) {
   return { cached: true, age_seconds: Math.round(list.age_seconds) };
 }
 
-function stateOf({ state, code }: Pick<SourceList, "state" | "code">, tookMs: number): ProviderState {
+function stateOf({ state, code }: Pick<SourceList, "state" | "code">, tookMs: number): ReadState {
   return { state, ...(code && { code }), took_ms: Math.round(tookMs), cached: false };
 }

@@ -6,6 +6,7 @@ import type { Database } from "../../core/database.types.ts";
 import { callRpc, type RpcArgs, type RpcName } from "../_shared/rpc.ts";
 import { httpOnly } from "./http_only.ts";
 import { mediaSchema } from "./media_schema.ts";
+import { presentationSchema, sidecarsSchema } from "./presentation_schema.ts";
 import { type SourceList, sourceListSchema, subtitleSchema } from "../../sources/source_list.ts";
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -24,6 +25,11 @@ const replicaSchema = z.object({
   state: z.string().nullish(),
 });
 
+const storedMediaSchema = mediaSchema.extend({
+  presentation: presentationSchema.nullish().catch(null),
+  sidecars: sidecarsSchema.nullish().catch(null),
+});
+
 const storedSchema = z.object({
   provider: z.string(),
   resolution: z.string().nullable(),
@@ -35,7 +41,7 @@ const storedSchema = z.object({
   width: z.number().nullish(),
   height: z.number().nullish(),
   // Written by runners of any version: what cannot be read is not shown.
-  media: mediaSchema.nullish().catch(null),
+  media: storedMediaSchema.nullish().catch(null),
   replicas: z.array(replicaSchema).nullish(),
 });
 

@@ -51,7 +51,9 @@ Deno.test("output: older rows with other schemes → nothing leads there", async
     "null null policy_denied",
   ]);
   assert.equal(of("media").length, BAD.length);
-  for (const one of of("subtitle")) assert.deepEqual(one.subtitles.map(({ url }) => url), ["https://own.test/en.vtt"]);
+  for (const one of of("subtitle")) {
+    assert.deepEqual(one.subtitles.map(({ source_url }) => source_url), ["https://own.test/en.vtt"]);
+  }
 });
 
 Deno.test("output: a reader's list with other schemes → nothing leads there", async () => {

@@ -216,7 +216,7 @@ Deno.test("failed read → served with age and Retry-After, fetched when due", a
   const requests = site.requests.length;
   for (const isolate of [0, 1, 0, 1]) {
     const { age_seconds, retry_after_seconds, ...known } = (await set.get(isolate)).providers.animasu!;
-    assert.deepEqual(known, { state: "failed", code: "http_4xx", took_ms: 0, cached: true });
+    assert.deepEqual(known, { state: "failed", code: "http_4xx", took_ms: 0, cached: true, master: null });
     assert.ok(age_seconds! < 15 && retry_after_seconds! >= 1 && retry_after_seconds! <= 30);
   }
   assert.equal(site.requests.length, requests, "not due yet");

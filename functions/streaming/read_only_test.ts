@@ -65,7 +65,13 @@ Deno.test("read-only database: archives, cached lists → served, with the reaso
     assert.match(detail!, /^read-only: /);
     assert.deepEqual(data.own?.map((server) => [server.archived, server.url_resolved]), [[true, archive]]);
     const other = await ask(buildStreamingApp(fixture.env), "/streaming/1/2");
-    assert.deepEqual(other.providers.own, { state: "unknown", code: "not_read", took_ms: 0, cached: false });
+    assert.deepEqual(other.providers.own, {
+      state: "unknown",
+      code: "not_read",
+      took_ms: 0,
+      cached: false,
+      master: null,
+    });
   });
   assert.match(log, /"episode:read:degraded".*read-only/);
   assert.equal(await counted(fixture), 0);

@@ -219,6 +219,47 @@ Deno.test("archived video → archive link, even if its provider is gone", async
   ]]);
 });
 
+Deno.test("archive with playlists → link to them, also after its provider is gone", async () => {
+  await using fixture = await createFunctionFixture();
+  await using site = serveSite(animeSite(() => site.url));
+  await addProviders(fixture, { name: "animasu", base_url: site.url });
+  await mapTitle(fixture, "animasu");
+  const { app, get } = startApp(fixture, { DEV_ALLOWED_ORIGINS: site.url, HF_ENDPOINT: "https://hub.test" });
+  await get();
+  await archiveVideo(fixture, "720p");
+  assert.equal((await get()).body.providers.animasu?.master, null);
+  const track = {
+    kind: "video",
+    playlist: "v",
+    codec: "avc1.64001f",
+    language: null,
+    label: "Video",
+    default: true,
+    forced: false,
+    height: 720,
+  };
+  const media = {
+    ...{ tracks: [], variant: null, converted: [], left_out: [] },
+    presentation: { form: "hybrid", plain_because: null, duration: 1.5, segments: 1, tracks: [track] },
+    sidecars: [".m3u8", ".poster.jpg"],
+  };
+  await fixture.database.admin`update public.video_store set media = ${JSON.stringify(media)}::text::jsonb where true`;
+  fixture.calls.length = 0;
+  const { body, headers } = await get();
+  assert.deepEqual(fixture.calls, ["/rest/v1/rpc/read_episode"]);
+  const [hd] = servers(body, "animasu");
+  assert.match(hd?.hls ?? "", /0123456789abcdef\.m3u8$/);
+  assert.match(hd?.poster ?? "", /\.poster\.jpg$/);
+  assert.deepEqual([hd?.thumbnails, hd?.duration, hd?.size_bytes, hd?.codecs], [null, 1.5, 5, "avc1.64001f"]);
+  assert.match(body.providers.animasu?.master ?? "", /0123456789abcdef\.m3u8$/);
+  const conditional = { headers: { "if-none-match": headers.get("etag")! } };
+  assert.equal((await app.request("/streaming/1/1", conditional)).status, 304);
+
+  await fixture.database.sql`delete from public.providers`;
+  const after = (await get()).body.providers.animasu;
+  assert.deepEqual([after?.state, after?.code, after?.master], ["unknown", "not_read", body.providers.animasu?.master]);
+});
+
 Deno.test("archive unreadable for the Worker → live server; readable → archive", async () => {
   await using fixture = await createFunctionFixture();
   await using site = serveSite(animeSite(() => site.url));
