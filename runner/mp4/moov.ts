@@ -1,5 +1,6 @@
 /** Builds moov from sample tables. Pure. ISO/IEC 14496-12 §8. */
 import type { MovieTrack, Samples } from "./movie.ts";
+import { box, fullBox, i64, join, text, u16, u32, u32s, u64 } from "./write_boxes.ts";
 
 /** Divides the usual sampling and frame rates, and its durations fit 32 bits up to 13 hours. */
 const MOVIE_TIMESCALE = 90_000;
@@ -103,7 +104,7 @@ function sampleTables({ sizes, count }: Samples, chunks: readonly { count: numbe
   }
   const offsets = join(chunks.map(({ offset }) => u64(offset)));
   return [
-    fullBox("stsz", {}, u32(0), u32(count), u32s([...sizes])),
+    fullBox("stsz", {}, u32(0), u32(count), u32s(sizes)),
     fullBox("stsc", {}, u32(counts.length / 3), u32s(counts)),
     fullBox("co64", {}, u32(chunks.length), offsets),
   ];
@@ -133,58 +134,4 @@ function runs(count: number, valueOf: (i: number) => number): [count: number, va
     else found.push([1, value]);
   }
   return found;
-}
-
-function box(type: string, ...contents: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const body = join(contents);
-  return join([u32(8 + body.length), text(type), body]);
-}
-
-function fullBox(
-  type: string,
-  { version = 0, flags = 0 }: { version?: number; flags?: number },
-  ...contents: readonly Uint8Array[]
-): Uint8Array<ArrayBuffer> {
-  return box(type, u32(version * 2 ** 24 + flags), ...contents);
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
-
-function text(letters: string): Uint8Array {
-  return new TextEncoder().encode(letters);
-}
-
-function u16(value: number): Uint8Array {
-  return new Uint8Array([value >> 8, value & 255]);
-}
-
-function u32(value: number): Uint8Array {
-  return u32s([value]);
-}
-
-/** Negative values as two's complement. */
-function u32s(values: readonly number[]): Uint8Array {
-  const view = new DataView(new ArrayBuffer(4 * values.length));
-  for (const [i, value] of values.entries()) view.setInt32(4 * i, value | 0);
-  return new Uint8Array(view.buffer);
-}
-
-function u64(value: number): Uint8Array {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setBigUint64(0, BigInt(Math.max(0, value)));
-  return new Uint8Array(view.buffer);
-}
-
-function i64(value: number): Uint8Array {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setBigInt64(0, BigInt(value));
-  return new Uint8Array(view.buffer);
 }

@@ -3,6 +3,7 @@
  * Example: samples at 1–2 s and 5–6 s → four samples, two of them empty.
  */
 import type { OutputTrack } from "./moov.ts";
+import { box, join, text as letters, u32s } from "./write_boxes.ts";
 
 export interface TextSample {
   /** Seconds. Samples do not overlap and are in order. */
@@ -64,28 +65,3 @@ const ENTRY = box(
   ...[Uint8Array.of(0, 0, 0, 0, 0, 1, 0, 16), u32s([0xffffffff])], // characters, font, face, size, colour
   box("ftab", Uint8Array.of(0, 1, 0, 1, 5), letters("Arial")),
 );
-
-export function box(type: string, ...contents: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const body = join(contents);
-  return join([u32s([8 + body.length]), letters(type), body]);
-}
-
-function u32s(values: readonly number[]): Uint8Array {
-  const view = new DataView(new ArrayBuffer(4 * values.length));
-  for (const [i, value] of values.entries()) view.setUint32(4 * i, value);
-  return new Uint8Array(view.buffer);
-}
-
-function letters(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
-}
-
-export function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}

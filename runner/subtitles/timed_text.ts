@@ -2,7 +2,7 @@
  * WebVTT cue text as a sample of MP4 timed text (tx3g): plain text, with bold, italic and underlined as styles. Pure. W3C WebVTT §4.2.2,
  * 3GPP TS 26.245 §5.17. Example: "<v Bob>Hi <i>you</i> &amp; me" → "Hi you & me" with characters 3 to 6 in italics.
  */
-import { box, join } from "../mp4/text_track.ts";
+import { box, join } from "../mp4/write_boxes.ts";
 
 const FACES: Readonly<Record<string, number>> = { b: 1, i: 2, u: 4 };
 const ENTITIES: Readonly<Record<string, string>> = {
