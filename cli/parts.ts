@@ -135,6 +135,8 @@ export const PARTS: Readonly<Record<string, Part>> = {
       "RUNNER_HLS_CONNECTIONS",
       "RUNNER_MP4_CONNECTIONS",
       "RUNNER_EXTRAS",
+      "ARCHIVE_FORM",
+      "ARCHIVE_SEGMENT_SECONDS",
       "MEGA_API_URL",
       "EXTRA_PORTS",
       "PORT",

@@ -1,3 +1,5 @@
+import type { Presentation } from "./presentation.ts";
+
 /**
  * What an archive contains, and what was chosen, converted or left out on the way there. Stored with the archive (video_store.media) and
  * shown by the API. Texts are for people; codes are for programs.
@@ -11,6 +13,8 @@ export interface MediaReport {
   readonly variant: ChosenVariant | null;
   readonly converted: readonly Conversion[];
   readonly left_out: readonly Omission[];
+  /** How the file can be played; null if an earlier version wrote it. */
+  readonly presentation: Presentation | null;
 }
 
 export interface ReportedTrack {

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { parseExtraPorts } from "../core/url_policy.ts";
 import { placeholderProblems } from "../core/placeholder.ts";
 import { isLoopbackUrl, parseAllowedOrigins } from "../core/allowed_origins.ts";
+import type { ArchivePolicy } from "./presentation/archive_policy.ts";
 
 const GIB = 1024 ** 3;
 
@@ -51,6 +52,8 @@ const variables = z.object({
   RUNNER_HLS_CONNECTIONS: z.coerce.number().int().min(1).max(32).default(32),
   RUNNER_MP4_CONNECTIONS: z.coerce.number().int().min(1).max(16).default(8),
   RUNNER_EXTRAS: z.enum(["on", "off"]).default("on"),
+  ARCHIVE_FORM: z.enum(["auto", "plain"]).default("auto"),
+  ARCHIVE_SEGMENT_SECONDS: z.coerce.number().min(2).max(20).default(6),
   MEGA_API_URL: z.url().optional(),
   PORT: z.coerce.number().int().min(0).max(65535).default(7860),
   EXTRA_PORTS: portList,
@@ -88,6 +91,7 @@ export type RunnerEnv = {
   readonly hlsConnections: number;
   readonly mp4Connections: number;
   readonly extras: boolean;
+  readonly archive: ArchivePolicy;
   readonly megaApiUrl: string | undefined;
   readonly port: number;
   /** Ports from which videos may be fetched, in addition to 80, 443 and 8080. */
@@ -127,6 +131,7 @@ export function parseEnv(variables: Readonly<Record<string, string>>): RunnerEnv
     hlsConnections: env.RUNNER_HLS_CONNECTIONS,
     mp4Connections: env.RUNNER_MP4_CONNECTIONS,
     extras: env.RUNNER_EXTRAS === "on",
+    archive: { form: env.ARCHIVE_FORM, segmentSeconds: env.ARCHIVE_SEGMENT_SECONDS },
     megaApiUrl: env.MEGA_API_URL,
     port: env.PORT,
     extraPorts: env.EXTRA_PORTS,

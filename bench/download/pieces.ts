@@ -98,6 +98,8 @@ async function verify() {
     signal,
     progress: new Progress(() => performance.now()),
     onPhase: () => {},
+    fileKey: "bench",
+    archive: { form: "auto", segmentSeconds: 6 },
   });
   return { seconds: (performance.now() - startedAt) / 1000, bytes: final.sizeBytes };
 }

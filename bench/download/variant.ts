@@ -44,6 +44,8 @@ async function runner(): Promise<string> {
     maxBytes: 4e9,
     hlsConnections: 32,
     mp4Connections: 8,
+    fileKey: "bench",
+    archive: { form: "auto", segmentSeconds: 6 },
     onResumed: () => {},
     onPhase: () => phases[progress.phase] = Number(((performance.now() - startedAt) / 1000).toFixed(2)),
   });

@@ -25,6 +25,8 @@ export type FetchOptions = {
   readonly hlsConnections?: number;
   readonly signal?: AbortSignal;
   readonly megaApiUrl?: string;
+  readonly form?: "auto" | "plain";
+  readonly segmentSeconds?: number;
   /** Keeps the job's directory under this id between two calls. */
   readonly id?: string;
   readonly onSession?: (session: ProxySession) => void;
@@ -87,6 +89,8 @@ export async function startFetchFixture(host: Host): Promise<FetchFixture> {
         hlsConnections: options.hlsConnections ?? 16,
         mp4Connections: 8,
         megaApiUrl: options.megaApiUrl,
+        fileKey: "archive",
+        archive: { form: options.form ?? "auto", segmentSeconds: options.segmentSeconds ?? 6 },
         onResumed: (bytes, from) => resumed.push({ bytes, from }),
         onPhase: () => {},
       });

@@ -58,9 +58,10 @@ export async function fetchHls(resolved: Resolved, job: SegmentsJob, tools: Sour
     return withPlan(fetched, { plan, renditions, muxed: alongside });
   }
   await Deno.remove(muxed).catch(() => {}); // muxed during the download, of no use now
-  const { file, ...written } = await muxRenditions(renditions, { ...muxing, output: `${dir.path}/joined.mp4` });
-  const fetched = await finishWritten(file, { expected: written, joins: written.joins }, tools);
-  return withPlan(fetched, { plan, renditions, muxed: written });
+  const joined = { ...muxing, ...tools.archive, fileKey: tools.fileKey, output: `${dir.path}/joined.mp4` };
+  const { written, ...expected } = await muxRenditions(renditions, joined);
+  const fetched = await finishWritten(written, { expected, joins: expected.joins }, tools);
+  return withPlan(fetched, { plan, renditions, muxed: expected });
 }
 
 /** Adds which variant was archived, and what of the source was converted or left out. */

@@ -1,16 +1,20 @@
 /**
- * Makes the archive's file from a downloaded or muxed one: an MP4 with moov in front. It is hashed while every packet is verified.
+ * Makes the archive's file from a downloaded or muxed one (presentation/write_presentation.ts). It is hashed while every packet is verified.
  * Example: `await finishFile("media.bin", { format: "mov", expected }, tools)`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
-import { type FastStart, type FinalFile, writeFastStart } from "../mp4/fast_start.ts";
 import { mediaReportOf } from "../media/media_report_of.ts";
 import { remuxFile } from "../media/mux.ts";
 import { chooseTracks } from "../media/track_choice.ts";
+import { plainTracks } from "../media/plain_tracks.ts";
 import { type Expectation, type MediaInfo, type ProbeFormat, verifyMedia } from "../media/verify.ts";
+import { type NeedsRemux, writePresentation, type Written } from "../presentation/write_presentation.ts";
 import type { FetchedSource, SourceTools } from "./source_tools.ts";
 
-export type FinishTools = Pick<SourceTools, "dir" | "signal" | "progress" | "onPhase">;
+export type FinishTools = Pick<
+  SourceTools,
+  "dir" | "signal" | "progress" | "onPhase" | "fileKey" | "archive"
+>;
 
 /** Moves or deletes `input`. */
 export async function finishFile(
@@ -27,27 +31,29 @@ export async function finishFile(
   return await remux(input, { ...what, probe }, tools);
 }
 
-/** Verifies a file that was written with moov in front. */
+/** Verifies a file in its final form. */
 export async function finishWritten(
-  file: FinalFile,
+  written: Written,
   { expected, joins }: { expected: Expectation; joins: readonly number[] },
   tools: FinishTools,
 ): Promise<FetchedSource> {
   tools.progress.enter("verifying");
   tools.onPhase();
   const { signal } = tools;
-  const probe = await verifyMedia(file.path, { format: "mov", expected, joins, signal });
-  return await finished({ kind: "done", file, moved: false }, probe, tools);
+  const probe = await verifyMedia(written.file.path, { format: "mov", expected, joins, signal });
+  return await finished(written, probe, tools);
 }
 
 /** Both read the same bytes, one from the page cache. */
 async function verifyAndWrite(
   input: string,
   { joins = [], ...what }: { format: ProbeFormat; expected: Expectation; joins?: readonly number[] },
-  { dir, signal }: FinishTools,
-): Promise<{ probe: MediaInfo; written: FastStart | null }> {
+  { dir, signal, fileKey, archive }: FinishTools,
+): Promise<{ probe: MediaInfo; written: Written | NeedsRemux | null }> {
   const verifying = verifyMedia(input, { ...what, joins, signal });
-  const writing = what.format === "mov" ? writeFastStart(input, finalPath(dir), signal) : null;
+  const writing = what.format === "mov"
+    ? writePresentation({ path: input }, { ...archive, output: finalPath(dir), fileKey, signal })
+    : null;
   await Promise.allSettled([verifying, writing]); // wait for both, even if one fails
   return { probe: await verifying, written: await writing };
 }
@@ -76,13 +82,18 @@ async function remux(
 }
 
 async function finished(
-  { file, moved }: Extract<FastStart, { kind: "done" }>,
+  { file, presentation, texts }: Written,
   probe: MediaInfo,
   { dir }: FinishTools,
 ): Promise<FetchedSource> {
   const path = finalPath(dir);
-  if (!moved) await Deno.rename(file.path, path);
-  return { final: { ...file, path }, durationSeconds: probe.durationSeconds, media: mediaReportOf(probe.tracks) };
+  if (file.path !== path) await Deno.rename(file.path, path);
+  const { durationSeconds, tracks } = probe;
+  const described = presentation.form === "hybrid"
+    ? presentation
+    : { ...presentation, duration: durationSeconds, tracks: plainTracks(tracks) };
+  const media = { ...mediaReportOf(tracks), presentation: described };
+  return { final: { ...file, path }, durationSeconds, media, presentation: described, texts };
 }
 
 function finalPath(dir: FinishTools["dir"]): string {

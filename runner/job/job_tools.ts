@@ -3,6 +3,7 @@ import type { UrlPolicy } from "../../core/url_policy.ts";
 import type { Events } from "../events.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { ForwardProxy } from "../network/forward_proxy.ts";
+import type { ArchivePolicy } from "../presentation/archive_policy.ts";
 import type { CircuitBreaker } from "../archive/circuit_breaker.ts";
 import type { Semaphore } from "../transfer/semaphore.ts";
 import type { LockRepo, StorageTarget } from "../targets/target.ts";
@@ -23,6 +24,7 @@ export type JobTools = {
   readonly lockRepo?: LockRepo;
   /** Whether to make a poster and a sprite sheet. */
   readonly extras: boolean;
+  readonly archive: ArchivePolicy;
   readonly maxBytes: number;
   readonly hlsConnections: number;
   readonly mp4Connections: number;

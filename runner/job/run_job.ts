@@ -8,14 +8,14 @@ import { Cancelled } from "./stop_reasons.ts";
 import { RpcError } from "../../core/rpc_error.ts";
 import { sleep } from "../../core/sleep.ts";
 import type { Job } from "../queue/job.ts";
-import { mediaReportOf } from "../media/media_report_of.ts";
 import { createGuardedFetch } from "../network/guarded_fetch.ts";
 import type { Replication } from "../archive/replicate.ts";
 import { type DiskBudget, DiskFull, FIRST_RESERVATION_BYTES, isDiskError } from "../work_dir/disk_budget.ts";
 import { fetchSource } from "./fetch_source.ts";
+import { keepFinal, keptFinal } from "./kept_final.ts";
 import type { FetchedSource } from "./source_tools.ts";
 import { sidecarsOf } from "./make_sidecars.ts";
-import { emptyJobDir, type JobDir, openJobDir } from "../work_dir/work_dir.ts";
+import { type JobDir, openJobDir } from "../work_dir/work_dir.ts";
 import type { JobRun, JobTools } from "./job_tools.ts";
 import { uploadCopies } from "./upload_copies.ts";
 
@@ -101,6 +101,7 @@ async function fetchJob(
       ...tools,
       dir,
       session,
+      fileKey: await fileKey({ ...job, salt: tools.fileSalt }),
       fetch: createGuardedFetch(session),
       signal: run.signal,
       progress: run.progress,
@@ -166,29 +167,4 @@ async function sourceId(job: Job): Promise<string> {
   const url = candidate.embedUrl ?? candidate.videoUrl?.split("?")[0] ?? "";
   const text = new TextEncoder().encode(`${url}\n${job.resolution ?? ""}`);
   return new Uint8Array(await crypto.subtle.digest("SHA-256", text)).toHex();
-}
-
-/**
- * The final file of an earlier run that was not uploaded. It is this job's video, whichever candidate is first now. Partial downloads of
- * another candidate are deleted.
- */
-async function keptFinal(dir: JobDir, source: string): Promise<FetchedSource | null> {
-  const state = await dir.readState();
-  if (state?.final !== undefined) {
-    const path = `${dir.path}/final.mp4`;
-    const { sizeBytes, sha256, durationSeconds, media = mediaReportOf([]) } = state.final;
-    const size = (await Deno.stat(path).catch(() => null))?.size;
-    if (size === sizeBytes) return { final: { path, sizeBytes, sha256 }, durationSeconds, media };
-  }
-  if (state !== null && state.source !== source) await emptyJobDir(dir.path);
-  return null;
-}
-
-async function keepFinal(dir: JobDir, { source, fetched }: { source: string; fetched: FetchedSource }): Promise<void> {
-  const { sizeBytes, sha256 } = fetched.final;
-  const { durationSeconds, media } = fetched;
-  await dir.writeState({ source, final: { sizeBytes, sha256, durationSeconds, media } });
-  for (const name of ["segments", "muxed.mp4", "remuxed.mp4", "media.bin", "mega.bin", "mega.bin.mega"]) {
-    await Deno.remove(`${dir.path}/${name}`, { recursive: true }).catch(() => {});
-  }
 }

@@ -39,6 +39,7 @@ const REPORT: MediaReport = {
   variant: null,
   converted: [],
   left_out: [{ kind: "subtitles", code: "not_found", detail: "id" }],
+  presentation: { form: "hybrid", plain_because: null, duration: 1, segments: 1, tracks: [] },
 };
 
 /** A job whose file an earlier run finished, from candidate `source`: only the upload is left. */
@@ -87,6 +88,7 @@ function tools(workDir: string, more: { targets: StorageTarget[]; queue: object 
     breaker: createCircuitBreaker({ now: Date.now }),
     policy: {},
     extras: false,
+    archive: { form: "auto", segmentSeconds: 6 },
     maxBytes: 1e9,
     hlsConnections: 1,
     mp4Connections: 1,

@@ -1,11 +1,13 @@
 /** What the downloads of all kinds of sources share, and their media requests. */
 import type { MediaReport } from "../../core/media_report.ts";
+import type { Presentation } from "../../core/presentation.ts";
 import type { UrlPolicy } from "../../core/url_policy.ts";
 import { type Resolved, resolveServer } from "../../sources/resolvers/index.ts";
 import { parseMegaLink } from "../../sources/resolvers/mega.ts";
 import { solveMegaChallenge } from "../download/mega_proof.ts";
 import type { Candidate } from "../queue/job.ts";
 import type { FinalFile } from "../mp4/fast_start.ts";
+import type { ArchivePolicy } from "../presentation/archive_policy.ts";
 import type { ProxySession } from "../network/forward_proxy.ts";
 import type { Fetch, MediaRequest } from "../network/guarded_fetch.ts";
 import type { Reservation } from "../work_dir/disk_budget.ts";
@@ -43,6 +45,9 @@ export type SourceTools = {
   readonly hlsConnections: number;
   readonly mp4Connections: number;
   readonly megaApiUrl?: string | undefined;
+  /** Names the archive's files, in its playlists. */
+  readonly fileKey: string;
+  readonly archive: ArchivePolicy;
   readonly onResumed: (bytes: number, from: string) => void;
   readonly onPhase: () => void;
 };
@@ -50,7 +55,11 @@ export type SourceTools = {
 export type FetchedSource = {
   readonly final: FinalFile;
   readonly durationSeconds: number;
+  /** With `presentation`. */
   readonly media: MediaReport;
+  readonly presentation: Presentation;
+  /** The texts beside the file by ending: playlists, WebVTT. Empty for a plain file. */
+  readonly texts: ReadonlyMap<string, string>;
 };
 
 /** Reads the embed page again on this machine, because a media URL may be bound to the client's IP address. */

@@ -14,6 +14,7 @@ export function mediaReportOf(tracks: readonly Track[]): MediaReport {
     variant: null,
     converted: [],
     left_out: [],
+    presentation: null,
   };
 }
 

@@ -4,9 +4,8 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import type { DownloadedRendition, PlacedSegment } from "../download/hls.ts";
-import type { FinalFile } from "../mp4/fast_start.ts";
 import type { OutputTrack } from "../mp4/moov.ts";
-import { writeMovie } from "../mp4/write_movie.ts";
+import { writeJoined, type WriteOptions, type Written } from "../presentation/write_presentation.ts";
 import { runChildOrThrow } from "../process/child.ts";
 import { readFmp4Clock } from "../timeline/fmp4_clock.ts";
 import { splitIntoParts, type TimedSegment } from "../timeline/parts.ts";
@@ -110,11 +109,11 @@ export async function muxAlongside(
   };
 }
 
-/** Muxes renditions on disk into the archive's file, with moov in front. */
+/** Muxes renditions on disk into the archive's file. */
 export async function muxRenditions(
   renditions: readonly DownloadedRendition[],
-  options: MuxOptions,
-): Promise<MuxedTracks & { file: FinalFile }> {
+  options: MuxOptions & WriteOptions,
+): Promise<MuxedTracks & { written: Written }> {
   const media = renditions.filter((rendition) => rendition.role !== "subtitles");
   if (media.length === 0) throw new KeepstreamError("unsupported", "nothing to mux");
   const read = await Promise.all(media.map(readParts));
@@ -130,11 +129,11 @@ export async function muxRenditions(
   }
   const subtitles = await muxSubtitles(renditions, { video: placed[0]!, dir: options.dir });
   const all = withDefaults([...tracks, ...subtitles.tracks]);
-  const file = await writeMovie(all, options);
+  const written = await writeJoined(all, options);
   for (const path of new Set(all.flatMap((track) => track.files))) await Deno.remove(path);
   const count = (handler: string) => tracks.filter((track) => track.handlerType === handler).length;
   return {
-    file,
+    written,
     videoTracks: count("vide"),
     audioTracks: count("soun"),
     subtitleTracks: subtitles.tracks.length,

@@ -3,10 +3,12 @@
  * and control characters replaced: the row is limited to 64 kB. Pure. Example: `{ …, ...mediaRow(report) }`.
  */
 import type { MediaReport } from "../../core/media_report.ts";
+import type { Presentation } from "../../core/presentation.ts";
 
 const MAX_DETAIL = 120;
 const MAX_NAME = 60;
 const MAX_CODE = 40;
+const MAX_LABEL = 40;
 /** A video with 16 audio and 48 subtitle tracks, and some more. */
 const MAX_TRACKS = 72;
 const MAX_CONVERTED = 16;
@@ -16,7 +18,8 @@ export type MediaRow = Pick<MediaReport, "width" | "height"> & {
   readonly media: Omit<MediaReport, "width" | "height">;
 };
 
-export function mediaRow({ width, height, tracks, variant, converted, left_out }: MediaReport): MediaRow {
+export function mediaRow(report: MediaReport): MediaRow {
+  const { width, height, tracks, variant, converted, left_out, presentation } = report;
   const media = {
     tracks: tracks.slice(0, MAX_TRACKS).map(({ type, codec, language, name }) => ({
       type,
@@ -31,8 +34,17 @@ export function mediaRow({ width, height, tracks, variant, converted, left_out }
     },
     converted: converted.slice(0, MAX_CONVERTED).map(({ track, code, detail }) => ({ track, ...coded(code, detail) })),
     left_out: firstOf(left_out).map(({ kind, code, detail }) => ({ kind, ...coded(code, detail) })),
+    presentation: presentation === null ? null : presentationRow(presentation),
   };
   return { width, height, media };
+}
+
+function presentationRow({ plain_because, tracks, ...rest }: Presentation): Presentation {
+  return {
+    ...rest,
+    plain_because: plain_because === null ? null : text(plain_because, MAX_DETAIL),
+    tracks: tracks.slice(0, MAX_TRACKS).map((track) => ({ ...track, label: text(track.label, MAX_LABEL) })),
+  };
 }
 
 /** The last entry counts those that do not fit. */

@@ -9,6 +9,7 @@ const REPORT: MediaReport = {
   variant: { width: 1280, height: 720, bandwidth: 5, codecs: "avc1", frame_rate: 25, reason: "matches 720p" },
   converted: [{ track: "video", code: "tagged", detail: "hvc1" }],
   left_out: [{ kind: "subtitles", code: "not_found", detail: "id" }],
+  presentation: { form: "hybrid", plain_because: null, duration: 24, segments: 4, tracks: [] },
 };
 
 Deno.test("mediaRow: a report → size, and the rest unchanged", () => {
@@ -24,6 +25,14 @@ Deno.test("mediaRow: long and hostile names → at most 64 kB of valid text", ()
     variant: { ...REPORT.variant!, codecs: name, reason: name },
     converted: Array.from({ length: 500 }, () => ({ track: "video", code: name, detail: name })),
     left_out: Array.from({ length: 500 }, () => ({ kind: "subtitles", code: "x", detail: name })),
+    presentation: {
+      ...{ form: "plain", plain_because: name, duration: 24.123456, segments: 1000 },
+      tracks: Array.from({ length: 500 }, () => ({
+        ...{ kind: "subtitles", playlist: "s63", codec: "avc1.640028", language: "zh-Hant", label: name },
+        ...{ default: false, forced: false, channels: 8, width: 7680, height: 4320, frame_rate: 59.94 },
+        ...{ bandwidth: 100_000_000, average_bandwidth: 100_000_000 },
+      })),
+    },
   });
   const json = JSON.stringify(row.media);
   assert.ok(new TextEncoder().encode(json).length < 65_536);

@@ -32,6 +32,8 @@ export type JobState = {
     readonly durationSeconds: number;
     /** Missing if an earlier version wrote the file. */
     readonly media?: MediaReport;
+    /** Endings of the texts beside the file: `final.m3u8`, `final.v.m3u8`, … */
+    readonly texts?: readonly string[];
   };
 };
 
