@@ -14,7 +14,7 @@ const PAGE_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
-  "img-src 'self' data:",
+  "img-src * data:",
   "media-src * blob:",
   "connect-src *",
   "worker-src 'self' blob:",

@@ -1,34 +1,41 @@
-// The watch page: requests an episode from the public API, lists its servers and plays one; MP4 natively, HLS with hls.js.
-// After a server's source has expired, it continues at the same position: with the archive, or with a fresh link.
+// The watch page: requests an episode from the public API, lists its servers and plays one. After a stream has failed, it continues at the
+// same position, language and quality: with the archive, or with a fresh link.
 // Example: /?api=http://127.0.0.1:54321/functions/v1&title=55825&episode=1
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
-import Hls from "hls.js";
 import { episodeUrl } from "../../core/episode_url.ts";
+import { type Playable, playable, readEpisode } from "./episode.ts";
+import { type Menu, Player } from "./player.ts";
 
-interface Server {
-  readonly provider: string;
-  readonly resolution: string | null;
-  readonly stream: string | null;
-  readonly archived?: boolean;
-  readonly kind?: string;
-}
+/** An archive may become ready while nothing else can be played. */
+const RETRY_MS = 15_000;
 
 const video = element("video") as HTMLVideoElement;
 const list = element("servers");
 const form = element("find") as HTMLFormElement;
-let hls: Hls | null = null;
 /** Links that stopped playing. */
 const failed = new Set<string>();
+let retry: ReturnType<typeof setTimeout> | undefined;
+let current: Playable | null = null;
+
+const player = new Player(video, {
+  onFailed: (stream, reason) => {
+    document.documentElement.dataset.error = reason;
+    failOver(stream);
+  },
+  onMenus: () => showMenus(player?.menus ?? []),
+});
 
 const query = new URLSearchParams(location.search);
 for (const name of ["api", "title", "episode"]) input(name).value = query.get(name) ?? "";
 if (input("api").value === "") input("api").value = await configuredApi();
 // A link to one stream: /?stream=…; for a server list: /?api=…&title=…&episode=…
 const stream = query.get("stream");
-if (stream !== null) play({ provider: "link", resolution: null, stream });
+if (stream !== null) playable({ provider: "link", stream }).forEach((one) => play(one));
 else if (form.checkValidity()) await find();
 
+// A stream that stood still has gone on.
+video.addEventListener("timeupdate", () => clearTimeout(retry));
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const chosen = new URLSearchParams({
@@ -49,88 +56,73 @@ async function configuredApi(): Promise<string> {
 async function find(): Promise<void> {
   showStatus("Looking for servers…");
   failed.clear();
-  const servers = await readServers();
-  const first = servers.find((server) => server.archived) ?? servers[0];
-  if (first === undefined) return;
-  play(first);
+  clearTimeout(retry);
+  const streams = await readStreams();
+  const first = streams.find((one) => one.archived) ?? streams[0];
+  if (first !== undefined) play(first);
 }
 
-async function readServers(): Promise<Server[]> {
-  const url = episodeUrl(input("api").value, input("title").value, input("episode").value);
+async function readStreams(): Promise<Playable[]> {
   try {
-    const response = await fetch(url);
-    const body = await response.json();
-    if (!body.success) throw new Error(String(body.error ?? response.status));
-    const data = Object.values(body.data ?? {}) as (Server[] | null)[];
-    const servers = data.flatMap((one) => one ?? []).filter((server) => server.stream !== null);
-    showStatus(servers.length === 0 ? "No server has this episode." : "");
-    list.replaceChildren(...servers.map(button));
-    return servers;
+    const streams = await readEpisode(episodeUrl(input("api").value, input("title").value, input("episode").value));
+    showStatus(streams.length === 0 ? "No server has this episode." : "");
+    list.replaceChildren(...streams.map(button));
+    return streams;
   } catch (error) {
     showStatus(`The servers could not be read: ${error instanceof Error ? error.message : error}`);
     return [];
   }
 }
 
-function button(server: Server): HTMLElement {
+function button(one: Playable): HTMLElement {
   const item = document.createElement("li");
   const choose = document.createElement("button");
   // As text, not markup: labels come from the providers' pages.
-  choose.textContent = server.provider;
-  choose.className = server.archived ? "archived" : "";
-  choose.addEventListener("click", () => play(server));
+  choose.textContent = one.label;
+  choose.className = one.archived ? "archived" : "";
+  // The same episode: continue where the viewer is.
+  choose.addEventListener("click", () => play(one, video.currentTime));
   item.append(choose);
   return item;
 }
 
-function play(server: Server, from = 0): void {
-  const url = server.stream;
-  if (url === null || !/^https?:/.test(url)) return showStatus("This server has nothing playable.");
-  failed.delete(url);
-  hls?.destroy();
-  hls = null;
+function play(one: Playable, from = 0): void {
+  failed.delete(one.url);
+  clearTimeout(retry);
+  const choice = current === null ? null : player.choice;
+  current = one;
   for (const choose of list.querySelectorAll("button")) {
-    choose.setAttribute("aria-pressed", String(choose.textContent === server.provider));
+    choose.setAttribute("aria-pressed", String(choose.textContent === one.label));
   }
-  showStatus(`Playing ${server.provider}`);
-  if (isHls(server, url) && Hls.isSupported()) playHls(server, url, from);
-  else {
-    video.src = url;
-    video.currentTime = from;
-  }
-  video.onerror = () => failOver(server);
-  video.play().catch(() => showStatus("Press play."));
+  showStatus(`Playing ${one.label}`);
+  player.play(one, from, choice).catch(() => showStatus("Press play."));
 }
 
-function playHls(server: Server, url: string, from: number): void {
-  const player = hls = new Hls({ startPosition: from });
-  player.on(Hls.Events.ERROR, (_event, data) => {
-    // hls.js would retry a 410 for half a minute, but the proxy has already tried to fail over.
-    if (!data.fatal && data.response?.code !== 410) return;
-    document.documentElement.dataset.error = `${data.details} ${data.response?.code ?? ""}`.trim();
-    failOver(server);
-  });
-  player.loadSource(url);
-  player.attachMedia(video);
-}
-
-/** Continues with another server. The proxy responds 410 after a source's URL has expired; the API then has the archive or a fresh URL. */
-async function failOver(server: Server): Promise<void> {
+/** The API may have the archive by now, or a fresh URL. Until it has one of them, it is asked again. */
+async function failOver(stream: Playable): Promise<void> {
   // Video and audio of one stream fail separately.
-  if (server.stream === null || failed.has(server.stream)) return;
-  const position = video.currentTime;
-  failed.add(server.stream);
+  if (failed.has(stream.url) || stream !== current) return;
+  failed.add(stream.url);
   if (!form.checkValidity()) return showStatus("Playback failed.");
-  const left = (await readServers()).filter(({ stream }) => stream !== null && !failed.has(stream));
-  const next = left.find(({ archived }) => archived) ?? left.find(({ provider }) => provider === server.provider) ??
-    left[0];
-  if (next === undefined) return showStatus("The source has expired, and the archive is not ready yet.");
-  play(next, position);
+  const left = (await readStreams()).filter(({ url }) => !failed.has(url));
+  const next = left.find(({ archived }) => archived) ?? left.find(({ label }) => label === stream.label) ?? left[0];
+  if (next !== undefined) return play(next, video.currentTime);
+  showStatus("The source has expired, and the archive is not ready yet.");
+  failed.delete(stream.url);
+  retry = setTimeout(() => failOver(stream), RETRY_MS);
 }
 
-function isHls(server: Server, url: string): boolean {
-  const target = new URL(url).searchParams.get("url") ?? url;
-  return server.kind === "hls" || /\.m3u8?(?:$|[?#])|m3u8/i.test(target);
+/** A menu with one option needs no choice. */
+function showMenus(menus: readonly Menu[]): void {
+  const shown = menus.filter(({ options }) => options.length > 1);
+  element("menus").replaceChildren(...shown.map(({ label, options }) => {
+    const select = document.createElement("select");
+    select.append(...options.map((one) => new Option(one.label, "", one.selected, one.selected)));
+    select.addEventListener("change", () => options[select.selectedIndex]?.choose());
+    const labelled = document.createElement("label");
+    labelled.append(label, select);
+    return labelled;
+  }));
 }
 
 function showStatus(text: string): void {
