@@ -59,6 +59,7 @@ export type Database = {
           "enabled": boolean;
           "name": string;
           "position": number;
+          "qualities": string | null;
           "recipe": string;
           "rights": string | null;
           "updated_at": string;
@@ -70,6 +71,7 @@ export type Database = {
           "enabled"?: boolean;
           "name": string;
           "position"?: number;
+          "qualities"?: string | null;
           "recipe": string;
           "rights"?: string | null;
           "updated_at"?: string;
@@ -80,6 +82,7 @@ export type Database = {
           "enabled"?: boolean;
           "name"?: string;
           "position"?: number;
+          "qualities"?: string | null;
           "recipe"?: string;
           "rights"?: string | null;
           "updated_at"?: string;
@@ -119,12 +122,14 @@ export type Database = {
           "address_hash": string | null;
           "created_at": string;
           "embed_url": string | null;
+          "exact": boolean;
           "expires_at": string | null;
           "fails": number;
           "headers": Json | null;
           "id": string;
           "kind": string | null;
           "last_error_class": string | null;
+          "listed_tracks": Json | null;
           "queue_id": string;
           "rank": number;
           "state": string;
@@ -135,12 +140,14 @@ export type Database = {
           "address_hash"?: never;
           "created_at"?: string;
           "embed_url"?: string | null;
+          "exact"?: boolean;
           "expires_at"?: string | null;
           "fails"?: number;
           "headers"?: Json | null;
           "id"?: string;
           "kind"?: string | null;
           "last_error_class"?: string | null;
+          "listed_tracks"?: Json | null;
           "queue_id": string;
           "rank": number;
           "state"?: string;
@@ -150,12 +157,14 @@ export type Database = {
           "address_hash"?: never;
           "created_at"?: string;
           "embed_url"?: string | null;
+          "exact"?: boolean;
           "expires_at"?: string | null;
           "fails"?: number;
           "headers"?: Json | null;
           "id"?: string;
           "kind"?: string | null;
           "last_error_class"?: string | null;
+          "listed_tracks"?: Json | null;
           "queue_id"?: string;
           "rank"?: number;
           "state"?: string;
@@ -183,6 +192,7 @@ export type Database = {
           "error_class": string | null;
           "error_message": string | null;
           "finished_at": string | null;
+          "height_of": string | null;
           "id": string;
           "last_event": number | null;
           "lease_epoch": number;
@@ -216,6 +226,7 @@ export type Database = {
           "error_class"?: string | null;
           "error_message"?: string | null;
           "finished_at"?: string | null;
+          "height_of"?: string | null;
           "id"?: string;
           "last_event"?: number | null;
           "lease_epoch"?: number;
@@ -248,6 +259,7 @@ export type Database = {
           "error_class"?: string | null;
           "error_message"?: string | null;
           "finished_at"?: string | null;
+          "height_of"?: string | null;
           "id"?: string;
           "last_event"?: number | null;
           "lease_epoch"?: number;
@@ -490,6 +502,7 @@ export type Database = {
           "error_class": string | null;
           "error_message": string | null;
           "finished_at": string | null;
+          "height_of": string | null;
           "id": string;
           "last_event": number | null;
           "lease_epoch": number;
@@ -519,6 +532,31 @@ export type Database = {
         };
       };
       "check_storage_target": { Args: { "id"?: string; "target": string }; Returns: string };
+      "claim_height": {
+        Args: { "heights_of": string; "lease_seconds"?: number; "worker"?: string };
+        Returns: {
+          "attempts": number;
+          "candidates": Json;
+          "created_at": string;
+          "embed_url": string;
+          "episode": number;
+          "error_class": string;
+          "height_of": string;
+          "id": string;
+          "lease_epoch": number;
+          "lease_expires_at": string;
+          "lease_owner": string;
+          "lease_token": string;
+          "mal_id": number;
+          "max_attempts": number;
+          "priority": number;
+          "provider": string;
+          "resolution": string;
+          "retry_count": number;
+          "status": string;
+          "video_url": string;
+        }[];
+      };
       "claim_obsolete_copies": {
         Args: { "limit"?: number; "targets": (string)[] };
         Returns: {
@@ -537,6 +575,7 @@ export type Database = {
           "embed_url": string;
           "episode": number;
           "error_class": string;
+          "height_of": string;
           "id": string;
           "lease_epoch": number;
           "lease_expires_at": string;
@@ -662,6 +701,10 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "enqueue_heights": {
+        Args: { "heights": (number)[]; "hold_seconds"?: number; "id": string; "lease_token": string };
+        Returns: number;
+      };
       "enqueue_video": {
         Args: {
           "embed_url"?: string;
@@ -669,6 +712,7 @@ export type Database = {
           "expires_at"?: string;
           "headers"?: Json;
           "kind"?: string;
+          "listed_tracks"?: Json;
           "mal_id": number;
           "priority"?: number;
           "provider": string;
@@ -686,6 +730,7 @@ export type Database = {
           "error_class": string | null;
           "error_message": string | null;
           "finished_at": string | null;
+          "height_of": string | null;
           "id": string;
           "last_event": number | null;
           "lease_epoch": number;
@@ -727,6 +772,7 @@ export type Database = {
           "error_class": string | null;
           "error_message": string | null;
           "finished_at": string | null;
+          "height_of": string | null;
           "id": string;
           "last_event": number | null;
           "lease_epoch": number;
@@ -774,6 +820,7 @@ export type Database = {
       };
       "finish_takedown": { Args: { "episode": number; "mal_id": number; "target": string }; Returns: undefined };
       "forget_obsolete_copy": { Args: { "id": string }; Returns: boolean };
+      "hold_heights": { Args: { "hold_seconds"?: number; "id": string }; Returns: number };
       "import_catalogue": { Args: { "dry_run"?: boolean; "entries": Json }; Returns: Json };
       "leased_videos": {
         Args: Record<PropertyKey, never>;
@@ -832,6 +879,7 @@ export type Database = {
         Returns: Json;
       };
       "read_metadata": { Args: { "key": string }; Returns: Json };
+      "read_qualities": { Args: { "provider": string }; Returns: string };
       "record_replica_hash": {
         Args: { "replica_id": string; "sha256": string; "size_bytes": number };
         Returns: boolean;
@@ -925,6 +973,7 @@ export type Database = {
           "error_class": string | null;
           "error_message": string | null;
           "finished_at": string | null;
+          "height_of": string | null;
           "id": string;
           "last_event": number | null;
           "lease_epoch": number;

@@ -11,6 +11,7 @@ import { COUNTS } from "./scenarios/counts.ts";
 import { DEADLOCKS } from "./scenarios/deadlocks.ts";
 import { DERIVED } from "./scenarios/derived.ts";
 import { ENQUEUE } from "./scenarios/enqueue.ts";
+import { HEIGHTS } from "./scenarios/heights.ts";
 import { LEASES } from "./scenarios/leases.ts";
 import { LIMITS } from "./scenarios/limits.ts";
 import { MISSING_REPLICAS } from "./scenarios/missing_replicas.ts";
@@ -39,6 +40,7 @@ export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   operators: OPERATORS,
   candidates: CANDIDATES,
   archive: ARCHIVE,
+  heights: HEIGHTS,
   rearchive: REARCHIVE,
   replicas: REPLICAS,
   "missing replicas": MISSING_REPLICAS,

@@ -16,12 +16,17 @@ export const OPERATIONS = {
   rearchive: 1,
   loseCopy: 3,
   repair: 4,
+  enqueueHeights: 5,
+  claimHeight: 5,
+  holdHeights: 3,
   asAnon: 1,
 } as const;
 export type Operation = keyof typeof OPERATIONS;
 
 export const EPISODES = [1, 2, 3];
 export const RESOLUTIONS = ["720p", null];
+/** 720 is a listed server's label, too. */
+export const HEIGHTS = [360, 480, 720];
 export const URLS = Array.from({ length: 5 }, (_, n) => `https://host-${n}.test/v.mp4`);
 export const REPORTS: Readonly<Record<Status, number>> = {
   downloading: 3,

@@ -5,6 +5,10 @@
 import type { Sql } from "postgres";
 
 const CHECKS: Readonly<Record<string, string>> = {
+  "a further height belongs to a job of the same episode and provider, which is none itself": `
+    select 1 from public.video_queue h left join public.video_queue m on m.id = h.height_of
+    where h.height_of is not null and (m.id is null or m.height_of is not null
+      or (m.mal_id, m.episode, m.provider) is distinct from (h.mal_id, h.episode, h.provider))`,
   "one row per key, null included": `
     select 1 from public.video_queue group by mal_id, episode, provider, resolution having count(*) > 1`,
   "at most one live lease per key": `

@@ -2,8 +2,18 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import type { QueueFixture } from "../fixture/queue_fixture.ts";
-import { archiveOf, outcome, type Row } from "../fixture/rpc.ts";
-import { CLASSES, EPISODES, type Operation, OPERATIONS, REPORTS, RESOLUTIONS, TRAVELS, URLS } from "./choices.ts";
+import { archiveOf, type ClaimedJob, outcome, type Row } from "../fixture/rpc.ts";
+import {
+  CLASSES,
+  EPISODES,
+  HEIGHTS,
+  type Operation,
+  OPERATIONS,
+  REPORTS,
+  RESOLUTIONS,
+  TRAVELS,
+  URLS,
+} from "./choices.ts";
 import { brokenInvariants } from "./invariants.ts";
 import * as model from "./queue_model.ts";
 import type { Random } from "./random.ts";
@@ -161,8 +171,15 @@ export class ModelRun {
     const known = this.keys.get(key);
     if (known) {
       assert.equal(row["id"], known.id, "the same key, another row");
-      const mayRevive = this.seen.get(known.id)?.["may_revive"] !== false;
-      return model.enqueueAgain(known, video.video_url, mayRevive);
+      const isNew = !known.candidates.some(({ url }) => url === video.video_url);
+      const heights = [...this.jobs.values()].filter((job) =>
+        isNew && job.heightOf === known.id && job.status !== "ready"
+      );
+      const changed = [known, ...heights].map((job) => {
+        const mayRevive = this.seen.get(job.id)?.["may_revive"] !== false;
+        return model.enqueueAgain(job, video.video_url, mayRevive);
+      });
+      return changed.some((one) => one);
     }
     const job = model.newJob(row["id"] as string, key, { priority: video.priority, url: video.video_url });
     this.keys.set(key, job);
@@ -217,6 +234,56 @@ export class ModelRun {
       model.claim(job, row.lease_token);
     }
     return claimed.map((job) => this.jobs.get(job.id)!.key).join(", ");
+  }
+
+  private async enqueueHeights(): Promise<string | undefined> {
+    const job = this.preferred(model.isActive);
+    if (!job) return;
+    const token = this.tokenFor(job);
+    const expected = model.mayEnqueueHeights(job, { token, expired: this.seen.get(job.id)!.expired });
+    const code = await this.call("enqueue_heights", {
+      id: job.id,
+      lease_token: token,
+      heights: HEIGHTS,
+      hold_seconds: 60,
+    });
+    assert.equal(code, expected, `heights of ${job.key}`);
+    if (code !== "accepted" || job.cancelRequested) return `${job.key} → ${code}`;
+    const rows = await this.queue.sql<Row[]>`
+      select id, episode, resolution from public.video_queue where height_of = ${job.id}`;
+    const episode = job.key.split("/")[0];
+    const missing = HEIGHTS.map((height) => `${episode}/${height}p`).filter((key) => !this.keys.has(key));
+    for (const row of rows) {
+      const key = `${row["episode"]}/${row["resolution"]}`;
+      if (!missing.includes(key)) continue;
+      const options = { priority: Math.min(job.priority + 1, 3), url: job.inUse!, heightOf: job.id };
+      const height = model.newJob(row["id"] as string, key, options);
+      this.keys.set(key, height);
+      this.jobs.set(height.id, height);
+    }
+    assert.deepEqual(missing.filter((key) => !this.keys.has(key)), [], "a height was not enqueued");
+    return `${job.key} → ${missing.length}`;
+  }
+
+  private async claimHeight(): Promise<string | undefined> {
+    const job = this.preferred((other) => model.waitingHeights([...this.jobs.values()], other.id).length > 0);
+    if (!job) return;
+    const [expected] = model.waitingHeights([...this.jobs.values()], job.id);
+    const [row] = await this.queue.rpc<ClaimedJob>("claim_height", { heights_of: job.id, worker: "runner-a" });
+    assert.equal(row?.id, expected?.id, `the next height of ${job.key}`);
+    if (row === undefined) return `${job.key}: none`;
+    assert.equal(row.lease_epoch, expected!.epoch + 1);
+    model.claim(expected!, row.lease_token);
+    return expected!.key;
+  }
+
+  private async holdHeights(): Promise<string | undefined> {
+    const job = this.anyJob();
+    if (!job) return;
+    const seconds = this.random.pick([0, 60, 600]);
+    const [row] = await this.queue.rpc("hold_heights", { id: job.id, hold_seconds: seconds });
+    assert.equal(row!["hold_heights"], model.waitingHeights([...this.jobs.values()], job.id).length);
+    return `${job.key} for ${seconds} s`;
   }
 
   private async report(): Promise<string | undefined> {

@@ -33,6 +33,8 @@ export interface ModelJob {
   archive: { readonly token: string; readonly sha256: string; copies: number; missing: number } | null;
   /** A new URL, or an operator, since it became a dead letter. */
   revivable: boolean;
+  /** The job of whose source this is a further height. */
+  readonly heightOf: string | null;
 }
 
 export type Verdict = "accepted" | "PT404" | "PT409" | "PT422";
@@ -57,7 +59,11 @@ export function liveCandidates(job: ModelJob): Candidate[] {
   );
 }
 
-export function newJob(id: string, key: string, options: { priority: number; url: string }): ModelJob {
+export function newJob(
+  id: string,
+  key: string,
+  options: { priority: number; url: string; heightOf?: string },
+): ModelJob {
   return {
     id,
     key,
@@ -76,6 +82,7 @@ export function newJob(id: string, key: string, options: { priority: number; url
     completions: 0,
     archive: null,
     revivable: true,
+    heightOf: options.heightOf ?? null,
   };
 }
 
@@ -139,6 +146,23 @@ function giveBack(job: ModelJob): void {
   job.status = "pending";
   job.attempts -= 1;
   leave(job);
+}
+
+/** `enqueue_heights`: whether the call is accepted. */
+export function mayEnqueueHeights(
+  job: ModelJob,
+  { token, expired }: { token: string | null; expired: boolean },
+): Verdict {
+  if (job.token === null || token !== job.token || expired) return "PT409";
+  return job.heightOf === null ? "accepted" : "PT422";
+}
+
+/** The waiting heights of a job, in the order in which its holder claims them. */
+export function waitingHeights(jobs: readonly ModelJob[], mainId: string): ModelJob[] {
+  const labelOf = ({ key }: ModelJob) => Number.parseInt(key.split("/")[1]!);
+  return jobs.filter((job) => job.heightOf === mainId && job.status === "pending").sort((a, b) =>
+    labelOf(b) - labelOf(a)
+  );
 }
 
 export interface Report {

@@ -6,6 +6,34 @@ import { outcome, type Row } from "../fixture/rpc.ts";
 
 export const CONFIGURATION: readonly Scenario[] = [
   {
+    name: "qualities: of the provider, otherwise of the settings",
+    async run(queue) {
+      const read = async (provider: string) => (await queue.rpc("read_qualities", { provider }))[0]!["read_qualities"];
+      await applyProviders(queue, [{ ...ANIMASU, qualities: "720,360" }, SAMEHADAKU]);
+      assert.deepEqual([await read("animasu"), await read("samehadaku"), await read("?")], [
+        "720,360",
+        "label",
+        "label",
+      ]);
+      await queue.sql`update keepstream.settings set qualities = 'all' where singleton`;
+      try {
+        assert.deepEqual([await read("animasu"), await read("samehadaku")], ["720,360", "all"]);
+      } finally {
+        await queue.sql`update keepstream.settings set qualities = 'label' where singleton`;
+      }
+      const again = await applyProviders(queue, [ANIMASU, SAMEHADAKU], true);
+      assert.deepEqual(again["changed"], ["animasu"]);
+      for (const qualities of ["best", "720p", "720,", "7", "", "720,99999", "all,720"]) {
+        const entries = [{ ...ANIMASU, qualities }];
+        assert.equal(await queue.refusal("apply_providers", { entries, dry_run: false }), "PT400", qualities);
+        assert.equal(
+          await outcome(queue.sql`update public.providers set qualities = ${qualities} where name = 'animasu'`),
+          "23514",
+        );
+      }
+    },
+  },
+  {
     name: "import_catalogue: known entries → unchanged; the last key wins",
     async run(queue) {
       const sources = (url: string) => [{ url: `https://o.test/${url}` }];

@@ -6,6 +6,35 @@ import { outcome, type Row } from "../fixture/rpc.ts";
 
 export const SAVE_SOURCES: readonly Scenario[] = [
   {
+    name: "save_sources: listed subtitles and chapters → with the candidate",
+    async run(queue) {
+      const url = "https://a.test/en.vtt";
+      const subtitles = [
+        ...[7, null, {}, { url: 7 }, { url: `https://a.test/${"x".repeat(4090)}` }],
+        { url, language: "en", label: "x".repeat(500), kind: "captions", secret: "left out" },
+      ];
+      const chapters = [
+        ...[7, { seconds: "1" }, { seconds: -1, title: "x" }, { title: "x" }],
+        { seconds: 1.5, title: "Opening", kind: "intro" },
+      ];
+      await saveSources(queue, { animasu: { state: "ok", servers: [{ ...serverOf(), subtitles, chapters }] } });
+      const [job] = await queue.claim();
+      assert.deepEqual((job!.candidates[0] as unknown as Row)["listed_tracks"], {
+        subtitles: [{ url, language: "en", label: "x".repeat(80), kind: "captions" }],
+        chapters: [{ seconds: 1.5, title: "Opening", kind: "intro" }],
+      });
+    },
+  },
+  {
+    name: "save_sources: sixty long subtitle URLs → a row of limited size",
+    async run(queue) {
+      const subtitles = Array.from({ length: 60 }, (_, i) => ({ url: `https://a.test/${i}/${"x".repeat(4000)}` }));
+      await saveSources(queue, { animasu: { state: "ok", servers: [{ ...serverOf(), subtitles }] } });
+      const [row] = await queue.sql`select octet_length(listed_tracks::text) as bytes from public.video_candidates`;
+      assert.ok(row!["bytes"] > 4000 && row!["bytes"] <= 131_072, String(row!["bytes"]));
+    },
+  },
+  {
     name: "save_sources: a url of 4096 bytes → enqueued; of 4097 → left out",
     async run(queue) {
       const url = (bytes: number) => `https://a.test/${"x".repeat(bytes - "https://a.test/".length)}`;
