@@ -2,7 +2,7 @@
 // Example: "~ animasu.base_url: null → "https://site.example"". The order matters: it is the order of responses.
 import type { ProviderListEntry } from "../sources/providers/entry.ts";
 
-const FIELDS = ["recipe", "base_url", "rights", "enabled", "config"] as const;
+const FIELDS = ["recipe", "base_url", "rights", "qualities", "enabled", "config"] as const;
 
 type Present = Readonly<Record<string, unknown>>;
 

@@ -77,7 +77,7 @@ export function createOperatorStore(supabase: SupabaseClient<Database>): Operato
     cancelVideo: async (id) => videoSchema.parse(await rpc("cancel_video", { id })),
     importCatalogue: (entries, dryRun) => rpc("import_catalogue", { entries: entries, dry_run: dryRun }),
     async listProviders() {
-      const query = supabase.from("providers").select("name,recipe,base_url,rights,config,enabled,position");
+      const query = supabase.from("providers").select("name,recipe,base_url,rights,qualities,config,enabled,position");
       return dataOf("list providers", await query.order("position").abortSignal(signal()));
     },
     async readMapping({ malId, provider }) {

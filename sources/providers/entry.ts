@@ -25,6 +25,20 @@ const commonConfig = z.looseObject({
 
 export type CommonConfig = z.infer<typeof commonConfig>;
 
+const QUALITIES = "must be label, all, or 1 to 16 heights such as 720,360";
+
+/** Which heights of a source are archived. Heights may be written as `720p`, or as a list of numbers. */
+const qualities = z.union([z.string(), z.array(z.number())], QUALITIES)
+  .transform((given, context) => {
+    const text = Array.isArray(given) ? given.join() : given.trim();
+    if (text === "label" || text === "all") return text;
+    const heights = text.split(",").map((height) => /^\s*([1-9]\d{1,3})p?\s*$/i.exec(height)?.[1]);
+    const isList = heights.length <= 16 && heights.every((height) => height !== undefined);
+    if (isList) return [...new Set(heights.map(Number))].sort((a, b) => b - a).join();
+    context.addIssue(QUALITIES);
+    return z.NEVER;
+  });
+
 /** The common part of a stored entry; an invalid stored value counts as absent. */
 export function commonConfigOf(config: Readonly<Record<string, unknown>>): CommonConfig {
   return commonConfig.safeParse(config).data ?? {};
@@ -37,6 +51,8 @@ export const providerEntrySchema = z.strictObject({
     .refine((text) => parseHttpUrl(text) !== null, "must not hold user information or control characters").nullish(),
   /** Archiving rights ("own work", "CC BY 4.0", a contract's name); without it nothing is archived. */
   rights: z.string().max(500).nullish().transform(declaredRights),
+  /** `label`, `all`, or heights such as `720,360`. null: as `keepstream.settings` says. */
+  qualities: qualities.nullish().transform((text) => text ?? null),
   config: z.record(z.string(), z.unknown()).default({}),
   enabled: z.boolean().default(true),
   position: z.number().int().min(0).max(10_000).optional(),
@@ -68,7 +84,8 @@ export const providerEntrySchema = z.strictObject({
   }
 });
 
-export type ProviderListEntry = z.infer<typeof providerEntrySchema>;
+type ParsedEntry = z.infer<typeof providerEntrySchema>;
+export type ProviderListEntry = Omit<ParsedEntry, "qualities"> & Partial<Pick<ParsedEntry, "qualities">>;
 
 /** Why an entry of a list is invalid: its index, and one reason per field. */
 export interface EntryProblem {
