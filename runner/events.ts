@@ -70,6 +70,7 @@ export type RunnerEvent =
     readonly message: string;
   }
   | JobRef & { readonly event: "extras:failed"; readonly message: string }
+  | JobRef & { readonly event: "heights:failed"; readonly message: string }
   | { readonly event: "work_dir:removed"; readonly entries: number };
 
 export type Events = {

@@ -13,6 +13,8 @@ export const SEGMENT_FETCH: RetryPolicy = { attempts: 5, delayMs: 450, jitter: 2
 /** A subtitle segment: after that it is a gap. One attempt each once a rendition has `MAX_RETRIED_GAPS`: it is probably gone. */
 export const SUBTITLE_ATTEMPTS = 3;
 export const MAX_RETRIED_GAPS = 3;
+/** A subtitle file that a provider lists beside the video: after that it is left out. */
+export const LISTED_SUBTITLE_FETCH = every(500, 3);
 /** A longer Retry-After of a media host is cut to this. */
 export const MAX_SEGMENT_DELAY_MS = 10_000;
 /** How often a download resolves its source again after URLs expired. */

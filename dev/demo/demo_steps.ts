@@ -31,6 +31,8 @@ export interface ListedServer {
   readonly url: string;
   readonly url_resolved: string | null;
   readonly resolution: string | null;
+  readonly height: number | null;
+  readonly media: { readonly tracks: readonly { readonly type: string; readonly language: string | null }[] } | null;
   readonly stream: string | null;
   readonly archived: boolean;
 }

@@ -78,7 +78,7 @@ async function runEpisode(
   const jobs = await reporter.step(
     "archive",
     () => steps.waitForArchive(sql, id, { signal, onJobs: reporter.jobs }),
-    (done) => `${done.length} videos downloaded, verified and stored`,
+    (done) => `downloaded, verified and stored: ${done.map((job) => job.resolution).join(", ")}`,
   );
   await reporter.step(
     "play",
@@ -106,7 +106,7 @@ async function runEpisode(
   const second = await reporter.step(
     "ask again",
     () => steps.askEpisode(system, id, signal),
-    (response) => `responded in ${seconds(response.tookMs)}, now from the archive`,
+    (response) => `responded in ${seconds(response.tookMs)}, now from the archive: ${listTracks(response)}`,
   );
   await reporter.step(
     "play again",
@@ -119,6 +119,15 @@ async function runEpisode(
     () => steps.seekAll({ response: second, archive, signal }),
     (seeks) => `${seeks} seeks into the archive succeeded`,
   );
+}
+
+/** Example: "3 files, 2 of them with 2 audio languages and subtitles". */
+function listTracks({ servers }: steps.EpisodeResponse): string {
+  const tracks = (server: steps.ListedServer, type: string) =>
+    server.media?.tracks.filter((track) => track.type === type).length ?? 0;
+  const complete = servers.filter((server) => tracks(server, "audio") > 1 && tracks(server, "subtitles") > 0);
+  const languages = Math.max(0, ...complete.map((server) => tracks(server, "audio")));
+  return `${servers.length} files, ${complete.length} of them with ${languages} audio languages and subtitles`;
 }
 
 async function timed<T>(work: Promise<T>): Promise<{ value: T; ms: number }> {

@@ -27,7 +27,7 @@ export async function seed(
           from vault.secrets where name = ${name}`;
       }
       await transaction`
-        insert into public.providers (name, recipe, rights) values ('catalogue', 'catalogue', 'stated per entry')
+        insert into public.providers (name, recipe, rights, qualities) values ('catalogue', 'catalogue', 'stated per entry', 'all')
         on conflict (name) do nothing`;
       const entry = {
         mal_id: DEMO_EPISODE.malId,

@@ -5,6 +5,8 @@
 import { createDiskBudget } from "../../runner/work_dir/disk_budget.ts";
 import { fetchSource } from "../../runner/job/fetch_source.ts";
 import { Progress } from "../../runner/job/progress.ts";
+import type { QualityPolicy } from "../../runner/download/quality_policy.ts";
+import type { Subtitle } from "../../sources/source_list.ts";
 import type { FetchedSource } from "../../runner/job/source_tools.ts";
 import { openJobDir } from "../../runner/work_dir/work_dir.ts";
 import { type ProxySession, startForwardProxy } from "../../runner/network/forward_proxy.ts";
@@ -15,6 +17,10 @@ export type Host = (path: string, request: Request) => HostResponse;
 
 export type FetchOptions = {
   readonly resolution?: string;
+  /** Only a variant of exactly `resolution`. */
+  readonly exact?: boolean;
+  readonly qualities?: QualityPolicy;
+  readonly subtitles?: readonly Subtitle[];
   readonly kind?: string;
   readonly embedUrl?: string;
   /** Other origins on loopback that may be fetched from. */
@@ -74,13 +80,21 @@ export async function startFetchFixture(host: Host): Promise<FetchFixture> {
           videoUrl,
           kind: options.kind ?? "mp4",
           headers: options.headers ?? {},
+          exact: options.exact ?? false,
+          subtitles: [...options.subtitles ?? []],
+          chapters: [],
         },
         resolution: options.resolution ?? null,
+        qualities: () => Promise.resolve(options.qualities ?? "label"),
         source: "test",
       }, {
         dir: jobDir,
         session,
         fetch: createGuardedFetch(session),
+        openAside: () => {
+          const aside = proxy.openSession({ policy, maxBytes: 1e8 });
+          return { fetch: createGuardedFetch(aside), close: aside.close };
+        },
         policy,
         signal: options.signal ?? new AbortController().signal,
         progress,

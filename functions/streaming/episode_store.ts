@@ -42,6 +42,8 @@ const storedSchema = z.object({
   height: z.number().nullish(),
   // Written by runners of any version: what cannot be read is not shown.
   media: storedMediaSchema.nullish().catch(null),
+  /** The server of whose source this is a further height; null for the archive of a listed server. */
+  height_of: z.object({ resolution: z.string().nullable() }).nullish(),
   replicas: z.array(replicaSchema).nullish(),
 });
 

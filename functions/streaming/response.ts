@@ -3,6 +3,7 @@
 // Runs on: Deno, edge runtime.
 import { archiveUrl } from "../../core/archive_location.ts";
 import { archivedServer } from "./archived_server.ts";
+import type { SourceServer } from "../../sources/source_list.ts";
 import type { EpisodeResponse, PublicServer } from "./episode_schema.ts";
 import type { StoredVideo } from "./episode_store.ts";
 import { httpOnly } from "./http_only.ts";
@@ -58,9 +59,27 @@ async function providerEntry(
     return archived ? archivedServer(copy, server, input, tools) : liveServer(name, server, input, tools);
   });
   const orphans = stored.filter((one) => !listed.some((server) => server.resolution === one.resolution));
-  const all = await Promise.all([...servers, ...orphans.map((one) => archivedServer(one, null, input, tools))]);
+  const others = orphans.toSorted((a, b) => heightOf(b) - heightOf(a)).map((one) =>
+    archivedServer(one, serverOfHeight(one, listed), input, tools)
+  );
+  const all = await Promise.all([...servers, ...others]);
   const master = await providerMaster(stored.filter((one) => !isMissing(one)), input, tools);
   return { name, servers: all.length === 0 ? null : all, master };
+}
+
+/** 0: not a further height of a listed server. */
+function heightOf({ height_of, resolution }: StoredVideo): number {
+  return height_of ? Number.parseInt(resolution ?? "0") || 0 : 0;
+}
+
+/** The listed server of whose source the archive is a further height, with the height in its label. */
+function serverOfHeight({ height_of, resolution }: StoredVideo, servers: readonly SourceServer[]): SourceServer | null {
+  const main = height_of ? servers.find((server) => server.resolution === height_of.resolution) : undefined;
+  if (main === undefined || resolution === null) return null;
+  const label = main.resolution !== null && main.label.includes(main.resolution)
+    ? main.label.replace(main.resolution, resolution)
+    : `${main.label} ${resolution}`;
+  return { ...main, label };
 }
 
 /** All replicas were reported missing. The row is kept in case one returns, but a live server is preferred. */

@@ -1,20 +1,23 @@
 /**
  * Chooses what to archive of an MPD: the video representations in the order in which they are tried, one audio track per language and
  * role, subtitles; in every period. Pure.
- * Example: `chooseTracks(mpd, "720p").videos[0]` → { role: "video", perPeriod: [Representation, Representation], chosen: { … } }.
+ * Example: `chooseTracks(mpd, { wanted: "720p" }, "label").videos[0]` → { role: "video", perPeriod: [Representation, Representation], chosen: { … } }.
  */
 import type { AdaptationSet, Mpd, Period, Representation } from "../../core/dash/mpd.ts";
 import { KeepstreamError } from "../../core/errors.ts";
 import type { ChosenVariant, Omission } from "../../core/media_report.ts";
 import { rankAudio } from "./codec_rank.ts";
 import type { Role } from "./hls_plan.ts";
-import { orderVariants } from "./variant_choice.ts";
+import { notOffered, orderWished, type QualityPolicy, type Wish } from "./quality_policy.ts";
+import { offeredHeights } from "./variant_choice.ts";
 
 const MAX_VIDEOS_TRIED = 6;
 const MAX_AUDIO = 16;
 const MAX_SUBTITLES = 48;
 
 export type ChosenTrack = {
+  /** Identifies the track among those of its source. */
+  readonly id: string;
   readonly role: Role;
   readonly language: string | null;
   readonly name: string | null;
@@ -28,37 +31,56 @@ export type Choice = {
   readonly videos: readonly (ChosenTrack & { readonly chosen: ChosenVariant })[];
   readonly others: readonly ChosenTrack[];
   readonly leftOut: readonly Omission[];
+  /** Of the video, largest first. */
+  readonly offered: readonly number[];
 };
 
-type Track = Omit<ChosenTrack, "perPeriod"> & { readonly representation: Representation };
+type Track = Omit<ChosenTrack, "perPeriod" | "id"> & { readonly representation: Representation };
 
-export function chooseTracks({ periods }: Mpd, wanted: string | null): Choice {
+export function chooseTracks({ periods }: Mpd, wish: Wish, policy: QualityPolicy): Choice {
   const longest = [...periods].sort((a, b) => (b.durationSeconds ?? 0) - (a.durationSeconds ?? 0))[0];
   if (longest === undefined) throw new KeepstreamError("unsupported", "the MPD has no period with content");
-  const everywhere = ({ representation, ...track }: Track): ChosenTrack => ({
-    ...track,
-    perPeriod: periods.map((period, i) =>
+  const everywhere = ({ representation, ...track }: Track): ChosenTrack => {
+    const perPeriod = periods.map((period, i) =>
       period === longest ? representation : counterpart(period, i, { ...track, representation })
-    ),
-  });
-  const videos = chooseVideos(longest, wanted).map(({ chosen, ...video }) => ({ ...everywhere(video), chosen }));
+    );
+    const id = JSON.stringify([
+      track.role,
+      track.language,
+      track.name,
+      perPeriod.map((one) => [one.id, one.bandwidth]),
+    ]);
+    return { ...track, id, perPeriod };
+  };
+  const choice = chooseVideos(longest, wish, policy);
+  const videos = choice.videos.map(({ chosen, ...video }) => ({ ...everywhere(video), chosen }));
   const audio = chooseAudio(longest);
   if (videos.length + audio.length === 0) playable(longest, "video"); // throws
   const { subtitles, leftOut } = chooseSubtitles(longest, periods);
-  return { videos, others: [...audio.map(everywhere), ...subtitles.map(everywhere)], leftOut };
+  const others = [...audio.map(everywhere), ...subtitles.map(everywhere)];
+  return { videos, others, leftOut, offered: choice.offered };
 }
 
-function chooseVideos(period: Period, wanted: string | null): (Track & { readonly chosen: ChosenVariant })[] {
-  if (setsOf(period, "video").length === 0) return [];
+function chooseVideos(
+  period: Period,
+  wish: Wish,
+  policy: QualityPolicy,
+): { videos: (Track & { readonly chosen: ChosenVariant })[]; offered: readonly number[] } {
+  if (setsOf(period, "video").length === 0) {
+    if (wish.exact) throw notOffered(wish.wanted);
+    return { videos: [], offered: [] };
+  }
   const representations = playable(period, "video");
   const variants = representations.map(({ bandwidth, width, height, codecs, frameRate }, i) => ({
     ...{ url: String(i), bandwidth, width, height, codecs, frameRate },
     ...{ audio: null, subtitles: null },
   }));
-  return orderVariants({ variants, renditions: [] }, wanted).slice(0, MAX_VIDEOS_TRIED).map(({ variant, chosen }) => {
+  const ordered = orderWished({ variants, renditions: [] }, wish, policy);
+  const videos = ordered.slice(0, MAX_VIDEOS_TRIED).map(({ variant, chosen }) => {
     const representation = representations[Number(variant.url)]!;
-    return { role: "video", language: null, name: null, isDefault: true, representation, chosen };
+    return { role: "video" as const, language: null, name: null, isDefault: true, representation, chosen };
   });
+  return { videos, offered: offeredHeights({ variants }) };
 }
 
 /** Of the sets with the same language and role, the codec that most browsers play. */

@@ -13,19 +13,22 @@ import { type MediaRequest, openMedia } from "../network/guarded_fetch.ts";
 import { type Choice, chooseTracks, type ChosenTrack } from "./dash_choice.ts";
 import { MAX_SEGMENTS, readPart } from "./dash_part.ts";
 import type { HlsPlan, PlannedRendition } from "./hls_plan.ts";
+import { furtherHeights, type Wish } from "./quality_policy.ts";
 import { readCapped } from "./read_playlist.ts";
+import { nominalHeight } from "./variant_choice.ts";
 
 /** Audio frames and rounding. */
 const MAX_OVERLAP_SECONDS = 0.5;
 
-export type DashOptions = MediaRequest & { readonly wanted: string | null };
+export type DashOptions = MediaRequest & Wish;
 
 /** `offsets`: the timestamp at the start of each period. */
 type Planned = { readonly rendition: PlannedRendition; readonly offsets: readonly number[] };
 
 export async function planDash(mpdUrl: string, options: DashOptions): Promise<HlsPlan> {
   const mpd = await readMpd(mpdUrl, options);
-  const { videos, others, leftOut } = chooseTracks(mpd, options.wanted);
+  const policy = await options.qualities?.() ?? "label";
+  const { videos, others, leftOut, offered } = chooseTracks(mpd, options, policy);
   const plan = (track: ChosenTrack) => planTrack(track, mpd, options);
   const video = videos.length === 0 ? null : await firstReachable(videos, plan);
   const results = await Promise.allSettled(others.map(plan));
@@ -44,7 +47,9 @@ export async function planDash(mpdUrl: string, options: DashOptions): Promise<Hl
   const renditions = planned.map((one) => onClockOf(planned[0]!, one));
   const { durationSeconds } = renditions[0]!;
   const variant = video?.chosen ?? null;
-  return { renditions, durationSeconds, variant, audioGroup: null, leftOut: [...leftOut, ...missing] };
+  const main = variant === null ? null : nominalHeight(variant);
+  const heights = furtherHeights(policy, { offered, main });
+  return { renditions, durationSeconds, variant, audioGroup: null, leftOut: [...leftOut, ...missing], heights };
 }
 
 async function readMpd(mpdUrl: string, options: MediaRequest): Promise<Mpd> {

@@ -20,6 +20,7 @@ import { ConnectionLimit } from "./connection_limit.ts";
 import { DamagedSegment, SegmentBody, type SegmentBodyOptions, type SegmentContainer } from "./segment_body.ts";
 import { fetchPiece, type Piece, streamPiece, type Transfer } from "./segment_fetch.ts";
 import { isDataUrl, readDataUrl } from "./data_url.ts";
+import { renditionNames } from "./rendition_names.ts";
 import { openSegmentJournal, type SegmentJournal, type StoredContainer } from "./segment_journal.ts";
 
 const MAX_KEY_BYTES = 1 << 20;
@@ -75,8 +76,9 @@ type PieceRequest = Parameters<typeof streamPiece>[1];
 type Task = { readonly rendition: number; readonly index: number; readonly file: string };
 
 export async function downloadHls(plan: HlsPlan, options: HlsDownloadOptions): Promise<DownloadedRendition[]> {
-  await using journal = await openSegmentJournal(options.dir, plan);
-  const download = new HlsDownload(plan, journal, options);
+  const names = await renditionNames(plan);
+  await using journal = await openSegmentJournal(options.dir, names);
+  const download = new HlsDownload(plan, names, journal, options);
   await download.run();
   return await download.collect();
 }
@@ -94,13 +96,21 @@ class HlsDownload {
   /** Per rendition. */
   readonly #missing: readonly Map<number, KeepstreamError>[];
   readonly #retried = new Set<string>();
+  /** Of the renditions, in the journal. */
+  readonly #names: readonly string[];
   readonly #journal: SegmentJournal;
   readonly #options: HlsDownloadOptions;
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
 
-  constructor(plan: HlsPlan, journal: SegmentJournal, options: HlsDownloadOptions) {
+  constructor(
+    plan: HlsPlan,
+    names: readonly string[],
+    journal: SegmentJournal,
+    options: HlsDownloadOptions,
+  ) {
     this.#plan = plan;
+    this.#names = names;
     this.#missing = plan.renditions.map(() => new Map());
     this.#journal = journal;
     this.#options = options;
@@ -110,7 +120,7 @@ class HlsDownload {
   }
 
   async run(): Promise<void> {
-    const tasks = interleave(this.#plan);
+    const tasks = interleave(this.#plan, this.#names);
     const todo = tasks.filter((task) => !this.#journal.done.has(task.file));
     const report = () => this.#report(tasks.length);
     report();
@@ -141,7 +151,7 @@ class HlsDownload {
 
   async #collect(rendition: PlannedRendition, r: number): Promise<DownloadedRendition> {
     if (rendition.role === "subtitles") return await this.#collectSubtitles(rendition, r);
-    const all = rendition.segments.map((_, i) => this.#journal.done.get(`${r}-${i}`)!);
+    const all = rendition.segments.map((_, i) => this.#journal.done.get(this.#fileOf(r, i))!);
     const stored = all.at(-1)!.container === "empty" ? all.slice(0, -1) : all;
     const container = stored[0]!.container as SegmentContainer;
     const other = stored.findIndex((segment) => segment.container !== container);
@@ -157,15 +167,19 @@ class HlsDownload {
     return { ...rendition, segments, container, files, maps, leftOut, missing: new Map(), retried: this.#retriedOf(r) };
   }
 
+  #fileOf(r: number, i: number): string {
+    return `${this.#names[r]}-${i}`;
+  }
+
   #retriedOf(r: number): ReadonlySet<number> {
-    const files = this.#plan.renditions[r]!.segments.map((_, i) => `${r}-${i}`);
+    const files = this.#plan.renditions[r]!.segments.map((_, i) => this.#fileOf(r, i));
     return new Set(files.flatMap((file, i) => this.#retried.has(file) ? [i] : []));
   }
 
   /** The formats of the segments do not matter: each is read on its own. */
   async #collectSubtitles(rendition: PlannedRendition, r: number): Promise<DownloadedRendition> {
     const missing = this.#missing[r]!;
-    const stored = rendition.segments.map((_, i) => this.#journal.done.get(`${r}-${i}`));
+    const stored = rendition.segments.map((_, i) => this.#journal.done.get(this.#fileOf(r, i)));
     const files = stored.map((segment) => segment === undefined ? "" : this.#journal.path(segment));
     const maps = await Promise.all(rendition.segments.map(async (_, i) => {
       return missing.has(i) ? null : await this.#mapOfStored(r, i).catch(() => null); // reported as unreadable
@@ -175,18 +189,18 @@ class HlsDownload {
 
   async *#inOrder(r: number): AsyncGenerator<PlacedSegment> {
     for (let i = 0; i < this.#plan.renditions[r]!.segments.length; i++) {
-      let stored = this.#journal.done.get(`${r}-${i}`);
-      for (; stored === undefined; stored = this.#journal.done.get(`${r}-${i}`)) await this.#nextStored();
+      let stored = this.#journal.done.get(this.#fileOf(r, i));
+      for (; stored === undefined; stored = this.#journal.done.get(this.#fileOf(r, i))) await this.#nextStored();
       if (stored.container === "empty") return;
       const map = await this.#mapOfStored(r, i);
-      const retried = this.#retried.has(`${r}-${i}`);
+      const retried = this.#retried.has(this.#fileOf(r, i));
       yield { path: this.#journal.path(stored), container: stored.container, map, retried };
     }
   }
 
   /** The init section of a stored segment; the plan's, if an earlier run stored it. */
   async #mapOfStored(r: number, i: number): Promise<string | null> {
-    return this.#mapOf.get(`${r}-${i}`) ?? await this.#map(this.#plan.renditions[r]!.segments[i]!, r);
+    return this.#mapOf.get(this.#fileOf(r, i)) ?? await this.#map(this.#plan.renditions[r]!.segments[i]!, r);
   }
 
   async #nextStored(): Promise<void> {
@@ -322,10 +336,12 @@ class HlsDownload {
     // Queries are left out, because tokens change when a URL expires. So init sections with one path differ in their number.
     const number = this.#mapNumbers(r).get(nameOfMap(map))!;
     const span = map.byteRange;
-    const id = `${r} ${number} ${new URL(map.url).pathname} ${span ? `${span.offset}+${span.length}` : ""}`;
+    const id = `${this.#names[r]} ${number} ${new URL(map.url).pathname} ${
+      span ? `${span.offset}+${span.length}` : ""
+    }`;
     return await shared(this.#maps, id, async () => {
       const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(id)));
-      const file = `map-${digest.toHex().slice(0, 16)}`;
+      const file = `${this.#names[r]}-map-${digest.toHex().slice(0, 16)}`;
       const kept = this.#journal.done.get(file);
       if (kept !== undefined) return this.#journal.path(kept);
       if (map.key !== null && map.key.iv === null) {
@@ -387,12 +403,12 @@ function nameOfMap({ url, byteRange }: InitSection): string {
 }
 
 /** Interleaves the renditions, so that a failing audio track shows early. */
-function interleave(plan: HlsPlan): Task[] {
+function interleave(plan: HlsPlan, names: readonly string[]): Task[] {
   const tasks = plan.renditions.flatMap((rendition, r) =>
     rendition.segments.map((_, index) => ({
       rendition: r,
       index,
-      file: `${r}-${index}`,
+      file: `${names[r]}-${index}`,
       at: index / rendition.segments.length,
     }))
   );

@@ -8,8 +8,9 @@ import type { MediaPlaylist, MultivariantPlaylist, Rendition, Segment } from "..
 import type { ChosenVariant, Omission } from "../../core/media_report.ts";
 import type { MediaRequest } from "../network/guarded_fetch.ts";
 import { checkMediaPlaylist } from "./playlist_policy.ts";
+import { furtherHeights, notOffered, orderWished, type QualityPolicy, type Wish } from "./quality_policy.ts";
 import { readPlaylist } from "./read_playlist.ts";
-import { isSameVariant, orderVariants, type RankedVariant } from "./variant_choice.ts";
+import { isSameVariant, nominalHeight, offeredHeights, type RankedVariant } from "./variant_choice.ts";
 
 const MAX_AUDIO = 16;
 const MAX_SUBTITLES = 48;
@@ -19,6 +20,8 @@ const MAX_VARIANTS_TRIED = 12;
 export type Role = "video" | "audio" | "subtitles";
 
 export type PlannedRendition = {
+  /** Identifies the rendition among those of its source, whatever its URL: the heights of a source share its audio. */
+  readonly id?: string;
   readonly role: Role;
   readonly name: string | null;
   readonly language: string | null;
@@ -35,10 +38,11 @@ export type HlsPlan = {
   /** The group of the variant's audio renditions. */
   readonly audioGroup: string | null;
   readonly leftOut: readonly Omission[];
+  /** Heights of the source that the policy keeps beside this one, largest first. */
+  readonly heights?: readonly number[];
 };
 
-export type PlanOptions = MediaRequest & {
-  readonly wanted: string | null;
+export type PlanOptions = MediaRequest & Wish & {
   /** The plan of the same source before its URLs expired: only the same variant and renditions are taken. */
   readonly like?: HlsPlan;
 };
@@ -49,21 +53,27 @@ type Read = Wanted & { readonly playlist: MediaPlaylist };
 export async function planHls(url: string, options: PlanOptions): Promise<HlsPlan> {
   const { like } = options;
   const read = await readPlaylist(url, options);
-  if (read.playlist.kind === "multivariant") return await new VariantPlanner(read.playlist, options).plan();
+  if (read.playlist.kind === "multivariant") {
+    const policy = await options.qualities?.() ?? "label";
+    return await new VariantPlanner(read.playlist, options, policy).plan();
+  }
   if (like !== undefined && like.variant !== null) throw changed();
+  if (options.exact) throw notOffered(options.wanted);
   const playlist = checkMediaPlaylist(read.playlist, read.url, options.policy);
-  return toPlan([{ ...VIDEO, url, playlist }], { variant: null, audioGroup: null, leftOut: [] });
+  return toPlan([{ ...VIDEO, url, playlist }], { variant: null, audioGroup: null, leftOut: [], heights: [] });
 }
 
 class VariantPlanner {
   readonly #playlist: MultivariantPlaylist;
   readonly #options: PlanOptions;
+  readonly #policy: QualityPolicy;
   /** Audio groups with a missing rendition. */
   readonly #brokenGroups = new Set<string>();
   #failure: KeepstreamError | null = null;
 
-  constructor(playlist: MultivariantPlaylist, options: PlanOptions) {
+  constructor(playlist: MultivariantPlaylist, options: PlanOptions, policy: QualityPolicy) {
     this.#playlist = playlist;
+    this.#policy = policy;
     this.#options = options;
   }
 
@@ -85,8 +95,8 @@ class VariantPlanner {
   }
 
   #candidates(): RankedVariant[] {
-    const { like, wanted } = this.#options;
-    const ordered = orderVariants(this.#playlist, wanted);
+    const { like } = this.#options;
+    const ordered = orderWished(this.#playlist, this.#options, this.#policy);
     if (like === undefined) return ordered.slice(0, MAX_VARIANTS_TRIED);
     const same = ordered.filter(({ variant, chosen }) =>
       isSameVariant(chosen, like.variant) && variant.audio === like.audioGroup
@@ -101,7 +111,9 @@ class VariantPlanner {
     { needsAllAudio, passed }: { needsAllAudio: boolean; passed: number },
   ): Promise<HlsPlan | null> {
     const wanted = this.#wantedRenditions(variant.audio, variant.subtitles);
-    const results = await Promise.allSettled([{ ...VIDEO, url: variant.url }, ...wanted].map((one) => this.#read(one)));
+    const { reason: _, ...size } = chosen;
+    const video = { ...VIDEO, id: `video ${JSON.stringify(Object.values(size))}`, url: variant.url };
+    const results = await Promise.allSettled([video, ...wanted].map((one) => this.#read(one)));
     const read: Read[] = [];
     const leftOut = [...this.#unreadableSubtitles(), ...this.#otherAudio(variant.audio)];
     let audioFailure: KeepstreamError | null = null;
@@ -121,7 +133,11 @@ class VariantPlanner {
       return this.#failed(audioFailure);
     }
     const reason = passed === 0 ? chosen.reason : `${chosen.reason}; ${passed} before it could not be read`;
-    return toPlan(read, { variant: { ...chosen, reason }, audioGroup: variant.audio, leftOut });
+    const heights = furtherHeights(this.#policy, {
+      offered: offeredHeights(this.#playlist),
+      main: nominalHeight(variant),
+    });
+    return toPlan(read, { variant: { ...chosen, reason }, audioGroup: variant.audio, leftOut, heights });
   }
 
   #failed(error: KeepstreamError): null {
@@ -166,7 +182,7 @@ class VariantPlanner {
   }
 }
 
-const VIDEO = { role: "video", name: null, language: null, isDefault: true } as const;
+const VIDEO = { id: "video", role: "video", name: null, language: null, isDefault: true } as const;
 
 /** Whether two plans have the same variant and the same renditions, whatever their URLs. */
 export function isSamePlan(a: HlsPlan, b: HlsPlan): boolean {
@@ -213,8 +229,14 @@ function changed(): KeepstreamError {
 
 /** Renditions without a URL are inside the variant's own segments. */
 function renditionsOf(master: MultivariantPlaylist, type: Rendition["type"], group: string | null): Wanted[] {
+  // Groups that list the same playlist share it.
+  const shared = (r: Rendition) =>
+    master.renditions.find(({ type, url, name, language }) =>
+      type === r.type && url === r.url && name === r.name && language === r.language
+    )!.groupId;
   return master.renditions.flatMap((r) =>
     r.type !== type || r.groupId !== group || r.url === null ? [] : [{
+      id: JSON.stringify([type, shared(r), r.language, r.name]),
       role: type === "AUDIO" ? "audio" as const : "subtitles" as const,
       name: r.name,
       language: r.language,
@@ -224,8 +246,12 @@ function renditionsOf(master: MultivariantPlaylist, type: Rendition["type"], gro
   );
 }
 
-function toPlan(parts: readonly Read[], about: Pick<HlsPlan, "variant" | "audioGroup" | "leftOut">): HlsPlan {
-  const renditions = parts.map(({ role, name, language, isDefault, playlist }) => ({
+function toPlan(
+  parts: readonly Read[],
+  about: Pick<HlsPlan, "variant" | "audioGroup" | "leftOut" | "heights">,
+): HlsPlan {
+  const renditions = parts.map(({ id, role, name, language, isDefault, playlist }) => ({
+    id,
     role,
     name,
     language,

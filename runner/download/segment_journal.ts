@@ -1,8 +1,7 @@
 /**
  * An append-only list of the segments on disk, so that a killed download resumes.
- * Example: the line `{"file":"0-17","bytes":739600}` is written after `0-17.ts` was moved into place.
+ * Example: the line `{"file":"video-0b1c…-17","bytes":739600}` is written after `video-0b1c…-17.ts` was moved into place.
  */
-import type { HlsPlan } from "./hls_plan.ts";
 import type { SegmentContainer } from "./segment_body.ts";
 
 /** `empty`: a last segment of 0 bytes, which is no part of the video. */
@@ -25,24 +24,21 @@ export type SegmentJournal = AsyncDisposable & {
   readonly path: (stored: Stored) => string;
 };
 
-/** Opens the journal in `dir`; replaces one of another plan. */
-export async function openSegmentJournal(dir: string, plan: HlsPlan): Promise<SegmentJournal> {
-  const fingerprint = await planFingerprint(plan);
-  const journalPath = `${dir}/journal.ndjson`;
-  const [head, ...lines] = await readLines(journalPath);
+/** Opens the journal in `dir`. Deletes what does not belong to one of the `renditions`, which are names of rendition_names.ts. */
+export async function openSegmentJournal(dir: string, renditions: readonly string[]): Promise<SegmentJournal> {
+  const journalPath = `${dir}/${JOURNAL}`;
   const done = new Map<string, Stored>();
-  if (head !== undefined && (parse(head) as { plan?: string } | null)?.plan === fingerprint) {
-    for (const line of lines) {
-      const stored = parse(line) as Stored | null; // the last line may be incomplete
-      const size = stored === null ? null : (await Deno.stat(path(dir, stored)).catch(() => null))?.size;
-      if (stored !== null && size === stored.bytes) done.set(stored.file, stored);
-    }
-  } else {
-    await Deno.remove(dir, { recursive: true }).catch(() => {});
-    await Deno.mkdir(dir, { recursive: true });
+  for (const line of await readLines(journalPath)) {
+    const stored = parse(line) as Stored | null; // the last line may be incomplete
+    if (!renditions.some((name) => stored?.file?.startsWith(`${name}-`))) continue;
+    const size = (await Deno.stat(path(dir, stored!)).catch(() => null))?.size;
+    if (size === stored!.bytes) done.set(stored!.file, stored!);
   }
+  await Deno.mkdir(dir, { recursive: true });
+  const kept = new Set([JOURNAL, `${JOURNAL}.part`, ...[...done.values()].map((stored) => nameOf(stored))]);
+  await removeFiles(dir, (name) => !kept.has(name));
   // Replaces the old journal atomically: if killed or out of space before, the next run still has its segments.
-  await Deno.writeTextFile(`${journalPath}.part`, [{ plan: fingerprint }, ...done.values()].map(lineOf).join(""));
+  await Deno.writeTextFile(`${journalPath}.part`, [...done.values()].map(lineOf).join(""));
   await Deno.rename(`${journalPath}.part`, journalPath);
   const journal = await Deno.open(journalPath, { append: true });
   const write = async (stored: Stored) => {
@@ -91,6 +87,8 @@ export async function openSegmentJournal(dir: string, plan: HlsPlan): Promise<Se
   };
 }
 
+const JOURNAL = "journal.ndjson";
+
 /** ffmpeg's HLS demuxer accepts only some extensions. */
 const ENDING: Readonly<Record<StoredContainer, string>> = {
   ts: "ts",
@@ -101,20 +99,21 @@ const ENDING: Readonly<Record<StoredContainer, string>> = {
 };
 
 function path(dir: string, stored: Stored): string {
-  return `${dir}/${stored.file}.${ENDING[stored.container]}`;
+  return `${dir}/${nameOf(stored)}`;
 }
 
-/** Equal durations and file names (without tokens) mean that the bytes on disk belong to this plan. */
-async function planFingerprint(plan: HlsPlan): Promise<string> {
-  const text = plan.renditions.map((rendition) =>
-    rendition.segments.map((segment) => {
-      const name = new URL(segment.url).pathname.split("/").at(-1);
-      const span = segment.byteRange;
-      return `${segment.sequence} ${segment.durationSeconds} ${name} ${span ? `${span.offset}+${span.length}` : ""}`;
-    }).join("\n")
-  ).join("\n\n");
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return new Uint8Array(digest).toHex();
+function nameOf(stored: Stored): string {
+  return `${stored.file}.${ENDING[stored.container]}`;
+}
+
+/** Deletes the segments of the video. What other heights share stays. */
+export async function removeVideoSegments(dir: string): Promise<void> {
+  await removeFiles(dir, (name) => name.startsWith("video-"));
+}
+
+async function removeFiles(dir: string, when: (name: string) => boolean): Promise<void> {
+  const names = await Array.fromAsync(Deno.readDir(dir), ({ name }) => name).catch(() => []);
+  for (const name of names) if (when(name)) await Deno.remove(`${dir}/${name}`, { recursive: true });
 }
 
 function lineOf(entry: unknown): string {

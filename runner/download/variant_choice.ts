@@ -10,7 +10,7 @@ import { type CodecRank, rankAudio, rankVideo } from "./codec_rank.ts";
 export type RankedVariant = { readonly variant: Variant; readonly chosen: ChosenVariant };
 
 /** Encoders round sizes up to macroblocks: 1920x1088 is 1080p. */
-const SIZE_TOLERANCE = 16;
+export const SIZE_TOLERANCE = 16;
 const COMMON_HEIGHTS = [144, 240, 360, 480, 576, 720, 1080, 1440, 2160, 4320];
 
 type Candidate = {
@@ -21,7 +21,7 @@ type Candidate = {
   readonly languages: number;
 };
 
-type Offer = Pick<MultivariantPlaylist, "variants" | "renditions">;
+export type Offer = Pick<MultivariantPlaylist, "variants" | "renditions">;
 
 /** Best first. Variants that are redundant copies of each other stay in the playlist's order. */
 export function orderVariants(playlist: Offer, wanted: string | null): RankedVariant[] {
@@ -55,8 +55,14 @@ export function nominalHeight({ width, height }: Pick<Variant, "width" | "height
   return COMMON_HEIGHTS.find((common) => Math.abs(common - nominal) <= SIZE_TOLERANCE) ?? nominal;
 }
 
+/** The heights that a choice of variants offers, largest first. Variants whose size is unknown have none. */
+export function offeredHeights({ variants }: Pick<Offer, "variants">): readonly number[] {
+  const withVideo = variants.filter(({ codecs }) => hasVideo(codecs));
+  return [...new Set(withVideo.flatMap((variant) => nominalHeight(variant) ?? []))].sort((a, b) => b - a);
+}
+
 /** Infinity: the largest. */
-function wantedHeight(wanted: string | null): number {
+export function wantedHeight(wanted: string | null): number {
   const height = Number(/^(\d{3,4})(?:p|$)/i.exec(wanted ?? "")?.[1] ?? Infinity);
   return COMMON_HEIGHTS.find((common) => Math.abs(common - height) <= SIZE_TOLERANCE) ?? height;
 }

@@ -11,6 +11,7 @@ import { hostHas, readSamples, type Sample, sampleSpans } from "../download/samp
 import type { Sniffed } from "../download/sniff.ts";
 import type { ProbeFormat } from "../media/verify.ts";
 import { FIRST_RESERVATION_BYTES } from "../work_dir/disk_budget.ts";
+import type { ListedSubtitles } from "./add_subtitles.ts";
 import { finishFile } from "./finish_file.ts";
 import {
   type FetchedSource,
@@ -34,6 +35,7 @@ export function isFile(sniffed: Sniffed): sniffed is keyof typeof FORMAT {
 
 export type FileSource = {
   readonly job: SourceJob;
+  readonly listed: ListedSubtitles;
   readonly probed: Probe;
   readonly container: keyof typeof FORMAT;
   readonly begun: StartedDownload | null;
@@ -70,7 +72,8 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
     }
     const kept = await Deno.stat(mediaPath(tools)).catch(() => null);
     tools.reservation.wrote((kept?.blocks ?? 0) * 512); // aria2c's files are sparse, so their length is not what is on disk
-    await tools.reservation.resize(sizeBytes * DISK_FACTOR).catch(async (error) => {
+    const factor = DISK_FACTOR + (file.listed.count > 0 ? 1 : 0);
+    await tools.reservation.resize(sizeBytes * factor).catch(async (error) => {
       await file.begun?.drop(); // it has no pin, so it cannot be resumed
       throw error;
     });
@@ -99,7 +102,7 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
     // While the file is verified, check whether the host has replaced it.
     const [after, finished] = await Promise.allSettled([
       probeAfter({ source, probed, samples }, file, tools),
-      finishFile(mediaPath(tools), { format: FORMAT[file.container], expected: NOTHING_PROMISED }, tools),
+      finish(file, tools),
       begun[Symbol.asyncDispose](),
     ]);
     tools.signal.throwIfAborted();
@@ -112,6 +115,12 @@ export async function fetchFile(resolved: Resolved, file: FileSource, tools: Sou
     await startOver(tools);
   }
   throw new KeepstreamError("network", "the file changed on the host during every attempt");
+}
+
+async function finish({ container, listed }: FileSource, tools: SourceTools): Promise<FetchedSource> {
+  const media = { path: mediaPath(tools), format: FORMAT[container], expected: NOTHING_PROMISED };
+  const file = await listed.addTo(media);
+  return listed.report(await finishFile(file.path, file, tools));
 }
 
 function begin(what: { source: Resolved; connections: number }, tools: SourceTools): StartedDownload {

@@ -3,6 +3,7 @@ import type { Resolved } from "../../sources/resolvers/index.ts";
 import { type DownloadedRendition, downloadHls } from "../download/hls.ts";
 import type { HlsPlan, planHls } from "../download/hls_plan.ts";
 import { muxAlongside, type MuxedTracks, muxRenditions } from "../media/mux.ts";
+import type { ListedSubtitles } from "./add_subtitles.ts";
 import { finishFile, finishWritten } from "./finish_file.ts";
 import {
   type FetchedSource,
@@ -15,14 +16,16 @@ import {
 /** Segments, muxed file and final file exist at the same time; the total is an estimate. */
 const DISK_FACTOR = 3.3;
 
-export type SegmentsJob = SourceJob & { readonly plan: typeof planHls };
+export type SegmentsJob = SourceJob & { readonly plan: typeof planHls; readonly listed: ListedSubtitles };
 
 export async function fetchHls(resolved: Resolved, job: SegmentsJob, tools: SourceTools): Promise<FetchedSource> {
   const { dir, progress } = tools;
   const noSpace = new AbortController();
   const signal = AbortSignal.any([tools.signal, noSpace.signal]);
-  const planOf = (source: Resolved, like?: HlsPlan): Promise<HlsPlan> =>
-    job.plan(source.url, { ...mediaRequest(source, tools), wanted: job.resolution, ...(like ? { like } : {}) });
+  const planOf = (source: Resolved, like?: HlsPlan): Promise<HlsPlan> => {
+    const wish = { wanted: job.resolution, exact: job.candidate.exact, qualities: job.qualities };
+    return job.plan(source.url, { ...mediaRequest(source, tools), ...wish, ...(like ? { like } : {}) });
+  };
   const plan = await planOf(resolved);
   progress.enter("downloading");
   tools.onPhase();
@@ -54,14 +57,19 @@ export async function fetchHls(resolved: Resolved, job: SegmentsJob, tools: Sour
   tools.onPhase();
   const alongside = tracks as MuxedTracks | null; // assigned in a callback
   if (alongside !== null) {
-    const fetched = await finishFile(muxed, { format: "mov", expected: alongside, joins: alongside.joins }, tools);
+    const file = await job.listed.addTo({ path: muxed, format: "mov", expected: alongside });
+    const fetched = job.listed.report(await finishFile(file.path, { ...file, joins: alongside.joins }, tools));
     return withPlan(fetched, { plan, renditions, muxed: alongside });
   }
   await Deno.remove(muxed).catch(() => {}); // muxed during the download, of no use now
   const joined = { ...muxing, ...tools.archive, fileKey: tools.fileKey, output: `${dir.path}/joined.mp4` };
   const { written, ...expected } = await muxRenditions(renditions, joined);
-  const fetched = await finishWritten(written, { expected, joins: expected.joins }, tools);
-  return withPlan(fetched, { plan, renditions, muxed: expected });
+  const { joins } = expected;
+  const added = await job.listed.addTo({ path: written.file.path, format: "mov", expected });
+  const fetched = added.path === written.file.path
+    ? await finishWritten(written, { expected, joins }, tools)
+    : await finishFile(added.path, { ...added, joins }, tools);
+  return withPlan(job.listed.report(fetched), { plan, renditions, muxed: expected });
 }
 
 /** Adds which variant was archived, and what of the source was converted or left out. */
@@ -69,13 +77,14 @@ function withPlan(
   fetched: FetchedSource,
   from: { plan: HlsPlan; renditions: readonly DownloadedRendition[]; muxed: MuxedTracks },
 ): FetchedSource {
-  const { variant, leftOut } = from.plan;
+  const { variant, leftOut, heights } = from.plan;
   const left_out = [
+    ...fetched.media.left_out,
     ...leftOut,
     ...from.renditions.flatMap((rendition) => rendition.leftOut),
     ...from.muxed.leftOut,
   ];
-  return { ...fetched, media: { ...fetched.media, variant, converted: from.muxed.converted, left_out } };
+  return { ...fetched, heights, media: { ...fetched.media, variant, converted: from.muxed.converted, left_out } };
 }
 
 /** Whether the segments can be concatenated: one clock and one init section. */

@@ -5,6 +5,7 @@ import { probe } from "../download/probe.ts";
 import { downloadMega } from "../download/mega.ts";
 import { sniff } from "../download/sniff.ts";
 import type { ProbeFormat } from "../media/verify.ts";
+import type { ListedSubtitles } from "./add_subtitles.ts";
 import { finishFile } from "./finish_file.ts";
 import {
   type FetchedSource,
@@ -16,7 +17,11 @@ import {
 
 const DISK_FACTOR = 2.2;
 
-export async function fetchMega(resolved: Resolved, job: SourceJob, tools: SourceTools): Promise<FetchedSource> {
+export async function fetchMega(
+  resolved: Resolved,
+  job: SourceJob & { readonly listed: ListedSubtitles },
+  tools: SourceTools,
+): Promise<FetchedSource> {
   const { dir, progress, signal } = tools;
   const { megaKey: key } = resolved;
   if (key === undefined) throw new KeepstreamError("invalid_input", "the mega link has no key");
@@ -46,7 +51,8 @@ export async function fetchMega(resolved: Resolved, job: SourceJob, tools: Sourc
     },
   });
   const expected = { videoTracks: null, audioTracks: null, subtitleTracks: null };
-  return await finishFile(path, { format: await formatOf(path, signal), expected }, tools);
+  const file = await job.listed.addTo({ path, format: await formatOf(path, signal), expected });
+  return job.listed.report(await finishFile(file.path, file, tools));
 }
 
 async function formatOf(path: string, signal: AbortSignal): Promise<ProbeFormat> {

@@ -5,8 +5,10 @@
 import { KeepstreamError } from "../../core/errors.ts";
 import { planDash } from "../download/dash_plan.ts";
 import { planHls } from "../download/hls_plan.ts";
+import { notOffered } from "../download/quality_policy.ts";
 import { type Probe, probe, probeWithRetry } from "../download/probe.ts";
 import { type MediaRequest, throwRefusal } from "../network/guarded_fetch.ts";
+import { startListed } from "./add_subtitles.ts";
 import { fetchFile, isFile, startDownload, type StartedDownload } from "./fetch_file.ts";
 import { fetchHls } from "./fetch_hls.ts";
 import { fetchMega } from "./fetch_mega.ts";
@@ -21,21 +23,25 @@ import {
 export async function fetchSource(job: SourceJob, tools: SourceTools): Promise<FetchedSource> {
   try {
     const resolved = await resolveCandidate(job.candidate, tools);
-    if (resolved.kind === "mega") return await fetchMega(resolved, job, tools);
-    await using first = await startDownload(resolved, job, tools);
+    const { exact } = job.candidate;
+    if (resolved.kind === "mega" && exact) throw notOffered(job.resolution);
+    const listed = startListed(resolved, job.candidate, tools);
+    if (resolved.kind === "mega") return await fetchMega(resolved, { ...job, listed }, tools);
+    await using first = exact ? null : await startDownload(resolved, job, tools);
     const { probed, begun } = await probeWhileDownloading(first, {
       url: resolved.url,
       request: mediaRequest(resolved, tools),
     });
     switch (probed.sniffed) {
       case "hls":
-        return await fetchHls(resolved, { ...job, plan: planHls }, tools);
+        return await fetchHls(resolved, { ...job, listed, plan: planHls }, tools);
       case "dash":
-        return await fetchHls(resolved, { ...job, plan: planDash }, tools);
+        return await fetchHls(resolved, { ...job, listed, plan: planDash }, tools);
       case "mp4":
       case "matroska":
       case "ts":
-        return await fetchFile(resolved, { job, probed, container: probed.sniffed, begun }, tools);
+        if (exact) throw notOffered(job.resolution);
+        return await fetchFile(resolved, { job, listed, probed, container: probed.sniffed, begun }, tools);
       case "html":
         throw new KeepstreamError("unsupported", "the URL leads to a web page, not to a video");
       case "unknown":

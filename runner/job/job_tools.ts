@@ -36,6 +36,8 @@ export type JobRun = {
   readonly signal: AbortSignal;
   /** Extends the lease; throws if it is lost. Called before bytes become visible. */
   readonly beforeCommit: () => Promise<void>;
+  /** Further heights of the job's source wait: this runner claims them when the job ends, because it has what they share. */
+  readonly onHeights?: () => void;
   /** Makes the job ready through `write`, which ends the lease: from then on no heartbeat is needed. */
   readonly commitArchive: <T>(write: () => Promise<T>) => Promise<T>;
 };

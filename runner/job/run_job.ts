@@ -12,13 +12,16 @@ import { createGuardedFetch } from "../network/guarded_fetch.ts";
 import type { Replication } from "../archive/replicate.ts";
 import { type DiskBudget, DiskFull, FIRST_RESERVATION_BYTES, isDiskError } from "../work_dir/disk_budget.ts";
 import { fetchSource } from "./fetch_source.ts";
-import { keepFinal, keptFinal } from "./kept_final.ts";
+import { dropFiles, isHeight, keepFinal, keptFinal } from "./kept_final.ts";
+import type { QualityPolicy } from "../download/quality_policy.ts";
 import type { FetchedSource } from "./source_tools.ts";
 import { sidecarsOf } from "./make_sidecars.ts";
 import { type JobDir, openJobDir } from "../work_dir/work_dir.ts";
 import type { JobRun, JobTools } from "./job_tools.ts";
-import { uploadCopies } from "./upload_copies.ts";
+import { retryWhileUnavailable, uploadCopies } from "./upload_copies.ts";
 
+/** Subtitles that a provider lists beside the video. */
+const MAX_ASIDE_BYTES = 256 * 1024 * 1024;
 const REMOVE_TIMEOUT_MS = 30_000;
 /** A commit whose request was aborted may still succeed within this time. */
 const LATE_COMMIT_MS = 3_000;
@@ -26,11 +29,11 @@ const LATE_COMMIT_MS = 3_000;
 export async function runJob(job: Job, run: JobRun, tools: JobTools): Promise<void> {
   try {
     const startedAt = performance.now();
-    await using dir = await openJobDir(tools.workDir, job.id);
+    await using dir = await openJobDir(tools.workDir, job.heightOf ?? job.id, job.id);
     try {
       await runInDir(job, { dir, run, tools, startedAt });
     } catch (error) {
-      if (isFinal(error, run.signal)) dir.discard();
+      if (isFinal(error, run.signal)) await dropFiles(dir, job, tools.queue);
       throw await isGone(dir.path)
         ? new KeepstreamError("disk_full", "the work directory is gone", { cause: error })
         : error;
@@ -59,12 +62,13 @@ async function runInDir(
 ): Promise<void> {
   using reservation = await tools.disk.reserve(FIRST_RESERVATION_BYTES);
   const source = await sourceId(job);
-  const kept = await keptFinal(dir, source);
+  const kept = await keptFinal(dir, source, job);
   if (kept !== null) {
     tools.events.emit({ event: "job:resumed", id: job.id, bytes: kept.final.sizeBytes, from: "final" });
   }
-  const fetched = kept ?? await fetchJob(job, { dir, reservation, source, run }, tools);
-  await keepFinal(dir, { source, fetched });
+  const { chapters = [] } = job.candidates[0]!;
+  const fetched = { ...kept ?? await fetchJob(job, { dir, reservation, source, run }, tools), chapters };
+  await keepFinal(dir, { source, fetched, isHeight: isHeight(job) });
   const { copies, failures } = await store(job, { fetched, dir: dir.path }, { run, tools }).then(async (stored) => {
     if (await isTakenDown(job, tools)) await removeLateCommits(job, tools, "job:taken_down");
     return stored;
@@ -77,7 +81,7 @@ async function runInDir(
     }
     throw error;
   });
-  dir.discard();
+  await dropFiles(dir, job, tools.queue);
   tools.events.emit({
     event: "job:finished",
     id: job.id,
@@ -96,13 +100,22 @@ async function fetchJob(
   const session = tools.proxy.openSession({ policy: tools.policy, maxBytes: tools.maxBytes });
   const onPhase = () => tools.events.emit({ event: "job:phase", id: job.id, phase: run.progress.phase });
   try {
-    const sourceJob = { candidate: job.candidates[0]!, resolution: job.resolution, source };
+    const sourceJob = {
+      candidate: job.candidates[0]!,
+      resolution: job.resolution,
+      source,
+      qualities: () => qualitiesOf(job, { run, tools }),
+    };
     return await fetchSource(sourceJob, {
       ...tools,
       dir,
       session,
       fileKey: await fileKey({ ...job, salt: tools.fileSalt }),
       fetch: createGuardedFetch(session),
+      openAside: () => {
+        const aside = tools.proxy.openSession({ policy: tools.policy, maxBytes: MAX_ASIDE_BYTES });
+        return { fetch: createGuardedFetch(aside), close: aside.close };
+      },
       signal: run.signal,
       progress: run.progress,
       reservation: options.reservation,
@@ -112,6 +125,12 @@ async function fetchJob(
   } finally {
     session.close();
   }
+}
+
+/** A further height is the only one of its job. */
+async function qualitiesOf(job: Job, { run, tools }: { run: JobRun; tools: JobTools }): Promise<QualityPolicy> {
+  if (isHeight(job)) return "label";
+  return await retryWhileUnavailable(() => tools.queue.qualities(job.provider), run.signal);
 }
 
 async function store(
@@ -165,6 +184,6 @@ async function removeFromTargets(job: Job, tools: JobTools): Promise<string[]> {
 async function sourceId(job: Job): Promise<string> {
   const candidate = job.candidates[0]!;
   const url = candidate.embedUrl ?? candidate.videoUrl?.split("?")[0] ?? "";
-  const text = new TextEncoder().encode(`${url}\n${job.resolution ?? ""}`);
+  const text = new TextEncoder().encode(url);
   return new Uint8Array(await crypto.subtle.digest("SHA-256", text)).toHex();
 }

@@ -5,6 +5,8 @@ import type { UrlPolicy } from "../../core/url_policy.ts";
 import { type Resolved, resolveServer } from "../../sources/resolvers/index.ts";
 import { parseMegaLink } from "../../sources/resolvers/mega.ts";
 import { solveMegaChallenge } from "../download/mega_proof.ts";
+import type { QualityPolicy } from "../download/quality_policy.ts";
+import type { Chapter } from "../../sources/source_list.ts";
 import type { Candidate } from "../queue/job.ts";
 import type { FinalFile } from "../mp4/fast_start.ts";
 import type { ArchivePolicy } from "../presentation/archive_policy.ts";
@@ -28,6 +30,8 @@ const CONTROL = /[\u0000-\u001f\u007f]/;
 export type SourceJob = {
   readonly candidate: Candidate;
   readonly resolution: string | null;
+  /** Which heights of the source are archived. Called if the source offers several. @default label */
+  readonly qualities?: () => Promise<QualityPolicy>;
   /** Identifies the candidate whose bytes are on disk. */
   readonly source: string;
 };
@@ -48,6 +52,8 @@ export type SourceTools = {
   /** Names the archive's files, in its playlists. */
   readonly fileKey: string;
   readonly archive: ArchivePolicy;
+  /** Another session of the proxy, for what must not end the download if it is refused. */
+  readonly openAside?: () => { readonly fetch: Fetch; readonly close: () => void };
   readonly onResumed: (bytes: number, from: string) => void;
   readonly onPhase: () => void;
 };
@@ -60,6 +66,10 @@ export type FetchedSource = {
   readonly presentation: Presentation;
   /** The texts beside the file by ending: playlists, WebVTT. Empty for a plain file. */
   readonly texts: ReadonlyMap<string, string>;
+  /** Further heights of the source to archive, largest first. */
+  readonly heights?: readonly number[];
+  /** As the provider lists them. */
+  readonly chapters?: readonly Chapter[];
 };
 
 /** Reads the embed page again on this machine, because a media URL may be bound to the client's IP address. */

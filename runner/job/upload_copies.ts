@@ -3,6 +3,7 @@
  * Example: `const { copies, replicaIds } = await uploadCopies(job, { fetched, key, beside }, { run, tools })`.
  */
 import { KeepstreamError } from "../../core/errors.ts";
+import { redactText } from "../../core/redact.ts";
 import { retry } from "../../core/retry.ts";
 import { type Job, LeaseLost, type ReplicaRow } from "../queue/job.ts";
 import { isUnavailable } from "../queue/queue.ts";
@@ -32,6 +33,7 @@ export async function uploadCopies(
   let renewal: ReturnType<typeof setInterval> | undefined;
   const onFirst = async (copy: StoredCopy) => {
     await run.beforeCommit();
+    await enqueueHeights(job, fetched, { run, tools });
     const replicas = tools.targets.map((target) => replicaRow(target, { copy, final: fetched.final, key, job }));
     const archive = {
       fileKey: key,
@@ -88,8 +90,25 @@ export async function uploadCopies(
   }
 }
 
+/** Right before the archive is committed: if this runner is killed in between, another one has all of them to do. */
+async function enqueueHeights(
+  job: Job,
+  { heights = [] }: FetchedSource,
+  { run, tools }: { run: JobRun; tools: JobTools },
+): Promise<void> {
+  if (heights.length === 0) return;
+  try {
+    const waiting = await retryWhileUnavailable(() => tools.queue.enqueueHeights(job, heights), run.signal);
+    if (waiting > 0) run.onHeights?.();
+  } catch (error) {
+    if (error instanceof LeaseLost) throw error;
+    // The height that the server states is archived all the same.
+    tools.events.emit({ event: "heights:failed", id: job.id, message: redactText((error as Error).message) });
+  }
+}
+
 /** For calls that may be repeated. Ends when the queue responds or the job is aborted. */
-async function retryWhileUnavailable<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
+export async function retryWhileUnavailable<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
   return await retry(call, QUEUE_WRITE, { retryable: (error) => isUnavailable(error) && !signal.aborted });
 }
 

@@ -13,6 +13,7 @@ import { type Job, LeaseLost, type LeaseState } from "../queue/job.ts";
 import { isUnavailable, type Queue } from "../queue/queue.ts";
 import { LEASE_RENEWAL, OUTCOME_REPORT } from "../retry_policies.ts";
 import type { Capacity } from "./capacity.ts";
+import { HeightHolds } from "./height_holds.ts";
 import { type ActiveJob, progressEvent } from "./active_job.ts";
 import { isRelease, toFailure } from "./job_failure.ts";
 import { Cancelled, ShutdownError } from "../job/stop_reasons.ts";
@@ -62,6 +63,8 @@ type Running = {
   row: ProgressRow;
   sent: string;
   renewedAt: number;
+  /** The job of whose source further heights wait, which this runner holds and claims next. */
+  heightsOf: string | null;
   /** Whether the archive is committed. A promise while the response is pending: until then, who owns the job is unknown. */
   committed: boolean | Promise<boolean>;
   done: Promise<void>;
@@ -78,6 +81,9 @@ class Loop {
   readonly #running = new Map<string, Running>();
   /** Their outcome could not be reported. Keep the lease, so that the job is not reclaimed immediately. */
   readonly #unreported: Job[] = [];
+  /** Jobs whose last height has ended, of whose source the next one is to be claimed. */
+  readonly #heights: string[] = [];
+  readonly #holds: HeightHolds;
   /** The last failure of a claim. */
   #claimError: unknown = null;
   /** Why claims are paused. */
@@ -91,6 +97,7 @@ class Loop {
 
   constructor(options: LoopOptions) {
     this.#options = options;
+    this.#holds = new HeightHolds(options, (error) => this.#unavailable("hold_heights", error));
   }
 
   async run(): Promise<void> {
@@ -113,6 +120,7 @@ class Loop {
     } finally {
       clearInterval(timer);
       await this.#heartbeat;
+      await this.#holds.settled();
     }
   }
 
@@ -156,12 +164,15 @@ class Loop {
     if (paused !== null) {
       // A claimed job could not succeed and would be released again.
       this.#claimError = new KeepstreamError(paused.code, paused.reason);
+      for (const id of this.#heights.splice(0)) this.#holds.end(id);
       return null;
     }
+    const limit = Math.min(free, capacity?.jobs ?? free);
     const askedAt = performance.now();
-    let jobs: Job[];
+    let jobs: readonly Job[];
     try {
-      jobs = await this.#options.queue.claim(Math.min(free, capacity?.jobs ?? free));
+      jobs = await this.#claimHeights(limit);
+      if (jobs.length === 0) jobs = await this.#options.queue.claim(limit);
     } catch (error) {
       this.#claimError = error;
       this.#unavailable("claim", error);
@@ -169,6 +180,20 @@ class Loop {
     }
     for (const job of jobs) this.#start(job, askedAt);
     return jobs.length;
+  }
+
+  /** The next height of each source whose last job has ended here. */
+  async #claimHeights(limit: number): Promise<Job[]> {
+    const jobs: Job[] = [];
+    for (const id of this.#heights.splice(0, limit)) {
+      const job = await this.#options.queue.claimHeight(id).catch((error) => {
+        this.#holds.end(id);
+        throw error;
+      });
+      if (job === null) this.#holds.end(id);
+      else jobs.push(job);
+    }
+    return jobs;
   }
 
   /** Reports each pause and its end once. */
@@ -217,19 +242,25 @@ class Loop {
       row,
       sent: "",
       renewedAt: leasedAt,
+      heightsOf: job.heightOf ?? null,
       committed: false,
       done: Promise.resolve(),
     };
     this.#running.set(job.leaseToken, running);
     const { id, malId, episode, provider, resolution, attempt } = job;
     events.emit({ event: "job:claimed", id, malId, episode, provider, resolution, attempt });
-    running.done = this.#runToEnd(running).finally(() => {
+    running.done = this.#runToEnd(running).then((goesOn) => {
+      if (running.heightsOf === null) return;
+      if (goesOn && !this.#stopping) this.#heights.push(running.heightsOf);
+      else this.#holds.end(running.heightsOf);
+    }).finally(() => {
       this.#running.delete(job.leaseToken);
       this.notify(); // capacity is free
     });
   }
 
-  async #runToEnd(running: Running): Promise<void> {
+  /** Returns whether the next height may be claimed: not after a release, or when the lease was lost. */
+  async #runToEnd(running: Running): Promise<boolean> {
     const { job, abort } = running;
     if (this.#stopping) abort.abort(new ShutdownError());
     try {
@@ -238,27 +269,34 @@ class Loop {
         progress: running.progress,
         signal: abort.signal,
         beforeCommit: () => this.#renew(running),
+        onHeights: () => running.heightsOf = job.id,
         commitArchive: (write) => this.#commitArchive(running, write),
       });
+      return true;
     } catch (error) {
       const cause = abort.signal.aborted ? abort.signal.reason : error;
-      await this.#reportOutcome(running, cause).catch((failure) => this.#unavailable("report", failure));
+      return await this.#reportOutcome(running, cause).catch((failure) => {
+        this.#unavailable("report", failure);
+        return false;
+      });
     }
   }
 
-  /** Reports a job that did not finish. */
-  async #reportOutcome(running: Running, error: unknown): Promise<void> {
+  /** Reports a job that did not finish. Returns whether it failed, or was archived before. */
+  async #reportOutcome(running: Running, error: unknown): Promise<boolean> {
     const { job } = running;
     const { events, queue } = this.#options;
     if (running.committed === true) { // the job is ready; missing copies are repaired later
-      return events.emit({
+      events.emit({
         event: "job:partially_replicated",
         id: job.id,
         reason: redactText(String((error as Error).message)),
       });
+      return true;
     }
     if (error instanceof LeaseLost) {
-      return events.emit({ event: "job:lost", id: job.id, reason: redactText(error.message) });
+      events.emit({ event: "job:lost", id: job.id, reason: redactText(error.message) });
+      return false;
     }
     const failure = toFailure(error, job);
     const report = isRelease(error, failure)
@@ -267,12 +305,16 @@ class Loop {
     const reported = await this.#reportUntilAcked(running, report);
     if (!reported) {
       this.#unreported.push(job);
-      return events.emit({ event: "job:lost", id: job.id, reason: "the outcome could not be reported" });
+      events.emit({ event: "job:lost", id: job.id, reason: "the outcome could not be reported" });
+      return false;
     }
     const { code, message } = failure;
     if (isRelease(error, failure)) {
       events.emit({ event: "job:released", id: job.id, reason: code === "shutdown" ? message : `${code}: ${message}` });
-    } else events.emit({ event: "job:failed", id: job.id, code, message });
+      return false;
+    }
+    events.emit({ event: "job:failed", id: job.id, code, message });
+    return true;
   }
 
   /** Returns whether the queue accepted the report. A report that arrives twice is refused the second time, without harm. */
@@ -297,6 +339,7 @@ class Loop {
         running.abort.abort(new LeaseLost("no heartbeat succeeded before the lease expired"));
       }
     }
+    this.#holds.renew([...this.#heights, ...[...this.#running.values()].flatMap(({ heightsOf }) => heightsOf ?? [])]);
     if (this.#beating) return;
     const held = [...this.#running.values()].filter((running) =>
       running.committed === false && !running.abort.signal.aborted

@@ -177,17 +177,39 @@ function withDefaults(tracks: readonly OutputTrack[]): OutputTrack[] {
   });
 }
 
-/** Remuxes a file of another container (Matroska, MPEG-TS, fragmented MP4). */
+/** A WebVTT file that this process wrote. */
+export interface AddedSubtitles {
+  readonly path: string;
+  /** ISO 639-2/T. */
+  readonly language: string | null;
+  readonly name: string;
+}
+
+/** Remuxes a file of another container (Matroska, MPEG-TS, fragmented MP4), or any file to add subtitles to it. */
 export async function remuxFile(
   input: string,
-  options: MuxOptions & Omit<TrackChoice, "leftOut"> & { format: "mov" | "matroska" | "mpegts" },
+  options: MuxOptions & Omit<TrackChoice, "leftOut"> & {
+    format: "mov" | "matroska" | "mpegts";
+    subtitles?: readonly AddedSubtitles[];
+  },
 ): Promise<void> {
+  const added = options.subtitles ?? [];
   await runChildOrThrow("ffmpeg", [
     ...QUIET,
     ...["-f", options.format, "-protocol_whitelist", "file", "-i", `file:${input}`],
+    ...added.flatMap(({ path }) => ["-f", "webvtt", "-protocol_whitelist", "file", "-i", `file:${path}`]),
     ...["-map", "0:V:0?"], // not a cover picture
     ...[...options.audio, ...options.textSubtitles].flatMap((index) => ["-map", `0:${index}`]),
-    ...["-c:v", "copy", "-c:a", "copy", "-c:s", "mov_text", ...(options.hevc ? ["-tag:v", "hvc1"] : [])],
+    ...added.flatMap((_, i) => ["-map", `${i + 1}:0`]),
+    ...["-c:v", "copy", "-c:a", "copy", "-c:s", options.format === "mov" ? "copy" : "mov_text"],
+    ...(options.hevc ? ["-tag:v", "hvc1"] : []),
+    ...added.flatMap(({ language, name }, i) => {
+      const track = `s:${options.textSubtitles.length + i}`;
+      return [
+        ...[`-c:${track}`, "mov_text", `-disposition:${track}`, "0", `-metadata:s:${track}`, `handler_name=${name}`],
+        ...(language === null ? [] : [`-metadata:s:${track}`, `language=${language}`]),
+      ];
+    }),
     ...["-strict", "experimental", "-f", "mp4", "-protocol_whitelist", "file", `file:${options.output}`],
   ], { signal: options.signal });
 }

@@ -35,8 +35,8 @@ function renameHandler(hdlr: Uint8Array, name: string): Uint8Array {
   return renamed;
 }
 
-/** Labels come from the source's playlist. */
-function printable(name: string | null): string {
+/** Labels come from the source. */
+export function printable(name: string | null): string {
   // deno-lint-ignore no-control-regex
   return (name ?? "").replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ").trim().slice(0, MAX_NAME);
 }

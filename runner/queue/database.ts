@@ -11,7 +11,7 @@ export const RPC_TIMEOUT_MS = 15_000;
 
 type Functions = Database["public"]["Functions"];
 /** The names are checked, the values are not: the functions take null for an argument that is left out. */
-type ArgsOf<Name extends keyof Functions> = { readonly [Key in keyof Functions[Name]["Args"]]: unknown };
+export type ArgsOf<Name extends keyof Functions> = { readonly [Key in keyof Functions[Name]["Args"]]: unknown };
 
 export type DatabaseClient = ReturnType<typeof createDatabase>;
 

@@ -2,8 +2,16 @@
 import { z } from "zod";
 import type { ErrorClass } from "../../core/errors.ts";
 import type { MediaReport } from "../../core/media_report.ts";
+import { chapterSchema, subtitleSchema } from "../../sources/source_list.ts";
 
 const headers = z.record(z.string(), z.string()).catch({});
+
+/** An element that cannot be read is left out. */
+function listOf<T>(element: z.ZodType<T>) {
+  return z.array(element.nullable().catch(null)).nullish().transform((list) =>
+    (list ?? []).filter((one) => one !== null)
+  );
+}
 
 const candidateSchema = z.object({
   id: z.string().nullish(),
@@ -11,12 +19,19 @@ const candidateSchema = z.object({
   video_url: z.string().nullable(),
   kind: z.string().nullable(),
   headers: headers.nullish(),
+  exact: z.boolean().nullish(),
+  listed_tracks: z.object({ subtitles: listOf(subtitleSchema), chapters: listOf(chapterSchema) }).nullish().catch(null),
 }).transform((row) => ({
   id: row.id ?? null,
   embedUrl: row.embed_url,
   videoUrl: row.video_url,
   kind: row.kind,
   headers: row.headers ?? {},
+  /** Only a variant of exactly the job's resolution is archived. */
+  exact: row.exact ?? false,
+  /** What the provider lists beside the video. */
+  subtitles: row.listed_tracks?.subtitles ?? [],
+  chapters: row.listed_tracks?.chapters ?? [],
 }));
 
 export const jobSchema = z.object({
@@ -29,8 +44,11 @@ export const jobSchema = z.object({
   attempts: z.number(),
   max_attempts: z.number(),
   candidates: z.array(candidateSchema).min(1),
+  height_of: z.uuid().nullish(),
 }).transform((row) => ({
   id: row.id,
+  /** The job from whose source this further height is archived. */
+  heightOf: row.height_of ?? null,
   malId: row.mal_id,
   episode: row.episode,
   provider: row.provider,
@@ -43,8 +61,11 @@ export const jobSchema = z.object({
 
 export const leaseStateSchema = z.object({ id: z.string(), cancel_requested: z.boolean(), lost: z.boolean() });
 
-export type Candidate = z.output<typeof candidateSchema>;
-export type Job = z.output<typeof jobSchema>;
+export type Candidate = WithOptional<z.output<typeof candidateSchema>, "exact" | "subtitles" | "chapters">;
+export type Job = Omit<WithOptional<z.output<typeof jobSchema>, "heightOf">, "candidates"> & {
+  readonly candidates: readonly Candidate[];
+};
+type WithOptional<T, Key extends keyof T> = Omit<T, Key> & Partial<Pick<T, Key>>;
 export type LeaseState = z.output<typeof leaseStateSchema>;
 
 export type Failure = {

@@ -4,7 +4,8 @@
  */
 import { z } from "zod";
 import { RpcError } from "../../core/rpc_error.ts";
-import { createDatabase, dataOf, RPC_TIMEOUT_MS } from "./database.ts";
+import { parseQualities, type QualityPolicy } from "../download/quality_policy.ts";
+import { type ArgsOf, createDatabase, type DatabaseClient, dataOf, RPC_TIMEOUT_MS } from "./database.ts";
 import {
   type ArchiveRow,
   type Failure,
@@ -33,7 +34,7 @@ export function createQueue(options: { url: string; key: string; worker: string;
   const database = createDatabase(options);
 
   /** A write that names a lease. */
-  const call: typeof database.call = async (...args) => {
+  const call: DatabaseClient["call"] = async (...args) => {
     try {
       return await database.call(...args);
     } catch (error) {
@@ -46,6 +47,49 @@ export function createQueue(options: { url: string; key: string; worker: string;
     async claim(limit: number): Promise<Job[]> {
       const rows = await call("claim_pending_videos", { limit, worker: owner, lease_seconds: options.leaseSeconds });
       return z.array(jobSchema).parse(rows);
+    },
+
+    /** The largest waiting height of a job's source, which this runner holds; null if none waits. */
+    async claimHeight(mainId: string): Promise<Job | null> {
+      const rows = await call("claim_height", {
+        heights_of: mainId,
+        worker: owner,
+        lease_seconds: options.leaseSeconds,
+      });
+      return z.array(jobSchema).parse(rows)[0] ?? null;
+    },
+
+    /** Enqueues further heights of the job's source, held for this runner. Returns how many are unfinished. */
+    async enqueueHeights(job: Job, heights: readonly number[]): Promise<number> {
+      const unfinished = await call("enqueue_heights", {
+        id: job.id,
+        lease_token: job.leaseToken,
+        heights,
+        hold_seconds: options.leaseSeconds,
+      });
+      return z.number().parse(unfinished);
+    },
+
+    /** `isOver`: other runners may have the waiting heights now. */
+    async holdHeights(mainId: string, { isOver }: { isOver: boolean }): Promise<void> {
+      const seconds = isOver ? 0 : options.leaseSeconds;
+      await database.call("hold_heights", { id: mainId, hold_seconds: seconds }, SHORT_TIMEOUT_MS);
+    },
+
+    /** Whether another height of the source is unfinished, so that its shared segments are still needed. */
+    async hasOtherHeights({ id, heightOf }: Pick<Job, "id" | "heightOf">): Promise<boolean> {
+      const query = database.from("video_queue").select("id").eq("height_of", heightOf ?? id).neq("id", id)
+        .neq("status", "ready").is("terminal_at", null).limit(1).abortSignal(AbortSignal.timeout(SHORT_TIMEOUT_MS));
+      return (await database.rows("video_queue", idRow, query)).length > 0;
+    },
+
+    /** Which heights of the provider's sources are archived; `label` if the database does not know the function. */
+    async qualities(provider: string): Promise<QualityPolicy> {
+      const text = await database.call("read_qualities", { provider }).catch((error) => {
+        if (isUnavailable(error)) throw error;
+        return null;
+      });
+      return parseQualities(z.string().nullable().catch(null).parse(text));
     },
 
     /**
@@ -184,17 +228,17 @@ export function createQueue(options: { url: string; key: string; worker: string;
       await call("release_resource_lease", { resource, slot: lock.slot, epoch: lock.epoch });
     },
 
-    async enqueue(
-      video: Parameters<typeof database.call<"enqueue_video">>[1],
-    ): Promise<{ id: string; status: string }> {
+    async enqueue(video: ArgsOf<"enqueue_video">): Promise<{ id: string; status: string }> {
       return z.object({ id: z.string(), status: z.string() }).parse(await call("enqueue_video", video));
     },
 
-    /** Those that are archived, dead letters, or deleted. */
+    /** Those that are archived, dead letters, or deleted, and whose further heights are, too. */
     async finishedJobIds(ids: readonly string[]): Promise<ReadonlySet<string>> {
-      const query = database.from("video_queue").select("id").in("id", [...ids])
+      const list = ids.join(",");
+      const query = database.from("video_queue").select("id,height_of").or(`id.in.(${list}),height_of.in.(${list})`)
         .neq("status", "ready").is("terminal_at", null).abortSignal(AbortSignal.timeout(RPC_TIMEOUT_MS));
-      const open = new Set((await database.rows("video_queue", idRow, query)).map((row) => row.id));
+      const rows = await database.rows("video_queue", idRow.extend({ height_of: z.string().nullable() }), query);
+      const open = new Set(rows.flatMap((row) => [row.id, row.height_of]));
       return new Set(ids.filter((id) => !open.has(id)));
     },
 

@@ -24,6 +24,8 @@ export type JobDir = AsyncDisposable & {
 /** Identifies the candidate whose bytes are on disk. */
 export type JobState = {
   readonly source: string;
+  /** The further height that wrote it: the heights of a source share a directory. `writeState` sets it. */
+  readonly job?: string;
   readonly pin?: { readonly sizeBytes: number | null; readonly etag: string | null };
   /** Set once the final file is verified and hashed. */
   readonly final?: {
@@ -34,11 +36,15 @@ export type JobState = {
     readonly media?: MediaReport;
     /** Endings of the texts beside the file: `final.m3u8`, `final.v.m3u8`, … */
     readonly texts?: readonly string[];
+    readonly heights?: readonly number[];
   };
 };
 
-/** @throws {KeepstreamError} if another process on this machine has the job. */
-export async function openJobDir(root: string, id: string): Promise<JobDir> {
+/**
+ * The directory `id`, for the job of that id or for a further height of its source.
+ * @throws {KeepstreamError} if another process on this machine has it.
+ */
+export async function openJobDir(root: string, id: string, job = id): Promise<JobDir> {
   const path = `${root}/job-${id}`;
   const lock = await lockDir(path);
   if (lock === null) {
@@ -53,7 +59,7 @@ export async function openJobDir(root: string, id: string): Promise<JobDir> {
     path,
     readState: async () => parseState(await Deno.readTextFile(statePath).catch(() => "")),
     writeState: async (state) => {
-      await Deno.writeTextFile(`${statePath}.part`, JSON.stringify(state));
+      await Deno.writeTextFile(`${statePath}.part`, JSON.stringify(job === id ? state : { ...state, job }));
       await Deno.rename(`${statePath}.part`, statePath);
     },
     discard: () => discarded = true,
@@ -116,10 +122,12 @@ async function lockDir(path: string): Promise<Deno.FsFile | null> {
   }
 }
 
-/** Deletes everything but the lock: the bytes are of another source, or cannot be trusted. */
-export async function emptyJobDir(path: string): Promise<void> {
+/** Deletes everything but the lock and `kept`: the bytes are of another source or height, or cannot be trusted. */
+export async function emptyJobDir(path: string, kept: readonly string[] = []): Promise<void> {
   for await (const entry of Deno.readDir(path)) {
-    if (entry.name !== "lock") await Deno.remove(`${path}/${entry.name}`, { recursive: true });
+    if (entry.name !== "lock" && !kept.includes(entry.name)) {
+      await Deno.remove(`${path}/${entry.name}`, { recursive: true });
+    }
   }
 }
 

@@ -6,6 +6,9 @@ import assert from "node:assert/strict";
 import { connect } from "../../dev/demo/connect.ts";
 import * as steps from "../../dev/demo/demo_steps.ts";
 
+/** Of the origin's HLS, whose server states 480p. */
+const FURTHER_HEIGHT = "240p";
+
 Deno.test("the flow of an episode, from the first request to the archive", async (t) => {
   const signal = AbortSignal.timeout(240_000);
   await using connection = await connect({ ownSystem: true });
@@ -31,9 +34,17 @@ Deno.test("the flow of an episode, from the first request to the archive", async
     }
   });
 
+  await t.step("the live HLS → two qualities, two audio languages, subtitles", async () => {
+    const { stream } = first.servers.find(({ provider }) => provider.includes("hls"))!;
+    const playlist = await (await fetch(stream!, { signal })).text();
+    const count = (pattern: RegExp) => playlist.match(pattern)?.length ?? 0;
+    assert.equal(count(/^#EXT-X-STREAM-INF:/gm), 2, playlist);
+    assert.deepEqual([count(/TYPE=AUDIO/g), count(/TYPE=SUBTITLES/g)], [2, 1], playlist);
+  });
+
   await t.step("video_queue after the response → one job per server", async () => {
     const jobs = await steps.readJobs(sql, id);
-    assert.equal(jobs.length, first.servers.length);
+    assert.equal(jobs.filter((job) => job.resolution !== FURTHER_HEIGHT).length, first.servers.length);
   });
 
   await t.step("the runner, woken by the commit → every job ready", async () => {
@@ -44,14 +55,27 @@ Deno.test("the flow of an episode, from the first request to the archive", async
 
   await t.step("each storage account → the file whose sha256 the store holds", async () => {
     archive = await steps.waitForCopies(sql, id, { copies: system.accounts.length, signal });
-    assert.equal(archive.length, first.servers.length);
+    assert.equal(archive.length, first.servers.length + 1);
     assert.equal(await steps.compareCopies(system, archive), archive.length * system.accounts.length);
   });
 
-  await t.step("GET after archiving → the same servers, links to the archive", async () => {
+  await t.step("GET after archiving → the same servers and the other height, from the archive", async () => {
     second = await steps.askEpisode(system, id, signal);
     assert.deepEqual(second.servers.map((server) => server.archived), second.servers.map(() => true));
-    assert.deepEqual(second.servers.map((server) => server.url), first.servers.map((server) => server.url));
+    const listed = second.servers.filter((server) => server.resolution !== FURTHER_HEIGHT);
+    assert.deepEqual(listed.map((server) => server.url), first.servers.map((server) => server.url));
+  });
+
+  await t.step("the archived HLS → two qualities with both languages and subtitles", () => {
+    const files = second.servers.filter(({ provider }) => provider.includes("hls"));
+    assert.deepEqual(files.map(({ resolution, height }) => [resolution, height]), [["480p", 480], [
+      FURTHER_HEIGHT,
+      240,
+    ]]);
+    for (const { media } of files) {
+      const tracks = media!.tracks.map(({ type, language }) => [type, language]);
+      assert.deepEqual(tracks, [["video", null], ["audio", "jpn"], ["audio", "eng"], ["subtitles", "eng"]]);
+    }
   });
 
   await t.step("GET archive links through the proxy → the archived bytes, sha256 equal", async () => {
