@@ -182,7 +182,7 @@ function spawnRunner(
   let over = false;
   const read = async (stream: ReadableStream<Uint8Array>) => {
     let rest = "";
-    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    for await (const text of stream.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)) {
       const parts = (rest + text).split("\n");
       rest = parts.pop() ?? "";
       lines.push(...parts);
