@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /**
  * What can be played of an episode, from the public API's response: first one playlist of every archived quality per provider, then
  * each server. Example: `await readEpisode(url)` → [{ label: "animasu · every quality", archived: true, isHls: true, … }, …]
