@@ -8,16 +8,18 @@ import type { TrackTables } from "./track_tables.ts";
 
 /** Of the target: key frames at irregular times make no shorter segments. */
 const LEAST_PART = 1 / 3;
+/** Segments of high bit rates are shorter, see plan.ts. */
+const LONG_SEGMENT_BYTES = 6_000_000;
 /** What keepstream's own reader of playlists accepts. */
 const MAX_SEGMENTS = 20_000;
 
 /** First samples of the video's segments. @throws {NotPresentable} */
 export function cutVideo(track: TrackTables, clock: HlsClock, target: number): number[] {
-  const { count, sync, composition, durations, descriptions, timescale } = track;
+  const { count, sizes, sync, composition, durations, descriptions, timescale } = track;
   if (sync !== null && sync[0] !== 1) throw new NotPresentable("the video does not start with a key frame");
   const starts = [0];
-  let [decode, cut] = [0, 0];
-  for (let i = 0; i < count; decode += durations[i]!, i++) {
+  let [decode, cut, bytes] = [0, 0, 0];
+  for (let i = 0; i < count; decode += durations[i]!, bytes += sizes[i]!, i++) {
     if (i === 0) continue;
     const changes = descriptions !== null && descriptions[i] !== descriptions[i - 1];
     if (sync !== null && sync[i] !== 1) {
@@ -25,10 +27,10 @@ export function cutVideo(track: TrackTables, clock: HlsClock, target: number): n
       continue;
     }
     const at = (decode + (composition?.[i] ?? 0) + clock.lift - clock.mediaTime + clock.hold) / timescale;
-    if (!changes && !isDue(at, cut, target)) continue;
+    if (!changes && bytes < LONG_SEGMENT_BYTES && !isDue(at, cut, target)) continue;
     if (starts.length === MAX_SEGMENTS) throw new NotPresentable("it has too many segments");
     starts.push(i);
-    cut = at;
+    [cut, bytes] = [at, 0];
   }
   return starts;
 }

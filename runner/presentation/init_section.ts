@@ -20,7 +20,7 @@ export function buildInitSection(track: TrackTables, mediaTime: number): Uint8Ar
   const header = childBoxes(trak, { start: minf!.body, end: minf!.end })?.find(({ type }) => /^.mhd$/.test(type));
   if (header === undefined) throw new NotPresentable("a track has no media header");
   // Volume, matrix and size.
-  const rest = trak.subarray(tkhd!.body + (trak[tkhd!.body] === 1 ? 44 : 32), tkhd!.end);
+  const rest = trak.subarray(tkhd!.body + (trak[tkhd!.body] === 1 ? 36 : 24), tkhd!.end);
   const stbl = box(
     "stbl",
     fullBox("stsd", {}, u32(entries.length), ...entries.map(withHvc1)),

@@ -15,6 +15,11 @@ const MAX_AUDIO = 24;
 const MAX_SUBTITLES = 64;
 const MAX_FRAGMENTS = 400_000;
 const MAX_FRAGMENT_SAMPLES = 500_000;
+/**
+ * ffmpeg's demuxer buffers as much as two tracks are apart, if that is less than 16 MiB: beyond, it requests each frame of a file over HTTP.
+ */
+const MAX_SEGMENT_BYTES = 15_000_000;
+const GROUP_BYTES = 6_000_000;
 const SUBTITLE_HANDLERS = ["sbtl", "text", "subt"];
 /** A cover. */
 const PICTURES = ["jpeg", "png ", "mjpa"];
@@ -68,7 +73,7 @@ export function isMedia(track: PlannedTrack): track is MediaTrack {
 /** @throws {NotPresentable} */
 export function planPresentation(
   tables: readonly TrackTables[],
-  options: { readonly segmentSeconds: number; readonly segmentsTogether: number },
+  options: { readonly segmentSeconds: number; readonly groupBytes?: number },
 ): Plan {
   const tracks = tables.map(rolesOf(tables));
   const media = tracks.filter(isMedia);
@@ -85,7 +90,7 @@ export function planPresentation(
       : cutAtBorders(track.tables, isMedia(track) ? track.clock : null, borders);
     return chunksOf(track, i, starts);
   });
-  const groups = interleave(tracks, perTrack, options.segmentsTogether);
+  const groups = interleave(tracks, perTrack, options.groupBytes ?? GROUP_BYTES);
   const chunks = groups.flat();
   if (chunks.length > MAX_FRAGMENTS) throw new NotPresentable("it has too many fragments");
   return { tracks, groups, chunks, duration: longest };
@@ -195,14 +200,33 @@ function plainChunks(tables: TrackTables, track: number, { first, end }: { first
 const ORDER = ["other", "subtitles", "audio", "video"];
 
 /** A few segments together, and in them one track after another, audio before video: readers of the file make fewer requests. */
-function interleave(tracks: readonly PlannedTrack[], perTrack: readonly Chunk[][][], together: number): Chunk[][] {
+function interleave(tracks: readonly PlannedTrack[], perTrack: readonly Chunk[][][], groupBytes: number): Chunk[][] {
   const order = [...tracks.keys()].sort((a, b) =>
     ORDER.indexOf(tracks[a]!.role) - ORDER.indexOf(tracks[b]!.role) || a - b
   );
   const segments = Math.max(...perTrack.map((own) => own.length));
   const groups: Chunk[][] = [];
-  for (let from = 0; from < segments; from += together) {
-    groups.push(order.flatMap((track) => perTrack[track]!.slice(from, from + together).flat()));
+  let [from, bytes] = [0, 0];
+  const close = (to: number) => {
+    if (to > from) groups.push(order.flatMap((track) => perTrack[track]!.slice(from, to).flat()));
+    [from, bytes] = [to, 0];
+  };
+  for (let segment = 0; segment < segments; segment++) {
+    const own = bytesOf(perTrack, segment);
+    if (own > MAX_SEGMENT_BYTES) {
+      throw new NotPresentable(`${Math.round(own / 1e6)} MB lie between two places where it can be cut`);
+    }
+    if (bytes + own > groupBytes) close(segment);
+    bytes += own;
   }
+  close(segments);
   return groups;
+}
+
+function bytesOf(perTrack: readonly Chunk[][][], segment: number): number {
+  let bytes = 0;
+  for (const track of perTrack) {
+    for (const { headBytes, payloadBytes } of track[segment] ?? []) bytes += headBytes + payloadBytes;
+  }
+  return bytes;
 }

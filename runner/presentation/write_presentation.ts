@@ -17,15 +17,13 @@ import { readCues } from "./subtitle_texts.ts";
 import type { TextCue } from "./text_cues.ts";
 import { writeFile } from "./write_file.ts";
 
-const SEGMENTS_TOGETHER = 1;
-
 export interface WriteOptions extends ArchivePolicy {
   readonly output: string;
   readonly signal: AbortSignal;
   /** Names the file and those beside it: `{fileKey}.mp4`, `{fileKey}.v.m3u8`. */
   readonly fileKey: string;
-  /** @default 1 */
-  readonly segmentsTogether?: number;
+  /** Segments are written together up to this many bytes. @default 6,000,000 */
+  readonly groupBytes?: number;
 }
 
 export interface Written {
@@ -62,11 +60,14 @@ export async function writeJoined(tracks: readonly OutputTrack[], options: Write
 /** Returns why the file has to be a plain one. */
 async function writeHybrid(read: () => Source | Promise<Source>, options: WriteOptions): Promise<Written | string> {
   if (options.form === "plain") return "the operator chose plain files";
-  const { segmentSeconds, segmentsTogether = SEGMENTS_TOGETHER, signal } = options;
+  const { segmentSeconds, groupBytes, signal } = options;
   let planned: { source: Source; plan: Plan };
   try {
     const source = await read();
-    planned = { source, plan: planPresentation(source.tracks, { segmentSeconds, segmentsTogether }) };
+    planned = {
+      source,
+      plan: planPresentation(source.tracks, { segmentSeconds, ...(groupBytes === undefined ? {} : { groupBytes }) }),
+    };
   } catch (error) {
     if (error instanceof NotPresentable) return error.message;
     throw error;
