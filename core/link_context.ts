@@ -24,6 +24,8 @@ export interface LinkContext {
    * lists the video of the others, too.
    */
   readonly files?: readonly string[];
+  /** Set for subtitles of a source: they are served as WebVTT. */
+  readonly subtitles?: true;
   readonly episode?: LinkEpisode;
   /** EXT-X-DEFINE variables that a multivariant playlist passes on to this media playlist. */
   readonly variables?: Readonly<Record<string, string>>;
@@ -93,6 +95,7 @@ interface WireContext {
   readonly k?: string;
   readonly a?: 1;
   readonly f?: readonly string[];
+  readonly s?: 1;
   readonly e?: WireEpisode;
 }
 
@@ -109,6 +112,7 @@ function compact(context: LinkContext): WireContext {
     ...(megaKey === undefined ? {} : { k: megaKey }),
     ...(context.archive === undefined ? {} : { a: 1 as const }),
     ...(context.files === undefined ? {} : { f: context.files }),
+    ...(context.subtitles === undefined ? {} : { s: 1 as const }),
     ...(episode === undefined ? {} : { e: compactEpisode(episode) }),
   };
 }
@@ -121,6 +125,7 @@ function expand(wire: WireContext): LinkContext {
     ...(wire.k === undefined ? {} : { megaKey: wire.k }),
     ...(wire.a === undefined ? {} : { archive: true as const }),
     ...(wire.f === undefined ? {} : { files: wire.f }),
+    ...(wire.s === undefined ? {} : { subtitles: true as const }),
     ...(wire.e === undefined ? {} : { episode: expandEpisode(wire.e) }),
   };
 }

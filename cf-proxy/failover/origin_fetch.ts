@@ -24,7 +24,7 @@ export async function fetchOrigin(
   const headers = sourceRequestHeaders({
     client: request.headers,
     context: link.context.headers,
-    whole: isPlaylistUrl(link.url),
+    whole: isPlaylistUrl(link.url) || link.context.subtitles === true,
   });
   // Several ranges come in one multipart body, whose parts cannot be decrypted in a stream.
   if (link.context.megaKey !== undefined && headers.range?.includes(",")) delete headers.range;

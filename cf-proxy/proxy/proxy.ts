@@ -24,6 +24,7 @@ import type { Upstream } from "../http/upstream.ts";
 import { jsonResponse, playlistHeadResponse, playlistResponse, type RewriteContext } from "../playlist/playlist.ts";
 import { readText, sniff } from "../playlist/read_text.ts";
 import { isMpdUrl, kindOf, MAX_JSON_BYTES, MEDIA_EXTENSIONS } from "../playlist/response_kind.ts";
+import { subtitlesResponse } from "../playlist/subtitles.ts";
 import { decryptResponse } from "./decrypt.ts";
 
 export async function proxy(request: Request, requestUrl: URL, invocation: Invocation): Promise<Response> {
@@ -88,7 +89,7 @@ function destinationRefused(status: number): Problem {
 function isRedirectable(link: VerifiedLink, config: Config): boolean {
   const { url, context } = link;
   return MEDIA_EXTENSIONS.has(extension(url)) && context.headers === undefined && context.cookies === undefined &&
-    context.megaKey === undefined &&
+    context.megaKey === undefined && context.subtitles === undefined &&
     archivedFileOf(link, config) === null;
 }
 
@@ -108,10 +109,13 @@ async function fetchLink(request: Request, origin: OriginRequest): Promise<Resul
 
 async function respond(request: Request, upstream: Upstream, context: RewriteContext): Promise<Response> {
   const { response, url } = upstream;
-  const { megaKey, archive } = context.link.context;
+  const { megaKey, archive, subtitles } = context.link.context;
   // An archive is media, whatever its type says. Rewritten as a source's playlist, it could use the storage credentials for any URL it
   // lists; its own playlists are served by sidecarResponse.
   const kind = megaKey === undefined && archive === undefined ? kindOf(upstream, request, context.link.url) : "other";
+  if (subtitles === true && kind !== "playlist" && response.status === 200) {
+    return isPage(response) ? await notMedia(response.body) : await subtitlesResponse(response, context);
+  }
   if (request.method === "HEAD") {
     if (kind === "playlist") return playlistHeadResponse(isMpd(response, context.link.url));
     return new Response(null, { status: response.status, headers: responseHeaders(response, context.link.url) });

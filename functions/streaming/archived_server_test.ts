@@ -154,6 +154,7 @@ Deno.test("live server: subtitles signed with its headers, source URL kept", asy
   const link = await verified(subtitle!.url);
   assert.deepEqual([link.url.href, link.scope, link.context], ["https://cdn.test/en.vtt", null, {
     headers: { referer: "https://embed.test/" },
+    subtitles: true,
     episode: { malId: 1, episode: 1, provider: "own" },
   }]);
 });

@@ -75,6 +75,7 @@ export async function listedSubtitles(
       kind: null,
       expiresAt,
       headers: server.headers,
+      subtitles: true,
       // Without the server: the Worker would look for its video if the subtitles are gone.
       episode: { ...input.key, provider },
     });

@@ -26,6 +26,8 @@ export interface StreamLinkInput {
   readonly megaKey?: string | null;
   /** The URL is an archive on one of the operator's storage targets, read with the operator's credentials. */
   readonly archive?: true;
+  /** The Worker serves the URL as WebVTT. */
+  readonly subtitles?: true;
   readonly episode: NonNullable<LinkContext["episode"]>;
 }
 
@@ -52,12 +54,13 @@ export interface StreamLinks {
 export function createStreamLinks(options: { proxyBaseUrl: string; keys: SigningKeys }): StreamLinks {
   const signed = new LruCache<string | null>({ maxEntries: MAX_CACHED });
 
-  async function sign({ url, kind, expiresAt, headers, megaKey, archive, episode }: StreamLinkInput) {
+  async function sign({ url, kind, expiresAt, headers, megaKey, archive, subtitles, episode }: StreamLinkInput) {
     const scopeDirectories = kind === "hls" || kind === "dash" ? playlistScope(new URL(url)) : null;
     const context = {
       ...(headers && { headers }),
       ...(megaKey && { megaKey }),
       ...(archive && { archive }),
+      ...(subtitles && { subtitles }),
       episode,
     };
     const scope = scopeDirectories !== null && { scopeDirectories };
