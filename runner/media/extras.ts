@@ -7,6 +7,9 @@ import { runChildOrThrow } from "../process/child.ts";
 const TILE = { width: 160, height: 90, columns: 10, rows: 10 } as const;
 const MIN_INTERVAL_SECONDS = 2;
 const POSTER_AT = 0.1;
+/** Pixels of the longer side. */
+const POSTER_SIDE = 1280;
+const KEEP_RATIO = "force_original_aspect_ratio=decrease";
 
 export type Extra = {
   /** Replaces the `.mp4` of the archive's name. */
@@ -23,19 +26,28 @@ export async function makeExtras(
   const quiet = ["-nostdin", "-v", "error", "-nostats", "-y", "-threads", "1"];
   const picture = ["-frames:v", "1", "-q:v", "5", "-f", "image2", "-update", "1", "-protocol_whitelist", "file"];
   const poster = `${dir}/poster.jpg`;
+  // The last key frame before the moment, whose time is negative then: there may be none after it. Stored pixels need not be square.
+  const moment = ["-noaccurate_seek", "-ss", String(durationSeconds * POSTER_AT), "-skip_frame", "nokey"];
+  const square = "scale=trunc(iw*sar/2)*2:ih,setsar=1";
+  const inPoster = `scale='min(${POSTER_SIDE},iw)':'min(${POSTER_SIDE},ih)':${KEEP_RATIO}:force_divisible_by=2`;
   await runChildOrThrow("ffmpeg", [
     ...quiet,
-    ...["-ss", String(durationSeconds * POSTER_AT), "-skip_frame", "nokey", ...input],
-    ...["-vf", "scale='min(1280,iw)':-2", ...picture, `file:${poster}`],
+    ...[...moment, ...input],
+    ...["-vf", `setpts=PTS-STARTPTS,${square},${inPoster}`, ...picture, `file:${poster}`],
   ], { signal });
   const sprite = `${dir}/sprite.jpg`;
   const interval = spriteInterval(durationSeconds);
-  const fit = `scale=${TILE.width}:${TILE.height}:force_original_aspect_ratio=decrease`;
-  const pad = `pad=${TILE.width}:${TILE.height}:(ow-iw)/2:(oh-ih)/2`;
+  // The first and the last key frame stand for what is before and after them.
+  const spread = `tpad=stop_mode=clone:stop_duration=${
+    Math.ceil(durationSeconds) + interval
+  },fps=1/${interval}:start_time=0`;
+  const inTile =
+    `scale=${TILE.width}:${TILE.height}:${KEEP_RATIO},pad=${TILE.width}:${TILE.height}:(ow-iw)/2:(oh-ih)/2`;
+  const grid = `trim=end_frame=${spriteTiles(durationSeconds, interval)},tile=${TILE.columns}x${TILE.rows}`;
   await runChildOrThrow("ffmpeg", [
     ...quiet,
     ...["-skip_frame", "nokey", ...input],
-    ...["-vf", `fps=1/${interval},${fit},${pad},tile=${TILE.columns}x${TILE.rows}`, ...picture, `file:${sprite}`],
+    ...["-vf", `${square},${spread},${inTile},${grid}`, ...picture, `file:${sprite}`],
   ], { signal });
   const vtt = `${dir}/sprite.vtt`;
   await Deno.writeTextFile(vtt, spriteVtt(`${options.fileKey}.sprite.jpg`, { durationSeconds, interval }));
@@ -51,9 +63,13 @@ export function spriteInterval(durationSeconds: number): number {
   return Math.max(MIN_INTERVAL_SECONDS, Math.ceil(durationSeconds / (TILE.columns * TILE.rows)));
 }
 
+function spriteTiles(durationSeconds: number, interval: number): number {
+  return Math.max(1, Math.min(TILE.columns * TILE.rows, Math.ceil(durationSeconds / interval)));
+}
+
 /** Pure. */
 export function spriteVtt(picture: string, options: { durationSeconds: number; interval: number }): string {
-  const tiles = Math.min(TILE.columns * TILE.rows, Math.ceil(options.durationSeconds / options.interval));
+  const tiles = spriteTiles(options.durationSeconds, options.interval);
   const cues = Array.from({ length: tiles }, (_, i) => {
     const [x, y] = [(i % TILE.columns) * TILE.width, Math.floor(i / TILE.columns) * TILE.height];
     const end = Math.min((i + 1) * options.interval, options.durationSeconds);
