@@ -305,6 +305,7 @@ export type Database = {
           "repo": string | null;
           "run_at": string;
           "sha256": string | null;
+          "sidecars_due": string | null;
           "size_bytes": number | null;
           "state": string;
           "store_id": string;
@@ -334,6 +335,7 @@ export type Database = {
           "repo"?: string | null;
           "run_at"?: string;
           "sha256"?: string | null;
+          "sidecars_due"?: string | null;
           "size_bytes"?: number | null;
           "state"?: string;
           "store_id": string;
@@ -362,6 +364,7 @@ export type Database = {
           "repo"?: string | null;
           "run_at"?: string;
           "sha256"?: string | null;
+          "sidecars_due"?: string | null;
           "size_bytes"?: number | null;
           "state"?: string;
           "store_id"?: string;
@@ -400,6 +403,7 @@ export type Database = {
           "sha256": string | null;
           "size_bytes": number | null;
           "stream_url": string | null;
+          "upgrade_checked": string | null;
           "width": number | null;
         };
         ComputedFields: never;
@@ -423,6 +427,7 @@ export type Database = {
           "sha256"?: string | null;
           "size_bytes"?: number | null;
           "stream_url"?: string | null;
+          "upgrade_checked"?: string | null;
           "width"?: number | null;
         };
         Update: {
@@ -445,6 +450,7 @@ export type Database = {
           "sha256"?: string | null;
           "size_bytes"?: number | null;
           "stream_url"?: string | null;
+          "upgrade_checked"?: string | null;
           "width"?: number | null;
         };
         Relationships: [
@@ -489,6 +495,7 @@ export type Database = {
       };
       "apply_providers": { Args: { "dry_run"?: boolean; "entries": Json }; Returns: Json };
       "archive_totals": { Args: Record<PropertyKey, never>; Returns: Record<string, unknown> };
+      "begin_archive_upgrade": { Args: { "copies": Json; "sha256": string; "store_id": string }; Returns: undefined };
       "cancel_video": {
         Args: { "id": string };
         Returns: {
@@ -613,6 +620,20 @@ export type Database = {
           "target": string;
         }[];
       };
+      "claim_sidecar_repairs": {
+        Args: { "limit"?: number; "targets": (string)[] };
+        Returns: {
+          "episode": number;
+          "file_key": string;
+          "id": string;
+          "mal_id": number;
+          "sha256": string;
+          "size_bytes": number;
+          "sources": Json;
+          "store_id": string;
+          "target": string;
+        }[];
+      };
       "complete_replica": {
         Args: {
           "account"?: number;
@@ -650,6 +671,7 @@ export type Database = {
           "repo": string | null;
           "run_at": string;
           "sha256": string | null;
+          "sidecars_due": string | null;
           "size_bytes": number | null;
           "state": string;
           "store_id": string;
@@ -663,6 +685,10 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      "complete_sidecar_repair": {
+        Args: { "commit_oid": string; "direct_url": string; "replica_id": string; "sha256": string };
+        Returns: boolean;
       };
       "confirm_replica_missing": {
         Args: { "replica_id": string };
@@ -687,6 +713,7 @@ export type Database = {
           "repo": string | null;
           "run_at": string;
           "sha256": string | null;
+          "sidecars_due": string | null;
           "size_bytes": number | null;
           "state": string;
           "store_id": string;
@@ -701,6 +728,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "describe_source": { Args: { "episode": number; "mal_id": number; "provider": string }; Returns: Json };
       "enqueue_heights": {
         Args: { "heights": (number)[]; "hold_seconds"?: number; "id": string; "lease_token": string };
         Returns: number;
@@ -818,6 +846,51 @@ export type Database = {
           "lost": boolean;
         }[];
       };
+      "finish_archive_upgrade": {
+        Args: {
+          "copies": Json;
+          "duration_seconds": number;
+          "file_key": string;
+          "from_sha256": string;
+          "height": number;
+          "keep_seconds"?: number;
+          "media": Json;
+          "release"?: string;
+          "sha256": string;
+          "size_bytes": number;
+          "store_id": string;
+          "width": number;
+        };
+        Returns: {
+          "created_at": string;
+          "duration_seconds": number | null;
+          "episode": number;
+          "file_key": string;
+          "height": number | null;
+          "hf_account": number;
+          "hf_direct_url": string;
+          "hf_path": string;
+          "hf_repo": string;
+          "id": string;
+          "lease_token": string;
+          "mal_id": number;
+          "media": Json | null;
+          "provider": string;
+          "queue_id": string;
+          "resolution": string | null;
+          "sha256": string | null;
+          "size_bytes": number | null;
+          "stream_url": string | null;
+          "upgrade_checked": string | null;
+          "width": number | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "video_store";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "finish_takedown": { Args: { "episode": number; "mal_id": number; "target": string }; Returns: undefined };
       "forget_obsolete_copy": { Args: { "id": string }; Returns: boolean };
       "hold_heights": { Args: { "hold_seconds"?: number; "id": string }; Returns: number };
@@ -858,6 +931,7 @@ export type Database = {
           "sha256": string | null;
           "size_bytes": number | null;
           "stream_url": string | null;
+          "upgrade_checked": string | null;
           "width": number | null;
         };
         SetofOptions: {
@@ -921,6 +995,7 @@ export type Database = {
           "repo": string | null;
           "run_at": string;
           "sha256": string | null;
+          "sidecars_due": string | null;
           "size_bytes": number | null;
           "state": string;
           "store_id": string;
@@ -935,6 +1010,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "report_sidecars_lacking": { Args: { "error"?: string; "replica_id": string }; Returns: undefined };
       "retry_videos": { Args: { "ids"?: (string)[] }; Returns: number };
       "save_metadata": { Args: { "key": string; "ttl_seconds": number; "value": Json }; Returns: undefined };
       "save_sources": { Args: { "episode": number; "lists": Json; "mal_id": number }; Returns: Json };
@@ -1002,6 +1078,26 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "upgradable_archives": {
+        Args: { "after"?: string; "limit"?: number; "release": string; "target"?: string };
+        Returns: {
+          "archived_at": string;
+          "copies": Json;
+          "duration_seconds": number;
+          "episode": number;
+          "file_key": string;
+          "height": number;
+          "id": string;
+          "mal_id": number;
+          "media": Json;
+          "page": string;
+          "provider": string;
+          "resolution": string;
+          "sha256": string;
+          "size_bytes": number;
+          "width": number;
+        }[];
+      };
       "upsert_video_store": {
         Args: {
           "duration_seconds"?: number;
@@ -1043,6 +1139,7 @@ export type Database = {
           "sha256": string | null;
           "size_bytes": number | null;
           "stream_url": string | null;
+          "upgrade_checked": string | null;
           "width": number | null;
         };
         SetofOptions: {

@@ -18,10 +18,12 @@ import { createQueue } from "./queue/queue.ts";
 import { createRepoLock } from "./archive/repo_lock.ts";
 import { createCapacity } from "./loop/capacity.ts";
 import { type ForwardProxy, startForwardProxy } from "./network/forward_proxy.ts";
+import { manifestKey } from "../core/manifest/sealing.ts";
 import { createArchiveStore, type Repair, type RepairOutcome } from "./archive/archive_store.ts";
 import { createCircuitBreaker } from "./archive/circuit_breaker.ts";
 import { identified } from "./archive/identity.ts";
 import { type Maintenance, startMaintenance } from "./archive/maintenance.ts";
+import { rewriteBy } from "./archive/rewrite_file.ts";
 import { PART_STREAMS } from "./archive/replicate.ts";
 import { createSemaphore } from "./transfer/semaphore.ts";
 import { storageTargetsFromEnv } from "./storage_targets.ts";
@@ -96,6 +98,9 @@ export async function startRunner(
   const maintenance = options.once ? null : startMaintenance({
     ...tools,
     store,
+    manifestKeys: [await manifestKey(env.fileSalt)],
+    rewrite: rewriteBy(env.archive),
+    pictures: env.extras,
     onOutcome: (repair, outcome) => events.emit(repairEvent(repair, outcome)),
     onError: (error) =>
       events.emit({ event: "queue:unavailable", during: "repair", message: (error as Error).message }),

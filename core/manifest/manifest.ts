@@ -35,7 +35,7 @@ const trackSchema = z.object({
   average_bandwidth: bitrate,
 });
 
-const presentationSchema = z.object({
+export const presentationSchema = z.object({
   form: z.enum(["hybrid", "plain"]),
   plain_because: text(500).nullable(),
   duration: seconds,

@@ -2,9 +2,12 @@
 // Example: `const repairs = await store.claimRepairs(4)`.
 
 import { z } from "zod";
-import type { ErrorClass } from "../../core/errors.ts";
+import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
+import { presentationSchema } from "../../core/manifest/manifest.ts";
 import { RpcError } from "../../core/rpc_error.ts";
 import { createDatabase, dataOf } from "../queue/database.ts";
+import { describedSource } from "../queue/described_source.ts";
+import type { ArchiveDescription } from "../sidecars/manifest_of.ts";
 import type { Title } from "../targets/target.ts";
 
 const PAGE_ROWS = 500;
@@ -37,16 +40,93 @@ const repairRows = z.array(
   })),
 );
 const copyRow = source.extend({
+  store_id: z.string(),
   state: z.enum(["verified", "missing"]),
   sha256: z.string().nullable(),
   size_bytes: z.number().nullable(),
 }).transform((row) => ({
   id: row.id,
+  storeId: row.store_id,
   target: row.target,
   state: row.state,
   location: { repo: row.repo, path: row.path },
   sha256: row.sha256,
   sizeBytes: row.size_bytes,
+}));
+const sidecarRepairRows = z.array(
+  z.object({
+    id: z.string(),
+    store_id: z.string(),
+    target: z.string(),
+    mal_id: z.number(),
+    episode: z.number(),
+    file_key: z.string(),
+    sha256: z.string().nullable(),
+    size_bytes: z.number().nullable(),
+    sources: z.array(source).nullable(),
+  }).transform((row) => ({
+    id: row.id,
+    storeId: row.store_id,
+    target: row.target,
+    archive: { malId: row.mal_id, episode: row.episode, fileKey: row.file_key },
+    sha256: row.sha256,
+    sizeBytes: row.size_bytes,
+    sources: row.sources ?? [],
+  })),
+);
+const presentationOf = z.object({ presentation: z.unknown() }).nullish();
+const upgradableRows = z.array(
+  z.object({
+    id: z.uuid(), // names a directory
+    mal_id: z.number(),
+    episode: z.number(),
+    provider: z.string(),
+    resolution: z.string().nullable(),
+    file_key: z.string(),
+    sha256: z.string().nullable(),
+    size_bytes: z.number().nullable(),
+    duration_seconds: z.number().nullable(),
+    media: z.record(z.string(), z.unknown()).nullable(),
+    archived_at: z.string(),
+    page: z.string().nullable(),
+    copies: z.array(source.extend({ repo: z.string().nullable(), path: z.string().nullable(), state: z.string() })),
+  }).transform(({ id, page, copies, resolution, provider, media, ...row }) => ({
+    ...{ id, page, copies, resolution, provider, media },
+    archive: { malId: row.mal_id, episode: row.episode, fileKey: row.file_key },
+    sha256: row.sha256,
+    sizeBytes: row.size_bytes,
+    durationSeconds: row.duration_seconds,
+    archivedAt: new Date(row.archived_at),
+  })),
+);
+const describedRow = z.object({
+  mal_id: z.number(),
+  episode: z.number(),
+  provider: z.string(),
+  resolution: z.string().nullable(),
+  file_key: z.string(),
+  sha256: z.string(),
+  size_bytes: z.number(),
+  duration_seconds: z.number().nullable(),
+  width: z.number().nullable(),
+  height: z.number().nullable(),
+  media: z.object({ presentation: presentationSchema.nullish().catch(null) }).nullish(),
+  created_at: z.string(),
+}).transform((row) => ({
+  malId: row.mal_id,
+  episode: row.episode,
+  provider: row.provider,
+  resolution: row.resolution,
+  fileKey: row.file_key,
+  file: { sha256: row.sha256, sizeBytes: row.size_bytes },
+  durationSeconds: row.duration_seconds ?? 0,
+  width: row.width,
+  height: row.height,
+  presentation: row.media?.presentation ?? null,
+  chapters: [],
+  page: null,
+  kind: null,
+  archivedAt: new Date(row.created_at),
 }));
 const obsoleteRows = z.array(
   z.object({ id: z.string(), target: z.string(), repo: z.string(), path: z.string() }).transform((row) => ({
@@ -66,6 +146,8 @@ const takedownSchema = z.object({
 
 export type Repair = z.output<typeof repairRows>[number];
 export type RecordedCopy = z.output<typeof copyRow>;
+export type SidecarRepair = z.output<typeof sidecarRepairRows>[number];
+export type Upgradable = z.output<typeof upgradableRows>[number];
 export type ObsoleteCopy = z.output<typeof obsoleteRows>[number];
 export type TakenDown = z.output<typeof takedownSchema>;
 
@@ -167,6 +249,93 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
       return z.boolean().nullable().parse(await callForCopy("report_replica_found", args)) ?? true;
     },
 
+    /** The copy is served on, and runners add what it lacks. */
+    async reportSidecars(copyId: string, report: { error: string }): Promise<void> {
+      await call("report_sidecars_lacking", { replica_id: copyId, ...report });
+    },
+
+    async claimSidecarRepairs(targets: readonly string[]): Promise<SidecarRepair[]> {
+      return sidecarRepairRows.parse(await call("claim_sidecar_repairs", { targets }));
+    },
+
+    /** false: it is no longer the same copy, by a takedown or a new archive. */
+    async completeSidecarRepair(
+      copyId: string,
+      copy: { sha256: string; commitOid: string | null; directUrl: string },
+    ): Promise<boolean> {
+      const { sha256, commitOid, directUrl } = copy;
+      const args = { replica_id: copyId, sha256, commit_oid: commitOid, direct_url: directUrl };
+      return z.boolean().parse(await call("complete_sidecar_repair", args));
+    },
+
+    /** Whether the copy is recorded with this hash: not after a takedown or a new archive. */
+    async isCopyOf(copyId: string, sha256: string): Promise<boolean> {
+      const query = from("video_replicas").select("id").eq("id", copyId).eq("sha256", sha256);
+      return (await rows("video_replicas", z.object({ id: z.string() }), query)).length > 0;
+    },
+
+    /** Those whose presentation is recorded: they have a manifest. */
+    async storesWithManifest(storeIds: readonly string[]): Promise<ReadonlySet<string>> {
+      const query = from("video_store").select("id,media").in("id", [...new Set(storeIds)]);
+      const found = await rows("video_store", z.object({ id: z.string(), media: presentationOf }), query);
+      return new Set(found.filter(({ media }) => media?.presentation != null).map(({ id }) => id));
+    },
+
+    /** Archives in the plain form that this release has not tried to rewrite, page by page. */
+    async *upgradable({ release, target }: { release: string; target?: string }): AsyncGenerator<Upgradable> {
+      for (let after: string | null = null;;) {
+        const args = { release, target: target ?? null, after, limit: PAGE_ROWS };
+        const page: Upgradable[] = upgradableRows.parse(await call("upgradable_archives", args));
+        yield* page;
+        if (page.length < PAGE_ROWS) return;
+        after = page.at(-1)!.id;
+      }
+    },
+
+    /** What the operator declared about a video. */
+    async describeSource(video: { malId: number; episode: number; provider: string }) {
+      const { malId, episode, provider } = video;
+      return describedSource.parse(await call("describe_source", { mal_id: malId, episode, provider }));
+    },
+
+    /** What a manifest of the archive states, by its row. */
+    async describeArchive(storeId: string): Promise<ArchiveDescription> {
+      const columns =
+        "mal_id,episode,provider,resolution,file_key,sha256,size_bytes,duration_seconds,width,height,media,created_at";
+      const query = from("video_store").select(columns).eq("id", storeId);
+      const [row] = await rows("video_store", describedRow, query);
+      if (!row) throw new KeepstreamError("storage_missing", "the archive was taken down meanwhile");
+      return { ...row, ...await this.describeSource(row) };
+    },
+
+    /** Announces the locations of the new copies. */
+    async beginUpgrade(
+      { id, sha256 }: { id: string; sha256: string },
+      copies: readonly { target: string; account: number; repo: string; path: string }[],
+    ): Promise<void> {
+      await call("begin_archive_upgrade", { store_id: id, sha256, copies });
+    },
+
+    /** The archive and all its copies change at once. */
+    async finishUpgrade(args: Parameters<typeof call<"finish_archive_upgrade">>[1]): Promise<void> {
+      await call("finish_archive_upgrade", args);
+    },
+
+    /** null: another process holds it. */
+    async lockResource(resource: string, seconds: number): Promise<{ slot: number; epoch: number } | null> {
+      const taken = await call("acquire_resource_lease", { resource, holder: options.worker, lease_seconds: seconds });
+      return z.array(z.object({ slot: z.number(), epoch: z.number() })).parse(taken)[0] ?? null;
+    },
+
+    /** false: the lease was lost. */
+    async renewResource(resource: string, lock: { slot: number; epoch: number }, seconds: number): Promise<boolean> {
+      return await call("renew_resource_lease", { resource, ...lock, lease_seconds: seconds }) !== null;
+    },
+
+    async unlockResource(resource: string, lock: { slot: number; epoch: number }): Promise<void> {
+      await call("release_resource_lease", { resource, ...lock });
+    },
+
     /** Compares the id stored on a target with the registered one. */
     async checkTarget(target: string, id: string | null) {
       return targetVerdict.parse(await call("check_storage_target", { target, id }));
@@ -209,7 +378,7 @@ export function createArchiveStore(options: { url: string; key: string; worker: 
     /** Copies whose state is verified or missing, page by page. */
     async *recordedCopies(target?: string): AsyncGenerator<RecordedCopy> {
       for (let after = "";;) {
-        let query = from("video_replicas").select("id,target,state,repo,path,sha256,size_bytes")
+        let query = from("video_replicas").select("id,store_id,target,state,repo,path,sha256,size_bytes")
           .in("state", RECORDED).order("id").limit(PAGE_ROWS);
         if (target !== undefined) query = query.eq("target", target);
         const page = await rows("video_replicas", copyRow, after === "" ? query : query.gt("id", after));

@@ -1,12 +1,14 @@
 /** Entry point of `deno task ks storage …`, with the runner's environment. */
 
 import { terminalLines } from "../../core/terminal_text.ts";
+import { manifestKey } from "../../core/manifest/sealing.ts";
 import { parseEnv } from "../env.ts";
 import { createDiskBudget } from "../work_dir/disk_budget.ts";
 import { createArchiveStore } from "./archive_store.ts";
 import { createCircuitBreaker } from "./circuit_breaker.ts";
 import { identified } from "./identity.ts";
 import { PART_STREAMS } from "./replicate.ts";
+import { probeFile, rewriteBy } from "./rewrite_file.ts";
 import { createSemaphore } from "../transfer/semaphore.ts";
 import { storageTargetsFromEnv } from "../storage_targets.ts";
 import { runStorageTask, USAGE } from "./tasks.ts";
@@ -26,6 +28,12 @@ try {
     semaphore: createSemaphore(PART_STREAMS),
     breaker: createCircuitBreaker({ now: Date.now }),
     workDir: env.workDir,
+    manifestKeys: [await manifestKey(env.fileSalt)],
+    fileSalt: env.fileSalt,
+    mayRewrite: env.archive.form !== "plain",
+    rewrite: rewriteBy(env.archive),
+    probe: probeFile,
+    pictures: env.extras,
     disk: createDiskBudget(env.workDir),
     print: (line) => console.log(terminalLines(line)),
     ...(Deno.stdout.isTerminal() && { startBar: startVerifyBar }),

@@ -3,7 +3,8 @@
  * Example: `const maintenance = startMaintenance(tools)`, later `await maintenance.stop()`.
  */
 
-import { repairOnce, type RepairTools } from "./repair.ts";
+import { repairOnce } from "./repair.ts";
+import { repairSidecars, type SidecarRepairTools } from "./sidecar_repair.ts";
 import { probeTargets } from "./circuit_breaker.ts";
 import { removeObsolete } from "./obsolete.ts";
 import { sleep } from "../../core/sleep.ts";
@@ -11,7 +12,7 @@ import { sleep } from "../../core/sleep.ts";
 const REPAIR_EVERY_MS = 60_000;
 const PROBE_EVERY_MS = 600_000;
 
-export interface MaintenanceTools extends Omit<RepairTools, "signal"> {
+export interface MaintenanceTools extends Omit<SidecarRepairTools, "signal"> {
   /** A round failed, for example because the database is unavailable. The next round tries again. */
   readonly onError: (error: unknown) => void;
   readonly repairEveryMs?: number;
@@ -37,6 +38,7 @@ export function startMaintenance(tools: MaintenanceTools): Maintenance {
         if (!planned) await tools.store.planRepairs(tools.targets.map((target) => target.name));
         planned = true;
         while (!signal.aborted && (await repairOnce({ ...tools, signal })).verified > 0);
+        while (!signal.aborted && (await repairSidecars({ ...tools, signal })) > 0);
         await removeObsolete({ ...tools, signal });
       } catch (error) {
         if (!signal.aborted) tools.onError(error);

@@ -3,16 +3,16 @@
  * Example: `while ((await repairOnce(tools)).claimed > 0);`.
  */
 
-import { createHash } from "node:crypto";
-import { type ErrorClass, KeepstreamError } from "../../core/errors.ts";
-import { redactText } from "../../core/redact.ts";
-import { type DiskBudget, FIRST_RESERVATION_BYTES, type Reservation } from "../work_dir/disk_budget.ts";
+import { KeepstreamError } from "../../core/errors.ts";
+import { type DiskBudget, FIRST_RESERVATION_BYTES } from "../work_dir/disk_budget.ts";
 import { openRepairDir } from "../work_dir/work_dir.ts";
 import type { ArchiveStore, Repair, RepairOutcome } from "./archive_store.ts";
 import type { CircuitBreaker } from "./circuit_breaker.ts";
+import { fetchCopy, reasonOf, SourcesUnseen } from "./fetch_copy.ts";
 import type { Semaphore } from "../transfer/semaphore.ts";
 import type { StagedFile } from "../transfer/staged_file.ts";
-import { type Place, readSidecars } from "./stored_sidecars.ts";
+import { type Place, readSidecars } from "../sidecars/stored_sidecars.ts";
+import type { ManifestKey } from "../../core/manifest/sealing.ts";
 import { StorageError, type StorageProblem } from "../transfer/storage_error.ts";
 import type { LockRepo, Sidecar, StorageTarget, StoredCopy } from "../targets/target.ts";
 
@@ -41,6 +41,8 @@ export interface RepairTools {
   /** Of the work directory's disk, shared with the jobs of the process. */
   readonly disk: DiskBudget;
   readonly lockRepo?: LockRepo;
+  /** Of HF_FILE_SALT, then of former salts. */
+  readonly manifestKeys: readonly ManifestKey[];
   readonly signal?: AbortSignal;
   readonly onOutcome?: (repair: Repair, outcome: RepairOutcome) => void;
 }
@@ -80,7 +82,7 @@ async function repairArchive(repairs: readonly Repair[], tools: RepairTools): Pr
   const states = await Promise.all(repairs.map(async (repair) => {
     const outcome = await outcomeOf(repair, {
       tools,
-      stage: () => staged ??= opening.then(({ path }) => fetchCopy(repair, { path: `${path}/copy.mp4`, tools })),
+      stage: () => staged ??= opening.then(({ path }) => stageCopy(repair, { path: `${path}/copy.mp4`, tools })),
       beside: () => sidecars ??= dir === null ? Promise.resolve([]) : sidecarsOf(repairs, { dir: dir.path, tools }),
     });
     const result = await tools.store.completeRepair(repair, outcome);
@@ -123,9 +125,6 @@ async function outcomeOf(
     return TARGET_PROBLEMS.has(error.problem) ? givenBack(error, TARGET_RETRY_SECONDS) : failed(error);
   }
 }
-
-/** No verified copy can be read now. This says nothing about the target without a copy. */
-class SourcesUnseen extends KeepstreamError {}
 
 async function makeCopy(
   repair: Repair,
@@ -175,7 +174,19 @@ async function sidecarsOf(
     return target && !tools.breaker.openReason(name) ? [{ target, location: { repo, path } }] : [];
   });
   const distinct = [...new Map(known.map((place) => [`${place.target.name} ${place.location.path}`, place])).values()];
-  return await readSidecars(distinct, { dir, ...(tools.signal && { signal: tools.signal }) });
+  const { archive, sha256, sizeBytes } = repairs[0]!;
+  const { sidecars } = await readSidecars(distinct, {
+    archive: { ...archive, sha256, sizeBytes },
+    keys: tools.manifestKeys,
+    dir,
+    ...(tools.signal && { signal: tools.signal }),
+  });
+  return sidecars;
+}
+
+async function stageCopy(repair: Repair, { path, tools }: { path: string; tools: RepairTools }): Promise<StagedFile> {
+  using space = await tools.disk.reserve(repair.sizeBytes ?? FIRST_RESERVATION_BYTES);
+  return await fetchCopy(repair, { ...tools, path, space });
 }
 
 /** The recorded file, if the target has it: its account was only unavailable. `put` does not read it. */
@@ -190,63 +201,6 @@ async function fileThatWasThere(
   return found?.sha256 === sha256 && found.sizeBytes === sizeBytes
     ? { path: `${workDir}/not-downloaded`, sha256, sizeBytes }
     : null;
-}
-
-/** Downloads the archive from the first copy with the recorded hash. Reports copies with other bytes. */
-async function fetchCopy(
-  repair: Repair,
-  { path, tools }: { path: string; tools: RepairTools },
-): Promise<StagedFile> {
-  using space = await tools.disk.reserve(repair.sizeBytes ?? FIRST_RESERVATION_BYTES);
-  let failure: KeepstreamError = new SourcesUnseen("storage_missing", "no verified copy is left to repair from");
-  for (const source of repair.sources) {
-    const target = tools.targets.find((candidate) => candidate.name === source.target);
-    const closed = target && tools.breaker.openReason(target.name);
-    if (!target || closed) {
-      failure = new SourcesUnseen("storage_5xx", closed?.message ?? `${source.target} is not configured here`);
-      continue;
-    }
-    try {
-      const staged = await download(await target.read(source, { signal: tools.signal }), {
-        path,
-        maxBytes: repair.sizeBytes ?? Infinity,
-        space,
-      });
-      if (repair.sha256 === null ? staged.sizeBytes === repair.sizeBytes : staged.sha256 === repair.sha256) {
-        return staged;
-      }
-      failure = new KeepstreamError(
-        "storage_missing",
-        `the copy on ${target.name} has other bytes than were archived`,
-      );
-      await tools.store.reportDamaged(source.id, { error: "the copy has other bytes than were archived" });
-    } catch (error) {
-      tools.signal?.throwIfAborted();
-      if (error instanceof KeepstreamError && error.code === "disk_full") throw error;
-      failure = new SourcesUnseen(...reasonOf(error));
-      if (error instanceof StorageError && error.problem === "missing") {
-        await tools.store.reportMissing(source.id, { error: error.message });
-      }
-    }
-  }
-  throw failure;
-}
-
-async function download(
-  body: ReadableStream<Uint8Array>,
-  { path, maxBytes, space }: { path: string; maxBytes: number; space: Reservation },
-): Promise<StagedFile> {
-  const hash = createHash("sha256");
-  let sizeBytes = 0;
-  using file = await Deno.open(path, { create: true, truncate: true, write: true });
-  for await (const chunk of body) {
-    hash.update(chunk);
-    sizeBytes += chunk.byteLength;
-    if (sizeBytes > maxBytes) break; // longer than what was archived
-    for (let written = 0; written < chunk.byteLength;) written += await file.write(chunk.subarray(written));
-    space.wrote(sizeBytes);
-  }
-  return { path, sizeBytes, sha256: hash.digest("hex"), modifiedAtMs: (await file.stat()).mtime?.getTime() };
 }
 
 function verified(copy: StoredCopy): RepairOutcome {
@@ -271,9 +225,4 @@ function failed(error: unknown): RepairOutcome {
 /** Uses up no attempt, because nothing could be tried. */
 function givenBack(error: KeepstreamError, seconds: number): RepairOutcome {
   return { ...failed(error), state: "pending", retry_after_seconds: error.retryAfterSeconds ?? seconds };
-}
-
-function reasonOf(error: unknown): [ErrorClass, string] {
-  const message = redactText(error instanceof Error ? error.message : String(error));
-  return [error instanceof KeepstreamError ? error.code : "unknown", message];
 }

@@ -32,7 +32,7 @@ Deno.test("repair: an account was added → a copy of every archive there", asyn
   assert.equal(fixture.test.countCalls("cdn"), 1, "read once for all three");
 });
 
-const BESIDE = { ".m3u8": "#EXTM3U", ".s0.vtt": "WEBVTT", ".poster.jpg": "a poster", ".manifest": "{}" };
+const TEXTS = { ".m3u8": "#EXTM3U", ".s0.vtt": "WEBVTT", ".poster.jpg": "a poster" };
 
 async function besideCopyOn(target: StorageTarget): Promise<Record<string, string>> {
   const location = target.locationOf(ADDRESSED);
@@ -48,10 +48,11 @@ Deno.test("repair: an account was added → sidecars in the same commit; taken d
   const all = fixture.targets(2);
   const [alice, bob, folder] = [all[0]!, all[1]!, all[2]!];
   await fixture.archive([alice]);
-  await fixture.putBeside(alice, BESIDE);
+  const beside = await fixture.withManifest(TEXTS);
+  await fixture.putBeside(alice, beside);
   await fixture.store.planRepairs([bob.name, folder.name]);
   assert.equal((await repairOnce(fixture.tools(all))).verified, 2);
-  for (const target of all) assert.deepEqual(await besideCopyOn(target), BESIDE, target.name);
+  for (const target of all) assert.deepEqual(await besideCopyOn(target), beside, target.name);
   assert.equal(fixture.test.countCalls("commit", "bob"), 1);
   const left = [...Deno.readDirSync(`${fixture.test.dir}/work`)].map((entry) => entry.name).sort();
   assert.deepEqual(left, ["1.mp4"], "nothing is left of the copying");
@@ -67,11 +68,12 @@ Deno.test("repair: the copy exists without sidecars → only they are added", as
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   await fixture.archive(targets.slice(0, 2));
-  await fixture.putBeside(targets[0]!, BESIDE);
+  const beside = await fixture.withManifest(TEXTS);
+  await fixture.putBeside(targets[0]!, beside);
   const [before] = await fixture.database.admin`update public.video_replicas
     set state = 'missing', missing_since = now() where target = 'hub:bob' returning commit_oid`;
   assert.deepEqual(await repairOnce(fixture.tools(targets)), { claimed: 1, verified: 1, failed: 0 });
-  assert.deepEqual(await besideCopyOn(targets[1]!), BESIDE);
+  assert.deepEqual(await besideCopyOn(targets[1]!), beside);
   assert.ok(fixture.test.uploadedBytes("bob") < SIZE + 1000, "the video was not sent again");
   const [after] = await fixture.database.admin`select commit_oid, direct_url from public.video_replicas
     where target = 'hub:bob'`;
@@ -86,11 +88,12 @@ Deno.test("repair: damaged, no other copy of its sidecars → they are kept", as
   await using fixture = await createStorageFixture();
   const targets = fixture.targets(2);
   await fixture.archive(targets.slice(0, 2));
-  await fixture.putBeside(targets[1]!, BESIDE);
+  const beside = await fixture.withManifest(TEXTS);
+  await fixture.putBeside(targets[1]!, beside);
   await fixture.database.admin`update public.video_replicas
     set state = 'missing', missing_since = now(), damaged = true where target = 'hub:bob'`;
   assert.equal((await repairOnce(fixture.tools(targets))).verified, 1);
-  assert.deepEqual(await besideCopyOn(targets[1]!), BESIDE);
+  assert.deepEqual(await besideCopyOn(targets[1]!), beside);
 });
 
 Deno.test("repair: the copy exists after all → recorded, nothing read or sent", async () => {

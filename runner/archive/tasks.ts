@@ -1,18 +1,23 @@
 /** The operator's storage commands. Example: `deno task ks storage takedown 55825 1`. */
 
 import { parseArgs } from "node:util";
-import { type ArchiveStore } from "./archive_store.ts";
+import type { ArchiveStore, SidecarRepair } from "./archive_store.ts";
 import { type CircuitBreaker, probeTargets } from "./circuit_breaker.ts";
 import type { IdentifiedTarget } from "./identity.ts";
-import { repairOnce, type RepairTools } from "./repair.ts";
+import { repairOnce } from "./repair.ts";
+import { repairSidecars, type SidecarRepairTools } from "./sidecar_repair.ts";
 import { takeDown } from "./takedown.ts";
 import type { Title } from "../targets/target.ts";
+import type { UpgradeTools } from "./upgrade.ts";
+import { UPGRADE_OPTIONS, upgradeTask } from "./upgrade_task.ts";
 import { type TargetReport, type Verification, verifyCopies } from "./verify.ts";
 
-export interface TaskTools extends RepairTools {
+export interface TaskTools extends SidecarRepairTools, Omit<UpgradeTools, "onOutcome"> {
   readonly store: ArchiveStore;
   readonly targets: readonly IdentifiedTarget[];
   readonly breaker: CircuitBreaker;
+  /** false: the operator chose plain archives. */
+  readonly mayRewrite: boolean;
   readonly print: (line: string) => void;
   /** Starts a progress bar; undefined without a terminal. */
   readonly startBar?: (total: number) => Bar;
@@ -27,11 +32,14 @@ export interface Bar {
 
 export const USAGE = `usage:
   deno task ks storage health                        state and used bytes of every target
-  deno task ks storage repair                        make every missing copy
+  deno task ks storage repair                        make every missing copy and sidecar
   deno task ks storage verify [--share 0.05] [--target NAME] [--confirm-missing] [--json]
                                                      read copies back and hash them (all without --share);
                                                      --confirm-missing: missing copies are lost; with --target
                                                      also those in a repository that cannot be seen
+  deno task ks storage upgrade [--target NAME] [--limit N] [--max-bytes N] [--keep-hours 24] [--dry-run] [--json]
+                                                     rewrite archives in the plain form, so that they can be played as
+                                                     HLS; the old files are deleted --keep-hours later
   deno task ks storage init <target>                 register the current storage as the target, replacing another one
   deno task ks storage takedown <mal_id> [episode]   remove copies, rows and cached links, until lifted
   deno task ks storage lift <mal_id> [episode] [--dry-run] [--json]   allow archiving again`;
@@ -39,6 +47,9 @@ export const USAGE = `usage:
 const OPTIONS = {
   share: { type: "string" },
   target: { type: "string" },
+  limit: { type: "string" },
+  "max-bytes": { type: "string" },
+  "keep-hours": { type: "string" },
   "confirm-missing": { type: "boolean" },
   "dry-run": { type: "boolean" },
   json: { type: "boolean" },
@@ -47,6 +58,7 @@ const OPTIONS_OF: Readonly<Record<string, readonly string[]>> = {
   health: [],
   repair: [],
   verify: ["share", "target", "confirm-missing", "json"],
+  upgrade: UPGRADE_OPTIONS,
   init: [],
   takedown: [],
   lift: ["dry-run", "json"],
@@ -82,6 +94,10 @@ export async function runStorageTask(args: readonly string[], tools: TaskTools):
       return await repair(tools);
     case "verify":
       return await verify(values, tools);
+    case "upgrade":
+      if (rest.length === 0) return await upgradeTask(values, tools);
+      tools.print(USAGE);
+      return 2;
     case "init":
       return await init(rest, tools);
     case "takedown":
@@ -119,6 +135,12 @@ async function repair(tools: TaskTools): Promise<number> {
     left += round.claimed - round.verified;
     ended = round.verified + round.failed; // released repairs would be claimed again endlessly
   }
+  const onSidecars = (repair: SidecarRepair, error: string | null) => {
+    if (error !== null) left++;
+    const { malId, episode } = repair.archive;
+    tools.print(`${malId} episode ${episode} on ${repair.target}: ${error ?? "sidecars added"}`);
+  };
+  while (await repairSidecars({ ...tools, onSidecars }) > 0);
   return left > 0 ? 1 : 0;
 }
 
@@ -173,7 +195,7 @@ function lineOn({ target, state, message }: TargetReport): string {
 function codeOf({ targets, counts }: Verification): number {
   const blind = targets.some(({ state }) => state !== "ok" && state !== "new");
   if (blind || counts.unreachable + counts.unchecked + counts["unknown-target"] > 0) return 3;
-  return counts.missing + counts.damaged > 0 ? 1 : 0;
+  return counts.missing + counts.damaged + counts.incomplete > 0 ? 1 : 0;
 }
 
 async function init(args: readonly string[], tools: TaskTools): Promise<number> {

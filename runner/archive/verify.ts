@@ -1,10 +1,12 @@
 /**
- * Reads copies and compares their hashes. Damaged copies are repaired later; missing hashes are recorded. A copy counts as missing only if
+ * Reads copies and compares their hashes, and those of their sidecars with the manifest. Damaged copies are repaired later; missing hashes are recorded. A copy counts as missing only if
  * the target's identity was verified. If more than a few are missing on one target, nothing is recorded until an operator confirms it.
  * Copies that cannot be read (refused token, network, another disk) are unreachable, not missing.
  */
 
 import { createHash } from "node:crypto";
+import type { ManifestKey } from "../../core/manifest/sealing.ts";
+import { sidecarProblem } from "../sidecars/stored_sidecars.ts";
 import type { ArchiveStore, RecordedCopy } from "./archive_store.ts";
 import type { IdentifiedTarget } from "./identity.ts";
 import { type PublicProblem, publicProblem, StorageError } from "../transfer/storage_error.ts";
@@ -20,6 +22,9 @@ export interface VerifyTools {
   /** The operator confirms that all missing copies are lost. */
   readonly confirmMissing: boolean;
   readonly random: () => number;
+  readonly manifestKeys: readonly ManifestKey[];
+  /** Sidecars are written to it while they are checked. */
+  readonly workDir: string;
   readonly signal?: AbortSignal;
   /** Name of the only target to verify. @default all */
   readonly only?: string;
@@ -31,11 +36,12 @@ export interface VerifyTools {
 }
 
 /**
- * hashed: the copy had no hash, its size was right, and its hash was recorded. found: it was reported missing before. unchecked: too many
+ * incomplete: the file is sound, but a sidecar is missing or damaged. hashed: the copy had no hash, its size was right, and its hash was recorded. found: it was reported missing before. unchecked: too many
  * copies were missing on its target.
  */
 export type Verdict =
   | "sound"
+  | "incomplete"
   | "hashed"
   | "found"
   | "missing"
@@ -70,6 +76,7 @@ export async function verifyCopies(tools: VerifyTools): Promise<Verification> {
   const suspects = new Map<string, RecordedCopy[]>(tools.targets.map((target) => [target.name, []]));
   const counts: Record<Verdict, number> = {
     sound: 0,
+    incomplete: 0,
     hashed: 0,
     found: 0,
     missing: 0,
@@ -83,6 +90,7 @@ export async function verifyCopies(tools: VerifyTools): Promise<Verification> {
     tools.onCopy?.(copy, verdict);
   };
 
+  await using dir = await openTempDir(tools.workDir);
   for await (const copy of tools.store.recordedCopies(tools.only)) {
     tools.signal?.throwIfAborted();
     tools.onRead?.();
@@ -95,7 +103,7 @@ export async function verifyCopies(tools: VerifyTools): Promise<Verification> {
     } else if (report.state !== "ok") {
       count(copy, report.state === "stopped" ? "unchecked" : "unreachable");
     } else {
-      const verdict = await verdictOn(copy, target, tools);
+      const verdict = await withSidecars(await verdictOn(copy, target, tools), { copy, target, dir: dir.path, tools });
       if (verdict === "missing") {
         suspects.get(target.name)!.push(copy);
         report.missing++;
@@ -191,6 +199,37 @@ async function verdictOn(
   if (copy.sizeBytes !== null && held.sizeBytes !== copy.sizeBytes) return "damaged";
   if (copy.sha256 !== null) return held.sha256 === copy.sha256 ? "sound" : "damaged";
   return await store.recordHash(copy.id, held) ? "hashed" : "damaged";
+}
+
+/** Sidecars of a sound copy are checked, and reported to be added again. */
+async function withSidecars(
+  verdict: Verdict,
+  { copy, target, dir, tools }: { copy: RecordedCopy; target: IdentifiedTarget; dir: string; tools: VerifyTools },
+): Promise<Verdict> {
+  const fileKey = /([0-9a-f]{16,64})\.mp4$/.exec(copy.location.path)?.[1];
+  if (verdict !== "sound" || fileKey === undefined) return verdict;
+  try {
+    const problem = await sidecarProblem({ target, location: copy.location }, {
+      archive: { fileKey, sha256: copy.sha256, sizeBytes: copy.sizeBytes },
+      keys: tools.manifestKeys,
+      manifestNeeded: async () => (await tools.store.storesWithManifest([copy.storeId])).size > 0,
+      dir,
+      ...(tools.signal && { signal: tools.signal }),
+    });
+    if (problem === null) return verdict;
+    await tools.store.reportSidecars(copy.id, { error: `verify: ${problem}` });
+    return "incomplete";
+  } catch (error) {
+    tools.signal?.throwIfAborted();
+    if (error instanceof StorageError) return "unreachable";
+    throw error; // the database is unavailable
+  }
+}
+
+async function openTempDir(root: string): Promise<AsyncDisposable & { readonly path: string }> {
+  await Deno.mkdir(root, { recursive: true });
+  const path = await Deno.makeTempDir({ dir: root, prefix: "verify-" });
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
 }
 
 /** Stops reading after `maxBytes`. */

@@ -4,6 +4,7 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import { fileKey } from "../../core/file_key.ts";
+import { manifestKey } from "../../core/manifest/sealing.ts";
 import { Cancelled } from "./stop_reasons.ts";
 import { RpcError } from "../../core/rpc_error.ts";
 import { sleep } from "../../core/sleep.ts";
@@ -15,7 +16,8 @@ import { fetchSource } from "./fetch_source.ts";
 import { dropFiles, isHeight, keepFinal, keptFinal } from "./kept_final.ts";
 import type { QualityPolicy } from "../download/quality_policy.ts";
 import type { FetchedSource } from "./source_tools.ts";
-import { sidecarsOf } from "./make_sidecars.ts";
+import { sidecarMaker } from "../sidecars/make_sidecars.ts";
+import { describe } from "./describe.ts";
 import { type JobDir, openJobDir } from "../work_dir/work_dir.ts";
 import type { JobRun, JobTools } from "./job_tools.ts";
 import { retryWhileUnavailable, uploadCopies } from "./upload_copies.ts";
@@ -139,11 +141,19 @@ async function store(
   { run, tools }: { run: JobRun; tools: JobTools },
 ): Promise<Replication> {
   const key = await fileKey({ ...job, salt: tools.fileSalt });
-  const beside = sidecarsOf({ path: fetched.final.path, durationSeconds: fetched.durationSeconds }, {
+  const { tracks, width } = fetched.media;
+  const beside = sidecarMaker({
+    path: fetched.final.path,
+    texts: fetched.texts,
+    describe: () => describe(job, { fetched, key, tools }),
     fileKey: key,
+    durationSeconds: fetched.durationSeconds,
+    hasVideo: width !== null || tracks.length === 0, // unknown, if an earlier version wrote the file
+  }, {
     dir,
     signal: run.signal,
     pictures: tools.extras,
+    key: await manifestKey(tools.fileSalt),
     onFailure: (message) => tools.events.emit({ event: "extras:failed", id: job.id, message }),
   });
   return await uploadCopies(job, { fetched, key, beside }, { run, tools });

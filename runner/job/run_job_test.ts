@@ -229,6 +229,7 @@ async function besideOnUpload(video: Uint8Array<ArrayBuffer>) {
     commitArchive: () => Promise.resolve(new Map([["hub:a", "ra"], ["hub:b", "rb"]])),
     extendReplicas: () => Promise.resolve(true),
     completeReplica: () => Promise.resolve(),
+    describeSource: () => Promise.resolve({ rights: "own work", title: null }),
   };
   const targets = [target("hub:a", 1, put("hub:a")), target("hub:b", 2, put("hub:b"))];
   const parts = { ...tools(workDir, { queue, targets }), extras: true };
@@ -238,17 +239,17 @@ async function besideOnUpload(video: Uint8Array<ArrayBuffer>) {
   return { beside, events };
 }
 
-Deno.test("runJob: uploading → poster, sprite sheet and index, made once for all", async () => {
+Deno.test("runJob: uploading → pictures and manifest, made once for all", async () => {
   const { beside, events } = await besideOnUpload((await readClip()).mp4);
   const endings = beside["hub:a"]!.map((each) => each.split(" ")[0]);
-  assert.deepEqual(endings, [".poster.jpg", ".sprite.jpg", ".sprite.vtt"]);
+  assert.deepEqual(endings, [".poster.jpg", ".sprite.jpg", ".sprite.vtt", ".manifest"]);
   assert.deepEqual(beside["hub:b"], beside["hub:a"]);
   assert.ok(!events.includes("extras:failed"));
 });
 
 Deno.test("runJob: no picture can be made → reported, archived without", async () => {
   const { beside, events } = await besideOnUpload(new TextEncoder().encode("not a video"));
-  assert.deepEqual(beside, { "hub:a": [], "hub:b": [] });
+  for (const sidecars of Object.values(beside)) assert.match(sidecars.join(), /^\.manifest [0-9a-f]+$/);
   assert.deepEqual(events.filter((event) => event === "extras:failed"), ["extras:failed"]);
   assert.ok(events.includes("job:finished"));
 });

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { RpcError } from "../../core/rpc_error.ts";
 import { parseQualities, type QualityPolicy } from "../download/quality_policy.ts";
 import { type ArgsOf, createDatabase, type DatabaseClient, dataOf, RPC_TIMEOUT_MS } from "./database.ts";
+import { describedSource } from "./described_source.ts";
 import {
   type ArchiveRow,
   type Failure,
@@ -215,6 +216,12 @@ export function createQueue(options: { url: string; key: string; worker: string;
 
     async completeReplica(id: string, leaseToken: string, outcome: Record<string, unknown>): Promise<void> {
       await call("complete_replica", { id, lease_token: leaseToken, ...outcome });
+    },
+
+    /** What the operator declared about a video. */
+    async describeSource(video: { malId: number; episode: number; provider: string }) {
+      const { malId, episode, provider } = video;
+      return describedSource.parse(await call("describe_source", { mal_id: malId, episode, provider }));
     },
 
     /** Serialises commits per repository across runners. null: another runner holds the lock. */

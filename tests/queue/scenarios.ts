@@ -31,6 +31,7 @@ import { STORAGE_TARGETS } from "./scenarios/storage_targets.ts";
 import { STORM } from "./scenarios/storm.ts";
 import { SWEEP } from "./scenarios/sweep.ts";
 import { TAKEDOWNS } from "./scenarios/takedowns.ts";
+import { UPGRADES } from "./scenarios/upgrades.ts";
 
 export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   enqueue: ENQUEUE,
@@ -43,6 +44,7 @@ export const SCENARIOS: Readonly<Record<string, readonly Scenario[]>> = {
   heights: HEIGHTS,
   rearchive: REARCHIVE,
   replicas: REPLICAS,
+  upgrades: UPGRADES,
   "missing replicas": MISSING_REPLICAS,
   "storage targets": STORAGE_TARGETS,
   takedowns: TAKEDOWNS,
