@@ -3,6 +3,7 @@
  * of `{file_key}.manifest`; the published schema is docs/reference/manifest.schema.json.
  * Example: `await openManifest(text, { keys, fileKey })`.
  */
+// deno-lint-ignore directories/imports -- the Worker reads no manifests
 import { z } from "zod";
 import { KeepstreamError } from "../errors.ts";
 import { SIDECAR_ENDING } from "../presentation.ts";

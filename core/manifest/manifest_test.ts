@@ -1,6 +1,5 @@
 // Manifests: sealed, opened, and refused with a code whatever was changed.
 import assert from "node:assert/strict";
-import { encodeBase64 } from "../base64url.ts";
 import { KeepstreamError } from "../errors.ts";
 import { assertDescribes, endingOf, type Manifest, openManifest, sealManifest } from "./manifest.ts";
 import { manifestKey, sealText } from "./sealing.ts";
