@@ -180,7 +180,7 @@ function spawnRunner(
   const lines: string[] = [];
   const listeners = new Set<() => void>();
   let over = false;
-  const read = async (stream: ReadableStream<Uint8Array>) => {
+  const read = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => {
     let rest = "";
     for await (const text of stream.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)) {
       const parts = (rest + text).split("\n");
