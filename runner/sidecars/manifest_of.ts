@@ -63,7 +63,7 @@ function statedBy(archive: ArchiveDescription): Omit<Manifest, "sidecars"> {
         label: cut(track.label, 200),
       })),
     },
-    chapters: archive.chapters.slice(0, MAX_CHAPTERS).map((chapter) => ({
+    chapters: archive.chapters.filter(({ seconds }) => seconds >= 0).slice(0, MAX_CHAPTERS).map((chapter) => ({
       ...chapter,
       title: cut(chapter.title, 300),
       kind: cut(chapter.kind, 20),
@@ -77,5 +77,5 @@ function statedBy(archive: ArchiveDescription): Omit<Manifest, "sidecars"> {
 }
 
 function cut<Text extends string | null>(text: Text, length: number): Text {
-  return text === null ? text : text.slice(0, length).toWellFormed() as Text;
+  return text === null ? text : text.slice(0, length).toWellFormed().replace(/\p{Cc}/gu, " ") as Text;
 }
