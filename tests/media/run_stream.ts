@@ -20,13 +20,18 @@ const AUDIO_FRAMES_PER_JOIN = 2;
 const CUE_SECONDS = 0.1;
 const AUDIO_FRAME_SECONDS = 0.0225;
 
-export async function runStream(stream: TestStream): Promise<StreamResult> {
+/** From the stream's own host, or through a proxy's URL for its playlist. */
+export async function runStream(
+  stream: TestStream,
+  through?: { readonly url: string; readonly origin: string },
+): Promise<StreamResult> {
   const { expected } = stream;
   const one = { name: stream.name, expected: expectationOf(expected) };
   await using fixture = await startFetchFixture(stream.host);
   const options = stream.resolution === undefined ? {} : { resolution: stream.resolution };
-  const fetched = await fixture.fetch(stream.entry ?? "/v.m3u8", {
+  const fetched = await fixture.fetch(through?.url ?? stream.entry ?? "/v.m3u8", {
     ...options,
+    ...(through === undefined ? {} : { origins: [through.origin] }),
     kind: stream.entry === undefined ? "hls" : "mp4",
   }).catch((error) => error as Error & { code?: string });
   if (fetched instanceof Error) {
