@@ -382,7 +382,7 @@ class Loop {
     running.renewedAt = askedAt;
   }
 
-  /** A short outage of the queue must not fail an upload: repeat as long as the lease is valid. */
+  /** An outage of the queue must not fail an upload: repeat as long as the lease is valid. Then the job is no longer ours. */
   async #askForLease(running: Running): Promise<{ state: LeaseState | undefined; askedAt: number }> {
     const heartbeat = async () => {
       const askedAt = performance.now();
@@ -393,6 +393,8 @@ class Loop {
       signal: running.abort.signal,
       retryable: (error) => isUnavailable(error) && this.#leaseLeft(running) > 0,
       onRetry: (error) => this.#unavailable("heartbeat", error),
+    }).catch((error) => {
+      throw isUnavailable(error) ? new LeaseLost("the queue was unavailable until the lease expired") : error;
     });
   }
 

@@ -75,6 +75,24 @@ Deno.test("claim loop: lease lost while the commit fails → the job is lost", a
   assert.ok(seen.includes("job:lost"));
 });
 
+Deno.test("claim loop: queue away until the lease expires → lost, not failed", async () => {
+  const away = () => Promise.reject(new RpcError("extend_video_lease", { status: 503, message: "away" }));
+  const failures: unknown[] = [];
+  const queue = {
+    ...queueOfOne({ ready: false }),
+    heartbeat: away,
+    report: (...args: unknown[]) => Promise.resolve(failures.push(args)),
+  } as unknown as Queue;
+  const events = createEvents();
+  const seen: RunnerEvent["event"][] = [];
+  events.on((event) => void seen.push(event.event));
+  const runJob: LoopOptions["runJob"] = async (_job, run) => await run.beforeCommit();
+  const times = { leaseSeconds: 0.5, pollSeconds: 0.05 };
+  await startClaimLoop({ queue, events, concurrency: 1, ...times, once: true, runJob }).drained;
+  assert.ok(seen.includes("job:lost"));
+  assert.deepEqual(failures, []);
+});
+
 Deno.test("claim loop: no disk space → no claim, no attempt used; once: disk_full", async () => {
   let claims = 0;
   const queue: Partial<Queue> = {
