@@ -11,6 +11,9 @@ const POSTER_AT = 0.1;
 const POSTER_SIDE = 1280;
 const KEEP_RATIO = "force_original_aspect_ratio=decrease";
 
+/** In the directory. */
+export const PICTURE_FILES = ["poster.jpg", "sprite.jpg", "sprite.vtt"] as const;
+
 export type Extra = {
   /** Replaces the `.mp4` of the archive's name. */
   readonly ending: ".poster.jpg" | ".sprite.jpg" | ".sprite.vtt";

@@ -2,12 +2,14 @@
  * Makes what is stored beside an archive: playlists and subtitles of its file, pictures, and the manifest that lists them.
  * Example: `beside: sidecarMaker(archive, { dir, signal, pictures: true, key, onFailure })`, made once for all targets.
  */
+import { KeepstreamError } from "../../core/errors.ts";
 import { type Manifest, sealManifest } from "../../core/manifest/manifest.ts";
 import type { ManifestKey } from "../../core/manifest/sealing.ts";
 import { redactText } from "../../core/redact.ts";
-import { makeExtras } from "../media/extras.ts";
+import { makeExtras, PICTURE_FILES } from "../media/extras.ts";
 import type { Sidecar } from "../targets/target.ts";
 import { stageSmall } from "../transfer/staged_file.ts";
+import { isDiskError } from "../work_dir/disk_budget.ts";
 import { type ArchiveDescription, manifestOf } from "./manifest_of.ts";
 
 /** A picture is not worth a longer wait before the commit. */
@@ -40,6 +42,15 @@ export function sidecarMaker(archive: ArchiveToDescribe, options: MakingOptions)
 }
 
 async function makeSidecars(archive: ArchiveToDescribe, options: MakingOptions): Promise<readonly Sidecar[]> {
+  try {
+    return await makeAll(archive, options);
+  } catch (error) {
+    // The work directory is full: no storage target has failed.
+    throw isDiskError(error) ? new KeepstreamError("disk_full", error.message, { cause: error }) : error;
+  }
+}
+
+async function makeAll(archive: ArchiveToDescribe, options: MakingOptions): Promise<readonly Sidecar[]> {
   const texts = await Promise.all([...archive.texts].map((each) => stageText(each, options.dir)));
   const sidecars = [...texts, ...await picturesOf(archive, options)];
   return [...sidecars, await sealedManifest(await archive.describe(), { ...options, sidecars })];
@@ -64,6 +75,8 @@ export async function picturesOf(
     const made = await makeExtras(path, { ...options, ...archive, signal });
     return await Promise.all(made.map(async ({ ending, path }) => ({ ending, file: await stageSmall(path) })));
   } catch (error) {
+    // On a full disk, playlists and manifest need the space of half a picture.
+    for (const name of PICTURE_FILES) await Deno.remove(`${options.dir}/${name}`).catch(() => {}); // it was not made
     if (!options.signal.aborted) onFailure(redactText(error instanceof Error ? error.message : String(error)));
     return [];
   }

@@ -5,6 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { type ArchiveLocation, archiveLocation } from "../../../core/archive_location.ts";
+import { KeepstreamError } from "../../../core/errors.ts";
 import { assertUnchanged, type StagedFile } from "../../transfer/staged_file.ts";
 import { StorageError } from "../../transfer/storage_error.ts";
 import { MARKER_NAME, readMarkerText } from "../marker.ts";
@@ -296,8 +297,7 @@ async function filesBelow(directory: string): Promise<string[]> {
 }
 
 function folderError(name: string, error: unknown): unknown {
-  if (error instanceof StorageError) return error;
-  if (!(error instanceof Error)) return error;
+  if (error instanceof KeepstreamError || !(error instanceof Error)) return error;
   const code = "code" in error ? String(error.code) : "";
   const message = `${name}: ${error.message}`;
   if (code === "ENOSPC" || code === "EDQUOT") {
