@@ -13,6 +13,8 @@ export interface MediaReport {
   readonly variant: ChosenVariant | null;
   readonly converted: readonly Conversion[];
   readonly left_out: readonly Omission[];
+  /** Endings of the files that were stored beside it, such as `.poster.jpg`; absent: unknown. */
+  readonly sidecars?: readonly string[];
   /** How the file can be played; null if an earlier version wrote it. */
   readonly presentation: Presentation | null;
 }

@@ -25,7 +25,7 @@ export async function archivedServer(
   const isTakenDown = await leadsToTakenDown(url, input, tools);
   const expiresAt = archiveExpiry(copy, tools);
   const embed = server?.embed_url ?? url;
-  const { presentation, sidecars, ...media } = copy.media ?? {};
+  const { presentation: _, sidecars, ...media } = copy.media ?? {};
   const episode = { ...input.key, provider: copy.provider };
   const key = fileKeyOf(url);
   const beside = isTakenDown || key === null
@@ -58,7 +58,7 @@ export async function archivedServer(
       : await listedSubtitles(copy.provider, server, expiresAt, { input, tools }),
     ...(server?.chapters && { chapters: server.chapters }),
     tracks: tracksOf(copy),
-    hls: presentation?.form === "hybrid" && linkTo !== null ? linkTo(MASTER_ENDING) : null,
+    hls: hasPlaylists(copy) && linkTo !== null ? linkTo(MASTER_ENDING) : null,
     poster: linkIfStored(".poster.jpg"),
     thumbnails: linkIfStored(".sprite.vtt"),
     duration: durationOf(copy),
@@ -73,6 +73,11 @@ export async function archivedServer(
 export function archiveExpiry(copy: ArchivedCopy, { now, linkTtlSeconds }: EpisodeResponseTools): number {
   const seconds = Math.max(linkTtlSeconds, 2 * Math.ceil(durationOf(copy) ?? 0));
   return linkExpiry(Math.floor(now() / 1000), seconds);
+}
+
+/** Whether it can be played by HLS. Without a list of sidecars, its form decides. */
+export function hasPlaylists({ media }: ArchivedCopy): boolean {
+  return media?.presentation?.form === "hybrid" && (media.sidecars?.includes(MASTER_ENDING) ?? true);
 }
 
 /** From `…/{file_key}.mp4`. */

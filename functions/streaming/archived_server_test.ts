@@ -102,6 +102,8 @@ Deno.test("archived server: pictures → links only if they are stored", async (
   assert.match((await verified(server.thumbnails)).url.href, /\.sprite\.vtt$/);
   const unknown = await respond([stored(MAIN, "720p", presented("hybrid"))]);
   assert.deepEqual([unknown.server.poster, unknown.server.thumbnails], [null, null]);
+  const lost = await respond([stored(MAIN, "720p", { ...presented("hybrid"), sidecars: [".poster.jpg"] })]);
+  assert.deepEqual([lost.server.hls, lost.master], [null, null], "its playlists are not stored");
 });
 
 Deno.test("archived server: links → valid for twice the duration", async () => {

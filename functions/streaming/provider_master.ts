@@ -1,7 +1,7 @@
 // One HLS playlist for all archived qualities of a provider: the Worker adds the video of the others to that of the largest, which has
 // the audio and subtitles. Runs on: Deno, edge runtime.
 import { MASTER_ENDING } from "../../core/presentation.ts";
-import { archiveExpiry, fileKeyOf } from "./archived_server.ts";
+import { archiveExpiry, fileKeyOf, hasPlaylists } from "./archived_server.ts";
 import {
   type ArchivedCopy,
   type EpisodeResponseInput,
@@ -20,7 +20,7 @@ export async function providerMaster(
 ): Promise<string | null> {
   const byHeight = new Map<number, ArchivedCopy>();
   for (const copy of copies.toSorted((a, b) => heightOf(b) - heightOf(a))) {
-    if (copy.media?.presentation?.form !== "hybrid" || fileKeyOf(copy.url) === null) continue;
+    if (!hasPlaylists(copy) || fileKeyOf(copy.url) === null) continue;
     if (byHeight.has(heightOf(copy)) || byHeight.size === MAX_QUALITIES) continue;
     if (!await leadsToTakenDown(copy.url, input, tools)) byHeight.set(heightOf(copy), copy);
   }

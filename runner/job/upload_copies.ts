@@ -40,7 +40,8 @@ export async function uploadCopies(
       sha256: fetched.final.sha256,
       sizeBytes: fetched.final.sizeBytes,
       durationSeconds: fetched.durationSeconds,
-      media: fetched.media,
+      // Made by now: the copy is committed with them.
+      media: { ...fetched.media, sidecars: (await beside()).map(({ ending }) => ending) },
       replicas,
     };
     const committed = run.commitArchive(() =>

@@ -11,6 +11,7 @@ const MAX_CODE = 40;
 const MAX_LABEL = 40;
 /** A video with 16 audio and 48 subtitle tracks, and some more. */
 const MAX_TRACKS = 72;
+const MAX_SIDECARS = 160;
 const MAX_CONVERTED = 16;
 const MAX_LEFT_OUT = 32;
 
@@ -19,7 +20,7 @@ export type MediaRow = Pick<MediaReport, "width" | "height"> & {
 };
 
 export function mediaRow(report: MediaReport): MediaRow {
-  const { width, height, tracks, variant, converted, left_out, presentation } = report;
+  const { width, height, tracks, variant, converted, left_out, presentation, sidecars } = report;
   const media = {
     tracks: tracks.slice(0, MAX_TRACKS).map(({ type, codec, language, name }) => ({
       type,
@@ -35,6 +36,7 @@ export function mediaRow(report: MediaReport): MediaRow {
     converted: converted.slice(0, MAX_CONVERTED).map(({ track, code, detail }) => ({ track, ...coded(code, detail) })),
     left_out: firstOf(left_out).map(({ kind, code, detail }) => ({ kind, ...coded(code, detail) })),
     presentation: presentation === null ? null : presentationRow(presentation),
+    ...(sidecars !== undefined && { sidecars: sidecars.slice(0, MAX_SIDECARS) }),
   };
   return { width, height, media };
 }

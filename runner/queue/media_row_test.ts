@@ -10,6 +10,7 @@ const REPORT: MediaReport = {
   converted: [{ track: "video", code: "tagged", detail: "hvc1" }],
   left_out: [{ kind: "subtitles", code: "not_found", detail: "id" }],
   presentation: { form: "hybrid", plain_because: null, duration: 24, segments: 4, tracks: [] },
+  sidecars: [".m3u8", ".poster.jpg"],
 };
 
 Deno.test("mediaRow: a report → size, and the rest unchanged", () => {
