@@ -85,7 +85,7 @@ export function fileKeyOf(url: string): string | null {
   return /\/([0-9a-f]{32})\.mp4$/.exec(url)?.[1] ?? null;
 }
 
-function durationOf(copy: ArchivedCopy): number | null {
+export function durationOf(copy: ArchivedCopy): number | null {
   return copy.duration_seconds ?? copy.media?.presentation?.duration ?? null;
 }
 

@@ -180,6 +180,14 @@ Deno.test("provider master: one link for all qualities, the largest first", asyn
   assert.equal((await respond([plain])).master, null);
 });
 
+Deno.test("provider master: fewer tracks or another cut → not the main one, left out", async () => {
+  const mute = stored(MAIN, "720p", presented("hybrid", TRACKS.slice(0, 2)));
+  const small = stored(SMALL, "360p", presented("hybrid"), { height: 360 });
+  const other = stored(PLAIN, "480p", presented("hybrid"), { height: 480, duration_seconds: 1500 });
+  assert.deepEqual((await verified((await respond([mute, small])).master)).context.files, [SMALL, MAIN]);
+  assert.deepEqual((await verified((await respond([mute, other, small])).master)).context.files, [PLAIN]);
+});
+
 Deno.test("taken-down archive of another episode → no link of any kind", async () => {
   const url = `https://hub.test/datasets/ana/anime-2/resolve/main/2/ep1/${MAIN}.mp4`;
   const copy = stored(MAIN, "720p", { ...presented("hybrid"), sidecars: [".poster.jpg"] }, { hf_direct_url: url });
