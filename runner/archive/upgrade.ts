@@ -135,6 +135,7 @@ async function upgrade(archive: Upgradable, { budget, dir, tools }: Upgrading): 
   const what: NewArchive = { archive, ...kept, presentation, probed };
   const beside = await besideOf(what, { dir, tools });
   const copies = await storeCopies(what, { beside, targets, tools });
+  const sidecars = (await beside()).map(({ ending }) => ending);
   await tools.store.finishUpgrade({
     store_id: archive.id,
     from_sha256: old.sha256,
@@ -142,7 +143,7 @@ async function upgrade(archive: Upgradable, { budget, dir, tools }: Upgrading): 
     sha256: what.file.sha256,
     size_bytes: what.file.sizeBytes,
     duration_seconds: probed.durationSeconds,
-    ...mediaRow({ ...probed.media, ...archive.media, presentation } as MediaReport),
+    ...mediaRow({ ...probed.media, ...archive.media, presentation, sidecars } as MediaReport),
     copies: copies.map((copy) => ({
       target: copy.target,
       account: copy.account,

@@ -218,6 +218,7 @@ async function besideOnUpload(video: Uint8Array<ArrayBuffer>) {
     await dir.writeState({ source: "any", final: { sizeBytes: video.length, sha256: SHA, durationSeconds: 12 } });
   }
   const beside: Record<string, string[]> = {};
+  let recorded: readonly string[] | undefined;
   const events: string[] = [];
   const put = (name: string) => async (options: PutOptions) => {
     const sidecars = await options.beside!();
@@ -226,7 +227,10 @@ async function besideOnUpload(video: Uint8Array<ArrayBuffer>) {
   };
   const queue = {
     report: () => Promise.resolve("uploading"),
-    commitArchive: () => Promise.resolve(new Map([["hub:a", "ra"], ["hub:b", "rb"]])),
+    commitArchive: (_job: Job, { media }: ArchiveRow) => {
+      recorded = media.sidecars;
+      return Promise.resolve(new Map([["hub:a", "ra"], ["hub:b", "rb"]]));
+    },
     extendReplicas: () => Promise.resolve(true),
     completeReplica: () => Promise.resolve(),
     describeSource: () => Promise.resolve({ rights: "own work", title: null }),
@@ -236,13 +240,14 @@ async function besideOnUpload(video: Uint8Array<ArrayBuffer>) {
   parts.events.on((event) => void events.push(event.event));
   await runJob(job, run(), parts);
   await Deno.remove(workDir, { recursive: true });
-  return { beside, events };
+  return { beside, events, recorded };
 }
 
 Deno.test("runJob: uploading → pictures and manifest, made once for all", async () => {
-  const { beside, events } = await besideOnUpload((await readClip()).mp4);
+  const { beside, events, recorded } = await besideOnUpload((await readClip()).mp4);
   const endings = beside["hub:a"]!.map((each) => each.split(" ")[0]);
   assert.deepEqual(endings, [".poster.jpg", ".sprite.jpg", ".sprite.vtt", ".manifest"]);
+  assert.deepEqual(recorded, endings, "the API links to them");
   assert.deepEqual(beside["hub:b"], beside["hub:a"]);
   assert.ok(!events.includes("extras:failed"));
 });

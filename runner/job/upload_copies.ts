@@ -30,6 +30,12 @@ export async function uploadCopies(
   tools.events.emit({ event: "job:phase", id: job.id, phase: "uploading" });
   let replicaIds: ReadonlyMap<string, string> | null = null;
   let committing: Promise<ReadonlyMap<string, string> | null> = Promise.resolve(null);
+  let stored: readonly string[] | null = null;
+  const noted = async () => {
+    const sidecars = await beside();
+    stored = sidecars.map(({ ending }) => ending);
+    return sidecars;
+  };
   let renewal: ReturnType<typeof setInterval> | undefined;
   const onFirst = async (copy: StoredCopy) => {
     await run.beforeCommit();
@@ -40,8 +46,7 @@ export async function uploadCopies(
       sha256: fetched.final.sha256,
       sizeBytes: fetched.final.sizeBytes,
       durationSeconds: fetched.durationSeconds,
-      // Made by now: the copy is committed with them.
-      media: { ...fetched.media, sidecars: (await beside()).map(({ ending }) => ending) },
+      media: stored === null ? fetched.media : { ...fetched.media, sidecars: stored },
       replicas,
     };
     const committed = run.commitArchive(() =>
@@ -70,7 +75,7 @@ export async function uploadCopies(
       breaker: tools.breaker,
       onProgress: (bytes, total) => run.progress.set(bytes, total),
       onFirst,
-      beside,
+      beside: noted,
       beforeCommit: async (target) => {
         const ids = await committing; // until the archive is committed, who owns the other copies is unknown
         if (ids === null) return await run.beforeCommit();
