@@ -105,10 +105,16 @@ export class Player {
         options: audioTracks(hls).map(({ label }, index) => ({
           label,
           selected: index === hls.audioTrack,
-          choose: () => hls.audioTrack = index,
+          choose: () => {
+            hls.audioTrack = index;
+            this.#want({ audio: audioTracks(hls)[index] ?? null });
+          },
         })),
       },
-      subtitleMenu(subtitleTracks(hls), hls.subtitleTrack, (chosen) => hls.subtitleTrack = chosen),
+      subtitleMenu(subtitleTracks(hls), hls.subtitleTrack, (chosen) => {
+        hls.subtitleTrack = chosen;
+        this.#want({ subtitles: subtitleTracks(hls)[chosen] ?? null });
+      }),
       {
         label: "Quality",
         options: qualities.length < 2 ? [] : [
@@ -165,6 +171,12 @@ export class Player {
   #setLevel(hls: Hls, level: number): void {
     hls.currentLevel = level;
     this.#chosenHeight = hls.levels[level]?.height ?? null;
+    this.#want({ height: this.#chosenHeight, isAutomatic: this.#chosenHeight === null });
+  }
+
+  /** What the viewer chooses before the stream plays replaces what was taken over. */
+  #want(chosen: Partial<Choice>): void {
+    if (this.#wanted !== null) this.#wanted = { ...this.#wanted, ...chosen };
   }
 
   #textTracks(): Track[] {

@@ -95,7 +95,10 @@ function play(one: Playable, from = 0): void {
     choose.setAttribute("aria-pressed", String(choose.textContent === one.label));
   }
   showStatus(`Playing ${one.label}`);
-  player.play(one, from, choice).catch(() => showStatus("Press play."));
+  player.play(one, from, choice).catch((error) => {
+    // Another error means that the stream failed, or that another one was chosen.
+    if (error instanceof DOMException && error.name === "NotAllowedError") showStatus("Press play.");
+  });
 }
 
 /** The API may have the archive by now, or a fresh URL. Until it has one of them, it is asked again. */
