@@ -15,8 +15,17 @@ export interface MediaReport {
   readonly left_out: readonly Omission[];
   /** Endings of the files that were stored beside it, such as `.poster.jpg`; absent: unknown. */
   readonly sidecars?: readonly string[];
+  /** As the provider lists them, otherwise those of the file. */
+  readonly chapters?: readonly ReportedChapter[];
   /** How the file can be played; null if an earlier version wrote it. */
   readonly presentation: Presentation | null;
+}
+
+export interface ReportedChapter {
+  readonly seconds: number;
+  readonly title: string;
+  /** intro, outro, recap, preview, …; null: part of the story, or unknown. */
+  readonly kind: string | null;
 }
 
 export interface ReportedTrack {

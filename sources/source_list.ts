@@ -11,7 +11,13 @@ export const subtitleSchema = z.object({
   kind: z.string().nullish(),
 });
 
-export const chapterSchema = z.object({ seconds: z.number(), title: z.string() });
+export const chapterSchema = z.object({
+  seconds: z.number(),
+  title: z.string(),
+  kind: z.string().nullish().describe(
+    "intro, outro, recap, preview, …; null or missing: part of the story, or unknown.",
+  ),
+});
 
 export const sourceServerSchema = z.object({
   label: z.string(),

@@ -25,7 +25,8 @@ export async function archivedServer(
   const isTakenDown = await leadsToTakenDown(url, input, tools);
   const expiresAt = archiveExpiry(copy, tools);
   const embed = server?.embed_url ?? url;
-  const { presentation: _, sidecars, ...media } = copy.media ?? {};
+  const { presentation: _, sidecars, chapters: kept, ...media } = copy.media ?? {};
+  const chapters = kept?.length ? kept : server?.chapters;
   const episode = { ...input.key, provider: copy.provider };
   const key = fileKeyOf(url);
   const beside = isTakenDown || key === null
@@ -56,7 +57,7 @@ export async function archivedServer(
     subtitles: own.length > 0 || server === null
       ? own
       : await listedSubtitles(copy.provider, server, expiresAt, { input, tools }),
-    ...(server?.chapters && { chapters: server.chapters }),
+    ...(chapters && { chapters }),
     tracks: tracksOf(copy),
     hls: hasPlaylists(copy) && linkTo !== null ? linkTo(MASTER_ENDING) : null,
     poster: linkIfStored(".poster.jpg"),

@@ -188,6 +188,41 @@ Deno.test("provider master: fewer tracks or another cut → not the main one, le
   assert.deepEqual((await verified((await respond([mute, other, small])).master)).context.files, [PLAIN]);
 });
 
+Deno.test("archived server: further heights → the server's label and page, largest first", async () => {
+  const further = (key: string, resolution: string, main: string | null) =>
+    stored(key, resolution, presented("hybrid"), { height_of: { resolution: main } });
+  const store = [
+    further(SMALL, "240p", "720p"),
+    further(PLAIN, "1080p", "720p"),
+    stored(MAIN, "720p", presented("hybrid")),
+  ];
+  const { response } = await respond(store);
+  assert.deepEqual(response.data.own!.map(({ provider, resolution, url }) => [provider, resolution, url]), [
+    ["One 720p", "720p", "https://embed.test/1"],
+    ["One 1080p", "1080p", "https://embed.test/1"],
+    ["One 240p", "240p", "https://embed.test/1"],
+  ]);
+  const unnamed = [{ ...SERVER, label: "One", resolution: null as unknown as string }];
+  const { response: other } = await respond([further(SMALL, "240p", null)], { listed: unnamed });
+  assert.deepEqual(other.data.own!.map(({ provider, archived }) => [provider, archived]), [
+    ["One", false],
+    ["One 240p", true],
+  ]);
+  const { response: gone } = await respond(store, { listed: [] });
+  assert.deepEqual(gone.data.own!.map(({ provider }) => provider), ["Archive 1080p", "Archive 240p", "Archive 720p"]);
+});
+
+Deno.test("archived server: the archive's chapters, otherwise the provider's", async () => {
+  const chapters = [{ seconds: 1, title: "Opening", kind: "intro" }];
+  const copy = stored(MAIN, "720p", { ...presented("hybrid"), chapters });
+  assert.deepEqual((await respond([copy])).server.chapters, chapters);
+  const listed = [{ ...SERVER, chapters: [{ seconds: 2, title: "Part A" }] }];
+  assert.deepEqual((await respond([copy], { listed })).server.chapters, chapters);
+  const without = stored(MAIN, "720p", presented("hybrid"));
+  assert.deepEqual((await respond([without], { listed })).server.chapters, listed[0]!.chapters);
+  assert.equal((await respond([without])).server.chapters, undefined);
+});
+
 Deno.test("taken-down archive of another episode → no link of any kind", async () => {
   const url = `https://hub.test/datasets/ana/anime-2/resolve/main/2/ep1/${MAIN}.mp4`;
   const copy = stored(MAIN, "720p", { ...presented("hybrid"), sidecars: [".poster.jpg"] }, { hf_direct_url: url });

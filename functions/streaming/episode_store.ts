@@ -7,7 +7,7 @@ import { callRpc, type RpcArgs, type RpcName } from "../_shared/rpc.ts";
 import { httpOnly } from "./http_only.ts";
 import { mediaSchema } from "./media_schema.ts";
 import { presentationSchema, sidecarsSchema } from "./presentation_schema.ts";
-import { type SourceList, sourceListSchema, subtitleSchema } from "../../sources/source_list.ts";
+import { chapterSchema, type SourceList, sourceListSchema, subtitleSchema } from "../../sources/source_list.ts";
 
 const CALL_TIMEOUT_MS = 10_000;
 /** For best-effort steps. */
@@ -28,6 +28,7 @@ const replicaSchema = z.object({
 const storedMediaSchema = mediaSchema.extend({
   presentation: presentationSchema.nullish().catch(null),
   sidecars: sidecarsSchema.nullish().catch(null),
+  chapters: z.array(chapterSchema).nullish().catch(null),
 });
 
 const storedSchema = z.object({
@@ -64,6 +65,7 @@ const catalogueSchema = z.object({
     kind: z.string().nullish(),
     label: z.string().nullish(),
     subtitles: z.array(subtitleSchema).nullish(),
+    chapters: z.array(chapterSchema).nullish().catch(null),
   })),
 });
 

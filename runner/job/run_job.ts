@@ -9,9 +9,11 @@ import { Cancelled } from "./stop_reasons.ts";
 import { RpcError } from "../../core/rpc_error.ts";
 import { sleep } from "../../core/sleep.ts";
 import type { Job } from "../queue/job.ts";
+import { chapterKind } from "../../sources/page/chapter_kind.ts";
 import { createGuardedFetch } from "../network/guarded_fetch.ts";
 import type { Replication } from "../archive/replicate.ts";
 import { type DiskBudget, DiskFull, FIRST_RESERVATION_BYTES, isDiskError } from "../work_dir/disk_budget.ts";
+import { readChapters } from "../media/file_chapters.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { dropFiles, isHeight, keepFinal, keptFinal } from "./kept_final.ts";
 import type { QualityPolicy } from "../download/quality_policy.ts";
@@ -68,8 +70,7 @@ async function runInDir(
   if (kept !== null) {
     tools.events.emit({ event: "job:resumed", id: job.id, bytes: kept.final.sizeBytes, from: "final" });
   }
-  const { chapters = [] } = job.candidates[0]!;
-  const fetched = { ...kept ?? await fetchJob(job, { dir, reservation, source, run }, tools), chapters };
+  const fetched = kept ?? await fetchJob(job, { dir, reservation, source, run }, tools);
   await keepFinal(dir, { source, fetched, isHeight: isHeight(job) });
   const { copies, failures } = await store(job, { fetched, dir: dir.path }, { run, tools }).then(async (stored) => {
     if (await isTakenDown(job, tools)) await removeLateCommits(job, tools, "job:taken_down");
@@ -108,7 +109,7 @@ async function fetchJob(
       source,
       qualities: () => qualitiesOf(job, { run, tools }),
     };
-    return await fetchSource(sourceJob, {
+    const fetched = await fetchSource(sourceJob, {
       ...tools,
       dir,
       session,
@@ -124,6 +125,11 @@ async function fetchJob(
       onPhase,
       onResumed: (bytes, from) => tools.events.emit({ event: "job:resumed", id: job.id, bytes, from }),
     });
+    const listed = job.candidates[0]!.chapters ?? [];
+    const chapters = listed.length > 0
+      ? listed.map((chapter) => ({ ...chapter, kind: chapter.kind ?? chapterKind(chapter.title) }))
+      : await readChapters(fetched.final.path, run.signal);
+    return { ...fetched, media: { ...fetched.media, chapters } };
   } finally {
     session.close();
   }

@@ -6,7 +6,6 @@ import { type Resolved, resolveServer } from "../../sources/resolvers/index.ts";
 import { parseMegaLink } from "../../sources/resolvers/mega.ts";
 import { solveMegaChallenge } from "../download/mega_proof.ts";
 import type { QualityPolicy } from "../download/quality_policy.ts";
-import type { Chapter } from "../../sources/source_list.ts";
 import type { Candidate } from "../queue/job.ts";
 import type { FinalFile } from "../mp4/fast_start.ts";
 import type { ArchivePolicy } from "../presentation/archive_policy.ts";
@@ -68,8 +67,6 @@ export type FetchedSource = {
   readonly texts: ReadonlyMap<string, string>;
   /** Further heights of the source to archive, largest first. */
   readonly heights?: readonly number[];
-  /** As the provider lists them. */
-  readonly chapters?: readonly Chapter[];
 };
 
 /** Reads the embed page again on this machine, because a media URL may be bound to the client's IP address. */

@@ -14,13 +14,14 @@ const MAX_TRACKS = 72;
 const MAX_SIDECARS = 160;
 const MAX_CONVERTED = 16;
 const MAX_LEFT_OUT = 32;
+const MAX_CHAPTERS = 60;
 
 export type MediaRow = Pick<MediaReport, "width" | "height"> & {
   readonly media: Omit<MediaReport, "width" | "height">;
 };
 
 export function mediaRow(report: MediaReport): MediaRow {
-  const { width, height, tracks, variant, converted, left_out, presentation, sidecars } = report;
+  const { width, height, tracks, variant, converted, left_out, chapters = [], presentation, sidecars } = report;
   const media = {
     tracks: tracks.slice(0, MAX_TRACKS).map(({ type, codec, language, name }) => ({
       type,
@@ -35,6 +36,13 @@ export function mediaRow(report: MediaReport): MediaRow {
     },
     converted: converted.slice(0, MAX_CONVERTED).map(({ track, code, detail }) => ({ track, ...coded(code, detail) })),
     left_out: firstOf(left_out).map(({ kind, code, detail }) => ({ kind, ...coded(code, detail) })),
+    ...(chapters.length > 0 && {
+      chapters: chapters.slice(0, MAX_CHAPTERS).map(({ seconds, title, kind }) => ({
+        seconds,
+        title: text(title, MAX_NAME),
+        kind: kind === null ? null : text(kind, MAX_CODE),
+      })),
+    }),
     presentation: presentation === null ? null : presentationRow(presentation),
     ...(sidecars !== undefined && { sidecars: sidecars.slice(0, MAX_SIDECARS) }),
   };

@@ -28,6 +28,11 @@ export const catalogueEntrySchema = z.strictObject({
     kind: z.string().regex(/^[a-z0-9_-]{1,20}$/).nullish(),
     label: z.string().max(80).nullish(),
     subtitles: z.array(subtitleSchema.extend({ url: httpUrl })).max(50).nullish(),
+    chapters: z.array(z.strictObject({
+      seconds: z.number().min(0).max(1e6),
+      title: z.string().max(300),
+      kind: z.string().regex(/^[a-z0-9_-]{1,20}$/, "must be a word such as intro").nullish(),
+    })).max(100).nullish(),
   })).min(1).max(40),
 });
 

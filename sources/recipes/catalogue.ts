@@ -36,6 +36,7 @@ function toServer(source: CatalogueSource): ListedServer | ListFailure {
     embedUrl,
     resolution,
     ...(kind !== null && { direct: { kind } }),
+    ...(source.chapters && { chapters: source.chapters }),
     subtitles: (source.subtitles ?? []).flatMap((subtitle) => {
       const url = parseHttpUrl(subtitle.url);
       return url === null ? [] : [{ ...subtitle, url }];

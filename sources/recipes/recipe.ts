@@ -26,6 +26,7 @@ export interface CatalogueSource {
   readonly kind?: string | null;
   readonly label?: string | null;
   readonly subtitles?: readonly Subtitle[] | null;
+  readonly chapters?: readonly Chapter[] | null;
 }
 
 export interface EpisodeRequest {

@@ -7,6 +7,7 @@ import { servers, startApp } from "../../dev/testing/streaming_fixture.ts";
 
 const clip = await readClip();
 const CODECS = 'CODECS="avc1.42c01e,mp4a.40.2",AUDIO="a",SUBTITLES="s"';
+const CHAPTERS = [{ seconds: 1, title: "Opening", kind: "intro" }];
 const SIZES = ["854x480", "640x360", "426x240"];
 
 /** A source with three heights, two shared audio languages and subtitles. `broken`: a height whose segments are missing. */
@@ -31,6 +32,7 @@ function startHost(options: { broken?: string } = {}) {
     const [, directory = "", name = ""] = pathname.split("/");
     if (directory === "master.m3u8") return new Response(master);
     if (name === "s.m3u8") return new Response(playlistOf(["1.vtt"]));
+    if (directory === "listed.srt") return new Response("1\n00:00:02,000 --> 00:00:03,000\nHalo\n");
     if (name === "1.vtt") return new Response("WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n");
     if (name.endsWith(".m3u8")) return new Response(playlistOf(segments));
     const bytes = (/^\d+$/.test(directory) ? clip.videoTs : clip.audioTs)[segments.indexOf(name)];
@@ -41,13 +43,18 @@ function startHost(options: { broken?: string } = {}) {
   return { url, asked, [Symbol.asyncDispose]: () => server.shutdown() };
 }
 
-async function startFixture(host: { url: string }, qualities: string, env: Record<string, string> = {}) {
+async function startFixture(
+  host: { url: string },
+  qualities: string,
+  { env = {}, listed = {} }: { env?: Record<string, string>; listed?: object } = {},
+) {
   const fixture = await startRunnerFixture({
     accounts: 1,
     env: { DEV_ALLOWED_ORIGINS: host.url, RUNNER_EXTRAS: "off", ...env },
   });
   await fixture.database.sql`update public.providers set recipe = 'catalogue', qualities = ${qualities}`;
-  const sources = [{ url: `${host.url}/master.m3u8`, kind: "hls", resolution: "480p", label: "Own 480p" }];
+  const source = { url: `${host.url}/master.m3u8`, kind: "hls", resolution: "480p", label: "Own 480p" };
+  const sources = [{ ...source, chapters: CHAPTERS, ...listed }];
   const entries = [{ mal_id: 1, episode: 1, title: "Test", sources, rights: "own work" }];
   await fixture.database.sql`select public.import_catalogue(${JSON.stringify(entries)}::text::jsonb, false)`;
   const { get } = await startApp({ env: fixture.env } as Parameters<typeof startApp>[0], {
@@ -76,7 +83,7 @@ Deno.test("heights: all → a row and file each, the audio is fetched once", asy
   assert.deepEqual(await rows(fixture), ["480p ready", "360p ready", "240p ready"]);
   assert.deepEqual(repeated(host.asked), []);
   const stored = await sql`
-    select resolution, media -> 'variant' ->> 'height' as height, media -> 'tracks' as tracks, file_key, created_at
+    select resolution, media -> 'variant' ->> 'height' as height, media -> 'tracks' as tracks, media -> 'chapters' as chapters, file_key
     from public.video_store order by created_at`;
   assert.deepEqual(stored.map((row) => [row["resolution"], row["height"]]), [
     ["480p", "480"],
@@ -84,7 +91,8 @@ Deno.test("heights: all → a row and file each, the audio is fetched once", asy
     ["240p", "240"],
   ]);
   assert.equal(new Set(stored.map((row) => row["file_key"])).size, 3);
-  for (const { tracks } of stored) {
+  for (const { tracks, chapters } of stored) {
+    assert.deepEqual(chapters, CHAPTERS);
     assert.deepEqual(
       (tracks as { type: string; language: string | null }[]).map(({ type, language }) => [type, language]),
       [
@@ -108,19 +116,26 @@ Deno.test("heights: all → a row and file each, the audio is fetched once", asy
 
 Deno.test("heights: one of a list is broken → its row says so, the others are ready", async () => {
   await using host = startHost({ broken: "360" });
-  const { fixture, get } = await startFixture(host, "720,360,240");
+  const subtitles = [{ url: `${host.url}/listed.srt`, language: "id" }];
+  const { fixture, get } = await startFixture(host, "720,360,240", { listed: { subtitles } });
   await using _ = fixture;
   await get();
   assert.equal((await fixture.spawn("r1", { args: ["run-once"] }).ended).code, 2);
   assert.deepEqual(await rows(fixture), ["480p ready", "360p failed", "240p ready"]);
   const [failed] = await fixture.database.sql`select error_message from public.video_queue where status = 'failed'`;
   assert.match(failed!["error_message"], /segment 4 of video/);
+  const stored = await fixture.database.sql`select media -> 'tracks' as tracks from public.video_store`;
+  for (const { tracks } of stored) {
+    const languages = (tracks as { type: string; language: string }[]).filter(({ type }) => type === "subtitles");
+    assert.deepEqual(languages.map(({ language }) => language), ["eng", "ind"]);
+  }
+  assert.equal(host.asked.filter((path) => path === "/listed.srt").length, 1);
   assert.deepEqual(host.asked.filter((path) => /^\/(ja|en)\//.test(path) && path.endsWith(".ts")).length, 12);
 });
 
 Deno.test("heights: the runner is killed at one → another runner archives the rest", async () => {
   await using host = startHost();
-  const { fixture, get } = await startFixture(host, "all", { RUNNER_LEASE_SECONDS: "10" });
+  const { fixture, get } = await startFixture(host, "all", { env: { RUNNER_LEASE_SECONDS: "10" } });
   await using _ = fixture;
   await get();
   const first = fixture.spawn("r1");
