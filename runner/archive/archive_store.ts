@@ -9,6 +9,7 @@ import { createDatabase, dataOf } from "../queue/database.ts";
 import { describedSource } from "../queue/described_source.ts";
 import type { ArchiveDescription } from "../sidecars/manifest_of.ts";
 import type { Title } from "../targets/target.ts";
+import { storedChapters } from "./stored_chapters.ts";
 
 const PAGE_ROWS = 500;
 const REPAIRS_PER_PLAN = 1000;
@@ -110,7 +111,7 @@ const describedRow = z.object({
   duration_seconds: z.number().nullable(),
   width: z.number().nullable(),
   height: z.number().nullable(),
-  media: z.object({ presentation: presentationSchema.nullish().catch(null) }).nullish(),
+  media: z.object({ presentation: presentationSchema.nullish().catch(null), chapters: storedChapters }).nullish(),
   created_at: z.string(),
 }).transform((row) => ({
   malId: row.mal_id,
@@ -123,7 +124,7 @@ const describedRow = z.object({
   width: row.width,
   height: row.height,
   presentation: row.media?.presentation ?? null,
-  chapters: [],
+  chapters: row.media?.chapters ?? [],
   page: null,
   kind: null,
   archivedAt: new Date(row.created_at),

@@ -21,6 +21,7 @@ import type { Upgradable } from "./archive_store.ts";
 import { fetchCopy } from "./fetch_copy.ts";
 import type { RepairTools } from "./repair.ts";
 import { holdUpgrade } from "./upgrade_lease.ts";
+import { chaptersOf } from "./stored_chapters.ts";
 
 /** The new file, and what is read again while it is verified. */
 const SPACE_FACTOR = 2.1;
@@ -194,7 +195,7 @@ async function besideOf(
         fileKey,
         file,
         presentation: what.presentation,
-        chapters: [],
+        chapters: [...chaptersOf(archive.media)],
         page: archive.page,
         kind: null,
         archivedAt: archive.archivedAt,

@@ -23,7 +23,7 @@ export async function describe(
     width: media.width,
     height: media.height,
     presentation: fetched.presentation,
-    chapters: (candidate.chapters ?? []).map(({ seconds, title }) => ({ seconds, title, kind: null })),
+    chapters: [...media.chapters ?? []],
     ...declared,
     page: candidate.embedUrl,
     kind: candidate.kind,
