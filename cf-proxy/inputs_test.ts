@@ -207,6 +207,30 @@ proxyTest("HTML named .mp4, also in errors → no page, no cookie, nosniff", asy
   }
 });
 
+proxyTest("media sent as text/html → served with a media type; text → refused", async (proxy) => {
+  const random = crypto.getRandomValues(new Uint8Array(4096)); // as an encrypted segment
+  random[3] = 0;
+  const ts = Uint8Array.from({ length: 1880 }, (_, i) => i % 188 === 0 ? 0x47 : i % 188 < 4 ? 0 : 0xff);
+  const bodies: Record<string, [Uint8Array<ArrayBuffer> | string, number, string]> = {
+    "/0.ts": [ts, 200, "video/mp2t"],
+    "/0.jpg": [ts, 200, "image/jpeg"],
+    "/0.mp4": [random, 200, "video/mp4"],
+    "/0": [random, 200, "application/octet-stream"],
+    "/0.vtt": ["WEBVTT\n\n00:01.000 --> 00:02.000\nOne\n", 200, "text/vtt"],
+    "/page.ts": ["<!doctype html><title>Blocked</title>", 502, "application/problem+json"],
+    "/word.ts": ["Gateway timeout", 502, "application/problem+json"],
+  };
+  for (const [path, [body, status, type]] of Object.entries(bodies)) {
+    for (const declared of ["text/html", "image/svg+xml", "application/javascript"]) {
+      proxy.route(path, (_request, response) => send(response, 200, { "content-type": declared }, body));
+      const response = await proxy.get(path);
+      assert.deepEqual([response.status, response.headers.get("content-type")], [status, type], `${path} ${declared}`);
+      if (status === 200 && typeof body !== "string") assert.deepEqual(await response.bytes(), body);
+      else await response.body?.cancel();
+    }
+  }
+});
+
 proxyTest("errors of the source and our own → no-store", async (proxy) => {
   proxy.route(
     "/gone.mp4",

@@ -6,8 +6,11 @@ import { badGateway, type Problem, sourceTimeout } from "../http/problem.ts";
 
 export const MAX_PLAYLIST_BYTES = 4 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
-/** A byte order mark, some white space and #EXTM3U. */
-const SNIFF_BYTES = 16;
+/** A byte order mark, some white space and #EXTM3U; enough of an encrypted segment to contain a control character. */
+const SNIFF_BYTES = 64;
+/** What no text contains. */
+// deno-lint-ignore no-control-regex
+const CONTROL = /[\u0000-\u0008\u000b\u000e-\u001a\u001c-\u001f]/;
 /** An XML declaration, a comment of the packager's and the start of the root element. */
 const SNIFF_XML_BYTES = 2048;
 
@@ -66,10 +69,10 @@ async function readLimited(body: ReadableStream, maxBytes: number): Promise<stri
   }
 }
 
-/** Reads the first bytes to detect a playlist or an MPD; the returned body begins with them again. */
+/** Reads the first bytes to detect a playlist, an MPD or a text; the returned body begins with them again. */
 export async function sniff(
   response: Response,
-): Promise<{ readonly isPlaylist: boolean; readonly body: ReadableStream }> {
+): Promise<{ readonly isPlaylist: boolean; readonly isPage: boolean; readonly body: ReadableStream }> {
   const reader = response.body!.getReader();
   const head: Uint8Array[] = [];
   let length = 0;
@@ -93,7 +96,8 @@ export async function sniff(
     writer.releaseLock();
     await rest.pipeTo(writable);
   })().catch(() => {});
-  return { isPlaylist, body: readable };
+  const isPage = !CONTROL.test(text) && !/^\uFEFF?WEBVTT/.test(text);
+  return { isPlaylist, isPage, body: readable };
 }
 
 function decode(chunks: readonly Uint8Array[]): string {

@@ -121,7 +121,6 @@ async function respond(request: Request, upstream: Upstream, context: RewriteCon
     return new Response(null, { status: response.status, headers: responseHeaders(response, context.link.url) });
   }
   if (kind === "playlist") return await respondWithPlaylist(response, url, context);
-  if (kind !== "maybe" && isPage(response)) return await notMedia(response.body);
   if (response.status === 206 && response.headers.has("content-encoding")) {
     await response.body?.cancel();
     return problemResponse(badGateway("encoded_range", "the source sent a range of a compressed body"));
@@ -131,11 +130,20 @@ async function respond(request: Request, upstream: Upstream, context: RewriteCon
     return text.ok ? await jsonResponse(text.value, url, context) : problemResponse(text.error);
   }
   const headers = responseHeaders(response, context.link.url);
-  if (kind === "maybe" && response.body !== null) {
-    const { isPlaylist, body } = await sniff(response);
-    if (isPlaylist) return await respondWithPlaylist(new Response(body, { headers: response.headers }), url, context);
-    if (isPage(response)) return await notMedia(body);
-    return new Response(body, { status: response.status, headers });
+  if (response.body !== null && (kind === "maybe" || isPage(response))) {
+    const { isPlaylist, isPage: isText, body } = await sniff(response);
+    if (kind === "maybe" && isPlaylist) {
+      return await respondWithPlaylist(new Response(body, { headers: response.headers }), url, context);
+    }
+    if (!isPage(response)) return new Response(body, { status: response.status, headers });
+    if (isText) return await notMedia(body);
+    // Some hosts send segments as text/html.
+    const untyped = new Response(body, response);
+    untyped.headers.delete("content-type");
+    return new Response(untyped.body, {
+      status: response.status,
+      headers: responseHeaders(untyped, context.link.url),
+    });
   }
   return new Response(response.body, { status: response.status, headers });
 }

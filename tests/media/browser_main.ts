@@ -19,6 +19,7 @@ const { values: { only = "", write = false } } = commandLine({
   usage: "usage: deno task media:browser [--only TEXT] [--write]",
   options: { only: { type: "string" }, write: { type: "boolean" } },
 });
+const earlier: Result[] = await Deno.readTextFile(RESULTS).then((text) => JSON.parse(text).results, () => []);
 const results: Result[] = [];
 let faults = 0;
 await using through = await startThroughWorker();
@@ -36,7 +37,13 @@ for (const { name, make } of STREAMS.filter(({ name }) => name.includes(only))) 
   results.push({ name, archive: isRight ? stream.expected.outcome : `${archive.verdict}: ${archive.detail}`, played });
   const end = played === null ? "not played" : `${played.end}, ${played.frames} frames, ${played.seconds} s`;
   console.log(`${isRight ? "ok  " : "FAIL"} ${name}: ${stream.expected.outcome}, ${end} ${played?.detail ?? ""}`);
-  if (write) await Deno.writeTextFile(RESULTS, `${JSON.stringify({ results }, null, 2)}\n`);
+  if (write) await save();
 }
 console.log(`${results.length} streams: ${faults} archived differently through the Worker`);
 if (faults > 0) Deno.exit(1);
+
+/** With --only, the results of the other streams are kept. */
+async function save(): Promise<void> {
+  const all = STREAMS.flatMap(({ name }) => [...results, ...earlier].find((result) => result.name === name) ?? []);
+  await Deno.writeTextFile(RESULTS, `${JSON.stringify({ results: all }, null, 2)}\n`);
+}
