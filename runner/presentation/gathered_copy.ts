@@ -6,22 +6,28 @@
 import { createHash } from "node:crypto";
 import type { FinalFile } from "../mp4/fast_start.ts";
 
-const WINDOW_BYTES = 4 << 20;
+const WINDOW_BYTES = 6 << 20;
+/** Of the samples of a window together with what lies between them. */
+const INPUT_BYTES = 7 << 20;
 /** Read at once, with what lies between: at most this many times the bytes wanted. */
 const MAX_SPREAD = 2;
 const SPREAD_SLACK_BYTES = 1 << 16;
+const MAX_RANGES = 1 << 15;
 const SMALL_BYTES = 1 << 18;
 const MAX_OPEN_FILES = 16;
 
-interface Window {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  filled: number;
-  readonly files: number[];
-  readonly offsets: number[];
-  readonly lengths: number[];
-  readonly targets: number[];
-  /** Read, to be placed by `scatter`. */
-  readonly spans: { from: number; to: number; start: number; bytes: Uint8Array<ArrayBuffer> }[];
+/** `memory` has what is written, and behind it what was read: bytes are moved within one buffer. */
+class Window {
+  readonly memory = new Uint8Array(WINDOW_BYTES + INPUT_BYTES);
+  filled = 0;
+  /** Ranges of input files and where they belong. */
+  ranges = 0;
+  readonly files = new Uint16Array(MAX_RANGES);
+  readonly offsets = new Float64Array(MAX_RANGES);
+  readonly lengths = new Uint32Array(MAX_RANGES);
+  readonly targets = new Uint32Array(MAX_RANGES);
+  /** Ranges `from` to `to` were read as one, which starts at `start` in the file and at `at` in `memory`. */
+  readonly spans: { from: number; to: number; start: number; at: number }[] = [];
 }
 
 export class GatheredCopy implements Disposable {
@@ -31,10 +37,8 @@ export class GatheredCopy implements Disposable {
   readonly #signal: AbortSignal;
   readonly #hash = createHash("sha256");
   readonly #open = new Map<number, Deno.FsFile>();
-  readonly #windows: readonly [Window, Window] = [newWindow(), newWindow()];
-  readonly #inputs: readonly [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>];
-  readonly #writing: [Promise<void>, Promise<void>] = [Promise.resolve(), Promise.resolve()];
-  #current: 0 | 1 = 0;
+  #window = new Window();
+  #other = new Window();
   #reading: Promise<void> | null = null;
   #sizeBytes = 0;
 
@@ -43,59 +47,49 @@ export class GatheredCopy implements Disposable {
     this.#path = output;
     this.#signal = signal;
     this.#output = Deno.openSync(output, { create: true, write: true, truncate: true });
-    const input = () => new Uint8Array(MAX_SPREAD * WINDOW_BYTES);
-    this.#inputs = [input(), input()];
   }
 
   get isFull(): boolean {
-    return this.#windows[this.#current].filled === WINDOW_BYTES;
-  }
-
-  /** Returns how many bytes fit. */
-  put(bytes: Uint8Array): number {
-    const window = this.#windows[this.#current];
-    const length = Math.min(bytes.length, WINDOW_BYTES - window.filled);
-    window.bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), window.filled);
-    window.filled += length;
-    return length;
+    return this.#window.filled === WINDOW_BYTES || this.#window.ranges === MAX_RANGES;
   }
 
   /** Returns how many bytes fit. */
   add(file: number, offset: number, bytes: number): number {
-    const window = this.#windows[this.#current];
+    const window = this.#window;
     const length = Math.min(bytes, WINDOW_BYTES - window.filled);
-    window.files.push(file);
-    window.offsets.push(offset);
-    window.lengths.push(length);
-    window.targets.push(window.filled);
+    const i = window.ranges++;
+    window.files[i] = file;
+    window.offsets[i] = offset;
+    window.lengths[i] = length;
+    window.targets[i] = window.filled;
     window.filled += length;
     return length;
   }
 
-  async putAll(bytes: Uint8Array): Promise<void> {
+  async put(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) {
-      at += this.put(at === 0 ? bytes : bytes.subarray(at));
+      const window = this.#window;
+      const length = Math.min(bytes.length - at, WINDOW_BYTES - window.filled);
+      window.memory.set(bytes.subarray(at, at + length), window.filled);
+      window.filled += length;
+      at += length;
       if (this.isFull) await this.next();
     }
   }
 
   /** The samples of a group lie together in the input: best read at once. */
   async endGroup(): Promise<void> {
-    if (2 * this.#windows[this.#current].filled >= WINDOW_BYTES) await this.next();
+    if (2 * this.#window.filled >= WINDOW_BYTES) await this.next();
   }
 
-  /** Starts to read the current window, and finishes the one before. */
+  /** Starts to read the current window, and meanwhile writes the one before. */
   async next(): Promise<void> {
     this.#signal.throwIfAborted();
-    const [current, before] = [this.#current, 1 - this.#current as 0 | 1];
     await this.#reading;
-    const wasRead = this.#reading !== null;
-    this.#reading = this.#read(this.#windows[current], this.#inputs[current]);
+    [this.#window, this.#other] = [this.#other, this.#window];
+    this.#reading = this.#read(this.#other);
     this.#reading.catch(() => {}); // awaited by the next call
-    if (wasRead) this.#writing[before] = this.#write(this.#windows[before]);
-    this.#current = before;
-    await this.#writing[before];
-    reset(this.#windows[before]);
+    if (this.#window.filled > 0) await this.#write(this.#window);
   }
 
   async finish(): Promise<FinalFile> {
@@ -110,38 +104,39 @@ export class GatheredCopy implements Disposable {
   }
 
   async #write(window: Window): Promise<void> {
-    const { bytes, filled } = window;
     scatter(window);
-    const piece = bytes.subarray(0, filled);
-    const written = writeAll(this.#output, piece); // hashed while it is written
-    this.#hash.update(piece);
-    this.#sizeBytes += filled;
+    const bytes = window.memory.subarray(0, window.filled);
+    const written = writeAll(this.#output, bytes); // hashed while it is written
+    this.#hash.update(bytes);
+    this.#sizeBytes += bytes.length;
     await written;
+    window.filled = window.ranges = window.spans.length = 0;
   }
 
-  /** All at once if they are close together, else each run of ascending ranges at once, else one by one. */
-  async #read(window: Window, input: Uint8Array<ArrayBuffer>): Promise<void> {
-    const count = window.files.length;
-    let used = 0;
+  /** All at once if they are close together, else a run of ascending ranges and then the rest; distant ranges one by one. */
+  async #read(window: Window): Promise<void> {
+    const { ranges } = window;
+    let at = WINDOW_BYTES;
     const readSpan = async (from: number, to: number): Promise<boolean> => {
       const span = spanOf(window, from, to);
-      if (span === null || span.end - span.start > input.length - used) return false;
-      const bytes = input.subarray(used, used + span.end - span.start);
-      used += bytes.length;
-      await this.#readInto(window.files[from]!, span.start, bytes);
-      window.spans.push({ from, to, start: span.start, bytes });
+      const length = span === null ? Infinity : span.end - span.start;
+      if (span === null || at + length > window.memory.length) return false;
+      await this.#readInto(window.files[from]!, span.start, window.memory.subarray(at, at + length));
+      window.spans.push({ from, to, start: span.start, at });
+      at += length;
       return true;
     };
-    if (count === 0 || await readSpan(0, count)) return;
-    for (let from = 0, to = 0; from < count; from = to) {
+    for (let from = 0, to = 0; from < ranges; from = to) {
+      // A cue may lie far from the video of its segment: then what follows is read together.
+      if (await readSpan(from, ranges)) return;
       to = runEnd(window, from);
       if (await readSpan(from, to)) continue;
       for (let i = from; i < to; i++) await this.#readRange(window, i);
     }
   }
 
-  async #readRange({ bytes, files, offsets, lengths, targets }: Window, i: number): Promise<void> {
-    const target = bytes.subarray(targets[i]!, targets[i]! + lengths[i]!);
+  async #readRange({ memory, files, offsets, lengths, targets }: Window, i: number): Promise<void> {
+    const target = memory.subarray(targets[i]!, targets[i]! + lengths[i]!);
     const file = this.#open.get(files[i]!);
     if (file === undefined || target.length > SMALL_BYTES) return await this.#readInto(files[i]!, offsets[i]!, target);
     // A read of the thread pool costs more than such a small one.
@@ -152,7 +147,7 @@ export class GatheredCopy implements Disposable {
 
   async #readInto(index: number, offset: number, bytes: Uint8Array): Promise<void> {
     const file = await this.#file(index);
-    await file.seek(offset, Deno.SeekMode.Start);
+    file.seekSync(offset, Deno.SeekMode.Start);
     for (let filled = 0; filled < bytes.length;) {
       const read = await file.read(filled === 0 ? bytes : bytes.subarray(filled));
       if (read === null) throw new Deno.errors.UnexpectedEof("the input became shorter while it was read");
@@ -174,16 +169,6 @@ export class GatheredCopy implements Disposable {
   }
 }
 
-function newWindow(): Window {
-  const lists = { files: [], offsets: [], lengths: [], targets: [], spans: [] };
-  return { bytes: new Uint8Array(WINDOW_BYTES), filled: 0, ...lists };
-}
-
-function reset(window: Window): void {
-  window.filled = 0;
-  for (const list of [window.files, window.offsets, window.lengths, window.targets, window.spans]) list.length = 0;
-}
-
 /** The bytes from the first to the last of some ranges; null if that is mostly something else, or several files. */
 function spanOf({ files, offsets, lengths }: Window, from: number, to: number): { start: number; end: number } | null {
   let [start, end, bytes] = [Infinity, 0, 0];
@@ -198,18 +183,18 @@ function spanOf({ files, offsets, lengths }: Window, from: number, to: number): 
 }
 
 /** The end of the ranges that follow each other in one file. */
-function runEnd({ files, offsets }: Window, from: number): number {
+function runEnd({ files, offsets, ranges }: Window, from: number): number {
   let to = from + 1;
-  while (to < files.length && files[to] === files[from] && offsets[to]! > offsets[to - 1]!) to++;
+  while (to < ranges && files[to] === files[from] && offsets[to]! > offsets[to - 1]!) to++;
   return to;
 }
 
-/** Copies what was read together to its place. */
-function scatter({ spans, offsets, lengths, targets, bytes }: Window): void {
-  for (const { from, to, start, bytes: read } of spans) {
+/** Moves what was read together to its place. */
+function scatter({ spans, offsets, lengths, targets, memory }: Window): void {
+  for (const { from, to, start, at } of spans) {
     for (let i = from; i < to; i++) {
-      const at = offsets[i]! - start;
-      bytes.set(read.subarray(at, at + lengths[i]!), targets[i]!);
+      const source = at + offsets[i]! - start;
+      memory.copyWithin(targets[i]!, source, source + lengths[i]!);
     }
   }
 }

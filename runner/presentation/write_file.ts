@@ -13,11 +13,11 @@ export async function writeFile(
   options: { output: string; signal: AbortSignal },
 ): Promise<FinalFile> {
   using copy = new GatheredCopy(files, options);
-  for (const piece of layout.head) await copy.putAll(piece);
+  for (const piece of layout.head) await copy.put(piece);
   for (const group of plan.groups) {
     for (const chunk of group) {
       const track = plan.tracks[chunk.track]!;
-      await copy.putAll(headOf(chunk, track));
+      await copy.put(headOf(chunk, track));
       await addSamples(chunk, track, copy);
     }
     await copy.endGroup();

@@ -11,7 +11,7 @@ import type { ArchivePolicy } from "./archive_policy.ts";
 import { describe } from "./describe.ts";
 import { layOut } from "./layout.ts";
 import { NotPresentable } from "./not_presentable.ts";
-import { type Plan, planPresentation } from "./plan.ts";
+import { planPresentation } from "./plan.ts";
 import { readSource, type Source, sourceOfTracks } from "./source.ts";
 import { readCues } from "./subtitle_texts.ts";
 import type { TextCue } from "./text_cues.ts";
@@ -61,25 +61,23 @@ export async function writeJoined(tracks: readonly OutputTrack[], options: Write
 async function writeHybrid(read: () => Source | Promise<Source>, options: WriteOptions): Promise<Written | string> {
   if (options.form === "plain") return "the operator chose plain files";
   const { segmentSeconds, groupBytes, signal } = options;
-  let planned: { source: Source; plan: Plan };
   try {
     const source = await read();
-    planned = {
-      source,
-      plan: planPresentation(source.tracks, { segmentSeconds, ...(groupBytes === undefined ? {} : { groupBytes }) }),
-    };
+    const plan = planPresentation(source.tracks, {
+      segmentSeconds,
+      ...(groupBytes === undefined ? {} : { groupBytes }),
+    });
+    const layout = layOut(source, plan);
+    const cues = new Map<number, readonly TextCue[]>();
+    for (const [i, { role, tables }] of plan.tracks.entries()) {
+      if (role === "subtitles") cues.set(i, await readCues(source, tables, signal));
+    }
+    const described = describe({ plan, layout, cues }, options.fileKey);
+    return { kind: "done", file: await writeFile(source, { plan, layout }, options), ...described };
   } catch (error) {
     if (error instanceof NotPresentable) return error.message;
     throw error;
   }
-  const { source, plan } = planned;
-  const layout = layOut(source, plan);
-  const cues = new Map<number, readonly TextCue[]>();
-  for (const [i, { role, tables }] of plan.tracks.entries()) {
-    if (role === "subtitles") cues.set(i, await readCues(source, tables, signal));
-  }
-  const file = await writeFile(source, { plan, layout }, options);
-  return { kind: "done", file, ...describe({ plan, layout, cues }, options.fileKey) };
 }
 
 function writtenPlain(file: FinalFile, because: string): Written {
