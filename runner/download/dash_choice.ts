@@ -22,6 +22,7 @@ export type ChosenTrack = {
   readonly language: string | null;
   readonly name: string | null;
   readonly isDefault: boolean;
+  readonly forced?: boolean;
   /** One for each period. */
   readonly perPeriod: readonly Representation[];
 };
@@ -100,7 +101,7 @@ function chooseAudio(period: Period): Track[] {
 function chooseSubtitles(period: Period, all: readonly Period[]): { subtitles: Track[]; leftOut: Omission[] } {
   const subtitles: Track[] = [];
   const leftOut: Omission[] = [];
-  for (const { language, label, representations } of setsOf(period, "text")) {
+  for (const { language, label, roles, representations } of setsOf(period, "text")) {
     const representation = representations.find(isPlayable);
     const name = (label ?? language ?? "subtitles").slice(0, 60);
     if (representation === undefined) {
@@ -109,7 +110,8 @@ function chooseSubtitles(period: Period, all: readonly Period[]): { subtitles: T
     } else if (!all.every((one) => subtitlesIn(one, language).length > 0)) {
       leftOut.push({ kind: "subtitles", code: "not_found", detail: `${name}: not in every period of the MPD` });
     } else if (subtitles.length < MAX_SUBTITLES) {
-      subtitles.push({ role: "subtitles", language, name: label, isDefault: false, representation });
+      const forced = roles.includes("forced-subtitle") ? { forced: true } : {};
+      subtitles.push({ role: "subtitles", language, name: label, isDefault: false, ...forced, representation });
     }
   }
   return { subtitles, leftOut };

@@ -26,6 +26,8 @@ export type PlannedRendition = {
   readonly name: string | null;
   readonly language: string | null;
   readonly isDefault: boolean;
+  /** Subtitles of foreign speech and signs only, which players show by themselves. */
+  readonly forced?: boolean;
   readonly segments: readonly Segment[];
   readonly durationSeconds: number;
 };
@@ -241,6 +243,7 @@ function renditionsOf(master: MultivariantPlaylist, type: Rendition["type"], gro
       name: r.name,
       language: r.language,
       isDefault: r.isDefault,
+      ...(r.forced ? { forced: true } : {}),
       url: r.url,
     }]
   );
@@ -250,12 +253,13 @@ function toPlan(
   parts: readonly Read[],
   about: Pick<HlsPlan, "variant" | "audioGroup" | "leftOut" | "heights">,
 ): HlsPlan {
-  const renditions = parts.map(({ id, role, name, language, isDefault, playlist }) => ({
+  const renditions = parts.map(({ id, role, name, language, isDefault, forced, playlist }) => ({
     id,
     role,
     name,
     language,
     isDefault,
+    ...(forced ? { forced } : {}),
     segments: playlist.segments,
     durationSeconds: playlist.durationSeconds,
   }));

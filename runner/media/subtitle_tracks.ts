@@ -16,12 +16,12 @@ export async function muxSubtitles(
   const durationSeconds = Math.max(0, ...video.slice(-1).map(endOf));
   const { tracks: found, leftOut } = await collectSubtitles(renditions, { parts: video, durationSeconds });
   const tracks: OutputTrack[] = [];
-  for (const [i, { cues, ...labels }] of found.entries()) {
+  for (const [i, { cues, styled, ...labels }] of found.entries()) {
     const path = `${dir}/subtitles${i}.tx3g`;
     const samples = cues.map(({ start, end, text }) => ({ start, end, bytes: timedTextSample(text) }));
     const { track, bytes } = buildTextTrack(samples, path);
     await Deno.writeFile(path, bytes);
-    tracks.push(describeTrack(track, labels));
+    tracks.push({ ...describeTrack(track, labels), cues: styled });
   }
   return { tracks, leftOut };
 }

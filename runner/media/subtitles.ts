@@ -20,9 +20,12 @@ export interface SubtitleClock {
 export interface SubtitleTrack {
   /** Sorted, without overlaps; at least one. */
   readonly cues: readonly Cue[];
+  /** The same with overlaps and settings, which a text track cannot have. */
+  readonly styled: readonly Cue[];
   readonly language: string | null;
   readonly name: string | null;
   readonly isDefault: boolean;
+  readonly forced?: boolean;
 }
 
 export interface Subtitles {
@@ -47,11 +50,11 @@ export async function collectSubtitles(
   for (const rendition of renditions) {
     if (rendition.role !== "subtitles") continue;
     const problems = new SubtitleProblems(rendition);
-    const cues = cuesOf(await readGroups(rendition, { problems, budget }), { clock, problems });
+    const { cues, styled } = cuesOf(await readGroups(rendition, { problems, budget }), { clock, problems });
     leftOut.push(...problems.omissions(cues.length));
     if (cues.length === 0) continue;
-    const { language, name, isDefault } = rendition;
-    tracks.push({ cues, language, name, isDefault });
+    const { language, name, isDefault, forced } = rendition;
+    tracks.push({ cues, styled, language, name, isDefault, ...(forced ? { forced } : {}) });
   }
   return { tracks, leftOut };
 }
@@ -114,7 +117,7 @@ function initReader(): (path: string) => Promise<Uint8Array | null> {
 function cuesOf(
   groups: readonly CueGroup[],
   { clock, problems }: { clock: SubtitleClock; problems: SubtitleProblems },
-): readonly Cue[] {
+): { readonly cues: readonly Cue[]; readonly styled: readonly Cue[] } {
   const end = clock.durationSeconds;
   const placed = placeCues(groups, clock.parts);
   const visible = placed.filter((cue) => cue.end > 0 && cue.start < end);
@@ -127,5 +130,5 @@ function cuesOf(
   );
   const { cues, dropped } = withoutOverlaps(merged);
   if (dropped > 0) problems.add("too_many", `cues left out, too many at one time or in all: ${dropped}`);
-  return cues;
+  return { cues, styled: dropped > 0 ? cues : merged };
 }

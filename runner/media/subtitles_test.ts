@@ -37,7 +37,7 @@ async function collect(bodies: readonly Body[], { init, more = {} }: {
     const clock = { parts: [{ discontinuity: [0, 0] as const, start: 0, at: 0 }], durationSeconds: 40 };
     const { tracks, leftOut } = await collectSubtitles([rendition], clock);
     const cues = tracks.flatMap((track) => track.cues.map(({ start, end, text }) => [start, end, text]));
-    return { cues, tracks: tracks.map(({ cues: _, ...labels }) => labels), leftOut };
+    return { cues, tracks: tracks.map(({ cues: _, styled: __, ...labels }) => labels), leftOut };
   } finally {
     await Deno.remove(dir, { recursive: true });
   }

@@ -8,13 +8,17 @@ const MAX_NAME = 60;
 
 export function describeTrack(
   track: OutputTrack,
-  { language, name, isDefault }: Pick<DownloadedRendition, "language" | "name" | "isDefault">,
+  { language, name, isDefault, forced = false }: Pick<
+    DownloadedRendition,
+    "language" | "name" | "isDefault" | "forced"
+  >,
 ): OutputTrack {
   return {
     ...track,
     language: packLanguage(mp4Language(language)) ?? track.language,
     hdlr: printable(name) === "" ? track.hdlr : renameHandler(track.hdlr, printable(name)),
     isDefault,
+    forced,
   };
 }
 

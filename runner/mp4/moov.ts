@@ -18,6 +18,20 @@ export interface OutputTrack
   /** vide, soun, sbtl, text, … */
   readonly handlerType: string;
   readonly isDefault: boolean;
+  /** Subtitles that players show by themselves. */
+  readonly forced?: boolean;
+  /** What the text track shows, with what tx3g cannot hold. */
+  readonly cues?: readonly TextCue[];
+}
+
+/** A cue in WebVTT. */
+export interface TextCue {
+  /** Seconds. */
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+  /** `line:0 align:start`. */
+  readonly settings?: string;
 }
 
 export const FTYP = box("ftyp", text("isom"), u32(0x200), text("isomiso2avc1mp41"));
@@ -65,8 +79,12 @@ function buildTrak(
     buildTkhd(track, { id, ticks }),
     buildEdits(track, ticks),
     box("mdia", mdhd, track.hdlr, minf),
+    ...(track.forced ? [FORCED] : []),
   );
 }
+
+/** `kind` with a role of ISO/IEC 23009-1. */
+const FORCED = box("udta", fullBox("kind", {}, text("urn:mpeg:dash:role:2011\0forced-subtitle\0")));
 
 /** Volume, matrix and size are copied. */
 function buildTkhd({ tkhd, isDefault }: OutputTrack, { id, ticks }: { id: number; ticks: number }): Uint8Array {

@@ -8,7 +8,8 @@ import { MASTER_ENDING, type Presentation, type PresentationTrack } from "../../
 import type { Layout } from "./layout.ts";
 import { isMedia, type MediaTrack, type Plan } from "./plan.ts";
 import { bandwidthsOf, segmentsOf } from "./segments.ts";
-import { type TextCue, writeWebVtt } from "./text_cues.ts";
+import type { TextCue } from "../mp4/moov.ts";
+import { writeWebVtt } from "./text_cues.ts";
 import { labelsOf } from "./track_labels.ts";
 
 export interface Described {

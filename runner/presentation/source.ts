@@ -4,7 +4,7 @@
  */
 import { type Box, boxAt, childBoxes, MAX_MOOV_BYTES, readAt, readTopLevelBoxes } from "../mp4/boxes.ts";
 import { nameHvc1 } from "../mp4/fast_start.ts";
-import { buildMoov, FTYP, type OutputTrack } from "../mp4/moov.ts";
+import { buildMoov, FTYP, type OutputTrack, type TextCue } from "../mp4/moov.ts";
 import { NotPresentable } from "./not_presentable.ts";
 import { parseTracks, type TrackTables } from "./track_tables.ts";
 
@@ -17,6 +17,8 @@ export interface Source {
   readonly moov: Uint8Array;
   readonly tracks: readonly TrackTables[];
   readonly files: readonly string[];
+  /** By track, if they are known. */
+  readonly cues: readonly (readonly TextCue[] | undefined)[];
 }
 
 /** @throws {NotPresentable} */
@@ -42,7 +44,7 @@ export async function readSource(path: string): Promise<Source> {
   // Chunks that several tracks share would be copied many times.
   const bytes = tracks.reduce((sum, { sizes }) => sum + sizes.reduce((all, one) => all + one, 0), 0);
   if (bytes > size) throw new NotPresentable("tracks share their samples");
-  return { ftyp: ftypBox === undefined ? FTYP : await need(file, ftypBox), moov, tracks, files: [path] };
+  return { ftyp: ftypBox === undefined ? FTYP : await need(file, ftypBox), moov, tracks, files: [path], cues: [] };
 }
 
 /** @throws {NotPresentable} */
@@ -53,7 +55,8 @@ export function sourceOfTracks(tracks: readonly OutputTrack[]): Source {
     const indexes = own.map((path) => files.indexOf(path));
     return { offsets: samples.offsets, files: samples.files.map((file) => indexes[file]!) };
   });
-  return { ftyp: FTYP, moov, tracks: parseTracks(moov, { placed }), files };
+  const cues = tracks.map((track) => track.cues);
+  return { ftyp: FTYP, moov, tracks: parseTracks(moov, { placed }), files, cues };
 }
 
 async function need(file: Deno.FsFile, { offset, size }: Box): Promise<Uint8Array> {

@@ -1,7 +1,8 @@
 /** Reads the text tracks of the input, for their WebVTT files. */
 import { readAt } from "../mp4/boxes.ts";
 import type { Source } from "./source.ts";
-import { type TextCue, textOfSample } from "./text_cues.ts";
+import type { TextCue } from "../mp4/moov.ts";
+import { textOfSample } from "./text_cues.ts";
 import type { TrackTables } from "./track_tables.ts";
 
 const MAX_SAMPLES = 200_000;

@@ -4,14 +4,7 @@
  * 3GPP TS 26.245 §5.17; W3C WebVTT §3.
  */
 import { childBoxes } from "../mp4/boxes.ts";
-
-/** WebVTT cue text. */
-export interface TextCue {
-  /** Seconds. */
-  readonly start: number;
-  readonly end: number;
-  readonly text: string;
-}
+import type { TextCue } from "../mp4/moov.ts";
 
 const TAGS = [[1, "b"], [2, "i"], [4, "u"]] as const;
 const STYLE_BYTES = 12;
@@ -77,7 +70,11 @@ function withoutBlankLines(text: string): string {
 }
 
 export function writeWebVtt(cues: readonly TextCue[]): string {
-  const blocks = cues.map(({ start, end, text }) => `${clock(start)} --> ${clock(end)}\n${text}\n`);
+  const blocks = cues.map(({ start, end, text, settings }) => {
+    // Times inside a text are on the clock of the source.
+    const shown = withoutBlankLines(text.replace(/<\d[\d:.]{0,20}>/g, "").replaceAll("-->", "--&gt;"));
+    return `${clock(start)} --> ${clock(end)}${settings === undefined ? "" : ` ${settings}`}\n${shown}\n`;
+  });
   return `${HEADER}\n${blocks.join("\n")}`;
 }
 

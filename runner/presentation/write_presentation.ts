@@ -5,7 +5,7 @@
  */
 import type { Presentation } from "../../core/presentation.ts";
 import { type FinalFile, writeFastStart } from "../mp4/fast_start.ts";
-import type { OutputTrack } from "../mp4/moov.ts";
+import type { OutputTrack, TextCue } from "../mp4/moov.ts";
 import { writeMovie } from "../mp4/write_movie.ts";
 import type { ArchivePolicy } from "./archive_policy.ts";
 import { describe } from "./describe.ts";
@@ -14,7 +14,6 @@ import { NotPresentable } from "./not_presentable.ts";
 import { planPresentation } from "./plan.ts";
 import { readSource, type Source, sourceOfTracks } from "./source.ts";
 import { readCues } from "./subtitle_texts.ts";
-import type { TextCue } from "./text_cues.ts";
 import { writeFile } from "./write_file.ts";
 
 export interface WriteOptions extends ArchivePolicy {
@@ -70,7 +69,7 @@ async function writeHybrid(read: () => Source | Promise<Source>, options: WriteO
     const layout = layOut(source, plan);
     const cues = new Map<number, readonly TextCue[]>();
     for (const [i, { role, tables }] of plan.tracks.entries()) {
-      if (role === "subtitles") cues.set(i, await readCues(source, tables, signal));
+      if (role === "subtitles") cues.set(i, source.cues[i] ?? await readCues(source, tables, signal));
     }
     const described = describe({ plan, layout, cues }, options.fileKey);
     return { kind: "done", file: await writeFile(source, { plan, layout }, options), ...described };

@@ -6,6 +6,8 @@ export interface Cue {
   readonly end: number;
   /** WebVTT cue text: lines without blank ones, `&` and `<` escaped. */
   readonly text: string;
+  /** Of WebVTT: `line:0 align:start`. */
+  readonly settings?: string;
 }
 
 /** MP4 stores the length of a text in 16 bits. */

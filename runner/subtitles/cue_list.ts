@@ -26,7 +26,8 @@ export function mergeCues(cues: readonly PlacedCue[]): Cue[] {
   /** By text: the position in `merged` and the latest group of its parts. */
   const last = new Map<string, { index: number; group: number }>();
   for (const cue of sorted) {
-    const before = last.get(cue.text);
+    const key = `${cue.settings ?? ""}\n${cue.text}`;
+    const before = last.get(key);
     const earlier = before && merged[before.index]!;
     const continues = before && earlier && (before.group !== cue.group || sameTimes(earlier, cue)) &&
       cue.start <= earlier.end + MAX_JOIN_GAP_SECONDS;
@@ -34,10 +35,10 @@ export function mergeCues(cues: readonly PlacedCue[]): Cue[] {
       merged[before.index] = { ...earlier, end: Math.max(earlier.end, cue.end) };
       before.group = cue.group;
     } else {
-      last.set(cue.text, { index: merged.push(cue) - 1, group: cue.group });
+      last.set(key, { index: merged.push(cue) - 1, group: cue.group });
     }
   }
-  return merged.map(({ start, end, text }) => ({ start, end, text }));
+  return merged.map(({ group: _, ...cue }) => cue);
 }
 
 /**

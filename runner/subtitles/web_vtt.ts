@@ -16,6 +16,9 @@ export interface WebVtt {
 
 const TICKS_PER_SECOND = 90_000;
 const TIMING = /^\s*([\d:.,]{1,24})\s*-->\s*([\d:.,]{1,24})(?:\s|$)/;
+/** Those that need no REGION block. */
+const SETTING =
+  /^(?:vertical:(?:rl|lr)|line:-?[\d.]{1,8}%?(?:,(?:start|center|end))?|position:[\d.]{1,8}%(?:,[a-z-]{1,12})?|size:[\d.]{1,8}%|align:(?:start|center|end|left|right))$/;
 
 /** null if the text is not WebVTT. */
 export function parseWebVtt(text: string): WebVtt | null {
@@ -68,7 +71,8 @@ function parseCue(timing: string, lines: readonly string[]): Cue | null {
   const [start, end] = [parseTime(match?.[1] ?? ""), parseTime(match?.[2] ?? "")];
   const text = cleanText(lines.join("\n"));
   if (start === null || end === null || end <= start || text.length > MAX_CUE_LENGTH) return null;
-  return { start, end, text };
+  const settings = timing.slice(match![0].length).split(/\s+/).filter((one) => SETTING.test(one)).join(" ");
+  return { start, end, text, ...(settings === "" ? {} : { settings }) };
 }
 
 /** A part that is missing or invalid counts as 0. */

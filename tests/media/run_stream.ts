@@ -1,5 +1,6 @@
 /** Archives a stream and compares the archive with the source. */
 import { startFetchFixture } from "../../dev/testing/fetch_fixture.ts";
+import { validate } from "../title/validator.ts";
 import { decode, type Decoded, type Frame, tonesOf, tracksOf } from "./decode.ts";
 import type { Archived, TestStream } from "./stream.ts";
 
@@ -41,7 +42,9 @@ export async function runStream(
     return { ...one, verdict: named ? "right" : "wrong", detail: text };
   }
   if (expected.outcome === "refused") return { ...one, verdict: "accepted", detail: "archived" };
-  const problem = await compare(fetched.final.path, expected);
+  const { final, texts } = fetched;
+  const [invalid] = await validate({ path: final.path, texts, fileKey: "archive" });
+  const problem = invalid === undefined ? await compare(final.path, expected) : `the archive is invalid: ${invalid}`;
   return { ...one, verdict: problem === null ? "right" : "wrong", detail: problem ?? expected.note ?? "kept" };
 }
 
