@@ -7,8 +7,8 @@ import { createHash } from "node:crypto";
 import type { FinalFile } from "../mp4/fast_start.ts";
 
 const WINDOW_BYTES = 6 << 20;
-/** Of the samples of a window together with what lies between them. */
-const INPUT_BYTES = 7 << 20;
+/** What is read at once: small enough to stay in the processor's cache until its samples are at their places. */
+const INPUT_BYTES = 1 << 20;
 /** Read at once, with what lies between: at most this many times the bytes wanted. */
 const MAX_SPREAD = 2;
 const SPREAD_SLACK_BYTES = 1 << 16;
@@ -16,7 +16,7 @@ const MAX_RANGES = 1 << 15;
 const SMALL_BYTES = 1 << 18;
 const MAX_OPEN_FILES = 16;
 
-/** `memory` has what is written, and behind it what was read: bytes are moved within one buffer. */
+/** `memory` has what is written, and behind it a piece of the input: bytes are moved within one buffer. */
 class Window {
   readonly memory = new Uint8Array(WINDOW_BYTES + INPUT_BYTES);
   filled = 0;
@@ -26,8 +26,6 @@ class Window {
   readonly offsets = new Float64Array(MAX_RANGES);
   readonly lengths = new Uint32Array(MAX_RANGES);
   readonly targets = new Uint32Array(MAX_RANGES);
-  /** Ranges `from` to `to` were read as one, which starts at `start` in the file and at `at` in `memory`. */
-  readonly spans: { from: number; to: number; start: number; at: number }[] = [];
 }
 
 export class GatheredCopy implements Disposable {
@@ -104,35 +102,38 @@ export class GatheredCopy implements Disposable {
   }
 
   async #write(window: Window): Promise<void> {
-    scatter(window);
     const bytes = window.memory.subarray(0, window.filled);
     const written = writeAll(this.#output, bytes); // hashed while it is written
     this.#hash.update(bytes);
     this.#sizeBytes += bytes.length;
     await written;
-    window.filled = window.ranges = window.spans.length = 0;
+    window.filled = window.ranges = 0;
   }
 
   /** All at once if they are close together, else a run of ascending ranges and then the rest; distant ranges one by one. */
   async #read(window: Window): Promise<void> {
     const { ranges } = window;
-    let at = WINDOW_BYTES;
-    const readSpan = async (from: number, to: number): Promise<boolean> => {
-      const span = spanOf(window, from, to);
-      const length = span === null ? Infinity : span.end - span.start;
-      if (span === null || at + length > window.memory.length) return false;
-      await this.#readInto(window.files[from]!, span.start, window.memory.subarray(at, at + length));
-      window.spans.push({ from, to, start: span.start, at });
-      at += length;
-      return true;
-    };
     for (let from = 0, to = 0; from < ranges; from = to) {
       // A cue may lie far from the video of its segment: then what follows is read together.
-      if (await readSpan(from, ranges)) return;
+      if (await this.#readSpan(window, from, ranges)) return;
       to = runEnd(window, from);
-      if (await readSpan(from, to)) continue;
+      if (await this.#readSpan(window, from, to)) continue;
       for (let i = from; i < to; i++) await this.#readRange(window, i);
     }
+  }
+
+  /** false if the ranges are too far from each other. */
+  async #readSpan(window: Window, from: number, to: number): Promise<boolean> {
+    const span = spanOf(window, from, to);
+    if (span === null) return false;
+    const runs = runsOf(window, from, to);
+    for (let start = span.start; start < span.end; start += INPUT_BYTES) {
+      const end = Math.min(span.end, start + INPUT_BYTES);
+      const piece = window.memory.subarray(WINDOW_BYTES, WINDOW_BYTES + end - start);
+      await this.#readInto(window.files[from]!, start, piece);
+      for (const run of runs) moveSamples(window, run, { start, end });
+    }
+    return true;
   }
 
   async #readRange({ memory, files, offsets, lengths, targets }: Window, i: number): Promise<void> {
@@ -189,13 +190,34 @@ function runEnd({ files, offsets, ranges }: Window, from: number): number {
   return to;
 }
 
-/** Moves what was read together to its place. */
-function scatter({ spans, offsets, lengths, targets, memory }: Window): void {
-  for (const { from, to, start, at } of spans) {
-    for (let i = from; i < to; i++) {
-      const source = at + offsets[i]! - start;
-      memory.copyWithin(targets[i]!, source, source + lengths[i]!);
-    }
+/** Ranges `next` to `end` ascend in the file; those before `next` are at their places. */
+interface Run {
+  next: number;
+  readonly end: number;
+}
+
+function runsOf(window: Window, from: number, to: number): Run[] {
+  const runs: Run[] = [];
+  for (let next = from; next < to; next = runs.at(-1)!.end) {
+    runs.push({ next, end: Math.min(to, runEnd(window, next)) });
+  }
+  return runs;
+}
+
+/** Moves the samples of a run, or their parts, from the piece of the file that was read. */
+function moveSamples(
+  { offsets, lengths, targets, memory }: Window,
+  run: Run,
+  piece: { start: number; end: number },
+): void {
+  for (; run.next < run.end; run.next++) {
+    const [offset, length] = [offsets[run.next]!, lengths[run.next]!];
+    if (offset >= piece.end) return;
+    const from = Math.max(offset, piece.start);
+    const to = Math.min(offset + length, piece.end);
+    const source = WINDOW_BYTES + from - piece.start;
+    if (to > from) memory.copyWithin(targets[run.next]! + from - offset, source, source + to - from);
+    if (offset + length > piece.end) return;
   }
 }
 

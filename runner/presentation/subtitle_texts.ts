@@ -1,5 +1,4 @@
 /** Reads the text tracks of the input, for their WebVTT files. */
-import { readAt } from "../mp4/boxes.ts";
 import type { Source } from "./source.ts";
 import type { TextCue } from "../mp4/moov.ts";
 import { textOfSample } from "./text_cues.ts";
@@ -9,11 +8,11 @@ const MAX_SAMPLES = 200_000;
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /** Empty if there is no text, or too much. */
-export async function readCues(
+export function readCues(
   { files }: Source,
   { count, sizes, offsets, files: own, durations, timescale, edit }: TrackTables,
   signal: AbortSignal,
-): Promise<TextCue[]> {
+): TextCue[] {
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
   if (count > MAX_SAMPLES || bytes > MAX_BYTES) return [];
   using inputs = new DisposableStack();
@@ -28,9 +27,21 @@ export async function readCues(
     const index = own?.[i] ?? 0;
     const file = open.get(index) ?? inputs.use(Deno.openSync(files[index]!));
     open.set(index, file);
-    const sample = await readAt(file, offsets[i]!, sizes[i]!);
+    const sample = readSmall(file, offsets[i]!, sizes[i]!);
     const text = sample === null ? "" : textOfSample(sample);
     if (text !== "") cues.push({ start: Math.max(0, start), end, text });
   }
   return cues;
+}
+
+/** A read of the thread pool costs more than one of such few bytes. null if the file ends before. */
+function readSmall(file: Deno.FsFile, offset: number, length: number): Uint8Array | null {
+  file.seekSync(offset, Deno.SeekMode.Start);
+  const bytes = new Uint8Array(length);
+  for (let filled = 0; filled < length;) {
+    const read = file.readSync(bytes.subarray(filled));
+    if (read === null) return null;
+    filled += read;
+  }
+  return bytes;
 }

@@ -69,7 +69,7 @@ async function writeHybrid(read: () => Source | Promise<Source>, options: WriteO
     const layout = layOut(source, plan);
     const cues = new Map<number, readonly TextCue[]>();
     for (const [i, { role, tables }] of plan.tracks.entries()) {
-      if (role === "subtitles") cues.set(i, source.cues[i] ?? await readCues(source, tables, signal));
+      if (role === "subtitles") cues.set(i, source.cues[i] ?? readCues(source, tables, signal));
     }
     const described = describe({ plan, layout, cues }, options.fileKey);
     return { kind: "done", file: await writeFile(source, { plan, layout }, options), ...described };
