@@ -1,11 +1,13 @@
 /**
- * A host with any number of different videos: copies of one clip that differ in a `free` box (MP4) or a subtitle (HLS), so that no upload
- * finds its bytes stored already. Example: `host.video(3)` → { video_url, resolution }. Needs ffmpeg.
+ * A host with any number of different videos: copies of one clip that differ in the encoder's name (MP4) or a subtitle (HLS), so that no
+ * upload finds its bytes stored already. Example: `host.video(3)` → { video_url, resolution }. Needs ffmpeg.
  */
 import { playlistOf, readClip } from "../../dev/emulators/origin/clip.ts";
 import { ranged } from "../../dev/testing/fetch_fixture.ts";
 
 const PIECE_BYTES = 16 * 1024;
+/** What x264 writes into its first sample. */
+const ENCODER = "videolan";
 
 export type MediaHost = AsyncDisposable & {
   readonly url: string;
@@ -28,7 +30,7 @@ export async function startMediaHost(options: { seconds: number }): Promise<Medi
     const [n = "", name = ""] = new URL(request.url).pathname.slice(1).split("/");
     switch (name) {
       case "a.mp4":
-        return paced(ranged(request, withFreeBox(mp4, n), { etag: `"${n}"` }), mp4.length / options.seconds);
+        return paced(ranged(request, encodedBy(mp4, n), { etag: `"${n}"` }), mp4.length / options.seconds);
       case "master.m3u8":
         return new Response(master);
       case "v.m3u8":
@@ -58,12 +60,12 @@ export async function startMediaHost(options: { seconds: number }): Promise<Medi
   };
 }
 
-function withFreeBox(bytes: Uint8Array, text: string): Uint8Array<ArrayBuffer> {
-  const body = new TextEncoder().encode(`free${text}`);
-  const whole = new Uint8Array(bytes.length + 4 + body.length);
-  whole.set(bytes);
-  new DataView(whole.buffer).setUint32(bytes.length, 4 + body.length);
-  whole.set(body, bytes.length + 4);
+/** The same pictures: the name is in a message of the first sample. */
+function encodedBy(bytes: Uint8Array, name: string): Uint8Array<ArrayBuffer> {
+  const whole = bytes.slice();
+  const at = new TextDecoder("latin1").decode(whole).indexOf(ENCODER);
+  if (at === -1) throw new Error(`the clip does not name ${ENCODER}`);
+  whole.set(new TextEncoder().encode(name.padStart(ENCODER.length, "-")), at);
   return whole;
 }
 

@@ -35,7 +35,7 @@ async function duringCommit(
   return { seen: left, event, row, files: await filesOnHub(fixture, /./), lines: runner.lines };
 }
 
-for (const [what, n] of [["the first copy", 1], ["the second copy", 2], ["the poster", 3]] as const) {
+for (const [what, n] of [["the first copy", 1], ["the second copy", 2]] as const) {
   Deno.test(`takedown: ${what} is being committed → everything is removed`, async () => {
     const { seen, event, files, lines } = await duringCommit(
       n,
