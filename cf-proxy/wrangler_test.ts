@@ -1,6 +1,7 @@
 // The bundle that `wrangler deploy` uploads, started in workerd.
 import assert from "node:assert/strict";
 import { bytesOf, media, pattern, startProxyFixture, text } from "../dev/testing/proxy_fixture.ts";
+import { npxPath } from "../dev/testing/npx_path.ts";
 import { WRANGLER, WRANGLER_NODE } from "../dev/testing/tool_versions.ts";
 import { startWorker, type WorkerName } from "../dev/emulators/workerd/workerd.ts";
 
@@ -15,10 +16,16 @@ interface Bundle extends AsyncDisposable {
 /** Wrangler needs Node 22, which npx installs if the machine's is older. */
 async function bundleByWrangler(worker: WorkerName): Promise<Bundle> {
   const dir = await Deno.makeTempDir({ prefix: "keepstream-wrangler-" });
-  const { success, stdout, stderr } = await new Deno.Command("npx", {
-    args: ["-y", "-p", WRANGLER_NODE, "-p", WRANGLER, "wrangler", "deploy", "--dry-run", "--outdir", dir],
+  const { success, stdout, stderr } = await new Deno.Command("/usr/bin/env", {
+    args: ["wrangler", "deploy", "--dry-run", "--outdir", dir],
     cwd: ROOT + worker,
-    env: { WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: dir, XDG_CONFIG_HOME: dir, NO_COLOR: "1" },
+    env: {
+      PATH: await npxPath(WRANGLER_NODE, WRANGLER),
+      WRANGLER_SEND_METRICS: "false",
+      WRANGLER_LOG_PATH: dir,
+      XDG_CONFIG_HOME: dir,
+      NO_COLOR: "1",
+    },
     stdin: "null",
   }).output();
   const output = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);

@@ -8,14 +8,16 @@ import { createFunctionFixture } from "../testing/function_fixture.ts";
 import { startGuard } from "../process/guard.ts";
 import { startPostgres } from "../postgres/postgres.ts";
 import { createTestDatabase } from "../testing/test_database.ts";
+import { npxPath } from "../testing/npx_path.ts";
 import { SUPABASE_CLI } from "../testing/tool_versions.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
 async function supabase(args: readonly string[], env: Record<string, string> = {}): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command("npx", {
-    args: ["-y", SUPABASE_CLI, ...args, "--yes", "--workdir", ROOT],
+  const { success, stdout, stderr } = await new Deno.Command("/usr/bin/env", {
+    args: ["supabase", ...args, "--yes", "--workdir", ROOT],
     env: {
+      PATH: await npxPath(SUPABASE_CLI),
       PGSSLMODE: "disable",
       SUPABASE_TELEMETRY_DISABLED: "1",
       SUPABASE_NO_UPDATE_NOTIFIER: "1",

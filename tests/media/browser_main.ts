@@ -40,7 +40,7 @@ for (const { name, make } of STREAMS.filter(({ name }) => name.includes(only))) 
   if (write) await save();
 }
 console.log(`${results.length} streams: ${faults} archived differently through the Worker`);
-if (faults > 0) Deno.exit(1);
+if (faults > 0) Deno.exitCode = 1; // the browser is stopped first
 
 /** With --only, the results of the other streams are kept. */
 async function save(): Promise<void> {

@@ -2,7 +2,7 @@
  * The real Supabase CLI, in one pinned version: 3.x, because 2.x cannot generate types without Docker;
  * through npx, because Deno cannot install its npm package on every platform.
  */
-import process from "node:process";
+import { npxPath } from "../../dev/testing/npx_path.ts";
 import { SUPABASE_CLI } from "../../dev/testing/tool_versions.ts";
 
 export interface CliResult {
@@ -12,10 +12,10 @@ export interface CliResult {
 }
 
 export async function supabaseCli(args: readonly string[]): Promise<CliResult> {
-  const { code, stdout, stderr } = await new Deno.Command("npx", {
-    args: ["-y", SUPABASE_CLI, ...args],
+  const { code, stdout, stderr } = await new Deno.Command("/usr/bin/env", {
+    args: ["supabase", ...args],
     env: {
-      PATH: process.env["PATH"] ?? "",
+      PATH: await npxPath(SUPABASE_CLI),
       PGSSLMODE: "disable",
       SUPABASE_NO_KEYRING: "1",
       SUPABASE_NO_UPDATE_NOTIFIER: "1",

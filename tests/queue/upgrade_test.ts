@@ -30,7 +30,7 @@ for (const version of Object.keys(releases)) {
   });
 }
 
-Deno.test("upgrade: an extra migration → applied to the data once", async () => {
+Deno.test("upgrade: extra migrations → applied to the data once; lost data noticed", async () => {
   await using database = await createReleasedDatabase(oldest!);
   const before = await readRows(database.sql);
   const extra = withMigration(`
@@ -44,24 +44,24 @@ Deno.test("upgrade: an extra migration → applied to the data once", async () =
   assert.deepEqual(after.get("public.video_queue")!.map((row) => row["upgraded"]), [true, true, true, true]);
   assert.equal(after.get("keepstream.upgrades")!.length, 1);
   await assertFunctionsWork(database.sql);
-});
 
-Deno.test("upgrade: a migration that loses data → noticed", async () => {
-  await using database = await createReleasedDatabase(oldest!);
-  const before = await readRows(database.sql);
-  await database.push(withMigration(`
+  const filled = await readRows(database.sql);
+  await database.push(withMigration(
+    `
     delete from keepstream.obsolete_copies where true;
     update public.video_store set hf_path = 'x' where true;
-    drop table public.metadata_cache cascade;`));
-  assert.deepEqual(lostValues(before, await readRows(database.sql)), [
+    drop table public.metadata_cache cascade;`,
+    extra,
+  ));
+  assert.deepEqual(lostValues(filled, await readRows(database.sql)), [
     "keepstream.obsolete_copies: 1 rows before, 0 after",
     "public.metadata_cache: dropped",
     "public.video_store.hf_path: changed",
   ]);
 });
 
-function withMigration(sql: string): Files {
-  return new Map([...newest, ["99990101000000_extra.sql", new TextEncoder().encode(sql)]]);
+function withMigration(sql: string, files: Files = newest): Files {
+  return new Map([...files, [`9999010100000${files.size - newest.size}_extra.sql`, new TextEncoder().encode(sql)]]);
 }
 
 /** A project that was set up with this release and has been used. */
@@ -128,7 +128,7 @@ function lostValues(before: ReadonlyMap<string, Row[]>, after: ReadonlyMap<strin
     if (rows === undefined) lost.push(`${table}: dropped`);
     else if (rows.length !== old.length) lost.push(`${table}: ${old.length} rows before, ${rows.length} after`);
     else {
-      for (const column of Object.keys(old[0]!)) {
+      for (const column of Object.keys(old[0] ?? {})) {
         const values = (list: Row[]) => list.map((row) => JSON.stringify(row[column])).sort();
         if (values(old).join() !== values(rows).join()) lost.push(`${table}.${column}: changed`);
       }
