@@ -4,13 +4,7 @@
  * Example: `await readSidecars([{ target: alice, location }], { archive, keys, dir, signal })`.
  */
 import type { ArchiveLocation } from "../../core/archive_location.ts";
-import {
-  assertDescribes,
-  endingOf,
-  type Manifest,
-  MAX_SIDECAR_BYTES,
-  openManifest,
-} from "../../core/manifest/manifest.ts";
+import { assertDescribes, endingOf, type Manifest, openManifest } from "../../core/manifest/manifest.ts";
 import { type ManifestKey, MAX_MANIFEST_BYTES } from "../../core/manifest/sealing.ts";
 import { MANIFEST_ENDING } from "../../core/presentation.ts";
 import { sidecarLocation } from "../targets/sidecars.ts";
@@ -18,6 +12,8 @@ import type { Sidecar, StorageTarget } from "../targets/target.ts";
 import { stageSmall } from "../transfer/staged_file.ts";
 import { StorageError } from "../transfer/storage_error.ts";
 
+/** Of archives without a manifest, which states the size of each. */
+const MAX_PICTURE_BYTES = 4 * 1024 * 1024;
 export const PICTURE_ENDINGS: readonly string[] = [".poster.jpg", ".sprite.jpg", ".sprite.vtt"];
 
 export interface Place {
@@ -55,7 +51,8 @@ export async function readSidecars(places: readonly Place[], options: ReadOption
     const lacking: string[] = [];
     for (const listed of manifest.value.sidecars) {
       const ending = endingOf(manifest.value, listed);
-      const found = await readFrom(places, ending, { ...options, accept: (file) => isListed(file, listed) });
+      const accept = (file: Sidecar["file"]) => isListed(file, listed);
+      const found = await readFrom(places, ending, { ...options, maxBytes: listed.size, accept });
       if (found) sidecars.push(found);
       else lacking.push(ending);
     }
@@ -63,7 +60,11 @@ export async function readSidecars(places: readonly Place[], options: ReadOption
   }
   const pictures: Sidecar[] = [];
   for (const ending of PICTURE_ENDINGS) {
-    const found = await readFrom(places, ending, { ...options, accept: () => true });
+    const found = await readFrom(places, ending, {
+      ...options,
+      maxBytes: MAX_PICTURE_BYTES,
+      accept: ({ sizeBytes }) => sizeBytes <= MAX_PICTURE_BYTES,
+    });
     if (found) pictures.push(found);
   }
   return { manifest: null, sidecars: pictures, lacking: [] };
@@ -106,11 +107,11 @@ async function readManifest(place: Place, options: ReadOptions): Promise<{ file:
 async function readFrom(
   places: readonly Place[],
   ending: string,
-  { accept, ...options }: ReadOptions & { accept: (file: Sidecar["file"]) => boolean },
+  { accept, ...options }: ReadOptions & { maxBytes: number; accept: (file: Sidecar["file"]) => boolean },
 ): Promise<Sidecar | null> {
   for (const place of places) {
     options.signal?.throwIfAborted();
-    const found = await readOne(place, ending, { ...options, maxBytes: MAX_SIDECAR_BYTES }).catch(() => null);
+    const found = await readOne(place, ending, options).catch(() => null);
     if (found && accept(found.file)) return found;
   }
   return null;
