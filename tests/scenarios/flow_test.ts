@@ -78,6 +78,27 @@ Deno.test("the flow of an episode, from the first request to the archive", async
     }
   });
 
+  await t.step("the provider's master → every archived quality, both languages, subtitles", async () => {
+    const url = `${system.gatewayUrl}/functions/v1/streaming/${id.malId}/${id.episode}`;
+    const response = await fetch(url, { headers: { apikey: system.publishableKey }, signal });
+    const { providers } = await response.json() as { providers: Record<string, { master: string | null }> };
+    const master = Object.values(providers).find(({ master }) => master !== null)!.master!;
+    const playlist = await (await fetch(master, { signal })).text();
+    const count = (pattern: RegExp) => playlist.match(pattern)?.length ?? 0;
+    assert.equal(count(/^#EXT-X-STREAM-INF:/gm), second.servers.length, playlist);
+    assert.deepEqual([count(/TYPE=AUDIO/g), count(/TYPE=SUBTITLES/g)], [2, 1], playlist);
+    const links = [...playlist.matchAll(/^(?!#).+$/gm), ...playlist.matchAll(/(?<=TYPE=AUDIO.*URI=")[^"]+/g)];
+    for (const [link] of links) {
+      const media = await (await fetch(link!, { signal })).text();
+      const [, range, segment] = /#EXT-X-BYTERANGE:(\d+@\d+)\n(.+)/.exec(media)!;
+      const [length, offset] = range!.split("@").map(Number) as [number, number];
+      const part = await fetch(segment!, { headers: { range: `bytes=${offset}-${offset + length - 1}` }, signal });
+      const bytes = await part.bytes();
+      assert.deepEqual([part.status, bytes.length], [206, length]);
+      assert.equal(new TextDecoder().decode(bytes.subarray(4, 8)), "moof");
+    }
+  });
+
   await t.step("GET archive links through the proxy → the archived bytes, sha256 equal", async () => {
     assert.equal(
       (await steps.compareThroughProxy(system, { response: second, archive, signal })).length,
