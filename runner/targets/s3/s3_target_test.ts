@@ -321,7 +321,7 @@ Deno.test("s3 removeTitle: the store lists other keys → they are not removed",
   await using harness = await createHarness(listing, { times: Infinity });
   await harness.target.removeTitle({ malId: 55825 });
   const touched = harness.sent.filter((line) => !line.startsWith("GET"));
-  assert.deepEqual(touched, ["HEAD /copies/archive-55825/55825/ep1/ab.mp4"]);
+  assert.deepEqual(touched, ["DELETE /copies/archive-55825/55825/ep1/ab.mp4"]);
 });
 
 Deno.test("s3: a gateway drops Content-Length from HEAD → reported, copies kept", async () => {
