@@ -1,5 +1,5 @@
 /**
- * How maintenance rewrites the archives of a storage fixture, which are random bytes: it stands for the writer and gives another file with
+ * How maintenance rewrites the archives of a storage fixture, which are random bytes: it replaces the writer and gives another file with
  * its playlists, the same for the same input, and the same file for one that it has written.
  */
 import { createHash } from "node:crypto";

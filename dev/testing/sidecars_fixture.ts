@@ -14,7 +14,7 @@ export async function textsBeside(target: StorageTarget, fileKey = KEY): Promise
   return stored;
 }
 
-/** Changes a sidecar in the folder behind the target's back; null deletes it. */
+/** Changes a sidecar in the folder directly, not through the target; null deletes it. */
 export async function tamper(fixture: StorageFixture, ending: string, text: string | null, fileKey = KEY) {
   const path = `${fixture.test.dir}/folder/archive-55825/55825/ep1/${fileKey}${ending}`;
   await Deno.remove(path);

@@ -1,7 +1,7 @@
 /**
- * Reads copies and compares their hashes, and those of their sidecars with the manifest. Damaged copies are repaired later; missing hashes are recorded. A copy counts as missing only if
- * the target's identity was verified. If more than a few are missing on one target, nothing is recorded until an operator confirms it.
- * Copies that cannot be read (refused token, network, another disk) are unreachable, not missing.
+ * Reads copies and compares their hashes, and those of their sidecars with the manifest. Damaged copies are repaired later; missing hashes
+ * are recorded. A copy counts as missing only if the target's identity was verified. If more than a few are missing on one target, nothing
+ * is recorded until an operator confirms it. Copies that cannot be read (refused token, network, another disk) are unreachable, not missing.
  */
 
 import { createHash } from "node:crypto";
@@ -36,8 +36,8 @@ export interface VerifyTools {
 }
 
 /**
- * incomplete: the file is sound, but a sidecar is missing or damaged. hashed: the copy had no hash, its size was right, and its hash was recorded. found: it was reported missing before. unchecked: too many
- * copies were missing on its target.
+ * incomplete: the file is sound, but a sidecar is missing or damaged. hashed: the copy had no hash, its size was right, and its hash was
+ * recorded. found: it was reported missing before. unchecked: too many copies were missing on its target.
  */
 export type Verdict =
   | "sound"

@@ -26,12 +26,12 @@ export type Wish = {
   readonly qualities?: (() => Promise<QualityPolicy>) | undefined;
 };
 
-/** Each is a job and a file; a source with more is not one that people made. */
+/** Each is a job and a file; a source that offers more is hostile. */
 const MAX_FURTHER_HEIGHTS = 9;
 const MIN_HEIGHT = 72;
 const MAX_HEIGHT = 8640;
 
-/** As `read_qualities` returns it; `label` for what this version does not know. */
+/** As `read_qualities` returns it; `label` for a policy that is unknown to this version. */
 export function parseQualities(text: string | null): QualityPolicy {
   if (text === "all") return "all";
   return /^\d{2,4}(?:,\d{2,4})*$/.test(text ?? "") ? text!.split(",").map(Number) : "label";

@@ -1,5 +1,5 @@
 /**
- * Keeps further heights of a source from other runners while this one is at it, because it has the audio that they share on its disk.
+ * Keeps further heights of a source from other runners while this one works on them, because it has the audio that they share on its disk.
  * Example: `holds.renew([mainJobId])` every second; `holds.end(mainJobId)` makes the rest due.
  */
 import type { Queue } from "../queue/queue.ts";

@@ -16,7 +16,7 @@ const MAX_RANGES = 1 << 15;
 const SMALL_BYTES = 1 << 18;
 const MAX_OPEN_FILES = 16;
 
-/** `memory` has what is written, and behind it a piece of the input: bytes are moved within one buffer. */
+/** `memory` has what is written, followed by a piece of the input: bytes are moved within one buffer. */
 class Window {
   readonly memory = new Uint8Array(WINDOW_BYTES + INPUT_BYTES);
   filled = 0;

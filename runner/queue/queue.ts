@@ -84,7 +84,7 @@ export function createQueue(options: { url: string; key: string; worker: string;
       return (await database.rows("video_queue", idRow, query)).length > 0;
     },
 
-    /** Which heights of the provider's sources are archived; `label` if the database does not know the function. */
+    /** Which heights of the provider's sources are archived; `label` if the database lacks the function. */
     async qualities(provider: string): Promise<QualityPolicy> {
       const text = await database.call("read_qualities", { provider }).catch((error) => {
         if (isUnavailable(error)) throw error;
