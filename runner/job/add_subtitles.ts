@@ -5,6 +5,7 @@
  */
 import { KeepstreamError } from "../../core/errors.ts";
 import type { Omission } from "../../core/media_report.ts";
+import { redactText } from "../../core/redact.ts";
 import type { Subtitle } from "../../sources/source_list.ts";
 import type { Resolved } from "../../sources/resolvers/index.ts";
 import { fetchListed } from "../download/listed_subtitles.ts";
@@ -46,15 +47,15 @@ export function startListed(resolved: Resolved, candidate: Candidate, tools: Sou
   return {
     count: listed.length,
     async addTo(file) {
-      const read = await reading;
-      leftOut.splice(0, Infinity, ...read.leftOut);
-      if (read.tracks.length === 0) return file;
       try {
+        const read = await reading;
+        leftOut.splice(0, Infinity, ...read.leftOut);
+        if (read.tracks.length === 0) return file;
         return await addTracks(file, read.tracks, { tools, leftOut });
       } catch (error) {
         tools.signal.throwIfAborted();
         if (error instanceof KeepstreamError && error.code === "disk_full") throw error;
-        const detail = `listed subtitles: ${error instanceof Error ? error.message : error}`;
+        const detail = redactText(`listed subtitles: ${error instanceof Error ? error.message : error}`);
         leftOut.push({ kind: "subtitles", code: "not_added", detail });
         return file;
       }
